@@ -1,0 +1,154 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One error type per way of failing, each with what the user should do next.
+
+A message reads as for a colleague at three in the morning: which table, what is wrong, what to do. Only the glue turns
+these into ``fail_json``; nothing here knows about Ansible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+
+class FerryError(Exception):
+    """Something kept a table from moving.
+
+    ``cause`` says what is wrong and ``next_step`` what to do about it, both as full sentences. ``table`` is the table
+    concerned, empty where a whole account is. ``details`` carries values for programs (ARNs, codes), never secrets.
+    """
+
+    status: ClassVar[str] = "failed"
+
+    def __init__(
+        self, cause: str, next_step: str, *, table: str = "", details: Mapping[str, Any] | None = None
+    ) -> None:
+        self.cause = cause
+        self.next_step = next_step
+        self.table = table
+        self.details: dict[str, Any] = dict(details or {})
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        subject = f"{self.table}: " if self.table else ""
+        return f"{subject}{self.cause} {self.next_step}".strip()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_restore, (type(self), self.cause, self.next_step, self.table, self.details))
+
+    def for_table(self, table: str) -> FerryError:
+        """The same error, naming ``table`` where none is named yet."""
+        return self if self.table else type(self)(self.cause, self.next_step, table=table, details=self.details)
+
+
+def _restore(kind: type[FerryError], cause: str, next_step: str, table: str, details: dict[str, Any]) -> FerryError:
+    return kind(cause, next_step, table=table, details=details)
+
+
+class Refused(FerryError):
+    """The table was not touched: what was asked cannot be done, or not safely."""
+
+    status: ClassVar[str] = "refused"
+
+
+class InvalidInput(Refused):
+    """An inventory value or option is malformed."""
+
+
+class UnknownMethod(Refused):
+    """The method named is none of TableFerry's."""
+
+
+class NotInThisVersion(Refused):
+    """The method exists in the plan of TableFerry but is not built yet."""
+
+
+class LocalSecondaryIndexes(Refused):
+    """The table has local secondary indexes, which an import cannot create (aws.md B1)."""
+
+
+class MissingTable(Refused):
+    """The table does not exist in the account and Region given."""
+
+
+class PointInTimeRecoveryDisabled(Refused):
+    """An export needs point-in-time recovery and the user did not allow turning it on (aws.md A3)."""
+
+
+class DestinationExists(Refused):
+    """The destination table exists and is not ours (design section 10)."""
+
+
+class MissingKeyMapping(Refused):
+    """The source uses a customer managed key and ``ferry_kms_key_map`` names no key of the destination for it."""
+
+
+class KeyNotUsable(Refused):
+    """A KMS key cannot be used: missing, disabled, not shared, or managed by AWS."""
+
+
+class StagingBucketUnusable(Refused):
+    """The staging bucket is missing, belongs to someone else, or its policy does not let us in."""
+
+
+class PrefixNotData(Refused):
+    """The import prefix is not the ``data/`` prefix of a known export."""
+
+
+class FilterNotAllowed(Refused):
+    """An export filter would lose data on the way (aws.md A8)."""
+
+
+class ImportLocked(Refused):
+    """Another import of the same destination table holds the lock."""
+
+
+class WrongAccount(Refused):
+    """The credentials belong to another account than was said."""
+
+
+class CredentialsError(FerryError):
+    """Credentials are missing, wrong or expired, or the role cannot be assumed."""
+
+
+class AccessDenied(FerryError):
+    """AWS refused a call for lack of permission."""
+
+
+class ServiceError(FerryError):
+    """AWS answered a call with an error that we do not explain better."""
+
+
+class PointInTimeRecoveryNotReady(FerryError):
+    """Point-in-time recovery did not become usable within the time allowed."""
+
+
+class ExportFailed(FerryError):
+    """The export ended FAILED."""
+
+
+class ImportFailed(FerryError):
+    """The import ended FAILED or CANCELLED, or left an unusable table."""
+
+
+class EmptyPrefix(FerryError):
+    """No object lies under the prefix: AWS would complete with an empty table (measured/import-export-table 1.6)."""
+
+
+class CountMismatch(FerryError):
+    """Items exported and items imported differ."""
+
+
+class ChecksumMismatch(FerryError):
+    """A file of the export does not have the checksum its manifest says."""
+
+
+class SettingFailed(FerryError):
+    """A setting could not be applied to the destination table."""
+
+
+class JobTimeout(FerryError):
+    """A job is still running after the time allowed. It goes on; the next run finds it."""
