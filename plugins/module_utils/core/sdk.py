@@ -20,8 +20,8 @@ try:
     SDK_ERROR = ""
 except ImportError as missing:
     SDK_ERROR = str(missing)
-    boto3 = None
-    botocore = None
+    boto3 = None  # type: ignore[assignment]
+    botocore = None  # type: ignore[assignment]
     Config = object  # type: ignore[misc,assignment]
     Credentials = object  # type: ignore[misc,assignment]
     DeferredRefreshableCredentials = object  # type: ignore[misc,assignment]
