@@ -1,0 +1,88 @@
+# make demo   moves a dozen tables between two accounts of the lab and prints what happened
+# make test   runs every check
+# Both need Python 3.11 or newer, make and a package index, and install the rest into .venv.
+
+PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+ROOT := $(CURDIR)
+SITE = $(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
+LINKED := build/collections
+INSTALLED := build/installed
+SANITY := build/sanity/ansible_collections/tableferry/aws
+
+export PATH := $(ROOT)/$(BIN):$(PATH)
+export PYTHONPATH := $(ROOT)/$(LINKED):$(ROOT)
+export ANSIBLE_COLLECTIONS_PATH = $(ROOT)/$(LINKED):$(SITE)
+export ANSIBLE_HOME := $(ROOT)/build/ansible
+export ANSIBLE_NOCOLOR ?= 1
+export AWS_EC2_METADATA_DISABLED := true
+# The checks must not depend on, or reach, anybody's account.
+unexport AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_DEFAULT_REGION AWS_REGION
+
+.PHONY: help setup demo test lint types unit docs sanity molecule bench-fleet artifact generate clean
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+setup: $(VENV)/.installed $(LINKED)/ansible_collections/tableferry/aws
+
+$(VENV)/.installed: requirements.txt requirements-dev.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and was not found. Install it, or say PYTHON=/path/to/python3."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+$(LINKED)/ansible_collections/tableferry/aws:
+	@mkdir -p $(@D)
+	@ln -sfn ../../../.. $@
+
+# The artifact as a user installs it; the demo and the benchmark run from it.
+artifact: setup
+	@rm -rf $(INSTALLED) build/artifact
+	@ansible-galaxy collection build --force --output-path build/artifact >/dev/null
+	@ansible-galaxy collection install --force --no-deps --offline -p $(INSTALLED) build/artifact/tableferry-aws-*.tar.gz >/dev/null
+
+demo: artifact
+	@ANSIBLE_COLLECTIONS_PATH=$(ROOT)/$(INSTALLED):$(SITE) $(BIN)/python -m demo
+
+test: setup lint types docs unit sanity molecule
+	@echo "All checks passed."
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/yamllint --strict .
+	$(BIN)/ansible-lint --offline --profile production
+
+types: setup
+	cd $(LINKED) && MYPYPATH=. $(ROOT)/$(BIN)/mypy --config-file $(ROOT)/pyproject.toml --cache-dir $(ROOT)/build/mypy \
+		ansible_collections/tableferry/aws/plugins/module_utils/core
+
+docs: setup
+	cd $(LINKED)/ansible_collections/tableferry/aws && antsibull-docs lint-collection-docs --plugin-docs --skip-rstcheck .
+	$(BIN)/antsibull-changelog lint
+
+unit: setup
+	$(BIN)/python -m pytest tests/unit
+
+# ansible-test wants a checkout at ansible_collections/tableferry/aws, and a link does not do.
+sanity: setup
+	@rm -rf $(SANITY) && mkdir -p $(SANITY)
+	@git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t $(SANITY)
+	@git -C $(SANITY) init --quiet && git -C $(SANITY) add --all
+	cd $(SANITY) && ANSIBLE_COLLECTIONS_PATH= PYTHONPATH= ansible-test sanity --color no --requirements
+
+molecule: artifact
+	cd extensions && ANSIBLE_COLLECTIONS_PATH=$(ROOT)/$(INSTALLED):$(SITE) $(ROOT)/$(BIN)/molecule test --all
+
+bench-fleet: artifact
+	ANSIBLE_COLLECTIONS_PATH=$(ROOT)/$(INSTALLED):$(SITE) $(BIN)/python -m benchmarks.fleet
+
+# What is made from the code and kept in the repository.
+generate: setup
+	$(BIN)/python -m lab.rules > docs/lab-rules.md
+
+clean:
+	rm -rf build $(VENV)
