@@ -7,14 +7,15 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; 
 VENV := .venv
 BIN := $(VENV)/bin
 ROOT := $(CURDIR)
-SITE = $(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
 LINKED := build/collections
 INSTALLED := build/installed
+# amazon.aws and community.aws are found where pip put them.
+AS_INSTALLED := PYTHONPATH=$(ROOT) ANSIBLE_COLLECTIONS_PATH=$(ROOT)/$(INSTALLED)
 SANITY := build/sanity/ansible_collections/tableferry/aws
 
 export PATH := $(ROOT)/$(BIN):$(PATH)
 export PYTHONPATH := $(ROOT)/$(LINKED):$(ROOT)
-export ANSIBLE_COLLECTIONS_PATH = $(ROOT)/$(LINKED):$(SITE)
+export ANSIBLE_COLLECTIONS_PATH := $(ROOT)/$(LINKED)
 export ANSIBLE_HOME := $(ROOT)/build/ansible
 export ANSIBLE_NOCOLOR ?= 1
 export AWS_EC2_METADATA_DISABLED := true
@@ -42,10 +43,10 @@ $(LINKED)/ansible_collections/tableferry/aws:
 artifact: setup
 	@rm -rf $(INSTALLED) build/artifact
 	@ansible-galaxy collection build --force --output-path build/artifact >/dev/null
-	@ansible-galaxy collection install --force --no-deps --offline -p $(INSTALLED) build/artifact/tableferry-aws-*.tar.gz >/dev/null
+	@$(AS_INSTALLED) ansible-galaxy collection install --force --no-deps --offline -p $(INSTALLED) build/artifact/tableferry-aws-*.tar.gz >/dev/null
 
 demo: artifact
-	@ANSIBLE_COLLECTIONS_PATH=$(ROOT)/$(INSTALLED):$(SITE) $(BIN)/python -m demo
+	@$(AS_INSTALLED) $(BIN)/python -m demo
 
 test: setup lint types docs unit sanity molecule
 	@echo "All checks passed."
@@ -75,10 +76,10 @@ sanity: setup
 	cd $(SANITY) && ANSIBLE_COLLECTIONS_PATH= PYTHONPATH= ansible-test sanity --color no --requirements
 
 molecule: artifact
-	cd extensions && ANSIBLE_COLLECTIONS_PATH=$(ROOT)/$(INSTALLED):$(SITE) $(ROOT)/$(BIN)/molecule test --all
+	cd extensions && $(AS_INSTALLED) $(ROOT)/$(BIN)/molecule test --all
 
 bench-fleet: artifact
-	ANSIBLE_COLLECTIONS_PATH=$(ROOT)/$(INSTALLED):$(SITE) $(BIN)/python -m benchmarks.fleet
+	$(AS_INSTALLED) $(BIN)/python -m benchmarks.fleet
 
 # What is made from the code and kept in the repository.
 generate: setup
