@@ -1,0 +1,322 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One side of a migration: whose credentials, which partition and Region, and the clients made from them."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import Any, Literal
+
+from . import sdk
+from .errors import AccessDenied, CredentialsError, FerryError, InvalidInput, ServiceError
+
+Side = Literal["source", "destination"]
+
+USER_AGENT = "tableferry"
+RETRIES = 8
+ROLE_SESSION_SECONDS = 3600  # role chaining allows no more (aws.md J)
+
+_ROLE_ARN = re.compile(
+    r"arn:(?P<partition>aws[a-z-]*):iam::(?P<account>\d{12}):role/(?P<path>(?:[!-.0-~]+/)*)[\w+=,.@-]+"
+)
+_ASSUMED_ROLE_ARN = re.compile(r"arn:(?P<partition>[^:]+):sts::(?P<account>\d{12}):assumed-role/(?P<role>[^/]+)/.+")
+
+_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AllAccessDisabled"})
+_BAD_CREDENTIALS = frozenset(
+    {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "IncompleteSignature",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "MissingAuthenticationToken",
+        "MissingAuthenticationTokenException",
+        "RequestExpired",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+        # botocore's own, raised before anything is sent
+        "ConfigNotFound",
+        "CredentialRetrievalError",
+        "NoCredentialsError",
+        "PartialCredentialsError",
+        "ProfileNotFound",
+        "SSOTokenLoadError",
+        "TokenRetrievalError",
+        "UnauthorizedSSOTokenError",
+    }
+)
+
+
+@dataclass(frozen=True)
+class AccountSpec:
+    """How to reach one account: what the user wrote under ``source`` or ``destination``.
+
+    Base credentials are ``profile``, or ``access_key`` with ``secret_key`` (and ``session_token``), or else what
+    botocore finds by itself; ``role_arn`` is assumed from them. What is written here wins over ``AWS_*`` variables.
+    """
+
+    side: Side
+    region: str
+    profile: str = ""
+    access_key: str = field(default="", repr=False)
+    secret_key: str = field(default="", repr=False)
+    session_token: str = field(default="", repr=False)
+    role_arn: str = ""
+    external_id: str = field(default="", repr=False)
+    endpoint_url: str = ""
+
+    @classmethod
+    def from_mapping(cls, side: Side, mapping: Mapping[str, Any]) -> AccountSpec:
+        """The spec from a user's mapping; None and "" mean not given.
+
+        Raises InvalidInput for unknown keys, values that are no text, mixed or incomplete credentials, a missing
+        Region, a malformed role ARN.
+        """
+
+        def refuse(cause: str, next_step: str) -> InvalidInput:
+            return InvalidInput(f"The {side} account's settings are wrong: {cause}", next_step)
+
+        known = {item.name for item in fields(cls)} - {"side"}
+        if not isinstance(mapping, Mapping):
+            raise refuse("they are not a mapping.", f"Write them as a mapping with {', '.join(sorted(known))}.")
+        unknown = sorted(set(map(str, mapping)) - known)
+        if unknown:
+            raise refuse(f"unknown keys {', '.join(unknown)}.", f"Use only {', '.join(sorted(known))}.")
+        given = {key: value for key, value in mapping.items() if value not in (None, "")}
+        for key, value in given.items():
+            if not isinstance(value, str):
+                raise refuse(f"{key} is not text.", f"Write {key} as a quoted string.")
+        spec = cls(side=side, **{"region": "", **given})
+        if not spec.region:
+            raise refuse("region is missing.", f"Set region for the {side} account, for example eu-west-1.")
+        if bool(spec.access_key) != bool(spec.secret_key):
+            raise refuse("access_key and secret_key belong together.", "Give both or neither.")
+        if spec.session_token and not spec.access_key:
+            raise refuse("session_token without access_key.", "Give access_key and secret_key too.")
+        if spec.profile and spec.access_key:
+            raise refuse("profile and access_key are both given.", "Give one of them.")
+        if spec.external_id and not spec.role_arn:
+            raise refuse("external_id without role_arn.", "Give role_arn too, or drop external_id.")
+        if spec.role_arn and not _ROLE_ARN.fullmatch(spec.role_arn):
+            raise refuse(
+                f"role_arn {spec.role_arn!r} is not the ARN of an IAM role.",
+                "Write it as arn:aws:iam::<12 digits>:role/<name>.",
+            )
+        return spec
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Keys valid now, for passing on to amazon.aws modules."""
+
+    access_key: str = field(repr=False)
+    secret_key: str = field(repr=False)
+    session_token: str = field(default="", repr=False)
+
+
+class Account:
+    """One side of a migration. Making one costs no call; clients are cached and safe to use from many threads."""
+
+    def __init__(self, spec: AccountSpec) -> None:
+        """Raises InvalidInput when the Region is unknown or lies in another partition than the role."""
+        self.spec = spec
+        self.side: Side = spec.side
+        self.region = spec.region
+        self._lock = threading.RLock()
+        self._clients: dict[tuple[str, str, int], Any] = {}
+        try:
+            self._session = _base_session(spec)
+            self.partition: str = self._session.get_partition_for_region(spec.region)
+        except sdk.BotoCoreError as error:
+            if sdk.error_code(error) == "ProfileNotFound":
+                raise self.explain(error, "reading the profile") from error
+            raise InvalidInput(
+                f"The Region {spec.region!r} of the {spec.side} account is unknown.",
+                "Set region to a Region's code, for example eu-west-1.",
+            ) from error
+        if spec.role_arn:
+            if spec.role_arn.split(":")[1] != self.partition:
+                raise InvalidInput(
+                    f"The {spec.side} role {spec.role_arn} is not in the partition {self.partition} of {spec.region}.",
+                    "Give a role and a Region of one partition.",
+                )
+            self._session = _fixed_session(self._assume_role(self._session))
+
+    def __repr__(self) -> str:
+        return f"Account({self.side}, {self.region})"
+
+    @cached_property
+    def account_id(self) -> str:
+        """The account's 12 digits; without a call when a role is given. Raises CredentialsError."""
+        if self.spec.role_arn:
+            return self.spec.role_arn.split(":")[4]
+        return str(self._identity["Account"])
+
+    @cached_property
+    def caller_arn(self) -> str:
+        """The ARN that STS reports for these credentials (``assumed-role/..`` for roles). Raises CredentialsError."""
+        return str(self._identity["Arn"])
+
+    @cached_property
+    def principal_arn(self) -> str:
+        """The IAM ARN to name in policies: the role's for assumed roles, with its path.
+
+        STS leaves the path of a role out, a policy needs it: IAM is asked, and when it does not answer the role is
+        taken to have none. Raises CredentialsError.
+        """
+        if self.spec.role_arn:
+            return self.spec.role_arn
+        assumed = _ASSUMED_ROLE_ARN.fullmatch(self.caller_arn)
+        if not assumed:
+            return self.caller_arn
+        try:
+            return str(self.client("iam").get_role(RoleName=assumed["role"])["Role"]["Arn"])
+        except (sdk.ClientError, sdk.BotoCoreError):
+            return f"arn:{assumed['partition']}:iam::{assumed['account']}:role/{assumed['role']}"
+
+    def client(self, service: str, region: str | None = None, *, retries: int = RETRIES) -> Any:
+        """The botocore client of ``service``, made at first use. ``region`` only where it is not the account's.
+
+        botocore sleeps between its ``retries``, for LimitExceededException too: callers which wait by themselves ask
+        for a client with 0.
+        """
+        key = (service, region or self.region, retries)
+        with self._lock:
+            if key not in self._clients:
+                self._clients[key] = _make_client(self._session, self.spec, *key)
+            return self._clients[key]
+
+    def table_arn(self, name: str) -> str:
+        """The ARN of the table ``name`` in this account and Region; an ARN stays as it is."""
+        return (
+            name
+            if name.startswith("arn:")
+            else (f"arn:{self.partition}:dynamodb:{self.region}:{self.account_id}:table/{name}")
+        )
+
+    def temporary_credentials(self) -> Credentials:
+        """The keys valid now; a role's are at least 10 minutes from their end. Raises CredentialsError."""
+        try:
+            found = self._session.get_credentials()
+            if found is None:
+                raise CredentialsError(
+                    f"There are no credentials for the {self.side} account.",
+                    f"Give {self.side} a profile, keys or a role_arn.",
+                )
+            keys = found.get_frozen_credentials()
+        except (sdk.ClientError, sdk.BotoCoreError) as error:
+            raise self.explain(error, "reading the credentials") from error
+        return Credentials(str(keys.access_key), str(keys.secret_key), keys.token or "")
+
+    def explain(self, error: Exception, doing: str, table: str = "") -> FerryError:
+        """``error`` of a call (ClientError, BotoCoreError) as one of ours; ``doing`` completes "AWS refused ..."."""
+        code, message = sdk.error_code(error), sdk.error_message(error)
+        details = {"code": code, "side": self.side, "region": self.region}
+        said = f"{message} ({code})" if message else code
+        if isinstance(error, FerryError):
+            return error.for_table(table) if table else error
+        if code in _BAD_CREDENTIALS:
+            return CredentialsError(
+                f"The credentials of the {self.side} account do not work: {said}.",
+                f"Check profile, keys or role of {self.side}.",
+                table=table,
+                details=details,
+            )
+        if code in _DENIED:
+            return AccessDenied(
+                f"The {self.side} account refused {doing}: {said}.",
+                "Allow the action named for the principal named; the roles' READMEs list what is needed.",
+                table=table,
+                details=details,
+            )
+        return ServiceError(
+            f"{doing[:1].upper()}{doing[1:]} failed in the {self.side} account ({self.region}): {said}.",
+            "Run again; what was begun is found and goes on.",
+            table=table,
+            details=details,
+        )
+
+    @cached_property
+    def _identity(self) -> Mapping[str, Any]:
+        try:
+            found: Mapping[str, Any] = self.client("sts").get_caller_identity()
+        except (sdk.ClientError, sdk.BotoCoreError) as error:
+            raise self.explain(error, "asking who the caller is") from error
+        return found
+
+    def _assume_role(self, base: sdk.Session) -> Any:
+        """Credentials that assume the role at first use and again from 15 minutes before they expire."""
+        spec = self.spec
+
+        def assume() -> dict[str, str]:
+            request = {
+                "RoleArn": spec.role_arn,
+                "RoleSessionName": f"{USER_AGENT}-{spec.side}",
+                "DurationSeconds": ROLE_SESSION_SECONDS,
+            }
+            if spec.external_id:
+                request["ExternalId"] = spec.external_id
+            try:
+                keys = _make_client(base, spec, "sts", spec.region).assume_role(**request)["Credentials"]
+            except (sdk.ClientError, sdk.BotoCoreError) as error:
+                raise CredentialsError(
+                    f"The {spec.side} role {spec.role_arn} cannot be assumed: {sdk.error_message(error)}"
+                    f" ({sdk.error_code(error)}).",
+                    "Check the base credentials, that the role's trust policy names them, and external_id.",
+                    details={"code": sdk.error_code(error), "role_arn": spec.role_arn, "side": spec.side},
+                ) from error
+            return {
+                "access_key": keys["AccessKeyId"],
+                "secret_key": keys["SecretAccessKey"],
+                "token": keys["SessionToken"],
+                "expiry_time": keys["Expiration"].isoformat(),
+            }
+
+        return sdk.DeferredRefreshableCredentials(refresh_using=assume, method="assume-role")
+
+
+class _Provider:
+    """Hands given credentials to a botocore session, in the place of its chain of providers."""
+
+    def __init__(self, credentials: Any) -> None:
+        self._credentials = credentials
+
+    def load_credentials(self) -> Any:
+        return self._credentials
+
+
+def _base_session(spec: AccountSpec) -> sdk.Session:
+    if spec.access_key:
+        return _fixed_session(sdk.Credentials(spec.access_key, spec.secret_key, spec.session_token or None))
+    session = sdk.new_session(spec.profile or None)
+    session.get_scoped_config()  # raises ProfileNotFound now rather than at the first call
+    return session
+
+
+def _fixed_session(credentials: Any) -> sdk.Session:
+    """A session with just these credentials: no chain is walked, and AWS_PROFILE has no say."""
+    session = sdk.new_session()
+    session.session_var_map["profile"] = (None, [], None, None)
+    session.register_component("credential_provider", _Provider(credentials))
+    return session
+
+
+def _make_client(session: sdk.Session, spec: AccountSpec, service: str, region: str, retries: int = RETRIES) -> Any:
+    config = sdk.Config(
+        retries={"mode": "standard", "max_attempts": retries},
+        user_agent_extra=USER_AGENT,
+        connect_timeout=10,
+        read_timeout=60,
+        tcp_keepalive=True,
+        max_pool_connections=32,
+        # Another host than AWS's rarely answers to one name per bucket.
+        s3={"addressing_style": "path"} if spec.endpoint_url else None,
+    )
+    return session.create_client(service, region_name=region, endpoint_url=spec.endpoint_url or None, config=config)

@@ -1,0 +1,256 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from ansible_collections.tableferry.aws.plugins.module_utils.core import account as account_module
+from ansible_collections.tableferry.aws.plugins.module_utils.core import sdk
+from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account, AccountSpec
+from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import (
+    AccessDenied,
+    CredentialsError,
+    InvalidInput,
+    ServiceError,
+)
+
+KEYS = {"access_key": "AKIDEXAMPLE", "secret_key": "wJalr", "region": "eu-west-1"}
+ROLE = "arn:aws:iam::222222222222:role/team/ferry"
+
+
+class FakeSts:
+    """Answers as STS would; ``lifetime`` seconds are what a session lasts."""
+
+    def __init__(self, arn="arn:aws:iam::111111111111:user/admin", lifetime=3600, error=None):
+        self.arn, self.lifetime, self.error = arn, lifetime, error
+        self.requests = []
+
+    def get_caller_identity(self):
+        self.requests.append("GetCallerIdentity")
+        if self.error:
+            raise self.error
+        return {"Account": self.arn.split(":")[4], "Arn": self.arn}
+
+    def assume_role(self, **request):
+        self.requests.append(request)
+        if self.error:
+            raise self.error
+        number = len(self.requests)
+        return {
+            "Credentials": {
+                "AccessKeyId": f"ASIA{number}",
+                "SecretAccessKey": "secret",
+                "SessionToken": f"token{number}",
+                "Expiration": datetime.now(UTC) + timedelta(seconds=self.lifetime),
+            }
+        }
+
+    def get_role(self, RoleName):
+        if self.error:
+            raise self.error
+        return {"Role": {"Arn": f"arn:aws:iam::111111111111:role/path/{RoleName}"}}
+
+
+@pytest.fixture
+def fake_sts(monkeypatch):
+    def use(**options):
+        fake = FakeSts(**options)
+        real = account_module._make_client
+
+        def make(session, spec, service, region, retries=8):
+            return fake if service in ("sts", "iam") else real(session, spec, service, region, retries)
+
+        monkeypatch.setattr(account_module, "_make_client", make)
+        return fake
+
+    return use
+
+
+def denied(code="AccessDenied"):
+    return sdk.ClientError({"Error": {"Code": code, "Message": "not authorized"}}, "AssumeRole")
+
+
+def account(**mapping):
+    return Account(AccountSpec.from_mapping("source", {**KEYS, **mapping}))
+
+
+@pytest.mark.parametrize(
+    ("mapping", "word"),
+    [
+        ({**KEYS, "regoin": "x"}, "regoin"),
+        ({"profile": "legacy"}, "region"),
+        ({"region": "eu-west-1", "access_key": "A"}, "secret_key"),
+        ({"region": "eu-west-1", "secret_key": "A"}, "access_key"),
+        ({"region": "eu-west-1", "session_token": "A"}, "session_token"),
+        ({**KEYS, "profile": "legacy"}, "profile"),
+        ({**KEYS, "external_id": "x"}, "external_id"),
+        ({**KEYS, "role_arn": "arn:aws:iam::2222:role/ferry"}, "role_arn"),
+        ({**KEYS, "role_arn": "arn:aws:iam::222222222222:user/ferry"}, "role_arn"),
+        ({**KEYS, "access_key": 5}, "access_key"),
+        (["profile"], "mapping"),
+    ],
+)
+def test_malformed_specs_are_refused_with_the_word_that_is_wrong(mapping, word):
+    with pytest.raises(InvalidInput, match=word) as refused:
+        AccountSpec.from_mapping("destination", mapping)
+    assert "destination" in str(refused.value)
+    assert "wJalr" not in str(refused.value)
+
+
+def test_empty_values_count_as_not_given():
+    spec = AccountSpec.from_mapping("source", {**KEYS, "profile": "", "role_arn": None})
+    assert spec.profile == spec.role_arn == ""
+
+
+def test_secrets_are_not_in_the_representation():
+    spec = AccountSpec.from_mapping(
+        "source", {**KEYS, "session_token": "tok3n", "role_arn": ROLE, "external_id": "x1d"}
+    )
+    assert not any(secret in repr(spec) for secret in ("AKIDEXAMPLE", "wJalr", "tok3n", "x1d"))
+
+
+@pytest.mark.parametrize(
+    ("region", "partition"), [("eu-west-1", "aws"), ("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")]
+)
+def test_partition_follows_the_region(region, partition, fake_sts):
+    fake_sts()
+    side = account(region=region)
+    assert side.partition == partition
+    assert side.table_arn("orders") == f"arn:{partition}:dynamodb:{region}:111111111111:table/orders"
+    assert side.table_arn("arn:aws:dynamodb:x:1:table/t") == "arn:aws:dynamodb:x:1:table/t"
+
+
+def test_unknown_region_and_foreign_partition_are_refused():
+    with pytest.raises(InvalidInput, match="nowhere"):
+        account(region="nowhere")
+    with pytest.raises(InvalidInput, match="aws-cn"):
+        account(region="cn-north-1", role_arn=ROLE)
+
+
+def test_written_keys_win_over_the_environment(monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "FROMENV")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "env")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "envtoken")
+    monkeypatch.setenv("AWS_PROFILE", "does-not-exist")
+    keys = account().temporary_credentials()
+    assert (keys.access_key, keys.session_token) == ("AKIDEXAMPLE", "")
+    assert account().client("dynamodb").meta.region_name == "eu-west-1"
+
+
+def test_profile_wins_over_the_environment(monkeypatch, tmp_path):
+    (tmp_path / "credentials").write_text(
+        "[legacy]\naws_access_key_id = FROMPROFILE\naws_secret_access_key = x\n", encoding="utf-8"
+    )
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "FROMENV")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "env")
+    side = Account(AccountSpec.from_mapping("source", {"profile": "legacy", "region": "eu-west-1"}))
+    assert side.temporary_credentials().access_key == "FROMPROFILE"
+    chain = Account(AccountSpec.from_mapping("source", {"region": "eu-west-1"}))
+    assert chain.temporary_credentials().access_key == "FROMENV"
+    with pytest.raises(CredentialsError, match="profile"):
+        Account(AccountSpec.from_mapping("source", {"profile": "missing", "region": "eu-west-1"}))
+
+
+def test_role_is_assumed_at_first_use_and_its_account_known_without_a_call(fake_sts):
+    sts = fake_sts()
+    side = account(role_arn=ROLE, external_id="shared")
+    assert (side.account_id, side.principal_arn, sts.requests) == ("222222222222", ROLE, [])
+    assert side.temporary_credentials().access_key == "ASIA1"
+    assert side.temporary_credentials().session_token == "token1"
+    (request,) = sts.requests
+    assert (request["RoleArn"], request["ExternalId"]) == (ROLE, "shared")
+
+
+@pytest.mark.parametrize(("lifetime", "calls"), [(890, 3), (910, 1)])
+def test_role_is_assumed_again_fifteen_minutes_before_its_session_ends(fake_sts, lifetime, calls):
+    sts = fake_sts(lifetime=lifetime)
+    side = account(role_arn=ROLE)
+    for _ in range(3):
+        side.temporary_credentials()
+    assert len(sts.requests) == calls
+
+
+def test_role_that_cannot_be_assumed_is_named(fake_sts):
+    fake_sts(error=denied())
+    with pytest.raises(CredentialsError, match=ROLE) as failed:
+        account(role_arn=ROLE).client("dynamodb").list_tables()
+    assert "trust policy" in failed.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("caller", "principal"),
+    [
+        ("arn:aws:iam::111111111111:user/a/admin", "arn:aws:iam::111111111111:user/a/admin"),
+        ("arn:aws:iam::111111111111:root", "arn:aws:iam::111111111111:root"),
+        ("arn:aws:sts::111111111111:assumed-role/ferry/me", "arn:aws:iam::111111111111:role/path/ferry"),
+    ],
+)
+def test_principal_is_the_iam_arn_of_the_caller(fake_sts, caller, principal):
+    fake_sts(arn=caller)
+    assert account().principal_arn == principal
+
+
+def test_role_path_is_empty_when_iam_does_not_say(fake_sts):
+    sts = fake_sts(arn="arn:aws:sts::111111111111:assumed-role/ferry/me")
+    side = account()
+    assert side.caller_arn
+    sts.error = denied()
+    assert side.principal_arn == "arn:aws:iam::111111111111:role/ferry"
+
+
+def test_who_the_caller_is_costs_one_call(fake_sts):
+    sts = fake_sts()
+    side = account()
+    assert (side.account_id, side.caller_arn, side.principal_arn)[0] == "111111111111"
+    assert sts.requests == ["GetCallerIdentity"]
+
+
+def test_wrong_keys_are_a_credentials_error(fake_sts):
+    fake_sts(error=denied("InvalidClientTokenId"))
+    with pytest.raises(CredentialsError, match="source"):
+        _ = account().account_id
+
+
+def test_clients_are_cached_and_carry_endpoint_and_retries():
+    side = account(endpoint_url="http://127.0.0.1:9")
+    client = side.client("s3")
+    assert client is side.client("s3")
+    assert client is not side.client("s3", "us-east-1")
+    assert client.meta.endpoint_url == "http://127.0.0.1:9"
+    assert client.meta.config.retries["total_max_attempts"] == 9
+    assert side.client("s3", retries=0).meta.config.retries["total_max_attempts"] == 1
+    assert "tableferry" in client.meta.config.user_agent_extra
+    assert client.meta.config.s3 == {"addressing_style": "path"}
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("AccessDeniedException", AccessDenied),
+        ("ExpiredTokenException", CredentialsError),
+        ("InternalServerError", ServiceError),
+    ],
+)
+def test_explain_chooses_the_error_by_code_and_names_the_table(code, kind):
+    found = account().explain(denied(code), "describing the table orders", "orders")
+    assert type(found) is kind
+    assert str(found).startswith("orders: ")
+    assert found.details["code"] == code
+
+
+def test_no_credentials_at_all(monkeypatch, tmp_path):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    side = Account(AccountSpec.from_mapping("source", {"region": "eu-west-1"}))
+    with pytest.raises(CredentialsError, match="no credentials"):
+        side.temporary_credentials()
+    with pytest.raises(CredentialsError):
+        _ = side.account_id
