@@ -1,0 +1,111 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What was called: every request that reached the lab, countable by account, service, operation and outcome."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from typing import Any, NamedTuple
+
+READING_PREFIXES = (
+    "Describe", "List", "Get", "Head", "Query", "Scan", "BatchGet", "Assume", "TransactGet", "LookUp", "Lookup",
+    "Search", "Filter", "Simulate",
+)  # fmt: skip
+
+
+def is_mutating(operation: str) -> bool:
+    """Whether ``operation`` changes anything, by its name."""
+    return not operation.startswith(READING_PREFIXES)
+
+
+class Entry(NamedTuple):
+    """One request. ``time`` is the world's epoch seconds, ``principal_arn`` empty where the signature was refused."""
+
+    time: float
+    account: str
+    region: str
+    service: str
+    operation: str
+    mutating: bool
+    principal_arn: str
+    status: int
+    error_code: str
+    request_id: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether the request succeeded."""
+        return self.status < 400
+
+
+class Books:
+    """The requests so far, in order. Safe to use from any thread; counting does not look at single entries."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._entries: list[Entry] = []
+        self._counts: Counter[tuple[str, str, str, str, bool, str, bool]] = Counter()
+
+    def write(self, entry: Entry) -> None:
+        """Add one request."""
+        kind = (
+            entry.account, entry.region, entry.service, entry.operation, entry.mutating, entry.error_code, entry.ok
+        )  # fmt: skip
+        with self._lock:
+            self._entries.append(entry)
+            self._counts[kind] += 1
+
+    def count(
+        self,
+        operation: str = "",
+        *,
+        account: str = "",
+        region: str = "",
+        service: str = "",
+        mutating: bool | None = None,
+        error_code: str | None = None,
+        ok: bool | None = None,
+    ) -> int:
+        """How many requests there were; ``operation`` is ``ImportTable`` or ``dynamodb.ImportTable``."""
+        service, operation = _split(operation, service)
+        wanted = (account or None, region or None, service or None, operation or None, mutating, error_code, ok)
+        with self._lock:
+            kinds = list(self._counts.items())
+        return sum(
+            number
+            for kind, number in kinds
+            if all(want is None or want == have for want, have in zip(wanted, kind, strict=True))
+        )
+
+    def calls(self, operation: str = "", **wanted: Any) -> list[Entry]:
+        """The requests with this operation and these members (``account``, ``status``, ``ok`` ...), in order."""
+        service, operation = _split(operation, wanted.pop("service", ""))
+        wanted |= {name: value for name, value in (("service", service), ("operation", operation)) if value}
+        with self._lock:
+            entries = list(self._entries)
+        return [entry for entry in entries if all(getattr(entry, name) == value for name, value in wanted.items())]
+
+    def mutating_calls(self, **wanted: Any) -> list[Entry]:
+        """The requests that changed something, or tried to."""
+        return self.calls(mutating=True, **wanted)
+
+    def summary(self) -> list[dict[str, Any]]:
+        """One row per kind of request, with its number."""
+        names = ("account", "region", "service", "operation", "mutating", "error_code", "ok")
+        with self._lock:
+            kinds = sorted(self._counts.items())
+        return [{**dict(zip(names, kind, strict=True)), "count": number} for kind, number in kinds]
+
+    def clear(self) -> None:
+        """Start new books."""
+        with self._lock:
+            self._entries.clear()
+            self._counts.clear()
+
+
+def _split(operation: str, service: str) -> tuple[str, str]:
+    before, dot, after = operation.partition(".")
+    return (before, after) if dot else (service, operation)

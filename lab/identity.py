@@ -1,0 +1,330 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Accounts, users, roles, policies, access keys and sessions: what IAM and STS know, for all accounts."""
+
+from __future__ import annotations
+
+import random
+import string
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from lab import policy
+from lab.clock import Clock
+from lab.context import Caller, ConditionValue
+from lab.errors import AwsError
+
+ADMINISTRATOR_ACCESS = "arn:aws:iam::aws:policy/AdministratorAccess"
+_IDENTIFIER = string.ascii_uppercase + "234567"
+_SECRET = string.ascii_letters + string.digits + "+/"
+
+
+@dataclass
+class Account:
+    """An AWS account; ``organization_id`` (``o-...``) is empty outside an organization."""
+
+    id: str
+    name: str
+    organization_id: str = ""
+
+
+@dataclass
+class Principal:
+    """What users and roles share. ``inline`` maps policy names to documents, ``attached`` holds policy ARNs."""
+
+    account_id: str
+    name: str
+    path: str
+    id: str
+    created_at: float
+    inline: dict[str, str] = field(default_factory=dict)
+    attached: list[str] = field(default_factory=list)
+    tags: dict[str, str] = field(default_factory=dict)
+    permissions_boundary: str = ""
+
+
+@dataclass
+class User(Principal):
+    """An IAM user."""
+
+    @property
+    def arn(self) -> str:
+        """ARN with the path."""
+        return f"arn:aws:iam::{self.account_id}:user{self.path}{self.name}"
+
+
+@dataclass
+class Role(Principal):
+    """An IAM role; ``trust`` is its trust policy as JSON text, ``max_session_duration`` in seconds."""
+
+    trust: str = "{}"
+    description: str = ""
+    max_session_duration: int = 3600
+
+    @property
+    def arn(self) -> str:
+        """ARN with the path."""
+        return f"arn:aws:iam::{self.account_id}:role{self.path}{self.name}"
+
+
+@dataclass
+class ManagedPolicy:
+    """A managed policy with its versions (``v1`` ...)."""
+
+    arn: str
+    name: str
+    path: str
+    id: str
+    created_at: float
+    versions: dict[str, str]
+    default_version: str = "v1"
+    description: str = ""
+    tags: dict[str, str] = field(default_factory=dict)
+    latest: int = 1
+
+
+@dataclass
+class AccessKey:
+    """A long-lived key of a user, or of the account's root where ``user_name`` is empty."""
+
+    id: str
+    secret: str = field(repr=False)
+    account_id: str
+    user_name: str
+    created_at: float
+    active: bool = True
+
+
+class Credential(NamedTuple):
+    """What an access key id stands for. ``token`` and ``expires_at`` (world's epoch seconds) belong to sessions."""
+
+    access_key_id: str
+    secret: str
+    caller: Caller
+    token: str = ""
+    expires_at: float | None = None
+
+
+class Accounts(dict[str, Account]):
+    """The accounts by their ids."""
+
+    def add(self, account_id: str, name: str = "", organization_id: str = "") -> Account:
+        """Open an account."""
+        self[account_id] = Account(account_id, name or account_id, organization_id)
+        return self[account_id]
+
+
+class IdentityStore:
+    """IAM's and STS's memory. Writers hold the world's lock."""
+
+    def __init__(self, clock: Clock, source: random.Random) -> None:
+        self._clock = clock
+        self._random = source
+        self.accounts = Accounts()
+        self.users: dict[tuple[str, str], User] = {}
+        self.roles: dict[tuple[str, str], Role] = {}
+        self.policies: dict[str, ManagedPolicy] = {}
+        self.access_keys: dict[str, AccessKey] = {}
+        self._sessions: dict[str, Credential] = {}
+        self.add_policy("aws", "AdministratorAccess", policy.ADMINISTRATOR_DOCUMENT)
+
+    def identifier(self, prefix: str) -> str:
+        """A unique id as IAM makes them: four letters of kind (``AROA``) and 17 more characters."""
+        return prefix + "".join(self._random.choices(_IDENTIFIER, k=17))
+
+    def _secret(self, length: int = 40) -> str:
+        return "".join(self._random.choices(_SECRET, k=length))
+
+    # Making
+
+    def add_user(self, account_id: str, name: str, *, path: str = "/", attached: tuple[str, ...] = ()) -> User:
+        """A new user; EntityAlreadyExists where one has the name in any letter case."""
+        self._refuse_taken("User", name, [each.name for each in self.users.values() if each.account_id == account_id])
+        user = User(account_id, name, path, self.identifier("AIDA"), self._clock.now(), attached=list(attached))
+        self.users[(account_id, name)] = user
+        return user
+
+    def add_role(
+        self,
+        account_id: str,
+        name: str,
+        trust: str,
+        *,
+        path: str = "/",
+        description: str = "",
+        max_session_duration: int = 3600,
+        attached: tuple[str, ...] = (),
+    ) -> Role:
+        """A new role that trusts as ``trust`` (a policy document as JSON text) says."""
+        self._refuse_taken(
+            "Role with name", name, [each.name for each in self.roles.values() if each.account_id == account_id]
+        )
+        policy.parse(trust)
+        role = Role(
+            account_id,
+            name,
+            path,
+            self.identifier("AROA"),
+            self._clock.now(),
+            attached=list(attached),
+            trust=trust,
+            description=description,
+            max_session_duration=max_session_duration,
+        )
+        self.roles[(account_id, name)] = role
+        return role
+
+    @staticmethod
+    def _refuse_taken(kind: str, name: str, names: list[str]) -> None:
+        if name.lower() in {each.lower() for each in names}:
+            raise AwsError("EntityAlreadyExists", f"{kind} {name} already exists.", 409)
+
+    def add_policy(self, account_id: str, name: str, document: str, *, path: str = "/") -> ManagedPolicy:
+        """A new managed policy; ``account_id`` ``aws`` makes one of AWS's own."""
+        arn = f"arn:aws:iam::{account_id}:policy{path}{name}"
+        if arn in self.policies:
+            raise AwsError(
+                "EntityAlreadyExists", f"A policy called {name} already exists. Duplicate names are not allowed.", 409
+            )
+        policy.parse(document)
+        self.policies[arn] = ManagedPolicy(
+            arn, name, path, self.identifier("ANPA"), self._clock.now(), versions={"v1": document}
+        )
+        return self.policies[arn]
+
+    def add_access_key(self, account_id: str, user_name: str = "") -> AccessKey:
+        """A new key for a user, or for the account's root."""
+        key = AccessKey("AKIA" + self.identifier("")[:16], self._secret(), account_id, user_name, self._clock.now())
+        self.access_keys[key.id] = key
+        return key
+
+    def add_administrator(self, account_id: str, name: str = "administrator") -> AccessKey:
+        """A new user with AdministratorAccess, and a key for it."""
+        self.add_user(account_id, name, attached=(ADMINISTRATOR_ACCESS,))
+        return self.add_access_key(account_id, name)
+
+    def add_session(self, caller: Caller, duration_seconds: float) -> Credential:
+        """Temporary credentials for ``caller`` that end on the world's clock."""
+        access_key_id = "ASIA" + self.identifier("")[:16]
+        credential = Credential(
+            access_key_id,
+            self._secret(),
+            Caller(
+                account_id=caller.account_id,
+                arn=caller.arn,
+                kind=caller.kind,
+                principal_arn=caller.principal_arn,
+                user_id=caller.user_id,
+                user_name=caller.user_name,
+                session_name=caller.session_name,
+                session_policies=caller.session_policies,
+                access_key_id=access_key_id,
+            ),
+            "IQoJb3JpZ2luX2Vj" + self._secret(200),
+            self._clock.now() + duration_seconds,
+        )
+        self._sessions[access_key_id] = credential
+        return credential
+
+    # Finding
+
+    def credential(self, access_key_id: str) -> Credential | None:
+        """Secret and caller behind an access key id; None for one that is unknown or inactive."""
+        if (session := self._sessions.get(access_key_id)) is not None:
+            return session
+        key = self.access_keys.get(access_key_id)
+        if key is None or not key.active:
+            return None
+        if not key.user_name:
+            root = f"arn:aws:iam::{key.account_id}:root"
+            caller = Caller(key.account_id, root, "root", root, key.account_id, access_key_id=key.id)
+            return Credential(key.id, key.secret, caller)
+        user = self.users[(key.account_id, key.user_name)]
+        caller = Caller(key.account_id, user.arn, "user", user.arn, user.id, user_name=user.name, access_key_id=key.id)
+        return Credential(key.id, key.secret, caller)
+
+    def role_caller(self, role: Role, session_name: str, session_policies: tuple[str, ...] = ()) -> Caller:
+        """The caller that a session of ``role`` is."""
+        return Caller(
+            account_id=role.account_id,
+            arn=f"arn:aws:sts::{role.account_id}:assumed-role/{role.name}/{session_name}",
+            kind="assumed_role",
+            principal_arn=role.arn,
+            user_id=f"{role.id}:{session_name}",
+            session_name=session_name,
+            session_policies=session_policies,
+        )
+
+    def role_by_arn(self, arn: str) -> Role | None:
+        """The role that ``arn`` names, path included."""
+        parts = arn.split(":", 5)
+        if len(parts) < 6 or not parts[5].startswith("role/"):
+            return None
+        role = self.roles.get((parts[4], parts[5].rpartition("/")[2]))
+        return role if role is not None and role.arn == arn else None
+
+    def principal_exists(self, principal: str) -> bool:
+        """Whether a resource policy may name ``principal`` (AWS refuses policies that name nobody)."""
+        if principal == "*" or principal.startswith("arn:aws:sts:"):
+            return True
+        parts = principal.split(":", 5)
+        account = principal if len(parts) < 6 else parts[4]
+        if account not in self.accounts:
+            return False
+        resource = "root" if len(parts) < 6 else parts[5]
+        return (
+            resource == "root"
+            or self.role_by_arn(principal) is not None
+            or any(user.arn == principal for user in self.users.values())
+        )
+
+    def policies_of(self, caller: Caller) -> list[policy.Policy]:
+        """The identity policies of ``caller``, parsed. Root may do everything in its account."""
+        if caller.kind == "root":
+            return [policy.parse(policy.ADMINISTRATOR_DOCUMENT)]
+        principal: Principal | None = None
+        if caller.kind == "user":
+            principal = self.users.get((caller.account_id, caller.user_name))
+        elif caller.kind == "assumed_role":
+            principal = self.role_by_arn(caller.principal_arn)
+        if principal is None:
+            return []
+        documents = [*principal.inline.values()]
+        for arn in principal.attached:
+            if managed := self.policies.get(arn):
+                documents.append(managed.versions[managed.default_version])
+        return [policy.parse(document) for document in documents]
+
+    def condition_keys(self, caller: Caller, region: str = "") -> dict[str, ConditionValue]:
+        """The global condition keys of a request by ``caller``.
+
+        The lab speaks plain HTTP on loopback, yet ``aws:SecureTransport`` is true: it stands for the SDK's HTTPS.
+        """
+        now = self._clock.now()
+        keys: dict[str, ConditionValue] = {
+            "aws:SecureTransport": "true",
+            "aws:SourceIp": "127.0.0.1",
+            "aws:CurrentTime": datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "aws:EpochTime": str(int(now)),
+            "aws:PrincipalIsAWSService": str(caller.kind == "service").lower(),
+        }
+        if region:
+            keys["aws:RequestedRegion"] = region
+        if caller.kind == "service":
+            return keys
+        kinds = {"root": "Account", "user": "User", "assumed_role": "AssumedRole"}
+        keys |= {
+            "aws:PrincipalArn": caller.principal_arn,
+            "aws:PrincipalAccount": caller.account_id,
+            "aws:PrincipalType": kinds[caller.kind],
+            "aws:userid": caller.user_id,
+        }
+        if caller.user_name:
+            keys["aws:username"] = caller.user_name
+        account = self.accounts.get(caller.account_id)
+        if account is not None and account.organization_id:
+            keys["aws:PrincipalOrgID"] = account.organization_id
+        return keys

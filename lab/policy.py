@@ -1,0 +1,397 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The evaluation of IAM policies: identity, session and resource policies, within and across accounts.
+
+As AWS documents it (aws.md J, A4, D): an explicit Deny anywhere wins; within an account either an identity policy or a
+resource policy that names the principal allows; across accounts both must; a resource policy that names an account or
+its root only delegates to that account's identity policies. For KMS keys and trust policies the resource policy must
+allow or delegate. Permission boundaries and service control policies are not evaluated.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, Literal
+
+from lab.context import Caller, ConditionValue
+from lab.errors import AwsError
+
+ADMINISTRATOR_DOCUMENT = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}'
+_ACCOUNT = re.compile(r"(?:arn:[\w-]+:iam::)?(\d{12})(?::root)?")
+_VARIABLE = re.compile(r"\$\{([^}]+)\}")
+_LITERAL_VARIABLES = frozenset("*?$")
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether something is allowed, and in AWS's words why not."""
+
+    allowed: bool
+    reason: str = ""
+    explicit: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One line of a Condition block: ``key`` (lower case) compared with ``values`` by ``operator``."""
+
+    operator: str
+    quantifier: Literal["", "ForAnyValue", "ForAllValues"]
+    if_exists: bool
+    key: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement. ``principals`` holds (type, value) pairs and is empty in identity policies."""
+
+    allow: bool
+    actions: tuple[str, ...]
+    not_actions: bool
+    resources: tuple[str, ...]
+    not_resources: bool
+    principals: tuple[tuple[str, str], ...]
+    not_principals: bool
+    conditions: tuple[Condition, ...]
+
+
+Policy = tuple[Statement, ...]
+Document = str | Mapping[str, Any]
+
+
+def parse(document: Document) -> Policy:
+    """The statements of a policy document; AwsError MalformedPolicyDocument where AWS would refuse it."""
+    return _parse_text(document if isinstance(document, str) else json.dumps(document, sort_keys=True))
+
+
+@lru_cache(maxsize=4096)
+def _parse_text(text: str) -> Policy:
+    try:
+        content = json.loads(text)
+    except ValueError:
+        raise _malformed("The policy is not in the valid JSON format.") from None
+    if not isinstance(content, dict) or "Statement" not in content:
+        raise _malformed("Syntax errors in policy.")
+    if content.get("Version", "2008-10-17") not in ("2012-10-17", "2008-10-17"):
+        raise _malformed("Policy document must be version 2012-10-17 or greater.")
+    return tuple(_statement(each) for each in _listed(content["Statement"]))
+
+
+def _malformed(message: str) -> AwsError:
+    return AwsError("MalformedPolicyDocument", message)
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    # JSON booleans and numbers stand for their text in Condition values.
+    return tuple(
+        each if isinstance(each, str) else json.dumps(each) if isinstance(each, bool | int | float) else _no_text()
+        for each in _listed(value)
+    )
+
+
+def _no_text() -> str:
+    raise _malformed("Syntax errors in policy.")
+
+
+def _one_of(content: Mapping[str, Any], name: str) -> tuple[Any, bool]:
+    if name in content and f"Not{name}" in content:
+        raise _malformed(f"Statement/policy contains both {name} and Not{name}.")
+    negated = f"Not{name}" in content
+    return content.get(f"Not{name}" if negated else name), negated
+
+
+def _statement(content: Any) -> Statement:
+    if not isinstance(content, dict) or content.get("Effect") not in ("Allow", "Deny"):
+        raise _malformed("Syntax errors in policy.")
+    known = {
+        "Sid",
+        "Effect",
+        "Action",
+        "NotAction",
+        "Resource",
+        "NotResource",
+        "Principal",
+        "NotPrincipal",
+        "Condition",
+    }
+    if set(content) - known:
+        raise _malformed("Syntax errors in policy.")
+    actions, not_actions = _one_of(content, "Action")
+    if not actions:
+        raise _malformed("Policy statement must contain actions.")
+    resources, not_resources = _one_of(content, "Resource")
+    principals, not_principals = _one_of(content, "Principal")
+    return Statement(
+        allow=content["Effect"] == "Allow",
+        actions=tuple(each.lower() for each in _texts(actions)),
+        not_actions=not_actions,
+        resources=_texts(resources) if resources is not None else (),
+        not_resources=not_resources,
+        principals=tuple(_principals(principals)) if principals is not None else (),
+        not_principals=not_principals,
+        conditions=tuple(_conditions(content.get("Condition", {}))),
+    )
+
+
+def _principals(content: Any) -> Iterable[tuple[str, str]]:
+    if content == "*":
+        return [("AWS", "*")]
+    if not isinstance(content, dict):
+        raise _malformed("Invalid principal in policy")
+    return [(kind, value) for kind, values in content.items() for value in _texts(values)]
+
+
+def _conditions(content: Any) -> Iterable[Condition]:
+    for name, lines in content.items():
+        quantifier, _, operator = name.rpartition(":")
+        if_exists = operator.endswith("IfExists")
+        operator = operator.removesuffix("IfExists")
+        if quantifier not in ("", "ForAnyValue", "ForAllValues") or (operator != "Null" and operator not in _OPERATORS):
+            raise _malformed(f"Invalid Condition type : {name}.")
+        for key, values in lines.items():
+            yield Condition(operator, quantifier, if_exists, key.lower(), _texts(values))
+
+
+# Matching
+
+
+@lru_cache(maxsize=8192)
+def _expression(pattern: str) -> re.Pattern[str]:
+    parts = (".*" if each == "*" else "." if each == "?" else re.escape(each) for each in re.split(r"([*?])", pattern))
+    return re.compile("".join(parts), re.DOTALL)
+
+
+def _like(value: str, pattern: str) -> bool:
+    if pattern == "*" or value == pattern:
+        return True
+    if "*" not in pattern and "?" not in pattern:
+        return False
+    return _expression(pattern).fullmatch(value) is not None
+
+
+def _arn_like(value: str, pattern: str) -> bool:
+    have, want = value.split(":", 5), pattern.split(":", 5)
+    return len(have) == len(want) and all(map(_like, have, want))
+
+
+def _number(text: str) -> float:
+    return float(text)
+
+
+def _time(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _compared(convert: Callable[[str], Any], compare: Callable[[Any, Any], bool]) -> Callable[[str, str], bool]:
+    def matches(have: str, want: str) -> bool:
+        try:
+            return compare(convert(have), convert(want))
+        except ValueError:
+            return False
+
+    return matches
+
+
+def _in_network(have: str, want: str) -> bool:
+    try:
+        return ipaddress.ip_address(have) in ipaddress.ip_network(want, strict=False)
+    except ValueError:
+        return False
+
+
+# Name -> (how one value of the request is compared with one of the policy, whether the answer is turned round).
+_OPERATORS: dict[str, tuple[Callable[[str, str], bool], bool]] = {
+    "StringEquals": (lambda have, want: have == want, False),
+    "StringNotEquals": (lambda have, want: have == want, True),
+    "StringEqualsIgnoreCase": (lambda have, want: have.lower() == want.lower(), False),
+    "StringNotEqualsIgnoreCase": (lambda have, want: have.lower() == want.lower(), True),
+    "StringLike": (_like, False),
+    "StringNotLike": (_like, True),
+    "ArnEquals": (_arn_like, False),
+    "ArnLike": (_arn_like, False),
+    "ArnNotEquals": (_arn_like, True),
+    "ArnNotLike": (_arn_like, True),
+    "Bool": (lambda have, want: have.lower() == want.lower(), False),
+    "BinaryEquals": (lambda have, want: have == want, False),
+    "IpAddress": (_in_network, False),
+    "NotIpAddress": (_in_network, True),
+}
+for _family, _convert in (("Numeric", _number), ("Date", _time)):
+    _OPERATORS |= {
+        f"{_family}Equals": (_compared(_convert, lambda have, want: have == want), False),
+        f"{_family}NotEquals": (_compared(_convert, lambda have, want: have == want), True),
+        f"{_family}LessThan": (_compared(_convert, lambda have, want: have < want), False),
+        f"{_family}LessThanEquals": (_compared(_convert, lambda have, want: have <= want), False),
+        f"{_family}GreaterThan": (_compared(_convert, lambda have, want: have > want), False),
+        f"{_family}GreaterThanEquals": (_compared(_convert, lambda have, want: have >= want), False),
+    }
+
+
+class _Request:
+    """What is asked for, in the form in which statements are matched with it."""
+
+    def __init__(
+        self, caller: Caller, action: str, resource_arn: str, conditions: Mapping[str, ConditionValue]
+    ) -> None:
+        self.caller = caller
+        self.action = action.lower()
+        self.resource_arn = resource_arn
+        self.conditions = {
+            key.lower(): [value] if isinstance(value, str) else list(value) for key, value in conditions.items()
+        }
+
+    def expand(self, pattern: str) -> str | None:
+        """``pattern`` with its policy variables filled in; None when one of them has no value."""
+        if "${" not in pattern:
+            return pattern
+        missing = False
+
+        def value(found: re.Match[str]) -> str:
+            nonlocal missing
+            name, _, default = found[1].partition(",")
+            if name in _LITERAL_VARIABLES:
+                return name
+            values = self.conditions.get(name.strip().lower())
+            if values and len(values) == 1:
+                return values[0]
+            missing = missing or not default
+            return default.strip().strip("'")
+
+        expanded = _VARIABLE.sub(value, pattern)
+        return None if missing else expanded
+
+    def covers(self, statement: Statement) -> bool:
+        """Whether the statement's actions, resources and conditions cover the request (principals aside)."""
+        if any(_like(self.action, each) for each in statement.actions) == statement.not_actions:
+            return False
+        if statement.resources and self._names_resource(statement.resources) == statement.not_resources:
+            return False
+        return all(self._holds(condition) for condition in statement.conditions)
+
+    def _names_resource(self, patterns: tuple[str, ...]) -> bool:
+        return any(pattern is not None and _like(self.resource_arn, pattern) for pattern in map(self.expand, patterns))
+
+    def _holds(self, condition: Condition) -> bool:
+        have = self.conditions.get(condition.key)
+        if condition.operator == "Null":
+            return any((have is None) == (value.lower() == "true") for value in condition.values)
+        compare, negated = _OPERATORS[condition.operator]
+        if not have:
+            return condition.quantifier != "ForAnyValue" and (
+                condition.if_exists or negated or condition.quantifier == "ForAllValues"
+            )
+        wanted = [value for value in map(self.expand, condition.values) if value is not None]
+        passes = (any(compare(each, want) for want in wanted) != negated for each in have)
+        if condition.quantifier == "ForAllValues" or (negated and not condition.quantifier):
+            return all(passes)
+        return any(passes)
+
+    def named_by(self, statement: Statement) -> Literal["", "account", "principal"]:
+        """Whether the statement's principals name the caller itself, or only its account."""
+        level: Literal["", "account", "principal"] = ""
+        for kind, value in statement.principals:
+            if kind == "Service":
+                if self.caller.kind == "service" and value == self.caller.arn:
+                    level = "principal"
+            elif kind == "AWS":
+                if value in ("*", self.caller.arn, self.caller.principal_arn):
+                    level = "principal"
+                elif not level and self.caller.kind != "service" and _account_of(value) == self.caller.account_id:
+                    level = "principal" if self.caller.kind == "root" else "account"
+        if statement.not_principals:
+            return "" if level == "principal" else "principal"
+        return level
+
+
+@lru_cache(maxsize=1024)
+def _account_of(principal: str) -> str:
+    found = _ACCOUNT.fullmatch(principal)
+    return found[1] if found else ""
+
+
+def _effect(request: _Request, policies: Iterable[Policy]) -> Literal["", "Allow", "Deny"]:
+    """What identity or session policies say: Deny before Allow before nothing."""
+    effect: Literal["", "Allow"] = ""
+    for policy in policies:
+        for statement in policy:
+            if (not statement.allow or not effect) and request.covers(statement):
+                if not statement.allow:
+                    return "Deny"
+                effect = "Allow"
+    return effect
+
+
+def _resource_effect(request: _Request, policy: Policy) -> Literal["", "account", "principal", "Deny"]:
+    """What a resource policy says: Deny, an Allow naming the principal, or one for its account."""
+    effect: Literal["", "account", "principal"] = ""
+    for statement in policy:
+        if not (level := request.named_by(statement)) or not request.covers(statement):
+            continue
+        if not statement.allow:
+            return "Deny"
+        if effect != "principal":
+            effect = level
+    return effect
+
+
+def decide(
+    caller: Caller,
+    action: str,
+    resource_arn: str,
+    *,
+    identity_policies: Sequence[Policy],
+    resource_policy: Document | None = None,
+    owner_account: str = "",
+    resource_policy_required: bool = False,
+    conditions: Mapping[str, ConditionValue] | None = None,
+) -> Decision:
+    """Whether ``caller`` may do ``action`` (``dynamodb:Scan``) on ``resource_arn``, owned by ``owner_account``.
+
+    ``identity_policies`` are those of the caller, parsed; session policies come with the caller. An empty owner is the
+    caller's account. ``conditions`` are the request's condition keys, in any case.
+    """
+    request = _Request(caller, action, resource_arn, conditions or {})
+    identity = _effect(request, identity_policies)
+    resource = _resource_effect(request, parse(resource_policy)) if resource_policy else ""
+    sessions = [_effect(request, [parse(document)]) for document in caller.session_policies]
+    for effect, where in (
+        (resource, "a resource-based"),
+        (identity, "an identity-based"),
+        *((each, "a session") for each in sessions),
+    ):
+        if effect == "Deny":
+            return Decision(False, f"with an explicit deny in {where} policy", explicit=True)
+    if caller.kind == "service":
+        return _allowed_if(resource == "principal", "resource-based", action)
+    if not all(each == "Allow" for each in sessions):
+        return _allowed_if(False, "session", action)
+    if owner_account not in ("", caller.account_id):
+        if not resource:
+            return _allowed_if(False, "resource-based", action)
+        return _allowed_if(identity == "Allow", "identity-based", action)
+    if resource == "principal":
+        return Decision(True)
+    if resource_policy_required and not resource:
+        return _allowed_if(False, "resource-based", action)
+    return _allowed_if(identity == "Allow", "identity-based", action)
+
+
+def _allowed_if(allowed: bool, kind: str, action: str) -> Decision:
+    return Decision(allowed, "" if allowed else f"because no {kind} policy allows the {action} action")

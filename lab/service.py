@@ -1,0 +1,110 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a service of the lab offers to the gate, and the HTTP request and response that both speak of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol, runtime_checkable
+from urllib.parse import unquote, unquote_plus
+
+from lab.context import ConditionValue, Context
+from lab.errors import AwsError
+
+
+@dataclass(frozen=True)
+class HttpRequest:
+    """One HTTP request.
+
+    ``path`` and ``query`` are as sent (percent-encoded, the query without ``?``), the keys of ``headers`` are lower
+    case, repeated headers joined by a comma. ``body`` is decoded: neither chunked nor aws-chunked any more; checksums that
+    came as trailers stand among the headers.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    @cached_property
+    def parameters(self) -> dict[str, str]:
+        """The query string's parameters, decoded; one without ``=`` has the value ``""``."""
+        pairs = (part.partition("=") for part in self.query.split("&") if part)
+        return {unquote_plus(name): unquote_plus(value) for name, _, value in pairs}
+
+    @cached_property
+    def bucket_and_key(self) -> tuple[str, str]:
+        """Bucket and key of a path-style S3 request, decoded; each may be empty."""
+        bucket, _, key = self.path.lstrip("/").partition("/")
+        return unquote(bucket), unquote(key)
+
+    @property
+    def url(self) -> str:
+        """The whole URL."""
+        host = self.headers.get("host", "127.0.0.1")
+        return f"http://{host}{self.path}" + (f"?{self.query}" if self.query else "")
+
+
+@dataclass(frozen=True)
+class HttpResponse:
+    """One HTTP response. A body that is not ``bytes`` is sent chunk by chunk; one that is gets its ``Content-Length``."""
+
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | Iterable[bytes] = b""
+
+
+@dataclass(frozen=True)
+class AuthorizationRequest:
+    """One permission that an operation needs.
+
+    ``resource_policy`` is the policy document of the resource (JSON text or a mapping) or None, ``owner_account`` the
+    account that owns the resource (empty: the caller's). With ``resource_policy_required`` the resource policy must
+    allow the principal or delegate to its account's root, as for KMS keys and trust policies. ``refusal`` makes the error to
+    raise instead of the usual AccessDenied.
+    """
+
+    action: str
+    resource_arn: str
+    resource_policy: str | Mapping[str, Any] | None = None
+    owner_account: str = ""
+    resource_policy_required: bool = False
+    conditions: Mapping[str, ConditionValue] = field(default_factory=dict)
+    refusal: Callable[[str], AwsError] | None = None
+
+
+@runtime_checkable
+class Service(Protocol):
+    """A service behind the gate.
+
+    The gate parses and validates the request by botocore's model of ``name``, asks ``authorization``, calls ``handle``
+    and writes its answer. Shapes of parameters and answers are those of boto3, except: timestamps are epoch seconds in
+    parameters, and epoch seconds or ``datetime`` in answers; DynamoDB's AttributeValues stay as on the wire both ways
+    (``B`` is base64 text). Members that the model does not know are dropped from requests and kept in JSON answers.
+    ``handle`` may answer ``bytes`` of a JSON protocol: they are sent as they are.
+
+    The gate holds ``world.lock`` around authorization and handling, except for the operations in
+    ``locks_itself``: these are called without it and lock what they touch.
+
+    Three optional attributes:
+    ``handle_http(context, request: HttpRequest) -> HttpResponse``: when present, requests come here whole, already
+    signed and counted but neither parsed nor authorized (the service calls ``context.authorize``).
+    ``validates(operation) -> bool``: False takes the model's validation of lengths, patterns, enums and required
+    members off an operation where AWS says it in other words. ``close()``: called when the world ends.
+    """
+
+    name: str
+    locks_itself: frozenset[str]
+
+    def handle(self, context: Context, operation: str, params: dict[str, Any]) -> dict[str, Any] | bytes:
+        """Do ``operation`` and return its answer, or raise AwsError."""
+        ...
+
+    def authorization(self, context: Context, operation: str, params: dict[str, Any]) -> list[AuthorizationRequest]:
+        """The permissions that ``operation`` needs with ``params``; an empty list where it needs none."""
+        ...

@@ -1,0 +1,181 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The world: its accounts, services, time, books and faults. One object, no global state."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from lab.books import Books, Entry, is_mutating
+from lab.clock import Agenda, Clock, Event, Throttles, Timings
+from lab.context import Caller, ConditionValue
+from lab.errors import AwsError
+from lab.faults import Fault, Faults
+from lab.identity import IdentityStore
+from lab.policy import Decision, decide
+from lab.service import AuthorizationRequest, Service
+
+__all__ = ["Books", "Clock", "Entry", "Event", "Fault", "Faults", "Throttles", "Timings", "World", "is_mutating"]
+
+TICK_SECONDS = 0.02
+# Services whose AccessDenied is spelled without "Exception" and comes as HTTP 403 (query and REST protocols).
+_BARE_ACCESS_DENIED = frozenset({"s3", "sts", "iam"})
+
+
+class World:
+    """Everything behind the lab's one endpoint.
+
+    ``seed`` makes names and random durations repeatable, ``scale`` multiplies the measured durations, ``quotas`` turns
+    AWS's limits and throttles on. ``data_directory`` holds what does not fit memory; without it a temporary one is
+    made, and removed by ``close``. Services are added by ``lab.assembly.build_world``.
+    """
+
+    def __init__(
+        self, *, seed: int = 0, scale: float = 1.0, quotas: bool = True, data_directory: str | Path | None = None
+    ) -> None:
+        self.lock = threading.RLock()
+        self.random = random.Random(seed)
+        self.clock = Clock()
+        self.timings = Timings(scale)
+        self.throttles = Throttles(self.clock, self.timings)
+        self.quotas = quotas
+        self.books = Books()
+        self.faults = Faults()
+        self.identity = IdentityStore(self.clock, self.random)
+        self.accounts = self.identity.accounts
+        self.services: dict[str, Service] = {}
+        self.event_errors: list[str] = []
+        self._agenda = Agenda()
+        self._temporary = data_directory is None
+        self.data_directory = Path(data_directory or tempfile.mkdtemp(prefix="tableferry-lab-"))
+        self.data_directory.mkdir(parents=True, exist_ok=True)
+        self._closed = threading.Event()
+        self._ticker = threading.Thread(target=self._tick_often, name="lab-ticker", daemon=True)
+        self._ticker.start()
+
+    # Time
+
+    @property
+    def quotas(self) -> bool:
+        """Whether AWS's limits and throttles are enforced."""
+        return self._quotas
+
+    @quotas.setter
+    def quotas(self, enforced: bool) -> None:
+        self._quotas = enforced
+        self.throttles.enabled = enforced
+
+    def schedule(self, delay_seconds: float, action: Callable[[], Any]) -> Event:
+        """Run ``action`` once, ``delay_seconds`` of the world's time from now, with the world locked."""
+        with self.lock:
+            return self._agenda.add(self.clock.now() + delay_seconds, action)
+
+    def tick(self) -> None:
+        """Run what is due."""
+        due = self._agenda.next_due()
+        if due is None or due > self.clock.now():
+            return
+        with self.lock:
+            while event := self._agenda.take(self.clock.now()):
+                self._run(event)
+
+    def advance(self, seconds: float) -> None:
+        """Move time forward, stopping at each event on the way so that one may lead to the next."""
+        with self.lock:
+            target = self.clock.now() + seconds
+            while (due := self._agenda.next_due()) is not None and due <= target:
+                self.clock.advance(max(0.0, due - self.clock.now()))
+                if event := self._agenda.take(max(due, self.clock.now())):
+                    self._run(event)
+            self.clock.advance(max(0.0, target - self.clock.now()))
+
+    def _run(self, event: Event) -> None:
+        try:
+            event.action()
+        except Exception:
+            # One broken event must not stop time for all; /_lab/state shows it.
+            self.event_errors.append(traceback.format_exc())
+            print(self.event_errors[-1], file=sys.stderr)
+
+    def _tick_often(self) -> None:
+        while not self._closed.wait(TICK_SECONDS):
+            self.tick()
+
+    # Permission
+
+    def decide(self, caller: Caller, needed: AuthorizationRequest, region: str = "") -> Decision:
+        """Whether the policies allow ``caller`` what is ``needed``."""
+        return decide(
+            caller,
+            needed.action,
+            needed.resource_arn,
+            identity_policies=self.identity.policies_of(caller),
+            resource_policy=needed.resource_policy,
+            owner_account=needed.owner_account,
+            resource_policy_required=needed.resource_policy_required,
+            conditions={**self.identity.condition_keys(caller, region), **needed.conditions},
+        )
+
+    def require(self, caller: Caller, needed: AuthorizationRequest, region: str = "") -> None:
+        """``decide``, raising AccessDenied in the words of the action's service."""
+        decision = self.decide(caller, needed, region)
+        if decision.allowed:
+            return
+        message = (
+            f"User: {caller.arn} is not authorized to perform: {needed.action} "
+            f"on resource: {needed.resource_arn} {decision.reason}"
+        )
+        if needed.refusal is not None:
+            raise needed.refusal(message)
+        if needed.action.partition(":")[0] in _BARE_ACCESS_DENIED:
+            raise AwsError("AccessDenied", message, 403)
+        raise AwsError("AccessDeniedException", message, 400)
+
+    def authorize(
+        self,
+        caller: Caller,
+        action: str,
+        resource_arn: str,
+        resource_policy: str | Mapping[str, Any] | None = None,
+        owner_account: str = "",
+        *,
+        resource_policy_required: bool = False,
+        conditions: Mapping[str, ConditionValue] | None = None,
+        region: str = "",
+    ) -> None:
+        """For services that act on behalf of ``caller``: AccessDenied(Exception) unless the policies allow it.
+
+        ``owner_account`` owns the resource (empty: the caller's account). See ``AuthorizationRequest`` for the rest.
+        """
+        self.require(
+            caller,
+            AuthorizationRequest(
+                action, resource_arn, resource_policy, owner_account, resource_policy_required, conditions or {}
+            ),
+            region,
+        )
+
+    # End
+
+    def close(self) -> None:
+        """Stop time, close the services and remove the temporary directory."""
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        self._ticker.join()
+        for service in self.services.values():
+            close = getattr(service, "close", None)
+            if close is not None:
+                close()
+        if self._temporary:
+            shutil.rmtree(self.data_directory, ignore_errors=True)
