@@ -1,0 +1,46 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From a verb's account options to the accounts of the core."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..core.account import Account, AccountSpec, Side
+from .spec import SHARED_OPTIONS, Parameters
+
+_PLACES = ("region", "endpoint_url")
+_CREDENTIALS = tuple(name for name in SHARED_OPTIONS if name not in _PLACES)
+
+
+def settings_of(side: Mapping[str, Any], shared: Parameters) -> dict[str, Any]:
+    """What a side says, completed by what both sides share.
+
+    Shared credentials come in as a whole or not at all: a side with a profile or keys of its own takes none of them,
+    a side with only a role assumes it from them.
+    """
+    own = {name: value for name, value in side.items() if value not in (None, "")}
+    inherited = _PLACES if any(own.get(name) for name in _CREDENTIALS) else _PLACES + _CREDENTIALS
+    return {**{name: shared[name] for name in inherited if shared.get(name)}, **own}
+
+
+class Accounts:
+    """The accounts of one run: one object per account and way in, so that clients and role sessions are shared."""
+
+    def __init__(self, shared: Parameters) -> None:
+        self._shared = shared
+        self._made: dict[AccountSpec, Account] = {}
+
+    def get(self, side: Side, given: Mapping[str, Any]) -> Account:
+        """The account of ``given``. Raises InvalidInput."""
+        spec = AccountSpec.from_mapping(side, settings_of(given, self._shared))
+        if spec not in self._made:
+            self._made[spec] = Account(spec)
+        return self._made[spec]
+
+    def find(self, side: Side, given: Mapping[str, Any] | None) -> Account | None:
+        """The account of an option that may be left out."""
+        return None if given is None else self.get(side, given)

@@ -1,0 +1,161 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From a verb to what Ansible prints: one place for errors, one for the module's way in and out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+
+from ..core import errors, sdk
+from .spec import Progress, Verb
+
+_NO_CREDENTIALS = frozenset(
+    {
+        "CredentialRetrievalError",
+        "LoginRefreshRequired",
+        "NoAuthTokenError",
+        "NoCredentialsError",
+        "PartialCredentialsError",
+        "ProfileNotFound",
+        "SSOError",
+        "SSOTokenLoadError",
+        "TokenRetrievalError",
+        "UnauthorizedSSOTokenError",
+    }
+)
+_BAD_CREDENTIALS = frozenset(
+    {
+        "AuthFailure",
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "IncompleteSignature",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "InvalidToken",
+        "MissingAuthenticationTokenException",
+        "RequestExpired",
+        "RequestTimeTooSkewed",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    }
+)
+_DENIED = frozenset(
+    {"AccessDenied", "AccessDeniedException", "AuthorizationError", "Forbidden", "UnauthorizedOperation", "403"}
+)
+_BUSY = frozenset(
+    {
+        "LimitExceededException",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    }
+)
+_REGION = frozenset({"InvalidRegionError", "NoRegionError", "UnknownRegionError"})
+
+
+class SdkMissing(errors.FerryError):
+    """boto3 or botocore cannot be imported by the Python that runs the verb."""
+
+
+def explain(error: BaseException) -> errors.FerryError:
+    """What an error of the SDK, that the core did not explain, means to the user.
+
+    AWS quotes the signed headers, the session token among them, in the text of a signature error: the texts of
+    credential errors are therefore not passed on.
+    """
+    code = sdk.error_code(error)
+    operation = str(getattr(error, "operation_name", ""))
+    details = {"code": code, "operation": operation}
+    if isinstance(error, sdk.ClientError):
+        details["request_id"] = str(error.response.get("ResponseMetadata", {}).get("RequestId", ""))
+        text = f"{operation} answered {code}: {sdk.error_message(error).rstrip('.')}."
+        if code in _BAD_CREDENTIALS:
+            return errors.CredentialsError(
+                f"AWS does not accept the credentials ({operation} answered {code}).",
+                "Renew the credentials of the side concerned, and check that this machine's clock is right.",
+                details=details,
+            )
+        if code in _DENIED:
+            return errors.AccessDenied(
+                text,
+                "Grant the permission named to the principal named; the README of each role lists what it needs.",
+                details=details,
+            )
+        if code in _BUSY:
+            return errors.ServiceError(
+                text, "Run again in a few minutes: what is running is found again.", details=details
+            )
+        return errors.ServiceError(text, "Mend what AWS names and run again.", details=details)
+    if code in _NO_CREDENTIALS:
+        return errors.CredentialsError(
+            f"No usable AWS credentials were found ({code}: {error}).",
+            "Give the side a profile, an access_key with its secret_key, or a role_arn, or log in again.",
+            details=details,
+        )
+    if code in _REGION:
+        return errors.InvalidInput(
+            f"The Region is missing or malformed ({error}).", "Give the side a region.", details=details
+        )
+    return errors.ServiceError(
+        f"AWS could not be reached ({code}: {str(error).rstrip('.')}).",
+        "Check the region, the endpoint_url, and this machine's network and proxy, then run again.",
+        details=details,
+    )
+
+
+def failure(error: errors.FerryError) -> dict[str, Any]:
+    """The result of a task that failed with ``error``."""
+    return {
+        "failed": True,
+        "msg": str(error),
+        "ferry_status": error.status,
+        "ferry_error": type(error).__name__,
+        "table": error.table,
+        "cause": error.cause,
+        "next_step": error.next_step,
+        "details": error.details,
+    }
+
+
+def outcome(verb: Verb, params: dict[str, Any], *, check_mode: bool, diff: bool, progress: Progress) -> dict[str, Any]:
+    """Run ``verb`` with validated ``params``: its result, or the failure that says what to do. Never raises for AWS."""
+    table = str(params.get("name") or "")
+    if sdk.SDK_ERROR:
+        missing = SdkMissing(
+            missing_required_lib("boto3 and botocore"),
+            "Install boto3 for that Python, or set ansible_python_interpreter to one that has it.",
+            table=table,
+            details={"import_error": sdk.SDK_ERROR},
+        )
+        return failure(missing)
+    try:
+        result = verb.run(params, check_mode, progress)
+    except errors.FerryError as error:
+        return failure(error.for_table(table))
+    except (sdk.BotoCoreError, sdk.ClientError) as error:
+        return failure(explain(error).for_table(table))
+    if not diff:
+        result.pop("diff", None)
+    return result
+
+
+def run_module(verb: Verb) -> None:
+    """The whole of a module: options in, result out."""
+    module = AnsibleModule(argument_spec=verb.spec, supports_check_mode=True, **verb.rules)
+    result = outcome(
+        verb, dict(module.params), check_mode=module.check_mode, diff=module._diff, progress=lambda line: None
+    )
+    if verb.hands_out_credentials and "credentials" in result:
+        # Masking what the caller asked for would hand out asterisks; the task says no_log.
+        module.no_log_values.difference_update(result["credentials"].values())
+    if result.get("failed"):
+        module.fail_json(**result)
+    module.exit_json(**result)

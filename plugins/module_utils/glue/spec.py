@@ -1,0 +1,78 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What every verb is made of: its options, the options that verbs share, and what runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Parameters = Mapping[str, Any]
+Progress = Callable[[str], None]
+Run = Callable[[dict[str, Any], bool, Progress], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One verb, for its module and its action alike.
+
+    ``spec`` is the argument spec, ``rules`` the keyword arguments that go with it (``mutually_exclusive`` and so on).
+    ``run(params, check_mode, progress)`` does the work: it returns a JSON-safe result or raises ``FerryError``, and it
+    changes nothing in check mode. ``services`` are the SDK models that the action loads once for all hosts.
+    ``hands_out_credentials``: the result carries credentials on purpose.
+    """
+
+    name: str
+    spec: dict[str, Any]
+    run: Run
+    services: tuple[str, ...]
+    rules: dict[str, Any] = field(default_factory=dict)
+    hands_out_credentials: bool = False
+
+
+# What both sides may share; named as in amazon.aws, so that one module_defaults of the action group serves all.
+SHARED_OPTIONS: dict[str, Any] = {
+    "region": {"type": "str"},
+    "profile": {"type": "str"},
+    "access_key": {"type": "str", "no_log": False},
+    "secret_key": {"type": "str", "no_log": True},
+    "session_token": {"type": "str", "no_log": True},
+    "endpoint_url": {"type": "str"},
+}
+
+ACCOUNT_OPTIONS: dict[str, Any] = {
+    **SHARED_OPTIONS,
+    "role_arn": {"type": "str"},
+    "external_id": {"type": "str", "no_log": False},
+}
+
+WAITING_OPTIONS: dict[str, Any] = {
+    "wait": {"type": "bool", "default": False},
+    "wait_timeout": {"type": "int", "default": 86400},
+}
+
+STAGING_OPTIONS: dict[str, Any] = {
+    "bucket": {"type": "str", "required": True},
+    "bucket_owner": {"type": "str"},
+}
+
+MIGRATION_OPTIONS: dict[str, Any] = {
+    "migration_id": {"type": "str", "default": "default"},
+}
+
+KEY_MAP_OPTIONS: dict[str, Any] = {
+    "kms_key_map": {"type": "dict", "default": {}, "no_log": False},
+}
+
+
+def account_option(required: bool = False) -> dict[str, Any]:
+    """The option that names one side of a migration."""
+    return {"type": "dict", "required": required, "options": ACCOUNT_OPTIONS}
+
+
+def given(params: Parameters, names: Iterable[str]) -> dict[str, Any]:
+    """Those of the options ``names`` that the user gave or that have a default; the core knows the rest."""
+    return {name: params[name] for name in names if params[name] is not None}

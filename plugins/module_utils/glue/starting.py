@@ -1,0 +1,59 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the verbs that start a job have in common: the result, and waiting for the one job."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..core.account import Account
+from ..core.change import Change, to_diff
+from ..core.errors import ExportFailed, FerryError, JobTimeout, SettingFailed
+from ..core.importing import explain_failure
+from ..core.job import Job, WaitItem, wait_for
+from .spec import Progress
+
+
+def start_result(job: Job, changes: Sequence[Change], obstacle: FerryError | None = None) -> dict[str, Any]:
+    """The result of a start verb. ``obstacle`` is what would stop the start that check mode foresees."""
+    result: dict[str, Any] = {
+        "changed": bool(changes),
+        "job": job.to_dict(),
+        "changes": [change.to_dict() for change in changes],
+        "diff": to_diff(changes, f"{job.kind} of {job.name}"),
+        "msg": f"{job.name}: the {job.kind} is {job.state.replace('_', ' ')}.",
+    }
+    if obstacle:
+        result["warnings"] = [str(obstacle)]
+    return result
+
+
+def finished(job: Job, source: Account | None, destination: Account | None, timeout: float, progress: Progress) -> Job:
+    """Wait for ``job`` and return it completed. Raises what says why it did not complete."""
+    if job.open:
+        job = wait_for([WaitItem(job.name, source, destination, job)], timeout, progress).jobs[job.name]
+    if job.timed_out:
+        raise JobTimeout(
+            f"The {job.kind} is still {job.state} after {timeout} seconds.",
+            "Run again, with a longer wait_timeout if need be: it goes on meanwhile and is found again.",
+            table=job.name,
+            details={"job": job.to_dict()},
+        )
+    if job.state in ("failed", "cancelled"):
+        raise _why(job, destination)
+    return job
+
+
+def _why(job: Job, destination: Account | None) -> FerryError:
+    if job.kind == "import" and destination:
+        return explain_failure(destination, job)
+    kind = ExportFailed if job.kind == "export" else SettingFailed
+    return kind(
+        f"The {job.kind} {job.state}: {job.failure_message or job.failure_code}".rstrip(".") + ".",
+        "Mend what the message names and run again: a new attempt is made.",
+        table=job.name,
+        details={"job": job.to_dict()},
+    )

@@ -1,0 +1,39 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Opens a session in an account, for modules that take keys and no role."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..accounts import Accounts
+from ..spec import SHARED_OPTIONS, Progress, Verb, account_option
+
+SPEC: dict[str, Any] = {
+    **SHARED_OPTIONS,
+    "account": account_option(required=True),
+    "side": {"type": "str", "choices": ["source", "destination"], "default": "source"},
+}
+
+
+def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
+    """Who the caller is there, and keys that are valid now."""
+    account = Accounts(params).get(params["side"], params["account"])
+    keys = account.temporary_credentials()
+    return {
+        "changed": False,
+        "account_id": account.account_id,
+        "principal_arn": account.principal_arn,
+        "partition": account.partition,
+        "region": account.region,
+        "credentials": {
+            "access_key": keys.access_key,
+            "secret_key": keys.secret_key,
+            "session_token": keys.session_token,
+        },
+    }
+
+
+VERB = Verb("account_session", SPEC, run, services=("sts",), hands_out_credentials=True)

@@ -1,0 +1,92 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Imports a table from S3."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...core.importing import ImportOptions, plan_import, start_import
+from ...core.job import Job
+from ...core.table.definition import TableDefinition
+from ..accounts import Accounts
+from ..spec import (
+    KEY_MAP_OPTIONS,
+    MIGRATION_OPTIONS,
+    SHARED_OPTIONS,
+    STAGING_OPTIONS,
+    WAITING_OPTIONS,
+    Progress,
+    Verb,
+    account_option,
+    given,
+)
+from ..starting import finished, start_result
+
+SPEC: dict[str, Any] = {
+    **SHARED_OPTIONS,
+    **STAGING_OPTIONS,
+    **MIGRATION_OPTIONS,
+    **KEY_MAP_OPTIONS,
+    **WAITING_OPTIONS,
+    "name": {"type": "str", "required": True},
+    "destination": account_option(required=True),
+    "source": account_option(),
+    "source_table": {"type": "str"},
+    "export": {"type": "dict"},
+    "prefix": {"type": "str"},
+    "definition": {"type": "dict"},
+    "input_format": {"type": "str", "choices": ["DYNAMODB_JSON", "ION"], "default": "DYNAMODB_JSON"},
+    "compression": {"type": "str", "choices": ["GZIP", "ZSTD", "NONE"], "default": "GZIP"},
+    "replace_failed": {"type": "bool", "default": False},
+    "export_max_age": {"type": "int", "default": 86400},
+}
+
+_SAME_NAME = (
+    "bucket",
+    "bucket_owner",
+    "source_table",
+    "prefix",
+    "input_format",
+    "compression",
+    "kms_key_map",
+    "migration_id",
+    "replace_failed",
+)
+
+
+def options(params: dict[str, Any]) -> ImportOptions:
+    """The core's options from the verb's. Raises InvalidInput."""
+    return ImportOptions(
+        table=params["name"],
+        export=Job.from_dict(params["export"]) if params["export"] else None,
+        definition=TableDefinition.from_dict(params["definition"]) if params["definition"] else None,
+        max_age=params["export_max_age"],
+        **given(params, _SAME_NAME),
+    )
+
+
+def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
+    """Find the import of an earlier run, or start one."""
+    accounts = Accounts(params)
+    source = accounts.find("source", params["source"])
+    destination = accounts.get("destination", params["destination"])
+    plan = plan_import(source, destination, options(params))
+    job = plan.job if check_mode else start_import(destination, plan)
+    if params["wait"] and not check_mode:
+        job = finished(job, source, destination, params["wait_timeout"], progress)
+    return start_result(job, plan.changes, plan.obstacle if check_mode else None)
+
+
+VERB = Verb(
+    "dynamodb_import",
+    SPEC,
+    run,
+    services=("dynamodb", "kms", "logs", "s3", "sts"),
+    rules={
+        "mutually_exclusive": [("export", "prefix")],
+        "required_one_of": [("source", "definition")],
+    },
+)

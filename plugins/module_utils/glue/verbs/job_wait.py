@@ -1,0 +1,73 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Waits for the jobs of many tables at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...core.change import Change, to_diff
+from ...core.errors import FerryError
+from ...core.job import Job, WaitItem, wait_for
+from ..accounts import Accounts
+from ..spec import SHARED_OPTIONS, Progress, Verb, account_option
+
+SPEC: dict[str, Any] = {
+    **SHARED_OPTIONS,
+    "jobs": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {
+            "name": {"type": "str", "required": True},
+            "source": account_option(),
+            "destination": account_option(),
+            "job": {"type": "dict", "required": True},
+        },
+    },
+    "wait_timeout": {"type": "int", "default": 86400},
+    "progress": {"type": "bool", "default": True},
+}
+
+
+def _item(accounts: Accounts, entry: dict[str, Any]) -> WaitItem:
+    try:
+        return WaitItem(
+            entry["name"],
+            accounts.find("source", entry["source"]),
+            accounts.find("destination", entry["destination"]),
+            Job.from_dict(entry["job"]),
+        )
+    except FerryError as error:
+        raise error.for_table(entry["name"]) from error
+
+
+def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
+    """Wait until all jobs have ended; in check mode say how they stand and start none."""
+    accounts = Accounts(params)
+    items = [_item(accounts, entry) for entry in params["jobs"]]
+    if check_mode:
+        waiting = {item.name: item.job for item in items}
+        started = sorted(name for name, job in waiting.items() if job.state == "pending")
+        return _result(waiting, started, {})
+    found = wait_for(items, params["wait_timeout"], progress if params["progress"] else _silent)
+    return _result(found.jobs, sorted(found.started), found.poll_calls)
+
+
+def _silent(line: str) -> None:
+    """Prints nothing."""
+
+
+def _result(jobs: dict[str, Job], started: list[str], poll_calls: dict[str, Any]) -> dict[str, Any]:
+    changes = [Change(f"{jobs[name].kind} of {name}", "pending", "started", "billed") for name in started]
+    return {
+        "changed": bool(changes),
+        "jobs": {name: job.to_dict() for name, job in jobs.items()},
+        "poll_calls": poll_calls,
+        "diff": to_diff(changes, "jobs"),
+    }
+
+
+VERB = Verb("job_wait", SPEC, run, services=("application-autoscaling", "dynamodb", "kms", "s3", "sts"))

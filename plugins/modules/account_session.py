@@ -1,0 +1,147 @@
+#!/usr/bin/python
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: account_session
+short_description: Opens a session in an account for modules that take keys and no role
+version_added: 0.1.0
+author:
+  - TableFerry contributors (@tableferry)
+description:
+  - Assumes the role of one side of a migration, or reads its profile or keys, and returns keys that are valid now.
+  - The modules of amazon.aws and community.aws take keys but no role to assume; give them these.
+  - Reads only, so that a playbook works in check mode on its first run too.
+options:
+  account:
+    required: true
+  side:
+    description:
+      - Which side of the migration this is. It names the session of an assumed role, and the side in error messages.
+    type: str
+    choices: [source, destination]
+    default: source
+notes:
+  - "The result contains credentials. Say C(no_log: true) on the task."
+  - The keys of an assumed role end after an hour at most. The verbs of this collection renew theirs by themselves.
+extends_documentation_fragment:
+  - tableferry.aws.accounts
+  - tableferry.aws.accounts.account
+  - tableferry.aws.attributes.reads
+"""
+
+EXAMPLES = r"""
+- name: Open a session in the destination account
+  tableferry.aws.account_session:
+    side: destination
+    account:
+      role_arn: arn:aws:iam::222222222222:role/ferry
+      region: eu-west-1
+  register: destination_session
+  no_log: true
+
+- name: Look at the staging bucket with it
+  amazon.aws.s3_bucket_info:
+    name: tableferry-222222222222-eu-west-1
+    region: "{{ destination_session.region }}"
+    access_key: "{{ destination_session.credentials.access_key }}"
+    secret_key: "{{ destination_session.credentials.secret_key }}"
+    session_token: "{{ destination_session.credentials.session_token }}"
+"""
+
+RETURN = r"""
+account_id:
+  description: The account's 12 digits.
+  returned: success
+  type: str
+  sample: "222222222222"
+principal_arn:
+  description: The IAM ARN of the caller as policies name it; the role's own for an assumed role.
+  returned: success
+  type: str
+  sample: arn:aws:iam::222222222222:role/ferry
+partition:
+  description: The partition of the Region.
+  returned: success
+  type: str
+  sample: aws
+region:
+  description: The Region of the account's settings.
+  returned: success
+  type: str
+  sample: eu-west-1
+credentials:
+  description: Keys that are valid now.
+  returned: success
+  type: dict
+  contains:
+    access_key:
+      description: The access key id.
+      returned: always
+      type: str
+      sample: ASIAEXAMPLE
+    secret_key:
+      description: The secret access key.
+      returned: always
+      type: str
+      sample: "********"
+    session_token:
+      description: The session token, empty for keys that are not temporary.
+      returned: always
+      type: str
+      sample: "********"
+
+table:
+  description: The table concerned, empty when the whole account is.
+  returned: failure
+  type: str
+  sample: orders
+
+msg:
+  description: What went wrong, naming the table, the cause and the next step.
+  returned: failure
+  type: str
+  sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
+    enable_point_in_time_recovery."
+ferry_status:
+  description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
+    else.
+  returned: failure
+  type: str
+  sample: refused
+ferry_error:
+  description: The kind of error, for programs.
+  returned: failure
+  type: str
+  sample: PointInTimeRecoveryDisabled
+cause:
+  description: What is wrong.
+  returned: failure
+  type: str
+  sample: Point-in-time recovery is off, and an export needs it.
+next_step:
+  description: What to do about it.
+  returned: failure
+  type: str
+  sample: Turn it on, or set enable_point_in_time_recovery.
+details:
+  description: Values that belong to the error, such as codes and ARNs. Never secrets.
+  returned: failure
+  type: dict
+  sample: {code: AccessDeniedException}
+"""
+
+from ansible_collections.tableferry.aws.plugins.module_utils.glue.outcome import run_module
+from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs.account_session import VERB
+
+
+def main() -> None:
+    """Run the verb as a module."""
+    run_module(VERB)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,256 @@
+#!/usr/bin/python
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: dynamodb_import
+short_description: Imports a DynamoDB table from S3
+version_added: 0.1.0
+author:
+  - TableFerry contributors (@tableferry)
+description:
+  - Starts an import from the staging bucket into a new table, once, and returns at once.
+  - What an earlier run started is found again. A destination table that exists and does not belong to this migration
+    is refused.
+  - Before the import starts one data object is read with the destination's credentials, and a prefix without data is
+    refused.
+options:
+  name:
+    description:
+      - The table to create in the destination account.
+    type: str
+    required: true
+  destination:
+    required: true
+  source_table:
+    description:
+      - The name of the table in the source account. Left out, it is O(name).
+    type: str
+  export:
+    description:
+      - The job of the export, as M(tableferry.aws.dynamodb_export) or M(tableferry.aws.job_wait) returned it.
+      - Not together with O(prefix).
+    type: dict
+  prefix:
+    description:
+      - Where the data files are, for an export that somebody else made. It must end in C(/data/).
+    type: str
+  definition:
+    description:
+      - The table's definition, as C(DescribeTable) shows it. Needed where O(source) is not given.
+    type: dict
+  input_format:
+    description:
+      - The format of the files.
+    type: str
+    choices: [DYNAMODB_JSON, ION]
+    default: DYNAMODB_JSON
+  compression:
+    description:
+      - How the files are compressed. AWS does not find out by itself.
+    type: str
+    choices: [GZIP, ZSTD, NONE]
+    default: GZIP
+  replace_failed:
+    description:
+      - Delete the partial table that a failed import of this migration left behind, and import again.
+    type: bool
+    default: false
+  export_max_age:
+    description:
+      - How old, in seconds, the export may be.
+    type: int
+    default: 86400
+notes:
+  - An import consumes no write capacity, and is billed by the size of the files. AWS runs at most 50 at once; the
+    others stay pending and M(tableferry.aws.job_wait) starts them.
+seealso:
+  - module: dynamodb_export
+  - module: job_wait
+  - module: dynamodb_table_settings
+  - module: dynamodb_import_info
+extends_documentation_fragment:
+  - tableferry.aws.accounts
+  - tableferry.aws.accounts.source
+  - tableferry.aws.accounts.destination
+  - tableferry.aws.migration
+  - tableferry.aws.migration.keys
+  - tableferry.aws.migration.staging
+  - tableferry.aws.waiting
+  - tableferry.aws.attributes
+"""
+
+EXAMPLES = r"""
+- name: Export a table and wait
+  tableferry.aws.dynamodb_export:
+    name: orders
+    source:
+      profile: legacy
+      region: eu-west-1
+    bucket: tableferry-222222222222-eu-west-1
+    bucket_owner: "222222222222"
+    wait: true
+  register: export
+
+- name: Import it into the other account
+  tableferry.aws.dynamodb_import:
+    name: orders
+    source:
+      profile: legacy
+      region: eu-west-1
+    destination:
+      role_arn: arn:aws:iam::222222222222:role/ferry
+      region: eu-west-1
+    bucket: tableferry-222222222222-eu-west-1
+    export: "{{ export.job }}"
+    wait: true
+"""
+
+RETURN = r"""
+job:
+  description:
+    - The job as it stands.
+    - Hand it as it is to M(tableferry.aws.job_wait) and to the next verb.
+  returned: success
+  type: dict
+  contains:
+    kind:
+      description: What kind of job, V(export), V(import) or V(settings).
+      returned: always
+      type: str
+      sample: import
+    name:
+      description: The table.
+      returned: always
+      type: str
+      sample: orders
+    state:
+      description:
+        - How far it is. V(planned) jobs exist in check mode only; V(pending) ones wait for what
+          RV(job.pending_reason) names.
+        - One of V(planned), V(pending), V(running), V(completed), V(failed), V(cancelled), V(not_needed).
+      returned: always
+      type: str
+      sample: running
+    arn:
+      description: The ARN that AWS gave the job, empty before it was started.
+      returned: always
+      type: str
+      sample: ""
+    pending_reason:
+      description: What a pending job waits for. V(slot) is AWS's quota of jobs at once.
+      returned: always
+      type: str
+      sample: slot
+    request:
+      description: What AWS is, or was, asked.
+      returned: always
+      type: dict
+      sample: {}
+    result:
+      description: What AWS reported at the end, counts and places among it.
+      returned: always
+      type: dict
+      sample: {}
+    failure_code:
+      description: AWS's code for why it failed.
+      returned: always
+      type: str
+      sample: ""
+    failure_message:
+      description: AWS's text for why it failed.
+      returned: always
+      type: str
+      sample: ""
+    migration_id:
+      description: The migration that the job belongs to.
+      returned: always
+      type: str
+      sample: default
+    attempt:
+      description: How many earlier jobs of this kind for this table had failed.
+      returned: always
+      type: int
+      sample: 0
+
+changes:
+  description: What was changed, or would be in check mode.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    what:
+      description: What is changed.
+      returned: always
+      type: str
+      sample: import
+    before:
+      description: Its value before.
+      returned: always
+      type: raw
+      sample: ~
+    after:
+      description: Its value after.
+      returned: always
+      type: raw
+      sample: {table: orders}
+    risk:
+      description: V(safe), V(slow), V(billed) or V(destructive).
+      returned: always
+      type: str
+      sample: billed
+
+table:
+  description: The table concerned, empty when the whole account is.
+  returned: failure
+  type: str
+  sample: orders
+
+msg:
+  description: How the job stands, or what went wrong with the table, the cause and the next step.
+  returned: always
+  type: str
+  sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
+    enable_point_in_time_recovery."
+ferry_status:
+  description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
+    else.
+  returned: failure
+  type: str
+  sample: refused
+ferry_error:
+  description: The kind of error, for programs.
+  returned: failure
+  type: str
+  sample: PointInTimeRecoveryDisabled
+cause:
+  description: What is wrong.
+  returned: failure
+  type: str
+  sample: Point-in-time recovery is off, and an export needs it.
+next_step:
+  description: What to do about it.
+  returned: failure
+  type: str
+  sample: Turn it on, or set enable_point_in_time_recovery.
+details:
+  description: Values that belong to the error, such as codes and ARNs. Never secrets.
+  returned: failure
+  type: dict
+  sample: {code: AccessDeniedException}
+"""
+
+from ansible_collections.tableferry.aws.plugins.module_utils.glue.outcome import run_module
+from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs.dynamodb_import import VERB
+
+
+def main() -> None:
+    """Run the verb as a module."""
+    run_module(VERB)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the actions of all verbs share: the fast path in the worker, and the way to the module where that is not one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+from ansible.errors import AnsibleActionFail
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.common.parameters import remove_values
+from ansible.plugins.action import ActionBase
+from ansible_collections.tableferry.aws.plugins.module_utils.core import sdk
+from ansible_collections.tableferry.aws.plugins.module_utils.glue.outcome import outcome
+from ansible_collections.tableferry.aws.plugins.module_utils.glue.spec import Verb
+
+
+def warm(verb: Verb) -> None:
+    """Load what ``verb`` needs of the SDK now.
+
+    The linear strategy imports an action in the parent before it forks, so that this is paid once for all hosts
+    (ansible.md 5 and 6b). Where it does not, each worker pays and nothing else changes.
+    """
+    sdk.warm(verb.services)
+
+
+def secrets_in(spec: Mapping[str, Any], values: Any) -> Iterator[str]:
+    """The values in ``values`` that ``spec`` says must never be printed."""
+    if not isinstance(values, Mapping):
+        return
+    for name, option in spec.items():
+        value = values.get(name)
+        if value is None:
+            continue
+        if option.get("no_log"):
+            yield str(value)
+        for inner in value if isinstance(value, list) else [value]:
+            yield from secrets_in(option.get("options") or {}, inner)
+
+
+class VerbAction(ActionBase):
+    """The action of one verb; a subclass names it."""
+
+    _requires_connection = False
+    _supports_async = True
+    _supports_check_mode = True
+    _supports_diff = True
+
+    verb: ClassVar[Verb]
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Do the verb's work here, or send its module where the work has to be done."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        if self._needs_module():
+            result.update(
+                self._execute_module(
+                    module_name=f"tableferry.aws.{self.verb.name}",
+                    task_vars=task_vars,
+                    wrap_async=self._task.async_val,
+                )
+            )
+            return result
+        arguments = plain(self._task.args)
+        hidden = set(filter(None, secrets_in(self.verb.spec, arguments)))
+        found = outcome(
+            self.verb,
+            self._validated(arguments, hidden),
+            check_mode=bool(self._task.check_mode),
+            diff=bool(self._task.diff),
+            progress=lambda line: self._display.display(remove_values(line, hidden)),
+        )
+        if self.verb.hands_out_credentials:
+            hidden -= set(found.get("credentials", {}).values())
+        result.update(remove_values(found, hidden))
+        return result
+
+    def _needs_module(self) -> bool:
+        """Whether the task asks for another machine, user, environment or time than this process has."""
+        local = self._connection.transport in ("local", "ansible.builtin.local")
+        return bool(not local or self._task.async_val or self._task.become or any(self._task.environment or ()))
+
+    def _validated(self, arguments: dict[str, Any], hidden: set[str]) -> dict[str, Any]:
+        """The arguments with types and defaults as the module would see them."""
+        checked = ArgumentSpecValidator(self.verb.spec, **self.verb.rules).validate(arguments)
+        if checked.error_messages:
+            raise AnsibleActionFail(remove_values("; ".join(checked.error_messages), hidden))
+        return dict(checked.validated_parameters)
+
+
+def plain(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments as a module gets them: plain JSON types, without the engine's lazy and tagged containers."""
+    return json.loads(json.dumps(arguments, default=str))
