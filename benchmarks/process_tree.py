@@ -19,7 +19,7 @@ SAMPLE_SECONDS = 0.25
 
 @dataclass(frozen=True)
 class Measurement:
-    """One run: exit code, wall and CPU seconds, peak proportional set size of the process tree in MB, and its output."""
+    """One run: exit code, wall and CPU seconds, peak proportional set size of the tree in MB, and its output."""
 
     returncode: int
     wall_seconds: float
