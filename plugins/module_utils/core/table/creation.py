@@ -1,0 +1,93 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What an import is told about the table it creates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..errors import LocalSecondaryIndexes
+from .definition import Index, Shape, TableDefinition
+from .encryption import Encryption, map_encryption
+
+# What AWS gives every on-demand table by itself (measured/indexes-capacity 1).
+WARM_BY_DEFAULT = {"ReadUnitsPerSecond": 12000, "WriteUnitsPerSecond": 4000}
+
+
+def import_parameters(
+    definition: TableDefinition,
+    name: str,
+    kms_key_map: Mapping[str, str],
+    *,
+    encryption: Encryption | None = None,
+    warm_throughput: bool = False,
+) -> Shape:
+    """TableCreationParameters of ImportTable for a table ``name`` like ``definition``, with all its indexes.
+
+    Indexes added later cost 8 to 17 minutes each, here nothing (measured/indexes-capacity 5.1). AttributeDefinitions
+    hold exactly the keys used (aws.md B1). ``encryption`` is the source's, as read_encryption gives it; without it any
+    KMS key counts as a customer's. Table class, stream, tags, warm throughput of the table and the rest are settings:
+    an import cannot express them. Raises MissingKeyMapping, LocalSecondaryIndexes, InvalidInput.
+    """
+    if definition.local_secondary_indexes:
+        names = ", ".join(index.name for index in definition.local_secondary_indexes)
+        raise LocalSecondaryIndexes(
+            f"The table has local secondary indexes ({names}), which an import cannot create.",
+            "Use a method that creates the table first: bulk, backup, glue or direct.",
+            table=definition.name,
+        )
+    source = encryption or (Encryption("customer", definition.kms_key_arn) if definition.kms_key_arn else Encryption())
+    provisioned = definition.billing_mode == "PROVISIONED"
+    parameters: Shape = {
+        "TableName": name,
+        "AttributeDefinitions": definition.attributes_of(used_attributes(definition)),
+        "KeySchema": list(definition.key_schema),
+        "BillingMode": definition.billing_mode,
+        "ProvisionedThroughput": definition.provisioned_throughput if provisioned else None,
+        "OnDemandThroughput": None if provisioned else definition.on_demand_throughput,
+        "SSESpecification": map_encryption(source, kms_key_map, definition.name).specification(),
+        "GlobalSecondaryIndexes": [
+            index_parameters(index, definition.billing_mode == "PROVISIONED", warm_throughput)
+            for index in definition.global_secondary_indexes
+        ],
+        "VectorIndexes": [vector_index_parameters(index) for index in definition.vector_indexes],
+    }
+    return {key: value for key, value in parameters.items() if value}
+
+
+def used_attributes(definition: TableDefinition) -> list[str]:
+    """The attributes that table keys, global secondary indexes and vector indexes use."""
+    names = list(definition.key_attributes)
+    for index in definition.global_secondary_indexes:
+        names += index.key_attributes
+    defined = {entry["AttributeName"] for entry in definition.attribute_definitions}
+    for vector_index in definition.vector_indexes:
+        names += [
+            key["AttributeName"] for key in vector_index.get("SearchSchema", ()) if key["AttributeName"] in defined
+        ]
+    return names
+
+
+def index_parameters(index: Index, provisioned: bool, warm_throughput: bool = False) -> Shape:
+    """A global secondary index as CreateTable, ImportTable and UpdateTable take it.
+
+    ``warm_throughput`` only where above what AWS gives by itself: it is charged.
+    """
+    warm = {key: value for key, value in index.warm_throughput.items() if value > WARM_BY_DEFAULT[key]}
+    parameters: Shape = {
+        "IndexName": index.name,
+        "KeySchema": list(index.key_schema),
+        "Projection": index.projection,
+        "ProvisionedThroughput": index.provisioned_throughput if provisioned else None,
+        "OnDemandThroughput": None if provisioned else index.on_demand_throughput,
+        "WarmThroughput": warm if warm_throughput else None,
+    }
+    return {key: value for key, value in parameters.items() if value}
+
+
+def vector_index_parameters(index: Shape) -> Shape:
+    """A vector index as CreateTable, ImportTable and UpdateTable take it (aws.md G)."""
+    members = ("IndexName", "VectorAttribute", "SearchSchema", "Projection", "Dimensions", "DistanceFunction")
+    return {name: index[name] for name in members if index.get(name)}

@@ -1,0 +1,125 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which key encrypts a table, and which key shall encrypt its copy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from .. import sdk
+from ..account import Account
+from ..errors import KeyNotUsable, MissingKeyMapping
+from .definition import Shape, TableDefinition
+
+Kind = Literal["aws_owned", "aws_managed", "customer", "unknown"]
+
+AWS_MANAGED_ALIAS = "alias/aws/dynamodb"
+
+
+@dataclass(frozen=True)
+class Encryption:
+    """What encrypts a table: the AWS-owned key, the account's aws/dynamodb key, or a customer's key.
+
+    ``unknown`` is a KMS key that we were not allowed to look at.
+    """
+
+    kind: Kind = "aws_owned"
+    key_arn: str = ""
+
+    def specification(self) -> Shape:
+        """The SSESpecification that asks for it, {} for the AWS-owned key (measured/settings 2.10)."""
+        if self.kind == "aws_owned":
+            return {}
+        key = {"KMSMasterKeyId": self.key_arn} if self.kind == "customer" else {}
+        return {"Enabled": True, "SSEType": "KMS", **key}
+
+
+def read_encryption(account: Account, definition: TableDefinition) -> Encryption:
+    """What encrypts the table; asks KMS once when it is no AWS-owned key. Raises what Account.explain gives."""
+    if not definition.kms_key_arn:
+        return Encryption()
+    try:
+        return classify(account.client("kms").describe_key(KeyId=definition.kms_key_arn)["KeyMetadata"])
+    except (sdk.ClientError, sdk.BotoCoreError) as error:
+        if sdk.error_code(error) in UNANSWERED:
+            return Encryption("unknown", definition.kms_key_arn)
+        raise account.explain(error, f"describing the key {definition.kms_key_arn}", definition.name) from error
+
+
+# A key that was deleted, or that the caller may not see, can still be named in a key map.
+UNANSWERED = frozenset({"AccessDeniedException", "AccessDenied", "NotFoundException"})
+
+
+def classify(metadata: Mapping[str, Any]) -> Encryption:
+    """From KMS KeyMetadata; only KeyManager tells an AWS-managed key from a customer's (aws.md D)."""
+    return Encryption("aws_managed" if metadata.get("KeyManager") == "AWS" else "customer", str(metadata["Arn"]))
+
+
+def map_encryption(source: Encryption, kms_key_map: Mapping[str, str], table: str = "") -> Encryption:
+    """What shall encrypt the destination.
+
+    The source's own aws/dynamodb key becomes the destination's, the AWS-owned key stays, unless the map says otherwise
+    (the aws/dynamodb key may be mapped by its alias too). A customer's key is looked up by ARN, then by key id. A
+    mapping to ``alias/aws/dynamodb`` means the destination's AWS-managed key. Raises MissingKeyMapping.
+    """
+    names = [source.key_arn, source.key_arn.rpartition("/")[2]] if source.key_arn else []
+    if source.kind == "aws_managed":
+        names.append(AWS_MANAGED_ALIAS)
+    mapped = next((kms_key_map[name] for name in names if kms_key_map.get(name)), "")
+    if mapped:
+        return Encryption("aws_managed") if mapped == AWS_MANAGED_ALIAS else Encryption("customer", mapped)
+    if source.kind in ("customer", "unknown"):
+        hint = "" if source.kind == "customer" else " If it is the account's aws/dynamodb key, allow kms:DescribeKey."
+        raise MissingKeyMapping(
+            f"The table is encrypted with the KMS key {source.key_arn}, which has no counterpart in kms_key_map.",
+            f"Add {source.key_arn} with the ARN of a key of the destination account to ferry_kms_key_map.{hint}",
+            table=table,
+            details={"key_arn": source.key_arn},
+        )
+    return Encryption(source.kind)
+
+
+def usable_key(destination: Account, key: str, table: str = "") -> str:
+    """The ARN of ``key`` (ARN, id or alias), found fit to encrypt a table of ``destination``.
+
+    Aliases and ids are resolved because sending them again re-encrypts the table and spends quota (measured/settings
+    2.10). Raises KeyNotUsable, which AWS would say only later, for some kinds as HTTP 500.
+    """
+    if key == AWS_MANAGED_ALIAS:
+        return key
+
+    def refuse(cause: str, next_step: str) -> KeyNotUsable:
+        return KeyNotUsable(f"The key {key} of kms_key_map {cause}.", next_step, table=table, details={"key": key})
+
+    other_region = f"Map to a key of {destination.region}."
+    if key.startswith("arn:") and key.split(":")[3] != destination.region:
+        raise refuse("is in another Region than the table", other_region)
+    try:
+        metadata = destination.client("kms").describe_key(KeyId=key)["KeyMetadata"]
+    except (sdk.ClientError, sdk.BotoCoreError) as error:
+        code = sdk.error_code(error)
+        if code in ("AccessDeniedException", "AccessDenied") and key.startswith("arn:") and ":key/" in key:
+            return key  # it may be usable all the same: DynamoDB decides
+        if code in UNANSWERED or code == "InvalidArnException":
+            raise refuse(
+                f"cannot be seen by the destination account ({sdk.error_message(error)})",
+                "Check the ARN and that the key's policy allows the destination kms:DescribeKey and kms:CreateGrant.",
+            ) from error
+        raise destination.explain(error, f"describing the key {key}", table) from error
+    if metadata.get("KeyManager") == "AWS":
+        raise refuse("is managed by AWS for another service", "Map to a customer managed key.")
+    if metadata.get("KeyState", "Enabled") != "Enabled":
+        raise refuse(f"is {metadata['KeyState']}", "Enable it, or map to another key.")
+    if metadata.get("KeySpec", "SYMMETRIC_DEFAULT") != "SYMMETRIC_DEFAULT":
+        raise refuse(f"is of type {metadata['KeySpec']}", "Map to a symmetric encryption key.")
+    return str(metadata["Arn"])
+
+
+def resolve_key_map(destination: Account, kms_key_map: Mapping[str, str], table: str = "") -> dict[str, str]:
+    """``kms_key_map`` with its values as ARNs of usable keys; one call for each value. Raises KeyNotUsable."""
+    resolved = {value: usable_key(destination, value, table) for value in dict.fromkeys(kms_key_map.values())}
+    return {key: resolved[value] for key, value in kms_key_map.items()}
