@@ -119,9 +119,9 @@ options:
 notes:
   - An export reads no capacity of the table, and is billed by the table's size.
 seealso:
-  - module: dynamodb_import
-  - module: job_wait
-  - module: dynamodb_export_info
+  - module: tableferry.aws.dynamodb_import
+  - module: tableferry.aws.job_wait
+  - module: tableferry.aws.dynamodb_export_info
 extends_documentation_fragment:
   - tableferry.aws.accounts
   - tableferry.aws.accounts.source

@@ -68,10 +68,10 @@ notes:
   - An import consumes no write capacity, and is billed by the size of the files. AWS runs at most 50 at once; the
     others stay pending and M(tableferry.aws.job_wait) starts them.
 seealso:
-  - module: dynamodb_export
-  - module: job_wait
-  - module: dynamodb_table_settings
-  - module: dynamodb_import_info
+  - module: tableferry.aws.dynamodb_export
+  - module: tableferry.aws.job_wait
+  - module: tableferry.aws.dynamodb_table_settings
+  - module: tableferry.aws.dynamodb_import_info
 extends_documentation_fragment:
   - tableferry.aws.accounts
   - tableferry.aws.accounts.source

@@ -130,9 +130,9 @@ options:
     type: bool
     default: true
 seealso:
-  - module: dynamodb_export
-  - module: dynamodb_import
-  - module: migration_judge
+  - module: tableferry.aws.dynamodb_export
+  - module: tableferry.aws.dynamodb_import
+  - module: tableferry.aws.migration_judge
 extends_documentation_fragment:
   - tableferry.aws.accounts
   - tableferry.aws.attributes

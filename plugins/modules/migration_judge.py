@@ -49,8 +49,8 @@ options:
     type: bool
     default: false
 seealso:
-  - module: job_wait
-  - module: dynamodb_import
+  - module: tableferry.aws.job_wait
+  - module: tableferry.aws.dynamodb_import
 extends_documentation_fragment:
   - tableferry.aws.accounts
   - tableferry.aws.accounts.source
