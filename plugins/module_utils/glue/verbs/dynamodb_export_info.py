@@ -32,8 +32,6 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
         if params["name"]:
             request["TableArn"] = account.table_arn(params["name"])
         found = ask_pages(account, "listing the exports", client.list_exports, "ExportSummaries", **request)
-            account, "listing the exports", client.list_exports, "ExportSummaries", MaxResults=25, **table
-        )
     return {"changed": False, "exports": [snake(entry) for entry in found]}
 
 

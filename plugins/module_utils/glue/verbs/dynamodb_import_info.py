@@ -32,8 +32,6 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
         if params["name"]:
             request["TableArn"] = account.table_arn(params["name"])
         found = ask_pages(account, "listing the imports", client.list_imports, "ImportSummaryList", **request)
-            account, "listing the imports", client.list_imports, "ImportSummaryList", PageSize=25, **table
-        )
     return {"changed": False, "imports": [snake(entry) for entry in found]}
 
 
