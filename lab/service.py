@@ -21,8 +21,8 @@ class HttpRequest:
     """One HTTP request.
 
     ``path`` and ``query`` are as sent (percent-encoded, the query without ``?``), the keys of ``headers`` are lower
-    case, repeated headers joined by a comma. ``body`` is decoded: neither chunked nor aws-chunked any more; checksums that
-    came as trailers stand among the headers.
+    case, repeated headers joined by a comma. Where a service sees it, ``body`` is decoded: neither chunked nor
+    aws-chunked any more; checksums that came as trailers stand among the headers.
     """
 
     method: str
@@ -52,7 +52,7 @@ class HttpRequest:
 
 @dataclass(frozen=True)
 class HttpResponse:
-    """One HTTP response. A body that is not ``bytes`` is sent chunk by chunk; one that is gets its ``Content-Length``."""
+    """One HTTP response. ``bytes`` get their ``Content-Length``; another body is sent chunk by chunk."""
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -65,8 +65,8 @@ class AuthorizationRequest:
 
     ``resource_policy`` is the policy document of the resource (JSON text or a mapping) or None, ``owner_account`` the
     account that owns the resource (empty: the caller's). With ``resource_policy_required`` the resource policy must
-    allow the principal or delegate to its account's root, as for KMS keys and trust policies. ``refusal`` makes the error to
-    raise instead of the usual AccessDenied.
+    allow the principal or delegate to its account's root, as for KMS keys and trust policies. ``refusal`` makes the
+    error to raise, from the usual message, instead of AccessDenied.
     """
 
     action: str

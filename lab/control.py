@@ -1,0 +1,148 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The control API under ``/_lab/``: unsigned JSON on loopback, for tests and rehearsals.
+
+- ``GET /_lab/state``; ``POST /_lab/state`` with any of ``advance``, ``timings``, ``quotas``
+- ``GET /_lab/books?operation=&account=&region=&service=&error_code=&ok=&mutating=&entries=1``, ``DELETE /_lab/books``
+- ``GET /_lab/clock``; ``POST /_lab/clock`` ``{"advance": seconds}``
+- ``GET /_lab/timings``; ``POST /_lab/timings`` ``{"<name>": seconds}``
+- ``GET /_lab/faults``; ``POST /_lab/faults`` with a fault or a list of them; ``DELETE /_lab/faults``
+- ``GET /_lab/quotas``; ``POST /_lab/quotas`` ``{"enforced": true}``
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from lab.faults import Fault
+from lab.protocol import json_bytes
+from lab.service import HttpRequest, HttpResponse
+from lab.world import World
+
+PREFIX = "/_lab/"
+_FLAGS = {"true": True, "1": True, "false": False, "0": False}
+
+
+def answer(world: World, request: HttpRequest) -> HttpResponse:
+    """The response to a control request: 200 with JSON, 400 with ``error`` for bad input, 404 for anything unknown."""
+    route = _ROUTES.get((request.method, request.path.removeprefix(PREFIX).rstrip("/")))
+    if route is None:
+        return _json({"error": f"No {request.method} {request.path} here."}, 404)
+    try:
+        content = json.loads(request.body) if request.body else {}
+        return _json(route(world, request.parameters, content))
+    except (KeyError, ValueError, TypeError, AttributeError) as failure:
+        return _json({"error": str(failure.args[0] if failure.args else failure)}, 400)
+
+
+def _json(content: Any, status: int = 200) -> HttpResponse:
+    return HttpResponse(status, {"Content-Type": "application/json"}, json_bytes(content))
+
+
+def _state(world: World, _query: dict[str, str], _content: Any) -> dict[str, Any]:
+    with world.lock:
+        return {
+            "clock": _clock(world, {}, {}),
+            "scale": world.timings.scale,
+            "quotas": world.quotas,
+            "timings": world.timings.all(),
+            "accounts": [asdict(account) for account in world.accounts.values()],
+            "services": sorted(world.services),
+            "calls": world.books.count(),
+            "faults": len(world.faults.all()),
+            "event_errors": list(world.event_errors),
+        }
+
+
+def _change_state(world: World, query: dict[str, str], content: dict[str, Any]) -> dict[str, Any]:
+    unknown = set(content) - {"advance", "timings", "quotas"}
+    if unknown:
+        raise ValueError(f"The state has no {', '.join(sorted(unknown))} to set.")
+    _set_timings(world, query, content.get("timings", {}))
+    if "quotas" in content:
+        world.quotas = bool(content["quotas"])
+    if "advance" in content:
+        world.advance(float(content["advance"]))
+    return _state(world, query, {})
+
+
+def _books(world: World, query: dict[str, str], _content: Any) -> dict[str, Any]:
+    wanted: dict[str, Any] = {
+        name: query[name] for name in ("operation", "account", "region", "service", "error_code") if name in query
+    }
+    wanted |= {name: _FLAGS[query[name]] for name in ("ok", "mutating") if name in query}
+    content: dict[str, Any] = {"count": world.books.count(**wanted), "summary": world.books.summary()}
+    if "entries" in query:
+        content["entries"] = [entry._asdict() for entry in world.books.calls(**wanted)]
+    return content
+
+
+def _clear_books(world: World, _query: dict[str, str], _content: Any) -> dict[str, Any]:
+    world.books.clear()
+    return {"count": 0}
+
+
+def _clock(world: World, _query: dict[str, str], _content: Any) -> dict[str, Any]:
+    return {"now": world.clock.now(), "offset": world.clock.offset}
+
+
+def _advance(world: World, query: dict[str, str], content: dict[str, Any]) -> dict[str, Any]:
+    world.advance(float(content["advance"]))
+    return _clock(world, query, {})
+
+
+def _timings(world: World, _query: dict[str, str], _content: Any) -> dict[str, float]:
+    return world.timings.all()
+
+
+def _set_timings(world: World, _query: dict[str, str], content: dict[str, Any]) -> dict[str, float]:
+    for name, seconds in content.items():
+        world.timings.set(name, float(seconds))
+    return world.timings.all()
+
+
+def _faults(world: World, _query: dict[str, str], _content: Any) -> list[dict[str, Any]]:
+    return [asdict(fault) for fault in world.faults.all()]
+
+
+def _add_faults(world: World, query: dict[str, str], content: Any) -> list[dict[str, Any]]:
+    planned = [Fault.from_mapping(each) for each in (content if isinstance(content, list) else [content])]
+    for fault in planned:
+        world.faults.add(fault)
+    return _faults(world, query, {})
+
+
+def _clear_faults(world: World, _query: dict[str, str], _content: Any) -> list[dict[str, Any]]:
+    world.faults.clear()
+    return []
+
+
+def _quotas(world: World, _query: dict[str, str], _content: Any) -> dict[str, bool]:
+    return {"enforced": world.quotas}
+
+
+def _set_quotas(world: World, query: dict[str, str], content: dict[str, Any]) -> dict[str, bool]:
+    world.quotas = bool(content["enforced"])
+    return _quotas(world, query, {})
+
+
+_ROUTES: dict[tuple[str, str], Callable[[World, dict[str, str], Any], Any]] = {
+    ("GET", "state"): _state,
+    ("POST", "state"): _change_state,
+    ("GET", "books"): _books,
+    ("DELETE", "books"): _clear_books,
+    ("GET", "clock"): _clock,
+    ("POST", "clock"): _advance,
+    ("GET", "timings"): _timings,
+    ("POST", "timings"): _set_timings,
+    ("GET", "faults"): _faults,
+    ("POST", "faults"): _add_faults,
+    ("DELETE", "faults"): _clear_faults,
+    ("GET", "quotas"): _quotas,
+    ("POST", "quotas"): _set_quotas,
+}

@@ -1,0 +1,189 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The one way into the lab: faults, signature, time, model, permission, work, books, answer, in this order."""
+
+from __future__ import annotations
+
+import re
+import sys
+import traceback
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from lab import control, protocol, signature
+from lab.books import Entry, is_mutating
+from lab.context import Context
+from lab.errors import AwsError, ConnectionDropped
+from lab.faults import GATE_KINDS, Fault
+from lab.identity import Credential
+from lab.service import HttpRequest, HttpResponse, Service
+from lab.signature import Dialect, Scope
+from lab.world import World
+
+_INTERNAL = {
+    "s3": "InternalError",
+    "query": "InternalFailure",
+    "json": "InternalServerError",
+    "cbor": "InternalFailure",
+}
+_THROTTLED = {
+    "s3": ("SlowDown", "Please reduce your request rate.", 503),
+    "query": ("Throttling", "Rate exceeded", 400),
+    "json": ("ThrottlingException", "Rate exceeded", 400),
+    "cbor": ("ThrottlingException", "Rate exceeded", 400),
+}
+_ERROR_CODE = re.compile(rb'<Code>([^<]+)</Code>|"__type"\s*:\s*"(?:[^"#]*#)?([^"]+)"')
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A request, and what it claims to be before anything is checked."""
+
+    request: HttpRequest
+    scope: Scope | None
+    dialect: Dialect
+    service: str
+    operation: str
+    account_id: str
+    principal_arn: str
+    request_id: str
+
+    @property
+    def full_name(self) -> str:
+        """``dynamodb.Scan``."""
+        return f"{self.service}.{self.operation}"
+
+
+class Gate:
+    """Takes every request of the lab's server to its service and writes it into the books."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def answer(self, request: HttpRequest) -> HttpResponse:
+        """The response to ``request``; ConnectionDropped where a fault cuts the line."""
+        if request.path.startswith(control.PREFIX):
+            return control.answer(self._world, request)
+        call = self._identify(request)
+        try:
+            response = self._respond(call)
+            self._note(call, response.status, _code_of(response))
+        except AwsError as failure:
+            response = protocol.error(failure, call.service, call.operation, call.dialect, call.request_id)
+            self._note(call, failure.status, failure.code)
+        except ConnectionDropped:
+            self._note(call, 599, "ConnectionDropped")
+            raise
+        except Exception as failure:
+            # A fault of the lab itself: the caller sees what AWS would answer, the operator sees why.
+            traceback.print_exc(file=sys.stderr)
+            broken = AwsError(_INTERNAL[call.dialect], f"The lab failed: {failure!r}", 500, "server")
+            response = protocol.error(broken, call.service, call.operation, call.dialect, call.request_id)
+            self._note(call, broken.status, broken.code)
+        return response
+
+    def _identify(self, request: HttpRequest) -> _Call:
+        scope = signature.scope_of(request)
+        dialect = protocol.dialect_of(request, scope)
+        service = protocol.service_of(request, scope)
+        operation = protocol.operation_of(request, service, dialect)
+        # The books name the caller even where its signature is refused later; nothing is allowed by this.
+        credential = self._world.identity.credential(scope.access_key_id) if scope is not None else None
+        account, principal = (credential.caller.account_id, credential.caller.arn) if credential else ("", "")
+        return _Call(request, scope, dialect, service, operation, account, principal, protocol.request_id())
+
+    def _respond(self, call: _Call) -> HttpResponse:
+        fault = self._fault(call)
+        if fault is not None and fault.when == "before":
+            _strike(fault, call.dialect)
+        credential = signature.verify(call.request, call.scope, call.dialect, self._world.identity, self._world.clock)
+        self._world.tick()
+        response = self._serve(call, credential)
+        if fault is not None:
+            _strike(fault, call.dialect)
+        return response
+
+    def _fault(self, call: _Call) -> Fault | None:
+        faults = self._world.faults
+        if not faults or not faults.concern(call.full_name, call.account_id):
+            return None
+        params = protocol.loose_parameters(call.request, call.dialect)
+        return faults.take(GATE_KINDS, call.full_name, params, call.account_id)
+
+    def _serve(self, call: _Call, credential: Credential) -> HttpResponse:
+        assert call.scope is not None
+        service = self._world.services.get(call.service)
+        if service is None:
+            raise AwsError("AccessDeniedException", f"The lab has no service {call.service}.", 403)
+        context = Context(
+            self._world, credential.caller, call.scope.region, call.service, call.operation, call.request_id
+        )
+        lock = nullcontext() if call.operation in service.locks_itself else self._world.lock
+        handle_http = getattr(service, "handle_http", None)
+        if handle_http is not None:
+            whole = signature.unwrap(call.request, call.scope, credential)
+            with lock:
+                return handle_http(context, whole)  # type: ignore[no-any-return]
+        model = protocol.service_model(call.service)
+        if model is None or call.operation not in model.operation_names:
+            raise _unknown_operation(call.dialect, call.operation)
+        operation = model.operation_model(call.operation)
+        validates = getattr(service, "validates", None)
+        params = protocol.parse(
+            call.request, operation, call.dialect, validate=validates is None or validates(call.operation)
+        )
+        with lock:
+            result = self._work(service, context, params)
+        return protocol.answer(result, operation, call.dialect, call.request_id)
+
+    def _work(self, service: Service, context: Context, params: dict[str, Any]) -> dict[str, Any] | bytes:
+        for needed in service.authorization(context, context.operation, params):
+            self._world.require(context.caller, needed, context.region)
+        return service.handle(context, context.operation, params)
+
+    def _note(self, call: _Call, status: int, error_code: str) -> None:
+        self._world.books.write(
+            Entry(
+                self._world.clock.now(),
+                call.account_id,
+                call.scope.region if call.scope is not None else "",
+                call.service,
+                call.operation,
+                is_mutating(call.operation),
+                call.principal_arn,
+                status,
+                error_code,
+                call.request_id,
+            )
+        )
+
+
+def _unknown_operation(dialect: Dialect, operation: str) -> AwsError:
+    if dialect == "query":
+        return AwsError("InvalidAction", f"Could not find operation {operation}")
+    return AwsError("UnknownOperationException", "")
+
+
+def _strike(fault: Fault, dialect: Dialect) -> None:
+    """Raise what ``fault`` says, with the defaults of its kind."""
+    if fault.kind == "disconnect":
+        raise ConnectionDropped
+    if fault.kind == "expired_token":
+        usual = signature.refusal("expired token", dialect)
+        code, message, status = usual.code, usual.message, usual.status
+    elif fault.kind == "throttle":
+        code, message, status = _THROTTLED[dialect]
+    else:
+        code, message, status = _INTERNAL[dialect], "The request processing has failed because of an error.", 500
+    raise AwsError(fault.code or code, fault.message or message, fault.status or status)
+
+
+def _code_of(response: HttpResponse) -> str:
+    """The error code in the response of a service that writes its own."""
+    if response.status < 400:
+        return ""
+    found = _ERROR_CODE.search(response.body) if isinstance(response.body, bytes) else None
+    return (found[1] or found[2]).decode() if found else str(response.status)
