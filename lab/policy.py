@@ -23,6 +23,31 @@ from typing import Any, Literal
 
 from lab.context import Caller, ConditionValue
 from lab.errors import AwsError
+from lab.rules import rule
+
+POLICIES_DECIDE = rule(
+    "policies-decide",
+    service="iam",
+    says="Within an account an identity policy, or a resource policy that names the principal, must allow; "
+    "an explicit Deny anywhere wins",
+    fact="aws.md J; measured/policy-autoscaling-replicas [TABLE-431]",
+    test="test_policy.py::test_same_account",
+)
+BOTH_SIDES = rule(
+    "cross-account-needs-both-sides",
+    service="iam",
+    says="Across accounts both the resource's policy and the principal's own policies must allow; the former may name "
+    "the role, the session, or the account's root",
+    fact="aws.md A4, J",
+    test="test_policy.py::test_cross_account_needs_both_sides",
+)
+ROOT_DELEGATES = rule(
+    "root-principal-delegates",
+    service="iam",
+    says="A resource policy that names an account or its root only delegates: the principal's own policies must allow too",
+    fact="aws.md A4, J",
+    test="test_policy.py::test_root_principal_delegates",
+)
 
 ADMINISTRATOR_DOCUMENT = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}'
 _ACCOUNT = re.compile(r"(?:arn:[\w-]+:iam::)?(\d{12})(?::root)?")

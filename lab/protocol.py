@@ -28,8 +28,25 @@ import botocore.session
 from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StringShape, StructureShape
 
 from lab.errors import AwsError
+from lab.rules import rule
 from lab.service import HttpRequest, HttpResponse
 from lab.signature import Dialect, Scope
+
+SHAPE_FIRST = rule(
+    "shape-before-existence",
+    service="protocol",
+    says="A malformed request is ValidationException `1 validation error detected: Value '<v>' at '<camelCaseMember>' "
+    "failed to satisfy constraint: ..`, whether or not what it names exists",
+    fact="measured/import-export-table 1.1, 1.2 [TABLE-005, -070; EXPORT-002, -005]",
+    test="test_protocol.py::test_shape_is_validated_in_aws_words",
+)
+UNKNOWN_MEMBERS = rule(
+    "unknown-members-ignored",
+    service="protocol",
+    says="Members of a request that AWS does not know are ignored and the call succeeds",
+    fact="measured/import-export-table 1.1 [EXPORT-008]",
+    test="test_protocol.py::test_unknown_members_are_ignored",
+)
 
 Reader = Callable[[Any, str, list[str]], Any]
 _SIGNING_NAMES = {"monitoring": "cloudwatch"}
@@ -113,8 +130,8 @@ def _s3_candidates() -> Mapping[tuple[str, str], list[tuple[str, dict[str, str],
         needed = dict(part.partition("=")[::2] for part in query.split("&") if part and not part.startswith("x-id="))
         headers = set()
         shape = operation.input_shape
-        for member in shape.required_members if shape else ():
-            place = shape.members[member].serialization
+        places = [shape.members[member].serialization for member in shape.required_members] if shape else []
+        for place in places:
             if place.get("location") == "querystring":
                 needed[place["name"]] = ""
             elif place.get("location") == "header":
@@ -178,7 +195,7 @@ def parse(
     params: dict[str, Any] = _readers(operation.service_model)(shape)(content, "", problems)
     if problems and validate:
         count = len(problems)
-        raise AwsError(
+        raise SHAPE_FIRST.error(
             "ValidationError" if dialect == "query" else "ValidationException",
             f"{count} validation error{'s' * (count > 1)} detected: {'; '.join(problems)}",
         )

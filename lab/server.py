@@ -12,7 +12,7 @@ import struct
 import threading
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from typing import BinaryIO
+from io import BufferedReader
 
 from lab.errors import ConnectionDropped
 from lab.gate import Gate
@@ -39,6 +39,7 @@ class _Connection(socketserver.BaseRequestHandler):
         self.server.opened(self.request)
         try:
             with self.request.makefile("rb", buffering=_LONGEST_LINE) as stream:
+                assert isinstance(stream, BufferedReader)
                 while self._one_request(stream):
                     pass
         except ConnectionDropped:
@@ -49,7 +50,7 @@ class _Connection(socketserver.BaseRequestHandler):
         finally:
             self.server.closed(self.request)
 
-    def _one_request(self, stream: BinaryIO) -> bool:
+    def _one_request(self, stream: BufferedReader) -> bool:
         """Serve one request; False when the connection ends."""
         line = stream.readline(_LONGEST_LINE)
         if not line.strip():
@@ -71,7 +72,7 @@ class _Connection(socketserver.BaseRequestHandler):
         return stays
 
 
-def _read_headers(stream: BinaryIO) -> dict[str, str]:
+def _read_headers(stream: BufferedReader) -> dict[str, str]:
     headers: dict[str, str] = {}
     while (line := stream.readline(_LONGEST_LINE)) not in (b"\r\n", b"\n"):
         name, colon, value = line.decode("latin-1").partition(":")
@@ -82,7 +83,7 @@ def _read_headers(stream: BinaryIO) -> dict[str, str]:
     return headers
 
 
-def _read_body(stream: BinaryIO, headers: Mapping[str, str]) -> bytes:
+def _read_body(stream: BufferedReader, headers: Mapping[str, str]) -> bytes:
     if headers.get("transfer-encoding", "").lower() == "chunked":
         return b"".join(_read_chunks(stream))
     length = int(headers.get("content-length", "0"))
@@ -92,7 +93,7 @@ def _read_body(stream: BinaryIO, headers: Mapping[str, str]) -> bytes:
     return body
 
 
-def _read_chunks(stream: BinaryIO) -> Iterable[bytes]:
+def _read_chunks(stream: BufferedReader) -> Iterable[bytes]:
     while size := int(stream.readline(_LONGEST_LINE).partition(b";")[0], 16):
         yield stream.read(size)
         stream.readline(_LONGEST_LINE)

@@ -19,7 +19,31 @@ from urllib.parse import quote, unquote
 from lab.clock import Clock
 from lab.errors import AwsError
 from lab.identity import Credential, IdentityStore
+from lab.rules import rule
 from lab.service import HttpRequest
+
+SIGNATURE_CHECKED = rule(
+    "signature-checked",
+    service="signature",
+    says="A request that is unsigned, signed with a wrong secret, an unknown key or a foreign token is refused; "
+    "the code differs between JSON services, query services and S3",
+    fact="emulators.md 9; AWS's documentation of Signature Version 4",
+    test="test_signature.py::test_wrong_secret_is_refused",
+)
+SESSION_ENDS = rule(
+    "session-ends",
+    service="signature",
+    says="Temporary credentials end at their Expiration: ExpiredTokenException, for S3, STS and IAM ExpiredToken",
+    fact="aws.md J",
+    test="test_signature.py::test_session_ends_on_the_worlds_clock",
+)
+SKEW = rule(
+    "signature-skew",
+    service="signature",
+    says="A signature is good for 15 minutes around its date, a presigned URL until its X-Amz-Expires",
+    fact="AWS's documentation of Signature Version 4",
+    test="test_signature.py::test_old_signature_is_refused",
+)
 
 Dialect = Literal["json", "cbor", "query", "s3"]
 SKEW_SECONDS = 15 * 60
@@ -85,7 +109,8 @@ _REFUSALS: Mapping[str, Mapping[str, tuple[str, str, int]]] = {
 def refusal(why: str, dialect: Dialect) -> AwsError:
     """The error that services of ``dialect`` answer; ``why`` is a key such as ``expired token``."""
     code, message, status = _REFUSALS[why]["json" if dialect == "cbor" else dialect]
-    return AwsError(code, message, status)
+    broken = {"expired token": SESSION_ENDS, "skew": SKEW}.get(why, SIGNATURE_CHECKED)
+    return broken.error(code, message, status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,13 +260,15 @@ def _refuse_late(scope: Scope, signed_at: float, clock: Clock, dialect: Dialect)
     elif not 0 < scope.expires <= 604800:
         raise AwsError("AuthorizationQueryParametersError", "X-Amz-Expires must be between 1 and 604800 seconds")
     elif not -SKEW_SECONDS <= clock.real_now() - signed_at <= scope.expires:
-        raise AwsError("AccessDenied", "Request has expired", 403)
+        raise SKEW.error("AccessDenied", "Request has expired", 403)
 
 
 def _refuse_unsigned_headers(request: HttpRequest, scope: Scope) -> None:
     for name in request.headers:
         if name.startswith("x-amz-") and name not in scope.signed_headers:
-            raise AwsError("AccessDenied", "There were headers present in the request which were not signed", 403)
+            raise SIGNATURE_CHECKED.error(
+                "AccessDenied", "There were headers present in the request which were not signed", 403
+            )
 
 
 def _payload_hash(request: HttpRequest, scope: Scope) -> str:

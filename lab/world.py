@@ -19,10 +19,9 @@ from typing import Any
 from lab.books import Books, Entry, is_mutating
 from lab.clock import Agenda, Clock, Event, Throttles, Timings
 from lab.context import Caller, ConditionValue
-from lab.errors import AwsError
 from lab.faults import Fault, Faults
 from lab.identity import IdentityStore
-from lab.policy import Decision, decide
+from lab.policy import BOTH_SIDES, POLICIES_DECIDE, Decision, decide
 from lab.service import AuthorizationRequest, Service
 
 __all__ = ["Books", "Clock", "Entry", "Event", "Fault", "Faults", "Throttles", "Timings", "World", "is_mutating"]
@@ -137,9 +136,10 @@ class World:
         )
         if needed.refusal is not None:
             raise needed.refusal(message)
+        broken = POLICIES_DECIDE if needed.owner_account in ("", caller.account_id) else BOTH_SIDES
         if needed.action.partition(":")[0] in _BARE_ACCESS_DENIED:
-            raise AwsError("AccessDenied", message, 403)
-        raise AwsError("AccessDeniedException", message, 400)
+            raise broken.error("AccessDenied", message, 403)
+        raise broken.error("AccessDeniedException", message, 400)
 
     def authorize(
         self,

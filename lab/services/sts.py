@@ -12,8 +12,32 @@ from lab import policy
 from lab.context import Context
 from lab.errors import AwsError
 from lab.identity import Credential
+from lab.rules import rule
 from lab.service import AuthorizationRequest
 from lab.world import World
+
+TRUST_DECIDES = rule(
+    "role-trust-decides",
+    service="sts",
+    says="A role is assumed only when its trust policy names the caller or delegates to its account, and across accounts "
+    "only when the caller's own policies allow it too; a missing role is refused in the same words",
+    fact="aws.md J; emulators.md 1",
+    test="test_sts.py::test_trust_policy_decides",
+)
+CHAINING = rule(
+    "role-chaining-one-hour",
+    service="sts",
+    says="A role assumed with a role's credentials lasts at most one hour; a longer DurationSeconds fails the call",
+    fact="aws.md J",
+    test="test_sts.py::test_role_chaining_ends_after_an_hour",
+)
+LONGEST_SESSION = rule(
+    "role-longest-session",
+    service="sts",
+    says="DurationSeconds is at most the role's MaxSessionDuration",
+    fact="aws.md J",
+    test="test_sts.py::test_duration_is_bounded_by_the_role",
+)
 
 CHAINED_SECONDS = 3600
 SESSION_TOKEN_SECONDS = 43200
@@ -41,7 +65,7 @@ class StsService:
         role = self._world.identity.role_by_arn(role_arn)
 
         def refusal(_message: str) -> AwsError:
-            return AwsError(
+            return TRUST_DECIDES.error(
                 "AccessDenied",
                 f"User: {context.caller.arn} is not authorized to perform: sts:AssumeRole on resource: {role_arn}",
                 403,
@@ -82,12 +106,12 @@ class StsService:
         assert role is not None  # authorization refuses others
         duration = params.get("DurationSeconds", 3600)
         if context.caller.kind == "assumed_role" and duration > CHAINED_SECONDS:
-            raise AwsError(
+            raise CHAINING.error(
                 "ValidationError",
                 "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining.",
             )
         if duration > role.max_session_duration:
-            raise AwsError(
+            raise LONGEST_SESSION.error(
                 "ValidationError",
                 "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.",
             )
