@@ -69,8 +69,7 @@ options:
             type: str
           role_arn:
             description:
-              - The ARN of the role to assume of the source account, with the profile, keys or environment as the
-                caller.
+              - The ARN of the role to assume in the source account; the profile, keys or environment are the caller.
               - The role is assumed again before its session ends, so that a wait may last longer than a session.
             type: str
           external_id:
@@ -111,7 +110,7 @@ options:
             type: str
           role_arn:
             description:
-              - The ARN of the role to assume of the destination account, with the profile, keys or environment as the
+              - The ARN of the role to assume in the destination account; the profile, keys or environment are the
                 caller.
               - The role is assumed again before its session ends, so that a wait may last longer than a session.
             type: str

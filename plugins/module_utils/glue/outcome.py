@@ -104,6 +104,9 @@ def explain(error: BaseException) -> errors.FerryError:
         return errors.InvalidInput(
             f"The Region is missing or malformed ({error}).", "Give the side a region.", details=details
         )
+    if code == "ParamValidationError":
+        cause = f"An option is not what AWS takes ({str(error).rstrip('.')})."
+        return errors.InvalidInput(cause, "Mend the option named.", details=details)
     return errors.ServiceError(
         f"AWS could not be reached ({code}: {str(error).rstrip('.')}).",
         "Check the region, the endpoint_url, and this machine's network and proxy, then run again.",

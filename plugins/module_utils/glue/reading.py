@@ -20,7 +20,7 @@ def ask(account: Account, doing: str, call: Callable[..., dict[str, Any]], **req
     """The answer of one call. Raises the core's error for what AWS answered."""
     try:
         return call(**request)
-    except (sdk.ClientError, sdk.BotoCoreError) as error:
+    except sdk.ClientError as error:
         raise account.explain(error, doing) from error
 
 
@@ -39,4 +39,4 @@ def ask_pages(
 
 def snake(shape: dict[str, Any]) -> dict[str, Any]:
     """A structure of the API with names as Ansible writes them, and JSON-safe values."""
-    return camel_dict_to_snake_dict(json_safe(shape))
+    return camel_dict_to_snake_dict(json_safe(shape), ignore_list=["FilterSpecification"])
