@@ -1,0 +1,180 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a verb hands to the core and what it returns, with the core's use cases replaced."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import yaml
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
+from ansible_collections.tableferry.aws.plugins.module_utils.core.change import Change, Left
+from ansible_collections.tableferry.aws.plugins.module_utils.core.export import ExportPlan
+from ansible_collections.tableferry.aws.plugins.module_utils.core.importing import ImportPlan
+from ansible_collections.tableferry.aws.plugins.module_utils.core.job import Job, WaitResult
+from ansible_collections.tableferry.aws.plugins.module_utils.core.table.definition import TableDefinition
+from ansible_collections.tableferry.aws.plugins.module_utils.core.verify import Judgement
+from ansible_collections.tableferry.aws.plugins.module_utils.glue import starting
+from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs import (
+    dynamodb_export,
+    dynamodb_import,
+    job_wait,
+    migration_judge,
+)
+from ansible_collections.tableferry.aws.plugins.modules import dynamodb_export as dynamodb_export_module
+from ansible_collections.tableferry.aws.plugins.modules import dynamodb_import as dynamodb_import_module
+from ansible_collections.tableferry.aws.plugins.modules import job_wait as job_wait_module
+from ansible_collections.tableferry.aws.plugins.modules import migration_judge as migration_judge_module
+
+TABLE = {
+    "TableName": "orders",
+    "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+    "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+}
+DEFINITION = TableDefinition.from_dict(TABLE)
+SIDE = {"region": "eu-west-1", "access_key": "k", "secret_key": "s"}
+SIDES = {"source": SIDE, "destination": SIDE}
+BILLED = Change("export", None, {"bucket": "b"}, "billed")
+EXPORT = Job("export", "orders", "running", "arn:export")
+IMPORT = Job("import", "orders", "running", "arn:import")
+
+
+class Calls(list[tuple[Any, ...]]):
+    """Remembers how it was called and answers with what it was given."""
+
+    def answer(self, value: Any) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self.append((*args, kwargs))
+            if isinstance(value, Exception):
+                raise value
+            return value
+
+        return call
+
+
+def run(verb: Any, arguments: dict[str, Any], check_mode: bool = False) -> dict[str, Any]:
+    checked = ArgumentSpecValidator(verb.SPEC, **verb.VERB.rules).validate(arguments)
+    assert not checked.error_messages
+    return verb.run(checked.validated_parameters, check_mode, lambda line: None)
+
+
+def assert_documented(module: Any, result: dict[str, Any]) -> None:
+    documented = yaml.safe_load(module.RETURN)
+    assert set(result) - {"changed", "diff", "failed", "warnings"} <= set(documented)
+    for name, value in result.items():
+        contains = documented.get(name, {}).get("contains")
+        for entry in value if isinstance(value, list) else [value]:
+            if contains:
+                assert set(entry) == set(contains), name
+
+
+@pytest.fixture
+def calls() -> Calls:
+    return Calls()
+
+
+@pytest.fixture
+def exporting(monkeypatch: pytest.MonkeyPatch, calls: Calls) -> Calls:
+    obstacle = errors.StagingBucketUnusable("The bucket is missing.", "Make it.")
+    plan = ExportPlan(replace(EXPORT, state="planned"), [BILLED], DEFINITION, [Left("replicas", "never")], obstacle)
+    monkeypatch.setattr(dynamodb_export, "plan_export", calls.answer(plan))
+    monkeypatch.setattr(dynamodb_export, "start_export", Calls().answer(EXPORT))
+    return calls
+
+
+def test_an_export_is_started(exporting: Calls) -> None:
+    result = run(dynamodb_export, {"name": "orders", "bucket": "b", "export_type": "full", **SIDES})
+    assert_documented(dynamodb_export_module, result)
+    assert (result["changed"], result["job"]["state"], result["table"]) == (True, "running", TABLE)
+    assert "warnings" not in result
+    source, destination, options, _kwargs = exporting[0]
+    assert (source.side, destination.side) == ("source", "destination")
+    assert (options.table, options.export_type, options.max_age, options.bucket_owner) == (
+        "orders", "FULL_EXPORT", 86400, "",
+    )  # fmt: skip
+
+
+def test_check_mode_plans_an_export_and_warns_of_what_would_stop_it(
+    exporting: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dynamodb_export, "start_export", Calls().answer(AssertionError("started in check mode")))
+    result = run(dynamodb_export, {"name": "orders", "bucket": "b", "wait": True, **SIDES}, check_mode=True)
+    assert (result["changed"], result["job"]["state"]) == (True, "planned")
+    assert result["warnings"] == ["The bucket is missing. Make it."]
+    assert result["diff"]["after"] == {"export": {"bucket": "b"}}
+
+
+def test_an_import_is_started(monkeypatch: pytest.MonkeyPatch, calls: Calls) -> None:
+    monkeypatch.setattr(dynamodb_import, "plan_import", calls.answer(ImportPlan(IMPORT, [BILLED])))
+    monkeypatch.setattr(dynamodb_import, "start_import", Calls().answer(IMPORT))
+    arguments = {"name": "orders", "bucket": "b", "export": EXPORT.to_dict(), "definition": TABLE, **SIDES}
+    result = run(dynamodb_import, arguments)
+    assert_documented(dynamodb_import_module, result)
+    options = calls[0][2]
+    assert (options.export, options.definition, options.prefix) == (EXPORT, DEFINITION, "")
+
+
+@pytest.mark.parametrize(
+    ("ended", "raised"),
+    [
+        (replace(EXPORT, state="failed", failure_code="S3AccessDenied", failure_message="No."), errors.ExportFailed),
+        (replace(EXPORT, result={"timed_out": True}), errors.JobTimeout),
+        (replace(EXPORT, state="completed"), None),
+    ],
+)
+def test_a_verb_alone_waits_for_its_job(
+    exporting: Calls, monkeypatch: pytest.MonkeyPatch, ended: Job, raised: type[errors.FerryError] | None
+) -> None:
+    waited = Calls()
+    monkeypatch.setattr(starting, "wait_for", waited.answer(WaitResult({"orders": ended}, {})))
+    arguments = {"name": "orders", "bucket": "b", "wait": True, "wait_timeout": 7, **SIDES}
+    if raised:
+        with pytest.raises(raised) as failed:
+            run(dynamodb_export, arguments)
+        assert failed.value.details["job"]["name"] == "orders"
+    else:
+        assert run(dynamodb_export, arguments)["job"]["state"] == "completed"
+    assert waited[0][1] == 7
+
+
+def test_a_failed_import_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    why = errors.ImportFailed("Line 3 is no item.", "Mend it.", table="orders")
+    monkeypatch.setattr(starting, "explain_failure", Calls().answer(why))
+    with pytest.raises(errors.ImportFailed, match="Line 3"):
+        starting.finished(replace(IMPORT, state="failed"), None, object(), 1, print)
+
+
+def test_all_jobs_are_waited_for_at_once(monkeypatch: pytest.MonkeyPatch, calls: Calls) -> None:
+    ended = {"a": replace(EXPORT, state="completed"), "b": replace(EXPORT, state="failed")}
+    found = WaitResult(ended, {"export": {"list": 2}}, frozenset({"b"}))
+    monkeypatch.setattr(job_wait, "wait_for", calls.answer(found))
+    entries = [{"name": name, "source": SIDE, "job": EXPORT.to_dict()} for name in "ab"]
+    result = run(job_wait, {"jobs": entries, "wait_timeout": 5})
+    assert_documented(job_wait_module, result)
+    assert result["changed"] is True
+    assert result["diff"]["after"] == {"export of b": "started"}
+    assert {name: job["state"] for name, job in result["jobs"].items()} == {"a": "completed", "b": "failed"}
+    items, timeout = calls[0][:2]
+    assert timeout == 5
+    assert items[0].source is items[1].source
+    assert items[0].destination is None
+
+
+@pytest.mark.parametrize("failure", [None, errors.CountMismatch("9 of 10 arrived.", "Look at the log.")])
+def test_a_judgement_says_the_counts_and_fails_where_they_differ(
+    monkeypatch: pytest.MonkeyPatch, failure: errors.FerryError | None
+) -> None:
+    judgement = Judgement("failed" if failure else "migrated", 10, 9, 100, "counts", "", failure)
+    monkeypatch.setattr(migration_judge, "judge", Calls().answer(judgement))
+    result = run(migration_judge, {"name": "orders", "import_job": IMPORT.to_dict(), **SIDES})
+    assert_documented(migration_judge_module, result)
+    assert (result["items_source"], result["items_destination"], result["verified"]) == (10, 9, "counts")
+    assert result.get("failed", False) is bool(failure)
+    if failure:
+        assert result["msg"] == "orders: 9 of 10 arrived. Look at the log."
