@@ -1,0 +1,172 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Resource policies: rewritten for another account, compared as AWS compares them. Pure functions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .definition import Shape
+
+_ACCOUNT = re.compile(r"\d{12}")
+_ROOT = re.compile(r"arn:[^:]+:iam::(\d{12}):root")
+_DELETED = re.compile(r"A(?:IDA|ROA)[A-Z0-9]{12,}")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a table is: what its ARN says."""
+
+    partition: str
+    region: str
+    account_id: str
+    table: str
+
+    @classmethod
+    def of(cls, table_arn: str) -> Place:
+        """From a table's ARN."""
+        _, partition, _, region, account_id, resource = table_arn.split(":", 5)
+        return cls(partition, region, account_id, resource.partition("/")[2])
+
+
+class CannotRewrite(Exception):
+    """The policy cannot be carried; the text says why."""
+
+
+def rewrite_policy(
+    document: Mapping[str, Any], source: Place, destination: Place, principal_map: Mapping[str, str]
+) -> Shape:
+    """``document`` of the table at ``source``, for its copy at ``destination``.
+
+    ARNs of the table, its indexes and streams name the copy; principals go through ``principal_map`` (an account and
+    its root ARN are one); a principal of the source account without a mapping, or one that was deleted, keeps the
+    policy from being carried: one dead principal fails the whole Put (measured/policy 7.4). Conditions on principals
+    count as principals, other conditions as resources. Raises CannotRewrite.
+    """
+    moves_account = source.account_id != destination.account_id
+
+    def principal(text: str) -> str:
+        for name in _names(text, source.partition):
+            if principal_map.get(name):
+                return principal_map[name]
+        if _DELETED.fullmatch(text):
+            raise CannotRewrite(f"it names the deleted principal {text}")
+        if moves_account and source.account_id in text:
+            raise CannotRewrite(f"it names {text} of the source account, for which principal_map has no counterpart")
+        return text
+
+    def resource(text: str) -> str:
+        return _rewrite_arn(text, source, destination)
+
+    def condition_value(text: str) -> str:
+        rewritten = resource(text)
+        if rewritten != text:
+            return rewritten
+        if text == source.account_id:
+            return destination.account_id
+        return principal(text)
+
+    def condition(entries: Mapping[str, Any]) -> Shape:
+        return {
+            key: _each(value, principal if key.lower().startswith(("aws:principal", "aws:userid")) else condition_value)
+            for key, value in entries.items()
+        }
+
+    def principals(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {
+                kind: _each(names, principal) if kind in ("AWS", "Federated") else names
+                for kind, names in value.items()
+            }
+        return value
+
+    def statement(entry: Mapping[str, Any]) -> Shape:
+        rewritten = dict(entry)
+        for name in ("Principal", "NotPrincipal"):
+            if name in entry:
+                rewritten[name] = principals(entry[name])
+        for name in ("Resource", "NotResource"):
+            if name in entry:
+                rewritten[name] = _each(entry[name], resource)
+        if "Condition" in entry:
+            rewritten["Condition"] = {operator: condition(keys) for operator, keys in entry["Condition"].items()}
+        return rewritten
+
+    rewritten = {**document, "Statement": [statement(entry) for entry in _listed(document.get("Statement", []))]}
+    if moves_account and _mentions(rewritten, source.account_id):
+        raise CannotRewrite(f"something in it still names the source account {source.account_id}")
+    return rewritten
+
+
+def canonical_policy(document: Mapping[str, Any]) -> Shape:
+    """``document`` so that two which AWS takes for the same are equal (measured/policy 1, "Canonical read form")."""
+    statements = []
+    for entry in _listed(document.get("Statement", [])):
+        statement = {key: _sorted(value) for key, value in entry.items()}
+        statement["Effect"] = str(entry.get("Effect", "")).capitalize()
+        for name in ("Principal", "NotPrincipal"):
+            if isinstance(entry.get(name), Mapping):
+                statement[name] = {kind: _sorted(_each(names, _account_of_root)) for kind, names in entry[name].items()}
+        statements.append(statement)
+    return {"Version": document.get("Version", "2008-10-17"), "Statement": statements}
+
+
+def _account_of_root(principal: str) -> str:
+    found = _ROOT.fullmatch(principal)
+    return found[1] if found else principal
+
+
+def _names(principal: str, partition: str) -> list[str]:
+    """The ways to write one principal: an account's digits and its root ARN are the same."""
+    account = _account_of_root(principal)
+    if account != principal:
+        return [principal, account]
+    return [principal, f"arn:{partition}:iam::{principal}:root"] if _ACCOUNT.fullmatch(principal) else [principal]
+
+
+def _rewrite_arn(text: str, source: Place, destination: Place) -> str:
+    parts = text.split(":", 5)
+    if len(parts) != 6 or parts[0] != "arn" or parts[2] != "dynamodb" or parts[4] != source.account_id:
+        return text
+    kind, _, rest = parts[5].partition("/")
+    name, slash, below = rest.partition("/")
+    if kind == "table" and name == source.table:
+        parts[5] = f"table/{destination.table}{slash}{below}"
+    parts[1] = destination.partition if parts[1] == source.partition else parts[1]
+    parts[3] = destination.region if parts[3] == source.region else parts[3]
+    parts[4] = destination.account_id
+    return ":".join(parts)
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _each(value: Any, change: Callable[[str], str]) -> Any:
+    """``change`` applied to a text or to each of a list of texts, the form kept."""
+    if isinstance(value, (list, tuple)):
+        return [_each(item, change) for item in value]
+    return change(value) if isinstance(value, str) else value
+
+
+def _sorted(value: Any) -> Any:
+    """Lists as sets, one-element lists as their element, everything scalar as text."""
+    if isinstance(value, Mapping):
+        return {key: _sorted(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        items = sorted({str(_sorted(item)) for item in value})
+        return items[0] if len(items) == 1 else items
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _mentions(value: Any, text: str) -> bool:
+    if isinstance(value, Mapping):
+        return any(_mentions(item, text) for key, item in value.items() if key not in ("Sid", "Id"))
+    if isinstance(value, (list, tuple)):
+        return any(_mentions(item, text) for item in value)
+    return text in str(value)

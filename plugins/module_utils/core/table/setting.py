@@ -1,0 +1,199 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a setting is: how to read it, compare it, and set it. The settings themselves are tables of these."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from ..change import Change, Left
+from ..errors import SettingFailed
+from .definition import Shape, TableDefinition
+from .policy import Place
+from .target import Caller, Steps, Target, paces
+
+OWNERSHIP_TAG = "tableferry:migration"
+RECOVERY_TAG = "tableferry:point-in-time-recovery"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A table's definition and the value of each setting (JSON-safe), empty or None where there is nothing to carry.
+
+    ``unreadable`` gives the reason for each setting that could not be read.
+    """
+
+    definition: TableDefinition
+    values: Mapping[str, Any] = field(default_factory=dict)
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+
+    def get(self, name: str) -> Any:
+        """The value of the setting ``name``, None when it was not read."""
+        return self.values.get(name)
+
+    @property
+    def place(self) -> Place:
+        """Where the table is."""
+        return Place.of(self.definition.arn)
+
+    def to_dict(self) -> Shape:
+        """As JSON-safe data."""
+        return {
+            "definition": self.definition.to_dict(),
+            "values": dict(self.values),
+            "unreadable": dict(self.unreadable),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Settings:
+        """Back from ``to_dict``."""
+        return cls(TableDefinition.from_dict(data["definition"]), data["values"], data["unreadable"])
+
+
+@dataclass(frozen=True)
+class SettingsOptions:
+    """What the user said about carrying settings.
+
+    ``kms_key_map``, ``kinesis_map`` and ``principal_map`` lead from the source's ARNs to the destination's. Settings
+    named in ``defer`` wait for the cutover. ``warm_throughput`` carries what is charged once and never falls.
+    """
+
+    kms_key_map: Mapping[str, str] = field(default_factory=dict)
+    kinesis_map: Mapping[str, str] = field(default_factory=dict)
+    principal_map: Mapping[str, str] = field(default_factory=dict)
+    defer: tuple[str, ...] = ()
+    migration_id: str = "default"
+    warm_throughput: bool = False
+
+
+class Setting(ABC):
+    """One kind of setting. A change's ``what`` is the setting's name, or the name, a dot and a part of it."""
+
+    name: ClassVar[str]
+    order: ClassVar[int]
+    """Changes are applied by ascending order."""
+    read_always: ClassVar[bool] = False
+    """Read on the destination even when the source has nothing to carry."""
+
+    @abstractmethod
+    def read(self, caller: Caller) -> Steps[Any]:
+        """The value now, JSON-safe; empty or None where there is nothing to carry."""
+
+    @abstractmethod
+    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterable[Change | Left]:
+        """What is to change on the destination, and what stays behind. Nothing is ever switched off there."""
+
+    def apply(self, target: Target, change: Change) -> Steps[None]:
+        """Make the change. Raises SettingFailed."""
+        raise NotImplementedError(self.name)
+
+    def verify(self, target: Target, change: Change) -> Steps[None]:
+        """Wait until the change shows. Raises SettingFailed."""
+        yield from ()
+
+
+class TableUpdate(Setting):
+    """A setting of DescribeTable, changed by UpdateTable: each change alone, between two settled states.
+
+    No two are combined: AWS refuses 33 of 35 pairs (measured/settings 2.1).
+    """
+
+    @abstractmethod
+    def of(self, definition: TableDefinition) -> Any:
+        """The value in ``definition``."""
+
+    @abstractmethod
+    def members(self, change: Change, definition: TableDefinition) -> Shape:
+        """The members of UpdateTable that make the change."""
+
+    def landed(self, definition: TableDefinition, change: Change) -> bool:
+        """Whether ``definition`` shows the change."""
+        return bool(self.of(definition) == change.after)
+
+    def read(self, caller: Caller) -> Steps[Any]:
+        """The value; costs no call."""
+        yield from ()
+        return self.of(caller.definition)
+
+    def apply(self, target: Target, change: Change) -> Steps[None]:
+        """One UpdateTable, judged by what DescribeTable shows afterwards."""
+        yield from target.update(
+            lambda definition: self.landed(definition, change), **self.members(change, target.definition)
+        )
+
+
+class SideCall(Setting):
+    """A setting with an API of its own, which no other call locks (measured/settings 2.1, [TABLE-435])."""
+
+    patience_seconds: ClassVar[float] = 120.0
+
+    @abstractmethod
+    def request(self, target: Target, change: Change) -> tuple[str, Shape]:
+        """The operation (botocore's name) and its parameters."""
+
+    def landed(self, value: Any, change: Change) -> bool:
+        """Whether ``value``, as ``read`` gives it, shows the change. Raises SettingFailed when it never will."""
+        return bool(value == change.after)
+
+    def apply(self, target: Target, change: Change) -> Steps[None]:
+        """One call. Refused because it is set already is as good as set: an earlier run was killed after the call."""
+        operation, parameters = self.request(target, change)
+        try:
+            yield from target.call(operation, **parameters)
+        except SettingFailed:
+            if not self.landed((yield from self.read(target)), change):
+                raise
+
+    def verify(self, target: Target, change: Change) -> Steps[None]:
+        """Read until the value shows: reads lag behind writes by some seconds."""
+        for pause in paces(self.patience_seconds):
+            if self.landed((yield from self.read(target)), change):
+                return
+            yield pause
+        raise SettingFailed(
+            f"AWS accepted {change.what} but does not show it after {self.patience_seconds:.0f} s.",
+            "Run again.",
+            table=target.name,
+        )
+
+
+def part_of(change: Change) -> str:
+    """The part of a setting that ``change.what`` names; "" for the whole."""
+    return change.what.partition(".")[2]
+
+
+def what(name: str, part: str) -> str:
+    """The ``what`` of a change of ``part`` of the setting ``name``."""
+    return f"{name}.{part}" if part else name
+
+
+def pages(
+    caller: Caller, operation: str, result: str, service: str = "dynamodb", **parameters: Any
+) -> Steps[list[Any]]:
+    """All entries of a paged list call; empty pages with a token are gone through (measured/settings 2.6)."""
+    found: list[Any] = []
+    token: Shape = {}
+    while True:
+        answer = yield from caller.call(operation, service=service, **parameters, **token)
+        found += answer.get(result, [])
+        if not answer.get("NextToken"):
+            return found
+        token = {"NextToken": answer["NextToken"]}
+
+
+def split(entries: Iterable[Change | Left]) -> tuple[list[Change], list[Left]]:
+    """Changes and what is left, apart."""
+    both = list(entries)
+    return [entry for entry in both if isinstance(entry, Change)], [entry for entry in both if isinstance(entry, Left)]
+
+
+def differing(source: Mapping[str, Any], destination: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """(part, before, after) for each part of ``source`` that ``destination`` has too, with another value."""
+    for part, after in source.items():
+        if part in destination and destination[part] != after:
+            yield part, destination[part], after

@@ -1,0 +1,264 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The table of all settings: read them, plan what the destination needs, apply it without sleeping."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .. import sdk
+from ..account import Account
+from ..change import Change, Left
+from ..errors import DestinationExists, FerryError, SettingFailed
+from .autoscaling import AutoScaling
+from .definition import Shape, TableDefinition
+from .encryption import resolve_key_map
+from .setting import OWNERSHIP_TAG, RECOVERY_TAG, Setting, Settings, SettingsOptions
+from .sides import (
+    ContributorInsights,
+    KinesisDestination,
+    PointInTimeRecovery,
+    ResourcePolicy,
+    StreamPolicy,
+    Tags,
+    TimeToLive,
+)
+from .target import Reader, Steps, Target, run_now
+from .updates import (
+    BillingMode,
+    DeletionProtection,
+    EncryptionSetting,
+    GlobalSecondaryIndexes,
+    OnDemandThroughput,
+    Stream,
+    TableClass,
+    VectorIndexes,
+    WarmThroughput,
+)
+
+__all__ = [
+    "OWNERSHIP_TAG",
+    "RECOVERY_TAG",
+    "SETTINGS",
+    "Settings",
+    "SettingsOptions",
+    "SettingsPlan",
+    "SettingsResult",
+    "apply_settings",
+    "plan_settings",
+    "prepare_settings",
+    "read_settings",
+]
+
+SETTINGS: tuple[Setting, ...] = tuple(
+    sorted(
+        (
+            Tags(),
+            PointInTimeRecovery(),
+            EncryptionSetting(),
+            BillingMode(),
+            GlobalSecondaryIndexes(),
+            VectorIndexes(),
+            OnDemandThroughput(),
+            WarmThroughput(),
+            TableClass(),
+            Stream(),
+            AutoScaling(),
+            ContributorInsights(),
+            KinesisDestination(),
+            TimeToLive(),
+            DeletionProtection(),
+            ResourcePolicy(),
+            StreamPolicy(),
+        ),
+        key=lambda setting: setting.order,
+    )
+)
+_BY_NAME: Mapping[str, Setting] = {setting.name: setting for setting in SETTINGS}
+
+# Not allowed to ask, or not offered in this Region: the setting is named, the rest goes on.
+_UNREADABLE = frozenset({"AccessDenied", "AccessDeniedException", "UnknownOperationException", "UnauthorizedOperation"})
+
+
+@dataclass(frozen=True)
+class SettingsPlan:
+    """What ``apply_settings`` will do, what stays behind, and the names of the settings that come along."""
+
+    changes: tuple[Change, ...] = ()
+    left: tuple[Left, ...] = ()
+    carried: tuple[str, ...] = ()
+
+    def to_dict(self) -> Shape:
+        """As JSON-safe data."""
+        return {
+            "changes": [change.to_dict() for change in self.changes],
+            "left": [entry.to_dict() for entry in self.left],
+            "carried": list(self.carried),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> SettingsPlan:
+        """Back from ``to_dict``."""
+        return cls(
+            tuple(Change(**change) for change in data["changes"]),
+            tuple(Left(**entry) for entry in data["left"]),
+            tuple(data["carried"]),
+        )
+
+
+@dataclass(frozen=True)
+class SettingsResult:
+    """What became of a plan. ``failed`` holds what AWS refused, each with the reason; the others were applied."""
+
+    applied: tuple[Change, ...] = ()
+    failed: tuple[Left, ...] = ()
+    left: tuple[Left, ...] = ()
+    carried: tuple[str, ...] = ()
+
+    def to_dict(self) -> Shape:
+        """As JSON-safe data."""
+        return {
+            "applied": [change.to_dict() for change in self.applied],
+            "failed": [entry.to_dict() for entry in self.failed],
+            "left": [entry.to_dict() for entry in self.left],
+            "carried": list(self.carried),
+        }
+
+
+def read_settings(account: Account, definition: TableDefinition, needed: Settings | None = None) -> Settings:
+    """Every setting of the table.
+
+    Calls beside DescribeTable: 6 for an on-demand table (tags, continuous backups, insights, Kinesis, TTL, policy), one
+    more each for a KMS key, a stream, provisioned capacity, and 2 for each resource that auto scales. With ``needed``,
+    the source's settings, only what the source has is read: 1 call (tags) for a plain table.
+    What may not be read is named in ``unreadable``. Raises what Account.explain gives for anything else.
+    """
+    reader = Reader(account, definition)
+    values: dict[str, Any] = {}
+    unreadable: dict[str, str] = {}
+    for setting in SETTINGS:
+        if needed is not None and not needed.get(setting.name) and not setting.read_always:
+            continue
+        try:
+            values[setting.name] = run_now(setting.read(reader))
+        except (sdk.ClientError, sdk.BotoCoreError) as error:
+            if sdk.error_code(error) not in _UNREADABLE:
+                raise account.explain(error, f"reading {setting.name} of {definition.name}", definition.name) from error
+            unreadable[setting.name] = (
+                f"it could not be read in the {account.side} account: {sdk.error_message(error)}"
+                f" ({sdk.error_code(error)})"
+            )
+    return Settings(definition, values, unreadable)
+
+
+def plan_settings(source: Settings, destination: Settings, options: SettingsOptions) -> SettingsPlan:
+    """What brings the destination to the source's settings. Pure; nothing is ever switched off or replaced by default.
+
+    Keys of ``kms_key_map`` lead to ARNs (resolve_key_map). Raises MissingKeyMapping, and DestinationExists where the
+    keys of the two tables differ: no call mends that (measured/indexes-capacity 5.12).
+    """
+    _same_keys(source.definition, destination.definition)
+    changes: list[Change] = []
+    left: list[Left] = []
+    carried: list[str] = []
+    for setting in SETTINGS:
+        name = setting.name
+        reason = source.unreadable.get(name) or (destination.unreadable.get(name) if source.get(name) else None)
+        if name in options.defer and source.get(name):
+            reason = "deferred until the cutover"
+        if reason:
+            left.append(Left(name, reason))
+        if reason and not isinstance(setting, Tags):  # the mark of ownership is set whatever becomes of the tags
+            continue
+        planned = list(setting.plan(source, destination, options))
+        changes += [entry for entry in planned if isinstance(entry, Change)]
+        left += [entry for entry in planned if isinstance(entry, Left)]
+        stays = reason or any(entry.what == name for entry in planned if isinstance(entry, Left))
+        if source.get(name) and not stays:
+            carried.append(name)
+    return SettingsPlan(tuple(changes), (*left, *_never_carried(source, destination)), tuple(carried))
+
+
+def prepare_settings(
+    source: Account, destination: Account, source_table: str, table: str, options: SettingsOptions
+) -> SettingsPlan:
+    """Read both tables and plan. Raises MissingTable, MissingKeyMapping, KeyNotUsable, DestinationExists,
+    AccessDenied, CredentialsError, ServiceError."""
+    here = read_settings(source, TableDefinition.read(source, source_table))
+    there = read_settings(destination, TableDefinition.read(destination, table), here)
+    if here.get(EncryptionSetting.name):
+        options = replace(options, kms_key_map=resolve_key_map(destination, options.kms_key_map, source_table))
+    return plan_settings(here, there, options)
+
+
+def apply_settings(account: Account, name: str, plan: SettingsPlan) -> Steps[SettingsResult]:
+    """Apply ``plan`` to the table ``name``: a generator that yields seconds until it wants to be resumed.
+
+    It never sleeps, so that one process serves hundreds of tables, and never raises for one setting: what AWS refuses
+    for good is in ``failed`` and the rest is applied. Applying again, after a kill too, does only what is missing.
+    """
+    if not plan.changes:
+        return SettingsResult(left=plan.left, carried=plan.carried)
+    target = Target(account, name)
+    applied: list[Change] = []
+    failed: list[Left] = []
+
+    def attempt(steps: Steps[Any], change: Change) -> Steps[bool]:
+        try:
+            yield from steps
+        except SettingFailed as error:
+            failed.append(Left(change.what, f"{error.cause} {error.next_step}"))
+            return False
+        return True
+
+    try:
+        yield from target.settle()
+        for change in plan.changes:
+            if (yield from attempt(_setting_of(change).apply(target, change), change)):
+                applied.append(change)
+        for change in tuple(applied):
+            if not (yield from attempt(_setting_of(change).verify(target, change), change)):
+                applied.remove(change)
+    except FerryError as error:
+        # The table or the credentials are gone: nothing more can be done to it.
+        known = {entry.what for entry in failed} | {change.what for change in applied}
+        failed += [
+            Left(change.what, f"{error.cause} {error.next_step}") for change in plan.changes if change.what not in known
+        ]
+    lost = {entry.what.partition(".")[0] for entry in failed}
+    carried = tuple(name for name in plan.carried if name not in lost)
+    return SettingsResult(tuple(applied), tuple(failed), plan.left, carried)
+
+
+def _setting_of(change: Change) -> Setting:
+    return _BY_NAME[change.what.partition(".")[0]]
+
+
+def _same_keys(source: TableDefinition, destination: TableDefinition) -> None:
+    here = source.key_schema, source.attributes_of(source.key_attributes)
+    there = destination.key_schema, destination.attributes_of(destination.key_attributes)
+    if here != there:
+        raise DestinationExists(
+            f"The destination table {destination.name} has other keys ({there[0]}) than the source ({here[0]}).",
+            "It cannot be a copy: choose another destination name.",
+            table=source.name,
+        )
+
+
+def _never_carried(source: Settings, destination: Settings) -> Iterator[Left]:
+    """What belongs to a table but to no API of it that we could carry."""
+    there = {index.name for index in destination.definition.local_secondary_indexes}
+    for index in source.definition.local_secondary_indexes:
+        if index.name not in there:
+            yield Left(f"local_secondary_indexes.{index.name}", "they are made with the table only")
+    if source.definition.replicas:
+        regions = ", ".join(str(replica.get("RegionName")) for replica in source.definition.replicas)
+        yield Left("replicas", f"the source has replicas in {regions}: add them after the cutover")
+    if source.definition.stream or source.get(KinesisDestination.name):
+        yield Left("event_source_mappings", "readers of the source's stream are to be pointed at the new stream's ARN")
+    yield Left("alarms", "CloudWatch alarms on the table name the source account: make them anew")
+    yield Left("iam_policies", "IAM policies that name the table's ARN are the applications': change them there")

@@ -1,0 +1,307 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Settings with an API of their own: tags, recovery, expiry, insights, Kinesis, resource policy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from .. import sdk
+from ..change import Change, Left
+from ..errors import SettingFailed
+from .definition import Shape
+from .policy import CannotRewrite, canonical_policy, rewrite_policy
+from .setting import OWNERSHIP_TAG, RECOVERY_TAG, Setting, Settings, SettingsOptions, SideCall, pages, part_of, what
+from .target import Caller, Steps, Target, paces
+
+MAX_TAGS = 50
+_OUR_TAGS = "tableferry:"
+_NO_POLICY = "PolicyNotFoundException"
+
+
+class Tags(SideCall):
+    """All tags but AWS's own, with the mark of ownership, in one TagResource: a second write meets a lock
+    (measured/import-export-table 1.10). First, because the mark tells a later run that the table is ours."""
+
+    name = "tags"
+    order = 0
+    read_always = True
+
+    def read(self, caller: Caller) -> Steps[Any]:
+        """{key: value} without ``aws:*``; a call for each page."""
+        found = yield from pages(
+            caller, "list_tags_of_resource", "Tags", ResourceArn=caller.account.table_arn(caller.definition.name)
+        )
+        return {tag["Key"]: tag["Value"] for tag in found if not tag["Key"].lower().startswith("aws:")}
+
+    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | Left]:
+        """One change with the whole set; tags that only the destination has stay there."""
+        have = destination.get(self.name) or {}
+        mark = {OWNERSHIP_TAG: options.migration_id} if options.migration_id else {}
+        tags = source.get(self.name) or {} if self.name not in options.defer else {}
+        carried = {key: value for key, value in sorted(tags.items()) if not key.startswith(_OUR_TAGS)}
+        room = MAX_TAGS - len({*have, *mark})
+        fits = [key for key in carried if key not in have][:room]
+        for key in [key for key in carried if key not in have and key not in fits]:
+            yield Left(
+                what(self.name, key), f"a table has at most {MAX_TAGS} tags, and one marks whose migration it is"
+            )
+        want = {key: value for key, value in carried.items() if key in have or key in fits} | mark
+        if not want.items() <= have.items():
+            yield Change(self.name, have, want)
+
+    def request(self, target: Target, change: Change) -> tuple[str, Shape]:
+        """TagResource."""
+        tags = [{"Key": key, "Value": value} for key, value in change.after.items()]
+        return "tag_resource", {"ResourceArn": target.definition.arn, "Tags": tags}
+
+    def landed(self, value: Any, change: Change) -> bool:
+        """Every wanted tag is readable."""
+        return bool(change.after.items() <= value.items())
+
+
+class PointInTimeRecovery(SideCall):
+    """PITR with its recovery period, unless we turned it on at the source ourselves. Synchronous, but refused for
+    seconds after the table is ACTIVE (measured/settings 2.3, 2.5)."""
+
+    name = "point_in_time_recovery"
+    order = 5
+
+    def read(self, caller: Caller) -> Steps[Any]:
+        """{days}, None while off; one call. ContinuousBackupsStatus says nothing about it (measured/settings 2.5)."""
+        answer = yield from caller.call("describe_continuous_backups", TableName=caller.definition.name)
+        recovery = answer["ContinuousBackupsDescription"].get("PointInTimeRecoveryDescription", {})
+        if recovery.get("PointInTimeRecoveryStatus") != "ENABLED":
+            return None
+        return {"days": int(recovery.get("RecoveryPeriodInDays", 35))}
+
+    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | Left]:
+        """On, or a longer period; a shorter one would drop restore points of the destination."""
+        want, have = source.get(self.name), destination.get(self.name)
+        if not want or want == have:
+            return
+        if RECOVERY_TAG in (source.get("tags") or {}):
+            yield Left(self.name, "it was turned on at the source for the export only")
+        elif have and have["days"] > want["days"]:
+            yield Left(self.name, f"the destination keeps {have['days']} days already; fewer would drop restore points")
+        else:
+            yield Change(self.name, have, want, "billed")
+
+    def request(self, target: Target, change: Change) -> tuple[str, Shape]:
+        """UpdateContinuousBackups."""
+        wanted = {"PointInTimeRecoveryEnabled": True, "RecoveryPeriodInDays": change.after["days"]}
+        return "update_continuous_backups", {"TableName": target.name, "PointInTimeRecoverySpecification": wanted}
+
+
+class ContributorInsights(SideCall):
+    """CloudWatch Contributor Insights of table and indexes. ENABLE is answered 200 and may fail 2 s later, when the
+    Region's 100 rules are spent (measured/settings 2.6)."""
+
+    name = "contributor_insights"
+    order = 72
+
+    def read(self, caller: Caller) -> Steps[Any]:
+        """{"": mode of the table, index name: mode}, of what is on; one call lists them all."""
+        found = yield from pages(
+            caller, "list_contributor_insights", "ContributorInsightsSummaries", TableName=caller.definition.name
+        )
+        return {
+            entry.get("IndexName", ""): entry.get("ContributorInsightsMode") or "ACCESSED_AND_THROTTLED_KEYS"
+            for entry in found
+            if entry.get("ContributorInsightsStatus") in ("ENABLED", "ENABLING")
+        }
+
+    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | Left]:
+        """A change for each table or index that lacks it or has another mode."""
+        have = destination.get(self.name) or {}
+        for part, mode in (source.get(self.name) or {}).items():
+            if have.get(part) != mode:
+                yield Change(what(self.name, part), have.get(part), mode)
+
+    def request(self, target: Target, change: Change) -> tuple[str, Shape]:
+        """ENABLE, always with the mode: without one it is reset (measured/settings 2.6)."""
+        mode = {"ContributorInsightsAction": "ENABLE", "ContributorInsightsMode": change.after}
+        return "update_contributor_insights", _of_index(target, change) | mode
+
+    def landed(self, value: Any, change: Change) -> bool:
+        """Listed as on, with the mode."""
+        return bool(value.get(part_of(change)) == change.after)
+
+    def verify(self, target: Target, change: Change) -> Steps[None]:
+        """Until ENABLED. Raises SettingFailed with CloudWatch's reason."""
+        for pause in paces(300):
+            answer = yield from target.call("describe_contributor_insights", **_of_index(target, change))
+            status = answer.get("ContributorInsightsStatus")
+            if status == "ENABLED":
+                return
+            if status == "FAILED":
+                reason = answer.get("FailureException", {}).get("ExceptionDescription", "no reason given")
+                raise SettingFailed(f"Contributor Insights failed: {reason}", "Free rules, then run again.")
+            yield pause
+        raise SettingFailed("Contributor Insights is still not on.", "Run again.", table=target.name)
+
+
+def _of_index(target: Target, change: Change) -> Shape:
+    part = part_of(change)
+    return {"TableName": target.name} | ({"IndexName": part} if part else {})
+
+
+class KinesisDestination(SideCall):
+    """The Kinesis data stream, through ``kinesis_map``. AWS checks the stream only after the 200
+    (measured/policy 2)."""
+
+    name = "kinesis_destination"
+    order = 74
+    patience_seconds = 400.0  # ACTIVE within 7 s, a wrong stream fails after 62 s, a precision takes 152 s
+
+    def read(self, caller: Caller) -> Steps[Any]:
+        """{stream, precision}, None while there is none; one call. At most one is on (measured/policy 2)."""
+        answer = yield from caller.call("describe_kinesis_streaming_destination", TableName=caller.definition.name)
+        for entry in answer.get("KinesisDataStreamDestinations", []):
+            if entry["DestinationStatus"] in ("ACTIVE", "ENABLING", "UPDATING"):
+                precision = entry.get("ApproximateCreationDateTimePrecision") or "MILLISECOND"
+                return {"stream": entry["StreamArn"], "precision": precision}
+        return None
+
+    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | Left]:
+        """On, with the mapped stream of the destination's account and Region."""
+        want, have = source.get(self.name), destination.get(self.name)
+        if not want:
+            return
+        name = want["stream"].rpartition("/")[2]
+        mapped = options.kinesis_map.get(want["stream"]) or options.kinesis_map.get(name)
+        place = destination.place
+        prefix = f"arn:{place.partition}:kinesis:{place.region}:{place.account_id}:stream/"
+        if not mapped:
+            yield Left(self.name, f"kinesis_map has no counterpart for {want['stream']}")
+        elif not mapped.startswith(prefix):
+            yield Left(self.name, f"kinesis_map leads to {mapped}, which does not begin with {prefix}")
+        elif have and have["stream"] != mapped:
+            yield Left(self.name, f"the destination streams to {have['stream']} already; a table has one at most")
+        elif have != (after := {"stream": mapped, "precision": want["precision"]}):
+            yield Change(self.name, have, after)
+
+    def request(self, target: Target, change: Change) -> tuple[str, Shape]:
+        """Enable with the precision, or Update where the stream is on."""
+        precision = {"ApproximateCreationDateTimePrecision": change.after["precision"]}
+        stream = {"TableName": target.name, "StreamArn": change.after["stream"]}
+        if change.before:
+            return "update_kinesis_streaming_destination", stream | {"UpdateKinesisStreamingConfiguration": precision}
+        return "enable_kinesis_streaming_destination", stream | {"EnableKinesisStreamingConfiguration": precision}
+
+    def verify(self, target: Target, change: Change) -> Steps[None]:
+        """Until ACTIVE. Raises SettingFailed with AWS's reason."""
+        for pause in paces(self.patience_seconds):
+            answer = yield from target.call("describe_kinesis_streaming_destination", TableName=target.name)
+            for entry in answer.get("KinesisDataStreamDestinations", []):
+                if entry["StreamArn"] != change.after["stream"]:
+                    continue
+                if entry["DestinationStatus"] == "ACTIVE":
+                    return
+                if entry["DestinationStatus"] == "ENABLE_FAILED":
+                    reason = entry.get("DestinationStatusDescription", "no reason given")
+                    raise SettingFailed(
+                        f"Streaming to {entry['StreamArn']} failed: {reason}.",
+                        "Check that the stream exists and is ACTIVE, then run again.",
+                        table=target.name,
+                    )
+            yield pause
+        raise SettingFailed("Streaming to Kinesis is still not on.", "Run again.", table=target.name)
+
+
+class TimeToLive(SideCall):
+    """Expiry. Written once, late and rightly: the next change waits half an hour (measured/settings 2.4)."""
+
+    name = "time_to_live"
+    order = 80
+
+    def read(self, caller: Caller) -> Steps[Any]:
+        """The attribute, None while off; one call."""
+        answer = yield from caller.call("describe_time_to_live", TableName=caller.definition.name)
+        described = answer.get("TimeToLiveDescription", {})
+        on = described.get("TimeToLiveStatus") in ("ENABLED", "ENABLING")
+        return described.get("AttributeName") if on else None
+
+    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | Left]:
+        """On with the source's attribute."""
+        want, have = source.get(self.name), destination.get(self.name)
+        if want and have and want != have:
+            yield Left(self.name, f"it is on for the attribute {have}; changing it means off, half an hour, and on")
+        elif want and not have:
+            yield Change(self.name, have, want, "destructive")
+
+    def request(self, target: Target, change: Change) -> tuple[str, Shape]:
+        """UpdateTimeToLive."""
+        wanted = {"Enabled": True, "AttributeName": change.after}
+        return "update_time_to_live", {"TableName": target.name, "TimeToLiveSpecification": wanted}
+
+
+class ResourcePolicy(SideCall):
+    """The table's policy, rewritten for its new home. After everything else: a Deny in it may bar our own calls, and
+    for four minutes after its removal (measured/policy 7.2)."""
+
+    name = "resource_policy"
+    order = 95
+
+    def read(self, caller: Caller) -> Steps[Any]:
+        """The document, None where there is none; one call."""
+        return (yield from _policy_of(caller, caller.account.table_arn(caller.definition.name)))
+
+    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | Left]:
+        """Put where the destination has none; left where it names what has no counterpart."""
+        document, have = source.get(self.name), destination.get(self.name)
+        if not document:
+            return
+        try:
+            want = rewrite_policy(document, source.place, destination.place, options.principal_map)
+        except CannotRewrite as reason:
+            yield Left(self.name, str(reason))
+            return
+        if not have:
+            yield Change(self.name, None, want)
+        elif canonical_policy(have) != canonical_policy(want):
+            yield Left(self.name, "the destination has another policy already; remove it there to have this one put")
+
+    def request(self, target: Target, change: Change) -> tuple[str, Shape]:
+        """PutResourcePolicy."""
+        return "put_resource_policy", {"ResourceArn": target.definition.arn, "Policy": _minified(change.after)}
+
+    def landed(self, value: Any, change: Change) -> bool:
+        """AWS reads back a canonical form."""
+        return bool(value) and canonical_policy(value) == canonical_policy(change.after)
+
+
+class StreamPolicy(Setting):
+    """The stream has a policy of its own, which a new stream cannot inherit: named, never carried."""
+
+    name = "stream_policy"
+    order = 96
+
+    def read(self, caller: Caller) -> Steps[Any]:
+        """The document, None where there is none; one call where there is a stream."""
+        arn = caller.definition.stream_arn
+        return (yield from _policy_of(caller, arn)) if arn else None
+
+    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterable[Change | Left]:
+        """Left where the source has one."""
+        if source.get(self.name):
+            yield Left(self.name, "the destination's stream is a new one with another ARN: put its policy by hand")
+
+
+def _policy_of(caller: Caller, arn: str) -> Steps[Any]:
+    try:
+        answer = yield from caller.call("get_resource_policy", ResourceArn=arn)
+    except (sdk.ClientError, sdk.BotoCoreError, SettingFailed) as error:
+        code = error.details.get("code") if isinstance(error, SettingFailed) else sdk.error_code(error)
+        if code != _NO_POLICY:
+            raise
+        return None
+    return json.loads(answer["Policy"])
+
+
+def _minified(document: Any) -> str:
+    return json.dumps(document, separators=(",", ":"))

@@ -1,0 +1,254 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Calls on one table that wait for what passes and give up on what does not, without ever sleeping.
+
+A call here is a generator: it yields the seconds until it wants to be resumed and returns the answer. One process so
+serves hundreds of tables at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol, TypeVar
+
+from .. import sdk
+from ..account import Account
+from ..errors import MissingTable, SettingFailed
+from .definition import Shape, TableDefinition
+
+Result = TypeVar("Result")
+Steps = Generator[float, None, Result]
+
+SETTLE_SECONDS = 86400.0  # a backfill of a large table takes hours; the waiter's own time limit comes first
+DROPPED_AFTER_SECONDS = 60.0
+_DENIED_CODES = ("AccessDenied", "AccessDeniedException")
+_LOST = frozenset({"INACCESSIBLE_ENCRYPTION_CREDENTIALS", "ARCHIVING", "ARCHIVED", "DELETING"})
+_AGAIN_AFTER = re.compile(r"try again after (\d{4}-\d\d-\d\dT[\d:.]+Z)")
+
+
+@dataclass(frozen=True)
+class Passing:
+    """An answer that passes by itself: by code and a phrase of its text, how often to ask again and for how long."""
+
+    code: str
+    phrase: str
+    pause_seconds: float
+    patience_seconds: float
+
+
+# First match wins. Codes alone do not tell: static rules sound like passing states and the other way round
+# (measured/settings 2.1, 2.4, measured/indexes-capacity 5.10).
+PASSING = (
+    Passing("ThrottlingException", "modified within the previous 15000 milliseconds", 3, 120),
+    Passing("ThrottlingException", "", 2, 600),
+    Passing("Throttling", "", 2, 600),
+    Passing("TooManyRequestsException", "", 2, 600),
+    Passing("RequestLimitExceeded", "", 2, 600),
+    Passing("LimitExceededException", "Table tags are being updated", 1, 120),  # measured/import-export-table 1.10
+    Passing("LimitExceededException", "Only 1 online index", 10, SETTLE_SECONDS),
+    Passing("LimitExceededException", "simultaneously", 10, SETTLE_SECONDS),
+    Passing("LimitExceededException", "decreases are limited", 300, 4000),  # one an hour; measured/indexes-capacity 3
+    Passing("ResourceInUseException", "", 2, SETTLE_SECONDS),
+    Passing("ContinuousBackupsUnavailableException", "", 2, 300),  # measured/settings 2.3
+    Passing("ValidationException", "multiple times within a fixed interval", 60, 2400),  # TTL; measured/settings 2.4
+    Passing("ValidationException", "while table is in CREATING state", 2, 3600),
+    Passing("ValidationException", "must be ACTIVE to enable ContributorInsights", 3, SETTLE_SECONDS),
+    Passing("ValidationException", "Unable to assume IAM role", 5, 120),  # a service-linked role made this moment
+    Passing("ValidationException", "replica is being added", 30, 1800),
+    # Every API but DescribeTable forgets a new table for some seconds (measured/settings 2.3).
+    Passing("ResourceNotFoundException", "", 2, 60),
+    Passing("TableNotFoundException", "", 2, 60),
+    Passing("InternalServerError", "under system maintenance", 15, SETTLE_SECONDS),  # measured/indexes-capacity 3
+    Passing("InternalServerError", "", 3, 30),  # a wrong key type is a 500 for ever: bounded (measured/settings 2.10)
+    Passing("InternalServiceException", "", 3, 120),
+    Passing("ServiceUnavailable", "", 3, 600),
+    Passing("ServiceUnavailableException", "", 3, 600),
+    Passing("ConcurrentUpdateException", "", 2, 120),
+    Passing("ExpiredTokenException", "", 2, 30),
+    Passing("ExpiredToken", "", 2, 30),
+    Passing("EndpointConnectionError", "", 5, 900),
+    Passing("ConnectTimeoutError", "", 5, 900),
+    Passing("ReadTimeoutError", "", 5, 900),
+    Passing("ConnectionClosedError", "", 2, 900),
+    Passing("HTTPClientError", "", 5, 900),
+)
+
+
+class Caller(Protocol):
+    """What settings read through: a table, and calls on its account."""
+
+    @property
+    def account(self) -> Account:
+        """Whose table it is."""
+        ...
+
+    @property
+    def definition(self) -> TableDefinition:
+        """The table."""
+        ...
+
+    def call(self, operation: str, *, service: str = "dynamodb", **parameters: Any) -> Steps[Shape]:
+        """The answer of ``operation`` (in botocore's snake case)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Calls that are answered at once or raise what AWS said: botocore waits out throttles."""
+
+    account: Account
+    definition: TableDefinition
+
+    def call(self, operation: str, *, service: str = "dynamodb", **parameters: Any) -> Steps[Shape]:
+        """The answer; never yields. Raises ClientError, BotoCoreError."""
+        yield from ()
+        answer: Shape = getattr(self.account.client(service), operation)(**parameters)
+        return answer
+
+
+class Target:
+    """The table that settings are applied to. Calls yield while AWS is busy; ``settle`` waits until it is idle."""
+
+    def __init__(self, account: Account, name: str) -> None:
+        """``name`` of the table; it is first read by ``refresh`` or ``settle``."""
+        self.account = account
+        self.name = name
+        self._definition: TableDefinition | None = None
+
+    @property
+    def definition(self) -> TableDefinition:
+        """The table as it was last read."""
+        if self._definition is None:
+            raise RuntimeError("the table was not read yet")
+        return self._definition
+
+    def call(self, operation: str, *, service: str = "dynamodb", **parameters: Any) -> Steps[Shape]:
+        """The answer, after as many tries as the passing states of PASSING allow. Raises SettingFailed."""
+        waited: dict[Passing, float] = {}
+        while True:
+            try:
+                client = self.account.client(service, retries=0)
+                answer: Shape = getattr(client, operation)(**parameters)
+                return answer
+            except (sdk.ClientError, sdk.BotoCoreError) as error:
+                passing = passing_state(error)
+                spent = waited.get(passing, 0.0) if passing else 0.0
+                if passing is None or spent >= passing.patience_seconds:
+                    raise self._failed(operation, error, spent) from error
+                pause = pause_of(passing, spent, sdk.error_message(error))
+                waited[passing] = spent + pause
+            yield pause
+
+    def refresh(self) -> Steps[TableDefinition]:
+        """The definition as it is now. Raises MissingTable when the table is gone."""
+        try:
+            answer = yield from self.call("describe_table", TableName=self.name)
+        except SettingFailed as error:
+            if error.details.get("code") == "ResourceNotFoundException":
+                raise MissingTable(
+                    f"The table vanished from {self.account.region} of the {self.account.side} account.",
+                    "See whether somebody deleted it, or its KMS key was lost while it was being created.",
+                    table=self.name,
+                ) from error
+            raise
+        self._definition = TableDefinition.from_dict(answer["Table"])
+        return self._definition
+
+    def settle(self) -> Steps[TableDefinition]:
+        """Wait until AWS changes nothing on the table any more. Raises SettingFailed when that cannot come."""
+        for pause in paces(SETTLE_SECONDS):
+            definition = yield from self.refresh()
+            if definition.status in _LOST:
+                raise SettingFailed(
+                    f"The table is {definition.status}.",
+                    "Bring it back to ACTIVE (its KMS key, most likely), then run again.",
+                    table=definition.name,
+                )
+            if not definition.busy:
+                return definition
+            yield pause
+        raise SettingFailed(f"AWS is still busy with it: {self.definition.busy}.", "Run again later.", table=self.name)
+
+    def update(self, landed: Callable[[TableDefinition], bool], **members: Any) -> Steps[None]:
+        """One UpdateTable with ``members``, begun and ended on a settled table, repeated once if AWS dropped it.
+
+        One concern per call: AWS refuses nearly every pair (measured/settings 2.1). Its answer is never trusted: a 200
+        may be swallowed (measured/settings 2.2, 2.7), so ``landed`` judges the settled definition.
+        """
+        for _ in range(2):
+            if landed((yield from self.settle())):
+                return
+            yield from self.call("update_table", TableName=self.name, **members)
+            for pause in paces(DROPPED_AFTER_SECONDS):
+                if landed((yield from self.settle())):
+                    return
+                yield pause
+        raise SettingFailed(
+            f"AWS accepted {', '.join(members)} but the table does not show it.",
+            "Run again; if it stays so, set it by hand.",
+            table=self.name,
+        )
+
+    def _failed(self, operation: str, error: Exception, spent: float) -> SettingFailed:
+        code, message = sdk.error_code(error), sdk.error_message(error)
+        tried = f" for {spent:.0f} s" if spent else ""
+        return SettingFailed(
+            f"{operation} was refused{tried}: {message or 'no text'} ({code}).",
+            _advice(code, message),
+            table=self.name,
+            details={"code": code, "operation": operation},
+        )
+
+
+def passing_state(error: Exception) -> Passing | None:
+    """The passing state that ``error`` tells of, None when asking again is futile.
+
+    An InternalFailure without text is a wrong request of ours (measured/indexes-capacity 5.11), never a retry.
+    """
+    code, message = sdk.error_code(error), sdk.error_message(error)
+    return next((item for item in PASSING if item.code == code and item.phrase in message), None)
+
+
+def pause_of(passing: Passing, spent: float, message: str) -> float:
+    """Seconds until the next try: what AWS says, else the state's pause, growing threefold while waiting goes on."""
+    said = _AGAIN_AFTER.search(message)
+    if said:
+        remaining = (datetime.fromisoformat(said[1].replace("Z", "+00:00")) - datetime.now(UTC)).total_seconds()
+        return min(max(remaining, 0.5), 16.0)
+    return min(passing.pause_seconds + spent / 4, passing.pause_seconds * 3)
+
+
+def paces(limit_seconds: float) -> Iterator[float]:
+    """Growing pauses (1 s to 15 s) which together last ``limit_seconds``."""
+    pause, total = 1.0, 0.0
+    while total < limit_seconds:
+        yield pause
+        total += pause
+        pause = min(pause * 1.3, 15.0)
+
+
+def run_now(steps: Steps[Result]) -> Result:
+    """The result of ``steps`` that never wait, as those over a Reader."""
+    try:
+        next(steps)
+    except StopIteration as stopped:
+        result: Result = stopped.value
+        return result
+    raise RuntimeError("these steps want to wait")
+
+
+def _advice(code: str, message: str) -> str:
+    if code in _DENIED_CODES:
+        return "Allow the action for the destination's principal, then run again."
+    if "TableClass are limited" in message:
+        return "AWS allows 2 changes in 30 days: change the table class by hand later."  # measured/settings 2.7
+    if "Encryption mode changes are limited" in message:
+        return "AWS allows 4 key changes a day: run again after the time named."
+    if code == "LimitExceededException":
+        return "Have the quota raised for the destination account, then run again."
+    return "Mend what is named, then run again: only this setting is missing."
