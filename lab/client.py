@@ -1,0 +1,228 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The lab for its users: start it in threads (``running``) or as a process (``spawn``), steer it, read its books."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from lab.assembly import SERVICES, build_world
+from lab.landscape import settle
+from lab.server import LabServer
+from lab.world import World
+
+DEFAULT_SCALE = 0.02
+START_SECONDS = 60
+STOP_SECONDS = 20
+
+
+@dataclass(frozen=True)
+class LabClient:
+    """A lab that is running somewhere; ``landscape`` is what it said when it was ready (accounts, keys, roles)."""
+
+    endpoint_url: str
+    landscape: Mapping[str, Any]
+
+    # The control API
+
+    def control(self, method: str, path: str, content: Any = None) -> Any:
+        """The answer of ``/_lab/<path>``; ValueError with the lab's words when it refuses."""
+        body = None if content is None else json.dumps(content).encode()
+        request = urllib.request.Request(f"{self.endpoint_url}/_lab/{path}", body, method=method)
+        try:
+            with urllib.request.urlopen(request) as response:
+                return json.load(response)
+        except urllib.error.HTTPError as refusal:
+            raise ValueError(json.load(refusal)["error"]) from None
+
+    def state(self) -> dict[str, Any]:
+        """Clock, timings, accounts, services, and what went wrong in the lab itself."""
+        return self._mapping("GET", "state")
+
+    def calls(self, operation: str = "", **wanted: Any) -> list[dict[str, Any]]:
+        """The calls in the books, oldest first; ``wanted`` as in ``count``."""
+        return self._books(operation, {**wanted, "entries": 1})["entries"]  # type: ignore[no-any-return]
+
+    def count(self, operation: str = "", **wanted: Any) -> int:
+        """How many calls the books hold: of ``operation``, ``account``, ``region``, ``service``, ``error_code``, and
+        ``ok`` or ``mutating`` as booleans."""
+        return self._books(operation, wanted)["count"]  # type: ignore[no-any-return]
+
+    def mutating_calls(self) -> list[dict[str, Any]]:
+        """The calls that could have changed something."""
+        return self.calls(mutating=True)
+
+    def clear_books(self) -> None:
+        """Forget all calls."""
+        self.control("DELETE", "books")
+
+    def advance(self, seconds: float) -> None:
+        """Move the lab's time forward."""
+        self.control("POST", "clock", {"advance": seconds})
+
+    def set_timings(self, timings: Mapping[str, float]) -> None:
+        """Fix how long things take, in seconds by name, whatever the scale."""
+        self.control("POST", "timings", dict(timings))
+
+    def enforce_quotas(self, enforced: bool) -> None:
+        """Turn AWS's limits and throttles on or off."""
+        self.control("POST", "quotas", {"enforced": enforced})
+
+    def add_fault(self, **members: Any) -> None:
+        """Plan a fault; members as in ``lab.faults.Fault``."""
+        self.control("POST", "faults", members)
+
+    def clear_faults(self) -> None:
+        """Forget all planned faults."""
+        self.control("DELETE", "faults")
+
+    def _mapping(self, method: str, path: str) -> dict[str, Any]:
+        answer: dict[str, Any] = self.control(method, path)
+        return answer
+
+    def _books(self, operation: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        query = {name: str(value).lower() if isinstance(value, bool) else value for name, value in wanted.items()}
+        if operation:
+            query["operation"] = operation
+        return self._mapping("GET", f"books?{urllib.parse.urlencode(query)}")
+
+    # AWS
+
+    def session(self, who: str | Mapping[str, str] = "source") -> boto3.Session:
+        """A boto3 session as ``who``.
+
+        That is the administrator of ``source``, ``destination`` or ``management``, the user ``hub``, the role
+        ``source/ferry`` or ``destination/ferry``, or who owns a mapping's ``access_key``, ``secret_key`` and
+        ``session_token``.
+        """
+        keys: Mapping[str, str]
+        if not isinstance(who, str):
+            keys = who
+        elif who == "hub":
+            keys = self.landscape["hub"]
+        elif who.endswith("/ferry"):
+            keys = self.assume(who.removesuffix("/ferry"))
+        else:
+            keys = self.landscape["accounts"][who]
+        return boto3.Session(
+            keys["access_key"], keys["secret_key"], keys.get("session_token"), region_name=self.landscape["region"]
+        )
+
+    def client(self, service: str, who: str | Mapping[str, str] = "source", region: str = "", **config: Any) -> Any:
+        """A boto3 client of ``service`` for ``who`` (see ``session``); it does not retry unless ``config`` says so."""
+        config.setdefault("retries", {"total_max_attempts": 1})
+        return self.session(who).client(
+            service,
+            region_name=region or self.landscape["region"],
+            endpoint_url=self.endpoint_url,
+            config=Config(**config),
+        )
+
+    def assume(self, side: str, session_name: str = "rehearsal") -> dict[str, str]:
+        """Keys of a session of the role ``ferry`` in ``source`` or ``destination``, assumed by the hub."""
+        account = self.landscape["accounts"][side]
+        credentials = self.client("sts", "hub").assume_role(
+            RoleArn=account["role_arn"], ExternalId=account["external_id"], RoleSessionName=session_name
+        )["Credentials"]
+        return {
+            "access_key": credentials["AccessKeyId"],
+            "secret_key": credentials["SecretAccessKey"],
+            "session_token": credentials["SessionToken"],
+        }
+
+
+@dataclass(frozen=True)
+class RunningLab(LabClient):
+    """A lab in this process, its world within reach."""
+
+    world: World
+
+
+@contextmanager
+def running(
+    *,
+    scale: float = DEFAULT_SCALE,
+    timings: Mapping[str, float] | None = None,
+    quotas: bool = True,
+    seed: int = 0,
+    services: Sequence[str] = SERVICES,
+) -> Iterator[RunningLab]:
+    """A lab in threads of this process, gone when the context ends."""
+    world = build_world(services, seed=seed, scale=scale, quotas=quotas)
+    try:
+        for name, seconds in (timings or {}).items():
+            world.timings.set(name, seconds)
+        landscape = settle(world)
+        with LabServer(world) as server:
+            yield RunningLab(server.endpoint_url, {"endpoint_url": server.endpoint_url, **landscape}, world)
+    finally:
+        world.close()
+
+
+@contextmanager
+def spawn(
+    *,
+    scale: float = DEFAULT_SCALE,
+    timings: Mapping[str, float] | None = None,
+    quotas: bool = True,
+    seed: int = 0,
+    log: Path | None = None,
+) -> Iterator[LabClient]:
+    """A lab in a process of its own, stopped when the context ends; ``log`` takes what it prints."""
+    with tempfile.TemporaryDirectory(prefix="tableferry-lab-ready-") as directory:
+        ready = Path(directory) / "ready.json"
+        output = log or Path(directory) / "lab.log"
+        command = [sys.executable, "-m", "lab", "--ready-file", str(ready), "--scale", str(scale), "--seed", str(seed)]
+        if not quotas:
+            command.append("--no-quotas")
+        for name, seconds in (timings or {}).items():
+            command += ["--timing", f"{name}={seconds}"]
+        home = str(Path(__file__).resolve().parent.parent)
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([home, *filter(None, [os.environ.get("PYTHONPATH")])]),
+        }
+        with output.open("wb") as stream:
+            process = subprocess.Popen(
+                command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stream
+            )
+        try:
+            landscape = _wait_until_ready(process, ready, output)
+            yield LabClient(landscape["endpoint_url"], landscape)
+        finally:
+            process.terminate()
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], ready: Path, output: Path) -> dict[str, Any]:
+    """What the lab wrote when it was ready; RuntimeError with its last words when it ended or took too long."""
+    end = time.monotonic() + START_SECONDS
+    while not ready.exists():
+        if process.poll() is not None or time.monotonic() > end:
+            words = output.read_text(errors="replace")[-2000:]
+            raise RuntimeError(f"The lab did not start (exit status {process.poll()}). {words}")
+        time.sleep(0.05)
+    landscape: dict[str, Any] = json.loads(ready.read_text())
+    return landscape

@@ -1,0 +1,75 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The accounts of a rehearsal: a source and a destination in one organization, and its management account."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from lab.identity import ADMINISTRATOR_ACCESS
+from lab.world import World
+
+REGION = "eu-west-1"
+SOURCE = "111111111111"
+DESTINATION = "222222222222"
+MANAGEMENT = "333333333333"
+ORGANIZATION = "o-tableferry1"
+ROLE = "ferry"
+HUB_USER = "hub"
+
+
+def settle(world: World) -> dict[str, Any]:
+    """Open the accounts with their users, keys and roles, and say how to reach them.
+
+    Each account has an administrator with an access key; source and destination have a role ``ferry`` that only the
+    user ``hub`` of the management account may assume, with the external id. Answers ``region``, ``accounts`` by
+    ``source``, ``destination`` and ``management``, and ``hub``; secrets in clear text.
+    """
+    with world.lock:
+        accounts = {
+            "source": _account(world, SOURCE, "source"),
+            "destination": _account(world, DESTINATION, "destination"),
+            "management": _account(world, MANAGEMENT, "management"),
+        }
+        hub = world.identity.add_user(MANAGEMENT, HUB_USER)
+        hub.inline["assume-ferry"] = _policy(
+            {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": f"arn:aws:iam::*:role/{ROLE}"},
+            {"Effect": "Allow", "Action": "organizations:Describe*", "Resource": "*"},
+        )
+        for side in ("source", "destination"):
+            accounts[side] |= _role(world, accounts[side]["account_id"], side, hub.arn)
+        return {
+            "region": REGION,
+            "accounts": accounts,
+            "hub": {"account_id": MANAGEMENT, "arn": hub.arn, **_key(world, MANAGEMENT, HUB_USER)},
+        }
+
+
+def _account(world: World, account_id: str, name: str) -> dict[str, str]:
+    world.accounts.add(account_id, name, ORGANIZATION)
+    key = world.identity.add_administrator(account_id)
+    return {"account_id": account_id, "access_key": key.id, "secret_key": key.secret}
+
+
+def _key(world: World, account_id: str, user: str) -> dict[str, str]:
+    key = world.identity.add_access_key(account_id, user)
+    return {"access_key": key.id, "secret_key": key.secret}
+
+
+def _role(world: World, account_id: str, side: str, trusted: str) -> dict[str, str]:
+    external_id = f"{side}-{world.random.getrandbits(48):012x}"
+    trust = {
+        "Effect": "Allow",
+        "Principal": {"AWS": trusted},
+        "Action": "sts:AssumeRole",
+        "Condition": {"StringEquals": {"sts:ExternalId": external_id}},
+    }
+    role = world.identity.add_role(account_id, ROLE, _policy(trust), attached=(ADMINISTRATOR_ACCESS,))
+    return {"role_arn": role.arn, "external_id": external_id}
+
+
+def _policy(*statements: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})

@@ -1,0 +1,101 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""AWS Organizations: the organization of the world's accounts, as far as members and managers ask for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lab.context import Context
+from lab.errors import AwsError
+from lab.rules import rule
+from lab.service import AuthorizationRequest
+from lab.services.paging import page
+
+if TYPE_CHECKING:
+    from lab.identity import Account
+    from lab.world import World
+
+ONLY_THE_MANAGEMENT_ACCOUNT_LISTS = rule(
+    "organizations-management-lists",
+    service="organizations",
+    says="ListAccounts and DescribeAccount are answered to the management account only; every member may ask "
+    "DescribeOrganization, and who is in none gets AWSOrganizationsNotInUseException",
+    fact="AWS API reference organizations; aws.md C1",
+    test="test_organizations.py::test_who_may_ask_what",
+)
+
+
+class OrganizationsService:
+    """The service behind the gate. The management account is the one whose name is ``management``."""
+
+    name = "organizations"
+    locks_itself: frozenset[str] = frozenset()
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def authorization(self, context: Context, operation: str, params: dict[str, Any]) -> list[AuthorizationRequest]:
+        """The caller's own policies decide."""
+        return [AuthorizationRequest(f"organizations:{operation}", "*")]
+
+    def handle(self, context: Context, operation: str, params: dict[str, Any]) -> dict[str, Any]:
+        """Do ``operation``; parameters and answer as boto3's."""
+        own = self._world.accounts.get(context.account_id)
+        if own is None or not own.organization_id:
+            raise ONLY_THE_MANAGEMENT_ACCOUNT_LISTS.error(
+                "AWSOrganizationsNotInUseException", "Your account is not a member of an organization."
+            )
+        members = [each for each in self._world.accounts.values() if each.organization_id == own.organization_id]
+        manager = next((each for each in members if each.name == "management"), own)
+        if operation == "DescribeOrganization":
+            return {
+                "Organization": {
+                    "Id": own.organization_id,
+                    "Arn": f"arn:aws:organizations::{manager.id}:organization/{own.organization_id}",
+                    "FeatureSet": "ALL",
+                    "MasterAccountArn": _arn(manager, manager),
+                    "MasterAccountId": manager.id,
+                    "MasterAccountEmail": _email(manager),
+                }
+            }
+        if own is not manager:
+            raise ONLY_THE_MANAGEMENT_ACCOUNT_LISTS.error(
+                "AccessDeniedException", "You don't have permissions to access this resource."
+            )
+        shown = {member.id: _shape(manager, member) for member in sorted(members, key=lambda member: member.id)}
+        if operation == "ListAccounts":
+            accounts, token = page(
+                list(shown.values()),
+                params.get("MaxResults", 20),
+                params.get("NextToken"),
+                code="InvalidInputException",
+            )
+            return {"Accounts": accounts, **({"NextToken": token} if token else {})}
+        if operation == "DescribeAccount":
+            if params["AccountId"] not in shown:
+                text = "You specified an account that doesn't exist."
+                raise AwsError("AccountNotFoundException", text)
+            return {"Account": shown[params["AccountId"]]}
+        raise AwsError("UnsupportedAPIEndpointException", f"The lab's Organizations has no {operation}.")
+
+
+def _arn(manager: Account, member: Account) -> str:
+    return f"arn:aws:organizations::{manager.id}:account/{manager.organization_id}/{member.id}"
+
+
+def _email(account: Account) -> str:
+    return f"{account.name}@example.com"
+
+
+def _shape(manager: Account, member: Account) -> dict[str, Any]:
+    return {
+        "Id": member.id,
+        "Arn": _arn(manager, member),
+        "Email": _email(member),
+        "Name": member.name,
+        "Status": "ACTIVE",
+        "JoinedMethod": "CREATED",
+    }
