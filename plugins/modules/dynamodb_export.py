@@ -272,6 +272,12 @@ left:
       type: str
       sample: Replicas are reported, never created on the way.
 
+obstacle:
+  description: What would have to be mended before a start, where check mode sees it coming. Empty otherwise.
+  returned: success
+  type: str
+  sample: ""
+
 table:
   description:
     - The source table as C(DescribeTable) shows it; O(tableferry.aws.dynamodb_import#module:definition) takes it.

@@ -203,6 +203,12 @@ changes:
       type: str
       sample: billed
 
+obstacle:
+  description: What would have to be mended before a start, where check mode sees it coming. Empty otherwise.
+  returned: success
+  type: str
+  sample: ""
+
 table:
   description: The table concerned, empty when the whole account is.
   returned: failure

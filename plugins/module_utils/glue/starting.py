@@ -11,7 +11,8 @@ from typing import Any
 
 from ..core.account import Account
 from ..core.change import Change, to_diff
-from ..core.errors import ExportFailed, FerryError, JobTimeout, SettingFailed
+from ..core.errors import FerryError, JobTimeout, SettingFailed
+from ..core.hints import explain_export_failure
 from ..core.importing import explain_failure
 from ..core.job import Job, WaitItem, wait_for
 from .spec import Progress
@@ -19,16 +20,17 @@ from .spec import Progress
 
 def start_result(job: Job, changes: Sequence[Change], obstacle: FerryError | None = None) -> dict[str, Any]:
     """The result of a start verb. ``obstacle`` is what would stop the start that check mode foresees."""
-    result: dict[str, Any] = {
+    said = [f"{job.name}: the {job.kind} is {job.state.replace('_', ' ')}."]
+    if obstacle:
+        said.append(f"To be mended first: {obstacle.cause} {obstacle.next_step}")
+    return {
         "changed": bool(changes),
         "job": job.to_dict(),
         "changes": [change.to_dict() for change in changes],
         "diff": to_diff(changes, f"{job.kind} of {job.name}"),
-        "msg": f"{job.name}: the {job.kind} is {job.state.replace('_', ' ')}.",
+        "obstacle": str(obstacle or ""),
+        "msg": " ".join(said),
     }
-    if obstacle:
-        result["warnings"] = [str(obstacle)]
-    return result
 
 
 def finished(job: Job, source: Account | None, destination: Account | None, timeout: float, progress: Progress) -> Job:
@@ -50,10 +52,11 @@ def finished(job: Job, source: Account | None, destination: Account | None, time
 def _why(job: Job, destination: Account | None) -> FerryError:
     if job.kind == "import" and destination:
         return explain_failure(destination, job)
-    kind = ExportFailed if job.kind == "export" else SettingFailed
-    return kind(
-        f"The {job.kind} {job.state}: {job.failure_message or job.failure_code}".rstrip(".") + ".",
-        "Mend what the message names and run again: a new attempt is made.",
+    if job.kind == "export":
+        return explain_export_failure(job)
+    return SettingFailed(
+        f"The settings are not all set: {job.failure_message or job.failure_code}".rstrip(".") + ".",
+        "Mend what the message names and run again: only what is missing is set.",
         table=job.name,
         details={"job": job.to_dict()},
     )

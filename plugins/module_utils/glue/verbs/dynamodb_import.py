@@ -87,6 +87,6 @@ VERB = Verb(
     services=("dynamodb", "kms", "logs", "s3", "sts"),
     rules={
         "mutually_exclusive": [("export", "prefix")],
-        "required_one_of": [("source", "definition")],
+        "required_one_of": [("export", "prefix"), ("source", "definition")],
     },
 )
