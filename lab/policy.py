@@ -44,7 +44,8 @@ BOTH_SIDES = rule(
 ROOT_DELEGATES = rule(
     "root-principal-delegates",
     service="iam",
-    says="A resource policy that names an account or its root only delegates: the principal's own policies must allow too",
+    says="A resource policy that names an account or its root only delegates: the principal's own policies must allow "
+    "too",
     fact="aws.md A4, J",
     test="test_policy.py::test_root_principal_delegates",
 )

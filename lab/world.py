@@ -90,13 +90,18 @@ class World:
 
     def advance(self, seconds: float) -> None:
         """Move time forward, stopping at each event on the way so that one may lead to the next."""
+        if seconds < 0:
+            raise ValueError("The world's clock goes forward only.")
         with self.lock:
-            target = self.clock.now() + seconds
-            while (due := self._agenda.next_due()) is not None and due <= target:
-                self.clock.advance(max(0.0, due - self.clock.now()))
+            target = self.clock.offset + seconds
+            while (due := self._agenda.next_due()) is not None:
+                wait = max(0.0, due - self.clock.now())
+                if self.clock.offset + wait > target:
+                    break
+                self.clock.advance(wait)
                 if event := self._agenda.take(max(due, self.clock.now())):
                     self._run(event)
-            self.clock.advance(max(0.0, target - self.clock.now()))
+            self.clock.advance(target - self.clock.offset)
 
     def _run(self, event: Event) -> None:
         try:

@@ -19,8 +19,8 @@ from lab.world import World
 TRUST_DECIDES = rule(
     "role-trust-decides",
     service="sts",
-    says="A role is assumed only when its trust policy names the caller or delegates to its account, and across accounts "
-    "only when the caller's own policies allow it too; a missing role is refused in the same words",
+    says="A role is assumed only when its trust policy names the caller or delegates to its account, and across "
+    "accounts only when the caller's own policies allow it too; a missing role is refused in the same words",
     fact="aws.md J; emulators.md 1",
     test="test_sts.py::test_trust_policy_decides",
 )
