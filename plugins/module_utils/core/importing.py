@@ -6,15 +6,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+import json
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
 
+from . import sdk
 from .account import Account
 from .change import Change
-from .errors import FerryError, ImportFailed
-from .job import Job
-from .table.definition import TableDefinition
+from .errors import (
+    DestinationExists,
+    ExportFailed,
+    FerryError,
+    ImportFailed,
+    ImportLocked,
+    InvalidInput,
+    JobTimeout,
+    PrefixNotData,
+)
+from .hints import explain_export_failure, import_hint
+from .job import Job, Page, Pause, State, WaitItem, ended_with, is_passing
+from .ledger import Ledger, Route, ledger_of, with_token
+from .manifest import Manifest, check_objects, read_manifest, summary_key
+from .staging import BucketMissing, ConditionFailed, StagingBucket
+from .table.creation import import_parameters
+from .table.definition import TableDefinition, json_safe
+from .table.encryption import read_encryption, resolve_key_map
+
+PURPOSE = "import"
+OWNER_TAG = "tableferry:migration"
+UNKNOWN_IMPORT = "ImportNotFoundException"  # what DescribeImport answers for records older than 90 days
+LOG_GROUP = "/aws-dynamodb/imports"
+LOGGED_FAILURES = 20  # how many failures of a log are read and shown
+STALE_LOCK = timedelta(minutes=15)  # a lock without a ledger entry is older than any start needs
+ABSENCE = 60.0  # seconds in which not-found proves nothing (measured/import-export-table 3.12)
+VISIBLE_GAP = 2.0  # seconds between looks at a table that is about to be there
+ACTIVE_WAIT = 900.0  # seconds that a completed import's table may take to be ACTIVE
+
+_STATES: dict[str, State] = {
+    "IN_PROGRESS": "running",
+    "CANCELLING": "running",
+    "COMPLETED": "completed",
+    "FAILED": "failed",
+    "CANCELLED": "cancelled",
+}
 
 
 @dataclass(frozen=True)
@@ -41,23 +77,565 @@ class ImportOptions:
 
 @dataclass(frozen=True)
 class ImportPlan:
-    """What a start would do. ``obstacle`` is what must be mended before the start, which raises it (check mode does not)."""
+    """What a start would do. ``obstacle`` is what must be mended first: the start raises it."""
 
     job: Job
     changes: list[Change]
     obstacle: FerryError | None = None
 
 
+@dataclass(frozen=True)
+class Place:
+    """What is at the destination's name, as far as we are concerned.
+
+    ``free``: nothing of ours that counts. ``unfinished``: an import was about to be started, and was not. ``running``,
+    ``done`` and ``partial``: an import of ours runs, has completed, or has failed and left a table.
+    ``job`` is the newest import of ours, ``table`` the table of the name where there is one.
+    """
+
+    state: Literal["free", "unfinished", "running", "done", "partial"]
+    job: Job | None = None
+    table: TableDefinition | None = None
+
+
+# Finding
+
+
+def look_at_destination(destination: Account, route: Route, bucket: StagingBucket, last: Job | None) -> Place:
+    """What is at the destination's name; ``last`` is the newest import in the ledger. Reads only.
+
+    Raises DestinationExists when the table there is not ours (design section 10).
+    """
+    table = TableDefinition.find(destination, route.destination_table)
+    if last is not None and not last.arn:
+        last = find_started(destination, last) or last
+    if last is not None and last.arn and last.open:
+        last = describe_import(destination, last)
+    if last is not None and last.state == "running":
+        return Place("running", last, table)
+    if table is None:
+        return Place("unfinished" if last is not None and not last.arn else "free", last)
+    if last is not None and not last.arn and last.request.get("replaces") == table.table_id:
+        return Place("unfinished", last, table)
+    known = last is not None and last.failure_code != UNKNOWN_IMPORT
+    if last is not None and known and last.result.get("table_id") == table.table_id:
+        return Place("done" if last.state == "completed" else "partial", last, table)
+    if is_ours(destination, table, route, bucket):
+        # Marked by us, but the ledger has no import of it any more: nothing is known but that it is ours.
+        job = Job("import", route.destination_table, state="completed", migration_id=route.migration_id)
+        return Place("done", replace(job, result={"table_id": table.table_id, "table_arn": table.arn}), table)
+    raise DestinationExists(
+        f"The table {route.destination_table} exists in {destination.region} of account {destination.account_id} and"
+        " was not made by this migration.",
+        "Choose another ferry_destination_table, or remove the table yourself; TableFerry overwrites nothing.",
+        table=route.source_table,
+        details={"table_arn": table.arn, "table_id": table.table_id},
+    )
+
+
+def is_ours(destination: Account, table: TableDefinition, route: Route, bucket: StagingBucket) -> bool:
+    """Whether the table carries our tag, or an import of it read this way's staging prefix."""
+    try:
+        tags = destination.client("dynamodb").list_tags_of_resource(ResourceArn=table.arn).get("Tags", ())
+    except (sdk.ClientError, sdk.BotoCoreError) as error:
+        raise destination.explain(error, f"reading the tags of {table.name}", table.name) from error
+    if any(tag["Key"] == OWNER_TAG and tag["Value"] == route.migration_id for tag in tags):
+        return True
+    prefix = f"{route.export_prefix}/"
+    for summary in _imports_of(destination, table.arn):
+        came_from = summary.get("S3BucketSource", {})
+        if came_from.get("S3Bucket") == bucket.name and came_from.get("S3KeyPrefix", "").startswith(prefix):
+            description = _describe(destination, summary["ImportArn"])
+            if description is not None and description.get("TableId") == table.table_id:
+                return bool(description["ImportStatus"] == "COMPLETED")
+    return False
+
+
+def find_started(destination: Account, job: Job) -> Job | None:
+    """The import of ``job``'s token, when it was started but its ARN was lost. Reads only."""
+    call = job.request["call"]
+    table_arn = destination.table_arn(call["TableCreationParameters"]["TableName"])
+    for summary in _imports_of(destination, table_arn):
+        if summary.get("S3BucketSource", {}).get("S3KeyPrefix") != call["S3BucketSource"]["S3KeyPrefix"]:
+            continue
+        description = _describe(destination, summary["ImportArn"])
+        if description is not None and description.get("ClientToken") == call["ClientToken"]:
+            return described(job, description)
+    return None
+
+
+def _imports_of(destination: Account, table_arn: str) -> Iterator[Mapping[str, Any]]:
+    request = {"TableArn": table_arn, "PageSize": 25}
+    while True:
+        try:
+            page = destination.client("dynamodb").list_imports(**request)
+        except (sdk.ClientError, sdk.BotoCoreError) as error:
+            raise destination.explain(error, "listing imports") from error
+        yield from page.get("ImportSummaryList", ())
+        if not page.get("NextToken"):
+            return
+        request["NextToken"] = page["NextToken"]
+
+
+def _describe(destination: Account, arn: str) -> dict[str, Any] | None:
+    """The import's description, None when AWS does not know it (any more: 90 days)."""
+    try:
+        answer = destination.client("dynamodb").describe_import(ImportArn=arn)
+    except (sdk.ClientError, sdk.BotoCoreError) as error:
+        if sdk.error_code(error) == UNKNOWN_IMPORT:
+            return None
+        raise destination.explain(error, f"describing the import {arn}") from error
+    description: dict[str, Any] = json_safe(answer["ImportTableDescription"])
+    return description
+
+
+def describe_import(destination: Account, job: Job) -> Job:
+    """How the import stands now."""
+    description = _describe(destination, job.arn)
+    if description is None:
+        return replace(
+            job, state="failed", failure_code=UNKNOWN_IMPORT, failure_message="AWS does not know the import."
+        )
+    return described(job, description)
+
+
+def described(job: Job, description: Mapping[str, Any]) -> Job:
+    """``job`` with what DescribeImport says. Counters are 0 until the end (aws.md B2)."""
+    state = _STATES.get(description["ImportStatus"], "running")
+    return replace(
+        job,
+        state=state,
+        pending_reason="",
+        arn=description["ImportArn"],
+        failure_code=description.get("FailureCode", ""),
+        failure_message=description.get("FailureMessage", ""),
+        result={
+            "table_id": description.get("TableId", ""),
+            "table_arn": description.get("TableArn", ""),
+            "processed_items": int(description.get("ProcessedItemCount", 0)),
+            "imported_items": int(description.get("ImportedItemCount", 0)),
+            "errors": int(description.get("ErrorCount", 0)),
+            "processed_bytes": int(description.get("ProcessedSizeBytes") or 0),
+            "start_time": description.get("StartTime", ""),
+            "end_time": description.get("EndTime", ""),
+            "log_group": description.get("CloudWatchLogGroupArn", ""),
+        },
+    )
+
+
+# Planning
+
+
 def plan_import(source: Account | None, destination: Account, options: ImportOptions) -> ImportPlan:
-    """What a start would do; reads only."""
-    raise NotImplementedError
+    """What a start would do; reads only.
+
+    The plan's job is ``not_needed`` after an earlier run's import, ``running`` while one runs, else ``planned``. Raises
+    DestinationExists, ImportFailed (an earlier import left a partial table), ExportFailed, PrefixNotData, EmptyPrefix,
+    ChecksumMismatch, CountMismatch, MissingKeyMapping, LocalSecondaryIndexes, StagingBucketUnusable, InvalidInput.
+    """
+    export = options.export
+    if export is not None and export.state in ("failed", "cancelled"):
+        raise _export_error(export)
+    bucket = StagingBucket(
+        destination,
+        options.bucket,
+        options.bucket_owner or destination.account_id,
+        export.request.get("bucket", {}).get("kms_key_arn", "") if export else "",
+    )
+    blank = Job("import", options.table, migration_id=options.migration_id)
+    try:
+        manifest = None if export else read_manifest(bucket, summary_key(options.prefix))
+        route = _route(source, destination, options, manifest)
+        place = look_at_destination(destination, route, bucket, Ledger(bucket, route).latest().get(PURPOSE))
+    except BucketMissing as error:
+        return ImportPlan(blank, [_import_change(options, options.prefix, {})], error)
+    if place.job is not None and place.state == "done":
+        return ImportPlan(replace(place.job, state="not_needed"), [])
+    if place.job is not None and place.state == "running":
+        return ImportPlan(place.job, [])
+    if place.job is not None and place.table is not None and not options.replace_failed:
+        raise explain_failure(destination, place.job)
+    if export is not None and not export.result.get("manifest_key"):
+        return ImportPlan(blank, [_import_change(options, "", {})], _export_error(export))
+    if manifest is None and export is not None:
+        manifest = read_manifest(bucket, export.result["manifest_key"])
+    assert manifest is not None
+    _check_manifest(options, route, bucket, manifest)
+    call = {
+        "S3BucketSource": {
+            "S3BucketOwner": bucket.owner,
+            "S3Bucket": bucket.name,
+            "S3KeyPrefix": manifest.data_prefix,
+        },
+        "InputFormat": options.input_format,
+        "InputCompressionType": options.compression,
+        "TableCreationParameters": _table_parameters(source, destination, options),
+    }
+    replaces = place.table.table_id if place.table is not None else ""
+    wanted = replace(
+        blank,
+        request={
+            "purpose": PURPOSE,
+            "route": route.to_dict(),
+            "bucket": bucket.to_dict(),
+            "call": call,
+            "source": {"table_arn": manifest.table_arn, "table_id": manifest.table_id},
+            "export": {
+                "arn": manifest.export_arn,
+                "manifest_key": manifest.key,
+                "item_count": manifest.item_count,
+                "known_empty": bool(export and export.result.get("known_empty")),
+                "filtered": bool(export and export.request.get("filtered")),
+            },
+            "replaces": replaces,
+        },
+    )
+    changes = [_import_change(options, manifest.data_prefix, call)]
+    if replaces:
+        changes.insert(0, Change(f"table {options.table}", "what a failed import left", None, "destructive"))
+    return ImportPlan(_numbered(wanted, place), changes)
+
+
+def _numbered(wanted: Job, place: Place) -> Job:
+    """``wanted`` with its attempt and token: an unfinished start's again when it asks for just the same."""
+    if place.job is not None and place.state == "unfinished":
+        again = with_token(replace(wanted, attempt=place.job.attempt))
+        if again.request["call"] == place.job.request["call"]:
+            return again
+    return with_token(replace(wanted, attempt=place.job.attempt + 1 if place.job else 0))
+
+
+def _route(source: Account | None, destination: Account, options: ImportOptions, manifest: Manifest | None) -> Route:
+    """The table's way. Where the data came from is in the export or, for a bare prefix, in its manifest."""
+    told = options.export.request.get("source", {}) if options.export else {}
+    arn = told.get("table_arn") or (manifest.table_arn if manifest else "")
+    if not arn and source is not None:
+        arn = source.table_arn(options.source_table or options.table)
+    if not arn:
+        raise InvalidInput("The source table is not known.", "Give the export's job, a prefix or the source account.")
+    region, account_id, resource = arn.split(":", 5)[3:6]
+    return Route(
+        source_account_id=account_id,
+        source_region=region,
+        source_table=resource.removeprefix("table/"),
+        destination_account_id=destination.account_id,
+        destination_region=destination.region,
+        destination_table=options.table,
+        migration_id=options.migration_id,
+    )
+
+
+def _check_manifest(options: ImportOptions, route: Route, bucket: StagingBucket, manifest: Manifest) -> None:
+    """What AWS would find out only after the start, or never: format, prefix, objects, and that we may read them."""
+    if manifest.export_type != "FULL_EXPORT":
+        raise PrefixNotData(
+            "An incremental export cannot be imported (aws.md B2).",
+            "Import a full export, then apply the incremental ones with sync.",
+            table=route.source_table,
+        )
+    if options.prefix and options.prefix != manifest.data_prefix:
+        raise PrefixNotData(
+            f"The prefix {options.prefix} is not that of the export {manifest.export_arn}.",
+            f"Leave prefix out or set it to {manifest.data_prefix}.",
+            table=route.source_table,
+        )
+    if manifest.output_format != options.input_format:
+        raise InvalidInput(
+            f"The export is {manifest.output_format}, input_format says {options.input_format}.",
+            f"Set input_format to {manifest.output_format}.",
+            table=route.source_table,
+        )
+    if options.compression != "GZIP":
+        raise InvalidInput(
+            f"Exports are compressed with GZIP, compression says {options.compression}.",
+            "Leave compression out.",
+            table=route.source_table,
+        )
+    stored = check_objects(bucket, manifest)
+    sample = next((entry for entry in stored if entry.size), stored[0])
+    bucket.probe(sample.key, empty=not sample.size)
+
+
+def _table_parameters(source: Account | None, destination: Account, options: ImportOptions) -> dict[str, Any]:
+    definition = options.definition
+    if definition is None and source is not None:
+        definition = TableDefinition.read(source, options.source_table or options.table)
+    if definition is None:
+        raise InvalidInput(
+            "The source table's definition is not known.", "Give definition or source.", table=options.table
+        )
+    encryption = None
+    if source is not None and definition.kms_key_arn:
+        encryption = read_encryption(source, definition)
+    key_map = resolve_key_map(destination, options.kms_key_map, options.table) if definition.kms_key_arn else {}
+    return import_parameters(definition, options.table, key_map, encryption=encryption)
+
+
+def _import_change(options: ImportOptions, prefix: str, call: Mapping[str, Any]) -> Change:
+    after = {"from": f"s3://{options.bucket}/{prefix}", "table": call.get("TableCreationParameters", {})}
+    return Change(f"import into {options.table}", None, after, "billed")
+
+
+def _export_error(export: Job) -> FerryError:
+    """Why there is no export to import from."""
+    if export.state in ("failed", "cancelled"):
+        return explain_export_failure(export)
+    if export.open:
+        return JobTimeout(
+            "The export has not ended yet.", "Wait for it with job_wait, or run again later.", table=export.name
+        )
+    return ExportFailed(
+        "There is no export to import from.", "Run again: the export will be made first.", table=export.name
+    )
+
+
+# Starting
 
 
 def start_import(destination: Account, plan: ImportPlan) -> Job:
-    """Start the import of ``plan``, once; or leave it pending."""
-    raise NotImplementedError
+    """Start the import of ``plan``, once; or leave it pending until a slot is free.
+
+    Raises the plan's obstacle, ImportLocked, DestinationExists, ImportFailed, StagingBucketUnusable, FerryError.
+    """
+    if plan.obstacle is not None:
+        raise plan.obstacle
+    if plan.job.state != "planned":
+        return plan.job
+    ledger = ledger_of(plan.job, _bucket(destination, plan.job))
+    _reserve(destination, ledger, plan.job)
+    ledger.write(plan.job)
+    try:
+        return begin_import(destination, plan.job)
+    except (sdk.ClientError, sdk.BotoCoreError) as error:
+        if is_passing(error):
+            return replace(plan.job, state="pending", pending_reason="slot")
+        raise destination.explain(error, "starting the import", plan.job.name) from error
+
+
+def begin_import(destination: Account, job: Job) -> Job:
+    """Send the import's request, whose ledger entry is written: the running job, or still pending (a table that it
+    replaces is not gone yet). Sending it again finds the first one.
+
+    Raises the SDK's errors as they are (a full quota is one), DestinationExists, ImportFailed.
+    """
+    dynamodb = destination.client("dynamodb", retries=0)
+    call = job.request["call"]
+    name = call["TableCreationParameters"]["TableName"]
+    if job.request["replaces"] and not _make_room(destination, dynamodb, job, name):
+        return replace(job, state="pending", pending_reason="slot")
+    try:
+        description = json_safe(dynamodb.import_table(**call)["ImportTableDescription"])
+    except sdk.ClientError as error:
+        if sdk.error_code(error) != "ResourceInUseException":
+            raise
+        # The table's existence is looked at before the token: it may be our own import's, whose answer was lost.
+        started = find_started(destination, job)
+        if started is None:
+            raise DestinationExists(
+                f"A table {name} came into being in the meantime: {sdk.error_message(error)}.",
+                "Choose another ferry_destination_table, or look who made the table.",
+                table=job.name,
+            ) from error
+    else:
+        _check_echo(job, description)
+        started = described(job, description)
+    # A replayed token may answer with an import that has ended: its end is read like any other's.
+    started = replace(started, state="running", failure_code="", failure_message="")
+    ledger_of(job, _bucket(destination, job)).write(started)
+    return started
+
+
+def _check_echo(job: Job, description: Mapping[str, Any]) -> None:
+    """A replayed token ignores a changed source (measured/import-export-table 1.8): compare what AWS imports."""
+    sent, told = job.request["call"]["S3BucketSource"], description.get("S3BucketSource", {})
+    for member in ("S3Bucket", "S3KeyPrefix"):
+        if member in told and told[member] != sent[member]:
+            raise ImportFailed(
+                f"AWS answered with an older import, {description['ImportArn']}: of {told[member]} not {sent[member]}.",
+                "Wait until that import has ended, look at its table, and run again.",
+                table=job.name,
+                details={"import_arn": description["ImportArn"]},
+            )
+
+
+def _make_room(destination: Account, dynamodb: Any, job: Job, name: str) -> bool:
+    """Delete the partial table that the import replaces; whether the name is free now. Never another table."""
+    table = TableDefinition.find(destination, name)
+    if table is None:
+        return True
+    if table.table_id != job.request["replaces"]:
+        raise DestinationExists(
+            f"The table {name} is no longer the one that the failed import left.",
+            "Look who made it; choose another ferry_destination_table.",
+            table=job.name,
+        )
+    if table.status == "ACTIVE":
+        dynamodb.delete_table(TableName=name)
+    return False
+
+
+def _reserve(destination: Account, ledger: Ledger, job: Job) -> None:
+    """Take the lock on the destination's name; a stale one is taken over."""
+    try:
+        ledger.lock(job)
+    except ImportLocked:
+        held = ledger.holder()
+        if held is None:
+            ledger.lock(job)
+            return
+        last = Ledger(ledger.bucket, held.route).latest().get(PURPOSE)
+        if last is None:
+            stale = datetime.now(UTC) - held.written > STALE_LOCK
+        else:
+            found = last if last.arn else find_started(destination, last)
+            stale = (
+                found is not None and (describe_import(destination, found) if found.open else found).state != "running"
+            )
+        if not stale:
+            raise
+        try:
+            ledger.take_over(held.tag)
+        except ConditionFailed:
+            ledger.lock(job)
+
+
+def _bucket(destination: Account, job: Job) -> StagingBucket:
+    return StagingBucket.from_dict(destination, job.request["bucket"])
+
+
+# Waiting
+
+
+class ImportKind:
+    """Imports, for the waiter."""
+
+    def account(self, item: WaitItem) -> Account:
+        """The destination's. Raises InvalidInput without one."""
+        if item.destination is None:
+            raise InvalidInput("The import's destination account is missing.", "Give destination.", table=item.job.name)
+        return item.destination
+
+    def list_page(self, account: Account, next_token: str) -> Page:
+        """One page of ListImports."""
+        request = {"PageSize": 25, **({"NextToken": next_token} if next_token else {})}
+        page = account.client("dynamodb").list_imports(**request)
+        states = {
+            entry["ImportArn"]: _STATES.get(entry["ImportStatus"], "running") for entry in page["ImportSummaryList"]
+        }
+        running = frozenset(arn for arn, state in states.items() if state == "running")
+        return Page(frozenset(states) - running, running, page.get("NextToken", ""))
+
+    def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Generator[Pause, None, Job]:
+        """Start the import when it is pending, wait for its end and for its table."""
+        destination, job = self.account(item), item.job
+        while job.state == "pending":
+            try:
+                job = begin_import(destination, job)
+            except sdk.ClientError as error:
+                if sdk.error_code(error) != "LimitExceededException":
+                    raise
+                yield Pause(job, "slot")
+                continue
+            yield Pause(job, "end") if job.state == "running" else Pause(job, "time", VISIBLE_GAP)
+        while True:
+            job = describe_import(destination, job)
+            if job.state != "running":
+                break
+            yield Pause(job, "end")
+        if job.state == "completed":
+            job = yield from _settled(destination, job, clock)
+        ledger_of(job, _bucket(destination, job)).write(job)
+        return job
+
+
+def _settled(destination: Account, job: Job, clock: Callable[[], float]) -> Generator[Pause, None, Job]:
+    """The completed ``job`` once its table is ACTIVE, or failed: COMPLETED alone proves nothing (measured 3.2)."""
+    begun = clock()
+    while True:
+        table = TableDefinition.find(destination, job.name)
+        patience = ABSENCE if table is None else ACTIVE_WAIT
+        cause = ""
+        if table is None:
+            cause = "its table does not exist: somebody deleted it"
+        elif table.table_id != job.result["table_id"]:
+            cause, patience = f"its table now has the id {table.table_id}: somebody made it anew", 0.0
+        elif table.status != "ACTIVE":
+            cause = f"its table is {table.status}"
+        if not cause:
+            return job
+        if clock() - begun >= patience:
+            return ended_with(job, ImportFailed(f"The import completed, but {cause}.", "Find out why, then run again."))
+        yield Pause(replace(job, state="running"), "time", VISIBLE_GAP)
+
+
+# Explaining
 
 
 def explain_failure(destination: Account, job: Job) -> ImportFailed:
-    """Why the import ``job`` failed, from its log, and what to do."""
-    raise NotImplementedError
+    """Why the import ``job`` failed or was cancelled: object and message from its log, a hint, and what to do with the
+    table that AWS leaves behind. A log that cannot be read is said, never raised."""
+    events, unread = _logged(destination, job)
+    cause = f"The import {job.arn or 'of the table'} ended {job.state.upper()}: {job.failure_code}"
+    cause += f": {job.failure_message.rstrip('.')}." if job.failure_message else "."
+    if events:
+        first = events[0]
+        cause += f" {first['object'] or 'An object'}: {'; '.join(first['messages']).rstrip('.')}."
+        if len(events) > 1:
+            cause += f" The log has {len(events)}{'+' if len(events) == LOGGED_FAILURES else ''} such entries."
+    elif unread:
+        cause += f" The log {LOG_GROUP} could not be read ({unread})."
+    hint = import_hint(job.failure_code, job.failure_message, [text for event in events for text in event["messages"]])
+    return ImportFailed(
+        cause,
+        f"{hint} {_about_partial_table(destination, job)}".strip(),
+        table=job.name,
+        details={
+            "import_arn": job.arn,
+            "code": job.failure_code,
+            "imported_items": job.result.get("imported_items", 0),
+            "errors": job.result.get("errors", 0),
+            "log": events,
+        },
+    )
+
+
+def _about_partial_table(destination: Account, job: Job) -> str:
+    try:
+        table = TableDefinition.find(destination, job.name)
+    except FerryError:
+        return "AWS may have left a partial table: look before you run again."
+    if table is None or table.table_id != job.result.get("table_id"):
+        return "It left no table: the next run imports again."
+    return (
+        f"AWS left the partial table {job.name} ({job.result.get('imported_items', 0)} items imported, and more may be"
+        " missing than errors were counted): TableFerry keeps it. Delete it yourself, or set replace_failed to let the"
+        " next run delete exactly this table and import again."
+    )
+
+
+def _logged(destination: Account, job: Job) -> tuple[list[dict[str, Any]], str]:
+    """The log's first failures as {object, item, messages}, and why it could not be read."""
+    import_id = job.arn.rpartition("/")[2]
+    try:
+        answer = destination.client("logs").get_log_events(
+            logGroupName=LOG_GROUP, logStreamName=f"{import_id}/error", startFromHead=True, limit=LOGGED_FAILURES
+        )
+    except (sdk.ClientError, sdk.BotoCoreError) as error:
+        code = sdk.error_code(error)
+        return [], "" if code == "ResourceNotFoundException" else code
+    return [parse_log_event(event.get("message", "")) for event in answer.get("events", ())], ""
+
+
+def parse_log_event(message: str) -> dict[str, Any]:
+    """One event of an import's error log (aws.md B4): {object, item, messages}; itemIndex is often absent."""
+    try:
+        told = json.loads(message)
+        pointer = told.get("itemS3Pointer", {})
+        where = f"s3://{pointer['bucket']}/{pointer['key']}" if pointer.get("key") else ""
+        return {
+            "object": where,
+            "item": pointer.get("itemIndex"),
+            "messages": [str(text) for text in told["errorMessages"]],
+        }
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {"object": "", "item": None, "messages": [message]}

@@ -11,10 +11,11 @@ here are JSON-safe and hold no secrets: they travel through registered results, 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
+from . import sdk
 from .account import Account
 from .errors import InvalidInput
 
@@ -27,8 +28,8 @@ PendingReason = Literal["", "slot", "point_in_time_recovery", "settings"]
 class Job:
     """One remote job of one table.
 
-    ``name`` is the table (an import's and settings' destination table, an export's source table). ``pending`` waits for
-    ``pending_reason`` and is started by the waiter; ``not_needed`` was done by an earlier run, ``result`` is that run's.
+    ``name`` is the table (an import's and settings' destination table, an export's source table). ``pending`` waits
+    for ``pending_reason`` and is started by the waiter; ``not_needed`` was done by an earlier run: ``result`` is its.
     ``request`` is what is needed to start it again exactly so, ``attempt`` the number of earlier jobs of this table and
     purpose that must not be used again.
     """
@@ -64,7 +65,9 @@ class Job:
         """The job from ``to_dict``'s data; unknown members are ignored. Raises InvalidInput when it is not a job."""
         values = {item.name: data[item.name] for item in fields(cls) if item.name in data}
         if values.get("kind") not in get_args(JobName) or values.get("state", "planned") not in get_args(State):
-            raise InvalidInput("The job is not one that a start verb returned.", "Pass the job of a start verb or job_wait.")
+            raise InvalidInput(
+                "The job is not one that a start verb returned.", "Pass the job of a start verb or job_wait."
+            )
         return replace(cls(values["kind"], str(values.get("name", ""))), **values)
 
 
@@ -87,6 +90,118 @@ class WaitResult:
     started: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True)
+class Pause:
+    """Where a job stands and when it wants to go on.
+
+    ``time``: in ``seconds``. ``slot``: when another job of its kind, account and Region has ended, or some time later.
+    ``end``: when a listing shows it ended; going on earlier is a describe call.
+    """
+
+    job: Job
+    until: Literal["time", "slot", "end"]
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of a list call: which ARNs have ended and which are still running, and where the list goes on."""
+
+    ended: frozenset[str]
+    running: frozenset[str]
+    next_token: str = ""
+
+
+class JobKind(Protocol):
+    """What the waiter must know about a kind of job."""
+
+    def account(self, item: WaitItem) -> Account:
+        """The account that runs the job."""
+
+    def list_page(self, account: Account, next_token: str) -> Page:
+        """One page of the kind's list call, newest jobs first; one API call."""
+
+    def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Generator[Pause, None, Job]:
+        """Bring the job from where it stands to its end. May be begun again from any job it paused with.
+
+        ``waiting_since`` is when the waiter began, by ``clock``.
+        """
+
+
+_THROTTLES = frozenset(
+    {
+        "LimitExceededException",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    }
+)
+_PASSING = frozenset(
+    {
+        "500",
+        "502",
+        "503",
+        "504",
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InternalError",
+        "InternalFailure",
+        "InternalServerError",
+        "RequestExpired",
+        "RequestTimeout",
+        "ServiceUnavailable",
+    }
+)
+# botocore's own errors for a connection that did not come up or broke; everything else of its kind is a wrong call.
+_CONNECTION = frozenset(
+    {
+        "ConnectTimeoutError",
+        "ConnectionClosedError",
+        "ConnectionError",
+        "EndpointConnectionError",
+        "HTTPClientError",
+        "IncompleteReadError",
+        "ProxyConnectionError",
+        "ReadTimeoutError",
+        "ResponseStreamingError",
+        "SSLError",
+    }
+)
+
+
+def is_throttle(error: BaseException) -> bool:
+    """Whether AWS asks for patience: a quota is full or calls come too fast (measured/import-export-table 1.11)."""
+    return _code(error) in _THROTTLES
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether the same call may work later: throttles, server errors, broken connections, expired credentials."""
+    return is_throttle(error) or _code(error) in _PASSING or _code(error) in _CONNECTION or _status(error) >= 500
+
+
+def _code(error: BaseException) -> str:
+    """The AWS code behind ``error``, also behind one of ours that explains it."""
+    details = getattr(error, "details", None)
+    if isinstance(details, dict):
+        return str(details.get("code", ""))
+    return sdk.error_code(error)
+
+
+def _status(error: BaseException) -> int:
+    if not isinstance(error, sdk.ClientError):
+        return 0
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def ended_with(job: Job, error: BaseException) -> Job:
+    """``job`` failed with ``error``; ours say their class, AWS's their code."""
+    code = sdk.error_code(error) if isinstance(error, sdk.ClientError) else type(error).__name__
+    return replace(job, state="failed", pending_reason="", failure_code=code, failure_message=str(error))
+
+
 def wait_for(
     items: Sequence[WaitItem],
     timeout: float = 86400.0,
@@ -94,5 +209,12 @@ def wait_for(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> WaitResult:
-    """Wait until every job has ended or ``timeout`` seconds are over; start those that are pending."""
-    raise NotImplementedError
+    """Wait until every job has ended or ``timeout`` seconds are over; start those that are pending.
+
+    Jobs that have ended, or were never started (``planned``), come back as they are. One table's failure is its job's
+    ``failed``, never an exception. A job still open at the end of ``timeout`` has ``result["timed_out"]``. ``progress``
+    gets a line of text now and then; ``clock`` counts seconds, ``sleep`` waits them.
+    """
+    from .waiter import Waiter  # here, because the kinds of jobs stand on this file
+
+    return Waiter(progress=progress, clock=clock, sleep=sleep).wait(items, timeout)

@@ -1,0 +1,178 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Removing what a migration left behind: staging data, ledger, lock, point-in-time recovery that it turned on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import sdk
+from .account import Account
+from .change import Change, Left
+from .errors import InvalidInput, MissingTable, Refused
+from .export import RECOVERY_TAG, describe_export, read_recovery
+from .importing import PURPOSE as IMPORT
+from .importing import describe_import, find_started
+from .job import Job
+from .ledger import Ledger, Route
+from .staging import BucketMissing, StagingBucket
+from .table.definition import TableDefinition
+
+
+class StillRunning(Refused):
+    """A job of the table still reads or writes the staging data."""
+
+
+@dataclass(frozen=True)
+class CleanupOptions:
+    """What to remove of one table's way. ``table`` is the source table; data goes, the rest only when asked.
+
+    Without a source account its id and Region name the way.
+    """
+
+    table: str
+    bucket: str
+    destination_table: str = ""
+    bucket_owner: str = ""
+    migration_id: str = "default"
+    source_account_id: str = ""
+    source_region: str = ""
+    remove_ledger: bool = False
+    disable_point_in_time_recovery: bool = False
+
+
+@dataclass(frozen=True)
+class CleanupPlan:
+    """What will be removed: objects by key, and point-in-time recovery. ``warnings`` are for the user."""
+
+    changes: list[Change]
+    left: list[Left]
+    warnings: list[str]
+    bucket: dict[str, str]
+    keys: tuple[str, ...] = field(repr=False, default=())
+    recovery_of: str = ""
+
+
+def plan_cleanup(source: Account | None, destination: Account, options: CleanupOptions) -> CleanupPlan:
+    """What cleaning up would remove; reads only.
+
+    The ledger stays unless asked for: without it a later run cannot know the counts of this one, only that the table is
+    ours. Raises StillRunning while a job runs, StagingBucketUnusable, InvalidInput, AccessDenied, CredentialsError.
+    """
+    account_id = options.source_account_id or (source.account_id if source else "")
+    region = options.source_region or (source.region if source else "")
+    if not account_id or not region:
+        raise InvalidInput(
+            "The source account is not known.", "Give source, or its id and Region.", table=options.table
+        )
+    route = Route(
+        source_account_id=account_id,
+        source_region=region,
+        source_table=options.table,
+        destination_account_id=destination.account_id,
+        destination_region=destination.region,
+        destination_table=options.destination_table or options.table,
+        migration_id=options.migration_id,
+    )
+    bucket = StagingBucket(destination, options.bucket, options.bucket_owner or destination.account_id)
+    changes: list[Change] = []
+    left: list[Left] = []
+    warnings: list[str] = []
+    keys: list[str] = []
+    try:
+        ledger = Ledger(bucket, route)
+        _check_ended(source, destination, ledger)
+        stored = list(bucket.objects(f"{route.export_prefix}/"))
+        if stored:
+            before = {"objects": len(stored), "bytes": sum(entry.size for entry in stored)}
+            changes.append(Change(f"s3://{bucket.name}/{route.export_prefix}/", before, None, "destructive"))
+            keys += [entry.key for entry in stored]
+        held = ledger.holder()
+        if held is not None and held.route == route:
+            changes.append(Change(f"s3://{bucket.name}/{route.lock_key}", "reserves the destination's name", None))
+            keys.append(route.lock_key)
+        entries = ledger.keys()
+        if entries and options.remove_ledger:
+            changes.append(
+                Change(f"s3://{bucket.name}/{route.ledger_prefix}", {"objects": len(entries)}, None, "destructive")
+            )
+            keys += entries
+        elif entries:
+            left.append(Left(f"s3://{bucket.name}/{route.ledger_prefix}", "the record of what was done is kept"))
+    except BucketMissing:
+        left.append(Left(f"bucket {bucket.name}", "it does not exist"))
+    recovery_of = _plan_recovery(source, options, changes, left, warnings)
+    return CleanupPlan(changes, left, warnings, bucket.to_dict(), tuple(keys), recovery_of)
+
+
+def _check_ended(source: Account | None, destination: Account, ledger: Ledger) -> None:
+    """No job may still use the data. Raises StillRunning."""
+    for purpose, entry in ledger.latest().items():
+        job: Job | None = entry
+        if purpose == IMPORT and not entry.arn:
+            job = find_started(destination, entry)
+        if job is None or not job.arn or job.state in ("completed", "failed", "cancelled"):
+            continue
+        if purpose == IMPORT:
+            job = describe_import(destination, job)
+        elif source is not None:
+            job = describe_export(source, job)
+        if job.open:
+            raise StillRunning(
+                f"The {job.kind} {job.arn} is still running.",
+                "Wait for its end, then clean up.",
+                table=ledger.route.source_table,
+                details={"arn": job.arn},
+            )
+
+
+def _plan_recovery(
+    source: Account | None, options: CleanupOptions, changes: list[Change], left: list[Left], warnings: list[str]
+) -> str:
+    """Add what becomes of point-in-time recovery that we turned on; the ARN of the table where it is turned off."""
+    if source is None:
+        return ""
+    try:
+        table = TableDefinition.read(source, options.table)
+    except MissingTable:
+        return ""
+    try:
+        tags = source.client("dynamodb").list_tags_of_resource(ResourceArn=table.arn).get("Tags", ())
+    except (sdk.ClientError, sdk.BotoCoreError) as error:
+        raise source.explain(error, "reading the tags of the source table", options.table) from error
+    ours = any(tag["Key"] == RECOVERY_TAG and tag["Value"] == options.migration_id for tag in tags)
+    if not ours or not read_recovery(source, options.table).enabled:
+        return ""
+    what = f"point-in-time recovery of {options.table}"
+    if not options.disable_point_in_time_recovery:
+        left.append(Left(what, "this migration turned it on; it costs until it is turned off"))
+        return ""
+    warnings.append(
+        f"{options.table}: turning point-in-time recovery off ends the chain of incremental exports: a sync would have"
+        " to begin with a full export again, and the table can no longer be restored to a point in time."
+    )
+    changes.append(Change(what, {"status": "ENABLED"}, {"status": "DISABLED"}, "destructive"))
+    return table.arn
+
+
+def apply_cleanup(source: Account | None, destination: Account, plan: CleanupPlan) -> dict[str, Any]:
+    """Remove what ``plan`` says: {objects_removed, point_in_time_recovery_disabled}. Again it removes nothing more.
+
+    The lock and the ledger go last, as they come last in the plan. Raises StagingBucketUnusable, AccessDenied,
+    CredentialsError, ServiceError.
+    """
+    removed = StagingBucket.from_dict(destination, plan.bucket).delete(plan.keys) if plan.keys else 0
+    if plan.recovery_of and source is not None:
+        dynamodb = source.client("dynamodb")
+        name = plan.recovery_of.rpartition("/")[2]
+        try:
+            dynamodb.update_continuous_backups(
+                TableName=name, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": False}
+            )
+            dynamodb.untag_resource(ResourceArn=plan.recovery_of, TagKeys=[RECOVERY_TAG])
+        except (sdk.ClientError, sdk.BotoCoreError) as error:
+            raise source.explain(error, "turning point-in-time recovery off", name) from error
+    return {"objects_removed": removed, "point_in_time_recovery_disabled": bool(plan.recovery_of)}

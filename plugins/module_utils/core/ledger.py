@@ -1,0 +1,231 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What was started, kept in the staging bucket, so that a killed run loses nothing (design section 10).
+
+Before a job is started, the job with its exact request is written; once it runs, its ARN is added; when it ends, its
+result. A later run reads the newest entry of a purpose and goes on from there. The objects are jobs as JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from .errors import ImportLocked, InvalidInput, StagingBucketUnusable
+from .job import Job
+from .staging import ConditionFailed, StagingBucket
+
+TOKEN_DIGITS = 40
+VERSION = 1
+
+_ENTRY = re.compile(r"(?P<purpose>[a-z0-9-]+)-(?P<attempt>\d+)\.json")
+_MIGRATION_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+@dataclass(frozen=True)
+class Route:
+    """From which table to which: what every object in the bucket and every token is about."""
+
+    source_account_id: str
+    source_region: str
+    source_table: str
+    destination_account_id: str
+    destination_region: str
+    destination_table: str
+    migration_id: str = "default"
+
+    def __post_init__(self) -> None:
+        if not _MIGRATION_ID.fullmatch(self.migration_id):
+            raise InvalidInput(
+                f"The migration id {self.migration_id!r} is malformed.",
+                "Use 1 to 64 letters, digits, dots, dashes or underscores.",
+                table=self.source_table,
+            )
+
+    def to_dict(self) -> dict[str, str]:
+        """The route as JSON-safe data."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, str]) -> Route:
+        """The route of ``to_dict``'s data."""
+        return cls(**data)
+
+    @property
+    def _place(self) -> str:
+        """The folder of the table's way. A copy under another name has one of its own ("!" is in no table name)."""
+        renamed = "" if self.destination_table == self.source_table else f"!{self.destination_table}"
+        return f"{self.source_account_id}/{self.source_region}/{self.source_table}{renamed}"
+
+    @property
+    def export_prefix(self) -> str:
+        """The S3Prefix of the table's exports, without a slash at the end."""
+        return f"tableferry/{self.migration_id}/export/{self._place}"
+
+    @property
+    def ledger_prefix(self) -> str:
+        """Where the table's ledger entries are, with a slash at the end."""
+        return f"tableferry/{self.migration_id}/ledger/{self._place}/"
+
+    @property
+    def lock_key(self) -> str:
+        """The object that reserves the destination's name: the same for every migration."""
+        place = f"{self.destination_account_id}/{self.destination_region}/{self.destination_table}"
+        return f"tableferry/locks/import/{place}.json"
+
+
+def canonical(value: Any) -> str:
+    """JSON text that is the same for equal values."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def client_token(
+    route: Route, source_arn: str, source_table_id: str, purpose: str, attempt: int, request: Mapping[str, Any]
+) -> str:
+    """The token of a request (JSON-safe, times whole seconds): the same for the same job, another for another."""
+    told = {name: value for name, value in request.items() if name != "ClientToken"}
+    parts = [
+        source_arn,
+        source_table_id,
+        route.destination_account_id,
+        route.destination_region,
+        route.destination_table,
+        route.migration_id,
+        purpose,
+        attempt,
+        told,
+    ]
+    return hashlib.sha256(canonical(parts).encode()).hexdigest()[:TOKEN_DIGITS]
+
+
+@dataclass(frozen=True)
+class Lock:
+    """Who reserved a destination's name, since when, and the object's ETag."""
+
+    route: Route
+    tag: str
+    written: datetime
+
+
+class Ledger:
+    """The ledger of one table's way, and the lock on its destination name."""
+
+    def __init__(self, bucket: StagingBucket, route: Route) -> None:
+        self.bucket = bucket
+        self.route = route
+
+    def latest(self) -> dict[str, Job]:
+        """The newest entry of each purpose: one listing and one read per purpose.
+
+        Raises StagingBucketUnusable (an entry that cannot be read included: going on would forget a started job),
+        InvalidInput when the entries are about another destination.
+        """
+        newest: dict[str, int] = {}
+        for stored in self.bucket.objects(self.route.ledger_prefix):
+            match = _ENTRY.fullmatch(stored.key.removeprefix(self.route.ledger_prefix))
+            if match:
+                newest[match["purpose"]] = max(int(match["attempt"]), newest.get(match["purpose"], 0))
+        return {purpose: self._read(self.key(purpose, attempt)) for purpose, attempt in newest.items()}
+
+    def keys(self) -> list[str]:
+        """The keys of all entries."""
+        return [stored.key for stored in self.bucket.objects(self.route.ledger_prefix)]
+
+    def key(self, purpose: str, attempt: int) -> str:
+        """The key of one entry."""
+        return f"{self.route.ledger_prefix}{purpose}-{attempt}.json"
+
+    def write(self, job: Job) -> None:
+        """Write ``job`` under its purpose and attempt. Raises StagingBucketUnusable, FerryError."""
+        body = {"version": VERSION, **job.to_dict()}
+        self.bucket.put(self.key(job.request["purpose"], job.attempt), _to_json(body))
+
+    def lock(self, job: Job) -> None:
+        """Reserve the destination's name for ``job``. A lock of the same way is entered again.
+
+        Raises ImportLocked with the holder in ``details`` when another way holds it.
+        """
+        try:
+            self.bucket.put(self.route.lock_key, self._lock_body(), if_absent=True)
+        except ConditionFailed:
+            held = self.holder()
+            if held is not None and held.route != self.route:
+                route = held.route
+                raise ImportLocked(
+                    f"An import into {route.destination_table} of {route.source_account_id}/{route.source_table}"
+                    f" (migration {route.migration_id}) holds s3://{self.bucket.name}/{route.lock_key}.",
+                    "Wait for that import, run cleanup for it, or choose another ferry_destination_table.",
+                    table=job.name,
+                    details={"holder": route.to_dict()},
+                ) from None
+
+    def take_over(self, tag: str) -> None:
+        """Replace a stale lock, seen with ETag ``tag``. Raises ConditionFailed when somebody was faster."""
+        self.bucket.put(self.route.lock_key, self._lock_body(), if_tag=tag)
+
+    def _lock_body(self) -> bytes:
+        return _to_json({"version": VERSION, "route": self.route.to_dict()})
+
+    def holder(self) -> Lock | None:
+        """Who holds the lock; None when the name is not locked."""
+        found = self.bucket.find_with_tag(self.route.lock_key)
+        if found is None:
+            return None
+        body, tag, written = found
+        try:
+            return Lock(Route.from_dict(json.loads(body)["route"]), tag, written)
+        except (ValueError, KeyError, TypeError) as error:
+            raise self._unreadable(self.route.lock_key) from error
+
+    def _read(self, key: str) -> Job:
+        try:
+            job = Job.from_dict(json.loads(self.bucket.read(key)))
+            route = Route.from_dict(job.request["route"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise self._unreadable(key) from error
+        if route != self.route:
+            raise InvalidInput(
+                f"The ledger s3://{self.bucket.name}/{key} is about another destination"
+                f" ({route.destination_account_id}/{route.destination_region}/{route.destination_table}).",
+                "Give this migration an id of its own (ferry_migration_id).",
+                table=self.route.source_table,
+            )
+        return job
+
+    def _unreadable(self, key: str) -> StagingBucketUnusable:
+        return StagingBucketUnusable(
+            f"s3://{self.bucket.name}/{key} is not what TableFerry wrote.",
+            "Look which job it was about, then delete the object and run again.",
+            table=self.route.source_table,
+        )
+
+
+def with_token(job: Job) -> Job:
+    """``job`` with its call's ClientToken: the last step before the ledger and the start."""
+    request = job.request
+    source = request["source"]
+    token = client_token(
+        Route.from_dict(request["route"]),
+        source["table_arn"],
+        source["table_id"],
+        request["purpose"],
+        job.attempt,
+        request["call"],
+    )
+    return replace(job, request={**request, "call": {**request["call"], "ClientToken": token}})
+
+
+def ledger_of(job: Job, bucket: StagingBucket) -> Ledger:
+    """The ledger that ``job`` belongs to, in ``bucket``."""
+    return Ledger(bucket, Route.from_dict(job.request["route"]))
+
+
+def _to_json(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, indent=1, sort_keys=True).encode()

@@ -1,0 +1,179 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""An export's files on S3: manifest, data files, checksums (aws.md A6)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from base64 import b64encode
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import ChecksumMismatch, CountMismatch, EmptyPrefix, PrefixNotData, StagingBucketUnusable
+from .staging import StagingBucket, StoredObject
+
+SUMMARY = "manifest-summary.json"
+FOLDER = "AWSDynamoDB/"
+READERS = 8  # data files hashed at once
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One data file: its key in the bucket, how many items it holds, its base64 MD5."""
+
+    key: str
+    items: int
+    md5: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What an export wrote. ``export_type`` is absent from the files of full exports (aws.md A6)."""
+
+    key: str
+    export_arn: str
+    table_arn: str
+    table_id: str
+    export_type: str
+    output_format: str
+    item_count: int
+    billed_bytes: int
+    files: tuple[DataFile, ...]
+
+    @property
+    def data_prefix(self) -> str:
+        """The prefix that an import of a full export takes: exactly its data files."""
+        return data_prefix(self.key)
+
+
+def data_prefix(summary_key: str) -> str:
+    """``.../AWSDynamoDB/<id>/data/`` beside the summary of a full export."""
+    return f"{summary_key.removesuffix(SUMMARY)}data/"
+
+
+def summary_key(prefix: str) -> str:
+    """The summary's key for an import prefix. Raises PrefixNotData for any other prefix than a full export's data."""
+    parts = prefix.split("/")
+    if len(parts) < 4 or parts[-1] or parts[-2] != "data" or parts[-4] != FOLDER.rstrip("/"):
+        raise PrefixNotData(
+            f"The prefix {prefix!r} is not the data of a full export.",
+            "Give .../AWSDynamoDB/<export id>/data/ with the slash at the end, as the export's data_prefix says.",
+        )
+    return "/".join([*parts[:-2], SUMMARY])
+
+
+def parse_manifest(key: str, summary: bytes, files: bytes) -> Manifest:
+    """The manifest from its two files. Raises StagingBucketUnusable when they are no manifest, CountMismatch when the
+    files' items are not the summary's, PrefixNotData when a full export's file lies elsewhere."""
+    try:
+        told: dict[str, Any] = json.loads(summary)
+        entries = [json.loads(line) for line in files.splitlines() if line.strip()]
+        root = key.split(FOLDER)[0]
+        manifest = Manifest(
+            key=key,
+            export_arn=told["exportArn"],
+            table_arn=told["tableArn"],
+            table_id=told.get("tableId", ""),
+            export_type=told.get("exportType", "FULL_EXPORT"),
+            output_format=told.get("outputFormat", "DYNAMODB_JSON"),
+            item_count=int(told["itemCount"]),
+            billed_bytes=int(told.get("billedSizeBytes") or 0),
+            files=tuple(
+                DataFile(_rooted(entry["dataFileS3Key"], root), int(entry["itemCount"]), entry.get("md5Checksum", ""))
+                for entry in entries
+            ),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StagingBucketUnusable(
+            f"{key} is not the manifest of an export ({type(error).__name__}: {error}).", "Export the table again."
+        ) from error
+    counted = sum(file.items for file in manifest.files)
+    if counted != manifest.item_count:
+        raise CountMismatch(
+            f"The manifest {key} says {manifest.item_count} items, but its files hold {counted}.",
+            "Export the table again, and ask AWS support about this export.",
+            details={"export_arn": manifest.export_arn},
+        )
+    strangers = [file.key for file in manifest.files if not file.key.startswith(manifest.data_prefix)]
+    if manifest.export_type == "FULL_EXPORT" and strangers:
+        raise PrefixNotData(
+            f"The export has the file {strangers[0]} outside {manifest.data_prefix}.", "Export the table again."
+        )
+    return manifest
+
+
+def _rooted(key: str, root: str) -> str:
+    """A key from the bucket's root: AWS writes the prefix in, its documentation leaves it out (aws.md A6)."""
+    return key if key.startswith(root) else root + key
+
+
+def read_manifest(bucket: StagingBucket, key: str) -> Manifest:
+    """The manifest whose summary is at ``key``, its own files checked against their ``.md5`` where AWS left one.
+
+    Raises StagingBucketUnusable, ChecksumMismatch, CountMismatch, PrefixNotData.
+    """
+    summary = _checked(bucket, key)
+    try:
+        root = key.split(FOLDER)[0]
+        files_key = _rooted(json.loads(summary)["manifestFilesS3Key"], root)
+    except (ValueError, KeyError, TypeError) as error:
+        raise StagingBucketUnusable(f"{key} is not the summary of an export.", "Export the table again.") from error
+    return parse_manifest(key, summary, _checked(bucket, files_key))
+
+
+def _checked(bucket: StagingBucket, key: str) -> bytes:
+    body = bucket.read(key)
+    told = bucket.find(f"{key.removesuffix('.json')}.md5")
+    if told is not None:
+        _same(key, told.decode().strip(), b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode())
+    return body
+
+
+def _same(key: str, told: str, found: str) -> None:
+    if told != found:
+        raise ChecksumMismatch(
+            f"{key} has the MD5 {found}, the export wrote {told}: the object was changed.",
+            "Export the table again, and keep others from writing to the staging bucket.",
+            details={"key": key},
+        )
+
+
+def check_objects(bucket: StagingBucket, manifest: Manifest) -> list[StoredObject]:
+    """The objects under the data prefix, which must be the manifest's files and no others: all would be imported.
+
+    AWS completes an import of an empty prefix with an empty table (measured/import-export-table 1.6). Raises
+    EmptyPrefix, ChecksumMismatch, StagingBucketUnusable.
+    """
+    found = list(bucket.objects(manifest.data_prefix))
+    if not found:
+        raise EmptyPrefix(
+            f"No object lies under s3://{bucket.name}/{manifest.data_prefix}.",
+            "Export the table again: its files are gone.",
+        )
+    differing = sorted({stored.key for stored in found} ^ {file.key for file in manifest.files})
+    if differing:
+        raise ChecksumMismatch(
+            f"The objects under {manifest.data_prefix} are not those of the manifest; {differing[0]} is one"
+            f" of {len(differing)} that differ.",
+            "Remove what others put there, or export the table again.",
+            details={"keys": differing[:10]},
+        )
+    return found
+
+
+def check_checksums(
+    bucket: StagingBucket, manifest: Manifest, progress: Callable[[int], None] = lambda done: None
+) -> int:
+    """Read every data file and compare its MD5 with the manifest's; how many were read. Raises ChecksumMismatch."""
+    with ThreadPoolExecutor(READERS) as pool:
+        for done, (file, found) in enumerate(
+            zip(manifest.files, pool.map(lambda file: bucket.md5(file.key), manifest.files), strict=True), 1
+        ):
+            _same(file.key, file.md5, found)
+            progress(done)
+    return len(manifest.files)

@@ -1,0 +1,110 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What happened to each table, as data and as text. Pure: values in, values out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+Row = dict[str, Any]
+
+COLUMNS = ("name", "method", "status", "items_source", "items_destination", "seconds", "verified", "reason")
+REASON_WIDTH = 100  # characters of a reason in the text table; the report has all of it
+
+
+def row(
+    name: str,
+    method: str,
+    *,
+    judgement: Mapping[str, Any] | None = None,
+    export: Mapping[str, Any] | None = None,
+    import_job: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    failure: Mapping[str, Any] | None = None,
+) -> Row:
+    """One table's row.
+
+    ``judgement`` is migration_judge's result, ``export`` and ``import_job`` jobs as data, ``settings`` the result of
+    dynamodb_table_settings, ``failure`` the first failed result of the table: it decides, whatever came before it.
+    """
+    judged = judgement or {}
+    carried, left = (list((settings or {}).get(part, ())) for part in ("settings_carried", "settings_left"))
+    if failure is not None:
+        status = "refused" if failure.get("ferry_status") == "refused" else "failed"
+        reason = str(failure.get("msg") or "")
+    elif judged:
+        status, reason = judged.get("status", "failed"), str(judged.get("reason") or "")
+    else:
+        status, reason = "failed", "The run ended before the table was judged."
+    return {
+        "name": name,
+        "method": method,
+        "status": status,
+        "items_source": judged.get("items_source"),
+        "items_destination": judged.get("items_destination"),
+        "bytes": judged.get("bytes"),
+        "seconds": seconds_between(export, import_job),
+        "verified": judged.get("verified", "none") if status == "migrated" else "none",
+        "settings_carried": carried,
+        "settings_left": left,
+        "reason": reason,
+    }
+
+
+def seconds_between(export: Mapping[str, Any] | None, import_job: Mapping[str, Any] | None) -> float | None:
+    """Seconds from the export's start to the import's end, as AWS recorded them; None where that is not known."""
+    begun = _time((export or {}).get("result", {}).get("start_time"))
+    ended = _time((import_job or {}).get("result", {}).get("end_time"))
+    return round((ended - begun).total_seconds(), 1) if begun and ended else None
+
+
+def _time(text: Any) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text) if text else None
+    except (TypeError, ValueError):
+        return None
+
+
+def expected(found: Mapping[str, Any], ferry_expect: str) -> bool:
+    """Whether a table ended as its inventory expects."""
+    return bool(found["status"] == (ferry_expect or "migrated"))
+
+
+def document(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """The report of a run: what is written to report.json."""
+    return {"tables": sorted(rows, key=lambda found: str(found["name"]))}
+
+
+def text_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The rows as a table for a terminal, one line each, numbers to the right."""
+    lines = [[_cell(column, found.get(column)) for column in COLUMNS] for found in rows]
+    widths = [max(len(line[index]) for line in [list(COLUMNS), *lines]) for index in range(len(COLUMNS))]
+    numbers = {"items_source", "items_destination", "seconds"}
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if column in numbers else cell.ljust(width)
+            for column, cell, width in zip(COLUMNS, line, widths, strict=True)
+        ).rstrip()
+        for line in [list(COLUMNS), ["-" * width for width in widths], *lines]
+    )
+
+
+def _cell(column: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    text = " ".join(str(value).split())
+    return text if column != "reason" or len(text) <= REASON_WIDTH else f"{text[: REASON_WIDTH - 3]}..."
+
+
+def summary(rows: Iterable[Mapping[str, Any]]) -> str:
+    """``8 tables: 7 migrated, 1 refused``."""
+    counts: dict[str, int] = {}
+    for found in rows:
+        counts[found["status"]] = counts.get(found["status"], 0) + 1
+    total = sum(counts.values())
+    told = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+    return f"{total} table{'' if total == 1 else 's'}{': ' if told else ''}{told}"

@@ -1,0 +1,219 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The staging bucket: the few S3 calls that ledger, manifest and cleanup need, always naming the expected owner."""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64encode
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from . import sdk
+from .account import Account
+from .errors import FerryError, StagingBucketUnusable
+
+CHUNK = 1 << 20
+DELETE_BATCH = 1000  # keys per DeleteObjects call
+
+_MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
+_NO_BUCKET = frozenset({"NoSuchBucket"})
+_DENIED = frozenset({"AccessDenied", "403", "Forbidden", "AllAccessDisabled"})
+_CONDITION_FAILED = frozenset({"PreconditionFailed", "412", "ConditionalRequestConflict", "409"})
+
+
+class BucketMissing(StagingBucketUnusable):
+    """The staging bucket does not exist (yet)."""
+
+
+class ConditionFailed(Exception):
+    """A conditional write was refused: somebody else wrote first."""
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """One object of a listing; ``size`` in bytes."""
+
+    key: str
+    size: int
+
+
+@dataclass(frozen=True)
+class StagingBucket:
+    """A bucket as one account sees it. Every call says whose bucket it must be (``owner``, 12 digits).
+
+    ``kms_key_arn`` encrypts what is written here; empty leaves it to S3's own key.
+    """
+
+    account: Account = field(repr=False)
+    name: str
+    owner: str
+    kms_key_arn: str = ""
+
+    def to_dict(self) -> dict[str, str]:
+        """Where the bucket is, as JSON-safe data: ``from_dict`` with an account makes it again."""
+        return {"name": self.name, "owner": self.owner, "kms_key_arn": self.kms_key_arn}
+
+    @classmethod
+    def from_dict(cls, account: Account, data: Mapping[str, str]) -> StagingBucket:
+        """The bucket of ``to_dict``'s data, seen by ``account``."""
+        return cls(account, data["name"], data["owner"], data.get("kms_key_arn", ""))
+
+    def find(self, key: str) -> bytes | None:
+        """The whole object, None when there is none. For small objects. Raises StagingBucketUnusable, FerryError."""
+        found = self._get(key)
+        if found is None:
+            return None
+        body: bytes = found["Body"].read()
+        return body
+
+    def find_with_tag(self, key: str) -> tuple[bytes, str, datetime] | None:
+        """The whole object, its ETag (makes a later write conditional) and when it was written; None without one."""
+        found = self._get(key)
+        return None if found is None else (found["Body"].read(), str(found["ETag"]), found["LastModified"])
+
+    def read(self, key: str) -> bytes:
+        """As ``find``, but a missing object raises StagingBucketUnusable."""
+        body = self.find(key)
+        if body is None:
+            raise self._lacks(key)
+        return body
+
+    def probe(self, key: str, *, empty: bool = False) -> None:
+        """Read one byte of an object: shows that its owner, the bucket's policy and the key let this account in.
+
+        An ``empty`` object has no first byte to ask for. Raises StagingBucketUnusable, FerryError.
+        """
+        found = self._get(key, {} if empty else {"Range": "bytes=0-0"})
+        if found is None:
+            raise self._lacks(key)
+        found["Body"].read()
+
+    def md5(self, key: str) -> str:
+        """The base64 MD5 of an object of any size, as export manifests write it."""
+        found = self._get(key)
+        if found is None:
+            raise self._lacks(key)
+        digest = hashlib.md5(usedforsecurity=False)
+        while chunk := found["Body"].read(CHUNK):
+            digest.update(chunk)
+        return b64encode(digest.digest()).decode()
+
+    def put(self, key: str, body: bytes, *, if_absent: bool = False, if_tag: str = "", as_export: bool = False) -> None:
+        """Write one object; with ``if_absent`` or ``if_tag`` only when nobody wrote since, else ConditionFailed.
+
+        ``as_export``: with the ACL and the encryption that an export's objects are written with.
+        """
+        request: dict[str, Any] = {
+            "Bucket": self.name,
+            "Key": key,
+            "Body": body,
+            "ExpectedBucketOwner": self.owner,
+            "ContentType": "application/json",
+        }
+        if self.kms_key_arn:
+            request |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": self.kms_key_arn}
+        if if_absent:
+            request["IfNoneMatch"] = "*"
+        if if_tag:
+            request["IfMatch"] = if_tag
+        if as_export:
+            request |= {
+                "ACL": "bucket-owner-full-control",
+                **({} if self.kms_key_arn else {"ServerSideEncryption": "AES256"}),
+            }
+        try:
+            self._client.put_object(**request)
+        except (sdk.ClientError, sdk.BotoCoreError) as error:
+            if (if_absent or if_tag) and sdk.error_code(error) in _CONDITION_FAILED:
+                raise ConditionFailed(key) from error
+            raise self._explain(error, f"writing {key}") from error
+
+    def objects(self, prefix: str) -> Iterator[StoredObject]:
+        """All objects whose key begins with ``prefix``. Raises StagingBucketUnusable, FerryError."""
+        request = {"Bucket": self.name, "Prefix": prefix, "ExpectedBucketOwner": self.owner}
+        while True:
+            try:
+                page = self._client.list_objects_v2(**request)
+            except (sdk.ClientError, sdk.BotoCoreError) as error:
+                raise self._explain(error, f"listing {prefix}") from error
+            for entry in page.get("Contents", ()):
+                yield StoredObject(entry["Key"], int(entry["Size"]))
+            if not page.get("IsTruncated"):
+                return
+            request["ContinuationToken"] = page["NextContinuationToken"]
+
+    def delete(self, keys: Iterable[str]) -> int:
+        """Delete objects, missing ones included; how many were asked for. Raises StagingBucketUnusable, FerryError."""
+        wanted = list(keys)
+        for start in range(0, len(wanted), DELETE_BATCH):
+            batch = [{"Key": key} for key in wanted[start : start + DELETE_BATCH]]
+            try:
+                answer = self._client.delete_objects(
+                    Bucket=self.name, Delete={"Objects": batch, "Quiet": True}, ExpectedBucketOwner=self.owner
+                )
+            except (sdk.ClientError, sdk.BotoCoreError) as error:
+                raise self._explain(error, "deleting objects") from error
+            for refused in answer.get("Errors", ()):
+                raise StagingBucketUnusable(
+                    f"s3://{self.name}/{refused.get('Key')} could not be deleted: {refused.get('Message')}"
+                    f" ({refused.get('Code')}).",
+                    f"Allow s3:DeleteObject on arn:{self.account.partition}:s3:::{self.name}/tableferry/*.",
+                )
+        return len(wanted)
+
+    def region(self) -> str:
+        """The Region the bucket lies in. Raises BucketMissing, StagingBucketUnusable, FerryError."""
+        try:
+            answer = self._client.head_bucket(Bucket=self.name, ExpectedBucketOwner=self.owner)
+        except (sdk.ClientError, sdk.BotoCoreError) as error:
+            if sdk.error_code(error) in _MISSING:
+                raise self._missing() from error
+            raise self._explain(error, "looking at the bucket") from error
+        headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        return str(answer.get("BucketRegion") or headers.get("x-amz-bucket-region") or self.account.region)
+
+    @property
+    def _client(self) -> Any:
+        return self.account.client("s3")
+
+    def _get(self, key: str, more: Mapping[str, str] | None = None) -> dict[str, Any] | None:
+        try:
+            found: dict[str, Any] = self._client.get_object(
+                Bucket=self.name, Key=key, ExpectedBucketOwner=self.owner, **(more or {})
+            )
+        except (sdk.ClientError, sdk.BotoCoreError) as error:
+            if sdk.error_code(error) in _MISSING:
+                return None
+            raise self._explain(error, f"reading {key}") from error
+        return found
+
+    def _lacks(self, key: str) -> StagingBucketUnusable:
+        return StagingBucketUnusable(
+            f"s3://{self.name}/{key} does not exist.", "Export the table again: the files of this export are gone."
+        )
+
+    def _missing(self) -> BucketMissing:
+        return BucketMissing(
+            f"The staging bucket {self.name} does not exist.",
+            "Create it with the role tableferry.aws.destination_account, or name another in ferry_staging_bucket.",
+            details={"bucket": self.name},
+        )
+
+    def _explain(self, error: Exception, doing: str) -> FerryError:
+        code = sdk.error_code(error)
+        if code in _NO_BUCKET:
+            return self._missing()
+        if code in _DENIED:
+            return StagingBucketUnusable(
+                f"The {self.account.side} account may not use the staging bucket {self.name} ({doing}:"
+                f" {sdk.error_message(error) or code}): it belongs to another account than {self.owner}, or its policy,"
+                " its KMS key or the caller's own policy does not allow it.",
+                "Check the bucket's owner, policy and key; the role tableferry.aws.destination_account sets them.",
+                details={"bucket": self.name, "expected_owner": self.owner, "code": code},
+            )
+        return self.account.explain(error, f"{doing} in s3://{self.name}")

@@ -1,0 +1,447 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One waiter for the jobs of many tables: lists instead of describing, starts what waits for a slot (design section 5).
+
+Each job is a generator of its kind which says what it waits for. A few threads bring the generators forward; the loop
+here only decides which, so that a hundred tables cost one small process.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from .account import Account
+from .job import Job, JobKind, Page, Pause, WaitItem, WaitResult, ended_with, is_passing, is_throttle
+
+THREADS = 8
+LIST_PAGE = 25  # the most that a list page holds; AWS may give fewer (measured/import-export-table 1.4)
+BURST = 9  # describes at once before AWS throttles their tail (measured/import-export-table 1.11)
+BURST_GAP = 0.25  # seconds between bursts, while AWS lets us
+THROTTLED_GAP = 1.5  # seconds between starts or bursts after a throttle (measured/import-export-table 1.11)
+SHORTEST_ROUND, LONGEST_ROUND = 1.0, 20.0  # seconds between looks
+ROUND_SHARE = 0.05  # a look after each twentieth of the time that nothing happened in
+SHORTEST_PROBE, LONGEST_PROBE = 2.0, 30.0  # seconds between tries for a slot that others may have freed
+SHORTEST_RETRY, LONGEST_RETRY = 1.0, 30.0  # seconds before a call is made again that failed in passing
+PASSING_FAILURES = 25  # in a row, about 10 minutes: then the table is given up
+LINE_GAP, QUIET_LINE_GAP = 5.0, 60.0  # seconds between progress lines, when something changed and when not
+
+Phase = Literal["due", "busy", "end", "slot", "over"]
+Steps = Generator[Pause, None, Job]
+Outcome = Pause | Job | Exception
+
+
+def kinds() -> dict[str, JobKind]:
+    """Every kind of job that can be waited for."""
+    from .export import ExportKind
+    from .importing import ImportKind
+    from .settings_job import SettingsKind
+
+    return {"export": ExportKind(), "import": ImportKind(), "settings": SettingsKind()}
+
+
+@dataclass(eq=False)
+class _Entry:
+    """One job under way. ``job`` is where it stands; ``steps`` brings it on, None after a failure in passing."""
+
+    item: WaitItem
+    job: Job
+    group: _Group
+    phase: Phase = "due"
+    due: float = 0.0
+    steps: Steps | None = None
+    looked: bool = False  # going on now is a describe call of a round
+    probing: bool = False  # going on now tries for a slot that nobody of ours left
+    failures: int = 0
+
+
+@dataclass(eq=False)
+class _Group:
+    """The jobs of one kind in one account and Region: they share list pages, quotas and throttles."""
+
+    kind: JobKind
+    name: str
+    account: Account
+    entries: list[_Entry] = field(default_factory=list)
+    next_round: float = 0.0
+    last_event: float = 0.0
+    cursor: str = ""
+    seen: set[str] = field(default_factory=set)  # ARNs that this pass over the list showed
+    lists: bool = True
+    credits: int = 0
+    probe_at: float = 0.0
+    probe_gap: float = SHORTEST_PROBE
+    start_gap: float = 0.0
+    next_start: float = 0.0
+    burst_left: int = BURST
+    burst_gap: float = BURST_GAP
+    next_burst: float = 0.0
+    rounds: int = 0
+    list_calls: int = 0
+    describe_calls: int = 0
+    result_calls: int = 0
+    largest_round: int = 0
+    largest_bound: int = 0
+
+    def waiting(self, phase: Phase) -> list[_Entry]:
+        return [entry for entry in self.entries if entry.phase == phase]
+
+
+def round_bound(jobs: int) -> int:
+    """The most calls that one look at ``jobs`` jobs of a group may cost (design section 5)."""
+    return math.ceil(jobs / LIST_PAGE) + 1
+
+
+class Waiter:
+    """Waits for many jobs. One instance waits once."""
+
+    def __init__(
+        self,
+        *,
+        progress: Callable[[str], None],
+        clock: Callable[[], float],
+        sleep: Callable[[float], None],
+        job_kinds: dict[str, JobKind] | None = None,
+    ) -> None:
+        self._progress = progress
+        self._clock = clock
+        self._sleep = sleep
+        self._kinds = kinds() if job_kinds is None else job_kinds
+        self._groups: dict[tuple[str, str, str], _Group] = {}
+        self._entries: dict[str, _Entry] = {}
+        self._started: set[str] = set()
+        self._flying: dict[Future[Any], _Entry | _Group] = {}
+        self._begun = self._told_at = 0.0
+        self._told = ""
+
+    def wait(self, items: Sequence[WaitItem], timeout: float) -> WaitResult:
+        """Wait for ``items``; see ``job.wait_for``."""
+        self._begun = self._told_at = self._clock()
+        done: dict[str, Job] = {}
+        for item in items:
+            if item.job.open:
+                self._enter(item, done)
+            else:
+                done[item.name] = item.job
+        with ThreadPoolExecutor(THREADS) as pool:
+            while any(entry.phase != "over" for entry in self._entries.values()):
+                if self._clock() - self._begun >= timeout:
+                    break
+                self._send(pool)
+                self._tell()
+                self._pass_time(timeout)
+            # What is under way is waited for: its answers (an ARN!) must not be lost.
+            while self._flying:
+                self._collect(wait(self._flying, return_when=FIRST_COMPLETED).done)
+        self._tell(last=True)
+        jobs = {name: self._last(entry) for name, entry in self._entries.items()}
+        return WaitResult(
+            {item.name: jobs.get(item.name) or done[item.name] for item in items},
+            self._calls(),
+            frozenset(self._started),
+        )
+
+    def _enter(self, item: WaitItem, done: dict[str, Job]) -> None:
+        kind = self._kinds[item.job.kind]
+        try:
+            account = kind.account(item)
+            key = (item.job.kind, account.account_id, account.region)
+        except Exception as error:  # one table's account that cannot be reached is that table's failure
+            done[item.name] = ended_with(item.job, error)
+            return
+        group = self._groups.setdefault(key, _Group(kind, item.job.kind, account, last_event=self._begun))
+        entry = _Entry(item, item.job, group, due=self._begun)
+        group.entries.append(entry)
+        self._entries[item.name] = entry
+        if item.job.state == "running":
+            entry.phase = "end"
+        elif item.job.pending_reason == "slot":
+            entry.phase = "slot"
+
+    # Sending work out
+
+    def _send(self, pool: ThreadPoolExecutor) -> None:
+        now = self._clock()
+        for group in self._groups.values():
+            self._release_starts(group, now)
+            if now >= group.next_burst:
+                group.burst_left, group.next_burst = BURST, now + group.burst_gap
+            for entry in group.entries:
+                if entry.phase == "due" and entry.due <= now and self._allowed(group, entry):
+                    entry.phase = "busy"
+                    self._flying[pool.submit(self._advance, entry)] = entry
+            if group.waiting("end") and now >= group.next_round and group not in self._flying.values():
+                self._look(pool, group, now)
+
+    @staticmethod
+    def _allowed(group: _Group, entry: _Entry) -> bool:
+        """Describes go out in bursts; other steps are not held back."""
+        if entry.job.state != "running":
+            return True
+        group.burst_left -= 1
+        return group.burst_left >= 0
+
+    def _release_starts(self, group: _Group, now: float) -> None:
+        """Let as many waiting jobs start as have ended; and one more from time to time, for slots that others freed."""
+        for entry in group.waiting("slot"):
+            if now < group.next_start:
+                return
+            entry.probing = group.credits == 0
+            if not entry.probing:
+                group.credits -= 1
+            elif now >= group.probe_at:
+                group.probe_at = now + group.probe_gap
+                group.probe_gap = min(group.probe_gap * 2, LONGEST_PROBE)
+            else:
+                return
+            group.next_start = now + group.start_gap
+            entry.phase, entry.due = "due", now
+
+    def _look(self, pool: ThreadPoolExecutor, group: _Group, now: float) -> None:
+        """One round: describe the jobs where that is cheaper, list pages otherwise."""
+        waiting = group.waiting("end")
+        bound = round_bound(len(waiting))
+        group.rounds += 1
+        group.largest_bound = max(group.largest_bound, bound)
+        group.next_round = now + self._round_gap(group, now)
+        if len(waiting) <= math.ceil(len(waiting) / LIST_PAGE) or not group.lists:
+            self._describe(group, waiting, now)
+        else:
+            self._flying[pool.submit(self._list, group, frozenset(entry.job.arn for entry in waiting), bound)] = group
+
+    def _describe(self, group: _Group, entries: Sequence[_Entry], now: float) -> None:
+        for entry in entries:
+            entry.phase, entry.due, entry.looked = "due", now, True
+        group.largest_round = max(group.largest_round, len(entries))
+
+    @staticmethod
+    def _round_gap(group: _Group, now: float) -> float:
+        return min(max((now - group.last_event) * ROUND_SHARE, SHORTEST_ROUND), LONGEST_ROUND)
+
+    # In the threads
+
+    def _advance(self, entry: _Entry) -> Outcome:
+        try:
+            if entry.steps is None:
+                item = replace(entry.item, job=entry.job)
+                entry.steps = entry.group.kind.run(item, self._begun, self._clock)
+            return next(entry.steps)
+        except StopIteration as end:
+            ended: Job = end.value
+            return ended
+        except Exception as error:  # shown in the job: one table's failure must not end the others
+            return error
+
+    @staticmethod
+    def _list(group: _Group, wanted: frozenset[str], bound: int) -> tuple[list[Page], bool] | Exception:
+        """Pages of the list until every wanted job was seen, the list ends or the round may cost no more.
+
+        Goes on where the round before stopped. Returns the pages and whether the pass over the list is complete.
+        """
+        pages: list[Page] = []
+        seen = set(group.seen)
+        token = group.cursor
+        try:
+            while len(pages) < bound:
+                page = group.kind.list_page(group.account, token)
+                pages.append(page)
+                seen |= page.ended | page.running
+                token = page.next_token
+                if not token or wanted <= seen:
+                    group.cursor = ""
+                    return pages, True
+        except Exception as error:  # a refused list leaves the describe calls; the loop decides
+            group.cursor = ""
+            return error
+        group.cursor = token
+        return pages, False
+
+    # Taking results in
+
+    def _pass_time(self, timeout: float) -> None:
+        now = self._clock()
+        pause = max(min(self._next_event(), self._begun + timeout) - now, 0.0)
+        if self._flying:
+            self._collect(wait(self._flying, timeout=max(pause, 0.01), return_when=FIRST_COMPLETED).done)
+        elif pause:
+            self._sleep(pause)
+
+    def _next_event(self) -> float:
+        """When there is something to do, were no call under way."""
+        times = [self._told_at + QUIET_LINE_GAP]
+        for group in self._groups.values():
+            if group.waiting("end") and group not in self._flying.values():
+                times.append(group.next_round)
+            if group.waiting("slot"):
+                times.append(max(group.next_start, 0.0 if group.credits else group.probe_at))
+            due = [entry.due for entry in group.waiting("due")]
+            if due:
+                times.append(max(min(due), group.next_burst) if group.burst_left <= 0 else min(due))
+        return min(times)
+
+    def _collect(self, futures: set[Future[Any]]) -> None:
+        for future in futures:
+            about = self._flying.pop(future)
+            if isinstance(about, _Group):
+                self._listed(about, future.result())
+            else:
+                self._advanced(about, future.result())
+
+    def _listed(self, group: _Group, outcome: tuple[list[Page], bool] | Exception) -> None:
+        now = self._clock()
+        if isinstance(outcome, Exception):
+            group.list_calls += 1
+            if is_passing(outcome):
+                group.next_round = now + max(THROTTLED_GAP, self._round_gap(group, now) * 2)
+            else:
+                group.lists = False  # not allowed: describe calls need fewer rights
+            return
+        pages, complete = outcome
+        group.list_calls += len(pages)
+        group.seen |= {arn for page in pages for arn in page.ended | page.running}
+        ended = {arn for page in pages for arn in page.ended}
+        waiting = group.waiting("end")
+        for entry in waiting:
+            if entry.job.arn in ended:
+                entry.phase, entry.due = "due", now
+        left = [entry for entry in waiting if entry.phase == "end" and entry.job.arn not in group.seen]
+        calls = len(pages)
+        if complete:
+            # A job leaves the list when its table is deleted or made anew (measured/import-export-table 1.4).
+            group.seen.clear()
+            spare = max(round_bound(len(waiting)) - calls, 0)
+            turn = group.rounds % max(len(left), 1)
+            self._describe(group, (left[turn:] + left[:turn])[:spare], now)
+            calls += min(spare, len(left))
+        group.largest_round = max(group.largest_round, calls)
+
+    def _advanced(self, entry: _Entry, outcome: Outcome) -> None:
+        now, group = self._clock(), entry.group
+        if entry.job.state == "running":
+            group.describe_calls += entry.looked
+            group.result_calls += not entry.looked
+        entry.looked = False
+        if isinstance(outcome, Exception):
+            self._failed(entry, outcome, now)
+            return
+        entry.failures = 0
+        was = entry.job
+        if isinstance(outcome, Job):
+            entry.job, entry.phase = outcome, "over"
+        else:
+            entry.job, entry.phase, entry.due = outcome.job, "due", now + outcome.seconds
+            if outcome.until != "time":
+                entry.phase = outcome.until
+        if was.state == "pending" and entry.job.state in ("running", "completed"):
+            self._started.add(entry.item.name)
+            group.last_event, group.probe_gap = now, SHORTEST_PROBE
+            group.next_round = min(group.next_round, now + SHORTEST_ROUND)
+            if entry.probing:
+                group.probe_at = now  # one slot was free: there may be more
+        elif entry.phase == "slot" and was.pending_reason == "slot":
+            group.credits = 0
+            group.probe_at = max(group.probe_at, now + group.probe_gap)
+        entry.probing = False
+        if entry.phase == "over":
+            group.last_event = now
+            group.credits += was.state == "running"
+
+    def _failed(self, entry: _Entry, error: Exception, now: float) -> None:
+        entry.steps = None
+        entry.failures += 1
+        group = entry.group
+        if not is_passing(error) or entry.failures > PASSING_FAILURES:
+            entry.job, entry.phase = self._given_up(entry.job, error), "over"
+            group.last_event = now
+            return
+        gap = min(SHORTEST_RETRY * 2 ** (entry.failures - 1), LONGEST_RETRY)
+        entry.phase, entry.due = "due", now + gap
+        if is_throttle(error):
+            group.burst_gap = group.start_gap = THROTTLED_GAP
+            entry.due = now + max(gap, THROTTLED_GAP)
+            if entry.job.pending_reason == "slot":  # in line again: many retries of their own would throttle each other
+                entry.phase = "slot"
+                group.next_start = entry.due
+                group.credits += not entry.probing
+
+    @staticmethod
+    def _given_up(job: Job, error: Exception) -> Job:
+        failed = ended_with(job, error)
+        if not job.arn:
+            return failed
+        return replace(
+            failed,
+            failure_message=f"{failed.failure_message} The {job.kind} {job.arn} could not be followed; it may still be"
+            " running, and the next run finds it.",
+        )
+
+    def _last(self, entry: _Entry) -> Job:
+        if entry.phase == "over":
+            return entry.job
+        return replace(entry.job, result={**entry.job.result, "timed_out": True})
+
+    def _calls(self) -> dict[str, dict[str, int]]:
+        """Calls per kind: ``list`` and ``describe`` are polls, ``result`` reads one ended job each."""
+        calls: dict[str, dict[str, int]] = {}
+        for group in self._groups.values():
+            total = calls.setdefault(group.name, {})
+            for name, value in (
+                ("rounds", group.rounds),
+                ("list", group.list_calls),
+                ("describe", group.describe_calls),
+                ("result", group.result_calls),
+            ):
+                total[name] = total.get(name, 0) + value
+            total["largest_round"] = max(total.get("largest_round", 0), group.largest_round)
+            total["bound"] = max(total.get("bound", 0), group.largest_bound)
+        return calls
+
+    # Progress
+
+    def _tell(self, *, last: bool = False) -> None:
+        now = self._clock()
+        line = "; ".join(
+            progress_line(name, [entry.job for entry in self._entries.values() if entry.job.kind == name])
+            for name in dict.fromkeys(entry.job.kind for entry in self._entries.values())
+        )
+        gap = LINE_GAP if line != self._told else QUIET_LINE_GAP
+        if line and (last or now - self._told_at >= gap):
+            self._progress(f"{line}, {duration(now - self._begun)}")
+            self._told, self._told_at = line, now
+
+
+_PLURALS = {"export": "exports", "import": "imports", "settings": "settings"}
+
+
+def progress_line(kind: str, jobs: Sequence[Job]) -> str:
+    """``exports 37/100 done, 2 failed, 3 waiting for a slot, 58 running``."""
+    failed = sum(job.state in ("failed", "cancelled") for job in jobs)
+    done = sum(not job.open for job in jobs) - failed
+    parts = [f"{_PLURALS.get(kind, kind)} {done}/{len(jobs)} done"]
+    for count, words in (
+        (failed, "failed"),
+        (sum(job.open and job.pending_reason == "slot" for job in jobs), "waiting for a slot"),
+        (
+            sum(job.open and job.pending_reason == "point_in_time_recovery" for job in jobs),
+            "waiting for point-in-time recovery",
+        ),
+        (sum(job.state == "running" or (job.open and job.pending_reason == "settings") for job in jobs), "running"),
+    ):
+        if count:
+            parts.append(f"{count} {words}")
+    return ", ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """``2m10s``, ``1h02m`` or ``9s``."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
