@@ -181,6 +181,8 @@ def _principals(content: Any) -> Iterable[tuple[str, str]]:
 
 
 def _conditions(content: Any) -> Iterable[Condition]:
+    if not isinstance(content, dict) or not all(isinstance(lines, dict) for lines in content.values()):
+        raise _malformed("Syntax errors in policy.")
     for name, lines in content.items():
         quantifier, _, operator = name.rpartition(":")
         if_exists = operator.endswith("IfExists")

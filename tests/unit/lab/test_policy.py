@@ -220,6 +220,8 @@ def test_conditions(condition: dict[str, Any], holds: bool) -> None:
         '{"Version": "2013-01-01", "Statement": []}',
         '{"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {"Odd": {"a": "b"}}}}',
         '{"Statement": {"Effect": "Allow", "Action": "*", "NotAction": "*", "Resource": "*"}}',
+        '{"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {"Bool": ["a"]}}}',
+        '{"Statement": {"Effect": "Allow", "Action": {"a": 1}, "Resource": "*"}}',
         '{"Statement": {"Effect": "Allow", "Action": "*", "Ressource": "*"}}',
     ],
 )
