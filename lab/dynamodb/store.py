@@ -166,20 +166,19 @@ class TableStore:
         ``after`` is the key behind which to go on. One row is given even when it is larger than ``limit_bytes``.
         Without ``bodies`` only the last row has its body. Bodies of an index are projected.
         """
-        bounds: list[bytes] = [lower, upper]
         order = "DESC" if backward else "ASC"
         table = "items" if index is None else self._indexes[index].table
-        further = ""
-        if after is not None:
-            further = f"AND key {'<' if backward else '>'} ?"
-            bounds.append(after)
+        if after is not None and backward:
+            upper = min(upper, after)
+        elif after is not None:
+            lower = max(lower, after + b"\0")  # one lower bound, so that SQLite starts right there
         rows: list[Row] = []
         size, more = 0, False
         with self.lock:
             # The index on (key, size) answers alone; bodies are fetched by rowid for the rows that are taken.
             columns = "rowid, key, size" if index is None else "item, key, size"
             cursor = self._sql.execute(
-                f"SELECT {columns} FROM {table} WHERE key >= ? AND key < ? {further} ORDER BY key {order}", bounds
+                f"SELECT {columns} FROM {table} WHERE key >= ? AND key < ? ORDER BY key {order}", (lower, upper)
             )
             references: list[Any] = []
             for reference, key, row_size in cursor:
@@ -470,8 +469,9 @@ def segment_bounds(segment: int, total_segments: int) -> tuple[bytes, bytes]:
 
 
 def after_all(prefix: bytes) -> bytes:
-    """A bound above all keys that start with ``prefix``."""
-    return prefix + b"\xff" * 4
+    """The lowest bound above all keys that start with ``prefix``, which holds more than bytes of 255."""
+    kept = prefix.rstrip(b"\xff")
+    return kept[:-1] + bytes([kept[-1] + 1])
 
 
 def _connect(path: str) -> sqlite3.Connection:
