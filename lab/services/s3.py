@@ -20,7 +20,7 @@ from lab.rules import Rule, rule
 from lab.service import AuthorizationRequest, HttpRequest, HttpResponse
 from lab.services import s3_xml
 from lab.services.policies import PolicyFlaw, checked_policy
-from lab.services.s3_http import S3Http
+from lab.services.s3_http import S3Http, is_public
 from lab.services.s3_store import (
     UNVERSIONED,
     Bucket,
@@ -329,8 +329,10 @@ class S3Service:
             for resource in statement.resources:
                 if not (resource == bucket.arn or resource.startswith(f"{bucket.arn}/")):
                     raise POLICY_MUST_BE_SOUND.error("MalformedPolicy", "Policy has invalid resource")
-            public = statement.allow and ("AWS", "*") in statement.principals and not statement.conditions
-            if public and s3_xml.text_in(bucket.settings.get("publicAccessBlock"), "BlockPublicPolicy") == "true":
+            if (
+                is_public(statement)
+                and s3_xml.text_in(bucket.settings.get("publicAccessBlock"), "BlockPublicPolicy") == "true"
+            ):
                 raise PUBLIC_POLICY_BLOCKED.error(
                     "AccessDenied",
                     "because public policies are prevented by the BlockPublicPolicy setting in S3 Block Public Access.",

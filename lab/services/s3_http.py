@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 from xml.etree import ElementTree
 
+from lab import policy
 from lab.context import Context
 from lab.errors import AwsError
 from lab.rules import rule
@@ -306,12 +306,8 @@ class S3Http:
 
     def _policy_status(self, context: Context, request: HttpRequest, bucket: Bucket) -> HttpResponse:
         self._s3.allow(context.caller, "s3:GetBucketPolicyStatus", bucket)
-        statements = json.loads(bucket.policy or '{"Statement": []}')["Statement"]
-        public = any(
-            each["Effect"] == "Allow" and each.get("Principal") in ("*", {"AWS": "*"}) and "Condition" not in each
-            for each in statements
-        )
-        return _xml("PolicyStatus", [("IsPublic", str(public).upper())])
+        public = any(map(is_public, policy.parse(bucket.policy))) if bucket.policy else False
+        return _xml("PolicyStatus", [("IsPublic", str(public).lower())])
 
     def _get_acl(self, context: Context, request: HttpRequest, bucket: Bucket) -> HttpResponse:
         self._s3.allow(context.caller, "s3:GetBucketAcl", bucket)
@@ -534,6 +530,11 @@ class S3Http:
 
 def _xml(root: str, content: s3_xml.Value, headers: dict[str, str] | None = None) -> HttpResponse:
     return HttpResponse(200, {"Content-Type": "application/xml", **(headers or {})}, s3_xml.document(root, content))
+
+
+def is_public(statement: policy.Statement) -> bool:
+    """Whether a bucket policy's statement allows everybody; S3 counts one with conditions as not public."""
+    return statement.allow and ("AWS", "*") in statement.principals and not statement.conditions
 
 
 def _user(account_id: str) -> list[tuple[str, str]]:

@@ -1,0 +1,460 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The lab's S3: names, regions, policies, ownership, encryption, objects."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from lab.client import RunningLab, running
+from lab.errors import AwsError
+from lab.services.s3 import S3Service
+
+REGION = "eu-west-1"
+SERVICES = (
+    "lab.services.sts.StsService",
+    "lab.services.iam.IamService",
+    "lab.services.kms.KmsService",
+    "lab.services.s3.S3Service",
+)
+FERRY = "arn:aws:iam::111111111111:role/ferry"
+WRITES = ["s3:PutObject", "s3:PutObjectAcl", "s3:AbortMultipartUpload"]
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[RunningLab]:
+    with running(services=SERVICES) as lab:
+        yield lab
+
+
+@pytest.fixture(scope="module")
+def names() -> Iterator[str]:
+    return (f"bucket-{number}" for number in itertools.count())
+
+
+@pytest.fixture(scope="module")
+def owner(lab: RunningLab) -> Any:
+    """S3 as the administrator of the destination account."""
+    return lab.client("s3", "destination")
+
+
+@pytest.fixture(scope="module")
+def foreigner(lab: RunningLab) -> Any:
+    """S3 as the role ferry of the source account."""
+    return lab.client("s3", "source/ferry")
+
+
+@pytest.fixture
+def bucket(owner: Any, names: Iterator[str]) -> str:
+    """A new bucket of the destination account."""
+    return make(owner, next(names))
+
+
+def make(client: Any, name: str, **params: Any) -> str:
+    client.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION}, **params)
+    return name
+
+
+def policy(bucket: str, *actions: str, principal: Any = FERRY, **more: Any) -> str:
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"AWS": principal},
+        "Action": list(actions),
+        "Resource": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"],
+        **more,
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+def refused(code: str, message: str = "") -> Any:
+    return pytest.raises(ClientError, match=rf"\({code}\)[\s\S]*{message}")
+
+
+# Buckets
+
+
+def test_missing_bucket(owner: Any) -> None:
+    with refused("NoSuchBucket", "The specified bucket does not exist"):
+        owner.list_objects_v2(Bucket="nobody-has-this")
+    with refused("404"):
+        owner.head_bucket(Bucket="nobody-has-this")
+
+
+def test_bucket_names_are_global(lab: RunningLab, owner: Any, bucket: str) -> None:
+    with refused("BucketAlreadyOwnedByYou"):
+        make(owner, bucket)
+    with refused("BucketAlreadyExists"):
+        make(lab.client("s3", "source"), bucket)
+    assert bucket in [each["Name"] for each in owner.list_buckets()["Buckets"]]
+    assert bucket not in [each["Name"] for each in lab.client("s3", "source").list_buckets()["Buckets"]]
+
+
+def test_create_bucket_needs_its_region(lab: RunningLab, owner: Any, names: Iterator[str]) -> None:
+    with refused("IllegalLocationConstraintException"):
+        owner.create_bucket(Bucket=next(names))
+    abroad = lab.client("s3", "destination", region="us-east-1")
+    name = next(names)
+    abroad.create_bucket(Bucket=name)
+    assert abroad.get_bucket_location(Bucket=name)["LocationConstraint"] is None
+    assert abroad.head_bucket(Bucket=name)["BucketRegion"] == "us-east-1"
+    with refused("InvalidBucketName"):
+        make(owner, "Upper-Case")
+
+
+def test_requests_for_another_region_are_redirected(lab: RunningLab, owner: Any, bucket: str) -> None:
+    owner.put_object(Bucket=bucket, Key="a", Body=b"here")
+    abroad = lab.client("s3", "destination", region="us-east-1")
+    lab.clear_books()
+    assert abroad.get_object(Bucket=bucket, Key="a")["Body"].read() == b"here"
+    assert [call["status"] for call in lab.calls("GetObject")] == [301, 200]
+    assert abroad.get_bucket_location(Bucket=bucket)["LocationConstraint"] == REGION
+
+
+def test_new_bucket_is_closed_and_encrypted(owner: Any, bucket: str) -> None:
+    controls = owner.get_bucket_ownership_controls(Bucket=bucket)["OwnershipControls"]["Rules"]
+    assert controls == [{"ObjectOwnership": "BucketOwnerEnforced"}]
+    block = owner.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
+    assert set(block.values()) == {True}
+    rules = owner.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
+    assert rules[0]["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
+
+
+def test_settings_are_kept(owner: Any, bucket: str) -> None:
+    with refused("NoSuchLifecycleConfiguration"):
+        owner.get_bucket_lifecycle_configuration(Bucket=bucket)
+    rule = {"Filter": {"Prefix": "tableferry/"}, "Status": "Enabled", "Expiration": {"Days": 30}}
+    owner.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": [rule]})
+    kept = owner.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+    assert len(kept) == 1 and kept[0]["ID"] and {**rule, "ID": kept[0]["ID"]} == kept[0]
+    owner.delete_bucket_lifecycle(Bucket=bucket)
+    with refused("NoSuchLifecycleConfiguration"):
+        owner.get_bucket_lifecycle_configuration(Bucket=bucket)
+    with refused("NoSuchTagSet"):
+        owner.get_bucket_tagging(Bucket=bucket)
+    owner.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": [{"Key": "a", "Value": "b & <c>"}]})
+    assert owner.get_bucket_tagging(Bucket=bucket)["TagSet"] == [{"Key": "a", "Value": "b & <c>"}]
+    with refused("NoSuchBucketPolicy"):
+        owner.get_bucket_policy(Bucket=bucket)
+
+
+def test_bad_bucket_policies(lab: RunningLab, owner: Any, bucket: str) -> None:
+    for text in (
+        "{",
+        policy(bucket, "s3:GetObject", principal="arn:aws:iam::111111111111:role/nobody"),
+        policy(bucket, "s3:GetObject", principal="arn:aws:iam::999999999999:root"),
+        policy("another-bucket", "s3:GetObject"),
+    ):
+        with refused("MalformedPolicy"):
+            owner.put_bucket_policy(Bucket=bucket, Policy=text)
+    with refused("AccessDenied", "BlockPublicPolicy"):
+        owner.put_bucket_policy(Bucket=bucket, Policy=policy(bucket, "s3:GetObject", principal="*"))
+    owner.delete_public_access_block(Bucket=bucket)
+    owner.put_bucket_policy(Bucket=bucket, Policy=policy(bucket, "s3:GetObject", principal="*"))
+    assert owner.get_bucket_policy_status(Bucket=bucket)["PolicyStatus"]["IsPublic"] is True
+
+
+def test_bucket_must_be_empty_to_be_deleted(owner: Any, bucket: str) -> None:
+    owner.put_object(Bucket=bucket, Key="a", Body=b"")
+    with refused("BucketNotEmpty"):
+        owner.delete_bucket(Bucket=bucket)
+    owner.delete_object(Bucket=bucket, Key="a")
+    owner.delete_bucket(Bucket=bucket)
+    with refused("404"):
+        owner.head_bucket(Bucket=bucket)
+
+
+# Permission
+
+
+@pytest.mark.parametrize(
+    "principal",
+    [FERRY, "arn:aws:iam::111111111111:root", "arn:aws:sts::111111111111:assumed-role/ferry/rehearsal", "111111111111"],
+)
+def test_bucket_policy_decides_across_accounts(owner: Any, foreigner: Any, bucket: str, principal: str) -> None:
+    with refused("AccessDenied", f'assumed-role/ferry/rehearsal is not authorized .* "arn:aws:s3:::{bucket}/a"'):
+        foreigner.put_object(Bucket=bucket, Key="a", Body=b"1")
+    owner.put_bucket_policy(Bucket=bucket, Policy=policy(bucket, *WRITES, principal=principal))
+    foreigner.put_object(Bucket=bucket, Key="a", Body=b"1")
+    with refused("AccessDenied"):
+        foreigner.get_object(Bucket=bucket, Key="a")
+
+
+def test_own_policies_are_needed_too(lab: RunningLab, owner: Any, bucket: str) -> None:
+    owner.put_bucket_policy(Bucket=bucket, Policy=policy(bucket, "s3:*", principal="arn:aws:iam::111111111111:root"))
+    with lab.world.lock:
+        lab.world.identity.add_user("111111111111", f"nobody-{bucket}")
+        key = lab.world.identity.add_access_key("111111111111", f"nobody-{bucket}")
+    nobody = lab.client("s3", {"access_key": key.id, "secret_key": key.secret})
+    with refused("AccessDenied", "no identity-based policy"):
+        nobody.put_object(Bucket=bucket, Key="a", Body=b"1")
+
+
+def test_policy_that_demands_tls(owner: Any, bucket: str) -> None:
+    insecure = {"Bool": {"aws:SecureTransport": "false"}}
+    denying = json.loads(policy(bucket, "s3:*", principal="*", Condition=insecure))
+    denying["Statement"][0]["Effect"] = "Deny"
+    owner.put_bucket_policy(Bucket=bucket, Policy=json.dumps(denying))
+    owner.put_object(Bucket=bucket, Key="a", Body=b"1")
+    denying["Statement"][0]["Condition"] = {"Bool": {"aws:SecureTransport": "true"}}
+    owner.put_bucket_policy(Bucket=bucket, Policy=json.dumps(denying))
+    with refused("AccessDenied", "explicit deny"):
+        owner.put_object(Bucket=bucket, Key="a", Body=b"1")
+
+
+def test_prefix_conditions(owner: Any, foreigner: Any, bucket: str) -> None:
+    condition = {"StringLike": {"s3:prefix": "mine/*"}}
+    owner.put_bucket_policy(Bucket=bucket, Policy=policy(bucket, "s3:ListBucket", Condition=condition))
+    assert foreigner.list_objects_v2(Bucket=bucket, Prefix="mine/data")["KeyCount"] == 0
+    with refused("AccessDenied"):
+        foreigner.list_objects_v2(Bucket=bucket, Prefix="yours/")
+
+
+def test_expected_bucket_owner(owner: Any, bucket: str) -> None:
+    owner.put_object(Bucket=bucket, Key="a", Body=b"1", ExpectedBucketOwner="222222222222")
+    with refused("AccessDenied", "Access Denied"):
+        owner.put_object(Bucket=bucket, Key="a", Body=b"2", ExpectedBucketOwner="111111111111")
+    with refused("403"):
+        owner.head_bucket(Bucket=bucket, ExpectedBucketOwner="111111111111")
+
+
+def test_missing_key_is_hidden_without_list_permission(owner: Any, foreigner: Any, bucket: str) -> None:
+    with refused("NoSuchKey"):
+        owner.get_object(Bucket=bucket, Key="a")
+    owner.put_bucket_policy(Bucket=bucket, Policy=policy(bucket, "s3:GetObject"))
+    with refused("AccessDenied"):
+        foreigner.get_object(Bucket=bucket, Key="a")
+    owner.put_bucket_policy(Bucket=bucket, Policy=policy(bucket, "s3:GetObject", "s3:ListBucket"))
+    with refused("NoSuchKey"):
+        foreigner.get_object(Bucket=bucket, Key="a")
+    with refused("404"):
+        foreigner.head_object(Bucket=bucket, Key="a")
+
+
+# Ownership
+
+
+def test_owner_enforced_bucket_takes_no_acl(owner: Any, bucket: str) -> None:
+    with refused("AccessControlListNotSupported", "The bucket does not allow ACLs"):
+        owner.put_object(Bucket=bucket, Key="a", Body=b"1", ACL="public-read")
+    owner.put_object(Bucket=bucket, Key="a", Body=b"1", ACL="bucket-owner-full-control")
+
+
+def test_acl_needs_its_permission(owner: Any, foreigner: Any, bucket: str) -> None:
+    owner.put_bucket_policy(Bucket=bucket, Policy=policy(bucket, "s3:PutObject"))
+    foreigner.put_object(Bucket=bucket, Key="a", Body=b"1")
+    with refused("AccessDenied", "s3:PutObjectAcl"):
+        foreigner.put_object(Bucket=bucket, Key="a", Body=b"1", ACL="bucket-owner-full-control")
+
+
+@pytest.mark.parametrize("ownership", ["ObjectWriter", "BucketOwnerPreferred"])
+def test_foreign_writer_owns_without_enforcement(
+    owner: Any, foreigner: Any, names: Iterator[str], ownership: str
+) -> None:
+    bucket = make(owner, next(names), ObjectOwnership=ownership)
+    owner.put_bucket_policy(Bucket=bucket, Policy=policy(bucket, *WRITES))
+    foreigner.put_object(Bucket=bucket, Key="theirs", Body=b"1")
+    foreigner.put_object(Bucket=bucket, Key="given", Body=b"2", ACL="bucket-owner-full-control")
+    with refused("AccessDenied"):
+        owner.get_object(Bucket=bucket, Key="theirs")
+    assert owner.get_object(Bucket=bucket, Key="given")["Body"].read() == b"2"
+
+
+# Encryption
+
+
+def test_customer_key_is_needed_to_write_and_read(lab: RunningLab, owner: Any, foreigner: Any, bucket: str) -> None:
+    owner.put_bucket_policy(Bucket=bucket, Policy=policy(bucket, *WRITES, "s3:GetObject"))
+    kms = lab.client("kms", "destination")
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    sealed = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key}
+    with refused("AccessDenied", "kms:GenerateDataKey"):
+        foreigner.put_object(Bucket=bucket, Key="a", Body=b"1", **sealed)
+    document = json.loads(kms.get_key_policy(KeyId=key)["Policy"])
+    sharing = {"Effect": "Allow", "Principal": {"AWS": FERRY}, "Action": "kms:GenerateDataKey", "Resource": "*"}
+    document["Statement"].append(sharing)
+    kms.put_key_policy(KeyId=key, PolicyName="default", Policy=json.dumps(document))
+    assert foreigner.put_object(Bucket=bucket, Key="a", Body=b"1", **sealed)["SSEKMSKeyId"] == key
+    with refused("AccessDenied", "kms:Decrypt"):
+        foreigner.get_object(Bucket=bucket, Key="a")
+    read = owner.get_object(Bucket=bucket, Key="a")
+    assert (read["Body"].read(), read["ServerSideEncryption"], read["SSEKMSKeyId"]) == (b"1", "aws:kms", key)
+    kms.disable_key(KeyId=key)
+    with refused("KMS.DisabledException", "is disabled"):
+        owner.get_object(Bucket=bucket, Key="a")
+
+
+def test_default_encryption_of_the_bucket(lab: RunningLab, owner: Any, bucket: str) -> None:
+    key = lab.client("kms", "destination").create_key()["KeyMetadata"]["Arn"]
+    default = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}}
+    owner.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [default]})
+    assert owner.put_object(Bucket=bucket, Key="a", Body=b"1")["SSEKMSKeyId"] == key
+    plain = owner.put_object(Bucket=bucket, Key="b", Body=b"1", ServerSideEncryption="AES256")
+    assert plain["ServerSideEncryption"] == "AES256" and "SSEKMSKeyId" not in plain
+
+
+def test_kms_without_a_key_cannot_be_read_across_accounts(owner: Any, foreigner: Any, bucket: str) -> None:
+    owner.put_bucket_policy(Bucket=bucket, Policy=policy(bucket, *WRITES))
+    written = foreigner.put_object(Bucket=bucket, Key="a", Body=b"1", ServerSideEncryption="aws:kms")
+    assert written["SSEKMSKeyId"].startswith("arn:aws:kms:eu-west-1:111111111111:key/")
+    with refused("AccessDenied", "kms:Decrypt"):
+        owner.get_object(Bucket=bucket, Key="a")
+
+
+def test_keys_that_s3_cannot_use(owner: Any, bucket: str) -> None:
+    for region, text in (("eu-west-1", "does not exist"), ("us-east-1", "Invalid arn us-east-1")):
+        arn = f"arn:aws:kms:{region}:222222222222:key/00000000-0000-4000-8000-000000000000"
+        with refused("KMS.NotFoundException", text):
+            owner.put_object(Bucket=bucket, Key="a", Body=b"1", ServerSideEncryption="aws:kms", SSEKMSKeyId=arn)
+
+
+# Objects
+
+
+def test_write_only_if_absent(owner: Any, bucket: str) -> None:
+    owner.put_object(Bucket=bucket, Key="lock", Body=b"first", IfNoneMatch="*")
+    with refused("PreconditionFailed", "At least one of the pre-conditions"):
+        owner.put_object(Bucket=bucket, Key="lock", Body=b"second", IfNoneMatch="*")
+    assert owner.get_object(Bucket=bucket, Key="lock")["Body"].read() == b"first"
+    owner.delete_object(Bucket=bucket, Key="lock")
+    owner.put_object(Bucket=bucket, Key="lock", Body=b"third", IfNoneMatch="*")
+
+
+def test_objects_keep_what_they_were_given(owner: Any, bucket: str) -> None:
+    key = "a/ü & <b> +%20.txt"
+    owner.put_object(Bucket=bucket, Key=key, Body=b"0123456789", ContentType="text/plain", Metadata={"who": "me"})
+    read = owner.get_object(Bucket=bucket, Key=key)
+    assert (read["Body"].read(), read["ContentType"], read["Metadata"]) == (b"0123456789", "text/plain", {"who": "me"})
+    assert owner.list_objects_v2(Bucket=bucket)["Contents"][0]["Key"] == key
+    head = owner.head_object(Bucket=bucket, Key=key)
+    assert (head["ContentLength"], head["ETag"]) == (10, '"781e5e245d69b566979b86e28d23f2c7"')
+    owner.copy_object(Bucket=bucket, Key="copy", CopySource={"Bucket": bucket, "Key": key})
+    assert owner.head_object(Bucket=bucket, Key="copy")["Metadata"] == {"who": "me"}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "content", "shown"),
+    [
+        ("bytes=2-4", b"234", "bytes 2-4/10"),
+        ("bytes=7-", b"789", "bytes 7-9/10"),
+        ("bytes=-2", b"89", "bytes 8-9/10"),
+        ("bytes=8-99", b"89", "bytes 8-9/10"),
+    ],
+)
+def test_ranges(owner: Any, bucket: str, wanted: str, content: bytes, shown: str) -> None:
+    owner.put_object(Bucket=bucket, Key="a", Body=b"0123456789")
+    read = owner.get_object(Bucket=bucket, Key="a", Range=wanted)
+    assert (read["Body"].read(), read["ContentRange"]) == (content, shown)
+    with refused("InvalidRange"):
+        owner.get_object(Bucket=bucket, Key="a", Range="bytes=10-")
+
+
+def test_listing_pages_and_prefixes(owner: Any, bucket: str) -> None:
+    keys = [f"data/{number:02d}" for number in range(5)] + ["data/sub/x", "data/sub/y", "data2", "other"]
+    for key in keys:
+        owner.put_object(Bucket=bucket, Key=key, Body=b"x")
+
+    def listed(operation: str, **params: Any) -> list[str]:
+        pages = owner.get_paginator(operation).paginate(Bucket=bucket, PaginationConfig={"PageSize": 2}, **params)
+        return [
+            each.get("Key") or each["Prefix"]
+            for found in pages
+            for each in found.get("Contents", []) + found.get("CommonPrefixes", [])
+        ]
+
+    assert listed("list_objects_v2") == listed("list_objects") == keys
+    assert listed("list_objects_v2", Prefix="data") == keys[:-1]
+    divided = [*keys[:5], "data/sub/"]
+    assert listed("list_objects_v2", Prefix="data/", Delimiter="/") == divided
+    assert listed("list_objects", Prefix="data/", Delimiter="/") == divided
+
+
+def test_deleting_many(owner: Any, bucket: str) -> None:
+    for key in ("a", "b"):
+        owner.put_object(Bucket=bucket, Key=key, Body=b"x")
+    answer = owner.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": key} for key in ("a", "b", "gone")]})
+    assert [each["Key"] for each in answer["Deleted"]] == ["a", "b", "gone"]
+    assert owner.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+
+
+def test_multipart_upload(owner: Any, bucket: str) -> None:
+    body = bytes(range(256)) * 40_000
+    owner.upload_fileobj(io.BytesIO(body), bucket, "big")
+    assert owner.head_object(Bucket=bucket, Key="big")["ETag"].endswith('-2"')
+    back = io.BytesIO()
+    owner.download_fileobj(bucket, "big", back)
+    assert back.getvalue() == body
+    upload = owner.create_multipart_upload(Bucket=bucket, Key="small")["UploadId"]
+    assert [each["UploadId"] for each in owner.list_multipart_uploads(Bucket=bucket)["Uploads"]] == [upload]
+    parts = []
+    for number in (1, 2):
+        tag = owner.upload_part(Bucket=bucket, Key="small", UploadId=upload, PartNumber=number, Body=b"x")["ETag"]
+        parts.append({"PartNumber": number, "ETag": tag})
+    with refused("EntityTooSmall"):
+        owner.complete_multipart_upload(Bucket=bucket, Key="small", UploadId=upload, MultipartUpload={"Parts": parts})
+    owner.abort_multipart_upload(Bucket=bucket, Key="small", UploadId=upload)
+    with refused("NoSuchUpload"):
+        owner.upload_part(Bucket=bucket, Key="small", UploadId=upload, PartNumber=1, Body=b"x")
+
+
+def test_versions(owner: Any, bucket: str) -> None:
+    owner.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    first = owner.put_object(Bucket=bucket, Key="a", Body=b"1")["VersionId"]
+    owner.put_object(Bucket=bucket, Key="a", Body=b"2")
+    owner.delete_object(Bucket=bucket, Key="a")
+    with refused("NoSuchKey"):
+        owner.get_object(Bucket=bucket, Key="a")
+    assert owner.get_object(Bucket=bucket, Key="a", VersionId=first)["Body"].read() == b"1"
+    with refused("BucketNotEmpty"):
+        owner.delete_bucket(Bucket=bucket)
+    found = owner.list_object_versions(Bucket=bucket)
+    assert (len(found["Versions"]), len(found["DeleteMarkers"])) == (2, 1)
+    for each in found["Versions"] + found["DeleteMarkers"]:
+        owner.delete_object(Bucket=bucket, Key="a", VersionId=each["VersionId"])
+    owner.delete_bucket(Bucket=bucket)
+
+
+# For other services, and faults
+
+
+def test_services_write_and_read_as_their_caller(lab: RunningLab, owner: Any, bucket: str) -> None:
+    s3 = lab.world.services["s3"]
+    assert isinstance(s3, S3Service)
+    role = lab.world.identity.role_by_arn(FERRY)
+    assert role is not None
+    caller = lab.world.identity.role_caller(role, "export")
+
+    def code(call: Callable[..., Any], *arguments: Any, **params: Any) -> str:
+        with pytest.raises(AwsError) as failure:
+            call(*arguments, **params)
+        return failure.value.code
+
+    assert code(s3.put_object_as, caller, "nobody-has-this", "k", b"") == "NoSuchBucket"
+    assert code(s3.put_object_as, caller, bucket, "k", b"") == "AccessDenied"
+    owner.put_bucket_policy(Bucket=bucket, Policy=policy(bucket, *WRITES))
+    assert code(s3.put_object_as, caller, bucket, "k", b"", expected_owner="111111111111") == "AccessDenied"
+    stored = s3.put_object_as(
+        caller, bucket, "data/k", b"abc", expected_owner="222222222222", acl="bucket-owner-full-control", multipart=True
+    )
+    assert stored.etag.endswith("-1") and stored.sse_algorithm == "AES256"
+    assert code(s3.get_object_as, caller, bucket, "data/k") == "AccessDenied"
+    assert code(s3.list_objects_as, caller, bucket, "data/") == "AccessDenied"
+    owner.put_bucket_policy(Bucket=bucket, Policy=policy(bucket, "s3:GetObject", "s3:ListBucket"))
+    assert s3.get_object_as(caller, bucket, "data/k") == b"abc"
+    assert s3.list_objects_as(caller, bucket, "data/") == [("data/k", 3, stored.etag)]
+
+
+def test_corrupted_object(lab: RunningLab, owner: Any, bucket: str) -> None:
+    owner.put_object(Bucket=bucket, Key="a", Body=b"good")
+    lab.add_fault(operation="s3.GetObject", kind="corrupt_object", match={"Key": "a"})
+    assert owner.get_object(Bucket=bucket, Key="a")["Body"].read() != b"good"
+    assert owner.get_object(Bucket=bucket, Key="a")["Body"].read() == b"good"
+    lab.clear_faults()
