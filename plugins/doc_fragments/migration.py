@@ -22,7 +22,8 @@ options:
 options:
   kms_key_map:
     description:
-      - Which customer managed KMS key of the destination stands for which of the source, as key ARNs.
+      - Which KMS key of the destination stands for which of the source.
+      - A source key is named by its ARN or id, a destination key by its ARN, id or alias.
       - A source key without a mapping refuses the table; encryption never falls back in silence.
     type: dict
     default: {}

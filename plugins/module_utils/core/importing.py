@@ -133,8 +133,8 @@ def look_at_destination(destination: Account, route: Route, bucket: StagingBucke
     )
 
 
-def is_ours(destination: Account, table: TableDefinition, route: Route, bucket: StagingBucket) -> bool:
-    """Whether the table carries our tag, or an import of it read this way's staging prefix."""
+def is_ours(destination: Account, table: TableDefinition, route: Route, bucket: StagingBucket | None = None) -> bool:
+    """Whether the table carries our tag, or an import of it read this way's staging prefix, in any bucket for None."""
     try:
         tags = destination.client("dynamodb").list_tags_of_resource(ResourceArn=table.arn).get("Tags", ())
     except (sdk.ClientError, sdk.BotoCoreError) as error:
@@ -144,7 +144,8 @@ def is_ours(destination: Account, table: TableDefinition, route: Route, bucket: 
     prefix = f"{route.export_prefix}/"
     for summary in _imports_of(destination, table.arn):
         came_from = summary.get("S3BucketSource", {})
-        if came_from.get("S3Bucket") == bucket.name and came_from.get("S3KeyPrefix", "").startswith(prefix):
+        here = bucket is None or came_from.get("S3Bucket") == bucket.name
+        if here and came_from.get("S3KeyPrefix", "").startswith(prefix):
             description = _describe(destination, summary["ImportArn"])
             if description is not None and description.get("TableId") == table.table_id:
                 return bool(description["ImportStatus"] == "COMPLETED")

@@ -1,0 +1,41 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The settings of a table that is not there yet: what check mode shows before the first import."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+
+from ..account import Account
+from .creation import import_parameters
+from .definition import TableDefinition
+from .encryption import Encryption, map_encryption, resolve_key_map
+from .setting import Settings, SettingsOptions
+from .settings import SettingsPlan, plan_settings, read_settings
+from .updates import EncryptionSetting
+
+
+def foresee_settings(
+    source: Account, destination: Account, source_table: str, table: str, options: SettingsOptions
+) -> SettingsPlan:
+    """As ``prepare_settings``, with the table as an import will make it. Reads the source only.
+
+    Raises MissingTable, MissingKeyMapping, KeyNotUsable, LocalSecondaryIndexes, AccessDenied, CredentialsError.
+    """
+    here = read_settings(source, TableDefinition.read(source, source_table))
+    if here.get(EncryptionSetting.name):
+        options = replace(options, kms_key_map=resolve_key_map(destination, options.kms_key_map, source_table))
+    return plan_settings(here, as_imported(here, destination.table_arn(table), table, options), options)
+
+
+def as_imported(source: Settings, arn: str, table: str, options: SettingsOptions) -> Settings:
+    """The settings of ``table`` just after an import from ``source``: what TableCreationParameters can express."""
+    encryption = Encryption(**(source.get(EncryptionSetting.name) or {}))
+    made = import_parameters(source.definition, table, options.kms_key_map, encryption=encryption)
+    definition = TableDefinition.from_dict(
+        {**made, "TableArn": arn, "BillingModeSummary": {"BillingMode": made["BillingMode"]}}
+    )
+    mapped = map_encryption(encryption, options.kms_key_map, source.definition.name)
+    return Settings(definition, {EncryptionSetting.name: asdict(mapped)})

@@ -1,0 +1,68 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Removes what the migration of a table left behind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...core.change import to_diff
+from ...core.cleanup import CleanupOptions, apply_cleanup, plan_cleanup
+from ..accounts import Accounts
+from ..spec import MIGRATION_OPTIONS, SHARED_OPTIONS, STAGING_OPTIONS, Progress, Verb, account_option, given
+
+SPEC: dict[str, Any] = {
+    **SHARED_OPTIONS,
+    **STAGING_OPTIONS,
+    **MIGRATION_OPTIONS,
+    "name": {"type": "str", "required": True},
+    "source": account_option(),
+    "destination": account_option(required=True),
+    "destination_table": {"type": "str"},
+    "source_account_id": {"type": "str"},
+    "source_region": {"type": "str"},
+    "remove_ledger": {"type": "bool", "default": False},
+    "disable_point_in_time_recovery": {"type": "bool", "default": False},
+}
+
+_SAME_NAME = (
+    "bucket",
+    "bucket_owner",
+    "destination_table",
+    "migration_id",
+    "source_account_id",
+    "source_region",
+    "remove_ledger",
+    "disable_point_in_time_recovery",
+)
+
+
+def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
+    """Plan what goes, and remove it."""
+    accounts = Accounts(params)
+    source = accounts.find("source", params["source"])
+    destination = accounts.get("destination", params["destination"])
+    plan = plan_cleanup(source, destination, CleanupOptions(table=params["name"], **given(params, _SAME_NAME)))
+    if plan.changes and not check_mode:
+        apply_cleanup(source, destination, plan)
+    result = {
+        "changed": bool(plan.changes),
+        "changes": [change.to_dict() for change in plan.changes],
+        "left": [entry.to_dict() for entry in plan.left],
+        "diff": to_diff(plan.changes, f"what is left of the migration of {params['name']}"),
+    }
+    return {**result, "warnings": plan.warnings} if plan.warnings else result
+
+
+VERB = Verb(
+    "migration_cleanup",
+    SPEC,
+    run,
+    services=("dynamodb", "s3", "sts"),
+    rules={
+        "required_one_of": [("source", "source_account_id")],
+        "required_together": [("source_account_id", "source_region")],
+    },
+)

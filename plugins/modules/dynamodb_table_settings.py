@@ -1,0 +1,275 @@
+#!/usr/bin/python
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: dynamodb_table_settings
+short_description: Carries the settings of a DynamoDB table to another account
+version_added: 0.1.0
+author:
+  - TableFerry contributors (@tableferry)
+description:
+  - Compares every setting of the source table with the destination table, and sets what differs, in the order and at
+    the pace that AWS wants.
+  - Indexes, billing mode and capacity, on-demand maxima, table class, time to live, streams, point-in-time recovery,
+    tags, resource policy, contributor insights, Kinesis destinations, encryption, autoscaling and deletion protection
+    are settings.
+  - A destination table that does not belong to the migration is refused.
+options:
+  name:
+    description:
+      - The destination table.
+    type: str
+    required: true
+  source:
+    required: true
+  destination:
+    required: true
+  source_table:
+    description:
+      - The name of the table in the source account. Left out, it is O(name).
+    type: str
+  kinesis_map:
+    description:
+      - Which Kinesis stream of the destination stands for which of the source, as ARNs.
+      - A stream without a mapping is left, and named in RV(settings_left).
+    type: dict
+    default: {}
+  principal_map:
+    description:
+      - Which principal stands for which of the source account in resource policies, as ARNs.
+      - A principal of the source account without a mapping leaves the policy behind, and is named in
+        RV(settings_left).
+    type: dict
+    default: {}
+  defer:
+    description:
+      - Settings to leave until the cutover, such as V(time_to_live) while the table is kept in step with its source.
+    type: list
+    elements: str
+    default: []
+  warm_throughput:
+    description:
+      - Carry the warm throughput too. AWS charges for it once, and it never falls again.
+    type: bool
+    default: false
+  wait:
+    description:
+      - Wait until everything is set. V(false) leaves a pending job that M(tableferry.aws.job_wait) carries out.
+    default: true
+seealso:
+  - module: tableferry.aws.dynamodb_import
+  - module: tableferry.aws.job_wait
+  - module: tableferry.aws.dynamodb_table_settings_info
+extends_documentation_fragment:
+  - tableferry.aws.accounts
+  - tableferry.aws.accounts.source
+  - tableferry.aws.accounts.destination
+  - tableferry.aws.migration
+  - tableferry.aws.migration.keys
+  - tableferry.aws.waiting
+  - tableferry.aws.attributes
+"""
+
+EXAMPLES = r"""
+- name: Carry the settings of a table and wait
+  tableferry.aws.dynamodb_table_settings:
+    name: orders
+    source:
+      profile: legacy
+      region: eu-west-1
+    destination:
+      role_arn: arn:aws:iam::222222222222:role/ferry
+      region: eu-west-1
+    kms_key_map:
+      11111111-1111-1111-1111-111111111111: alias/orders
+
+- name: Leave it to the waiter, without time to live
+  tableferry.aws.dynamodb_table_settings:
+    name: "{{ inventory_hostname }}"
+    source: "{{ ferry_source }}"
+    destination: "{{ ferry_destination }}"
+    defer: [time_to_live]
+    wait: false
+  register: ferry_settings
+"""
+
+RETURN = r"""
+job:
+  description:
+    - The job as it stands.
+    - With O(wait=false), hand it to M(tableferry.aws.job_wait).
+  returned: success
+  type: dict
+  contains:
+    kind:
+      description: What kind of job, V(export), V(import) or V(settings).
+      returned: always
+      type: str
+      sample: settings
+    name:
+      description: The table.
+      returned: always
+      type: str
+      sample: orders
+    state:
+      description:
+        - How far it is. V(planned) jobs exist in check mode only; V(pending) ones wait for what
+          RV(job.pending_reason) names.
+        - One of V(planned), V(pending), V(running), V(completed), V(failed), V(cancelled), V(not_needed).
+      returned: always
+      type: str
+      sample: running
+    arn:
+      description: The ARN that AWS gave the job, empty before it was started.
+      returned: always
+      type: str
+      sample: ""
+    pending_reason:
+      description: What a pending job waits for. V(slot) is AWS's quota of jobs at once.
+      returned: always
+      type: str
+      sample: slot
+    request:
+      description: What AWS is, or was, asked.
+      returned: always
+      type: dict
+      sample: {}
+    result:
+      description: What AWS reported at the end, counts and places among it.
+      returned: always
+      type: dict
+      sample: {}
+    failure_code:
+      description: AWS's code for why it failed.
+      returned: always
+      type: str
+      sample: ""
+    failure_message:
+      description: AWS's text for why it failed.
+      returned: always
+      type: str
+      sample: ""
+    migration_id:
+      description: The migration that the job belongs to.
+      returned: always
+      type: str
+      sample: default
+    attempt:
+      description: How many earlier jobs of this kind for this table had failed.
+      returned: always
+      type: int
+      sample: 0
+
+changes:
+  description: What was changed, or would be in check mode.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    what:
+      description: What is changed.
+      returned: always
+      type: str
+      sample: time_to_live
+    before:
+      description: Its value before.
+      returned: always
+      type: raw
+      sample: ~
+    after:
+      description: Its value after.
+      returned: always
+      type: raw
+      sample: {AttributeName: expires, Enabled: true}
+    risk:
+      description: V(safe), V(slow), V(billed) or V(destructive).
+      returned: always
+      type: str
+      sample: safe
+
+settings_carried:
+  description: The settings that are the same at the destination now, or will be.
+  returned: success
+  type: list
+  elements: str
+  sample: [tags, time_to_live]
+
+settings_left:
+  description: What does not come along, and why. Alarms, event source mappings, IAM policies and replicas are always
+    here where there may be any.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    what:
+      description: What stays behind.
+      returned: always
+      type: str
+      sample: replicas
+    reason:
+      description: Why.
+      returned: always
+      type: str
+      sample: Replicas are reported, never created on the way.
+
+obstacle:
+  description: What would have to be mended before a start, where check mode sees it coming. Empty otherwise.
+  returned: success
+  type: str
+  sample: ""
+
+table:
+  description: The table concerned, empty when the whole account is.
+  returned: failure
+  type: str
+  sample: orders
+
+msg:
+  description: How the job stands, or what went wrong with the table, the cause and the next step.
+  returned: always
+  type: str
+  sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
+    enable_point_in_time_recovery."
+ferry_status:
+  description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
+    else.
+  returned: failure
+  type: str
+  sample: refused
+ferry_error:
+  description: The kind of error, for programs.
+  returned: failure
+  type: str
+  sample: PointInTimeRecoveryDisabled
+cause:
+  description: What is wrong.
+  returned: failure
+  type: str
+  sample: Point-in-time recovery is off, and an export needs it.
+next_step:
+  description: What to do about it.
+  returned: failure
+  type: str
+  sample: Turn it on, or set enable_point_in_time_recovery.
+details:
+  description: Values that belong to the error, such as codes and ARNs. Never secrets.
+  returned: failure
+  type: dict
+  sample: {code: AccessDeniedException}
+"""
+
+from ansible_collections.tableferry.aws.plugins.module_utils.glue.outcome import run_module
+from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs.dynamodb_table_settings import VERB
+
+
+def main() -> None:
+    """Run the verb as a module."""
+    run_module(VERB)
+
+
+if __name__ == "__main__":
+    main()

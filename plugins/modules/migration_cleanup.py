@@ -1,0 +1,187 @@
+#!/usr/bin/python
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: migration_cleanup
+short_description: Removes what the migration of a table left behind
+version_added: 0.1.0
+author:
+  - TableFerry contributors (@tableferry)
+description:
+  - Removes the exported data and the lock of one table from the staging bucket, and on request the ledger, and
+    point-in-time recovery that the migration turned on.
+  - Nothing is removed while a job of the table still runs. The tables themselves are never touched.
+options:
+  name:
+    description:
+      - The source table.
+    type: str
+    required: true
+  destination:
+    required: true
+  source:
+    description:
+      - Needed for O(disable_point_in_time_recovery), and where O(source_account_id) is not given.
+  source_account_id:
+    description:
+      - The account id of the source, where O(source) is not given, for example because the account is closed.
+    type: str
+  source_region:
+    description:
+      - The Region of the source table, with O(source_account_id).
+    type: str
+  destination_table:
+    description:
+      - The name of the table in the destination account. Left out, it is O(name).
+    type: str
+  remove_ledger:
+    description:
+      - Remove the record of the jobs too. A later run then knows a migrated table by its tag only, and not its
+        counts.
+    type: bool
+    default: false
+  disable_point_in_time_recovery:
+    description:
+      - Turn point-in-time recovery of the source table off, if this migration turned it on.
+      - It ends the chain of incremental exports; a sync would have to begin with a full export again.
+    type: bool
+    default: false
+seealso:
+  - module: tableferry.aws.dynamodb_export
+  - module: tableferry.aws.dynamodb_import
+extends_documentation_fragment:
+  - tableferry.aws.accounts
+  - tableferry.aws.accounts.source
+  - tableferry.aws.accounts.destination
+  - tableferry.aws.migration
+  - tableferry.aws.migration.staging
+  - tableferry.aws.attributes
+"""
+
+EXAMPLES = r"""
+- name: Show what would be removed
+  tableferry.aws.migration_cleanup:
+    name: orders
+    source:
+      profile: legacy
+      region: eu-west-1
+    destination:
+      role_arn: arn:aws:iam::222222222222:role/ferry
+      region: eu-west-1
+    bucket: tableferry-222222222222-eu-west-1
+  check_mode: true
+  diff: true
+
+- name: Remove it, and point-in-time recovery if we turned it on
+  tableferry.aws.migration_cleanup:
+    name: orders
+    source:
+      profile: legacy
+      region: eu-west-1
+    destination:
+      role_arn: arn:aws:iam::222222222222:role/ferry
+      region: eu-west-1
+    bucket: tableferry-222222222222-eu-west-1
+    disable_point_in_time_recovery: true
+"""
+
+RETURN = r"""
+changes:
+  description: What was changed, or would be in check mode.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    what:
+      description: What is changed.
+      returned: always
+      type: str
+      sample: "s3://tableferry-222222222222-eu-west-1/tableferry/default/export/111111111111/eu-west-1/orders/"
+    before:
+      description: Its value before.
+      returned: always
+      type: raw
+      sample: {objects: 9, bytes: 7340032}
+    after:
+      description: Its value after.
+      returned: always
+      type: raw
+      sample: ~
+    risk:
+      description: V(safe), V(slow), V(billed) or V(destructive).
+      returned: always
+      type: str
+      sample: destructive
+
+left:
+  description: What stays, and why.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    what:
+      description: What stays.
+      returned: always
+      type: str
+      sample: point-in-time recovery of orders
+    reason:
+      description: Why.
+      returned: always
+      type: str
+      sample: this migration turned it on; it costs until it is turned off
+
+table:
+  description: The table concerned, empty when the whole account is.
+  returned: failure
+  type: str
+  sample: orders
+
+msg:
+  description: What went wrong, naming the table, the cause and the next step.
+  returned: failure
+  type: str
+  sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
+    enable_point_in_time_recovery."
+ferry_status:
+  description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
+    else.
+  returned: failure
+  type: str
+  sample: refused
+ferry_error:
+  description: The kind of error, for programs.
+  returned: failure
+  type: str
+  sample: PointInTimeRecoveryDisabled
+cause:
+  description: What is wrong.
+  returned: failure
+  type: str
+  sample: Point-in-time recovery is off, and an export needs it.
+next_step:
+  description: What to do about it.
+  returned: failure
+  type: str
+  sample: Turn it on, or set enable_point_in_time_recovery.
+details:
+  description: Values that belong to the error, such as codes and ARNs. Never secrets.
+  returned: failure
+  type: dict
+  sample: {code: AccessDeniedException}
+"""
+
+from ansible_collections.tableferry.aws.plugins.module_utils.glue.outcome import run_module
+from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs.migration_cleanup import VERB
+
+
+def main() -> None:
+    """Run the verb as a module."""
+    run_module(VERB)
+
+
+if __name__ == "__main__":
+    main()
