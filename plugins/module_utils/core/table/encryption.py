@@ -66,10 +66,7 @@ def map_encryption(source: Encryption, kms_key_map: Mapping[str, str], table: st
     (the aws/dynamodb key may be mapped by its alias too). A customer's key is looked up by ARN, then by key id. A
     mapping to ``alias/aws/dynamodb`` means the destination's AWS-managed key. Raises MissingKeyMapping.
     """
-    names = [source.key_arn, source.key_arn.rpartition("/")[2]] if source.key_arn else []
-    if source.kind == "aws_managed":
-        names.append(AWS_MANAGED_ALIAS)
-    mapped = next((kms_key_map[name] for name in names if kms_key_map.get(name)), "")
+    mapped = kms_key_map.get(_name_in(source, kms_key_map), "")
     if mapped:
         return Encryption("aws_managed") if mapped == AWS_MANAGED_ALIAS else Encryption("customer", mapped)
     if source.kind in ("customer", "unknown"):
@@ -119,7 +116,24 @@ def usable_key(destination: Account, key: str, table: str = "") -> str:
     return str(metadata["Arn"])
 
 
-def resolve_key_map(destination: Account, kms_key_map: Mapping[str, str], table: str = "") -> dict[str, str]:
-    """``kms_key_map`` with its values as ARNs of usable keys; one call for each value. Raises KeyNotUsable."""
+def resolve_key_map(
+    destination: Account, kms_key_map: Mapping[str, str], table: str = "", encryption: Encryption | None = None
+) -> dict[str, str]:
+    """``kms_key_map`` with its values as ARNs of usable keys, by one call for each value.
+
+    With ``encryption``, the source's, only the entry that this table needs: another table's unusable key is no reason
+    to refuse this one. Raises KeyNotUsable.
+    """
+    if encryption is not None:
+        name = _name_in(encryption, kms_key_map)
+        return {name: usable_key(destination, kms_key_map[name], table)} if name else {}
     resolved = {value: usable_key(destination, value, table) for value in dict.fromkeys(kms_key_map.values())}
     return {key: resolved[value] for key, value in kms_key_map.items()}
+
+
+def _name_in(source: Encryption, kms_key_map: Mapping[str, str]) -> str:
+    """The name under which the map knows the source's key; "" for none."""
+    names = [source.key_arn, source.key_arn.rpartition("/")[2]] if source.key_arn else []
+    if source.kind == "aws_managed":
+        names.append(AWS_MANAGED_ALIAS)
+    return next((name for name in names if kms_key_map.get(name)), "")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
 from .definition import Shape
@@ -131,15 +132,17 @@ def _names(principal: str, partition: str) -> list[str]:
 
 def _rewrite_arn(text: str, source: Place, destination: Place) -> str:
     parts = text.split(":", 5)
-    if len(parts) != 6 or parts[0] != "arn" or parts[2] != "dynamodb" or parts[4] != source.account_id:
+    if len(parts) != 6 or parts[0] != "arn" or parts[2] != "dynamodb" or parts[4] not in (source.account_id, "*"):
         return text
     kind, _, rest = parts[5].partition("/")
     name, slash, below = rest.partition("/")
     if kind == "table" and name == source.table:
         parts[5] = f"table/{destination.table}{slash}{below}"
+    elif kind == "table" and fnmatchcase(source.table, name) and not fnmatchcase(destination.table, name):
+        raise CannotRewrite(f"it names the table by the pattern {name}, which the new name does not match")
     parts[1] = destination.partition if parts[1] == source.partition else parts[1]
     parts[3] = destination.region if parts[3] == source.region else parts[3]
-    parts[4] = destination.account_id
+    parts[4] = destination.account_id if parts[4] == source.account_id else parts[4]
     return ":".join(parts)
 
 

@@ -16,7 +16,7 @@ from ..change import Change, Left
 from ..errors import DestinationExists, FerryError, SettingFailed
 from .autoscaling import AutoScaling
 from .definition import Shape, TableDefinition
-from .encryption import resolve_key_map
+from .encryption import Encryption, resolve_key_map
 from .setting import OWNERSHIP_TAG, RECOVERY_TAG, Setting, Settings, SettingsOptions
 from .sides import (
     ContributorInsights,
@@ -191,7 +191,9 @@ def prepare_settings(
     here = read_settings(source, TableDefinition.read(source, source_table))
     there = read_settings(destination, TableDefinition.read(destination, table), here)
     if here.get(EncryptionSetting.name):
-        options = replace(options, kms_key_map=resolve_key_map(destination, options.kms_key_map, source_table))
+        encryption = Encryption(**here.get(EncryptionSetting.name))
+        key_map = resolve_key_map(destination, options.kms_key_map, source_table, encryption)
+        options = replace(options, kms_key_map=key_map)
     return plan_settings(here, there, options)
 
 

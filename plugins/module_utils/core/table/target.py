@@ -140,7 +140,7 @@ class Target:
                 spent = waited.get(passing, 0.0) if passing else 0.0
                 if passing is None or spent >= passing.patience_seconds:
                     raise self._failed(operation, error, spent) from error
-                pause = pause_of(passing, spent, sdk.error_message(error))
+                pause = pause_of(passing, spent, sdk.error_message(error), datetime.now(UTC))
                 waited[passing] = spent + pause
             yield pause
 
@@ -214,11 +214,11 @@ def passing_state(error: Exception) -> Passing | None:
     return next((item for item in PASSING if item.code == code and item.phrase in message), None)
 
 
-def pause_of(passing: Passing, spent: float, message: str) -> float:
+def pause_of(passing: Passing, spent: float, message: str, now: datetime) -> float:
     """Seconds until the next try: what AWS says, else the state's pause, growing threefold while waiting goes on."""
     said = _AGAIN_AFTER.search(message)
     if said:
-        remaining = (datetime.fromisoformat(said[1].replace("Z", "+00:00")) - datetime.now(UTC)).total_seconds()
+        remaining = (datetime.fromisoformat(said[1].replace("Z", "+00:00")) - now).total_seconds()
         return min(max(remaining, 0.5), 16.0)
     return min(passing.pause_seconds + spent / 4, passing.pause_seconds * 3)
 

@@ -205,6 +205,8 @@ def test_a_table_under_the_aws_owned_key_costs_no_call():
 def test_aliases_and_ids_are_resolved_to_arns():
     there = resolve_key_map(Kms(), {KEY: "alias/tables", "1234": "alias/aws/dynamodb"})
     assert there == {KEY: THERE, "1234": "alias/aws/dynamodb"}
+    assert resolve_key_map(Kms(), {KEY: "alias/tables", "other": "x"}, "", Encryption("customer", KEY)) == {KEY: THERE}
+    assert resolve_key_map(None, {"other": "x"}, "", Encryption("customer", KEY)) == {}
     assert resolve_key_map(Kms(error="AccessDeniedException"), {KEY: THERE}) == {KEY: THERE}
 
 

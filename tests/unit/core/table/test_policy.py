@@ -53,6 +53,8 @@ def rewritten(document, principal_map=None, source=SOURCE, destination=DESTINATI
         ([HERE, f"{HERE}/index/a"], [THERE, f"{THERE}/index/a"]),
         (HERE.replace("eu-west-1", "*"), THERE.replace("us-east-1", "*")),
         (HERE + "-old", THERE.replace("orders2", "orders-old")),
+        ("arn:aws:dynamodb:*:*:table/orders/*", "arn:aws:dynamodb:*:*:table/orders2/*"),
+        (f"{HERE}*", f"{THERE[:-1]}*"),
         ("*", "*"),
         (
             "arn:aws:dynamodb:eu-west-1:999999999999:table/orders",
@@ -90,6 +92,7 @@ def test_principals_go_through_the_map(principal, principal_map, after):
         ({"Condition": {"ArnLike": {"aws:PrincipalArn": f"{APP}*"}}}, "role/app"),
         ({"Condition": {"StringEquals": {"aws:PrincipalAccount": "111111111111"}}}, "111111111111"),
         ({"Condition": {"ArnEquals": {"aws:SourceArn": "arn:aws:sns:eu-west-1:111111111111:t"}}}, "sns"),
+        ({"Resource": HERE[:-1] + "?"}, "pattern"),
         ({"Principal": {"CanonicalUser": "x111111111111x"}}, "something"),
     ],
 )

@@ -117,7 +117,7 @@ FULL_TABLE = {
     "GlobalSecondaryIndexes": [index(OnDemandThroughput={"MaxReadRequestUnits": 9})],
 }
 MAPS = {
-    "kms_key_map": {KEY: "alias/tables"},
+    "kms_key_map": {KEY: "alias/tables", "of-another-table": "alias/missing"},
     "kinesis_map": {STREAM: STREAM_THERE},
     "principal_map": {"arn:aws:iam::111111111111:role/app": "arn:aws:iam::222222222222:role/app"},
 }
