@@ -46,7 +46,6 @@ class Throughput:
     read: int = 0
     write: int = 0
     decreases: list[float] = field(default_factory=list)
-    decreases_today: int = 0
     last_increase: float | None = None
 
     @classmethod
@@ -54,6 +53,11 @@ class Throughput:
         """From ``ProvisionedThroughput`` or its absence."""
         shape = shape or {}
         return cls(shape.get("ReadCapacityUnits", 0), shape.get("WriteCapacityUnits", 0))
+
+    def decreases_today(self, now: float, timings: Timings) -> int:
+        """NumberOfDecreasesToday: since midnight UTC; a scaled world has shorter days."""
+        day = timings.seconds("throughput.day")
+        return sum(each // day == now // day for each in self.decreases) if day else 0
 
 
 @dataclass
@@ -224,7 +228,6 @@ class KinesisDestination:
     status: Literal["ENABLING", "ACTIVE", "DISABLING", "DISABLED", "ENABLE_FAILED", "UPDATING"] = "ENABLING"
     description: str = ""
     precision: str | None = None
-    ready_again_at: float = -math.inf
 
 
 @dataclass(eq=False)

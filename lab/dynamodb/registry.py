@@ -11,38 +11,44 @@ Other parts of the lab use ``TableRegistry`` only: ``find`` for the data plane, 
 from __future__ import annotations
 
 import math
-import re
 import uuid
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 from lab.context import Context
+from lab.dynamodb import creation
+from lab.dynamodb import encryption as encryption_at_rest
+from lab.dynamodb.lookup import Address, address, registry
 from lab.dynamodb.model import (
-    ON_DEMAND_WARM, Billing, Encryption, Index, Origin, PointInTimeRecovery, PolicySlot, Shape, Table, TableClass, Tags,
-    Throughput, Warm,
-)  # fmt: skip
+    ON_DEMAND_WARM,
+    Billing,
+    Encryption,
+    Index,
+    Origin,
+    PointInTimeRecovery,
+    Shape,
+    Stream,
+    Table,
+    TableClass,
+    Tags,
+    Throughput,
+    Warm,
+)
 from lab.dynamodb.store import TableStore
-from lab.dynamodb.words import belief, not_found, validation
+from lab.dynamodb.words import belief, not_found
 
 if TYPE_CHECKING:
     from lab.world import World
 
+__all__ = ["Address", "TableRegistry", "address", "new_index", "registry", "warm_units"]
+
 # The calls of one family learn of a new table, and forget a deleted one, at the same moment.
 Family = Literal["settings", "backups", "policies", "tags"]
-
-TABLE_ARN = re.compile(
-    r"arn:(?P<partition>aws[a-z-]*):dynamodb:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):table/(?P<name>[^/]+)"
-)
 
 NOT_FOUND = belief(
     "test_tables", "table-not-found",
     "A missing table is HTTP 400: ResourceNotFoundException, TableNotFoundException in the backup family",
     "measured/import-export-table 1.1",
-)  # fmt: skip
-WRONG_REGION = belief(
-    "test_tables", "table-arn-of-other-region",
-    "A table ARN works as TableName; one of another Region is a ValidationException",
-    "measured/import-export-table 1.9",
 )  # fmt: skip
 BORN_SEPARATELY = belief(
     "test_tables", "backends-learn-separately",
@@ -56,32 +62,6 @@ FORGOTTEN_SEPARATELY = belief(
 )  # fmt: skip
 
 
-class Address(NamedTuple):
-    """Where a table would be."""
-
-    account: str
-    region: str
-    name: str
-
-
-def registry(context: Context) -> TableRegistry:
-    """The tables of the world that ``context`` belongs to."""
-    return context.world.services["dynamodb"].registry  # type: ignore[attr-defined, no-any-return]
-
-
-def address(context: Context, table: str) -> Address:
-    """What ``table``, a name or a table ARN (also of an index, stream or backup), means to the caller of ``context``.
-
-    ValidationException for an ARN of another Region (measured/import-export-table 1.9).
-    """
-    if not table.startswith("arn:"):
-        return Address(context.account_id, context.region, table)
-    match = TABLE_ARN.match(table)
-    if match is None or match["region"] != context.region:
-        raise validation(WRONG_REGION, f"1 validation error detected: Invalid AWS region in '{table}'")
-    return Address(match["account"], match["region"], match["name"])
-
-
 class TableRegistry:
     """Every table of the world. Callers hold ``world.lock``."""
 
@@ -89,6 +69,8 @@ class TableRegistry:
         self.world = world
         self._tables: dict[Address, Table] = {}
         self._stores: list[TableStore] = []
+        # Every stream there ever was: they outlive their tables (measured/settings 2.9).
+        self.streams: list[Stream] = []
 
     # Finding
 
@@ -153,8 +135,6 @@ class TableRegistry:
 
     def check_import(self, context: Context, parameters: Shape) -> None:
         """Refuse TableCreationParameters as ImportTable does at the call: shapes, capacity, key, existing name."""
-        from lab.dynamodb import creation  # creation needs the registry
-
         creation.check(context, parameters)
         creation.refuse_existing(context, parameters["TableName"])
 
@@ -166,8 +146,6 @@ class TableRegistry:
         ``visible_after`` seconds from now DescribeTable finds it. An import that does not own its name until then
         creates the table only when it becomes visible. ResourceInUseException when the name is taken by then.
         """
-        from lab.dynamodb import creation
-
         creation.refuse_existing(context, parameters["TableName"])
         return self.create(context, parameters, origin="import", table_id=table_id, visible_after=visible_after)
 
@@ -186,11 +164,9 @@ class TableRegistry:
 
         An infinite ``active_after`` leaves it CREATING until ``activate``.
         """
-        from lab.dynamodb import encryption as encryption_settings
-
         where = address(context, parameters["TableName"])
         if encryption is None:
-            encryption = encryption_settings.resolve(context, parameters.get("SSESpecification"))
+            encryption = encryption_at_rest.resolve(context, parameters.get("SSESpecification"))
         table_id = table_id or str(uuid.UUID(int=self.world.random.getrandbits(128), version=4))
         now = self.world.clock.now()
         definitions = sorted(parameters["AttributeDefinitions"], key=lambda each: each["AttributeName"])
@@ -218,8 +194,6 @@ class TableRegistry:
         table.table_class = TableClass(parameters.get("TableClass", "STANDARD"), shown="TableClass" in parameters)
         table.protection.enabled = parameters.get("DeletionProtectionEnabled", False)
         table.tagging = Tags(current={tag["Key"]: tag["Value"] for tag in parameters.get("Tags", ())})
-        if "ResourcePolicy" in parameters:
-            table.policies[table.arn] = PolicySlot(document=parameters["ResourcePolicy"])
         for kind, member in (("global", "GlobalSecondaryIndexes"), ("local", "LocalSecondaryIndexes")):
             for shape in parameters.get(member, ()):
                 index = new_index(table, shape, kind)  # type: ignore[arg-type]
@@ -246,7 +220,7 @@ class TableRegistry:
     # Going
 
     def delete(self, table: Table) -> None:
-        """Start DELETING; after ``table.deleting`` seconds the name is free. Its items stay readable to running jobs."""
+        """Start DELETING; after ``table.deleting`` seconds the name is free. Running jobs still read the items."""
         table.deleting_at = self.world.clock.now()
         for stream in table.streams:
             if stream.status != "DISABLED":
@@ -287,15 +261,13 @@ def new_index(table: Table, shape: Shape, kind: Literal["global", "local"]) -> I
 def warm_units(mode: str, shape: Shape) -> Shape:
     """Warm throughput of a new table or index: what was asked for, over what its mode gives by itself."""
     capacity = shape.get("ProvisionedThroughput", {})
-    given: dict[str, Any] = (
-        dict(ON_DEMAND_WARM)
-        if mode == "PAY_PER_REQUEST"
-        else {
+    given = dict(ON_DEMAND_WARM)
+    if mode == "PROVISIONED":
+        given = {
             "ReadUnitsPerSecond": capacity.get("ReadCapacityUnits", 0),
             "WriteUnitsPerSecond": capacity.get("WriteCapacityUnits", 0),
         }
-    )
-    return given | shape.get("WarmThroughput", {})
+    return {**given, **shape.get("WarmThroughput", {})}
 
 
 def _billing(parameters: Shape, now: float) -> Billing:

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 
 from lab.clock import Timings
 
-# measured/settings 3, measured/indexes-capacity 4, measured/policy-autoscaling-replicas 6, measured/import-export-table 2.
+# From the tables of timings in measured/{settings 3, indexes-capacity 4, policy-autoscaling-replicas 6,
+# import-export-table 2}.
 SECONDS: Mapping[str, float] = {
     "table.creating": 2.0,
     "table.creating_with_indexes": 16.2,
@@ -67,7 +68,6 @@ SECONDS: Mapping[str, float] = {
     "kinesis.failing": 2.0,
     "kinesis.failing_slowly": 62.0,
     "kinesis.disabling": 2.0,
-    "kinesis.settling": 0.6,
     "kinesis.updating": 138.0,
 }
 

@@ -1,0 +1,45 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How much an account may ask of DynamoDB's control plane at once, and what it holds."""
+
+from __future__ import annotations
+
+import datetime
+
+from lab.context import Context
+from lab.dynamodb.lookup import registry
+from lab.dynamodb.words import belief
+
+ACCOUNT_LIMITER = belief(
+    "test_tables", "control-plane-limiter",
+    "About six control plane writes of an account pass at once, the rest are ThrottlingException for a second",
+    "measured/import-export-table 1.11 [TABLE-132, TABLE-434]",
+)  # fmt: skip
+
+
+def take_control_plane_write(context: Context) -> None:
+    """Count one effective write of the caller's account; ThrottlingException above its rate.
+
+    Reads, no-ops, deletion protection and TTL are exempt: their handlers do not come here.
+    """
+    family = f"dynamodb.control-plane.{context.region}"
+    if not context.world.throttles.admits(context.account_id, family, burst=6, per_second=5):
+        raise ACCOUNT_LIMITER.error(
+            "ThrottlingException", "The rate of control plane requests made by this account is too high"
+        )
+
+
+def account_units(context: Context, kind: str) -> int:
+    """The ``read`` or ``write`` capacity units of all tables and indexes of the account in the Region."""
+    tables = registry(context).all(context.account_id, context.region)
+    throughputs = [table.billing.throughput for table in tables]
+    throughputs += [index.throughput for table in tables for index in table.global_indexes]
+    return sum(getattr(throughput, kind) for throughput in throughputs)
+
+
+def moment(seconds: float) -> str:
+    """An epoch time as refusals write it: ISO 8601 with milliseconds."""
+    stamp = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    return stamp.isoformat(timespec="milliseconds").replace("+00:00", "Z")

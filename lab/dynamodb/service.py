@@ -1,0 +1,214 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""DynamoDB and DynamoDB Streams behind the gate: every operation with its handler and the permissions it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from lab.context import Context
+from lab.dynamodb import (
+    continuous_backups,
+    contributor_insights,
+    export,
+    imports,
+    items,
+    kinesis_destination,
+    resource_policy,
+    tables,
+    tags,
+    time_to_live,
+    timings,
+    update,
+)
+from lab.dynamodb.lookup import TABLE_ARN, address
+from lab.dynamodb.model import Shape, Stream
+from lab.dynamodb.registry import TableRegistry
+from lab.dynamodb.streams import OUTLIVES
+from lab.dynamodb.words import belief
+from lab.errors import AwsError
+from lab.service import AuthorizationRequest
+from lab.services.paging import page
+
+if TYPE_CHECKING:
+    from lab.world import World
+
+ACTION_PER_TABLE = belief(
+    "test_service", "permission-per-table",
+    "An operation needs its action on the table's ARN, a query of an index on the index's, a batch on every table",
+    "AWS service authorization reference, DynamoDB; aws.md J",
+)  # fmt: skip
+ACROSS_ACCOUNTS = belief(
+    "test_service", "across-accounts-by-arn",
+    "Another account's table is reached by its ARN, by some operations, where its policy and the caller's allow",
+    "aws.md J",
+)  # fmt: skip
+CREATION_PERMISSIONS = belief(
+    "test_service", "creation-needs-its-parts",
+    "CreateTable with tags needs TagResource too, with a resource policy PutResourcePolicy",
+    "aws.md B (service authorization reference)",
+)  # fmt: skip
+
+# aws.md J: what a resource policy may open to other accounts.
+_FOREIGN_OPERATIONS = frozenset((
+    "GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query", "Scan", "BatchGetItem", "BatchWriteItem",
+    "TransactGetItems", "TransactWriteItems", "DescribeTable", "UpdateTable", "DeleteTable", "TagResource",
+    "UntagResource", "ListTagsOfResource",
+))  # fmt: skip
+_WITHOUT_RESOURCE = frozenset(
+    ["ListTables", "DescribeLimits", "DescribeEndpoints", "ListExports", "ListImports", "ListContributorInsights"]
+)
+_ARN_MEMBERS = ("ExportArn", "ImportArn", "ResourceArn", "TableArn")
+_TRANSACTION_ACTIONS = {
+    "Get": "GetItem", "Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem",
+    "ConditionCheck": "ConditionCheckItem",
+}  # fmt: skip
+
+_MODULES = (
+    tables, update, time_to_live, continuous_backups, tags, resource_policy, contributor_insights, kinesis_destination,
+    items, export, imports,
+)  # fmt: skip
+
+
+class DynamoDbService:
+    """DynamoDB. ``registry`` holds the tables of all accounts and Regions."""
+
+    name = "dynamodb"
+
+    def __init__(self, world: World) -> None:
+        timings.define(world.timings)
+        self.registry = TableRegistry(world)
+        self._handlers: Mapping[str, Callable[[Context, Shape], Any]] = {
+            name: handler for module in _MODULES for name, handler in module.OPERATIONS.items()
+        }
+        self.locks_itself: frozenset[str] = frozenset(getattr(items, "LOCKS_ITSELF", ()))
+        world.services["dynamodbstreams"] = DynamoDbStreamsService(self.registry)
+
+    def handle(self, context: Context, operation: str, params: dict[str, Any]) -> dict[str, Any] | bytes:
+        """Do ``operation``."""
+        handler = self._handlers.get(operation)
+        if handler is None:
+            raise AwsError("UnknownOperationException", f"The lab's DynamoDB has no {operation}.")
+        return handler(context, params)  # type: ignore[no-any-return]
+
+    def authorization(self, context: Context, operation: str, params: dict[str, Any]) -> list[AuthorizationRequest]:
+        """The permissions that ``operation`` needs; for tables of other accounts their resource policies count."""
+        return list(self._needed(context, operation, params))
+
+    def _needed(self, context: Context, operation: str, params: Shape) -> Iterator[AuthorizationRequest]:
+        if operation in _WITHOUT_RESOURCE:
+            yield AuthorizationRequest(f"dynamodb:{operation}", "*")
+        elif "RequestItems" in params:
+            for table in params["RequestItems"]:
+                yield self._on_table(context, operation, operation, table)
+        elif "TransactItems" in params:
+            for entry in params["TransactItems"]:
+                for kind, shape in entry.items():
+                    yield self._on_table(context, operation, _TRANSACTION_ACTIONS[kind], shape["TableName"])
+        elif operation == "ImportTable":
+            name = params["TableCreationParameters"]["TableName"]
+            yield AuthorizationRequest("dynamodb:ImportTable", context.arn(f"table/{name}", "dynamodb"))
+        elif "TableName" in params:
+            yield self._on_table(context, operation, operation, params["TableName"], params.get("IndexName", ""))
+            if params.get("Tags"):
+                yield self._on_table(context, operation, "TagResource", params["TableName"])
+            if "ResourcePolicy" in params:
+                yield self._on_table(context, operation, "PutResourcePolicy", params["TableName"])
+        else:
+            yield self._on_arn(context, operation, next(params[name] for name in _ARN_MEMBERS if name in params))
+
+    def _on_table(
+        self, context: Context, operation: str, action: str, table: str, index: str = ""
+    ) -> AuthorizationRequest:
+        where = address(context, table)
+        arn = f"arn:aws:dynamodb:{where.region}:{where.account}:table/{where.name}"
+        foreign = where.account != context.account_id
+        found = self.registry.find(*where)
+        policy = None
+        if found is not None and not (foreign and operation not in _FOREIGN_OPERATIONS):
+            policy = found.policy_enforced()
+        return AuthorizationRequest(
+            f"dynamodb:{action}", f"{arn}/index/{index}" if index else arn, policy, where.account
+        )
+
+    def _on_arn(self, context: Context, operation: str, arn: str) -> AuthorizationRequest:
+        match = TABLE_ARN.match(arn)
+        if match is None or match["region"] != context.region or not arn[match.end() :].startswith("/stream/"):
+            if match is not None and match.end() == len(arn) and match["region"] == context.region:
+                return self._on_table(context, operation, operation, arn)
+            # Malformed ARNs are the handler's to refuse; exports and imports are never another account's business.
+            owner = match["account"] if match is not None else ""
+            return AuthorizationRequest(f"dynamodb:{operation}", arn, None, owner)
+        table = self.registry.find(match["account"], match["region"], match["name"])
+        policy = table.policy_enforced(arn) if table is not None else None
+        return AuthorizationRequest(f"dynamodb:{operation}", arn, policy, match["account"])
+
+    def close(self) -> None:
+        """Close the stores of all tables."""
+        self.registry.close()
+
+
+class DynamoDbStreamsService:
+    """DynamoDB Streams, as far as settings show them: streams are listed and described, records never kept."""
+
+    name = "dynamodbstreams"
+    locks_itself: frozenset[str] = frozenset()
+
+    def __init__(self, registry: TableRegistry) -> None:
+        self._registry = registry
+
+    def handle(self, context: Context, operation: str, params: dict[str, Any]) -> dict[str, Any]:
+        """ListStreams and DescribeStream."""
+        if operation == "ListStreams":
+            return self._list(context, params)
+        if operation == "DescribeStream":
+            return {"StreamDescription": self._describe(context, params["StreamArn"])}
+        raise AwsError("UnknownOperationException", f"The lab's DynamoDB Streams has no {operation}.")
+
+    def authorization(self, context: Context, operation: str, params: dict[str, Any]) -> list[AuthorizationRequest]:
+        """The stream's ARN, or ``*`` for lists."""
+        arn = params.get("StreamArn")
+        if arn is None:
+            return [AuthorizationRequest(f"dynamodb:{operation}", "*")]
+        match = TABLE_ARN.match(arn)
+        table = self._registry.find(match["account"], match["region"], match["name"]) if match else None
+        policy = table.policy_enforced(arn) if table is not None else None
+        return [AuthorizationRequest(f"dynamodb:{operation}", arn, policy, match["account"] if match else "")]
+
+    def _list(self, context: Context, params: Shape) -> Shape:
+        prefix = context.arn("table/", "dynamodb")
+        name = params.get("TableName")
+        found = [
+            stream
+            for stream in self._registry.streams
+            if stream.arn.startswith(prefix) and name in (None, stream.table_name)
+        ]
+        arns = [stream.arn for stream in found]
+        start = params.get("ExclusiveStartStreamArn")
+        token = str(arns.index(start) + 1) if start in arns else None
+        shown, following = page(found, params.get("Limit", 100), token)
+        answer: Shape = {
+            "Streams": [
+                {"StreamArn": stream.arn, "StreamLabel": stream.label, "TableName": stream.table_name}
+                for stream in shown
+            ]
+        }
+        return answer | ({"LastEvaluatedStreamArn": shown[-1].arn} if following else {})
+
+    def _describe(self, context: Context, arn: str) -> Shape:
+        stream: Stream | None = next((each for each in self._registry.streams if each.arn == arn), None)
+        if stream is None:
+            raise OUTLIVES.error("ResourceNotFoundException", f"Requested resource not found: Stream: {arn} not found")
+        return {
+            "StreamArn": stream.arn,
+            "StreamLabel": stream.label,
+            "StreamStatus": stream.status,
+            "StreamViewType": stream.view_type,
+            "CreationRequestDateTime": stream.created_at,
+            "TableName": stream.table_name,
+            "KeySchema": stream.key_schema,
+            "Shards": [],
+        }

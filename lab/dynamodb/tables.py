@@ -1,0 +1,193 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Tables from CreateTable to DeleteTable, and what an account may read about them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from lab.context import Context
+from lab.dynamodb import admission, creation, limits, resource_policy, streams, tags
+from lab.dynamodb.lookup import registry
+from lab.dynamodb.model import Shape, Table
+from lab.dynamodb.shape import describe
+from lab.dynamodb.words import belief, in_use, validation
+
+PROTECTED = belief(
+    "test_tables", "deletion-protection-refuses",
+    "DeleteTable of a protected table is a ValidationException",
+    "measured/settings 2.8 [TABLE-016]",
+)  # fmt: skip
+BEING_CREATED = belief(
+    "test_tables", "creating-refuses-changes",
+    "While a table is CREATING, by CreateTable or import, UpdateTable and DeleteTable are ResourceInUseException",
+    "measured/indexes-capacity 2 [TABLE-002], measured/import-export-table 1.7",
+)  # fmt: skip
+BEING_DELETED = belief(
+    "test_tables", "deleting-refuses-changes",
+    "While a table is DELETING, UpdateTable and DeleteTable are ResourceInUseException; then its name is free",
+    "measured/import-export-table 1.9 [TABLE-006, TABLE-076]",
+)  # fmt: skip
+WRITES_PENDING = belief(
+    "test_tables", "delete-waits-for-writes",
+    "DeleteTable is ResourceInUseException for about two seconds after a tag or policy write",
+    "measured/import-export-table 1.9 [TABLE-103], measured/policy-autoscaling-replicas 1 [TABLE-348]",
+)  # fmt: skip
+CREATING_TIME = belief(
+    "test_tables", "table-creating",
+    "DescribeTable finds a new table at once, CREATING; table and indexes become ACTIVE together, later with indexes",
+    "measured/import-export-table 1.9 [TABLE-075], measured/indexes-capacity 1 [TABLE-148]",
+)  # fmt: skip
+CREATE_ANSWER = belief(
+    "test_tables", "create-answer",
+    "CreateTable's answer lacks warm throughput (unless sent) and the date of the billing summary",
+    "measured/indexes-capacity 3 [TABLE-033]",
+)  # fmt: skip
+SORTED = belief(
+    "test_tables", "definitions-sorted",
+    "AttributeDefinitions and NonKeyAttributes come back sorted by name, indexes and their keys as sent",
+    "measured/indexes-capacity 2 [TABLE-125]",
+)  # fmt: skip
+ABSENT_MEMBERS = belief(
+    "test_tables", "absent-members",
+    "Never on demand: no BillingModeSummary; class not sent: no TableClassSummary; stream off: no StreamSpecification",
+    "measured/indexes-capacity 3 [TABLE-025], measured/settings 2.7, 2.9",
+)  # fmt: skip
+COUNTS_LATE = belief(
+    "test_tables", "item-count-late",
+    "ItemCount and TableSizeBytes are 0 at first and hours old later",
+    "aws.md G, measured/import-export-table 1.7",
+)  # fmt: skip
+LISTED = belief(
+    "test_tables", "tables-listed-in-byte-order",
+    "ListTables is in byte order, 100 to a page at most, DELETING tables included; any start name is accepted",
+    "measured/import-export-table 1.9 [TABLE-012, TABLE-072]",
+)  # fmt: skip
+NEW_IDENTITY = belief(
+    "test_tables", "recreated-table-inherits-nothing",
+    "A table made again under its name has the same ARN, a new TableId and none of the old settings or cooldowns",
+    "measured/import-export-table 1.9 [TABLE-009, TABLE-377]",
+)  # fmt: skip
+NO_GLOBAL_TABLES = belief(
+    "test_tables", "no-global-tables",
+    "The lab has no global tables: replicas are refused, as in an account where replication is not available",
+    "the lab's own limit", confirmed=False,
+)  # fmt: skip
+
+
+def description(context: Context, table: Table) -> Shape:
+    """DescribeTable's ``Table`` as of now."""
+    return describe(table, context.world.clock.now(), context.world.timings)
+
+
+def create_table(context: Context, params: Shape) -> Shape:
+    """CreateTable."""
+    if "GlobalTableSourceArn" in params:
+        raise validation(NO_GLOBAL_TABLES, "Global tables are not available in this account")
+    encryption = creation.check(context, params)
+    tags.check_new(context, params.get("Tags", []))
+    if "ResourcePolicy" in params:
+        resource_policy.check_document(context, params["ResourcePolicy"], context.arn(f"table/{params['TableName']}"))
+    creation.refuse_existing(context, params["TableName"])
+    limits.take_control_plane_write(context)
+    has_indexes = bool(params.get("GlobalSecondaryIndexes"))
+    table = registry(context).create(
+        context,
+        params,
+        origin="create",
+        encryption=encryption,
+        active_after=context.world.timings.seconds("table.creating_with_indexes" if has_indexes else "table.creating"),
+    )
+    if params.get("StreamSpecification", {}).get("StreamEnabled"):
+        streams.begin(context, table, params["StreamSpecification"])
+    if "ResourcePolicy" in params:
+        resource_policy.attach(context, table, params["ResourcePolicy"])
+    shown = description(context, table)
+    if "WarmThroughput" not in params:
+        del shown["WarmThroughput"]
+    shown.get("BillingModeSummary", {}).pop("LastUpdateToPayPerRequestDateTime", None)
+    return {"TableDescription": shown}
+
+
+def describe_table(context: Context, params: Shape) -> Shape:
+    """DescribeTable."""
+    return {"Table": description(context, registry(context).require(context, params["TableName"]))}
+
+
+def refuse_unsettled(context: Context, table: Table) -> None:
+    """ResourceInUseException for a change of a table that is CREATING or DELETING."""
+    status = table.status(context.world.clock.now())
+    if status == "CREATING":
+        raise in_use(BEING_CREATED, f"Table is being created: {table.name}")
+    if status == "DELETING":
+        raise in_use(BEING_DELETED, f"Table is being deleted: {table.name}")
+
+
+def delete_table(context: Context, params: Shape) -> Shape:
+    """DeleteTable."""
+    table = registry(context).require(context, params["TableName"])
+    refuse_unsettled(context, table)
+    if table.protection.enabled:
+        raise validation(
+            PROTECTED,
+            "Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection "
+            "first.",
+        )
+    if table.tagging.locked:
+        raise in_use(WRITES_PENDING, f"Table tags are being updated: {table.name}")
+    if resource_policy.is_pending(context, table):
+        raise in_use(WRITES_PENDING, f"Table: {table.name} has a pending resource-based policy update.")
+    admission.admit(table, "delete_table")
+    limits.take_control_plane_write(context)
+    registry(context).delete(table)
+    members = (
+        "TableName",
+        "TableArn",
+        "TableId",
+        "TableStatus",
+        "ProvisionedThroughput",
+        "TableSizeBytes",
+        "ItemCount",
+    )
+    shown = description(context, table)
+    return {"TableDescription": {name: shown[name] for name in (*members, "DeletionProtectionEnabled")}}
+
+
+def list_tables(context: Context, params: Shape) -> Shape:
+    """ListTables: byte order, at most 100 to a page."""
+    names = [table.name for table in registry(context).all(context.account_id, context.region)]
+    start = params.get("ExclusiveStartTableName", "").encode()
+    names = [name for name in names if name.encode() > start]
+    limit = params.get("Limit", 100)
+    answer: dict[str, Any] = {"TableNames": names[:limit]}
+    if len(names) > limit:
+        answer["LastEvaluatedTableName"] = names[limit - 1]
+    return answer
+
+
+def describe_limits(context: Context, params: Shape) -> Shape:
+    """DescribeLimits: the quotas that the lab enforces."""
+    return {
+        "AccountMaxReadCapacityUnits": creation.ACCOUNT_UNITS,
+        "AccountMaxWriteCapacityUnits": creation.ACCOUNT_UNITS,
+        "TableMaxReadCapacityUnits": creation.TABLE_UNITS,
+        "TableMaxWriteCapacityUnits": creation.TABLE_UNITS,
+    }
+
+
+def describe_endpoints(context: Context, params: Shape) -> Shape:
+    """DescribeEndpoints."""
+    return {"Endpoints": [{"Address": f"dynamodb.{context.region}.amazonaws.com", "CachePeriodInMinutes": 1440}]}
+
+
+OPERATIONS: dict[str, Callable[[Context, Shape], Shape]] = {
+    "CreateTable": create_table,
+    "DescribeTable": describe_table,
+    "DeleteTable": delete_table,
+    "ListTables": list_tables,
+    "DescribeLimits": describe_limits,
+    "DescribeEndpoints": describe_endpoints,
+}

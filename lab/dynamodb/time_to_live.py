@@ -1,0 +1,78 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Time to live (measured/settings 2.3, 2.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lab.context import Context
+from lab.dynamodb.lookup import registry
+from lab.dynamodb.model import Shape
+from lab.dynamodb.words import belief, in_use, validation
+
+CREATING = belief(
+    "test_time_to_live", "ttl-while-creating",
+    "While the table is CREATING, TTL is ResourceInUseException to change and a ValidationException to read",
+    "measured/settings 2.3 [TABLE-115]",
+)  # fmt: skip
+REPEATED = belief(
+    "test_time_to_live", "ttl-repeat-is-an-error",
+    "TTL already on, off, or on with another attribute is a ValidationException, checked before the cooldown",
+    "measured/settings 2.4 [TABLE-146, TABLE-147]",
+)  # fmt: skip
+COOLDOWN = belief(
+    "test_time_to_live", "ttl-cooldown",
+    "A TTL change is refused for about 31 minutes after the last accepted one; refused tries do not extend it",
+    "measured/settings 2.4 [TABLE-143]",
+)  # fmt: skip
+SETTLED = belief(
+    "test_time_to_live", "ttl-settled-at-once",
+    "A TTL change is seen at the first read; never configured and off both read DISABLED without an attribute",
+    "measured/settings 2.4 [TABLE-144, TABLE-145]",
+)  # fmt: skip
+
+
+def update_time_to_live(context: Context, params: Shape) -> Shape:
+    """UpdateTimeToLive."""
+    table = registry(context).require_known(context, params["TableName"], "settings")
+    now = context.world.clock.now()
+    if table.status(now) == "CREATING":
+        raise in_use(CREATING, f"Table {table.name} is being created")
+    wanted, current = params["TimeToLiveSpecification"], table.ttl
+    attribute, enable = wanted["AttributeName"], wanted["Enabled"]
+    if not enable and current.attribute is None:
+        raise validation(REPEATED, "TimeToLive is already disabled")
+    if current.attribute not in (None, attribute):
+        raise validation(
+            REPEATED,
+            f"TimeToLive is active on a different AttributeName: current AttributeName is {current.attribute}",
+        )
+    if enable and current.attribute == attribute:
+        raise validation(REPEATED, "TimeToLive is already enabled")
+    if now < current.changed_at + context.world.timings.seconds("ttl.cooldown"):
+        raise validation(COOLDOWN, "Time to live has been modified multiple times within a fixed interval")
+    current.attribute, current.changed_at = (attribute if enable else None), now
+    return {"TimeToLiveSpecification": {"Enabled": enable, "AttributeName": attribute}}
+
+
+def describe_time_to_live(context: Context, params: Shape) -> Shape:
+    """DescribeTimeToLive."""
+    table = registry(context).require(context, params["TableName"])
+    status = table.status(context.world.clock.now())
+    if status in ("CREATING", "DELETING"):
+        raise validation(
+            CREATING,
+            f"Cannot describe time to live while table is in {status} state: Current table state is {status}",
+        )
+    if table.ttl.attribute is None:
+        return {"TimeToLiveDescription": {"TimeToLiveStatus": "DISABLED"}}
+    return {"TimeToLiveDescription": {"TimeToLiveStatus": "ENABLED", "AttributeName": table.ttl.attribute}}
+
+
+OPERATIONS: dict[str, Callable[[Context, Shape], Shape]] = {
+    "UpdateTimeToLive": update_time_to_live,
+    "DescribeTimeToLive": describe_time_to_live,
+}
