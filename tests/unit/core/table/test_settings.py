@@ -243,6 +243,13 @@ def test_the_managed_key_becomes_the_managed_key(accounts, described):
     assert destination.tables["orders2"].table["SSEDescription"]["KMSMasterKeyArn"].endswith("222222222222:key/aws")
 
 
+def test_a_customer_key_of_the_destination_is_not_taken_off(accounts, described):
+    source, destination = full(accounts, described, SSEDescription={"Status": "ENABLED", "KMSMasterKeyArn": THERE})
+    source.keys = {KEY: (KEY, "AWS")}
+    plan, _, _ = migrate(source, destination, "orders2")
+    assert "encryption" not in {change.what for change in plan.changes}
+
+
 def test_recovery_turned_on_for_the_export_does_not_come_along(accounts, described):
     tags = {"tableferry:point-in-time-recovery": "m1"}
     source, destination = accounts(described(), described("222222222222"), pitr=35, tags=tags)
@@ -346,15 +353,29 @@ def test_insights_and_kinesis_that_fail_late_are_reported(accounts, described):
     assert failed.keys() == {"contributor_insights", "contributor_insights.by_customer", "kinesis_destination"}
     assert "no way" in failed["kinesis_destination"]
     assert "rule limit" in failed["contributor_insights"]
+    assert not failed.keys() & {change.what for change in result.applied}
+
+
+def test_insights_that_failed_are_not_on(accounts, described):
+    source, destination = accounts(described(), described("222222222222"), insights={"": "THROTTLED_KEYS"})
+    failed = {"ContributorInsightsStatus": "FAILED", "ContributorInsightsMode": "THROTTLED_KEYS"}
+    destination.list_contributor_insights = lambda **_: {"ContributorInsightsSummaries": [failed]}
+    plan = prepare_settings(source, destination, "orders", "orders", SettingsOptions())
+    assert "contributor_insights" in {change.what for change in plan.changes}
 
 
 def test_a_run_killed_after_the_call_finds_its_own_work(accounts, described):
-    source, destination = accounts(described(), described("222222222222"), ttl="expires")
+    source, destination = accounts(
+        described(TableClassSummary={"TableClass": "STANDARD_INFREQUENT_ACCESS"}),
+        described("222222222222"),
+        ttl="expires",
+    )
     plan = prepare_settings(source, destination, "orders", "orders", SettingsOptions())
     run(apply_settings(destination, "orders", plan))
     result, _ = run(apply_settings(destination, "orders", plan))
     assert result.failed == ()
     assert destination.tables["orders"].ttl == "expires"
+    assert destination.count("update_table") == 1  # a table class costs one of two in 30 days
 
 
 def test_a_vanished_table_ends_the_settings(accounts, described):
