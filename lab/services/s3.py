@@ -85,8 +85,8 @@ OWNER_ENFORCED = rule(
     "s3-owner-enforced",
     service="s3",
     says="A bucket with BucketOwnerEnforced (the default) owns every object and accepts no ACL but "
-    "bucket-owner-full-control: 400 AccessControlListNotSupported",
-    fact="aws.md A4",
+    "bucket-owner-full-control, and private from its own account: 400 AccessControlListNotSupported",
+    fact="aws.md A4; ansible-collections/amazon.aws issue 863 for private",
     test="test_s3.py::test_owner_enforced_bucket_takes_no_acl",
 )
 WRITER_OWNS = rule(
@@ -400,8 +400,8 @@ class S3Service:
         self.allow(caller, "s3:PutObject", bucket, key, conditions)
         if options.acl:
             self.allow(caller, "s3:PutObjectAcl", bucket, key, conditions, ACL_NEEDS_PERMISSION)
-        enforced = self._ownership(bucket) == "BucketOwnerEnforced"
-        if enforced and options.acl not in ("", OWNER_FULL_CONTROL):
+        harmless = {"", OWNER_FULL_CONTROL, "private" if caller.account_id == bucket.owner else ""}
+        if self._ownership(bucket) == "BucketOwnerEnforced" and options.acl not in harmless:
             raise OWNER_ENFORCED.error("AccessControlListNotSupported", "The bucket does not allow ACLs")
         current = bucket.current(key)
         if (options.if_none_match and current) or (

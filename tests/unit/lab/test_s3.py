@@ -242,10 +242,14 @@ def test_missing_key_is_hidden_without_list_permission(owner: Any, foreigner: An
 # Ownership
 
 
-def test_owner_enforced_bucket_takes_no_acl(owner: Any, bucket: str) -> None:
+def test_owner_enforced_bucket_takes_no_acl(owner: Any, foreigner: Any, bucket: str) -> None:
     with refused("AccessControlListNotSupported", "The bucket does not allow ACLs"):
         owner.put_object(Bucket=bucket, Key="a", Body=b"1", ACL="public-read")
-    owner.put_object(Bucket=bucket, Key="a", Body=b"1", ACL="bucket-owner-full-control")
+    owner.put_object(Bucket=bucket, Key="a", Body=b"1", ACL="private")
+    owner.put_bucket_policy(Bucket=bucket, Policy=policy(bucket, *WRITES))
+    foreigner.put_object(Bucket=bucket, Key="a", Body=b"1", ACL="bucket-owner-full-control")
+    with refused("AccessControlListNotSupported"):
+        foreigner.put_object(Bucket=bucket, Key="a", Body=b"1", ACL="private")
 
 
 def test_acl_needs_its_permission(owner: Any, foreigner: Any, bucket: str) -> None:
