@@ -345,7 +345,7 @@ class TableStore:
 
     def _enter(self, name: str, index: _Index, key: bytes, item: Item, step: int) -> None:
         """Add (``step`` 1) an item to an index or take it out (-1), if it belongs there."""
-        if any(self._types.get(part, "") not in item.get(part, ()) for part in index.encoder.names):
+        if not all(self._fits(item, name) for name in index.encoder.names):
             return
         place = index.encoder.encode(item) + key
         size = item_size(index.project(item)) if index.projected is not None else canonical_item(item)[1]
@@ -355,6 +355,10 @@ class TableStore:
             self._sql.execute(f"DELETE FROM {index.table} WHERE key = ?", (place,))
         count, total = self._totals.indexes[name]
         self._totals.indexes[name] = (count + step, total + step * size)
+
+    def _fits(self, item: Item, name: str) -> bool:
+        kinds = self._types.get(name, "SNB")  # of an index whose definitions nobody gave, any key's type fits
+        return name in item and next(iter(item[name])) in kinds
 
     # The past
 
