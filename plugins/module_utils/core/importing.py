@@ -258,9 +258,8 @@ def plan_import(source: Account | None, destination: Account, options: ImportOpt
         raise explain_failure(destination, place.job)
     if export is not None and not export.result.get("manifest_key"):
         return ImportPlan(blank, [_import_change(options, "", {})], _export_error(export))
-    if manifest is None and export is not None:
-        manifest = read_manifest(bucket, export.result["manifest_key"])
-    assert manifest is not None
+    if manifest is None:
+        manifest = read_manifest(bucket, export.result["manifest_key"] if export else summary_key(options.prefix))
     _check_manifest(options, route, bucket, manifest)
     call = {
         "S3BucketSource": {

@@ -80,16 +80,19 @@ class SettingsKind:
             try:
                 seconds = next(steps)
             except StopIteration as end:
-                found: SettingsResult = end.value
-                break
+                return _ended(job, end.value)
             yield Pause(job, "time", seconds)
-        job = replace(job, state="completed", pending_reason="", result=_result(found))
-        if not found.failed:
-            return job
-        words = "; ".join(f"{entry.what}: {entry.reason}" for entry in found.failed)
-        return ended_with(
-            job, SettingFailed(f"Settings could not be applied: {words}", "Mend what AWS names and run again.")
-        )
+
+
+def _ended(job: Job, found: SettingsResult) -> Job:
+    """``job`` completed, or failed where AWS refused a setting."""
+    job = replace(job, state="completed", pending_reason="", result=_result(found))
+    if not found.failed:
+        return job
+    words = "; ".join(f"{entry.what}: {entry.reason}" for entry in found.failed)
+    return ended_with(
+        job, SettingFailed(f"Settings could not be applied: {words}", "Mend what AWS names and run again.")
+    )
 
 
 def _result(found: SettingsResult) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from .account import Account
 from .job import Job, JobKind, Page, Pause, WaitItem, WaitResult, ended_with, is_passing, is_throttle
@@ -33,7 +33,7 @@ LINE_GAP, QUIET_LINE_GAP = 5.0, 60.0  # seconds between progress lines, when som
 
 Phase = Literal["due", "busy", "end", "slot", "over"]
 Steps = Generator[Pause, None, Job]
-Outcome = Pause | Job | Exception
+Outcome: TypeAlias = "Pause | Job | Exception"
 
 
 def kinds() -> dict[str, JobKind]:

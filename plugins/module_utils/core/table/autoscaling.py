@@ -82,8 +82,8 @@ class AutoScaling(Setting):
     def apply(self, target: Target, change: Change) -> Steps[None]:
         """Register the target, then its policies and scheduled actions; all three replace what is there."""
         yield from target.settle()
-        resource, _, unit = part_of(change).rpartition("/")
-        kind, _, index = resource.partition("/")
+        resource, _slash, unit = part_of(change).rpartition("/")
+        kind, _slash, index = resource.partition("/")
         dimension = {
             "ResourceId": f"table/{target.name}" + (f"/index/{index}" if index else ""),
             "ScalableDimension": f"dynamodb:{kind}:{unit}",

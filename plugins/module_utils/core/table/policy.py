@@ -31,7 +31,7 @@ class Place:
     @classmethod
     def of(cls, table_arn: str) -> Place:
         """From a table's ARN."""
-        _, partition, _, region, account_id, resource = table_arn.split(":", 5)
+        partition, _service, region, account_id, resource = table_arn.split(":", 5)[1:]
         return cls(partition, region, account_id, resource.partition("/")[2])
 
 
@@ -134,7 +134,7 @@ def _rewrite_arn(text: str, source: Place, destination: Place) -> str:
     parts = text.split(":", 5)
     if len(parts) != 6 or parts[0] != "arn" or parts[2] != "dynamodb" or parts[4] not in (source.account_id, "*"):
         return text
-    kind, _, rest = parts[5].partition("/")
+    kind, _slash, rest = parts[5].partition("/")
     name, slash, below = rest.partition("/")
     if kind == "table" and name == source.table:
         parts[5] = f"table/{destination.table}{slash}{below}"

@@ -85,16 +85,13 @@ class Caller(Protocol):
     @property
     def account(self) -> Account:
         """Whose table it is."""
-        ...
 
     @property
     def definition(self) -> TableDefinition:
         """The table."""
-        ...
 
     def call(self, operation: str, *, service: str = "dynamodb", **parameters: Any) -> Steps[Shape]:
         """The answer of ``operation`` (in botocore's snake case)."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -180,7 +177,7 @@ class Target:
         One concern per call: AWS refuses nearly every pair (measured/settings 2.1). Its answer is never trusted: a 200
         may be swallowed (measured/settings 2.2, 2.7), so ``landed`` judges the settled definition.
         """
-        for _ in range(2):
+        for _attempt in range(2):
             if landed((yield from self.settle())):
                 return
             yield from self.call("update_table", TableName=self.name, **members)
