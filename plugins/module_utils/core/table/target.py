@@ -221,12 +221,12 @@ def pause_of(passing: Passing, spent: float, message: str, now: datetime) -> flo
 
 
 def paces(limit_seconds: float) -> Iterator[float]:
-    """Growing pauses (1 s to 15 s) which together last ``limit_seconds``."""
-    pause, total = 1.0, 0.0
+    """Growing pauses (half a second to 15 s) which together last ``limit_seconds``."""
+    pause, total = 0.5, 0.0
     while total < limit_seconds:
         yield pause
         total += pause
-        pause = min(pause * 1.3, 15.0)
+        pause = min(pause * 1.5, 15.0)
 
 
 def run_now(steps: Steps[Result]) -> Result:

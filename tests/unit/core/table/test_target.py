@@ -99,7 +99,7 @@ def test_settling_waits_for_every_part(accounts, described):
     destination.describe_table = lambda TableName: {"Table": described("222222222222", **answers.pop(0))}
     definition, waited = run(Target(destination, "orders").settle())
     assert (definition.busy, answers) == ("", [])
-    assert waited == pytest.approx(1 + 1.3 + 1.69)
+    assert waited == pytest.approx(0.5 + 0.75 + 1.125)
 
 
 def test_not_found_is_believed_after_a_minute(accounts, described):
