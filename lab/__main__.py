@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.assembly import build_world
-from lab.client import DEFAULT_SCALE
-from lab.landscape import settle
+from lab.landscape import DEFAULT_SCALE, settle
 from lab.server import LabServer
 
 

@@ -18,20 +18,29 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore.loaders
+import botocore.session
 from botocore.config import Config
 
 from lab.assembly import SERVICES, build_world
-from lab.landscape import settle
+from lab.landscape import DEFAULT_SCALE, settle
 from lab.server import LabServer
 from lab.world import World
 
-DEFAULT_SCALE = 0.02
 START_SECONDS = 60
 STOP_SECONDS = 20
+
+
+@lru_cache(maxsize=1)
+def _models() -> botocore.loaders.Loader:
+    """botocore's service models, read once for all sessions: they are most of what a client costs."""
+    loader: botocore.loaders.Loader = botocore.session.Session().get_component("data_loader")
+    return loader
 
 
 @dataclass(frozen=True)
@@ -122,15 +131,21 @@ class LabClient:
             keys = self.assume(who.removesuffix("/ferry"))
         else:
             keys = self.landscape["accounts"][who]
+        core = botocore.session.Session()
+        core.register_component("data_loader", _models())
         return boto3.Session(
-            keys["access_key"], keys["secret_key"], keys.get("session_token"), region_name=self.landscape["region"]
+            keys["access_key"],
+            keys["secret_key"],
+            keys.get("session_token"),
+            region_name=self.landscape["region"],
+            botocore_session=core,
         )
 
     def client(self, service: str, who: str | Mapping[str, str] = "source", region: str = "", **config: Any) -> Any:
         """A boto3 client of ``service`` for ``who`` (see ``session``); it does not retry unless ``config`` says so."""
         config.setdefault("retries", {"total_max_attempts": 1})
         return self.session(who).client(
-            service,
+            service,  # type: ignore[call-overload]
             region_name=region or self.landscape["region"],
             endpoint_url=self.endpoint_url,
             config=Config(**config),

@@ -13,6 +13,8 @@ from lab.identity import ADMINISTRATOR_ACCESS
 from lab.world import World
 
 REGION = "eu-west-1"
+# Exports of minutes become seconds, and the order of what happens stays.
+DEFAULT_SCALE = 0.02
 SOURCE = "111111111111"
 DESTINATION = "222222222222"
 MANAGEMENT = "333333333333"

@@ -274,7 +274,7 @@ class LogsService:
         for name, stream in sorted(group.streams.items()):
             if not name.startswith(params.get("logStreamNamePrefix", "")):
                 continue
-            entry = {
+            entry: dict[str, Any] = {
                 "logStreamName": name,
                 "creationTime": stream.created_at,
                 "arn": f"{group.arn}:log-stream:{name}",

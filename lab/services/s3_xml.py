@@ -26,7 +26,8 @@ def document(root: str, content: Value) -> bytes:
     """An XML document of S3's namespace."""
     element = ElementTree.Element(root, {"xmlns": NAMESPACE})
     _fill(element, content)
-    return ElementTree.tostring(element, encoding="utf-8", xml_declaration=True)
+    written: bytes = ElementTree.tostring(element, encoding="utf-8", xml_declaration=True)
+    return written
 
 
 def _fill(element: ElementTree.Element, content: Value) -> None:
