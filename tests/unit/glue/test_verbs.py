@@ -87,7 +87,7 @@ def calls() -> Calls:
 @pytest.fixture
 def exporting(monkeypatch: pytest.MonkeyPatch, calls: Calls) -> Calls:
     obstacle = errors.StagingBucketUnusable("The bucket is missing.", "Make it.")
-    plan = ExportPlan(replace(EXPORT, state="planned"), [BILLED], DEFINITION, [Left("replicas", "never")], obstacle)
+    plan = ExportPlan(replace(EXPORT, state="pending"), [BILLED], DEFINITION, [Left("replicas", "never")], obstacle)
     monkeypatch.setattr(dynamodb_export, "plan_export", calls.answer(plan))
     monkeypatch.setattr(dynamodb_export, "start_export", Calls().answer(EXPORT))
     return calls

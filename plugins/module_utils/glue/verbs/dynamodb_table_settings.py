@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from ...core.account import Account
@@ -28,7 +27,7 @@ from ..spec import (
     account_option,
     given,
 )
-from ..starting import finished, start_result
+from ..starting import finished, foreseen, start_result
 
 SPEC: dict[str, Any] = {
     **SHARED_OPTIONS,
@@ -87,8 +86,8 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     )
     plan = _plan(source, destination, source_table, table, options, check_mode)
     job = settings_job(table, source_table, options, plan)
-    if check_mode and job.open:
-        job = replace(job, state="planned", pending_reason="")
+    if check_mode:
+        job = foreseen(job)
     elif params["wait"]:
         job = finished(job, source, destination, params["wait_timeout"], progress)
     left = [entry.to_dict() for entry in plan.left]
