@@ -148,7 +148,9 @@ EXAMPLES = r"""
 
 - name: Wait for all of them at once
   tableferry.aws.job_wait:
-    jobs: "{{ ansible_play_hosts | tableferry.aws.open_jobs(hostvars, 'ferry_export', ferry_source, ferry_destination) }}"
+    jobs: >-
+      {{ ansible_play_hosts
+         | tableferry.aws.open_jobs(hostvars, 'ferry_export', ferry_source, ferry_destination) }}
     wait_timeout: 7200
   run_once: true
   register: ferry_exports_waited
