@@ -62,7 +62,7 @@ def write_ready_file(path: Path, landscape: dict[str, Any]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until told to stop; 2 for a timing that does not exist."""
+    """Serve until told to stop; 2 for a timing that does not exist or a port that is taken."""
     options = arguments_of(arguments)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -78,8 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if options.ready_file:
                 write_ready_file(options.ready_file, said)
             stop.wait()
-    except (KeyError, ValueError) as mistake:
-        print(f"{mistake.args[0]}", file=sys.stderr)
+    except (KeyError, ValueError, OSError) as mistake:
+        print(mistake.args[-1], file=sys.stderr)
         return 2
     finally:
         world.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -84,12 +85,22 @@ def test_start_and_stop(started: tuple[subprocess.Popen[str], Path, Path], numbe
     assert json.loads(process.stdout.read()) == said
 
 
-def test_unknown_timing_is_said() -> None:
-    ran = subprocess.run(
-        [sys.executable, "-m", "lab", "--timing", "nothing=1"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+def refused(*arguments: str) -> str:
+    """What the command says when it ends at once with status 2."""
+    command = [sys.executable, "-m", "lab", *arguments]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     assert ran.returncode == 2
-    assert "nothing" in ran.stderr and "export.full" in ran.stderr
+    return ran.stderr
+
+
+def test_unknown_timing_is_said() -> None:
+    words = refused("--timing", "nothing=1")
+    assert "nothing" in words and "export.full" in words
+
+
+def test_taken_port_is_said() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert refused("--port", str(taken.getsockname()[1])).strip() == "Address already in use"
 
 
 def test_spawned_lab_is_steered() -> None:
