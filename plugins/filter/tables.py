@@ -1,0 +1,225 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the playbooks know about the tables of an inventory: is it sound, who shares accounts, which jobs are open."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ansible.errors import AnsibleError
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+from ansible_collections.tableferry.aws.plugins.module_utils.glue.spec import ACCOUNT_OPTIONS
+
+HostVars = Mapping[str, Mapping[str, Any]]
+
+PREFIX = "ferry_"
+ACCOUNT = {"type": "dict", "required": True, "options": ACCOUNT_OPTIONS}
+# The user's variables, documented in docs/variables.md. ferry_hosts and ferry_serial are read before any host is.
+VARIABLES: dict[str, dict[str, Any]] = {
+    "ferry_source": ACCOUNT,
+    "ferry_destination": ACCOUNT,
+    "ferry_table": {"type": "str"},
+    "ferry_destination_table": {"type": "str"},
+    "ferry_method": {"type": "str"},
+    "ferry_staging_bucket": {"type": "str"},
+    "ferry_staging_kms_key_arn": {"type": "str"},
+    "ferry_create_staging_key": {"type": "bool"},
+    "ferry_staging_days": {"type": "int"},
+    "ferry_migration_id": {"type": "str"},
+    "ferry_kms_key_map": {"type": "dict"},
+    "ferry_kinesis_map": {"type": "dict"},
+    "ferry_principal_map": {"type": "dict"},
+    "ferry_source_kms_key_arns": {"type": "list", "elements": "str"},
+    "ferry_enable_point_in_time_recovery": {"type": "bool"},
+    "ferry_pitr_wait": {"type": "int"},
+    "ferry_export_max_age": {"type": "int"},
+    "ferry_warm_throughput": {"type": "bool"},
+    "ferry_verify": {"type": "str", "choices": ["counts", "none"]},
+    "ferry_verify_checksums": {"type": "bool"},
+    "ferry_safe_mode": {"type": "bool"},
+    "ferry_sync": {"type": "bool"},
+    "ferry_manage_accounts": {"type": "bool"},
+    "ferry_manage_source_policy": {"type": "bool"},
+    "ferry_expect": {"type": "str", "choices": ["migrated", "copied", "refused", "failed"]},
+    "ferry_report_path": {"type": "str"},
+    "ferry_wait_timeout": {"type": "int"},
+    "ferry_disable_point_in_time_recovery": {"type": "bool"},
+    "ferry_remove_ledger": {"type": "bool"},
+    "ferry_remove_bucket": {"type": "bool"},
+    "ferry_hosts": {"type": "str"},
+    "ferry_serial": {"type": "raw"},
+}
+# What tables must share to be served by one staging area.
+PAIR = (
+    "ferry_source",
+    "ferry_destination",
+    "ferry_staging_bucket",
+    "ferry_staging_kms_key_arn",
+    "ferry_create_staging_key",
+    "ferry_migration_id",
+    "ferry_manage_accounts",
+    "ferry_manage_source_policy",
+)
+OPEN = ("pending", "running")
+
+
+def plain(value: Any) -> Any:
+    """``value`` as plain JSON types; the engine's containers template what is in them only when asked."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(inner) for inner in value]
+    return value
+
+
+def read(variables: Mapping[str, Any], name: str, default: Any = None) -> Any:
+    """One variable of a host as plain data, ``default`` where it is not set. Raises AnsibleError when it is broken."""
+    return plain(variables[name]) if name in variables else default
+
+
+def same_text(value: Any) -> str:
+    """A text that is the same for the same value."""
+    return json.dumps(value, sort_keys=True, default=str)
+
+
+def table_names(host: str, variables: Mapping[str, Any]) -> tuple[str, str]:
+    """What the table of ``host`` is called in the source and in the destination."""
+    source = str(read(variables, "ferry_table") or host)
+    return source, str(read(variables, "ferry_destination_table") or source)
+
+
+def account_pairs(hosts: Iterable[str], hostvars: HostVars) -> dict[str, str]:
+    """For each host the first one that shares its accounts, bucket and key.
+
+    A host whose variables cannot be read stands for nobody: ``inventory_problems`` tells why.
+    """
+    first: dict[str, str] = {}
+    found: dict[str, str] = {}
+    for host in hosts:
+        try:
+            variables = hostvars[host]
+            shared = same_text([read(variables, name) for name in PAIR])
+        except AnsibleError:
+            continue
+        found[host] = first.setdefault(shared, host)
+    return found
+
+
+def inventory_problems(hosts: Iterable[str], hostvars: HostVars) -> dict[str, str]:
+    """What is wrong with the variables of each host, before anything is touched; hosts without a problem are absent."""
+    problems: dict[str, str] = {}
+    owners: dict[str, str] = {}
+    for host in hosts:
+        try:
+            variables = hostvars[host]
+            found = _problems(variables)
+            destination = table_names(host, variables)[1]
+            place = same_text([read(variables, "ferry_destination"), destination])
+        except AnsibleError as error:
+            found, place = [f"a variable cannot be read: {error}"], ""
+        if not found and owners.setdefault(place, host) != host:
+            found = [f"{owners[place]} goes to the same destination table, {destination}; set ferry_destination_table"]
+        if found:
+            problems[host] = f"{host}: {'; '.join(found)}. Correct the inventory and run again."
+    return problems
+
+
+def _problems(variables: Mapping[str, Any]) -> list[str]:
+    """What is wrong with one host's variables. Values are not repeated: there may be secrets among them."""
+    given = {name: read(variables, name) for name in VARIABLES if name in variables}
+    checked = ArgumentSpecValidator(VARIABLES).validate(given)
+    found = [message.rstrip(".") for message in checked.error_messages]
+    for name in variables:
+        if name.startswith(PREFIX) and name not in VARIABLES:
+            close = difflib.get_close_matches(name, VARIABLES, n=1, cutoff=0.85)
+            if close:
+                found.append(f"{name} is not a variable of TableFerry; {close[0]} is")
+    return found
+
+
+def account_outlook(pairs: Mapping[str, str], hostvars: HostVars, problems: Mapping[str, str]) -> dict[str, Any]:
+    """For each host what the look at the inventory and at its accounts came to.
+
+    ``staging`` is where its data goes; ``reason`` why it cannot go, empty when it can, and ``ferry_status`` what that
+    makes of the table. ``pairs`` is of ``account_pairs``, ``problems`` of ``inventory_problems``.
+    """
+    found: dict[str, Any] = {
+        host: {"staging": {}, "reason": reason, "ferry_status": "refused"} for host, reason in problems.items()
+    }
+    accounts = {first: hostvars[first] for first in set(pairs.values())}
+    for host, first in pairs.items():
+        note = read(accounts[first], "report_migration_failure") or {}
+        staging = read(accounts[first], "destination_account_staging") or {}
+        reason = f"{host}: {note['msg']}" if note else ""
+        if not reason and not staging:
+            reason = f"{host}: Its accounts were not looked at, because the variables of {first} are not right."
+        found.setdefault(
+            host, {"staging": staging, "reason": reason, "ferry_status": note.get("ferry_status") or "refused"}
+        )
+    return found
+
+
+def open_jobs(
+    hosts: Iterable[str],
+    hostvars: HostVars,
+    registered: str,
+    source: Mapping[str, Any] | None = None,
+    destination: Mapping[str, Any] | None = None,
+) -> list[dict[str, Any]]:
+    """What job_wait has to wait for: the jobs that the start verb, registered as ``registered``, left open.
+
+    ``source`` and ``destination`` serve the hosts whose variables name no accounts.
+    """
+    found = []
+    for host in hosts:
+        variables = hostvars[host]
+        job = (read(variables, registered) or {}).get("job") or {}
+        if job.get("state") in OPEN:
+            found.append(
+                {
+                    "name": host,
+                    "source": read(variables, "ferry_source") or plain(source),
+                    "destination": read(variables, "ferry_destination") or plain(destination),
+                    "job": job,
+                }
+            )
+    return found
+
+
+def settings_problem(job: Mapping[str, Any]) -> str:
+    """Why a settings job did not end well, empty when it did or when there is none."""
+    if job.get("result", {}).get("timed_out"):
+        return f"{job['name']}: the settings were still being applied when the time was up. Run again to go on."
+    if job.get("state") in ("failed", "cancelled"):
+        return str(job.get("failure_message") or f"{job['name']}: the settings ended {job['state']}.")
+    return ""
+
+
+def all_clean(pairs: Mapping[str, str], hostvars: HostVars, first: str, group: Iterable[str]) -> bool:
+    """Whether all tables that share accounts with ``first`` were cleaned up, and no table of ``group`` was left out."""
+    if set(group) - set(pairs):
+        return False
+    mine = [host for host, owner in pairs.items() if owner == first]
+    removed = [read(hostvars[host], "cleanup_table_removed") for host in mine]
+    return all(result and not result.get("failed") for result in removed)
+
+
+class FilterModule:
+    """Filters over the tables of an inventory."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """The filters by name."""
+        return {
+            "account_outlook": account_outlook,
+            "account_pairs": account_pairs,
+            "all_clean": all_clean,
+            "inventory_problems": inventory_problems,
+            "open_jobs": open_jobs,
+            "settings_problem": settings_problem,
+        }
