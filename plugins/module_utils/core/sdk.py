@@ -20,12 +20,12 @@ try:
     SDK_ERROR = ""
 except ImportError as missing:
     SDK_ERROR = str(missing)
-    boto3 = None  # type: ignore[assignment]
-    botocore = None  # type: ignore[assignment]
-    Config = object  # type: ignore[misc,assignment]
-    Credentials = object  # type: ignore[misc,assignment]
-    DeferredRefreshableCredentials = object  # type: ignore[misc,assignment]
-    Session = object  # type: ignore[misc,assignment]
+    boto3 = None
+    botocore = None
+    Config = object
+    Credentials = object
+    DeferredRefreshableCredentials = object
+    Session = object
 
     class BotoCoreError(Exception):  # type: ignore[no-redef]
         """Stands in so that ``except`` clauses work without botocore."""
