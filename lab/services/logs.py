@@ -24,8 +24,9 @@ WRITER_NEEDS_PERMISSIONS = rule(
     service="logs",
     says="A service that logs for a principal needs the principal's logs:CreateLogGroup, CreateLogStream, "
     "DescribeLogGroups, DescribeLogStreams, PutLogEvents and PutRetentionPolicy; the ARN has a colon after log-group",
-    fact="aws.md B3",
+    fact="aws.md B3 (AWS lists them all; which of them suffice was not measured)",
     test="test_logs.py::test_writer_needs_permissions",
+    confirmed=False,
 )
 GROUP_MISSING = rule(
     "logs-group-missing",
