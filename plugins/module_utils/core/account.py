@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, Literal
@@ -28,17 +28,15 @@ _ROLE_ARN = re.compile(
 _ASSUMED_ROLE_ARN = re.compile(r"arn:(?P<partition>[^:]+):sts::(?P<account>\d{12}):assumed-role/(?P<role>[^/]+)/.+")
 
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AllAccessDisabled"})
-_BAD_CREDENTIALS = frozenset(
+_EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
+_BAD_CREDENTIALS = _EXPIRED | frozenset(
     {
-        "ExpiredToken",
-        "ExpiredTokenException",
         "IncompleteSignature",
         "InvalidAccessKeyId",
         "InvalidClientTokenId",
         "InvalidSignatureException",
         "MissingAuthenticationToken",
         "MissingAuthenticationTokenException",
-        "RequestExpired",
         "SignatureDoesNotMatch",
         "UnrecognizedClientException",
         # botocore's own, raised before anything is sent
@@ -131,6 +129,7 @@ class Account:
         self.region = spec.region
         self._lock = threading.RLock()
         self._clients: dict[tuple[str, str, int], Any] = {}
+        self._role: _RoleCredentials | None = None
         try:
             self._session = _base_session(spec)
             self.partition: str = self._session.get_partition_for_region(spec.region)
@@ -147,7 +146,8 @@ class Account:
                     f"The {spec.side} role {spec.role_arn} is not in the partition {self.partition} of {spec.region}.",
                     "Give a role and a Region of one partition.",
                 )
-            self._session = _fixed_session(self._assume_role(self._session))
+            self._role = _RoleCredentials(self._assume_role(self._session))
+            self._session = _fixed_session(self._role)
 
     def __repr__(self) -> str:
         return f"Account({self.side}, {self.region})"
@@ -190,7 +190,10 @@ class Account:
         key = (service, region or self.region, retries)
         with self._lock:
             if key not in self._clients:
-                self._clients[key] = _make_client(self._session, self.spec, *key)
+                client = _make_client(self._session, self.spec, *key)
+                if self._role:
+                    client.meta.events.register("needs-retry", self._role.renew_when_expired)
+                self._clients[key] = client
             return self._clients[key]
 
     def table_arn(self, name: str) -> str:
@@ -251,8 +254,8 @@ class Account:
             raise self.explain(error, "asking who the caller is") from error
         return found
 
-    def _assume_role(self, base: sdk.Session) -> Any:
-        """Credentials that assume the role at first use and again from 15 minutes before they expire."""
+    def _assume_role(self, base: sdk.Session) -> Callable[[], dict[str, str]]:
+        """What assumes the role, in the form that botocore refreshes credentials with."""
         spec = self.spec
 
         def assume() -> dict[str, str]:
@@ -279,7 +282,33 @@ class Account:
                 "expiry_time": keys["Expiration"].isoformat(),
             }
 
-        return sdk.DeferredRefreshableCredentials(refresh_using=assume, method="assume-role")
+        return assume
+
+
+class _RoleCredentials:
+    """A role's credentials: assumed at first use, again from 15 minutes before they end (botocore's advisory refresh),
+    and when AWS says that they have ended all the same, as after a clock that was wrong or a machine that slept."""
+
+    def __init__(self, assume: Callable[[], dict[str, str]]) -> None:
+        self._assume = assume
+        self._current = self._fresh()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._current, name)
+
+    def _fresh(self) -> Any:
+        return sdk.DeferredRefreshableCredentials(refresh_using=self._assume, method="assume-role")
+
+    def renew_when_expired(
+        self, request_dict: dict[str, Any], response: tuple[Any, Mapping[str, Any]] | None = None, **_event: Any
+    ) -> int | None:
+        """botocore's needs-retry handler: 0 has the request signed and sent again, once."""
+        code = response[1].get("Error", {}).get("Code") if response else None
+        if code not in _EXPIRED or request_dict["context"].get("tableferry_renewed"):
+            return None
+        request_dict["context"]["tableferry_renewed"] = True
+        self._current = self._fresh()
+        return 0
 
 
 class _Provider:

@@ -255,3 +255,17 @@ def test_no_credentials_at_all(monkeypatch, tmp_path):
         side.temporary_credentials()
     with pytest.raises(CredentialsError):
         _ = side.account_id
+
+
+@pytest.mark.parametrize(
+    ("code", "again"), [("ExpiredTokenException", 0), ("AccessDeniedException", None), (None, None)]
+)
+def test_an_expired_role_is_renewed_once_for_a_request(fake_sts, code, again):
+    sts = fake_sts()
+    role = account(role_arn=ROLE)._role
+    role.get_frozen_credentials()
+    request, response = {"context": {}}, (None, {"Error": {"Code": code}}) if code else None
+    assert role.renew_when_expired(request_dict=request, response=response, attempts=1) == again
+    assert role.renew_when_expired(request_dict=request, response=response, attempts=2) is None
+    role.get_frozen_credentials()
+    assert len(sts.requests) == (1 if again is None else 2)

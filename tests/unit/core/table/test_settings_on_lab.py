@@ -207,3 +207,12 @@ def test_who_we_are_and_who_we_are_not(lab, sides):
         Account(replace(spec(lab, "source"), external_id="wrong")).temporary_credentials()
     with pytest.raises(CredentialsError):
         _ = Account(replace(spec(lab, "source"), role_arn="", external_id="", secret_key="wrong")).caller_arn
+
+
+def test_a_role_that_aws_calls_expired_is_assumed_again(lab, sides):
+    client = sides[0].client("dynamodb", retries=0)
+    client.list_tables()
+    before = lab.count("AssumeRole")
+    lab.advance(7200)
+    client.list_tables()
+    assert lab.count("AssumeRole") == before + 1
