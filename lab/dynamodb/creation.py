@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from lab.context import Context
 from lab.dynamodb import encryption, limits
-from lab.dynamodb.lookup import address, registry
+from lab.dynamodb.lookup import registry
 from lab.dynamodb.model import ON_DEMAND_WARM, Encryption, Shape
 from lab.dynamodb.words import belief, in_use, invalid, over_limit, validation
 
@@ -84,11 +84,6 @@ EXISTS = belief(
     "A second table of a name is ResourceInUseException: `is being created` while CREATING, else `already exists`",
     "measured/import-export-table 1.9 [TABLE-005, TABLE-010]",
 )  # fmt: skip
-NAME_ONLY = belief(
-    "test_creation", "table-created-at-home",
-    "A table is made in the caller's own account and Region only",
-    "aws.md J",
-)  # fmt: skip
 CAPACITY_QUOTA = belief(
     "test_creation", "capacity-quota",
     "40,000 units per table and per index, 80,000 per account and Region; on-demand maxima and warm throughput alike",
@@ -105,11 +100,6 @@ def check(context: Context, parameters: Shape) -> Encryption:
     Answers the encryption that they ask for, its key resolved. ValidationException, LimitExceededException, and what
     KMS refuses.
     """
-    if (
-        parameters["TableName"].startswith("arn:")
-        and address(context, parameters["TableName"]).account != context.account_id
-    ):
-        raise NAME_ONLY.error("AccessDeniedException", "Access is denied")
     mode = parameters.get("BillingMode", "PROVISIONED")
     for member in ("GlobalSecondaryIndexes", "LocalSecondaryIndexes"):
         if parameters.get(member) == []:

@@ -118,6 +118,7 @@ class TableClass:
     value: Literal["STANDARD", "STANDARD_INFREQUENT_ACCESS"] = "STANDARD"
     shown: bool = False
     changes: list[float] = field(default_factory=list)
+    updated_at: float | None = None
 
 
 @dataclass

@@ -45,8 +45,8 @@ def describe(table: Table, now: float, timings: Timings) -> Shape:
         shown["OnDemandThroughput"] = maximum
     if table.table_class.shown:
         shown["TableClassSummary"] = {"TableClass": table.table_class.value}
-        if table.table_class.changes:
-            shown["TableClassSummary"]["LastUpdateDateTime"] = table.table_class.changes[-1]
+        if table.table_class.updated_at is not None:
+            shown["TableClassSummary"]["LastUpdateDateTime"] = table.table_class.updated_at
     if table.stream_specification is not None:
         shown["StreamSpecification"] = table.stream_specification
     if stream := table.stream():

@@ -208,6 +208,7 @@ def _plan_class(context: Context, table: Table, wanted: str) -> Apply:
 
         def finish() -> None:
             current.value, current.shown = wanted, True  # type: ignore[assignment]
+            current.updated_at = context.world.clock.now()
             table.jobs.pop("class", None)
 
         table.jobs["class"] = Job("class", updating=True, target=wanted)

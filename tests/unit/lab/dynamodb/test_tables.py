@@ -1,0 +1,271 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Tables from CreateTable to DeleteTable."""
+
+from __future__ import annotations
+
+import pytest
+
+from lab.dynamodb import limits, lookup, registry, tables
+from lab.errors import AwsError
+
+REGION = "eu-west-1"
+KEY = [{"AttributeName": "pk", "KeyType": "HASH"}]
+DEFINITION = {"AttributeName": "pk", "AttributeType": "S"}
+ON_DEMAND = {"KeySchema": KEY, "AttributeDefinitions": [DEFINITION], "BillingMode": "PAY_PER_REQUEST"}
+PROVISIONED = {
+    "KeySchema": KEY,
+    "AttributeDefinitions": [DEFINITION],
+    "ProvisionedThroughput": {"ReadCapacityUnits": 5, "WriteCapacityUnits": 6},
+}
+INDEX = {"IndexName": "g-a", "KeySchema": KEY, "Projection": {"ProjectionType": "ALL"}}
+IN_USE = "ResourceInUseException"
+PARAMETERS = {**ON_DEMAND, "TableName": "t"}
+
+
+def tables_of(desk):
+    return desk.world.services["dynamodb"].registry
+
+
+def context_of(desk, operation="ImportTable"):
+    from lab.context import Context
+
+    return Context(desk.world, desk.caller, REGION, "dynamodb", operation, "request-id")
+
+
+def test_table_not_found(desk):
+    text = "Requested resource not found: Table: t not found"
+    desk.refused(registry.NOT_FOUND, "ResourceNotFoundException", text, "DescribeTable", TableName="t")
+    backups = ("TableNotFoundException", "Table not found: t", "DescribeContinuousBackups")
+    desk.refused(registry.NOT_FOUND, *backups, TableName="t")
+    arn = "arn:aws:dynamodb:eu-west-1:111111111111:table/t"
+    missing = ("ResourceNotFoundException", f"ResourceArn: {arn} not found", "ListTagsOfResource")
+    desk.refused(registry.NOT_FOUND, *missing, ResourceArn=arn)
+
+
+def test_table_arn_of_other_region(desk):
+    table = desk.table()
+    assert desk.describe(table["TableArn"])["TableId"] == table["TableId"]
+    arn = table["TableArn"].replace("eu-west-1", "us-east-1")
+    desk.refused(lookup.WRONG_REGION, "ValidationException", f"'{arn}'", "DescribeTable", TableName=arn)
+
+
+def test_backends_learn_separately(desk):
+    desk.world.timings.set("table.creating", 8)
+    created = desk("CreateTable", TableName="t", **ON_DEMAND)["TableDescription"]
+    ttl = {"TableName": "t", "TimeToLiveSpecification": {"Enabled": True, "AttributeName": "a"}}
+    tag = {"ResourceArn": created["TableArn"], "Tags": [{"Key": "k", "Value": "v"}]}
+    pitr = {"TableName": "t"}
+    missing = "ResourceNotFoundException"
+    desk.refused(registry.BORN_SEPARATELY, missing, "Table: t", "UpdateTimeToLive", **ttl)
+    backups = ("TableNotFoundException", "Table not found: t", "DescribeContinuousBackups")
+    desk.refused(registry.BORN_SEPARATELY, *backups, **pitr)
+    desk.refused(registry.BORN_SEPARATELY, missing, "Table: t", "DescribeKinesisStreamingDestination", **pitr)
+    desk.wait(4)
+    assert desk("DescribeContinuousBackups", **pitr)
+    desk.refused(registry.BORN_SEPARATELY, missing, "ResourceArn: ", "TagResource", **tag)
+    desk.wait(4.5)
+    desk("TagResource", **tag)
+
+
+def test_backends_forget_separately(desk):
+    arn = desk.table()["TableArn"]
+    desk("DeleteTable", TableName="t")
+    assert desk("ListTagsOfResource", ResourceArn=arn) == {"Tags": []}
+    desk.wait(1.3)
+    missing = "ResourceNotFoundException"
+    desk.refused(registry.FORGOTTEN_SEPARATELY, missing, "ResourceArn", "ListTagsOfResource", ResourceArn=arn)
+    assert desk("DescribeContributorInsights", TableName="t")
+    desk.wait(1)
+    desk.refused(registry.FORGOTTEN_SEPARATELY, missing, "Table: t", "DescribeContributorInsights", TableName="t")
+    assert desk("DescribeKinesisStreamingDestination", TableName="t")
+    assert desk.status() == "DELETING"
+
+
+def test_control_plane_limiter(desk):
+    desk.world.throttles.enabled = True
+    results = []
+    for number in range(10):
+        try:
+            desk("CreateTable", TableName=f"t-{number}", **ON_DEMAND)
+            results.append("ok")
+        except AwsError as error:
+            results.append(error.code)
+    assert results[:6] == ["ok"] * 6
+    assert "ThrottlingException" in results
+    text = "rate of control plane requests"
+    desk.refused(limits.ACCOUNT_LIMITER, "ThrottlingException", text, "CreateTable", TableName="x", **ON_DEMAND)
+    assert desk("ListTables")["TableNames"]
+    desk.wait(1)
+    desk("CreateTable", TableName="x", **ON_DEMAND)
+
+
+def test_deletion_protection_refuses(desk):
+    desk.table(DeletionProtectionEnabled=True)
+    text = "currently protected against deletion"
+    desk.refused(tables.PROTECTED, "ValidationException", text, "DeleteTable", TableName="t")
+    desk("UpdateTable", TableName="t", DeletionProtectionEnabled=False)
+    assert desk("DeleteTable", TableName="t")["TableDescription"]["TableStatus"] == "DELETING"
+
+
+def test_creating_refuses_changes(desk):
+    desk("CreateTable", TableName="t", **ON_DEMAND)
+    update = {"TableName": "t", "DeletionProtectionEnabled": True}
+    desk.refused(tables.BEING_CREATED, IN_USE, "Table is being created: t", "UpdateTable", **update)
+    desk.refused(tables.BEING_CREATED, IN_USE, "Table is being created: t", "DeleteTable", TableName="t")
+    desk.wait(2.1)
+    desk("UpdateTable", **update)
+
+
+def test_import_timeline(desk):
+    """The answers of measured/import-export-table 1.7 while an import's table is invisible, CREATING and ACTIVE."""
+    known = tables_of(desk)
+    context = context_of(desk)
+    known.check_import(context, PARAMETERS)
+    table = known.create_from_import(context, PARAMETERS, "id-of-the-import", visible_after=30)
+    assert known.find("111111111111", REGION, "t") is None
+    assert known.find("111111111111", REGION, "t", visible_only=False) is table
+    desk.refused(registry.NOT_FOUND, "ResourceNotFoundException", "Table: t", "DescribeTable", TableName="t")
+    desk.wait(31)
+    assert (desk.status(), desk.describe()["TableId"]) == ("CREATING", "id-of-the-import")
+    desk.refused(tables.BEING_CREATED, IN_USE, "being created", "DeleteTable", TableName="t")
+    assert desk("DescribeContinuousBackups", TableName="t")
+    tag = {"ResourceArn": table.arn, "Tags": [{"Key": "k", "Value": "v"}]}
+    desk.refused(registry.BORN_SEPARATELY, "ResourceNotFoundException", "ResourceArn", "TagResource", **tag)
+    known.activate(table)
+    assert desk.status() == "ACTIVE"
+    desk("TagResource", **tag)
+    with pytest.raises(AwsError, match="Table already exists: t"):
+        known.check_import(context, PARAMETERS)
+
+
+def test_deleting_refuses_changes(desk):
+    desk.table()
+    desk("DeleteTable", TableName="t")
+    desk.refused(tables.BEING_DELETED, IN_USE, "Table is being deleted", "DeleteTable", TableName="t")
+    update = {"TableName": "t", "DeletionProtectionEnabled": True}
+    desk.refused(tables.BEING_DELETED, IN_USE, "Table is being deleted", "UpdateTable", **update)
+    desk.wait(5.2)
+    desk.refused(registry.NOT_FOUND, "ResourceNotFoundException", "Table: t", "DescribeTable", TableName="t")
+
+
+def test_delete_waits_for_writes(desk):
+    arn = desk.table()["TableArn"]
+    desk("TagResource", ResourceArn=arn, Tags=[{"Key": "k", "Value": "v"}])
+    desk.refused(tables.WRITES_PENDING, IN_USE, "Table tags are being updated: t", "DeleteTable", TableName="t")
+    desk.wait(2)
+    policy = (
+        '{"Statement": {"Effect": "Allow", "Principal": {"AWS": "222222222222"}, "Action": "dynamodb:GetItem", '
+        f'"Resource": "{arn}"}}}}'
+    )
+    desk("PutResourcePolicy", ResourceArn=arn, Policy=policy)
+    text = "has a pending resource-based policy update"
+    desk.refused(tables.WRITES_PENDING, IN_USE, text, "DeleteTable", TableName="t")
+    desk.wait(2)
+    desk("DeleteTable", TableName="t")
+
+
+def test_table_creating(desk):
+    desk("CreateTable", TableName="plain", **ON_DEMAND)
+    desk("CreateTable", TableName="indexed", **ON_DEMAND, GlobalSecondaryIndexes=[INDEX])
+    desk.wait(2.1)
+    assert (desk.status("plain"), desk.status("indexed")) == ("ACTIVE", "CREATING")
+    index = desk.describe("indexed")["GlobalSecondaryIndexes"][0]
+    assert (index["IndexStatus"], "Backfilling" in index) == ("CREATING", False)
+    desk.wait(15)
+    assert desk.status("indexed") == "ACTIVE"
+    assert desk.describe("indexed")["GlobalSecondaryIndexes"][0]["IndexStatus"] == "ACTIVE"
+
+
+def test_create_answer(desk):
+    answer = desk("CreateTable", TableName="t", **ON_DEMAND)["TableDescription"]
+    assert answer["BillingModeSummary"] == {"BillingMode": "PAY_PER_REQUEST"}
+    assert "WarmThroughput" not in answer
+    desk.wait(3)
+    assert "LastUpdateToPayPerRequestDateTime" in desk.describe()["BillingModeSummary"]
+    units = {"ReadUnitsPerSecond": 12000, "WriteUnitsPerSecond": 4000}
+    assert desk.describe()["WarmThroughput"] == {**units, "Status": "ACTIVE"}
+
+
+def test_definitions_sorted(desk):
+    names = ["pk", "z", "a"]
+    indexes = [
+        {
+            "IndexName": f"by-{name}",
+            "KeySchema": [{"AttributeName": name, "KeyType": "HASH"}],
+            "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["y", "b"]},
+        }
+        for name in ("z", "a")
+    ]
+    definitions = [{"AttributeName": name, "AttributeType": "S"} for name in names]
+    table = desk.table(AttributeDefinitions=definitions, GlobalSecondaryIndexes=indexes)
+    assert [each["AttributeName"] for each in table["AttributeDefinitions"]] == ["a", "pk", "z"]
+    assert [each["IndexName"] for each in table["GlobalSecondaryIndexes"]] == ["by-z", "by-a"]
+    assert table["GlobalSecondaryIndexes"][0]["Projection"]["NonKeyAttributes"] == ["b", "y"]
+
+
+def test_absent_members(desk):
+    desk("CreateTable", TableName="t", **PROVISIONED)
+    desk.wait(3)
+    table = desk.describe()
+    absent = {
+        "BillingModeSummary", "TableClassSummary", "StreamSpecification", "SSEDescription", "OnDemandThroughput",
+        "LatestStreamArn", "GlobalSecondaryIndexes", "LocalSecondaryIndexes", "VectorIndexes", "Replicas",
+    }  # fmt: skip
+    assert not absent & set(table)
+    assert table["DeletionProtectionEnabled"] is False
+    assert table["ProvisionedThroughput"] == {
+        "ReadCapacityUnits": 5, "WriteCapacityUnits": 6, "NumberOfDecreasesToday": 0
+    }  # fmt: skip
+    assert desk.table("c", TableClass="STANDARD")["TableClassSummary"] == {"TableClass": "STANDARD"}
+
+
+def test_item_count_late(desk):
+    desk.table()
+    desk.put(pk={"S": "a"})
+    assert (desk.describe()["ItemCount"], desk.describe()["TableSizeBytes"]) == (0, 0)
+    desk.wait(6 * 3600)
+    assert desk.describe()["ItemCount"] == 1
+    assert desk.describe()["TableSizeBytes"] > 0
+
+
+def test_tables_listed_in_byte_order(desk, other_desk):
+    for name in ("b", "a", "B"):
+        desk.table(name)
+    other_desk.table("mine")
+    desk("DeleteTable", TableName="b")
+    assert desk("ListTables") == {"TableNames": ["B", "a", "b"]}
+    assert desk("ListTables", Limit=2) == {"TableNames": ["B", "a"], "LastEvaluatedTableName": "a"}
+    assert desk("ListTables", ExclusiveStartTableName="Z") == {"TableNames": ["a", "b"]}
+
+
+def test_recreated_table_inherits_nothing(desk):
+    ttl = {"TableName": "t", "TimeToLiveSpecification": {"Enabled": True, "AttributeName": "a"}}
+    before = desk.table(Tags=[{"Key": "k", "Value": "v"}])
+    desk("UpdateTimeToLive", **ttl)
+    desk(
+        "UpdateContinuousBackups", TableName="t", PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
+    )
+    desk("DeleteTable", TableName="t")
+    desk.wait(6)
+    after = desk.table()
+    assert after["TableArn"] == before["TableArn"]
+    assert after["TableId"] != before["TableId"]
+    assert desk("ListTagsOfResource", ResourceArn=after["TableArn"]) == {"Tags": []}
+    backups = desk("DescribeContinuousBackups", TableName="t")["ContinuousBackupsDescription"]
+    assert backups["PointInTimeRecoveryDescription"] == {"PointInTimeRecoveryStatus": "DISABLED"}
+    desk("UpdateTimeToLive", **ttl)
+
+
+def test_no_global_tables(desk):
+    desk.table()
+    text = "Global tables are not available"
+    replicas = {"TableName": "t", "ReplicaUpdates": [{"Create": {"RegionName": "us-east-1"}}]}
+    desk.refused(tables.NO_GLOBAL_TABLES, "ValidationException", text, "UpdateTable", **replicas)
+
+
+def test_limits_and_endpoints(desk):
+    assert desk("DescribeLimits")["TableMaxReadCapacityUnits"] == 40000
+    assert desk("DescribeEndpoints")["Endpoints"]
