@@ -155,7 +155,8 @@ class Waiter:
             done[item.name] = ended_with(item.job, error)
             return
         group = self._groups.setdefault(key, _Group(kind, item.job.kind, account, last_event=self._begun))
-        entry = _Entry(item, item.job, group, due=self._begun)
+        told = {key: value for key, value in item.job.result.items() if key != "timed_out"}
+        entry = _Entry(item, replace(item.job, result=told), group, due=self._begun)
         group.entries.append(entry)
         self._entries[item.name] = entry
         if item.job.state == "running":

@@ -76,6 +76,7 @@ class FakeAws:
         self.exports: list[dict[str, Any]] = []
         self.imports: list[dict[str, Any]] = []
         self.logs: dict[str, list[str]] = {}
+        self.unlisted: set[str] = set()
         self.calls: list[tuple[str, str]] = []
         self.interrupt: Callable[[str, str, int], None] = lambda moment, operation, number: None
         self.export_seconds, self.import_seconds, self.visible_after = 150.0, 110.0, 30.0
@@ -348,7 +349,8 @@ class Client:
     def _dynamodb_list_exports(
         self, TableArn: str | None = None, MaxResults: int = 25, NextToken: str | None = None
     ) -> dict[str, Any]:
-        jobs = [job for job in self._aws.exports if TableArn in (None, job["TableArn"])]
+        listed = [job for job in self._aws.exports if job["ExportArn"] not in self._aws.unlisted]
+        jobs = [job for job in listed if TableArn in (None, job["TableArn"])]
         page, more = self._page(jobs, NextToken)
         return {"ExportSummaries": [{key: job[key] for key in ("ExportArn", "ExportStatus")} for job in page], **more}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 
 import pytest
+
 from ansible_collections.tableferry.aws.plugins.module_utils.core.export import ExportOptions, plan_export, start_export
 from ansible_collections.tableferry.aws.plugins.module_utils.core.importing import (
     ImportOptions,
@@ -17,7 +18,6 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.importing impo
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.job import Job, WaitItem, wait_for
 from ansible_collections.tableferry.aws.plugins.module_utils.core.verify import Judgement, judge
-
 from tests.unit.core.fake_aws import BUCKET, SOURCE, FakeAws, Killed, failure
 
 

@@ -1,0 +1,384 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Exports: what is looked at before a cost, what is found again, what is started."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
+from ansible_collections.tableferry.aws.plugins.module_utils.core.export import (
+    RECOVERY_TAG,
+    ExportOptions,
+    RecoveryWindow,
+    filter_attributes,
+    plan_export,
+    start_export,
+)
+from ansible_collections.tableferry.aws.plugins.module_utils.core.hints import export_hint
+from ansible_collections.tableferry.aws.plugins.module_utils.core.job import Job, WaitItem, wait_for
+from tests.unit.core.fake_aws import BUCKET, DESTINATION, REGION, SOURCE, FakeAws, failure
+
+OPTIONS = ExportOptions(table="orders", bucket=BUCKET)
+KEY = f"arn:aws:kms:{REGION}:{DESTINATION}:key/staging"
+
+
+class World:
+    def __init__(self, **table: Any) -> None:
+        self.aws = FakeAws()
+        self.source, self.destination = self.aws.account("source"), self.aws.account("destination")
+        self.table = self.aws.add_table(SOURCE, "orders", **{"items": 3, **table})
+
+    def plan(self, options: ExportOptions = OPTIONS, alone: bool = False):  # type: ignore[no-untyped-def]
+        return plan_export(self.source, None if alone else self.destination, options)
+
+    def start(self, options: ExportOptions = OPTIONS, alone: bool = False) -> Job:
+        return start_export(self.source, None if alone else self.destination, self.plan(options, alone))
+
+    def wait(self, job: Job, timeout: float = 86400.0) -> Job:
+        item = WaitItem("t", self.source, self.destination, job)
+        return wait_for([item], timeout, clock=lambda: self.aws.clock, sleep=self.aws.sleep).jobs["t"]
+
+
+def test_planning_changes_nothing() -> None:
+    world = World()
+    plan = world.plan()
+    assert world.aws.mutating() == []
+    assert plan.job.state == "planned"
+    assert [change.risk for change in plan.changes] == ["billed"]
+    assert plan.obstacle is None
+
+
+def test_what_is_sent() -> None:
+    world = World()
+    job = world.start()
+    (export,) = world.aws.exports
+    assert export["S3BucketOwner"] == DESTINATION
+    assert export["S3Prefix"] == f"tableferry/default/export/{SOURCE}/{REGION}/orders"
+    assert export["S3SseAlgorithm"] == "AES256"
+    assert export["ExportTime"].microsecond == 0
+    assert export["ExportTime"] <= world.aws.now - timedelta(seconds=300)
+    assert (job.state, job.arn) == ("running", export["ExportArn"])
+    done = world.wait(job)
+    assert done.result["item_count"] == 3
+    assert done.result["manifest_key"].endswith("/manifest-summary.json")
+    assert done.result["data_prefix"] == done.result["manifest_key"].replace("manifest-summary.json", "data/")
+
+
+@given(st.floats(0, 10_000), st.floats(0, 10_000))
+def test_the_newest_second_lies_in_the_window(earliest: float, length: float) -> None:
+    begin = datetime.fromtimestamp(earliest, UTC)
+    window = RecoveryWindow(True, begin, begin + timedelta(seconds=length))
+    if window.newest is not None:
+        assert window.newest.microsecond == 0
+        assert begin < window.newest <= window.latest  # type: ignore[operator]
+    else:
+        assert length < 2
+
+
+def test_a_running_export_is_found() -> None:
+    world = World()
+    first = world.start()
+    plan = world.plan()
+    assert (plan.job.arn, plan.job.state, plan.changes) == (first.arn, "running", [])
+    assert world.start().arn == first.arn
+    assert len(world.aws.exports) == 1
+
+
+def test_a_completed_export_serves_until_it_is_old() -> None:
+    world = World()
+    first = world.wait(world.start())
+    plan = world.plan()
+    assert (plan.job.state, plan.job.arn, plan.changes) == ("completed", first.arn, [])
+    old = world.start(replace(OPTIONS, max_age=-(10**6)))
+    assert old.arn != first.arn
+    assert old.attempt == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"export_format": "ION"}, {"prefix": "mine/elsewhere"}, {"export_time": datetime.now(UTC) - timedelta(hours=3)}],
+)
+def test_another_export_does_not_serve(other: dict[str, Any]) -> None:
+    world = World()
+    first = world.start()
+    second = world.start(replace(OPTIONS, **other))
+    assert first.arn != second.arn
+    assert [export["ClientToken"] for export in world.aws.exports] == [
+        job.request["call"]["ClientToken"] for job in (first, second)
+    ]
+
+
+def test_a_new_table_of_the_same_name_is_exported_anew() -> None:
+    world = World()
+    first = world.wait(world.start())
+    world.aws.add_table(SOURCE, "orders", items=1)
+    assert world.plan().job.state == "planned"
+    assert world.start().arn != first.arn
+
+
+def test_after_a_failure_comes_a_new_attempt() -> None:
+    world = World()
+    world.aws.export_failure = ("S3AccessDenied", "Access Denied (Service: Amazon S3)")
+    failed = world.wait(world.start())
+    assert (failed.state, failed.failure_code) == ("failed", "S3AccessDenied")
+    world.aws.export_failure = None
+    again = world.start()
+    assert again.attempt == 1
+    assert world.wait(again).state == "completed"
+    tokens = {export["ClientToken"] for export in world.aws.exports}
+    assert len(tokens) == 2
+
+
+def test_the_export_alone_finds_its_own_by_the_token() -> None:
+    """No destination, no bucket of its own: no ledger can be written."""
+    world = World()
+    options = replace(OPTIONS, bucket_owner=DESTINATION)
+    first = world.start(options, alone=True)
+    assert not any("/ledger/" in key for key in world.aws.objects)
+    foreign = {**world.aws.exports[0], "ClientToken": "somebody's", "ExportArn": "arn:foreign"}
+    world.aws.exports.append(foreign)
+    assert world.plan(options, alone=True).job.arn == first.arn
+    assert world.plan(replace(options, export_format="ION"), alone=True).job.state == "planned"
+
+
+def test_point_in_time_recovery_off_is_refused() -> None:
+    world = World(recovery=False)
+    with pytest.raises(errors.PointInTimeRecoveryDisabled):
+        world.plan()
+
+
+def test_point_in_time_recovery_is_turned_on_and_waited_for() -> None:
+    world = World(recovery=False)
+    options = replace(OPTIONS, enable_point_in_time_recovery=True, point_in_time_recovery_days=7)
+    plan = world.plan(options)
+    assert [change.what.split(" of ")[0] for change in plan.changes] == [
+        f"tag {RECOVERY_TAG}",
+        "point-in-time recovery",
+        "export",
+    ]
+    job = world.start(options)
+    assert (job.state, job.pending_reason) == ("pending", "point_in_time_recovery")
+    assert world.table.tags == {RECOVERY_TAG: "default"}
+    done = world.wait(job)
+    assert done.state == "completed"
+    assert world.aws.exports[0]["ExportTime"] > world.table.recovery_since
+
+
+def test_point_in_time_recovery_not_ready_in_time() -> None:
+    world = World(recovery=False)
+    options = replace(OPTIONS, enable_point_in_time_recovery=True, point_in_time_recovery_wait=60)
+    job = world.wait(world.start(options))
+    assert (job.state, job.failure_code) == ("failed", "PointInTimeRecoveryNotReady")
+    assert world.aws.exports == []
+    assert world.aws.clock < 90
+
+
+def test_backups_that_are_being_enabled_are_tried_again() -> None:
+    world = World(recovery=False)
+
+    def not_yet(moment: str, operation: str, number: int) -> None:
+        if operation == "UpdateContinuousBackups" and world.aws.clock < 10:
+            raise failure("ContinuousBackupsUnavailableException", "Backups are being enabled for the table")
+
+    world.aws.interrupt = not_yet
+    job = world.start(replace(OPTIONS, enable_point_in_time_recovery=True))
+    assert world.wait(job).state == "completed"
+
+
+def test_an_empty_table() -> None:
+    world = World(items=0)
+    done = world.wait(world.start())
+    assert (done.state, done.result["known_empty"]) == ("completed", True)
+
+
+def test_an_empty_export_of_a_full_table_is_refused() -> None:
+    world = World(items=0)
+    job = world.start()
+    world.table.items = 5
+    done = world.wait(job)
+    assert (done.state, done.failure_code) == ("failed", "ExportFailed")
+
+
+def test_a_policy_that_does_not_let_us_write_costs_nothing() -> None:
+    world = World()
+
+    def deny(moment: str, operation: str, number: int) -> None:
+        if operation == "PutObject":
+            raise failure("AccessDenied", "Access Denied", status=403)
+
+    world.aws.interrupt = deny
+    with pytest.raises(errors.StagingBucketUnusable):
+        world.start()
+    assert world.aws.exports == []
+
+
+def test_a_missing_bucket_is_an_obstacle_to_the_start_only() -> None:
+    world = World()
+    world.aws.bucket_owner = None
+    plan = world.plan()
+    assert isinstance(plan.obstacle, errors.StagingBucketUnusable)
+    assert plan.changes
+    with pytest.raises(errors.StagingBucketUnusable, match="destination_account"):
+        world.start()
+    assert world.aws.mutating() == []
+
+
+def test_a_bucket_of_somebody_else_is_refused() -> None:
+    world = World()
+    world.aws.bucket_owner = "333333333333"
+    with pytest.raises(errors.StagingBucketUnusable):
+        world.plan()
+
+
+def test_a_foreign_destination_table_costs_nothing() -> None:
+    world = World()
+    world.aws.add_table(DESTINATION, "orders")
+    with pytest.raises(errors.DestinationExists) as refused:
+        world.plan()
+    assert refused.value.status == "refused"
+    assert world.plan(replace(OPTIONS, destination_table="copy")).job.state == "planned"
+
+
+def test_a_table_with_our_tag_is_done() -> None:
+    world = World()
+    world.aws.add_table(DESTINATION, "orders").tags["tableferry:migration"] = "default"
+    plan = world.plan()
+    assert (plan.job.state, plan.changes) == ("not_needed", [])
+    with pytest.raises(errors.DestinationExists):
+        world.plan(replace(OPTIONS, migration_id="another"))
+
+
+@pytest.mark.parametrize(
+    ("table", "options", "error"),
+    [
+        ({}, {"method": "teleport"}, errors.UnknownMethod),
+        ({}, {"method": "glue"}, errors.NotInThisVersion),
+        (
+            {"LocalSecondaryIndexes": [{"IndexName": "l", "KeySchema": [], "Projection": {}}]},
+            {},
+            errors.LocalSecondaryIndexes,
+        ),
+        (
+            {"SSEDescription": {"Status": "ENABLED", "SSEType": "KMS", "KMSMasterKeyArn": KEY}},
+            {},
+            errors.MissingKeyMapping,
+        ),
+        (
+            {"SSEDescription": {"Status": "ENABLED", "SSEType": "KMS", "KMSMasterKeyArn": KEY}},
+            {"kms_key_map": {KEY: f"{KEY}-disabled"}},
+            errors.KeyNotUsable,
+        ),
+        (
+            {"SSEDescription": {"Status": "ENABLED", "SSEType": "KMS", "KMSMasterKeyArn": f"{KEY}-disabled"}},
+            {"kms_key_map": {f"{KEY}-disabled": KEY}},
+            errors.KeyNotUsable,
+        ),
+        ({}, {"sse_algorithm": "KMS"}, errors.KeyNotUsable),
+        ({}, {"sse_algorithm": "KMS", "kms_key_arn": "alias/staging"}, errors.KeyNotUsable),
+        ({}, {"sse_algorithm": "KMS", "kms_key_arn": KEY.replace(REGION, "us-east-1")}, errors.KeyNotUsable),
+        ({}, {"sse_algorithm": "KMS", "kms_key_arn": f"{KEY}-managed"}, errors.KeyNotUsable),
+        ({}, {"sse_algorithm": "KMS", "kms_key_arn": f"{KEY}-missing"}, errors.KeyNotUsable),
+        ({}, {"kms_key_arn": KEY}, errors.InvalidInput),
+        ({}, {"export_time": datetime(2020, 1, 1, tzinfo=UTC)}, errors.InvalidInput),
+        ({}, {"export_time": datetime.now(UTC) + timedelta(hours=1)}, errors.InvalidInput),
+        ({}, {"migration_id": "a/b"}, errors.InvalidInput),
+        ({}, {"export_type": "INCREMENTAL_EXPORT"}, errors.InvalidInput),
+    ],
+)
+def test_refused_before_any_cost(table: dict[str, Any], options: dict[str, Any], error: type[Exception]) -> None:
+    world = World(**table)
+    with pytest.raises(error):
+        world.plan(replace(OPTIONS, **options))
+    assert world.aws.mutating() == []
+
+
+def test_a_missing_table_is_refused() -> None:
+    with pytest.raises(errors.MissingTable):
+        World().plan(replace(OPTIONS, table="nowhere"))
+
+
+def test_the_staging_key_is_sent_in_full() -> None:
+    world = World()
+    world.start(replace(OPTIONS, sse_algorithm="KMS", kms_key_arn=KEY))
+    assert (world.aws.exports[0]["S3SseAlgorithm"], world.aws.exports[0]["S3SseKmsKeyId"]) == ("KMS", KEY)
+
+
+def test_incremental_windows() -> None:
+    world = World()
+    now = datetime.now(UTC).replace(microsecond=999)
+    options = replace(OPTIONS, export_type="INCREMENTAL_EXPORT", from_time=now - timedelta(hours=2))
+    plan = world.plan(options)
+    window = plan.job.request["call"]["IncrementalExportSpecification"]
+    assert "ExportTime" not in plan.job.request["call"]
+    begin, end = (datetime.fromisoformat(window[name]) for name in ("ExportFromTime", "ExportToTime"))
+    assert timedelta(minutes=110) < end - begin < timedelta(minutes=120)
+    for length in (timedelta(minutes=14), timedelta(hours=25), timedelta(hours=-1)):
+        with pytest.raises(errors.InvalidInput):
+            world.plan(replace(options, to_time=now - timedelta(hours=2) + length))
+    long = world.plan(replace(options, from_time=now - timedelta(hours=40)))
+    window = long.job.request["call"]["IncrementalExportSpecification"]
+    begin, end = (datetime.fromisoformat(window[name]) for name in ("ExportFromTime", "ExportToTime"))
+    assert end - begin == timedelta(hours=24)
+
+
+@given(st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1)), st.integers(-12, 12))
+def test_times_are_whole_seconds_of_utc(time: datetime, offset: int) -> None:
+    from ansible_collections.tableferry.aws.plugins.module_utils.core import export
+
+    text = export._to_text(time.replace(tzinfo=timezone(timedelta(hours=offset))))
+    assert text.endswith("Z")
+    back = export._to_time(text)
+    assert back.utcoffset() == timedelta(0)
+    assert timedelta(0) <= time.replace(tzinfo=timezone(timedelta(hours=offset))) - back < timedelta(seconds=1)
+    assert export._to_call({"ExportTime": text})["ExportTime"] == back
+
+
+@pytest.mark.parametrize(
+    ("expression", "attributes"),
+    [
+        ("id = :v", {"id"}),
+        ("#i = :id AND begins_with(sk, :p)", {"id", "sk"}),
+        ("NOT (a.b[0].c BETWEEN :x AND :y) OR size(#d.#e) > :z", {"a", "data"}),
+        ("attribute_exists(x)", {"x"}),
+    ],
+)
+def test_which_attributes_a_filter_looks_at(expression: str, attributes: set[str]) -> None:
+    assert filter_attributes(expression, {"#i": "id", "#d": "data", "#e": "e"}) == attributes
+
+
+@pytest.mark.parametrize(
+    "filter_",
+    [
+        {},
+        {"Where": "x"},
+        {"FilterExpression": "age > :a"},
+        {"FilterExpression": "id = :a", "ProjectionExpression": "id"},
+        {"FilterExpression": "id = :a", "KeyConditionExpression": "id = :a"},
+    ],
+)
+def test_filters_that_lose_data_are_refused(filter_: dict[str, str]) -> None:
+    with pytest.raises(errors.FilterNotAllowed):
+        World().plan(replace(OPTIONS, filter=filter_))
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "words"),
+    [
+        ("S3NoSuchBucket", "The specified bucket does not exist", "Create the staging bucket"),
+        ("S3AccessDenied", "Access Denied (Service: Amazon S3", "s3:PutObjectAcl"),
+        ("S3AccessDenied", "not authorized to perform: kms:GenerateDataKey", "kms:GenerateDataKey"),
+        ("KmsNotFoundException", "Key does not exist", "full ARN"),
+        ("Brand.New", "what", "starts a new export"),
+    ],
+)
+def test_hints(code: str, message: str, words: str) -> None:
+    assert words in export_hint(code, message)

@@ -1,0 +1,275 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Jobs as values, and the waiter: polls within the bound, slots as backpressure, nothing raised for one table."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.tableferry.aws.plugins.module_utils.core import waiter
+from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import InvalidInput
+from ansible_collections.tableferry.aws.plugins.module_utils.core.export import ExportOptions, plan_export, start_export
+from ansible_collections.tableferry.aws.plugins.module_utils.core.importing import (
+    ImportOptions,
+    plan_import,
+    start_import,
+)
+from ansible_collections.tableferry.aws.plugins.module_utils.core.job import (
+    Job,
+    WaitItem,
+    WaitResult,
+    is_passing,
+    is_throttle,
+    wait_for,
+)
+from tests.unit.core.fake_aws import BUCKET, SOURCE, FakeAws, failure
+
+TEXT = st.text(max_size=20)
+JSON = st.dictionaries(TEXT, st.one_of(TEXT, st.integers(), st.booleans(), st.lists(TEXT, max_size=3)), max_size=4)
+
+
+@given(
+    kind=st.sampled_from(["export", "import", "settings"]),
+    state=st.sampled_from(["planned", "pending", "running", "completed", "failed", "cancelled", "not_needed"]),
+    name=TEXT,
+    request_=JSON,
+    attempt=st.integers(0, 9),
+)
+def test_a_job_survives_plain_data(kind: str, state: str, name: str, request_: dict, attempt: int) -> None:
+    job = Job(kind, name, state=state, request=request_, attempt=attempt)  # type: ignore[arg-type]
+    assert Job.from_dict(job.to_dict()) == job
+    assert Job.from_dict({**job.to_dict(), "version": 1}) == job
+
+
+@pytest.mark.parametrize("data", [{}, {"kind": "backup"}, {"kind": "export", "state": "lost"}])
+def test_what_is_no_job_is_refused(data: dict) -> None:
+    with pytest.raises(InvalidInput):
+        Job.from_dict(data)
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "throttle", "passing"),
+    [
+        ("ThrottlingException", 400, True, True),
+        ("LimitExceededException", 400, True, True),
+        ("InternalServerError", 500, False, True),
+        ("Strange", 503, False, True),
+        ("ExpiredTokenException", 400, False, True),
+        ("ValidationException", 400, False, False),
+        ("AccessDeniedException", 400, False, False),
+    ],
+)
+def test_which_errors_pass(code: str, status: int, throttle: bool, passing: bool) -> None:
+    error = failure(code, status=status)
+    assert (is_throttle(error), is_passing(error)) == (throttle, passing)
+    explained = FakeAws().account("source").explain(error, "calling")
+    assert is_throttle(explained) == throttle
+
+
+def test_the_bound_of_a_round() -> None:
+    assert [waiter.round_bound(jobs) for jobs in (1, 25, 26, 100, 500)] == [2, 2, 3, 5, 21]
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(9.9, "9s"), (130, "2m10s"), (3725, "1h02m")])
+def test_durations(seconds: float, words: str) -> None:
+    assert waiter.duration(seconds) == words
+
+
+class Fleet:
+    """Many tables over one FakeAws."""
+
+    def __init__(self, tables: int) -> None:
+        self.aws = FakeAws()
+        self.aws.export_seconds = self.aws.import_seconds = 15.0
+        self.aws.visible_after = 1.0
+        self.source, self.destination = self.aws.account("source"), self.aws.account("destination")
+        self.names = [f"t{number}" for number in range(tables)]
+        self.lines: list[str] = []
+        for name in self.names:
+            self.aws.add_table(SOURCE, name, items=2)
+
+    def exports(self) -> dict[str, Job]:
+        jobs = {}
+        for name in self.names:
+            plan = plan_export(self.source, self.destination, ExportOptions(table=name, bucket=BUCKET))
+            jobs[name] = start_export(self.source, self.destination, plan)
+        return jobs
+
+    def imports(self, exports: dict[str, Job]) -> dict[str, Job]:
+        jobs = {}
+        for name, export in exports.items():
+            options = ImportOptions(table=name, bucket=BUCKET, export=export)
+            jobs[name] = start_import(self.destination, plan_import(self.source, self.destination, options))
+        return jobs
+
+    def wait(self, jobs: dict[str, Job], timeout: float = 86400.0) -> WaitResult:
+        items = [WaitItem(name, self.source, self.destination, job) for name, job in jobs.items()]
+        return wait_for(items, timeout, self.lines.append, lambda: self.aws.clock, self.aws.sleep)
+
+
+@pytest.mark.parametrize("page", [10, 25])
+@pytest.mark.parametrize("tables", [1, 3, 60])
+def test_polls_stay_within_the_bound(tables: int, page: int) -> None:
+    fleet = Fleet(tables)
+    fleet.aws.page = page
+    found = fleet.wait(fleet.exports())
+    assert {job.state for job in found.jobs.values()} == {"completed"}
+    calls = found.poll_calls["export"]
+    assert calls["bound"] == waiter.round_bound(tables)
+    assert calls["largest_round"] <= calls["bound"]
+    assert calls["list"] + calls["describe"] <= calls["rounds"] * calls["bound"]
+    assert calls["result"] <= tables
+    assert fleet.aws.clock < 25
+
+
+def test_full_quotas_are_waited_for() -> None:
+    fleet = Fleet(40)
+    fleet.aws.import_slots = 10
+    exports = fleet.wait(fleet.exports()).jobs
+    imports = fleet.imports(exports)
+    assert sum(job.pending_reason == "slot" for job in imports.values()) == 30
+    before = fleet.aws.clock
+    found = fleet.wait(imports)
+    assert {job.state for job in found.jobs.values()} == {"completed"}
+    assert len(found.started) == 30
+    assert len(fleet.aws.imports) == 40
+    assert fleet.aws.clock - before <= 15 * 4 * 1.4
+    # Tries for a slot that is not there are few: one from time to time, none per waiting table.
+    assert fleet.aws.count("ImportTable") <= 40 + 30 + 25
+
+
+def test_slots_that_others_free_are_found() -> None:
+    fleet = Fleet(5)
+    fleet.aws.export_slots = 0
+    jobs = fleet.exports()
+    assert {job.pending_reason for job in jobs.values()} == {"slot"}
+    fleet.aws.interrupt = lambda *_call: setattr(fleet.aws, "export_slots", 300 if fleet.aws.clock > 100 else 0)
+    found = fleet.wait(jobs)
+    assert {job.state for job in found.jobs.values()} == {"completed"}
+    assert fleet.aws.count("ExportTableToPointInTime") <= 5 + 12 + 5
+
+
+def test_throttled_starts_are_paced() -> None:
+    fleet = Fleet(6)
+    fleet.aws.export_slots = 0
+    jobs = fleet.exports()
+    fleet.aws.export_slots = 300
+    starts: list[float] = []
+
+    def throttle(moment: str, operation: str, number: int) -> None:
+        if (moment, operation) == ("before", "ExportTableToPointInTime"):
+            starts.append(fleet.aws.clock)
+            if len(starts) == 1 or starts[-1] - starts[-2] < 1.4:
+                raise failure("ThrottlingException", "Rate exceeded")
+
+    fleet.aws.interrupt = throttle
+    found = fleet.wait(jobs)
+    assert {job.state for job in found.jobs.values()} == {"completed"}
+    assert len(starts) <= 6 + 3
+
+
+def test_a_failed_job_fails_alone() -> None:
+    fleet = Fleet(3)
+    jobs = fleet.exports()
+    fleet.aws.exports[1] |= {
+        "ExportStatus": "FAILED",
+        "FailureCode": "S3AccessDenied",
+        "FailureMessage": "Access Denied",
+    }
+    found = fleet.wait(jobs).jobs
+    assert [found[name].state for name in fleet.names] == ["completed", "failed", "completed"]
+    assert found["t1"].failure_code == "S3AccessDenied"
+
+
+def test_a_missing_account_fails_alone() -> None:
+    fleet = Fleet(2)
+    jobs = fleet.exports()
+    items = [WaitItem(name, fleet.source if name == "t0" else None, None, jobs[name]) for name in fleet.names]
+    found = wait_for(items, clock=lambda: fleet.aws.clock, sleep=fleet.aws.sleep).jobs
+    assert (found["t0"].state, found["t1"].state, found["t1"].failure_code) == ("completed", "failed", "InvalidInput")
+
+
+def test_a_job_that_left_the_list_is_described() -> None:
+    fleet = Fleet(3)
+    jobs = fleet.exports()
+    # The list forgets the exports of a table that was made anew; describing still works (measured 1.4).
+    fleet.aws.unlisted.add(fleet.aws.exports[0]["ExportArn"])
+    found = fleet.wait(jobs)
+    assert {job.state for job in found.jobs.values()} == {"completed"}
+    assert found.poll_calls["export"]["largest_round"] <= found.poll_calls["export"]["bound"]
+
+
+def test_a_refused_list_leaves_describing() -> None:
+    fleet = Fleet(12)
+    jobs = fleet.exports()
+
+    def refuse(moment: str, operation: str, number: int) -> None:
+        if operation == "ListExports":
+            raise failure("AccessDeniedException", "not authorized to perform: dynamodb:ListExports")
+
+    fleet.aws.interrupt = refuse
+    found = fleet.wait(jobs)
+    assert {job.state for job in found.jobs.values()} == {"completed"}
+    assert found.poll_calls["export"]["list"] == 1
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "ExpiredTokenException", "InternalServerError"])
+def test_passing_errors_are_survived(code: str) -> None:
+    fleet = Fleet(4)
+    jobs = fleet.exports()
+
+    def break_some(moment: str, operation: str, number: int) -> None:
+        if moment == "before" and number % 3 == 0:
+            raise failure(code)
+
+    fleet.aws.interrupt = break_some
+    assert {job.state for job in fleet.wait(jobs).jobs.values()} == {"completed"}
+
+
+def test_an_error_that_does_not_pass_is_the_jobs_failure() -> None:
+    fleet = Fleet(1)
+    jobs = fleet.exports()
+
+    def forget(moment: str, operation: str, number: int) -> None:
+        if operation == "DescribeExport":
+            raise failure("ExpiredTokenException")
+
+    fleet.aws.interrupt = forget
+    job = fleet.wait(jobs).jobs["t0"]
+    assert job.state == "failed"
+    assert "may still be running" in job.failure_message
+    assert fleet.aws.clock > 300
+
+
+def test_the_timeout_leaves_the_job_running() -> None:
+    fleet = Fleet(2)
+    found = fleet.wait(fleet.exports(), timeout=5)
+    assert all((job.state, job.timed_out) == ("running", True) for job in found.jobs.values())
+    later = fleet.wait(found.jobs)
+    assert all((job.state, job.timed_out) == ("completed", False) for job in later.jobs.values())
+
+
+def test_ended_and_planned_jobs_come_back_as_they_are() -> None:
+    jobs = {state: Job("export", state, state=state) for state in ("completed", "not_needed", "planned", "failed")}  # type: ignore[arg-type]
+    fleet = Fleet(0)
+    found = fleet.wait(jobs)
+    assert found.jobs == jobs
+    assert (found.poll_calls, fleet.aws.calls, fleet.lines) == ({}, [], [])
+
+
+def test_progress_is_told() -> None:
+    jobs = [
+        Job("import", "a", state="completed"),
+        Job("import", "b", state="failed"),
+        Job("import", "c", state="pending", pending_reason="slot"),
+        Job("import", "d", state="running"),
+    ]
+    assert waiter.progress_line("import", jobs) == "imports 1/4 done, 1 failed, 1 waiting for a slot, 1 running"
+    fleet = Fleet(3)
+    fleet.wait(fleet.exports())
+    assert fleet.lines[-1].startswith("exports 3/3 done, ")
+    assert any("3 running" in line for line in fleet.lines)
