@@ -12,7 +12,15 @@ from typing import Any, Literal
 
 from . import sdk
 from .account import Account
-from .errors import CountMismatch, ExportFailed, FerryError, ImportFailed, JobTimeout
+from .errors import (
+    ChecksumMismatch,
+    CountMismatch,
+    ExportFailed,
+    FerryError,
+    ImportFailed,
+    JobTimeout,
+    StagingBucketUnusable,
+)
 from .export import has_items
 from .hints import explain_export_failure
 from .importing import explain_failure
@@ -85,7 +93,7 @@ def judge(
     return Judgement("migrated", items_source, items_destination, moved, verified, note)
 
 
-_TABLE_FAILURES = (ExportFailed, ImportFailed, CountMismatch, JobTimeout)
+_TABLE_FAILURES = (ExportFailed, ImportFailed, CountMismatch, ChecksumMismatch, StagingBucketUnusable, JobTimeout)
 
 
 def _items_source(export: Job | None, import_job: Job) -> int | None:
@@ -161,10 +169,18 @@ def _same(exported: int | None, found: int | None, who: str) -> None:
 
 
 def _check_files(destination: Account, import_job: Job) -> None:
-    """Every data file of the import against the export's MD5. Raises ChecksumMismatch, StagingBucketUnusable."""
+    """Every data file of the import against the export's MD5. Raises ChecksumMismatch, StagingBucketUnusable.
+
+    After cleanup there is nothing to read: the run that imported has looked.
+    """
     request = import_job.request
+    if "bucket" not in request:
+        return
     bucket = StagingBucket.from_dict(destination, request["bucket"])
-    check_checksums(bucket, read_manifest(bucket, request["export"]["manifest_key"]))
+    key = request["export"]["manifest_key"]
+    if import_job.state == "not_needed" and bucket.find(key) is None:
+        return
+    check_checksums(bucket, read_manifest(bucket, key))
 
 
 def count_items(account: Account, table: str, segments: int) -> int:

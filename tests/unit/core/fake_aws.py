@@ -77,6 +77,7 @@ class FakeAws:
         self.imports: list[dict[str, Any]] = []
         self.logs: dict[str, list[str]] = {}
         self.unlisted: set[str] = set()
+        self.unreadable = "nothing"
         self.calls: list[tuple[str, str]] = []
         self.interrupt: Callable[[str, str, int], None] = lambda moment, operation, number: None
         self.export_seconds, self.import_seconds, self.visible_after = 150.0, 110.0, 30.0
@@ -417,6 +418,8 @@ class Client:
         self._bucket(Bucket, ExpectedBucketOwner)
         if Key not in self._aws.objects:
             raise failure("NoSuchKey", "The specified key does not exist.")
+        if self._aws.unreadable in Key:
+            raise failure("AccessDenied", "Access Denied", status=403)
         body, when = self._aws.objects[Key]
         if Range and not body:
             raise failure("InvalidRange", "The requested range is not satisfiable")

@@ -37,7 +37,7 @@ class World:
         self.source, self.destination = self.aws.account("source"), self.aws.account("destination")
         self.table = self.aws.add_table(SOURCE, "orders", **{"items": 3, **table})
 
-    def plan(self, options: ExportOptions = OPTIONS, alone: bool = False):  # type: ignore[no-untyped-def]
+    def plan(self, options: ExportOptions = OPTIONS, alone: bool = False):
         return plan_export(self.source, None if alone else self.destination, options)
 
     def start(self, options: ExportOptions = OPTIONS, alone: bool = False) -> Job:
@@ -79,7 +79,7 @@ def test_the_newest_second_lies_in_the_window(earliest: float, length: float) ->
     window = RecoveryWindow(True, begin, begin + timedelta(seconds=length))
     if window.newest is not None:
         assert window.newest.microsecond == 0
-        assert begin < window.newest <= window.latest  # type: ignore[operator]
+        assert begin < window.newest <= window.latest
     else:
         assert length < 2
 

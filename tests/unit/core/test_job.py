@@ -40,7 +40,7 @@ JSON = st.dictionaries(TEXT, st.one_of(TEXT, st.integers(), st.booleans(), st.li
     attempt=st.integers(0, 9),
 )
 def test_a_job_survives_plain_data(kind: str, state: str, name: str, request_: dict, attempt: int) -> None:
-    job = Job(kind, name, state=state, request=request_, attempt=attempt)  # type: ignore[arg-type]
+    job = Job(kind, name, state=state, request=request_, attempt=attempt)
     assert Job.from_dict(job.to_dict()) == job
     assert Job.from_dict({**job.to_dict(), "version": 1}) == job
 
@@ -254,7 +254,7 @@ def test_the_timeout_leaves_the_job_running() -> None:
 
 
 def test_ended_and_planned_jobs_come_back_as_they_are() -> None:
-    jobs = {state: Job("export", state, state=state) for state in ("completed", "not_needed", "planned", "failed")}  # type: ignore[arg-type]
+    jobs = {state: Job("export", state, state=state) for state in ("completed", "not_needed", "planned", "failed")}
     fleet = Fleet(0)
     found = fleet.wait(jobs)
     assert found.jobs == jobs

@@ -90,7 +90,7 @@ def ledger(aws: FakeAws, route: Route = ROUTE) -> Ledger:
 
 def job(attempt: int = 0, purpose: str = "export", route: Route = ROUTE, **more: object) -> Job:
     request = {"purpose": purpose, "route": route.to_dict(), "call": {}, "source": {"table_arn": "a", "table_id": "i"}}
-    return Job("export", "orders", attempt=attempt, request=request, **more)  # type: ignore[arg-type]
+    return Job("export", "orders", attempt=attempt, request=request, **more)
 
 
 def test_the_newest_entry_of_each_purpose_is_read() -> None:

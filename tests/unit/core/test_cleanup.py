@@ -1,0 +1,90 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Cleaning up: only ours, only when nothing runs, only what was asked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from ansible_collections.tableferry.aws.plugins.module_utils.core.cleanup import (
+    CleanupOptions,
+    StillRunning,
+    apply_cleanup,
+    plan_cleanup,
+)
+from ansible_collections.tableferry.aws.plugins.module_utils.core.export import RECOVERY_TAG
+
+from tests.unit.core.fake_aws import BUCKET, SOURCE
+from tests.unit.core.test_importing import World
+from tests.unit.core.test_verify import Moved
+
+OPTIONS = CleanupOptions(table="orders", bucket=BUCKET)
+
+
+def test_data_and_lock_go_and_the_ledger_stays() -> None:
+    world = Moved()
+    world.aws.put("tableferry/default/export/111111111111/eu-west-1/orders!copy/AWSDynamoDB/x", b"other")
+    plan = plan_cleanup(world.source, world.destination, OPTIONS)
+    assert [change.risk for change in plan.changes] == ["destructive", "safe"]
+    assert [entry.what.rsplit("/", 2)[-2] for entry in plan.left] == ["orders"]
+    apply_cleanup(world.source, world.destination, plan)
+    left = sorted(world.aws.objects)
+    assert [key.split("/")[2] for key in left] == ["export", "ledger", "ledger"]
+    again = plan_cleanup(world.source, world.destination, OPTIONS)
+    assert again.changes == []
+    # A later run still knows what was done.
+    assert world.plan().job.state == "not_needed"
+
+
+def test_the_ledger_goes_when_asked() -> None:
+    world = Moved()
+    options = replace(OPTIONS, remove_ledger=True)
+    apply_cleanup(world.source, world.destination, plan_cleanup(world.source, world.destination, options))
+    assert world.aws.objects == {}
+
+
+@pytest.mark.parametrize("what", ["export", "import"])
+def test_nothing_is_removed_under_a_running_job(what: str) -> None:
+    world = World()
+    if what == "export":
+        world.aws.add_table(SOURCE, "orders", items=1)
+        world.new_export()
+    else:
+        world.start()
+    with pytest.raises(StillRunning):
+        plan_cleanup(world.source, world.destination, OPTIONS)
+
+
+def test_another_ways_lock_stays() -> None:
+    world = Moved()
+    other = replace(OPTIONS, table="other", destination_table="orders")
+    plan = plan_cleanup(world.source, world.destination, other)
+    assert (plan.changes, plan.keys) == ([], ())
+
+
+def test_only_our_point_in_time_recovery_is_turned_off_and_only_when_asked() -> None:
+    world = Moved()
+    table = world.aws.tables[SOURCE, "orders"]
+    asked = replace(OPTIONS, disable_point_in_time_recovery=True)
+    assert plan_cleanup(world.source, world.destination, asked).recovery_of == ""
+    table.tags[RECOVERY_TAG] = "default"
+    plan = plan_cleanup(world.source, world.destination, OPTIONS)
+    assert plan.recovery_of == ""
+    assert any("turned it on" in entry.reason for entry in plan.left)
+    plan = plan_cleanup(world.source, world.destination, asked)
+    assert "incremental" in plan.warnings[0]
+    apply_cleanup(world.source, world.destination, plan)
+    assert (table.recovery_since, table.tags) == (None, {})
+
+
+def test_planning_removes_nothing_and_a_missing_bucket_is_no_error() -> None:
+    world = Moved()
+    world.aws.calls.clear()
+    plan_cleanup(world.source, world.destination, OPTIONS)
+    assert world.aws.mutating() == []
+    world.aws.bucket_owner = None
+    plan = plan_cleanup(None, world.destination, replace(OPTIONS, source_account_id=SOURCE, source_region="eu-west-1"))
+    assert [entry.reason for entry in plan.left] == ["it does not exist"]

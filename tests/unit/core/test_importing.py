@@ -1,0 +1,389 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Imports: nothing is overwritten, nothing is imported twice, an empty prefix is no success."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
+from ansible_collections.tableferry.aws.plugins.module_utils.core.export import ExportOptions, plan_export, start_export
+from ansible_collections.tableferry.aws.plugins.module_utils.core.importing import (
+    ImportOptions,
+    explain_failure,
+    parse_log_event,
+    plan_import,
+    start_import,
+)
+from ansible_collections.tableferry.aws.plugins.module_utils.core.job import Job, WaitItem, wait_for
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.core.fake_aws import BUCKET, DESTINATION, SOURCE, FakeAws, Table, failure
+
+
+class World:
+    """A table whose export has completed."""
+
+    def __init__(self, items: int = 3) -> None:
+        self.aws = FakeAws()
+        self.source, self.destination = self.aws.account("source"), self.aws.account("destination")
+        self.aws.add_table(SOURCE, "orders", items=items)
+        self.export = self.wait(self.new_export())
+
+    def new_export(self) -> Job:
+        options = ExportOptions(table="orders", bucket=BUCKET)
+        return start_export(self.source, self.destination, plan_export(self.source, self.destination, options))
+
+    def options(self, **more: Any) -> ImportOptions:
+        return ImportOptions(**{"table": "orders", "bucket": BUCKET, "export": self.export, **more})
+
+    def plan(self, **more: Any):
+        return plan_import(self.source, self.destination, self.options(**more))
+
+    def start(self, **more: Any) -> Job:
+        return start_import(self.destination, self.plan(**more))
+
+    def wait(self, job: Job) -> Job:
+        item = WaitItem("t", self.source, self.destination, job)
+        return wait_for([item], clock=lambda: self.aws.clock, sleep=self.aws.sleep).jobs["t"]
+
+    def drop(self) -> None:
+        del self.aws.tables[DESTINATION, "orders"]
+
+
+def test_planning_changes_nothing() -> None:
+    world = World()
+    world.aws.calls.clear()
+    plan = world.plan()
+    assert (plan.job.state, [change.risk for change in plan.changes]) == ("planned", ["billed"])
+    assert world.aws.mutating() == []
+
+
+def test_what_is_sent() -> None:
+    world = World()
+    done = world.wait(world.start())
+    (call,) = world.aws.imports
+    assert call["S3BucketSource"] == {
+        "S3BucketOwner": DESTINATION,
+        "S3Bucket": BUCKET,
+        "S3KeyPrefix": world.export.result["data_prefix"],
+    }
+    assert (call["InputFormat"], call["InputCompressionType"]) == ("DYNAMODB_JSON", "GZIP")
+    assert call["TableCreationParameters"]["TableName"] == "orders"
+    assert (done.state, done.result["imported_items"], done.result["errors"]) == ("completed", 3, 0)
+    assert done.request["export"]["item_count"] == 3
+
+
+def test_a_data_object_is_read_before_the_start() -> None:
+    world = World()
+    world.plan()
+    world.aws.unreadable = "/data/"
+    with pytest.raises(errors.StagingBucketUnusable):
+        world.plan()
+    assert world.aws.imports == []
+
+
+def test_a_second_run_needs_nothing() -> None:
+    world = World()
+    done = world.wait(world.start())
+    plan = world.plan()
+    assert (plan.job.state, plan.changes) == ("not_needed", [])
+    assert plan.job.result["imported_items"] == done.result["imported_items"] == 3
+    assert world.start().arn == done.arn
+    assert len(world.aws.imports) == 1
+
+
+def test_a_running_import_is_found() -> None:
+    world = World()
+    first = world.start()
+    assert (world.plan().job.state, world.plan().job.arn, world.plan().changes) == ("running", first.arn, [])
+    assert world.start().arn == first.arn
+
+
+def test_a_table_deleted_after_its_import_is_imported_again() -> None:
+    world = World()
+    first = world.wait(world.start())
+    world.drop()
+    second = world.start()
+    assert second.attempt == 1
+    assert second.arn != first.arn
+    assert world.wait(second).state == "completed"
+
+
+def test_a_foreign_table_is_never_touched() -> None:
+    world = World()
+    world.aws.add_table(DESTINATION, "orders", items=9)
+    for replace_failed in (False, True):
+        with pytest.raises(errors.DestinationExists):
+            world.plan(replace_failed=replace_failed)
+
+
+def test_a_table_made_anew_under_our_name_is_foreign() -> None:
+    world = World()
+    world.wait(world.start())
+    world.aws.add_table(DESTINATION, "orders", items=9)
+    with pytest.raises(errors.DestinationExists):
+        world.plan()
+
+
+def test_a_lost_ledger_is_made_up_by_the_import_itself() -> None:
+    world = World()
+    world.wait(world.start())
+    for key in [key for key in world.aws.objects if "/ledger/" in key]:
+        del world.aws.objects[key]
+    assert world.plan().job.state == "not_needed"
+    world.aws.imports.clear()
+    with pytest.raises(errors.DestinationExists):
+        world.plan()
+    world.aws.tables[DESTINATION, "orders"].tags["tableferry:migration"] = "default"
+    assert world.plan().job.state == "not_needed"
+
+
+def failed_import(world: World) -> Job:
+    world.aws.import_failure = ("ItemValidationError", "Some of the items failed validation checks")
+    failed = world.wait(world.start())
+    world.aws.import_failure = None
+    assert failed.state == "failed"
+    return failed
+
+
+def test_a_partial_table_is_kept() -> None:
+    world = World()
+    failed_import(world)
+    with pytest.raises(errors.ImportFailed, match="replace_failed"):
+        world.plan()
+    assert "DeleteTable" not in world.aws.mutating()
+
+
+def test_a_partial_table_is_replaced_when_asked() -> None:
+    world = World()
+    failed = failed_import(world)
+    plan = world.plan(replace_failed=True)
+    assert [change.risk for change in plan.changes] == ["destructive", "billed"]
+    job = start_import(world.destination, plan)
+    assert (job.state, job.attempt) == ("pending", 1)
+    done = world.wait(job)
+    assert (done.state, done.result["table_id"] != failed.result["table_id"]) == ("completed", True)
+    assert world.aws.count("DeleteTable") == 1
+
+
+def test_only_the_failed_imports_own_table_is_replaced() -> None:
+    world = World()
+    failed_import(world)
+    plan = world.plan(replace_failed=True)
+    world.aws.tables[DESTINATION, "orders"] = Table("orders", "somebody's")
+    with pytest.raises(errors.DestinationExists):
+        start_import(world.destination, plan)
+    assert world.aws.count("DeleteTable") == 0
+
+
+def test_a_replacement_killed_half_way_needs_the_option_again() -> None:
+    world = World()
+    failed_import(world)
+    plan = world.plan(replace_failed=True)
+
+    def die(moment: str, operation: str, number: int) -> None:
+        if operation == "DeleteTable":
+            raise failure("ServiceUnavailable", status=503)
+
+    world.aws.interrupt = die
+    assert start_import(world.destination, plan).state == "pending"
+    world.aws.interrupt = lambda *_call: None
+    with pytest.raises(errors.ImportFailed):
+        world.plan()
+    assert world.wait(world.start(replace_failed=True)).state == "completed"
+    assert len(world.aws.imports) == 2
+
+
+def test_a_failure_that_left_no_table_is_tried_again() -> None:
+    world = World()
+    failed_import(world)
+    world.drop()
+    job = world.start()
+    assert job.attempt == 1
+    assert world.wait(job).state == "completed"
+
+
+def test_the_loser_of_a_race_says_so() -> None:
+    """AWS accepts several imports for one name; the loser hears late (measured 1.8)."""
+    world = World()
+    plan = world.plan()
+    world.aws.tables[DESTINATION, "orders"] = Table("orders", "rival", visible_at=world.aws.now + timedelta(seconds=60))
+    job = world.wait(start_import(world.destination, plan))
+    assert (job.state, job.failure_code) == ("failed", "TableAlreadyExists")
+    with pytest.raises(errors.DestinationExists):
+        world.plan()
+
+
+@pytest.mark.parametrize(
+    ("break_it", "words"),
+    [
+        (lambda world: world.drop(), "does not exist"),
+        (lambda world: world.aws.tables.update({(DESTINATION, "orders"): Table("orders", "new")}), "made it anew"),
+    ],
+)
+def test_completed_alone_proves_nothing(break_it, words: str) -> None:
+    world = World()
+    job = world.start()
+
+    def when_done(moment: str, operation: str, number: int) -> None:
+        if moment == "after" and operation == "DescribeImport" and world.aws.imports[0]["ImportStatus"] == "COMPLETED":
+            world.aws.interrupt = lambda *_call: None
+            break_it(world)
+
+    world.aws.interrupt = when_done
+    done = world.wait(job)
+    assert (done.state, done.failure_code) == ("failed", "ImportFailed")
+    assert words in done.failure_message
+
+
+def test_one_name_one_import() -> None:
+    world = World()
+    world.aws.add_table(SOURCE, "other", items=2)
+    options = ExportOptions(table="other", bucket=BUCKET, destination_table="orders")
+    other = world.wait(
+        start_export(world.source, world.destination, plan_export(world.source, world.destination, options))
+    )
+    rival = plan_import(world.source, world.destination, ImportOptions("orders", BUCKET, "other", export=other))
+    world.start()
+    with pytest.raises(errors.ImportLocked) as refused:
+        start_import(world.destination, rival)
+    assert refused.value.status == "refused"
+    assert len(world.aws.imports) == 1
+
+
+def test_a_stale_lock_is_taken_over() -> None:
+    world = World()
+    failed_import(world)
+    world.drop()
+    world.aws.add_table(SOURCE, "other", items=2)
+    options = ExportOptions(table="other", bucket=BUCKET, destination_table="orders")
+    other = world.wait(
+        start_export(world.source, world.destination, plan_export(world.source, world.destination, options))
+    )
+    rival = plan_import(world.source, world.destination, ImportOptions("orders", BUCKET, "other", export=other))
+    assert world.wait(start_import(world.destination, rival)).state == "completed"
+
+
+def test_an_export_without_items_under_its_prefix() -> None:
+    world = World()
+    for key in [key for key in world.aws.objects if "/data/" in key]:
+        del world.aws.objects[key]
+    with pytest.raises(errors.EmptyPrefix):
+        world.plan()
+
+
+@pytest.mark.parametrize("cut", ["data/", "/", ""])
+def test_only_the_data_prefix_of_an_export_is_imported(cut: str) -> None:
+    world = World()
+    prefix = world.export.result["data_prefix"].removesuffix(cut) if cut else "unknown/AWSDynamoDB/1/data/"
+    with pytest.raises((errors.PrefixNotData, errors.StagingBucketUnusable)):
+        world.plan(export=None, prefix=prefix)
+
+
+def test_a_prefix_alone_is_enough() -> None:
+    world = World()
+    job = world.start(export=None, prefix=world.export.result["data_prefix"])
+    assert world.wait(job).state == "completed"
+    assert job.request["source"]["table_arn"].endswith("/orders")
+
+
+@pytest.mark.parametrize("wrong", [{"input_format": "ION"}, {"compression": "NONE"}])
+def test_what_would_fail_late_is_refused(wrong: dict[str, str]) -> None:
+    with pytest.raises(errors.InvalidInput):
+        World().plan(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("state", "error"),
+    [("planned", errors.ExportFailed), ("pending", errors.JobTimeout), ("running", errors.JobTimeout)],
+)
+def test_without_an_export_there_is_only_a_plan(state: str, error: type[Exception]) -> None:
+    world = World()
+    export = replace(world.export, state=state, result={})
+    plan = world.plan(export=export)
+    assert plan.changes
+    assert isinstance(plan.obstacle, error)
+    with pytest.raises(error):
+        world.start(export=export)
+
+
+def test_a_failed_export_is_explained() -> None:
+    world = World()
+    export = replace(world.export, state="failed", failure_code="S3NoSuchBucket", failure_message="no")
+    with pytest.raises(errors.ExportFailed, match="Create the staging bucket"):
+        world.plan(export=export)
+
+
+def test_a_missing_bucket_is_an_obstacle_to_the_start_only() -> None:
+    world = World()
+    world.aws.bucket_owner = None
+    assert isinstance(world.plan().obstacle, errors.StagingBucketUnusable)
+
+
+EVENT = {
+    "itemS3Pointer": {"bucket": "b", "key": "x/data/1.json.gz", "itemIndex": 4},
+    "importArn": "arn",
+    "errorMessages": ["Unexpected token. Remainder of the file will not be processed."],
+}
+
+
+def test_a_failure_is_explained_from_the_log() -> None:
+    world = World()
+    failed = failed_import(world)
+    world.aws.logs[f"{failed.arn.rpartition('/')[2]}/error"] = [json.dumps(EVENT)] * 3
+    error = explain_failure(world.destination, failed)
+    assert "s3://b/x/data/1.json.gz: Unexpected token" in error.cause
+    assert "3 such entries" in error.cause
+    assert "compression" in error.next_step
+    assert "replace_failed" in error.next_step
+    assert error.details["log"][0]["item"] == 4
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ("Expected 'Item' top level container. Remainder of the file will not be processed.", "data/ folder"),
+        ("One of the required keys was not given a value", "table's key"),
+        ("Brand new", "Mend what AWS names"),
+    ],
+)
+def test_known_messages_have_hints(message: str, words: str) -> None:
+    world = World()
+    failed = failed_import(world)
+    world.aws.logs[f"{failed.arn.rpartition('/')[2]}/error"] = [json.dumps({**EVENT, "errorMessages": [message]})]
+    assert words in explain_failure(world.destination, failed).next_step
+
+
+def test_a_log_that_cannot_be_read_is_said() -> None:
+    world = World()
+    failed = failed_import(world)
+
+    def deny(moment: str, operation: str, number: int) -> None:
+        if operation == "GetLogEvents":
+            raise failure("AccessDeniedException")
+
+    world.aws.interrupt = deny
+    assert "could not be read (AccessDeniedException)" in explain_failure(world.destination, failed).cause
+
+
+@given(st.text())
+def test_any_log_message_is_shown(text: str) -> None:
+    found = parse_log_event(text)
+    assert found["messages"] == [text] or text.lstrip().startswith("{")
+
+
+def test_the_counts_of_a_later_run_come_from_the_ledger() -> None:
+    """After 90 days AWS has forgotten the import; its end is in the ledger."""
+    world = World()
+    world.wait(world.start())
+    world.aws.imports.clear()
+    plan = world.plan()
+    assert (plan.job.state, plan.job.result["imported_items"]) == ("not_needed", 3)

@@ -1,0 +1,81 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The report's rows and text."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible_collections.tableferry.aws.plugins.module_utils.core import report
+from hypothesis import given
+from hypothesis import strategies as st
+
+JUDGED = {
+    "status": "migrated",
+    "items_source": 3,
+    "items_destination": 3,
+    "bytes": 360,
+    "verified": "counts",
+    "reason": "",
+}
+EXPORT = {"result": {"start_time": "2026-10-08T12:00:00+00:00"}}
+IMPORT = {"result": {"end_time": "2026-10-08T12:04:30.500000+00:00"}}
+SETTINGS = {"settings_carried": ["tags"], "settings_left": [{"what": "replicas", "reason": "never"}]}
+
+
+def test_a_row_has_what_the_report_promises() -> None:
+    row = report.row("orders", "s3", judgement=JUDGED, export=EXPORT, import_job=IMPORT, settings=SETTINGS)
+    assert row == {
+        "name": "orders",
+        "method": "s3",
+        "status": "migrated",
+        "items_source": 3,
+        "items_destination": 3,
+        "bytes": 360,
+        "seconds": 270.5,
+        "verified": "counts",
+        "settings_carried": ["tags"],
+        "settings_left": [{"what": "replicas", "reason": "never"}],
+        "reason": "",
+    }
+    assert json.loads(json.dumps(report.document([row]))) == {"tables": [row]}
+
+
+@pytest.mark.parametrize(("told", "status"), [("refused", "refused"), ("failed", "failed"), (None, "failed")])
+def test_a_failure_decides(told: str | None, status: str) -> None:
+    row = report.row("orders", "s3", judgement=JUDGED, failure={"ferry_status": told, "msg": "why"})
+    assert (row["status"], row["verified"], row["reason"]) == (status, "none", "why")
+
+
+def test_a_table_never_judged_has_failed() -> None:
+    row = report.row("orders", "s3")
+    assert (row["status"], row["items_source"], row["seconds"]) == ("failed", None, None)
+    assert row["reason"]
+
+
+@pytest.mark.parametrize(
+    ("status", "expect", "same"),
+    [
+        ("migrated", "", True),
+        ("migrated", "migrated", True),
+        ("refused", "refused", True),
+        ("failed", "refused", False),
+    ],
+)
+def test_what_was_expected(status: str, expect: str, same: bool) -> None:
+    assert report.expected({"status": status}, expect) is same
+
+
+@given(st.lists(st.tuples(st.text(max_size=10), st.text(max_size=200)), max_size=6))
+def test_one_line_for_each_table(rows: list[tuple[str, str]]) -> None:
+    text = report.text_table([report.row(name, "s3", failure={"msg": reason}) for name, reason in rows])
+    assert len(text.split("\n")) == len(rows) + 2
+
+
+def test_the_summary() -> None:
+    rows = [{"status": "migrated"}] * 2 + [{"status": "refused"}]
+    assert report.summary(rows) == "3 tables: 2 migrated, 1 refused"
+    assert report.summary([]) == "0 tables"

@@ -1,0 +1,148 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The judgement: counts, the table's identity, checksums; nothing said that was not looked at."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from ansible_collections.tableferry.aws.plugins.module_utils.core.job import Job
+from ansible_collections.tableferry.aws.plugins.module_utils.core.verify import Judgement, count_items, judge
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.core.fake_aws import DESTINATION, SOURCE, FakeAws, Table
+from tests.unit.core.test_importing import World
+
+
+class Moved(World):
+    """A table that was exported and imported."""
+
+    def __init__(self, items: int = 3, lost: int = 0) -> None:
+        super().__init__(items)
+        self.aws.lost_items = lost
+        self.imported = self.wait(self.start())
+
+    def judge(self, export: Job | None = None, imported: Job | None = None, **how: Any) -> Judgement:
+        return judge("host", self.source, self.destination, export or self.export, imported or self.imported, **how)
+
+
+def test_a_table_that_arrived() -> None:
+    found = Moved().judge()
+    assert found.to_dict() == {
+        "status": "migrated",
+        "items_source": 3,
+        "items_destination": 3,
+        "bytes": 360,
+        "verified": "counts",
+        "reason": "",
+    }
+
+
+def test_a_second_run_reports_the_same() -> None:
+    world = Moved()
+    again = world.plan().job
+    assert again.state == "not_needed"
+    assert world.judge(imported=again).to_dict() == world.judge().to_dict()
+    assert world.judge(replace(world.export, state="not_needed", result={}), again).to_dict() == world.judge().to_dict()
+
+
+def test_nothing_is_said_that_was_not_looked_at() -> None:
+    assert Moved().judge(verify="none").verified == "none"
+
+
+def test_lost_items_are_found() -> None:
+    world = Moved(lost=1)
+    found = world.judge()
+    assert (found.status, found.items_source, found.items_destination, found.verified) == ("failed", 3, 2, "none")
+    assert type(found.failure).__name__ == "CountMismatch"
+    assert found.failure is not None
+    assert found.failure.table == "host"
+
+
+def test_errors_are_no_success() -> None:
+    world = Moved()
+    imported = replace(world.imported, result={**world.imported.result, "errors": 1})
+    assert world.judge(imported=imported).status == "failed"
+
+
+@pytest.mark.parametrize(
+    ("table", "words"), [(None, "does not exist"), (Table("orders", "other"), "not the one that was imported")]
+)
+def test_the_table_must_be_the_imported_one(table: Table | None, words: str) -> None:
+    world = Moved()
+    world.drop()
+    if table:
+        world.aws.tables[DESTINATION, "orders"] = table
+    found = world.judge()
+    assert found.status == "failed"
+    assert words in found.reason
+
+
+@pytest.mark.parametrize(
+    ("kind", "state", "error"),
+    [
+        ("export", "failed", "ExportFailed"),
+        ("import", "failed", "ImportFailed"),
+        ("export", "running", "JobTimeout"),
+        ("import", "running", "JobTimeout"),
+        ("import", "pending", "JobTimeout"),
+        ("import", "planned", "ImportFailed"),
+    ],
+)
+def test_jobs_that_did_not_end_well(kind: str, state: str, error: str) -> None:
+    world = Moved()
+    changed = replace(world.export if kind == "export" else world.imported, state=state)
+    found = world.judge(**{"export" if kind == "export" else "imported": changed})
+    assert found.status == "failed"
+    assert type(found.failure).__name__ == error
+    assert found.reason
+
+
+def test_an_empty_table_is_known_to_be_empty() -> None:
+    found = Moved(items=0).judge()
+    assert (found.status, found.items_source, found.verified) == ("migrated", 0, "counts")
+
+
+def test_no_items_is_no_success_unless_the_source_is_empty() -> None:
+    world = Moved(items=0)
+    world.imported.request["export"]["known_empty"] = False
+    world.export.result["known_empty"] = False
+    assert world.judge().verified == "counts"  # looked at now
+    world.aws.tables[SOURCE, "orders"].items = 4
+    assert world.judge().status == "failed"
+    unknown = judge("host", None, world.destination, world.export, world.imported)
+    assert (unknown.status, unknown.verified) == ("migrated", "none")
+
+
+def test_checksums() -> None:
+    world = Moved()
+    assert world.judge(checksums=True).status == "migrated"
+    key = next(key for key in world.aws.objects if key.endswith("data/1.json.gz"))
+    world.aws.put(key, b"changed")
+    found = world.judge(checksums=True)
+    assert (found.status, type(found.failure).__name__) == ("failed", "ChecksumMismatch")
+    again = world.plan().job
+    for key in [key for key in world.aws.objects if "/AWSDynamoDB/" in key]:
+        del world.aws.objects[key]
+    assert world.judge(imported=again, checksums=True).status == "migrated"
+    assert world.judge(checksums=True).status == "failed"
+
+
+def test_counting_by_scan() -> None:
+    world = Moved(items=11)
+    assert world.judge(scan_segments=4).items_destination == 11
+    world.aws.tables[DESTINATION, "orders"].items = 10
+    assert world.judge(scan_segments=4).status == "failed"
+    assert world.judge().status == "migrated"
+
+
+@given(st.integers(0, 50), st.integers(1, 8))
+def test_segments_add_up(items: int, segments: int) -> None:
+    aws = FakeAws()
+    aws.add_table(SOURCE, "t", items=items)
+    assert count_items(aws.account("source"), "t", segments) == items
