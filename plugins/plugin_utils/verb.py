@@ -14,6 +14,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.parameters import remove_values
 from ansible.plugins.action import ActionBase
+
 from ansible_collections.tableferry.aws.plugins.module_utils.core import sdk
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.outcome import outcome
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.spec import Verb

@@ -50,6 +50,7 @@ _BAD_CREDENTIALS = _EXPIRED | frozenset(
         "UnauthorizedSSOTokenError",
     }
 )
+_QUOTES_HEADERS = frozenset({"IncompleteSignature", "InvalidSignatureException", "SignatureDoesNotMatch"})
 
 
 @dataclass(frozen=True)
@@ -222,7 +223,8 @@ class Account:
         """``error`` of a call (ClientError, BotoCoreError) as one of ours; ``doing`` completes "AWS refused ..."."""
         code, message = sdk.error_code(error), sdk.error_message(error)
         details = {"code": code, "side": self.side, "region": self.region}
-        said = f"{message} ({code})" if message else code
+        # AWS quotes the signed headers, the session token among them, where a signature is wrong.
+        said = f"{message} ({code})" if message and code not in _QUOTES_HEADERS else code
         if isinstance(error, FerryError):
             return error.for_table(table) if table else error
         if code in _BAD_CREDENTIALS:

@@ -244,6 +244,12 @@ def test_explain_chooses_the_error_by_code_and_names_the_table(code, kind):
     assert found.details["code"] == code
 
 
+def test_the_text_of_a_signature_error_is_kept_back():
+    answer = {"Error": {"Code": "SignatureDoesNotMatch", "Message": "x-amz-security-token:TOKEN"}}
+    error = sdk.ClientError(answer, "GetCallerIdentity")
+    assert "TOKEN" not in str(account().explain(error, "asking"))
+
+
 def test_no_credentials_at_all(monkeypatch, tmp_path):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)

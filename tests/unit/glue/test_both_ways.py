@@ -60,6 +60,7 @@ def test_both_ways_fail_alike_and_show_no_secret(tmp_path: Path, endpoint: str) 
         "missing": ("account_session", dict(SECRETS)),
     }
     ways = {"action": {}, "module": {"environment": {"WAY": "module"}}, "async": {"async": 30, "poll": 1}}
+    run_as = {"denied": list(ways), "refused": ["action", "module"], "unknown": ["action"], "missing": ["action"]}
     play = {
         "hosts": "localhost",
         "connection": "local",
@@ -69,7 +70,7 @@ def test_both_ways_fail_alike_and_show_no_secret(tmp_path: Path, endpoint: str) 
             {f"tableferry.aws.{verb}": arguments, "register": f"{name}_{way}", "ignore_errors": True, **keywords}
             for name, (verb, arguments) in tasks.items()
             for way, keywords in ways.items()
-            if way != "async" or name == "denied"
+            if way in run_as[name]
         ]
         + [
             {
@@ -77,9 +78,7 @@ def test_both_ways_fail_alike_and_show_no_secret(tmp_path: Path, endpoint: str) 
                     "content": "{{ dict(names | zip(names | map('extract', vars))) | to_json }}",
                     "dest": str(tmp_path / "results.json"),
                 },
-                "vars": {
-                    "names": [f"{name}_{way}" for name in tasks for way in ("action", "module")] + ["denied_async"]
-                },
+                "vars": {"names": [f"{name}_{way}" for name in tasks for way in run_as[name]]},
             }
         ],
     }
