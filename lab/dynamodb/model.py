@@ -302,12 +302,12 @@ class Table:
     @property
     def global_indexes(self) -> list[Index]:
         """The global secondary indexes, in order."""
-        return [index for index in self.indexes.values() if index.is_global]
+        return [index for index in tuple(self.indexes.values()) if index.is_global]
 
     @property
     def local_indexes(self) -> list[Index]:
         """The local secondary indexes, in order."""
-        return [index for index in self.indexes.values() if not index.is_global]
+        return [index for index in tuple(self.indexes.values()) if not index.is_global]
 
     def status(self, now: float) -> Literal["CREATING", "UPDATING", "DELETING", "ACTIVE"]:
         """TableStatus at ``now``."""
@@ -315,7 +315,8 @@ class Table:
             return "DELETING"
         if now < self.active_at:
             return "CREATING"
-        changing = any(job.updating for job in self.jobs.values()) or any(
+        # Snapshots: the data plane asks without the world's lock.
+        changing = any(job.updating for job in tuple(self.jobs.values())) or any(
             index.status == "DELETING" or (index.status == "CREATING" and not index.backfilling)
             for index in self.global_indexes
         )

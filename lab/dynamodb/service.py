@@ -136,12 +136,20 @@ class DynamoDbService:
 
     def _on_arn(self, context: Context, operation: str, arn: str) -> AuthorizationRequest:
         match = TABLE_ARN.match(arn)
-        if match is None or match["region"] != context.region or not arn[match.end() :].startswith("/stream/"):
-            if match is not None and match.end() == len(arn) and match["region"] == context.region:
-                return self._on_table(context, operation, operation, arn)
-            # Malformed ARNs are the handler's to refuse; exports and imports are never another account's business.
-            owner = match["account"] if match is not None else ""
-            return AuthorizationRequest(f"dynamodb:{operation}", arn, None, owner)
+        policy_call = operation.endswith("ResourcePolicy")
+        if (
+            match is None
+            or match["region"] != context.region
+            or (policy_call and match["account"] != context.account_id)
+        ):
+            # Malformed and foreign ones are the handler's to refuse, in its own words.
+            return AuthorizationRequest(f"dynamodb:{operation}", arn)
+        rest = arn[match.end() :]
+        if not rest:
+            return self._on_table(context, operation, operation, arn)
+        if not rest.startswith("/stream/"):
+            # Exports, imports and backups are never another account's business.
+            return AuthorizationRequest(f"dynamodb:{operation}", arn, None, match["account"])
         table = self.registry.find(match["account"], match["region"], match["name"])
         policy = table.policy_enforced(arn) if table is not None else None
         return AuthorizationRequest(f"dynamodb:{operation}", arn, policy, match["account"])
