@@ -1,0 +1,169 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The demo: a lab, a dozen tables, one playbook run, and a look at what came of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from decimal import Context
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from demo.seed import seed
+from demo.tables import DemoTable
+from lab.client import LabClient, spawn
+from plugins.module_utils.core.report import expected, summary, text_table
+
+OUTPUT = Path("build/demo")
+PLAYBOOK = "tableferry.aws.migrate"
+SCALE = 0.01  # of the durations that were measured on AWS
+PROFILE = "demo"
+EXACT = Context(prec=200)  # DynamoDB's numbers have 38 digits and large exponents
+
+
+def main() -> int:
+    """Run the demo in ``build/demo``; 0 when every table ended as its inventory expected."""
+    shutil.rmtree(OUTPUT, ignore_errors=True)
+    OUTPUT.mkdir(parents=True)
+    say("Starting two AWS accounts on 127.0.0.1 ...")
+    with spawn(scale=SCALE, log=OUTPUT / "lab.log") as lab:
+        say("Filling the source account ...")
+        tables = seed(lab)
+        inventory = write_inventory(lab, tables)
+        say(f"ansible-playbook {PLAYBOOK} -i {inventory}   (output: {OUTPUT / 'ansible.log'})")
+        begun = time.monotonic()
+        status = migrate(inventory)
+        seconds = time.monotonic() - begun
+        report = OUTPUT / "report.json"
+        if not report.exists():
+            say(f"The playbook ended with {status} and left no report. {OUTPUT / 'ansible.log'} ends with:")
+            say((OUTPUT / "ansible.log").read_text()[-3000:])
+            return 1
+        rows = json.loads(report.read_text())["tables"]
+        wrong = unexpected(rows, tables) + differences(lab, rows, tables)
+    show(rows)
+    say(f"\n{summary(rows)} in {seconds:.0f} s, with AWS's own times scaled by {SCALE}. Report: {report}")
+    for line in wrong:
+        say(f"NOT AS EXPECTED: {line}")
+    if not wrong:
+        say(
+            "Every table ended as its inventory expected, and each item of the migrated ones is the same on both sides."
+        )
+    return 1 if wrong else 0
+
+
+def say(text: str) -> None:
+    """Print at once."""
+    print(text, flush=True)
+
+
+def write_inventory(lab: LabClient, tables: Sequence[DemoTable]) -> Path:
+    """Write the inventory, and the AWS profile that it names, as a user would have them; return its path."""
+    hub = lab.landscape["hub"]
+    profile = f"[{PROFILE}]\naws_access_key_id = {hub['access_key']}\naws_secret_access_key = {hub['secret_key']}\n"
+    credentials = OUTPUT / "credentials"
+    credentials.touch(0o600)
+    credentials.write_text(profile)
+    (OUTPUT / "config").write_text(f"[profile {PROFILE}]\nregion = {lab.landscape['region']}\n")
+    group = {
+        "vars": {
+            "ferry_source": side(lab, "source"),
+            "ferry_destination": side(lab, "destination"),
+            "ferry_report_path": str((OUTPUT / "report.json").resolve()),
+        },
+        "hosts": {table.name: table.variables for table in tables},
+    }
+    inventory = OUTPUT / "inventory.yml"
+    inventory.write_text(yaml.safe_dump({"dynamodb_tables": group}, sort_keys=False))
+    return inventory
+
+
+def side(lab: LabClient, name: str) -> dict[str, str]:
+    """How the inventory names one account: the profile's user assumes a role there."""
+    account = lab.landscape["accounts"][name]
+    return {
+        "profile": PROFILE,
+        "role_arn": account["role_arn"],
+        "external_id": account["external_id"],
+        "region": lab.landscape["region"],
+        "endpoint_url": lab.endpoint_url,
+    }
+
+
+def migrate(inventory: Path) -> int:
+    """Run the playbook; its exit status."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    environment |= {
+        "AWS_CONFIG_FILE": str((OUTPUT / "config").resolve()),
+        "AWS_SHARED_CREDENTIALS_FILE": str((OUTPUT / "credentials").resolve()),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "ANSIBLE_FORKS": "10",
+        "ANSIBLE_NOCOLOR": "1",
+    }
+    with (OUTPUT / "ansible.log").open("w") as log:
+        return subprocess.call(
+            ["ansible-playbook", PLAYBOOK, "-i", str(inventory)], env=environment, stdout=log, stderr=subprocess.STDOUT
+        )
+
+
+def unexpected(rows: Sequence[Mapping[str, Any]], tables: Sequence[DemoTable]) -> list[str]:
+    """What did not end as the inventory expects."""
+    found = {row["name"]: row for row in rows}
+    wrong = [f"{table.name} is not in the report" for table in tables if table.name not in found]
+    for table in tables:
+        row = found.get(table.name, {})
+        wanted = table.variables.get("ferry_expect", "migrated")
+        if row and not expected(row, wanted):
+            wrong.append(f"{table.name} is {row['status']}, expected was {wanted}: {row['reason']}")
+    return wrong
+
+
+def differences(lab: LabClient, rows: Sequence[Mapping[str, Any]], tables: Sequence[DemoTable]) -> list[str]:
+    """Migrated tables whose items are not the same on both sides, read by plain scans."""
+    migrated = {row["name"] for row in rows if row["status"] == "migrated"}
+    wrong = []
+    for table in tables:
+        if table.name not in migrated:
+            continue
+        source = items(lab, "source", table.name)
+        destination = items(lab, "destination", table.variables.get("ferry_destination_table", table.name))
+        if source != destination:
+            wrong.append(f"{table.name}: {len(source ^ destination)} items are not the same on both sides")
+    return wrong
+
+
+def items(lab: LabClient, side_: str, table: str) -> set[str]:
+    """All items of a table, each as a text that is the same for the same item."""
+    pages = lab.client("dynamodb", side_).get_paginator("scan").paginate(TableName=table)
+    return {json.dumps(canonical({"M": item}), sort_keys=True) for page in pages for item in page["Items"]}
+
+
+def canonical(value: Mapping[str, Any]) -> Any:
+    """An attribute value as JSON: numbers by their value, sets without order, bytes as hexadecimal digits."""
+    (kind, inner), *_ = value.items()
+    if kind == "M":
+        return [kind, {name: canonical(part) for name, part in inner.items()}]
+    if kind == "L":
+        return [kind, [canonical(part) for part in inner]]
+    if kind in ("SS", "NS", "BS"):
+        return [kind, sorted(json.dumps(canonical({kind[0]: part})) for part in inner)]
+    if kind == "N":
+        return [kind, str(EXACT.create_decimal(inner).normalize(EXACT))]
+    return [kind, inner.hex() if kind == "B" else inner]
+
+
+def show(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print the report as a table, and what was not carried."""
+    say(text_table(rows))
+    for row in rows:
+        for left in row["settings_left"]:
+            say(f"{row['name']}: not carried: {left['what']} ({left['reason']})")
