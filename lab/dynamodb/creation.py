@@ -347,11 +347,13 @@ def check_account_units(context: Context, shapes: Iterable[Shape], replaced: Sha
     """Refuse new capacity that takes the account over its quota; ``replaced`` is what the shapes take the place of."""
     if not context.world.quotas:
         return
-    asked = [shape.get("ProvisionedThroughput", {}) for shape in shapes]
+    asked = [shape["ProvisionedThroughput"] for shape in shapes if "ProvisionedThroughput" in shape]
+    if not asked:
+        return
     for member, kind in (("ReadCapacityUnits", "read"), ("WriteCapacityUnits", "write")):
         held = limits.account_units(context, kind)
         total = held + sum(each.get(member, 0) for each in asked) - (replaced or {}).get(member, 0)
-        if any(each.get(member, 0) for each in asked) and total > ACCOUNT_UNITS:
+        if total > ACCOUNT_UNITS:
             raise CAPACITY_QUOTA.error(
                 "LimitExceededException",
                 f"This request would have caused the {member} limit to be exceeded for the account in "

@@ -25,7 +25,7 @@ from lab.dynamodb import (
     update,
 )
 from lab.dynamodb.lookup import TABLE_ARN, address
-from lab.dynamodb.model import Shape, Stream
+from lab.dynamodb.model import Shape, Stream, Table
 from lab.dynamodb.registry import TableRegistry
 from lab.dynamodb.streams import OUTLIVES
 from lab.dynamodb.words import belief
@@ -50,6 +50,12 @@ CREATION_PERMISSIONS = belief(
     "test_service", "creation-needs-its-parts",
     "CreateTable with tags needs TagResource too, with a resource policy PutResourcePolicy",
     "aws.md B (service authorization reference)",
+)  # fmt: skip
+
+MANAGED_KEY_STAYS_HOME = belief(
+    "test_service", "managed-key-closes-table",
+    "A table under the account's aws/dynamodb key is closed to other accounts, whatever its resource policy says",
+    "aws.md D, J",
 )  # fmt: skip
 
 # aws.md J: what a resource policy may open to other accounts.
@@ -79,6 +85,7 @@ class DynamoDbService:
     name = "dynamodb"
 
     def __init__(self, world: World) -> None:
+        self._world = world
         timings.define(world.timings)
         self.registry = TableRegistry(world)
         self._handlers: Mapping[str, Callable[[Context, Shape], Any]] = {
@@ -128,7 +135,7 @@ class DynamoDbService:
         foreign = where.account != context.account_id
         found = self.registry.find(*where)
         policy = None
-        if found is not None and not (foreign and operation not in _FOREIGN_OPERATIONS):
+        if found is not None and not (foreign and (operation not in _FOREIGN_OPERATIONS or self._is_managed(found))):
             policy = found.policy_enforced()
         return AuthorizationRequest(
             f"dynamodb:{action}", f"{arn}/index/{index}" if index else arn, policy, where.account
@@ -153,6 +160,13 @@ class DynamoDbService:
         table = self.registry.find(match["account"], match["region"], match["name"])
         policy = table.policy_enforced(arn) if table is not None else None
         return AuthorizationRequest(f"dynamodb:{operation}", arn, policy, match["account"])
+
+    def _is_managed(self, table: Table) -> bool:
+        """Whether the table is encrypted with its account's aws/dynamodb key."""
+        if not table.sse.key_arn:
+            return False
+        kms = self._world.services["kms"]
+        return bool(table.sse.key_arn == kms.managed_key(table.account, table.region, "dynamodb").arn)  # type: ignore[attr-defined]
 
     def close(self) -> None:
         """Close the stores of all tables."""

@@ -80,6 +80,17 @@ def test_across_accounts_by_arn(desk, other_desk):
         desk.describe("theirs")
 
 
+def test_managed_key_closes_table(desk, other_desk):
+    policy = {"Effect": "Allow", "Principal": {"AWS": "111111111111"}, "Action": "dynamodb:*", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": policy})
+    plain = other_desk.table("plain", ResourcePolicy=document)["TableArn"]
+    managed = other_desk.table("managed", ResourcePolicy=document, SSESpecification={"Enabled": True})["TableArn"]
+    assert desk.describe(plain)
+    with pytest.raises(Exception, match="not authorized"):
+        desk.describe(managed)
+    assert other_desk.describe(managed)
+
+
 def test_identity_policies_bind(desk):
     desk.table("open")
     desk.table("closed")
