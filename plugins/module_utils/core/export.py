@@ -156,17 +156,17 @@ def plan_export(source: Account, destination: Account | None, options: ExportOpt
     route = _route(source, destination, definition, options)
     account = destination or source
     bucket = StagingBucket(account, options.bucket, _owner(source, destination, options), options.kms_key_arn)
+    wanted = _wanted(options, definition, route, bucket)
     place, entries, obstacle = Place("free"), dict[str, Job](), None
     try:
         _check_staging_key(bucket, options)
         if destination is not None or bucket.owner == source.account_id:
-            entries = Ledger(bucket, route).latest()
+            entries = Ledger(bucket, route).latest(wanted.request["purpose"], IMPORT)
     except BucketMissing as error:
         obstacle = error
     if destination is not None and options.export_type == "FULL_EXPORT":
-        place = look_at_destination(destination, route, bucket, entries.get(IMPORT))
+        place = look_at_destination(destination, route, entries.get(IMPORT))
         _check_keys(source, destination, definition, options)
-    wanted = _wanted(options, definition, route, bucket)
     last = entries.get(wanted.request["purpose"])
     if place.state in ("done", "running"):
         served = last or replace(wanted, request={**wanted.request, "call": {}})

@@ -67,9 +67,16 @@ def export_hint(code: str, message: str) -> str:
 
 
 def explain_export_failure(job: Job) -> ExportFailed:
-    """The error for an export that ended FAILED."""
+    """The error for an export that ended FAILED, or that was never begun."""
+    if not job.arn:
+        return ExportFailed(
+            job.failure_message or "The export could not be started.",
+            "" if job.failure_message else "Run again.",
+            table=job.name,
+            details={"code": job.failure_code},
+        )
     return ExportFailed(
-        f"The export {job.arn or 'of the table'} failed: {job.failure_code}: {job.failure_message.rstrip('.')}.",
+        f"The export {job.arn} failed: {job.failure_code}: {job.failure_message.rstrip('.')}.",
         export_hint(job.failure_code, job.failure_message),
         table=job.name,
         details={"export_arn": job.arn, "code": job.failure_code, "message": job.failure_message},

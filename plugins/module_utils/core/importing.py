@@ -101,7 +101,7 @@ class Place:
 # Finding
 
 
-def look_at_destination(destination: Account, route: Route, bucket: StagingBucket, last: Job | None) -> Place:
+def look_at_destination(destination: Account, route: Route, last: Job | None) -> Place:
     """What is at the destination's name; ``last`` is the newest import in the ledger. Reads only.
 
     Raises DestinationExists when the table there is not ours (design section 10).
@@ -120,7 +120,7 @@ def look_at_destination(destination: Account, route: Route, bucket: StagingBucke
     known = last is not None and last.failure_code != UNKNOWN_IMPORT
     if last is not None and known and last.result.get("table_id") == table.table_id:
         return Place("done" if last.state == "completed" else "partial", last, table)
-    if is_ours(destination, table, route, bucket):
+    if is_ours(destination, table, route):
         # Marked by us, but the ledger has no import of it any more: nothing is known but that it is ours.
         job = Job("import", route.destination_table, state="completed", migration_id=route.migration_id)
         return Place("done", replace(job, result={"table_id": table.table_id, "table_arn": table.arn}), table)
@@ -133,8 +133,8 @@ def look_at_destination(destination: Account, route: Route, bucket: StagingBucke
     )
 
 
-def is_ours(destination: Account, table: TableDefinition, route: Route, bucket: StagingBucket | None = None) -> bool:
-    """Whether the table carries our tag, or an import of it read this way's staging prefix, in any bucket for None."""
+def is_ours(destination: Account, table: TableDefinition, route: Route) -> bool:
+    """Whether the table carries our tag, or an import of it read this way's staging prefix."""
     try:
         tags = destination.client("dynamodb").list_tags_of_resource(ResourceArn=table.arn).get("Tags", ())
     except (sdk.ClientError, sdk.BotoCoreError) as error:
@@ -143,9 +143,7 @@ def is_ours(destination: Account, table: TableDefinition, route: Route, bucket: 
         return True
     prefix = f"{route.export_prefix}/"
     for summary in _imports_of(destination, table.arn):
-        came_from = summary.get("S3BucketSource", {})
-        here = bucket is None or came_from.get("S3Bucket") == bucket.name
-        if here and came_from.get("S3KeyPrefix", "").startswith(prefix):
+        if summary.get("S3BucketSource", {}).get("S3KeyPrefix", "").startswith(prefix):
             description = _describe(destination, summary["ImportArn"])
             if description is not None and description.get("TableId") == table.table_id:
                 return bool(description["ImportStatus"] == "COMPLETED")
@@ -247,7 +245,7 @@ def plan_import(source: Account | None, destination: Account, options: ImportOpt
     try:
         manifest = None if export else read_manifest(bucket, summary_key(options.prefix))
         route = _route(source, destination, options, manifest)
-        place = look_at_destination(destination, route, bucket, Ledger(bucket, route).latest().get(PURPOSE))
+        place = look_at_destination(destination, route, Ledger(bucket, route).latest(PURPOSE).get(PURPOSE))
     except BucketMissing as error:
         return ImportPlan(blank, [_import_change(options, options.prefix, {})], error)
     if place.job is not None and place.state == "done":
@@ -257,7 +255,10 @@ def plan_import(source: Account | None, destination: Account, options: ImportOpt
     if place.job is not None and place.table is not None and not options.replace_failed:
         raise explain_failure(destination, place.job)
     if export is not None and not export.result.get("manifest_key"):
-        return ImportPlan(blank, [_import_change(options, "", {})], _export_error(export))
+        # Check mode before the first run has an export that is only planned: nothing to mend.
+        obstacle = None if export.state == "planned" else _export_error(export)
+        return ImportPlan(blank, [_import_change(options, "", {})], obstacle)
+    _check_age(options)
     if manifest is None:
         manifest = read_manifest(bucket, export.result["manifest_key"] if export else summary_key(options.prefix))
     _check_manifest(options, route, bucket, manifest)
@@ -371,6 +372,17 @@ def _table_parameters(source: Account | None, destination: Account, options: Imp
     return import_parameters(definition, options.table, key_map, encryption=encryption)
 
 
+def _check_age(options: ImportOptions) -> None:
+    """An export is used while it is young; how long ago a bare prefix was exported is the user's business."""
+    ended = options.export.result.get("end_time") if options.export else None
+    if ended and datetime.now(UTC) - datetime.fromisoformat(ended) > timedelta(seconds=options.max_age):
+        raise ExportFailed(
+            f"The export ended at {ended}, longer ago than export_max_age allows ({options.max_age} s).",
+            "Run the export again: it makes a new one.",
+            table=options.table,
+        )
+
+
 def _import_change(options: ImportOptions, prefix: str, call: Mapping[str, Any]) -> Change:
     after = {"from": f"s3://{options.bucket}/{prefix}", "table": call.get("TableCreationParameters", {})}
     return Change(f"import into {options.table}", None, after, "billed")
@@ -384,9 +396,7 @@ def _export_error(export: Job) -> FerryError:
         return JobTimeout(
             "The export has not ended yet.", "Wait for it with job_wait, or run again later.", table=export.name
         )
-    return ExportFailed(
-        "There is no export to import from.", "Run again: the export will be made first.", table=export.name
-    )
+    return ExportFailed("There is no export to import from.", "Export the table first.", table=export.name)
 
 
 # Starting
@@ -401,6 +411,8 @@ def start_import(destination: Account, plan: ImportPlan) -> Job:
         raise plan.obstacle
     if plan.job.state != "planned":
         return plan.job
+    if not plan.job.request:
+        raise ExportFailed("There is no export to import from.", "Export the table first.", table=plan.job.name)
     ledger = ledger_of(plan.job, _bucket(destination, plan.job))
     _reserve(destination, ledger, plan.job)
     ledger.write(plan.job)
@@ -483,7 +495,7 @@ def _reserve(destination: Account, ledger: Ledger, job: Job) -> None:
         if held is None:
             ledger.lock(job)
             return
-        last = Ledger(ledger.bucket, held.route).latest().get(PURPOSE)
+        last = Ledger(ledger.bucket, held.route).latest(PURPOSE).get(PURPOSE)
         if last is None:
             stale = datetime.now(UTC) - held.written > STALE_LOCK
         else:

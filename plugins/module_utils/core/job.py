@@ -17,7 +17,7 @@ from typing import Any, Literal, Protocol, get_args
 
 from . import sdk
 from .account import Account
-from .errors import InvalidInput
+from .errors import FerryError, InvalidInput
 
 JobName = Literal["export", "import", "settings"]
 State = Literal["planned", "pending", "running", "completed", "failed", "cancelled", "not_needed"]
@@ -199,7 +199,8 @@ def _status(error: BaseException) -> int:
 def ended_with(job: Job, error: BaseException) -> Job:
     """``job`` failed with ``error``; ours say their class, AWS's their code."""
     code = sdk.error_code(error) if isinstance(error, sdk.ClientError) else type(error).__name__
-    return replace(job, state="failed", pending_reason="", failure_code=code, failure_message=str(error))
+    words = f"{error.cause} {error.next_step}" if isinstance(error, FerryError) else str(error)
+    return replace(job, state="failed", pending_reason="", failure_code=code, failure_message=words)
 
 
 def wait_for(

@@ -121,8 +121,8 @@ class Ledger:
         self.bucket = bucket
         self.route = route
 
-    def latest(self) -> dict[str, Job]:
-        """The newest entry of each purpose: one listing and one read per purpose.
+    def latest(self, *purposes: str) -> dict[str, Job]:
+        """The newest entry of each purpose, or of these: one listing and one read per purpose.
 
         Raises StagingBucketUnusable (an entry that cannot be read included: going on would forget a started job),
         InvalidInput when the entries are about another destination.
@@ -130,7 +130,7 @@ class Ledger:
         newest: dict[str, int] = {}
         for stored in self.bucket.objects(self.route.ledger_prefix):
             match = _ENTRY.fullmatch(stored.key.removeprefix(self.route.ledger_prefix))
-            if match:
+            if match and (not purposes or match["purpose"] in purposes):
                 newest[match["purpose"]] = max(int(match["attempt"]), newest.get(match["purpose"], 0))
         return {purpose: self._read(self.key(purpose, attempt)) for purpose, attempt in newest.items()}
 

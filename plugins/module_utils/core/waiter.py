@@ -55,7 +55,7 @@ class _Entry:
     phase: Phase = "due"
     due: float = 0.0
     steps: Steps | None = None
-    looked: bool = False  # going on now is a describe call of a round
+    reading: Literal["", "describe", "result"] = ""  # what going on now is: a poll, the look at an ended job, neither
     probing: bool = False  # going on now tries for a slot that nobody of ours left
     failures: int = 0
 
@@ -217,7 +217,7 @@ class Waiter:
 
     def _describe(self, group: _Group, entries: Sequence[_Entry], now: float) -> None:
         for entry in entries:
-            entry.phase, entry.due, entry.looked = "due", now, True
+            entry.phase, entry.due, entry.reading = "due", now, "describe"
         group.largest_round = max(group.largest_round, len(entries))
 
     @staticmethod
@@ -309,7 +309,7 @@ class Waiter:
         waiting = group.waiting("end")
         for entry in waiting:
             if entry.job.arn in ended:
-                entry.phase, entry.due = "due", now
+                entry.phase, entry.due, entry.reading = "due", now, "result"
         left = [entry for entry in waiting if entry.phase == "end" and entry.job.arn not in group.seen]
         calls = len(pages)
         if complete:
@@ -323,10 +323,9 @@ class Waiter:
 
     def _advanced(self, entry: _Entry, outcome: Outcome) -> None:
         now, group = self._clock(), entry.group
-        if entry.job.state == "running":
-            group.describe_calls += entry.looked
-            group.result_calls += not entry.looked
-        entry.looked = False
+        group.describe_calls += entry.reading == "describe"
+        group.result_calls += entry.reading == "result"
+        entry.reading = ""
         if isinstance(outcome, Exception):
             self._failed(entry, outcome, now)
             return
@@ -406,12 +405,13 @@ class Waiter:
 
     def _tell(self, *, last: bool = False) -> None:
         now = self._clock()
+        if not last and now - self._told_at < LINE_GAP:
+            return
         line = "; ".join(
             progress_line(name, [entry.job for entry in self._entries.values() if entry.job.kind == name])
             for name in dict.fromkeys(entry.job.kind for entry in self._entries.values())
         )
-        gap = LINE_GAP if line != self._told else QUIET_LINE_GAP
-        if line and (last or now - self._told_at >= gap):
+        if line and (last or line != self._told or now - self._told_at >= QUIET_LINE_GAP):
             self._progress(f"{line}, {duration(now - self._begun)}")
             self._told, self._told_at = line, now
 

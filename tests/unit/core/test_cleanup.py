@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+
 from ansible_collections.tableferry.aws.plugins.module_utils.core.cleanup import (
     CleanupOptions,
     StillRunning,
@@ -16,7 +17,6 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.cleanup import
     plan_cleanup,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.export import RECOVERY_TAG
-
 from tests.unit.core.fake_aws import BUCKET, SOURCE
 from tests.unit.core.test_importing import World
 from tests.unit.core.test_verify import Moved

@@ -12,6 +12,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
 from ansible_collections.tableferry.aws.plugins.module_utils.core.export import ExportOptions, plan_export, start_export
 from ansible_collections.tableferry.aws.plugins.module_utils.core.importing import (
@@ -22,9 +25,6 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.importing impo
     start_import,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.job import Job, WaitItem, wait_for
-from hypothesis import given
-from hypothesis import strategies as st
-
 from tests.unit.core.fake_aws import BUCKET, DESTINATION, SOURCE, FakeAws, Table, failure
 
 
@@ -310,9 +310,17 @@ def test_without_an_export_there_is_only_a_plan(state: str, error: type[Exceptio
     export = replace(world.export, state=state, result={})
     plan = world.plan(export=export)
     assert plan.changes
-    assert isinstance(plan.obstacle, error)
+    assert plan.obstacle is None if state == "planned" else isinstance(plan.obstacle, error)
     with pytest.raises(error):
         world.start(export=export)
+
+
+def test_an_old_export_is_not_used() -> None:
+    world = World()
+    with pytest.raises(errors.ExportFailed, match="export_max_age"):
+        world.plan(max_age=-(10**6))
+    prefix = world.export.result["data_prefix"]
+    assert world.plan(export=None, prefix=prefix, max_age=-(10**6)).job.state == "planned"
 
 
 def test_a_failed_export_is_explained() -> None:

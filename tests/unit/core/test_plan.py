@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import (
     LocalSecondaryIndexes,
     NotInThisVersion,

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.tableferry.aws.plugins.module_utils.core import report
 from hypothesis import given
 from hypothesis import strategies as st
+
+from ansible_collections.tableferry.aws.plugins.module_utils.core import report
 
 JUDGED = {
     "status": "migrated",

@@ -10,11 +10,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.tableferry.aws.plugins.module_utils.core.job import Job
-from ansible_collections.tableferry.aws.plugins.module_utils.core.verify import Judgement, count_items, judge
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.tableferry.aws.plugins.module_utils.core.job import Job
+from ansible_collections.tableferry.aws.plugins.module_utils.core.verify import Judgement, count_items, judge
 from tests.unit.core.fake_aws import DESTINATION, SOURCE, FakeAws, Table
 from tests.unit.core.test_importing import World
 
