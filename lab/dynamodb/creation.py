@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from lab.context import Context
 from lab.dynamodb import encryption, limits
-from lab.dynamodb.lookup import registry
+from lab.dynamodb.lookup import address, registry
 from lab.dynamodb.model import ON_DEMAND_WARM, Encryption, Shape
 from lab.dynamodb.words import belief, in_use, invalid, over_limit, validation
 
@@ -84,12 +85,18 @@ EXISTS = belief(
     "A second table of a name is ResourceInUseException: `is being created` while CREATING, else `already exists`",
     "measured/import-export-table 1.9 [TABLE-005, TABLE-010]",
 )  # fmt: skip
+NAMES = belief(
+    "test_creation", "names-of-three-to-255",
+    "Names of tables and indexes have 3 to 255 of the characters a-z A-Z 0-9 _ - .",
+    "measured/indexes-capacity 1 [TABLE-129], measured/backup-restore-service [TABLE-457]",
+)  # fmt: skip
 CAPACITY_QUOTA = belief(
     "test_creation", "capacity-quota",
     "40,000 units per table and per index, 80,000 per account and Region; on-demand maxima and warm throughput alike",
     "measured/indexes-capacity 3 [TABLE-170, TABLE-171]",
 )  # fmt: skip
 
+_NAME = re.compile(r"[a-zA-Z0-9_.-]+")
 GLOBAL_INDEXES, LOCAL_INDEXES, VECTOR_INDEXES, KEY_ATTRIBUTES_OF_EACH_KIND = 20, 5, 5, 4
 TABLE_UNITS, ACCOUNT_UNITS = 40_000, 80_000
 
@@ -101,6 +108,7 @@ def check(context: Context, parameters: Shape) -> Encryption:
     KMS refuses.
     """
     mode = parameters.get("BillingMode", "PROVISIONED")
+    _check_names(context, parameters)
     for member in ("GlobalSecondaryIndexes", "LocalSecondaryIndexes"):
         if parameters.get(member) == []:
             raise invalid(INDEX_COUNT, f"List of {member} is empty")
@@ -116,6 +124,25 @@ def check(context: Context, parameters: Shape) -> Encryption:
     _check_stream(parameters.get("StreamSpecification"))
     _check_quotas(context, parameters, global_indexes)
     return encryption.resolve(context, parameters.get("SSESpecification"))
+
+
+def _check_names(context: Context, parameters: Shape) -> None:
+    check_name(address(context, parameters["TableName"]).name, "TableName")
+    for member in ("GlobalSecondaryIndexes", "LocalSecondaryIndexes", "VectorIndexes"):
+        for index in parameters.get(member, ()):
+            check_name(index["IndexName"])
+
+
+def check_name(name: str, member: str = "IndexName") -> None:
+    """Refuse a name that no table or index can have."""
+    if not 3 <= len(name) <= 255:
+        raise validation(NAMES, f"{member} must be at least 3 characters long and at most 255 characters long")
+    if not _NAME.fullmatch(name):
+        raise validation(
+            NAMES,
+            f"1 validation error detected: Value '{name}' at '{member[0].lower()}{member[1:]}' failed to satisfy "
+            "constraint: Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+",
+        )
 
 
 def refuse_existing(context: Context, name: str) -> None:

@@ -142,6 +142,7 @@ def _plan_create(context: Context, table: Table, shape: Shape, params: Shape) ->
         raise in_use(BUSY, f"Index is being deleted. Table: {table.name} Index: {name}")
     if there is not None:
         raise invalid(NAME_TAKEN, f"Attempting to create an index which already exists: {name}")
+    creation.check_name(name)
     defined = {each["AttributeName"]: each for each in params.get("AttributeDefinitions", ())}
     defined |= {each["AttributeName"]: each for each in table.attribute_definitions}
     creation.check_key_schema(shape["KeySchema"], creation.KEY_ATTRIBUTES_OF_EACH_KIND)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from lab.context import Context
-from lab.dynamodb import admission, capacity, encryption, indexes, limits, streams
+from lab.dynamodb import admission, capacity, creation, encryption, indexes, limits, streams
 from lab.dynamodb.lookup import registry
 from lab.dynamodb.model import Job, Shape, Table
 from lab.dynamodb.tables import NO_GLOBAL_TABLES, description, refuse_unsettled
@@ -244,6 +244,7 @@ def _plan_vector_index(context: Context, table: Table, update: Shape) -> Apply:
         )
     if action == "Create" and (there or name in table.indexes):
         raise invalid(indexes.NAME_TAKEN, f"Attempting to create an index which already exists: {name}")
+    creation.check_name(name)
     admission.admit(table, "index_create" if action == "Create" else "index_delete")
 
     def start() -> None:

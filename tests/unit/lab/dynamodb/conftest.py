@@ -68,22 +68,22 @@ class Desk:
         """Let time pass."""
         self.world.advance(seconds)
 
-    def table(self, name: str = "t", **members: Any) -> dict[str, Any]:
+    def table(self, name: str = "tbl", **members: Any) -> dict[str, Any]:
         """An ACTIVE on-demand table, settled so far that PITR can be turned on."""
         self("CreateTable", TableName=name, **{**ON_DEMAND, **members})
         self.wait(30)
         return self.describe(name)
 
-    def describe(self, name: str = "t") -> dict[str, Any]:
+    def describe(self, name: str = "tbl") -> dict[str, Any]:
         """DescribeTable's ``Table``."""
         table: dict[str, Any] = self("DescribeTable", TableName=name)["Table"]
         return table
 
-    def status(self, name: str = "t") -> str:
+    def status(self, name: str = "tbl") -> str:
         """TableStatus."""
         return str(self.describe(name)["TableStatus"])
 
-    def put(self, name: str = "t", **item: Any) -> None:
+    def put(self, name: str = "tbl", **item: Any) -> None:
         """Store an item, past the data plane."""
         table = self.world.services["dynamodb"].registry.find(self.caller.account_id, REGION, name)  # type: ignore[attr-defined]
         table.store.put(item)

@@ -27,7 +27,7 @@ def index_update(name="g-a", **members):
 @pytest.fixture
 def update(desk):
     def update(**params):
-        return desk("UpdateTable", TableName="t", **params)["TableDescription"]
+        return desk("UpdateTable", TableName="tbl", **params)["TableDescription"]
 
     return update
 
@@ -35,7 +35,7 @@ def update(desk):
 @pytest.fixture
 def refuse(desk):
     def refuse(rule, text, code=INVALID, **params):
-        return desk.refused(rule, code, text, "UpdateTable", TableName="t", **params)
+        return desk.refused(rule, code, text, "UpdateTable", TableName="tbl", **params)
 
     return refuse
 

@@ -20,7 +20,7 @@ KEY = {
 
 
 def params(enabled=True, **more):
-    return {"TableName": "t", "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": enabled, **more}}
+    return {"TableName": "tbl", "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": enabled, **more}}
 
 
 def recovery(answer):
@@ -28,16 +28,16 @@ def recovery(answer):
 
 
 def read(desk):
-    return recovery(desk("DescribeContinuousBackups", TableName="t"))
+    return recovery(desk("DescribeContinuousBackups", TableName="tbl"))
 
 
 def test_pitr_after_active(desk):
-    desk("CreateTable", TableName="t", **KEY)
+    desk("CreateTable", TableName="tbl", **KEY)
     desk.wait(3)
     assert desk.status() == "ACTIVE"
     code, text = (
         "ContinuousBackupsUnavailableException",
-        "Backups are being enabled for the table: t. Please retry later",
+        "Backups are being enabled for the table: tbl. Please retry later",
     )
     desk.refused(rules.NOT_YET, code, text, "UpdateContinuousBackups", **params())
     assert read(desk) == {"PointInTimeRecoveryStatus": "DISABLED"}
@@ -79,12 +79,12 @@ def test_pitr_latest_pinned(desk):
 
 
 def test_continuous_backups_enable_themselves(desk):
-    desk("CreateTable", TableName="t", **KEY)
+    desk("CreateTable", TableName="tbl", **KEY)
     desk.wait(3)
-    described = desk("DescribeContinuousBackups", TableName="t")["ContinuousBackupsDescription"]
+    described = desk("DescribeContinuousBackups", TableName="tbl")["ContinuousBackupsDescription"]
     assert described["ContinuousBackupsStatus"] == "DISABLED"
     desk.wait(3)
-    described = desk("DescribeContinuousBackups", TableName="t")["ContinuousBackupsDescription"]
+    described = desk("DescribeContinuousBackups", TableName="tbl")["ContinuousBackupsDescription"]
     assert described["ContinuousBackupsStatus"] == "ENABLED"
     assert described["PointInTimeRecoveryDescription"] == {"PointInTimeRecoveryStatus": "DISABLED"}
 
@@ -108,7 +108,7 @@ def test_pitr_keeps_the_past(desk):
     desk.table()
     desk.put(pk={"S": "a"})
     desk("UpdateContinuousBackups", **params())
-    store = desk.world.services["dynamodb"].registry.find("111111111111", "eu-west-1", "t").store
+    store = desk.world.services["dynamodb"].registry.find("111111111111", "eu-west-1", "tbl").store
     then = desk.world.clock.now()
     desk.wait(10)
     store.put({"pk": {"S": "b"}}, time=desk.world.clock.now())

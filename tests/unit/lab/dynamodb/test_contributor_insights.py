@@ -23,13 +23,13 @@ ON_DEMAND = {
 
 @pytest.fixture
 def update(desk):
-    def update(action="ENABLE", name="t", **more):
+    def update(action="ENABLE", name="tbl", **more):
         return desk("UpdateContributorInsights", TableName=name, ContributorInsightsAction=action, **more)
 
     return update
 
 
-def read(desk, name="t", **more):
+def read(desk, name="tbl", **more):
     return desk("DescribeContributorInsights", TableName=name, **more)
 
 
@@ -38,22 +38,22 @@ def test_insights_unknown_index(desk):
     local = {"IndexName": "l-a", "KeySchema": KEYS, "Projection": ALL}
     desk.table(KeySchema=KEYS, AttributeDefinitions=definitions, LocalSecondaryIndexes=[local])
     for name in ("l-a", "ghost"):
-        text = f"Requested resource not found: Index: {name} not found for table: t"
+        text = f"Requested resource not found: Index: {name} not found for table: tbl"
         missing = ("ResourceNotFoundException", text, "DescribeContributorInsights")
-        desk.refused(rules.UNKNOWN_INDEX, *missing, TableName="t", IndexName=name)
+        desk.refused(rules.UNKNOWN_INDEX, *missing, TableName="tbl", IndexName=name)
 
 
 def test_insights_need_active(desk):
     desk.world.timings.set("table.creating", 8)
-    desk("CreateTable", TableName="t", **ON_DEMAND)
+    desk("CreateTable", TableName="tbl", **ON_DEMAND)
     desk.wait(3)
-    enable = {"TableName": "t", "ContributorInsightsAction": "ENABLE"}
+    enable = {"TableName": "tbl", "ContributorInsightsAction": "ENABLE"}
     text = "TableStatus must be ACTIVE to enable ContributorInsights."
     desk.refused(rules.NOT_ACTIVE, "ValidationException", text, "UpdateContributorInsights", **enable)
     desk.wait(6)
     create = {"GlobalSecondaryIndexUpdates": [{"Create": INDEX}]}
     definitions = [{"AttributeName": "pk", "AttributeType": "S"}]
-    desk("UpdateTable", TableName="t", **create, AttributeDefinitions=definitions)
+    desk("UpdateTable", TableName="tbl", **create, AttributeDefinitions=definitions)
     desk.wait(40)
     text = "IndexStatus must be ACTIVE"
     desk.refused(rules.NOT_ACTIVE, "ValidationException", text, "UpdateContributorInsights", **enable, IndexName="g-a")
@@ -69,7 +69,7 @@ def test_insights_mode_resets(desk, update):
 
 def test_insights_states(desk, update):
     desk.table(GlobalSecondaryIndexes=[INDEX])
-    assert read(desk) == {"TableName": "t", "ContributorInsightsStatus": "DISABLED"}
+    assert read(desk) == {"TableName": "tbl", "ContributorInsightsStatus": "DISABLED"}
     assert update(IndexName="g-a")["ContributorInsightsStatus"] == "ENABLING"
     desk.wait(2)
     shown = read(desk, IndexName="g-a")
@@ -102,18 +102,18 @@ def test_insights_rule_quota(desk, update):
 
 
 def test_insights_listed(desk, update):
-    for name in ("a", "b", "c"):
+    for name in ("aaa", "bbb", "ccc"):
         desk.table(name, GlobalSecondaryIndexes=[INDEX])
-    update(name="b", IndexName="g-a")
-    update(name="b")
+    update(name="bbb", IndexName="g-a")
+    update(name="bbb")
     summaries = desk("ListContributorInsights")["ContributorInsightsSummaries"]
-    assert [(each["TableName"], each.get("IndexName")) for each in summaries] == [("b", None), ("b", "g-a")]
+    assert [(each["TableName"], each.get("IndexName")) for each in summaries] == [("bbb", None), ("bbb", "g-a")]
     page = desk("ListContributorInsights", MaxResults=2)
     assert page["ContributorInsightsSummaries"] == []
     page = desk("ListContributorInsights", MaxResults=2, NextToken=page["NextToken"])
     assert len(page["ContributorInsightsSummaries"]) == 2
-    assert desk("ListContributorInsights", TableName="a")["ContributorInsightsSummaries"] == []
+    assert desk("ListContributorInsights", TableName="aaa")["ContributorInsightsSummaries"] == []
     # The index takes its entry along.
-    desk("UpdateTable", TableName="b", GlobalSecondaryIndexUpdates=[{"Delete": {"IndexName": "g-a"}}])
+    desk("UpdateTable", TableName="bbb", GlobalSecondaryIndexUpdates=[{"Delete": {"IndexName": "g-a"}}])
     desk.wait(10)
-    assert len(desk("ListContributorInsights", TableName="b")["ContributorInsightsSummaries"]) == 1
+    assert len(desk("ListContributorInsights", TableName="bbb")["ContributorInsightsSummaries"]) == 1

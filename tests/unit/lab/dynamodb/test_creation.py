@@ -30,7 +30,7 @@ def index(name: str = "g-a", keys: list[dict[str, str]] = KEY, **members: Any) -
 @pytest.fixture
 def refuse(desk):
     def refuse(rule, text, code=INVALID, **params):
-        desk.refused(rule, code, text, "CreateTable", TableName="t", **params)
+        desk.refused(rule, code, text, "CreateTable", TableName="tbl", **params)
 
     return refuse
 
@@ -157,13 +157,27 @@ def test_vector_index_needs_on_demand(refuse, desk):
     assert shown["IndexStatus"] == "ACTIVE"
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("ab", "must be at least 3 characters long and at most 255 characters long"),
+        ("a" * 256, "must be at least 3 characters long and at most 255 characters long"),
+        ("a b", "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+"),
+        ("äöü", "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+"),
+    ],
+)
+def test_names_of_three_to_255(desk, refuse, name, text):
+    desk.refused(rules.NAMES, INVALID, text, "CreateTable", TableName=name, **ON_DEMAND)
+    refuse(rules.NAMES, text, **ON_DEMAND, GlobalSecondaryIndexes=[index(name)])
+
+
 def test_table_exists(desk, refuse):
-    desk("CreateTable", TableName="t", **ON_DEMAND)
-    refuse(rules.EXISTS, "Table is being created: t", "ResourceInUseException", **ON_DEMAND)
+    desk("CreateTable", TableName="tbl", **ON_DEMAND)
+    refuse(rules.EXISTS, "Table is being created: tbl", "ResourceInUseException", **ON_DEMAND)
     desk.wait(3)
-    refuse(rules.EXISTS, "Table already exists: t", "ResourceInUseException", **PROVISIONED)
-    desk("DeleteTable", TableName="t")
-    refuse(rules.EXISTS, "Table already exists: t", "ResourceInUseException", **ON_DEMAND)
+    refuse(rules.EXISTS, "Table already exists: tbl", "ResourceInUseException", **PROVISIONED)
+    desk("DeleteTable", TableName="tbl")
+    refuse(rules.EXISTS, "Table already exists: tbl", "ResourceInUseException", **ON_DEMAND)
 
 
 def test_capacity_quota(desk, refuse):
@@ -172,8 +186,8 @@ def test_capacity_quota(desk, refuse):
     maximum = {"MaxReadRequestUnits": 40001}
     refuse(rules.CAPACITY_QUOTA, "TableMaxRead", "LimitExceededException", **ON_DEMAND, OnDemandThroughput=maximum)
     full = {**PROVISIONED, "ProvisionedThroughput": {"ReadCapacityUnits": 40000, "WriteCapacityUnits": 1}}
-    desk("CreateTable", TableName="a", **full)
-    desk("CreateTable", TableName="b", **full)
+    desk("CreateTable", TableName="aaa", **full)
+    desk("CreateTable", TableName="bbb", **full)
     refuse(rules.CAPACITY_QUOTA, "exceeded for the account", "LimitExceededException", **PROVISIONED)
     desk.world.quotas = False
-    desk("CreateTable", TableName="t", **over)
+    desk("CreateTable", TableName="tbl", **over)

@@ -29,7 +29,7 @@ def new_key(desk, **members):
 @pytest.fixture
 def update(desk):
     def update(**params):
-        return desk("UpdateTable", TableName="t", **params)["TableDescription"]
+        return desk("UpdateTable", TableName="tbl", **params)["TableDescription"]
 
     return update
 
@@ -45,7 +45,7 @@ def refuse_create(desk):
         message = desk.refused(
             rule, code, text, "CreateTable", TableName="new", SSESpecification=specification, **parameters
         )
-        assert desk("ListTables")["TableNames"] in ([], ["t"])
+        assert desk("ListTables")["TableNames"] in ([], ["tbl"])
         return message
 
     return refuse
@@ -121,7 +121,12 @@ def test_encryption_key_unusable(desk, other_desk, refuse_create, update):
     refuse_create(rules.KEY_UNUSABLE, "access denied", storage, "AccessDeniedException")
     desk.table()
     desk.refused(
-        rules.KEY_UNUSABLE, INVALID, f"{arn} is disabled.", "UpdateTable", TableName="t", **key_specification(disabled)
+        rules.KEY_UNUSABLE,
+        INVALID,
+        f"{arn} is disabled.",
+        "UpdateTable",
+        TableName="tbl",
+        **key_specification(disabled),
     )
     assert description(desk) is None
 
@@ -156,12 +161,12 @@ def test_encryption_key_asymmetric(desk, refuse_create):
 def test_encryption_resent(desk, update):
     desk.table()
     text = "Table is already encrypted by default"
-    desk.refused(rules.RESENT, INVALID, text, "UpdateTable", TableName="t", **OFF)
+    desk.refused(rules.RESENT, INVALID, text, "UpdateTable", TableName="tbl", **OFF)
     key_id, arn = new_key(desk)
     update(**key_specification(arn))
     desk.wait(30)
     text = "already encrypted with given KMSMasterKeyId"
-    desk.refused(rules.RESENT, INVALID, text, "UpdateTable", TableName="t", **key_specification(arn))
+    desk.refused(rules.RESENT, INVALID, text, "UpdateTable", TableName="tbl", **key_specification(arn))
     update(**key_specification(key_id))
     assert description(desk)["Status"] == "UPDATING"
 
@@ -174,11 +179,11 @@ def test_encryption_quota(desk, update):
         desk.wait(30)
     text = "Number of updates today: 4."
     # The quota is looked at before the key, which does not exist.
-    desk.refused(rules.QUOTA, LIMIT, text, "UpdateTable", TableName="t", **key_specification("no-such-key"))
+    desk.refused(rules.QUOTA, LIMIT, text, "UpdateTable", TableName="tbl", **key_specification("no-such-key"))
     desk.wait(21600)
     update(**MANAGED)
     desk.wait(30)
-    desk.refused(rules.QUOTA, LIMIT, "updates today: 5", "UpdateTable", TableName="t", **OFF)
+    desk.refused(rules.QUOTA, LIMIT, "updates today: 5", "UpdateTable", TableName="tbl", **OFF)
     desk.wait(86400)
     update(**OFF)
 
@@ -189,7 +194,7 @@ def test_encryption_running(desk, update):
     update(**MANAGED)
     text = "Server-Side Encryption is still being updated"
     desk.refused(
-        rules.RUNNING, "ResourceInUseException", text, "UpdateTable", TableName="t", **key_specification(key_id)
+        rules.RUNNING, "ResourceInUseException", text, "UpdateTable", TableName="tbl", **key_specification(key_id)
     )
     update(**MANAGED)
     desk.wait(30)

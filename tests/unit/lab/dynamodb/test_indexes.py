@@ -41,7 +41,7 @@ MAXIMUM = {"OnDemandThroughput": {"MaxReadRequestUnits": 5}}
 @pytest.fixture
 def update(desk):
     def update(**params):
-        return desk("UpdateTable", TableName="t", **params)["TableDescription"]
+        return desk("UpdateTable", TableName="tbl", **params)["TableDescription"]
 
     return update
 
@@ -49,7 +49,7 @@ def update(desk):
 @pytest.fixture
 def refuse(desk):
     def refuse(rule, text, code=INVALID, **params):
-        desk.refused(rule, code, text, "UpdateTable", TableName="t", **params)
+        desk.refused(rule, code, text, "UpdateTable", TableName="tbl", **params)
 
     return refuse
 
@@ -101,7 +101,7 @@ def test_index_create_shape(desk, table, refuse, update):
 def test_index_name_taken(desk, table, refuse, update):
     refuse(rules.NAME_TAKEN, "Attempting to create an index which already exists", **create("g-a"))
     update(**delete())
-    refuse(rules.BUSY, "Index is being deleted. Table: t Index: g-a", IN_USE, **create("g-a"))
+    refuse(rules.BUSY, "Index is being deleted. Table: tbl Index: g-a", IN_USE, **create("g-a"))
 
 
 def test_twenty_indexes(desk, refuse):
@@ -126,9 +126,9 @@ def test_index_capacity_on_demand(table, refuse):
 def test_unknown_index(table, refuse):
     missing = "ResourceNotFoundException"
     refuse(
-        rules.UNKNOWN, "Requested resource not found: Index ghost for table t", missing, **change("ghost", **MAXIMUM)
+        rules.UNKNOWN, "Requested resource not found: Index ghost for table tbl", missing, **change("ghost", **MAXIMUM)
     )
-    refuse(rules.UNKNOWN, "Index ghost for table t", missing, **delete("ghost"))
+    refuse(rules.UNKNOWN, "Index ghost for table tbl", missing, **delete("ghost"))
     warm = {"WarmThroughput": {"ReadUnitsPerSecond": 13000}}
     refuse(rules.UNKNOWN, "", "InternalFailure", **change("ghost", **warm))
 
@@ -144,7 +144,7 @@ def test_local_index_stays(desk, refuse):
 
 
 def test_index_backfilled(desk, table, update):
-    store = desk.world.services["dynamodb"].registry.find("111111111111", "eu-west-1", "t").store
+    store = desk.world.services["dynamodb"].registry.find("111111111111", "eu-west-1", "tbl").store
     for number in range(3):
         desk.put(pk={"S": str(number)}, b={"S": "x"})
     desk.put(pk={"S": "without"})
@@ -177,7 +177,7 @@ def test_index_busy(desk, table, refuse, update):
     update(**change(**MAXIMUM))
     update(**change(**MAXIMUM))  # the same again
     other = {"OnDemandThroughput": {"MaxReadRequestUnits": 6}}
-    refuse(rules.BUSY, "Index is being updated. Table: t Index: g-a", IN_USE, **change(**other))
+    refuse(rules.BUSY, "Index is being updated. Table: tbl Index: g-a", IN_USE, **change(**other))
     desk.wait(4)
     assert shown(desk, "g-a")["OnDemandThroughput"] == {"MaxReadRequestUnits": 5}
     update(**create())
@@ -185,7 +185,7 @@ def test_index_busy(desk, table, refuse, update):
     refuse(rules.BUSY, "Index creation is in resource allocation phase", IN_USE, **delete("g-b"))
     desk.wait(34)
     update(**delete("g-b"))
-    refuse(rules.BUSY, "Index is being deleted. Table: t Index: g-b", IN_USE, **change("g-b", **MAXIMUM))
+    refuse(rules.BUSY, "Index is being deleted. Table: tbl Index: g-b", IN_USE, **change("g-b", **MAXIMUM))
     desk.wait(600)
     assert [each["IndexName"] for each in desk.describe()["GlobalSecondaryIndexes"]] == ["g-a"]
     assert not desk.world.event_errors

@@ -30,27 +30,27 @@ def stream(desk):
 
 
 def enable(desk, arn=STREAM, **more):
-    return desk("EnableKinesisStreamingDestination", TableName="t", StreamArn=arn, **more)
+    return desk("EnableKinesisStreamingDestination", TableName="tbl", StreamArn=arn, **more)
 
 
 def disable(desk, arn=STREAM):
-    return desk("DisableKinesisStreamingDestination", TableName="t", StreamArn=arn)
+    return desk("DisableKinesisStreamingDestination", TableName="tbl", StreamArn=arn)
 
 
 def entries(desk):
-    return desk("DescribeKinesisStreamingDestination", TableName="t")["KinesisDataStreamDestinations"]
+    return desk("DescribeKinesisStreamingDestination", TableName="tbl")["KinesisDataStreamDestinations"]
 
 
 def test_kinesis_wrong_state(desk, stream):
     text = "KinesisStreamingDestination must be ACTIVE to perform DISABLE operation."
     name = "DisableKinesisStreamingDestination"
-    desk.refused(rules.STATE, INVALID, text, name, TableName="t", StreamArn=stream)
+    desk.refused(rules.STATE, INVALID, text, name, TableName="tbl", StreamArn=stream)
     assert enable(desk, stream)["DestinationStatus"] == "ENABLING"
-    desk.refused(rules.STATE, INVALID, text, name, TableName="t", StreamArn=stream)
+    desk.refused(rules.STATE, INVALID, text, name, TableName="tbl", StreamArn=stream)
     text = "must be DISABLED or ENABLE_FAILED to perform ENABLE operation."
     name = "EnableKinesisStreamingDestination"
-    desk.refused(rules.STATE, INVALID, text, name, TableName="t", StreamArn=stream)
-    change = {"TableName": "t", "UpdateKinesisStreamingConfiguration": {PRECISION: "MICROSECOND"}}
+    desk.refused(rules.STATE, INVALID, text, name, TableName="tbl", StreamArn=stream)
+    change = {"TableName": "tbl", "UpdateKinesisStreamingConfiguration": {PRECISION: "MICROSECOND"}}
     name = "UpdateKinesisStreamingDestination"
     desk.refused(rules.STATE, INVALID, "is not in ACTIVE state", name, **change, StreamArn=stream)
     ghost = stream + "-ghost"
@@ -68,7 +68,7 @@ def test_kinesis_wrong_state(desk, stream):
 def test_kinesis_one_destination(desk, stream):
     enable(desk, stream)
     desk.wait(5)
-    other = {"TableName": "t", "StreamArn": stream + "2"}
+    other = {"TableName": "tbl", "StreamArn": stream + "2"}
     text = "must be DISABLED or ENABLE_FAILED"
     desk.refused(rules.ONE, INVALID, text, "EnableKinesisStreamingDestination", **other)
 
@@ -95,7 +95,7 @@ def test_kinesis_precision(desk, stream):
     answer = enable(desk, stream, EnableKinesisStreamingConfiguration={PRECISION: "MICROSECOND"})
     assert answer["EnableKinesisStreamingConfiguration"] == {PRECISION: "MICROSECOND"}
     desk.wait(5)
-    change = {"TableName": "t", "StreamArn": stream}
+    change = {"TableName": "tbl", "StreamArn": stream}
     name = "UpdateKinesisStreamingDestination"
     empty = {**change, "UpdateKinesisStreamingConfiguration": {}}
     desk.refused(rules.PRECISION, INVALID, "contain only null values", name, **empty)
@@ -111,9 +111,9 @@ def test_kinesis_precision(desk, stream):
 
 def test_kinesis_after_create(desk):
     desk.world.timings.set("table.creating", 8)
-    desk("CreateTable", TableName="t", **ON_DEMAND)
-    missing = ("ResourceNotFoundException", "Table: t not found", "EnableKinesisStreamingDestination")
-    desk.refused(BORN_SEPARATELY, *missing, TableName="t", StreamArn=STREAM)
+    desk("CreateTable", TableName="tbl", **ON_DEMAND)
+    missing = ("ResourceNotFoundException", "Table: tbl not found", "EnableKinesisStreamingDestination")
+    desk.refused(BORN_SEPARATELY, *missing, TableName="tbl", StreamArn=STREAM)
     desk.wait(2)
     assert desk.status() == "CREATING"
     assert enable(desk)["DestinationStatus"] == "ENABLING"

@@ -52,18 +52,22 @@ def read(desk):
 @pytest.mark.parametrize(
     ("given", "code", "text"),
     [
-        ("t", INVALID, "ARNs must start with 'arn:': t"),
+        ("tbl", INVALID, "ARNs must start with 'arn:': tbl"),
         (
-            "arn:aws:dynamodb:eu-west-1:222222222222:table/t",
+            "arn:aws:dynamodb:eu-west-1:222222222222:table/tbl",
             INVALID,
             "accounts that match the resource owner\u2019s account",
         ),
-        ("arn:aws:dynamodb:us-east-1:111111111111:table/t", INVALID, "Invalid resource Arn"),
-        ("arn:aws:dynamodb:eu-west-1:111111111111:table/t/index/i", INVALID, "only table or stream is accepted"),
-        ("arn:aws:dynamodb:eu-west-1:111111111111:table/t/backup/0", INVALID, "is not a DynamoDB resource arn"),
-        ("arn:aws:dynamodb:eu-west-1:111111111111:table/T", None, "Requested resource not found: Table: T not found"),
+        ("arn:aws:dynamodb:us-east-1:111111111111:table/tbl", INVALID, "Invalid resource Arn"),
+        ("arn:aws:dynamodb:eu-west-1:111111111111:table/tbl/index/i", INVALID, "only table or stream is accepted"),
+        ("arn:aws:dynamodb:eu-west-1:111111111111:table/tbl/backup/0", INVALID, "is not a DynamoDB resource arn"),
         (
-            "arn:aws:dynamodb:eu-west-1:111111111111:table/t/stream/x",
+            "arn:aws:dynamodb:eu-west-1:111111111111:table/Tbl",
+            None,
+            "Requested resource not found: Table: Tbl not found",
+        ),
+        (
+            "arn:aws:dynamodb:eu-west-1:111111111111:table/tbl/stream/x",
             "ResourceNotFoundException",
             "Stream: x not found",
         ),
@@ -92,7 +96,7 @@ def test_policy_arn(desk, arn, given, code, text):
         (lambda arn: document(statement(arn, Principal="222222222222")), "Syntax error at position (1,94)"),
         (lambda arn: document(statement(arn, Action="dynamodb:GetRecords")), 'invalid: "dynamodb:GetRecords"'),
         (lambda arn: document(statement(arn, Action="s3:GetObject")), 'action names are invalid: "s3:GetObject"'),
-        (lambda arn: document(statement(f"{arn}/stream/x")), 'The relative-id "table/t/stream/x" is invalid for ARN'),
+        (lambda arn: document(statement(f"{arn}/stream/x")), 'The relative-id "table/tbl/stream/x" is invalid for ARN'),
         (
             lambda arn: document(
                 statement(arn, Effect="Deny", Principal={"AWS": "arn:aws:iam::222222222222:role/none"})
@@ -145,9 +149,9 @@ def test_policy_same_is_free(desk, arn, put, read):
 
 def test_policy_expected_revision(desk, arn, put):
     params = {"ResourceArn": arn, "Policy": document(statement(arn)), "ExpectedRevisionId": "1"}
-    desk.refused(rules.REVISION, NONE, "table t has no associated", "PutResourcePolicy", **params)
+    desk.refused(rules.REVISION, NONE, "table tbl has no associated", "PutResourcePolicy", **params)
     current = put(arn, document(statement(arn)), ExpectedRevisionId="NO_POLICY")
-    text = "the policy associated to target table t did not match"
+    text = "the policy associated to target table tbl did not match"
     desk.refused(rules.REVISION, NONE, text, "PutResourcePolicy", **params)
     desk.refused(rules.REVISION, NONE, text, "DeleteResourcePolicy", ResourceArn=arn, ExpectedRevisionId="1")
     desk.wait(16)
@@ -157,11 +161,11 @@ def test_policy_expected_revision(desk, arn, put):
 def test_policy_cooldown(desk, arn, put):
     put(arn, document(statement(arn)))
     other = {"ResourceArn": arn, "Policy": document(statement(arn, Sid="other"))}
-    text = "Table is pending previous resource-based policy update: t"
+    text = "Table is pending previous resource-based policy update: tbl"
     desk.refused(rules.COOLDOWN, IN_USE, text, "PutResourcePolicy", **other)
     desk.refused(rules.COOLDOWN, IN_USE, text, "DeleteResourcePolicy", ResourceArn=arn)
     desk.wait(10)
-    throttled = ("ThrottlingException", "for table t modified within the previous 15000 milliseconds.")
+    throttled = ("ThrottlingException", "for table tbl modified within the previous 15000 milliseconds.")
     message = desk.refused(rules.COOLDOWN, *throttled, "PutResourcePolicy", **other)
     assert message.endswith("Z.")
     desk.wait(5)
@@ -225,7 +229,7 @@ def test_policy_enforced_late(desk, other_desk, arn, put):
     with pytest.raises(Exception, match="not authorized"):
         other_desk.describe(arn)
     desk.wait(3)
-    assert other_desk.describe(arn)["TableName"] == "t"
+    assert other_desk.describe(arn)["TableName"] == "tbl"
     desk.wait(15)
     desk("DeleteResourcePolicy", ResourceArn=arn)
     desk.wait(200)
@@ -244,13 +248,13 @@ def test_policy_while_deleting(desk, arn, put, read):
     put(arn, document(statement(arn)))
     desk.wait(20)
     desk.world.timings.set("table.deleting", 10)
-    desk("DeleteTable", TableName="t")
+    desk("DeleteTable", TableName="tbl")
     assert read(arn)
-    text = "Table is being deleted: t"
+    text = "Table is being deleted: tbl"
     desk.refused(rules.DELETING, IN_USE, text, "DeleteResourcePolicy", ResourceArn=arn)
     put(arn, document(statement(arn)))  # the same again
     desk.wait(6)
-    with pytest.raises(Exception, match="Table: t not found"):
+    with pytest.raises(Exception, match="Table: tbl not found"):
         read(arn)
 
 

@@ -38,9 +38,9 @@ def needed(desk):
 
 
 def test_permission_per_table(needed):
-    assert needed("Scan", TableName="t") == [("Scan", f"{TABLE}/t")]
-    assert needed("Query", TableName="t", IndexName="i") == [("Query", f"{TABLE}/t/index/i")]
-    assert needed("UpdateTimeToLive", TableName=f"{TABLE}/t") == [("UpdateTimeToLive", f"{TABLE}/t")]
+    assert needed("Scan", TableName="tbl") == [("Scan", f"{TABLE}/tbl")]
+    assert needed("Query", TableName="tbl", IndexName="i") == [("Query", f"{TABLE}/tbl/index/i")]
+    assert needed("UpdateTimeToLive", TableName=f"{TABLE}/tbl") == [("UpdateTimeToLive", f"{TABLE}/tbl")]
     batch = {"a": {}, "b": {}}
     assert needed("BatchGetItem", RequestItems=batch) == [("BatchGetItem", f"{TABLE}/{name}") for name in "ab"]
     transaction = [{"Put": {"TableName": "a"}}, {"ConditionCheck": {"TableName": "b"}}]
@@ -48,16 +48,16 @@ def test_permission_per_table(needed):
         ("PutItem", f"{TABLE}/a"), ("ConditionCheckItem", f"{TABLE}/b"),
     ]  # fmt: skip
     assert needed("ListTables") == [("ListTables", "*")]
-    assert needed("ListTagsOfResource", ResourceArn=f"{TABLE}/t") == [("ListTagsOfResource", f"{TABLE}/t")]
-    assert needed("ExportTableToPointInTime", TableArn=f"{TABLE}/t") == [("ExportTableToPointInTime", f"{TABLE}/t")]
-    assert needed("DescribeExport", ExportArn=f"{TABLE}/t/export/1") == [("DescribeExport", f"{TABLE}/t/export/1")]
-    parameters = {"TableCreationParameters": {"TableName": "t"}}
-    assert needed("ImportTable", **parameters) == [("ImportTable", f"{TABLE}/t")]
+    assert needed("ListTagsOfResource", ResourceArn=f"{TABLE}/tbl") == [("ListTagsOfResource", f"{TABLE}/tbl")]
+    assert needed("ExportTableToPointInTime", TableArn=f"{TABLE}/tbl") == [("ExportTableToPointInTime", f"{TABLE}/tbl")]
+    assert needed("DescribeExport", ExportArn=f"{TABLE}/tbl/export/1") == [("DescribeExport", f"{TABLE}/tbl/export/1")]
+    parameters = {"TableCreationParameters": {"TableName": "tbl"}}
+    assert needed("ImportTable", **parameters) == [("ImportTable", f"{TABLE}/tbl")]
     assert needed("ListExports") == [("ListExports", "*")]
 
 
 def test_creation_needs_its_parts(needed):
-    parts = needed("CreateTable", TableName="t", Tags=[{"Key": "k", "Value": "v"}], ResourcePolicy="{}")
+    parts = needed("CreateTable", TableName="tbl", Tags=[{"Key": "k", "Value": "v"}], ResourcePolicy="{}")
     assert [action for action, _ in parts] == ["CreateTable", "TagResource", "PutResourcePolicy"]
 
 

@@ -18,7 +18,7 @@ INVALID = "ValidationException"
 @pytest.fixture
 def update(desk):
     def update(**params):
-        return desk("UpdateTable", TableName="t", **params)["TableDescription"]
+        return desk("UpdateTable", TableName="tbl", **params)["TableDescription"]
 
     return update
 
@@ -26,7 +26,7 @@ def update(desk):
 @pytest.fixture
 def refuse(desk):
     def refuse(rule, text, **params):
-        desk.refused(rule, INVALID, text, "UpdateTable", TableName="t", **params)
+        desk.refused(rule, INVALID, text, "UpdateTable", TableName="tbl", **params)
 
     return refuse
 
@@ -41,10 +41,10 @@ def test_stream_specification(desk, refuse, update):
 
 def test_stream_already_on(desk, refuse, update):
     desk.table()
-    refuse(rules.ALREADY_ON, "Table has no stream to disable: TableName: t", **OFF)
+    refuse(rules.ALREADY_ON, "Table has no stream to disable: TableName: tbl", **OFF)
     update(**ON)
     desk.wait(5)
-    text = "Table already has an enabled stream: TableName: t"
+    text = "Table already has an enabled stream: TableName: tbl"
     refuse(rules.ALREADY_ON, text, **ON)
     refuse(rules.ALREADY_ON, text, StreamSpecification={"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"})
 
@@ -67,11 +67,11 @@ def test_stream_outlives_table(desk, other_desk, update):
     arn = desk.table(**ON)["LatestStreamArn"]
     described = desk("DescribeStream", "dynamodbstreams", StreamArn=arn)["StreamDescription"]
     assert (described["StreamStatus"], described["StreamViewType"]) == ("ENABLED", "NEW_IMAGE")
-    desk("DeleteTable", TableName="t")
+    desk("DeleteTable", TableName="tbl")
     assert desk("DescribeStream", "dynamodbstreams", StreamArn=arn)["StreamDescription"]["StreamStatus"] == "DISABLING"
     desk.wait(6)
     again = desk.table(**ON)["LatestStreamArn"]
-    listed = desk("ListStreams", "dynamodbstreams", TableName="t")["Streams"]
+    listed = desk("ListStreams", "dynamodbstreams", TableName="tbl")["Streams"]
     assert [each["StreamArn"] for each in listed] == [arn, again]
     assert desk("ListStreams", "dynamodbstreams", Limit=1)["LastEvaluatedStreamArn"] == arn
     assert other_desk("ListStreams", "dynamodbstreams")["Streams"] == []

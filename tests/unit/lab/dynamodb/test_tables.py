@@ -22,7 +22,7 @@ PROVISIONED = {
 }
 INDEX = {"IndexName": "g-a", "KeySchema": KEY, "Projection": {"ProjectionType": "ALL"}}
 IN_USE = "ResourceInUseException"
-PARAMETERS = {**ON_DEMAND, "TableName": "t"}
+PARAMETERS = {**ON_DEMAND, "TableName": "tbl"}
 
 
 def tables_of(desk):
@@ -36,11 +36,11 @@ def context_of(desk, operation="ImportTable"):
 
 
 def test_table_not_found(desk):
-    text = "Requested resource not found: Table: t not found"
-    desk.refused(registry.NOT_FOUND, "ResourceNotFoundException", text, "DescribeTable", TableName="t")
-    backups = ("TableNotFoundException", "Table not found: t", "DescribeContinuousBackups")
-    desk.refused(registry.NOT_FOUND, *backups, TableName="t")
-    arn = "arn:aws:dynamodb:eu-west-1:111111111111:table/t"
+    text = "Requested resource not found: Table: tbl not found"
+    desk.refused(registry.NOT_FOUND, "ResourceNotFoundException", text, "DescribeTable", TableName="tbl")
+    backups = ("TableNotFoundException", "Table not found: tbl", "DescribeContinuousBackups")
+    desk.refused(registry.NOT_FOUND, *backups, TableName="tbl")
+    arn = "arn:aws:dynamodb:eu-west-1:111111111111:table/tbl"
     missing = ("ResourceNotFoundException", f"ResourceArn: {arn} not found", "ListTagsOfResource")
     desk.refused(registry.NOT_FOUND, *missing, ResourceArn=arn)
 
@@ -54,15 +54,15 @@ def test_table_arn_of_other_region(desk):
 
 def test_backends_learn_separately(desk):
     desk.world.timings.set("table.creating", 8)
-    created = desk("CreateTable", TableName="t", **ON_DEMAND)["TableDescription"]
-    ttl = {"TableName": "t", "TimeToLiveSpecification": {"Enabled": True, "AttributeName": "a"}}
+    created = desk("CreateTable", TableName="tbl", **ON_DEMAND)["TableDescription"]
+    ttl = {"TableName": "tbl", "TimeToLiveSpecification": {"Enabled": True, "AttributeName": "a"}}
     tag = {"ResourceArn": created["TableArn"], "Tags": [{"Key": "k", "Value": "v"}]}
-    pitr = {"TableName": "t"}
+    pitr = {"TableName": "tbl"}
     missing = "ResourceNotFoundException"
-    desk.refused(registry.BORN_SEPARATELY, missing, "Table: t", "UpdateTimeToLive", **ttl)
-    backups = ("TableNotFoundException", "Table not found: t", "DescribeContinuousBackups")
+    desk.refused(registry.BORN_SEPARATELY, missing, "Table: tbl", "UpdateTimeToLive", **ttl)
+    backups = ("TableNotFoundException", "Table not found: tbl", "DescribeContinuousBackups")
     desk.refused(registry.BORN_SEPARATELY, *backups, **pitr)
-    desk.refused(registry.BORN_SEPARATELY, missing, "Table: t", "DescribeKinesisStreamingDestination", **pitr)
+    desk.refused(registry.BORN_SEPARATELY, missing, "Table: tbl", "DescribeKinesisStreamingDestination", **pitr)
     desk.wait(4)
     assert desk("DescribeContinuousBackups", **pitr)
     desk.refused(registry.BORN_SEPARATELY, missing, "ResourceArn: ", "TagResource", **tag)
@@ -72,15 +72,15 @@ def test_backends_learn_separately(desk):
 
 def test_backends_forget_separately(desk):
     arn = desk.table()["TableArn"]
-    desk("DeleteTable", TableName="t")
+    desk("DeleteTable", TableName="tbl")
     assert desk("ListTagsOfResource", ResourceArn=arn) == {"Tags": []}
     desk.wait(1.3)
     missing = "ResourceNotFoundException"
     desk.refused(registry.FORGOTTEN_SEPARATELY, missing, "ResourceArn", "ListTagsOfResource", ResourceArn=arn)
-    assert desk("DescribeContributorInsights", TableName="t")
+    assert desk("DescribeContributorInsights", TableName="tbl")
     desk.wait(1)
-    desk.refused(registry.FORGOTTEN_SEPARATELY, missing, "Table: t", "DescribeContributorInsights", TableName="t")
-    assert desk("DescribeKinesisStreamingDestination", TableName="t")
+    desk.refused(registry.FORGOTTEN_SEPARATELY, missing, "Table: tbl", "DescribeContributorInsights", TableName="tbl")
+    assert desk("DescribeKinesisStreamingDestination", TableName="tbl")
     assert desk.status() == "DELETING"
 
 
@@ -96,25 +96,25 @@ def test_control_plane_limiter(desk):
     assert results[:6] == ["ok"] * 6
     assert "ThrottlingException" in results
     text = "rate of control plane requests"
-    desk.refused(limits.ACCOUNT_LIMITER, "ThrottlingException", text, "CreateTable", TableName="x", **ON_DEMAND)
+    desk.refused(limits.ACCOUNT_LIMITER, "ThrottlingException", text, "CreateTable", TableName="one-more", **ON_DEMAND)
     assert desk("ListTables")["TableNames"]
     desk.wait(1)
-    desk("CreateTable", TableName="x", **ON_DEMAND)
+    desk("CreateTable", TableName="one-more", **ON_DEMAND)
 
 
 def test_deletion_protection_refuses(desk):
     desk.table(DeletionProtectionEnabled=True)
     text = "currently protected against deletion"
-    desk.refused(tables.PROTECTED, "ValidationException", text, "DeleteTable", TableName="t")
-    desk("UpdateTable", TableName="t", DeletionProtectionEnabled=False)
-    assert desk("DeleteTable", TableName="t")["TableDescription"]["TableStatus"] == "DELETING"
+    desk.refused(tables.PROTECTED, "ValidationException", text, "DeleteTable", TableName="tbl")
+    desk("UpdateTable", TableName="tbl", DeletionProtectionEnabled=False)
+    assert desk("DeleteTable", TableName="tbl")["TableDescription"]["TableStatus"] == "DELETING"
 
 
 def test_creating_refuses_changes(desk):
-    desk("CreateTable", TableName="t", **ON_DEMAND)
-    update = {"TableName": "t", "DeletionProtectionEnabled": True}
-    desk.refused(tables.BEING_CREATED, IN_USE, "Table is being created: t", "UpdateTable", **update)
-    desk.refused(tables.BEING_CREATED, IN_USE, "Table is being created: t", "DeleteTable", TableName="t")
+    desk("CreateTable", TableName="tbl", **ON_DEMAND)
+    update = {"TableName": "tbl", "DeletionProtectionEnabled": True}
+    desk.refused(tables.BEING_CREATED, IN_USE, "Table is being created: tbl", "UpdateTable", **update)
+    desk.refused(tables.BEING_CREATED, IN_USE, "Table is being created: tbl", "DeleteTable", TableName="tbl")
     desk.wait(2.1)
     desk("UpdateTable", **update)
 
@@ -125,36 +125,36 @@ def test_import_timeline(desk):
     context = context_of(desk)
     known.check_import(context, PARAMETERS)
     table = known.create_from_import(context, PARAMETERS, "id-of-the-import", visible_after=30)
-    assert known.find("111111111111", REGION, "t") is None
-    assert known.find("111111111111", REGION, "t", visible_only=False) is table
-    desk.refused(registry.NOT_FOUND, "ResourceNotFoundException", "Table: t", "DescribeTable", TableName="t")
+    assert known.find("111111111111", REGION, "tbl") is None
+    assert known.find("111111111111", REGION, "tbl", visible_only=False) is table
+    desk.refused(registry.NOT_FOUND, "ResourceNotFoundException", "Table: tbl", "DescribeTable", TableName="tbl")
     desk.wait(31)
     assert (desk.status(), desk.describe()["TableId"]) == ("CREATING", "id-of-the-import")
-    desk.refused(tables.BEING_CREATED, IN_USE, "being created", "DeleteTable", TableName="t")
-    assert desk("DescribeContinuousBackups", TableName="t")
+    desk.refused(tables.BEING_CREATED, IN_USE, "being created", "DeleteTable", TableName="tbl")
+    assert desk("DescribeContinuousBackups", TableName="tbl")
     tag = {"ResourceArn": table.arn, "Tags": [{"Key": "k", "Value": "v"}]}
     desk.refused(registry.BORN_SEPARATELY, "ResourceNotFoundException", "ResourceArn", "TagResource", **tag)
     known.activate(table)
     assert desk.status() == "ACTIVE"
     desk("TagResource", **tag)
-    with pytest.raises(AwsError, match="Table already exists: t"):
+    with pytest.raises(AwsError, match="Table already exists: tbl"):
         known.check_import(context, PARAMETERS)
 
 
 def test_deleting_refuses_changes(desk):
     desk.table()
-    desk("DeleteTable", TableName="t")
-    desk.refused(tables.BEING_DELETED, IN_USE, "Table is being deleted", "DeleteTable", TableName="t")
-    update = {"TableName": "t", "DeletionProtectionEnabled": True}
+    desk("DeleteTable", TableName="tbl")
+    desk.refused(tables.BEING_DELETED, IN_USE, "Table is being deleted", "DeleteTable", TableName="tbl")
+    update = {"TableName": "tbl", "DeletionProtectionEnabled": True}
     desk.refused(tables.BEING_DELETED, IN_USE, "Table is being deleted", "UpdateTable", **update)
     desk.wait(5.2)
-    desk.refused(registry.NOT_FOUND, "ResourceNotFoundException", "Table: t", "DescribeTable", TableName="t")
+    desk.refused(registry.NOT_FOUND, "ResourceNotFoundException", "Table: tbl", "DescribeTable", TableName="tbl")
 
 
 def test_delete_waits_for_writes(desk):
     arn = desk.table()["TableArn"]
     desk("TagResource", ResourceArn=arn, Tags=[{"Key": "k", "Value": "v"}])
-    desk.refused(tables.WRITES_PENDING, IN_USE, "Table tags are being updated: t", "DeleteTable", TableName="t")
+    desk.refused(tables.WRITES_PENDING, IN_USE, "Table tags are being updated: tbl", "DeleteTable", TableName="tbl")
     desk.wait(2)
     policy = (
         '{"Statement": {"Effect": "Allow", "Principal": {"AWS": "222222222222"}, "Action": "dynamodb:GetItem", '
@@ -162,9 +162,9 @@ def test_delete_waits_for_writes(desk):
     )
     desk("PutResourcePolicy", ResourceArn=arn, Policy=policy)
     text = "has a pending resource-based policy update"
-    desk.refused(tables.WRITES_PENDING, IN_USE, text, "DeleteTable", TableName="t")
+    desk.refused(tables.WRITES_PENDING, IN_USE, text, "DeleteTable", TableName="tbl")
     desk.wait(2)
-    desk("DeleteTable", TableName="t")
+    desk("DeleteTable", TableName="tbl")
 
 
 def test_table_creating(desk):
@@ -180,7 +180,7 @@ def test_table_creating(desk):
 
 
 def test_create_answer(desk):
-    answer = desk("CreateTable", TableName="t", **ON_DEMAND)["TableDescription"]
+    answer = desk("CreateTable", TableName="tbl", **ON_DEMAND)["TableDescription"]
     assert answer["BillingModeSummary"] == {"BillingMode": "PAY_PER_REQUEST"}
     assert "WarmThroughput" not in answer
     desk.wait(3)
@@ -207,7 +207,7 @@ def test_definitions_sorted(desk):
 
 
 def test_absent_members(desk):
-    desk("CreateTable", TableName="t", **PROVISIONED)
+    desk("CreateTable", TableName="tbl", **PROVISIONED)
     desk.wait(3)
     table = desk.describe()
     absent = {
@@ -219,7 +219,7 @@ def test_absent_members(desk):
     assert table["ProvisionedThroughput"] == {
         "ReadCapacityUnits": 5, "WriteCapacityUnits": 6, "NumberOfDecreasesToday": 0
     }  # fmt: skip
-    assert desk.table("c", TableClass="STANDARD")["TableClassSummary"] == {"TableClass": "STANDARD"}
+    assert desk.table("classy", TableClass="STANDARD")["TableClassSummary"] == {"TableClass": "STANDARD"}
 
 
 def test_item_count_late(desk):
@@ -232,29 +232,31 @@ def test_item_count_late(desk):
 
 
 def test_tables_listed_in_byte_order(desk, other_desk):
-    for name in ("b", "a", "B"):
+    for name in ("bbb", "aaa", "BBB"):
         desk.table(name)
     other_desk.table("mine")
-    desk("DeleteTable", TableName="b")
-    assert desk("ListTables") == {"TableNames": ["B", "a", "b"]}
-    assert desk("ListTables", Limit=2) == {"TableNames": ["B", "a"], "LastEvaluatedTableName": "a"}
-    assert desk("ListTables", ExclusiveStartTableName="Z") == {"TableNames": ["a", "b"]}
+    desk("DeleteTable", TableName="bbb")
+    assert desk("ListTables") == {"TableNames": ["BBB", "aaa", "bbb"]}
+    assert desk("ListTables", Limit=2) == {"TableNames": ["BBB", "aaa"], "LastEvaluatedTableName": "aaa"}
+    assert desk("ListTables", ExclusiveStartTableName="Z") == {"TableNames": ["aaa", "bbb"]}
 
 
 def test_recreated_table_inherits_nothing(desk):
-    ttl = {"TableName": "t", "TimeToLiveSpecification": {"Enabled": True, "AttributeName": "a"}}
+    ttl = {"TableName": "tbl", "TimeToLiveSpecification": {"Enabled": True, "AttributeName": "a"}}
     before = desk.table(Tags=[{"Key": "k", "Value": "v"}])
     desk("UpdateTimeToLive", **ttl)
     desk(
-        "UpdateContinuousBackups", TableName="t", PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
+        "UpdateContinuousBackups",
+        TableName="tbl",
+        PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True},
     )
-    desk("DeleteTable", TableName="t")
+    desk("DeleteTable", TableName="tbl")
     desk.wait(6)
     after = desk.table()
     assert after["TableArn"] == before["TableArn"]
     assert after["TableId"] != before["TableId"]
     assert desk("ListTagsOfResource", ResourceArn=after["TableArn"]) == {"Tags": []}
-    backups = desk("DescribeContinuousBackups", TableName="t")["ContinuousBackupsDescription"]
+    backups = desk("DescribeContinuousBackups", TableName="tbl")["ContinuousBackupsDescription"]
     assert backups["PointInTimeRecoveryDescription"] == {"PointInTimeRecoveryStatus": "DISABLED"}
     desk("UpdateTimeToLive", **ttl)
 
@@ -262,7 +264,7 @@ def test_recreated_table_inherits_nothing(desk):
 def test_no_global_tables(desk):
     desk.table()
     text = "Global tables are not available"
-    replicas = {"TableName": "t", "ReplicaUpdates": [{"Create": {"RegionName": "us-east-1"}}]}
+    replicas = {"TableName": "tbl", "ReplicaUpdates": [{"Create": {"RegionName": "us-east-1"}}]}
     desk.refused(tables.NO_GLOBAL_TABLES, "ValidationException", text, "UpdateTable", **replicas)
 
 

@@ -50,7 +50,7 @@ def test_tags_checked_whole(desk, arn, tags, text):
     with pytest.raises(Exception, match=r"Tag") as caught:
         desk.table("other", Tags=tags)
     assert caught.value.rule == rules.CHECKED_WHOLE.name
-    assert desk("ListTables")["TableNames"] == ["t"]
+    assert desk("ListTables")["TableNames"] == ["tbl"]
 
 
 def test_no_tags_at_all(desk, arn):
@@ -75,7 +75,7 @@ def test_tags_read_late(desk, arn):
 
 def test_tags_write_lock(desk, arn):
     desk("TagResource", ResourceArn=arn, Tags=pairs(a="1"))
-    text = "Subscriber limit exceeded: Table tags are being updated: t"
+    text = "Subscriber limit exceeded: Table tags are being updated: tbl"
     desk.refused(rules.LOCKED, LIMIT, text, "TagResource", ResourceArn=arn, Tags=pairs(b="1"))
     desk.refused(rules.LOCKED, LIMIT, text, "UntagResource", ResourceArn=arn, TagKeys=["none"])
     desk("TagResource", ResourceArn=arn, Tags=pairs(a="1"))
@@ -88,10 +88,10 @@ def test_tags_write_lock(desk, arn):
 
 def test_tags_while_creating(desk):
     desk.world.timings.set("table.creating", 8)
-    desk("CreateTable", TableName="t", **ON_DEMAND)
+    desk("CreateTable", TableName="tbl", **ON_DEMAND)
     arn = desk.describe()["TableArn"]
     desk.wait(6)
-    text = "Table is being created: t"
+    text = "Table is being created: tbl"
     in_use = "ResourceInUseException"
     desk.refused(rules.CREATING, in_use, text, "TagResource", ResourceArn=arn, Tags=pairs(a="1"))
     desk.wait(3)

@@ -19,24 +19,24 @@ ON_DEMAND = {
 
 
 def params(attribute="expires", enabled=True):
-    return {"TableName": "t", "TimeToLiveSpecification": {"Enabled": enabled, "AttributeName": attribute}}
+    return {"TableName": "tbl", "TimeToLiveSpecification": {"Enabled": enabled, "AttributeName": attribute}}
 
 
 def read(desk):
-    return desk("DescribeTimeToLive", TableName="t")["TimeToLiveDescription"]
+    return desk("DescribeTimeToLive", TableName="tbl")["TimeToLiveDescription"]
 
 
 def test_ttl_while_creating(desk):
     desk.world.timings.set("table.creating", 8)
-    desk("CreateTable", TableName="t", **ON_DEMAND)
+    desk("CreateTable", TableName="tbl", **ON_DEMAND)
     text = "Cannot describe time to live while table is in CREATING state"
-    desk.refused(rules.CREATING, INVALID, text, "DescribeTimeToLive", TableName="t")
+    desk.refused(rules.CREATING, INVALID, text, "DescribeTimeToLive", TableName="tbl")
     desk.wait(3)
-    desk.refused(rules.CREATING, "ResourceInUseException", "Table t is being created", "UpdateTimeToLive", **params())
+    desk.refused(rules.CREATING, "ResourceInUseException", "Table tbl is being created", "UpdateTimeToLive", **params())
     desk.wait(6)
     desk("UpdateTimeToLive", **params())
-    desk("DeleteTable", TableName="t")
-    desk.refused(rules.CREATING, INVALID, "table is in DELETING state", "DescribeTimeToLive", TableName="t")
+    desk("DeleteTable", TableName="tbl")
+    desk.refused(rules.CREATING, INVALID, "table is in DELETING state", "DescribeTimeToLive", TableName="tbl")
 
 
 def test_ttl_repeat_is_an_error(desk):

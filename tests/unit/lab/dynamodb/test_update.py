@@ -32,7 +32,7 @@ MAXIMUM = {"OnDemandThroughput": {"MaxReadRequestUnits": 50}}
 @pytest.fixture
 def update(desk):
     def update(**params):
-        return desk("UpdateTable", TableName="t", **params)["TableDescription"]
+        return desk("UpdateTable", TableName="tbl", **params)["TableDescription"]
 
     return update
 
@@ -40,7 +40,7 @@ def update(desk):
 @pytest.fixture
 def refuse(desk):
     def refuse(rule, text, code=INVALID, **params):
-        desk.refused(rule, code, text, "UpdateTable", TableName="t", **params)
+        desk.refused(rule, code, text, "UpdateTable", TableName="tbl", **params)
 
     return refuse
 
@@ -115,10 +115,10 @@ def test_refused_call_changes_nothing(desk, refuse):
     desk.table()
     delete = {"GlobalSecondaryIndexUpdates": [{"Delete": {"IndexName": "ghost"}}]}
     with pytest.raises(Exception, match="ghost"):
-        desk("UpdateTable", TableName="t", BillingMode="PAY_PER_REQUEST", **CREATE | delete)
+        desk("UpdateTable", TableName="tbl", BillingMode="PAY_PER_REQUEST", **CREATE | delete)
     two = {"GlobalSecondaryIndexUpdates": [*CREATE["GlobalSecondaryIndexUpdates"], *BAD_UPDATE]}
     with pytest.raises(Exception, match="ghost"):
-        desk("UpdateTable", TableName="t", **{**CREATE, **two})
+        desk("UpdateTable", TableName="tbl", **{**CREATE, **two})
     assert "GlobalSecondaryIndexes" not in desk.describe()
     assert desk.status() == "ACTIVE"
 
@@ -185,14 +185,14 @@ RUNNING = {
 }
 REFUSED = [
     ("stream", {"StreamSpecification": {"StreamEnabled": False}}, "Can't change stream status"),
-    ("stream", CLASS, "Can't update table class when stream status is being updated. Table: t"),
+    ("stream", CLASS, "Can't update table class when stream status is being updated. Table: tbl"),
     ("stream", MAXIMUM, "OnDemandThroughput cannot be updated while stream status update is in progress"),
     ("stream", CREATE, "Can't create or delete an index when stream status is being updated."),
     ("class", CLASS, "TableClassUpdateInProgress: STANDARD_INFREQUENT_ACCESS"),
     ("class", {"StreamSpecification": STREAM}, "Can't change stream status when a table class update is in progress"),
     ("class", CREATE, "when a table class update is in progress"),
     ("class", MAXIMUM, "while TableClass update is in progress"),
-    ("to_provisioned", {"ProvisionedThroughput": CAPACITY}, "Table IOPS are currently being updated. Table: t"),
+    ("to_provisioned", {"ProvisionedThroughput": CAPACITY}, "Table IOPS are currently being updated. Table: tbl"),
     ("to_provisioned", {"StreamSpecification": STREAM}, "Can't enable or disable stream while table IOPS"),
     ("index", {"StreamSpecification": STREAM}, "Can't change stream status when an index is being created"),
     ("index", MAXIMUM, "while index creation is in progress for indexes: [g-a]"),
@@ -219,7 +219,7 @@ def test_admitted_while_running(desk):
         name = f"refused-{number}"
         desk.table(name)
         desk("UpdateTable", TableName=name, **RUNNING[running])
-        named = text.replace("Table: t", f"Table: {name}")
+        named = text.replace("Table: tbl", f"Table: {name}")
         desk.refused(admission.ADMITTED, IN_USE, named, "UpdateTable", TableName=name, **wanted)
     for number, (running, wanted) in enumerate(ADMITTED):
         name = f"admitted-{number}"
@@ -243,16 +243,18 @@ def test_settings_calls_pass_while_updating(desk, update):
     arn = desk.table()["TableArn"]
     update(StreamSpecification=STREAM)
     desk("TagResource", ResourceArn=arn, Tags=[{"Key": "k", "Value": "v"}])
-    desk("UpdateTimeToLive", TableName="t", TimeToLiveSpecification={"Enabled": True, "AttributeName": "a"})
+    desk("UpdateTimeToLive", TableName="tbl", TimeToLiveSpecification={"Enabled": True, "AttributeName": "a"})
     desk(
-        "UpdateContinuousBackups", TableName="t", PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
+        "UpdateContinuousBackups",
+        TableName="tbl",
+        PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True},
     )
-    desk("UpdateContributorInsights", TableName="t", ContributorInsightsAction="ENABLE")
+    desk("UpdateContributorInsights", TableName="tbl", ContributorInsightsAction="ENABLE")
     assert desk.status() == "UPDATING"
 
 
 def test_empty_block_beside(desk, refuse):
     desk.table()
     with pytest.raises(Exception, match="InternalFailure") as caught:
-        desk("UpdateTable", TableName="t", OnDemandThroughput={})
+        desk("UpdateTable", TableName="tbl", OnDemandThroughput={})
     assert (caught.value.status, caught.value.rule) == (500, capacity.EMPTY_BLOCK.name)
