@@ -47,7 +47,7 @@ def tables(desk: Any) -> Any:
     return desk
 
 
-def fill(desk: Any, count: int, size: int = 10, table: str = "t", pk: str = "") -> None:
+def fill(desk: Any, count: int, size: int = 10, table: str = "tbl", pk: str = "") -> None:
     for start in range(0, count, 25):
         puts = [
             {"PutRequest": {"Item": item(pk or f"p{number}", number, words="x" * size)}}
@@ -57,18 +57,20 @@ def fill(desk: Any, count: int, size: int = 10, table: str = "t", pk: str = "") 
 
 
 def pages(desk: Any, operation: str, **params: Any) -> list[dict[str, Any]]:
-    found = [desk(operation, TableName="t", **params)]
+    found = [desk(operation, TableName="tbl", **params)]
     while "LastEvaluatedKey" in found[-1]:
-        found.append(desk(operation, TableName="t", ExclusiveStartKey=found[-1]["LastEvaluatedKey"], **params))
+        found.append(desk(operation, TableName="tbl", ExclusiveStartKey=found[-1]["LastEvaluatedKey"], **params))
     return found
 
 
 def test_put_get_delete_round_trip_normalizes(tables: Any) -> None:
-    tables("PutItem", TableName="t", Item=item("a", "1e3", words="ä"))
-    got = tables("GetItem", TableName="t", Key=item("a", "1000.0"), ConsistentRead=True)
+    tables("PutItem", TableName="tbl", Item=item("a", "1e3", words="ä"))
+    got = tables("GetItem", TableName="tbl", Key=item("a", "1000.0"), ConsistentRead=True)
     assert got == {"Item": item("a", 1000, words="ä")}
-    assert tables("DeleteItem", TableName="t", Key=item("a", 1000), ReturnValues="ALL_OLD")["Attributes"] == got["Item"]
-    assert tables("GetItem", TableName="t", Key=item("a", 1000)) == {}
+    assert (
+        tables("DeleteItem", TableName="tbl", Key=item("a", 1000), ReturnValues="ALL_OLD")["Attributes"] == got["Item"]
+    )
+    assert tables("GetItem", TableName="tbl", Key=item("a", 1000)) == {}
 
 
 def test_items_need_an_active_table(desk: Any) -> None:
@@ -76,16 +78,16 @@ def test_items_need_an_active_table(desk: Any) -> None:
     desk.refused(items.NOT_READY, "ResourceNotFoundException", text, "Scan", TableName="none")
     desk(
         "CreateTable",
-        TableName="t",
+        TableName="tbl",
         KeySchema=BOTH_KEYS,
         AttributeDefinitions=DEFINITIONS,
         BillingMode="PAY_PER_REQUEST",
     )
-    desk.refused(items.NOT_READY, "ResourceNotFoundException", text, "PutItem", TableName="t", Item=item("a"))
+    desk.refused(items.NOT_READY, "ResourceNotFoundException", text, "PutItem", TableName="tbl", Item=item("a"))
     desk.wait(30)
-    desk("PutItem", TableName="t", Item=item("a"))
-    desk("DeleteTable", TableName="t")
-    desk.refused(items.NOT_READY, "ResourceNotFoundException", text, "Scan", TableName="t")
+    desk("PutItem", TableName="tbl", Item=item("a"))
+    desk("DeleteTable", TableName="tbl")
+    desk.refused(items.NOT_READY, "ResourceNotFoundException", text, "Scan", TableName="tbl")
 
 
 @pytest.mark.parametrize(
@@ -98,40 +100,40 @@ def test_items_need_an_active_table(desk: Any) -> None:
     ],
 )
 def test_item_has_its_key(tables: Any, broken: dict[str, Any], text: str) -> None:
-    tables.refused(items.ITEM_KEY, "ValidationException", text, "PutItem", TableName="t", Item=broken)
+    tables.refused(items.ITEM_KEY, "ValidationException", text, "PutItem", TableName="tbl", Item=broken)
 
 
 def test_index_key_type(tables: Any) -> None:
     wrong = {**item("a"), "color": {"N": "1"}}
     text = "Type mismatch for Index Key color Expected: S Actual: N IndexName: by-color"
-    tables.refused(items.INDEX_KEY, "ValidationException", text, "PutItem", TableName="t", Item=wrong)
+    tables.refused(items.INDEX_KEY, "ValidationException", text, "PutItem", TableName="tbl", Item=wrong)
     empty = "cannot contain an empty string value. IndexName: by-color, IndexKey: color"
-    tables.refused(items.INDEX_KEY, "ValidationException", empty, "PutItem", TableName="t", Item=item("a", color=""))
+    tables.refused(items.INDEX_KEY, "ValidationException", empty, "PutItem", TableName="tbl", Item=item("a", color=""))
 
 
 def test_key_matches_schema(tables: Any) -> None:
     for key in ({"pk": {"S": "a"}}, item("a", color="x"), {"pk": {"S": "a"}, "sk": {"S": "1"}}):
         text = "The provided key element does not match the schema"
-        tables.refused(items.KEY_MATCHES, "ValidationException", text, "GetItem", TableName="t", Key=key)
+        tables.refused(items.KEY_MATCHES, "ValidationException", text, "GetItem", TableName="tbl", Key=key)
 
 
 def test_item_size_limit(tables: Any) -> None:
     overhead = len("pk") + 1 + len("sk") + 2 + len("w")
     largest = item("a", w="x" * (400 * 1024 - overhead))
-    tables("PutItem", TableName="t", Item=largest)
-    assert tables("GetItem", TableName="t", Key=item("a"))["Item"] == largest
+    tables("PutItem", TableName="tbl", Item=largest)
+    assert tables("GetItem", TableName="tbl", Key=item("a"))["Item"] == largest
     largest["w"]["S"] += "x"
     tables.refused(
-        items.ITEM_SIZE, "ValidationException", "maximum allowed size", "PutItem", TableName="t", Item=largest
+        items.ITEM_SIZE, "ValidationException", "maximum allowed size", "PutItem", TableName="tbl", Item=largest
     )
 
 
 def test_condition_fails(tables: Any) -> None:
-    tables("PutItem", TableName="t", Item=item("a", words="old"), ConditionExpression="attribute_not_exists(pk)")
+    tables("PutItem", TableName="tbl", Item=item("a", words="old"), ConditionExpression="attribute_not_exists(pk)")
     with pytest.raises(RuleBroken) as caught:
         tables(
             "PutItem",
-            TableName="t",
+            TableName="tbl",
             Item=item("a", words="new"),
             ConditionExpression="attribute_not_exists(pk)",
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
@@ -139,15 +141,15 @@ def test_condition_fails(tables: Any) -> None:
     assert caught.value.code == "ConditionalCheckFailedException"
     assert caught.value.members == {"Item": item("a", words="old")}
     tables.refused(
-        items.CONDITION_FAILED, "ConditionalCheckFailedException", "failed", "DeleteItem", TableName="t",
+        items.CONDITION_FAILED, "ConditionalCheckFailedException", "failed", "DeleteItem", TableName="tbl",
         Key=item("a", 2), ConditionExpression="attribute_exists(pk)",
     )  # fmt: skip
-    assert tables("Scan", TableName="t")["Items"] == [item("a", words="old")]
+    assert tables("Scan", TableName="tbl")["Items"] == [item("a", words="old")]
 
 
 def test_return_values(tables: Any) -> None:
     update: dict[str, Any] = {
-        "TableName": "t", "Key": item("a"), "UpdateExpression": "SET hits = if_not_exists(hits, :z) + :one",
+        "TableName": "tbl", "Key": item("a"), "UpdateExpression": "SET hits = if_not_exists(hits, :z) + :one",
         "ExpressionAttributeValues": {":z": {"N": "0"}, ":one": {"N": "1"}},
     }  # fmt: skip
     assert tables("UpdateItem", **update, ReturnValues="ALL_NEW")["Attributes"] == {**item("a"), "hits": {"N": "1"}}
@@ -160,7 +162,7 @@ def test_return_values(tables: Any) -> None:
         "ValidationException",
         text,
         "PutItem",
-        TableName="t",
+        TableName="tbl",
         Item=item("a"),
         ReturnValues="ALL_NEW",
     )
@@ -169,35 +171,35 @@ def test_return_values(tables: Any) -> None:
 def test_batch_without_duplicates(tables: Any) -> None:
     twice = [{"PutRequest": {"Item": item("a", 1000)}}, {"DeleteRequest": {"Key": item("a", "1e3")}}]
     tables.refused(
-        items.BATCH_DUPLICATES, "ValidationException", "duplicates", "BatchWriteItem", RequestItems={"t": twice}
+        items.BATCH_DUPLICATES, "ValidationException", "duplicates", "BatchWriteItem", RequestItems={"tbl": twice}
     )
     tables.refused(
         items.BATCH_DUPLICATES, "ValidationException", "duplicates", "BatchGetItem",
-        RequestItems={"t": {"Keys": [item("a", "1.0"), item("a", 1)]}},
+        RequestItems={"tbl": {"Keys": [item("a", "1.0"), item("a", 1)]}},
     )  # fmt: skip
-    many = {"t": [{"DeleteRequest": {"Key": item("a", number)}} for number in range(26)]}
+    many = {"tbl": [{"DeleteRequest": {"Key": item("a", number)}} for number in range(26)]}
     tables.refused(items.BATCH_DUPLICATES, "ValidationException", "Too many items", "BatchWriteItem", RequestItems=many)
 
 
 def test_batches(tables: Any) -> None:
     fill(tables, 30)
-    got = tables("BatchGetItem", RequestItems={"t": {"Keys": [item("p1", 1), item("p2", 2), item("no", 1)]}})
-    assert sorted(got["Responses"]["t"], key=str) == [item("p1", 1, words="x" * 10), item("p2", 2, words="x" * 10)]
+    got = tables("BatchGetItem", RequestItems={"tbl": {"Keys": [item("p1", 1), item("p2", 2), item("no", 1)]}})
+    assert sorted(got["Responses"]["tbl"], key=str) == [item("p1", 1, words="x" * 10), item("p2", 2, words="x" * 10)]
     assert got["UnprocessedKeys"] == {}
-    tables("BatchWriteItem", RequestItems={"t": [{"DeleteRequest": {"Key": item("p1", 1)}}]})
-    assert tables("Scan", TableName="t", Select="COUNT")["Count"] == 29
+    tables("BatchWriteItem", RequestItems={"tbl": [{"DeleteRequest": {"Key": item("p1", 1)}}]})
+    assert tables("Scan", TableName="tbl", Select="COUNT")["Count"] == 29
 
 
 def test_unprocessed_items(tables: Any) -> None:
     tables.world.faults.add(operation="dynamodb.BatchWriteItem", kind="unprocessed_items", values={"count": 2})
     puts = [{"PutRequest": {"Item": item("a", number)}} for number in range(5)]
-    answer = tables("BatchWriteItem", RequestItems={"t": puts})
-    assert answer["UnprocessedItems"] == {"t": puts[3:]}
-    assert tables("Scan", TableName="t", Select="COUNT")["Count"] == 3
+    answer = tables("BatchWriteItem", RequestItems={"tbl": puts})
+    assert answer["UnprocessedItems"] == {"tbl": puts[3:]}
+    assert tables("Scan", TableName="tbl", Select="COUNT")["Count"] == 3
     assert tables("BatchWriteItem", RequestItems=answer["UnprocessedItems"])["UnprocessedItems"] == {}
     tables.world.faults.add(operation="dynamodb.BatchGetItem", kind="unprocessed_items", values={"count": 1})
-    got = tables("BatchGetItem", RequestItems={"t": {"Keys": [item("a", 1), item("a", 2)]}})
-    assert got["UnprocessedKeys"]["t"]["Keys"] == [item("a", 2)]
+    got = tables("BatchGetItem", RequestItems={"tbl": {"Keys": [item("a", 1), item("a", 2)]}})
+    assert got["UnprocessedKeys"]["tbl"]["Keys"] == [item("a", 2)]
 
 
 def test_pages_of_one_megabyte(tables: Any) -> None:
@@ -220,28 +222,28 @@ def test_scan_segments(tables: Any) -> None:
     ]
     assert sorted(int(entry["sk"]["N"]) for entry in parts) == list(range(100))
     tables.refused(
-        items.SEGMENTS, "ValidationException", "TotalSegments parameter is required", "Scan", TableName="t", Segment=0
+        items.SEGMENTS, "ValidationException", "TotalSegments parameter is required", "Scan", TableName="tbl", Segment=0
     )
     tables.refused(
-        items.SEGMENTS, "ValidationException", "zero-based", "Scan", TableName="t", Segment=4, TotalSegments=4
+        items.SEGMENTS, "ValidationException", "zero-based", "Scan", TableName="tbl", Segment=4, TotalSegments=4
     )
-    last = tables("Scan", TableName="t", Segment=0, TotalSegments=4, Limit=1)["LastEvaluatedKey"]
+    last = tables("Scan", TableName="tbl", Segment=0, TotalSegments=4, Limit=1)["LastEvaluatedKey"]
     tables.refused(
-        items.START_KEY, "ValidationException", "correct Segment", "Scan", TableName="t", Segment=3, TotalSegments=4,
+        items.START_KEY, "ValidationException", "correct Segment", "Scan", TableName="tbl", Segment=3, TotalSegments=4,
         ExclusiveStartKey=last,
     )  # fmt: skip
 
 
 def test_select_count(tables: Any) -> None:
     fill(tables, 30, size=50_000)
-    answer = tables("Scan", TableName="t", Select="COUNT")
+    answer = tables("Scan", TableName="tbl", Select="COUNT")
     assert (answer["Count"], answer["ScannedCount"], "Items" in answer) == (20, 20, False)
     filtered = pages(
         tables, "Scan", Select="COUNT", FilterExpression="sk < :n", ExpressionAttributeValues={":n": {"N": "10"}}
     )
     assert sum(page["Count"] for page in filtered) == 10
     tables.refused(
-        items.COUNT_ONLY, "ValidationException", "only the Count", "Scan", TableName="t", Select="COUNT",
+        items.COUNT_ONLY, "ValidationException", "only the Count", "Scan", TableName="tbl", Select="COUNT",
         ProjectionExpression="pk",
     )  # fmt: skip
 
@@ -284,10 +286,10 @@ def test_start_key(tables: Any) -> None:
     fill(tables, 3, pk="a")
     text = "The provided starting key is invalid"
     tables.refused(
-        items.START_KEY, "ValidationException", text, "Scan", TableName="t", ExclusiveStartKey={"pk": {"S": "a"}}
+        items.START_KEY, "ValidationException", text, "Scan", TableName="tbl", ExclusiveStartKey={"pk": {"S": "a"}}
     )
     tables.refused(
-        items.START_KEY, "ValidationException", "outside query boundaries", "Query", TableName="t",
+        items.START_KEY, "ValidationException", "outside query boundaries", "Query", TableName="tbl",
         KeyConditionExpression="pk = :a", ExpressionAttributeValues={":a": {"S": "a"}}, ExclusiveStartKey=item("b"),
     )  # fmt: skip
 
@@ -295,21 +297,23 @@ def test_start_key(tables: Any) -> None:
 def test_filter_without_keys(tables: Any) -> None:
     tables.refused(
         items.KEYS_ARE_QUERIED, "ValidationException", "non-primary key attributes: Primary key attribute: sk", "Query",
-        TableName="t", KeyConditionExpression="pk = :a", FilterExpression="sk = :n",
+        TableName="tbl", KeyConditionExpression="pk = :a", FilterExpression="sk = :n",
         ExpressionAttributeValues={":a": {"S": "a"}, ":n": {"N": "1"}},
     )  # fmt: skip
 
 
 def test_index_reads(tables: Any) -> None:
-    tables("PutItem", TableName="t", Item=item("a", 1, color="red", words="w"))
-    tables("PutItem", TableName="t", Item=item("b", 1))
+    tables("PutItem", TableName="tbl", Item=item("a", 1, color="red", words="w"))
+    tables("PutItem", TableName="tbl", Item=item("b", 1))
     query: dict[str, Any] = {
-        "TableName": "t", "IndexName": "by-color", "KeyConditionExpression": "color = :c",
+        "TableName": "tbl", "IndexName": "by-color", "KeyConditionExpression": "color = :c",
         "ExpressionAttributeValues": {":c": {"S": "red"}},
     }  # fmt: skip
     assert tables("Query", **query)["Items"] == [item("a", 1, color="red")]
-    assert tables("Scan", TableName="t", IndexName="by-color", Limit=1)["LastEvaluatedKey"] == item("a", 1, color="red")
-    whole = tables("Scan", TableName="t", IndexName="local", Select="ALL_ATTRIBUTES")["Items"]
+    assert tables("Scan", TableName="tbl", IndexName="by-color", Limit=1)["LastEvaluatedKey"] == item(
+        "a", 1, color="red"
+    )
+    whole = tables("Scan", TableName="tbl", IndexName="local", Select="ALL_ATTRIBUTES")["Items"]
     assert whole == [item("a", 1, color="red", words="w")]
     refused = [
         ({"IndexName": "none"}, "does not have the specified index: none"),
@@ -317,25 +321,28 @@ def test_index_reads(tables: Any) -> None:
         ({"IndexName": "by-color", "Select": "ALL_ATTRIBUTES"}, "projection type is not ALL"),
     ]
     for params, text in refused:
-        tables.refused(items.INDEX_READS, "ValidationException", text, "Scan", TableName="t", **params)
+        tables.refused(items.INDEX_READS, "ValidationException", text, "Scan", TableName="tbl", **params)
 
 
 def test_transaction_all_or_nothing(tables: Any) -> None:
-    tables("PutItem", TableName="t", Item=item("a"))
-    tables.table("u")
-    put = {"Put": {"TableName": "u", "Item": {"pk": {"S": "new"}}}}
-    delete = {"Delete": {"TableName": "t", "Key": item("a")}}
-    check = {"ConditionCheck": {"TableName": "t", "Key": item("b"), "ConditionExpression": "attribute_exists(pk)"}}
+    tables("PutItem", TableName="tbl", Item=item("a"))
+    tables.table("other")
+    put = {"Put": {"TableName": "other", "Item": {"pk": {"S": "new"}}}}
+    delete = {"Delete": {"TableName": "tbl", "Key": item("a")}}
+    check = {"ConditionCheck": {"TableName": "tbl", "Key": item("b"), "ConditionExpression": "attribute_exists(pk)"}}
     with pytest.raises(AwsError) as caught:
         tables("TransactWriteItems", TransactItems=[put, delete, check])
     assert caught.value.code == "TransactionCanceledException"
     assert [reason["Code"] for reason in caught.value.members["CancellationReasons"]] == [
         "None", "None", "ConditionalCheckFailed",
     ]  # fmt: skip
-    assert (tables("Scan", TableName="t")["Count"], tables("Scan", TableName="u")["Count"]) == (1, 0)
+    assert (tables("Scan", TableName="tbl")["Count"], tables("Scan", TableName="other")["Count"]) == (1, 0)
     tables("TransactWriteItems", TransactItems=[put, delete])
-    assert (tables("Scan", TableName="t")["Count"], tables("Scan", TableName="u")["Count"]) == (0, 1)
-    gets = [{"Get": {"TableName": "u", "Key": {"pk": {"S": "new"}}}}, {"Get": {"TableName": "t", "Key": item("a")}}]
+    assert (tables("Scan", TableName="tbl")["Count"], tables("Scan", TableName="other")["Count"]) == (0, 1)
+    gets = [
+        {"Get": {"TableName": "other", "Key": {"pk": {"S": "new"}}}},
+        {"Get": {"TableName": "tbl", "Key": item("a")}},
+    ]
     assert tables("TransactGetItems", TransactItems=gets) == {"Responses": [{"Item": {"pk": {"S": "new"}}}, {}]}
     tables.refused(
         items.TRANSACTION, "ValidationException", "multiple operations on one item", "TransactWriteItems",
@@ -344,14 +351,14 @@ def test_transaction_all_or_nothing(tables: Any) -> None:
 
 
 def test_no_legacy_parameters(tables: Any) -> None:
-    tables.refused(items.NO_LEGACY, "ValidationException", "ScanFilter", "Scan", TableName="t", ScanFilter={"pk": {}})
+    tables.refused(items.NO_LEGACY, "ValidationException", "ScanFilter", "Scan", TableName="tbl", ScanFilter={"pk": {}})
 
 
 def test_consumed_capacity(tables: Any) -> None:
-    big = tables("PutItem", TableName="t", Item=item("a", words="x" * 3000), ReturnConsumedCapacity="TOTAL")
-    assert big["ConsumedCapacity"] == {"TableName": "t", "CapacityUnits": 3.0}
-    read = tables("Scan", TableName="t", ReturnConsumedCapacity="INDEXES", ConsistentRead=True)["ConsumedCapacity"]
-    assert read == {"TableName": "t", "CapacityUnits": 1.0, "Table": {"CapacityUnits": 1.0}}
+    big = tables("PutItem", TableName="tbl", Item=item("a", words="x" * 3000), ReturnConsumedCapacity="TOTAL")
+    assert big["ConsumedCapacity"] == {"TableName": "tbl", "CapacityUnits": 3.0}
+    read = tables("Scan", TableName="tbl", ReturnConsumedCapacity="INDEXES", ConsistentRead=True)["ConsumedCapacity"]
+    assert read == {"TableName": "tbl", "CapacityUnits": 1.0, "Table": {"CapacityUnits": 1.0}}
 
 
 def test_every_type_survives(tables: Any) -> None:
@@ -360,5 +367,5 @@ def test_every_type_survives(tables: Any) -> None:
         "bs": {"BS": ["AA==", "AQ=="]}, "ns": {"NS": ["3", "-1.5", "12345678901234567890123456789012345678"]},
         "l": {"L": [{"L": []}, {"M": {}}, {"M": {"x": {"SS": ["b", "a"]}}}]},
     }  # fmt: skip
-    tables("PutItem", TableName="t", Item=every)
-    assert values.dump(tables("Scan", TableName="t")["Items"][0]) == values.dump(every)
+    tables("PutItem", TableName="tbl", Item=every)
+    assert values.dump(tables("Scan", TableName="tbl")["Items"][0]) == values.dump(every)
