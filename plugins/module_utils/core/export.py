@@ -183,7 +183,8 @@ def plan_export(source: Account, destination: Account | None, options: ExportOpt
     changes = _recovery_changes(window, options, route)
     job = _numbered(_timed(wanted, window), last, window, options)
     changes.append(Change(f"export of {options.table}", None, _summary(job), "billed"))
-    return ExportPlan(job, changes, definition, [], obstacle)
+    left = [Left("items that do not match the filter", "the filter leaves them out")] if options.filter else []
+    return ExportPlan(job, changes, definition, left, obstacle)
 
 
 def _owner(source: Account, destination: Account | None, options: ExportOptions) -> str:

@@ -26,6 +26,7 @@ TOKEN_DIGITS = 40
 VERSION = 1
 
 _ENTRY = re.compile(r"(?P<purpose>[a-z0-9-]+)-(?P<attempt>\d+)\.json")
+_TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 _MIGRATION_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -46,6 +47,12 @@ class Route:
             raise InvalidInput(
                 f"The migration id {self.migration_id!r} is malformed.",
                 "Use 1 to 64 letters, digits, dots, dashes or underscores.",
+                table=self.source_table,
+            )
+        if not _TABLE_NAME.fullmatch(self.destination_table):
+            raise InvalidInput(
+                f"The destination table's name {self.destination_table!r} is malformed.",
+                "Use 3 to 255 letters, digits, dots, dashes or underscores.",
                 table=self.source_table,
             )
 

@@ -90,6 +90,8 @@ def judge(
         told = error.for_table(name)
         return Judgement("failed", items_source, items_destination, moved, "none", f"{told.cause}", told)
     verified: Literal["counts", "none"] = "counts" if verify == "counts" and not note else "none"
+    if not note and import_job.request.get("export", {}).get("filtered"):
+        note = "Filtered: only the items that match the filter were exported."
     return Judgement("migrated", items_source, items_destination, moved, verified, note)
 
 

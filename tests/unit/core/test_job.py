@@ -87,7 +87,7 @@ class Fleet:
         self.aws.export_seconds = self.aws.import_seconds = 15.0
         self.aws.visible_after = 1.0
         self.source, self.destination = self.aws.account("source"), self.aws.account("destination")
-        self.names = [f"t{number}" for number in range(tables)]
+        self.names = [f"table{number}" for number in range(tables)]
         self.lines: list[str] = []
         for name in self.names:
             self.aws.add_table(SOURCE, name, items=2)
@@ -182,15 +182,19 @@ def test_a_failed_job_fails_alone() -> None:
     }
     found = fleet.wait(jobs).jobs
     assert [found[name].state for name in fleet.names] == ["completed", "failed", "completed"]
-    assert found["t1"].failure_code == "S3AccessDenied"
+    assert found["table1"].failure_code == "S3AccessDenied"
 
 
 def test_a_missing_account_fails_alone() -> None:
     fleet = Fleet(2)
     jobs = fleet.exports()
-    items = [WaitItem(name, fleet.source if name == "t0" else None, None, jobs[name]) for name in fleet.names]
+    items = [WaitItem(name, fleet.source if name == "table0" else None, None, jobs[name]) for name in fleet.names]
     found = wait_for(items, clock=lambda: fleet.aws.clock, sleep=fleet.aws.sleep).jobs
-    assert (found["t0"].state, found["t1"].state, found["t1"].failure_code) == ("completed", "failed", "InvalidInput")
+    assert (found["table0"].state, found["table1"].state, found["table1"].failure_code) == (
+        "completed",
+        "failed",
+        "InvalidInput",
+    )
 
 
 def test_a_job_that_left_the_list_is_described() -> None:
@@ -239,7 +243,7 @@ def test_an_error_that_does_not_pass_is_the_jobs_failure() -> None:
             raise failure("ExpiredTokenException")
 
     fleet.aws.interrupt = forget
-    job = fleet.wait(jobs).jobs["t0"]
+    job = fleet.wait(jobs).jobs["table0"]
     assert job.state == "failed"
     assert "may still be running" in job.failure_message
     assert fleet.aws.clock > 300

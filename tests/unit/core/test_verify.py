@@ -119,6 +119,13 @@ def test_no_items_is_no_success_unless_the_source_is_empty() -> None:
     assert (unknown.status, unknown.verified) == ("migrated", "none")
 
 
+def test_a_filtered_table_is_said_to_be_filtered() -> None:
+    world = Moved()
+    world.imported.request["export"]["filtered"] = True
+    found = world.judge()
+    assert (found.verified, found.reason[:9]) == ("counts", "Filtered:")
+
+
 def test_checksums() -> None:
     world = Moved()
     assert world.judge(checksums=True).status == "migrated"
