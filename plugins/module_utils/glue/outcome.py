@@ -159,6 +159,8 @@ def run_module(verb: Verb) -> None:
     if verb.hands_out_credentials and "credentials" in result:
         # Masking what the caller asked for would hand out asterisks; the task says no_log.
         module.no_log_values.difference_update(result["credentials"].values())
+    for warning in result.pop("warnings", ()):
+        module.warn(warning)
     if result.get("failed"):
         module.fail_json(**result)
     module.exit_json(**result)
