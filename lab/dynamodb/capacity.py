@@ -4,8 +4,9 @@
 
 """Capacity of tables and indexes: provisioned throughput with its decreases, on-demand maxima, warm throughput, modes.
 
-Each ``plan_*`` checks one change against the table as it is and answers what applies it; nothing is changed before all
-parts of a call have been checked (a refused UpdateTable is atomic, measured/indexes-capacity 2 [TABLE-380]).
+Each ``plan_*`` checks one change against the table as it is and answers what applies it, or None where it changes
+nothing; nothing is changed before all parts of a call have been checked: a refused UpdateTable is atomic
+(measured/indexes-capacity 2 [TABLE-380]).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import datetime
 from collections.abc import Callable
 
 from lab.context import Context
-from lab.dynamodb import admission, creation, limits
+from lab.dynamodb import admission, creation
 from lab.dynamodb.model import ON_DEMAND_WARM, Billing, BillingMode, Index, Job, Shape, Table, Throughput, Warm
 from lab.dynamodb.words import belief, invalid, over_limit, validation
 from lab.errors import AwsError
@@ -120,7 +121,6 @@ def plan_throughput(context: Context, table: Table, wanted: Shape) -> Apply:
     check_throughput(context, table.billing.throughput, wanted)
 
     def apply() -> None:
-        limits.take_control_plane_write(context)
 
         def finish() -> None:
             table.jobs.pop("throughput", None)
@@ -204,19 +204,19 @@ def raise_warm(warm: Warm, floor: Shape) -> None:
 # Billing mode
 
 
-def plan_billing(context: Context, table: Table, params: Shape) -> Apply:
+def plan_billing(context: Context, table: Table, params: Shape) -> Apply | None:
     """A call with BillingMode, and the capacity or the maxima that come with it."""
     mode: BillingMode = params["BillingMode"]
     capacity = params.get("ProvisionedThroughput")
     running = table.jobs.get("to_provisioned")
     if running is not None and mode == "PAY_PER_REQUEST":
-        return lambda: None
+        return None
     if mode == table.billing.mode:
         if mode == "PROVISIONED":
             return plan_throughput(context, table, capacity)  # type: ignore[arg-type]
         if "to_on_demand" in table.jobs:
             admission.admit(table, "billing")
-        return lambda: None
+        return None
     admission.admit(table, "billing")
     if mode == "PROVISIONED":
         return _plan_to_provisioned(context, table, params)
@@ -239,7 +239,6 @@ def _plan_to_provisioned(context: Context, table: Table, params: Shape) -> Apply
     creation.check_account_units(context, [params, *updates.values()])
 
     def apply() -> None:
-        limits.take_control_plane_write(context)
         billing = table.billing
         billing.mode, billing.on_demand = "PROVISIONED", {}
         set_throughput(context, billing.throughput, billing.warm, capacity)
@@ -253,7 +252,6 @@ def _plan_to_provisioned(context: Context, table: Table, params: Shape) -> Apply
 
 def _plan_to_on_demand(context: Context, table: Table) -> Apply:
     def apply() -> None:
-        limits.take_control_plane_write(context)
         billing, now = table.billing, context.world.clock.now()
         again = billing.switched_to_on_demand is not None
         billing.mode, billing.switched_to_on_demand = "PAY_PER_REQUEST", now
@@ -327,7 +325,7 @@ def set_maxima(context: Context, table: Table, owner: Billing | Index, wanted: S
 # Warm throughput
 
 
-def plan_warm(context: Context, table: Table, warm: Warm, wanted: Shape, index: str = "") -> Apply:
+def plan_warm(context: Context, table: Table, warm: Warm, wanted: Shape, index: str = "") -> Apply | None:
     """A higher warm throughput of the table or of ``index``."""
     if any(running.kind == "index_allocating" for running in admission.under_way(table)):
         raise WARM_MAINTENANCE.error(
@@ -345,11 +343,10 @@ def plan_warm(context: Context, table: Table, warm: Warm, wanted: Shape, index: 
             )
     creation.check_units(context, {"WarmThroughput": wanted}, index)
     target = {**warm.units, **wanted}
+    if target == warm.units:
+        return None
 
     def apply() -> None:
-        if target == warm.units:
-            return
-        limits.take_control_plane_write(context)
         if warm.event is not None:
             warm.event.cancel()
         warm.target = target

@@ -121,8 +121,8 @@ def _usable_key_arn(context: Context, key_id: str) -> str:
     return str(key.arn)
 
 
-def plan(context: Context, table: Table, specification: Shape) -> Callable[[], None]:
-    """Check a change of the table's encryption and answer what starts it."""
+def plan(context: Context, table: Table, specification: Shape) -> Callable[[], None] | None:
+    """Check a change of the table's encryption and answer what starts it, None where the same one runs."""
     current = table.encryption
     job = table.jobs.get("encryption")
     if job is None:
@@ -132,13 +132,9 @@ def plan(context: Context, table: Table, specification: Shape) -> Callable[[], N
     if job is not None:
         if (target.type, target.key_arn) != (job.target.type, job.target.key_arn):
             raise in_use(RUNNING, "Server-Side Encryption is still being updated")
-        return lambda: None
+        return None
 
-    def start() -> None:
-        limits.take_control_plane_write(context)
-        _start(context, table, target)
-
-    return start
+    return lambda: _start(context, table, target)
 
 
 def _refuse_resent(current: Encryption, specification: Shape) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from lab.context import Context
-from lab.dynamodb import admission, capacity, creation, limits
+from lab.dynamodb import admission, capacity, creation
 from lab.dynamodb.model import Index, Shape, Table
 from lab.dynamodb.registry import new_index
 from lab.dynamodb.words import belief, in_use, invalid, over_limit, validation
@@ -118,9 +118,9 @@ def _one_at_a_time() -> Exception:
     return over_limit(ONE_AT_A_TIME, "Only 1 online index can be created or deleted simultaneously per table")
 
 
-def plan(context: Context, table: Table, params: Shape, switching: bool) -> list[Apply]:
+def plan(context: Context, table: Table, params: Shape, switching: bool) -> list[Apply | None]:
     """Check the actions of a call. ``switching``: its change to PROVISIONED applies the capacities."""
-    steps: list[Apply] = []
+    steps: list[Apply | None] = []
     for update in params["GlobalSecondaryIndexUpdates"]:
         (action, shape), *_ = update.items()
         if action == "Create":
@@ -160,7 +160,6 @@ def _plan_create(context: Context, table: Table, shape: Shape, params: Shape) ->
         )
 
     def apply() -> None:
-        limits.take_control_plane_write(context)
         known = {each["AttributeName"] for each in table.attribute_definitions}
         table.attribute_definitions = sorted(
             [*table.attribute_definitions, *(defined[key] for key in dict.fromkeys(keys) if key not in known)],
@@ -231,7 +230,6 @@ def _plan_delete(context: Context, table: Table, name: str) -> Apply:
         raise _one_at_a_time()
 
     def apply() -> None:
-        limits.take_control_plane_write(context)
         if index.event is not None:
             index.event.cancel()
         index.status, index.backfilling = "DELETING", None
@@ -253,7 +251,7 @@ def _plan_delete(context: Context, table: Table, name: str) -> Apply:
 # Update
 
 
-def _plan_update(context: Context, table: Table, shape: Shape, params: Shape, switching: bool) -> list[Apply]:
+def _plan_update(context: Context, table: Table, shape: Shape, params: Shape, switching: bool) -> list[Apply | None]:
     name = shape["IndexName"]
     if name not in table.indexes and "WarmThroughput" in shape:
         raise UNKNOWN.error("InternalFailure", "", 500, "server")
@@ -261,7 +259,7 @@ def _plan_update(context: Context, table: Table, shape: Shape, params: Shape, sw
     if index.status == "CREATING" and not index.backfilling:
         raise in_use(BUSY, f"Index is being created but is not backfilling yet. Table: {table.name} Index: {name}")
     mode = params.get("BillingMode", table.billing.mode)
-    steps: list[Apply] = []
+    steps: list[Apply | None] = []
     if "ProvisionedThroughput" in shape and not switching:
         steps.append(_plan_throughput(context, index, shape["ProvisionedThroughput"], mode))
     if maxima := shape.get("OnDemandThroughput"):
@@ -281,7 +279,6 @@ def _plan_throughput(context: Context, index: Index, wanted: Shape, mode: str) -
     capacity.check_throughput(context, index.throughput, wanted, index.name)
 
     def apply() -> None:
-        limits.take_control_plane_write(context)
         capacity.count_decrease(context, index.throughput, wanted)
         _update(context, index, lambda: capacity.set_throughput(context, index.throughput, index.warm, wanted))
 
@@ -297,7 +294,6 @@ def _plan_maxima(context: Context, table: Table, index: Index, wanted: Shape, mo
         raise in_use(BUSY, f"Index is being updated. Table: {table.name} Index: {index.name}")
 
     def apply() -> None:
-        limits.take_control_plane_write(context)
         index.pending_on_demand = wanted
 
         def finish() -> None:

@@ -38,6 +38,7 @@ from lab.dynamodb.store import TableStore
 from lab.dynamodb.words import belief, not_found
 
 if TYPE_CHECKING:
+    from lab.dynamodb.jobs import Export, Import
     from lab.world import World
 
 __all__ = ["Address", "TableRegistry", "address", "new_index", "registry", "warm_units"]
@@ -71,6 +72,9 @@ class TableRegistry:
         self._stores: list[TableStore] = []
         # Every stream there ever was: they outlive their tables (measured/settings 2.9).
         self.streams: list[Stream] = []
+        # So do exports and imports (measured/import-export-table 1.4, 1.7).
+        self.exports: list[Export] = []
+        self.imports: list[Import] = []
 
     # Finding
 
@@ -165,6 +169,8 @@ class TableRegistry:
         An infinite ``active_after`` leaves it CREATING until ``activate``.
         """
         where = address(context, parameters["TableName"])
+        if self.find(*where, visible_only=False) is not None:
+            raise creation.EXISTS.error("ResourceInUseException", f"Table already exists: {where.name}")
         if encryption is None:
             encryption = encryption_at_rest.resolve(context, parameters.get("SSESpecification"))
         table_id = table_id or str(uuid.UUID(int=self.world.random.getrandbits(128), version=4))

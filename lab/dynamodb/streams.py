@@ -10,7 +10,7 @@ import datetime
 from collections.abc import Callable
 
 from lab.context import Context
-from lab.dynamodb import admission, limits
+from lab.dynamodb import admission
 from lab.dynamodb.model import Job, Shape, Stream, Table
 from lab.dynamodb.words import belief, invalid, validation
 
@@ -52,7 +52,6 @@ def plan(context: Context, table: Table, specification: Shape) -> Callable[[], N
         raise validation(ALREADY_ON, f"Table has no stream to disable: TableName: {table.name}")
 
     def start() -> None:
-        limits.take_control_plane_write(context)
         if enable:
             stream = begin(context, table, specification)
             timing = "stream.enabling"

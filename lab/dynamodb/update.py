@@ -95,7 +95,10 @@ def update_table(context: Context, params: Shape) -> Shape:
     _refuse_combinations(params, given)
     table = registry(context).require(context, params["TableName"])
     refuse_unsettled(context, table)
-    for apply in _plan(context, table, params, given):
+    steps = [step for step in _plan(context, table, params, given) if step is not None]
+    if steps and given != ["DeletionProtectionEnabled"]:
+        limits.take_control_plane_write(context)
+    for apply in steps:
         apply()
     return {"TableDescription": _answer(context, table, params, given)}
 
@@ -162,9 +165,9 @@ def _refuse_capacity_beside(params: Shape, given: list[str], updates: Sequence[S
         )
 
 
-def _plan(context: Context, table: Table, params: Shape, given: list[str]) -> list[Apply]:
+def _plan(context: Context, table: Table, params: Shape, given: list[str]) -> list[Apply | None]:
     mode = params.get("BillingMode")
-    steps: list[Apply] = []
+    steps: list[Apply | None] = []
     if mode is not None:
         steps.append(capacity.plan_billing(context, table, params))
     elif "ProvisionedThroughput" in given:
@@ -189,10 +192,10 @@ def _plan(context: Context, table: Table, params: Shape, given: list[str]) -> li
     return steps
 
 
-def _plan_class(context: Context, table: Table, wanted: str) -> Apply:
+def _plan_class(context: Context, table: Table, wanted: str) -> Apply | None:
     job = table.jobs.get("class")
     if job is not None and not job.updating:
-        return lambda: None  # lost, see CLASS_LOST
+        return None  # lost, see CLASS_LOST
     now, seconds = context.world.clock.now(), context.world.timings.seconds
     current = table.table_class
     current.changes = [change for change in current.changes if now < change + seconds("class.window")]
@@ -200,10 +203,9 @@ def _plan_class(context: Context, table: Table, wanted: str) -> Apply:
         raise over_limit(CLASS_BUDGET, "Updates to TableClass are limited to 2 times in 30 day(s).")
     admission.admit(table, "class")
     if wanted == current.value:
-        return lambda: None
+        return None
 
     def start() -> None:
-        limits.take_control_plane_write(context)
         current.changes.append(now)
 
         def finish() -> None:
@@ -248,7 +250,6 @@ def _plan_vector_index(context: Context, table: Table, update: Shape) -> Apply:
     admission.admit(table, "index_create" if action == "Create" else "index_delete")
 
     def start() -> None:
-        limits.take_control_plane_write(context)
         if action == "Delete":
             there[0]["IndexStatus"] = "DELETING"
             context.world.schedule(

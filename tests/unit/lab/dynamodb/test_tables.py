@@ -141,6 +141,16 @@ def test_import_timeline(desk):
         known.check_import(context, PARAMETERS)
 
 
+def test_invisible_table_keeps_its_name(desk):
+    """Whoever registers a table first has the name, seen or not."""
+    known, context = tables_of(desk), context_of(desk)
+    known.create_from_import(context, PARAMETERS, "first", visible_after=30)
+    with pytest.raises(AwsError, match="Table already exists: tbl"):
+        known.create_from_import(context, PARAMETERS, "second")
+    desk.wait(31)
+    assert desk.describe()["TableId"] == "first"
+
+
 def test_deleting_refuses_changes(desk):
     desk.table()
     desk("DeleteTable", TableName="tbl")

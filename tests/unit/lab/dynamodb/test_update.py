@@ -123,6 +123,20 @@ def test_refused_call_changes_nothing(desk, refuse):
     assert desk.status() == "ACTIVE"
 
 
+def test_limited_call_changes_nothing(desk, update):
+    """A call is throttled whole; no-ops and deletion protection are exempt (measured/import-export-table 1.11)."""
+    desk.table()
+    desk.world.throttles.enabled = True
+    for number in range(6):
+        desk("CreateTable", TableName=f"other-{number}", KeySchema=KEY, BillingMode="PAY_PER_REQUEST",
+             AttributeDefinitions=CREATE["AttributeDefinitions"])  # fmt: skip
+    with pytest.raises(Exception, match="control plane requests"):
+        update(BillingMode="PAY_PER_REQUEST", **CREATE)
+    assert "GlobalSecondaryIndexes" not in desk.describe()
+    update(BillingMode="PAY_PER_REQUEST")
+    update(**PROTECT)
+
+
 BAD_UPDATE = [{"Update": {"IndexName": "ghost", "OnDemandThroughput": {"MaxReadRequestUnits": 5}}}]
 
 
