@@ -162,8 +162,12 @@ def canonical(value: Mapping[str, Any]) -> Any:
 
 
 def show(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print the report as a table, and what was not carried."""
+    """Print the report as a table, and what was not carried of which tables."""
     say(text_table(rows))
+    left: dict[str, list[str]] = {}
     for row in rows:
-        for left in row["settings_left"]:
-            say(f"{row['name']}: not carried: {left['what']} ({left['reason']})")
+        for entry in row["settings_left"]:
+            left.setdefault(f"{entry['what']}: {entry['reason']}", []).append(row["name"])
+    say("\nNot carried:" if left else "")
+    for reason, names in left.items():
+        say(f"  {reason} [{', '.join(names) if len(names) < 4 else f'{len(names)} tables'}]")
