@@ -43,7 +43,7 @@ def item(pk: str, sk: int | str = 1, **others: str) -> dict[str, Any]:
 @pytest.fixture
 def tables(desk: Any) -> Any:
     """The desk with a table ``t`` that has both keys and both kinds of index."""
-    desk.table(**WITH_INDEXES)
+    desk.table("tbl", **WITH_INDEXES)
     return desk
 
 
