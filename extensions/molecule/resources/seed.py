@@ -38,7 +38,7 @@ def migrate(lab: LabClient) -> None:
     }
     tables = [replace(table, name=chosen[table.name]) for table in demo_tables(keys) if table.name in chosen]
     make_tables(lab, "source", tables)
-    remember(lab, {"source_key": keys.source, "destination_key": keys.destination})
+    remember({"source_key": keys.source, "destination_key": keys.destination})
 
 
 def check(lab: LabClient) -> None:
@@ -75,6 +75,7 @@ def faults(lab: LabClient) -> None:
         "value",
         "twin",
         "role",
+        "region",
         "bucket",
         "policy",
         "managed-key",
@@ -96,15 +97,13 @@ def faults(lab: LabClient) -> None:
     constraint = {"LocationConstraint": lab.landscape["region"]}
     for side, bucket in (("management", "faults-somebody-elses"), ("destination", "faults-closed")):
         lab.client("s3", side, retries=RETRIES).create_bucket(Bucket=bucket, CreateBucketConfiguration=constraint)
-    lab.add_fault(
-        operation="dynamodb.ImportTable",
-        kind="corrupt_object",
-        match={"TableCreationParameters.TableName": "faults-lines"},
-    )
-    remember(lab, {"source_key": mapped, "closed_key": closed})
+    lines = lab.client("dynamodb", "source").describe_table(TableName="faults-lines")["Table"]["TableArn"]
+    lab.add_fault(operation="dynamodb.ExportTableToPointInTime", kind="corrupt_object", match={"TableArn": lines})
+    managed = lab.client("kms", "destination").describe_key(KeyId="alias/aws/s3")["KeyMetadata"]["Arn"]
+    remember({"source_key": mapped, "closed_key": closed, "managed_key": managed})
 
 
-def remember(lab: LabClient, values: dict[str, str]) -> None:
+def remember(values: dict[str, str]) -> None:
     """Tell the inventory what was made up here."""
     Path(sys.argv[1]).with_name(f"{sys.argv[2]}.json").write_text(json.dumps(values))
 
