@@ -7,13 +7,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from . import sdk
-from .account import Account
+from .account import RETRIES, Account
 from .change import Change
 from .errors import (
     DestinationExists,
@@ -26,7 +26,7 @@ from .errors import (
     PrefixNotData,
 )
 from .hints import explain_export_failure, import_hint
-from .job import Job, Page, Pause, State, WaitItem, ended_with, is_passing
+from .job import Job, Page, Pause, State, Steps, WaitItem, ended_with, is_passing
 from .ledger import Ledger, Route, ledger_of, with_token
 from .manifest import Manifest, check_objects, read_manifest, summary_key
 from .staging import BucketMissing, ConditionFailed, StagingBucket
@@ -176,10 +176,10 @@ def _imports_of(destination: Account, table_arn: str) -> Iterator[Mapping[str, A
         request["NextToken"] = page["NextToken"]
 
 
-def _describe(destination: Account, arn: str) -> dict[str, Any] | None:
+def _describe(destination: Account, arn: str, retries: int = RETRIES) -> dict[str, Any] | None:
     """The import's description, None when AWS does not know it (any more: 90 days)."""
     try:
-        answer = destination.client("dynamodb").describe_import(ImportArn=arn)
+        answer = destination.client("dynamodb", retries=retries).describe_import(ImportArn=arn)
     except (sdk.ClientError, sdk.BotoCoreError) as error:
         if sdk.error_code(error) == UNKNOWN_IMPORT:
             return None
@@ -188,9 +188,9 @@ def _describe(destination: Account, arn: str) -> dict[str, Any] | None:
     return description
 
 
-def describe_import(destination: Account, job: Job) -> Job:
-    """How the import stands now."""
-    description = _describe(destination, job.arn)
+def describe_import(destination: Account, job: Job, *, retries: int = RETRIES) -> Job:
+    """How the import stands now. A waiter, which paces its calls itself, asks for no ``retries``."""
+    description = _describe(destination, job.arn, retries)
     if description is None:
         return replace(
             job, state="failed", failure_code=UNKNOWN_IMPORT, failure_message="AWS does not know the import."
@@ -534,10 +534,9 @@ class ImportKind:
         states = {
             entry["ImportArn"]: _STATES.get(entry["ImportStatus"], "running") for entry in page["ImportSummaryList"]
         }
-        running = frozenset(arn for arn, state in states.items() if state == "running")
-        return Page(frozenset(states) - running, running, page.get("NextToken", ""))
+        return Page(states, page.get("NextToken", ""))
 
-    def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Generator[Pause, None, Job]:
+    def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
         """Start the import when it is pending, wait for its end and for its table."""
         destination, job = self.account(item), item.job
         while job.state == "pending":
@@ -548,19 +547,18 @@ class ImportKind:
                     raise
                 yield Pause(job, "slot")
                 continue
-            yield Pause(job, "end") if job.state == "running" else Pause(job, "time", VISIBLE_GAP)
-        while True:
-            job = describe_import(destination, job)
-            if job.state != "running":
-                break
+            if job.state == "pending":
+                yield Pause(job, "time", VISIBLE_GAP)
+        while job.state == "running":
             yield Pause(job, "end")
+            job = describe_import(destination, job, retries=0)
         if job.state == "completed":
             job = yield from _settled(destination, job, clock)
         ledger_of(job, _bucket(destination, job)).write(job)
         return job
 
 
-def _settled(destination: Account, job: Job, clock: Callable[[], float]) -> Generator[Pause, None, Job]:
+def _settled(destination: Account, job: Job, clock: Callable[[], float]) -> Steps:
     """The completed ``job`` once its table is ACTIVE, or failed: COMPLETED alone proves nothing (measured 3.2)."""
     begun = clock()
     while True:

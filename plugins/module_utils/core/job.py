@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, TypeAlias, get_args
 
 from . import sdk
 from .account import Account
@@ -95,7 +95,7 @@ class Pause:
     """Where a job stands and when it wants to go on.
 
     ``time``: in ``seconds``. ``slot``: when another job of its kind, account and Region has ended, or some time later.
-    ``end``: when a listing shows it ended; going on earlier is a describe call.
+    ``end``: when a listing shows it ended; the state that it showed is sent in, "" when the job is to look itself.
     """
 
     job: Job
@@ -105,11 +105,13 @@ class Pause:
 
 @dataclass(frozen=True)
 class Page:
-    """One page of a list call: which ARNs have ended and which are still running, and where the list goes on."""
+    """One page of a list call: the state of each ARN on it, and where the list goes on."""
 
-    ended: frozenset[str]
-    running: frozenset[str]
+    states: Mapping[str, State]
     next_token: str = ""
+
+
+Steps: TypeAlias = "Generator[Pause, str | None, Job]"
 
 
 class JobKind(Protocol):
@@ -121,8 +123,9 @@ class JobKind(Protocol):
     def list_page(self, account: Account, next_token: str) -> Page:
         """One page of the kind's list call, newest jobs first; one API call."""
 
-    def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Generator[Pause, None, Job]:
-        """Bring the job from where it stands to its end. May be begun again from any job it paused with.
+    def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
+        """Bring the job from where it stands to its end. May be begun again from any job it paused with; with a job
+        that runs it pauses for the end first.
 
         ``waiting_since`` is when the waiter began, by ``clock``.
         """

@@ -6,13 +6,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
 from .account import Account
 from .errors import InvalidInput, SettingFailed
-from .job import Job, Page, Pause, WaitItem, ended_with
+from .job import Job, Page, Pause, Steps, WaitItem, ended_with
 from .table.setting import SettingsOptions
 from .table.settings import SettingsPlan, SettingsResult, apply_settings, prepare_settings
 
@@ -60,9 +60,9 @@ class SettingsKind:
 
     def list_page(self, account: Account, next_token: str) -> Page:
         """Empty: settings are no jobs of AWS's."""
-        return Page(frozenset(), frozenset())
+        return Page({})
 
-    def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Generator[Pause, None, Job]:
+    def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
         """Apply the plan, or read both tables, plan and apply. Begun again it applies what is missing."""
         destination, job = self.account(item), item.job
         request = job.request

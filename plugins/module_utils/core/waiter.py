@@ -11,13 +11,13 @@ here only decides which, so that a hundred tables cost one small process.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 from .account import Account
-from .job import Job, JobKind, Page, Pause, WaitItem, WaitResult, ended_with, is_passing, is_throttle
+from .job import Job, JobKind, Pause, State, Steps, WaitItem, WaitResult, ended_with, is_passing, is_throttle
 
 THREADS = 8
 LIST_PAGE = 25  # the most that a list page holds; AWS may give fewer (measured/import-export-table 1.4)
@@ -32,7 +32,6 @@ PASSING_FAILURES = 25  # in a row, about 10 minutes: then the table is given up
 LINE_GAP, QUIET_LINE_GAP = 5.0, 60.0  # seconds between progress lines, when something changed and when not
 
 Phase = Literal["due", "busy", "end", "slot", "over"]
-Steps = Generator[Pause, None, Job]
 Outcome: TypeAlias = "Pause | Job | Exception"
 
 
@@ -57,7 +56,19 @@ class _Entry:
     steps: Steps | None = None
     reading: Literal["", "describe", "result"] = ""  # what going on now is: a poll, the look at an ended job, neither
     probing: bool = False  # going on now tries for a slot that nobody of ours left
+    told: State | Literal[""] = ""  # what a listing said of it
     failures: int = 0
+
+
+@dataclass
+class _Listing:
+    """What a round of list calls showed, and whether the pass over the list is complete."""
+
+    states: dict[str, State] = field(default_factory=dict)
+    calls: int = 0
+    complete: bool = False
+    refused: bool = False
+    error: Exception | None = None
 
 
 @dataclass(eq=False)
@@ -217,7 +228,7 @@ class Waiter:
 
     def _describe(self, group: _Group, entries: Sequence[_Entry], now: float) -> None:
         for entry in entries:
-            entry.phase, entry.due, entry.reading = "due", now, "describe"
+            entry.phase, entry.due, entry.reading, entry.told = "due", now, "describe", ""
         group.largest_round = max(group.largest_round, len(entries))
 
     @staticmethod
@@ -231,7 +242,10 @@ class Waiter:
             if entry.steps is None:
                 item = replace(entry.item, job=entry.job)
                 entry.steps = entry.group.kind.run(item, self._begun, self._clock)
-            return next(entry.steps)
+                first = next(entry.steps)
+                if entry.job.state != "running" or first.until != "end":
+                    return first
+            return entry.steps.send(entry.told)
         except StopIteration as end:
             ended: Job = end.value
             return ended
@@ -239,28 +253,32 @@ class Waiter:
             return error
 
     @staticmethod
-    def _list(group: _Group, wanted: frozenset[str], bound: int) -> tuple[list[Page], bool] | Exception:
+    def _list(group: _Group, wanted: frozenset[str], bound: int) -> _Listing:
         """Pages of the list until every wanted job was seen, the list ends or the round may cost no more.
 
-        Goes on where the round before stopped. Returns the pages and whether the pass over the list is complete.
+        Goes on where the round before stopped.
         """
-        pages: list[Page] = []
+        found = _Listing()
         seen = set(group.seen)
-        token = group.cursor
-        try:
-            while len(pages) < bound:
+        token, group.cursor = group.cursor, ""
+        while found.calls < bound:
+            found.calls += 1
+            try:
                 page = group.kind.list_page(group.account, token)
-                pages.append(page)
-                seen |= page.ended | page.running
-                token = page.next_token
-                if not token or wanted <= seen:
-                    group.cursor = ""
-                    return pages, True
-        except Exception as error:  # a refused list leaves the describe calls; the loop decides
-            group.cursor = ""
-            return error
+            except Exception as error:  # the loop decides what a refused list means
+                found.error = error
+                found.refused = not token and not is_passing(error)
+                # A pass that broke off: what it did not show is described.
+                found.complete = not found.refused and not is_passing(error)
+                return found
+            found.states |= page.states
+            seen |= set(page.states)
+            token = page.next_token
+            if not token or wanted <= seen:
+                found.complete = True
+                return found
         group.cursor = token
-        return pages, False
+        return found
 
     # Taking results in
 
@@ -293,26 +311,21 @@ class Waiter:
             else:
                 self._advanced(about, future.result())
 
-    def _listed(self, group: _Group, outcome: tuple[list[Page], bool] | Exception) -> None:
+    def _listed(self, group: _Group, found: _Listing) -> None:
         now = self._clock()
-        if isinstance(outcome, Exception):
-            group.list_calls += 1
-            if is_passing(outcome):
-                group.next_round = now + max(THROTTLED_GAP, self._round_gap(group, now) * 2)
-            else:
-                group.lists = False  # not allowed: describe calls need fewer rights
-            return
-        pages, complete = outcome
-        group.list_calls += len(pages)
-        group.seen |= {arn for page in pages for arn in page.ended | page.running}
-        ended = {arn for page in pages for arn in page.ended}
+        group.list_calls += found.calls
+        group.lists = not found.refused  # not allowed: describe calls need fewer rights
+        if found.error is not None and is_passing(found.error):
+            group.next_round = now + max(THROTTLED_GAP, self._round_gap(group, now) * 2)
+        group.seen |= set(found.states)
         waiting = group.waiting("end")
         for entry in waiting:
-            if entry.job.arn in ended:
-                entry.phase, entry.due, entry.reading = "due", now, "result"
+            told = found.states.get(entry.job.arn, "running")
+            if told != "running":
+                entry.phase, entry.due, entry.reading, entry.told = "due", now, "result", told
         left = [entry for entry in waiting if entry.phase == "end" and entry.job.arn not in group.seen]
-        calls = len(pages)
-        if complete:
+        calls = found.calls
+        if found.complete:
             # A job leaves the list when its table is deleted or made anew (measured/import-export-table 1.4).
             group.seen.clear()
             spare = max(round_bound(len(waiting)) - calls, 0)
@@ -363,7 +376,7 @@ class Waiter:
         entry.phase, entry.due = "due", now + gap
         if is_throttle(error):
             group.burst_gap = group.start_gap = THROTTLED_GAP
-            entry.due = now + max(gap, THROTTLED_GAP)
+            entry.due = now + (THROTTLED_GAP if entry.job.state == "running" else max(gap, THROTTLED_GAP))
             if entry.job.pending_reason == "slot":  # in line again: many retries of their own would throttle each other
                 entry.phase = "slot"
                 group.next_start = entry.due

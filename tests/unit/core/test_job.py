@@ -221,6 +221,21 @@ def test_a_refused_list_leaves_describing() -> None:
     assert found.poll_calls["export"]["list"] == 1
 
 
+def test_a_list_that_breaks_off_leaves_describing_within_the_bound() -> None:
+    fleet = Fleet(30)
+    jobs = fleet.exports()
+
+    def refuse_second(moment: str, operation: str, number: int) -> None:
+        before = [called for _account, called in fleet.aws.calls[-2:]]
+        if moment == "before" and before == ["ListExports", "ListExports"]:
+            raise failure("ValidationException", "Provided nextToken is invalid")
+
+    fleet.aws.interrupt = refuse_second
+    found = fleet.wait(jobs)
+    assert {job.state for job in found.jobs.values()} == {"completed"}
+    assert found.poll_calls["export"]["largest_round"] <= found.poll_calls["export"]["bound"]
+
+
 @pytest.mark.parametrize("code", ["ThrottlingException", "ExpiredTokenException", "InternalServerError"])
 def test_passing_errors_are_survived(code: str) -> None:
     fleet = Fleet(4)
