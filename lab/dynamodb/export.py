@@ -468,7 +468,7 @@ def _changes(export: Export, chosen: _Filter | None, as_ion: bool) -> Iterator[t
     changes = export.table.store.changes_between(specification["ExportFromTime"], specification["ExportToTime"])
     for change in changes:
         before, after = (None if body is None else json.loads(body) for body in change[:2])
-        image = after or before
+        image: Item = after or before or {}
         if chosen is not None and not chosen.takes(image):
             continue
         images = {"NewImage": after, "OldImage": before if both else None}

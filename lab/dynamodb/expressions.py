@@ -154,7 +154,7 @@ class Condition:
         if operator == "BETWEEN":
             return _compare(">=", first, others[0]) and _compare("<=", first, others[1])
         if operator == "attribute_type":
-            return values.content_of(first)[0] == others[0]["S"]
+            return bool(values.content_of(first)[0] == others[0]["S"])
         if operator == "begins_with":
             return _begins_with(first, others[0])
         return _contains(first, others[0]) if operator == "contains" else _compare(operator, first, others[0])
@@ -633,7 +633,7 @@ def parse_update(text: str, placeholders: Placeholders, key_names: Iterable[str]
         tuple(sections.get("REMOVE", ())),
     )
     _refuse_overlap(kind, update.paths())
-    touched = next((path.parts[0] for path in update.paths() if path.parts[0] in key_names), None)
+    touched = next((path.parts[0] for path in update.paths() if str(path.parts[0]) in key_names), None)
     if touched is not None:
         raise invalid(UPDATE_PATHS, f"Cannot update attribute {touched}. This attribute is part of the key")
     return update

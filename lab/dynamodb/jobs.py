@@ -44,7 +44,7 @@ DESCRIBES_THROTTLED = belief(
 
 KEPT_SECONDS = 90 * 86400
 PAGE_SIZE = 10
-SLICE_SECONDS = 0.1  # real time after which a large job lets others have the world
+SLICE_SECONDS = 0.05  # real time after which a large job lets others have the world
 _PAUSE_SECONDS = 0.001
 
 Status = Literal["IN_PROGRESS", "COMPLETED", "FAILED"]

@@ -122,7 +122,8 @@ def test_import_parameters(importing: Importing) -> None:
 def test_import_format_options(importing: Importing) -> None:
     importing.desk.refused(
         imports.OPTIONS, "ValidationException",
-        "Unsupported InputFormatOptions for the given input format: DYNAMODB_JSON.", "ImportTable", **importing.request(InputFormatOptions={"Csv": {"Delimiter": ","}}),
+        "Unsupported InputFormatOptions for the given input format: DYNAMODB_JSON.", "ImportTable",
+        **importing.request(InputFormatOptions={"Csv": {"Delimiter": ","}}),
     )  # fmt: skip
 
 
