@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import report
+from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import HostVars, read_if_sound
 
 # The results that the roles of a table's way register, in the order of the way.
 STAGES = (
@@ -26,7 +27,7 @@ OUTLOOK = "check_inventory_outlook"
 CHOSEN = {"auto": "s3"}  # what auto means in this version (design section 10)
 
 
-def report_rows(hosts: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+def report_rows(hosts: Iterable[str], hostvars: HostVars) -> list[dict[str, Any]]:
     """One row for each table, also for those that failed, were refused or were never reached."""
     return report.document(_row(host, hostvars[host]) for host in hosts)["tables"]
 
@@ -37,7 +38,7 @@ def _row(host: str, variables: Mapping[str, Any]) -> dict[str, Any]:
         kind: (results[f"{role}_waited"].get("jobs") or {}).get(host) or results[f"{role}_started"].get("job")
         for kind, role in (("export", "export_table"), ("import", "import_table"), ("settings", "apply_table_settings"))
     }
-    asked = str(variables.get("ferry_method") or "auto")
+    asked = str(read_if_sound(variables, "ferry_method") or "auto")
     judgement = results["judge_table_judgement"]
     if (jobs["import"] or {}).get("state") == "planned":
         judgement = {"status": "planned", "reason": "Nothing was changed: this was a check."}
@@ -47,7 +48,7 @@ def _row(host: str, variables: Mapping[str, Any]) -> dict[str, Any]:
     if "settings_carried" not in settings:
         settings = results["apply_table_settings_started"]
     return report.row(
-        str(variables.get("ferry_table") or host),
+        str(read_if_sound(variables, "ferry_table") or host),
         CHOSEN.get(asked, asked),
         judgement=judgement if "status" in judgement else None,
         export=jobs["export"],

@@ -11,12 +11,10 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.spec import ACCOUNT_OPTIONS
-
-HostVars = Mapping[str, Mapping[str, Any]]
+from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import BROKEN, HostVars, plain, read
 
 PREFIX = "ferry_"
 ACCOUNT = {"type": "dict", "required": True, "options": ACCOUNT_OPTIONS}
@@ -69,20 +67,6 @@ PAIR = (
 OPEN = ("pending", "running")
 
 
-def plain(value: Any) -> Any:
-    """``value`` as plain JSON types; the engine's containers template what is in them only when asked."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(inner) for inner in value]
-    return value
-
-
-def read(variables: Mapping[str, Any], name: str, default: Any = None) -> Any:
-    """One variable of a host as plain data, ``default`` where it is not set. Raises AnsibleError when it is broken."""
-    return plain(variables[name]) if name in variables else default
-
-
 def same_text(value: Any) -> str:
     """A text that is the same for the same value."""
     return json.dumps(value, sort_keys=True, default=str)
@@ -105,7 +89,7 @@ def account_pairs(hosts: Iterable[str], hostvars: HostVars) -> dict[str, str]:
         try:
             variables = hostvars[host]
             shared = same_text([read(variables, name) for name in PAIR])
-        except AnsibleError:
+        except BROKEN:
             continue
         found[host] = first.setdefault(shared, host)
     return found
@@ -121,7 +105,7 @@ def inventory_problems(hosts: Iterable[str], hostvars: HostVars) -> dict[str, st
             found = _problems(variables)
             destination = table_names(host, variables)[1]
             place = same_text([read(variables, "ferry_destination"), destination])
-        except AnsibleError as error:
+        except BROKEN as error:
             found, place = [f"a variable cannot be read: {error}"], ""
         if not found and owners.setdefault(place, host) != host:
             found = [f"{owners[place]} goes to the same destination table, {destination}; set ferry_destination_table"]
@@ -154,7 +138,7 @@ def account_outlook(pairs: Mapping[str, str], hostvars: HostVars, problems: Mapp
     }
     accounts = {first: hostvars[first] for first in set(pairs.values())}
     for host, first in pairs.items():
-        note = read(accounts[first], "report_migration_failure") or {}
+        note = read(accounts[first], "check_inventory_account_failure") or {}
         staging = read(accounts[first], "destination_account_staging") or {}
         reason = f"{host}: {note['msg']}" if note else ""
         if not reason and not staging:
