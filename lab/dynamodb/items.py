@@ -24,7 +24,7 @@ from lab.errors import AwsError
 
 NOT_READY = belief(
     "test_items", "items-need-an-active-table",
-    "The data plane answers ResourceNotFoundException until a table is ACTIVE, and while it is DELETING",
+    "The data plane answers ResourceNotFoundException until a table is ACTIVE; so too while it is DELETING (a guess)",
     "measured/import-export-table 1.7",
 )  # fmt: skip
 ITEM_KEY = belief(

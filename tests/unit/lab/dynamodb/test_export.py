@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from lab import ion
+from lab.context import Context
 from lab.dynamodb import export, jobs
 from lab.rules import RuleBroken
 
@@ -124,8 +125,6 @@ def test_export_by_the_tables_account(source: Any, other_desk: Any) -> None:
 
 
 def _context(desk: Any) -> Any:
-    from lab.context import Context
-
     return Context(desk.world, desk.caller, REGION, "dynamodb", "ExportTableToPointInTime", "id")
 
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
@@ -269,8 +270,6 @@ def test_query(tables: Any) -> None:
 
 @pytest.mark.parametrize("raw", [b"", b"\0", b"\xff", b"\xff\xff", b"a\0b", b"a"])
 def test_begins_with_bounds_hold_exactly_the_continuations(raw: bytes) -> None:
-    import base64
-
     def binary(content: bytes) -> dict[str, str]:
         return {"B": base64.b64encode(content).decode()}
 
