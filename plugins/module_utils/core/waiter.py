@@ -67,7 +67,6 @@ class _Listing:
     states: dict[str, State] = field(default_factory=dict)
     calls: int = 0
     complete: bool = False
-    refused: bool = False
     error: Exception | None = None
 
 
@@ -83,6 +82,7 @@ class _Group:
     last_event: float = 0.0
     cursor: str = ""
     seen: set[str] = field(default_factory=set)  # ARNs that this pass over the list showed
+    missing: set[str] = field(default_factory=set)  # ARNs that the last pass did not show: the next round describes
     lists: bool = True
     credits: int = 0
     probe_at: float = 0.0
@@ -221,10 +221,16 @@ class Waiter:
         group.rounds += 1
         group.largest_bound = max(group.largest_bound, bound)
         group.next_round = now + self._round_gap(group, now)
+        missing = [entry for entry in waiting if entry.job.arn in group.missing]
         if len(waiting) <= math.ceil(len(waiting) / LIST_PAGE) or not group.lists:
             self._describe(group, waiting, now)
+        elif missing:
+            turn = group.rounds * bound % len(missing)
+            group.missing = set()
+            self._describe(group, (missing[turn:] + missing[:turn])[:bound], now)
         else:
-            self._flying[pool.submit(self._list, group, frozenset(entry.job.arn for entry in waiting), bound)] = group
+            wanted = frozenset(entry.job.arn for entry in waiting)
+            self._flying[pool.submit(self._list, group, wanted, bound)] = group
 
     def _describe(self, group: _Group, entries: Sequence[_Entry], now: float) -> None:
         for entry in entries:
@@ -267,9 +273,6 @@ class Waiter:
                 page = group.kind.list_page(group.account, token)
             except Exception as error:  # the loop decides what a refused list means
                 found.error = error
-                found.refused = not token and not is_passing(error)
-                # A pass that broke off: what it did not show is described.
-                found.complete = not found.refused and not is_passing(error)
                 return found
             found.states |= page.states
             seen |= set(page.states)
@@ -314,8 +317,9 @@ class Waiter:
     def _listed(self, group: _Group, found: _Listing) -> None:
         now = self._clock()
         group.list_calls += found.calls
-        group.lists = not found.refused  # not allowed: describe calls need fewer rights
-        if found.error is not None and is_passing(found.error):
+        if found.error is not None and not is_passing(found.error):
+            group.lists = False  # not allowed, or broken: describe calls do without
+        elif found.error is not None:
             group.next_round = now + max(THROTTLED_GAP, self._round_gap(group, now) * 2)
         group.seen |= set(found.states)
         waiting = group.waiting("end")
@@ -323,16 +327,11 @@ class Waiter:
             told = found.states.get(entry.job.arn, "running")
             if told != "running":
                 entry.phase, entry.due, entry.reading, entry.told = "due", now, "result", told
-        left = [entry for entry in waiting if entry.phase == "end" and entry.job.arn not in group.seen]
-        calls = found.calls
         if found.complete:
             # A job leaves the list when its table is deleted or made anew (measured/import-export-table 1.4).
+            group.missing = {entry.job.arn for entry in waiting if entry.job.arn not in group.seen}
             group.seen.clear()
-            spare = max(round_bound(len(waiting)) - calls, 0)
-            turn = group.rounds % max(len(left), 1)
-            self._describe(group, (left[turn:] + left[:turn])[:spare], now)
-            calls += min(spare, len(left))
-        group.largest_round = max(group.largest_round, calls)
+        group.largest_round = max(group.largest_round, found.calls)
 
     def _advanced(self, entry: _Entry, outcome: Outcome) -> None:
         now, group = self._clock(), entry.group
@@ -375,7 +374,10 @@ class Waiter:
         gap = min(SHORTEST_RETRY * 2 ** (entry.failures - 1), LONGEST_RETRY)
         entry.phase, entry.due = "due", now + gap
         if is_throttle(error):
-            group.burst_gap = group.start_gap = THROTTLED_GAP
+            if entry.job.state == "running":
+                group.burst_gap = THROTTLED_GAP
+            else:
+                group.start_gap = THROTTLED_GAP
             entry.due = now + (THROTTLED_GAP if entry.job.state == "running" else max(gap, THROTTLED_GAP))
             if entry.job.pending_reason == "slot":  # in line again: many retries of their own would throttle each other
                 entry.phase = "slot"

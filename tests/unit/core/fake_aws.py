@@ -78,6 +78,7 @@ class FakeAws:
         self.logs: dict[str, list[str]] = {}
         self.unlisted: set[str] = set()
         self.unreadable = "nothing"
+        self.tokens_broken = False
         self.calls: list[tuple[str, str]] = []
         self.interrupt: Callable[[str, str, int], None] = lambda moment, operation, number: None
         self.export_seconds, self.import_seconds, self.visible_after = 150.0, 110.0, 30.0
@@ -342,6 +343,8 @@ class Client:
         raise failure("ExportNotFoundException", "Export not found")
 
     def _page(self, jobs: list[dict[str, Any]], token: str | None) -> tuple[list[dict[str, Any]], dict[str, str]]:
+        if token and self._aws.tokens_broken:
+            raise failure("ValidationException", "Invalid Request: Provided nextToken is invalid")
         start = int(token or 0)
         page = list(reversed(jobs))[start : start + self._aws.page]
         more = {"NextToken": str(start + self._aws.page)} if start + self._aws.page < len(jobs) else {}

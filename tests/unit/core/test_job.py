@@ -221,19 +221,25 @@ def test_a_refused_list_leaves_describing() -> None:
     assert found.poll_calls["export"]["list"] == 1
 
 
-def test_a_list_that_breaks_off_leaves_describing_within_the_bound() -> None:
+def test_a_list_that_breaks_off_leaves_describing() -> None:
     fleet = Fleet(30)
-    jobs = fleet.exports()
-
-    def refuse_second(moment: str, operation: str, number: int) -> None:
-        before = [called for _account, called in fleet.aws.calls[-2:]]
-        if moment == "before" and before == ["ListExports", "ListExports"]:
-            raise failure("ValidationException", "Provided nextToken is invalid")
-
-    fleet.aws.interrupt = refuse_second
-    found = fleet.wait(jobs)
+    fleet.aws.tokens_broken = True
+    found = fleet.wait(fleet.exports())
     assert {job.state for job in found.jobs.values()} == {"completed"}
-    assert found.poll_calls["export"]["largest_round"] <= found.poll_calls["export"]["bound"]
+    assert fleet.aws.clock < 40
+
+
+@pytest.mark.parametrize("gone", [1, 30])
+def test_jobs_of_a_list_that_fills_the_bound(gone: int) -> None:
+    """Listing costs all that a round may: what the list does not show gets a round of its own."""
+    fleet = Fleet(50)
+    fleet.aws.page = 10
+    jobs = fleet.exports()
+    fleet.aws.unlisted |= {export["ExportArn"] for export in fleet.aws.exports[:gone]}
+    found = fleet.wait(jobs)
+    calls = found.poll_calls["export"]
+    assert {job.state for job in found.jobs.values()} == {"completed"}
+    assert calls["largest_round"] <= calls["bound"] == 3
 
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "ExpiredTokenException", "InternalServerError"])
