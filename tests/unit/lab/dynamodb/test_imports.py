@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from typing import Any
 
 import pytest
@@ -458,6 +459,8 @@ def test_imports_outlive_tables(importing: Importing) -> None:
         importing.start(TableCreationParameters={**PARAMETERS, "TableName": f"copy-{number}"})
     first = importing.desk("ListImports")
     assert len(first["ImportSummaryList"]) == 10
+    # The gate holds the next request against botocore's model, which knows how such a token looks.
+    assert re.fullmatch(r"([0-9a-f]{16}){7,64}", first["NextToken"])
     second = importing.desk("ListImports", NextToken=first["NextToken"])
     assert len(second["ImportSummaryList"]) == 2
     assert second["ImportSummaryList"][-1]["ImportArn"] == arn
