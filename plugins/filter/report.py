@@ -32,31 +32,62 @@ def report_rows(hosts: Iterable[str], hostvars: HostVars) -> list[dict[str, Any]
     return report.document(_row(host, hostvars[host]) for host in hosts)["tables"]
 
 
+def report_problems(hosts: Iterable[str], hostvars: HostVars) -> dict[str, str]:
+    """Why tables did not arrive whole, by host; a host that arrived, or that was never reached, is absent."""
+    found = {host: _failure(host, hostvars[host]) for host in hosts}
+    return {host: str(failure["msg"]) for host, failure in found.items() if failure is not None}
+
+
+def _results(variables: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    return {stage: variables.get(stage) or {} for stage in STAGES}
+
+
+def _job(host: str, results: Mapping[str, Mapping[str, Any]], role: str) -> Mapping[str, Any]:
+    """The job of a role as it stood last."""
+    waited = results[f"{role}_waited"].get("jobs") or {}
+    return waited.get(host) or results[f"{role}_started"].get("job") or {}
+
+
+def _failure(host: str, variables: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What stopped a table: known before its way, on its way, or while its settings were applied."""
+    outlook = (variables.get(OUTLOOK) or {}).get(host) or {}
+    if outlook.get("reason"):
+        return {"msg": outlook["reason"], "ferry_status": outlook["ferry_status"]}
+    results = _results(variables)
+    failed = variables.get(NOTE) or next((found for found in results.values() if found.get("failed")), None)
+    if failed:
+        return failure_note(failed)
+    words = settings_problem(_job(host, results, "apply_table_settings"))
+    return {"msg": words, "ferry_status": "failed"} if words else None
+
+
+def settings_problem(job: Mapping[str, Any]) -> str:
+    """Why a settings job did not end well, empty when it did or when there is none."""
+    if (job.get("result") or {}).get("timed_out"):
+        return f"{job['name']}: the settings were still being applied when the time was up. Run again to go on."
+    if job.get("state") in ("failed", "cancelled"):
+        return str(job.get("failure_message") or f"{job['name']}: the settings ended {job['state']}.")
+    return ""
+
+
 def _row(host: str, variables: Mapping[str, Any]) -> dict[str, Any]:
-    results = {stage: variables.get(stage) or {} for stage in STAGES}
-    jobs = {
-        kind: (results[f"{role}_waited"].get("jobs") or {}).get(host) or results[f"{role}_started"].get("job")
-        for kind, role in (("export", "export_table"), ("import", "import_table"), ("settings", "apply_table_settings"))
-    }
+    results = _results(variables)
     asked = str(read_if_sound(variables, "ferry_method") or "auto")
     judgement = results["judge_table_judgement"]
-    if (jobs["import"] or {}).get("state") == "planned":
+    import_job = _job(host, results, "import_table")
+    if import_job.get("state") == "planned":
         judgement = {"status": "planned", "reason": "Nothing was changed: this was a check."}
-    outlook = (variables.get(OUTLOOK) or {}).get(host) or {}
-    stopped = {"msg": outlook["reason"], "ferry_status": outlook["ferry_status"]} if outlook.get("reason") else None
-    settings = (jobs["settings"] or {}).get("result") or {}
+    settings = _job(host, results, "apply_table_settings").get("result") or {}
     if "settings_carried" not in settings:
         settings = results["apply_table_settings_started"]
     return report.row(
         str(read_if_sound(variables, "ferry_table") or host),
         CHOSEN.get(asked, asked),
         judgement=judgement if "status" in judgement else None,
-        export=jobs["export"],
-        import_job=jobs["import"],
+        export=_job(host, results, "export_table"),
+        import_job=import_job,
         settings=settings,
-        failure=stopped
-        or variables.get(NOTE)
-        or next((found for found in results.values() if found.get("failed")), None),
+        failure=_failure(host, variables),
     )
 
 
@@ -77,4 +108,9 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """The filters by name."""
-        return {"report_rows": report_rows, "report_lines": report_lines, "failure_note": failure_note}
+        return {
+            "failure_note": failure_note,
+            "report_lines": report_lines,
+            "report_problems": report_problems,
+            "report_rows": report_rows,
+        }

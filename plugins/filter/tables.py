@@ -176,15 +176,6 @@ def open_jobs(
     return found
 
 
-def settings_problem(job: Mapping[str, Any]) -> str:
-    """Why a settings job did not end well, empty when it did or when there is none."""
-    if job.get("result", {}).get("timed_out"):
-        return f"{job['name']}: the settings were still being applied when the time was up. Run again to go on."
-    if job.get("state") in ("failed", "cancelled"):
-        return str(job.get("failure_message") or f"{job['name']}: the settings ended {job['state']}.")
-    return ""
-
-
 def all_clean(pairs: Mapping[str, str], hostvars: HostVars, first: str, group: Iterable[str]) -> bool:
     """Whether all tables that share accounts with ``first`` were cleaned up, and no table of ``group`` was left out."""
     if set(group) - set(pairs):
@@ -205,5 +196,4 @@ class FilterModule:
             "all_clean": all_clean,
             "inventory_problems": inventory_problems,
             "open_jobs": open_jobs,
-            "settings_problem": settings_problem,
         }

@@ -1,0 +1,98 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Filters that make the report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.tableferry.aws.plugins.filter.report import (
+    failure_note,
+    report_lines,
+    report_problems,
+    report_rows,
+)
+
+JUDGED = {
+    "status": "migrated",
+    "items_source": 3,
+    "items_destination": 3,
+    "bytes": 9,
+    "verified": "counts",
+    "reason": "",
+}
+
+
+def settings(state: str, **more: Any) -> dict[str, Any]:
+    """What the waiter says of the settings of ``a``."""
+    job = {
+        "kind": "settings",
+        "name": "a",
+        "state": state,
+        "result": {"settings_carried": ["tags"], "settings_left": []},
+    }
+    return {"jobs": {"a": {**job, **more}}}
+
+
+def test_a_table_that_arrived() -> None:
+    hostvars = {"a": {"judge_table_judgement": JUDGED, "apply_table_settings_waited": settings("completed")}}
+    (row,) = report_rows(["a"], hostvars)
+    assert (row["name"], row["status"], row["method"], row["verified"]) == ("a", "migrated", "s3", "counts")
+    assert row["settings_carried"] == ["tags"]
+    assert report_problems(["a"], hostvars) == {}
+
+
+def test_every_way_of_failing_is_in_the_report() -> None:
+    hostvars: dict[str, Any] = {
+        "inventory": {"check_inventory_outlook": {"inventory": {"reason": "wrong", "ferry_status": "refused"}}},
+        "noted": {"report_migration_failure": {"msg": "AWS said no", "ferry_status": ""}},
+        "refused": {"report_migration_failure": {"msg": "LSI", "ferry_status": "refused"}, "ferry_method": "s3"},
+        "a": {
+            "judge_table_judgement": JUDGED,
+            "apply_table_settings_waited": settings("failed", failure_message="tags"),
+        },
+        "registered": {"export_table_started": {"failed": True, "msg": "no table", "ferry_status": "refused"}},
+    }
+    found = {row["name"]: (row["status"], row["reason"]) for row in report_rows(hostvars, hostvars)}
+    assert found == {
+        "inventory": ("refused", "wrong"),
+        "noted": ("failed", "AWS said no"),
+        "refused": ("refused", "LSI"),
+        "a": ("failed", "tags"),
+        "registered": ("refused", "no table"),
+    }
+    assert set(report_problems(hostvars, hostvars)) == set(hostvars)
+
+
+def test_settings_that_did_not_end_are_a_problem() -> None:
+    waited = settings("running", result={"timed_out": True})
+    assert "Run again" in report_problems(["a"], {"a": {"apply_table_settings_waited": waited}})["a"]
+
+
+def test_a_table_never_reached_is_no_success_and_no_failure_of_its_own() -> None:
+    (row,) = report_rows(["a"], {"a": {}})
+    assert row["status"] == "failed"
+    assert "ended before" in row["reason"]
+    assert report_problems(["a"], {"a": {}}) == {}
+
+
+def test_a_check_is_told_as_one() -> None:
+    (row,) = report_rows(["a"], {"a": {"import_table_started": {"job": {"state": "planned"}}}})
+    assert (row["status"], row["verified"]) == ("planned", "none")
+
+
+def test_lines_end_with_a_summary() -> None:
+    lines = report_lines(report_rows(["b", "a"], {"a": {"judge_table_judgement": JUDGED}, "b": {}}))
+    assert lines[-1] == "2 tables: 1 failed, 1 migrated"
+    assert lines[2].startswith("a ")
+
+
+def test_notes_keep_the_message_only() -> None:
+    assert failure_note({"msg": "m", "ferry_status": "refused", "details": {"x": 1}}, "t") == {
+        "msg": "m",
+        "ferry_status": "refused",
+        "task": "t",
+    }
+    assert "'t'" in failure_note({}, "t")["msg"]

@@ -1,0 +1,129 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Filters over the tables of an inventory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.errors import AnsibleError
+
+from ansible_collections.tableferry.aws.plugins.filter.tables import (
+    account_outlook,
+    account_pairs,
+    all_clean,
+    inventory_problems,
+    open_jobs,
+)
+
+SOURCE = {"region": "eu-west-1", "profile": "old"}
+DESTINATION = {"region": "eu-west-1", "profile": "new"}
+SIDES = {"ferry_source": SOURCE, "ferry_destination": DESTINATION}
+
+
+class Broken(dict[str, Any]):
+    """Variables of which one is made of something undefined."""
+
+    def __getitem__(self, name: str) -> Any:
+        if name == "ferry_table":
+            raise AnsibleError("'nothing' is undefined")
+        return super().__getitem__(name)
+
+
+def test_pairs_share_accounts_bucket_and_migration() -> None:
+    hostvars = {
+        "a": SIDES,
+        "b": {**SIDES, "ferry_method": "s3"},
+        "c": {**SIDES, "ferry_staging_bucket": "other"},
+        "d": {**SIDES, "ferry_source": {**SOURCE, "region": "us-east-1"}},
+        "e": {"ferry_destination": DESTINATION, "ferry_source": dict(reversed(SOURCE.items()))},
+    }
+    assert account_pairs(hostvars, hostvars) == {"a": "a", "b": "a", "c": "c", "d": "d", "e": "a"}
+
+
+def test_sound_variables_have_no_problem() -> None:
+    hostvars = {"a": {**SIDES, "ferry_pitr_wait": "60", "ferry_sync": "yes", "my_own": 1}, "b": SIDES}
+    assert inventory_problems(["a", "b"], hostvars) == {}
+
+
+def test_problems_name_host_variable_and_what_is_right() -> None:
+    hostvars: dict[str, Any] = {
+        "choice": {**SIDES, "ferry_verify": "maybe"},
+        "kind": {**SIDES, "ferry_pitr_wait": "soon"},
+        "side": {"ferry_destination": DESTINATION},
+        "unknown": {**SIDES, "ferry_source": {**SOURCE, "acess_key": "AKIA"}},
+        "typo": {**SIDES, "ferry_destination_tabel": "x"},
+        "broken": Broken({**SIDES, "ferry_table": ""}),
+    }
+    found = inventory_problems(hostvars, hostvars)
+    assert set(found) == set(hostvars)
+    assert all(text.startswith(f"{host}: ") and text.endswith("run again.") for host, text in found.items())
+    assert "counts, none" in found["choice"]
+    assert "ferry_pitr_wait" in found["kind"]
+    assert "ferry_source" in found["side"]
+    assert "acess_key" in found["unknown"]
+    assert "ferry_destination_table is" in found["typo"]
+    assert "'nothing' is undefined" in found["broken"]
+
+
+def test_secrets_are_not_repeated() -> None:
+    hostvars = {
+        "a": {**SIDES, "ferry_source": {"region": "eu-west-1", "secret_key": "topsecret", "nonsense": "topsecret"}}
+    }
+    assert "topsecret" not in inventory_problems(["a"], hostvars)["a"]
+
+
+def test_two_tables_for_one_name() -> None:
+    hostvars = {
+        "a": SIDES,
+        "b": {**SIDES, "ferry_destination_table": "a"},
+        "c": {**SIDES, "ferry_destination_table": "a", "ferry_destination": {**DESTINATION, "region": "us-east-1"}},
+    }
+    assert list(inventory_problems(["a", "b", "c"], hostvars)) == ["b"]
+
+
+def test_outlook_tells_each_table_of_its_pair() -> None:
+    staging = {"bucket": "b", "owner": "2" * 12, "kms_key_arn": ""}
+    hostvars: dict[str, Any] = {
+        "a": {"destination_account_staging": staging},
+        "c": {"check_inventory_account_failure": {"msg": "no such role", "ferry_status": "failed", "task": "t"}},
+        # What a table failed with on its own way is no matter of its pair.
+        "x": {"report_migration_failure": {"msg": "mine"}, "destination_account_staging": staging},
+    }
+    pairs = {"a": "a", "b": "a", "c": "c", "d": "c", "x": "x", "y": "x", "bad": "a"}
+    found = account_outlook(pairs, hostvars, {"bad": "bad: wrong"})
+    assert found["b"] == {"staging": staging, "reason": "", "ferry_status": "refused"}
+    assert found["d"] == {"staging": {}, "reason": "d: no such role", "ferry_status": "failed"}
+    assert found["y"]["reason"] == ""
+    assert found["bad"]["reason"] == "bad: wrong"
+
+
+def test_open_jobs_only() -> None:
+    def result(state: str) -> dict[str, Any]:
+        return {"started": {"job": {"kind": "export", "state": state}}}
+
+    hostvars = {
+        "pending": {**SIDES, **result("pending")},
+        "running": result("running"),
+        "done": {**SIDES, **result("completed")},
+        "planned": {**SIDES, **result("planned")},
+        "failed": {**SIDES, "started": {"failed": True, "msg": "no"}},
+        "absent": SIDES,
+    }
+    found = open_jobs(hostvars, hostvars, "started", {"region": "x"}, {"region": "y"})
+    assert [(job["name"], job["source"]["region"], job["destination"]["region"]) for job in found] == [
+        ("pending", "eu-west-1", "eu-west-1"),
+        ("running", "x", "y"),
+    ]
+
+
+def test_a_pair_is_clean_when_all_its_tables_are() -> None:
+    clean, failed = {"cleanup_table_removed": {"changed": True}}, {"cleanup_table_removed": {"failed": True}}
+    pairs = {"a": "a", "b": "a", "c": "c"}
+    hostvars: dict[str, Any] = {"a": clean, "b": clean, "c": failed}
+    assert all_clean(pairs, hostvars, "a", ["a", "b", "c"])
+    assert not all_clean(pairs, hostvars, "c", ["a", "b", "c"])
+    assert not all_clean(pairs, {**hostvars, "b": {}}, "a", ["a", "b", "c"])
+    assert not all_clean(pairs, hostvars, "a", ["a", "b", "c", "left out by limit"])

@@ -1,0 +1,140 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The roles say the same in their defaults, their argument specs, their READMEs and the page of variables."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ansible_collections.tableferry.aws.plugins.filter.report import STAGES
+from ansible_collections.tableferry.aws.plugins.filter.tables import VARIABLES
+from ansible_collections.tableferry.aws.plugins.module_utils.core.report import row
+
+ROOT = Path(__file__).resolve().parents[3]
+ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
+FROM_USER = re.compile(r"\{\{ (ferry_\w+) \| default\((.*)\) \}\}")
+REQUIRED = re.compile(r"\{\{ ferry_\w+ \}\}")
+LITERAL = re.compile(r"'[^']*'|\d+|true|false|\{\}|\[\]")
+BEFORE_ANY_HOST = {"ferry_serial"}  # playbooks read them, roles do not
+OF_REHEARSALS = {"ferry_expect"}  # compared with the report by who rehearses
+
+
+def content(role: str, part: str) -> dict[str, Any]:
+    """A YAML file of a role."""
+    return yaml.safe_load(
+        (ROOT / "roles" / role / part / ("argument_specs.yml" if part == "meta" else "main.yml")).read_text()
+    )
+
+
+def told(default: Any, kind: str) -> Any:
+    """What the argument spec must say of a default: what it is when the user sets nothing, where that is known."""
+    found = FROM_USER.fullmatch(default) if isinstance(default, str) else None
+    if found and LITERAL.fullmatch(found[2]):
+        return yaml.safe_load(found[2])
+    if isinstance(default, str) and default.startswith("{{") and kind != "str":
+        return None
+    return default
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_specs_equal_defaults(role: str) -> None:
+    defaults, options = content(role, "defaults"), content(role, "meta")["argument_specs"]["main"]["options"]
+    assert list(options) == list(defaults)
+    for name, option in options.items():
+        default = defaults[name]
+        assert name.startswith(f"{role}_")
+        assert option["description"]
+        if option.get("required"):
+            assert REQUIRED.fullmatch(default), name
+            assert "default" not in option
+        else:
+            assert option.get("default") == told(default, option["type"]), name
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_entry_point_is_specified(role: str) -> None:
+    specified = set(content(role, "meta")["argument_specs"])
+    included = set(re.findall(r"include_tasks: (\w+)\.yml", "".join(map(Path.read_text, tasks(role)))))
+    included |= {"source", "destination"} if role == "cleanup_account" else set()
+    assert {path.stem for path in tasks(role)} - included == specified
+
+
+def tasks(role: str) -> list[Path]:
+    """The task files of a role."""
+    return sorted((ROOT / "roles" / role / "tasks").glob("*.yml"))
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_readme_lists_permissions(role: str) -> None:
+    text = (ROOT / "roles" / role / "README.md").read_text()
+    assert text.startswith(f"# {role}\n")
+    assert "## Permissions" in text
+    for policy in re.findall(r"```json\n(.*?)```", text, re.DOTALL):
+        for statement in yaml.safe_load(policy)["Statement"]:
+            assert statement["Action"] == sorted(set(statement["Action"]))
+            assert all(re.fullmatch(r"[a-z0-9-]+:[A-Z]\w+\*?", action) for action in statement["Action"])
+
+
+def used_variables() -> set[str]:
+    """Every ``ferry_*`` variable that a role's defaults read."""
+    texts = [path.read_text() for path in (ROOT / "roles").glob("*/defaults/main.yml")]
+    return set(re.findall(r"\bferry_\w+", "".join(re.sub(r"#.*", "", text) for text in texts)))
+
+
+def test_every_variable_is_checked_used_and_documented() -> None:
+    documented = set(re.findall(r"^\|([^|]+)\|", (ROOT / "docs/variables.md").read_text(), re.MULTILINE))
+    names = set(re.findall(r"ferry_\w+", " ".join(documented)))
+    assert names == set(VARIABLES)
+    assert used_variables() == set(VARIABLES) - BEFORE_ANY_HOST - OF_REHEARSALS
+
+
+def test_documented_defaults_are_the_roles() -> None:
+    rows = re.findall(r"^\| `(ferry_\w+)` \| `([^`]+)` \|", (ROOT / "docs/variables.md").read_text(), re.MULTILINE)
+    documented = {name: default for name, default in rows if not default.startswith(("ferry_", "tableferry-<"))}
+    told_by_roles: dict[str, set[str]] = {}
+    for role in ROLES:
+        for default in content(role, "defaults").values():
+            found = FROM_USER.fullmatch(default) if isinstance(default, str) else None
+            if found and LITERAL.fullmatch(found[2]) and found[2] != "''":
+                told_by_roles.setdefault(found[1], set()).add(found[2].strip("'"))
+    for name, defaults in told_by_roles.items():
+        if name in documented:
+            assert defaults == {documented[name]}, name
+
+
+def test_the_report_knows_what_the_roles_register() -> None:
+    registered = {
+        name
+        for role in ROLES
+        for path in tasks(role)
+        for name in re.findall(r"register: (\w+)", path.read_text())
+        if name.startswith(("export_table", "import_table", "judge_table", "apply_table_settings"))
+    }
+    assert set(STAGES) == registered
+    assert row("t", "s3")["status"] == "failed"
+
+
+@pytest.mark.parametrize("playbook", ["migrate", "cleanup"])
+def test_every_play_needs_nothing_of_the_inventory(playbook: str) -> None:
+    for play in yaml.safe_load((ROOT / "playbooks" / f"{playbook}.yml").read_text()):
+        assert play["connection"] == "local"
+        assert play["gather_facts"] is False
+        assert play["vars"]["ansible_python_interpreter"] == "{{ ansible_playbook_python }}"
+
+
+def test_a_table_costs_few_tasks() -> None:
+    """A warmed action costs 4 s for 100 tables, a skipped task 1 s, and 22 s is all there is (ansible.md 6)."""
+    way = ("export_table", "import_table", "judge_table", "apply_table_settings")
+    actions = [task for role in way for task in content(role, "tasks") if not task.get("run_once")]
+    assert len(actions) <= 4
+    others = yaml.safe_load((ROOT / "roles/check_inventory/tasks/stop.yml").read_text()) + content(
+        "report_migration", "tasks"
+    )
+    assert sum(not task.get("run_once") for task in others) <= 2
