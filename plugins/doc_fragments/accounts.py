@@ -86,6 +86,11 @@ options:
         description:
           - The external id that the trust policy of the role asks for.
         type: str
+      account_id:
+        description:
+          - The 12 digits of the account that the credentials must belong to.
+          - Credentials of another account are refused, and AWS is not asked whose they are.
+        type: str
 """
 
     DESTINATION = r"""
@@ -132,6 +137,11 @@ options:
         description:
           - The external id that the trust policy of the role asks for.
         type: str
+      account_id:
+        description:
+          - The 12 digits of the account that the credentials must belong to.
+          - Credentials of another account are refused, and AWS is not asked whose they are.
+        type: str
 """
 
     ACCOUNT = r"""
@@ -177,5 +187,10 @@ options:
       external_id:
         description:
           - The external id that the trust policy of the role asks for.
+        type: str
+      account_id:
+        description:
+          - The 12 digits of the account that the credentials must belong to.
+          - Credentials of another account are refused, and AWS is not asked whose they are.
         type: str
 """

@@ -76,6 +76,11 @@ options:
             description:
               - The external id that the trust policy of the role asks for.
             type: str
+          account_id:
+            description:
+              - The 12 digits of the account that the credentials must belong to.
+              - Credentials of another account are refused, and AWS is not asked whose they are.
+            type: str
       destination:
         description:
           - The account and Region that the table goes to.
@@ -117,6 +122,11 @@ options:
           external_id:
             description:
               - The external id that the trust policy of the role asks for.
+            type: str
+          account_id:
+            description:
+              - The 12 digits of the account that the credentials must belong to.
+              - Credentials of another account are refused, and AWS is not asked whose they are.
             type: str
   wait_timeout:
     description:

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from . import sdk
-from .errors import AccessDenied, CredentialsError, FerryError, InvalidInput, ServiceError
+from .errors import AccessDenied, CredentialsError, FerryError, InvalidInput, ServiceError, WrongAccount
 
 Side = Literal["source", "destination"]
 
@@ -59,6 +59,7 @@ class AccountSpec:
 
     Base credentials are ``profile``, or ``access_key`` with ``secret_key`` (and ``session_token``), or else what
     botocore finds by itself; ``role_arn`` is assumed from them. What is written here wins over ``AWS_*`` variables.
+    ``account_id`` says whose they must be: it saves asking STS, and the first ARN that AWS answers with is held to it.
     """
 
     side: Side
@@ -70,6 +71,7 @@ class AccountSpec:
     role_arn: str = ""
     external_id: str = field(default="", repr=False)
     endpoint_url: str = ""
+    account_id: str = ""
 
     @classmethod
     def from_mapping(cls, side: Side, mapping: Mapping[str, Any]) -> AccountSpec:
@@ -89,6 +91,8 @@ class AccountSpec:
         if unknown:
             raise refuse(f"unknown keys {', '.join(unknown)}.", f"Use only {', '.join(sorted(known))}.")
         given = {key: value for key, value in mapping.items() if value not in (None, "")}
+        if isinstance(given.get("account_id"), int):
+            given["account_id"] = f"{given['account_id']:012d}"
         for key, value in given.items():
             if not isinstance(value, str):
                 raise refuse(f"{key} is not text.", f"Write {key} as a quoted string.")
@@ -108,6 +112,10 @@ class AccountSpec:
                 f"role_arn {spec.role_arn!r} is not the ARN of an IAM role.",
                 "Write it as arn:aws:iam::<12 digits>:role/<name>.",
             )
+        if spec.account_id and not re.fullmatch(r"\d{12}", spec.account_id):
+            raise refuse(f"account_id {spec.account_id!r} is not 12 digits.", "Write it as a quoted string.")
+        if spec.account_id and spec.role_arn and spec.role_arn.split(":")[4] != spec.account_id:
+            raise refuse(f"role_arn is not a role of account_id {spec.account_id}.", "Correct one of them.")
         return spec
 
 
@@ -155,10 +163,10 @@ class Account:
 
     @cached_property
     def account_id(self) -> str:
-        """The account's 12 digits; without a call when a role is given. Raises CredentialsError."""
+        """The account's 12 digits; without a call when a role or the id is given. Raises CredentialsError."""
         if self.spec.role_arn:
             return self.spec.role_arn.split(":")[4]
-        return str(self._identity["Account"])
+        return self.spec.account_id or str(self._identity["Account"])
 
     @cached_property
     def caller_arn(self) -> str:
@@ -196,6 +204,15 @@ class Account:
                     client.meta.events.register("needs-retry", self._role.renew_when_expired)
                 self._clients[key] = client
             return self._clients[key]
+
+    def confirm(self, account_id: str) -> None:
+        """Hold what AWS answered to the ``account_id`` that the user gave. Raises WrongAccount."""
+        if self.spec.account_id not in ("", account_id):
+            raise WrongAccount(
+                f"The {self.side} credentials belong to account {account_id}, not to {self.spec.account_id}.",
+                f"Correct the credentials or account_id of the {self.side} side.",
+                details={"side": self.side, "account_id": account_id},
+            )
 
     def table_arn(self, name: str) -> str:
         """The ARN of the table ``name`` in this account and Region; an ARN stays as it is."""
@@ -254,6 +271,7 @@ class Account:
             found: Mapping[str, Any] = self.client("sts").get_caller_identity()
         except (sdk.ClientError, sdk.BotoCoreError) as error:
             raise self.explain(error, "asking who the caller is") from error
+        self.confirm(str(found["Account"]))
         return found
 
     def _assume_role(self, base: sdk.Session) -> Callable[[], dict[str, str]]:

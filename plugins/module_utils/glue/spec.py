@@ -47,6 +47,7 @@ ACCOUNT_OPTIONS: dict[str, Any] = {
     **SHARED_OPTIONS,
     "role_arn": {"type": "str"},
     "external_id": {"type": "str", "no_log": False},
+    "account_id": {"type": "str"},
 }
 
 WAITING_OPTIONS: dict[str, Any] = {

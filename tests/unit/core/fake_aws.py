@@ -22,7 +22,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import sdk
-from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account
+from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account, AccountSpec
 
 SOURCE, DESTINATION, REGION, BUCKET = "111111111111", "222222222222", "eu-west-1", "tableferry-staging"
 MUTATING = frozenset(
@@ -201,6 +201,8 @@ class FakeAccount:
 
     partition, region = "aws", REGION
     explain = Account.explain
+    confirm = Account.confirm
+    spec = AccountSpec("source", "eu-west-1")
 
     def __init__(self, aws: FakeAws, side: str, account_id: str) -> None:
         self.aws, self.side, self.account_id = aws, side, account_id

@@ -16,6 +16,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     CredentialsError,
     InvalidInput,
     ServiceError,
+    WrongAccount,
 )
 
 KEYS = {"access_key": "AKIDEXAMPLE", "secret_key": "wJalr", "region": "eu-west-1"}
@@ -275,3 +276,23 @@ def test_an_expired_role_is_renewed_once_for_a_request(fake_sts, code, again):
     assert role.renew_when_expired(request_dict=request, response=response, attempts=2) is None
     role.get_frozen_credentials()
     assert len(sts.requests) == (1 if again is None else 2)
+
+
+def test_the_account_that_the_credentials_must_belong_to() -> None:
+    spec = AccountSpec.from_mapping("source", {"region": "eu-west-1", "account_id": 111111111111})
+    assert Account(spec).account_id == "111111111111"
+    with pytest.raises(WrongAccount, match=r"222222222222, not to 111111111111\. Correct"):
+        Account(spec).confirm("222222222222")
+    Account(spec).confirm("111111111111")
+
+
+@pytest.mark.parametrize(
+    ("given", "cause"),
+    [
+        ({"account_id": "1234"}, "is not 12 digits"),
+        ({"account_id": "111111111111", "role_arn": "arn:aws:iam::222222222222:role/ferry"}, "is not a role of"),
+    ],
+)
+def test_an_account_id_that_cannot_be(given: dict[str, str], cause: str) -> None:
+    with pytest.raises(InvalidInput, match=cause):
+        AccountSpec.from_mapping("source", {"region": "eu-west-1", **given})

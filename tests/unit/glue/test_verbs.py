@@ -256,7 +256,8 @@ def test_cleanup_removes_what_it_planned(monkeypatch: pytest.MonkeyPatch, calls:
 
 
 def test_a_session_hands_out_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"account_id": "1" * 12, "principal_arn": "arn:aws:iam::111111111111:role/ferry"}.items():
+    arn = "arn:aws:iam::111111111111:role/ferry"
+    for name, value in {"account_id": "1" * 12, "principal_arn": arn, "caller_arn": arn}.items():
         monkeypatch.setattr(Account, name, value)
     result = run(account_session, {"account": SIDE})
     assert_documented(account_session, result)

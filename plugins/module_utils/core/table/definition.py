@@ -80,10 +80,10 @@ class TableDefinition:
     def read(cls, account: Account, name: str) -> TableDefinition:
         """The table ``name`` of ``account``, by one DescribeTable.
 
-        Raises MissingTable, AccessDenied, CredentialsError, ServiceError.
+        Raises MissingTable, WrongAccount, AccessDenied, CredentialsError, ServiceError.
         """
         try:
-            return cls.from_dict(account.client("dynamodb").describe_table(TableName=name)["Table"])
+            definition = cls.from_dict(account.client("dynamodb").describe_table(TableName=name)["Table"])
         except (sdk.ClientError, sdk.BotoCoreError) as error:
             if sdk.error_code(error) == "ResourceNotFoundException":
                 raise MissingTable(
@@ -94,6 +94,8 @@ class TableDefinition:
                     details={"side": account.side, "region": account.region},
                 ) from error
             raise account.explain(error, f"describing the table {name}", name) from error
+        account.confirm(definition.arn.split(":")[4])
+        return definition
 
     @classmethod
     def find(cls, account: Account, name: str) -> TableDefinition | None:

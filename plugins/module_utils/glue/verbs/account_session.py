@@ -22,6 +22,7 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     """Who the caller is there, and keys that are valid now."""
     account = Accounts(params).get(params["side"], params["account"])
     keys = account.temporary_credentials()
+    account.confirm(account.caller_arn.split(":")[4])
     return {
         "changed": False,
         "account_id": account.account_id,

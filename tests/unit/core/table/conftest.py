@@ -16,7 +16,7 @@ from botocore.session import Session
 from botocore.validate import validate_parameters
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import sdk
-from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account
+from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account, AccountSpec
 
 _SESSION = Session()
 _MODELS = {name: _SESSION.get_service_model(name) for name in ("dynamodb", "kms", "application-autoscaling")}
@@ -37,6 +37,8 @@ class FakeAccount:
     partition = "aws"
     region = "eu-west-1"
     explain = Account.explain
+    confirm = Account.confirm
+    spec = AccountSpec("source", "eu-west-1")
 
     def __init__(self, side, account_id, table, **state):
         self.side, self.account_id = side, account_id
