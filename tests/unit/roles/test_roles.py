@@ -19,7 +19,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.report import 
 
 ROOT = Path(__file__).resolve().parents[3]
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
-FROM_USER = re.compile(r"\{\{ (ferry_\w+) \| default\((.*)\) \}\}")
+FROM_USER = re.compile(r"\{\{ (ferry_\w+) \| default\((.*?)\)(?: \| bool)? \}\}")
 REQUIRED = re.compile(r"\{\{ ferry_\w+ \}\}")
 LITERAL = re.compile(r"'[^']*'|\d+|true|false|\{\}|\[\]")
 BEFORE_ANY_HOST = {"ferry_serial"}  # playbooks read them, roles do not
@@ -56,6 +56,15 @@ def test_specs_equal_defaults(role: str) -> None:
             assert "default" not in option
         else:
             assert option.get("default") == told(default, option["type"]), name
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_switches_may_be_texts(role: str) -> None:
+    """``-e ferry_safe_mode=false`` is the text "false", and a text is neither true nor false to a conditional."""
+    defaults, options = content(role, "defaults"), content(role, "meta")["argument_specs"]["main"]["options"]
+    for name, option in options.items():
+        if option["type"] == "bool":
+            assert defaults[name].endswith("| bool }}"), name
 
 
 @pytest.mark.parametrize("role", ROLES)
