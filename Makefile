@@ -82,7 +82,7 @@ sanity: artifact
 		--python $$($(ROOT)/$(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
 molecule: artifact
-	cd extensions && $(AS_INSTALLED) $(ROOT)/$(BIN)/molecule test --all
+	$(AS_INSTALLED) $(BIN)/molecule test --all
 
 bench-fleet: artifact
 	$(AS_INSTALLED) $(BIN)/python -m benchmarks.fleet
