@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-SAMPLE_SECONDS = 0.25
+SAMPLE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
