@@ -53,9 +53,11 @@ options:
     default: []
   warm_throughput:
     description:
-      - Carry the warm throughput too. AWS charges for it once, and it never falls again.
+      - Carry the warm throughput where it is above what AWS gives every table. AWS charges for raising it once, and it
+        never falls again.
+      - V(false) names it in RV(settings_left) instead.
     type: bool
-    default: false
+    default: true
   wait:
     description:
       - Wait until everything is set. V(false) leaves a pending job that M(tableferry.aws.job_wait) carries out.

@@ -60,7 +60,7 @@ class SettingsOptions:
     """What the user said about carrying settings.
 
     ``kms_key_map``, ``kinesis_map`` and ``principal_map`` lead from the source's ARNs to the destination's. Settings
-    named in ``defer`` wait for the cutover. ``warm_throughput`` carries what is charged once and never falls.
+    named in ``defer`` wait for the cutover. Without ``warm_throughput``, which is charged once and never falls, it is left.
     """
 
     kms_key_map: Mapping[str, str] = field(default_factory=dict)
@@ -68,7 +68,7 @@ class SettingsOptions:
     principal_map: Mapping[str, str] = field(default_factory=dict)
     defer: tuple[str, ...] = ()
     migration_id: str = "default"
-    warm_throughput: bool = False
+    warm_throughput: bool = True
 
 
 class Setting(ABC):

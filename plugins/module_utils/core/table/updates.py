@@ -255,7 +255,7 @@ class OnDemandThroughput(TableUpdate):
 
 
 class WarmThroughput(TableUpdate):
-    """Warm throughput above the destination's, only when asked for: it is charged and never falls
+    """Warm throughput above the destination's, unless that is switched off: it is charged once and never falls
     (measured/indexes-capacity 5.8)."""
 
     name = "warm_throughput"
@@ -280,7 +280,7 @@ class WarmThroughput(TableUpdate):
             if options.warm_throughput:
                 yield Change(what(self.name, part), before, after, "billed")
             else:
-                yield Left(what(self.name, part), f"raising it to {after} is charged: ask for it with warm_throughput")
+                yield Left(what(self.name, part), f"raising it to {after} is charged, and warm_throughput is off")
 
     def members(self, change: Change, definition: TableDefinition) -> Shape:
         """The table's member, or one index Update."""

@@ -41,7 +41,7 @@ SPEC: dict[str, Any] = {
     "kinesis_map": {"type": "dict", "default": {}},
     "principal_map": {"type": "dict", "default": {}},
     "defer": {"type": "list", "elements": "str", "default": []},
-    "warm_throughput": {"type": "bool", "default": False},
+    "warm_throughput": {"type": "bool", "default": True},
     "wait": {"type": "bool", "default": True},
 }
 

@@ -526,16 +526,17 @@ def test_policies_other_than_target_tracking_are_left(accounts, described):
     assert destination.policies == {}
 
 
-def test_warm_throughput_costs_and_so_is_asked_for(accounts, described):
+def test_warm_throughput_is_carried_as_a_billed_change_unless_switched_off(accounts, described):
     warm = {"ReadUnitsPerSecond": 30000, "WriteUnitsPerSecond": 4000}
     source, destination = accounts(
         described(WarmThroughput=warm),
         described("222222222222", WarmThroughput={"ReadUnitsPerSecond": 12000, "WriteUnitsPerSecond": 4000}),
     )
-    plan, _, _ = migrate(source, destination)
+    plan, _, _ = migrate(source, destination, warm_throughput=False)
     assert "charged" in reasons(plan.left)["warm_throughput"]
-    plan, result, _ = migrate(source, destination, warm_throughput=True)
-    assert [change.after for change in plan.changes] == [{"ReadUnitsPerSecond": 30000}]
+    assert "warm_throughput" not in plan.carried
+    plan, result, _ = migrate(source, destination)
+    assert [(change.after, change.risk) for change in plan.changes] == [({"ReadUnitsPerSecond": 30000}, "billed")]
     assert result.carried == ("billing_mode", "warm_throughput")
 
 
