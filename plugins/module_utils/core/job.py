@@ -111,7 +111,7 @@ class Page:
     next_token: str = ""
 
 
-Steps: TypeAlias = "Generator[Pause, str | None, Job]"
+Steps: TypeAlias = Generator[Pause, str | None, Job]
 
 
 class JobKind(Protocol):

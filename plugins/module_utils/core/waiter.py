@@ -32,7 +32,7 @@ PASSING_FAILURES = 25  # in a row, about 10 minutes: then the table is given up
 LINE_GAP, QUIET_LINE_GAP = 5.0, 60.0  # seconds between progress lines, when something changed and when not
 
 Phase = Literal["due", "busy", "end", "slot", "over"]
-Outcome: TypeAlias = "Pause | Job | Exception"
+Outcome: TypeAlias = Pause | Job | Exception
 
 
 def kinds() -> dict[str, JobKind]:
