@@ -16,7 +16,7 @@ description:
   - What an earlier run started is found again. A destination table that exists and does not belong to this migration
     is refused.
   - Before the import starts one data object is read with the destination's credentials, and a prefix without data is
-    refused.
+    refused. Where M(tableferry.aws.job_wait) has seen to that at the end of the export, it is not done again.
 options:
   name:
     description:

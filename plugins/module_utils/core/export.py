@@ -28,11 +28,12 @@ from .errors import (
     PointInTimeRecoveryNotReady,
     Refused,
 )
+from .hints import refused_with
 from .importing import PURPOSE as IMPORT
 from .importing import Place, explain_failure, look_at_destination
 from .job import Job, Page, Pause, State, Steps, WaitItem, ended_with, is_passing
 from .ledger import Ledger, Route, ledger_of, with_token
-from .manifest import FOLDER, SUMMARY, data_prefix
+from .manifest import FOLDER, SUMMARY, check_readable, data_prefix, read_manifest
 from .plan import choose_method
 from .staging import BucketMissing, StagingBucket
 from .table.creation import import_parameters
@@ -797,8 +798,9 @@ class ExportKind:
             job = read or describe_export(source, job, retries=0)
         if job.state == "completed" and not job.result["item_count"]:
             job = _known_empty(source, job)
+        # The ledger keeps no check: what a later run imports is looked at by that run.
         _record(ledger, job)
-        return job
+        return _checked(item.destination, job) if item.destination else job
 
 
 def read_result(destination: Account, job: Job) -> Job | None:
@@ -827,6 +829,23 @@ def read_result(destination: Account, job: Job) -> Job | None:
         return described(job, description)
     except (FerryError, ValueError, KeyError, TypeError):
         return None
+
+
+def _checked(destination: Account, job: Job) -> Job:
+    """The completed full export with ``result["checked"]``: its files are complete, and the destination may read them.
+
+    Many tables are looked at in one process here, each import's start would need its own clients for it. What is wrong
+    fails the job, but not the export: with the bucket mended the next run goes on with it.
+    """
+    if job.state != "completed" or job.request["call"]["ExportType"] != "FULL_EXPORT":
+        return job
+    bucket = _bucket(destination, job)
+    try:
+        checked = check_readable(bucket, read_manifest(bucket, job.result["manifest_key"]))
+    except FerryError as error:
+        # What passes is no reason to fail: the import's start looks then.
+        return job if is_passing(error) else refused_with(job, error)
+    return replace(job, result={**job.result, "checked": checked})
 
 
 def _recovered(source: Account, job: Job, waiting_since: float, clock: Callable[[], float]) -> Steps:

@@ -28,7 +28,7 @@ from .errors import (
 from .hints import explain_export_failure, import_hint
 from .job import Job, Page, Pause, State, Steps, WaitItem, ended_with, is_passing
 from .ledger import Ledger, Route, ledger_of, with_token
-from .manifest import Manifest, check_objects, read_manifest, summary_key
+from .manifest import Manifest, check_readable, checked_manifest, read_manifest, summary_key
 from .staging import BucketMissing, ConditionFailed, StagingBucket
 from .table.creation import import_parameters
 from .table.definition import TableDefinition, json_safe
@@ -259,9 +259,16 @@ def plan_import(source: Account | None, destination: Account, options: ImportOpt
         obstacle = None if export.state == "planned" else _export_error(export)
         return ImportPlan(blank, [_import_change(options, "", {})], obstacle)
     _check_age(options)
-    if manifest is None:
-        manifest = read_manifest(bucket, export.result["manifest_key"] if export else summary_key(options.prefix))
-    _check_manifest(options, route, bucket, manifest)
+    before = None
+    if export is not None:
+        key = export.result["manifest_key"]
+        before = checked_manifest(bucket, key, export.result.get("checked", {}))
+        manifest = before or read_manifest(bucket, key)
+    elif manifest is None:
+        manifest = read_manifest(bucket, summary_key(options.prefix))
+    _check_manifest(options, route, manifest)
+    if before is None:
+        check_readable(bucket, manifest)
     call = {
         "S3BucketSource": {
             "S3BucketOwner": bucket.owner,
@@ -326,8 +333,8 @@ def _route(source: Account | None, destination: Account, options: ImportOptions,
     )
 
 
-def _check_manifest(options: ImportOptions, route: Route, bucket: StagingBucket, manifest: Manifest) -> None:
-    """What AWS would find out only after the start, or never: format, prefix, objects, and that we may read them."""
+def _check_manifest(options: ImportOptions, route: Route, manifest: Manifest) -> None:
+    """What AWS would find out only after the start, or never: kind of export, prefix, format."""
     if manifest.export_type != "FULL_EXPORT":
         raise PrefixNotData(
             "An incremental export cannot be imported (aws.md B2).",
@@ -352,9 +359,6 @@ def _check_manifest(options: ImportOptions, route: Route, bucket: StagingBucket,
             "Leave compression out.",
             table=route.source_table,
         )
-    stored = check_objects(bucket, manifest)
-    sample = next((entry for entry in stored if entry.size), stored[0])
-    bucket.probe(sample.key, empty=not sample.size)
 
 
 def _table_parameters(source: Account | None, destination: Account, options: ImportOptions) -> dict[str, Any]:

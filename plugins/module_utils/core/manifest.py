@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from .errors import ChecksumMismatch, CountMismatch, EmptyPrefix, PrefixNotData, StagingBucketUnusable
@@ -164,6 +164,41 @@ def check_objects(bucket: StagingBucket, manifest: Manifest) -> list[StoredObjec
             details={"keys": differing[:10]},
         )
     return found
+
+
+def check_readable(bucket: StagingBucket, manifest: Manifest) -> dict[str, Any]:
+    """Look that the export's objects are there and that ``bucket``'s account may read one of them: what AWS would find
+    out only after an import's start, or never. What was found, JSON-safe, for ``checked_manifest``.
+
+    Raises EmptyPrefix, ChecksumMismatch, StagingBucketUnusable.
+    """
+    stored = check_objects(bucket, manifest)
+    sample = next((entry for entry in stored if entry.size), stored[0])
+    bucket.probe(sample.key, empty=not sample.size)
+    return {
+        **_whose(bucket),
+        **{name: getattr(manifest, name) for name in _TOLD},
+        "data_prefix": manifest.data_prefix,
+        "objects": len(stored),
+        "bytes": sum(entry.size for entry in stored),
+    }
+
+
+def checked_manifest(bucket: StagingBucket, key: str, checked: Mapping[str, Any]) -> Manifest | None:
+    """The manifest at ``key``, without its files, as ``check_readable`` found it before; None when that looked at
+    another export or bucket, or as another account."""
+    told: dict[str, Any] = {name: checked.get(name) for name in _TOLD}
+    known = all(checked.get(name) == value for name, value in _whose(bucket).items())
+    if not known or told["key"] != key or None in told.values():
+        return None
+    return Manifest(**told, files=())
+
+
+_TOLD = tuple(member.name for member in fields(Manifest) if member.name != "files")
+
+
+def _whose(bucket: StagingBucket) -> dict[str, str]:
+    return {"account_id": bucket.account.account_id, "bucket": bucket.name, "bucket_owner": bucket.owner}
 
 
 def check_checksums(

@@ -81,13 +81,69 @@ def test_what_is_sent() -> None:
     assert done.request["export"]["item_count"] == 3
 
 
+def unchecked(world: World) -> Job:
+    """The export as the start verb finds it in a later run."""
+    job = plan_export(world.source, world.destination, ExportOptions(table="orders", bucket=BUCKET)).job
+    assert "checked" not in job.result
+    return job
+
+
+def reads(world: World) -> int:
+    return world.aws.count("GetObject")
+
+
 def test_a_data_object_is_read_before_the_start() -> None:
     world = World()
-    world.plan()
+    found = unchecked(world)
+    world.plan(export=found)
     world.aws.unreadable = "/data/"
     with pytest.raises(errors.StagingBucketUnusable):
-        world.plan()
+        world.plan(export=found)
     assert world.aws.imports == []
+
+
+def test_what_the_waiter_read_is_not_read_again() -> None:
+    world = World()
+    checked = world.export.result["checked"]
+    assert (checked["item_count"], checked["objects"]) == (3, 3)
+    assert checked["data_prefix"] == world.export.result["data_prefix"]
+    assert json.loads(json.dumps(world.export.to_dict())) == world.export.to_dict()
+    world.aws.calls.clear()
+    told = world.plan()
+    assert reads(world) == 0
+    found = world.plan(export=unchecked(world))
+    assert reads(world) > 0
+    assert found == told
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"key": "another/manifest-summary.json"}, {"bucket": "another"}, {"account_id": SOURCE}, {"table_id": None}],
+)
+def test_a_look_at_something_else_is_not_trusted(other: dict[str, Any]) -> None:
+    world = World()
+    checked = {**world.export.result["checked"], **other}
+    world.aws.calls.clear()
+    world.plan(export=replace(world.export, result={**world.export.result, "checked": checked}))
+    assert reads(world) > 0
+
+
+def test_an_export_that_cannot_be_read_fails_in_the_wait_and_is_kept() -> None:
+    world = World()
+    world.aws.exports.clear()
+    world.aws.objects.clear()
+    job = world.new_export()
+    world.aws.unreadable = "/data/"
+    failed = world.wait(job)
+    assert (failed.state, failed.failure_code) == ("failed", "StagingBucketUnusable")
+    with pytest.raises(errors.StagingBucketUnusable) as late:
+        world.plan(export=unchecked(world))
+    with pytest.raises(errors.StagingBucketUnusable) as early:
+        world.plan(export=failed)
+    assert (early.value.cause, early.value.next_step) == (late.value.cause, late.value.next_step)
+    world.aws.unreadable = "nothing"
+    assert unchecked(world).arn == job.arn
+    assert world.plan(export=unchecked(world)).job.state == "planned"
 
 
 def test_a_second_run_needs_nothing() -> None:
@@ -277,7 +333,7 @@ def test_an_export_without_items_under_its_prefix() -> None:
     for key in [key for key in world.aws.objects if "/data/" in key]:
         del world.aws.objects[key]
     with pytest.raises(errors.EmptyPrefix):
-        world.plan()
+        world.plan(export=unchecked(world))
 
 
 @pytest.mark.parametrize("cut", ["data/", "/", ""])
