@@ -41,6 +41,7 @@ options:
   definition:
     description:
       - The table's definition, as C(DescribeTable) shows it. Needed where O(source) is not given.
+      - With O(source) it saves a call. One with another C(TableId) than the exported table's is then read anew.
     type: dict
   input_format:
     description:

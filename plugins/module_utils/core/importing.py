@@ -133,8 +133,14 @@ def look_at_destination(destination: Account, route: Route, last: Job | None) ->
     )
 
 
-def is_ours(destination: Account, table: TableDefinition, route: Route) -> bool:
-    """Whether the table carries our tag, or an import of it read this way's staging prefix."""
+def is_ours(destination: Account, table: TableDefinition, route: Route, imported_id: str = "") -> bool:
+    """Whether the table carries our tag, or an import of it read this way's staging prefix.
+
+    ``imported_id`` is the id of the table that a completed import of ours made, where the caller knows it: that table
+    is ours without a call.
+    """
+    if imported_id and table.table_id == imported_id:
+        return True
     try:
         tags = destination.client("dynamodb").list_tags_of_resource(ResourceArn=table.arn).get("Tags", ())
     except (sdk.ClientError, sdk.BotoCoreError) as error:
@@ -277,7 +283,7 @@ def plan_import(source: Account | None, destination: Account, options: ImportOpt
         },
         "InputFormat": options.input_format,
         "InputCompressionType": options.compression,
-        "TableCreationParameters": _table_parameters(source, destination, options),
+        "TableCreationParameters": _table_parameters(source, destination, options, manifest.table_id),
     }
     replaces = place.table.table_id if place.table is not None else ""
     wanted = replace(
@@ -361,9 +367,14 @@ def _check_manifest(options: ImportOptions, route: Route, manifest: Manifest) ->
         )
 
 
-def _table_parameters(source: Account | None, destination: Account, options: ImportOptions) -> dict[str, Any]:
+def _table_parameters(
+    source: Account | None, destination: Account, options: ImportOptions, exported_id: str
+) -> dict[str, Any]:
+    """TableCreationParameters from the definition given, or read at the source where that one is of another table than
+    the exported one (``exported_id``); a definition without id is written by hand, and meant."""
     definition = options.definition
-    if definition is None and source is not None:
+    other = definition is None or definition.table_id not in ("", exported_id)
+    if other and source is not None:
         definition = TableDefinition.read(source, options.source_table or options.table)
     if definition is None:
         raise InvalidInput(

@@ -20,11 +20,14 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.export import 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.importing import (
     ImportOptions,
     explain_failure,
+    is_ours,
     parse_log_event,
     plan_import,
     start_import,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.job import Job, WaitItem, wait_for
+from ansible_collections.tableferry.aws.plugins.module_utils.core.ledger import Route
+from ansible_collections.tableferry.aws.plugins.module_utils.core.table.definition import TableDefinition
 from tests.unit.core.fake_aws import BUCKET, DESTINATION, SOURCE, FakeAws, Table, failure
 
 
@@ -114,6 +117,36 @@ def test_what_the_waiter_read_is_not_read_again() -> None:
     found = world.plan(export=unchecked(world))
     assert reads(world) > 0
     assert found == told
+
+
+def test_the_definition_of_the_exported_table_is_not_read_again() -> None:
+    world = World()
+    told = TableDefinition.read(world.source, "orders")
+    expected = world.plan().job.request["call"]["TableCreationParameters"]
+    world.aws.calls.clear()
+    assert world.plan(definition=told).job.request["call"]["TableCreationParameters"] == expected
+    assert (SOURCE, "DescribeTable") not in world.aws.calls
+
+
+@pytest.mark.parametrize(("table_id", "billing_mode"), [("another", "PAY_PER_REQUEST"), ("", "PROVISIONED")])
+def test_another_tables_definition_is_read_anew(table_id: str, billing_mode: str) -> None:
+    """The copy is described by the table as it is; without an id the definition is written by hand, and meant."""
+    world = World()
+    told = replace(TableDefinition.read(world.source, "orders"), table_id=table_id, billing_mode="PROVISIONED")
+    call = world.plan(definition=told).job.request["call"]
+    assert call["TableCreationParameters"]["BillingMode"] == billing_mode
+
+
+def test_the_table_of_a_known_import_is_ours_without_a_call() -> None:
+    world = World()
+    done = world.wait(world.start())
+    table = TableDefinition.read(world.destination, "orders")
+    route = Route.from_dict(done.request["route"])
+    world.aws.calls.clear()
+    assert is_ours(world.destination, table, route, done.result["table_id"])
+    assert world.aws.calls == []
+    world.aws.imports.clear()
+    assert not is_ours(world.destination, table, route, "another")
 
 
 @pytest.mark.parametrize(
