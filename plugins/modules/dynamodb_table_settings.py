@@ -32,6 +32,11 @@ options:
     description:
       - The name of the table in the source account. Left out, it is O(name).
     type: str
+  table_id:
+    description:
+      - The id of the table that the import of this run made, C(result.table_id) of its job.
+      - A table with this id is known to belong to the migration. Any other is asked for its tag and its imports.
+    type: str
   kinesis_map:
     description:
       - Which Kinesis stream of the destination stands for which of the source, as ARNs.

@@ -197,7 +197,10 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         monkeypatch.setattr(dynamodb_table_settings, name, told[name].answer(SETTINGS_PLAN))
     destination = type("Found", (), {"find": lambda account, name: told.get("found", DEFINITION)})
     monkeypatch.setattr(dynamodb_table_settings, "TableDefinition", destination)
-    monkeypatch.setattr(dynamodb_table_settings, "is_ours", lambda *args: told.get("ours", True))
+    told["is_ours"] = Calls()
+    monkeypatch.setattr(
+        dynamodb_table_settings, "is_ours", lambda *args: told["is_ours"].append(args) or told.get("ours", True)
+    )
     monkeypatch.setattr(Account, "account_id", "222222222222")
     return told
 
@@ -209,6 +212,12 @@ def test_settings_are_left_to_the_waiter_on_request(settings: dict[str, Any]) ->
     assert result["settings_carried"] == ["tags"]
     assert result["settings_left"] == [{"what": "alarms", "reason": "never"}]
     assert settings["prepare_settings"][0][2:4] == ("orders", "new")
+
+
+def test_the_table_of_a_known_import_is_described_once(settings: dict[str, Any]) -> None:
+    run(dynamodb_table_settings, {"name": "orders", "table_id": "id-1", "wait": False, **SIDES})
+    assert settings["is_ours"][0][3] == "id-1"
+    assert settings["prepare_settings"][0][5] is DEFINITION
 
 
 def test_settings_are_set_by_default(settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:

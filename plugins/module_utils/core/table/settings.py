@@ -184,12 +184,20 @@ def plan_settings(source: Settings, destination: Settings, options: SettingsOpti
 
 
 def prepare_settings(
-    source: Account, destination: Account, source_table: str, table: str, options: SettingsOptions
+    source: Account,
+    destination: Account,
+    source_table: str,
+    table: str,
+    options: SettingsOptions,
+    found: TableDefinition | None = None,
 ) -> SettingsPlan:
-    """Read both tables and plan. Raises MissingTable, MissingKeyMapping, KeyNotUsable, DestinationExists,
-    AccessDenied, CredentialsError, ServiceError."""
+    """Read both tables and plan; ``found`` is the destination table where it was just described.
+
+    Raises MissingTable, MissingKeyMapping, KeyNotUsable, DestinationExists, AccessDenied, CredentialsError,
+    ServiceError.
+    """
     here = read_settings(source, TableDefinition.read(source, source_table))
-    there = read_settings(destination, TableDefinition.read(destination, table), here)
+    there = read_settings(destination, found or TableDefinition.read(destination, table), here)
     if here.get(EncryptionSetting.name):
         encryption = Encryption(**here.get(EncryptionSetting.name))
         key_map = resolve_key_map(destination, options.kms_key_map, source_table, encryption)

@@ -38,6 +38,7 @@ SPEC: dict[str, Any] = {
     "source": account_option(required=True),
     "destination": account_option(required=True),
     "source_table": {"type": "str"},
+    "table_id": {"type": "str"},
     "kinesis_map": {"type": "dict", "default": {}},
     "principal_map": {"type": "dict", "default": {}},
     "defer": {"type": "list", "elements": "str", "default": []},
@@ -47,7 +48,13 @@ SPEC: dict[str, Any] = {
 
 
 def _plan(
-    source: Account, destination: Account, source_table: str, table: str, options: SettingsOptions, check_mode: bool
+    source: Account,
+    destination: Account,
+    source_table: str,
+    table: str,
+    options: SettingsOptions,
+    imported_id: str,
+    check_mode: bool,
 ) -> SettingsPlan:
     """What is to be set. Raises DestinationExists for a table that is not of this migration."""
     found = TableDefinition.find(destination, table)
@@ -63,14 +70,14 @@ def _plan(
             destination_table=table,
             migration_id=options.migration_id,
         )
-        if not is_ours(destination, found, route):
+        if not is_ours(destination, found, route, imported_id):
             raise DestinationExists(
                 f"The table {table} of account {destination.account_id} was not made by this migration.",
                 f"To give it the settings all the same, tag it tableferry:migration={options.migration_id}.",
                 table=table,
                 details={"table_arn": found.arn},
             )
-    return prepare_settings(source, destination, source_table, table, options)
+    return prepare_settings(source, destination, source_table, table, options, found)
 
 
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
@@ -84,7 +91,7 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
         defer=tuple(params["defer"]),
         **given(params, ("kms_key_map", "kinesis_map", "principal_map", "migration_id", "warm_throughput")),
     )
-    plan = _plan(source, destination, source_table, table, options, check_mode)
+    plan = _plan(source, destination, source_table, table, options, params["table_id"] or "", check_mode)
     job = settings_job(table, source_table, options, plan)
     if check_mode:
         job = foreseen(job)
