@@ -1,0 +1,106 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The IAM policies in the roles' READMEs suffice: callers who may just that move a table with all its settings."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account
+from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import AccessDenied
+from ansible_collections.tableferry.aws.plugins.module_utils.core.verify import judge
+from demo.tables import index
+
+ROLES = Path(__file__).resolve().parents[3] / "roles"
+PLACES = {
+    "REGION": "eu-west-1",
+    "SOURCE": "111111111111",
+    "DESTINATION": "222222222222",
+    "BUCKET": "tableferry-staging",
+    "TABLE": "narrow",
+}
+
+
+def readers(action: str, resource: str) -> str:
+    """A resource policy for a third account."""
+    statement = {"Effect": "Allow", "Principal": {"AWS": "333333333333"}, "Action": action, "Resource": resource}
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+def policies(role: str) -> list[list[dict]]:
+    """The statements of each policy that the role's README prints, its places filled in."""
+    found = re.findall(r"```json\n(.*?)```", (ROLES / role / "README.md").read_text(), re.DOTALL)
+    return [json.loads(re.sub("|".join(PLACES), lambda name: PLACES[name[0]], text))["Statement"] for text in found]
+
+
+def user(crossing, side: str, name: str, statements: list[dict]) -> Account:
+    """A user of ``side`` who may do just that."""
+    iam = crossing.lab.client("iam", side)
+    iam.create_user(UserName=name)
+    policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
+    iam.put_user_policy(UserName=name, PolicyName="readme", PolicyDocument=policy)
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    return crossing.account(side, access_key=key["AccessKeyId"], secret_key=key["SecretAccessKey"])
+
+
+@pytest.fixture
+def narrowed(crossing):
+    """The crossing with callers who may what the READMEs say."""
+    crossing.table(
+        "narrow",
+        GlobalSecondaryIndexes=[index("all", "id", "", {"ProjectionType": "ALL"})],
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
+        Tags=[{"Key": "team", "Value": "shop"}],
+        WarmThroughput={"ReadUnitsPerSecond": 13000, "WriteUnitsPerSecond": 4000},
+        DeletionProtectionEnabled=True,
+    )
+    dynamodb = crossing.lab.client("dynamodb", "source")
+    dynamodb.update_time_to_live(TableName="narrow", TimeToLiveSpecification={"Enabled": True, "AttributeName": "end"})
+    for more in ({}, {"IndexName": "all"}):
+        dynamodb.update_contributor_insights(TableName="narrow", ContributorInsightsAction="ENABLE", **more)
+    table = dynamodb.describe_table(TableName="narrow")["Table"]
+    for action, arn in (
+        ("dynamodb:GetItem", table["TableArn"]),
+        ("dynamodb:DescribeStream", table["LatestStreamArn"]),
+    ):
+        dynamodb.put_resource_policy(ResourceArn=arn, Policy=readers(action, arn))
+    (here, there), (settings_here, settings_there) = policies("export_table"), policies("apply_table_settings")
+    there += [*policies("import_table")[0], *policies("judge_table")[0]]
+    crossing.source = user(crossing, "source", "narrow", here + settings_here)
+    crossing.destination = user(crossing, "destination", "narrow", there + settings_there)
+    crossing.lab.clear_books()
+    return crossing
+
+
+def test_the_policies_of_the_readmes_suffice(narrowed):
+    export = narrowed.export("narrow")
+    moved = narrowed.bring_in(export)
+    settings = narrowed.settings("narrow")
+    judgement = judge("narrow", narrowed.source, narrowed.destination, export, moved, checksums=True)
+    denied = [call["operation"] for call in narrowed.lab.calls(ok=False) if "Denied" in call["error_code"]]
+    assert denied == []
+    assert [job.state for job in (export, moved, settings)] == ["completed"] * 3
+    assert (judgement.status, judgement.verified) == ("migrated", "counts")
+    assert {entry["what"] for entry in settings.result["settings_left"]} == {
+        "alarms",
+        "event_source_mappings",
+        "iam_policies",
+        "stream_policy",
+    }
+
+
+def test_without_one_of_them_the_table_does_not_go(crossing):
+    """The lab holds callers to their policies, and the message names what is missing."""
+    crossing.table("short")
+    text = json.dumps(policies("export_table")[0]).replace("table/narrow", "table/short")
+    less = json.loads(text.replace('"dynamodb:ExportTableToPointInTime", ', ""))
+    crossing.source = user(crossing, "source", "short", less)
+    crossing.destination = crossing.account("destination")
+    with pytest.raises(AccessDenied, match="dynamodb:ExportTableToPointInTime"):
+        crossing.export("short")
