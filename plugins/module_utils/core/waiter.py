@@ -28,6 +28,7 @@ SHORTEST_ROUND, LONGEST_ROUND = 1.0, 20.0  # seconds between looks
 ROUND_SHARE = 0.05  # a look after each twentieth of the time that nothing happened in
 SHORTEST_PROBE, LONGEST_PROBE = 2.0, 30.0  # seconds between tries for a slot that others may have freed
 SHORTEST_RETRY, LONGEST_RETRY = 1.0, 30.0  # seconds before a call is made again that failed in passing
+LIST_FAILURES = 3  # lists in a row that failed in passing: then some jobs are described before each further list
 PASSING_FAILURES = 25  # in a row, about 10 minutes: then the table is given up
 LINE_GAP, QUIET_LINE_GAP = 5.0, 60.0  # seconds between progress lines, when something changed and when not
 
@@ -58,6 +59,7 @@ class _Entry:
     probing: bool = False  # going on now tries for a slot that nobody of ours left
     told: State | Literal[""] = ""  # what a listing said of it
     failures: int = 0
+    described: float = 0.0  # when it was last asked for by itself
 
 
 @dataclass
@@ -84,6 +86,7 @@ class _Group:
     seen: set[str] = field(default_factory=set)  # ARNs that this pass over the list showed
     missing: set[str] = field(default_factory=set)  # ARNs that the last pass did not show: the next round describes
     lists: bool = True
+    list_failures: int = 0  # in a row, in passing
     credits: int = 0
     probe_at: float = 0.0
     probe_gap: float = SHORTEST_PROBE
@@ -224,17 +227,23 @@ class Waiter:
         missing = [entry for entry in waiting if entry.job.arn in group.missing]
         if len(waiting) <= math.ceil(len(waiting) / LIST_PAGE) or not group.lists:
             self._describe(group, waiting, now)
+        elif group.list_failures >= LIST_FAILURES:
+            group.list_failures -= 1
+            self._describe(group, self._longest_not_described(waiting)[:bound], now)
         elif missing:
-            turn = group.rounds * bound % len(missing)
             group.missing = set()
-            self._describe(group, (missing[turn:] + missing[:turn])[:bound], now)
+            self._describe(group, self._longest_not_described(missing)[:bound], now)
         else:
             wanted = frozenset(entry.job.arn for entry in waiting)
             self._flying[pool.submit(self._list, group, wanted, bound)] = group
 
+    @staticmethod
+    def _longest_not_described(entries: Sequence[_Entry]) -> list[_Entry]:
+        return sorted(entries, key=lambda entry: entry.described)
+
     def _describe(self, group: _Group, entries: Sequence[_Entry], now: float) -> None:
         for entry in entries:
-            entry.phase, entry.due, entry.reading, entry.told = "due", now, "describe", ""
+            entry.phase, entry.due, entry.reading, entry.told, entry.described = "due", now, "describe", "", now
         group.largest_round = max(group.largest_round, len(entries))
 
     @staticmethod
@@ -320,7 +329,10 @@ class Waiter:
         if found.error is not None and not is_passing(found.error):
             group.lists = False  # not allowed, or broken: describe calls do without
         elif found.error is not None:
+            group.list_failures += 1
             group.next_round = now + max(THROTTLED_GAP, self._round_gap(group, now) * 2)
+        else:
+            group.list_failures = 0
         group.seen |= set(found.states)
         waiting = group.waiting("end")
         for entry in waiting:

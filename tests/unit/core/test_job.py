@@ -221,6 +221,22 @@ def test_a_refused_list_leaves_describing() -> None:
     assert found.poll_calls["export"]["list"] == 1
 
 
+def test_a_list_that_never_works_keeps_no_job_waiting() -> None:
+    fleet = Fleet(30)
+    jobs = fleet.exports()
+
+    def refuse(moment: str, operation: str, number: int) -> None:
+        if operation == "ListExports":
+            raise failure("InternalServerError", status=500)
+
+    fleet.aws.interrupt = refuse
+    found = fleet.wait(jobs, timeout=3600.0)
+    assert {job.state for job in found.jobs.values()} == {"completed"}
+    calls = found.poll_calls["export"]
+    assert calls["largest_round"] <= calls["bound"]
+    assert calls["list"] > 3, "a list that works again must be found"
+
+
 def test_a_list_that_breaks_off_leaves_describing() -> None:
     fleet = Fleet(30)
     fleet.aws.tokens_broken = True
