@@ -32,7 +32,7 @@ from .manifest import Manifest, check_readable, checked_manifest, read_manifest,
 from .staging import BucketMissing, ConditionFailed, StagingBucket
 from .table.creation import import_parameters
 from .table.definition import TableDefinition, json_safe
-from .table.encryption import read_encryption, resolve_key_map
+from .table.encryption import Encryption, read_encryption, resolve_key_map
 
 PURPOSE = "import"
 OWNER_TAG = "tableferry:migration"
@@ -253,7 +253,8 @@ def plan_import(source: Account | None, destination: Account, options: ImportOpt
         route = _route(source, destination, options, manifest)
         place = look_at_destination(destination, route, Ledger(bucket, route).latest(PURPOSE).get(PURPOSE))
     except BucketMissing as error:
-        return ImportPlan(blank, [_import_change(options, options.prefix, {})], error)
+        planned = _foreseen_call(source, destination, options)
+        return ImportPlan(blank, [_import_change(options, options.prefix, planned)], error)
     if place.job is not None and place.state == "done":
         return ImportPlan(replace(place.job, state="not_needed"), [])
     if place.job is not None and place.state == "running":
@@ -262,8 +263,9 @@ def plan_import(source: Account | None, destination: Account, options: ImportOpt
         raise explain_failure(destination, place.job)
     if export is not None and not export.result.get("manifest_key"):
         # Check mode before the first run has an export that is only planned: nothing to mend.
-        obstacle = None if export.state == "planned" else _export_error(export)
-        return ImportPlan(blank, [_import_change(options, "", {})], obstacle)
+        if export.state == "planned":
+            return ImportPlan(blank, [_import_change(options, "", _foreseen_call(source, destination, options))])
+        return ImportPlan(blank, [_import_change(options, "", {})], _export_error(export))
     _check_age(options)
     before = None
     if export is not None:
@@ -380,11 +382,18 @@ def _table_parameters(
         raise InvalidInput(
             "The source table's definition is not known.", "Give definition or source.", table=options.table
         )
-    encryption = None
-    if source is not None and definition.kms_key_arn:
-        encryption = read_encryption(source, definition)
-    key_map = resolve_key_map(destination, options.kms_key_map, options.table) if definition.kms_key_arn else {}
+    encryption, key_map = None, dict[str, str]()
+    if definition.kms_key_arn:
+        # Nobody to ask at the source: a key counts as a customer's.
+        encryption = read_encryption(source, definition) if source else Encryption("customer", definition.kms_key_arn)
+        key_map = resolve_key_map(destination, options.kms_key_map, options.table, encryption)
     return import_parameters(definition, options.table, key_map, encryption=encryption)
+
+
+def _foreseen_call(source: Account | None, destination: Account, options: ImportOptions) -> dict[str, Any]:
+    """What can be said of the import's request while there is no export: the table that it will create."""
+    exported = options.export.request.get("source", {}).get("table_id", "") if options.export else ""
+    return {"TableCreationParameters": _table_parameters(source, destination, options, exported)}
 
 
 def _check_age(options: ImportOptions) -> None:
@@ -633,8 +642,8 @@ def _about_partial_table(destination: Account, job: Job) -> str:
         return "It left no table: the next run imports again."
     return (
         f"AWS left the partial table {job.name} ({job.result.get('imported_items', 0)} items imported, and more may be"
-        " missing than errors were counted): TableFerry keeps it. Delete it yourself, or set replace_failed to let the"
-        " next run delete exactly this table and import again."
+        " missing than errors were counted): TableFerry keeps it. Delete it yourself, or set replace_failed"
+        " (ferry_safe_mode: false in the playbooks) to let the next run delete exactly this table and import again."
     )
 
 

@@ -301,6 +301,12 @@ def test_refused_before_any_cost(table: dict[str, Any], options: dict[str, Any],
     assert world.aws.mutating() == []
 
 
+def test_another_tables_key_is_no_reason_to_refuse() -> None:
+    world = World(SSEDescription={"Status": "ENABLED", "SSEType": "KMS", "KMSMasterKeyArn": KEY})
+    plan = world.plan(replace(OPTIONS, kms_key_map={KEY: f"{KEY}-there", f"{KEY}-other": f"{KEY}-disabled"}))
+    assert plan.job.state == "planned"
+
+
 def test_a_missing_table_is_refused() -> None:
     with pytest.raises(errors.MissingTable):
         World().plan(replace(OPTIONS, table="nowhere"))

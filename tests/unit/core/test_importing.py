@@ -246,7 +246,7 @@ def failed_import(world: World) -> Job:
 def test_a_partial_table_is_kept() -> None:
     world = World()
     failed_import(world)
-    with pytest.raises(errors.ImportFailed, match="replace_failed"):
+    with pytest.raises(errors.ImportFailed, match=r"replace_failed \(ferry_safe_mode: false"):
         world.plan()
     assert "DeleteTable" not in world.aws.mutating()
 
@@ -410,6 +410,30 @@ def test_an_old_export_is_not_used() -> None:
         world.plan(max_age=-(10**6))
     prefix = world.export.result["data_prefix"]
     assert world.plan(export=None, prefix=prefix, max_age=-(10**6)).job.state == "planned"
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_another_tables_key_is_no_reason_to_refuse(alone: bool) -> None:
+    world = World()
+    key = f"arn:aws:kms:eu-west-1:{SOURCE}:key/one"
+    there = f"arn:aws:kms:eu-west-1:{DESTINATION}:key/two"
+    world.aws.tables[SOURCE, "orders"].extra["SSEDescription"] = {"Status": "ENABLED", "KMSMasterKeyArn": key}
+    options = world.options(
+        kms_key_map={key: there, f"{key}-other": f"{there}-disabled"},
+        definition=TableDefinition.read(world.source, "orders"),
+    )
+    plan = plan_import(None if alone else world.source, world.destination, options)
+    assert plan.job.request["call"]["TableCreationParameters"]["SSESpecification"]["KMSMasterKeyId"] == there
+
+
+@pytest.mark.parametrize("bucket", [True, False])
+def test_the_first_plan_shows_the_table(bucket: bool) -> None:
+    world = World()
+    expected = world.plan().changes[0].after["table"]
+    world.aws.bucket_owner = DESTINATION if bucket else None
+    plan = world.plan(export=replace(world.export, state="planned", arn="", result={}))
+    assert (plan.job.state, plan.changes[0].after["table"]) == ("planned", expected)
+    assert expected["TableName"] == "orders"
 
 
 def test_a_failed_export_is_explained() -> None:

@@ -26,7 +26,9 @@ def foresee_settings(
     """
     here = read_settings(source, TableDefinition.read(source, source_table))
     if here.get(EncryptionSetting.name):
-        options = replace(options, kms_key_map=resolve_key_map(destination, options.kms_key_map, source_table))
+        encryption = Encryption(**here.get(EncryptionSetting.name))
+        key_map = resolve_key_map(destination, options.kms_key_map, source_table, encryption)
+        options = replace(options, kms_key_map=key_map)
     return plan_settings(here, as_imported(here, destination.table_arn(table), table, options), options)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import MissingKeyMapping
+from ansible_collections.tableferry.aws.plugins.module_utils.core.table import foreseen
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.definition import TableDefinition
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.foreseen import as_imported
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.setting import Settings, SettingsOptions
@@ -71,3 +72,27 @@ def test_what_an_import_cannot_make_is() -> None:
 def test_a_key_without_a_counterpart_is_refused() -> None:
     with pytest.raises(MissingKeyMapping):
         as_imported(source(), ARN, "orders", SettingsOptions())
+
+
+def test_another_tables_key_is_no_reason_to_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    class Destination:
+        region = "eu-west-1"
+
+        def client(self, service: str) -> Any:
+            return self
+
+        def table_arn(self, table: str) -> str:
+            return ARN
+
+        def describe_key(self, KeyId: str) -> dict[str, Any]:
+            asked.append(KeyId)
+            return {"KeyMetadata": {"Arn": KeyId}}
+
+    monkeypatch.setattr(TableDefinition, "read", lambda account, name: source().definition)
+    monkeypatch.setattr(foreseen, "read_settings", lambda account, definition: source())
+    options = SettingsOptions(kms_key_map={KEY: OTHER_KEY, "another": "unusable"})
+    plan = foreseen.foresee_settings(None, Destination(), "orders", "orders", options)
+    assert [change.what for change in plan.changes] == ["tags"]
+    assert asked == [OTHER_KEY]
