@@ -21,7 +21,7 @@ import yaml
 from demo.seed import seed
 from demo.tables import DemoTable
 from lab.client import LabClient, spawn
-from plugins.module_utils.core.report import expected, summary, text_table
+from plugins.module_utils.core.report import expected, not_carried, summary, text_table
 
 OUTPUT = Path("build/demo")
 PLAYBOOK = "tableferry.aws.migrate"
@@ -164,10 +164,7 @@ def canonical(value: Mapping[str, Any]) -> Any:
 def show(rows: Sequence[Mapping[str, Any]]) -> None:
     """Print the report as a table, and what was not carried of which tables."""
     say(text_table(rows))
-    left: dict[str, list[str]] = {}
-    for row in rows:
-        for entry in row["settings_left"]:
-            left.setdefault(f"{entry['what']}: {entry['reason']}", []).append(row["name"])
+    left = not_carried(rows)
     say("\nNot carried:" if left else "")
-    for reason, names in left.items():
-        say(f"  {reason} [{', '.join(names) if len(names) < 4 else f'{len(names)} tables'}]")
+    for line in left:
+        say(f"  {line}")

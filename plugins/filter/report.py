@@ -92,9 +92,10 @@ def _row(host: str, variables: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def report_lines(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The rows as lines of a table, with a summary below."""
+    """The rows as lines of a table, what was not carried, and a summary below."""
     found = list(rows)
-    return [*report.text_table(found).splitlines(), report.summary(found)]
+    left = [f"not carried: {line}" for line in report.not_carried(found)]
+    return [*report.text_table(found).splitlines(), *left, report.summary(found)]
 
 
 def failure_note(result: Mapping[str, Any], task: str = "") -> dict[str, str]:

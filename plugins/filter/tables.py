@@ -17,7 +17,8 @@ from ansible_collections.tableferry.aws.plugins.module_utils.glue.spec import AC
 from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import BROKEN, HostVars, plain, read
 
 PREFIX = "ferry_"
-ACCOUNT = {"type": "dict", "required": True, "options": ACCOUNT_OPTIONS}
+ACCOUNT = {"type": "dict", "options": ACCOUNT_OPTIONS}
+SIDES = ("ferry_source", "ferry_destination")
 # The user's variables, documented in docs/variables.md. ferry_hosts and ferry_serial are read before any host is.
 VARIABLES: dict[str, dict[str, Any]] = {
     "ferry_source": ACCOUNT,
@@ -97,34 +98,63 @@ def account_pairs(hosts: Iterable[str], hostvars: HostVars) -> dict[str, str]:
 
 def inventory_problems(hosts: Iterable[str], hostvars: HostVars) -> dict[str, str]:
     """What is wrong with the variables of each host, before anything is touched; hosts without a problem are absent."""
-    problems: dict[str, str] = {}
-    owners: dict[str, str] = {}
+    problems: dict[str, list[str]] = {}
+    owners: dict[str, list[str]] = {}
     for host in hosts:
         try:
             variables = hostvars[host]
-            found = _problems(variables)
-            destination = table_names(host, variables)[1]
-            place = same_text([read(variables, "ferry_destination"), destination])
+            problems[host] = _problems(variables)
+            place = same_text([read(variables, "ferry_destination"), table_names(host, variables)[1]])
         except BROKEN as error:
-            found, place = [f"a variable cannot be read: {error}"], ""
-        if not found and owners.setdefault(place, host) != host:
-            found = [f"{owners[place]} goes to the same destination table, {destination}; set ferry_destination_table"]
-        if found:
-            problems[host] = f"{host}: {'; '.join(found)}. Correct the inventory and run again."
-    return problems
+            problems[host] = [f"a variable cannot be read: {error}"]
+            continue
+        if not problems[host]:
+            owners.setdefault(place, []).append(host)
+    # Whose the name is, is not for a machine to decide: all that claim it stay where they are.
+    for rivals in owners.values():
+        for host in rivals if len(rivals) > 1 else ():
+            others = ", ".join(other for other in rivals if other != host)
+            destination = table_names(host, hostvars[host])[1]
+            problems[host].append(
+                f"{destination} is the destination table of {others} too; set ferry_destination_table"
+            )
+    return {
+        host: f"{host}: {'; '.join(found)}. Correct the inventory and run again."
+        for host, found in problems.items()
+        if found
+    }
 
 
 def _problems(variables: Mapping[str, Any]) -> list[str]:
     """What is wrong with one host's variables. Values are not repeated: there may be secrets among them."""
     given = {name: read(variables, name) for name in VARIABLES if name in variables}
+    found = []
+    for side in SIDES:
+        # A text may be JSON or key=value, which is for the validation to read.
+        if not given.get(side) or not isinstance(given[side], (Mapping, str)):
+            found.append(f"{side} has to be set to a dictionary such as {{profile: NAME, region: REGION}}")
+            given.pop(side, None)
     checked = ArgumentSpecValidator(VARIABLES).validate(given)
-    found = [message.rstrip(".") for message in checked.error_messages]
+    found += dict.fromkeys(filter(None, map(_told, checked.error_messages)))
     for name in variables:
         if name.startswith(PREFIX) and name not in VARIABLES:
             close = difflib.get_close_matches(name, VARIABLES, n=1, cutoff=0.85)
             if close:
                 found.append(f"{name} is not a variable of TableFerry; {close[0]} is")
     return found
+
+
+def _told(message: str) -> str:
+    """One message of the validation of arguments, as words about variables; empty where another one says it."""
+    if message.startswith("dictionary requested") or message.endswith("must be of type dict or list of dicts"):
+        return ""
+    unknown, separator, known = message.partition(". Supported parameters include: ")
+    if separator:
+        return f"{unknown} is not an option of an account; there are {known.rstrip('.')}"
+    variable, separator, why = message.removeprefix("argument ").partition(" and we were unable to convert to ")
+    if separator:
+        return f"{variable.replace(chr(39), '')} and cannot be read as {why.partition(':')[0]}"
+    return message.rstrip(".")
 
 
 def account_outlook(pairs: Mapping[str, str], hostvars: HostVars, problems: Mapping[str, str]) -> dict[str, Any]:

@@ -258,6 +258,13 @@ class Account:
                 table=table,
                 details=details,
             )
+        if code == "ParamValidationError":
+            return InvalidInput(
+                f"{doing[:1].upper()}{doing[1:]} was not even sent: {said}.",
+                "Correct the option named.",
+                table=table,
+                details=details,
+            )
         return ServiceError(
             f"{doing[:1].upper()}{doing[1:]} failed in the {self.side} account ({self.region}): {said}.",
             "Run again; what was begun is found and goes on.",
@@ -352,7 +359,7 @@ def _base_session(spec: AccountSpec) -> sdk.Session:
 def _fixed_session(credentials: Any) -> sdk.Session:
     """A session with just these credentials: no chain is walked, and AWS_PROFILE has no say."""
     session = sdk.new_session()
-    session.session_var_map["profile"] = (None, [], None, None)
+    sdk.ignore_profile_of_environment(session)
     session.register_component("credential_provider", _Provider(credentials))
     return session
 

@@ -81,7 +81,7 @@ def document(rows: Iterable[Row]) -> dict[str, list[Row]]:
 
 def text_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """The rows as a table for a terminal, one line each, numbers to the right."""
-    lines = [[_cell(column, found.get(column)) for column in COLUMNS] for found in rows]
+    lines = [[_cell(column, _shown(found, column)) for column in COLUMNS] for found in rows]
     widths = [max(len(line[index]) for line in [list(COLUMNS), *lines]) for index in range(len(COLUMNS))]
     numbers = {"items_source", "items_destination", "seconds"}
     return "\n".join(
@@ -93,11 +93,27 @@ def text_table(rows: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
+def _shown(found: Mapping[str, Any], column: str) -> Any:
+    """A row's value as the table shows it: the reason without the name, which has a column of its own."""
+    value = found.get(column)
+    return str(value).removeprefix(f"{found.get('name')}: ") if column == "reason" and value else value
+
+
 def _cell(column: str, value: Any) -> str:
     if value is None:
         return "-"
     text = " ".join(str(value).split())
     return text if column != "reason" or len(text) <= REASON_WIDTH else f"{text[: REASON_WIDTH - 3]}..."
+
+
+def not_carried(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What did not come along, one line for each cause with the tables it holds for; empty when everything did."""
+    tables: dict[str, list[str]] = {}
+    for found in rows:
+        for left in found["settings_left"]:
+            tables.setdefault(f"{left['what']}: {left['reason']}", []).append(str(found["name"]))
+    told = {cause: names if len(names) < 4 else [f"{len(names)} tables"] for cause, names in tables.items()}
+    return [f"{cause} [{', '.join(names)}]" for cause, names in told.items()]
 
 
 def summary(rows: Iterable[Mapping[str, Any]]) -> str:

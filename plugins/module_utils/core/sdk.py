@@ -96,8 +96,15 @@ _LOADER_SESSION: list[Session] = []
 def shared_session() -> Session:
     """A botocore session whose model loader the whole process shares; holds no credentials."""
     if not _LOADER_SESSION:
-        _LOADER_SESSION.append(Session())
+        session = Session()
+        ignore_profile_of_environment(session)
+        _LOADER_SESSION.append(session)
     return _LOADER_SESSION[0]
+
+
+def ignore_profile_of_environment(session: Session) -> None:
+    """Leave AWS_PROFILE no say in ``session``: a profile that is not there would fail even what needs none."""
+    session.session_var_map["profile"] = (None, [], None, None)
 
 
 def new_session(profile: str | None = None) -> Session:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import botocore.exceptions
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import account as account_module
@@ -142,6 +143,13 @@ def test_written_keys_win_over_the_environment(monkeypatch):
     assert account().client("dynamodb").meta.region_name == "eu-west-1"
 
 
+def test_a_profile_of_the_environment_that_is_not_there_does_no_harm_to_warming(monkeypatch):
+    monkeypatch.setenv("AWS_PROFILE", "does-not-exist")
+    monkeypatch.setattr(sdk, "_LOADER_SESSION", [])
+    sdk.warm(["sts"])
+    assert sdk.shared_session().get_scoped_config() == {}
+
+
 def test_profile_wins_over_the_environment(monkeypatch, tmp_path):
     (tmp_path / "credentials").write_text(
         "[legacy]\naws_access_key_id = FROMPROFILE\naws_secret_access_key = x\n", encoding="utf-8"
@@ -243,6 +251,14 @@ def test_explain_chooses_the_error_by_code_and_names_the_table(code, kind):
     assert type(found) is kind
     assert str(found).startswith("orders: ")
     assert found.details["code"] == code
+
+
+def test_what_botocore_refuses_is_the_fault_of_an_option():
+    wrong = botocore.exceptions.ParamValidationError(report="Invalid type for parameter Tags")
+    error = account().explain(wrong, "tagging the table orders", "orders")
+    assert isinstance(error, InvalidInput)
+    assert "Tags" in error.cause
+    assert error.next_step == "Correct the option named."
 
 
 def test_the_text_of_a_signature_error_is_kept_back():

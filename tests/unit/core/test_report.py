@@ -76,6 +76,20 @@ def test_one_line_for_each_table(rows: list[tuple[str, str]]) -> None:
     assert len(text.split("\n")) == len(rows) + 2
 
 
+def test_the_table_says_each_name_once() -> None:
+    text = report.text_table([report.row("orders", "s3", failure={"msg": "orders: Gone. Look."})])
+    assert text.count("orders") == 1
+    assert text.endswith("  Gone. Look.")
+
+
+def test_what_was_not_carried_is_told_once_for_all_tables() -> None:
+    left = {"settings_left": [{"what": "alarms", "reason": "make them anew"}]}
+    rows = [report.row(name, "s3", settings=left) for name in ("a", "b")]
+    assert report.not_carried(rows) == ["alarms: make them anew [a, b]"]
+    assert report.not_carried(rows * 2) == ["alarms: make them anew [4 tables]"]
+    assert report.not_carried([report.row("a", "s3")]) == []
+
+
 def test_the_summary() -> None:
     rows = [{"status": "migrated"}] * 2 + [{"status": "refused"}]
     assert report.summary(rows) == "3 tables: 2 migrated, 1 refused"

@@ -53,12 +53,15 @@ def test_problems_name_host_variable_and_what_is_right() -> None:
         "choice": {**SIDES, "ferry_verify": "maybe"},
         "kind": {**SIDES, "ferry_pitr_wait": "soon"},
         "side": {"ferry_destination": DESTINATION},
+        "text": {**SIDES, "ferry_source": "legacy"},
         "unknown": {**SIDES, "ferry_source": {**SOURCE, "acess_key": "AKIA"}},
         "typo": {**SIDES, "ferry_destination_tabel": "x"},
         "broken": Broken({**SIDES, "ferry_table": ""}),
     }
     found = inventory_problems(hostvars, hostvars)
     assert set(found) == set(hostvars)
+    assert "unable to convert" not in "".join(found.values())
+    assert found["text"].startswith("text: ferry_source is of type str and cannot be read as dict. Correct")
     assert all(text.startswith(f"{host}: ") and text.endswith("run again.") for host, text in found.items())
     assert "counts, none" in found["choice"]
     assert "ferry_pitr_wait" in found["kind"]
@@ -80,8 +83,14 @@ def test_two_tables_for_one_name() -> None:
         "a": SIDES,
         "b": {**SIDES, "ferry_destination_table": "a"},
         "c": {**SIDES, "ferry_destination_table": "a", "ferry_destination": {**DESTINATION, "region": "us-east-1"}},
+        # A typo of its own makes it no rival of others.
+        "d": {**SIDES, "ferry_table": "e", "ferry_destination_tabel": "other"},
+        "e": SIDES,
     }
-    assert list(inventory_problems(["a", "b", "c"], hostvars)) == ["b"]
+    found = inventory_problems(hostvars, hostvars)
+    assert list(found) == ["a", "b", "d"]
+    assert "a is the destination table of b too" in found["a"]
+    assert "of TableFerry" in found["d"]
 
 
 def test_outlook_tells_each_table_of_its_pair() -> None:
