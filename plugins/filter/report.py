@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -100,8 +102,23 @@ def report_lines(rows: Iterable[Mapping[str, Any]]) -> list[str]:
 
 def failure_note(result: Mapping[str, Any], task: str = "") -> dict[str, str]:
     """What the report keeps of a failed task's result: its message, and what a verb said of the table."""
-    message = str(result.get("msg") or result.get("reason") or f"The task {task!r} failed without a message.")
+    message = str(
+        module_message(result)
+        or result.get("msg")
+        or result.get("reason")
+        or f"The task {task!r} failed without a message."
+    )
     return {"msg": message, "ferry_status": str(result.get("ferry_status") or ""), "task": task}
+
+
+def module_message(result: Mapping[str, Any]) -> str:
+    """What a module said before it broke: one that fails and then breaks leaves its words in its output only."""
+    for line in str(result.get("module_stdout") or "").splitlines():
+        with contextlib.suppress(ValueError):
+            said = json.loads(line)
+            if isinstance(said, Mapping) and said.get("msg"):
+                return str(said["msg"])
+    return ""
 
 
 class FilterModule:

@@ -174,7 +174,8 @@ def account_outlook(pairs: Mapping[str, str], hostvars: HostVars, problems: Mapp
         if not reason and not staging:
             reason = f"{host}: Its accounts were not looked at, because the variables of {first} are not right."
         found.setdefault(
-            host, {"staging": staging, "reason": reason, "ferry_status": note.get("ferry_status") or "refused"}
+            host,
+            {"staging": staging, "reason": reason, "ferry_status": note.get("ferry_status", "refused") or "failed"},
         )
     return found
 

@@ -89,6 +89,13 @@ def test_lines_end_with_a_summary() -> None:
     assert lines[2].startswith("a ")
 
 
+def test_lines_tell_what_was_not_carried() -> None:
+    left = [{"what": "alarms", "reason": "make them anew"}]
+    started = {"settings_carried": [], "settings_left": left, "job": {}}
+    lines = report_lines(report_rows(["a"], {"a": {"apply_table_settings_started": started}}))
+    assert "not carried: alarms: make them anew [a]" in lines
+
+
 def test_notes_keep_the_message_only() -> None:
     assert failure_note({"msg": "m", "ferry_status": "refused", "details": {"x": 1}}, "t") == {
         "msg": "m",
@@ -96,3 +103,10 @@ def test_notes_keep_the_message_only() -> None:
         "task": "t",
     }
     assert "'t'" in failure_note({}, "t")["msg"]
+
+
+def test_the_words_of_a_module_that_broke_after_failing_are_kept() -> None:
+    output = '\n{"failed": true, "msg": "The config profile (x) could not be found"}\n{"failed": true}\n'
+    broken = {"msg": "Module result deserialization failed", "module_stdout": output}
+    assert failure_note(broken)["msg"] == "The config profile (x) could not be found"
+    assert failure_note({**broken, "module_stdout": "no JSON"})["msg"] == broken["msg"]
