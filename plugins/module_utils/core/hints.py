@@ -39,6 +39,10 @@ _IMPORT_LOG = (
         "The prefix is not at the export's data/ folder, or the files are those of an incremental export, which cannot"
         " be imported.",
     ),
+    (
+        "failed to decompress",
+        "A staged object is damaged: make a new export (with ferry_export_max_age: 0 the old one is not used again).",
+    ),
     ("modified", "An object changed while it was being read: keep others from writing to the staging bucket."),
     (
         "key",

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -15,6 +16,7 @@ import pytest
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import (
     ChecksumMismatch,
     DestinationExists,
+    ImportFailed,
     ImportLocked,
     PrefixNotData,
 )
@@ -130,19 +132,29 @@ def test_role_sessions_that_expire_during_the_wait_are_renewed(crossing):
     crossing.destination = crossing.by_role("destination")
     crossing.let_in(crossing.source.account_id)
     crossing.lab.set_timings({"export.full": 7200, "import.creating": 7200})
+    sessions = crossing.lab.count("AssumeRole", ok=True)
+
+    def two_hours_later():
+        """A sleep whose first call takes two hours of the lab's time: longer than a session lives."""
+        hours = iter([7300])
+
+        def sleep(seconds):
+            crossing.lab.advance(next(hours, 0))
+            time.sleep(seconds / 50)
+
+        return sleep
+
     try:
         plan = plan_export(crossing.source, crossing.destination, crossing.export_options("slow"))
         export = start_export(crossing.source, crossing.destination, plan)
-        assert export.state == "running"
-        crossing.lab.advance(7300)
-        export = crossing.ended(export)
+        export = crossing.ended(export, sleep=two_hours_later())
         assert export.state == "completed", export
         options = ImportOptions("slow", crossing.bucket, export=export)
         moved = start_import(crossing.destination, plan_import(crossing.source, crossing.destination, options))
-        crossing.lab.advance(7300)
-        moved = crossing.ended(moved)
+        moved = crossing.ended(moved, sleep=two_hours_later())
         assert moved.state == "completed", moved
         assert crossing.lab.count(error_code="ExpiredTokenException") > 0
+        assert crossing.lab.count("AssumeRole", ok=True) > sessions + 2
     finally:
         crossing.lab.set_timings({"export.full": 0, "import.creating": 0})
         crossing.source, crossing.destination = before
@@ -161,9 +173,19 @@ def test_a_bad_line_is_named_with_its_object(crossing):
     told = explain_failure(crossing.destination, moved)
     assert told.details["log"][0]["object"].startswith(f"s3://{crossing.bucket}/")
     assert told.details["log"][0]["object"] in told.cause
+    assert "ferry_export_max_age: 0" in told.next_step
     assert "replace_failed" in told.next_step
     judgement = judge("lines", crossing.source, crossing.destination, export, moved)
     assert judgement.status == "failed"
+    with pytest.raises(ImportFailed, match="partial table"):
+        crossing.bring_in(export)
+    # The lab is ahead of the time by which ages are told.
+    fresh = crossing.export("lines", max_age=-1_000_000, replace_failed=True)
+    assert fresh.arn != export.arn
+    mended = crossing.bring_in(fresh, replace_failed=True)
+    assert mended.state == "completed", mended
+    assert mended.result["table_id"] != moved.result["table_id"]
+    assert crossing.items("destination", "lines") == crossing.items("source", "lines")
 
 
 def test_two_migrations_want_one_name(crossing):

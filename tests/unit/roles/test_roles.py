@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from jinja2 import Environment
 
 from ansible_collections.tableferry.aws.plugins.filter.report import STAGES
 from ansible_collections.tableferry.aws.plugins.filter.tables import VARIABLES
@@ -116,6 +117,12 @@ def test_documented_defaults_are_the_roles() -> None:
     for name, defaults in told_by_roles.items():
         if name in documented:
             assert defaults == {documented[name]}, name
+
+
+@pytest.mark.parametrize(("told", "allowed"), [(0, "86400"), ("60", "86400"), (600_000, "600000")])
+def test_an_export_that_this_run_made_is_young_enough_to_import(told: int | str, allowed: str) -> None:
+    default = Environment(autoescape=False).from_string(content("import_table", "defaults")["import_table_max_age"])
+    assert default.render(ferry_export_max_age=told) == allowed
 
 
 def test_the_report_knows_what_the_roles_register() -> None:
