@@ -60,7 +60,8 @@ class SettingsOptions:
     """What the user said about carrying settings.
 
     ``kms_key_map``, ``kinesis_map`` and ``principal_map`` lead from the source's ARNs to the destination's. Settings
-    named in ``defer`` wait for the cutover. Without ``warm_throughput``, which is charged once and never falls, it is left.
+    named in ``defer`` wait for the cutover. Without ``warm_throughput``, which is charged once and never falls, it is
+    left.
     """
 
     kms_key_map: Mapping[str, str] = field(default_factory=dict)
