@@ -48,7 +48,6 @@ TOKENS_LOOKED_FOR = 20  # attempts whose token is tried on exports found without
 SHORTEST_LOOK, LONGEST_LOOK = 1.0, 15.0  # seconds between looks at point-in-time recovery that was just turned on
 
 _STATES: dict[str, State] = {"IN_PROGRESS": "running", "COMPLETED": "completed", "FAILED": "failed"}
-_SHOWN = ("ExportTime", "IncrementalExportSpecification", "ExportFormat")
 _TIMES = ("ExportTime", "ExportFromTime", "ExportToTime")
 _FILTER_MEMBERS = frozenset(
     {

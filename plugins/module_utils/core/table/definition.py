@@ -171,11 +171,6 @@ class TableDefinition:
         """The ARN of the KMS key, customer managed or AWS managed; "" for the AWS-owned key."""
         return str((self.sse or {}).get("KMSMasterKeyArn", ""))
 
-    @property
-    def all_indexes(self) -> tuple[Index, ...]:
-        """Global and local secondary indexes."""
-        return self.global_secondary_indexes + self.local_secondary_indexes
-
     def index(self, name: str) -> Index | None:
         """The global secondary index ``name``."""
         return next((index for index in self.global_secondary_indexes if index.name == name), None)
