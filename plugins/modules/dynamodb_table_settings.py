@@ -63,6 +63,12 @@ options:
       - V(false) names it in RV(settings_left) instead.
     type: bool
     default: true
+  made_by:
+    description:
+      - How a table that is not there yet will be made, so that check mode knows what it will have.
+    type: str
+    choices: [import, restore]
+    default: import
   wait:
     description:
       - Wait until everything is set. V(false) leaves a pending job that M(tableferry.aws.job_wait) carries out.

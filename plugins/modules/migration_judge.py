@@ -13,6 +13,8 @@ author:
   - TableFerry contributors (@tableferry)
 description:
   - Compares what the export and the import of a table reported, fails when the table has not arrived, and says why.
+  - AWS Backup reports no item counts, so that both tables of a restore are counted by parallel scans, which read all of
+    them.
   - A failed import is explained from its log in CloudWatch Logs.
 options:
   name:
@@ -36,7 +38,12 @@ options:
     description:
       - The job of the import, as M(tableferry.aws.job_wait) returned it.
     type: dict
-    required: true
+  backup_jobs:
+    description:
+      - The jobs of a way by AWS Backup, in its order; the last one is a restore, or a copy when nothing was to be
+        restored.
+    type: list
+    elements: dict
   verify:
     description:
       - V(counts) demands that as many items were imported as exported. V(none) only that the jobs completed.
@@ -46,6 +53,12 @@ options:
   verify_checksums:
     description:
       - Read every data file of the export again and compare its checksum with the manifest's.
+    type: bool
+    default: false
+  writes_stopped:
+    description:
+      - Whether nothing wrote to the source since the backup. Then a restored table that has another number of items has
+        failed; otherwise the difference is told, and nothing counts as verified.
     type: bool
     default: false
 seealso:
@@ -71,17 +84,17 @@ EXAMPLES = r"""
 
 RETURN = r"""
 status:
-  description: V(migrated) or V(failed).
+  description: V(migrated), V(copied) or V(failed).
   returned: always
   type: str
   sample: migrated
 items_source:
-  description: How many items the export holds; none where nobody knows.
+  description: How many items the export holds, or were counted in the source; none where nobody knows.
   returned: always
   type: int
   sample: 20000
 items_destination:
-  description: How many items were imported; none where nobody knows.
+  description: How many items were imported, or were counted; none where nobody knows.
   returned: always
   type: int
   sample: 20000

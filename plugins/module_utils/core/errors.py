@@ -106,6 +106,14 @@ class ImportLocked(Refused):
     """Another import of the same destination table holds the lock."""
 
 
+class BackupNotPossible(Refused):
+    """AWS Backup would refuse the table's way late: what the preflight found (aws.md C)."""
+
+
+class StillRunning(Refused):
+    """A job of the table still needs what shall be removed."""
+
+
 class WrongAccount(Refused):
     """The credentials belong to another account than was said."""
 
@@ -132,6 +140,18 @@ class ExportFailed(FerryError):
 
 class ImportFailed(FerryError):
     """The import ended FAILED or CANCELLED, or left an unusable table."""
+
+
+class BackupFailed(FerryError):
+    """The backup job ended FAILED, EXPIRED, ABORTED or PARTIAL."""
+
+
+class CopyFailed(FerryError):
+    """The copy job ended FAILED or PARTIAL, or its recovery point cannot be used."""
+
+
+class RestoreFailed(FerryError):
+    """The restore job ended FAILED or ABORTED, or its table cannot be used."""
 
 
 class EmptyPrefix(FerryError):

@@ -19,17 +19,18 @@ from . import sdk
 from .account import Account
 from .errors import FerryError, InvalidInput
 
-JobName = Literal["export", "import", "settings"]
+JobName = Literal["export", "import", "backup", "copy", "restore", "settings"]
 State = Literal["planned", "pending", "running", "completed", "failed", "cancelled", "not_needed"]
-PendingReason = Literal["", "slot", "point_in_time_recovery", "settings"]
+PendingReason = Literal["", "slot", "point_in_time_recovery", "backup_plan", "settings"]
 
 
 @dataclass(frozen=True)
 class Job:
     """One remote job of one table.
 
-    ``name`` is the table (an import's and settings' destination table, an export's source table). ``pending`` waits
-    for ``pending_reason`` and is started by the waiter; ``not_needed`` was done by an earlier run: ``result`` is its.
+    ``name`` is the table (an import's, a restore's and settings' destination table, else the source table). ``arn`` is
+    what its list call knows it by: with AWS Backup the job's id, which is no ARN. ``pending`` waits for
+    ``pending_reason`` and is started by the waiter; ``not_needed`` was done by an earlier run: ``result`` is its.
     ``request`` is what is needed to start it again exactly so, ``attempt`` the number of earlier jobs of this table and
     purpose that must not be used again.
     """
@@ -105,10 +106,14 @@ class Pause:
 
 @dataclass(frozen=True)
 class Page:
-    """One page of a list call: the state of each ARN on it, and where the list goes on."""
+    """One page of a list call: the state of each ARN on it, and where the list goes on.
+
+    ``percents`` are those that AWS tells of running jobs, for the progress lines.
+    """
 
     states: Mapping[str, State]
     next_token: str = ""
+    percents: Mapping[str, float] = field(default_factory=dict)
 
 
 Steps: TypeAlias = Generator[Pause, str | None, Job]
@@ -156,6 +161,7 @@ _PASSING = frozenset(
         "RequestExpired",
         "RequestTimeout",
         "ServiceUnavailable",
+        "ServiceUnavailableException",
     }
 )
 # botocore's own errors for a connection that did not come up or broke; everything else of its kind is a wrong call.

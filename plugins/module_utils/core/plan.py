@@ -28,7 +28,7 @@ METHODS: Mapping[str, Method] = {
     for method in (
         Method("s3", "export to S3, import from S3", True, False),
         Method("bulk", "export to S3, bulk put into a table made beforehand", False, True),
-        Method("backup", "AWS Backup: backup, copy to the other account's vault, restore", False, True),
+        Method("backup", "AWS Backup: backup, copy to the other account's vault, restore", True, True),
         Method("glue", "export to S3, Spark job on AWS Glue, transforms", False, True),
         Method("emr", "the same Spark job on EMR Serverless or an EMR cluster", False, True),
         Method("direct", "parallel scan and batch write through the controller", False, True),

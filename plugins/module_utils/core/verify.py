@@ -6,19 +6,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from . import sdk
 from .account import Account
+from .backup.failures import explain_failure as explain_backup_failure
 from .errors import (
+    BackupFailed,
     ChecksumMismatch,
+    CopyFailed,
     CountMismatch,
     ExportFailed,
     FerryError,
     ImportFailed,
     JobTimeout,
+    RestoreFailed,
     StagingBucketUnusable,
 )
 from .export import has_items
@@ -34,7 +39,7 @@ from .table.definition import TableDefinition
 class Judgement:
     """How a table ended. Counts are None where nobody knows them; ``failure`` is what a caller raises."""
 
-    status: Literal["migrated", "failed"]
+    status: Literal["migrated", "copied", "failed"]
     items_source: int | None
     items_destination: int | None
     bytes: int | None
@@ -95,7 +100,138 @@ def judge(
     return Judgement("migrated", items_source, items_destination, moved, verified, note)
 
 
-_TABLE_FAILURES = (ExportFailed, ImportFailed, CountMismatch, ChecksumMismatch, StagingBucketUnusable, JobTimeout)
+_TABLE_FAILURES = (
+    ExportFailed,
+    ImportFailed,
+    BackupFailed,
+    CopyFailed,
+    RestoreFailed,
+    CountMismatch,
+    ChecksumMismatch,
+    StagingBucketUnusable,
+    JobTimeout,
+)
+SEGMENT_BYTES = 256 * 1024 * 1024  # of a table that one segment of a counting scan reads, about
+MOST_SEGMENTS = 16  # that one host of the playbook reads at a time
+
+
+def judge_restore(
+    name: str,
+    source: Account,
+    destination: Account,
+    source_table: str,
+    jobs: Sequence[Job],
+    *,
+    verify: Literal["counts", "none"] = "counts",
+    writes_stopped: bool = False,
+) -> Judgement:
+    """Judge a table that travelled by AWS Backup, by its jobs in the order of the way: the last is a restore, or a copy
+    where nothing was to be restored. The table's own failure is returned, not raised.
+
+    AWS Backup knows no item counts, and reports a job as done that could not read a key (aws.md C6): both tables are
+    counted by scans. Equality is demanded only when writes to the source were stopped; otherwise a difference is said
+    and nothing is verified. A table that an earlier run judged is not read again. Raises what Account.explain gives.
+    """
+    last = jobs[-1]
+    moved = next((int(job.result["bytes"]) for job in reversed(jobs) if job.result.get("bytes")), None)
+    counts: tuple[int | None, int | None] = (None, None)
+    try:
+        _check_backup_jobs(jobs)
+        if last.kind == "copy":
+            return Judgement("copied", None, None, moved, "none", "Copied to the destination's vault, not restored.")
+        table = _check_restored(source, destination, source_table, last)
+        if last.result.get("judged_before"):
+            note = "An earlier run restored and judged the table: its items were not counted again."
+            return Judgement("migrated", None, None, moved, "none", note)
+        if verify == "none":
+            return Judgement("migrated", None, None, moved, "none", "Not counted: ferry_verify is none.")
+        counts = _count_both(source, destination, source_table, table)
+        note = _compare(*counts, writes_stopped)
+    except _TABLE_FAILURES as error:
+        told = error.for_table(name)
+        return Judgement("failed", *counts, moved, "none", f"{told.cause}", told)
+    return Judgement("migrated", *counts, moved, "none" if note else "counts", note)
+
+
+def _check_backup_jobs(jobs: Sequence[Job]) -> None:
+    for job in jobs:
+        if job.open:
+            waits = f"waits for {job.pending_reason.replace('_', ' ')}" if job.pending_reason else "is still running"
+            state = job.result.get("aws_state")
+            raise JobTimeout(
+                f"The {job.kind} {job.arn} {waits}{f' (AWS says {state})' if state else ''}.".replace("  ", " "),
+                "It goes on by itself: run again to go on with it, or allow more with ferry_wait_timeout.",
+                details={"job_id": job.arn},
+            )
+        if job.state in ("failed", "cancelled"):
+            raise explain_backup_failure(job)
+    if jobs[-1].state == "planned":
+        raise RestoreFailed("The restore was not started.", "Run again without check mode.")
+
+
+def _check_restored(source: Account, destination: Account, source_table: str, job: Job) -> TableDefinition:
+    """The destination table, with every local index of the source: they can never be added. Raises RestoreFailed."""
+    table = TableDefinition.find(destination, job.name)
+    wanted = job.result.get("table_id")
+    if table is None:
+        raise RestoreFailed(
+            f"The table {job.name} does not exist, though its restore completed.",
+            "Find out who deleted it, then run again: it is restored anew.",
+        )
+    if wanted and table.table_id != wanted:
+        raise RestoreFailed(
+            f"The table {job.name} is not the one that was restored: its id is {table.table_id}, not {wanted}.",
+            "Find out who made it anew.",
+        )
+    there = {index.name for index in table.local_secondary_indexes}
+    lost = [index.name for index in TableDefinition.read(source, source_table).local_secondary_indexes]
+    lost = [index for index in lost if index not in there]
+    if lost:
+        raise RestoreFailed(
+            f"The restore left out the local secondary indexes {', '.join(lost)}, which cannot be added later.",
+            "Keep the source; look into the restore job, delete the table yourself and run again.",
+        )
+    return table
+
+
+def _count_both(source: Account, destination: Account, source_table: str, table: TableDefinition) -> tuple[int, int]:
+    segments = counting_segments(table.size_bytes)
+    return count_items(source, source_table, segments), count_items(destination, table.name, segments)
+
+
+def counting_segments(size_bytes: int) -> int:
+    """How many parallel scans count a table of that size; DescribeTable's size is hours old, and 0 for a new table."""
+    return min(max(size_bytes // SEGMENT_BYTES, 1), MOST_SEGMENTS)
+
+
+def counting_units(size_bytes: int) -> int:
+    """The read units that counting a table of that size costs: a consistent scan takes one for each 4 KB (aws.md H)."""
+    return -(-size_bytes // 4096)
+
+
+def _compare(items_source: int, items_destination: int, writes_stopped: bool) -> str:
+    """What keeps the counts from proving the move; "" when they do. Raises CountMismatch."""
+    if items_source == items_destination:
+        return ""
+    details = {"items_source": items_source, "items_destination": items_destination}
+    if writes_stopped:
+        raise CountMismatch(
+            f"The source has {items_source} items, the restored table {items_destination}, though writes were stopped.",
+            "Keep the source. Look whether AWS Backup's roles may use the keys of table and vaults: without, it reports"
+            " jobs as done whose items are missing.",
+            details=details,
+        )
+    if not items_destination:
+        raise CountMismatch(
+            f"The source has {items_source} items, the restored table none.",
+            "Look whether AWS Backup's roles may use the keys of table and vaults. If the source was empty when it was"
+            " backed up, delete the restored table yourself and run again.",
+            details=details,
+        )
+    return (
+        f"The source has {items_source} items now, the restored table has {items_destination}: writes went on after the"
+        " backup. Stop them and set ferry_writes_stopped: true to have the counts compared."
+    )
 
 
 def _items_source(export: Job | None, import_job: Job) -> int | None:

@@ -11,7 +11,7 @@ here only decides which, so that a hundred tables cost one small process.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
@@ -38,11 +38,21 @@ Outcome: TypeAlias = Pause | Job | Exception
 
 def kinds() -> dict[str, JobKind]:
     """Every kind of job that can be waited for."""
+    from .backup.backup_jobs import BackupKind
+    from .backup.copy_jobs import CopyKind
+    from .backup.restore_jobs import RestoreKind
     from .export import ExportKind
     from .importing import ImportKind
     from .settings_job import SettingsKind
 
-    return {"export": ExportKind(), "import": ImportKind(), "settings": SettingsKind()}
+    return {
+        "export": ExportKind(),
+        "import": ImportKind(),
+        "backup": BackupKind(),
+        "copy": CopyKind(),
+        "restore": RestoreKind(),
+        "settings": SettingsKind(),
+    }
 
 
 @dataclass(eq=False)
@@ -58,6 +68,7 @@ class _Entry:
     reading: Literal["", "describe", "result"] = ""  # what going on now is: a poll, the look at an ended job, neither
     probing: bool = False  # going on now tries for a slot that nobody of ours left
     told: State | Literal[""] = ""  # what a listing said of it
+    percent: float | None = None  # how far a listing said it is
     failures: int = 0
     described: float = 0.0  # when it was last asked for by itself
 
@@ -67,6 +78,7 @@ class _Listing:
     """What a round of list calls showed, and whether the pass over the list is complete."""
 
     states: dict[str, State] = field(default_factory=dict)
+    percents: dict[str, float] = field(default_factory=dict)
     calls: int = 0
     complete: bool = False
     error: Exception | None = None
@@ -284,6 +296,7 @@ class Waiter:
                 found.error = error
                 return found
             found.states |= page.states
+            found.percents |= page.percents
             seen |= set(page.states)
             token = page.next_token
             if not token or wanted <= seen:
@@ -336,6 +349,7 @@ class Waiter:
         group.seen |= set(found.states)
         waiting = group.waiting("end")
         for entry in waiting:
+            entry.percent = found.percents.get(entry.job.arn, entry.percent)
             told = found.states.get(entry.job.arn, "running")
             if told != "running":
                 entry.phase, entry.due, entry.reading, entry.told = "due", now, "result", told
@@ -435,7 +449,11 @@ class Waiter:
         if not last and now - self._told_at < LINE_GAP:
             return
         line = "; ".join(
-            progress_line(name, [entry.job for entry in self._entries.values() if entry.job.kind == name])
+            progress_line(
+                name,
+                [entry.job for entry in self._entries.values() if entry.job.kind == name],
+                [entry.percent for entry in self._entries.values() if entry.job.kind == name and entry.phase != "over"],
+            )
             for name in dict.fromkeys(entry.job.kind for entry in self._entries.values())
         )
         if line and (last or line != self._told or now - self._told_at >= QUIET_LINE_GAP):
@@ -443,11 +461,21 @@ class Waiter:
             self._told, self._told_at = line, now
 
 
-_PLURALS = {"export": "exports", "import": "imports", "settings": "settings"}
+_PLURALS = {
+    "export": "exports",
+    "import": "imports",
+    "backup": "backups",
+    "copy": "copies",
+    "restore": "restores",
+    "settings": "settings",
+}
 
 
-def progress_line(kind: str, jobs: Sequence[Job]) -> str:
-    """``exports 37/100 done, 2 failed, 3 waiting for a slot, 58 running``."""
+def progress_line(kind: str, jobs: Sequence[Job], percents: Iterable[float | None] = ()) -> str:
+    """``restores 37/100 done, 2 failed, 3 waiting for a slot, 58 running (12 to 90 %)``.
+
+    ``percents`` are those that AWS told of open jobs.
+    """
     failed = sum(job.state in ("failed", "cancelled") for job in jobs)
     done = sum(not job.open for job in jobs) - failed
     parts = [f"{_PLURALS.get(kind, kind)} {done}/{len(jobs)} done"]
@@ -458,10 +486,14 @@ def progress_line(kind: str, jobs: Sequence[Job]) -> str:
             sum(job.open and job.pending_reason == "point_in_time_recovery" for job in jobs),
             "waiting for point-in-time recovery",
         ),
+        (sum(job.open and job.pending_reason == "backup_plan" for job in jobs), "waiting for the backup plan"),
         (sum(job.state == "running" or (job.open and job.pending_reason == "settings") for job in jobs), "running"),
     ):
         if count:
             parts.append(f"{count} {words}")
+    told = sorted({round(percent) for percent in percents if percent is not None})
+    if told:
+        parts[-1] += f" ({told[0]}{f' to {told[-1]}' if len(told) > 1 else ''} %)"
     return ", ".join(parts)
 
 

@@ -60,6 +60,11 @@ STAGING_OPTIONS: dict[str, Any] = {
     "bucket_owner": {"type": "str"},
 }
 
+LIFECYCLE_OPTIONS: dict[str, Any] = {
+    "delete_after_days": {"type": "int", "default": 7},
+    "move_to_cold_storage_after_days": {"type": "int", "default": 0},
+}
+
 MIGRATION_OPTIONS: dict[str, Any] = {
     "migration_id": {"type": "str", "default": "default"},
 }

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..core.account import Account
+from ..core.backup.failures import explain_failure as explain_backup_failure
 from ..core.change import Change, to_diff
 from ..core.errors import FerryError, JobTimeout, SettingFailed
 from ..core.hints import explain_export_failure
@@ -60,6 +61,8 @@ def _why(job: Job, destination: Account | None) -> FerryError:
         return explain_failure(destination, job)
     if job.kind == "export":
         return explain_export_failure(job)
+    if job.kind in ("backup", "copy", "restore"):
+        return explain_backup_failure(job)
     return SettingFailed(
         f"The settings are not all set: {job.failure_message or job.failure_code}".rstrip(".") + ".",
         "Mend what the message names and run again: only what is missing is set.",

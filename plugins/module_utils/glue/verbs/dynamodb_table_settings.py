@@ -14,7 +14,7 @@ from ...core.importing import is_ours
 from ...core.ledger import Route
 from ...core.settings_job import settings_job
 from ...core.table.definition import TableDefinition
-from ...core.table.foreseen import foresee_settings
+from ...core.table.foreseen import MadeBy, as_imported, as_restored, foresee_settings
 from ...core.table.settings import SettingsOptions, SettingsPlan, prepare_settings
 from ..accounts import Accounts
 from ..spec import (
@@ -43,8 +43,11 @@ SPEC: dict[str, Any] = {
     "principal_map": {"type": "dict", "default": {}},
     "defer": {"type": "list", "elements": "str", "default": []},
     "warm_throughput": {"type": "bool", "default": True},
+    "made_by": {"type": "str", "choices": ["import", "restore"], "default": "import"},
     "wait": {"type": "bool", "default": True},
 }
+
+_MADE_BY = {"import": as_imported, "restore": as_restored}
 
 
 def _plan(
@@ -54,12 +57,15 @@ def _plan(
     table: str,
     options: SettingsOptions,
     imported_id: str,
-    check_mode: bool,
+    foreseen_as: MadeBy | None,
 ) -> SettingsPlan:
-    """What is to be set. Raises DestinationExists for a table that is not of this migration."""
+    """What is to be set; ``foreseen_as`` is how a table that is not there yet will be made, in check mode.
+
+    Raises DestinationExists for a table that is not of this migration.
+    """
     found = TableDefinition.find(destination, table)
-    if found is None and check_mode:
-        return foresee_settings(source, destination, source_table, table, options)
+    if found is None and foreseen_as is not None:
+        return foresee_settings(source, destination, source_table, table, options, foreseen_as)
     if found is not None:
         route = Route(
             source_account_id=source.account_id,
@@ -91,7 +97,8 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
         defer=tuple(params["defer"]),
         **given(params, ("kms_key_map", "kinesis_map", "principal_map", "migration_id", "warm_throughput")),
     )
-    plan = _plan(source, destination, source_table, table, options, params["table_id"] or "", check_mode)
+    foreseen_as = _MADE_BY[params["made_by"]] if check_mode else None
+    plan = _plan(source, destination, source_table, table, options, params["table_id"] or "", foreseen_as)
     job = settings_job(table, source_table, options, plan)
     if check_mode:
         job = foreseen(job)

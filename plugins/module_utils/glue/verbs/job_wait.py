@@ -70,4 +70,4 @@ def _result(jobs: dict[str, Job], started: list[str], poll_calls: dict[str, Any]
     }
 
 
-VERB = Verb("job_wait", SPEC, run, services=("application-autoscaling", "dynamodb", "kms", "s3", "sts"))
+VERB = Verb("job_wait", SPEC, run, services=("application-autoscaling", "backup", "dynamodb", "kms", "s3", "sts"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...core.job import Job
-from ...core.verify import judge
+from ...core.verify import Judgement, judge, judge_restore
 from ..accounts import Accounts
 from ..outcome import failure
 from ..spec import SHARED_OPTIONS, Progress, Verb, account_option
@@ -21,26 +21,52 @@ SPEC: dict[str, Any] = {
     "destination": account_option(required=True),
     "source_table": {"type": "str"},
     "export_job": {"type": "dict"},
-    "import_job": {"type": "dict", "required": True},
+    "import_job": {"type": "dict"},
+    "backup_jobs": {"type": "list", "elements": "dict"},
     "verify": {"type": "str", "choices": ["counts", "none"], "default": "counts"},
     "verify_checksums": {"type": "bool", "default": False},
+    "writes_stopped": {"type": "bool", "default": False},
 }
 
 
-def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
-    """The judgement; it fails where the table has not arrived."""
-    accounts = Accounts(params)
-    judgement = judge(
+def _judge(params: dict[str, Any], accounts: Accounts) -> Judgement:
+    source = accounts.get("source", params["source"])
+    destination = accounts.get("destination", params["destination"])
+    if params["backup_jobs"]:
+        return judge_restore(
+            params["name"],
+            source,
+            destination,
+            params["source_table"] or params["name"],
+            [Job.from_dict(job) for job in params["backup_jobs"]],
+            verify=params["verify"],
+            writes_stopped=params["writes_stopped"],
+        )
+    return judge(
         params["name"],
-        accounts.get("source", params["source"]),
-        accounts.get("destination", params["destination"]),
+        source,
+        destination,
         Job.from_dict(params["export_job"]) if params["export_job"] else None,
         Job.from_dict(params["import_job"]),
         verify=params["verify"],
         checksums=params["verify_checksums"],
     )
+
+
+def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
+    """The judgement; it fails where the table has not arrived."""
+    judgement = _judge(params, Accounts(params))
     failed = failure(judgement.failure.for_table(params["name"])) if judgement.failure else {}
     return {"changed": False, **judgement.to_dict(), **failed}
 
 
-VERB = Verb("migration_judge", SPEC, run, services=("dynamodb", "logs", "s3", "sts"))
+VERB = Verb(
+    "migration_judge",
+    SPEC,
+    run,
+    services=("dynamodb", "logs", "s3", "sts"),
+    rules={
+        "required_one_of": [("import_job", "backup_jobs")],
+        "mutually_exclusive": [("import_job", "backup_jobs"), ("export_job", "backup_jobs")],
+    },
+)
