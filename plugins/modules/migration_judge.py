@@ -28,15 +28,14 @@ options:
     description:
       - The name of the table in the source account. Left out, it is O(name).
     type: str
-  export_job:
+  jobs:
     description:
-      - The job of the export, as M(tableferry.aws.job_wait) returned it.
-    type: dict
-  import_job:
-    description:
-      - The job of the import, as M(tableferry.aws.job_wait) returned it.
-    type: dict
+      - The jobs of the table's way, C(ways) of M(tableferry.aws.job_wait)'s result, or the single jobs that were waited
+        for.
+    type: list
+    elements: dict
     required: true
+    version_added: 0.2.0
   verify:
     description:
       - V(counts) demands that as many items were imported as exported. V(none) only that the jobs completed.
@@ -64,8 +63,7 @@ EXAMPLES = r"""
     name: orders
     source: "{{ ferry_source }}"
     destination: "{{ ferry_destination }}"
-    export_job: "{{ ferry_exports_waited.jobs.orders }}"
-    import_job: "{{ ferry_imports_waited.jobs.orders }}"
+    jobs: "{{ ferry_waited.ways.orders }}"
     verify: counts
 """
 

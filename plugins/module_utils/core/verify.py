@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -18,8 +19,10 @@ from .errors import (
     ExportFailed,
     FerryError,
     ImportFailed,
+    InvalidInput,
     JobTimeout,
     StagingBucketUnusable,
+    told_as,
 )
 from .export import has_items
 from .hints import explain_export_failure
@@ -52,6 +55,22 @@ class Judgement:
             "verified": self.verified,
             "reason": self.reason,
         }
+
+
+def judge_way(
+    name: str,
+    source: Account | None,
+    destination: Account,
+    jobs: Sequence[Job],
+    *,
+    verify: Literal["counts", "none"] = "counts",
+    checksums: bool = False,
+) -> Judgement:
+    """Judge the table that the ``jobs`` of its way made, as ``judge`` does. Raises InvalidInput for no such jobs."""
+    kinds = {job.kind: job for job in jobs}
+    if "import" not in kinds:
+        raise InvalidInput("There is no job that makes a table.", "Pass all jobs of the table's way.", table=name)
+    return judge(name, source, destination, kinds.get("export"), kinds["import"], verify=verify, checksums=checksums)
 
 
 def judge(
@@ -120,7 +139,7 @@ def _check_jobs(destination: Account, export: Job | None, import_job: Job) -> No
     if import_job.state in ("failed", "cancelled"):
         if import_job.arn and import_job.failure_code != ImportFailed.__name__:
             raise explain_failure(destination, import_job)
-        raise ImportFailed(import_job.failure_message or "The import failed.", "Mend what it says and run again.")
+        raise told_as(import_job.failure_code, import_job.failure_message)
     if import_job.state == "planned":
         raise ImportFailed("The import was not started.", "Run again without check mode.")
 

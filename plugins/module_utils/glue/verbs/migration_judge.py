@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...core.job import Job
-from ...core.verify import judge
+from ...core.verify import judge_way
 from ..accounts import Accounts
 from ..outcome import failure
 from ..spec import SHARED_OPTIONS, Progress, Verb, account_option
@@ -20,8 +20,7 @@ SPEC: dict[str, Any] = {
     "source": account_option(required=True),
     "destination": account_option(required=True),
     "source_table": {"type": "str"},
-    "export_job": {"type": "dict"},
-    "import_job": {"type": "dict", "required": True},
+    "jobs": {"type": "list", "elements": "dict", "required": True},
     "verify": {"type": "str", "choices": ["counts", "none"], "default": "counts"},
     "verify_checksums": {"type": "bool", "default": False},
 }
@@ -30,12 +29,11 @@ SPEC: dict[str, Any] = {
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
     """The judgement; it fails where the table has not arrived."""
     accounts = Accounts(params)
-    judgement = judge(
+    judgement = judge_way(
         params["name"],
         accounts.get("source", params["source"]),
         accounts.get("destination", params["destination"]),
-        Job.from_dict(params["export_job"]) if params["export_job"] else None,
-        Job.from_dict(params["import_job"]),
+        [Job.from_dict(job) for job in params["jobs"]],
         verify=params["verify"],
         checksums=params["verify_checksums"],
     )

@@ -1,0 +1,68 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Starts the way of a table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...core.way import WayOptions, way_of
+from ..accounts import Accounts
+from ..spec import (
+    KEY_MAP_OPTIONS,
+    MIGRATION_OPTIONS,
+    SETTINGS_OPTIONS,
+    SHARED_OPTIONS,
+    Progress,
+    Verb,
+    account_option,
+    given,
+)
+from ..starting import start_result
+
+SPEC: dict[str, Any] = {
+    **SHARED_OPTIONS,
+    **MIGRATION_OPTIONS,
+    **KEY_MAP_OPTIONS,
+    **SETTINGS_OPTIONS,
+    "name": {"type": "str", "required": True},
+    "destination_table": {"type": "str"},
+    "source": account_option(required=True),
+    "destination": account_option(required=True),
+    "method": {"type": "str", "default": "auto"},
+    "bucket": {"type": "str"},
+    "bucket_owner": {"type": "str"},
+    "kms_key_arn": {"type": "str", "no_log": False},
+    "export_max_age": {"type": "int", "default": 86400},
+    "enable_point_in_time_recovery": {"type": "bool", "default": False},
+    "point_in_time_recovery_wait": {"type": "int", "default": 1800},
+    "replace_failed": {"type": "bool", "default": False},
+}
+
+_OTHER_NAMES = {"name", "source", "destination", "defer", *SHARED_OPTIONS}
+
+
+def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
+    """Start the first job of the table's way, or find it; in check mode foresee the whole way."""
+    accounts = Accounts(params)
+    source = accounts.get("source", params["source"])
+    destination = accounts.get("destination", params["destination"])
+    options = WayOptions(
+        table=params["name"],
+        defer=tuple(params["defer"]),
+        **given(params, [name for name in SPEC if name not in _OTHER_NAMES]),
+    )
+    method = way_of(source, options)
+    way = (method.foresee if check_mode else method.start)(source, destination, options)
+    return {
+        **start_result(way.job, way.changes, way.obstacle),
+        "method": way.method,
+        "then": [job.to_dict() for job in way.then],
+        "table": way.definition.to_dict(),
+        "left": [left.to_dict() for left in way.left],
+    }
+
+
+VERB = Verb("migration_start", SPEC, run, services=("application-autoscaling", "dynamodb", "kms", "logs", "s3", "sts"))
