@@ -187,21 +187,23 @@ def open_jobs(
     source: Mapping[str, Any] | None = None,
     destination: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
-    """What job_wait has to wait for: the jobs that the start verb, registered as ``registered``, left open.
+    """What job_wait has to wait for: the jobs and ways that the start verb, registered as ``registered``, left open.
 
     ``source`` and ``destination`` serve the hosts whose variables name no accounts.
     """
     found = []
     for host in hosts:
         variables = hostvars[host]
-        job = (read(variables, registered) or {}).get("job") or {}
-        if job.get("state") in OPEN:
+        started = read(variables, registered) or {}
+        job, then = started.get("job") or {}, started.get("then") or []
+        if any(part.get("state") in OPEN for part in (job, *then)):
             found.append(
                 {
                     "name": host,
                     "source": read(variables, "ferry_source") or plain(source),
                     "destination": read(variables, "ferry_destination") or plain(destination),
                     "job": job,
+                    "then": then,
                 }
             )
     return found

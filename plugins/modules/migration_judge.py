@@ -13,9 +13,9 @@ author:
   - TableFerry contributors (@tableferry)
 description:
   - Compares what the export and the import of a table reported, fails when the table has not arrived, and says why.
-  - AWS Backup reports no item counts, so that both tables of a restore are counted by parallel scans, which read all of
-    them.
   - A failed import is explained from its log in CloudWatch Logs.
+  - AWS Backup counts no items. Both tables of a restore are counted by parallel scans, which read all of them, by a job
+    of the way or here.
 options:
   name:
     description:
@@ -30,20 +30,14 @@ options:
     description:
       - The name of the table in the source account. Left out, it is O(name).
     type: str
-  export_job:
+  jobs:
     description:
-      - The job of the export, as M(tableferry.aws.job_wait) returned it.
-    type: dict
-  import_job:
-    description:
-      - The job of the import, as M(tableferry.aws.job_wait) returned it.
-    type: dict
-  backup_jobs:
-    description:
-      - The jobs of a way by AWS Backup, in its order; the last one is a restore, or a copy when nothing was to be
-        restored.
+      - The jobs of the table's way, C(ways) of M(tableferry.aws.job_wait)'s result, or the single jobs that were waited
+        for.
     type: list
     elements: dict
+    required: true
+    version_added: 0.2.0
   verify:
     description:
       - V(counts) demands that as many items were imported as exported. V(none) only that the jobs completed.
@@ -57,10 +51,11 @@ options:
     default: false
   writes_stopped:
     description:
-      - Whether nothing wrote to the source since the backup. Then a restored table that has another number of items has
+      - Whether nothing wrote to the source since its backup. Then a restored table that has another number of items has
         failed; otherwise the difference is told, and nothing counts as verified.
     type: bool
     default: false
+    version_added: 0.2.0
 seealso:
   - module: tableferry.aws.job_wait
   - module: tableferry.aws.dynamodb_import
@@ -77,8 +72,7 @@ EXAMPLES = r"""
     name: orders
     source: "{{ ferry_source }}"
     destination: "{{ ferry_destination }}"
-    export_job: "{{ ferry_exports_waited.jobs.orders }}"
-    import_job: "{{ ferry_imports_waited.jobs.orders }}"
+    jobs: "{{ ferry_waited.ways.orders }}"
     verify: counts
 """
 

@@ -46,6 +46,11 @@ def check(lab: LabClient) -> None:
     make_tables(lab, "source", [plain("check-ready"), replace(plain("check-recovery"), settings={})])
 
 
+def phases(lab: LabClient) -> None:
+    """One table, for the roles of the phases."""
+    make_tables(lab, "source", [plain("phases-a")])
+
+
 def cleanup(lab: LabClient) -> None:
     """Two tables to move and to clean up after."""
     make_tables(lab, "source", [plain("cleanup-a"), replace(plain("cleanup-b"), settings={})])
@@ -111,6 +116,7 @@ def remember(values: dict[str, str]) -> None:
 SCENARIOS: dict[str, Callable[[LabClient], None]] = {
     "migrate": migrate,
     "check": check,
+    "phases": phases,
     "cleanup": cleanup,
     "resume": resume,
     "faults": faults,

@@ -48,6 +48,14 @@ def _restore(kind: type[FerryError], cause: str, next_step: str, table: str, det
     return kind(cause, next_step, table=table, details=details)
 
 
+def told_as(kind: str, words: str) -> FerryError:
+    """The error that a job's ``failure_code`` and ``failure_message`` tell of; a ServiceError for codes of AWS's."""
+    found = globals().get(kind)
+    if isinstance(found, type) and issubclass(found, FerryError):
+        return found(words, "")
+    return ServiceError(words or kind, "Mend what it says and run again.")
+
+
 class Refused(FerryError):
     """The table was not touched: what was asked cannot be done, or not safely."""
 

@@ -36,14 +36,15 @@ METHODS: Mapping[str, Method] = {
     )
 }
 AUTO = "auto"
+DEFAULT = "s3"  # what auto means before there is a planner (design section 10)
 
 
 def choose_method(definition: TableDefinition, method: str) -> str:
-    """The method for the table: what was asked for, or ``s3`` for ``auto`` (design section 10).
+    """The method for the table: what was asked for, or the default for ``auto``.
 
     Raises UnknownMethod, NotInThisVersion, LocalSecondaryIndexes.
     """
-    name = "s3" if method == AUTO else method
+    name = DEFAULT if method == AUTO else method
     chosen = METHODS.get(name)
     table = definition.name
     if chosen is None:

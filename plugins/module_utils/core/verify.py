@@ -7,13 +7,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from . import sdk
 from .account import Account
 from .backup.failures import explain_failure as explain_backup_failure
+from .counting import compare_counts, count_items, segments_for
 from .errors import (
     BackupFailed,
     ChecksumMismatch,
@@ -22,9 +21,11 @@ from .errors import (
     ExportFailed,
     FerryError,
     ImportFailed,
+    InvalidInput,
     JobTimeout,
     RestoreFailed,
     StagingBucketUnusable,
+    told_as,
 )
 from .export import has_items
 from .hints import explain_export_failure
@@ -57,6 +58,31 @@ class Judgement:
             "verified": self.verified,
             "reason": self.reason,
         }
+
+
+def judge_way(
+    name: str,
+    source: Account | None,
+    destination: Account,
+    jobs: Sequence[Job],
+    *,
+    source_table: str = "",
+    verify: Literal["counts", "none"] = "counts",
+    checksums: bool = False,
+    writes_stopped: bool = False,
+) -> Judgement:
+    """Judge the table that the ``jobs`` of its way made, as ``judge`` and ``judge_restore`` do.
+
+    ``source_table`` is the source's where it has another name. Raises InvalidInput for no such jobs.
+    """
+    kinds = {job.kind: job for job in jobs}
+    if source is not None and kinds.keys() & {"copy", "restore"}:
+        return judge_restore(
+            name, source, destination, source_table or name, jobs, verify=verify, writes_stopped=writes_stopped
+        )
+    if "import" not in kinds:
+        raise InvalidInput("There is no job that makes a table.", "Pass all jobs of the table's way.", table=name)
+    return judge(name, source, destination, kinds.get("export"), kinds["import"], verify=verify, checksums=checksums)
 
 
 def judge(
@@ -111,8 +137,6 @@ _TABLE_FAILURES = (
     StagingBucketUnusable,
     JobTimeout,
 )
-SEGMENT_BYTES = 256 * 1024 * 1024  # of a table that one segment of a counting scan reads, about
-MOST_SEGMENTS = 16  # that one host of the playbook reads at a time
 
 
 def judge_restore(
@@ -125,36 +149,49 @@ def judge_restore(
     verify: Literal["counts", "none"] = "counts",
     writes_stopped: bool = False,
 ) -> Judgement:
-    """Judge a table that travelled by AWS Backup, by its jobs in the order of the way: the last is a restore, or a copy
-    where nothing was to be restored. The table's own failure is returned, not raised.
+    """Judge a table that travelled by AWS Backup, by its ``jobs`` in the order of the way. The table's own failure is
+    returned, not raised.
 
-    AWS Backup knows no item counts, and reports a job as done that could not read a key (aws.md C6): both tables are
-    counted by scans. Equality is demanded only when writes to the source were stopped; otherwise a difference is said
-    and nothing is verified. A table that an earlier run judged is not read again. Raises what Account.explain gives.
+    AWS Backup knows no item counts, and reports a job as done that could not read a key (aws.md C6): a job of the way
+    counted both tables, or they are counted here. A table that an earlier run counted is not read again. Raises what
+    Account.explain gives.
     """
-    last = jobs[-1]
+    kinds = {job.kind: job for job in jobs}
     moved = next((int(job.result["bytes"]) for job in reversed(jobs) if job.result.get("bytes")), None)
     counts: tuple[int | None, int | None] = (None, None)
     try:
         _check_backup_jobs(jobs)
-        if last.kind == "copy":
+        restore = kinds.get("restore")
+        if restore is None:
             return Judgement("copied", None, None, moved, "none", "Copied to the destination's vault, not restored.")
-        table = _check_restored(source, destination, source_table, last)
-        if last.result.get("judged_before"):
-            note = "An earlier run restored and judged the table: its items were not counted again."
+        table = _check_restored(source, destination, source_table, restore)
+        if restore.result.get("judged_before"):
+            note = "An earlier run restored the table and counted it: its items were not counted again."
             return Judgement("migrated", None, None, moved, "none", note)
         if verify == "none":
             return Judgement("migrated", None, None, moved, "none", "Not counted: ferry_verify is none.")
-        counts = _count_both(source, destination, source_table, table)
-        note = _compare(*counts, writes_stopped)
+        counts = _counts(source, destination, source_table, table, kinds.get("count"))
+        note = compare_counts(*counts, writes_stopped)
     except _TABLE_FAILURES as error:
         told = error.for_table(name)
         return Judgement("failed", *counts, moved, "none", f"{told.cause}", told)
     return Judgement("migrated", *counts, moved, "none" if note else "counts", note)
 
 
+def _counts(
+    source: Account, destination: Account, source_table: str, table: TableDefinition, counted: Job | None
+) -> tuple[int, int]:
+    """The items of source and destination: those that a job of the way counted, or counted now."""
+    found = counted.result if counted is not None else {}
+    if "items_source" in found and "items_destination" in found:
+        return found["items_source"], found["items_destination"]
+    segments = segments_for(table.size_bytes)
+    return count_items(source, source_table, segments), count_items(destination, table.name, segments)
+
+
 def _check_backup_jobs(jobs: Sequence[Job]) -> None:
-    for job in jobs:
+    """Raises why the way did not come to its end; what became of the settings is not looked at here."""
+    for job in (job for job in jobs if job.kind != "settings"):
         if job.open:
             waits = f"waits for {job.pending_reason.replace('_', ' ')}" if job.pending_reason else "is still running"
             state = job.result.get("aws_state")
@@ -163,10 +200,10 @@ def _check_backup_jobs(jobs: Sequence[Job]) -> None:
                 "It goes on by itself: run again to go on with it, or allow more with ferry_wait_timeout.",
                 details={"job_id": job.arn},
             )
-        if job.state in ("failed", "cancelled"):
+        if job.state in ("failed", "cancelled") and job.kind != "count":
             raise explain_backup_failure(job)
-    if jobs[-1].state == "planned":
-        raise RestoreFailed("The restore was not started.", "Run again without check mode.")
+        if job.state == "planned":
+            raise RestoreFailed(f"The {job.kind} was not started.", "Run again without check mode.")
 
 
 def _check_restored(source: Account, destination: Account, source_table: str, job: Job) -> TableDefinition:
@@ -194,46 +231,6 @@ def _check_restored(source: Account, destination: Account, source_table: str, jo
     return table
 
 
-def _count_both(source: Account, destination: Account, source_table: str, table: TableDefinition) -> tuple[int, int]:
-    segments = counting_segments(table.size_bytes)
-    return count_items(source, source_table, segments), count_items(destination, table.name, segments)
-
-
-def counting_segments(size_bytes: int) -> int:
-    """How many parallel scans count a table of that size; DescribeTable's size is hours old, and 0 for a new table."""
-    return min(max(size_bytes // SEGMENT_BYTES, 1), MOST_SEGMENTS)
-
-
-def counting_units(size_bytes: int) -> int:
-    """The read units that counting a table of that size costs: a consistent scan takes one for each 4 KB (aws.md H)."""
-    return -(-size_bytes // 4096)
-
-
-def _compare(items_source: int, items_destination: int, writes_stopped: bool) -> str:
-    """What keeps the counts from proving the move; "" when they do. Raises CountMismatch."""
-    if items_source == items_destination:
-        return ""
-    details = {"items_source": items_source, "items_destination": items_destination}
-    if writes_stopped:
-        raise CountMismatch(
-            f"The source has {items_source} items, the restored table {items_destination}, though writes were stopped.",
-            "Keep the source. Look whether AWS Backup's roles may use the keys of table and vaults: without, it reports"
-            " jobs as done whose items are missing.",
-            details=details,
-        )
-    if not items_destination:
-        raise CountMismatch(
-            f"The source has {items_source} items, the restored table none.",
-            "Look whether AWS Backup's roles may use the keys of table and vaults. If the source was empty when it was"
-            " backed up, delete the restored table yourself and run again.",
-            details=details,
-        )
-    return (
-        f"The source has {items_source} items now, the restored table has {items_destination}: writes went on after the"
-        " backup. Stop them and set ferry_writes_stopped: true to have the counts compared."
-    )
-
-
 def _items_source(export: Job | None, import_job: Job) -> int | None:
     """What the manifest says; the import's request keeps it for later runs."""
     told = import_job.request.get("export", {}).get("item_count")
@@ -256,7 +253,7 @@ def _check_jobs(destination: Account, export: Job | None, import_job: Job) -> No
     if import_job.state in ("failed", "cancelled"):
         if import_job.arn and import_job.failure_code != ImportFailed.__name__:
             raise explain_failure(destination, import_job)
-        raise ImportFailed(import_job.failure_message or "The import failed.", "Mend what it says and run again.")
+        raise told_as(import_job.failure_code, import_job.failure_message)
     if import_job.state == "planned":
         raise ImportFailed("The import was not started.", "Run again without check mode.")
 
@@ -319,32 +316,3 @@ def _check_files(destination: Account, import_job: Job) -> None:
     if import_job.state == "not_needed" and bucket.find(key) is None:
         return
     check_checksums(bucket, read_manifest(bucket, key))
-
-
-def count_items(account: Account, table: str, segments: int) -> int:
-    """How many items a table has, by a parallel Scan that returns none of them; it reads the whole table.
-
-    Raises what Account.explain gives.
-    """
-    with ThreadPoolExecutor(segments) as pool:
-        return sum(pool.map(lambda segment: _count_segment(account, table, segment, segments), range(segments)))
-
-
-def _count_segment(account: Account, table: str, segment: int, segments: int) -> int:
-    request: dict[str, Any] = {
-        "TableName": table,
-        "Select": "COUNT",
-        "Segment": segment,
-        "TotalSegments": segments,
-        "ConsistentRead": True,
-    }
-    counted = 0
-    while True:
-        try:
-            page = account.client("dynamodb").scan(**request)
-        except (sdk.ClientError, sdk.BotoCoreError) as error:
-            raise account.explain(error, "counting the items", table) from error
-        counted += int(page["Count"])
-        if not page.get("LastEvaluatedKey"):
-            return counted
-        request["ExclusiveStartKey"] = page["LastEvaluatedKey"]

@@ -73,6 +73,13 @@ KEY_MAP_OPTIONS: dict[str, Any] = {
     "kms_key_map": {"type": "dict", "default": {}, "no_log": False},
 }
 
+SETTINGS_OPTIONS: dict[str, Any] = {
+    "kinesis_map": {"type": "dict", "default": {}},
+    "principal_map": {"type": "dict", "default": {}},
+    "defer": {"type": "list", "elements": "str", "default": []},
+    "warm_throughput": {"type": "bool", "default": True},
+}
+
 
 def account_option(required: bool = False) -> dict[str, Any]:
     """The option that names one side of a migration."""

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from ..core.account import Account
@@ -18,11 +17,6 @@ from ..core.hints import explain_export_failure
 from ..core.importing import explain_failure
 from ..core.job import Job, WaitItem, wait_for
 from .spec import Progress
-
-
-def foreseen(job: Job) -> Job:
-    """``job`` as check mode shows it: what a run would leave to the waiter is only planned."""
-    return replace(job, state="planned", pending_reason="") if job.state == "pending" else job
 
 
 def start_result(job: Job, changes: Sequence[Change], obstacle: FerryError | None = None) -> dict[str, Any]:

@@ -417,6 +417,10 @@ class BackupKind:
             job = describe_backup(source, job, retries=0)
         return _checked(job)
 
+    def after(self, job: Job, before: Job) -> Job | None:
+        """Nothing comes before a backup."""
+        return job
+
 
 def _planned_run(source: Account, job: Job) -> Job | None:
     """The newest job that a backup plan has started for the table meanwhile."""

@@ -168,6 +168,12 @@ def describe_copy(source: Account, job: Job, *, retries: int = RETRIES) -> Job:
     return described(job, told["CopyJob"])
 
 
+def copy_job(options: CopyOptions) -> Job:
+    """The copy that follows a backup on a table's way: the waiter plans and starts it when that has completed."""
+    told = {name: value for name, value in vars(options).items() if name != "backup"}
+    return Job("copy", options.table, "pending", "", "job", {"options": told}, migration_id=options.migration_id)
+
+
 def start_copy(source: Account, plan: CopyPlan) -> Job:
     """Start the copy of ``plan``, once; or leave it pending for a slot. Raises FerryError."""
     job = plan.job
@@ -220,9 +226,19 @@ class CopyKind:
     def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
         """Start the copy when it is pending, wait for its end, and for the copy to be there.
 
-        A job that stays CREATED is followed, never started again: AWS retries by itself (aws.md C4).
+        A job that stays CREATED is followed, never started again: AWS retries by itself (aws.md C4). One that follows a
+        backup is planned first.
         """
         source, job = self.account(item), item.job
+        if job.state == "pending" and "call" not in job.request:
+            if item.destination is None:
+                raise InvalidInput("The copy's destination account is missing.", "Give destination.", table=job.name)
+            options = CopyOptions(**job.request["options"], backup=Job.from_dict(job.request["backup"]))
+            job = start_copy(source, plan_copy(source, item.destination, options))
+            if job.state == "not_needed":
+                return job
+            if job.pending_reason == "slot":
+                yield Pause(job, "slot")
         while job.pending_reason == "backup_plan":
             job = _planned_run(source, job)
             if job.state != "pending":
@@ -246,6 +262,10 @@ class CopyKind:
         if job.state == "completed" and item.destination is not None:
             job = yield from _settled(item.destination, job, clock)
         return job
+
+    def after(self, job: Job, before: Job) -> Job | None:
+        """The copy of just that backup."""
+        return replace(job, request={**job.request, "backup": before.to_dict()})
 
 
 def _planned_run(source: Account, job: Job) -> Job:

@@ -308,6 +308,12 @@ def _table_of(table: TableDefinition) -> dict[str, str]:
 # Starting
 
 
+def restore_job(options: RestoreOptions) -> Job:
+    """The restore that follows a copy on a table's way: the waiter plans and starts it when that has completed."""
+    told = {name: value for name, value in vars(options).items() if name not in ("copy", "encryption")}
+    return Job("restore", options.table, "pending", "", "job", {"options": told}, migration_id=options.migration_id)
+
+
 def start_restore(destination: Account, plan: RestorePlan) -> Job:
     """Start the restore of ``plan``, once; or leave it pending for a slot. Raises FerryError."""
     job = plan.job
@@ -364,9 +370,16 @@ class RestoreKind:
         """Start the restore when it is pending, wait for its end and for its table.
 
         A full quota shows as a failed job (measured/backup-restore-service 2.9): it waits for a slot like one that was
-        refused at once.
+        refused at once. One that follows a copy is planned first.
         """
         destination, job = self.account(item), item.job
+        if job.state == "pending" and "call" not in job.request:
+            options = RestoreOptions(**job.request["options"], copy=Job.from_dict(job.request["copy"]))
+            job = start_restore(destination, plan_restore(item.source, destination, options))
+            if job.state == "not_needed":
+                return job
+            if job.pending_reason == "slot":
+                yield Pause(job, "slot")
         while job.open:
             while job.state == "pending":
                 try:
@@ -388,6 +401,10 @@ class RestoreKind:
         if job.state == "completed":
             job = yield from _settled(destination, job, clock)
         return job
+
+    def after(self, job: Job, before: Job) -> Job | None:
+        """The restore of just that copy."""
+        return replace(job, request={**job.request, "copy": before.to_dict()})
 
 
 def _settled(destination: Account, job: Job, clock: Callable[[], float]) -> Steps:

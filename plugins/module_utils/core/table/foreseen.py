@@ -39,18 +39,20 @@ def foresee_settings(
     source_table: str,
     table: str,
     options: SettingsOptions,
-    as_made: MadeBy,
+    as_made: MadeBy | None = None,
 ) -> SettingsPlan:
-    """As ``prepare_settings``, with the table as ``as_made`` (``as_imported``, ``as_restored``) will make it. Reads the
-    source only.
+    """As ``prepare_settings``, with the table as ``as_made`` (``as_imported``, ``as_restored``) will make it: by an
+    import where nothing is said, and where an import can make it. Reads the source only.
 
-    Raises MissingTable, MissingKeyMapping, KeyNotUsable, LocalSecondaryIndexes, AccessDenied, CredentialsError.
+    Raises MissingTable, MissingKeyMapping, KeyNotUsable, AccessDenied, CredentialsError.
     """
     here = read_settings(source, TableDefinition.read(source, source_table))
     if here.get(EncryptionSetting.name):
         encryption = Encryption(**here.get(EncryptionSetting.name))
         key_map = resolve_key_map(destination, options.kms_key_map, source_table, encryption)
         options = replace(options, kms_key_map=key_map)
+    if as_made is None:
+        as_made = as_restored if here.definition.local_secondary_indexes else as_imported
     return plan_settings(here, as_made(here, destination.table_arn(table), table, options), options)
 
 

@@ -21,7 +21,7 @@ from ..spec import (
     account_option,
     given,
 )
-from ..starting import finished, foreseen, start_result
+from ..starting import finished, start_result
 
 SPEC: dict[str, Any] = {
     **SHARED_OPTIONS,
@@ -46,7 +46,7 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     destination = accounts.get("destination", params["destination"])
     options = CopyOptions(table=params["name"], backup=Job.from_dict(params["backup"]), **given(params, _SAME_NAME))
     plan = plan_copy(source, destination, options)
-    job = foreseen(plan.job) if check_mode else start_copy(source, plan)
+    job = plan.job.foreseen if check_mode else start_copy(source, plan)
     if params["wait"] and not check_mode:
         job = finished(job, source, destination, params["wait_timeout"], progress)
     return start_result(job, plan.changes)

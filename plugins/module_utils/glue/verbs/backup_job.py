@@ -21,7 +21,7 @@ from ..spec import (
     account_option,
     given,
 )
-from ..starting import finished, foreseen, start_result
+from ..starting import finished, start_result
 
 SPEC: dict[str, Any] = {
     **SHARED_OPTIONS,
@@ -72,7 +72,7 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     destination = accounts.find("destination", params["destination"])
     options = BackupOptions(table=params["name"], max_age=params["backup_max_age"], **given(params, _SAME_NAME))
     plan = plan_backup(source, destination, options)
-    job = foreseen(plan.job) if check_mode else start_backup(source, plan)
+    job = plan.job.foreseen if check_mode else start_backup(source, plan)
     if params["wait"] and not check_mode:
         job = finished(job, source, destination, params["wait_timeout"], progress)
     result = start_result(job, plan.changes, plan.obstacle if check_mode else None)

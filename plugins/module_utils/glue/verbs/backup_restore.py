@@ -21,7 +21,7 @@ from ..spec import (
     account_option,
     given,
 )
-from ..starting import finished, foreseen, start_result
+from ..starting import finished, start_result
 
 SPEC: dict[str, Any] = {
     **SHARED_OPTIONS,
@@ -49,7 +49,7 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     plan = plan_restore(
         source, destination, RestoreOptions(table=params["name"], copy=copy, **given(params, _SAME_NAME))
     )
-    job = foreseen(plan.job) if check_mode else start_restore(destination, plan)
+    job = plan.job.foreseen if check_mode else start_restore(destination, plan)
     if params["wait"] and not check_mode:
         job = finished(job, source, destination, params["wait_timeout"], progress)
     return start_result(job, plan.changes)
