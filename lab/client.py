@@ -91,6 +91,10 @@ class LabClient:
         """Fix how long things take, in seconds by name, whatever the scale."""
         self.control("POST", "timings", dict(timings))
 
+    def choose_behaviours(self, choices: Mapping[str, str]) -> None:
+        """Answer open questions about AWS by their names (``lab.behaviours``)."""
+        self.control("POST", "behaviours", dict(choices))
+
     def enforce_quotas(self, enforced: bool) -> None:
         """Turn AWS's limits and throttles on or off."""
         self.control("POST", "quotas", {"enforced": enforced})

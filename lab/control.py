@@ -8,6 +8,7 @@
 - ``GET /_lab/books?operation=&account=&region=&service=&error_code=&ok=&mutating=&entries=1``, ``DELETE /_lab/books``
 - ``GET /_lab/clock``; ``POST /_lab/clock`` ``{"advance": seconds}``
 - ``GET /_lab/timings``; ``POST /_lab/timings`` ``{"<name>": seconds}``
+- ``GET /_lab/behaviours``; ``POST /_lab/behaviours`` ``{"<name>": "<choice>"}``
 - ``GET /_lab/faults``; ``POST /_lab/faults`` with a fault or a list of them; ``DELETE /_lab/faults``
 - ``GET /_lab/quotas``; ``POST /_lab/quotas`` ``{"enforced": true}``
 """
@@ -51,6 +52,7 @@ def _state(world: World, _query: dict[str, str], _content: Any) -> dict[str, Any
             "scale": world.timings.scale,
             "quotas": world.quotas,
             "timings": world.timings.all(),
+            "behaviours": world.behaviours.all(),
             "accounts": [asdict(account) for account in world.accounts.values()],
             "services": sorted(world.services),
             "calls": world.books.count(),
@@ -106,6 +108,16 @@ def _set_timings(world: World, _query: dict[str, str], content: dict[str, Any]) 
     return world.timings.all()
 
 
+def _behaviours(world: World, _query: dict[str, str], _content: Any) -> dict[str, str]:
+    return world.behaviours.all()
+
+
+def _choose_behaviours(world: World, _query: dict[str, str], content: dict[str, Any]) -> dict[str, str]:
+    for name, choice in content.items():
+        world.behaviours.choose(name, str(choice))
+    return world.behaviours.all()
+
+
 def _faults(world: World, _query: dict[str, str], _content: Any) -> list[dict[str, Any]]:
     return [asdict(fault) for fault in world.faults.all()]
 
@@ -140,6 +152,8 @@ _ROUTES: dict[tuple[str, str], Callable[[World, dict[str, str], Any], Any]] = {
     ("POST", "clock"): _advance,
     ("GET", "timings"): _timings,
     ("POST", "timings"): _set_timings,
+    ("GET", "behaviours"): _behaviours,
+    ("POST", "behaviours"): _choose_behaviours,
     ("GET", "faults"): _faults,
     ("POST", "faults"): _add_faults,
     ("DELETE", "faults"): _clear_faults,
