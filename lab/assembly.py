@@ -24,6 +24,7 @@ SERVICES = (
     "lab.dynamodb.service.DynamoDbService",
     "lab.services.application_autoscaling.ApplicationAutoScalingService",
     "lab.backup.service.BackupService",
+    "lab.services.ram.RamService",
 )
 
 

@@ -162,6 +162,7 @@ def start(
         planned=jobs.planned(context, "StartBackupJob", params),
     )
     registry.backups.append(job)
+    jobs.note(job, "backup", job.resource_arn)
     world.schedule(world.timings.seconds("backup.starting"), lambda: jobs.take_turn(job, lambda: _run(job)))
     world.schedule(job.start_by - now, lambda: _expire(job))
     return job

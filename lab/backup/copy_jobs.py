@@ -13,6 +13,7 @@ from lab.backup.model import AIR_GAPPED, BackupJob, CopyJob, RecoveryPoint, Shap
 from lab.backup.registry import backups, parse_arn
 from lab.backup.words import belief, invalid_parameter, invalid_request
 from lab.context import Caller, Context
+from lab.identity import organization_path
 from lab.service import AuthorizationRequest
 
 SOURCE = belief(
@@ -149,6 +150,7 @@ def _start(context: Context, params: Shape, point: RecoveryPoint) -> CopyJob:
         planned=jobs.planned(context, "StartCopyJob", params),
     )
     registry.copies.append(job)
+    jobs.note(job, "copy", point.arn)
     world.schedule(world.timings.seconds("backup.copy_starting"), lambda: jobs.take_turn(job, lambda: _run(job)))
     return job
 
@@ -219,7 +221,7 @@ def _permission_obstacle(job: CopyJob, target: Vault) -> str:
     organization = account.organization_id if account else ""
     conditions = {
         "backup:CopyTargets": [target.arn],
-        "backup:CopyTargetOrgPaths": [f"{organization}/*/"] if organization else [],
+        "backup:CopyTargetOrgPaths": [organization_path(organization)] if organization else [],
     }
     needed = (
         AuthorizationRequest("backup:CopyFromBackupVault", source.arn, source.policy, conditions=conditions),

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from lab.backup import vaults
 from lab.backup.model import DAY_SECONDS, BackupJob, CopyJob, Job, Shape
 from lab.backup.registry import backups, here, registry_of
 from lab.backup.words import belief, not_found
+from lab.books import Begun
 from lab.context import Context
 from lab.errors import AwsError
 from lab.faults import Fault
@@ -68,6 +69,12 @@ def once(context: Context, params: Shape, make: Callable[[], AnyJob]) -> AnyJob:
     return known  # type: ignore[return-value]
 
 
+def note(job: Job, kind: Literal["backup", "copy", "restore"], resource: str) -> None:
+    """Write a job that begins into the world's books."""
+    where = job.context
+    where.world.books.begin(Begun(job.created_at, kind, where.account_id, where.region, resource, job.id))
+
+
 def spend(context: Context, params: Shape, refusal: AwsError) -> AwsError:
     """Let the request's token stand for ``refusal`` from now on, and answer it, to be raised."""
     if token := params.get("IdempotencyToken"):
@@ -91,8 +98,12 @@ def end(job: Job, state: str, message: str = "") -> None:
 
 
 def take_turn(job: BackupJob | CopyJob, run: Callable[[], None]) -> None:
-    """``run`` the job, now or when no other backup or copy of its resource runs any more."""
-    if job.ended:
+    """``run`` the job, now or when no other backup or copy of its resource runs any more.
+
+    A planned failure with the state CREATED lets it wait for ever.
+    """
+    stuck = job.planned is not None and job.planned.values.get("state") == "CREATED"
+    if job.ended or stuck:
         return
     if any(rival.running for rival in _rivals(job)):
         job.waiting = lambda: take_turn(job, run)
@@ -114,7 +125,7 @@ def _rivals(job: Job) -> list[BackupJob | CopyJob]:
 
 
 def fail_as_planned(job: Job) -> bool:
-    """Whether a planned failure ended the job; ``values`` may name the state and ``percent``."""
+    """Whether a planned failure ended the job; its ``values`` may name the state to end in."""
     fault = job.planned
     if fault is None:
         return False

@@ -237,7 +237,7 @@ def delete_recovery_point(context: Context, params: Shape) -> Shape:
     """DeleteRecoveryPoint."""
     vault = vaults.require(context, params["BackupVaultName"])
     point = require(vault, params["RecoveryPointArn"])
-    if vault.lock is not None and point.delete_at != 0:
+    if vault.lock is not None:
         raise invalid_request(LOCKED, f"Recovery point {point.arn} cannot be deleted: its backup vault is locked.")
     if _is_busy(context, point):
         raise BUSY.error("InvalidResourceStateException", f"Recovery point {point.arn} is in use.")

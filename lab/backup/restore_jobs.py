@@ -129,6 +129,7 @@ def _start(context: Context, params: Shape) -> RestoreJob:
         planned=jobs.planned(context, "StartRestoreJob", params),
     )
     registry.restores.append(job)
+    jobs.note(job, "restore", point.arn)
     world.schedule(world.timings.seconds("backup.restore_starting"), lambda: _run(job))
     return job
 

@@ -9,7 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from lab.backup import backup_jobs, copy_jobs, recovery_points, restore_jobs, settings, tags, timings, vaults
+from lab.backup import (
+    air_gapped,
+    backup_jobs,
+    copy_jobs,
+    plans,
+    recovery_points,
+    restore_jobs,
+    settings,
+    tags,
+    timings,
+    vaults,
+)
 from lab.backup.model import Shape
 from lab.backup.registry import BackupRegistry, here
 from lab.backup.words import belief
@@ -27,7 +38,7 @@ PERMISSIONS = belief(
     "AWS service authorization reference, AWS Backup",
 )  # fmt: skip
 
-_MODULES = (settings, vaults, recovery_points, backup_jobs, copy_jobs, restore_jobs, tags)
+_MODULES = (settings, vaults, air_gapped, recovery_points, backup_jobs, copy_jobs, restore_jobs, plans, tags)
 # Authorized on the recovery point although they name its vault too (service authorization reference).
 _ON_POINTS = frozenset((
     "DescribeRecoveryPoint", "DeleteRecoveryPoint", "GetRecoveryPointRestoreMetadata", "StartCopyJob",

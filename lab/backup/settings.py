@@ -15,7 +15,6 @@ from lab.backup.words import belief, invalid_parameter, invalid_request
 from lab.context import Context
 
 if TYPE_CHECKING:
-    from lab.identity import Account
     from lab.world import World
 
 KNOWN_TYPES = belief(
@@ -111,8 +110,8 @@ def describe_global_settings(context: Context, params: Shape) -> Shape:
 def update_global_settings(context: Context, params: Shape) -> Shape:
     """UpdateGlobalSettings."""
     settings = _global(context)
-    members = _members(context.world, context.world.accounts[context.account_id].organization_id)
-    if context.account_id != management_account(members).id:
+    accounts = context.world.accounts
+    if context.account_id != accounts.manager(accounts[context.account_id].organization_id).id:
         raise invalid_request(
             MANAGEMENT_ONLY, "Only the management account of the organization may change this setting."
         )
@@ -134,15 +133,6 @@ def cross_account_enabled(world: World, organization_id: str) -> bool:
     if settings is None:
         return False
     return settings.values[CROSS_ACCOUNT] == "true" or world.clock.now() < settings.disabled_at
-
-
-def management_account(members: list[Account]) -> Account:
-    """The management account among an organization's ``members``."""
-    return next((each for each in members if each.name == "management"), members[0])
-
-
-def _members(world: World, organization_id: str) -> list[Account]:
-    return [account for account in world.accounts.values() if account.organization_id == organization_id]
 
 
 def _global(context: Context) -> GlobalSettings:
