@@ -23,6 +23,8 @@ SERVICES = (
     "lab.services.kinesis.KinesisService",
     "lab.dynamodb.service.DynamoDbService",
     "lab.services.application_autoscaling.ApplicationAutoScalingService",
+    "lab.backup.service.BackupService",
+    "lab.services.ram.RamService",
 )
 
 

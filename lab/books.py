@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What was called: every request that reached the lab, countable by account, service, operation and outcome."""
+"""What was called and what was begun: every request that reached the lab, and every job that AWS would bill."""
 
 from __future__ import annotations
 
@@ -41,6 +41,21 @@ class Entry(NamedTuple):
         return self.status < 400
 
 
+class Begun(NamedTuple):
+    """A job that was begun, be it by a request or by a plan; answering a known token begins none.
+
+    ``kind`` is ``export``, ``import``, ``backup``, ``copy`` or ``restore``; ``resource`` the source's ARN (of an import
+    the new table's, of a copy or restore the recovery point's), ``id`` the job's id or ARN.
+    """
+
+    time: float
+    kind: str
+    account: str
+    region: str
+    resource: str
+    id: str
+
+
 class Books:
     """The requests so far, in order. Safe to use from any thread; counting does not look at single entries."""
 
@@ -48,6 +63,7 @@ class Books:
         self._lock = threading.Lock()
         self._entries: list[Entry] = []
         self._counts: Counter[tuple[str, str, str, str, bool, str, bool]] = Counter()
+        self._begun: list[Begun] = []
 
     def write(self, entry: Entry) -> None:
         """Add one request."""
@@ -88,6 +104,18 @@ class Books:
             entries = list(self._entries)
         return [entry for entry in entries if all(getattr(entry, name) == value for name, value in wanted.items())]
 
+    def begin(self, job: Begun) -> None:
+        """Add a job."""
+        with self._lock:
+            self._begun.append(job)
+
+    def jobs(self, kind: str = "", **wanted: Any) -> list[Begun]:
+        """The jobs of a kind with these members (``account``, ``resource`` ...), in order."""
+        wanted |= {"kind": kind} if kind else {}
+        with self._lock:
+            begun = list(self._begun)
+        return [job for job in begun if all(getattr(job, name) == value for name, value in wanted.items())]
+
     def mutating_calls(self, **wanted: Any) -> list[Entry]:
         """The requests that changed something, or tried to."""
         return self.calls(mutating=True, **wanted)
@@ -104,6 +132,7 @@ class Books:
         with self._lock:
             self._entries.clear()
             self._counts.clear()
+            self._begun.clear()
 
 
 def _split(operation: str, service: str) -> tuple[str, str]:

@@ -79,6 +79,12 @@ class LabClient:
         """The calls that could have changed something."""
         return self.calls(mutating=True)
 
+    def jobs(self, kind: str = "", **wanted: str) -> list[dict[str, Any]]:
+        """The jobs that were begun: ``kind`` ``export``, ``import``, ``backup``, ``copy`` or ``restore``; ``account``,
+        ``region`` and ``resource`` as wanted."""
+        query = urllib.parse.urlencode({**wanted, **({"kind": kind} if kind else {})})
+        return self.control("GET", f"jobs?{query}")  # type: ignore[no-any-return]
+
     def clear_books(self) -> None:
         """Forget all calls."""
         self.control("DELETE", "books")
@@ -90,6 +96,14 @@ class LabClient:
     def set_timings(self, timings: Mapping[str, float]) -> None:
         """Fix how long things take, in seconds by name, whatever the scale."""
         self.control("POST", "timings", dict(timings))
+
+    def move_account(self, account_id: str, organization_id: str) -> None:
+        """Put an account into another organization, or (empty) into none."""
+        self.control("POST", "accounts", {account_id: organization_id})
+
+    def choose_behaviours(self, choices: Mapping[str, str]) -> None:
+        """Answer open questions about AWS by their names (``lab.behaviours``)."""
+        self.control("POST", "behaviours", dict(choices))
 
     def enforce_quotas(self, enforced: bool) -> None:
         """Turn AWS's limits and throttles on or off."""
@@ -118,7 +132,7 @@ class LabClient:
     def session(self, who: str | Mapping[str, str] = "source") -> boto3.Session:
         """A boto3 session as ``who``.
 
-        That is the administrator of ``source``, ``destination`` or ``management``, the user ``hub``, the role
+        That is the administrator of ``source``, ``destination``, ``management`` or ``outside``, the user ``hub``, the role
         ``source/ferry`` or ``destination/ferry``, or who owns a mapping's ``access_key``, ``secret_key`` and
         ``session_token``.
         """

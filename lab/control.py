@@ -6,8 +6,11 @@
 
 - ``GET /_lab/state``; ``POST /_lab/state`` with any of ``advance``, ``timings``, ``quotas``
 - ``GET /_lab/books?operation=&account=&region=&service=&error_code=&ok=&mutating=&entries=1``, ``DELETE /_lab/books``
+- ``GET /_lab/jobs?kind=&account=&region=&resource=``: exports, imports, backups, copies and restores that were begun
 - ``GET /_lab/clock``; ``POST /_lab/clock`` ``{"advance": seconds}``
 - ``GET /_lab/timings``; ``POST /_lab/timings`` ``{"<name>": seconds}``
+- ``POST /_lab/accounts`` ``{"<account id>": "<organization id, or empty>"}`` moves accounts between organizations
+- ``GET /_lab/behaviours``; ``POST /_lab/behaviours`` ``{"<name>": "<choice>"}``
 - ``GET /_lab/faults``; ``POST /_lab/faults`` with a fault or a list of them; ``DELETE /_lab/faults``
 - ``GET /_lab/quotas``; ``POST /_lab/quotas`` ``{"enforced": true}``
 """
@@ -51,6 +54,7 @@ def _state(world: World, _query: dict[str, str], _content: Any) -> dict[str, Any
             "scale": world.timings.scale,
             "quotas": world.quotas,
             "timings": world.timings.all(),
+            "behaviours": world.behaviours.all(),
             "accounts": [asdict(account) for account in world.accounts.values()],
             "services": sorted(world.services),
             "calls": world.books.count(),
@@ -87,6 +91,11 @@ def _clear_books(world: World, _query: dict[str, str], _content: Any) -> dict[st
     return {"count": 0}
 
 
+def _jobs(world: World, query: dict[str, str], _content: Any) -> list[dict[str, Any]]:
+    wanted = {name: query[name] for name in ("kind", "account", "region", "resource", "id") if name in query}
+    return [job._asdict() for job in world.books.jobs(**wanted)]
+
+
 def _clock(world: World, _query: dict[str, str], _content: Any) -> dict[str, Any]:
     return {"now": world.clock.now(), "offset": world.clock.offset}
 
@@ -104,6 +113,23 @@ def _set_timings(world: World, _query: dict[str, str], content: dict[str, Any]) 
     for name, seconds in content.items():
         world.timings.set(name, float(seconds))
     return world.timings.all()
+
+
+def _move_accounts(world: World, _query: dict[str, str], content: dict[str, Any]) -> list[dict[str, Any]]:
+    with world.lock:
+        for account_id, organization_id in content.items():
+            world.accounts[account_id].organization_id = str(organization_id)
+    return [asdict(account) for account in world.accounts.values()]
+
+
+def _behaviours(world: World, _query: dict[str, str], _content: Any) -> dict[str, str]:
+    return world.behaviours.all()
+
+
+def _choose_behaviours(world: World, _query: dict[str, str], content: dict[str, Any]) -> dict[str, str]:
+    for name, choice in content.items():
+        world.behaviours.choose(name, str(choice))
+    return world.behaviours.all()
 
 
 def _faults(world: World, _query: dict[str, str], _content: Any) -> list[dict[str, Any]]:
@@ -136,10 +162,14 @@ _ROUTES: dict[tuple[str, str], Callable[[World, dict[str, str], Any], Any]] = {
     ("POST", "state"): _change_state,
     ("GET", "books"): _books,
     ("DELETE", "books"): _clear_books,
+    ("GET", "jobs"): _jobs,
     ("GET", "clock"): _clock,
     ("POST", "clock"): _advance,
     ("GET", "timings"): _timings,
     ("POST", "timings"): _set_timings,
+    ("POST", "accounts"): _move_accounts,
+    ("GET", "behaviours"): _behaviours,
+    ("POST", "behaviours"): _choose_behaviours,
     ("GET", "faults"): _faults,
     ("POST", "faults"): _add_faults,
     ("DELETE", "faults"): _clear_faults,

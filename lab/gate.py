@@ -27,12 +27,14 @@ _INTERNAL = {
     "s3": "InternalError",
     "query": "InternalFailure",
     "json": "InternalServerError",
+    "rest": "ServiceUnavailableException",
     "cbor": "InternalFailure",
 }
 _THROTTLED = {
     "s3": ("SlowDown", "Please reduce your request rate.", 503),
     "query": ("Throttling", "Rate exceeded", 400),
     "json": ("ThrottlingException", "Rate exceeded", 400),
+    "rest": ("ThrottlingException", "Rate exceeded", 429),
     "cbor": ("ThrottlingException", "Rate exceeded", 400),
 }
 _ERROR_CODE = re.compile(rb'<Code>([^<]+)</Code>|"__type"\s*:\s*"(?:[^"#]*#)?([^"]+)"')
@@ -110,7 +112,7 @@ class Gate:
         faults = self._world.faults
         if not faults or not faults.concern(call.full_name, call.account_id):
             return None
-        params = protocol.loose_parameters(call.request, call.dialect)
+        params = protocol.loose_parameters(call.request, call.service, call.dialect)
         return faults.take(GATE_KINDS, call.full_name, params, call.account_id)
 
     def _serve(self, call: _Call, credential: Credential) -> HttpResponse:

@@ -116,6 +116,27 @@ class Accounts(dict[str, Account]):
         self[account_id] = Account(account_id, name or account_id, organization_id)
         return self[account_id]
 
+    def members(self, organization_id: str) -> list[Account]:
+        """The accounts of an organization, by their ids."""
+        return sorted(
+            (each for each in self.values() if each.organization_id == organization_id), key=lambda each: each.id
+        )
+
+    def manager(self, organization_id: str) -> Account:
+        """The organization's management account: the one of that name, or else the first."""
+        members = self.members(organization_id)
+        return next((each for each in members if each.name == "management"), members[0])
+
+
+def organization_path(organization_id: str) -> str:
+    """The path of an organization's root, where all its accounts are, as policies compare it."""
+    return f"{organization_id}/{root_id(organization_id)}/"
+
+
+def root_id(organization_id: str) -> str:
+    """The id of an organization's root."""
+    return f"r-{organization_id.removeprefix('o-')[:4]}"
+
 
 class IdentityStore:
     """IAM's and STS's memory. Writers hold the world's lock."""
@@ -327,4 +348,5 @@ class IdentityStore:
         account = self.accounts.get(caller.account_id)
         if account is not None and account.organization_id:
             keys["aws:PrincipalOrgID"] = account.organization_id
+            keys["aws:PrincipalOrgPaths"] = [organization_path(account.organization_id)]
         return keys

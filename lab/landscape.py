@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The accounts of a rehearsal: a source and a destination in one organization, and its management account."""
+"""The accounts of a rehearsal: a source and a destination in one organization, its management account, a stranger."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ DEFAULT_SCALE = 0.02
 SOURCE = "111111111111"
 DESTINATION = "222222222222"
 MANAGEMENT = "333333333333"
+OUTSIDE = "444444444444"
 ORGANIZATION = "o-tableferry1"
 ROLE = "ferry"
 HUB_USER = "hub"
@@ -26,22 +27,24 @@ HUB_USER = "hub"
 def settle(world: World) -> dict[str, Any]:
     """Open the accounts with their users, keys and roles, and say how to reach them.
 
-    Each account has an administrator with an access key; source and destination have a role ``ferry`` that only the
-    user ``hub`` of the management account may assume, with the external id. Answers ``region``, ``accounts`` by
-    ``source``, ``destination`` and ``management``, and ``hub``; secrets in clear text.
+    Each account has an administrator with an access key; all but the management account have a role ``ferry`` that only
+    the user ``hub`` of the management account may assume, with the external id. The account ``outside`` is in no
+    organization. Answers ``region``, ``accounts`` by ``source``, ``destination``, ``management`` and ``outside``, and
+    ``hub``; secrets in clear text.
     """
     with world.lock:
         accounts = {
             "source": _account(world, SOURCE, "source"),
             "destination": _account(world, DESTINATION, "destination"),
             "management": _account(world, MANAGEMENT, "management"),
+            "outside": _account(world, OUTSIDE, "outside", ""),
         }
         hub = world.identity.add_user(MANAGEMENT, HUB_USER)
         hub.inline["assume-ferry"] = _policy(
             {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": f"arn:aws:iam::*:role/{ROLE}"},
             {"Effect": "Allow", "Action": "organizations:Describe*", "Resource": "*"},
         )
-        for side in ("source", "destination"):
+        for side in ("source", "destination", "outside"):
             accounts[side] |= _role(world, accounts[side]["account_id"], side, hub.arn)
         return {
             "region": REGION,
@@ -50,8 +53,8 @@ def settle(world: World) -> dict[str, Any]:
         }
 
 
-def _account(world: World, account_id: str, name: str) -> dict[str, str]:
-    world.accounts.add(account_id, name, ORGANIZATION)
+def _account(world: World, account_id: str, name: str, organization_id: str = ORGANIZATION) -> dict[str, str]:
+    world.accounts.add(account_id, name, organization_id)
     key = world.identity.add_administrator(account_id)
     return {"account_id": account_id, "access_key": key.id, "secret_key": key.secret}
 

@@ -4,8 +4,9 @@
 
 """AWS's wire protocols by botocore's service models: requests in, answers and errors out.
 
-The JSON protocols (1.0, 1.1), query (STS, IAM) and the names of S3's operations. Unknown members are dropped from
-requests (measured/import-export-table 1.1); shape is validated before anything is looked up, in the words of 1.2 there.
+The JSON protocols (1.0, 1.1), REST with JSON (AWS Backup, RAM), query (STS, IAM) and the names of S3's operations.
+Unknown members are dropped from requests (measured/import-export-table 1.1); shape is validated before anything is
+looked up, in the words of 1.2 there.
 DynamoDB's AttributeValues are left as they are on the wire, in both directions.
 """
 
@@ -20,8 +21,8 @@ import zlib
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
-from urllib.parse import parse_qsl
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, unquote
 from xml.sax.saxutils import escape
 
 import botocore.session
@@ -48,12 +49,32 @@ UNKNOWN_MEMBERS = rule(
     test="test_protocol.py::test_unknown_members_are_ignored",
 )
 
+REST_OPERATIONS = rule(
+    "rest-operation-by-path",
+    service="protocol",
+    says="AWS Backup and RAM speak REST with JSON: the operation is told by method and path, members come from the "
+    "path, the query and the body, and refusals of the signature or of permissions are HTTP 403",
+    fact="botocore's service models backup and ram; AWS API reference, common errors",
+    test="test_rest.py::test_operation_is_told_by_method_and_path",
+)
+REST_SHAPE = rule(
+    "rest-shape-refused",
+    service="protocol",
+    says="A malformed request is InvalidParameterValueException at AWS Backup, InvalidParameterException at RAM, its "
+    "text as elsewhere",
+    fact="the errors that botocore's models declare; the text is a guess",
+    test="test_rest.py::test_malformed_request_is_refused",
+    confirmed=False,
+)
+
 Reader = Callable[[Any, str, list[str]], Any]
 _SIGNING_NAMES = {"monitoring": "cloudwatch"}
 _CORAL = {
     "ValidationException": "com.amazon.coral.validate#",
     "ThrottlingException": "com.amazon.coral.availability#",
 }
+# What services that declare no ValidationException say of a malformed request.
+_MALFORMED = {"backup": "InvalidParameterValueException", "ram": "InvalidParameterException"}
 _NAMESPACES = {"dynamodb": "com.amazonaws.dynamodb.v20120810#"}
 
 
@@ -86,11 +107,20 @@ def dialect_of(request: HttpRequest, scope: Scope | None) -> Dialect:
         return "json"
     if headers.get("smithy-protocol") == "rpc-v2-cbor":
         return "cbor"
+    if scope is not None and speaks_rest(scope.service):
+        return "rest"
     if (scope is not None and scope.service == "s3") or (
         scope is None and not headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
     ):
         return "s3"
     return "query"
+
+
+@lru_cache(maxsize=64)
+def speaks_rest(service: str) -> bool:
+    """Whether ``service`` (botocore's name) speaks REST with JSON."""
+    model = service_model(service) if service not in ("", "s3") else None
+    return model is not None and model.metadata["protocol"] == "rest-json"
 
 
 def service_of(request: HttpRequest, scope: Scope | None) -> str:
@@ -110,6 +140,8 @@ def operation_of(request: HttpRequest, service: str, dialect: Dialect) -> str:
         return request.path.rpartition("/")[2]
     if dialect == "query":
         return _form(request).get("Action", "")
+    if dialect == "rest":
+        return _rest_call(request, service)[0]
     bucket, key = request.bucket_and_key
     return s3_operation(request.method, bool(bucket), bool(key), request.parameters, request.headers)
 
@@ -156,7 +188,72 @@ def s3_operation(
     return ""
 
 
-def loose_parameters(request: HttpRequest, dialect: Dialect) -> dict[str, Any]:
+class _Route(NamedTuple):
+    """An operation of a REST service, and how its path looks: a group for each member that the path holds."""
+
+    operation: str
+    method: str
+    path: re.Pattern[str]
+    members: tuple[str, ...]
+
+
+@lru_cache(maxsize=16)
+def _routes(service: str) -> tuple[_Route, ...]:
+    """The operations of a REST service, those with the most literal paths first."""
+    model = service_model(service)
+    assert model is not None
+    routes = []
+    for name in model.operation_names:
+        operation = model.operation_model(name)
+        places = operation.input_shape.members.items() if operation.input_shape else ()
+        named = {
+            shape.serialization["name"]: member
+            for member, shape in places
+            if shape.serialization.get("location") == "uri"
+        }
+        parts = re.split(r"\{(\w+)\}", operation.http["requestUri"].rstrip("/"))
+        text = "".join("([^/]+)" if place % 2 else re.escape(part) for place, part in enumerate(parts))
+        members = tuple(named[part] for part in parts[1::2])
+        routes.append(_Route(name, operation.http["method"], re.compile(f"{text}/?"), members))
+    return tuple(sorted(routes, key=lambda route: len(route.members)))
+
+
+def _rest_call(request: HttpRequest, service: str) -> tuple[str, dict[str, str]]:
+    """The operation of a REST request and the members in its path; no operation where none fits."""
+    for route in _routes(service):
+        if route.method == request.method and (found := route.path.fullmatch(request.path)):
+            return route.operation, dict(zip(route.members, map(unquote, found.groups()), strict=True))
+    return "", {}
+
+
+def _rest_content(request: HttpRequest, service: str) -> dict[str, Any]:
+    """The members of a REST request, those of path and query as text."""
+    name, content = _rest_call(request, service)
+    model = service_model(service)
+    shape = model.operation_model(name).input_shape if name and model is not None else None
+    body = _json_object(request)
+    query = request.parameters
+    for member, member_shape in shape.members.items() if shape is not None else ():
+        place = member_shape.serialization
+        if place.get("location") == "querystring":
+            if place["name"] in query:
+                content[member] = query[place["name"]]
+        elif "location" not in place and member in body:
+            content[member] = body[member]
+    return content
+
+
+def _json_object(request: HttpRequest) -> dict[str, Any]:
+    try:
+        content = json.loads(request.body or b"{}")
+    except ValueError:
+        raise AwsError("SerializationException", "Unexpected end or token in the request's JSON") from None
+    if not isinstance(content, dict):
+        raise _serialization("Unexpected value type in payload")
+    return content
+
+
+def loose_parameters(request: HttpRequest, service: str, dialect: Dialect) -> dict[str, Any]:
     """The members of a request before any validation, for matching faults."""
     if dialect == "s3":
         bucket, key = request.bucket_and_key
@@ -164,10 +261,9 @@ def loose_parameters(request: HttpRequest, dialect: Dialect) -> dict[str, Any]:
     if dialect == "query":
         return dict(_form(request))
     try:
-        content = json.loads(request.body or b"{}")
-    except ValueError:
+        return _rest_content(request, service) if dialect == "rest" else _json_object(request)
+    except AwsError:
         return {}
-    return content if isinstance(content, dict) else {}
 
 
 # Requests
@@ -184,19 +280,19 @@ def parse(
     shape = operation.input_shape
     if dialect == "query":
         content: Any = _from_form(_form(request), shape) if shape else {}
+    elif dialect == "rest":
+        content = _rest_content(request, operation.service_model.service_name)
     else:
-        try:
-            content = json.loads(request.body or b"{}")
-        except ValueError:
-            raise AwsError("SerializationException", "Unexpected end or token in the request's JSON") from None
+        content = _json_object(request)
     if shape is None:
         return {}
     problems: list[str] = []
     params: dict[str, Any] = _readers(operation.service_model)(shape)(content, "", problems)
     if problems and validate:
         count = len(problems)
-        raise SHAPE_FIRST.error(
-            "ValidationError" if dialect == "query" else "ValidationException",
+        code = _MALFORMED.get(operation.service_model.service_name, "ValidationException")
+        raise (REST_SHAPE if dialect == "rest" else SHAPE_FIRST).error(
+            "ValidationError" if dialect == "query" else code,
             f"{count} validation error{'s' * (count > 1)} detected: {'; '.join(problems)}",
         )
     return params
@@ -461,7 +557,8 @@ def answer(
         return _query_answer(result if isinstance(result, dict) else {}, operation, identifier)
     metadata = operation.service_model.metadata
     body = result if isinstance(result, bytes) else json_bytes(result or {})
-    headers = {"Content-Type": f"application/x-amz-json-{metadata['jsonVersion']}", "x-amzn-RequestId": identifier}
+    kind = "json" if dialect == "rest" else f"x-amz-json-{metadata['jsonVersion']}"
+    headers = {"Content-Type": f"application/{kind}", "x-amzn-RequestId": identifier}
     if operation.service_model.service_name == "dynamodb":
         headers["x-amz-crc32"] = str(zlib.crc32(body))
     return HttpResponse(200, headers, body)
@@ -546,11 +643,16 @@ def error(failure: AwsError, service: str, operation: str, dialect: Dialect, ide
             f"<Message>{escape(failure.message)}</Message></Error><RequestId>{identifier}</RequestId></ErrorResponse>"
         )
         return HttpResponse(failure.status, {"Content-Type": "text/xml", "x-amzn-RequestId": identifier}, body.encode())
-    content = {"__type": _error_type(failure.code, service, operation), "message": failure.message, **failure.members}
+    content = {"message": failure.message, **failure.members}
+    if dialect != "rest":
+        content = {"__type": _error_type(failure.code, service, operation), **content}
     headers = {"x-amzn-RequestId": identifier, "x-amzn-errortype": failure.code}
     if dialect == "cbor":
         headers |= {"Content-Type": "application/cbor", "smithy-protocol": "rpc-v2-cbor"}
         return HttpResponse(failure.status, headers, _cbor(content))
+    if dialect == "rest":
+        headers["Content-Type"] = "application/json"
+        return HttpResponse(failure.status, headers, json_bytes(content))
     model = service_model(service)
     version = model.metadata.get("jsonVersion", "1.1") if model is not None else "1.1"
     headers["Content-Type"] = f"application/x-amz-json-{version}"

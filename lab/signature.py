@@ -45,7 +45,7 @@ SKEW = rule(
     test="test_signature.py::test_old_signature_is_refused",
 )
 
-Dialect = Literal["json", "cbor", "query", "s3"]
+Dialect = Literal["json", "rest", "cbor", "query", "s3"]
 SKEW_SECONDS = 15 * 60
 UNSIGNED = frozenset({"UNSIGNED-PAYLOAD", "STREAMING-UNSIGNED-PAYLOAD-TRAILER"})
 EMPTY_HASH = hashlib.sha256(b"").hexdigest()
@@ -108,7 +108,8 @@ _REFUSALS: Mapping[str, Mapping[str, tuple[str, str, int]]] = {
 
 def refusal(why: str, dialect: Dialect) -> AwsError:
     """The error that services of ``dialect`` answer; ``why`` is a key such as ``expired token``."""
-    code, message, status = _REFUSALS[why]["json" if dialect == "cbor" else dialect]
+    code, message, status = _REFUSALS[why]["json" if dialect in ("cbor", "rest") else dialect]
+    status = 403 if dialect == "rest" else status
     broken = {"expired token": SESSION_ENDS, "skew": SKEW}.get(why, SIGNATURE_CHECKED)
     return broken.error(code, message, status)
 

@@ -16,12 +16,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from lab.behaviours import Behaviours
 from lab.books import Books, Entry, is_mutating
 from lab.clock import Agenda, Clock, Event, Throttles, Timings
 from lab.context import Caller, ConditionValue
 from lab.faults import Fault, Faults
 from lab.identity import IdentityStore
 from lab.policy import BOTH_SIDES, POLICIES_DECIDE, Decision, decide
+from lab.protocol import speaks_rest
 from lab.service import AuthorizationRequest, Service
 
 __all__ = ["Books", "Clock", "Entry", "Event", "Fault", "Faults", "Throttles", "Timings", "World", "is_mutating"]
@@ -47,6 +49,7 @@ class World:
         self.clock = Clock()
         self.timings = Timings(scale)
         self.throttles = Throttles(self.clock, self.timings)
+        self.behaviours = Behaviours()
         self.quotas = quotas
         self.books = Books()
         self.faults = Faults()
@@ -144,7 +147,8 @@ class World:
         broken = POLICIES_DECIDE if needed.owner_account in ("", caller.account_id) else BOTH_SIDES
         if needed.action.partition(":")[0] in _BARE_ACCESS_DENIED:
             raise broken.error("AccessDenied", message, 403)
-        raise broken.error("AccessDeniedException", message, 400)
+        service = needed.action.partition(":")[0]
+        raise broken.error("AccessDeniedException", message, 403 if speaks_rest(service) else 400)
 
     def authorize(
         self,

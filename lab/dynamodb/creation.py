@@ -82,8 +82,9 @@ VECTOR_ON_DEMAND = belief(
 )  # fmt: skip
 EXISTS = belief(
     "test_creation", "table-exists",
-    "A second table of a name is ResourceInUseException: `is being created` while CREATING, else `already exists`",
-    "measured/import-export-table 1.9 [TABLE-005, TABLE-010]",
+    "A second table of a name is ResourceInUseException: `is being created` while CREATING (`used` where a restore "
+    "makes it), else `already exists`",
+    "measured/import-export-table 1.9 [TABLE-005, TABLE-010]; measured/backup-restore-service 2.5 [TABLE-219]",
 )  # fmt: skip
 NAMES = belief(
     "test_creation", "names-of-three-to-255",
@@ -151,7 +152,8 @@ def refuse_existing(context: Context, name: str) -> None:
     if table is None:
         return
     if table.status(context.world.clock.now()) == "CREATING":
-        raise in_use(EXISTS, f"Table is being created: {table.name}")
+        verb = "used" if table.origin == "restore" else "created"
+        raise in_use(EXISTS, f"Table is being {verb}: {table.name}")
     raise EXISTS.error("ResourceInUseException", f"Table already exists: {table.name}")
 
 

@@ -220,6 +220,7 @@ def export_table_to_point_in_time(context: Context, params: Shape) -> Shape:
         content_time=content_time,
     )
     exports.append(export)
+    jobs.note(export, "export")
     duration = _duration(world, export.incremental)
     world.schedule(min(world.timings.seconds("export.failing"), duration), lambda: _begin(export))
     world.schedule(duration, lambda: jobs.do_in_slices(world, _work(export)))

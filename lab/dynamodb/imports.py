@@ -196,6 +196,7 @@ def import_table(context: Context, params: Shape) -> Shape:
         rank=world.random.random(),
     )
     imports.append(job)
+    jobs.note(job, "import")
     visible = world.timings.seconds("import.visible")
     world.schedule(min(world.timings.seconds("import.failing"), visible), lambda: _probe(job))
     world.schedule(visible, lambda: _appear(job))

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeVar
 
+from lab.books import Begun
 from lab.context import Context
 from lab.dynamodb.lookup import Address
 from lab.dynamodb.model import Shape, Table
@@ -135,6 +136,12 @@ AnyJob = TypeVar("AnyJob", Export, Import)
 def new_arn(world: World, table_arn: str, kind: Literal["export", "import"], started_at: float) -> str:
     """An ARN whose id is the epoch in 14 digits of milliseconds and 8 hex digits (measured 1.4)."""
     return f"{table_arn}/{kind}/{int(started_at * 1000):014d}-{world.random.getrandbits(32):08x}"
+
+
+def note(job: _Job, kind: Literal["export", "import"]) -> None:
+    """Write a job that begins into the world's books."""
+    where = job.context
+    job.world.books.begin(Begun(job.started_at, kind, where.account_id, where.region, job.table_arn, job.arn))
 
 
 def new_token(world: World) -> str:

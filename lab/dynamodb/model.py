@@ -268,6 +268,10 @@ class Table:
     jobs: dict[JobKind, Job] = field(default_factory=dict)
     # Item count and bytes as DescribeTable last learnt them, and when (measured/import-export-table 1.7).
     counted: tuple[float, int, int] = (0.0, 0, 0)
+    # RestoreSummary of a restore's target, until it is ACTIVE.
+    restore_summary: Shape | None = None
+    # Jobs of AWS Backup that are reading the table.
+    backups_running: int = 0
 
     @property
     def arn(self) -> str:

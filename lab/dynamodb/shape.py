@@ -51,12 +51,17 @@ def describe(table: Table, now: float, timings: Timings) -> Shape:
         shown["StreamSpecification"] = table.stream_specification
     if stream := table.stream():
         shown["LatestStreamArn"], shown["LatestStreamLabel"] = stream.arn, stream.label
+    if table.restore_summary is not None and status == "CREATING":
+        shown["RestoreSummary"] = table.restore_summary
     if encryption := table.encryption.description():
         shown["SSEDescription"] = encryption
     if indexes := table.global_indexes:
         shown["GlobalSecondaryIndexes"] = [
             global_index(index, now, timings, billing.clearing_until) for index in indexes
         ]
+        if "RestoreSummary" in shown:
+            for each in shown["GlobalSecondaryIndexes"]:
+                del each["IndexStatus"]
     if local_indexes := table.local_indexes:
         shown["LocalSecondaryIndexes"] = [_index(index) for index in local_indexes]
     if table.vector_indexes:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lab.context import Context
-from lab.dynamodb import admission, creation, limits, resource_policy, streams, tags
+from lab.dynamodb import admission, creation, limits, resource_policy, snapshots, streams, tags
 from lab.dynamodb.lookup import registry
 from lab.dynamodb.model import Shape, Table
 from lab.dynamodb.shape import describe
@@ -140,6 +140,8 @@ def delete_table(context: Context, params: Shape) -> Shape:
         raise in_use(WRITES_PENDING, f"Table tags are being updated: {table.name}")
     if resource_policy.is_pending(context, table):
         raise in_use(WRITES_PENDING, f"Table: {table.name} has a pending resource-based policy update.")
+    if table.backups_running:
+        raise in_use(snapshots.UNDELETABLE, f"Table is being backed up: {table.name}")
     admission.admit(table, "delete_table")
     limits.take_control_plane_write(context)
     registry(context).delete(table)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -15,11 +16,23 @@ from lab import policy
 from lab.context import Context
 from lab.errors import AwsError
 from lab.identity import AccessKey, ManagedPolicy, Principal, Role, User
+from lab.rules import rule
 from lab.service import AuthorizationRequest
+from lab.services import managed_policies
 from lab.world import World
 
 Operation = Callable[[Context, dict[str, Any]], dict[str, Any]]
 MOST_ACCESS_KEYS = 2
+
+
+LINKED_ROLE = rule(
+    "iam-service-linked-role",
+    service="iam",
+    says="CreateServiceLinkedRole makes a service's role once, below /aws-service-role/<service>/; a second time it is "
+    "InvalidInput `.. has been taken in this account`",
+    fact="aws.md C3; AWS API reference iam:CreateServiceLinkedRole",
+    test="test_iam_backup.py::test_service_linked_role",
+)
 
 
 class IamService:
@@ -34,6 +47,9 @@ class IamService:
     def __init__(self, world: World) -> None:
         self._world = world
         self._store = world.identity
+        for arn, document in managed_policies.DOCUMENTS.items():
+            path, _, name = arn.partition(":policy")[2].rpartition("/")
+            self._store.add_policy("aws", name, document, path=f"{path}/")
         self._profiles: dict[tuple[str, str], dict[str, Any]] = {}
         self._operations: dict[str, Operation] = {
             "CreateRole": self._create_role,
@@ -43,6 +59,9 @@ class IamService:
             "UpdateRoleDescription": self._update_role,
             "UpdateAssumeRolePolicy": self._update_trust,
             "DeleteRole": self._delete_role,
+            "CreateServiceLinkedRole": self._create_linked_role,
+            "DeleteServiceLinkedRole": self._delete_linked_role,
+            "GetServiceLinkedRoleDeletionStatus": lambda context, params: {"Status": "SUCCEEDED"},
             "CreateUser": self._create_user,
             "GetUser": self._get_user,
             "ListUsers": self._list_users,
@@ -103,6 +122,10 @@ class IamService:
 
     def authorization(self, context: Context, operation: str, params: dict[str, Any]) -> list[AuthorizationRequest]:
         """``iam:<operation>`` on the role, user or policy that the request names."""
+        if operation == "CreateServiceLinkedRole":
+            service = params["AWSServiceName"]
+            arn = f"arn:aws:iam::{context.account_id}:role{managed_policies.linked_path(service)}*"
+            return [AuthorizationRequest(f"iam:{operation}", arn, conditions={"iam:AWSServiceName": service})]
         return [AuthorizationRequest(f"iam:{operation}", self._resource(context, params))]
 
     def _resource(self, context: Context, params: Mapping[str, Any]) -> str:
@@ -149,6 +172,32 @@ class IamService:
         role.permissions_boundary = params.get("PermissionsBoundary", "")
         role.tags = _tags(params)
         return {"Role": _role_shape(role)}
+
+    def _create_linked_role(self, context: Context, params: dict[str, Any]) -> dict[str, Any]:
+        service = params["AWSServiceName"]
+        if service not in managed_policies.LINKED_ROLES:
+            raise LINKED_ROLE.error("InvalidInput", f"Service {service} does not use service-linked roles here.")
+        name, policy_arn = managed_policies.LINKED_ROLES[service]
+        if (context.account_id, name) in self._store.roles:
+            raise LINKED_ROLE.error(
+                "InvalidInput",
+                f"Service role name {name} has been taken in this account, please try a different suffix.",
+            )
+        trust = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
+        role = self._store.add_role(
+            context.account_id,
+            name,
+            json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
+            path=managed_policies.linked_path(service),
+            description=params.get("Description", ""),
+            attached=(policy_arn,),
+        )
+        return {"Role": _role_shape(role)}
+
+    def _delete_linked_role(self, context: Context, params: dict[str, Any]) -> dict[str, Any]:
+        role = self._role(context, params["RoleName"])
+        del self._store.roles[(role.account_id, role.name)]
+        return {"DeletionTaskId": f"task{role.path}{role.name}/{context.request_id}"}
 
     def _check_principals(self, trust: str) -> None:
         for statement in policy.parse(trust):

@@ -12,12 +12,13 @@ from __future__ import annotations
 import base64
 import json
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lab.context import Caller, ConditionValue, Context
 from lab.errors import AwsError
+from lab.policy import ADMINISTRATOR_DOCUMENT, decide, parse
 from lab.rules import rule
 from lab.service import AuthorizationRequest
 from lab.services.paging import page
@@ -45,8 +46,8 @@ FOREIGN_KEY_NEEDS_BOTH_SIDES = rule(
 MANAGED_KEY_STAYS_HOME = rule(
     "kms-managed-key-stays-home",
     service="kms",
-    says="The keys aws/dynamodb and aws/s3 serve their own account through their own service only, and their policy "
-    "cannot be changed",
+    says="The keys aws/dynamodb, aws/s3 and aws/backup serve their own account through their own service only, and "
+    "their policy cannot be changed",
     fact="aws.md A5, D",
     test="test_kms.py::test_managed_key_stays_home",
 )
@@ -138,7 +139,7 @@ _WHILE_PENDING_DELETION = frozenset(
     }
 )
 _DAY_SECONDS = 86400
-_MANAGED_SERVICES = {"dynamodb": "DynamoDB data", "s3": "S3 objects"}
+_MANAGED_SERVICES = {"dynamodb": "DynamoDB data", "s3": "S3 objects", "backup": "backups"}
 
 
 @dataclass
@@ -288,8 +289,50 @@ class KmsService:
         self._usable(key, operation)
         return key
 
+    def policy_admits(
+        self,
+        caller: Caller,
+        key_arn: str,
+        operations: Sequence[str],
+        *,
+        via_service: str,
+        encryption_context: Mapping[str, str] | None = None,
+    ) -> bool:
+        """Whether the key is usable and its policy names ``caller`` or its account for all ``operations``.
+
+        What the caller's own policies say does not count: for services that use a key by grants of their own.
+        """
+        try:
+            key = self.find(caller, key_arn, key_arn.split(":")[3])
+            for operation in operations:
+                self._usable(key, operation)
+        except AwsError:
+            return False
+        conditions = _conditions(caller, key, encryption_context or {}, via_service)
+        conditions = {**self._world.identity.condition_keys(caller, key.region), **conditions}
+        everything = [parse(ADMINISTRATOR_DOCUMENT)]
+        return all(
+            decide(
+                caller,
+                f"kms:{operation}",
+                key.arn,
+                identity_policies=everything,
+                resource_policy=key.policy,
+                owner_account=key.account_id,
+                resource_policy_required=True,
+                conditions=conditions,
+            ).allowed
+            for operation in operations
+        )
+
+    def is_managed(self, key_arn: str) -> bool:
+        """Whether ``key_arn`` is a key that AWS manages in an account."""
+        parts = key_arn.split(":", 5)
+        key = self._keys.get((parts[4], parts[3]), {}).get(parts[5].removeprefix("key/")) if len(parts) == 6 else None
+        return key is not None and key.manager == "AWS"
+
     def managed_key(self, account_id: str, region: str, service: str) -> Key:
-        """The account's key ``alias/aws/<service>`` (``dynamodb`` or ``s3``), made when first asked for."""
+        """The account's key ``alias/aws/<service>`` (``dynamodb``, ``s3``, ``backup``), made when first asked for."""
         aliases = self._aliases.setdefault((account_id, region), {})
         alias = f"alias/aws/{service}"
         if alias not in aliases:
@@ -418,12 +461,7 @@ class KmsService:
         foreign = caller.account_id != key.account_id
         if foreign and operation not in _ACROSS_ACCOUNTS | _CRYPTOGRAPHIC:
             raise FOREIGN_KEY_NEEDS_BOTH_SIDES.error("AccessDeniedException", _foreign_refusal(caller, operation))
-        conditions: dict[str, ConditionValue] = {"kms:CallerAccount": caller.account_id}
-        if via_service:
-            conditions["kms:ViaService"] = f"{via_service}.{key.region}.amazonaws.com"
-            conditions["kms:GrantIsForAWSResource"] = "true"
-        for name, value in encryption_context.items():
-            conditions[f"kms:EncryptionContext:{name}"] = value
+        conditions = _conditions(caller, key, encryption_context, via_service)
         refusing = FOREIGN_KEY_NEEDS_BOTH_SIDES if foreign else KEY_POLICY_DECIDES
         if key.manager == "AWS":
             refusing = MANAGED_KEY_STAYS_HOME
@@ -642,6 +680,21 @@ class KmsService:
         self._usable(target, "ReEncryptTo")
         blob = _sealed(target, plain, params.get("DestinationEncryptionContext"))
         return {"CiphertextBlob": blob, "SourceKeyId": key.arn, "KeyId": target.arn}
+
+
+def _conditions(
+    caller: Caller, key: Key, encryption_context: Mapping[str, str], via_service: str
+) -> dict[str, ConditionValue]:
+    """The condition keys of one use of a key."""
+    conditions: dict[str, ConditionValue] = {"kms:CallerAccount": caller.account_id}
+    if via_service:
+        conditions["kms:ViaService"] = f"{via_service}.{key.region}.amazonaws.com"
+        conditions["kms:GrantIsForAWSResource"] = "true"
+    if encryption_context:
+        conditions["kms:EncryptionContextKeys"] = list(encryption_context)
+    for name, value in encryption_context.items():
+        conditions[f"kms:EncryptionContext:{name}"] = value
+    return conditions
 
 
 def _foreign_refusal(caller: Caller, operation: str) -> str:

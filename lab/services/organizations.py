@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab.context import Context
 from lab.errors import AwsError
+from lab.identity import root_id
 from lab.rules import rule
 from lab.service import AuthorizationRequest
 from lab.services.paging import page
@@ -28,6 +29,16 @@ ONLY_THE_MANAGEMENT_ACCOUNT_LISTS = rule(
 )
 
 
+POLICY_TYPES = rule(
+    "organizations-policy-types",
+    service="organizations",
+    says="The management account turns policy types such as BACKUP_POLICY on at the root, once; a second time is "
+    "PolicyTypeAlreadyEnabledException",
+    fact="aws.md C1; AWS API reference organizations:EnablePolicyType",
+    test="test_organizations.py::test_policy_types",
+)
+
+
 class OrganizationsService:
     """The service behind the gate. The management account is the one whose name is ``management``."""
 
@@ -36,6 +47,7 @@ class OrganizationsService:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._policy_types: dict[str, list[str]] = {}
 
     def authorization(self, context: Context, operation: str, params: dict[str, Any]) -> list[AuthorizationRequest]:
         """The caller's own policies decide."""
@@ -48,8 +60,8 @@ class OrganizationsService:
             raise ONLY_THE_MANAGEMENT_ACCOUNT_LISTS.error(
                 "AWSOrganizationsNotInUseException", "Your account is not a member of an organization."
             )
-        members = [each for each in self._world.accounts.values() if each.organization_id == own.organization_id]
-        manager = next((each for each in members if each.name == "management"), own)
+        members = self._world.accounts.members(own.organization_id)
+        manager = self._world.accounts.manager(own.organization_id)
         if operation == "DescribeOrganization":
             return {
                 "Organization": {
@@ -65,7 +77,7 @@ class OrganizationsService:
             raise ONLY_THE_MANAGEMENT_ACCOUNT_LISTS.error(
                 "AccessDeniedException", "You don't have permissions to access this resource."
             )
-        shown = {member.id: _shape(manager, member) for member in sorted(members, key=lambda member: member.id)}
+        shown = {member.id: _shape(manager, member) for member in members}
         if operation == "ListAccounts":
             accounts, token = page(
                 list(shown.values()),
@@ -79,7 +91,38 @@ class OrganizationsService:
                 text = "You specified an account that doesn't exist."
                 raise AwsError("AccountNotFoundException", text)
             return {"Account": shown[params["AccountId"]]}
+        if operation == "ListRoots":
+            return {"Roots": [self._root(manager)]}
+        if operation in ("EnablePolicyType", "DisablePolicyType"):
+            return self._switch_policy_type(manager, operation, params)
         raise AwsError("UnsupportedAPIEndpointException", f"The lab's Organizations has no {operation}.")
+
+    def _root(self, manager: Account) -> dict[str, Any]:
+        organization = manager.organization_id
+        root = root_id(organization)
+        return {
+            "Id": root,
+            "Arn": f"arn:aws:organizations::{manager.id}:root/{organization}/{root}",
+            "Name": "Root",
+            "PolicyTypes": [{"Type": kind, "Status": "ENABLED"} for kind in self._policy_types.get(organization, ())],
+        }
+
+    def _switch_policy_type(self, manager: Account, operation: str, params: dict[str, Any]) -> dict[str, Any]:
+        enabled = self._policy_types.setdefault(manager.organization_id, [])
+        kind = params["PolicyType"]
+        if params["RootId"] != root_id(manager.organization_id):
+            raise AwsError("RootNotFoundException", "You specified a root that doesn't exist.")
+        if operation == "EnablePolicyType":
+            if kind in enabled:
+                raise POLICY_TYPES.error(
+                    "PolicyTypeAlreadyEnabledException", "The specified policy type is already enabled."
+                )
+            enabled.append(kind)
+        elif kind not in enabled:
+            raise POLICY_TYPES.error("PolicyTypeNotEnabledException", "The specified policy type isn't enabled.")
+        else:
+            enabled.remove(kind)
+        return {"Root": self._root(manager)}
 
 
 def _arn(manager: Account, member: Account) -> str:

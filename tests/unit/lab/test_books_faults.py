@@ -251,7 +251,7 @@ def test_world_removes_its_files() -> None:
 
 
 def test_assembly_names_every_service_once() -> None:
-    assert len(set(SERVICES)) == len(SERVICES) == 9
+    assert len(set(SERVICES)) == len(SERVICES) == 11
     world = build_world(SERVICES[:2])
     assert list(world.services) == ["sts", "iam"]
     world.close()

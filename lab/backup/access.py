@@ -1,0 +1,137 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Who works for AWS Backup: the roles that jobs run as, the service-linked role, and the keys that they may use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from lab.backup.model import Vault
+from lab.backup.words import belief, invalid_parameter
+from lab.context import Caller, Context
+from lab.errors import AwsError
+from lab.service import AuthorizationRequest
+
+if TYPE_CHECKING:
+    from lab.identity import Role
+    from lab.services.kms import KmsService
+    from lab.world import World
+
+PASSED = belief(
+    "test_access", "role-is-passed",
+    "Who starts a job or makes a selection needs iam:PassRole on its role, with iam:PassedToService "
+    "backup.amazonaws.com",
+    "aws.md C3",
+)  # fmt: skip
+TRUSTED = belief(
+    "test_access", "role-trusts-backup",
+    "A job's role exists in the caller's account and trusts backup.amazonaws.com; else it `cannot be assumed by AWS "
+    "Backup`, at the call",
+    "aws.md C3; the code at the call is a guess", confirmed=False,
+)  # fmt: skip
+ACTIONS = belief(
+    "test_access", "role-lacks-action",
+    "A job whose role lacks an action ends FAILED, its text names the action",
+    "aws.md C3",
+)  # fmt: skip
+VAULT_KEY = belief(
+    "test_access", "role-without-key",
+    "A backup or restore whose role has no access to the vault's or the table's key is COMPLETED and its items are "
+    "missing (or, as nobody measured it, FAILED: the lab plays either)",
+    "aws.md C6", confirmed=False,
+)  # fmt: skip
+LINKED = belief(
+    "test_access", "service-linked-role-copies",
+    "The destination's AWSServiceRoleForBackup does the copying: it must exist, and the policies of both vaults' keys "
+    "must name it or its account; its own policies do not count, as AWS's managed one names no key of AWS Backup",
+    "aws.md C3, C6; MAMIP AWSBackupServiceLinkedRolePolicyForBackup", confirmed=False,
+)  # fmt: skip
+
+SERVICE = "backup.amazonaws.com"
+LINKED_ROLE = "AWSServiceRoleForBackup"
+_VAULT_CONTEXT = "aws:backup:backup-vault"
+
+
+def kms(world: World) -> KmsService:
+    """The lab's KMS."""
+    return world.services["kms"]  # type: ignore[return-value]
+
+
+def take_role(context: Context, role_arn: str) -> None:
+    """Refuse a role that the caller may not pass, or that AWS Backup cannot assume."""
+    context.authorize("iam:PassRole", role_arn, conditions={"iam:PassedToService": SERVICE})
+    if role_arn.split(":")[4:5] != [context.account_id] or assumed(context.world, role_arn) is None:
+        raise invalid_parameter(TRUSTED, f"IAM Role {role_arn} cannot be assumed by AWS Backup")
+
+
+def assumed(world: World, role_arn: str) -> Caller | None:
+    """AWS Backup in the role; None when there is no such role or it does not trust the service."""
+    role: Role | None = world.identity.role_by_arn(role_arn)
+    if role is None:
+        return None
+    needed = AuthorizationRequest("sts:AssumeRole", role.arn, role.trust, role.account_id, True)
+    if not world.decide(Caller.service(SERVICE, role.account_id), needed).allowed:
+        return None
+    return world.identity.role_caller(role, "AWSBackup")
+
+
+def linked_role(world: World, account_id: str) -> Caller | None:
+    """The account's service-linked role at work; None while nobody made it."""
+    role = world.identity.roles.get((account_id, LINKED_ROLE))
+    return world.identity.role_caller(role, "AWSBackup") if role is not None else None
+
+
+def refusal(world: World, caller: Caller, needed: Iterable[AuthorizationRequest], region: str) -> str:
+    """The text of the first of ``needed`` that ``caller`` may not do; empty when it may do all."""
+    for each in needed:
+        try:
+            world.require(caller, each, region)
+        except AwsError as error:
+            return error.message
+    return ""
+
+
+def role_opens(world: World, caller: Caller, vault: Vault) -> bool:
+    """Whether a job's role has access to the vault's key (none to check under an AWS-owned one).
+
+    The role's own policies must allow DescribeKey and CreateGrant, as AWS's managed ones do; the key's policy must
+    let it in for the data as well (aws.md C6).
+    """
+    if not vault.key_arn:
+        return True
+    for operation in ("DescribeKey", "CreateGrant"):
+        try:
+            kms(world).use_key_as(
+                caller, vault.key_arn, operation, vault.place.region, via_service="backup",
+                encryption_context={_VAULT_CONTEXT: vault.name},
+            )  # fmt: skip
+        except AwsError:
+            return False
+    return key_admits(world, caller, vault)
+
+
+def key_admits(world: World, caller: Caller, vault: Vault) -> bool:
+    """Whether the policy of the vault's key lets ``caller`` in for the vault's data."""
+    return not vault.key_arn or kms(world).policy_admits(
+        caller, vault.key_arn, ("GenerateDataKey", "Decrypt"), via_service="backup",
+        encryption_context={_VAULT_CONTEXT: vault.name},
+    )  # fmt: skip
+
+
+def opens_table(world: World, caller: Caller, key_arn: str) -> bool:
+    """Whether a job's role may read a table under the key ``key_arn`` (empty: AWS-owned)."""
+    if not key_arn:
+        return True
+    try:
+        kms(world).use_key_as(caller, key_arn, "Decrypt", key_arn.split(":")[3], via_service="dynamodb")
+    except AwsError:
+        return False
+    return True
+
+
+def is_managed(world: World, key_arn: str) -> bool:
+    """Whether AWS manages the key (aws/backup)."""
+    return kms(world).is_managed(key_arn)
