@@ -31,6 +31,7 @@ from .calls import (
     state_of,
     vault_arn,
 )
+from .failures import UNKNOWN
 from .history import (
     BACKUP_STATES,
     is_advanced,
@@ -312,7 +313,7 @@ def describe_backup(source: Account, job: Job, *, retries: int = RETRIES) -> Job
         source, "describe_backup_job", f"describing the backup job {job.arn}", retries=retries, BackupJobId=job.arn
     )
     if told is None:
-        return replace(job, state="failed", failure_code="unknown", failure_message="AWS does not know it any more")
+        return replace(job, state="failed", failure_code=UNKNOWN, failure_message="AWS does not know it any more")
     return described(job, told)
 
 

@@ -18,7 +18,7 @@ from ..job import Job, Page, Pause, Steps, WaitItem, ended_with, is_passing
 from ..ledger import with_token
 from ..table.definition import Shape
 from .calls import VAULT, describe, lifecycle, page_of_jobs, role_arn, state_of, vault_arn
-from .failures import explain_failure
+from .failures import UNKNOWN, explain_failure, hint
 from .history import COPY_STATES, is_open, list_copies, usable_copy
 from .vaults import is_usable, read_recovery_point
 
@@ -164,7 +164,7 @@ def describe_copy(source: Account, job: Job, *, retries: int = RETRIES) -> Job:
         source, "describe_copy_job", f"describing the copy job {job.arn}", retries=retries, CopyJobId=job.arn
     )
     if told is None:
-        return replace(job, state="failed", failure_code="unknown", failure_message="AWS does not know it any more")
+        return replace(job, state="failed", failure_code=UNKNOWN, failure_message="AWS does not know it any more")
     return described(job, told["CopyJob"])
 
 
@@ -200,10 +200,9 @@ def begin_copy(source: Account, job: Job) -> Job:
 def _refusal(source: Account, job: Job, error: Exception) -> FerryError:
     code, message = sdk.error_code(error), sdk.error_message(error)
     if code in ("InvalidParameterValueException", "InvalidRequestException", "ResourceNotFoundException"):
-        said = replace(job, arn="refused", state="failed", failure_code=code, failure_message=message)
         return BackupNotPossible(
             f"AWS refuses the copy: {message.rstrip('.')}.",
-            explain_failure(said).next_step,
+            hint(code, message, job.kind),
             table=job.name,
             details={"code": code},
         )

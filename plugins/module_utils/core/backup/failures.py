@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from ..errors import BackupFailed, CopyFailed, FerryError, RestoreFailed
+from ..errors import BackupFailed, CopyFailed, FerryError, RestoreFailed, told_as
 from ..job import Job
 
 # (words of AWS's message in small letters, what to do), what explains most first.
@@ -71,6 +71,7 @@ _STATES = {
     "ABORTED": "Somebody stopped it. Run again when that is settled.",
     "PARTIAL": "Part of it is missing: it is not used. Mend what AWS names and run again.",
 }
+UNKNOWN = "UNKNOWN"  # of a job that AWS has forgotten
 _KINDS: Mapping[str, type[FerryError]] = {"backup": BackupFailed, "copy": CopyFailed, "restore": RestoreFailed}
 _ACTION = re.compile(r"not authorized to perform:? ([a-z0-9-]+:\w+)")
 _BUSY = re.compile(
@@ -100,17 +101,11 @@ def is_full(message: str) -> bool:
 
 
 def explain_failure(job: Job) -> FerryError:
-    """The error for a job of AWS Backup that ended without success, or was never begun."""
-    kind = _KINDS[job.kind]
-    if not job.arn or job.failure_code in (kind.__name__, "Refused"):
-        return kind(
-            job.failure_message or f"The {job.kind} could not be started.",
-            "" if job.failure_message else "Run again.",
-            table=job.name,
-            details={"code": job.failure_code, "job_id": job.arn},
-        )
+    """The error for a job of AWS Backup that ended without success, or that could not be begun or followed."""
+    if job.failure_code not in (*_STATES, "FAILED", UNKNOWN):
+        return told_as(job.failure_code, job.failure_message).for_table(job.name)
     said = job.failure_message.rstrip(".")
-    return kind(
+    return _KINDS[job.kind](
         f"The {job.kind} job {job.arn} ended {job.failure_code}{f': {said}' if said else ''}.",
         hint(job.failure_code, job.failure_message, job.kind),
         table=job.name,

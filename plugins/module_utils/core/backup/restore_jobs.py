@@ -29,7 +29,7 @@ from ..ledger import Route, with_token
 from ..table.definition import Shape, TableDefinition
 from ..table.encryption import Encryption, map_encryption, read_encryption, resolve_key_map
 from .calls import RESOURCE_TYPE, describe, moment, page_of_jobs, percent_done, role_arn, state_of
-from .failures import explain_failure, is_full
+from .failures import UNKNOWN, explain_failure, hint, is_full
 from .history import RESTORE_STATES, is_completed, is_open, list_restores
 
 PURPOSE = "restore"
@@ -297,7 +297,7 @@ def describe_restore(destination: Account, job: Job, *, retries: int = RETRIES) 
         RestoreJobId=job.arn,
     )
     if told is None:
-        return replace(job, state="failed", failure_code="unknown", failure_message="AWS does not know it any more")
+        return replace(job, state="failed", failure_code=UNKNOWN, failure_message="AWS does not know it any more")
     return described(job, told)
 
 
@@ -338,10 +338,9 @@ def begin_restore(destination: Account, job: Job) -> Job:
 def _refusal(destination: Account, job: Job, error: Exception) -> FerryError:
     code, message = sdk.error_code(error), sdk.error_message(error)
     if code in ("InvalidParameterValueException", "InvalidRequestException", "ResourceNotFoundException"):
-        said = replace(job, arn="refused", state="failed", failure_code=code, failure_message=message)
         return BackupNotPossible(
             f"AWS refuses the restore: {message.rstrip('.')}.",
-            explain_failure(said).next_step,
+            hint(code, message, job.kind),
             table=job.name,
             details={"code": code},
         )

@@ -73,6 +73,4 @@ def _result(found: WaitResult) -> dict[str, Any]:
     }
 
 
-VERB = Verb(
-    "job_wait", SPEC, run, services=("application-autoscaling", "dynamodb", "kms", "logs", "s3", "sts")
-)
+VERB = Verb("job_wait", SPEC, run, services=("application-autoscaling", "dynamodb", "kms", "logs", "s3", "sts"))
