@@ -212,11 +212,11 @@ class BackupWay:
     def foresee(self, source: Account, destination: Account, options: WayOptions) -> Way:
         """Backup, copy, restore and settings foreseen. Raises what their plans raise."""
         backup = self._backup(source, destination, options)
-        copy = plan_copy(source, destination, self._copy_options(options, backup.job.foreseen))
+        copy = plan_copy(source, destination, self._copy_options(options, _as_it_will_be(backup.job)))
         then, changes = [copy.job.foreseen], [*backup.changes, *copy.changes]
         left: tuple[Left, ...] = ()
         if options.backup.restore:
-            told = replace(self._restore_options(options), copy=copy.job.foreseen)
+            told = replace(self._restore_options(options), copy=_as_it_will_be(copy.job))
             restore = plan_restore(source, destination, told)
             plan = plan_table_settings(
                 source,
@@ -299,6 +299,13 @@ class BackupWay:
             kms_key_map=options.kms_key_map,
             migration_id=options.migration_id,
         )
+
+
+def _as_it_will_be(job: Job) -> Job:
+    """A job of AWS Backup as the plan of the next one takes it: what still runs is taken as not begun."""
+    if job.state == "running" and job.result.get("aws_state") == "COMPLETED":
+        return replace(job, state="completed")
+    return replace(job, state="planned", pending_reason="", arn="") if job.open else job
 
 
 WAYS: Mapping[str, MethodWay] = {"s3": S3Way(), "backup": BackupWay()}

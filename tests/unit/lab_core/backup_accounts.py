@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account, AccountSpec
@@ -135,6 +134,3 @@ class BackupAccounts:
 
 def _statement(principal: str, *actions: str) -> dict[str, Any]:
     return {"Effect": "Allow", "Principal": {"AWS": principal}, "Action": list(actions), "Resource": "*"}
-
-
-
