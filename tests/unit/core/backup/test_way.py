@@ -299,7 +299,7 @@ def test_many_tables_are_listed_and_their_percents_shown() -> None:
 @pytest.mark.parametrize(
     ("kind", "state", "message", "advice"),
     [
-        ("copy", "FAILED", "Access denied: Copy job failed. Both source and destination account must be a member of the "
+        ("copy", "FAILED", "Copy job failed. Both source and destination account must be a member of the "
          "same organization", "ferry_air_gapped_vault"),
         ("copy", "FAILED", "Access Denied trying to call AWS Backup service", "backup:CopyIntoBackupVault"),
         ("copy", "FAILED", "The destination Backup vault is encrypted with the default Backup service managed key",
