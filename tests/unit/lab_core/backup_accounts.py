@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account, AccountSpec
@@ -20,7 +20,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.way import (
     WayOptions,
 )
 from demo.seed import make_tables
-from demo.tables import DemoTable, numbered, on_demand
+from demo.tables import DemoTable, Item, numbered, on_demand
 from lab.client import RunningLab
 from tests.unit.lab_core.conftest import hurried
 
@@ -62,11 +62,12 @@ class BackupAccounts:
         self.make_role(self.destination_name, "Restores")
         self.let_in()
 
-    def make_vault(self, name: str, vault: str = VAULT, shared_with: str = "") -> str:
-        """A vault under a new customer managed key; the key's ARN."""
+    def make_vault(self, name: str, vault: str = VAULT, shared_with: str = "", own: bool = True) -> str:
+        """A vault under a new customer managed key; the key's ARN. ``own``: open to every role of its account."""
         kms = self.lab.client("kms", name)
-        own = self.lab.landscape["accounts"][name]["account_id"]
-        statements = [_statement(f"arn:aws:iam::{own}:root", "kms:*")]
+        account = self.lab.landscape["accounts"][name]["account_id"]
+        caller = str(self.lab.client("sts", name).get_caller_identity()["Arn"])
+        statements = [_statement(f"arn:aws:iam::{account}:root" if own else caller, "kms:*")]
         if shared_with:
             statements.append(_statement(f"arn:aws:iam::{shared_with}:root", *SHARED))
         policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
@@ -90,9 +91,9 @@ class BackupAccounts:
             BackupVaultName=VAULT, Policy=json.dumps(policy)
         )
 
-    def table(self, name: str, **create: Any) -> None:
+    def table(self, name: str, items: Callable[[], Iterator[Item]] = numbered, **create: Any) -> None:
         """A table of a hundred items in the source."""
-        make_tables(self.lab, "source", [DemoTable(name, {**on_demand(("id", "S")), **create}, numbered)])
+        make_tables(self.lab, "source", [DemoTable(name, {**on_demand(("id", "S")), **create}, items)])
 
     def options(self, table: str, **more: Any) -> WayOptions:
         """The way's options; those of AWS Backup among ``more`` by their names."""

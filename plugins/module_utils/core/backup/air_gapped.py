@@ -128,9 +128,9 @@ def apply_air_gapped(
     vault = _available(source, options, end, clock, sleep)
     if plan.visible:
         return vault
-    _share(source, destination, options, vault, plan.share)
+    share = plan.share or _create_share(source, destination, options, vault)
     while not _sees(destination, vault):
-        _accept(source, destination, options)
+        _invite_and_accept(source, destination, share)
         if clock() >= end:
             raise _late(f"the destination account does not see the vault {options.name}")
         sleep(LOOK)
@@ -189,33 +189,31 @@ def _late(what: str) -> JobTimeout:
     )
 
 
-def _share(source: Account, destination: Account, options: AirGappedOptions, vault: Vault, share: Shape | None) -> None:
-    """Share with the account's id: an organization or unit is refused (aws.md C7)."""
-    if share is None:
-        _ram(
-            source,
-            "create_resource_share",
-            "sharing the vault",
-            name=share_name(options),
-            resourceArns=[vault.arn],
-            principals=[destination.account_id],
-            allowExternalPrincipals=True,
-        )
-        return
-    request = {"principals": [destination.account_id], "resourceArns": [vault.arn]}
-    _ram(source, "associate_resource_share", "sharing the vault", resourceShareArn=share["resourceShareArn"], **request)
+def _create_share(source: Account, destination: Account, options: AirGappedOptions, vault: Vault) -> Shape:
+    """The new share, with the account's id: an organization or unit is refused (aws.md C7)."""
+    answer = _ram(
+        source,
+        "create_resource_share",
+        "sharing the vault",
+        name=share_name(options),
+        resourceArns=[vault.arn],
+        principals=[destination.account_id],
+        allowExternalPrincipals=True,
+    )
+    share: Shape = answer["resourceShare"]
+    return share
 
 
-def _accept(source: Account, destination: Account, options: AirGappedOptions) -> None:
-    """Accept our own invitation, where one is needed: outside of the organization, or without RAM's sharing in it."""
-    found = _ram(destination, "get_resource_share_invitations", "listing invitations")
-    for invitation in found.get("resourceShareInvitations", ()):
-        ours = invitation.get("resourceShareName") == share_name(options)
-        if ours and invitation.get("status") == "PENDING" and invitation.get("senderAccountId") == source.account_id:
-            arn = invitation["resourceShareInvitationArn"]
-            _ram(
-                destination,
-                "accept_resource_share_invitation",
-                "accepting the share",
-                resourceShareInvitationArn=arn,
-            )
+def _invite_and_accept(source: Account, destination: Account, share: Shape) -> None:
+    """Accept our own invitation, where one is needed: outside of the organization, or without RAM's sharing in it. One
+    that has ended (12 hours) is made anew."""
+    share_arn = share["resourceShareArn"]
+    found = _ram(destination, "get_resource_share_invitations", "listing invitations", resourceShareArns=[share_arn])
+    status = {each["status"]: each for each in found.get("resourceShareInvitations", ())}
+    if "PENDING" in status:
+        arn = status["PENDING"]["resourceShareInvitationArn"]
+        _ram(destination, "accept_resource_share_invitation", "accepting the share", resourceShareInvitationArn=arn)
+    elif status and "ACCEPTED" not in status:
+        principals = {"resourceShareArn": share_arn, "principals": [destination.account_id]}
+        _ram(source, "disassociate_resource_share", "taking back an invitation that has ended", **principals)
+        _ram(source, "associate_resource_share", "inviting the destination again", **principals)
