@@ -160,8 +160,8 @@ def _caller(world: World, access_key_id: str) -> Any:
 class Company:
     """Source, destination and management account of one organization, and an account outside.
 
-    Source and destination have opted in, each with a role, a vault ``ferry`` under a key of its own, and an open door for
-    the other; the source has a table ``tbl`` with the items ``a``, ``b`` and ``c``.
+    Source and destination have opted in, each with a role and a vault ``ferry`` under a key of its own, which the other
+    may use as far as a copy needs; the source has a table ``tbl`` with the items ``a``, ``b`` and ``c``.
     """
 
     def __init__(self, world: World) -> None:

@@ -68,7 +68,12 @@ def test_role_trusts_backup(company: Any) -> None:
 
 
 def test_role_lacks_action(company: Any) -> None:
-    actions = {"dynamodb:DescribeTable", "dynamodb:ListTagsOfResource", "dynamodb:StartAwsBackupJob", "backup:TagResource"}
+    actions = {
+        "dynamodb:DescribeTable",
+        "dynamodb:ListTagsOfResource",
+        "dynamodb:StartAwsBackupJob",
+        "backup:TagResource",
+    }
     keys = {"Effect": "Allow", "Action": ["kms:DescribeKey", "kms:CreateGrant"], "Resource": "*"}
     for lacking in sorted(actions):
         role(company, {"Effect": "Allow", "Action": sorted(actions - {lacking}), "Resource": "*"}, keys)
@@ -82,9 +87,7 @@ def test_role_lacks_action(company: Any) -> None:
 def close_vault_key(company: Any) -> None:
     """Let the key of the source's vault know its administrator only, not the role."""
     document = policy(allow({"AWS": company.source.caller.arn}, "kms:*"), allow(root(DESTINATION), "kms:*"))
-    company.source(
-        "PutKeyPolicy", service="kms", KeyId=company.source_key, PolicyName="default", Policy=document
-    )
+    company.source("PutKeyPolicy", service="kms", KeyId=company.source_key, PolicyName="default", Policy=document)
 
 
 def close_table_key(company: Any) -> None:

@@ -33,8 +33,7 @@ def test_job_token(company: Any) -> None:
     books = company.world.books
     assert [len(books.jobs(kind)) for kind in ("backup", "copy", "restore")] == [1, 1, 1]
     assert company.source.start_backup(IdempotencyToken="two") != first
-    begun = books.jobs("backup", account=SOURCE, resource=TABLE)
-    assert [job.id for job in begun][0] == first["BackupJobId"]
+    assert books.jobs("backup", account=SOURCE, resource=TABLE)[0].id == first["BackupJobId"]
     assert books.jobs("copy")[0].resource == point
     assert books.jobs("restore", account=DESTINATION)[0].region == REGION
 

@@ -232,9 +232,7 @@ def test_restore_progress(company: Any) -> None:
     started = company.destination.start_restore(company.copy())
 
     def job() -> dict[str, Any]:
-        answer: dict[str, Any] = company.destination.backup(
-            "DescribeRestoreJob", RestoreJobId=started["RestoreJobId"]
-        )
+        answer: dict[str, Any] = company.destination.backup("DescribeRestoreJob", RestoreJobId=started["RestoreJobId"])
         return answer
 
     assert (job()["Status"], job()["PercentDone"]) == ("PENDING", "0.00%")

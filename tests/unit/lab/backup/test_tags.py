@@ -21,7 +21,5 @@ def test_tags_of_own_resources(company: Any) -> None:
     source.backup("TagResource", ResourceArn=point, Tags={"tableferry:migration": "default"})
     assert source.backup("ListTags", ResourceArn=point)["Tags"] == {"tableferry:migration": "default"}
     for wrong in ({"aws:x": ""}, {str(number): "" for number in range(51)}):
-        source.denied(
-            tags.OWN, "InvalidParameterValueException", "50", "TagResource", ResourceArn=arn, Tags=wrong
-        )
+        source.denied(tags.OWN, "InvalidParameterValueException", "50", "TagResource", ResourceArn=arn, Tags=wrong)
     company.destination.denied(tags.OWN, "ResourceNotFoundException", point, "ListTags", ResourceArn=point)
