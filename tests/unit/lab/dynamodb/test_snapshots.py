@@ -137,7 +137,7 @@ def test_restore_target_creating(company: Company) -> None:
             asked(operation, **params)
     asked.refused(tables.BEING_CREATED, "ResourceInUseException", "rich", "DeleteTable", TableName="rich")
     with pytest.raises(AwsError, match="Table is being used: rich"):
-        asked("CreateTable", TableName="rich", **RICH)
+        asked("CreateTable", TableName="rich", BillingMode="PAY_PER_REQUEST", **RICH)
     asked.wait(300)
     shown = asked.describe("rich")
     assert (shown["TableStatus"], "RestoreSummary" in shown) == ("ACTIVE", False)
