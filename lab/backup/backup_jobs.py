@@ -76,6 +76,11 @@ STOP = belief(
     "either",
     "aws.md C4", confirmed=False,
 )  # fmt: skip
+COMPLETION = belief(
+    "test_backup_jobs", "completion-window",
+    "A backup that is not done CompleteWindowMinutes after its start is cancelled: ABORTED, without a recovery point",
+    "botocore's service model backup, StartBackupJob; the state is a guess", confirmed=False,
+)  # fmt: skip
 PROGRESS = belief(
     "test_backup_jobs", "backup-progress",
     "PercentDone is text and grows while a job runs, BytesTransferred with it; BackupSizeInBytes comes at the end",
@@ -144,8 +149,10 @@ def start(
     now, job_id = world.clock.now(), registry.new_id()
     fully_managed = settings.region_settings(context).managed["DynamoDB"]
     vault = vaults.require(context, params["BackupVaultName"])
-    if fully_managed and (arn := params.get("LogicallyAirGappedBackupVaultArn")):
-        vault = registry.vault_by_arn(arn) or vault
+    category = ""
+    if arn := params.get("LogicallyAirGappedBackupVaultArn"):
+        category = "" if fully_managed else "LOGICALLY_AIR_GAPPED_BACKUP_VAULT_NOT_SUPPORTED"
+        vault = (registry.vault_by_arn(arn) if fully_managed else None) or vault
     job = BackupJob(
         context,
         job_id,
@@ -158,6 +165,7 @@ def start(
         fully_managed=fully_managed,
         point_arn=_new_arn(context, params["ResourceArn"], fully_managed, now),
         created_by=created_by or {},
+        category=category,
         copies=copies,
         planned=jobs.planned(context, "StartBackupJob", params),
     )
@@ -217,6 +225,8 @@ def _run(job: BackupJob) -> None:
     )
     job.vault.points[job.point_arn] = job.point
     world.schedule(world.timings.seconds("backup.running"), lambda: _finish(job))
+    if (window := job.request.get("CompleteWindowMinutes")) is not None:
+        world.schedule(jobs.minutes(world, window), lambda: _cancel(job))
 
 
 def _opens(job: BackupJob, caller: Caller, table: Table) -> bool:
@@ -235,6 +245,9 @@ def _obstacle(job: BackupJob, caller: Caller | None, table: Table | None) -> str
         return "Backup job failed because the number of tags exceeds the limit."
     if not vaults.retention_fits(job.vault, job.request.get("Lifecycle", {})):
         return "Backup job failed because the lifecycle is outside the valid range for backup vault."
+    key_arn = job.vault.key_arn if job.fully_managed else ""
+    if text := access.unusable(job.context.world, key_arn, table.encryption.key_arn):
+        return text
     point_arn = job.context.arn(f"recovery-point:{job.id}", "backup")
     actions = ["DescribeTable", "ListTagsOfResource", "StartAwsBackupJob" if job.fully_managed else "CreateBackup"]
     needed = [AuthorizationRequest(f"dynamodb:{action}", job.resource_arn) for action in actions]
@@ -244,6 +257,11 @@ def _obstacle(job: BackupJob, caller: Caller | None, table: Table | None) -> str
         )
     )
     return access.refusal(job.context.world, caller, needed, job.context.region)
+
+
+def _cancel(job: BackupJob) -> None:
+    if job.state == "RUNNING":
+        _abort(job, "Backup job was not completed within its completion window.")
 
 
 def _release(job: BackupJob) -> None:
@@ -278,15 +296,16 @@ def stop_backup_job(context: Context, params: Shape) -> Shape:
     if context.world.behaviours["backup.stop"] == "refused":
         raise invalid_request(STOP, "Stopping a backup job is not supported for resource type DynamoDB.")
     job.state = "ABORTING"
-    context.world.schedule(context.world.timings.seconds("backup.aborting"), lambda: _abort(job))
+    seconds = context.world.timings.seconds("backup.aborting")
+    context.world.schedule(seconds, lambda: _abort(job, "Backup job was stopped by user."))
     return {}
 
 
-def _abort(job: BackupJob) -> None:
+def _abort(job: BackupJob, message: str) -> None:
     _release(job)
     if job.point is not None:
         recovery_points.discard(job.point)
-    jobs.end(job, "ABORTED", "Backup job was stopped by user.")
+    jobs.end(job, "ABORTED", message)
 
 
 # Reading
@@ -320,7 +339,7 @@ def shape(job: BackupJob) -> Shape:
         "CreatedBy": job.created_by or None,
         "StartBy": job.start_by,
         "IsParent": False,
-        "MessageCategory": "SUCCESS" if job.state == "COMPLETED" and not job.message else None,
+        "MessageCategory": job.category or ("SUCCESS" if job.state == "COMPLETED" and not job.message else None),
     }
     return {name: value for name, value in shown.items() if value is not None}
 

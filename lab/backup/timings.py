@@ -24,6 +24,7 @@ SECONDS: Mapping[str, float] = {
     "backup.restore_starting": 20.0,
     "backup.restore_running": 247.0,
     "backup.aborting": 10.0,
+    "backup.role_known": 10.0,  # until a new role can be assumed and named in a vault's policy
     "backup.minute": 60.0,  # of the windows in which a job starts and completes
     "backup.deleting_point": 10.0,
     "backup.creating_air_gapped_vault": 120.0,  # one to three minutes, aws.md C7
@@ -41,6 +42,8 @@ BEHAVIOURS = (
     Behaviour("backup.role_without_key", ("completed", "failed")),
     # A copy whose source or destination key is closed to the destination's side (aws.md C4, C6).
     Behaviour("backup.copy_without_key", ("failed", "completed")),
+    # A copy beyond the quota of 100 into one Region (aws.md C6).
+    Behaviour("backup.copy_over_quota", ("refused", "waits")),
     # Status of a recovery point that is done: both words are in the API.
     Behaviour("backup.finished_point", ("COMPLETED", "AVAILABLE")),
     # What a restore does with an on-demand table (aws.md C5, L: unmeasured).

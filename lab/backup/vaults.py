@@ -283,6 +283,9 @@ def put_backup_vault_access_policy(context: Context, params: Shape) -> Shape:
     except PolicyFlaw as flaw:
         text = "Provided principal is not valid" if "principal" in str(flaw) else f"Invalid policy document: {flaw}"
         raise invalid_parameter(POLICY_SOUND, text) from None
+    named = {value for statement in statements for kind, value in statement.principals if kind == "AWS"}
+    if any(access.is_young(context.world, principal) for principal in named):
+        raise invalid_parameter(access.YOUNG, "Provided principal is not valid")
     for statement in statements:
         if any("*" in action for action in statement.actions):
             raise invalid_parameter(POLICY_SOUND, "Wildcards are not supported in the actions of the policy")

@@ -327,9 +327,17 @@ class KmsService:
 
     def is_managed(self, key_arn: str) -> bool:
         """Whether ``key_arn`` is a key that AWS manages in an account."""
-        parts = key_arn.split(":", 5)
-        key = self._keys.get((parts[4], parts[3]), {}).get(parts[5].removeprefix("key/")) if len(parts) == 6 else None
+        key = self._by_arn(key_arn)
         return key is not None and key.manager == "AWS"
+
+    def is_enabled(self, key_arn: str) -> bool:
+        """Whether ``key_arn`` is a key that can be used, by whom ever."""
+        key = self._by_arn(key_arn)
+        return key is not None and key.state == "Enabled"
+
+    def _by_arn(self, key_arn: str) -> Key | None:
+        parts = key_arn.split(":", 5)
+        return self._keys.get((parts[4], parts[3]), {}).get(parts[5].removeprefix("key/")) if len(parts) == 6 else None
 
     def managed_key(self, account_id: str, region: str, service: str) -> Key:
         """The account's key ``alias/aws/<service>`` (``dynamodb``, ``s3``, ``backup``), made when first asked for."""

@@ -12,7 +12,7 @@ import pytest
 
 from lab.backup import access
 from lab.errors import AwsError
-from tests.unit.lab.backup.conftest import DESTINATION, SOURCE, TABLE, TRUST, allow, policy, root
+from tests.unit.lab.backup.conftest import DESTINATION, FOR_BACKUP, SOURCE, TABLE, TRUST, allow, policy, root
 
 PASSED = {"iam:PassedToService": "backup.amazonaws.com"}
 START = {"Effect": "Allow", "Action": "backup:*", "Resource": "*"}
@@ -65,6 +65,34 @@ def test_role_trusts_backup(company: Any) -> None:
     company.source.wait(60)
     job = company.source.backup("DescribeBackupJob", BackupJobId=started["BackupJobId"])
     assert (job["State"], text in job["StatusMessage"]) == ("FAILED", True)
+
+
+def test_new_role_is_unknown(company: Any) -> None:
+    company.world.identity.add_role(SOURCE, "AWSBackup-new", TRUST, attached=(FOR_BACKUP,))
+    arn = f"arn:aws:iam::{SOURCE}:role/AWSBackup-new"
+    company.source.denied(
+        access.YOUNG, "InvalidParameterValueException", "cannot be assumed", "StartBackupJob",
+        BackupVaultName="ferry", ResourceArn=TABLE, IamRoleArn=arn,
+    )  # fmt: skip
+    document = policy(allow({"AWS": arn}, "backup:CopyIntoBackupVault"))
+    company.destination.denied(
+        access.YOUNG, "InvalidParameterValueException", "Provided principal is not valid", "PutBackupVaultAccessPolicy",
+        BackupVaultName="ferry", Policy=document,
+    )  # fmt: skip
+    company.source.wait(10)
+    company.destination.backup("PutBackupVaultAccessPolicy", BackupVaultName="ferry", Policy=document)
+    job = company.source.backed_up(IamRoleArn=arn)
+    assert company.source.copied(job["RecoveryPointArn"], company.destination.vault_arn, IamRoleArn=arn)["CopyJobId"]
+
+
+def test_disabled_key_fails_jobs(company: Any) -> None:
+    copy = company.copy()
+    company.source("DisableKey", service="kms", KeyId=company.source_key)
+    job = company.source.backed_up()
+    assert (job["State"], "not enabled" in job["StatusMessage"]) == ("FAILED", True)
+    company.destination("DisableKey", service="kms", KeyId=company.destination_key)
+    restored = company.destination.restored(copy)
+    assert (restored["Status"], "not enabled" in restored["StatusMessage"]) == ("FAILED", True)
 
 
 def test_role_lacks_action(company: Any) -> None:

@@ -114,7 +114,8 @@ def test_backup_into_air_gapped_vault(company: Any) -> None:
         company.source.start_backup(LogicallyAirGappedBackupVaultArn=company.destination.vault_arn)
     company.source.opt_in(advanced=False)
     job = company.source.backed_up(LogicallyAirGappedBackupVaultArn=GAPPED, Lifecycle=WEEK)
-    assert job["BackupVaultName"] == "ferry"
+    assert (job["State"], job["BackupVaultName"]) == ("COMPLETED", "ferry")
+    assert job["MessageCategory"] == "LOGICALLY_AIR_GAPPED_BACKUP_VAULT_NOT_SUPPORTED"
 
 
 def test_shared_vault_needs_account(company: Any) -> None:

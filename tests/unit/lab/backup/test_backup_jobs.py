@@ -154,6 +154,19 @@ def test_stop_backup_job(company: Any) -> None:
     assert company.source("DeleteTable", TableName="tbl")["TableDescription"]["TableStatus"] == "DELETING"
 
 
+def test_completion_window(company: Any) -> None:
+    company.world.timings.set("backup.running", 7200)
+    started = company.source.start_backup(CompleteWindowMinutes=60)
+    company.source.wait(3000)
+    assert described(company, started)["State"] == "RUNNING"
+    company.source.wait(1000)
+    assert described(company, started)["State"] == "ABORTED"
+    points = company.source.backup("ListRecoveryPointsByBackupVault", BackupVaultName="ferry")["RecoveryPoints"]
+    assert points == []
+    company.world.timings.set("backup.running", 60)
+    assert company.source.backed_up(CompleteWindowMinutes=60)["State"] == "COMPLETED"
+
+
 def test_backup_progress(company: Any) -> None:
     started = company.source.start_backup()
     first = described(company, started)

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from lab.backup import copy_jobs
-from tests.unit.lab.backup.conftest import DESTINATION, DONE, ORGANIZATION, SOURCE, allow, policy, root
+from lab.errors import AwsError
+from tests.unit.lab.backup.conftest import DESTINATION, DONE, ORGANIZATION, SOURCE, TABLE, allow, policy, root
 
 
 def failure(job: dict[str, Any]) -> str:
@@ -180,7 +181,14 @@ def disable_source_key(company: Any) -> None:
     company.source("DisableKey", service="kms", KeyId=company.source_key)
 
 
-@pytest.mark.parametrize("close", [close_source_key, close_destination_key, disable_source_key])
+def test_copy_from_disabled_key(company: Any) -> None:
+    company.behaviours.choose("backup.copy_without_key", "completed")
+    point = company.point()
+    disable_source_key(company)
+    assert "is not enabled" in failure(copy(company, point))
+
+
+@pytest.mark.parametrize("close", [close_source_key, close_destination_key])
 def test_copy_needs_both_keys(company: Any, close: Any) -> None:
     point = company.point()
     close(company)
@@ -257,6 +265,31 @@ def test_copied_tags(company: Any, choice: str, tags: dict[str, str]) -> None:
     company.behaviours.choose("backup.copied_tags", choice)
     copied = company.copy(RecoveryPointTags={"why": "moving"})
     assert company.destination.backup("ListTags", ResourceArn=copied)["Tags"] == tags
+
+
+@pytest.mark.parametrize("choice", ["refused", "waits"])
+def test_hundred_copies(company: Any, choice: str) -> None:
+    company.behaviours.choose("backup.copy_over_quota", choice)
+    points = []
+    for number in range(101):
+        name = f"table-{number}"
+        company.source.table(name)
+        points.append(company.source.start_backup(ResourceArn=TABLE.replace("tbl", name))["RecoveryPointArn"])
+    company.source.wait(DONE)
+    target = company.destination.vault_arn
+    started = [company.source.start_copy(point, target)["CopyJobId"] for point in points[:100]]
+    if choice == "refused":
+        with pytest.raises(AwsError, match="LimitExceededException"):
+            company.source.start_copy(points[100], target)
+    else:
+        started.append(company.source.start_copy(points[100], target)["CopyJobId"])
+        company.source.wait(60)
+        last = company.source.backup("DescribeCopyJob", CopyJobId=started[100])["CopyJob"]
+        assert last["State"] == "CREATED"
+    company.source.wait(2 * DONE)
+    states = {company.source.backup("DescribeCopyJob", CopyJobId=each)["CopyJob"]["State"] for each in started}
+    assert states == {"COMPLETED"}
+    assert company.source.copied(points[100], target)["State"] == "COMPLETED"
 
 
 def test_planned_failures(company: Any) -> None:

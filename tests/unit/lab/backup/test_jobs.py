@@ -38,6 +38,15 @@ def test_job_token(company: Any) -> None:
     assert books.jobs("restore", account=DESTINATION)[0].region == REGION
 
 
+@pytest.mark.parametrize("token", ["x" * 51, "a b", "a/b"])
+def test_job_token_form(company: Any, token: str) -> None:
+    company.source.denied(
+        jobs.TOKEN_FORM, "InvalidParameterValueException", "1 to 50", "StartBackupJob",
+        BackupVaultName="ferry", ResourceArn=TABLE, IamRoleArn=company.source.role_arn, IdempotencyToken=token,
+    )  # fmt: skip
+    assert company.source.start_backup(IdempotencyToken="a" * 50)["BackupJobId"]
+
+
 def test_failed_job_keeps_its_token(company: Any) -> None:
     company.world.faults.add(operation="backup.StartBackupJob", kind="job_failure")
     failed = company.source.backed_up(IdempotencyToken="one")
