@@ -118,6 +118,16 @@ def close_vault_key(company: Any) -> None:
     company.source("PutKeyPolicy", service="kms", KeyId=company.source_key, PolicyName="default", Policy=document)
 
 
+def close_vault_key_half(company: Any) -> None:
+    """Let the role make grants on the key of the source's vault, but not use it."""
+    document = policy(
+        allow({"AWS": company.source.caller.arn}, "kms:*"),
+        allow({"AWS": company.source.role_arn}, "kms:DescribeKey", "kms:CreateGrant"),
+        allow(root(DESTINATION), "kms:*"),
+    )
+    company.source("PutKeyPolicy", service="kms", KeyId=company.source_key, PolicyName="default", Policy=document)
+
+
 def close_table_key(company: Any) -> None:
     """Let the role use the vault's key, and put the table under a key that it may not use."""
     key = company.source.key()
@@ -129,7 +139,7 @@ def close_table_key(company: Any) -> None:
     role(company, {"Effect": "Allow", "Action": actions, "Resource": "*"})
 
 
-@pytest.mark.parametrize("close", [close_vault_key, close_table_key])
+@pytest.mark.parametrize("close", [close_vault_key, close_vault_key_half, close_table_key])
 @pytest.mark.parametrize("choice", ["completed", "failed"])
 def test_role_without_key(company: Any, close: Any, choice: str) -> None:
     company.behaviours.choose("backup.role_without_key", choice)

@@ -92,6 +92,8 @@ def test_plan_versions(company: Any) -> None:
     select(company, plan_id, Resources=[TABLE])
     company.source.wait(3600 + 60)
     assert [job["CreatedBy"]["BackupRuleName"] for job in backups(company)] == ["hourly"]
+    company.source.wait(DAY)
+    assert {job["CreatedBy"]["BackupRuleName"] for job in backups(company)} == {"hourly"}
 
 
 def test_plan_deleted_after_selections(company: Any) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from lab.dynamodb import snapshots, tables
 from lab.errors import AwsError
-from tests.unit.lab.backup.conftest import TABLE, Company, policy
+from tests.unit.lab.backup.conftest import DESTINATION, REGION, SOURCE, TABLE, Company, policy
 from tests.unit.lab.backup.conftest import world as backup_world
 
 __all__ = ["backup_world"]
@@ -98,6 +98,17 @@ def test_restored_definition(company: Company) -> None:
     for index, name in (("gsi", "g"), ("lsi", "l")):
         found = asked("Scan", TableName="rich", IndexName=index)["Items"]
         assert [each[name] for each in found] == [{"S": name}]
+
+
+def test_every_item_is_restored_once(company: Company) -> None:
+    names = [f"item-{number:04}\n" for number in range(1250)]
+    for name in names:
+        company.source.put(pk={"S": name}, text={"S": "line\nbreak \u2028 é"})
+    assert company.destination.restored(company.copy())["Status"] == "COMPLETED"
+    assert company.destination.items() == sorted([*"abc", *names])
+    table = company.world.services["dynamodb"].registry.find(DESTINATION, REGION, "tbl")  # type: ignore[attr-defined]
+    original = company.world.services["dynamodb"].registry.find(SOURCE, REGION, "tbl")  # type: ignore[attr-defined]
+    assert list(table.store.items_at(0)) == list(original.store.items_at(0))
 
 
 def test_restored_without(company: Company) -> None:
