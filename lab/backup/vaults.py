@@ -119,10 +119,16 @@ def is_shared(context: Context, vault: Vault) -> bool:
     return ram is not None and ram.reaches(vault.arn, context.account_id)  # type: ignore[attr-defined]
 
 
-def authorization(registry: BackupRegistry, context: Context, action: str, name: str) -> AuthorizationRequest:
-    """The permission to do ``action`` on the caller's vault ``name``, whose policy has its say."""
-    vault = registry.vault(here(context), name)
-    arn = context.arn(f"backup-vault:{name}", "backup")
+def authorization(
+    registry: BackupRegistry, context: Context, action: str, name: str, account: str | None = None
+) -> AuthorizationRequest:
+    """The permission to do ``action`` on the vault ``name`` of ``account``, by default the caller's.
+
+    An own vault's policy has its say; whether another account's is open is for RAM to decide.
+    """
+    owner = account or context.account_id
+    vault = registry.vault(here(context), name) if owner == context.account_id else None
+    arn = f"arn:aws:backup:{context.region}:{owner}:backup-vault:{name}"
     return AuthorizationRequest(f"backup:{action}", arn, vault.policy if vault else None)
 
 

@@ -144,6 +144,14 @@ def test_shared_vault_needs_account(company: Any) -> None:
     assert recovery_points.SHARED_BY_ACCOUNT.confirmed
 
 
+def test_shared_vault_is_named_in_policies(company: Any) -> None:
+    gapped_point(company)
+    share(company, OUTSIDE)
+    asked = {"BackupVaultName": "gapped", "BackupVaultAccountId": SOURCE}
+    may = {"Effect": "Allow", "Action": "backup:DescribeBackupVault", "Resource": GAPPED}
+    assert company.outside.as_user(may).backup("DescribeBackupVault", **asked)["BackupVaultArn"] == GAPPED
+
+
 def test_restore_from_shared_vault(company: Any) -> None:
     point = gapped_point(company)
     with pytest.raises(Exception, match="AccessDeniedException"):
