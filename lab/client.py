@@ -93,6 +93,10 @@ class LabClient:
         """Move the lab's time forward."""
         self.control("POST", "clock", {"advance": seconds})
 
+    def advance_until(self, moment: float) -> None:
+        """Move the lab's time forward to ``moment`` (epoch seconds), such as a backup plan's next run."""
+        self.control("POST", "clock", {"until": moment})
+
     def set_timings(self, timings: Mapping[str, float]) -> None:
         """Fix how long things take, in seconds by name, whatever the scale."""
         self.control("POST", "timings", dict(timings))

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +19,7 @@ from lab.protocol import REST_SHAPE
 
 KEYS = [{"AttributeName": "pk", "KeyType": "HASH"}]
 FERRY = {"BackupVaultName": "ferry"}
+TABLE = "arn:aws:dynamodb:eu-west-1:111111111111:table/tbl"
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +58,7 @@ def test_operation_is_told_by_method_and_path(lab: RunningLab, backup: Any) -> N
         TableName="tbl", BillingMode="PAY_PER_REQUEST", KeySchema=KEYS,
         AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
     )  # fmt: skip
-    arn = "arn:aws:dynamodb:eu-west-1:111111111111:table/tbl"
-    assert backup.list_recovery_points_by_resource(ResourceArn=arn)["RecoveryPoints"] == []
+    assert backup.list_recovery_points_by_resource(ResourceArn=TABLE)["RecoveryPoints"] == []
     assert backup.delete_backup_vault_access_policy(**FERRY)["ResponseMetadata"]["HTTPStatusCode"] == 200
     operations = {entry["operation"] for entry in lab.calls(service="backup")}
     assert {"CreateBackupVault", "ListTags", "UntagResource", "ListRecoveryPointsByResource"} <= operations
@@ -110,6 +111,26 @@ def test_behaviours_and_accounts_are_set_from_outside(lab: RunningLab) -> None:
     lab.move_account("444444444444", "")
 
 
-def test_begun_jobs_are_counted(lab: RunningLab) -> None:
-    assert lab.jobs("backup", account="111111111111") == []
-    assert lab.assume("outside")["session_token"]
+def test_time_and_books_are_reached_from_outside(lab: RunningLab, backup: Any) -> None:
+    now = lab.control("GET", "clock")["now"]
+    lab.advance_until(now + 3600)
+    assert 3600 <= lab.control("GET", "clock")["now"] - now < 3660
+    iam, name = lab.client("iam"), "AWSBackup-ferry"
+    trust = {"Effect": "Allow", "Principal": {"Service": "backup.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)["Role"]["Arn"]
+    lab.advance(60)
+    request = {**FERRY, "ResourceArn": TABLE, "IamRoleArn": role, "IdempotencyToken": "one"}
+    started = {backup.start_backup_job(**request)["BackupJobId"] for _ in range(2)}
+    (begun,) = lab.jobs("backup", account="111111111111", resource=TABLE)
+    assert {begun["id"]} == started
+    assert (lab.count("StartBackupJob", ok=True), lab.jobs("copy")) == (2, [])
+    lab.clear_books()
+    assert lab.jobs() == []
+
+
+def test_the_stranger_is_reached_like_the_others(lab: RunningLab) -> None:
+    identity = lab.client("sts", "outside/ferry").get_caller_identity()
+    assert identity["Account"] == "444444444444"
+    with pytest.raises(ClientError, match="AWSOrganizationsNotInUseException"):
+        lab.client("organizations", "outside").describe_organization()

@@ -167,6 +167,24 @@ def test_completion_window(company: Any) -> None:
     assert company.source.backed_up(CompleteWindowMinutes=60)["State"] == "COMPLETED"
 
 
+@pytest.mark.parametrize(("choice", "maximum"), [("current", None), ("stale", {"MaxReadRequestUnits": 70})])
+def test_recorded_capacity(company: Any, choice: str, maximum: Any) -> None:
+    company.behaviours.choose("backup.recorded_capacity", choice)
+    arn = TABLE.replace("tbl", "free")
+    company.source.table("free", OnDemandThroughput={"MaxReadRequestUnits": 70})
+    company.source("UpdateTable", TableName="free", OnDemandThroughput={"MaxReadRequestUnits": -1})
+    units = {"ReadCapacityUnits": 5, "WriteCapacityUnits": 5}
+    paid = TABLE.replace("tbl", "paid")
+    company.source.table("paid", BillingMode="PROVISIONED", ProvisionedThroughput=units)
+    company.source("UpdateTable", TableName="paid", ProvisionedThroughput={**units, "ReadCapacityUnits": 9})
+    company.source.wait(60)
+    company.source.restored(company.point(ResourceArn=arn), "free-again")
+    assert company.source.describe("free-again").get("OnDemandThroughput") == maximum
+    company.source.restored(company.point(ResourceArn=paid), "paid-again")
+    read = company.source.describe("paid-again")["ProvisionedThroughput"]["ReadCapacityUnits"]
+    assert read == (5 if choice == "stale" else 9)
+
+
 def test_backup_progress(company: Any) -> None:
     started = company.source.start_backup()
     first = described(company, started)

@@ -156,6 +156,15 @@ def test_plan_copies(company: Any) -> None:
     assert company.destination.items() == ["a", "b", "c"]
 
 
+def test_planned_failure_meets_a_plan(company: Any) -> None:
+    company.world.faults.add(operation="backup.StartBackupJob", kind="job_failure", values={"state": "EXPIRED"})
+    plan_id = plan(company)
+    select(company, plan_id, Resources=[TABLE])
+    run_next(company, plan_id)
+    company.source.wait(DONE)
+    assert [job["State"] for job in backups(company)] == ["EXPIRED"]
+
+
 @pytest.mark.parametrize(
     ("content", "found"),
     [
