@@ -14,6 +14,7 @@ import pytest
 
 from lab.assembly import build_world
 from lab.behaviours import Behaviours
+from lab.protocol import service_model
 from lab.rules import Rule
 from lab.services.managed_policies import LINKED_ROLES
 from lab.world import World
@@ -47,8 +48,38 @@ TRUST = policy(
 )  # fmt: skip
 
 
+def unknown_members(value: Any, shape: Any) -> list[str]:
+    """Members of an answer that botocore's model does not have, and words that its enums do not have."""
+    if shape.type_name == "structure":
+        return [
+            f"{shape.name}.{name}: {flaw}"
+            for name, member in value.items()
+            for flaw in (unknown_members(member, shape.members[name]) if name in shape.members else ["unknown"])
+        ]
+    if shape.type_name == "list":
+        return [flaw for member in value for flaw in unknown_members(member, shape.member)]
+    if shape.type_name == "map":
+        return [flaw for member in value.values() for flaw in unknown_members(member, shape.value)]
+    kinds = {"string": str, "boolean": bool, "timestamp": float, "long": int, "integer": int}
+    words = shape.metadata.get("enum", [value])
+    return [] if isinstance(value, kinds[shape.type_name]) and value in words else [repr(value)]
+
+
 class Side(Desk):
     """An account's administrator."""
+
+    def _asked(self, service: str, operation: str, params: dict[str, Any]) -> dict[str, Any]:
+        """The answer of ``service``, which must be one of its model."""
+        model = service_model(service)
+        assert model is not None
+        request = model.operation_model(operation).input_shape
+        if request is not None:
+            assert unknown_members(params, request) == []
+        answer = self(operation, service=service, **params)
+        shape = model.operation_model(operation).output_shape
+        if shape is not None:
+            assert unknown_members(answer, shape) == []
+        return answer
 
     @property
     def account(self) -> str:
@@ -72,11 +103,11 @@ class Side(Desk):
 
     def backup(self, operation: str, **params: Any) -> dict[str, Any]:
         """The answer of AWS Backup."""
-        return self(operation, service="backup", **params)
+        return self._asked("backup", operation, params)
 
     def ram(self, operation: str, **params: Any) -> dict[str, Any]:
         """The answer of RAM."""
-        return self(operation, service="ram", **params)
+        return self._asked("ram", operation, params)
 
     def denied(self, rule: Rule, code: str, text: str, operation: str, **params: Any) -> str:
         """Demand that AWS Backup refuses by ``rule``."""
