@@ -151,3 +151,33 @@ def test_by_plan(lab: RunningLab, sides: tuple[Account, Account]) -> None:
     (point,) = destination.list_recovery_points_by_resource(ResourceArn=TABLE)["RecoveryPoints"]
     assert point["RecoveryPointArn"] == copied["DestinationRecoveryPointArn"]
     assert (len(lab.jobs("backup")), len(lab.jobs("copy")), lab.count("StartBackupJob")) == (1, 1, 0)
+
+
+def test_into_another_region(lab: RunningLab, sides: tuple[Account, Account]) -> None:
+    source, destination = sides
+    there = lab.client("backup", "destination", "eu-central-1")
+    open_key = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{DESTINATION}:root"}, "Action": "kms:*"}
+    kms = lab.client("kms", "destination", "eu-central-1")
+    key = kms.create_key(Policy=document({**open_key, "Resource": "*"}))["KeyMetadata"]["Arn"]
+    vault = there.create_backup_vault(**FERRY, EncryptionKeyArn=key)["BackupVaultArn"]
+    there.put_backup_vault_access_policy(
+        **FERRY, Policy=destination.backup.get_backup_vault_access_policy(**FERRY)["Policy"]
+    )
+    started = source.backup.start_backup_job(**FERRY, ResourceArn=TABLE, IamRoleArn=source.role_arn)
+    lab.advance(300)
+    copying = source.backup.start_copy_job(
+        RecoveryPointArn=started["RecoveryPointArn"],
+        SourceBackupVaultName="ferry",
+        DestinationBackupVaultArn=vault,
+        IamRoleArn=source.role_arn,
+    )
+    lab.advance(300)
+    point = source.backup.describe_copy_job(CopyJobId=copying["CopyJobId"])["CopyJob"]["DestinationRecoveryPointArn"]
+    assert point.startswith(f"arn:aws:backup:eu-central-1:{DESTINATION}:recovery-point:")
+    states = []
+    for metadata in ({"targetTableName": "orders"}, {"targetTableName": "orders", "encryptionType": "KMS"}):
+        job = there.start_restore_job(RecoveryPointArn=point, IamRoleArn=destination.role_arn, Metadata=metadata)
+        lab.advance(400)
+        states.append(there.describe_restore_job(RestoreJobId=job["RestoreJobId"])["Status"])
+    assert states == ["FAILED", "COMPLETED"]  # another Region's restore must name an encryption
+    assert lab.client("dynamodb", "destination", "eu-central-1").scan(TableName="orders")["Count"] == 30
