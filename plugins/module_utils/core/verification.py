@@ -184,8 +184,7 @@ class VerifyKind:
         earlier = _verified(destination, arn, options, made["table_id"])
         if earlier is not None:
             return replace(job, state="not_needed", pending_reason="", result={**made, **earlier})
-        begun = datetime.now(UTC).isoformat(timespec="seconds")
-        job = replace(job, state="running", pending_reason="", result={**made, "start_time": begun})
+        job, begun = replace(job, state="running", pending_reason="", result=made), clock()
 
         def work(show: Callable[[Job], None]) -> Verification:
             def tell(now: CompareProgress) -> None:
@@ -194,8 +193,8 @@ class VerifyKind:
             return verify_tables(source, destination, options, tell)
 
         found = yield from self._workbench.steps(job, work)
-        ended = datetime.now(UTC).isoformat(timespec="seconds")
-        result = {**job.result, "level": options.level, "end_time": ended, **found.to_dict()}
+        took = {"seconds": round(clock() - begun, 1), "end_time": datetime.now(UTC).isoformat(timespec="seconds")}
+        result = {**job.result, "level": options.level, **took, **found.to_dict()}
         if found.comparison.equal:
             _mark(destination, arn, options, made["table_id"], result)
         return replace(job, state="completed", result=result)
