@@ -132,9 +132,9 @@ class LabClient:
     def session(self, who: str | Mapping[str, str] = "source") -> boto3.Session:
         """A boto3 session as ``who``.
 
-        That is the administrator of ``source``, ``destination``, ``management`` or ``outside``, the user ``hub``, the role
-        ``source/ferry`` or ``destination/ferry``, or who owns a mapping's ``access_key``, ``secret_key`` and
-        ``session_token``.
+        That is the administrator of ``source``, ``destination``, ``management`` or ``outside``, the user ``hub``, the
+        role ``source/ferry``, ``destination/ferry`` or ``outside/ferry``, or who owns a mapping's ``access_key``,
+        ``secret_key`` and ``session_token``.
         """
         keys: Mapping[str, str]
         if not isinstance(who, str):

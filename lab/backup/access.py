@@ -52,7 +52,7 @@ LINKED = belief(
 
 SERVICE = "backup.amazonaws.com"
 LINKED_ROLE = "AWSServiceRoleForBackup"
-_VAULT_CONTEXT = "aws:backup:backup-vault"
+VAULT_CONTEXT = "aws:backup:backup-vault"
 
 
 def kms(world: World) -> KmsService:
@@ -106,7 +106,7 @@ def role_opens(world: World, caller: Caller, vault: Vault) -> bool:
         try:
             kms(world).use_key_as(
                 caller, vault.key_arn, operation, vault.place.region, via_service="backup",
-                encryption_context={_VAULT_CONTEXT: vault.name},
+                encryption_context={VAULT_CONTEXT: vault.name},
             )  # fmt: skip
         except AwsError:
             return False
@@ -117,7 +117,7 @@ def key_admits(world: World, caller: Caller, vault: Vault) -> bool:
     """Whether the policy of the vault's key lets ``caller`` in for the vault's data."""
     return not vault.key_arn or kms(world).policy_admits(
         caller, vault.key_arn, ("GenerateDataKey", "Decrypt"), via_service="backup",
-        encryption_context={_VAULT_CONTEXT: vault.name},
+        encryption_context={VAULT_CONTEXT: vault.name},
     )  # fmt: skip
 
 

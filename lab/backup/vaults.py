@@ -155,12 +155,21 @@ def earlier(context: Context, params: Shape) -> Vault | None:
 
 def usable_key(context: Context, vault_name: str, key: str) -> str:
     """ARN of the key, if the caller may make a vault under it; AccessDeniedException with no more words."""
+    kms = access.kms(context.world)
     try:
         context.authorize("backup-storage:MountCapsule", "*")
-        for operation in ("DescribeKey", "CreateGrant", "GenerateDataKey", "Decrypt", "RetireGrant"):
-            found = access.kms(context.world).use_key_as(
+        found = kms.use_key_as(context.caller, key, "DescribeKey", context.region, via_service="backup")
+        # The policy of a key that AWS manages says nothing of RetireGrant.
+        others = (
+            "CreateGrant",
+            "GenerateDataKey",
+            "Decrypt",
+            *(("RetireGrant",) if found.manager == "CUSTOMER" else ()),
+        )
+        for operation in others:
+            kms.use_key_as(
                 context.caller, key, operation, context.region, via_service="backup",
-                encryption_context={"aws:backup:backup-vault": vault_name},
+                encryption_context={access.VAULT_CONTEXT: vault_name},
             )  # fmt: skip
     except AwsError as error:
         if error.code != "AccessDeniedException":
