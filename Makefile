@@ -22,7 +22,7 @@ export AWS_EC2_METADATA_DISABLED := true
 # The checks must not depend on, or reach, anybody's account.
 unexport AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_DEFAULT_REGION AWS_REGION
 
-.PHONY: help setup demo test lint types unit docs sanity molecule engines test-engines bench bench-fleet artifact generate clean
+.PHONY: help setup demo test lint types unit docs sanity molecule engines test-engines bench bench-peers bench-fleet artifact generate clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -90,6 +90,12 @@ engines: setup
 
 test-engines: engines
 	$(BIN)/python -m pytest tests/engines
+
+bench-peers: setup
+	$(BIN)/python -m benchmarks.peers
+
+bench: setup engines bench-peers
+	$(BIN)/python -m benchmarks.data_plane
 
 bench-fleet: artifact
 	$(AS_INSTALLED) $(BIN)/python -m benchmarks.fleet
