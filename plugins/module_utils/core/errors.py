@@ -110,6 +110,18 @@ class WrongAccount(Refused):
     """The credentials belong to another account than was said."""
 
 
+class MissingLibrary(Refused):
+    """A Python library that the work needs is not installed on the controller."""
+
+
+class KeySchemaDiffers(Refused):
+    """The two tables do not have the same key attributes, so that items of one cannot be items of the other."""
+
+
+class CheckpointUnusable(Refused):
+    """A checkpoint file belongs to another copy, or is no checkpoint."""
+
+
 class CredentialsError(FerryError):
     """Credentials are missing, wrong or expired, or the role cannot be assumed."""
 
@@ -152,3 +164,23 @@ class SettingFailed(FerryError):
 
 class JobTimeout(FerryError):
     """A job is still running after the time allowed. It goes on; the next run finds it."""
+
+
+class EndpointUnreachable(FerryError):
+    """No connection to the service can be made, or it keeps breaking."""
+
+
+class KeepsFailing(FerryError):
+    """The service throttles a request or fails it, longer than patience lasts. What was acknowledged stays."""
+
+
+class TableVanished(FerryError):
+    """A table was deleted, or made anew under its name, while its items were on the way."""
+
+
+class ItemRefused(FerryError):
+    """The destination does not take an item: too large, or its index keys are of another type."""
+
+
+class WorkerLost(FerryError):
+    """A worker process ended before its work did."""
