@@ -73,11 +73,11 @@ class Consumed(Struct, rename="pascal"):
 
 
 class ScanPage(Struct, rename="pascal"):
-    """An answer of Scan; ``items`` is empty with Select=COUNT, ``last_evaluated_key`` at a segment's end."""
+    """An answer of Scan; ``items`` is empty with Select=COUNT, ``last_evaluated_key`` is null at a segment's end."""
 
     count: int
     items: tuple[Raw, ...] = ()
-    last_evaluated_key: Raw | None = None
+    last_evaluated_key: Raw = Raw(b"null")
     consumed_capacity: Consumed | None = None
 
 
