@@ -117,7 +117,7 @@ class EngineServer:
             KeySchema=KEY_SCHEMA,
             AttributeDefinitions=ATTRIBUTE_DEFINITIONS,
         )
-        self._client(side).get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1})
+        self._client(side).get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 0.1})
 
     def _full(self, side: str, item_bytes: int, items: int) -> str:
         name = f"{side}-full-{item_bytes}-{items}"

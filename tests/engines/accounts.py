@@ -34,7 +34,7 @@ class Accounts:
         name = f"table-{next(self._names):03d}"
         for client in self._clients.values():
             client.create_table(TableName=name, **shape)
-            client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1})
+            client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 0.1})
         return name
 
     def fill(self, side: str, table: str, items: Iterable[Item]) -> None:

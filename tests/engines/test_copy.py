@@ -70,26 +70,33 @@ def test_an_empty_table_is_copied_to_an_empty_table(accounts, tables):
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+names = texts.filter(lambda name: name not in ("", "__proto__"))  # JavaScript's own: dynalite loses its value
 numbers = st.integers(-(10**38) + 1, 10**38 - 1).map(str) | st.sampled_from(NUMBERS)
-scalars = (
-    st.builds(lambda value: {"S": value}, texts)
-    | st.builds(lambda value: {"N": value}, numbers)
-    | st.builds(lambda value: {"B": value}, st.binary(max_size=12))
-    | st.builds(lambda value: {"BOOL": value}, st.booleans())
-    | st.just({"NULL": True})
-    | st.builds(lambda values: {"SS": sorted(values)}, st.sets(texts, min_size=1, max_size=4))
-    | st.builds(lambda values: {"NS": [str(value) for value in values]}, st.sets(st.integers(-(10**37), 10**37), min_size=1, max_size=4))
-    | st.builds(lambda values: {"BS": sorted(values)}, st.sets(st.binary(max_size=8), min_size=1, max_size=4))
+
+
+def sets_of(members: st.SearchStrategy) -> st.SearchStrategy:
+    return st.lists(members, min_size=1, max_size=4, unique=True)
+
+
+scalars = st.one_of(
+    texts.map(lambda value: {"S": value}),
+    numbers.map(lambda value: {"N": value}),
+    st.binary(max_size=12).map(lambda value: {"B": value}),
+    st.booleans().map(lambda value: {"BOOL": value}),
+    st.just({"NULL": True}),
+    sets_of(texts).map(lambda members: {"SS": members}),
+    sets_of(st.integers(-(10**37), 10**37).map(str)).map(lambda members: {"NS": members}),
+    sets_of(st.binary(max_size=8)).map(lambda members: {"BS": members}),
 )
 values = st.recursive(
     scalars,
-    lambda members: (
-        st.builds(lambda inner: {"L": inner}, st.lists(members, max_size=4))
-        | st.builds(lambda inner: {"M": inner}, st.dictionaries(texts.filter(bool), members, max_size=4))
+    lambda members: st.one_of(
+        st.lists(members, max_size=4).map(lambda inner: {"L": inner}),
+        st.dictionaries(names, members, max_size=4).map(lambda inner: {"M": inner}),
     ),
     max_leaves=12,
 )
-contents = st.dictionaries(texts.filter(lambda name: name not in ("", "id")), values, max_size=5)
+contents = st.dictionaries(names.filter(lambda name: name != "id"), values, max_size=5)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -120,7 +127,7 @@ def test_another_key_schema_is_refused_before_anything_is_written(accounts, tabl
 
 
 def test_a_killed_copy_goes_on(accounts, tables, tmp_path):
-    items, checkpoint = 20_000, tmp_path / "checkpoint.json"
+    items, checkpoint = 10_000, tmp_path / "checkpoint.json"
     table = accounts.pair(BY_ID)
     accounts.fill("source", table, numbered(items, size=400))
     kill_when_half_done(accounts, table, checkpoint, items)
