@@ -10,7 +10,7 @@ keeps its whole page alive; whoever keeps items longer than their page keeps ``b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -73,11 +73,11 @@ class Consumed(Struct, rename="pascal"):
 
 
 class ScanPage(Struct, rename="pascal"):
-    """An answer of Scan; ``items`` is empty with Select=COUNT, ``last_evaluated_key`` is null at a segment's end."""
+    """An answer of Scan; ``items`` is empty with Select=COUNT, ``last_evaluated_key`` at a segment's end."""
 
     count: int
     items: tuple[Raw, ...] = ()
-    last_evaluated_key: Raw = Raw(b"null")
+    last_evaluated_key: Raw = Raw(b"")
     consumed_capacity: Consumed | None = None
 
 
@@ -193,7 +193,7 @@ class KeyReader:
         """The key in DynamoDB's form, as Python values."""
         return {attribute.name: {attribute.type: value} for attribute, value in zip(self.key, key, strict=True)}
 
-    def from_json(self, key: dict[str, dict[str, str]]) -> Key:
+    def from_json(self, key: Mapping[str, Mapping[str, str]]) -> Key:
         """The key of ``to_json``. Raises ServiceError when it is no key of this table."""
         return self.of(msgspec.json.encode(key))
 

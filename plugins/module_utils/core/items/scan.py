@@ -137,8 +137,8 @@ class Scanner:
         self._answered = True
         told: ScanPage = decode(body, ScanPage, "Scan", self._table.name)
         units = told.consumed_capacity.capacity_units if told.consumed_capacity else None
-        next_key = bytes(told.last_evaluated_key) if told.last_evaluated_key is not None else b""
-        return Page(segment, body, told.items, told.count, next_key if next_key != b"null" else b"", units)
+        next_key = bytes(told.last_evaluated_key)
+        return Page(segment, body, told.items, told.count, b"" if next_key == b"null" else next_key, units)
 
 
 def count_items(
