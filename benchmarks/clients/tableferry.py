@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.comparing import compare_tables
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.copying import CopyOptions, copy_items
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.tables import ItemTable, find_table
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.throttle import Rate
@@ -31,6 +32,14 @@ def copy(task: Task) -> int:
     return copy_items(*tables(task), options).counts.items
 
 
+def verify(task: Task) -> int:
+    """Compare all items both ways."""
+    result = compare_tables(*tables(task))
+    if not result.equal:
+        raise SystemExit(f"{result} of equal tables")
+    return result.items_source
+
+
 def tables(task: Task) -> tuple[ItemTable, ItemTable]:
     """Source and destination."""
     source, destination = Endpoint(task.source_url, REGION, Keys), Endpoint(task.destination_url, REGION, Keys)
@@ -38,4 +47,4 @@ def tables(task: Task) -> tuple[ItemTable, ItemTable]:
 
 
 if __name__ == "__main__":
-    run({"copy": copy, "rate": copy})
+    run({"copy": copy, "verify": verify, "rate": copy})
