@@ -5,8 +5,9 @@
 """A DynamoDB of canned answers on loopback: so light that what is measured is its client.
 
 A table's name says what it holds: ``source-1000-50000`` is 50,000 items of 1,000 bytes (``benchmarks.items``), made up
-while they are scanned. What is written is counted by table and time, and forgotten. It knows DescribeTable, Scan (with
-segments, limits and pages of 1 MB, as AWS) and BatchWriteItem, and reports consumed capacity when asked.
+while they are scanned; ``reordered-1000-50000`` holds the same, attributes in another order. What is written is counted
+by table and time, and forgotten. It knows DescribeTable, Scan (with segments, limits and pages of 1 MB, as AWS),
+BatchGetItem and BatchWriteItem, and reports consumed capacity when asked.
 
 ``python -m benchmarks.canned [CERTIFICATE KEY]`` prints its port and, with a certificate, the port that speaks TLS.
 """
@@ -22,10 +23,10 @@ import threading
 import time
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from benchmarks.items import ATTRIBUTE_DEFINITIONS, KEY_SCHEMA, numbered
+from benchmarks.items import ATTRIBUTE_DEFINITIONS, KEY_SCHEMA, number_of, numbered
 
 PAGE_BYTES = 1024 * 1024
 READ_UNIT, WRITE_UNIT = 4096, 1024
@@ -45,12 +46,12 @@ def scan(request: dict[str, Any]) -> bytes:
     segment, segments = request.get("Segment", 0), request.get("TotalSegments", 1)
     first, end = items * segment // segments, items * (segment + 1) // segments
     if "ExclusiveStartKey" in request:
-        first = int(request["ExclusiveStartKey"]["order"]["S"].removeprefix("order#")) + 1
+        first = number_of(request["ExclusiveStartKey"]) + 1
     last = min(end, first + min(request.get("Limit", PAGE_BYTES), max(1, PAGE_BYTES // item_bytes)))
     count = max(0, last - first)
     parts = []
     if request.get("Select") != "COUNT":
-        parts.append(b'"Items":[' + b",".join(numbered(number, item_bytes) for number in range(first, last)) + b"]")
+        parts.append(b'"Items":[' + _items(request["TableName"], range(first, last)) + b"]")
     parts.append(b'"Count":%d,"ScannedCount":%d' % (count, count))
     if request.get("ReturnConsumedCapacity", "NONE") != "NONE":
         units = math.ceil(count * item_bytes / READ_UNIT) / (1 if request.get("ConsistentRead") else 2)
@@ -59,6 +60,15 @@ def scan(request: dict[str, Any]) -> bytes:
         key = {"customer": {"S": f"customer#{last - 1:08d}"}, "order": {"S": f"order#{last - 1:08d}"}}
         parts.append(b'"LastEvaluatedKey":' + json.dumps(key).encode())
     return b"{" + b",".join(parts) + b"}"
+
+
+def batch_get_item(request: dict[str, Any]) -> bytes:
+    """The items of the keys that a table holds."""
+    responses = []
+    for table, wanted in request["RequestItems"].items():
+        held = (number for number in map(number_of, wanted["Keys"]) if number < shape(table)[1])
+        responses.append(b'"%s":[%s]' % (table.encode(), _items(table, held)))
+    return b'{"Responses":{%s},"UnprocessedKeys":{}}' % b",".join(responses)
 
 
 def batch_write_item(body: bytes) -> bytes:
@@ -91,12 +101,17 @@ def describe_table(request: dict[str, Any]) -> bytes:
     return json.dumps({"Table": table}).encode()
 
 
+def _items(table: str, numbers: Iterable[int]) -> bytes:
+    item_bytes, reordered = shape(table)[0], table.startswith("reordered")
+    return b",".join(numbered(number, item_bytes, reordered) for number in numbers)
+
+
 def _capacity(table: str, units: float) -> bytes:
     return json.dumps({"TableName": table, "CapacityUnits": units}).encode()
 
 
 def answer(head: bytes, body: bytes) -> bytes:
-    """What one request gets."""
+    """What one request gets; nothing for an operation that has no canned answer."""
     if head.startswith(b"GET /writes/"):
         return json.dumps(_writes[head.split(b" ", 2)[1].removeprefix(b"/writes/").decode()]).encode()
     if b"DynamoDB_20120810.BatchWriteItem" in head:
@@ -105,7 +120,9 @@ def answer(head: bytes, body: bytes) -> bytes:
         return scan(json.loads(body))
     if b"DynamoDB_20120810.DescribeTable" in head:
         return describe_table(json.loads(body))
-    raise ValueError(f"no answer is canned for {head!r}")
+    if b"DynamoDB_20120810.BatchGetItem" in head:
+        return batch_get_item(json.loads(body))
+    return b""
 
 
 def converse(connection: socket.socket) -> None:
@@ -113,8 +130,11 @@ def converse(connection: socket.socket) -> None:
     try:
         for head, body in requests(connection.makefile("rb", 1 << 18)):
             content = answer(head, body)
+            status = b"200 OK"
+            if not content:
+                status, content = b"400 Bad Request", b'{"__type":"com.amazon.coral.service#UnknownOperationException"}'
             connection.sendall(
-                b"HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.0\r\nx-amzn-RequestId: CANNED\r\n"
+                b"HTTP/1.1 " + status + b"\r\nContent-Type: application/x-amz-json-1.0\r\nx-amzn-RequestId: CANNED\r\n"
                 b"x-amz-crc32: %d\r\nContent-Length: %d\r\n\r\n" % (zlib.crc32(content), len(content)) + content
             )
     except OSError:

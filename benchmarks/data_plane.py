@@ -7,7 +7,8 @@
 Each figure is of a process of its own, from its start to its end: items per CPU second of the client (the server's is
 not counted), wall time, peak proportional set size. On the canned server the client alone is measured, by plain HTTP
 and by TLS; DynamoDB Local and dynalite show the same with a real engine, which then is the limit of wall time. Clients
-get different numbers of items so that their start does not count for much. Prints a table and the targets, and writes
+get different numbers of items so that their start does not count for much. What the targets speak of is measured in
+three rounds, of which the median counts. Prints a table and the targets, and writes
 ``build/bench/data-plane.json``.
 """
 
@@ -20,12 +21,12 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from benchmarks.clients import KEYS, Task
-from benchmarks.peers import CLIENTS, NOT_TO_BE_HAD, TABLEFERRY, client
+from benchmarks.peers import CLIENTS, NOT_TO_BE_HAD, TABLEFERRY, Client, client
 from benchmarks.process_tree import measure
 from benchmarks.servers import CannedServer, Server, canned, engine_pair
 from engines.catalog import ENGINES
@@ -36,20 +37,23 @@ SAMPLE_SECONDS = 0.1
 COPIED = {
     100: {TABLEFERRY: 1_000_000, "boto3_client": 60_000, "boto3_resource": 25_000, "dynamodump": 40_000},
     1_000: {TABLEFERRY: 400_000, "boto3_client": 40_000, "boto3_resource": 15_000, "dynamodump": 25_000},
-    51_200: {TABLEFERRY: 10_000, "boto3_client": 1_000, "boto3_resource": 500, "dynamodump": 1_000},
+    51_200: {TABLEFERRY: 10_000, "boto3_client": 300, "boto3_resource": 200, "dynamodump": 300},
 }
 COPIED_BY_OTHERS = {100: 20_000, 1_000: 15_000, 51_200: 500}
 VERIFIED = {
     100: {TABLEFERRY: 500_000, "boto3_client": 100_000},
     1_000: {TABLEFERRY: 200_000, "boto3_client": 50_000},
-    51_200: {TABLEFERRY: 5_000, "boto3_client": 1_000},
+    51_200: {TABLEFERRY: 5_000, "boto3_client": 300},
 }
 COPIED_ON_ENGINES = 20_000
 REMEMBERED = (10_000, 100_000, 1_000_000)
+ROUNDS = 3
 RATE_UNITS = 2_000
 RATE_SECONDS = 60
 AT_LEAST = {"boto3_client": 12, "boto3_resource": 30}  # times cheaper than that peer's copy; than any other: once
-COLUMNS = "{:<7}{:<15}{:<5}{:>7}  {:<20}{:>10}{:>12}{:>8}{:>8}{:>8}"
+COLUMNS = "{:<7}{:<17}{:<5}{:>7}  {:<20}{:>10}{:>12}{:>8}{:>8}{:>8}"
+REORDERED = "canned-reordered"  # the copy's attributes come in another order than the source's
+CANNED = ("canned", REORDERED)
 HEADER = COLUMNS.format("work", "server", "via", "bytes", "who", "items", "items/CPU s", "wall s", "peak MB", "times")
 
 
@@ -96,13 +100,18 @@ class Bench:
         trusted = {"AWS_CA_BUNDLE": certificate, "NODE_EXTRA_CA_CERTS": certificate}
         self.environment = os.environ | KEYS | trusted | {"AWS_DEFAULT_REGION": KEYS["AWS_REGION"]}
 
-    def copies(self, server: Server, item_bytes: int, transport: str, items: int | None = None) -> None:
-        """Every client copies items of that size; so many, or about as many as it does in five seconds."""
-        for who in self.clients:
-            count = items or COPIED[item_bytes].get(who.who, COPIED_BY_OTHERS[item_bytes])
-            self.copy(who.who, server, item_bytes, transport, self.scaled(count))
+    def copies(
+        self, server: Server, item_bytes: int, transport: str, items: int | None = None, rounds: int = 1
+    ) -> None:
+        """Every client copies items of that size: so many, or about as many as it does in five seconds."""
 
-    def copy(self, who: str, server: Server, item_bytes: int, transport: str, items: int) -> Row:
+        def measured(who: str) -> Row:
+            count = items or COPIED[item_bytes].get(who, COPIED_BY_OTHERS[item_bytes])
+            return self.copied(who, server, item_bytes, transport, self.scaled(count))
+
+        self.take_turns(self.clients, measured, rounds)
+
+    def copied(self, who: str, server: Server, item_bytes: int, transport: str, items: int) -> Row:
         """One client copies ``items`` items into a new table, all of which must arrive."""
         destination = server.destination(item_bytes, items)
         task = self.task(server, transport, server.source(item_bytes, items), destination)
@@ -110,23 +119,39 @@ class Bench:
         written = server.written(destination)
         if written != items:
             sys.exit(f"{who} wrote {written} items of {items} to {server.name}")
-        return self.kept(row)
+        return row
 
-    def verifications(self, server: Server, item_bytes: int, transport: str, items: int | None = None) -> None:
+    def verifications(
+        self, server: Server, item_bytes: int, transport: str, items: int | None = None, rounds: int = 1
+    ) -> None:
         """Every client that can verify compares two equal tables."""
-        for who in self.clients:
-            if "verify" in who.works:
-                self.verify(who.who, server, item_bytes, transport, self.scaled(items or VERIFIED[item_bytes][who.who]))
 
-    def verify(self, who: str, server: Server, item_bytes: int, transport: str, items: int) -> Row:
+        def measured(who: str) -> Row:
+            count = self.scaled(items or VERIFIED[item_bytes][who])
+            return self.verified(who, server, item_bytes, transport, count)
+
+        self.take_turns([who for who in self.clients if "verify" in who.works], measured, rounds)
+
+    def verified(self, who: str, server: Server, item_bytes: int, transport: str, items: int) -> Row:
         """One client compares two equal tables of ``items`` items."""
         task = self.task(server, transport, server.source(item_bytes, items), server.copy(item_bytes, items))
-        return self.kept(self.run(who, "verify", task, server.name, item_bytes, items))
+        return self.run(who, "verify", task, server.name, item_bytes, items)
+
+    def take_turns(self, clients: Iterable[Client], measured: Callable[[str], Row], rounds: int) -> None:
+        """Measure each client in turn, ``rounds`` times or as often as it is measured at most; keep its median row."""
+        clients = list(clients)
+        taken: dict[str, list[Row]] = {who.who: [] for who in clients}
+        for number in range(rounds):
+            for who in clients:
+                if number < who.rounds:
+                    taken[who.who].append(measured(who.who))
+        for rows in taken.values():
+            self.kept(sorted(rows, key=lambda row: row.items_per_cpu_s or 0)[len(rows) // 2])
 
     def memory(self, server: Server, items: int) -> None:
         """What we need for a copy and for a verification of ``items`` items."""
-        copied = self.copy(TABLEFERRY, server, 1_000, "http", items)
-        verified = self.verify(TABLEFERRY, server, 1_000, "http", items)
+        copied = self.kept(self.copied(TABLEFERRY, server, 1_000, "http", items))
+        verified = self.kept(self.verified(TABLEFERRY, server, 1_000, "http", items))
         peak = max(copied.peak_mb, verified.peak_mb)
         self.kept(replace(copied, work="memory", items_per_cpu_s=None, wall_s=None, peak_mb=peak))
 
@@ -191,11 +216,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, canned(Path(folder)) as server:
         bench = Bench(Path(folder), scale)
         for transport in ("http", "tls"):
-            bench.copies(server, 1_000, transport)
-            bench.verifications(server, 1_000, transport)
+            bench.copies(server, 1_000, transport, rounds=ROUNDS)
+            bench.verifications(server, 1_000, transport, rounds=ROUNDS)
         for item_bytes in (100, 51_200):
             bench.copies(server, item_bytes, "http")
             bench.verifications(server, item_bytes, "http")
+        # Whether AWS gives an item's attributes in one order on both sides is not documented: this is the other case.
+        bench.verifications(replace(server, name=REORDERED, copies="reordered"), 1_000, "http")
         for items in REMEMBERED:
             bench.memory(server, bench.scaled(items))
         worst = bench.rate(server, RATE_UNITS)
@@ -213,12 +240,12 @@ def main() -> int:
 
 
 def our_figure(rows: Sequence[Row], like: Row) -> float | None:
-    """Our items per CPU second where ``like`` was measured, by the run with the most items."""
+    """Our items per CPU second beside ``like``: of the first run of its kind, which is the one that took turns."""
     kind = (like.work, like.transport, like.server, like.item_bytes)
-    ours = [
-        row for row in rows if row.who == TABLEFERRY and kind == (row.work, row.transport, row.server, row.item_bytes)
-    ]
-    return max(ours, key=lambda row: row.items).items_per_cpu_s if ours else None
+    ours = (row for row in rows if row.who == TABLEFERRY)
+    return next(
+        (row.items_per_cpu_s for row in ours if kind == (row.work, row.transport, row.server, row.item_bytes)), None
+    )
 
 
 def worst_second(writes: list[tuple[float, int]]) -> float:
@@ -234,26 +261,22 @@ def targets(rows: Sequence[Row], worst: float) -> Iterator[Target]:
     """What issue 10 asks for, beside this run."""
     for row in rows:
         ours = our_figure(rows, row)
-        if (
-            row.server != "canned"
-            or row.item_bytes != 1_000
-            or row.who == TABLEFERRY
-            or not (ours and row.items_per_cpu_s)
-        ):
+        if row.server not in CANNED or row.item_bytes != 1_000 or row.who == TABLEFERRY:
             continue
-        least = 8 if row.work == "verify" else AT_LEAST.get(row.who, 1)
-        times = ours / row.items_per_cpu_s
-        yield Target(
-            f"{row.work}, 1 KB, {row.transport}: CPU at most 1/{least} of {row.who}", f"1/{times:.1f}", times >= least
-        )
+        if ours and row.items_per_cpu_s:
+            least = 8 if row.work == "verify" else AT_LEAST.get(row.who, 1)
+            times = ours / row.items_per_cpu_s
+            asked = f"at most 1/{least}" if least > 1 else "less than that"
+            text = f"{row.work} on {row.server}, 1 KB, {row.transport}: CPU {asked} of {row.who}"
+            yield Target(text, f"1/{times:.1f}", times >= least)
     peaks = [row.peak_mb for row in rows if row.work == "memory"]
     shown = " / ".join(f"{peak:.0f}" for peak in peaks)
-    yield Target("memory of copy and verification: at most 120 MB, flat", f"{shown} MB", max(peaks) <= 120)
+    yield Target("memory of copy and verification, 10,000 to 1 million items: at most 120 MB", shown, max(peaks) <= 120)
     for row in rows:
         if row.asked_units_s and row.got_units_s:
-            off = abs(row.got_units_s / row.asked_units_s - 1)
-            got = f"{row.got_units_s:,.0f}, worst second {worst:,.0f}"
-            yield Target(f"rate of {row.asked_units_s:,.0f} units/s for {RATE_SECONDS} s: within 5 %", got, off <= 0.05)
+            off = max(abs(row.got_units_s / row.asked_units_s - 1), worst / row.asked_units_s - 1)
+            text = f"{row.asked_units_s:,.0f} units/s for {RATE_SECONDS} s: within 5 %, and no second above"
+            yield Target(text, f"{row.got_units_s:,.0f}, worst second {worst:,.0f}", off <= 0.05)
 
 
 def line(row: Row, ours: float | None) -> str:
@@ -276,7 +299,7 @@ def show(reached: Iterable[Target], left_out: Iterable[str]) -> None:
     """Print the targets, and what was not measured."""
     print()
     for target in reached:
-        print(f"{'met   ' if target.met else 'MISSED'}  {target.text:<70}{target.got}")
+        print(f"{'met   ' if target.met else 'MISSED'}  {target.text:<80}{target.got}")
     for missing in left_out:
         print(missing)
 

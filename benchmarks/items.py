@@ -31,10 +31,11 @@ Item = dict[str, dict[str, Any]]
 
 
 @lru_cache
-def template(item_bytes: int) -> bytes:
+def template(item_bytes: int, reordered: bool = False) -> bytes:
     """DynamoDB's JSON of an item of ``item_bytes`` bytes by AWS's count, with ``SLOT`` where its number stands.
 
-    From 500 bytes on it has a set, a map, a list and binary; from 10,000 on half of it is a list of maps.
+    From 500 bytes on it has a set, a map, a list and binary; from 10,000 on half of it is a list of maps. ``reordered``
+    is the same item, its attributes in another order.
     """
     random_ = random.Random(item_bytes)
     item: Item = {
@@ -55,12 +56,17 @@ def template(item_bytes: int) -> bytes:
             lines.append({"M": {**line, "gift": {"BOOL": False}}})
     item["note"] = {"S": ""}
     item["note"]["S"] = _text(random_, item_bytes - size(item))
-    return json.dumps(item, separators=(",", ":")).encode()
+    return json.dumps(_reordered(item) if reordered else item, separators=(",", ":")).encode()
 
 
-def numbered(number: int, item_bytes: int) -> bytes:
+def numbered(number: int, item_bytes: int, reordered: bool = False) -> bytes:
     """DynamoDB's JSON of item ``number``."""
-    return template(item_bytes) % ((number,) * SLOTS)
+    return template(item_bytes, reordered) % ((number,) * SLOTS)
+
+
+def number_of(key: Item) -> int:
+    """The number of the item with ``key``."""
+    return int(key["order"]["S"].removeprefix("order#"))
 
 
 def size(item: Item) -> int:
@@ -87,6 +93,12 @@ def _value_size(value: dict[str, Any]) -> int:
     if kind == "M":
         return 3 + sum(len(name) + 1 + _value_size(member) for name, member in content.items())
     return 1
+
+
+def _reordered(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _reordered(member) for name, member in reversed(value.items())}
+    return [_reordered(member) for member in value] if isinstance(value, list) else value
 
 
 def _text(random_: random.Random, length: int) -> str:

@@ -53,10 +53,12 @@ class Server(Protocol):
 
 @dataclass
 class CannedServer:
-    """``benchmarks.canned`` as a process; both accounts are one."""
+    """``benchmarks.canned`` as a process; both accounts are one. ``copies`` begins the names of tables that equal the
+    source's: ``reordered`` for attributes in another order."""
 
     ports: dict[str, int]
     name: str = "canned"
+    copies: str = "copy"
     _runs: Iterator[int] = field(default_factory=itertools.count)
 
     def url(self, side: str, transport: str) -> str:
@@ -69,7 +71,7 @@ class CannedServer:
         return f"destination-{item_bytes}-{items}-{next(self._runs)}"
 
     def copy(self, item_bytes: int, items: int) -> str:
-        return f"copy-{item_bytes}-{items}"
+        return f"{self.copies}-{item_bytes}-{items}"
 
     def written(self, table: str) -> int:
         return sum(count for _, count in self.writes(table))
