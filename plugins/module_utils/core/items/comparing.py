@@ -6,9 +6,10 @@
 
     result = compare_tables(source, destination, report=differences.append)
 
-A full comparison reads both tables once and sums digests in buckets of keys: its memory does not grow with the tables.
-Only where buckets differ are the tables read again, for the keys in those. What then looks different is read once more
-from both sides, strongly consistent, before it is told; so writes that go on do not make false differences.
+A full comparison reads both tables once and sums digests of their items in buckets: its memory does not grow with the
+tables. Only where buckets differ are the tables read again, for the keys of the items in those. What then looks
+different is read once more from both sides, strongly consistent, before it is told; so writes that go on do not make
+false differences.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from functools import partial
 from typing import Literal, Protocol, get_args
 
 from ..errors import InvalidInput
-from .digest import BucketSums, bucket_of, canonical_digest, canonical_item, is_expired, raw_digest
+from .digest import BucketSums, canonical_digest, canonical_item, is_expired, raw_digest
 from .lookup import READ_ITEMS, Lookup
-from .raw import Key, KeyReader, Slice, require_msgspec
+from .raw import Key, KeyReader, require_msgspec
 from .scan import Page, ParallelScan, Scanner, Segment, segments_for, spread
 from .tables import ItemTable, require_same_key
 from .throttle import Rate, Throttle
@@ -161,11 +162,12 @@ def compare_tables(
         affordable = max(1, int(options.most_listed * buckets / max(1, totals.items)))
         if len(differing) > affordable and not canonical:
             # Perhaps only the forms of equal items differ: those that the probe saw did not.
-            totals, differing = _sum(_Task(source, destination, options, buckets, now, True), progress, 2)
+            canonical = True
+            totals, differing = _sum(_Task(source, destination, options, buckets, now, canonical), progress, 2)
         looked_into = frozenset(differing[:affordable])
         found: Counter[str] = Counter()
         if looked_into:
-            candidates = _collect(_Task(source, destination, options, buckets, now, True, looked_into), progress)
+            candidates = _collect(_Task(source, destination, options, buckets, now, canonical, looked_into), progress)
             for difference in sides.confirm(candidates, now):
                 found[difference.kind] += 1
                 report(difference)
@@ -391,7 +393,7 @@ class _Desk:
         self._progress(progress)
 
     def match(self, side: Side, found: Sequence[tuple[Key, int]]) -> None:
-        """Keys of ``side`` with their items' canonical digests; equal pairs are forgotten."""
+        """Keys of ``side`` with their items' digests; equal pairs are forgotten."""
         with self._lock:
             mine = self._unmatched[side]
             theirs = self._unmatched["destination" if side == "source" else "source"]
@@ -450,7 +452,7 @@ class _Task:
     """One worker's part of a reading of both tables.
 
     ``now`` is when items must have expired to be left out, ``canonical`` which form of an item is digested. With
-    ``looked_into`` the keys of these buckets go to the desk, without it the sums of all buckets are the result.
+    ``looked_into`` the keys of the items in these buckets go to the desk, without it the sums are the result.
     """
 
     source: ItemTable
@@ -466,7 +468,7 @@ class _Task:
         options = self.options
         sums = BucketSums(self.buckets)
         lanes = Lanes()
-        sides: list[tuple[Side, ItemTable, Rate | None, Callable[[Sequence[tuple[int, int]]], None]]] = [
+        sides: list[tuple[Side, ItemTable, Rate | None, Callable[[Iterable[int]], None]]] = [
             ("source", self.source, options.source_rate, sums.add),
             ("destination", self.destination, options.destination_rate, sums.subtract),
         ]
@@ -490,40 +492,32 @@ class _Task:
         return sums.sums
 
     def _take(
+        self, side: Side, reader: KeyReader, desk: _Readings, add: Callable[[Iterable[int]], None], page: Page
+    ) -> None:
+        items = without_replication_attributes(page.body, page.items)
+        live: Sequence[int] = range(len(items))
+        if self.options.ignore_expired and items:
+            numbers = reader.numbers_of_page(page.body)
+            live = [position for position in live if not is_expired(numbers[position], self.now)]
+            items = [items[position] for position in live]
+        digests = list(map(canonical_digest if self.canonical else raw_digest, items))
+        if self.looked_into is None:
+            add(digests)
+        elif items:
+            self._match(side, reader, desk, page, live, digests)
+        desk.count(side, len(items), page.count - len(items), page.units, not page.next_key)
+
+    def _match(
         self,
         side: Side,
         reader: KeyReader,
         desk: _Readings,
-        add: Callable[[Sequence[tuple[int, int]]], None],
         page: Page,
+        live: Sequence[int],
+        digests: Sequence[int],
     ) -> None:
-        keys, items = self._live(page, reader) if page.items else ([], [])
-        if self.looked_into is None:
-            add(self._contributions(keys, items))
-        elif found := self._in_buckets(keys, items, self.looked_into):
-            desk.match(side, found)
-        desk.count(side, len(items), page.count - len(items), page.units, not page.next_key)
-
-    def _live(self, page: Page, reader: KeyReader) -> tuple[Sequence[Key], Sequence[Slice]]:
-        """Keys and items of a page, as they are compared: without what has expired, if that is ignored."""
-        items = without_replication_attributes(page.body, page.items)
-        if not self.options.ignore_expired:
-            return reader.of_page(page.body), items
-        keyed = reader.of_page_with_number(page.body)
-        live = [
-            (key, item) for (key, number), item in zip(keyed, items, strict=True) if not is_expired(number, self.now)
-        ]
-        return [key for key, _ in live], [item for _, item in live]
-
-    def _contributions(self, keys: Sequence[Key], items: Sequence[Slice]) -> list[tuple[int, int]]:
-        digest = canonical_digest if self.canonical else raw_digest
-        buckets = self.buckets
-        return [(bucket_of(key, buckets), digest(item)) for key, item in zip(keys, items, strict=True)]
-
-    def _in_buckets(self, keys: Sequence[Key], items: Sequence[Slice], wanted: frozenset[int]) -> list[tuple[Key, int]]:
-        buckets = self.buckets
-        return [
-            (key, canonical_digest(item))
-            for key, item in zip(keys, items, strict=True)
-            if bucket_of(key, buckets) in wanted
-        ]
+        wanted, mask = self.looked_into or frozenset(), self.buckets - 1
+        chosen = [(position, digest) for position, digest in zip(live, digests, strict=True) if digest & mask in wanted]
+        if chosen:
+            keys = reader.of_page(page.body)
+            desk.match(side, [(keys[position], digest) for position, digest in chosen])
