@@ -19,13 +19,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from multiprocessing.connection import Connection, Pipe
 from typing import Any, Protocol, TypeVar
 
 from ..errors import WorkerLost
-from .together import run_together
-from .wire import Credentials, Endpoint
+from .transport import Credentials
+from .wire import Endpoint
 
 Result = TypeVar("Result")
 Result_co = TypeVar("Result_co", covariant=True)
@@ -51,23 +52,16 @@ def run_in_workers(task: Task[Result], desk: Any, workers: int) -> list[Result]:
     if workers <= 1:
         return [task.run(desk, 1)]
     pickled, endpoints = _dump(task)
-    results: list[Result] = []
-    stop = threading.Event()
     started = [_Worker() for _ in range(workers)]
-
-    def attend(worker: _Worker) -> None:
-        results.append(worker.attend(pickled, endpoints, desk, workers))
-
-    def end_all() -> None:
-        for worker in started:
-            worker.process.terminate()
-
-    try:
-        run_together([partial(attend, worker) for worker in started], stop, wake=end_all)
-    finally:
-        for worker in started:
-            worker.end()
-    return results
+    with ThreadPoolExecutor(workers, "attend") as pool:
+        attending = [pool.submit(worker.attend, pickled, endpoints, desk, workers) for worker in started]
+        try:
+            for each in as_completed(attending):
+                each.result()
+        finally:
+            for worker in started:
+                worker.end()
+    return [each.result() for each in attending]
 
 
 class _Worker:
@@ -104,8 +98,8 @@ class _Worker:
             ) from error
 
     def end(self) -> None:
-        """End the process, if it has not ended."""
-        self._connection.close()
+        """End the process, if it has not ended; who attends to it hears of it."""
+        self.process.terminate()
         try:
             self.process.wait(GRACE_SECONDS)
         except subprocess.TimeoutExpired:
