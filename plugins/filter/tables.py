@@ -61,10 +61,32 @@ VARIABLES: dict[str, dict[str, Any]] = {
     "ferry_disable_point_in_time_recovery": {"type": "bool"},
     "ferry_remove_ledger": {"type": "bool"},
     "ferry_remove_bucket": {"type": "bool"},
+    "ferry_management": ACCOUNT,
+    "ferry_restore": {"type": "bool"},
+    "ferry_writes_stopped": {"type": "bool"},
+    "ferry_backup_source_vault": {"type": "str"},
+    "ferry_backup_destination_vault": {"type": "str"},
+    "ferry_backup_source_key_arn": {"type": "str"},
+    "ferry_backup_destination_key_arn": {"type": "str"},
+    "ferry_backup_role": {"type": "str"},
+    "ferry_restore_role": {"type": "str"},
+    "ferry_backup_days": {"type": "int"},
+    "ferry_backup_cold_days": {"type": "int"},
+    "ferry_copy_days": {"type": "int"},
+    "ferry_copy_cold_days": {"type": "int"},
+    "ferry_backup_max_age": {"type": "int"},
+    "ferry_backup_open_to": {"type": "str", "choices": ["account", "organization"]},
+    "ferry_backup_plan": {"type": "bool"},
+    "ferry_backup_schedule": {"type": "str"},
+    "ferry_air_gapped_vault": {"type": "str"},
+    "ferry_air_gapped_min_days": {"type": "int"},
+    "ferry_air_gapped_max_days": {"type": "int"},
+    "ferry_remove_recovery_points": {"type": "bool"},
+    "ferry_remove_backup_plan": {"type": "bool"},
     "ferry_hosts": {"type": "str"},
     "ferry_serial": {"type": "raw"},
 }
-# What tables must share to be served by one staging area.
+# What tables must share to be served by one staging area, and by one pair of vaults.
 PAIR = (
     "ferry_source",
     "ferry_destination",
@@ -74,7 +96,25 @@ PAIR = (
     "ferry_migration_id",
     "ferry_manage_accounts",
     "ferry_manage_source_policy",
+    "ferry_management",
+    "ferry_backup_source_vault",
+    "ferry_backup_destination_vault",
+    "ferry_backup_source_key_arn",
+    "ferry_backup_destination_key_arn",
+    "ferry_backup_role",
+    "ferry_restore_role",
+    "ferry_backup_days",
+    "ferry_backup_cold_days",
+    "ferry_copy_days",
+    "ferry_copy_cold_days",
+    "ferry_backup_open_to",
+    "ferry_backup_plan",
+    "ferry_backup_schedule",
+    "ferry_air_gapped_vault",
+    "ferry_air_gapped_min_days",
+    "ferry_air_gapped_max_days",
 )
+BACKUP = "backup"  # the method that needs vaults instead of a bucket
 OPEN = ("pending", "running")
 
 
@@ -103,6 +143,20 @@ def account_pairs(hosts: Iterable[str], hostvars: HostVars) -> dict[str, str]:
         except BROKEN:
             continue
         found[host] = first.setdefault(shared, host)
+    return found
+
+
+def pair_tables(pairs: Mapping[str, str], hostvars: HostVars, first: str) -> dict[str, list[str]]:
+    """The source tables that share accounts with ``first``, by what their data needs there.
+
+    ``staged`` travel through the staging bucket, ``backed_up`` through vaults. ``pairs`` is of ``account_pairs``.
+    """
+    found: dict[str, list[str]] = {"staged": [], "backed_up": []}
+    for host, owner in pairs.items():
+        if owner == first:
+            variables = hostvars[host]
+            backed_up = read(variables, "ferry_method") == BACKUP
+            found["backed_up" if backed_up else "staged"].append(table_names(host, variables)[0])
     return found
 
 
@@ -224,8 +278,9 @@ def all_clean(pairs: Mapping[str, str], hostvars: HostVars, first: str, group: I
     if set(group) - set(pairs):
         return False
     mine = [host for host, owner in pairs.items() if owner == first]
-    removed = [read(hostvars[host], "cleanup_table_removed") for host in mine]
-    return all(result and not result.get("failed") for result in removed)
+    names = ("cleanup_table_removed", "cleanup_table_recovery_points")
+    results = [[read(hostvars[host], name) or {} for name in names] for host in mine]
+    return all(any(found) and not any(each.get("failed") for each in found) for found in results)
 
 
 class FilterModule:
@@ -239,4 +294,5 @@ class FilterModule:
             "all_clean": all_clean,
             "inventory_problems": inventory_problems,
             "open_jobs": open_jobs,
+            "pair_tables": pair_tables,
         }

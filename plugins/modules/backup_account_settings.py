@@ -33,6 +33,11 @@ options:
       - Whether DynamoDB is backed up with AWS Backup's advanced features. Without them no copy leaves the account.
       - Recovery points that exist stay as they are.
     type: bool
+  service_linked_role:
+    description:
+      - Make the role C(AWSServiceRoleForBackup), which copies recovery points into the account. It is never removed
+        here.
+    type: bool
   cross_account_backup:
     description:
       - Whether accounts of the organization may copy recovery points to each other.
@@ -86,6 +91,11 @@ settings:
       sample: true
     advanced_features:
       description: Whether its advanced features for DynamoDB are.
+      returned: always
+      type: bool
+      sample: true
+    service_linked_role:
+      description: Whether the account has the role C(AWSServiceRoleForBackup).
       returned: always
       type: bool
       sample: true

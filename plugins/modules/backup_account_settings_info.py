@@ -56,6 +56,11 @@ settings:
       returned: always
       type: bool
       sample: true
+    service_linked_role:
+      description: Whether the account has the role C(AWSServiceRoleForBackup).
+      returned: always
+      type: bool
+      sample: true
     organization_id:
       description: The organization that the account is in; empty when it is in none.
       returned: always

@@ -269,7 +269,7 @@ def _copy(source: Account, destination: Account, options: DirectOptions, job: Jo
             "items": counts.items,
             "bytes": counts.bytes,
             "resumed": copied.resumed,
-            "retries": copied.retries.total,
+            "retries": copied.retries.throttled + copied.retries.failed + copied.retries.broken,
             **({"counted": count_items(there)} if options.count else {}),
             "end_time": datetime.now(UTC).isoformat(timespec="seconds"),
         },

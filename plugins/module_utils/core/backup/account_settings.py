@@ -18,6 +18,7 @@ from .calls import RESOURCE_TYPE
 
 CROSS_ACCOUNT = "isCrossAccountBackupEnabled"
 BACKUP_POLICY = "BACKUP_POLICY"
+LINKED_ROLE = "AWSServiceRoleForBackup"
 # All that UpdateGlobalSettings knows; DescribeGlobalSettings may tell more.
 _GLOBAL = (CROSS_ACCOUNT, "isMpaEnabled", "isDelegatedAdministratorEnabled")
 _REGION = ("ResourceTypeOptInPreference", "ResourceTypeManagementPreference")
@@ -31,10 +32,15 @@ class NotManagementAccount(Refused):
 
 @dataclass(frozen=True)
 class SettingsOptions:
-    """What is wanted; None leaves a setting as it is. The last two are the management account's."""
+    """What is wanted; None leaves a setting as it is. The last two are the management account's.
+
+    ``service_linked_role`` can only be made: without it no copy comes into an account, and no key policy may name it
+    (aws.md C3).
+    """
 
     opt_in: bool | None = None
     advanced_features: bool | None = None
+    service_linked_role: bool | None = None
     cross_account_backup: bool | None = None
     backup_policies: bool | None = None
 
@@ -45,6 +51,7 @@ class AccountSettings:
 
     opt_in: bool | None = None
     advanced_features: bool | None = None
+    service_linked_role: bool | None = None
     organization_id: str | None = None
     management_account_id: str = ""
     cross_account_backup: bool | None = None
@@ -81,8 +88,17 @@ def read_settings(account: Account, *, policies: bool = False) -> AccountSetting
         organization_id=organization_id,
         management_account_id=manager,
         cross_account_backup=on,
+        service_linked_role=_has_linked_role(account),
         backup_policies=_policies_on(account) if policies and organization_id else None,
     )
+
+
+def _has_linked_role(account: Account) -> bool | None:
+    try:
+        account.client("iam").get_role(RoleName=LINKED_ROLE)
+    except (sdk.ClientError, sdk.BotoCoreError) as error:
+        return False if sdk.error_code(error) == "NoSuchEntity" else None
+    return True
 
 
 def _asked(account: Account, service: str, operation: str, doing: str) -> Shape | None:
@@ -139,6 +155,8 @@ def plan_settings(account: Account, options: SettingsOptions) -> SettingsPlan:
         _check_management(account, found)
     if options.advanced_features and options.opt_in is False:
         raise InvalidInput("Advanced features without DynamoDB itself make no sense.", "Leave opt_in out.")
+    if options.service_linked_role is False:
+        raise InvalidInput("The service-linked role is not removed here.", "IAM deletes it when nothing needs it.")
     changes = [
         Change(what, getattr(found, name), getattr(options, name), risk)
         for name, what, risk in _CHANGES
@@ -150,6 +168,7 @@ def plan_settings(account: Account, options: SettingsOptions) -> SettingsPlan:
 _CHANGES: tuple[tuple[str, str, Any], ...] = (
     ("opt_in", "AWS Backup for DynamoDB in this Region", "safe"),
     ("advanced_features", "AWS Backup's advanced features for DynamoDB in this Region", "safe"),
+    ("service_linked_role", f"role {LINKED_ROLE}", "safe"),
     ("cross_account_backup", "cross-account backup of the organization", "safe"),
     ("backup_policies", "backup policies of the organization", "safe"),
 )
@@ -180,6 +199,8 @@ def apply_settings(account: Account, options: SettingsOptions, plan: SettingsPla
         return plan.found
     if wanted.keys() & _MEMBERS.keys():
         _update_region(account, {member: wanted[name] for name, member in _MEMBERS.items() if name in wanted})
+    if "service_linked_role" in wanted:
+        _make_linked_role(account)
     if "cross_account_backup" in wanted:
         _update_global(account, on=wanted["cross_account_backup"])
     if "backup_policies" in wanted:
@@ -197,6 +218,14 @@ def apply_settings(account: Account, options: SettingsOptions, plan: SettingsPla
 
 def _changed(plan: SettingsPlan, what: str) -> bool:
     return any(change.what == what for change in plan.changes)
+
+
+def _make_linked_role(account: Account) -> None:
+    try:
+        account.client("iam").create_service_linked_role(AWSServiceName="backup.amazonaws.com")
+    except (sdk.ClientError, sdk.BotoCoreError) as error:
+        if "has been taken" not in sdk.error_message(error):
+            raise account.explain(error, f"making the role {LINKED_ROLE}") from error
 
 
 def _update_region(account: Account, wanted: dict[str, bool]) -> None:

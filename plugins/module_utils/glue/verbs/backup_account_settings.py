@@ -13,7 +13,7 @@ from ...core.change import to_diff
 from ..accounts import Accounts
 from ..spec import SHARED_OPTIONS, Progress, Verb, account_option
 
-_SWITCHES = ("opt_in", "advanced_features", "cross_account_backup", "backup_policies")
+_SWITCHES = ("opt_in", "advanced_features", "service_linked_role", "cross_account_backup", "backup_policies")
 
 SPEC: dict[str, Any] = {
     **SHARED_OPTIONS,
@@ -41,6 +41,6 @@ VERB = Verb(
     "backup_account_settings",
     SPEC,
     run,
-    services=("backup", "organizations", "sts"),
+    services=("backup", "iam", "organizations", "sts"),
     rules={"required_one_of": [_SWITCHES]},
 )

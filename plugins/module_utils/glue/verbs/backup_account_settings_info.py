@@ -25,4 +25,4 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     return {"changed": False, "settings": read_settings(account, policies=True).to_dict()}
 
 
-VERB = Verb("backup_account_settings_info", SPEC, run, services=("backup", "organizations", "sts"))
+VERB = Verb("backup_account_settings_info", SPEC, run, services=("backup", "iam", "organizations", "sts"))
