@@ -43,3 +43,33 @@ options:
       - Left out, it is the destination account.
     type: str
 """
+
+    SETTINGS = r"""
+options:
+  kinesis_map:
+    description:
+      - Which Kinesis stream of the destination stands for which of the source, as ARNs.
+      - A stream without a mapping is left, and named in the report.
+    type: dict
+    default: {}
+  principal_map:
+    description:
+      - Which principal stands for which of the source account in resource policies, as ARNs.
+      - A principal of the source account without a mapping leaves the policy behind, and is named in
+        the report.
+    type: dict
+    default: {}
+  defer:
+    description:
+      - Settings to leave until the cutover, such as V(time_to_live) while the table is kept in step with its source.
+    type: list
+    elements: str
+    default: []
+  warm_throughput:
+    description:
+      - Carry the warm throughput where it is above what AWS gives every table. AWS charges for raising it once, and it
+        never falls again.
+      - V(false) names it in the report instead.
+    type: bool
+    default: true
+"""

@@ -15,15 +15,10 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core import report
 from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import HostVars, read_if_sound
 
 # The results that the roles of a table's way register, in the order of the way.
-STAGES = (
-    "export_table_started",
-    "export_table_waited",
-    "import_table_started",
-    "import_table_waited",
-    "judge_table_judgement",
-    "apply_table_settings_started",
-    "apply_table_settings_waited",
-)
+STARTED = "move_table_started"
+WAITED = "move_table_waited"
+JUDGED = "judge_table_judgement"
+STAGES = (STARTED, WAITED, JUDGED)
 NOTE = "report_migration_failure"
 OUTLOOK = "check_inventory_outlook"
 CHOSEN = {"auto": "s3"}  # what auto means in this version (design section 10)
@@ -44,10 +39,11 @@ def _results(variables: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return {stage: variables.get(stage) or {} for stage in STAGES}
 
 
-def _job(host: str, results: Mapping[str, Mapping[str, Any]], role: str) -> Mapping[str, Any]:
-    """The job of a role as it stood last."""
-    waited = results[f"{role}_waited"].get("jobs") or {}
-    return waited.get(host) or results[f"{role}_started"].get("job") or {}
+def _jobs(host: str, results: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """The jobs of a table's way by their kind, as they stood last."""
+    started = results[STARTED]
+    begun = [started.get("job") or {}, *(started.get("then") or ())]
+    return {job.get("kind", ""): job for job in (results[WAITED].get("ways") or {}).get(host) or begun}
 
 
 def _failure(host: str, variables: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -59,7 +55,7 @@ def _failure(host: str, variables: Mapping[str, Any]) -> Mapping[str, Any] | Non
     failed = variables.get(NOTE) or next((found for found in results.values() if found.get("failed")), None)
     if failed:
         return failure_note(failed)
-    words = settings_problem(_job(host, results, "apply_table_settings"))
+    words = settings_problem(_jobs(host, results).get("settings") or {})
     return {"msg": words, "ferry_status": "failed"} if words else None
 
 
@@ -75,20 +71,15 @@ def settings_problem(job: Mapping[str, Any]) -> str:
 def _row(host: str, variables: Mapping[str, Any]) -> dict[str, Any]:
     results = _results(variables)
     asked = str(read_if_sound(variables, "ferry_method") or "auto")
-    judgement = results["judge_table_judgement"]
-    import_job = _job(host, results, "import_table")
-    if import_job.get("state") == "planned":
+    judgement = results[JUDGED]
+    jobs = _jobs(host, results)
+    if any(job.get("state") == "planned" for job in jobs.values()):
         judgement = {"status": "planned", "reason": "Nothing was changed: this was a check."}
-    settings = _job(host, results, "apply_table_settings").get("result") or {}
-    if "settings_carried" not in settings:
-        settings = results["apply_table_settings_started"]
     return report.row(
         str(read_if_sound(variables, "ferry_table") or host),
-        CHOSEN.get(asked, asked),
+        str(results[STARTED].get("method") or CHOSEN.get(asked, asked)),
         judgement=judgement if "status" in judgement else None,
-        export=_job(host, results, "export_table"),
-        import_job=import_job,
-        settings=settings,
+        jobs=jobs,
         failure=_failure(host, variables),
     )
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from ansible_collections.tableferry.aws.plugins.module_utils.core.statements import with_statements, without_statement
 
 MARK = {"tableferry:managed": "true"}
 ENFORCED = "BucketOwnerEnforced"
 BLOCKED = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
 EXPORT_ACTIONS = ("s3:PutObject", "s3:PutObjectAcl", "s3:AbortMultipartUpload")
-
-Statement = Mapping[str, Any]
 
 
 def export_statement(bucket: str, principal: str, partition: str = "aws") -> dict[str, Any]:
@@ -46,24 +46,6 @@ def tls_statement(bucket: str, partition: str = "aws") -> dict[str, Any]:
         "Resource": [arn, f"{arn}/*"],
         "Condition": {"Bool": {"aws:SecureTransport": "false"}},
     }
-
-
-def with_statements(policy: Mapping[str, Any], statements: Iterable[Statement]) -> dict[str, Any]:
-    """``policy`` with ``statements``, each in the place of the one that has its Sid; others stay as they are."""
-    wanted = {str(statement["Sid"]): dict(statement) for statement in statements}
-    kept = [wanted.pop(str(old.get("Sid")), dict(old)) for old in _statements(policy)]
-    return {**({"Version": "2012-10-17"} | dict(policy)), "Statement": [*kept, *wanted.values()]}
-
-
-def without_statement(policy: Mapping[str, Any], sid: str) -> dict[str, Any]:
-    """``policy`` without the statement ``sid``; empty when nothing is left of it."""
-    kept = [dict(old) for old in _statements(policy) if old.get("Sid") != sid]
-    return {**policy, "Statement": kept} if kept else {}
-
-
-def _statements(policy: Mapping[str, Any]) -> Sequence[Statement]:
-    found = policy.get("Statement") or []
-    return [found] if isinstance(found, Mapping) else found
 
 
 def bucket_plan(

@@ -39,7 +39,17 @@ VARIABLES: dict[str, dict[str, Any]] = {
     "ferry_pitr_wait": {"type": "int"},
     "ferry_export_max_age": {"type": "int"},
     "ferry_warm_throughput": {"type": "bool"},
-    "ferry_verify": {"type": "str", "choices": ["counts", "none"]},
+    "ferry_verify": {"type": "str", "choices": ["counts", "sample", "full", "none"]},
+    "ferry_sample_items": {"type": "int"},
+    "ferry_ignore_expired": {"type": "bool"},
+    "ferry_differences_dir": {"type": "str"},
+    "ferry_repair": {"type": "bool"},
+    "ferry_delete_extra": {"type": "bool"},
+    "ferry_workers": {"type": "int"},
+    "ferry_read_rate": {"type": "str"},
+    "ferry_write_rate": {"type": "str"},
+    "ferry_consistent": {"type": "bool"},
+    "ferry_checkpoint_dir": {"type": "str"},
     "ferry_verify_checksums": {"type": "bool"},
     "ferry_safe_mode": {"type": "bool"},
     "ferry_sync": {"type": "bool"},
@@ -51,10 +61,32 @@ VARIABLES: dict[str, dict[str, Any]] = {
     "ferry_disable_point_in_time_recovery": {"type": "bool"},
     "ferry_remove_ledger": {"type": "bool"},
     "ferry_remove_bucket": {"type": "bool"},
+    "ferry_management": ACCOUNT,
+    "ferry_restore": {"type": "bool"},
+    "ferry_writes_stopped": {"type": "bool"},
+    "ferry_backup_source_vault": {"type": "str"},
+    "ferry_backup_destination_vault": {"type": "str"},
+    "ferry_backup_source_key_arn": {"type": "str"},
+    "ferry_backup_destination_key_arn": {"type": "str"},
+    "ferry_backup_role": {"type": "str"},
+    "ferry_restore_role": {"type": "str"},
+    "ferry_backup_days": {"type": "int"},
+    "ferry_backup_cold_days": {"type": "int"},
+    "ferry_copy_days": {"type": "int"},
+    "ferry_copy_cold_days": {"type": "int"},
+    "ferry_backup_max_age": {"type": "int"},
+    "ferry_backup_open_to": {"type": "str", "choices": ["account", "organization"]},
+    "ferry_backup_plan": {"type": "bool"},
+    "ferry_backup_schedule": {"type": "str"},
+    "ferry_air_gapped_vault": {"type": "str"},
+    "ferry_air_gapped_min_days": {"type": "int"},
+    "ferry_air_gapped_max_days": {"type": "int"},
+    "ferry_remove_recovery_points": {"type": "bool"},
+    "ferry_remove_backup_plan": {"type": "bool"},
     "ferry_hosts": {"type": "str"},
     "ferry_serial": {"type": "raw"},
 }
-# What tables must share to be served by one staging area.
+# What tables must share to be served by one staging area, and by one pair of vaults.
 PAIR = (
     "ferry_source",
     "ferry_destination",
@@ -64,7 +96,25 @@ PAIR = (
     "ferry_migration_id",
     "ferry_manage_accounts",
     "ferry_manage_source_policy",
+    "ferry_management",
+    "ferry_backup_source_vault",
+    "ferry_backup_destination_vault",
+    "ferry_backup_source_key_arn",
+    "ferry_backup_destination_key_arn",
+    "ferry_backup_role",
+    "ferry_restore_role",
+    "ferry_backup_days",
+    "ferry_backup_cold_days",
+    "ferry_copy_days",
+    "ferry_copy_cold_days",
+    "ferry_backup_open_to",
+    "ferry_backup_plan",
+    "ferry_backup_schedule",
+    "ferry_air_gapped_vault",
+    "ferry_air_gapped_min_days",
+    "ferry_air_gapped_max_days",
 )
+BACKUP = "backup"  # the method that needs vaults instead of a bucket
 OPEN = ("pending", "running")
 
 
@@ -93,6 +143,20 @@ def account_pairs(hosts: Iterable[str], hostvars: HostVars) -> dict[str, str]:
         except BROKEN:
             continue
         found[host] = first.setdefault(shared, host)
+    return found
+
+
+def pair_tables(pairs: Mapping[str, str], hostvars: HostVars, first: str) -> dict[str, list[str]]:
+    """The source tables that share accounts with ``first``, by what their data needs there.
+
+    ``staged`` travel through the staging bucket, ``backed_up`` through vaults. ``pairs`` is of ``account_pairs``.
+    """
+    found: dict[str, list[str]] = {"staged": [], "backed_up": []}
+    for host, owner in pairs.items():
+        if owner == first:
+            variables = hostvars[host]
+            backed_up = read(variables, "ferry_method") == BACKUP
+            found["backed_up" if backed_up else "staged"].append(table_names(host, variables)[0])
     return found
 
 
@@ -187,21 +251,23 @@ def open_jobs(
     source: Mapping[str, Any] | None = None,
     destination: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
-    """What job_wait has to wait for: the jobs that the start verb, registered as ``registered``, left open.
+    """What job_wait has to wait for: the jobs and ways that the start verb, registered as ``registered``, left open.
 
     ``source`` and ``destination`` serve the hosts whose variables name no accounts.
     """
     found = []
     for host in hosts:
         variables = hostvars[host]
-        job = (read(variables, registered) or {}).get("job") or {}
-        if job.get("state") in OPEN:
+        started = read(variables, registered) or {}
+        job, then = started.get("job") or {}, started.get("then") or []
+        if any(part.get("state") in OPEN for part in (job, *then)):
             found.append(
                 {
                     "name": host,
                     "source": read(variables, "ferry_source") or plain(source),
                     "destination": read(variables, "ferry_destination") or plain(destination),
                     "job": job,
+                    "then": then,
                 }
             )
     return found
@@ -212,8 +278,9 @@ def all_clean(pairs: Mapping[str, str], hostvars: HostVars, first: str, group: I
     if set(group) - set(pairs):
         return False
     mine = [host for host, owner in pairs.items() if owner == first]
-    removed = [read(hostvars[host], "cleanup_table_removed") for host in mine]
-    return all(result and not result.get("failed") for result in removed)
+    names = ("cleanup_table_removed", "cleanup_table_recovery_points")
+    results = [[read(hostvars[host], name) or {} for name in names] for host in mine]
+    return all(any(found) and not any(each.get("failed") for each in found) for found in results)
 
 
 class FilterModule:
@@ -227,4 +294,5 @@ class FilterModule:
             "all_clean": all_clean,
             "inventory_problems": inventory_problems,
             "open_jobs": open_jobs,
+            "pair_tables": pair_tables,
         }

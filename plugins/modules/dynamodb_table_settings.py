@@ -37,32 +37,6 @@ options:
       - The id of the table that the import of this run made, C(result.table_id) of its job.
       - A table with this id is known to belong to the migration. Any other is asked for its tag and its imports.
     type: str
-  kinesis_map:
-    description:
-      - Which Kinesis stream of the destination stands for which of the source, as ARNs.
-      - A stream without a mapping is left, and named in RV(settings_left).
-    type: dict
-    default: {}
-  principal_map:
-    description:
-      - Which principal stands for which of the source account in resource policies, as ARNs.
-      - A principal of the source account without a mapping leaves the policy behind, and is named in
-        RV(settings_left).
-    type: dict
-    default: {}
-  defer:
-    description:
-      - Settings to leave until the cutover, such as V(time_to_live) while the table is kept in step with its source.
-    type: list
-    elements: str
-    default: []
-  warm_throughput:
-    description:
-      - Carry the warm throughput where it is above what AWS gives every table. AWS charges for raising it once, and it
-        never falls again.
-      - V(false) names it in RV(settings_left) instead.
-    type: bool
-    default: true
   wait:
     description:
       - Wait until everything is set. V(false) leaves a pending job that M(tableferry.aws.job_wait) carries out.
@@ -77,6 +51,7 @@ extends_documentation_fragment:
   - tableferry.aws.accounts.destination
   - tableferry.aws.migration
   - tableferry.aws.migration.keys
+  - tableferry.aws.migration.settings
   - tableferry.aws.waiting
   - tableferry.aws.attributes
 """

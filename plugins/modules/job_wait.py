@@ -35,6 +35,14 @@ options:
           - The job, as a start verb returned it.
         type: dict
         required: true
+      then:
+        description:
+          - The jobs that follow on the table's way, as M(tableferry.aws.migration_start) returned them. Each is started
+            when the one before it has completed, so that no table waits for another.
+        type: list
+        elements: dict
+        default: []
+        version_added: 0.2.0
       source:
         description:
           - The account and Region that the table comes from.
@@ -168,10 +176,17 @@ EXAMPLES = r"""
 
 RETURN = r"""
 jobs:
-  description: How the jobs stand, by name. Each has the shape of RV(tableferry.aws.dynamodb_export#module:job).
+  description:
+    - How the jobs stand, by name; of a way the job that was reached last.
+    - Each has the shape of RV(tableferry.aws.dynamodb_export#module:job).
   returned: success
   type: dict
   sample: {orders: {kind: export, state: completed}}
+ways:
+  description: All jobs of each way in their order, by name.
+  returned: success
+  type: dict
+  sample: {orders: [{kind: export, state: completed}, {kind: import, state: running}]}
 poll_calls:
   description: What the polling took for each kind of job, as numbers of calls and rounds.
   returned: success

@@ -14,6 +14,8 @@ author:
 description:
   - Compares what the export and the import of a table reported, fails when the table has not arrived, and says why.
   - A failed import is explained from its log in CloudWatch Logs.
+  - AWS Backup counts no items. Both tables of a restore are counted by parallel scans, which read all of them, by a job
+    of the way or here.
 options:
   name:
     description:
@@ -28,26 +30,33 @@ options:
     description:
       - The name of the table in the source account. Left out, it is O(name).
     type: str
-  export_job:
+  jobs:
     description:
-      - The job of the export, as M(tableferry.aws.job_wait) returned it.
-    type: dict
-  import_job:
-    description:
-      - The job of the import, as M(tableferry.aws.job_wait) returned it.
-    type: dict
+      - The jobs of the table's way, C(ways) of M(tableferry.aws.job_wait)'s result, or the single jobs that were waited
+        for.
+    type: list
+    elements: dict
     required: true
+    version_added: 0.2.0
   verify:
     description:
-      - V(counts) demands that as many items were imported as exported. V(none) only that the jobs completed.
+      - V(counts) demands that as many items arrived as left. V(none) only that the jobs completed.
+      - V(sample) and V(full) are V(counts), and the comparison among O(jobs) decides.
     type: str
-    choices: [counts, none]
+    choices: [counts, sample, full, none]
     default: counts
   verify_checksums:
     description:
       - Read every data file of the export again and compare its checksum with the manifest's.
     type: bool
     default: false
+  writes_stopped:
+    description:
+      - Whether nothing wrote to the source since its backup. Then a restored table that has another number of items has
+        failed; otherwise the difference is told, and nothing counts as verified.
+    type: bool
+    default: false
+    version_added: 0.2.0
 seealso:
   - module: tableferry.aws.job_wait
   - module: tableferry.aws.dynamodb_import
@@ -64,24 +73,23 @@ EXAMPLES = r"""
     name: orders
     source: "{{ ferry_source }}"
     destination: "{{ ferry_destination }}"
-    export_job: "{{ ferry_exports_waited.jobs.orders }}"
-    import_job: "{{ ferry_imports_waited.jobs.orders }}"
+    jobs: "{{ ferry_waited.ways.orders }}"
     verify: counts
 """
 
 RETURN = r"""
 status:
-  description: V(migrated) or V(failed).
+  description: V(migrated), V(copied) or V(failed).
   returned: always
   type: str
   sample: migrated
 items_source:
-  description: How many items the export holds; none where nobody knows.
+  description: How many items the export holds, or were counted in the source; none where nobody knows.
   returned: always
   type: int
   sample: 20000
 items_destination:
-  description: How many items were imported; none where nobody knows.
+  description: How many items were imported, or were counted; none where nobody knows.
   returned: always
   type: int
   sample: 20000
@@ -91,7 +99,7 @@ bytes:
   type: int
   sample: 7340032
 verified:
-  description: What was compared, V(counts) or V(none).
+  description: What was compared, V(counts), V(sample), V(full) or V(none).
   returned: always
   type: str
   sample: counts

@@ -16,7 +16,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from demo.seed import RETRIES, make_key, make_tables
-from demo.tables import DemoTable, Keys, demo_tables, numbered, on_demand, recovery
+from demo.tables import DemoTable, Keys, demo_tables, numbered, on_demand, recovery, sample, thread_by_date
 from lab.client import LabClient
 
 RECOVERY = {"update_continuous_backups": recovery(35)}
@@ -44,6 +44,17 @@ def migrate(lab: LabClient) -> None:
 def check(lab: LabClient) -> None:
     """One table that is ready, and one that needs point-in-time recovery first."""
     make_tables(lab, "source", [plain("check-ready"), replace(plain("check-recovery"), settings={})])
+
+
+def phases(lab: LabClient) -> None:
+    """One table, for the roles of the phases."""
+    make_tables(lab, "source", [plain("phases-a")])
+
+
+def direct(lab: LabClient) -> None:
+    """A table without point-in-time recovery, and one with a local secondary index."""
+    indexed = DemoTable("direct-index", thread_by_date(), sample("Thread").items)
+    make_tables(lab, "source", [replace(plain("direct-plain"), settings={}), indexed])
 
 
 def cleanup(lab: LabClient) -> None:
@@ -111,6 +122,8 @@ def remember(values: dict[str, str]) -> None:
 SCENARIOS: dict[str, Callable[[LabClient], None]] = {
     "migrate": migrate,
     "check": check,
+    "phases": phases,
+    "direct": direct,
     "cleanup": cleanup,
     "resume": resume,
     "faults": faults,

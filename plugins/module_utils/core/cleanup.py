@@ -12,7 +12,7 @@ from typing import Any
 from . import sdk
 from .account import Account
 from .change import Change, Left
-from .errors import InvalidInput, MissingTable, Refused
+from .errors import InvalidInput, MissingTable, StillRunning
 from .export import RECOVERY_TAG, describe_export, read_recovery
 from .importing import PURPOSE as IMPORT
 from .importing import describe_import, find_started
@@ -20,10 +20,6 @@ from .job import Job
 from .ledger import Ledger, Route
 from .staging import BucketMissing, StagingBucket
 from .table.definition import TableDefinition
-
-
-class StillRunning(Refused):
-    """A job of the table still reads or writes the staging data."""
 
 
 @dataclass(frozen=True)

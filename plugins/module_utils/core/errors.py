@@ -48,6 +48,14 @@ def _restore(kind: type[FerryError], cause: str, next_step: str, table: str, det
     return kind(cause, next_step, table=table, details=details)
 
 
+def told_as(kind: str, words: str) -> FerryError:
+    """The error that a job's ``failure_code`` and ``failure_message`` tell of; a ServiceError for codes of AWS's."""
+    found = globals().get(kind)
+    if isinstance(found, type) and issubclass(found, FerryError):
+        return found(words, "")
+    return ServiceError(words or kind, "Mend what it says and run again.")
+
+
 class Refused(FerryError):
     """The table was not touched: what was asked cannot be done, or not safely."""
 
@@ -106,8 +114,28 @@ class ImportLocked(Refused):
     """Another import of the same destination table holds the lock."""
 
 
+class BackupNotPossible(Refused):
+    """AWS Backup would refuse the table's way late: what the preflight found (aws.md C)."""
+
+
+class StillRunning(Refused):
+    """A job of the table still needs what shall be removed."""
+
+
 class WrongAccount(Refused):
     """The credentials belong to another account than was said."""
+
+
+class MissingLibrary(Refused):
+    """A Python library that the work needs is not installed on the controller."""
+
+
+class KeySchemaDiffers(Refused):
+    """The two tables do not have the same key attributes, so that items of one cannot be items of the other."""
+
+
+class CheckpointUnusable(Refused):
+    """A checkpoint file belongs to another copy, or is no checkpoint."""
 
 
 class CredentialsError(FerryError):
@@ -134,12 +162,28 @@ class ImportFailed(FerryError):
     """The import ended FAILED or CANCELLED, or left an unusable table."""
 
 
+class BackupFailed(FerryError):
+    """The backup job ended FAILED, EXPIRED, ABORTED or PARTIAL."""
+
+
+class CopyFailed(FerryError):
+    """The copy job ended FAILED or PARTIAL, or its recovery point cannot be used."""
+
+
+class RestoreFailed(FerryError):
+    """The restore job ended FAILED or ABORTED, or its table cannot be used."""
+
+
 class EmptyPrefix(FerryError):
     """No object lies under the prefix: AWS would complete with an empty table (measured/import-export-table 1.6)."""
 
 
 class CountMismatch(FerryError):
     """Items exported and items imported differ."""
+
+
+class DifferencesFound(FerryError):
+    """Source and destination were compared and are not equal."""
 
 
 class ChecksumMismatch(FerryError):
@@ -152,3 +196,23 @@ class SettingFailed(FerryError):
 
 class JobTimeout(FerryError):
     """A job is still running after the time allowed. It goes on; the next run finds it."""
+
+
+class EndpointUnreachable(FerryError):
+    """No connection to the service can be made, or it keeps breaking."""
+
+
+class KeepsFailing(FerryError):
+    """The service throttles a request or fails it, longer than patience lasts. What was acknowledged stays."""
+
+
+class TableVanished(FerryError):
+    """A table was deleted, or made anew under its name, while its items were on the way."""
+
+
+class ItemRefused(FerryError):
+    """The destination does not take an item: too large, or its index keys are of another type."""
+
+
+class WorkerLost(FerryError):
+    """A worker process ended before its work did."""

@@ -801,6 +801,10 @@ class ExportKind:
         _record(ledger, job)
         return _checked(item.destination, job) if item.destination else job
 
+    def after(self, job: Job, before: Job) -> Job | None:
+        """Nothing comes before an export."""
+        return job
+
 
 def read_result(destination: Account, job: Job) -> Job | None:
     """The completed export from its own summary, read by the destination, which needs it anyway.

@@ -426,6 +426,23 @@ def _export_error(export: Job) -> FerryError:
 # Starting
 
 
+def import_job(options: ImportOptions) -> Job:
+    """The import that follows an export on a table's way: the waiter plans and starts it when that has completed."""
+    told = {name: value for name, value in vars(options).items() if name not in ("export", "definition")}
+    if options.definition is not None:
+        told["definition"] = options.definition.to_dict()
+    request = {"options": told}
+    return Job("import", options.table, "pending", "", "job", request, migration_id=options.migration_id)
+
+
+def _planned_options(request: Mapping[str, Any]) -> ImportOptions:
+    """The options of ``import_job``'s request, with the export that ``ImportKind.after`` put there."""
+    told = dict(request["options"])
+    if "definition" in told:
+        told["definition"] = TableDefinition.from_dict(told["definition"])
+    return ImportOptions(**told, export=Job.from_dict(request["export"]))
+
+
 def start_import(destination: Account, plan: ImportPlan) -> Job:
     """Start the import of ``plan``, once; or leave it pending until a slot is free.
 
@@ -561,8 +578,15 @@ class ImportKind:
         return Page(states, page.get("NextToken", ""))
 
     def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
-        """Start the import when it is pending, wait for its end and for its table."""
+        """Plan the import when it follows an export, start it, wait for its end and for its table."""
         destination, job = self.account(item), item.job
+        if job.state == "pending" and "call" not in job.request:
+            plan = plan_import(item.source, destination, _planned_options(job.request))
+            job = start_import(destination, plan)
+            if job.state == "not_needed":
+                return job
+            if job.state == "pending":
+                yield Pause(job, "slot")
         while job.state == "pending":
             try:
                 job = begin_import(destination, job)
@@ -580,6 +604,10 @@ class ImportKind:
             job = yield from _settled(destination, job, clock)
         ledger_of(job, _bucket(destination, job)).write(job)
         return job
+
+    def after(self, job: Job, before: Job) -> Job | None:
+        """The import of just that export."""
+        return replace(job, request={**job.request, "export": before.to_dict()})
 
 
 def _settled(destination: Account, job: Job, clock: Callable[[], float]) -> Steps:

@@ -19,17 +19,19 @@ from . import sdk
 from .account import Account
 from .errors import FerryError, InvalidInput
 
-JobName = Literal["export", "import", "settings"]
+JobName = Literal["export", "import", "backup", "copy", "restore", "direct", "count", "verify", "settings"]
 State = Literal["planned", "pending", "running", "completed", "failed", "cancelled", "not_needed"]
-PendingReason = Literal["", "slot", "point_in_time_recovery", "settings"]
+PendingReason = Literal["", "slot", "point_in_time_recovery", "backup_plan", "settings", "waiter", "job"]
 
 
 @dataclass(frozen=True)
 class Job:
     """One remote job of one table.
 
-    ``name`` is the table (an import's and settings' destination table, an export's source table). ``pending`` waits
-    for ``pending_reason`` and is started by the waiter; ``not_needed`` was done by an earlier run: ``result`` is its.
+    ``name`` is the table (an import's, a restore's, a direct copy's and settings' destination table, else the source
+    table). ``arn`` is what its list call knows it by: with AWS Backup the job's id, which is no ARN. ``pending`` waits
+    for ``pending_reason`` (``job``: the one before it on the table's way, ``waiter``: its own work) and is started by
+    the waiter; ``not_needed`` was done by an earlier run: ``result`` is its.
     ``request`` is what is needed to start it again exactly so, ``attempt`` the number of earlier jobs of this table and
     purpose that must not be used again.
     """
@@ -56,6 +58,11 @@ class Job:
         """Whether a waiter gave up while the job was still open; it goes on, and the next run finds it."""
         return bool(self.result.get("timed_out"))
 
+    @property
+    def foreseen(self) -> Job:
+        """The job as check mode shows it: what a run would leave to the waiter is only planned."""
+        return replace(self, state="planned", pending_reason="") if self.state == "pending" else self
+
     def to_dict(self) -> dict[str, Any]:
         """The job as JSON-safe data."""
         return asdict(self)
@@ -73,21 +80,29 @@ class Job:
 
 @dataclass(frozen=True)
 class WaitItem:
-    """One job to wait for. ``name`` is the caller's key for it (the host); sides as the job's kind needs them."""
+    """One job to wait for. ``name`` is the caller's key for it (the host); sides as the jobs' kinds need them.
+
+    ``then`` are the jobs that follow on the table's way, each when the one before it has completed.
+    """
 
     name: str
     source: Account | None
     destination: Account | None
     job: Job
+    then: tuple[Job, ...] = ()
 
 
 @dataclass(frozen=True)
 class WaitResult:
-    """How all jobs stand; ``started`` names those the waiter started, ``poll_calls`` counts calls per kind."""
+    """How all jobs stand: of each way the ``jobs`` that was reached last, and in ``ways`` all of them.
+
+    ``started`` has name and kind of those that the waiter started, ``poll_calls`` counts calls per kind.
+    """
 
     jobs: dict[str, Job]
     poll_calls: dict[str, dict[str, int]]
-    started: frozenset[str] = frozenset()
+    started: frozenset[tuple[str, JobName]] = frozenset()
+    ways: dict[str, tuple[Job, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -105,10 +120,14 @@ class Pause:
 
 @dataclass(frozen=True)
 class Page:
-    """One page of a list call: the state of each ARN on it, and where the list goes on."""
+    """One page of a list call: the state of each ARN on it, and where the list goes on.
+
+    ``percents`` are those that AWS tells of running jobs, for the progress lines.
+    """
 
     states: Mapping[str, State]
     next_token: str = ""
+    percents: Mapping[str, float] = field(default_factory=dict)
 
 
 Steps: TypeAlias = Generator[Pause, str | None, Job]
@@ -129,6 +148,9 @@ class JobKind(Protocol):
 
         ``waiting_since`` is when the waiter began, by ``clock``.
         """
+
+    def after(self, job: Job, before: Job) -> Job | None:
+        """``job``, which waited for ``before``, with what that one left for it; None where it must not go on."""
 
 
 _THROTTLES = frozenset(
@@ -156,6 +178,7 @@ _PASSING = frozenset(
         "RequestExpired",
         "RequestTimeout",
         "ServiceUnavailable",
+        "ServiceUnavailableException",
     }
 )
 # botocore's own errors for a connection that did not come up or broke; everything else of its kind is a wrong call.

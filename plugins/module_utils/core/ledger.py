@@ -23,6 +23,7 @@ from .job import Job
 from .staging import ConditionFailed, StagingBucket
 
 TOKEN_DIGITS = 40
+TOKEN_MEMBERS = ("ClientToken", "IdempotencyToken")  # what DynamoDB and AWS Backup call it
 VERSION = 1
 
 _ENTRY = re.compile(r"(?P<purpose>[a-z0-9-]+)-(?P<attempt>\d+)\.json")
@@ -97,7 +98,7 @@ def client_token(
     route: Route, source_arn: str, source_table_id: str, purpose: str, attempt: int, request: Mapping[str, Any]
 ) -> str:
     """The token of a request (JSON-safe, times whole seconds): the same for the same job, another for another."""
-    told = {name: value for name, value in request.items() if name != "ClientToken"}
+    told = {name: value for name, value in request.items() if name not in TOKEN_MEMBERS}
     parts = [
         source_arn,
         source_table_id,
@@ -214,8 +215,8 @@ class Ledger:
         )
 
 
-def with_token(job: Job) -> Job:
-    """``job`` with its call's ClientToken: the last step before the ledger and the start."""
+def with_token(job: Job, member: str = "ClientToken") -> Job:
+    """``job`` with its call's token, as ``member``: the last step before the ledger and the start."""
     request = job.request
     source = request["source"]
     token = client_token(
@@ -226,7 +227,7 @@ def with_token(job: Job) -> Job:
         job.attempt,
         request["call"],
     )
-    return replace(job, request={**request, "call": {**request["call"], "ClientToken": token}})
+    return replace(job, request={**request, "call": {**request["call"], member: token}})
 
 
 def ledger_of(job: Job, bucket: StagingBucket) -> Ledger:

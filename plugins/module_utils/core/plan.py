@@ -28,22 +28,23 @@ METHODS: Mapping[str, Method] = {
     for method in (
         Method("s3", "export to S3, import from S3", True, False),
         Method("bulk", "export to S3, bulk put into a table made beforehand", False, True),
-        Method("backup", "AWS Backup: backup, copy to the other account's vault, restore", False, True),
+        Method("backup", "AWS Backup: backup, copy to the other account's vault, restore", True, True),
         Method("glue", "export to S3, Spark job on AWS Glue, transforms", False, True),
         Method("emr", "the same Spark job on EMR Serverless or an EMR cluster", False, True),
-        Method("direct", "parallel scan and batch write through the controller", False, True),
+        Method("direct", "parallel scan and batch write through the controller", True, True),
         Method("replica", "multi-account global table, then disassociate", False, True),
     )
 }
 AUTO = "auto"
+DEFAULT = "s3"  # what auto means before there is a planner (design section 10)
 
 
 def choose_method(definition: TableDefinition, method: str) -> str:
-    """The method for the table: what was asked for, or ``s3`` for ``auto`` (design section 10).
+    """The method for the table: what was asked for, or the default for ``auto``.
 
     Raises UnknownMethod, NotInThisVersion, LocalSecondaryIndexes.
     """
-    name = "s3" if method == AUTO else method
+    name = DEFAULT if method == AUTO else method
     chosen = METHODS.get(name)
     table = definition.name
     if chosen is None:

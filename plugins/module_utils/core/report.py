@@ -21,18 +21,17 @@ def row(
     method: str,
     *,
     judgement: Mapping[str, Any] | None = None,
-    export: Mapping[str, Any] | None = None,
-    import_job: Mapping[str, Any] | None = None,
-    settings: Mapping[str, Any] | None = None,
+    jobs: Mapping[str, Mapping[str, Any]] | None = None,
     failure: Mapping[str, Any] | None = None,
 ) -> Row:
     """One table's row.
 
-    ``judgement`` is migration_judge's result, ``export`` and ``import_job`` jobs as data, ``settings`` the result of
-    dynamodb_table_settings, ``failure`` the first failed result of the table: it decides, whatever came before it.
+    ``judgement`` is migration_judge's result, ``jobs`` are those of the table's way by their kind, as data and in their
+    order, ``failure`` the first failed result of the table: it decides, whatever came before it.
     """
-    judged = judgement or {}
-    carried, left = (list((settings or {}).get(part, ())) for part in ("settings_carried", "settings_left"))
+    judged, jobs = judgement or {}, jobs or {}
+    settings = jobs.get("settings", {}).get("result", {})
+    carried, left = (list(settings.get(part, ())) for part in ("settings_carried", "settings_left"))
     if failure is not None:
         status = "refused" if failure.get("ferry_status") == "refused" else "failed"
         reason = str(failure.get("msg") or "")
@@ -47,7 +46,7 @@ def row(
         "items_source": judged.get("items_source"),
         "items_destination": judged.get("items_destination"),
         "bytes": judged.get("bytes"),
-        "seconds": seconds_between(export, import_job),
+        "seconds": seconds_of(jobs.values()),
         "verified": judged.get("verified", "none") if status == "migrated" else "none",
         "settings_carried": carried,
         "settings_left": left,
@@ -55,10 +54,11 @@ def row(
     }
 
 
-def seconds_between(export: Mapping[str, Any] | None, import_job: Mapping[str, Any] | None) -> float | None:
-    """Seconds from the export's start to the import's end, as AWS recorded them; None where that is not known."""
-    begun = _time((export or {}).get("result", {}).get("start_time"))
-    ended = _time((import_job or {}).get("result", {}).get("end_time"))
+def seconds_of(jobs: Iterable[Mapping[str, Any]]) -> float | None:
+    """Seconds from the start of the first job to the end of the last one that tell theirs, by one clock: AWS's, or of a
+    direct copy this machine's; None where that is not known."""
+    timed = [job["result"] for job in jobs if job.get("result", {}).get("start_time")]
+    begun, ended = (_time(timed[at].get(name)) if timed else None for at, name in ((0, "start_time"), (-1, "end_time")))
     return round((ended - begun).total_seconds(), 1) if begun and ended else None
 
 

@@ -11,27 +11,73 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from .account import Account
-from .errors import InvalidInput, SettingFailed
+from .errors import DestinationExists, InvalidInput, SettingFailed
+from .importing import is_ours
 from .job import Job, Page, Pause, Steps, WaitItem, ended_with
+from .ledger import Route
+from .table.definition import TableDefinition
+from .table.foreseen import MadeBy, foresee_settings
 from .table.setting import SettingsOptions
 from .table.settings import SettingsPlan, SettingsResult, apply_settings, prepare_settings
+
+
+def plan_table_settings(
+    source: Account,
+    destination: Account,
+    source_table: str,
+    table: str,
+    options: SettingsOptions,
+    *,
+    made_id: str = "",
+    foresee: bool = False,
+    as_made: MadeBy | None = None,
+) -> SettingsPlan:
+    """What brings ``table`` to ``source_table``'s settings; reads only.
+
+    ``made_id`` is the id of the table that this migration is known to have made. With ``foresee`` a table that is not
+    there yet is taken as ``as_made`` will make it, as an import where nothing is said. Raises DestinationExists for a
+    table that is not of this migration, and what ``prepare_settings`` raises.
+    """
+    found = TableDefinition.find(destination, table)
+    if found is None and foresee:
+        return foresee_settings(source, destination, source_table, table, options, as_made)
+    if found is not None:
+        route = Route(
+            source_account_id=source.account_id,
+            source_region=source.region,
+            source_table=source_table,
+            destination_account_id=destination.account_id,
+            destination_region=destination.region,
+            destination_table=table,
+            migration_id=options.migration_id,
+        )
+        if not is_ours(destination, found, route, made_id):
+            raise DestinationExists(
+                f"The table {table} of account {destination.account_id} was not made by this migration.",
+                f"To give it the settings all the same, tag it tableferry:migration={options.migration_id}.",
+                table=table,
+                details={"table_arn": found.arn},
+            )
+    return prepare_settings(source, destination, source_table, table, options, found)
 
 
 def settings_job(table: str, source_table: str, options: SettingsOptions, plan: SettingsPlan | None = None) -> Job:
     """The job that carries ``source_table``'s settings to ``table``: ``pending``, or ``not_needed`` without changes.
 
-    With the ``plan`` that was made, the waiter applies it as it is; without, it reads both tables and plans.
+    With the ``plan`` that was made, the waiter applies it as it is; without, the job follows the one that makes the
+    table, and the waiter reads both tables and plans.
     """
     request: dict[str, Any] = {"source_table": source_table, "options": options_to_dict(options)}
-    job = Job("settings", table, state="pending", pending_reason="settings", migration_id=options.migration_id)
+    job = Job("settings", table, state="pending", pending_reason="job", migration_id=options.migration_id)
     if plan is None:
         return replace(job, request=request)
-    job = replace(job, request={**request, "plan": plan.to_dict()})
-    if plan.changes:
-        return job
-    return replace(
-        job, state="not_needed", pending_reason="", result=_result(SettingsResult((), (), plan.left, plan.carried))
-    )
+    return _planned(replace(job, pending_reason="settings", request=request), plan)
+
+
+def _planned(job: Job, plan: SettingsPlan) -> Job:
+    foreseen = _result(SettingsResult(left=plan.left, carried=plan.carried))
+    job = replace(job, request={**job.request, "plan": plan.to_dict()}, result=foreseen)
+    return job if plan.changes else replace(job, state="not_needed", pending_reason="")
 
 
 def options_to_dict(options: SettingsOptions) -> dict[str, Any]:
@@ -65,15 +111,22 @@ class SettingsKind:
     def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
         """Apply the plan, or read both tables, plan and apply. Begun again it applies what is missing."""
         destination, job = self.account(item), item.job
-        request = job.request
-        if "plan" in request:
-            plan = SettingsPlan.from_dict(request["plan"])
-        elif item.source is None:
-            raise InvalidInput("The settings' source account is missing.", "Give source.", table=job.name)
-        else:
-            options = options_from_dict(request.get("options", {}))
-            source_table = request.get("source_table") or job.name
-            plan = prepare_settings(item.source, destination, source_table, job.name, options)
+        if "plan" not in job.request:
+            if item.source is None:
+                raise InvalidInput("The settings' source account is missing.", "Give source.", table=job.name)
+            request = job.request
+            plan = plan_table_settings(
+                item.source,
+                destination,
+                request.get("source_table") or job.name,
+                job.name,
+                options_from_dict(request.get("options", {})),
+                made_id=request.get("table_id", ""),
+            )
+            job = _planned(job, plan)
+            if job.state == "not_needed":
+                return job
+        plan = SettingsPlan.from_dict(job.request["plan"])
         job = replace(job, state="running")
         steps = apply_settings(destination, job.name, plan)
         while True:
@@ -82,6 +135,15 @@ class SettingsKind:
             except StopIteration as end:
                 return _ended(job, end.value)
             yield Pause(job, "time", seconds)
+
+    def after(self, job: Job, before: Job) -> Job | None:
+        """The settings of the table that was made; none for one that lacks items: nobody shall take it for whole."""
+        wanted, found = before.request.get("export", {}).get("item_count"), before.result.get("imported_items")
+        if before.result.get("errors") or (None not in (wanted, found) and wanted != found):
+            return None
+        if any(before.result.get(name) for name in ("missing", "different", "extra", "not_listed")):
+            return None
+        return replace(job, request={**job.request, "table_id": before.result.get("table_id", "")})
 
 
 def _ended(job: Job, found: SettingsResult) -> Job:

@@ -6,20 +6,27 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
 
-from . import sdk
 from .account import Account
+from .backup.failures import explain_failure as explain_backup_failure
+from .counting import compare_counts
+from .data_plane import count_items, item_table
 from .errors import (
+    BackupFailed,
     ChecksumMismatch,
+    CopyFailed,
     CountMismatch,
     ExportFailed,
     FerryError,
     ImportFailed,
+    InvalidInput,
     JobTimeout,
+    RestoreFailed,
     StagingBucketUnusable,
+    told_as,
 )
 from .export import has_items
 from .hints import explain_export_failure
@@ -28,17 +35,20 @@ from .job import Job
 from .manifest import check_checksums, read_manifest
 from .staging import StagingBucket
 from .table.definition import TableDefinition
+from .verification import require_equal
+
+Verify: TypeAlias = Literal["counts", "sample", "full", "none"]
 
 
 @dataclass(frozen=True)
 class Judgement:
     """How a table ended. Counts are None where nobody knows them; ``failure`` is what a caller raises."""
 
-    status: Literal["migrated", "failed"]
+    status: Literal["migrated", "copied", "failed"]
     items_source: int | None
     items_destination: int | None
     bytes: int | None
-    verified: Literal["counts", "none"]
+    verified: Verify
     reason: str = ""
     failure: FerryError | None = None
 
@@ -54,6 +64,91 @@ class Judgement:
         }
 
 
+def judge_way(
+    name: str,
+    source: Account | None,
+    destination: Account,
+    jobs: Sequence[Job],
+    *,
+    source_table: str = "",
+    verify: Verify = "counts",
+    checksums: bool = False,
+    writes_stopped: bool = False,
+) -> Judgement:
+    """Judge the table that the ``jobs`` of its way made: by what they counted, and by the comparison among them.
+
+    ``source_table`` is the source's where it has another name. Raises InvalidInput for no such jobs, and what ``judge``
+    raises.
+    """
+    kinds = {job.kind: job for job in jobs}
+    counts: Literal["counts", "none"] = "none" if verify == "none" else "counts"
+    if source is not None and kinds.keys() & {"copy", "restore"}:
+        judged = judge_restore(
+            name, source, destination, source_table or name, jobs, verify=counts, writes_stopped=writes_stopped
+        )
+    elif "import" in kinds:
+        judged = judge(
+            name, source, destination, kinds.get("export"), kinds["import"], verify=counts, checksums=checksums
+        )
+    elif "direct" in kinds:
+        judged = judge_direct(name, destination, kinds["direct"], verify=counts)
+    else:
+        raise InvalidInput("There is no job that makes a table.", "Pass all jobs of the table's way.", table=name)
+    comparison = kinds.get("verify")
+    if comparison is None or (judged.status == "failed" and comparison.open):
+        return judged
+    return _compared(judged, comparison, name)
+
+
+def _compared(judged: Judgement, comparison: Job, name: str) -> Judgement:
+    """``judged`` with what the comparison says, which has seen more than the counts."""
+    try:
+        if comparison.open:
+            raise JobTimeout(
+                "The comparison of all items has not ended.", "Run again: it is made anew.", details={"kind": "verify"}
+            )
+        if comparison.state == "failed":
+            raise told_as(comparison.failure_code, comparison.failure_message)
+        require_equal(comparison)
+    except FerryError as error:
+        told = error.for_table(name)
+        return replace(judged, status="failed", verified="none", reason=told.cause, failure=told)
+    return judged if judged.failure else replace(judged, verified=comparison.result["level"])
+
+
+def judge_direct(
+    name: str, destination: Account, job: Job, *, verify: Literal["counts", "none"] = "counts"
+) -> Judgement:
+    """Judge the table that a direct copy filled: every item was acknowledged, and a consistent scan counted as many.
+
+    More items than were copied are no loss: somebody writes to the destination, or the source lost some while a killed
+    copy waited to go on. Raises what Account.explain gives where AWS cannot be asked.
+    """
+    told = job.result
+    copied, counted = told.get("items"), told.get("counted")
+    try:
+        if job.open:
+            raise JobTimeout(f"The copy of {job.name} has not ended.", "Run again: it goes on from where it is.")
+        if job.state == "failed":
+            raise told_as(job.failure_code, job.failure_message)
+        _check_table(destination, job)
+        if verify == "counts" and counted is not None and counted < copied:
+            raise CountMismatch(
+                f"{copied} items were copied, a scan of the destination counts {counted}.",
+                "Keep the source. Compare the tables with the playbook verify before you copy again.",
+                details={"items_source": copied, "items_destination": counted},
+            )
+    except FerryError as error:
+        failed = error.for_table(name)
+        return Judgement("failed", copied, counted, told.get("bytes"), "none", failed.cause, failed)
+    if verify == "none" or counted is None:
+        return Judgement("migrated", copied, counted, told.get("bytes"), "none", "")
+    if counted != copied:
+        note = f"{copied} items were copied, the destination has {counted}: was one of the tables written to?"
+        return Judgement("migrated", copied, counted, told.get("bytes"), "none", note)
+    return Judgement("migrated", copied, counted, told.get("bytes"), "counts", "")
+
+
 def judge(
     name: str,
     source: Account | None,
@@ -63,14 +158,12 @@ def judge(
     *,
     verify: Literal["counts", "none"] = "counts",
     checksums: bool = False,
-    scan_segments: int = 0,
 ) -> Judgement:
     """Judge the destination table of ``import_job``; the table's own failure is returned, not raised.
 
     Items are those of the export's manifest and of the import's result: neither DescribeTable's count, which is hours
     old, nor ErrorCount, which is not the number of items lost (measured/import-export-table 1.6). ``checksums`` reads
-    all data files, ``scan_segments`` > 0 counts the destination by that many parallel scans. Raises what
-    Account.explain gives where AWS cannot be asked.
+    all data files. Raises what Account.explain gives where AWS cannot be asked.
     """
     items_source = _items_source(export, import_job)
     items_destination = import_job.result.get("imported_items")
@@ -81,9 +174,6 @@ def judge(
         note = ""
         if verify == "counts":
             note = _check_counts(source, export, import_job, items_source, items_destination)
-            if scan_segments:
-                items_destination = count_items(destination, import_job.name, scan_segments)
-                _same(items_source, items_destination, "a scan of the destination counts")
         if checksums:
             _check_files(destination, import_job)
     except _TABLE_FAILURES as error:
@@ -95,7 +185,108 @@ def judge(
     return Judgement("migrated", items_source, items_destination, moved, verified, note)
 
 
-_TABLE_FAILURES = (ExportFailed, ImportFailed, CountMismatch, ChecksumMismatch, StagingBucketUnusable, JobTimeout)
+_TABLE_FAILURES = (
+    ExportFailed,
+    ImportFailed,
+    BackupFailed,
+    CopyFailed,
+    RestoreFailed,
+    CountMismatch,
+    ChecksumMismatch,
+    StagingBucketUnusable,
+    JobTimeout,
+)
+
+
+def judge_restore(
+    name: str,
+    source: Account,
+    destination: Account,
+    source_table: str,
+    jobs: Sequence[Job],
+    *,
+    verify: Literal["counts", "none"] = "counts",
+    writes_stopped: bool = False,
+) -> Judgement:
+    """Judge a table that travelled by AWS Backup, by its ``jobs`` in the order of the way. The table's own failure is
+    returned, not raised.
+
+    AWS Backup knows no item counts, and reports a job as done that could not read a key (aws.md C6): a job of the way
+    counted both tables, or they are counted here. A table that an earlier run counted is not read again. Raises what
+    Account.explain gives.
+    """
+    kinds = {job.kind: job for job in jobs}
+    moved = next((int(job.result["bytes"]) for job in reversed(jobs) if job.result.get("bytes")), None)
+    counts: tuple[int | None, int | None] = (None, None)
+    try:
+        _check_backup_jobs(jobs)
+        restore = kinds.get("restore")
+        if restore is None:
+            return Judgement("copied", None, None, moved, "none", "Copied to the destination's vault, not restored.")
+        table = _check_restored(source, destination, source_table, restore)
+        if restore.result.get("judged_before"):
+            note = "An earlier run restored the table and counted it: its items were not counted again."
+            return Judgement("migrated", None, None, moved, "none", note)
+        if verify == "none":
+            return Judgement("migrated", None, None, moved, "none", "Not counted: ferry_verify is none.")
+        counts = _counts(source, destination, source_table, table, kinds.get("count"))
+        note = compare_counts(*counts, writes_stopped)
+    except _TABLE_FAILURES as error:
+        told = error.for_table(name)
+        return Judgement("failed", *counts, moved, "none", f"{told.cause}", told)
+    return Judgement("migrated", *counts, moved, "none" if note else "counts", note)
+
+
+def _counts(
+    source: Account, destination: Account, source_table: str, table: TableDefinition, counted: Job | None
+) -> tuple[int, int]:
+    """The items of source and destination: those that a job of the way counted, or counted now."""
+    found = counted.result if counted is not None else {}
+    if "items_source" in found and "items_destination" in found:
+        return found["items_source"], found["items_destination"]
+    return count_items(item_table(source, source_table)), count_items(item_table(destination, table.name))
+
+
+def _check_backup_jobs(jobs: Sequence[Job]) -> None:
+    """Raises why the way did not come to its end; what became of the settings is not looked at here."""
+    for job in (job for job in jobs if job.kind not in ("settings", "verify")):
+        if job.open:
+            waits = f"waits for {job.pending_reason.replace('_', ' ')}" if job.pending_reason else "is still running"
+            state = job.result.get("aws_state")
+            raise JobTimeout(
+                f"The {job.kind} {job.arn} {waits}{f' (AWS says {state})' if state else ''}.".replace("  ", " "),
+                "It goes on by itself: run again to go on with it, or allow more with ferry_wait_timeout.",
+                details={"job_id": job.arn},
+            )
+        if job.state in ("failed", "cancelled") and job.kind != "count":
+            raise explain_backup_failure(job)
+        if job.state == "planned":
+            raise RestoreFailed(f"The {job.kind} was not started.", "Run again without check mode.")
+
+
+def _check_restored(source: Account, destination: Account, source_table: str, job: Job) -> TableDefinition:
+    """The destination table, with every local index of the source: they can never be added. Raises RestoreFailed."""
+    table = TableDefinition.find(destination, job.name)
+    wanted = job.result.get("table_id")
+    if table is None:
+        raise RestoreFailed(
+            f"The table {job.name} does not exist, though its restore completed.",
+            "Find out who deleted it, then run again: it is restored anew.",
+        )
+    if wanted and table.table_id != wanted:
+        raise RestoreFailed(
+            f"The table {job.name} is not the one that was restored: its id is {table.table_id}, not {wanted}.",
+            "Find out who made it anew.",
+        )
+    there = {index.name for index in table.local_secondary_indexes}
+    lost = [index.name for index in TableDefinition.read(source, source_table).local_secondary_indexes]
+    lost = [index for index in lost if index not in there]
+    if lost:
+        raise RestoreFailed(
+            f"The restore left out the local secondary indexes {', '.join(lost)}, which cannot be added later.",
+            "Keep the source; look into the restore job, delete the table yourself and run again.",
+        )
+    return table
 
 
 def _items_source(export: Job | None, import_job: Job) -> int | None:
@@ -120,7 +311,7 @@ def _check_jobs(destination: Account, export: Job | None, import_job: Job) -> No
     if import_job.state in ("failed", "cancelled"):
         if import_job.arn and import_job.failure_code != ImportFailed.__name__:
             raise explain_failure(destination, import_job)
-        raise ImportFailed(import_job.failure_message or "The import failed.", "Mend what it says and run again.")
+        raise told_as(import_job.failure_code, import_job.failure_message)
     if import_job.state == "planned":
         raise ImportFailed("The import was not started.", "Run again without check mode.")
 
@@ -183,32 +374,3 @@ def _check_files(destination: Account, import_job: Job) -> None:
     if import_job.state == "not_needed" and bucket.find(key) is None:
         return
     check_checksums(bucket, read_manifest(bucket, key))
-
-
-def count_items(account: Account, table: str, segments: int) -> int:
-    """How many items a table has, by a parallel Scan that returns none of them; it reads the whole table.
-
-    Raises what Account.explain gives.
-    """
-    with ThreadPoolExecutor(segments) as pool:
-        return sum(pool.map(lambda segment: _count_segment(account, table, segment, segments), range(segments)))
-
-
-def _count_segment(account: Account, table: str, segment: int, segments: int) -> int:
-    request: dict[str, Any] = {
-        "TableName": table,
-        "Select": "COUNT",
-        "Segment": segment,
-        "TotalSegments": segments,
-        "ConsistentRead": True,
-    }
-    counted = 0
-    while True:
-        try:
-            page = account.client("dynamodb").scan(**request)
-        except (sdk.ClientError, sdk.BotoCoreError) as error:
-            raise account.explain(error, "counting the items", table) from error
-        counted += int(page["Count"])
-        if not page.get("LastEvaluatedKey"):
-            return counted
-        request["ExclusiveStartKey"] = page["LastEvaluatedKey"]

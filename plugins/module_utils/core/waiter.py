@@ -11,13 +11,13 @@ here only decides which, so that a hundred tables cost one small process.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 from .account import Account
-from .job import Job, JobKind, Pause, State, Steps, WaitItem, WaitResult, ended_with, is_passing, is_throttle
+from .job import Job, JobKind, JobName, Pause, State, Steps, WaitItem, WaitResult, ended_with, is_passing, is_throttle
 
 THREADS = 8
 LIST_PAGE = 25  # the most that a list page holds; AWS may give fewer (measured/import-export-table 1.4)
@@ -38,17 +38,34 @@ Outcome: TypeAlias = Pause | Job | Exception
 
 def kinds() -> dict[str, JobKind]:
     """Every kind of job that can be waited for."""
+    from .backup.backup_jobs import BackupKind
+    from .backup.copy_jobs import CopyKind
+    from .backup.restore_jobs import RestoreKind
+    from .counting import CountKind
+    from .direct import DirectKind
     from .export import ExportKind
     from .importing import ImportKind
     from .settings_job import SettingsKind
+    from .verification import VerifyKind
 
-    return {"export": ExportKind(), "import": ImportKind(), "settings": SettingsKind()}
+    return {
+        "export": ExportKind(),
+        "import": ImportKind(),
+        "backup": BackupKind(),
+        "copy": CopyKind(),
+        "restore": RestoreKind(),
+        "count": CountKind(),
+        "direct": DirectKind(),
+        "verify": VerifyKind(),
+        "settings": SettingsKind(),
+    }
 
 
 @dataclass(eq=False)
 class _Entry:
     """One job under way. ``job`` is where it stands; ``steps`` brings it on, None after a failure in passing."""
 
+    way: _Way
     item: WaitItem
     job: Job
     group: _Group
@@ -58,8 +75,23 @@ class _Entry:
     reading: Literal["", "describe", "result"] = ""  # what going on now is: a poll, the look at an ended job, neither
     probing: bool = False  # going on now tries for a slot that nobody of ours left
     told: State | Literal[""] = ""  # what a listing said of it
+    percent: float | None = None  # how far a listing said it is
     failures: int = 0
     described: float = 0.0  # when it was last asked for by itself
+
+
+@dataclass(eq=False)
+class _Way:
+    """The jobs of one table, one after the other; ``at`` is the one that was reached."""
+
+    item: WaitItem
+    jobs: list[Job]
+    at: int = 0
+    entry: _Entry | None = None
+
+    @property
+    def reached(self) -> Job:
+        return self.jobs[self.at]
 
 
 @dataclass
@@ -67,6 +99,7 @@ class _Listing:
     """What a round of list calls showed, and whether the pass over the list is complete."""
 
     states: dict[str, State] = field(default_factory=dict)
+    percents: dict[str, float] = field(default_factory=dict)
     calls: int = 0
     complete: bool = False
     error: Exception | None = None
@@ -127,52 +160,73 @@ class Waiter:
         self._sleep = sleep
         self._kinds = kinds() if job_kinds is None else job_kinds
         self._groups: dict[tuple[str, str, str], _Group] = {}
-        self._entries: dict[str, _Entry] = {}
-        self._started: set[str] = set()
+        self._ways: dict[str, _Way] = {}
+        self._started: set[tuple[str, JobName]] = set()
         self._flying: dict[Future[Any], _Entry | _Group] = {}
         self._begun = self._told_at = 0.0
         self._told = ""
+        self._closing = False
 
     def wait(self, items: Sequence[WaitItem], timeout: float) -> WaitResult:
         """Wait for ``items``; see ``job.wait_for``."""
         self._begun = self._told_at = self._clock()
-        done: dict[str, Job] = {}
         for item in items:
-            if item.job.open:
-                self._enter(item, done)
-            else:
-                done[item.name] = item.job
+            self._ways[item.name] = way = _Way(item, [item.job, *item.then])
+            self._go_on(way)
         with ThreadPoolExecutor(THREADS) as pool:
-            while any(entry.phase != "over" for entry in self._entries.values()):
+            while any(way.entry for way in self._ways.values()):
                 if self._clock() - self._begun >= timeout:
                     break
                 self._send(pool)
                 self._tell()
                 self._pass_time(timeout)
             # What is under way is waited for: its answers (an ARN!) must not be lost.
+            self._closing = True
             while self._flying:
                 self._collect(wait(self._flying, return_when=FIRST_COMPLETED).done)
-        self._tell(last=True)
-        jobs = {name: self._last(entry) for name, entry in self._entries.items()}
+        for way in self._ways.values():
+            if way.entry and way.entry.steps:
+                way.entry.steps.close()  # what works beside it is to stop
+            if way.reached.open:
+                way.jobs[way.at] = replace(way.reached, result={**way.reached.result, "timed_out": True})
+        if self._groups:
+            self._tell(last=True)
         return WaitResult(
-            {item.name: jobs.get(item.name) or done[item.name] for item in items},
+            {name: way.reached for name, way in self._ways.items()},
             self._calls(),
             frozenset(self._started),
+            {name: tuple(way.jobs) for name, way in self._ways.items()},
         )
 
-    def _enter(self, item: WaitItem, done: dict[str, Job]) -> None:
+    def _go_on(self, way: _Way) -> None:
+        """Put the next job of the way in line; none, at its end or where a job did not complete."""
+        way.entry = None
+        while not way.reached.open:
+            if way.reached.state not in ("completed", "not_needed") or way.at + 1 == len(way.jobs):
+                return
+            before, job = way.reached, way.jobs[way.at + 1]
+            following = self._kinds[job.kind].after(job, before) if job.pending_reason == "job" else job
+            if following is None:
+                return
+            way.at += 1
+            way.jobs[way.at] = following
+        if not self._closing:
+            self._enter(way)
+
+    def _enter(self, way: _Way) -> None:
+        item = replace(way.item, job=way.reached)
         kind = self._kinds[item.job.kind]
         try:
             account = kind.account(item)
             key = (item.job.kind, account.account_id, account.region)
         except Exception as error:  # one table's account that cannot be reached is that table's failure
-            done[item.name] = ended_with(item.job, error)
+            way.jobs[way.at] = ended_with(item.job, error)
             return
-        group = self._groups.setdefault(key, _Group(kind, item.job.kind, account, last_event=self._begun))
+        now = self._clock()
+        group = self._groups.setdefault(key, _Group(kind, item.job.kind, account, last_event=now))
         told = {key: value for key, value in item.job.result.items() if key != "timed_out"}
-        entry = _Entry(item, replace(item.job, result=told), group, due=self._begun)
+        way.entry = entry = _Entry(way, item, replace(item.job, result=told), group, due=now)
         group.entries.append(entry)
-        self._entries[item.name] = entry
         if item.job.state == "running":
             entry.phase = "end"
         elif item.job.pending_reason == "slot":
@@ -284,6 +338,7 @@ class Waiter:
                 found.error = error
                 return found
             found.states |= page.states
+            found.percents |= page.percents
             seen |= set(page.states)
             token = page.next_token
             if not token or wanted <= seen:
@@ -336,6 +391,7 @@ class Waiter:
         group.seen |= set(found.states)
         waiting = group.waiting("end")
         for entry in waiting:
+            entry.percent = found.percents.get(entry.job.arn, entry.percent)
             told = found.states.get(entry.job.arn, "running")
             if told != "running":
                 entry.phase, entry.due, entry.reading, entry.told = "due", now, "result", told
@@ -362,7 +418,7 @@ class Waiter:
             if outcome.until != "time":
                 entry.phase = outcome.until
         if was.state == "pending" and entry.job.state in ("running", "completed"):
-            self._started.add(entry.item.name)
+            self._started.add((entry.item.name, entry.job.kind))
             group.last_event, group.probe_gap = now, SHORTEST_PROBE
             group.next_round = min(group.next_round, now + SHORTEST_ROUND)
             if entry.probing:
@@ -372,8 +428,16 @@ class Waiter:
             group.probe_at = max(group.probe_at, now + group.probe_gap)
         entry.probing = False
         if entry.phase == "over":
-            group.last_event = now
             group.credits += was.state == "running"
+            self._over(entry, now)
+        else:
+            entry.way.jobs[entry.way.at] = entry.job
+
+    def _over(self, entry: _Entry, now: float) -> None:
+        entry.group.last_event = now
+        entry.group.entries.remove(entry)
+        entry.way.jobs[entry.way.at] = entry.job
+        self._go_on(entry.way)
 
     def _failed(self, entry: _Entry, error: Exception, now: float) -> None:
         entry.steps = None
@@ -381,7 +445,7 @@ class Waiter:
         group = entry.group
         if not is_passing(error) or entry.failures > PASSING_FAILURES:
             entry.job, entry.phase = self._given_up(entry.job, error), "over"
-            group.last_event = now
+            self._over(entry, now)
             return
         gap = min(SHORTEST_RETRY * 2 ** (entry.failures - 1), LONGEST_RETRY)
         entry.phase, entry.due = "due", now + gap
@@ -407,11 +471,6 @@ class Waiter:
             " running, and the next run finds it.",
         )
 
-    def _last(self, entry: _Entry) -> Job:
-        if entry.phase == "over":
-            return entry.job
-        return replace(entry.job, result={**entry.job.result, "timed_out": True})
-
     def _calls(self) -> dict[str, dict[str, int]]:
         """Calls per kind: ``list`` and ``describe`` are polls, ``result`` reads one ended job each."""
         calls: dict[str, dict[str, int]] = {}
@@ -430,24 +489,43 @@ class Waiter:
 
     # Progress
 
+    def _percents(self, kind: str) -> list[float]:
+        """How far AWS says that the jobs of ``kind`` are which still run."""
+        entries = [entry for group in self._groups.values() if group.name == kind for entry in group.entries]
+        return [entry.percent for entry in entries if entry.percent is not None]
+
     def _tell(self, *, last: bool = False) -> None:
         now = self._clock()
         if not last and now - self._told_at < LINE_GAP:
             return
+        jobs = [job for way in self._ways.values() for job in way.jobs]
         line = "; ".join(
-            progress_line(name, [entry.job for entry in self._entries.values() if entry.job.kind == name])
-            for name in dict.fromkeys(entry.job.kind for entry in self._entries.values())
+            progress_line(name, [job for job in jobs if job.kind == name], self._percents(name))
+            for name in dict.fromkeys(job.kind for job in jobs)
         )
         if line and (last or line != self._told or now - self._told_at >= QUIET_LINE_GAP):
             self._progress(f"{line}, {duration(now - self._begun)}")
             self._told, self._told_at = line, now
 
 
-_PLURALS = {"export": "exports", "import": "imports", "settings": "settings"}
+_PLURALS = {
+    "export": "exports",
+    "import": "imports",
+    "backup": "backups",
+    "copy": "copies",
+    "restore": "restores",
+    "count": "counts",
+    "direct": "copies",
+    "verify": "comparisons",
+    "settings": "settings",
+}
 
 
-def progress_line(kind: str, jobs: Sequence[Job]) -> str:
-    """``exports 37/100 done, 2 failed, 3 waiting for a slot, 58 running``."""
+def progress_line(kind: str, jobs: Sequence[Job], percents: Iterable[float] = ()) -> str:
+    """``restores 37/100 done, 2 failed, 3 waiting for a slot, 58 running (12 to 90 %)``.
+
+    ``percents`` are those that AWS told of open jobs.
+    """
     failed = sum(job.state in ("failed", "cancelled") for job in jobs)
     done = sum(not job.open for job in jobs) - failed
     parts = [f"{_PLURALS.get(kind, kind)} {done}/{len(jobs)} done"]
@@ -458,10 +536,14 @@ def progress_line(kind: str, jobs: Sequence[Job]) -> str:
             sum(job.open and job.pending_reason == "point_in_time_recovery" for job in jobs),
             "waiting for point-in-time recovery",
         ),
+        (sum(job.open and job.pending_reason == "backup_plan" for job in jobs), "waiting for the backup plan"),
         (sum(job.state == "running" or (job.open and job.pending_reason == "settings") for job in jobs), "running"),
     ):
         if count:
             parts.append(f"{count} {words}")
+    told = sorted({round(percent) for percent in percents})
+    if told:
+        parts[-1] += f" ({told[0]}{f' to {told[-1]}' if len(told) > 1 else ''} %)"
     return ", ".join(parts)
 
 

@@ -60,12 +60,43 @@ STAGING_OPTIONS: dict[str, Any] = {
     "bucket_owner": {"type": "str"},
 }
 
+LIFECYCLE_OPTIONS: dict[str, Any] = {
+    "delete_after_days": {"type": "int", "default": 7},
+    "move_to_cold_storage_after_days": {"type": "int", "default": 0},
+}
+
 MIGRATION_OPTIONS: dict[str, Any] = {
     "migration_id": {"type": "str", "default": "default"},
 }
 
 KEY_MAP_OPTIONS: dict[str, Any] = {
     "kms_key_map": {"type": "dict", "default": {}, "no_log": False},
+}
+
+SETTINGS_OPTIONS: dict[str, Any] = {
+    "kinesis_map": {"type": "dict", "default": {}},
+    "principal_map": {"type": "dict", "default": {}},
+    "defer": {"type": "list", "elements": "str", "default": []},
+    "warm_throughput": {"type": "bool", "default": True},
+}
+
+
+# How this machine reads and writes items.
+READING_OPTIONS: dict[str, Any] = {
+    "workers": {"type": "int", "default": 1},
+    "read_rate": {"type": "str"},
+    "consistent": {"type": "bool", "default": False},
+}
+
+COMPARING_OPTIONS: dict[str, Any] = {
+    "sample_items": {"type": "int", "default": 1000},
+    "ignore_expired": {"type": "bool", "default": False},
+    "differences_path": {"type": "path"},
+}
+
+COPYING_OPTIONS: dict[str, Any] = {
+    "write_rate": {"type": "str"},
+    "checkpoint_dir": {"type": "path"},
 }
 
 

@@ -7,21 +7,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from ..core.account import Account
+from ..core.backup.failures import explain_failure as explain_backup_failure
 from ..core.change import Change, to_diff
 from ..core.errors import FerryError, JobTimeout, SettingFailed
 from ..core.hints import explain_export_failure
 from ..core.importing import explain_failure
 from ..core.job import Job, WaitItem, wait_for
 from .spec import Progress
-
-
-def foreseen(job: Job) -> Job:
-    """``job`` as check mode shows it: what a run would leave to the waiter is only planned."""
-    return replace(job, state="planned", pending_reason="") if job.state == "pending" else job
 
 
 def start_result(job: Job, changes: Sequence[Change], obstacle: FerryError | None = None) -> dict[str, Any]:
@@ -60,6 +55,8 @@ def _why(job: Job, destination: Account | None) -> FerryError:
         return explain_failure(destination, job)
     if job.kind == "export":
         return explain_export_failure(job)
+    if job.kind in ("backup", "copy", "restore"):
+        return explain_backup_failure(job)
     return SettingFailed(
         f"The settings are not all set: {job.failure_message or job.failure_code}".rstrip(".") + ".",
         "Mend what the message names and run again: only what is missing is set.",

@@ -7,35 +7,52 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
+from typing import TypeAlias
 
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.export import ExportOptions, plan_export, start_export
 from ansible_collections.tableferry.aws.plugins.module_utils.core.importing import (
     ImportOptions,
+    import_job,
     plan_import,
     start_import,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.job import Job, WaitItem, wait_for
+from ansible_collections.tableferry.aws.plugins.module_utils.core.job import Job, WaitItem, WaitResult, wait_for
 from ansible_collections.tableferry.aws.plugins.module_utils.core.verify import Judgement, judge
 from tests.unit.core.fake_aws import BUCKET, SOURCE, FakeAws, Killed, failure
 
+Run: TypeAlias = Callable[[FakeAws], tuple[Judgement, list]]
 
-def waited(aws: FakeAws, job: Job) -> Job:
-    """The job as job_wait returns it: through plain data, as Ansible carries it."""
-    item = WaitItem("t", aws.account("source"), aws.account("destination"), Job.from_dict(job.to_dict()))
-    return wait_for([item], clock=lambda: aws.clock, sleep=aws.sleep).jobs["t"]
+
+def waited(aws: FakeAws, job: Job, *then: Job) -> WaitResult:
+    """What job_wait returns: through plain data, as Ansible carries it."""
+    first, *others = (Job.from_dict(part.to_dict()) for part in (job, *then))
+    item = WaitItem("t", aws.account("source"), aws.account("destination"), first, tuple(others))
+    return wait_for([item], clock=lambda: aws.clock, sleep=aws.sleep)
 
 
 def migrate(aws: FakeAws) -> tuple[Judgement, list]:
-    """One table's whole way, as the playbook goes it."""
+    """One table's whole way, as the playbook goes it: the waiter starts the import."""
+    source, destination = aws.account("source"), aws.account("destination")
+    options = ExportOptions(table="orders", bucket=BUCKET, enable_point_in_time_recovery=True)
+    plan = plan_export(source, destination, options)
+    then = import_job(ImportOptions(table="orders", bucket=BUCKET, definition=plan.definition))
+    found = waited(aws, start_export(source, destination, plan), then)
+    export, imported = found.ways["t"]
+    return judge("orders", source, destination, export, imported), [*plan.changes, *found.started]
+
+
+def migrate_by_verbs(aws: FakeAws) -> tuple[Judgement, list]:
+    """The same with a verb for each job."""
     source, destination = aws.account("source"), aws.account("destination")
     options = ExportOptions(table="orders", bucket=BUCKET, enable_point_in_time_recovery=True)
     export_plan = plan_export(source, destination, options)
-    export = waited(aws, start_export(source, destination, export_plan))
+    export = waited(aws, start_export(source, destination, export_plan)).jobs["t"]
     import_options = ImportOptions(table="orders", bucket=BUCKET, export=export, definition=export_plan.definition)
     import_plan = plan_import(source, destination, import_options)
-    imported = waited(aws, start_import(destination, import_plan))
+    imported = waited(aws, start_import(destination, import_plan)).jobs["t"]
     judgement = judge("orders", source, destination, export, imported)
     return judgement, [*export_plan.changes, *import_plan.changes]
 
@@ -48,27 +65,28 @@ def world(*, recovery: bool = True, slots: int = 50) -> FakeAws:
     return aws
 
 
-def calls_of_a_run(**how) -> int:
+def calls_of_a_run(run: Run = migrate, **how) -> int:
     aws = world(**how)
-    judgement, _changes = migrate(aws)
+    judgement, _changes = run(aws)
     assert judgement.status == "migrated", judgement
     return len(aws.calls)
 
 
-def assert_done_once(aws: FakeAws) -> None:
-    judgement, changes = migrate(aws)
+def assert_done_once(aws: FakeAws, run: Run = migrate) -> None:
+    judgement, changes = run(aws)
     assert (judgement.status, judgement.items_destination, judgement.verified) == ("migrated", 7, "counts")
     assert (len(aws.exports), len(aws.imports)) == (1, 1)
     aws.calls.clear()
-    judgement, changes = migrate(aws)
+    judgement, changes = run(aws)
     assert (changes, aws.mutating()) == ([], [])
     assert (judgement.status, judgement.items_source, judgement.items_destination) == ("migrated", 7, 7)
 
 
 @pytest.mark.parametrize("recovery", [True, False])
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_killed_at_each_call(moment: str, recovery: bool) -> None:
-    for number in range(1, calls_of_a_run(recovery=recovery) + 1):
+@pytest.mark.parametrize("run", [migrate, migrate_by_verbs])
+def test_killed_at_each_call(run: Run, moment: str, recovery: bool) -> None:
+    for number in range(1, calls_of_a_run(run, recovery=recovery) + 1):
         aws = world(recovery=recovery)
 
         def kill(when: str, operation: str, at: int, number: int = number) -> None:
@@ -77,9 +95,9 @@ def test_killed_at_each_call(moment: str, recovery: bool) -> None:
 
         aws.interrupt = kill
         with pytest.raises(Killed):
-            migrate(aws)
+            run(aws)
         aws.interrupt = lambda *_call: None
-        assert_done_once(aws)
+        assert_done_once(aws, run)
 
 
 def test_killed_at_each_call_twice() -> None:

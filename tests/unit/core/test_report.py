@@ -22,13 +22,16 @@ JUDGED = {
     "verified": "counts",
     "reason": "",
 }
-EXPORT = {"result": {"start_time": "2026-10-08T12:00:00+00:00"}}
-IMPORT = {"result": {"end_time": "2026-10-08T12:04:30.500000+00:00"}}
 SETTINGS = {"settings_carried": ["tags"], "settings_left": [{"what": "replicas", "reason": "never"}]}
+JOBS = {
+    "export": {"result": {"start_time": "2026-10-08T12:00:00+00:00", "end_time": "2026-10-08T12:02:00+00:00"}},
+    "import": {"result": {"start_time": "2026-10-08T12:02:01+00:00", "end_time": "2026-10-08T12:04:30.500000+00:00"}},
+    "settings": {"result": SETTINGS},
+}
 
 
 def test_a_row_has_what_the_report_promises() -> None:
-    row = report.row("orders", "s3", judgement=JUDGED, export=EXPORT, import_job=IMPORT, settings=SETTINGS)
+    row = report.row("orders", "s3", judgement=JUDGED, jobs=JOBS)
     assert row == {
         "name": "orders",
         "method": "s3",
@@ -84,7 +87,7 @@ def test_the_table_says_each_name_once() -> None:
 
 def test_what_was_not_carried_is_told_once_for_all_tables() -> None:
     left = {"settings_left": [{"what": "alarms", "reason": "make them anew"}]}
-    rows = [report.row(name, "s3", settings=left) for name in ("a", "b")]
+    rows = [report.row(name, "s3", jobs={"settings": {"result": left}}) for name in ("a", "b")]
     assert report.not_carried(rows) == ["alarms: make them anew [a, b]"]
     assert report.not_carried(rows * 2) == ["alarms: make them anew [4 tables]"]
     assert report.not_carried([report.row("a", "s3")]) == []

@@ -33,11 +33,11 @@ def settings(state: str, **more: Any) -> dict[str, Any]:
         "state": state,
         "result": {"settings_carried": ["tags"], "settings_left": []},
     }
-    return {"jobs": {"a": {**job, **more}}}
+    return {"ways": {"a": [{**job, **more}]}}
 
 
 def test_a_table_that_arrived() -> None:
-    hostvars = {"a": {"judge_table_judgement": JUDGED, "apply_table_settings_waited": settings("completed")}}
+    hostvars = {"a": {"judge_table_judgement": JUDGED, "move_table_waited": settings("completed")}}
     (row,) = report_rows(["a"], hostvars)
     assert (row["name"], row["status"], row["method"], row["verified"]) == ("a", "migrated", "s3", "counts")
     assert row["settings_carried"] == ["tags"]
@@ -51,9 +51,9 @@ def test_every_way_of_failing_is_in_the_report() -> None:
         "refused": {"report_migration_failure": {"msg": "LSI", "ferry_status": "refused"}, "ferry_method": "s3"},
         "a": {
             "judge_table_judgement": JUDGED,
-            "apply_table_settings_waited": settings("failed", failure_message="tags"),
+            "move_table_waited": settings("failed", failure_message="tags"),
         },
-        "registered": {"export_table_started": {"failed": True, "msg": "no table", "ferry_status": "refused"}},
+        "registered": {"move_table_started": {"failed": True, "msg": "no table", "ferry_status": "refused"}},
     }
     found = {row["name"]: (row["status"], row["reason"]) for row in report_rows(hostvars, hostvars)}
     assert found == {
@@ -68,7 +68,7 @@ def test_every_way_of_failing_is_in_the_report() -> None:
 
 def test_settings_that_did_not_end_are_a_problem() -> None:
     waited = settings("running", result={"timed_out": True})
-    assert "Run again" in report_problems(["a"], {"a": {"apply_table_settings_waited": waited}})["a"]
+    assert "Run again" in report_problems(["a"], {"a": {"move_table_waited": waited}})["a"]
 
 
 def test_a_table_never_reached_is_no_success_and_no_failure_of_its_own() -> None:
@@ -79,7 +79,7 @@ def test_a_table_never_reached_is_no_success_and_no_failure_of_its_own() -> None
 
 
 def test_a_check_is_told_as_one() -> None:
-    (row,) = report_rows(["a"], {"a": {"import_table_started": {"job": {"state": "planned"}}}})
+    (row,) = report_rows(["a"], {"a": {"move_table_started": {"job": {"state": "planned"}}}})
     assert (row["status"], row["verified"]) == ("planned", "none")
 
 
@@ -91,8 +91,8 @@ def test_lines_end_with_a_summary() -> None:
 
 def test_lines_tell_what_was_not_carried() -> None:
     left = [{"what": "alarms", "reason": "make them anew"}]
-    started = {"settings_carried": [], "settings_left": left, "job": {}}
-    lines = report_lines(report_rows(["a"], {"a": {"apply_table_settings_started": started}}))
+    foreseen = {"kind": "settings", "state": "planned", "result": {"settings_left": left}}
+    lines = report_lines(report_rows(["a"], {"a": {"move_table_started": {"job": {}, "then": [foreseen]}}}))
     assert "not carried: alarms: make them anew [a]" in lines
 
 

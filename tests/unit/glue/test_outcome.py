@@ -163,7 +163,7 @@ def test_a_malformed_job_names_its_table() -> None:
 
 def test_check_mode_waits_for_nothing() -> None:
     job = {"kind": "export", "name": "orders", "state": "pending"}
-    entry = {"name": "orders", "source": None, "destination": None, "job": job}
+    entry = {"name": "orders", "source": None, "destination": None, "job": job, "then": [job]}
     result = job_wait.run({"jobs": [entry], "wait_timeout": 1, "progress": True}, True, print)
     assert result["jobs"]["orders"]["state"] == "pending"
     assert result["changed"] is True

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
+from ansible_collections.tableferry.aws.plugins.module_utils.core import errors, settings_job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account
 from ansible_collections.tableferry.aws.plugins.module_utils.core.change import Change, Left
 from ansible_collections.tableferry.aws.plugins.module_utils.core.cleanup import CleanupPlan
@@ -24,6 +24,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.definition import TableDefinition
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.settings import Settings, SettingsPlan
 from ansible_collections.tableferry.aws.plugins.module_utils.core.verify import Judgement
+from ansible_collections.tableferry.aws.plugins.module_utils.core.way import Way
 from ansible_collections.tableferry.aws.plugins.module_utils.glue import starting
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs import (
     account_session,
@@ -35,6 +36,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs import (
     job_wait,
     migration_cleanup,
     migration_judge,
+    migration_start,
 )
 
 TABLE = {
@@ -148,6 +150,31 @@ def test_a_verb_alone_waits_for_its_job(
     assert waited[0][1] == 7
 
 
+class OneWay:
+    """A method's way that remembers how it was gone."""
+
+    def __init__(self) -> None:
+        self.gone = Calls()
+        then = (Job("import", "orders", "pending", pending_reason="job"),)
+        way = Way("s3", EXPORT, then, (BILLED,), DEFINITION, (Left("replicas", "never"),))
+        self.start = self.gone.answer(way)
+        self.foresee = self.gone.answer(replace(way, obstacle=errors.StagingBucketUnusable("No bucket.", "Make it.")))
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_a_way_is_started_or_foreseen(monkeypatch: pytest.MonkeyPatch, check_mode: bool) -> None:
+    method = OneWay()
+    monkeypatch.setattr(migration_start, "way_of", lambda source, options: method)
+    arguments = {"name": "orders", "bucket": "b", "defer": ["time_to_live"], "method": "s3", **SIDES}
+    result = run(migration_start, arguments, check_mode)
+    assert_documented(migration_start, result)
+    assert (result["changed"], result["method"], result["then"][0]["kind"]) == (True, "s3", "import")
+    assert bool(result["obstacle"]) is check_mode
+    source, destination, options, _kwargs = method.gone[0]
+    assert (source.side, destination.side) == ("source", "destination")
+    assert (options.made_table, options.bucket, options.settings.defer) == ("orders", "b", ("time_to_live",))
+
+
 def test_a_failed_import_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     why = errors.ImportFailed("Line 3 is no item.", "Mend it.", table="orders")
     monkeypatch.setattr(starting, "explain_failure", Calls().answer(why))
@@ -157,16 +184,19 @@ def test_a_failed_import_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_all_jobs_are_waited_for_at_once(monkeypatch: pytest.MonkeyPatch, calls: Calls) -> None:
     ended = {"a": replace(EXPORT, state="completed"), "b": replace(EXPORT, state="failed")}
-    found = WaitResult(ended, {"export": {"list": 2}}, frozenset({"b"}))
+    ways = {name: (job, replace(IMPORT, state="pending")) for name, job in ended.items()}
+    found = WaitResult(ended, {"export": {"list": 2}}, frozenset({("b", "export")}), ways)
     monkeypatch.setattr(job_wait, "wait_for", calls.answer(found))
-    entries = [{"name": name, "source": SIDE, "job": EXPORT.to_dict()} for name in "ab"]
+    entries = [{"name": name, "source": SIDE, "job": EXPORT.to_dict(), "then": [IMPORT.to_dict()]} for name in "ab"]
     result = run(job_wait, {"jobs": entries, "wait_timeout": 5})
     assert_documented(job_wait, result)
     assert result["changed"] is True
     assert result["diff"]["after"] == {"export of b": "started"}
     assert {name: job["state"] for name, job in result["jobs"].items()} == {"a": "completed", "b": "failed"}
+    assert [job["kind"] for job in result["ways"]["a"]] == ["export", "import"]
     items, timeout = calls[0][:2]
     assert timeout == 5
+    assert items[0].then == (IMPORT,)
     assert items[0].source is items[1].source
     assert items[0].destination is None
 
@@ -176,8 +206,8 @@ def test_a_judgement_says_the_counts_and_fails_where_they_differ(
     monkeypatch: pytest.MonkeyPatch, failure: errors.FerryError | None
 ) -> None:
     judgement = Judgement("failed" if failure else "migrated", 10, 9, 100, "counts", "", failure)
-    monkeypatch.setattr(migration_judge, "judge", Calls().answer(judgement))
-    result = run(migration_judge, {"name": "orders", "import_job": IMPORT.to_dict(), **SIDES})
+    monkeypatch.setattr(migration_judge, "judge_way", Calls().answer(judgement))
+    result = run(migration_judge, {"name": "orders", "jobs": [IMPORT.to_dict()], **SIDES})
     assert_documented(migration_judge, result)
     assert (result["items_source"], result["items_destination"], result["verified"]) == (10, 9, "counts")
     assert result.get("failed", False) is bool(failure)
@@ -194,13 +224,11 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     told: dict[str, Any] = {}
     for name in ("prepare_settings", "foresee_settings"):
         told[name] = Calls()
-        monkeypatch.setattr(dynamodb_table_settings, name, told[name].answer(SETTINGS_PLAN))
+        monkeypatch.setattr(settings_job, name, told[name].answer(SETTINGS_PLAN))
     destination = type("Found", (), {"find": lambda account, name: told.get("found", DEFINITION)})
-    monkeypatch.setattr(dynamodb_table_settings, "TableDefinition", destination)
+    monkeypatch.setattr(settings_job, "TableDefinition", destination)
     told["is_ours"] = Calls()
-    monkeypatch.setattr(
-        dynamodb_table_settings, "is_ours", lambda *args: told["is_ours"].append(args) or told.get("ours", True)
-    )
+    monkeypatch.setattr(settings_job, "is_ours", lambda *args: told["is_ours"].append(args) or told.get("ours", True))
     monkeypatch.setattr(Account, "account_id", "222222222222")
     return told
 

@@ -131,7 +131,7 @@ def test_the_report_knows_what_the_roles_register() -> None:
         for role in ROLES
         for path in tasks(role)
         for name in re.findall(r"register: (\w+)", path.read_text())
-        if name.startswith(("export_table", "import_table", "judge_table", "apply_table_settings"))
+        if name.startswith(("move_table", "judge_table"))
     }
     assert set(STAGES) == registered
     assert row("t", "s3")["status"] == "failed"
@@ -147,9 +147,9 @@ def test_every_play_needs_nothing_of_the_inventory(playbook: str) -> None:
 
 def test_a_table_costs_few_tasks() -> None:
     """A warmed action costs 4 s for 100 tables, a skipped task 1 s, and 22 s is all there is (ansible.md 6)."""
-    way = ("export_table", "import_table", "judge_table", "apply_table_settings")
+    way = ("move_table", "judge_table")
     actions = [task for role in way for task in content(role, "tasks") if not task.get("run_once")]
-    assert len(actions) <= 4
+    assert len(actions) <= 2
     others = yaml.safe_load((ROOT / "roles/check_inventory/tasks/stop.yml").read_text()) + content(
         "report_migration", "tasks"
     )

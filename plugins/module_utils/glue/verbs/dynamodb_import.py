@@ -23,7 +23,7 @@ from ..spec import (
     account_option,
     given,
 )
-from ..starting import finished, foreseen, start_result
+from ..starting import finished, start_result
 
 SPEC: dict[str, Any] = {
     **SHARED_OPTIONS,
@@ -74,7 +74,7 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     source = accounts.find("source", params["source"])
     destination = accounts.get("destination", params["destination"])
     plan = plan_import(source, destination, options(params))
-    job = foreseen(plan.job) if check_mode else start_import(destination, plan)
+    job = plan.job.foreseen if check_mode else start_import(destination, plan)
     if params["wait"] and not check_mode:
         job = finished(job, source, destination, params["wait_timeout"], progress)
     return start_result(job, plan.changes, plan.obstacle if check_mode else None)

@@ -8,18 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...core.account import Account
-from ...core.errors import DestinationExists
-from ...core.importing import is_ours
-from ...core.ledger import Route
-from ...core.settings_job import settings_job
-from ...core.table.definition import TableDefinition
-from ...core.table.foreseen import foresee_settings
-from ...core.table.settings import SettingsOptions, SettingsPlan, prepare_settings
+from ...core.settings_job import plan_table_settings, settings_job
+from ...core.table.settings import SettingsOptions
 from ..accounts import Accounts
 from ..spec import (
     KEY_MAP_OPTIONS,
     MIGRATION_OPTIONS,
+    SETTINGS_OPTIONS,
     SHARED_OPTIONS,
     WAITING_OPTIONS,
     Progress,
@@ -27,57 +22,21 @@ from ..spec import (
     account_option,
     given,
 )
-from ..starting import finished, foreseen, start_result
+from ..starting import finished, start_result
 
 SPEC: dict[str, Any] = {
     **SHARED_OPTIONS,
     **MIGRATION_OPTIONS,
     **KEY_MAP_OPTIONS,
+    **SETTINGS_OPTIONS,
     **WAITING_OPTIONS,
     "name": {"type": "str", "required": True},
     "source": account_option(required=True),
     "destination": account_option(required=True),
     "source_table": {"type": "str"},
     "table_id": {"type": "str"},
-    "kinesis_map": {"type": "dict", "default": {}},
-    "principal_map": {"type": "dict", "default": {}},
-    "defer": {"type": "list", "elements": "str", "default": []},
-    "warm_throughput": {"type": "bool", "default": True},
     "wait": {"type": "bool", "default": True},
 }
-
-
-def _plan(
-    source: Account,
-    destination: Account,
-    source_table: str,
-    table: str,
-    options: SettingsOptions,
-    imported_id: str,
-    check_mode: bool,
-) -> SettingsPlan:
-    """What is to be set. Raises DestinationExists for a table that is not of this migration."""
-    found = TableDefinition.find(destination, table)
-    if found is None and check_mode:
-        return foresee_settings(source, destination, source_table, table, options)
-    if found is not None:
-        route = Route(
-            source_account_id=source.account_id,
-            source_region=source.region,
-            source_table=source_table,
-            destination_account_id=destination.account_id,
-            destination_region=destination.region,
-            destination_table=table,
-            migration_id=options.migration_id,
-        )
-        if not is_ours(destination, found, route, imported_id):
-            raise DestinationExists(
-                f"The table {table} of account {destination.account_id} was not made by this migration.",
-                f"To give it the settings all the same, tag it tableferry:migration={options.migration_id}.",
-                table=table,
-                details={"table_arn": found.arn},
-            )
-    return prepare_settings(source, destination, source_table, table, options, found)
 
 
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
@@ -91,10 +50,12 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
         defer=tuple(params["defer"]),
         **given(params, ("kms_key_map", "kinesis_map", "principal_map", "migration_id", "warm_throughput")),
     )
-    plan = _plan(source, destination, source_table, table, options, params["table_id"] or "", check_mode)
+    plan = plan_table_settings(
+        source, destination, source_table, table, options, made_id=params["table_id"] or "", foresee=check_mode
+    )
     job = settings_job(table, source_table, options, plan)
     if check_mode:
-        job = foreseen(job)
+        job = job.foreseen
     elif params["wait"]:
         job = finished(job, source, destination, params["wait_timeout"], progress)
     left = [entry.to_dict() for entry in plan.left]

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...core.change import Change, to_diff
 from ...core.errors import FerryError
-from ...core.job import Job, WaitItem, wait_for
+from ...core.job import Job, WaitItem, WaitResult, wait_for
 from ..accounts import Accounts
 from ..spec import SHARED_OPTIONS, Progress, Verb, account_option
 
@@ -25,6 +25,7 @@ SPEC: dict[str, Any] = {
             "source": account_option(),
             "destination": account_option(),
             "job": {"type": "dict", "required": True},
+            "then": {"type": "list", "elements": "dict", "default": []},
         },
     },
     "wait_timeout": {"type": "int", "default": 86400},
@@ -39,6 +40,7 @@ def _item(accounts: Accounts, entry: dict[str, Any]) -> WaitItem:
             accounts.find("source", entry["source"]),
             accounts.find("destination", entry["destination"]),
             Job.from_dict(entry["job"]),
+            tuple(map(Job.from_dict, entry["then"])),
         )
     except FerryError as error:
         raise error.for_table(entry["name"]) from error
@@ -49,25 +51,26 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     accounts = Accounts(params)
     items = [_item(accounts, entry) for entry in params["jobs"]]
     if check_mode:
-        waiting = {item.name: item.job for item in items}
-        started = sorted(name for name, job in waiting.items() if job.state == "pending")
-        return _result(waiting, started, {})
-    found = wait_for(items, params["wait_timeout"], progress if params["progress"] else _silent)
-    return _result(found.jobs, sorted(found.started), found.poll_calls)
+        ways = {item.name: (item.job, *item.then) for item in items}
+        first = {name: jobs[0] for name, jobs in ways.items()}
+        pending = [(name, job.kind) for name, jobs in ways.items() for job in jobs if job.state == "pending"]
+        return _result(WaitResult(first, {}, frozenset(pending), ways))
+    return _result(wait_for(items, params["wait_timeout"], progress if params["progress"] else _silent))
 
 
 def _silent(line: str) -> None:
     """Prints nothing."""
 
 
-def _result(jobs: dict[str, Job], started: list[str], poll_calls: dict[str, Any]) -> dict[str, Any]:
-    changes = [Change(f"{jobs[name].kind} of {name}", "pending", "started", "billed") for name in started]
+def _result(found: WaitResult) -> dict[str, Any]:
+    changes = [Change(f"{kind} of {name}", "pending", "started", "billed") for name, kind in sorted(found.started)]
     return {
         "changed": bool(changes),
-        "jobs": {name: job.to_dict() for name, job in jobs.items()},
-        "poll_calls": poll_calls,
+        "jobs": {name: job.to_dict() for name, job in found.jobs.items()},
+        "ways": {name: [job.to_dict() for job in jobs] for name, jobs in found.ways.items()},
+        "poll_calls": found.poll_calls,
         "diff": to_diff(changes, "jobs"),
     }
 
 
-VERB = Verb("job_wait", SPEC, run, services=("application-autoscaling", "dynamodb", "kms", "s3", "sts"))
+VERB = Verb("job_wait", SPEC, run, services=("application-autoscaling", "dynamodb", "kms", "logs", "s3", "sts"))

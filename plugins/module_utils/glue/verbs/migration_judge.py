@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...core.job import Job
-from ...core.verify import judge
+from ...core.verify import judge_way
 from ..accounts import Accounts
 from ..outcome import failure
 from ..spec import SHARED_OPTIONS, Progress, Verb, account_option
@@ -20,24 +20,25 @@ SPEC: dict[str, Any] = {
     "source": account_option(required=True),
     "destination": account_option(required=True),
     "source_table": {"type": "str"},
-    "export_job": {"type": "dict"},
-    "import_job": {"type": "dict", "required": True},
-    "verify": {"type": "str", "choices": ["counts", "none"], "default": "counts"},
+    "jobs": {"type": "list", "elements": "dict", "required": True},
+    "verify": {"type": "str", "choices": ["counts", "sample", "full", "none"], "default": "counts"},
     "verify_checksums": {"type": "bool", "default": False},
+    "writes_stopped": {"type": "bool", "default": False},
 }
 
 
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
     """The judgement; it fails where the table has not arrived."""
     accounts = Accounts(params)
-    judgement = judge(
+    judgement = judge_way(
         params["name"],
         accounts.get("source", params["source"]),
         accounts.get("destination", params["destination"]),
-        Job.from_dict(params["export_job"]) if params["export_job"] else None,
-        Job.from_dict(params["import_job"]),
+        [Job.from_dict(job) for job in params["jobs"]],
+        source_table=params["source_table"] or "",
         verify=params["verify"],
         checksums=params["verify_checksums"],
+        writes_stopped=params["writes_stopped"],
     )
     failed = failure(judgement.failure.for_table(params["name"])) if judgement.failure else {}
     return {"changed": False, **judgement.to_dict(), **failed}

@@ -1,0 +1,272 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What AWS Backup is allowed to do in an account and Region, and across accounts (aws.md C1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from .. import sdk
+from ..account import Account
+from ..change import Change
+from ..errors import FerryError, InvalidInput, Refused, ServiceError
+from ..table.definition import Shape, json_safe
+from .calls import RESOURCE_TYPE
+
+CROSS_ACCOUNT = "isCrossAccountBackupEnabled"
+BACKUP_POLICY = "BACKUP_POLICY"
+LINKED_ROLE = "AWSServiceRoleForBackup"
+# All that UpdateGlobalSettings knows; DescribeGlobalSettings may tell more.
+_GLOBAL = (CROSS_ACCOUNT, "isMpaEnabled", "isDelegatedAdministratorEnabled")
+_REGION = ("ResourceTypeOptInPreference", "ResourceTypeManagementPreference")
+_OUTSIDE = frozenset({"AWSOrganizationsNotInUseException", "InvalidRequestException"})
+_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
+
+
+class NotManagementAccount(Refused):
+    """Only the organization's management account may change what is asked for."""
+
+
+@dataclass(frozen=True)
+class SettingsOptions:
+    """What is wanted; None leaves a setting as it is. The last two are the management account's.
+
+    ``service_linked_role`` can only be made: without it no copy comes into an account, and no key policy may name it
+    (aws.md C3).
+    """
+
+    opt_in: bool | None = None
+    advanced_features: bool | None = None
+    service_linked_role: bool | None = None
+    cross_account_backup: bool | None = None
+    backup_policies: bool | None = None
+
+
+@dataclass(frozen=True)
+class AccountSettings:
+    """What is set. None is what could not be asked, ``organization_id`` "" an account outside any organization."""
+
+    opt_in: bool | None = None
+    advanced_features: bool | None = None
+    service_linked_role: bool | None = None
+    organization_id: str | None = None
+    management_account_id: str = ""
+    cross_account_backup: bool | None = None
+    backup_policies: bool | None = None
+
+    def to_dict(self) -> Shape:
+        """As JSON-safe data."""
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class SettingsPlan:
+    """What is set, and what will change."""
+
+    found: AccountSettings
+    changes: list[Change]
+
+
+def read_settings(account: Account, *, policies: bool = False) -> AccountSettings:
+    """What is set in the account, its Region and its organization; ``policies`` asks for the policy types too.
+
+    Raises CredentialsError, ServiceError; what the caller may not ask is None.
+    """
+    region = _asked(account, "backup", "describe_region_settings", "reading AWS Backup's settings")
+    organization_id, manager = _organization(account)
+    shared: Shape | None = None
+    if organization_id != "":
+        shared = _asked(account, "backup", "describe_global_settings", "reading AWS Backup's global settings")
+    on = None if shared is None else shared.get("GlobalSettings", {}).get(CROSS_ACCOUNT) == "true"
+    opted, managed = ((region or {}).get(member, {}).get(RESOURCE_TYPE, False) for member in _REGION)
+    return AccountSettings(
+        opt_in=None if region is None else bool(opted),
+        advanced_features=None if region is None else bool(managed),
+        organization_id=organization_id,
+        management_account_id=manager,
+        cross_account_backup=on,
+        service_linked_role=_has_linked_role(account),
+        backup_policies=_policies_on(account) if policies and organization_id else None,
+    )
+
+
+def _has_linked_role(account: Account) -> bool | None:
+    try:
+        account.client("iam").get_role(RoleName=LINKED_ROLE)
+    except (sdk.ClientError, sdk.BotoCoreError) as error:
+        return False if sdk.error_code(error) == "NoSuchEntity" else None
+    return True
+
+
+def _asked(account: Account, service: str, operation: str, doing: str) -> Shape | None:
+    """The answer, None where the caller may not ask. An account outside any organization gets an answer of its own."""
+    try:
+        answer: Shape = json_safe(getattr(account.client(service), operation)())
+    except (sdk.ClientError, sdk.BotoCoreError) as error:
+        if sdk.error_code(error) in _DENIED | _OUTSIDE:
+            return None
+        raise account.explain(error, doing) from error
+    return answer
+
+
+def _organization(account: Account) -> tuple[str | None, str]:
+    """The organization's id and its management account: ("", "") outside any, (None, "") where we may not ask."""
+    try:
+        told = account.client("organizations").describe_organization()["Organization"]
+    except (sdk.ClientError, sdk.BotoCoreError) as error:
+        if sdk.error_code(error) == "AWSOrganizationsNotInUseException":
+            return "", ""
+        if sdk.error_code(error) in _DENIED:
+            return None, ""
+        raise account.explain(error, "asking for the organization") from error
+    return str(told["Id"]), str(told.get("MasterAccountId", ""))
+
+
+def _roots(account: Account) -> list[Shape]:
+    try:
+        roots: list[Shape] = account.client("organizations").list_roots()["Roots"]
+    except (sdk.ClientError, sdk.BotoCoreError) as error:
+        raise account.explain(error, "listing the organization's roots") from error
+    return roots
+
+
+def _policies_on(account: Account) -> bool | None:
+    try:
+        roots = _roots(account)
+    except FerryError:
+        return None
+    return any(
+        entry.get("Type") == BACKUP_POLICY and entry.get("Status") == "ENABLED"
+        for root in roots
+        for entry in root.get("PolicyTypes", ())
+    )
+
+
+def plan_settings(account: Account, options: SettingsOptions) -> SettingsPlan:
+    """What has to change for ``options``; reads only.
+
+    Raises NotManagementAccount, CredentialsError, ServiceError; InvalidInput for advanced features without DynamoDB.
+    """
+    found = read_settings(account, policies=options.backup_policies is not None)
+    if options.cross_account_backup is not None or options.backup_policies is not None:
+        _check_management(account, found)
+    if options.advanced_features and options.opt_in is False:
+        raise InvalidInput("Advanced features without DynamoDB itself make no sense.", "Leave opt_in out.")
+    if options.service_linked_role is False:
+        raise InvalidInput("The service-linked role is not removed here.", "IAM deletes it when nothing needs it.")
+    changes = [
+        Change(what, getattr(found, name), getattr(options, name), risk)
+        for name, what, risk in _CHANGES
+        if getattr(options, name) is not None and getattr(options, name) != getattr(found, name)
+    ]
+    return SettingsPlan(found, changes)
+
+
+_CHANGES: tuple[tuple[str, str, Any], ...] = (
+    ("opt_in", "AWS Backup for DynamoDB in this Region", "safe"),
+    ("advanced_features", "AWS Backup's advanced features for DynamoDB in this Region", "safe"),
+    ("service_linked_role", f"role {LINKED_ROLE}", "safe"),
+    ("cross_account_backup", "cross-account backup of the organization", "safe"),
+    ("backup_policies", "backup policies of the organization", "safe"),
+)
+_MEMBERS = {"opt_in": _REGION[0], "advanced_features": _REGION[1]}
+
+
+def _check_management(account: Account, found: AccountSettings) -> None:
+    if found.organization_id == "":
+        raise NotManagementAccount(
+            f"The account {account.account_id} is in no organization: there is no cross-account backup to turn on.",
+            "Use the credentials of the organization's management account.",
+        )
+    if found.management_account_id and found.management_account_id != account.account_id:
+        raise NotManagementAccount(
+            f"Cross-account backup and backup policies are set in the management account {found.management_account_id},"
+            f" not in {account.account_id}; not by a delegated administrator either.",
+            "Use the management account's credentials.",
+        )
+
+
+def apply_settings(account: Account, options: SettingsOptions, plan: SettingsPlan) -> AccountSettings:
+    """Set what ``plan`` changes and read it again: whether AWS merges a part of a map is disputed (aws.md C1).
+
+    Raises ServiceError where AWS does not show what was set, AccessDenied, CredentialsError.
+    """
+    wanted = {name: getattr(options, name) for name, what, _risk in _CHANGES if _changed(plan, what)}
+    if not wanted:
+        return plan.found
+    if wanted.keys() & _MEMBERS.keys():
+        _update_region(account, {member: wanted[name] for name, member in _MEMBERS.items() if name in wanted})
+    if "service_linked_role" in wanted:
+        _make_linked_role(account)
+    if "cross_account_backup" in wanted:
+        _update_global(account, on=wanted["cross_account_backup"])
+    if "backup_policies" in wanted:
+        _update_policies(account, on=wanted["backup_policies"])
+    found = read_settings(account, policies="backup_policies" in wanted)
+    for name, value in wanted.items():
+        if getattr(found, name) not in (value, None):
+            raise ServiceError(
+                f"AWS accepted {name}={value} but shows {getattr(found, name)}.",
+                "Turning cross-account backup off takes up to 15 minutes; otherwise look into the console's settings"
+                " of AWS Backup.",
+            )
+    return found
+
+
+def _changed(plan: SettingsPlan, what: str) -> bool:
+    return any(change.what == what for change in plan.changes)
+
+
+def _make_linked_role(account: Account) -> None:
+    try:
+        account.client("iam").create_service_linked_role(AWSServiceName="backup.amazonaws.com")
+    except (sdk.ClientError, sdk.BotoCoreError) as error:
+        if "has been taken" not in sdk.error_message(error):
+            raise account.explain(error, f"making the role {LINKED_ROLE}") from error
+
+
+def _update_region(account: Account, wanted: dict[str, bool]) -> None:
+    """Send the maps as they were described, with only DynamoDB changed; nothing else may move."""
+    backup = account.client("backup")
+    try:
+        before = backup.describe_region_settings()
+        maps = {member: {**before.get(member, {}), RESOURCE_TYPE: value} for member, value in wanted.items()}
+        backup.update_region_settings(**maps)
+        after = backup.describe_region_settings()
+    except (sdk.ClientError, sdk.BotoCoreError) as error:
+        raise account.explain(error, "changing AWS Backup's settings") from error
+    moved = sorted(
+        name
+        for member in _REGION
+        for name, value in before.get(member, {}).items()
+        if name != RESOURCE_TYPE and after.get(member, {}).get(name) != value
+    )
+    if moved:
+        raise ServiceError(
+            f"AWS Backup's settings of {', '.join(moved)} changed beside DynamoDB's.",
+            "Set them back in the console's settings of AWS Backup, and tell us which SDK you use.",
+        )
+
+
+def _update_global(account: Account, *, on: bool) -> None:
+    backup = account.client("backup")
+    try:
+        before = backup.describe_global_settings().get("GlobalSettings", {})
+        kept = {name: value for name, value in before.items() if name in _GLOBAL}
+        backup.update_global_settings(GlobalSettings={**kept, CROSS_ACCOUNT: "true" if on else "false"})
+    except (sdk.ClientError, sdk.BotoCoreError) as error:
+        raise account.explain(error, "changing AWS Backup's global settings") from error
+
+
+def _update_policies(account: Account, *, on: bool) -> None:
+    organizations = account.client("organizations")
+    change = organizations.enable_policy_type if on else organizations.disable_policy_type
+    for root in _roots(account):
+        try:
+            change(RootId=root["Id"], PolicyType=BACKUP_POLICY)
+        except (sdk.ClientError, sdk.BotoCoreError) as error:
+            if sdk.error_code(error) not in ("PolicyTypeAlreadyEnabledException", "PolicyTypeNotEnabledException"):
+                raise account.explain(error, "changing the organization's policy types") from error

@@ -1,0 +1,221 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Air-gapped vaults that another account restores from without a copy, also outside of the organization (aws.md C7)."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .. import sdk
+from ..account import Account
+from ..change import Change
+from ..errors import BackupNotPossible, FerryError, InvalidInput, JobTimeout
+from ..table.definition import Shape
+from .vaults import Vault, find_vault, list_vaults
+
+AIR_GAPPED = "LOGICALLY_AIR_GAPPED_BACKUP_VAULT"
+SHORTEST_RETENTION = 7  # days, AWS's
+LOOK = 5.0  # seconds between looks at a vault that is being made (1 to 3 minutes), or at an invitation
+_OURS = "SELF"
+_GONE = frozenset({"DELETED", "DELETING", "FAILED"})
+
+
+@dataclass(frozen=True)
+class AirGappedOptions:
+    """The vault, and whom it is shared with. Retentions are days; both bind for ever, and nobody deletes earlier."""
+
+    name: str
+    min_retention_days: int
+    max_retention_days: int
+    key_arn: str = ""
+    wait: float = 900.0
+
+
+@dataclass(frozen=True)
+class AirGappedPlan:
+    """What has to be done: ``vault`` is None where it must be made, ``share`` where it must be shared."""
+
+    options: AirGappedOptions
+    vault: Vault | None
+    share: Shape | None
+    visible: bool
+    changes: list[Change]
+
+
+def plan_air_gapped(source: Account, destination: Account, options: AirGappedOptions) -> AirGappedPlan:
+    """What has to be done for the destination to restore from the source's vault; reads only.
+
+    Raises InvalidInput for retentions that AWS does not take, BackupNotPossible where a vault of that name is another
+    kind or keeps longer, AccessDenied, CredentialsError, ServiceError.
+    """
+    if not SHORTEST_RETENTION <= options.min_retention_days <= options.max_retention_days:
+        raise InvalidInput(
+            f"An air-gapped vault keeps from {options.min_retention_days} to {options.max_retention_days} days.",
+            f"Give min_retention_days of {SHORTEST_RETENTION} or more, and max_retention_days not below it. They can"
+            " never be shortened, and each recovery point is billed until it may go.",
+        )
+    if source.region != destination.region:
+        raise InvalidInput("An air-gapped vault is shared within its Region.", "Use one Region on both sides.")
+    vault = find_vault(source, options.name)
+    changes: list[Change] = []
+    if vault is None:
+        after = {
+            "account": source.account_id,
+            "min_retention_days": options.min_retention_days,
+            "max_retention_days": options.max_retention_days,
+            "note": "locked for ever: what is backed up into it is billed until it expires, and nobody can delete it"
+            " before",
+        }
+        changes.append(Change(f"air-gapped vault {options.name}", None, after, "billed"))
+    elif vault.kind != AIR_GAPPED or vault.state == "FAILED":
+        raise BackupNotPossible(
+            f"The vault {options.name} of the source account is a {vault.kind} in state {vault.state}.",
+            "Choose another name for the air-gapped vault.",
+        )
+    share = _find_share(source, options) if vault else None
+    visible = vault is not None and _sees(destination, vault)
+    if share is None and not visible:
+        changes.append(Change(f"share of the vault {options.name}", None, {"account": destination.account_id}))
+    if not visible:
+        changes.append(Change(f"access of {destination.account_id} to the vault {options.name}", "none", "restore"))
+    return AirGappedPlan(options, vault, share, visible, changes)
+
+
+def _sees(destination: Account, vault: Vault) -> bool:
+    return any(seen.arn == vault.arn for seen in list_vaults(destination, shared=True))
+
+
+def share_name(options: AirGappedOptions) -> str:
+    """What the resource share is called, in the source's RAM."""
+    return f"tableferry-{options.name}"
+
+
+def _find_share(source: Account, options: AirGappedOptions) -> Shape | None:
+    name = share_name(options)
+    answer = _ram(source, "get_resource_shares", "listing resource shares", resourceOwner=_OURS, name=name)
+    return next((share for share in answer.get("resourceShares", ()) if share.get("status") not in _GONE), None)
+
+
+def _ram(account: Account, operation: str, doing: str, **request: Any) -> Shape:
+    try:
+        answer: Shape = getattr(account.client("ram"), operation)(**request)
+    except (sdk.ClientError, sdk.BotoCoreError) as error:
+        raise account.explain(error, doing) from error
+    return answer
+
+
+def apply_air_gapped(
+    source: Account,
+    destination: Account,
+    plan: AirGappedPlan,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Vault:
+    """Make the vault, share it, accept the share, and wait until the destination sees it.
+
+    Again it does what is missing. Raises JobTimeout after ``wait`` seconds, BackupNotPossible, AccessDenied,
+    CredentialsError, ServiceError.
+    """
+    options, end = plan.options, clock() + plan.options.wait
+    if plan.vault is None:
+        _make(source, options)
+    vault = _available(source, options, end, clock, sleep)
+    if plan.visible:
+        return vault
+    _share(source, destination, options, vault, plan.share)
+    while not _sees(destination, vault):
+        _accept(source, destination, options)
+        if clock() >= end:
+            raise _late(f"the destination account does not see the vault {options.name}")
+        sleep(LOOK)
+    return vault
+
+
+def _make(source: Account, options: AirGappedOptions) -> None:
+    request: dict[str, Any] = {
+        "BackupVaultName": options.name,
+        "MinRetentionDays": options.min_retention_days,
+        "MaxRetentionDays": options.max_retention_days,
+        "BackupVaultTags": {"tableferry:managed": "true"},
+        "CreatorRequestId": hashlib.sha256(f"{source.account_id} {options.name}".encode()).hexdigest()[:40],
+    }
+    if options.key_arn:
+        request["EncryptionKeyArn"] = options.key_arn
+    try:
+        source.client("backup").create_logically_air_gapped_backup_vault(**request)
+    except (sdk.ClientError, sdk.BotoCoreError) as error:
+        if sdk.error_code(error) == "AlreadyExistsException":
+            return
+        raise _not_here(source, error) from error
+
+
+def _not_here(source: Account, error: Exception) -> FerryError:
+    """Lists of Regions with air-gapped vaults contradict each other: AWS's answer decides (aws.md C7)."""
+    if sdk.error_code(error) in ("InvalidRequestException", "InvalidParameterValueException"):
+        return BackupNotPossible(
+            f"AWS does not make the air-gapped vault in {source.region}: {sdk.error_message(error).rstrip('.')}.",
+            "Not every Region has them: use another Region or the method s3.",
+        )
+    return source.explain(error, "making the air-gapped vault")
+
+
+def _available(
+    source: Account, options: AirGappedOptions, end: float, clock: Callable[[], float], sleep: Callable[[float], None]
+) -> Vault:
+    while True:
+        vault = find_vault(source, options.name)
+        if vault is not None and vault.state == "AVAILABLE":
+            return vault
+        if vault is not None and vault.state == "FAILED":
+            raise BackupNotPossible(
+                f"AWS could not make the air-gapped vault {options.name}.",
+                "Its key must allow the caller kms:CreateGrant; delete the failed vault and run again.",
+            )
+        if clock() >= end:
+            raise _late(f"the vault {options.name} is {vault.state if vault else 'not there'}")
+        sleep(LOOK)
+
+
+def _late(what: str) -> JobTimeout:
+    return JobTimeout(
+        f"After the time allowed {what}.",
+        "Run again: what was made is found. An invitation ends after 12 hours.",
+    )
+
+
+def _share(source: Account, destination: Account, options: AirGappedOptions, vault: Vault, share: Shape | None) -> None:
+    """Share with the account's id: an organization or unit is refused (aws.md C7)."""
+    if share is None:
+        _ram(
+            source,
+            "create_resource_share",
+            "sharing the vault",
+            name=share_name(options),
+            resourceArns=[vault.arn],
+            principals=[destination.account_id],
+            allowExternalPrincipals=True,
+        )
+        return
+    request = {"principals": [destination.account_id], "resourceArns": [vault.arn]}
+    _ram(source, "associate_resource_share", "sharing the vault", resourceShareArn=share["resourceShareArn"], **request)
+
+
+def _accept(source: Account, destination: Account, options: AirGappedOptions) -> None:
+    """Accept our own invitation, where one is needed: outside of the organization, or without RAM's sharing in it."""
+    found = _ram(destination, "get_resource_share_invitations", "listing invitations")
+    for invitation in found.get("resourceShareInvitations", ()):
+        ours = invitation.get("resourceShareName") == share_name(options)
+        if ours and invitation.get("status") == "PENDING" and invitation.get("senderAccountId") == source.account_id:
+            arn = invitation["resourceShareInvitationArn"]
+            _ram(
+                destination,
+                "accept_resource_share_invitation",
+                "accepting the share",
+                resourceShareInvitationArn=arn,
+            )

@@ -1,0 +1,445 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Backup jobs of a table: find the one of an earlier run, or start one exactly once (aws.md C4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from .. import sdk
+from ..account import RETRIES, Account
+from ..change import Change
+from ..errors import BackupFailed, BackupNotPossible, FerryError, InvalidInput
+from ..job import Job, Page, Pause, Steps, WaitItem, ended_with, is_passing
+from ..ledger import Route, with_token
+from ..plan import choose_method
+from ..table.definition import Shape, TableDefinition
+from ..table.encryption import map_encryption, read_encryption, resolve_key_map
+from .calls import (
+    MIGRATION_TAG,
+    VAULT,
+    describe,
+    lifecycle,
+    page_of_jobs,
+    percent_done,
+    role_arn,
+    state_of,
+    vault_arn,
+)
+from .failures import UNKNOWN
+from .history import (
+    BACKUP_STATES,
+    is_advanced,
+    is_completed,
+    is_of_migration,
+    is_open,
+    is_young,
+    list_backups,
+    list_copies,
+    list_restores,
+    usable_copy,
+)
+from .readiness import (
+    Readiness,
+    Side,
+    count_tags,
+    judge_readiness,
+    read_destination_policy,
+    read_side,
+)
+from .restore_jobs import look_at_destination
+from .vaults import Vault, find_vault, is_usable, list_vaults, read_recovery_point
+
+PURPOSE = "backup"
+TOKEN = "IdempotencyToken"
+SHORTEST_START_WINDOW = 60  # minutes; also what tells soonest that AWS cannot begin (aws.md C4)
+REPLAYED = timedelta(minutes=5)  # an answer about a job older than this is about an earlier one
+TRIES = 5  # tokens that may be spent by jobs which the list does not show any more
+PLAN_LOOK = 20.0  # seconds between looks for the run of a backup plan
+
+
+@dataclass(frozen=True)
+class BackupOptions:
+    """What to back up, where to, and what shall become of it.
+
+    ``max_age`` is seconds, windows are minutes, retentions days (0: never). With ``plan``, the name of a backup plan,
+    nothing is started: its next run is waited for. ``air_gapped_vault`` takes the place of a copy.
+    """
+
+    table: str
+    vault: str = VAULT
+    role: str = ""
+    destination_table: str = ""
+    destination_vault: str = VAULT
+    restore: bool = True
+    restore_role: str = ""
+    air_gapped_vault: str = ""
+    plan: str = ""
+    delete_after_days: int = 7
+    move_to_cold_storage_after_days: int = 0
+    copy_delete_after_days: int = 7
+    start_window_minutes: int = SHORTEST_START_WINDOW
+    complete_window_minutes: int = 0
+    migration_id: str = "default"
+    max_age: int = 86400
+    kms_key_map: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class BackupPlan:
+    """What a start would do. ``warnings`` are what may go wrong on the way, ``obstacle`` what must be mended first."""
+
+    job: Job
+    changes: list[Change]
+    definition: TableDefinition
+    warnings: list[str] = field(default_factory=list)
+    obstacle: FerryError | None = None
+
+
+# Planning
+
+
+def plan_backup(source: Account, destination: Account | None, options: BackupOptions) -> BackupPlan:
+    """What a start would do; reads only. With ``destination`` the whole way is looked at before anything is billed.
+
+    The plan's job is ``not_needed`` when the destination is complete, ``running`` or ``completed`` for a backup of an
+    earlier run that serves, ``pending`` when a backup plan is waited for, else ``planned``. What AWS would refuse late
+    is the plan's obstacle. Raises MissingTable, NotInThisVersion, DestinationExists, MissingKeyMapping, KeyNotUsable,
+    InvalidInput, AccessDenied, CredentialsError, ServiceError.
+    """
+    definition = TableDefinition.read(source, options.table)
+    choose_method(definition, PURPOSE)
+    route = _route(source, destination, definition, options)
+    wanted = _wanted(source, options, definition, route)
+    backups = list_backups(source, definition, {options.vault, options.air_gapped_vault} - {""})
+    copies = _copies(source, destination, options, definition)
+    if destination is not None and options.restore:
+        points = {str(copy.get("DestinationRecoveryPointArn")) for copy in copies}
+        points |= {str(job.get("RecoveryPointArn")) for job in backups}
+        place = look_at_destination(destination, route, list_restores(destination), points)
+        if place.state != "free":
+            restored_from = str((place.job or {}).get("RecoveryPointArn", ""))
+            return BackupPlan(
+                replace(wanted, state="not_needed", result={"restored_from": restored_from}), [], definition
+            )
+        _check_keys(source, destination, definition, options)
+    found = _serving(source, destination, options, backups, copies)
+    if found is not None:
+        return BackupPlan(described(wanted, found), [], definition)
+    verdict = judge_readiness(read_readiness(source, destination, definition, options))
+    obstacle = verdict.refusal(options.table)
+    if options.plan:
+        job = replace(wanted, state="pending", pending_reason="backup_plan")
+        return BackupPlan(job, [], definition, list(verdict.warnings), obstacle)
+    # Every earlier job spent its token: AWS answers with the old job (aws.md C4).
+    job = with_token(replace(wanted, attempt=len(backups)), TOKEN)
+    change = Change(f"backup of {options.table}", None, _summary(job), "billed")
+    return BackupPlan(job, [change], definition, list(verdict.warnings), obstacle)
+
+
+def _route(source: Account, destination: Account | None, definition: TableDefinition, options: BackupOptions) -> Route:
+    return Route(
+        source_account_id=source.account_id,
+        source_region=source.region,
+        source_table=definition.name,
+        destination_account_id=destination.account_id if destination else "",
+        destination_region=destination.region if destination else "",
+        destination_table=options.destination_table or definition.name,
+        migration_id=options.migration_id,
+    )
+
+
+def _wanted(source: Account, options: BackupOptions, definition: TableDefinition, route: Route) -> Job:
+    """The backup that is asked for, without attempt and token."""
+    if options.start_window_minutes < SHORTEST_START_WINDOW:
+        raise InvalidInput(
+            f"start_window_minutes is {options.start_window_minutes}.",
+            f"AWS takes {SHORTEST_START_WINDOW} or more.",
+            table=options.table,
+        )
+    call: dict[str, Any] = {
+        "BackupVaultName": options.vault,
+        "ResourceArn": definition.arn,
+        "IamRoleArn": role_arn(source, options.role),
+        "StartWindowMinutes": options.start_window_minutes,
+        "RecoveryPointTags": {MIGRATION_TAG: options.migration_id},
+    }
+    if options.complete_window_minutes:
+        call["CompleteWindowMinutes"] = options.complete_window_minutes
+    kept = lifecycle(options.delete_after_days, options.move_to_cold_storage_after_days, options.table)
+    if kept:
+        call["Lifecycle"] = kept
+    if options.air_gapped_vault:
+        call["LogicallyAirGappedBackupVaultArn"] = vault_arn(source, options.air_gapped_vault)
+    return Job(
+        "backup",
+        definition.name,
+        migration_id=options.migration_id,
+        request={
+            "purpose": PURPOSE,
+            "route": route.to_dict(),
+            "call": call,
+            "source": {"table_arn": definition.arn, "table_id": definition.table_id},
+            "plan": options.plan,
+            "max_age": options.max_age,
+        },
+    )
+
+
+def _copies(
+    source: Account, destination: Account | None, options: BackupOptions, definition: TableDefinition
+) -> list[Shape]:
+    if destination is None or options.air_gapped_vault:
+        return []
+    return list_copies(source, definition.arn, vault_arn(destination, options.destination_vault))
+
+
+def _check_keys(source: Account, destination: Account, definition: TableDefinition, options: BackupOptions) -> None:
+    """Whether the destination table can be encrypted as asked. Raises MissingKeyMapping, KeyNotUsable."""
+    encryption = read_encryption(source, definition)
+    key_map = resolve_key_map(destination, options.kms_key_map, definition.name, encryption)
+    map_encryption(encryption, key_map, definition.name)
+
+
+def _serving(
+    source: Account,
+    destination: Account | None,
+    options: BackupOptions,
+    backups: list[Shape],
+    copies: list[Shape],
+) -> Shape | None:
+    """The backup job of an earlier run, or of a plan's, that serves: one that runs, or the newest whose recovery point
+    or copy is there. Any that runs in our vault will do: AWS takes no second one beside it (aws.md C6)."""
+    running = next((job for job in backups if is_open(job)), None)
+    if running is not None:
+        return running
+    for job in backups:
+        arn = str(job.get("RecoveryPointArn", ""))
+        if not is_completed(job) or not is_young(job, options.max_age) or not is_advanced(arn):
+            continue
+        if not is_of_migration(source, arn, options.migration_id):
+            continue
+        if is_usable(read_recovery_point(source, str(job["BackupVaultName"]), arn)):
+            return job
+        if destination is not None and usable_copy(destination, copies, options.destination_vault, arn):
+            return job
+    return None
+
+
+def read_readiness(
+    source: Account, destination: Account | None, definition: TableDefinition, options: BackupOptions
+) -> Readiness:
+    """What the preflight looks at; reads only. Raises what Account.explain gives where AWS cannot be asked."""
+    there: Side | None = None
+    if destination is not None:
+        role = role_arn(destination, options.restore_role) if options.restore else ""
+        there = read_side(destination, options.destination_vault, role)
+    return Readiness(
+        table=definition.name,
+        status=definition.status,
+        tags=count_tags(source, definition),
+        source=read_side(source, options.vault, role_arn(source, options.role)),
+        destination=there,
+        destination_policy=read_destination_policy(destination, there.vault) if destination and there else None,
+        air_gapped_name=options.air_gapped_vault,
+        air_gapped=_air_gapped(source, destination, options),
+        backup_days=options.delete_after_days,
+        copy_days=options.copy_delete_after_days,
+        restore=options.restore,
+    )
+
+
+def _air_gapped(source: Account, destination: Account | None, options: BackupOptions) -> Vault | None:
+    """The air-gapped vault of the source, where the destination sees it too."""
+    if not options.air_gapped_vault:
+        return None
+    vault = find_vault(source, options.air_gapped_vault)
+    if vault is None or destination is None:
+        return vault
+    shared = any(seen.arn == vault.arn for seen in list_vaults(destination, shared=True))
+    return vault if shared else None
+
+
+def _summary(job: Job) -> dict[str, Any]:
+    call = job.request["call"]
+    return {
+        "vault": call.get("LogicallyAirGappedBackupVaultArn", call["BackupVaultName"]),
+        "role": call["IamRoleArn"],
+        "lifecycle": call.get("Lifecycle", {}),
+    }
+
+
+# Describing
+
+
+def described(job: Job, told: Mapping[str, Any]) -> Job:
+    """``job`` with what a list or DescribeBackupJob says of it."""
+    state = BACKUP_STATES.get(state_of(told), "running")
+    ended = state in ("failed", "cancelled")
+    # What a backup plan made is asked for as it is, not as we would have.
+    call = {
+        **job.request["call"],
+        "BackupVaultName": told.get("BackupVaultName", job.request["call"]["BackupVaultName"]),
+    }
+    return replace(
+        job,
+        state=state,
+        pending_reason="",
+        arn=str(told["BackupJobId"]),
+        request={**job.request, "call": call},
+        failure_code=state_of(told) if ended else "",
+        failure_message=str(told.get("StatusMessage") or "") if ended else "",
+        result={
+            "recovery_point_arn": told.get("RecoveryPointArn", ""),
+            "aws_state": state_of(told),
+            "percent_done": percent_done(told),
+            "status_message": told.get("StatusMessage", ""),
+            "start_time": told.get("CreationDate", ""),
+            "end_time": told.get("CompletionDate", ""),
+            "bytes": int(told.get("BackupSizeInBytes") or 0),
+            "created_by_plan": (told.get("CreatedBy") or {}).get("BackupPlanName", ""),
+        },
+    )
+
+
+def describe_backup(source: Account, job: Job, *, retries: int = RETRIES) -> Job:
+    """How the backup job stands now. A waiter, which paces its calls itself, asks for no ``retries``."""
+    told = describe(
+        source, "describe_backup_job", f"describing the backup job {job.arn}", retries=retries, BackupJobId=job.arn
+    )
+    if told is None:
+        return replace(job, state="failed", failure_code=UNKNOWN, failure_message="AWS does not know it any more")
+    return described(job, told)
+
+
+# Starting
+
+
+def start_backup(source: Account, plan: BackupPlan) -> Job:
+    """Start the backup of ``plan``, once; or leave it pending for a slot or for the run of a backup plan.
+
+    Raises the plan's obstacle, BackupFailed, FerryError.
+    """
+    job = plan.job
+    if plan.obstacle is not None:
+        raise plan.obstacle
+    if job.state != "planned":
+        return job
+    try:
+        return begin_backup(source, job)
+    except (sdk.ClientError, sdk.BotoCoreError) as error:
+        if is_passing(error):
+            return replace(job, state="pending", pending_reason="slot")
+        raise _refusal(source, job, error) from error
+
+
+def begin_backup(source: Account, job: Job) -> Job:
+    """Send the request: the running job. Sending it again finds the first one.
+
+    A token that AWS answers with an old job, because the list forgot it, is replaced by the next one. Raises the SDK's
+    errors as they are (a full quota is one), BackupFailed.
+    """
+    for _try in range(TRIES):
+        sent = datetime.now(UTC)
+        answer = source.client("backup", retries=0).start_backup_job(**job.request["call"])
+        created = answer.get("CreationDate")
+        if created is None or created >= sent - REPLAYED:
+            break
+        found = describe_backup(source, replace(job, arn=answer["BackupJobId"]))
+        if found.open:
+            return found
+        job = with_token(replace(job, attempt=job.attempt + 1), TOKEN)
+    else:
+        raise BackupFailed(
+            "AWS answers with backup jobs that have ended long ago.", "Run again with another ferry_migration_id."
+        )
+    result = {
+        "recovery_point_arn": answer.get("RecoveryPointArn", ""),
+        "start_time": created.isoformat() if created else "",
+    }
+    return replace(job, state="running", pending_reason="", arn=answer["BackupJobId"], result=result)
+
+
+def _refusal(source: Account, job: Job, error: Exception) -> FerryError:
+    """What a refused start means."""
+    code = sdk.error_code(error)
+    if code in ("InvalidParameterValueException", "InvalidRequestException", "ResourceNotFoundException"):
+        return BackupNotPossible(
+            f"AWS refuses the backup: {sdk.error_message(error).rstrip('.')}.",
+            "Mend what AWS names; the vault, the role and the settings are made by ferry_manage_accounts: true.",
+            table=job.name,
+            details={"code": code},
+        )
+    return source.explain(error, "starting the backup", job.name)
+
+
+# Waiting
+
+
+class BackupKind:
+    """Backup jobs, for the waiter."""
+
+    def account(self, item: WaitItem) -> Account:
+        """The source's. Raises InvalidInput without one."""
+        if item.source is None:
+            raise InvalidInput("The backup's source account is missing.", "Give source.", table=item.job.name)
+        return item.source
+
+    def list_page(self, account: Account, next_token: str) -> Page:
+        """One page of ListBackupJobs."""
+        return page_of_jobs(account, "list_backup_jobs", "BackupJobs", next_token, "BackupJobId", BACKUP_STATES)
+
+    def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
+        """Start the backup when it is pending, or wait for a plan to start one, and wait for its end."""
+        source, job = self.account(item), item.job
+        while job.pending_reason == "backup_plan":
+            found = _planned_run(source, job)
+            if found is None:
+                yield Pause(job, "time", PLAN_LOOK)
+            else:
+                job = replace(found, state="running")
+        while job.state == "pending":
+            try:
+                job = begin_backup(source, job)
+            except sdk.ClientError as error:
+                if sdk.error_code(error) == "LimitExceededException":
+                    yield Pause(job, "slot")
+                elif is_passing(error):
+                    raise
+                else:
+                    raise _refusal(source, job, error) from error
+        while job.state == "running":
+            yield Pause(job, "end")
+            job = describe_backup(source, job, retries=0)
+        return _checked(job)
+
+    def after(self, job: Job, before: Job) -> Job | None:
+        """Nothing comes before a backup."""
+        return job
+
+
+def _planned_run(source: Account, job: Job) -> Job | None:
+    """The newest job that a backup plan has started for the table meanwhile."""
+    definition = TableDefinition.read(source, job.name)
+    vault = job.request["call"]["BackupVaultName"]
+    for told in list_backups(source, definition, {vault}):
+        if is_open(told) or (is_completed(told) and is_young(told, job.request["max_age"])):
+            return described(job, told)
+    return None
+
+
+def _checked(job: Job) -> Job:
+    """The completed job, failed where its recovery point cannot travel (aws.md C1)."""
+    arn = job.result.get("recovery_point_arn", "")
+    if job.state == "completed" and not is_advanced(arn):
+        error = BackupFailed(
+            f"The recovery point {arn or '(none)'} was made without the advanced features: it cannot be copied.",
+            "Turn AWS Backup's advanced features for DynamoDB on in the source account, then run again.",
+        )
+        return ended_with(job, error)
+    return job

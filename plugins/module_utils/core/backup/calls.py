@@ -1,0 +1,114 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Calls of AWS Backup that every part of the way makes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from .. import sdk
+from ..account import RETRIES, Account
+from ..errors import InvalidInput
+from ..job import Page, State
+from ..table.definition import Shape, json_safe
+
+VAULT = "tableferry"  # what vaults are called that nobody named
+ROLE = "AWSBackup-tableferry"  # AWSBackupFullAccess passes roles with AWSBackup in their names only (aws.md C3)
+MIGRATION_TAG = "tableferry:migration"  # of recovery points: whose they are
+RESOURCE_TYPE = "DynamoDB"
+LIST_PAGE = 1000  # jobs that a list call gives at most
+SHORTEST_COLD = 90  # days that a recovery point stays in cold storage at least (aws.md C6)
+
+
+def pages(account: Account, operation: str, member: str, doing: str, **request: Any) -> Iterator[Shape]:
+    """The entries of a list call of AWS Backup, all its pages, JSON-safe. Raises what Account.explain gives."""
+    call = getattr(account.client("backup"), operation)
+    while True:
+        try:
+            page = call(**request)
+        except (sdk.ClientError, sdk.BotoCoreError) as error:
+            raise account.explain(error, doing) from error
+        yield from map(json_safe, page.get(member, ()))
+        if not page.get("NextToken"):
+            return
+        request["NextToken"] = page["NextToken"]
+
+
+def page_of_jobs(
+    account: Account, operation: str, member: str, next_token: str, key: str, states: Mapping[str, State]
+) -> Page:
+    """One page of a list of jobs, for the waiter: ``key`` is the member with the job's id."""
+    request: dict[str, Any] = {"ByResourceType": RESOURCE_TYPE, "MaxResults": LIST_PAGE}
+    if next_token:
+        request["NextToken"] = next_token
+    page = getattr(account.client("backup", retries=0), operation)(**request)
+    found = page.get(member, ())
+    return Page(
+        {job[key]: states.get(state_of(job), "running") for job in found},
+        page.get("NextToken", ""),
+        {job[key]: percent for job in found for percent in [percent_done(job)] if percent is not None},
+    )
+
+
+def describe(account: Account, operation: str, doing: str, *, retries: int = RETRIES, **request: Any) -> Shape | None:
+    """The answer of a describe call, JSON-safe; None when there is no such thing. Raises what Account.explain gives."""
+    try:
+        answer: Shape = json_safe(getattr(account.client("backup", retries=retries), operation)(**request))
+    except (sdk.ClientError, sdk.BotoCoreError) as error:
+        if sdk.error_code(error) == "ResourceNotFoundException":
+            return None
+        raise account.explain(error, doing) from error
+    return answer
+
+
+def state_of(job: Mapping[str, Any]) -> str:
+    """State, which a restore job calls Status."""
+    return str(job.get("State") or job.get("Status") or "")
+
+
+def percent_done(job: Mapping[str, Any]) -> float | None:
+    """PercentDone, a text such as ``12.50%`` or ``12.50``; None where AWS does not tell it, as for copies."""
+    text = str(job.get("PercentDone") or "").rstrip("% ")
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return None
+
+
+def moment(text: Any) -> datetime | None:
+    """A time of a JSON-safe answer."""
+    return datetime.fromisoformat(text) if text else None
+
+
+def role_arn(account: Account, given: str) -> str:
+    """The role that AWS Backup works with in ``account``: the one given, as ARN or name, or ours."""
+    if given.startswith("arn:"):
+        return given
+    return f"arn:{account.partition}:iam::{account.account_id}:role/{given or ROLE}"
+
+
+def vault_arn(account: Account, name: str) -> str:
+    """The ARN of the vault ``name`` of ``account``."""
+    return f"arn:{account.partition}:backup:{account.region}:{account.account_id}:backup-vault:{name}"
+
+
+def lifecycle(delete_after_days: int, move_to_cold_storage_after_days: int, table: str = "") -> dict[str, int]:
+    """A Lifecycle; 0 days mean never. Raises InvalidInput where AWS would refuse it late (aws.md C6)."""
+    cold, end = move_to_cold_storage_after_days, delete_after_days
+    if cold < 0 or end < 0:
+        raise InvalidInput("Days cannot be negative.", "Use 0 for never.", table=table)
+    if cold and end and end < cold + SHORTEST_COLD:
+        raise InvalidInput(
+            f"Recovery points that go to cold storage after {cold} days stay there for {SHORTEST_COLD} days at least:"
+            f" they cannot be deleted after {end} days.",
+            f"Delete them after {cold + SHORTEST_COLD} days or later, or keep them warm.",
+            table=table,
+        )
+    return {
+        **({"DeleteAfterDays": end} if end else {}),
+        **({"MoveToColdStorageAfterDays": cold} if cold else {}),
+    }

@@ -1,0 +1,298 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Copies of a recovery point into the other account's vault (aws.md C4). Called and followed in the source account."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .. import sdk
+from ..account import RETRIES, Account
+from ..change import Change
+from ..errors import BackupFailed, BackupNotPossible, CopyFailed, FerryError, InvalidInput, JobTimeout
+from ..job import Job, Page, Pause, Steps, WaitItem, ended_with, is_passing
+from ..ledger import with_token
+from ..table.definition import Shape
+from .calls import VAULT, describe, lifecycle, page_of_jobs, role_arn, state_of, vault_arn
+from .failures import UNKNOWN, explain_failure, hint
+from .history import COPY_STATES, is_open, list_copies, usable_copy
+from .vaults import is_usable, read_recovery_point
+
+PURPOSE = "copy"
+TOKEN = "IdempotencyToken"
+SETTLE_GAP, SETTLE_WAIT = 3.0, 900.0  # seconds between looks at the copy, and for all of them
+PLAN_LOOK, PLAN_WAIT = 20.0, 3600.0  # seconds between looks for a plan's copy, and for all of them
+
+
+@dataclass(frozen=True)
+class CopyOptions:
+    """What to copy, and where to. ``backup`` is the job of a backup; ``delete_after_days`` 0 means that the copy
+    expires with the source's lifecycle, which AWS inherits all the same (aws.md C4)."""
+
+    table: str
+    backup: Job
+    destination_vault: str = VAULT
+    role: str = ""
+    delete_after_days: int = 7
+    move_to_cold_storage_after_days: int = 0
+    migration_id: str = "default"
+
+
+@dataclass(frozen=True)
+class CopyPlan:
+    """What a start would do."""
+
+    job: Job
+    changes: list[Change]
+
+
+def plan_copy(source: Account, destination: Account, options: CopyOptions) -> CopyPlan:
+    """What a start would do; reads only.
+
+    The plan's job is ``not_needed`` where nothing has to be copied (the destination is complete, or an air-gapped vault
+    is shared), ``running`` or ``completed`` for a copy of an earlier run or of a backup plan, else ``planned``. Raises
+    BackupFailed, BackupNotPossible, JobTimeout, InvalidInput, AccessDenied, CredentialsError, ServiceError.
+    """
+    backup = options.backup
+    blank = Job("copy", options.table, migration_id=options.migration_id)
+    arn = str(backup.result.get("recovery_point_arn", ""))
+    if backup.state == "not_needed":
+        known = {"destination_recovery_point_arn": backup.result.get("restored_from", "")}
+        return CopyPlan(replace(blank, state="not_needed", request=_about(backup), result=known), [])
+    air_gapped = backup.request.get("call", {}).get("LogicallyAirGappedBackupVaultArn", "")
+    if air_gapped and backup.state == "completed":
+        shared = {"destination_recovery_point_arn": arn, "vault_arn": air_gapped, "end_time": backup.result["end_time"]}
+        return CopyPlan(replace(blank, state="not_needed", request=_about(backup), result=shared), [])
+    change = Change(
+        f"copy of {options.table}", None, {"to": vault_arn(destination, options.destination_vault)}, "billed"
+    )
+    if backup.state in ("planned", "pending") and not backup.arn:
+        # Check mode before there is a backup: nothing to mend.
+        return CopyPlan(blank, [] if air_gapped or backup.request.get("plan") else [change])
+    _check_backup(backup)
+    wanted = _wanted(source, destination, options, arn)
+    copies = _of_point(source, destination, options, backup, arn)
+    running = next((copy for copy in copies if is_open(copy)), None)
+    if running is not None:
+        return CopyPlan(described(wanted, running), [])
+    made = usable_copy(destination, copies, options.destination_vault, arn)
+    if made is not None:
+        return CopyPlan(described(wanted, made), [])
+    if backup.request.get("plan") and not copies:
+        return CopyPlan(replace(wanted, state="pending", pending_reason="backup_plan"), [])
+    return CopyPlan(with_token(replace(wanted, attempt=len(copies)), TOKEN), [change])
+
+
+def _about(backup: Job) -> dict[str, Any]:
+    """What the jobs of a way hand on: from which table to which."""
+    return {"route": backup.request["route"], "source": backup.request["source"]}
+
+
+def _check_backup(backup: Job) -> None:
+    """Raises what keeps a backup from being copied."""
+    if backup.state in ("failed", "cancelled"):
+        raise explain_failure(backup)
+    if backup.open:
+        raise JobTimeout(
+            f"The backup has not ended yet: AWS says {backup.result.get('aws_state') or backup.state}.",
+            "Wait for it with job_wait, or run again later.",
+            table=backup.name,
+        )
+    if backup.state != "completed":
+        raise BackupFailed("There is no backup to copy.", "Back the table up first.", table=backup.name)
+
+
+def _wanted(source: Account, destination: Account, options: CopyOptions, arn: str) -> Job:
+    call: dict[str, Any] = {
+        "RecoveryPointArn": arn,
+        "SourceBackupVaultName": options.backup.request["call"]["BackupVaultName"],
+        "DestinationBackupVaultArn": vault_arn(destination, options.destination_vault),
+        "IamRoleArn": role_arn(source, options.role),
+    }
+    kept = lifecycle(options.delete_after_days, options.move_to_cold_storage_after_days, options.table)
+    if kept:
+        call["Lifecycle"] = kept
+    return Job(
+        "copy",
+        options.table,
+        migration_id=options.migration_id,
+        request={
+            **_about(options.backup),
+            "purpose": PURPOSE,
+            "call": call,
+            "destination_vault": options.destination_vault,
+        },
+    )
+
+
+def _of_point(source: Account, destination: Account, options: CopyOptions, backup: Job, arn: str) -> list[Shape]:
+    """The copy jobs of the recovery point into the destination's vault, newest first."""
+    table_arn = backup.request["source"]["table_arn"]
+    copies = list_copies(source, table_arn, vault_arn(destination, options.destination_vault))
+    return [copy for copy in copies if copy.get("SourceRecoveryPointArn") == arn]
+
+
+def described(job: Job, told: Mapping[str, Any]) -> Job:
+    """``job`` with what a list or DescribeCopyJob says of it."""
+    state = COPY_STATES.get(state_of(told), "running")
+    failed = state == "failed"
+    return replace(
+        job,
+        state=state,
+        pending_reason="",
+        arn=str(told["CopyJobId"]),
+        failure_code=state_of(told) if failed else "",
+        failure_message=str(told.get("StatusMessage") or "") if failed else "",
+        result={
+            "destination_recovery_point_arn": told.get("DestinationRecoveryPointArn", ""),
+            "vault_arn": told.get("DestinationBackupVaultArn", ""),
+            "aws_state": state_of(told),
+            "start_time": told.get("CreationDate", ""),
+            "end_time": told.get("CompletionDate", ""),
+            "bytes": int(told.get("BackupSizeInBytes") or 0),
+        },
+    )
+
+
+def describe_copy(source: Account, job: Job, *, retries: int = RETRIES) -> Job:
+    """How the copy job stands now. A waiter, which paces its calls itself, asks for no ``retries``."""
+    told = describe(
+        source, "describe_copy_job", f"describing the copy job {job.arn}", retries=retries, CopyJobId=job.arn
+    )
+    if told is None:
+        return replace(job, state="failed", failure_code=UNKNOWN, failure_message="AWS does not know it any more")
+    return described(job, told["CopyJob"])
+
+
+def copy_job(options: CopyOptions) -> Job:
+    """The copy that follows a backup on a table's way: the waiter plans and starts it when that has completed."""
+    told = {name: value for name, value in vars(options).items() if name != "backup"}
+    return Job("copy", options.table, "pending", "", "job", {"options": told}, migration_id=options.migration_id)
+
+
+def start_copy(source: Account, plan: CopyPlan) -> Job:
+    """Start the copy of ``plan``, once; or leave it pending for a slot. Raises FerryError."""
+    job = plan.job
+    if job.state != "planned":
+        return job
+    if not job.request:
+        raise BackupFailed("There is no backup to copy.", "Back the table up first.", table=job.name)
+    try:
+        return begin_copy(source, job)
+    except (sdk.ClientError, sdk.BotoCoreError) as error:
+        if is_passing(error):
+            return replace(job, state="pending", pending_reason="slot")
+        raise _refusal(source, job, error) from error
+
+
+def begin_copy(source: Account, job: Job) -> Job:
+    """Send the request: the running job. Sending it again finds the first one. Raises the SDK's errors as they are."""
+    answer = source.client("backup", retries=0).start_copy_job(**job.request["call"])
+    created = answer.get("CreationDate")
+    result = {"start_time": created.isoformat() if created else ""}
+    return replace(job, state="running", pending_reason="", arn=answer["CopyJobId"], result=result)
+
+
+def _refusal(source: Account, job: Job, error: Exception) -> FerryError:
+    code, message = sdk.error_code(error), sdk.error_message(error)
+    if code in ("InvalidParameterValueException", "InvalidRequestException", "ResourceNotFoundException"):
+        return BackupNotPossible(
+            f"AWS refuses the copy: {message.rstrip('.')}.",
+            hint(code, message, job.kind),
+            table=job.name,
+            details={"code": code},
+        )
+    return source.explain(error, "starting the copy", job.name)
+
+
+class CopyKind:
+    """Copy jobs, for the waiter."""
+
+    def account(self, item: WaitItem) -> Account:
+        """The source's: not known to be visible in the destination (aws.md C4). Raises InvalidInput without one."""
+        if item.source is None:
+            raise InvalidInput("The copy's source account is missing.", "Give source.", table=item.job.name)
+        return item.source
+
+    def list_page(self, account: Account, next_token: str) -> Page:
+        """One page of ListCopyJobs."""
+        return page_of_jobs(account, "list_copy_jobs", "CopyJobs", next_token, "CopyJobId", COPY_STATES)
+
+    def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
+        """Start the copy when it is pending, wait for its end, and for the copy to be there.
+
+        A job that stays CREATED is followed, never started again: AWS retries by itself (aws.md C4). One that follows a
+        backup is planned first.
+        """
+        source, job = self.account(item), item.job
+        if job.state == "pending" and "call" not in job.request:
+            if item.destination is None:
+                raise InvalidInput("The copy's destination account is missing.", "Give destination.", table=job.name)
+            options = CopyOptions(**job.request["options"], backup=Job.from_dict(job.request["backup"]))
+            job = start_copy(source, plan_copy(source, item.destination, options))
+            if job.state == "not_needed":
+                return job
+            if job.pending_reason == "slot":
+                yield Pause(job, "slot")
+        while job.pending_reason == "backup_plan":
+            job = _planned_run(source, job)
+            if job.state != "pending":
+                break
+            if clock() - waiting_since >= PLAN_WAIT:
+                return ended_with(job, _no_planned_copy(job))
+            yield Pause(job, "time", PLAN_LOOK)
+        while job.state == "pending":
+            try:
+                job = begin_copy(source, job)
+            except sdk.ClientError as error:
+                if sdk.error_code(error) == "LimitExceededException":
+                    yield Pause(job, "slot")
+                elif is_passing(error):
+                    raise
+                else:
+                    raise _refusal(source, job, error) from error
+        while job.state == "running":
+            yield Pause(job, "end")
+            job = describe_copy(source, job, retries=0)
+        if job.state == "completed" and item.destination is not None:
+            job = yield from _settled(item.destination, job, clock)
+        return job
+
+    def after(self, job: Job, before: Job) -> Job | None:
+        """The copy of just that backup."""
+        return replace(job, request={**job.request, "backup": before.to_dict()})
+
+
+def _planned_run(source: Account, job: Job) -> Job:
+    """``job`` as the copy that a backup plan has started meanwhile; unchanged while there is none."""
+    call = job.request["call"]
+    for told in list_copies(source, job.request["source"]["table_arn"], call["DestinationBackupVaultArn"]):
+        if told.get("SourceRecoveryPointArn") == call["RecoveryPointArn"]:
+            return replace(described(job, told), state="running")
+    return job
+
+
+def _no_planned_copy(job: Job) -> CopyFailed:
+    return CopyFailed(
+        "The backup plan made the backup, but no copy of it.",
+        f"Look whether its rule has a copy action to {job.request['call']['DestinationBackupVaultArn']}; without"
+        " ferry_backup_plan the copy is made on demand.",
+    )
+
+
+def _settled(destination: Account, job: Job, clock: Callable[[], float]) -> Steps:
+    """The completed ``job`` once its recovery point can be restored, or failed."""
+    begun, arn = clock(), job.result["destination_recovery_point_arn"]
+    while True:
+        point = read_recovery_point(destination, job.request["destination_vault"], arn)
+        if is_usable(point):
+            return job
+        status = str((point or {}).get("Status", "not there"))
+        if clock() - begun >= SETTLE_WAIT or status in ("EXPIRED", "DELETING", "PARTIAL"):
+            cause = f"The copy completed, but its recovery point {arn} is {status}."
+            return ended_with(job, CopyFailed(cause, "Look into the destination vault, then run again."))
+        yield Pause(replace(job, state="running"), "time", SETTLE_GAP)

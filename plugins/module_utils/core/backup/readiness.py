@@ -1,0 +1,359 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whether AWS Backup can take a table's way: what would fail late is said before anything is started (aws.md C).
+
+``read_readiness`` asks, ``judge_readiness`` is a pure judgement over what was answered. What could not be asked counts
+as right and is a warning: AWS decides.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .. import sdk
+from ..account import Account
+from ..errors import AccessDenied, BackupNotPossible
+from ..statements import statements_of, texts
+from ..table.definition import TableDefinition
+from .account_settings import AccountSettings, read_settings
+from .vaults import DEFAULT_VAULT, Vault, find_vault, lets_copy, names_account, read_policy
+
+MOST_TAGS = 50  # a backup fails whose table and recovery point have more together (aws.md C4)
+NO_CROSS_ACCOUNT = "aws-eusc"  # no copy between accounts, no air-gapped vault (aws.md C1)
+CHINA = "aws-cn"
+_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
+
+
+@dataclass(frozen=True)
+class Key:
+    """A vault's KMS key. ``policy`` is None where it could not be read; ``manager`` is AWS or CUSTOMER."""
+
+    arn: str
+    manager: str = ""
+    state: str = ""
+    policy: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Side:
+    """One account as the way by AWS Backup sees it. ``role_exists`` is None where IAM could not be asked."""
+
+    account_id: str
+    region: str
+    partition: str
+    settings: AccountSettings
+    vault_name: str
+    vault: Vault | None
+    key: Key | None = None
+    role_arn: str = ""
+    role_exists: bool | None = None
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """All that the judgement looks at. ``destination`` is None for a backup alone; ``air_gapped`` is the vault that
+    takes the place of a copy, ``air_gapped_name`` its name when one is asked for."""
+
+    table: str
+    status: str
+    tags: int | None
+    source: Side
+    destination: Side | None = None
+    destination_policy: Mapping[str, Any] | None = None
+    air_gapped_name: str = ""
+    air_gapped: Vault | None = None
+    backup_days: int = 0
+    copy_days: int = 0
+    restore: bool = True
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``problems`` as (cause, next step), what is wrong beyond doubt; ``warnings`` what may go wrong."""
+
+    problems: tuple[tuple[str, str], ...] = ()
+    warnings: tuple[str, ...] = field(default=())
+
+    def refusal(self, table: str) -> BackupNotPossible | None:
+        """All problems as one error, None without any."""
+        if not self.problems:
+            return None
+        causes, steps = (list(dict.fromkeys(words)) for words in zip(*self.problems, strict=True))
+        return BackupNotPossible(" ".join(causes), " ".join(steps), table=table, details={"problems": list(causes)})
+
+
+# Reading
+
+
+def read_key(account: Account, arn: str) -> Key | None:
+    """What KMS tells of a key; None where it tells nothing. Raises what Account.explain gives for other errors."""
+    if not arn:
+        return None
+    kms = account.client("kms")
+    try:
+        told = kms.describe_key(KeyId=arn)["KeyMetadata"]
+    except (sdk.ClientError, sdk.BotoCoreError) as error:
+        if sdk.error_code(error) in _DENIED:
+            return None
+        if sdk.error_code(error) == "NotFoundException":
+            return Key(arn, state="missing")
+        raise account.explain(error, f"describing the key {arn}") from error
+    policy: Mapping[str, Any] | None = None
+    if told.get("KeyManager") != "AWS":
+        try:
+            policy = json.loads(kms.get_key_policy(KeyId=arn, PolicyName="default")["Policy"])
+        except (sdk.ClientError, sdk.BotoCoreError):
+            policy = None
+    return Key(arn, str(told.get("KeyManager", "")), str(told.get("KeyState", "Enabled")), policy)
+
+
+def role_exists(account: Account, arn: str) -> bool | None:
+    """Whether IAM knows the role; None where it could not be asked."""
+    try:
+        account.client("iam").get_role(RoleName=arn.rpartition("/")[2])
+    except (sdk.ClientError, sdk.BotoCoreError) as error:
+        return False if sdk.error_code(error) in ("NoSuchEntity", "NoSuchEntityException") else None
+    return True
+
+
+def read_side(account: Account, vault_name: str, role: str) -> Side:
+    """One account. Raises what Account.explain gives where AWS cannot be asked at all."""
+    vault = find_vault(account, vault_name)
+    return Side(
+        account_id=account.account_id,
+        region=account.region,
+        partition=account.partition,
+        settings=read_settings(account),
+        vault_name=vault_name,
+        vault=vault,
+        key=read_key(account, vault.key_arn) if vault else None,
+        role_arn=role,
+        role_exists=role_exists(account, role) if role else None,
+    )
+
+
+def count_tags(source: Account, definition: TableDefinition) -> int | None:
+    """How many tags the table has, None where we may not look."""
+    try:
+        found = source.client("dynamodb").list_tags_of_resource(ResourceArn=definition.arn)
+    except (sdk.ClientError, sdk.BotoCoreError):
+        return None
+    return len(found.get("Tags", ()))
+
+
+def read_destination_policy(destination: Account, vault: Vault | None) -> Mapping[str, Any] | None:
+    """The policy of the destination's vault, None where there is no vault or no permission to look."""
+    if vault is None:
+        return None
+    try:
+        return read_policy(destination, vault.name)
+    except AccessDenied:
+        return None
+
+
+# Judging
+
+
+def judge_readiness(found: Readiness) -> Verdict:
+    """What keeps the table from travelling by AWS Backup, and what may. Pure."""
+    problems = list(_table_problems(found))
+    warnings: list[str] = []
+    problems += _source_problems(found)
+    if found.destination is not None:
+        if found.air_gapped_name:
+            problems += _air_gapped_problems(found)
+        else:
+            problems += _between_problems(found, found.destination)
+            problems += _destination_problems(found, found.destination)
+            warnings += _copy_warnings(found, found.destination)
+        problems += _role_problems(found.destination, "restore") if found.restore else ()
+    return Verdict(tuple(problems), tuple(warnings))
+
+
+Problem = tuple[str, str]
+
+
+def _table_problems(found: Readiness) -> Iterator[Problem]:
+    if found.status != "ACTIVE":
+        yield f"The table is {found.status}: AWS cannot back it up.", "Wait until it is ACTIVE, then run again."
+    if found.tags is not None and found.tags >= MOST_TAGS:
+        yield (
+            f"The table has {found.tags} tags, and its recovery point takes one of ours: AWS allows {MOST_TAGS}.",
+            "Remove a tag from the table.",
+        )
+
+
+def _source_problems(found: Readiness) -> Iterator[Problem]:
+    source = found.source
+    if source.settings.advanced_features is False:
+        yield (
+            f"AWS Backup's advanced features for DynamoDB are off in {source.region} of the source account"
+            f" {source.account_id}: what is backed up without them cannot be copied.",
+            "Turn them on (backup_account_settings, or ferry_manage_accounts: true); backups made before stay as"
+            " they are.",
+        )
+    yield from _vault_problems(source, "source", "ferry_backup_source_vault")
+    if source.vault is not None:
+        words = "" if found.air_gapped_name else source.vault.forbids(found.backup_days)
+        if words:
+            yield f"Locked: {words}.", "Choose ferry_backup_days accordingly."
+    yield from _role_problems(source, "backup")
+
+
+def _vault_problems(side: Side, name: str, variable: str) -> Iterator[Problem]:
+    if side.vault is None:
+        yield (
+            f"There is no vault {side.vault_name} in {side.region} of the {name} account {side.account_id}.",
+            f"Make it, name another one in {variable}, or let the playbook make it (ferry_manage_accounts: true).",
+        )
+    elif side.vault.state != "AVAILABLE":
+        yield f"The vault {side.vault_name} of the {name} account is {side.vault.state}.", "Wait, or use another one."
+    if side.key is not None and side.key.state not in ("", "Enabled"):
+        yield (
+            f"The key {side.key.arn} of the vault {side.vault_name} is {side.key.state}.",
+            "Enable it, or use a vault with another key.",
+        )
+
+
+def _role_problems(side: Side, purpose: str) -> Iterator[Problem]:
+    if side.role_exists is False:
+        yield (
+            f"The role {side.role_arn}, with which AWS Backup is to {purpose}, does not exist.",
+            f"Make it, or name another one in ferry_{purpose}_role.",
+        )
+
+
+def _between_problems(found: Readiness, destination: Side) -> Iterator[Problem]:
+    source = found.source
+    if source.account_id == destination.account_id:
+        yield (
+            "Source and destination are one account: there is nothing to copy to another one.",
+            "Use the method s3 within an account.",
+        )
+        return
+    if NO_CROSS_ACCOUNT in (source.partition, destination.partition) or source.partition != destination.partition:
+        yield (
+            f"AWS Backup does not copy from the partition {source.partition} to {destination.partition}.",
+            "Use the method s3 within a partition, direct across partitions.",
+        )
+        return
+    ours, theirs = source.settings.organization_id, destination.settings.organization_id
+    outside = [side.account_id for side in (source, destination) if side.settings.organization_id == ""]
+    if outside or (ours is not None and theirs is not None and ours != theirs):
+        cause = (
+            f"{' and '.join(outside)} {'is' if len(outside) == 1 else 'are'} in no AWS Organization"
+            if outside
+            else f"{source.account_id} is in the organization {ours}, {destination.account_id} in {theirs}"
+        )
+        yield (
+            f"{cause}: AWS Backup copies between accounts of one organization only.",
+            "Share an air-gapped vault instead (ferry_air_gapped_vault), use the method s3, or invite the account.",
+        )
+    elif source.settings.cross_account_backup is False:
+        yield (
+            "Cross-account backup is off in the organization.",
+            f"Turn it on in the management account {source.settings.management_account_id}: AWS Backup, Settings,"
+            " Cross-account management; or give ferry_management its credentials.",
+        )
+
+
+def _destination_problems(found: Readiness, destination: Side) -> Iterator[Problem]:
+    if destination.vault_name.lower() == DEFAULT_VAULT:
+        yield (
+            "The Default vault of the destination takes no copies from other accounts.",
+            "Name another vault in ferry_backup_destination_vault.",
+        )
+        return
+    yield from _vault_problems(destination, "destination", "ferry_backup_destination_vault")
+    if destination.vault is not None:
+        words = destination.vault.forbids(found.copy_days)
+        if words:
+            yield f"Locked: {words}.", "Choose ferry_copy_days accordingly."
+        if destination.vault.kind != "BACKUP_VAULT":
+            yield (
+                f"The destination vault {destination.vault_name} is a {destination.vault.kind}.",
+                "Copy into an ordinary vault.",
+            )
+    if destination.key is not None and destination.key.manager == "AWS":
+        yield (
+            f"The destination vault {destination.vault_name} is encrypted with a key that AWS manages.",
+            "Use a vault with a customer managed key (its key cannot be changed).",
+        )
+    organization = found.source.settings.organization_id or ""
+    policy = found.destination_policy
+    if policy is not None and not lets_copy(policy, found.source.account_id, organization):
+        yield (
+            f"The policy of the destination vault {destination.vault_name} does not let the source account"
+            f" {found.source.account_id} copy into it.",
+            "Add it (backup_vault_policy, or ferry_manage_accounts: true).",
+        )
+    key = found.source.key
+    if key is not None and key.policy is not None and not _shared(key.policy, destination.account_id):
+        yield (
+            f"The key {key.arn} of the source vault is not shared with the destination account"
+            f" {destination.account_id}.",
+            "Allow that account's root kms:DescribeKey, kms:Decrypt, kms:Encrypt, kms:ReEncrypt*,"
+            " kms:GenerateDataKey* and kms:CreateGrant in the key's policy.",
+        )
+
+
+def _shared(policy: Mapping[str, Any], account_id: str) -> bool:
+    """Whether a statement lets the account decrypt; conditions count as fulfilled."""
+    for statement in statements_of(policy):
+        actions = [action.lower() for action in texts(statement.get("Action"))]
+        decrypts = any(action in ("*", "kms:*", "kms:decrypt", "kms:d*", "kms:de*") for action in actions)
+        if statement.get("Effect") == "Allow" and decrypts and names_account(statement, account_id):
+            return True
+    return False
+
+
+def _air_gapped_problems(found: Readiness) -> Iterator[Problem]:
+    if found.source.partition in (NO_CROSS_ACCOUNT, CHINA):
+        yield f"There are no air-gapped vaults in the partition {found.source.partition}.", "Use the method s3."
+    elif found.air_gapped is None:
+        yield (
+            f"There is no air-gapped vault {found.air_gapped_name} in {found.source.region} of the source account"
+            f" {found.source.account_id}, or it is not shared with the destination.",
+            "Make and share it (backup_air_gapped_vault, or ferry_manage_accounts: true); invitations end after 12 h.",
+        )
+    elif found.air_gapped.forbids(found.backup_days):
+        yield (
+            f"Locked: {found.air_gapped.forbids(found.backup_days)}.",
+            "Choose ferry_backup_days within its retention.",
+        )
+    destination = found.destination
+    if destination is not None and destination.region != found.source.region:
+        yield (
+            "An air-gapped vault is restored from in its own Region.",
+            f"Use a destination in {found.source.region}, or another method.",
+        )
+
+
+def _copy_warnings(found: Readiness, destination: Side) -> Iterator[str]:
+    table, source = found.table, found.source
+    if None in (source.settings.organization_id, destination.settings.organization_id):
+        yield f"{table}: whether both accounts are in one organization could not be asked; AWS decides when it copies."
+    if source.settings.organization_id != "" and source.settings.cross_account_backup is None:
+        yield (
+            f"{table}: whether cross-account backup is on could not be asked. The management account sees it in AWS"
+            " Backup, Settings; or run aws backup describe-global-settings."
+        )
+    if source.settings.advanced_features is None:
+        yield f"{table}: whether AWS Backup's advanced features are on in the source could not be asked."
+    if destination.settings.advanced_features is False:
+        yield (
+            f"{table}: AWS Backup's advanced features for DynamoDB are off in the destination account; whether it"
+            " needs them too is not documented."
+        )
+    if source.key is not None and source.key.manager == "AWS":
+        yield (
+            f"{table}: the source vault {source.vault_name} is encrypted with AWS's own key. By the newest"
+            " documentation copies work all the same; if this one does not, use a vault with a customer managed key."
+        )
+    if source.key is not None and source.key.manager == "CUSTOMER" and source.key.policy is None:
+        yield f"{table}: whether the source vault's key is shared with {destination.account_id} could not be read."

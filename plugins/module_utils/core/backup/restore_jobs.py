@@ -1,0 +1,423 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Restores of a recovery point into a new table (aws.md C5). Called and followed in the destination account."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any, Literal
+
+from .. import sdk
+from ..account import RETRIES, Account
+from ..change import Change
+from ..errors import (
+    BackupNotPossible,
+    CopyFailed,
+    DestinationExists,
+    FerryError,
+    InvalidInput,
+    JobTimeout,
+    RestoreFailed,
+)
+from ..importing import OWNER_TAG
+from ..job import Job, Page, Pause, Steps, WaitItem, ended_with, is_passing
+from ..ledger import Route, with_token
+from ..table.definition import Shape, TableDefinition
+from ..table.encryption import Encryption, map_encryption, read_encryption, resolve_key_map
+from .calls import RESOURCE_TYPE, describe, moment, page_of_jobs, percent_done, role_arn, state_of
+from .failures import UNKNOWN, explain_failure, hint, is_full
+from .history import RESTORE_STATES, is_completed, is_open, list_restores
+
+PURPOSE = "restore"
+TOKEN = "IdempotencyToken"
+SETTLE_GAP, SETTLE_WAIT = 3.0, 900.0  # seconds between looks at the table, and for all of them
+CLOCKS = timedelta(minutes=2)  # by how much a table's creation may lie outside of its restore job
+
+
+@dataclass(frozen=True)
+class RestoreOptions:
+    """What to restore and as which table. ``table`` is the destination table.
+
+    Either ``copy`` (the job of a copy) or ``recovery_point_arn`` names the data; ``source_table_arn`` is needed with
+    the latter where the source cannot be asked. ``encryption`` is what the source is encrypted with, where there is no
+    source to ask.
+    """
+
+    table: str
+    source_table: str = ""
+    copy: Job | None = None
+    recovery_point_arn: str = ""
+    role: str = ""
+    kms_key_map: Mapping[str, str] = field(default_factory=dict)
+    encryption: Encryption | None = None
+    source_table_arn: str = ""
+    migration_id: str = "default"
+
+
+@dataclass(frozen=True)
+class RestorePlan:
+    """What a start would do."""
+
+    job: Job
+    changes: list[Change]
+
+
+@dataclass(frozen=True)
+class Place:
+    """What is at the destination's name.
+
+    ``free``: nothing. ``running`` and ``restored``: a restore of ours runs, or has made the table. ``done``: the table
+    carries our mark, which it gets after it was judged.
+    """
+
+    state: Literal["free", "running", "restored", "done"]
+    job: Shape | None = None
+    table: TableDefinition | None = None
+
+
+# Finding
+
+
+def look_at_destination(
+    destination: Account, route: Route, restores: Iterable[Shape], recovery_points: Collection[str]
+) -> Place:
+    """What is at the destination's name; ``restores`` are the account's restore jobs, ``recovery_points`` those that
+    this way may have restored. Reads only.
+
+    Raises DestinationExists when the table there is not ours (design section 10).
+    """
+    table = TableDefinition.find(destination, route.destination_table)
+    mine = [job for job in restores if _is_of_way(job, destination, route, recovery_points)]
+    running = next((job for job in mine if is_open(job)), None)
+    if running is not None:
+        return Place("running", running, table)
+    if table is None:
+        return Place("free")
+    if _has_mark(destination, table, route):
+        return Place("done", table=table)
+    made = next((job for job in mine if is_completed(job) and _made(job, table)), None)
+    if made is not None:
+        return Place("restored", made, table)
+    raise DestinationExists(
+        f"The table {route.destination_table} exists in {destination.region} of account {destination.account_id} and"
+        " was not made by this migration.",
+        "Choose another ferry_destination_table, or remove the table yourself; TableFerry overwrites nothing.",
+        table=route.source_table,
+        details={"table_arn": table.arn, "table_id": table.table_id},
+    )
+
+
+def _is_of_way(job: Shape, destination: Account, route: Route, recovery_points: Collection[str]) -> bool:
+    """Whether a restore job is of this table's way: of one of its recovery points, and not into another table."""
+    created = job.get("CreatedResourceArn")
+    if created and created != destination.table_arn(route.destination_table):
+        return False
+    return job.get("RecoveryPointArn") in recovery_points
+
+
+def _made(job: Shape, table: TableDefinition) -> bool:
+    """Whether this very table came out of the completed job: a table made anew has the same ARN
+    (measured/backup-restore-service 2.14)."""
+    created, begun = moment(table.raw.get("CreationDateTime")), moment(job.get("CreationDate"))
+    ended = moment(job.get("CompletionDate"))
+    if job.get("CreatedResourceArn") != table.arn or created is None or begun is None:
+        return False
+    return begun - CLOCKS <= created and (ended is None or created <= ended + CLOCKS)
+
+
+def _has_mark(destination: Account, table: TableDefinition, route: Route) -> bool:
+    if table.status == "CREATING":
+        return False  # its tags cannot be asked for yet (measured/backup-restore-service 2.7)
+    try:
+        tags = destination.client("dynamodb").list_tags_of_resource(ResourceArn=table.arn).get("Tags", ())
+    except (sdk.ClientError, sdk.BotoCoreError) as error:
+        raise destination.explain(error, f"reading the tags of {table.name}", table.name) from error
+    return any(tag["Key"] == OWNER_TAG and tag["Value"] == route.migration_id for tag in tags)
+
+
+# Planning
+
+
+def plan_restore(source: Account | None, destination: Account, options: RestoreOptions) -> RestorePlan:
+    """What a start would do; reads only.
+
+    The plan's job is ``not_needed`` when an earlier run restored the table, ``running`` while it is being restored,
+    else ``planned``. Raises DestinationExists, CopyFailed, JobTimeout, MissingKeyMapping, KeyNotUsable, InvalidInput,
+    AccessDenied, CredentialsError, ServiceError.
+    """
+    copy = options.copy
+    blank = Job("restore", options.table, migration_id=options.migration_id)
+    route = _route(source, destination, options)
+    arn = options.recovery_point_arn or str((copy.result if copy else {}).get("destination_recovery_point_arn", ""))
+    restores = list_restores(destination) if arn else []
+    place = look_at_destination(destination, route, restores, {arn})
+    if place.state == "done" and place.table is not None:
+        result = {"table_id": place.table.table_id, "table_arn": place.table.arn, "judged_before": True}
+        return RestorePlan(replace(blank, state="not_needed", result=result), [])
+    if place.state == "restored" and place.table is not None and place.job is not None:
+        job = described(_wanted(source, destination, options, route, arn, {}), place.job)
+        return RestorePlan(replace(job, state="not_needed", result={**job.result, **_table_of(place.table)}), [])
+    if place.state == "running" and place.job is not None:
+        return RestorePlan(described(_wanted(source, destination, options, route, arn, {}), place.job), [])
+    change = Change(
+        f"restore of {options.table}", None, {"from": arn, "role": role_arn(destination, options.role)}, "billed"
+    )
+    if not arn and copy is not None and copy.state in ("planned", "pending", "not_needed") and not copy.arn:
+        # Check mode before there is a copy: nothing to mend.
+        return RestorePlan(blank, [change])
+    if not arn or (copy is not None and copy.state not in ("completed", "not_needed")):
+        raise _copy_error(copy, options.table)
+    metadata = restore_metadata(options.table, _encryption(source, destination, options))
+    wanted = _wanted(source, destination, options, route, arn, metadata)
+    earlier = [job for job in restores if job.get("RecoveryPointArn") == arn and not is_open(job)]
+    return RestorePlan(with_token(replace(wanted, attempt=len(earlier)), TOKEN), [change])
+
+
+def restore_metadata(table: str, encryption: Encryption) -> dict[str, str]:
+    """Exactly the keys that AWS Backup takes for a DynamoDB table; the encryption is always said: left out, AWS tries
+    the source table's key (aws.md C5)."""
+    metadata = {"targetTableName": table, "encryptionType": "Default" if encryption.kind == "aws_owned" else "KMS"}
+    if encryption.kind == "customer":
+        metadata["kmsMasterKeyArn"] = encryption.key_arn
+    return metadata
+
+
+def _route(source: Account | None, destination: Account, options: RestoreOptions) -> Route:
+    told = options.copy.request.get("route") if options.copy else None
+    if told:
+        return Route.from_dict(told)
+    arn = options.source_table_arn.split(":")
+    if source is None and len(arn) != 6:
+        raise InvalidInput(
+            "Where the recovery point comes from is not known.", "Give source or source_table_arn.", table=options.table
+        )
+    return Route(
+        source_account_id=source.account_id if source else arn[4],
+        source_region=source.region if source else arn[3],
+        source_table=options.source_table or options.table,
+        destination_account_id=destination.account_id,
+        destination_region=destination.region,
+        destination_table=options.table,
+        migration_id=options.migration_id,
+    )
+
+
+def _encryption(source: Account | None, destination: Account, options: RestoreOptions) -> Encryption:
+    """What shall encrypt the table. Raises MissingKeyMapping, KeyNotUsable, InvalidInput."""
+    table = options.source_table or options.table
+    encryption = options.encryption
+    if encryption is None and source is not None:
+        encryption = read_encryption(source, TableDefinition.read(source, table))
+    if encryption is None:
+        raise InvalidInput("How the source table is encrypted is not known.", "Give source.", table=options.table)
+    key_map = resolve_key_map(destination, options.kms_key_map, table, encryption)
+    return map_encryption(encryption, key_map, table)
+
+
+def _wanted(
+    source: Account | None,
+    destination: Account,
+    options: RestoreOptions,
+    route: Route,
+    arn: str,
+    metadata: Mapping[str, str],
+) -> Job:
+    told = options.copy.request.get("source", {}) if options.copy else {}
+    table_arn = told.get("table_arn") or options.source_table_arn
+    if not table_arn and source is not None:
+        table_arn = source.table_arn(route.source_table)
+    return Job(
+        "restore",
+        options.table,
+        migration_id=options.migration_id,
+        request={
+            "purpose": PURPOSE,
+            "route": route.to_dict(),
+            "source": {"table_arn": table_arn, "table_id": told.get("table_id", "")},
+            "call": {
+                "RecoveryPointArn": arn,
+                "Metadata": dict(metadata),
+                "IamRoleArn": role_arn(destination, options.role),
+                "ResourceType": RESOURCE_TYPE,
+            },
+        },
+    )
+
+
+def _copy_error(copy: Job | None, table: str) -> FerryError:
+    """Why there is nothing to restore from."""
+    if copy is not None and copy.state in ("failed", "cancelled"):
+        return explain_failure(copy)
+    if copy is not None and copy.open:
+        return JobTimeout(
+            f"The copy has not ended yet: AWS says {copy.result.get('aws_state') or copy.state}.",
+            "Wait for it with job_wait, or run again later; AWS goes on by itself.",
+            table=copy.name,
+            details={"job_id": copy.arn},
+        )
+    return CopyFailed("There is no copy to restore from.", "Copy the recovery point first.", table=table)
+
+
+# Describing
+
+
+def described(job: Job, told: Mapping[str, Any]) -> Job:
+    """``job`` with what a list or DescribeRestoreJob says of it."""
+    state = RESTORE_STATES.get(state_of(told), "running")
+    ended = state in ("failed", "cancelled")
+    return replace(
+        job,
+        state=state,
+        pending_reason="",
+        arn=str(told["RestoreJobId"]),
+        failure_code=state_of(told) if ended else "",
+        failure_message=str(told.get("StatusMessage") or "") if ended else "",
+        result={
+            "table_arn": told.get("CreatedResourceArn", ""),
+            "aws_state": state_of(told),
+            "percent_done": percent_done(told),
+            "start_time": told.get("CreationDate", ""),
+            "end_time": told.get("CompletionDate", ""),
+            "bytes": int(told.get("BackupSizeInBytes") or 0),
+        },
+    )
+
+
+def describe_restore(destination: Account, job: Job, *, retries: int = RETRIES) -> Job:
+    """How the restore job stands now. A waiter, which paces its calls itself, asks for no ``retries``."""
+    told = describe(
+        destination,
+        "describe_restore_job",
+        f"describing the restore job {job.arn}",
+        retries=retries,
+        RestoreJobId=job.arn,
+    )
+    if told is None:
+        return replace(job, state="failed", failure_code=UNKNOWN, failure_message="AWS does not know it any more")
+    return described(job, told)
+
+
+def _table_of(table: TableDefinition) -> dict[str, str]:
+    return {"table_id": table.table_id, "table_arn": table.arn}
+
+
+# Starting
+
+
+def restore_job(options: RestoreOptions) -> Job:
+    """The restore that follows a copy on a table's way: the waiter plans and starts it when that has completed."""
+    told = {name: value for name, value in vars(options).items() if name not in ("copy", "encryption")}
+    return Job("restore", options.table, "pending", "", "job", {"options": told}, migration_id=options.migration_id)
+
+
+def start_restore(destination: Account, plan: RestorePlan) -> Job:
+    """Start the restore of ``plan``, once; or leave it pending for a slot. Raises FerryError."""
+    job = plan.job
+    if job.state != "planned":
+        return job
+    if not job.request:
+        raise CopyFailed("There is no copy to restore from.", "Copy the recovery point first.", table=job.name)
+    try:
+        return begin_restore(destination, job)
+    except (sdk.ClientError, sdk.BotoCoreError) as error:
+        if is_passing(error):
+            return replace(job, state="pending", pending_reason="slot")
+        raise _refusal(destination, job, error) from error
+
+
+def begin_restore(destination: Account, job: Job) -> Job:
+    """Send the request: the running job. Sending it again finds the first one. Raises the SDK's errors as they are."""
+    answer = destination.client("backup", retries=0).start_restore_job(**job.request["call"])
+    return replace(job, state="running", pending_reason="", arn=answer["RestoreJobId"], result={})
+
+
+def _refusal(destination: Account, job: Job, error: Exception) -> FerryError:
+    code, message = sdk.error_code(error), sdk.error_message(error)
+    if code in ("InvalidParameterValueException", "InvalidRequestException", "ResourceNotFoundException"):
+        return BackupNotPossible(
+            f"AWS refuses the restore: {message.rstrip('.')}.",
+            hint(code, message, job.kind),
+            table=job.name,
+            details={"code": code},
+        )
+    return destination.explain(error, "starting the restore", job.name)
+
+
+# Waiting
+
+
+class RestoreKind:
+    """Restore jobs, for the waiter."""
+
+    def account(self, item: WaitItem) -> Account:
+        """The destination's. Raises InvalidInput without one."""
+        if item.destination is None:
+            raise InvalidInput(
+                "The restore's destination account is missing.", "Give destination.", table=item.job.name
+            )
+        return item.destination
+
+    def list_page(self, account: Account, next_token: str) -> Page:
+        """One page of ListRestoreJobs."""
+        return page_of_jobs(account, "list_restore_jobs", "RestoreJobs", next_token, "RestoreJobId", RESTORE_STATES)
+
+    def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
+        """Start the restore when it is pending, wait for its end and for its table.
+
+        A full quota shows as a failed job (measured/backup-restore-service 2.9): it waits for a slot like one that was
+        refused at once. One that follows a copy is planned first.
+        """
+        destination, job = self.account(item), item.job
+        if job.state == "pending" and "call" not in job.request:
+            options = RestoreOptions(**job.request["options"], copy=Job.from_dict(job.request["copy"]))
+            job = start_restore(destination, plan_restore(item.source, destination, options))
+            if job.state == "not_needed":
+                return job
+            if job.pending_reason == "slot":
+                yield Pause(job, "slot")
+        while job.open:
+            while job.state == "pending":
+                try:
+                    job = begin_restore(destination, job)
+                except sdk.ClientError as error:
+                    if sdk.error_code(error) == "LimitExceededException" or is_full(sdk.error_message(error)):
+                        yield Pause(job, "slot")
+                    elif is_passing(error):
+                        raise
+                    else:
+                        raise _refusal(destination, job, error) from error
+            while job.state == "running":
+                yield Pause(job, "end")
+                job = describe_restore(destination, job, retries=0)
+            if job.state == "failed" and is_full(job.failure_message):
+                again = replace(job, arn="", state="pending", pending_reason="slot", attempt=job.attempt + 1, result={})
+                job = with_token(replace(again, failure_code="", failure_message=""), TOKEN)
+                yield Pause(job, "slot")
+        if job.state == "completed":
+            job = yield from _settled(destination, job, clock)
+        return job
+
+    def after(self, job: Job, before: Job) -> Job | None:
+        """The restore of just that copy."""
+        return replace(job, request={**job.request, "copy": before.to_dict()})
+
+
+def _settled(destination: Account, job: Job, clock: Callable[[], float]) -> Steps:
+    """The completed ``job`` once its table is ACTIVE, or failed."""
+    begun = clock()
+    made = job.result["table_arn"]
+    if made and made != destination.table_arn(job.name):
+        cause = f"The restore {job.arn} made {made}, not {job.name}."
+        return ended_with(job, RestoreFailed(cause, "Somebody else restored this recovery point: run again."))
+    while True:
+        table = TableDefinition.find(destination, job.name)
+        if table is not None and table.status == "ACTIVE":
+            return replace(job, result={**job.result, **_table_of(table)})
+        if clock() - begun >= SETTLE_WAIT:
+            cause = f"The restore completed, but its table {'is ' + table.status if table else 'does not exist'}."
+            return ended_with(job, RestoreFailed(cause, "Find out why, then run again."))
+        yield Pause(replace(job, state="running"), "time", SETTLE_GAP)

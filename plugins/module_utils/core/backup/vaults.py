@@ -1,0 +1,234 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Vaults, their access policies, and the recovery points in them (aws.md C2)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .. import sdk
+from ..account import Account
+from ..change import Change
+from ..errors import BackupNotPossible, InvalidInput, ServiceError
+from ..statements import Statement, statements_of, texts, with_statements, without_statement
+from ..table.definition import Shape
+from .calls import describe, pages
+
+COPY_ACTION = "backup:CopyIntoBackupVault"  # all that another account may do in a vault
+DEFAULT_VAULT = "default"  # in small letters: no destination of copies (aws.md C2)
+USABLE = ("AVAILABLE", "COMPLETED")  # states of a recovery point that can be copied and restored
+
+
+@dataclass(frozen=True)
+class Vault:
+    """A backup vault. Retentions are days, 0 where the vault sets none; they bind when it is locked or air-gapped."""
+
+    name: str
+    arn: str
+    kind: str = "BACKUP_VAULT"
+    state: str = "AVAILABLE"
+    key_arn: str = ""
+    locked: bool = False
+    min_retention_days: int = 0
+    max_retention_days: int = 0
+
+    @property
+    def account_id(self) -> str:
+        """Whose it is."""
+        return self.arn.split(":")[4]
+
+    @property
+    def region(self) -> str:
+        """Where it is."""
+        return self.arn.split(":")[3]
+
+    def to_dict(self) -> Shape:
+        """As JSON-safe data, with names as Ansible writes them."""
+        return {
+            "name": self.name,
+            "arn": self.arn,
+            "kind": self.kind,
+            "state": self.state,
+            "key_arn": self.key_arn,
+            "locked": self.locked,
+            "min_retention_days": self.min_retention_days,
+            "max_retention_days": self.max_retention_days,
+        }
+
+    @classmethod
+    def from_shape(cls, shape: Mapping[str, Any]) -> Vault:
+        """From a member of ListBackupVaults, or DescribeBackupVault's answer."""
+        return cls(
+            name=shape["BackupVaultName"],
+            arn=shape["BackupVaultArn"],
+            kind=shape.get("VaultType") or "BACKUP_VAULT",
+            state=shape.get("VaultState") or "AVAILABLE",
+            key_arn=shape.get("EncryptionKeyArn", ""),
+            locked=bool(shape.get("Locked")),
+            min_retention_days=int(shape.get("MinRetentionDays") or 0),
+            max_retention_days=int(shape.get("MaxRetentionDays") or 0),
+        )
+
+    def forbids(self, days: int) -> str:
+        """Why a recovery point that is deleted after ``days`` (0: never) cannot lie here, "" when it can."""
+        if not (self.locked or self.kind == "LOGICALLY_AIR_GAPPED_BACKUP_VAULT"):
+            return ""
+        least, most = self.min_retention_days, self.max_retention_days
+        if least and days and days < least:
+            return f"the vault {self.name} keeps recovery points {least} days at least, {days} are asked for"
+        if most and (not days or days > most):
+            return f"the vault {self.name} keeps recovery points {most} days at most, {days or 'endless'} are asked for"
+        return ""
+
+
+def list_vaults(account: Account, *, shared: bool = False) -> Iterator[Vault]:
+    """The vaults of ``account``, or those that others share with it. Raises what Account.explain gives."""
+    request = {"ByShared": True} if shared else {}
+    for shape in pages(account, "list_backup_vaults", "BackupVaultList", "listing backup vaults", **request):
+        yield Vault.from_shape(shape)
+
+
+def find_vault(account: Account, name: str) -> Vault | None:
+    """The vault ``name``, None when there is none.
+
+    Listed rather than described: for a vault that is not there DescribeBackupVault says AccessDenied even to an
+    administrator (aws.md C2).
+    """
+    return next((vault for vault in list_vaults(account) if vault.name == name), None)
+
+
+# Access policies
+
+
+def read_policy(account: Account, name: str) -> dict[str, Any]:
+    """The access policy of a vault that is known to exist, {} for none. Raises what Account.explain gives."""
+    answer = describe(account, "get_backup_vault_access_policy", f"reading the policy of {name}", BackupVaultName=name)
+    policy: dict[str, Any] = json.loads(answer["Policy"]) if answer and answer.get("Policy") else {}
+    return policy
+
+
+def copy_statement(source_account_id: str, partition: str, organization_id: str = "") -> dict[str, Any]:
+    """What lets the source account, or every account of the organization, copy recovery points into a vault.
+
+    The account's root is named rather than a role: a role made a moment ago is no valid principal yet (aws.md C2).
+    """
+    if organization_id:
+        who = {"Principal": "*", "Condition": {"StringEquals": {"aws:PrincipalOrgID": organization_id}}}
+    else:
+        who = {"Principal": {"AWS": f"arn:{partition}:iam::{source_account_id}:root"}}
+    return {
+        "Sid": copy_statement_id(organization_id or source_account_id),
+        "Effect": "Allow",
+        **who,
+        "Action": COPY_ACTION,
+        "Resource": "*",
+    }
+
+
+def copy_statement_id(who: str) -> str:
+    """The Sid under which the statement of an account or organization is found again."""
+    return f"TableFerryCopy{hashlib.sha256(who.encode()).hexdigest()[:12]}"
+
+
+def lets_copy(policy: Mapping[str, Any], source_account_id: str, organization_id: str) -> bool:
+    """Whether ``policy`` has a statement that lets the account copy into the vault.
+
+    A look before a start, not IAM's judgement: conditions other than on the organization count as fulfilled.
+    """
+    return any(_allows_copy(statement, source_account_id, organization_id) for statement in statements_of(policy))
+
+
+def _allows_copy(statement: Statement, source_account_id: str, organization_id: str) -> bool:
+    actions = {action.lower() for action in texts(statement.get("Action"))}
+    if statement.get("Effect") != "Allow" or not actions & {COPY_ACTION.lower(), "backup:*", "*"}:
+        return False
+    if not names_account(statement, source_account_id):
+        return False
+    for operator, keys in (statement.get("Condition") or {}).items():
+        for key, values in keys.items():
+            if key.lower() == "aws:principalorgid" and operator.lower().startswith("string"):
+                return organization_id in texts(values)
+    return True
+
+
+def names_account(statement: Statement, account_id: str) -> bool:
+    """Whether the statement's principals include the account, one of its principals, or everybody."""
+    principal = statement.get("Principal")
+    named = texts(principal.get("AWS")) if isinstance(principal, Mapping) else texts(principal)
+    return any(name in ("*", account_id) or f"::{account_id}:" in name for name in named)
+
+
+@dataclass(frozen=True)
+class PolicyPlan:
+    """What becomes of a vault's access policy."""
+
+    vault: str
+    policy: dict[str, Any]
+    changes: list[Change]
+
+
+def plan_policy(account: Account, name: str, statement: Statement, *, present: bool = True) -> PolicyPlan:
+    """The vault's policy with ``statement`` in it, or without it; those of others stay: PutBackupVaultAccessPolicy
+    replaces the whole policy (aws.md C2). Reads only.
+
+    Raises BackupNotPossible when there is no such vault, InvalidInput for the Default vault.
+    """
+    if name.lower() == DEFAULT_VAULT:
+        raise InvalidInput("The Default vault takes no copies from other accounts.", "Name another vault.")
+    if find_vault(account, name) is None:
+        raise BackupNotPossible(
+            f"There is no vault {name} in {account.region} of the {account.side} account {account.account_id}.",
+            "Make it first: the roles source_account and destination_account do.",
+        )
+    before = read_policy(account, name)
+    after = with_statements(before, [statement]) if present else without_statement(before, str(statement["Sid"]))
+    changes = [Change(f"access policy of the vault {name}", before, after)] if before != after else []
+    return PolicyPlan(name, after, changes)
+
+
+def apply_policy(account: Account, plan: PolicyPlan) -> None:
+    """Write the policy of ``plan``. Raises ServiceError, AccessDenied, CredentialsError."""
+    if not plan.changes:
+        return
+    backup = account.client("backup")
+    try:
+        if plan.policy:
+            backup.put_backup_vault_access_policy(BackupVaultName=plan.vault, Policy=json.dumps(plan.policy))
+        else:
+            backup.delete_backup_vault_access_policy(BackupVaultName=plan.vault)
+    except (sdk.ClientError, sdk.BotoCoreError) as error:
+        if sdk.error_code(error) == "InvalidParameterValueException":
+            raise ServiceError(
+                f"AWS refuses the policy of the vault {plan.vault}: {sdk.error_message(error)}.",
+                "Look whether a statement names a principal that is gone: AWS judges the whole policy.",
+            ) from error
+        raise account.explain(error, f"writing the policy of the vault {plan.vault}") from error
+
+
+# Recovery points
+
+
+def read_recovery_point(account: Account, vault: str, arn: str, owner: str = "") -> Shape | None:
+    """A recovery point as DescribeRecoveryPoint shows it, None when it is gone. ``owner`` of a vault that another
+    account shares (aws.md C7). Raises what Account.explain gives."""
+    request: dict[str, Any] = {"BackupVaultName": vault, "RecoveryPointArn": arn}
+    if owner and owner != account.account_id:
+        request["BackupVaultAccountId"] = owner
+    return describe(account, "describe_recovery_point", f"describing the recovery point {arn}", **request)
+
+
+def is_usable(point: Mapping[str, Any] | None) -> bool:
+    """Whether a recovery point can be copied and restored."""
+    return point is not None and point.get("Status") in USABLE
+
+
+def read_tags(account: Account, arn: str) -> dict[str, str]:
+    """The tags of a recovery point or vault, {} when it is gone. Raises what Account.explain gives."""
+    answer = describe(account, "list_tags", f"reading the tags of {arn}", ResourceArn=arn)
+    return {str(key): str(value) for key, value in (answer or {}).get("Tags", {}).items()}

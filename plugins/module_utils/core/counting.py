@@ -1,0 +1,102 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Counting the items of a table and of its copy, where no job of AWS's counts them: AWS Backup (design section 10)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from .account import Account
+from .data_plane import count_items, item_table
+from .errors import CountMismatch, InvalidInput
+from .job import Job, Page, Steps, WaitItem, ended_with
+from .workbench import Workbench
+
+AT_ONCE = 4  # tables that one waiter counts at the same time
+UNIT_BYTES = 4096  # that one read unit of a consistent scan reads (aws.md H)
+
+
+def units_for(size_bytes: int) -> int:
+    """The read units that counting a table of that size costs."""
+    return -(-size_bytes // UNIT_BYTES)
+
+
+def compare_counts(items_source: int, items_destination: int, writes_stopped: bool) -> str:
+    """What keeps the counts from proving the move; "" when they do. Raises CountMismatch.
+
+    Equality is demanded only when writes to the source were stopped (design section 10).
+    """
+    if items_source == items_destination:
+        return ""
+    details = {"items_source": items_source, "items_destination": items_destination}
+    if writes_stopped:
+        raise CountMismatch(
+            f"The source has {items_source} items, the restored table {items_destination}, though writes were stopped.",
+            "Keep the source. Look whether AWS Backup's roles may use the keys of table and vaults: without, it reports"
+            " jobs as done whose items are missing.",
+            details=details,
+        )
+    if not items_destination:
+        raise CountMismatch(
+            f"The source has {items_source} items, the restored table none.",
+            "Look whether AWS Backup's roles may use the keys of table and vaults. If the source was empty when it was"
+            " backed up, delete the restored table yourself and run again.",
+            details=details,
+        )
+    return (
+        f"The source has {items_source} items now, the restored table has {items_destination}: writes went on after the"
+        " backup. Stop them and set ferry_writes_stopped: true to have the counts compared."
+    )
+
+
+def count_job(table: str, source_table: str, *, writes_stopped: bool = False) -> Job:
+    """The job that counts ``table`` and its source after a restore, before anybody takes the table for whole."""
+    request = {"source_table": source_table, "writes_stopped": writes_stopped}
+    return Job("count", table, state="pending", pending_reason="job", request=request)
+
+
+class CountKind:
+    """Counting, for the waiter: the work is its own machine's."""
+
+    def __init__(self) -> None:
+        self._workbench = Workbench(AT_ONCE)
+
+    def account(self, item: WaitItem) -> Account:
+        """The destination's. Raises InvalidInput without one."""
+        if item.destination is None:
+            raise InvalidInput("The count's destination account is missing.", "Give destination.", table=item.job.name)
+        return item.destination
+
+    def list_page(self, account: Account, next_token: str) -> Page:
+        """Empty: counts are no jobs of AWS's."""
+        return Page({})
+
+    def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
+        """Count both tables and compare. Begun again it counts anew."""
+        destination, source, job = self.account(item), item.source, replace(item.job, state="running")
+        if source is None:
+            raise InvalidInput("The count's source account is missing.", "Give source.", table=job.name)
+        tables = (
+            ("items_destination", item_table(destination, job.name)),
+            ("items_source", item_table(source, job.request["source_table"])),
+        )
+        counts = yield from self._workbench.steps(
+            job, lambda _show: {side: count_items(table) for side, table in tables}
+        )
+        job = replace(job, pending_reason="", result={**counts, "table_id": job.request.get("table_id", "")})
+        try:
+            note = compare_counts(counts["items_source"], counts["items_destination"], job.request["writes_stopped"])
+        except CountMismatch as error:
+            return ended_with(job, error)
+        return replace(job, state="completed", result={**job.result, "note": note})
+
+    def after(self, job: Job, before: Job) -> Job | None:
+        """The count of the restored table; a table that an earlier run has counted is not read again."""
+        table_id = before.result.get("table_id", "")
+        if before.result.get("judged_before"):
+            known = {"table_id": table_id, "judged_before": True}
+            return replace(job, state="not_needed", pending_reason="", result=known)
+        return replace(job, request={**job.request, "table_id": table_id})

@@ -1,0 +1,199 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Where a copy stands, segment by segment, in a small file that survives a kill at any moment.
+
+Only what AWS has acknowledged is in it: a copy that goes on reads again, and puts again, what was under way. An item
+put twice is the same item; it is counted once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import threading
+from collections import deque
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ..errors import CheckpointUnusable
+from .scan import Segment, spread
+from .tables import ItemTable
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What was moved: items, bytes of their JSON as read, capacity units (None where they were not asked for), items
+    sent again because AWS left them unprocessed, items left out because a page held their key twice."""
+
+    items: int = 0
+    bytes: int = 0
+    read_units: float | None = None
+    write_units: float | None = None
+    resent: int = 0
+    duplicates: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            self.items + other.items,
+            self.bytes + other.bytes,
+            _sum(self.read_units, other.read_units),
+            _sum(self.write_units, other.write_units),
+            self.resent + other.resent,
+            self.duplicates + other.duplicates,
+        )
+
+
+def _sum(units: float | None, more: float | None) -> float | None:
+    return units if more is None else (units or 0.0) + more
+
+
+class Checkpoint:
+    """The segments of one copy: which are done, where the others stand, what was counted. Safe for any thread."""
+
+    def __init__(self, source: ItemTable, destination: ItemTable, total: int, path: Path | None = None) -> None:
+        """A new one for ``total`` segments; nothing is written before ``save``, and never without ``path``."""
+        self.total = total
+        self.counts = Counts()
+        self.resumed = False
+        self._path = path
+        self._tables = {"source": _identity(source), "destination": _identity(destination)}
+        self._positions: dict[int, bytes] = {}
+        self._done: set[int] = set()
+        self._waiting = deque(spread(total))
+        self._lock = threading.Lock()
+        self._saving = threading.Lock()
+
+    @classmethod
+    def load(cls, source: ItemTable, destination: ItemTable, total: int, path: Path | None = None) -> Checkpoint:
+        """What is in the file ``path``, or a new one for ``total`` segments where there is no file.
+
+        The file's own number of segments is kept. Raises CheckpointUnusable for a file of other tables or of another
+        making, and for one that cannot be read.
+        """
+        if path is None or not path.exists():
+            return cls(source, destination, total, path)
+        try:
+            told = json.loads(path.read_bytes())
+            if told["version"] != VERSION:
+                raise ValueError(f"its version is {told['version']}")
+            found = cls(source, destination, int(told["segments"]), path)
+            found._restore(told)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CheckpointUnusable(
+                f"The checkpoint {path} cannot be read ({error}).",
+                "Remove it to copy from the beginning, or name another file.",
+                table=source.name,
+            ) from error
+        if told["tables"] != found._tables:
+            raise CheckpointUnusable(
+                f"The checkpoint {path} is of another copy: {_told(told['tables'])}, not {_told(found._tables)}.",
+                "Name another file. If a table was made anew, remove this one to copy from the beginning.",
+                table=source.name,
+            )
+        return found
+
+    @property
+    def done(self) -> int:
+        """How many segments are done."""
+        return len(self._done)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all segments are done."""
+        return len(self._done) == self.total
+
+    def next_segment(self) -> Segment | None:
+        """A segment that nobody has taken yet, those begun by an earlier run first; None when all are taken."""
+        with self._lock:
+            if not self._waiting:
+                return None
+            number = self._waiting.popleft()
+            return Segment(number, self.total, self._positions.get(number, b""))
+
+    def advance(self, number: int, next_key: bytes, counts: Counts) -> None:
+        """Segment ``number`` is acknowledged up to ``next_key`` (b"": to its end), with ``counts`` more."""
+        with self._lock:
+            self.counts += counts
+            if next_key:
+                self._positions[number] = next_key
+            else:
+                self._positions.pop(number, None)
+                self._done.add(number)
+
+    def save(self) -> None:
+        """Write the file: whole or not at all, and on the disk when this returns. Raises CheckpointUnusable."""
+        if self._path is None:
+            return
+        with self._saving:
+            try:
+                _replace(self._path, json.dumps(self._to_json(), separators=(",", ":")).encode())
+            except OSError as error:
+                raise CheckpointUnusable(
+                    f"The checkpoint {self._path} cannot be written: {error.strerror}.",
+                    "Make room, or name a file that can be written, and run again.",
+                ) from error
+
+    def _to_json(self) -> dict[str, Any]:
+        with self._lock:
+            return {
+                "version": VERSION,
+                "tables": self._tables,
+                "segments": self.total,
+                "done": _ranges(self._done),
+                "positions": {str(number): json.loads(key) for number, key in self._positions.items()},
+                "counts": asdict(self.counts),
+            }
+
+    def _restore(self, told: dict[str, Any]) -> None:
+        self.resumed = True
+        self.counts = Counts(**{each.name: told["counts"][each.name] for each in fields(Counts)})
+        self._done = {number for first, last in told["done"] for number in range(first, last + 1)}
+        self._positions = {int(number): json.dumps(key).encode() for number, key in told["positions"].items()}
+        begun = sorted(self._positions)
+        self._waiting = deque(begun)
+        self._waiting.extend(
+            number for number in spread(self.total) if number not in self._done and number not in self._positions
+        )
+
+
+def _identity(table: ItemTable) -> dict[str, str]:
+    return {"table": table.name, "id": table.table_id or table.endpoint.url}
+
+
+def _told(tables: dict[str, dict[str, str]]) -> str:
+    return " to ".join(f"{each['table']} ({each['id']})" for each in tables.values())
+
+
+def _ranges(numbers: set[int]) -> list[list[int]]:
+    """``numbers`` as first and last of each unbroken row."""
+    ranges: list[list[int]] = []
+    for number in sorted(numbers):
+        if ranges and ranges[-1][1] == number - 1:
+            ranges[-1][1] = number
+        else:
+            ranges.append([number, number])
+    return ranges
+
+
+def _replace(path: Path, content: bytes) -> None:
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,287 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Copies all items of one table into another, both there already, byte for byte.
+
+    result = copy_items(source, destination, CopyOptions(checkpoint=path), progress=print)
+
+The destination's items with other keys stay; those with the same keys are overwritten: whether that is allowed is the
+caller's to know. A scan is no snapshot: what is written to the source meanwhile may or may not be in the copy.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from .checkpoint import Checkpoint, Counts
+from .raw import KeyReader, Slice, require_msgspec
+from .scan import Page, ParallelScan, Scanner, Segment, segments_for
+from .tables import ItemTable, require_same_key, require_unchanged
+from .throttle import Rate, Throttle
+from .wire import LOOK_SECONDS, Client, Lanes, Patience, Retries
+from .workers import run_in_workers
+from .write import (
+    BATCH_ITEMS,
+    WRITE_UNIT_BYTES,
+    Writer,
+    Written,
+    batches,
+    distinct,
+    without_replication_attributes,
+)
+
+POOL_BYTES = 16 * 1024 * 1024  # of pages read and not yet written, per worker
+SAVE_SECONDS = 2.0  # what a kill costs at most, in work done again
+PROGRESS_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class CopyOptions:
+    """How to copy.
+
+    ``consistent`` reads the source strongly consistent, for twice the read units. ``workers`` are processes; each keeps
+    ``reads_at_once`` pages and ``writes_at_once`` batches under way: a round trip moves one of them. ``segments`` 0
+    chooses by the table's size. ``read_rate`` and ``write_rate`` limit the units per second of the whole copy.
+    ``checkpoint`` is a file by which a later run goes on; it is kept, and a run that finds it complete copies nothing.
+    """
+
+    consistent: bool = False
+    workers: int = 1
+    reads_at_once: int = 4
+    writes_at_once: int = 32
+    segments: int = 0
+    read_rate: Rate | None = None
+    write_rate: Rate | None = None
+    checkpoint: Path | None = None
+    patience: Patience = field(default_factory=Patience)
+
+
+@dataclass(frozen=True)
+class CopyProgress:
+    """Where a copy stands: what was acknowledged so far, earlier runs by the same checkpoint included."""
+
+    counts: Counts
+    segments_done: int
+    segments: int
+
+
+@dataclass(frozen=True)
+class CopyResult:
+    """A copy that has ended: all of the source's items, as they were read, are acknowledged by the destination.
+
+    ``retries`` are this run's, ``counts`` those of all runs by one checkpoint; ``resumed`` says that there were others.
+    """
+
+    counts: Counts
+    retries: Retries
+    resumed: bool
+
+
+def copy_items(
+    source: ItemTable,
+    destination: ItemTable,
+    options: CopyOptions | None = None,
+    progress: Callable[[CopyProgress], None] = lambda _: None,
+) -> CopyResult:
+    """Copy all items of ``source`` into ``destination``; returns when AWS has acknowledged every one.
+
+    ``progress`` is called about twice a second, from any thread. Raises MissingLibrary, KeySchemaDiffers,
+    CheckpointUnusable before anything is written; ItemRefused, TableVanished, KeepsFailing, EndpointUnreachable,
+    CredentialsError, AccessDenied, ServiceError, WorkerLost at any time, after which a run with the same checkpoint
+    goes on.
+    """
+    options = options or CopyOptions()
+    require_msgspec()
+    require_same_key(source, destination)
+    checkpoint = Checkpoint.load(source, destination, options.segments or segments_for(source), options.checkpoint)
+    desk = _Desk(checkpoint, progress)
+    task = _CopyTask(source, destination, options)
+    retries: list[Retries] = []
+    try:
+        if not checkpoint.complete:
+            checkpoint.save()
+            retries = run_in_workers(task, desk, options.workers)
+            for table in (source, destination):
+                require_unchanged(table, Client(table.endpoint, options.patience))
+    finally:
+        checkpoint.save()
+    desk.tell()
+    return CopyResult(checkpoint.counts, _all(retries), checkpoint.resumed)
+
+
+def _all(retries: Sequence[Retries]) -> Retries:
+    return Retries(
+        sum(each.throttled for each in retries),
+        sum(each.failed for each in retries),
+        sum(each.broken for each in retries),
+    )
+
+
+class _Segments(Protocol):
+    """What a worker asks of the desk."""
+
+    def next_segment(self) -> Segment | None:
+        """See Checkpoint.next_segment."""
+
+    def advance(self, number: int, next_key: bytes, counts: Counts) -> None:
+        """See Checkpoint.advance."""
+
+
+class _Desk:
+    """Hands out segments to the workers and takes back what they did: keeps the checkpoint, tells the progress."""
+
+    def __init__(self, checkpoint: Checkpoint, progress: Callable[[CopyProgress], None]) -> None:
+        self._checkpoint = checkpoint
+        self._progress = progress
+        self._lock = threading.Lock()
+        self._saved = self._told = time.monotonic()
+
+    def next_segment(self) -> Segment | None:
+        return self._checkpoint.next_segment()
+
+    def advance(self, number: int, next_key: bytes, counts: Counts) -> None:
+        self._checkpoint.advance(number, next_key, counts)
+        now = time.monotonic()
+        with self._lock:
+            saves, self._saved = (True, now) if now - self._saved > SAVE_SECONDS else (False, self._saved)
+            tells, self._told = (True, now) if now - self._told > PROGRESS_SECONDS else (False, self._told)
+        if saves:
+            self._checkpoint.save()
+        if tells:
+            self.tell()
+
+    def tell(self) -> None:
+        """Tell the progress now."""
+        checkpoint = self._checkpoint
+        self._progress(CopyProgress(checkpoint.counts, checkpoint.done, checkpoint.total))
+
+
+# In each worker
+
+
+@dataclass(frozen=True)
+class _CopyTask:
+    """One worker's part: whatever segments the desk gives."""
+
+    source: ItemTable
+    destination: ItemTable
+    options: CopyOptions
+
+    def run(self, desk: _Segments, workers: int) -> Retries:
+        """Copy segments until the desk has none. Raises what copy_items does."""
+        options = self.options
+        reading = Client(self.source.endpoint, options.patience)
+        writing = Client(self.destination.endpoint, options.patience)
+        read_throttle = Throttle(options.read_rate.share(workers)) if options.read_rate else None
+        write_throttle = Throttle(options.write_rate.share(workers)) if options.write_rate else None
+        lanes = Lanes()
+        writer = Writer(lanes, writing, self.destination, options.writes_at_once, write_throttle)
+        pool = _Pool(desk, writer, KeyReader(self.source.key), write_throttle)
+        scanner = Scanner(self.source, consistent=options.consistent, metered=read_throttle is not None)
+        scan = ParallelScan(lanes, reading, scanner, desk.next_segment, pool.take, options.reads_at_once, read_throttle)
+        try:
+            while not scan.ended or not pool.empty:
+                delay = scan.fill() if pool.has_room else LOOK_SECONDS
+                lanes.turn(min(delay, pool.write()))
+        finally:
+            lanes.close()
+        return _all([reading.retries, writing.retries])
+
+
+@dataclass(eq=False)
+class _Work:
+    """A page on its way: the batches that are waiting, how many are under way, and how many not acknowledged."""
+
+    page: Page
+    waiting: list[list[Slice]]
+    counts: Counts
+    open: int
+    under_way: int = 0
+
+
+class _Pool:
+    """The pages between reading and writing.
+
+    The next batch is of the page with the fewest under way: so writes are spread over the segments, and a hot partition
+    holds up its own page only. A page is told to the desk when all before it in its segment are acknowledged.
+    """
+
+    def __init__(self, desk: _Segments, writer: Writer, keys: KeyReader, throttle: Throttle | None) -> None:
+        self._desk = desk
+        self._writer = writer
+        self._keys = keys
+        self._throttle = throttle
+        self._waiting: list[_Work] = []
+        self._rows: dict[int, deque[_Work]] = defaultdict(deque)
+        self._bytes = 0
+
+    @property
+    def empty(self) -> bool:
+        """Whether everything taken in is acknowledged."""
+        return not self._bytes
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more pages may be asked for."""
+        return self._bytes < POOL_BYTES
+
+    def take(self, page: Page) -> None:
+        """Take a page in."""
+        items = distinct(page.items, self._keys.of_page(page.body)) if page.items else []
+        counts = Counts(len(items), len(page.body), page.units, duplicates=page.count - len(items))
+        waiting = batches(without_replication_attributes(page.body, items), self._most_items(page))
+        work = _Work(page, waiting, counts, len(waiting))
+        self._bytes += len(page.body)
+        self._rows[page.segment.number].append(work)
+        if waiting:
+            self._waiting.append(work)
+        else:
+            self._settle(work)
+
+    def write(self) -> float:
+        """Write as many batches as may be under way; after how many seconds there may be one more."""
+        while self._waiting:
+            if delay := self._writer.delay():
+                return delay
+            work = min(self._waiting, key=_under_way)
+            batch = work.waiting.pop()
+            if not work.waiting:
+                self._waiting.remove(work)
+            work.under_way += 1
+            self._writer.put(batch, partial(self._acknowledge, work))
+        return LOOK_SECONDS
+
+    def _most_items(self, page: Page) -> int:
+        """How many items a batch may have so that the rate is kept within each second."""
+        if self._throttle is None or not page.items:
+            return BATCH_ITEMS
+        average = max(WRITE_UNIT_BYTES, len(page.body) / len(page.items))
+        return max(1, min(BATCH_ITEMS, int(self._throttle.request_units * WRITE_UNIT_BYTES / average)))
+
+    def _acknowledge(self, work: _Work, written: Written) -> None:
+        work.under_way -= 1
+        work.open -= 1
+        if written.units is not None or written.resent:
+            work.counts += Counts(write_units=written.units, resent=written.resent)
+        if not work.open:
+            self._settle(work)
+
+    def _settle(self, work: _Work) -> None:
+        """Tell the desk of the segment's pages that are written, in their order."""
+        row = self._rows[work.page.segment.number]
+        while row and not row[0].open:
+            head = row.popleft()
+            self._bytes -= len(head.page.body)
+            self._desk.advance(head.page.segment.number, head.page.next_key, head.counts)
+
+
+def _under_way(work: _Work) -> int:
+    return work.under_way

@@ -1,0 +1,78 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Reads items by their keys, strongly consistent."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from functools import partial
+
+from ..errors import KeepsFailing, MissingTable
+from .raw import BatchRead, Key, KeyReader, Slice, decode
+from .tables import ItemTable, vanished
+from .throttle import Throttle
+from .wire import Client
+
+READ_ITEMS = 100  # the most that BatchGetItem takes (aws.md H)
+
+
+class Lookup:
+    """Reads items of one table. For one thread."""
+
+    def __init__(self, client: Client, table: ItemTable, throttle: Throttle | None = None) -> None:
+        self.keys = KeyReader(table.key)
+        self._client = client
+        self._table = table
+        self._throttle = throttle
+        self._begin = b'{"RequestItems":{%s:{"ConsistentRead":true,"Keys":[' % json.dumps(table.name).encode()
+        self._end = b']}},"ReturnConsumedCapacity":"TOTAL"}' if throttle is not None else b"]}}}"
+
+    def read(self, keys: Sequence[Key]) -> dict[Key, bytes]:
+        """The items with ``keys``, by key; those that are not there are left out.
+
+        Raises TableVanished, KeepsFailing, what Client.call does.
+        """
+        found: dict[Key, bytes] = {}
+        wanted = list(dict.fromkeys(keys))
+        for start in range(0, len(wanted), READ_ITEMS):
+            part = [self.keys.to_wire(key) for key in wanted[start : start + READ_ITEMS]]
+            if self._throttle is None:
+                self._read_all(part, found)
+            else:
+                self._throttle.spend(len(part), partial(self._read_all, part, found))
+        return found
+
+    def _read_all(self, keys: Sequence[Slice], found: dict[Key, bytes]) -> float:
+        """Read ``keys`` into ``found`` until none is unprocessed; the units it took."""
+        units = 0.0
+        failures = 0
+        progressed = time.monotonic()
+        while keys:
+            try:
+                body = self._client.call(
+                    "BatchGetItem", b"".join((self._begin, b",".join(keys), self._end)), self._table.name
+                )
+            except MissingTable as error:
+                raise vanished(self._table) from error
+            told: BatchRead = decode(body, BatchRead, "BatchGetItem", self._table.name)
+            units += sum(each.capacity_units for each in told.consumed_capacity)
+            items = [item for each in told.responses.values() for item in each]
+            found.update((self.keys.of(item), bytes(item)) for item in items)
+            left = [key for each in (told.unprocessed_keys or {}).values() for key in each.keys]
+            if left and len(left) >= len(keys):
+                if time.monotonic() - progressed > self._client.patience.seconds:
+                    raise KeepsFailing(
+                        f"{len(left)} keys stayed unprocessed for {self._client.patience.seconds:.0f} s.",
+                        "Give the table more capacity or ask for fewer units per second, then run again.",
+                        table=self._table.name,
+                    )
+                failures += 1
+                time.sleep(self._client.patience.pause(failures))
+            else:
+                failures, progressed = 0, time.monotonic()
+            keys = left
+        return units

@@ -1,0 +1,255 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The only door to msgspec, and the answers of DynamoDB in which items stay bytes.
+
+An item is a ``Raw``: the slice of the answer in which it arrived, its numbers, sets and binaries untouched. A slice
+keeps its whole page alive; whoever keeps items longer than their page keeps ``bytes(item)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from ..errors import FerryError, MissingLibrary, ServiceError
+
+try:
+    import msgspec
+    from msgspec import Raw, Struct
+
+    MSGSPEC_ERROR = ""
+except ImportError as missing:
+    MSGSPEC_ERROR = str(missing)
+    msgspec = None  # type: ignore[assignment]
+    Raw = bytes  # type: ignore[assignment,misc]
+
+    class Struct:  # type: ignore[no-redef]
+        """Stands in so that the shapes below can be written down without msgspec."""
+
+        def __init_subclass__(cls, **_options: Any) -> None:
+            """Takes what msgspec's takes."""
+
+
+__all__ = [
+    "MSGSPEC_ERROR",
+    "BatchRead",
+    "BatchWritten",
+    "Consumed",
+    "Key",
+    "KeyAttribute",
+    "KeyReader",
+    "Raw",
+    "ScanPage",
+    "Single",
+    "Slice",
+    "UnprocessedKeys",
+    "canonical_number",
+    "decode",
+    "malformed",
+    "msgspec",
+    "require_msgspec",
+]
+
+Slice: TypeAlias = "Raw | bytes"
+Key: TypeAlias = tuple[str, ...]  # a key's values in canonical text: equal keys are equal tuples
+
+
+def require_msgspec() -> None:
+    """Raises MissingLibrary where msgspec is not installed."""
+    if MSGSPEC_ERROR:
+        raise MissingLibrary(
+            f"The Python library msgspec is needed to move items ({MSGSPEC_ERROR}).",
+            "Install it for the Python that runs Ansible: pip install msgspec",
+        )
+
+
+class Consumed(Struct, rename="pascal"):
+    """ConsumedCapacity of one table, in capacity units."""
+
+    capacity_units: float = 0.0
+
+
+class ScanPage(Struct, rename="pascal"):
+    """An answer of Scan; ``items`` is empty with Select=COUNT, ``last_evaluated_key`` at a segment's end."""
+
+    count: int
+    items: tuple[Raw, ...] = ()
+    last_evaluated_key: Raw = Raw(b"")
+    consumed_capacity: Consumed | None = None
+
+
+class BatchWritten(Struct, rename="pascal"):
+    """An answer of BatchWriteItem; unprocessed are whole requests (``{"PutRequest": ...}``)."""
+
+    unprocessed_items: dict[str, list[Raw]]
+    consumed_capacity: tuple[Consumed, ...] = ()
+
+
+class UnprocessedKeys(Struct, rename="pascal"):
+    """What BatchGetItem left of one table."""
+
+    keys: list[Raw]
+
+
+class BatchRead(Struct, rename="pascal"):
+    """An answer of BatchGetItem."""
+
+    responses: dict[str, list[Raw]]
+    unprocessed_keys: dict[str, UnprocessedKeys] | None = None
+    consumed_capacity: tuple[Consumed, ...] = ()
+
+
+class Single(Struct, rename="pascal"):
+    """An answer of PutItem or DeleteItem."""
+
+    consumed_capacity: Consumed | None = None
+
+
+def decode(body: bytes, kind: Any, operation: str, table: str) -> Any:
+    """``body`` as ``kind``. Raises ServiceError for an answer that is none of DynamoDB's."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.MsgspecError as error:
+        raise malformed(operation, table, error) from error
+
+
+def malformed(operation: str, table: str, error: Exception) -> FerryError:
+    """An answer that cannot be read; the parser's words name places, not contents."""
+    return ServiceError(
+        f"The answer to {operation} cannot be read: {error}.",
+        "Check that the endpoint is DynamoDB's and that no proxy answers in its place.",
+        table=table,
+        details={"code": "MalformedAnswer"},
+    )
+
+
+class _Number(Struct, rename="upper"):
+    n: str = ""
+
+
+_NO_NUMBER = _Number()
+
+
+@dataclass(frozen=True)
+class KeyAttribute:
+    """A key attribute: its name, and its type ``S``, ``N`` or ``B``."""
+
+    name: str
+    type: str
+
+
+class KeyReader:
+    """Takes keys out of raw items, without parsing what else is in them.
+
+    Keys are compared as DynamoDB compares them: numbers by value, so that ``1e3`` and ``1000`` are one key
+    (emulators.md 9 and 10), text and binary as they are. ``number`` names one attribute more, whose number can be
+    asked for.
+    """
+
+    def __init__(self, key: Sequence[KeyAttribute], number: str = "") -> None:
+        """Raises MissingLibrary."""
+        require_msgspec()
+        self.key = tuple(key)
+        self._key = _key_of(tuple(attribute.type == "N" for attribute in key))
+        names = {f"key{position}": attribute.name for position, attribute in enumerate(key)}
+        fields: list[Any] = [
+            (f"key{position}", msgspec.defstruct("Value", [("value", str)], rename={"value": attribute.type}))
+            for position, attribute in enumerate(key)
+        ]
+        self._number_in_key = next((at for at, attribute in enumerate(key) if attribute.name == number), -1)
+        if number and self._number_in_key < 0:
+            names["number"] = number
+            fields.append(("number", _Number, _NO_NUMBER))
+        item = msgspec.defstruct("Item", fields, rename=names)
+        page = msgspec.defstruct("Page", [("items", list[item])], rename={"items": "Items"})  # type: ignore[valid-type]
+        self._item: Any = msgspec.json.Decoder(item)
+        self._page: Any = msgspec.json.Decoder(page)
+
+    def of(self, item: Slice) -> Key:
+        """The key of one raw item. Raises ServiceError when it lacks its key."""
+        try:
+            return self._key(self._item.decode(item))
+        except msgspec.MsgspecError as error:
+            raise malformed("a read of items", "", error) from error
+
+    def of_page(self, body: bytes) -> list[Key]:
+        """The keys of all items of a Scan's answer, in order. Raises ServiceError when an item lacks its key."""
+        return list(map(self._key, self._decoded(body)))
+
+    def numbers_of_page(self, body: bytes) -> list[str]:
+        """The texts of the attribute ``number`` of all items of a Scan's answer: "" where it is absent or no number."""
+        if self._number_in_key >= 0:
+            return [key[self._number_in_key] for key in self.of_page(body)]
+        return [item.number.n for item in self._decoded(body)]
+
+    def to_wire(self, key: Key) -> bytes:
+        """The key as DynamoDB's JSON."""
+        return msgspec.json.encode(self.to_json(key))
+
+    def to_json(self, key: Key) -> dict[str, dict[str, str]]:
+        """The key in DynamoDB's form, as Python values."""
+        return {attribute.name: {attribute.type: value} for attribute, value in zip(self.key, key, strict=True)}
+
+    def from_json(self, key: Mapping[str, Mapping[str, str]]) -> Key:
+        """The key of ``to_json``. Raises ServiceError when it is no key of this table."""
+        return self.of(msgspec.json.encode(key))
+
+    def _decoded(self, body: bytes) -> list[Any]:
+        try:
+            return self._page.decode(body).items  # type: ignore[no-any-return]
+        except msgspec.MsgspecError as error:
+            raise malformed("Scan", "", error) from error
+
+
+def _key_of(numeric: Sequence[bool]) -> Callable[[Any], Key]:
+    """What makes a key of a decoded item, by which of its attributes are numbers; written out, since every item is."""
+    if len(numeric) == 1:
+        if numeric[0]:
+            return lambda item: (canonical_number(item.key0.value),)
+        return lambda item: (item.key0.value,)
+    if numeric == (False, True):
+        return lambda item: (item.key0.value, canonical_number(item.key1.value))
+    if not any(numeric):
+        return lambda item: (item.key0.value, item.key1.value)
+    if all(numeric):
+        return lambda item: (canonical_number(item.key0.value), canonical_number(item.key1.value))
+    return lambda item: (canonical_number(item.key0.value), item.key1.value)
+
+
+def canonical_number(text: str) -> str:
+    """The number ``text`` in the one form that all texts of its value share, exact in every digit.
+
+    The form is DynamoDB's own: plain digits without superfluous zeros, so that what AWS sends stays as it is. What is
+    no number stays as it is too.
+    """
+    if text.isascii() and text.isdigit() and (text[0] != "0" or text == "0"):
+        return text
+    mantissa, _, power = text.lower().partition("e")
+    negative = mantissa.startswith("-")
+    whole, _, fraction = mantissa.lstrip("+-").partition(".")
+    digits = whole + fraction
+    if not (digits.isascii() and digits.isdigit()):
+        return text
+    try:
+        exponent = int(power or "0") - len(fraction)
+    except ValueError:
+        return text
+    stripped = digits.lstrip("0").rstrip("0")
+    if not stripped:
+        return "0"
+    exponent += len(digits) - len(digits.rstrip("0"))
+    if abs(exponent) > _LARGEST_EXPONENT:
+        return text
+    if exponent >= 0:
+        plain = stripped + "0" * exponent
+    elif len(stripped) > -exponent:
+        plain = f"{stripped[:exponent]}.{stripped[exponent:]}"
+    else:
+        plain = f"0.{stripped.rjust(-exponent, '0')}"
+    return f"-{plain}" if negative else plain
+
+
+_LARGEST_EXPONENT = 400  # numbers end at 1E-130 and 9.99E+125 with 38 digits (aws.md H): nothing larger is expanded

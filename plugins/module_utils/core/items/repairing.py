@@ -1,0 +1,257 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Mends a destination, key by key, by what the source holds now.
+
+    result = repair(source, destination, differences, RepairOptions(delete_extra=True))
+
+Each key is read again from both sides, strongly consistent. What the destination holds is replaced only if it is still
+what was read: another writer's newer item is never lost, but told.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from typing import Literal
+
+from ..errors import FerryError, ItemRefused, MissingTable
+from .comparing import Difference
+from .digest import canonical_item
+from .lookup import READ_ITEMS, Lookup
+from .raw import Key, KeyReader, Raw, Single, Slice, decode, msgspec, require_msgspec
+from .tables import ItemTable, require_same_key, vanished
+from .throttle import Rate, Throttle
+from .wire import LOOK_SECONDS, Call, Client, Lanes, Patience
+from .write import REPLICATION_PREFIX, expected_units, without_replication_attributes
+
+Outcome = Literal["put", "deleted", "equal", "left", "changed"]
+
+MOST_CONDITIONS = 100  # an expression has at most 300 operators and 4 KB (AWS developer guide, Constraints)
+
+
+@dataclass(frozen=True)
+class RepairOptions:
+    """How to repair.
+
+    ``delete_extra`` deletes what only the destination has; without it such items are left. ``writes_at_once`` are under
+    way together. The rates limit the source's read units and the destination's write units per second.
+    """
+
+    delete_extra: bool = False
+    writes_at_once: int = 32
+    source_rate: Rate | None = None
+    destination_rate: Rate | None = None
+    patience: Patience = field(default_factory=Patience)
+
+
+@dataclass(frozen=True)
+class RepairResult:
+    """How many keys were mended and how.
+
+    ``put`` and ``deleted`` in the destination; ``equal`` by now, so untouched; ``left`` although the source does not
+    have them, since deleting was not asked for; ``changed`` by somebody else in the destination while it was mended, so
+    untouched too: compare again.
+    """
+
+    put: int = 0
+    deleted: int = 0
+    equal: int = 0
+    left: int = 0
+    changed: int = 0
+
+
+def repair(
+    source: ItemTable,
+    destination: ItemTable,
+    differences: Iterable[Difference],
+    options: RepairOptions | None = None,
+    report: Callable[[Difference, Outcome], None] = lambda _, __: None,
+) -> RepairResult:
+    """Make the destination equal to the source for the keys of ``differences``, whatever their kind was then.
+
+    ``report`` gets what became of each. Raises MissingLibrary, KeySchemaDiffers, InvalidInput for a key that is none,
+    ItemRefused, TableVanished, KeepsFailing, EndpointUnreachable, CredentialsError, AccessDenied, ServiceError.
+    """
+    options = options or RepairOptions()
+    require_msgspec()
+    require_same_key(source, destination)
+    reading = Client(source.endpoint, options.patience)
+    writing = Client(destination.endpoint, options.patience)
+    lanes = Lanes()
+    mending = _Mending(
+        Lookup(reading, source, Throttle(options.source_rate) if options.source_rate else None),
+        Lookup(writing, destination),
+        _Conditional(
+            lanes,
+            writing,
+            destination,
+            options.writes_at_once,
+            Throttle(options.destination_rate) if options.destination_rate else None,
+        ),
+        options.delete_extra,
+    )
+    outcomes: Counter[str] = Counter()
+
+    def note(difference: Difference, outcome: Outcome) -> None:
+        outcomes[outcome] += 1
+        report(difference, outcome)
+
+    waiting = iter(differences)
+    try:
+        while part := list(islice(waiting, READ_ITEMS)):
+            mending.mend(part, note)
+    finally:
+        reading.close()
+        writing.close()
+        lanes.close()
+    return RepairResult(**outcomes)
+
+
+class _Mending:
+    """Mends keys: reads some at once, then writes them at once."""
+
+    def __init__(self, source: Lookup, destination: Lookup, writer: _Conditional, delete_extra: bool) -> None:
+        self._source = source
+        self._destination = destination
+        self._writer = writer
+        self._delete_extra = delete_extra
+
+    def mend(self, differences: Sequence[Difference], note: Callable[[Difference, Outcome], None]) -> None:
+        """Mend the keys of ``differences``; returns when what became of each is noted."""
+        keys = [self._source.keys.from_json(difference.key) for difference in differences]
+        mine, theirs = self._source.read(keys), self._destination.read(keys)
+        for key, difference in zip(keys, differences, strict=True):
+            self._mend(key, _cleaned(mine.get(key)), theirs.get(key), partial(note, difference))
+        self._writer.finish()
+
+    def _mend(self, key: Key, mine: Slice | None, theirs: bytes | None, note: Callable[[Outcome], None]) -> None:
+        def written(accepted: bool) -> None:
+            # A refused condition may be our own doing: the first try arrived, its answer did not, the second was
+            # refused.
+            if accepted or _same(mine, self._destination.read([key]).get(key)):
+                note("deleted" if mine is None else "put")
+            else:
+                note("changed")
+
+        if _same(mine, theirs):
+            note("equal")
+        elif mine is not None:
+            self._writer.put(key, mine, theirs, written)
+        elif not self._delete_extra:
+            note("left")
+        else:
+            self._writer.delete(key, theirs or b"", written)
+
+
+def _cleaned(item: bytes | None) -> Slice | None:
+    return None if item is None else without_replication_attributes(item, [item])[0]
+
+
+def _same(mine: Slice | None, theirs: Slice | None) -> bool:
+    if mine is None or theirs is None:
+        return mine is theirs
+    return canonical_item(mine) == canonical_item(theirs)
+
+
+class _Conditional:
+    """Puts and deletes single items of a table, on the condition that they are still as they were read."""
+
+    def __init__(self, lanes: Lanes, client: Client, table: ItemTable, at_once: int, throttle: Throttle | None) -> None:
+        self._lanes = lanes
+        self._client = client
+        self._table = table
+        self._at_once = at_once
+        self._throttle = throttle
+        self._keys = KeyReader(table.key)
+        self._under_way = 0
+
+    def put(self, key: Key, item: Slice, seen: bytes | None, done: Callable[[bool], None]) -> None:
+        """Put ``item`` where ``seen`` is (None: nothing); ``done`` hears False when something else is there by now."""
+        condition = _unchanged(seen) if seen is not None else _absent(self._table.key[0].name)
+        self._write("PutItem", key, b'"Item":%s' % item, condition, expected_units([item]), done)
+
+    def delete(self, key: Key, seen: bytes, done: Callable[[bool], None]) -> None:
+        """Delete ``seen``; ``done`` hears False when something else is there by now."""
+        which = b'"Key":%s' % self._keys.to_wire(key)
+        self._write("DeleteItem", key, which, _unchanged(seen), expected_units([seen]), done)
+
+    def finish(self) -> None:
+        """Wait until nothing is under way. Raises what Client.call does, ItemRefused, TableVanished."""
+        while self._under_way:
+            self._lanes.turn(LOOK_SECONDS)
+
+    def _delay(self) -> float:
+        """How long to hear answers before there is room for one more, 0 for not at all."""
+        if self._under_way >= self._at_once:
+            return LOOK_SECONDS
+        return self._throttle.delay() if self._throttle else 0.0
+
+    def _write(
+        self, operation: str, key: Key, what: bytes, condition: bytes, weight: float, done: Callable[[bool], None]
+    ) -> None:
+        throttle = self._throttle
+        while delay := self._delay():
+            self._lanes.turn(delay)
+        reserved = throttle.reserve(weight) if throttle else 0.0
+        metered = b',"ReturnConsumedCapacity":"TOTAL"' if throttle else b""
+        name = json.dumps(self._table.name).encode()
+        request = b'{"TableName":%s,%s,%s%s}' % (name, what, condition, metered)
+
+        def ended(accepted: bool, units: float) -> None:
+            self._under_way -= 1
+            if throttle:
+                throttle.settle(weight, reserved, units)
+            done(accepted)
+
+        def failed(error: FerryError) -> None:
+            if error.details.get("code") != "ConditionalCheckFailedException":
+                raise self._explained(key, error) from error
+            ended(False, reserved)  # a refused condition is paid like a write (aws.md I)
+
+        self._under_way += 1
+        call = Call(operation, request, self._table.name)
+        self._lanes.submit(
+            self._client, call, lambda body: ended(True, _units(body, operation, self._table.name)), failed
+        )
+
+    def _explained(self, key: Key, error: FerryError) -> FerryError:
+        if isinstance(error, MissingTable):
+            return vanished(self._table)
+        if error.details.get("code") != "ValidationException":
+            return error
+        shown = self._keys.to_json(key)
+        return ItemRefused(
+            f"The destination does not take the item {json.dumps(shown, ensure_ascii=False)}: {error.cause}",
+            "Correct the item in the source, then compare again.",
+            table=self._table.name,
+            details={"key": shown, "code": "ValidationException"},
+        )
+
+
+def _units(body: bytes, operation: str, table: str) -> float:
+    told: Single = decode(body, Single, operation, table)
+    return told.consumed_capacity.capacity_units if told.consumed_capacity else 0.0
+
+
+def _absent(name: str) -> bytes:
+    """The members of a request that demand that nothing is there."""
+    return b'"ConditionExpression":"attribute_not_exists(#0)","ExpressionAttributeNames":%s' % msgspec.json.encode(
+        {"#0": name}
+    )
+
+
+def _unchanged(item: bytes) -> bytes:
+    """The members of a request that demand that each attribute of ``item`` is still there and equal."""
+    attributes: dict[str, Raw] = msgspec.json.decode(item, type=dict[str, Raw])
+    named = [each for each in attributes.items() if not each[0].startswith(REPLICATION_PREFIX)][:MOST_CONDITIONS]
+    return b'"ConditionExpression":"%s","ExpressionAttributeNames":%s,"ExpressionAttributeValues":%s' % (
+        " AND ".join(f"#{number}=:{number}" for number in range(len(named))).encode(),
+        msgspec.json.encode({f"#{number}": name for number, (name, _) in enumerate(named)}),
+        msgspec.json.encode({f":{number}": value for number, (_, value) in enumerate(named)}),
+    )

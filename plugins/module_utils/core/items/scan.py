@@ -1,0 +1,227 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Reads a table page by page, in parallel segments; items stay slices of the page they came in."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ..errors import FerryError, MissingTable
+from .raw import Raw, ScanPage, decode
+from .tables import ItemTable, vanished
+from .throttle import Rate, Throttle
+from .wire import LOOK_SECONDS, Call, Client, Lanes
+
+SEGMENT_BYTES = 64 * 1024 * 1024
+LEAST_SEGMENTS, MOST_SEGMENTS = 16, 4096
+FIRST_ITEMS = 25  # of a page whose cost is to be learned
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One part of ``total`` parallel ones of a scan, from the beginning or after ``start_key`` (DynamoDB's JSON)."""
+
+    number: int
+    total: int
+    start_key: bytes = b""
+
+
+@dataclass(frozen=True)
+class Page:
+    """One answer of Scan: ``body`` whole, its ``items`` as slices, where the segment goes on (b"": it does not), and
+    the read units where they were asked for."""
+
+    segment: Segment
+    body: bytes
+    items: Sequence[Raw]
+    count: int
+    next_key: bytes
+    units: float | None
+
+
+def segments_for(table: ItemTable) -> int:
+    """How many segments to cut ``table`` into.
+
+    Far more than are read at once: whoever is done takes the next, so that a heavy one is one of many under way and
+    not the last. A small table's empty segments cost half a read unit each.
+    """
+    return max(LEAST_SEGMENTS, min(MOST_SEGMENTS, table.size_bytes // SEGMENT_BYTES))
+
+
+def spread(total: int) -> list[int]:
+    """The segments 0 to ``total`` - 1 in an order in which neighbours lie far apart.
+
+    Segments are ranges of the partition key's hash, as partitions are: those under way at one time are then spread over
+    the whole table, here and, for writes, there.
+    """
+    bits = max(1, (total - 1).bit_length())
+    reversed_bits = (int(f"{number:0{bits}b}"[::-1], 2) for number in range(1 << bits))
+    return [number for number in reversed_bits if number < total]
+
+
+class Scanner:
+    """Makes the requests of one table's scan and reads their answers. It sends nothing."""
+
+    def __init__(
+        self, table: ItemTable, *, consistent: bool = False, metered: bool = False, counting: bool = False
+    ) -> None:
+        """``metered`` asks for the units, ``counting`` for counts alone (Select=COUNT)."""
+        self.table = table
+        self._pages = 0
+        members: dict[str, object] = {"TableName": table.name}
+        if consistent:
+            members["ConsistentRead"] = True
+        if counting:
+            members["Select"] = "COUNT"
+        if metered:
+            members["ReturnConsumedCapacity"] = "TOTAL"
+        self._begin = json.dumps(members).encode()[:-1]
+
+    def request(self, segment: Segment, limit: int = 0) -> Call:
+        """The call for the one page at ``segment``'s start key, of at most ``limit`` items where given."""
+        body = b"%s%s%s%s}" % (
+            self._begin,
+            b',"Segment":%d,"TotalSegments":%d' % (segment.number, segment.total),
+            b',"Limit":%d' % limit if limit else b"",
+            b',"ExclusiveStartKey":%s' % segment.start_key if segment.start_key else b"",
+        )
+        return Call("Scan", body, self.table.name)
+
+    def page(self, segment: Segment, body: bytes) -> Page:
+        """The page in an answer. Raises ServiceError."""
+        told: ScanPage = decode(body, ScanPage, "Scan", self.table.name)
+        self._pages += 1
+        units = told.consumed_capacity.capacity_units if told.consumed_capacity else None
+        next_key = bytes(told.last_evaluated_key)
+        return Page(segment, body, told.items, told.count, b"" if next_key == b"null" else next_key, units)
+
+    def explain(self, error: FerryError) -> FerryError:
+        """``error`` of a call of this scan: a table that is missing after it gave a page has vanished."""
+        return vanished(self.table) if isinstance(error, MissingTable) and self._pages else error
+
+    def read(self, client: Client, segment: Segment, limit: int = 0) -> Page:
+        """One page, waited for. Raises what Client.call does, TableVanished."""
+        call = self.request(segment, limit)
+        try:
+            return self.page(segment, client.call(call.operation, call.body, call.table))
+        except MissingTable as error:
+            raise self.explain(error) from error
+
+
+class ParallelScan:
+    """Reads segments of one table page by page, several at once, and gives the pages of each in their order.
+
+    ``next_segment`` gives segments until None; ``take`` gets each page. ``fill`` has to be called whenever there is
+    room for more pages, and the lanes turned. For one thread.
+    """
+
+    def __init__(
+        self,
+        lanes: Lanes,
+        client: Client,
+        scanner: Scanner,
+        next_segment: Callable[[], Segment | None],
+        take: Callable[[Page], None],
+        at_once: int,
+        throttle: Throttle | None = None,
+    ) -> None:
+        """A ``throttle`` needs a ``scanner`` that is metered."""
+        self._lanes = lanes
+        self._client = client
+        self._scanner = scanner
+        self._next_segment = next_segment
+        self._take = take
+        self._at_once = at_once
+        self._throttle = throttle
+        self._begun: deque[Segment] = deque()
+        self._under_way = 0
+        self._exhausted = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether all pages were given."""
+        return self._exhausted and not self._begun and not self._under_way
+
+    def fill(self) -> float:
+        """Ask for as many pages as may be under way; after how many seconds there may be one more by the rate."""
+        while self._under_way < self._at_once:
+            if self._throttle is not None and (delay := self._throttle.delay()):
+                return delay
+            segment = self._segment()
+            if segment is None:
+                break
+            self._ask(segment)
+        return LOOK_SECONDS
+
+    def _segment(self) -> Segment | None:
+        if self._begun:
+            return self._begun.popleft()
+        if not self._exhausted:
+            segment = self._next_segment()
+            self._exhausted = segment is None
+            return segment
+        return None
+
+    def _ask(self, segment: Segment) -> None:
+        throttle = self._throttle
+        limit = self._limit(throttle) if throttle else 0
+        reserved = throttle.reserve(limit) if throttle else 0.0
+
+        def heard(body: bytes) -> None:
+            page = self._scanner.page(segment, body)
+            self._under_way -= 1
+            if throttle:
+                throttle.settle(page.count, reserved, page.units or 0.0)
+            if page.next_key:
+                self._begun.append(Segment(segment.number, segment.total, page.next_key))
+            self._take(page)
+
+        def failed(error: FerryError) -> None:
+            raise self._scanner.explain(error) from error
+
+        self._under_way += 1
+        self._lanes.submit(self._client, self._scanner.request(segment, limit), heard, failed)
+
+    def _limit(self, throttle: Throttle) -> int:
+        """How many items a page may have so that the rate is kept within each second."""
+        affordable = throttle.weight_for(throttle.request_units)
+        return max(1, int(affordable)) if affordable else FIRST_ITEMS
+
+
+def count_items(
+    client: Client, table: ItemTable, *, consistent: bool = True, rate: Rate | None = None, at_once: int = 8
+) -> int:
+    """How many items ``table`` has, by a parallel Scan that returns none of them; it reads, and pays for, the whole.
+
+    Raises what Client.call does, TableVanished.
+    """
+    total = segments_for(table)
+    waiting = deque(Segment(number, total) for number in spread(total))
+    counted = 0
+
+    def add(page: Page) -> None:
+        nonlocal counted
+        counted += page.count
+
+    lanes = Lanes()
+    scanner = Scanner(table, consistent=consistent, metered=rate is not None, counting=True)
+    scan = ParallelScan(
+        lanes,
+        client,
+        scanner,
+        lambda: waiting.popleft() if waiting else None,
+        add,
+        at_once,
+        Throttle(rate) if rate else None,
+    )
+    try:
+        while not scan.ended:
+            lanes.turn(scan.fill())
+    finally:
+        lanes.close()
+    return counted

@@ -1,0 +1,98 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A table as its items see it: where it is, its key, about how large it is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from ..errors import FerryError, KeySchemaDiffers, MissingTable, TableVanished
+from .raw import KeyAttribute, malformed
+from .wire import Client, Endpoint
+
+
+@dataclass(frozen=True)
+class ItemTable:
+    """One table. ``name`` may be its ARN; ``table_id`` is "" where the server knows none.
+
+    ``item_count`` and ``size_bytes`` are DescribeTable's, up to six hours old (aws.md G): good for choosing segments,
+    for nothing else. ``read_capacity`` and ``write_capacity`` are provisioned units per second, 0 on demand.
+    """
+
+    endpoint: Endpoint
+    name: str
+    key: tuple[KeyAttribute, ...]
+    table_id: str = ""
+    item_count: int = 0
+    size_bytes: int = 0
+    read_capacity: int = 0
+    write_capacity: int = 0
+
+
+def find_table(endpoint: Endpoint, name: str, client: Client | None = None) -> ItemTable:
+    """The table ``name`` by DescribeTable. Raises MissingTable when it is not there or not usable, what Client.call
+    raises."""
+    body = (client or Client(endpoint)).call("DescribeTable", json.dumps({"TableName": name}).encode(), name)
+    try:
+        told = json.loads(body)["Table"]
+        types = {each["AttributeName"]: each["AttributeType"] for each in told["AttributeDefinitions"]}
+        schema = sorted(told["KeySchema"], key=lambda each: each["KeyType"] != "HASH")
+        key = tuple(KeyAttribute(each["AttributeName"], types[each["AttributeName"]]) for each in schema)
+    except (ValueError, KeyError, TypeError) as error:
+        raise malformed("DescribeTable", name, error) from error
+    status = told.get("TableStatus", "ACTIVE")
+    if status not in ("ACTIVE", "UPDATING"):
+        raise MissingTable(f"The table is {status}.", "Wait until it is ACTIVE, then run again.", table=name)
+    capacity = told.get("ProvisionedThroughput") or {}
+    return ItemTable(
+        endpoint,
+        name,
+        key,
+        told.get("TableId", ""),
+        int(told.get("ItemCount", 0)),
+        int(told.get("TableSizeBytes", 0)),
+        int(capacity.get("ReadCapacityUnits", 0)),
+        int(capacity.get("WriteCapacityUnits", 0)),
+    )
+
+
+def require_same_key(source: ItemTable, destination: ItemTable) -> None:
+    """Raises KeySchemaDiffers unless both tables have the same key attributes of the same types."""
+    if source.key != destination.key:
+        raise KeySchemaDiffers(
+            f"The key of the source is {_shown(source)}, that of the destination {_shown(destination)}.",
+            "Make the destination table with the source's key, or name another one.",
+            table=destination.name,
+        )
+
+
+def require_unchanged(table: ItemTable, client: Client) -> None:
+    """Raises TableVanished when ``table`` is gone or was made anew since it was found."""
+    try:
+        now = find_table(table.endpoint, table.name, client)
+    except MissingTable as error:
+        raise vanished(table) from error
+    if table.table_id and now.table_id != table.table_id:
+        raise TableVanished(
+            f"The table in {table.endpoint.account} was deleted and made anew meanwhile: its id is {now.table_id}, not "
+            f"{table.table_id}.",
+            "Find out who made it anew, remove the checkpoint file and start over.",
+            table=table.name,
+        )
+
+
+def vanished(table: ItemTable) -> FerryError:
+    """The error for a table that was there and is not any more."""
+    return TableVanished(
+        f"The table in {table.endpoint.account} was deleted, or cannot be used any more, while its items were on the "
+        "way.",
+        "Find out who deleted it. A destination made anew is filled from the beginning: remove the checkpoint file.",
+        table=table.name,
+    )
+
+
+def _shown(table: ItemTable) -> str:
+    return " and ".join(f"{attribute.name} ({attribute.type})" for attribute in table.key)

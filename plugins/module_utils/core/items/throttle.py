@@ -1,0 +1,124 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Keeps a table's consumption under a rate of capacity units, by what AWS says each request consumed.
+
+A request takes the time that its units need at the rate, one after the other: there is no saving up, so that no second
+gets more than the rate but by one request. What a request will cost is estimated before and settled after it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..errors import InvalidInput
+
+CATCH_UP_SECONDS = 0.1  # how much of unused time a late request may still use
+REQUEST_SECONDS = 0.25  # requests are made no larger than this much of the rate
+PROBE_SECONDS = 1.0  # how long to wait at a time while the first request is under way
+LEARNING = 0.2  # the weight of one request in the estimate of the next
+
+
+@dataclass(frozen=True)
+class Rate:
+    """``units`` capacity units per second (read or write).
+
+    ``start`` > 0 begins lower and doubles every ``doubling`` seconds until ``units``: an on-demand table takes at once
+    twice its previous peak, a new one 4,000 write units, and more only as it learns (aws.md H).
+    """
+
+    units: float
+    start: float = 0.0
+    doubling: float = 1800.0
+
+    def __post_init__(self) -> None:
+        if not self.units > 0 or self.start < 0 or not self.doubling > 0:
+            raise InvalidInput(
+                f"A rate of {self.units:g} units per second (from {self.start:g}) is none.",
+                "Give a number above 0, or none for no limit.",
+            )
+
+    @classmethod
+    def percent_of(cls, capacity: int, percent: float) -> Rate:
+        """``percent`` of a provisioned ``capacity`` in units per second. Raises InvalidInput for an on-demand table,
+        which has none."""
+        if capacity <= 0:
+            raise InvalidInput(
+                "A percentage of capacity was asked for, but the table has no provisioned capacity.",
+                "Give a rate in units per second.",
+            )
+        return cls(capacity * percent / 100.0)
+
+    def share(self, workers: int) -> Rate:
+        """The part of one of ``workers``."""
+        return Rate(self.units / workers, self.start / workers, self.doubling)
+
+    def at(self, seconds: float) -> float:
+        """Units per second, ``seconds`` after the beginning."""
+        if not self.start:
+            return self.units
+        return min(self.units, self.start * float(2.0 ** min(seconds / self.doubling, 60.0)))
+
+
+class Throttle:
+    """One table's rate. ``delay`` says how long to wait, ``reserve`` and ``settle`` go around a request; ``spend`` is
+    all of it for one request at a time.
+
+    ``weight`` is what a caller knows of a request's cost beforehand, in its own measure; units per weight are learned.
+    Until the first request is settled, there is no turn for a second one. For one thread.
+    """
+
+    def __init__(self, rate: Rate, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate = rate
+        self._clock = clock
+        self._began = self._free_at = clock()
+        self._units_per_weight = 0.0
+        self._probing = False
+
+    @property
+    def request_units(self) -> float:
+        """How many units one request should take at most."""
+        return self._units_per_second * REQUEST_SECONDS
+
+    def weight_for(self, units: float) -> float:
+        """The weight that is expected to take ``units``; 0 while nothing is known."""
+        return units / self._units_per_weight if self._units_per_weight else 0.0
+
+    def delay(self) -> float:
+        """Seconds until the next request has its turn, 0 for now; the first request's answer has to be awaited."""
+        if self._probing:
+            return PROBE_SECONDS
+        return max(0.0, self._free_at - self._clock())
+
+    def reserve(self, weight: float) -> float:
+        """Take the turn for a request of ``weight``: the units it is expected to take."""
+        self._probing = not self._units_per_weight
+        units = weight * self._units_per_weight
+        self._free_at = max(self._free_at, self._clock() - CATCH_UP_SECONDS)
+        self._take(units)
+        return units
+
+    def spend(self, weight: float, request: Callable[[], float]) -> None:
+        """Wait for the turn of a ``request`` of ``weight``, make it, and settle the units that it returns."""
+        while delay := self.delay():
+            time.sleep(delay)
+        reserved = self.reserve(weight)
+        self.settle(weight, reserved, request())
+
+    def settle(self, weight: float, reserved: float, used: float) -> None:
+        """The request of ``weight`` that had ``reserved`` took ``used`` units."""
+        self._probing = False
+        if used and weight:
+            known = self._units_per_weight
+            self._units_per_weight = known + LEARNING * (used / weight - known) if known else used / weight
+        self._take(used - reserved)
+
+    @property
+    def _units_per_second(self) -> float:
+        return self._rate.at(self._clock() - self._began)
+
+    def _take(self, units: float) -> None:
+        self._free_at += units / self._units_per_second

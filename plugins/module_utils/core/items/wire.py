@@ -1,0 +1,503 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Requests to DynamoDB as bytes: signed, retried, explained.
+
+With 25 items to a request the request is the cost, not the item: a bare socket carries four times the items per
+CPU-second that urllib3 does (design section 6). ``Endpoint`` says where and who; ``Client.call`` sends one request and
+waits for its answer; ``Lanes`` keeps many under way in one thread, since a round trip moves 25 items only.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import json
+import random
+import selectors
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from functools import cached_property
+from urllib.parse import urlsplit
+
+from ..errors import (
+    AccessDenied,
+    CredentialsError,
+    EndpointUnreachable,
+    FerryError,
+    InvalidInput,
+    KeepsFailing,
+    MissingTable,
+    ServiceError,
+)
+from .transport import ANSWER_SECONDS, CONTENT_TYPE, Answer, Broken, Connection, Credentials, Distrusted, Route, Signer
+
+CREDENTIALS_SECONDS = 60.0  # how long credentials are kept before they are asked for again
+SKEW_SECONDS = 120.0  # a clock that is off by less is not why a signature was refused
+LOOK_SECONDS = 5.0  # between looks for requests that were never answered
+
+THROTTLES = frozenset(
+    {
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    }
+)
+_PASSING = THROTTLES | {"InternalFailure", "InternalServerError", "ServiceUnavailable", "ServiceUnavailableException"}
+_EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
+_BAD_SIGNATURES = frozenset({"IncompleteSignature", "InvalidSignatureException", "SignatureDoesNotMatch"})
+_BAD_CREDENTIALS = (
+    _EXPIRED
+    | _BAD_SIGNATURES
+    | {
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "MissingAuthenticationToken",
+        "MissingAuthenticationTokenException",
+        "UnrecognizedClientException",
+    }
+)
+_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where requests go and in whose name.
+
+    ``url`` is ``https://dynamodb.<region>.amazonaws.com`` or another server's; ``credentials`` gives keys valid now and
+    is asked again every minute, and at once when AWS calls them expired: refreshing is the caller's. ``side`` is what
+    messages call the account (``source``).
+    """
+
+    url: str
+    region: str
+    credentials: Callable[[], Credentials] = field(repr=False)
+    side: str = ""
+
+    @property
+    def account(self) -> str:
+        """The account, for messages."""
+        return f"the {self.side} account" if self.side else self.url
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How requests that fail in passing are sent again: after a random time up to ``first`` seconds, doubled each time
+    up to ``longest`` (full jitter), until nothing has succeeded for ``seconds``, or ``connecting`` seconds where the
+    endpoint never answered at all."""
+
+    first: float = 0.05
+    longest: float = 20.0
+    seconds: float = 600.0
+    connecting: float = 30.0
+
+    def pause(self, failures: int) -> float:
+        """Seconds to wait after ``failures`` failures in a row."""
+        return random.uniform(0.0, min(self.longest, self.first * 2.0 ** min(failures, 30)))
+
+
+@dataclass
+class Retries:
+    """What was sent again, and why: throttles, errors of the service, broken connections or answers."""
+
+    throttled: int = 0
+    failed: int = 0
+    broken: int = 0
+
+
+@dataclass(eq=False)
+class Call:
+    """One request about ``table`` and what became of its tries."""
+
+    operation: str
+    body: bytes
+    table: str
+    failures: int = 0
+    failing_since: float = 0.0
+    renewed: bool = False
+    clock_corrected: bool = False
+    credentials: Credentials | None = None
+
+
+class Client:
+    """Sends requests to one endpoint. For one thread."""
+
+    def __init__(self, endpoint: Endpoint, patience: Patience | None = None) -> None:
+        """Raises InvalidInput for a URL that is none."""
+        self.endpoint = endpoint
+        self.patience = patience or Patience()
+        self.retries = Retries()
+        self._host, self._port, self._secure, path = _parts(endpoint.url)
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        named = host if self._port == (443 if self._secure else 80) else f"{host}:{self._port}"
+        self._signer = Signer(named, path, endpoint.region)
+        self._head = (
+            f"POST {path} HTTP/1.1\r\nHost: {named}\r\nUser-Agent: tableferry\r\nContent-Type: {CONTENT_TYPE}\r\n"
+        )
+        self._idle: Connection | None = None
+        self._credentials: tuple[float, Credentials] | None = None
+        self._skew = 0.0
+        self._answered = False
+
+    def call(self, operation: str, body: bytes, table: str) -> bytes:
+        """The body of the answer to one request about ``table``, once AWS has carried it out.
+
+        Raises MissingTable, AccessDenied, CredentialsError, EndpointUnreachable, KeepsFailing, ServiceError (all with
+        ``code`` in their details), InvalidInput.
+        """
+        call = Call(operation, body, table)
+        while True:
+            try:
+                outcome = self.judge(call, self._exchange(call))
+            except (OSError, Broken, Distrusted) as error:
+                outcome = self.forgive(call, error)
+            if isinstance(outcome, bytes):
+                return outcome
+            time.sleep(outcome)
+
+    def close(self) -> None:
+        """End the connection that ``call`` keeps."""
+        if self._idle is not None:
+            self._idle.close()
+            self._idle = None
+
+    # The parts of a call
+
+    def connect(self, *, waiting: bool) -> Connection:
+        """A new connection. Raises OSError, Distrusted, InvalidInput."""
+        return Connection(self._route, waiting=waiting)
+
+    def request(self, call: Call) -> bytes:
+        """The whole request, signed now."""
+        call.credentials = credentials = self._keys()
+        body = call.body
+        signed = self._signer.headers(credentials, call.operation, body, time.time() + self._skew)
+        return f"{self._head}{signed}Content-Length: {len(body)}\r\n\r\n".encode("latin-1") + body
+
+    def judge(self, call: Call, answer: Answer) -> bytes | float:
+        """The answer's body, or after how many seconds to send the request again. Raises as ``call`` does."""
+        self._answered = True
+        if answer.status == 200:
+            return answer.body
+        code, message = _error_of(answer)
+        if code in _EXPIRED and not call.renewed:
+            call.renewed = True
+            if self._renew(call.credentials):
+                return 0.0
+        if code in _BAD_SIGNATURES | _EXPIRED and not call.clock_corrected and self._correct_clock(answer):
+            call.clock_corrected = True
+            return 0.0
+        throttled = code in THROTTLES or answer.status == 429
+        if not throttled and code not in _PASSING and answer.status < 500:
+            raise self._explain(call, code, message)
+        if throttled:
+            self.retries.throttled += 1
+        else:
+            self.retries.failed += 1
+        return self._again(call, code, f"{message} ({code})" if message else code)
+
+    def forgive(self, call: Call, error: Exception) -> float:
+        """After how many seconds to send a request again whose connection broke. Raises as ``call`` does."""
+        if isinstance(error, Distrusted):
+            raise EndpointUnreachable(
+                f"The certificate of {self.endpoint.url} is not to be trusted: {error}.",
+                "Set AWS_CA_BUNDLE to the certificates of your proxy or endpoint.",
+                table=call.table,
+                details={"code": "CertificateError", "side": self.endpoint.side},
+            ) from error
+        if isinstance(error, Broken) and error.stale:
+            return 0.0
+        self.retries.broken += 1
+        return self._again(call, "ConnectionError", str(error) or type(error).__name__)
+
+    @cached_property
+    def _route(self) -> Route:
+        return Route.to(self._host, self._port, self._secure)
+
+    def _exchange(self, call: Call) -> Answer:
+        request = self.request(call)
+        connection, self._idle = self._idle or self.connect(waiting=True), None
+        connection.send(request)
+        while (answer := connection.advance()) is None:
+            pass
+        if connection.reusable:
+            self._idle = connection
+        else:
+            connection.close()
+        return answer
+
+    def _again(self, call: Call, code: str, reason: str) -> float:
+        now = time.monotonic()
+        call.failing_since = call.failing_since or now
+        seconds = now - call.failing_since
+        if seconds > (self.patience.seconds if self._answered else self.patience.connecting):
+            raise self._gave_up(call, code, reason, seconds)
+        call.failures += 1
+        return self.patience.pause(call.failures)
+
+    def _keys(self) -> Credentials:
+        kept = self._credentials
+        if kept is None or time.monotonic() - kept[0] > CREDENTIALS_SECONDS:
+            kept = self._credentials = (time.monotonic(), self.endpoint.credentials())
+        return kept[1]
+
+    def _renew(self, expired: Credentials | None) -> bool:
+        """Ask for credentials again, once for all calls that met their end; False when they are the same."""
+        if self._credentials is None or self._credentials[1] is expired:
+            self._credentials = (time.monotonic(), self.endpoint.credentials())
+        return expired is None or _values(self._credentials[1]) != _values(expired)
+
+    def _correct_clock(self, answer: Answer) -> bool:
+        """Take the server's time for signing when ours is off; False when it is not."""
+        try:
+            told = parsedate_to_datetime(answer.headers.get(b"date", b"").decode("latin-1")).timestamp()
+        except ValueError:
+            return False
+        skew = told - time.time()
+        if abs(skew - self._skew) < SKEW_SECONDS:
+            return False
+        self._skew = skew
+        return True
+
+    # Errors
+
+    def _explain(self, call: Call, code: str, message: str) -> FerryError:
+        details = self._details(call, code)
+        # AWS quotes the signed headers, the session token among them, where a signature is wrong.
+        said = f"{message} ({code})" if message and code not in _BAD_SIGNATURES else code
+        account = self.endpoint.account
+        if code in _BAD_CREDENTIALS:
+            return CredentialsError(
+                f"The credentials of {account} do not work: {said}.",
+                "Check profile, keys or role; temporary ones may have ended.",
+                table=call.table,
+                details=details,
+            )
+        if code in _DENIED:
+            return AccessDenied(
+                f"{call.operation} was refused in {account}: {said}.",
+                f"Allow dynamodb:{call.operation} on the table for the principal named.",
+                table=call.table,
+                details=details,
+            )
+        if code == "ResourceNotFoundException":
+            return MissingTable(
+                f"{account[:1].upper()}{account[1:]} has no usable table of this name in {self.endpoint.region}.",
+                "Check name, account and Region, and that the table is ACTIVE.",
+                table=call.table,
+                details=details,
+            )
+        return ServiceError(
+            f"{call.operation} failed in {account} ({self.endpoint.region}): {said}.",
+            "Run again; what was acknowledged stays.",
+            table=call.table,
+            details=details,
+        )
+
+    def _gave_up(self, call: Call, code: str, reason: str, seconds: float) -> FerryError:
+        if code == "ConnectionError":
+            return EndpointUnreachable(
+                f"No whole answer came from {self.endpoint.url} for {seconds:.0f} s: {reason}.",
+                "Check the network, the proxy and the endpoint, then run again.",
+                table=call.table,
+                details=self._details(call, code),
+            )
+        return KeepsFailing(
+            f"{call.operation} kept failing in {self.endpoint.account} for {seconds:.0f} s: {reason}.",
+            "Give the table more capacity or ask for fewer units per second, then run again: it goes on where it was."
+            if code in THROTTLES
+            else "Look at AWS's health, then run again: it goes on where it was.",
+            table=call.table,
+            details=self._details(call, code),
+        )
+
+    def _details(self, call: Call, code: str) -> dict[str, str]:
+        endpoint = self.endpoint
+        return {"code": code, "operation": call.operation, "side": endpoint.side, "region": endpoint.region}
+
+
+def _parts(url: str) -> tuple[str, int, bool, str]:
+    """Host, port, whether TLS, and path of an endpoint's URL. Raises InvalidInput."""
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise InvalidInput(
+            f"The endpoint URL {url!r} is none.", "Write it as https://dynamodb.eu-west-1.amazonaws.com."
+        )
+    secure = parts.scheme == "https"
+    return parts.hostname, port or (443 if secure else 80), secure, parts.path or "/"
+
+
+def _values(credentials: Credentials) -> tuple[str, str, str]:
+    return credentials.access_key, credentials.secret_key, credentials.session_token
+
+
+def _error_of(answer: Answer) -> tuple[str, str]:
+    """Code and message of a refusal; the code of one that is not in DynamoDB's form is ``HTTP <status>``."""
+    try:
+        told = json.loads(answer.body)
+        code = str(told.get("__type") or told.get("code") or "").rsplit("#", 1)[-1]
+        message = str(told.get("message") or told.get("Message") or "")
+    except (ValueError, AttributeError):
+        code, message = "", ""
+    return code or f"HTTP {answer.status}", message
+
+
+# Many calls at once
+
+
+@dataclass(eq=False)
+class _Flight:
+    """A call under way, or waiting to be sent, and who hears of its end."""
+
+    client: Client
+    call: Call
+    done: Callable[[bytes], None]
+    failed: Callable[[FerryError], None] | None
+    sent: float = 0.0
+
+
+class Lanes:
+    """Calls under way at once, each on a connection of its own, in one thread: no locks, no switching.
+
+    Whoever submits calls says how many at once, and gives the thread to ``turn``, which hears the answers.
+    """
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._flights: dict[Connection, _Flight] = {}
+        self._idle: dict[Client, list[Connection]] = defaultdict(list)
+        self._later: list[tuple[float, int, _Flight]] = []
+        self._numbers = itertools.count()
+        self._looked = time.monotonic()
+
+    def submit(
+        self,
+        client: Client,
+        call: Call,
+        done: Callable[[bytes], None],
+        failed: Callable[[FerryError], None] | None = None,
+        delay: float = 0.0,
+    ) -> None:
+        """Send ``call``, after ``delay`` seconds; ``turn`` gives its answer's body to ``done``.
+
+        What Client.call raises goes to ``failed``, or out of here or ``turn`` where there is none.
+        """
+        self._send_after(_Flight(client, call, done, failed), delay)
+
+    def turn(self, longest: float) -> None:
+        """Hear the answers that have come, waiting up to ``longest`` seconds for the first."""
+        now = time.monotonic()
+        while self._later and self._later[0][0] <= now:
+            self._send(heapq.heappop(self._later)[2])
+        until = self._later[0][0] - now if self._later else LOOK_SECONDS
+        for key, _ in self._selector.select(max(0.0, min(longest, until, LOOK_SECONDS))):
+            self._hear(key.fileobj)  # type: ignore[arg-type]
+        if time.monotonic() - self._looked > LOOK_SECONDS:
+            self._give_up_silent()
+
+    def close(self) -> None:
+        """End all connections; calls under way are never heard of again."""
+        for connection in [*self._flights, *itertools.chain.from_iterable(self._idle.values())]:
+            connection.close()
+        self._selector.close()
+
+    def _send_after(self, flight: _Flight, delay: float) -> None:
+        if delay > 0.0:
+            heapq.heappush(self._later, (time.monotonic() + delay, next(self._numbers), flight))
+        else:
+            self._send(flight)
+
+    def _send(self, flight: _Flight) -> None:
+        client = flight.client
+        idle = self._idle[client]
+        try:
+            if idle:
+                connection = idle.pop()
+            else:
+                connection = client.connect(waiting=False)
+                self._selector.register(connection, selectors.EVENT_READ, connection)
+            self._flights[connection] = flight
+            flight.sent = time.monotonic()
+            try:
+                connection.send(client.request(flight.call))
+            except BaseException:
+                self._drop(connection)
+                raise
+            if connection.sending:
+                self._selector.modify(connection, selectors.EVENT_READ | selectors.EVENT_WRITE, connection)
+        except (OSError, Broken, Distrusted) as error:
+            self._broke(flight, error)
+
+    def _hear(self, connection: Connection) -> None:
+        flight = self._flights.get(connection)
+        if flight is None:
+            # Idle, and something came: the server has closed it.
+            self._idle = defaultdict(
+                list, {client: [each for each in idle if each is not connection] for client, idle in self._idle.items()}
+            )
+            self._drop(connection)
+            return
+        was_sending = connection.sending
+        try:
+            answer = connection.advance()
+        except Broken as error:
+            self._drop(connection)
+            self._broke(flight, error)
+            return
+        if was_sending and not connection.sending:
+            self._selector.modify(connection, selectors.EVENT_READ, connection)
+        if answer is None:
+            return
+        if connection.reusable:
+            del self._flights[connection]
+            self._idle[flight.client].append(connection)
+        else:
+            self._drop(connection)
+        try:
+            outcome = flight.client.judge(flight.call, answer)
+        except FerryError as error:
+            self._fail(flight, error)
+            return
+        if isinstance(outcome, bytes):
+            flight.done(outcome)
+        else:
+            self._send_after(flight, outcome)
+
+    def _broke(self, flight: _Flight, error: Exception) -> None:
+        try:
+            delay = flight.client.forgive(flight.call, error)
+        except FerryError as given_up:
+            self._fail(flight, given_up)
+        else:
+            self._send_after(flight, delay)
+
+    @staticmethod
+    def _fail(flight: _Flight, error: FerryError) -> None:
+        if flight.failed is None:
+            raise error
+        flight.failed(error)
+
+    def _drop(self, connection: Connection) -> None:
+        """Forget a connection, which may be closed already: then its number may be another's."""
+        self._flights.pop(connection, None)
+        self._selector.unregister(connection)
+        connection.close()
+
+    def _give_up_silent(self) -> None:
+        self._looked = now = time.monotonic()
+        for connection, flight in list(self._flights.items()):
+            if now - flight.sent > ANSWER_SECONDS:
+                self._drop(connection)
+                self._broke(flight, Broken(f"no answer came for {ANSWER_SECONDS:.0f} s"))

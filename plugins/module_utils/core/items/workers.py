@@ -1,0 +1,188 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One task in several processes, which ask one desk for their work.
+
+A worker is a fresh interpreter that imports this module and nothing of its parent's: neither a fork of an Ansible
+worker, whose threads and locks it would inherit half alive, nor multiprocessing's spawn, which would run the parent's
+main program again, be that ``ansible-playbook`` or a zipped module. What it needs comes through a socket: the task,
+answers of the desk, and credentials each time they are asked for, so that refreshing stays in one place. Nothing
+secret is in its arguments or its environment, and it ends when its parent does.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
+from multiprocessing.connection import Connection, Pipe
+from typing import Any, Protocol, TypeVar
+
+from ..errors import WorkerLost
+from .transport import Credentials
+from .wire import Endpoint
+
+Result = TypeVar("Result")
+Result_co = TypeVar("Result_co", covariant=True)
+
+_ENTRY = "import sys; sys.path[:] = {path!r}; from {module} import serve; serve({descriptor})"
+_CREDENTIALS, _RESULT, _FAILURE = "credentials of", "the result", "the failure"  # no names of a desk's methods
+GRACE_SECONDS = 5.0
+
+
+class Task(Protocol[Result_co]):
+    """What a worker does; it can be pickled, its endpoints' credentials excepted."""
+
+    def run(self, desk: Any, workers: int) -> Result_co:
+        """Do one worker's part of the work of ``workers``, taken from ``desk``."""
+
+
+def run_in_workers(task: Task[Result], desk: Any, workers: int) -> list[Result]:
+    """What ``task`` gives in each of ``workers`` processes; with 1 it runs here.
+
+    Methods of ``desk`` are called from several threads; what they take and give can be pickled. Raises what the task
+    or the desk raises; the first failure ends all workers. Raises WorkerLost when one ends by itself.
+    """
+    if workers <= 1:
+        return [task.run(desk, 1)]
+    pickled, endpoints = _dump(task)
+    started = [_Worker() for _ in range(workers)]
+    with ThreadPoolExecutor(workers, "attend") as pool:
+        attending = [pool.submit(worker.attend, pickled, endpoints, desk, workers) for worker in started]
+        try:
+            for each in as_completed(attending):
+                each.result()
+        finally:
+            for worker in started:
+                worker.end()
+    return [each.result() for each in attending]
+
+
+class _Worker:
+    """A process under way, seen from its parent."""
+
+    def __init__(self) -> None:
+        self._connection, theirs = Pipe()
+        entry = _ENTRY.format(path=sys.path, module=__name__, descriptor=theirs.fileno())
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", entry], stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], start_new_session=True
+        )
+        theirs.close()
+
+    def attend(self, task: bytes, endpoints: list[Endpoint], desk: Any, workers: int) -> Any:
+        """Give the worker its task and answer what it asks, until its result. Raises its failure, WorkerLost."""
+        try:
+            self._connection.send_bytes(task)
+            self._connection.send(workers)
+            while True:
+                method, arguments = self._connection.recv()
+                if method == _RESULT:
+                    return arguments
+                if method == _FAILURE:
+                    raise arguments
+                if method == _CREDENTIALS:
+                    answer: Any = _Keys.of(endpoints[arguments].credentials())
+                else:
+                    answer = getattr(desk, method)(*arguments)
+                self._connection.send(answer)
+        except (EOFError, OSError) as error:
+            raise WorkerLost(
+                f"A worker process ended by itself (exit status {self.process.wait()}).",
+                "See whether the machine ran out of memory, then run again, with fewer workers: it goes on.",
+            ) from error
+
+    def end(self) -> None:
+        """End the process, if it has not ended; who attends to it hears of it."""
+        self.process.terminate()
+        try:
+            self.process.wait(GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+class _Keys:
+    """Credentials on their way to a worker."""
+
+    def __init__(self, access_key: str, secret_key: str, session_token: str) -> None:
+        self.access_key = access_key
+        self.secret_key = secret_key
+        self.session_token = session_token
+
+    @classmethod
+    def of(cls, credentials: Credentials) -> _Keys:
+        """From whatever the caller's are."""
+        return cls(credentials.access_key, credentials.secret_key, credentials.session_token)
+
+
+class _Pickler(pickle.Pickler):
+    """Leaves the credentials of endpoints behind: the worker asks for those of the number."""
+
+    def __init__(self, stream: io.BytesIO) -> None:
+        super().__init__(stream)
+        self.endpoints: list[Endpoint] = []
+
+    def persistent_id(self, value: Any) -> Any:
+        if not isinstance(value, Endpoint):
+            return None
+        self.endpoints.append(value)
+        return len(self.endpoints) - 1, value.url, value.region, value.side
+
+
+def _dump(task: Any) -> tuple[bytes, list[Endpoint]]:
+    stream = io.BytesIO()
+    pickler = _Pickler(stream)
+    pickler.dump(task)
+    return stream.getvalue(), pickler.endpoints
+
+
+# In the worker
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, stream: io.BytesIO, credentials: Callable[[int], Credentials]) -> None:
+        super().__init__(stream)
+        self._credentials = credentials
+
+    def persistent_load(self, told: Any) -> Endpoint:
+        number, url, region, side = told
+        return Endpoint(url, region, partial(self._credentials, number), side)
+
+
+class _RemoteDesk:
+    """The parent's desk, seen from a worker; its threads ask one after the other."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+
+    def ask(self, method: str, arguments: Any) -> Any:
+        """The parent's answer. Raises EOFError, OSError when it is gone."""
+        with self._lock:
+            self._connection.send((method, arguments))
+            return self._connection.recv()
+
+    def __getattr__(self, method: str) -> Any:
+        return lambda *arguments: self.ask(method, arguments)
+
+
+def serve(descriptor: int) -> None:
+    """A worker's whole life: the task comes through the socket ``descriptor``, the result goes back through it."""
+    connection = Connection(descriptor)
+    desk = _RemoteDesk(connection)
+    try:
+        task = _Unpickler(io.BytesIO(connection.recv_bytes()), partial(desk.ask, _CREDENTIALS)).load()
+        workers = connection.recv()
+        try:
+            answer = (_RESULT, task.run(desk, workers))
+        except Exception as error:
+            answer = (_FAILURE, error)
+        connection.send(answer)
+    except (EOFError, OSError):
+        sys.exit(1)  # the parent is gone, and with it whoever would hear of it

@@ -1,0 +1,237 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Writes items in batches that are spliced from their bytes, until AWS has acknowledged each of them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from ..errors import FerryError, ItemRefused, KeepsFailing, MissingTable
+from .raw import BatchWritten, KeyReader, Raw, Slice, decode, malformed, msgspec
+from .tables import ItemTable, vanished
+from .throttle import Throttle
+from .wire import LOOK_SECONDS, Call, Client, Lanes
+
+BATCH_ITEMS = 25  # the most that BatchWriteItem takes (aws.md H)
+BATCH_BYTES = 4 * 1024 * 1024  # of JSON; AWS takes 16 MB (aws.md H), smaller ones are quicker to send again
+WRITE_UNIT_BYTES = 1024
+REPLICATION_PREFIX = "aws:rep:"  # what old global tables keep in items; never ours to write (design section 10)
+
+_PUT, _DELETE = b'{"PutRequest":{"Item":', b'{"DeleteRequest":{"Key":'
+_END = b"}}"
+_NEXT_PUT = b"%s,%s" % (_END, _PUT)
+_REPLICATION = f'"{REPLICATION_PREFIX}'.encode()
+_NOTHING_LEFT = b'{"UnprocessedItems":{}}'
+# A batch with one wrong item is refused whole (aws.md H): each is then sent alone, and the wrong one told.
+_ONE_BY_ONE = frozenset({"ItemCollectionSizeLimitExceededException", "ValidationException"})
+
+
+@dataclass(frozen=True)
+class Written:
+    """What became of one batch: units where they were asked for, and how many items had to be sent again."""
+
+    units: float | None
+    resent: int
+
+
+def put(item: Slice) -> bytes:
+    """The request of a batch that puts ``item``."""
+    return b"%s%s%s" % (_PUT, item, _END)
+
+
+def delete(key: Slice) -> bytes:
+    """The request of a batch that deletes the item with ``key`` (DynamoDB's JSON)."""
+    return b"%s%s%s" % (_DELETE, key, _END)
+
+
+def without_replication_attributes(body: bytes, items: Sequence[Slice]) -> Sequence[Slice]:
+    """``items`` of the answer ``body`` without the attributes of old global tables."""
+    if _REPLICATION not in body:
+        return items
+    return [_stripped(item) if _REPLICATION in bytes(item) else item for item in items]
+
+
+def _stripped(item: Slice) -> bytes:
+    attributes = msgspec.json.decode(item, type=dict[str, Raw])
+    kept = {name: value for name, value in attributes.items() if not name.startswith(REPLICATION_PREFIX)}
+    return msgspec.json.encode(kept)
+
+
+def distinct(items: Sequence[Slice], keys: Sequence[object]) -> Sequence[Slice]:
+    """``items`` with each of their ``keys`` once, the last of each; AWS refuses a batch that names a key twice."""
+    if len(set(keys)) == len(items):
+        return items
+    return list(dict(zip(keys, items, strict=True)).values())
+
+
+def batches(items: Sequence[Slice], most_items: int = BATCH_ITEMS, most_bytes: int = BATCH_BYTES) -> list[list[Slice]]:
+    """``items`` in batches of at most ``most_items`` and ``most_bytes`` (one larger item is a batch of its own).
+
+    Each takes every n-th item: neighbours in a page share a partition, so a batch is spread over the page's range.
+    """
+    count = -(-len(items) // most_items)
+    cut: list[list[Slice]] = [list(items[start::count]) for start in range(count)]
+    if sum(map(len, items)) <= most_bytes:
+        return cut
+    return [part for batch in cut for part in _by_bytes(batch, most_bytes)]
+
+
+def _by_bytes(batch: list[Slice], most_bytes: int) -> list[list[Slice]]:
+    parts: list[list[Slice]] = [[]]
+    size = 0
+    for item in batch:
+        if parts[-1] and size + len(item) > most_bytes:
+            parts.append([])
+            size = 0
+        parts[-1].append(item)
+        size += len(item)
+    return parts
+
+
+def expected_units(items: Sequence[Slice]) -> int:
+    """About how many write units ``items`` take, by the length of their JSON; indexes cost more (aws.md H)."""
+    return sum(-(-len(item) // WRITE_UNIT_BYTES) for item in items)
+
+
+class Writer:
+    """Writes batches to one table, many at once; each is told when AWS has acknowledged the whole of it.
+
+    Unprocessed items are sent again after a pause, a batch that is refused whole is sent item by item. For one thread.
+    """
+
+    def __init__(
+        self, lanes: Lanes, client: Client, table: ItemTable, at_once: int, throttle: Throttle | None = None
+    ) -> None:
+        self._lanes = lanes
+        self._client = client
+        self._table = table
+        self._at_once = at_once
+        self._throttle = throttle
+        self._under_way = 0
+        self._answered = False
+        self._keys = KeyReader(table.key)
+        self._begin = b'{"RequestItems":{%s:[' % json.dumps(table.name).encode()
+        self._end = b']},"ReturnConsumedCapacity":"TOTAL"}' if throttle is not None else b"]}}"
+
+    def delay(self) -> float:
+        """After how many seconds one more batch may be given, by the rate; 0 for now. LOOK_SECONDS while as many are
+        under way as may be."""
+        if self._under_way >= self._at_once:
+            return LOOK_SECONDS
+        return self._throttle.delay() if self._throttle else 0.0
+
+    def put(self, items: Sequence[Slice], done: Callable[[Written], None]) -> None:
+        """Put a batch of ``items`` with distinct keys; ``done`` hears when AWS has acknowledged every one.
+
+        Here or out of Lanes.turn come ItemRefused, KeepsFailing, TableVanished and what Client.call raises; any part of
+        the batch may then be written.
+        """
+        self._send(_Batch(b"%s%s%s" % (_PUT, _NEXT_PUT.join(items), _END), items, put, done))
+
+    def delete(self, keys: Sequence[bytes], done: Callable[[Written], None]) -> None:
+        """Delete the items with ``keys`` (DynamoDB's JSON, distinct), as ``put`` puts."""
+        self._send(_Batch(b",".join(map(delete, keys)), keys, delete, done))
+
+    def _send(self, batch: _Batch) -> None:
+        self._under_way += 1
+        if self._throttle is not None:
+            batch.weight = expected_units(batch.parts)
+            batch.reserved = self._throttle.reserve(batch.weight)
+        self._submit(batch)
+
+    def _submit(self, batch: _Batch, delay: float = 0.0) -> None:
+        body = b"".join((self._begin, batch.payload, self._end))
+        call = Call("BatchWriteItem", body, self._table.name)
+        self._lanes.submit(self._client, call, partial(self._heard, batch), partial(self._failed, batch), delay)
+
+    def _heard(self, batch: _Batch, body: bytes) -> None:
+        self._answered = True
+        if body == _NOTHING_LEFT:
+            self._end_of(batch)
+            return
+        name = self._table.name
+        told: BatchWritten = decode(body, BatchWritten, "BatchWriteItem", name)
+        left = [request for requests in told.unprocessed_items.values() for request in requests]
+        batch.units += sum(each.capacity_units for each in told.consumed_capacity)
+        if not left:
+            self._end_of(batch)
+            return
+        if len(left) > len(batch.parts):
+            raise malformed("BatchWriteItem", name, ValueError("more is unprocessed than was sent"))
+        now = time.monotonic()
+        if len(left) < len(batch.parts):
+            batch.failures, batch.failing_since = 0, now
+        elif now - batch.failing_since > self._client.patience.seconds:
+            raise KeepsFailing(
+                f"{len(left)} items stayed unprocessed for {now - batch.failing_since:.0f} s.",
+                "Give the table more capacity or ask for fewer units per second, then run again: it goes on.",
+                table=name,
+            )
+        batch.failures += 1
+        batch.resent += len(left)
+        batch.payload, batch.parts, batch.request_of = b",".join(left), left, bytes
+        self._submit(batch, self._client.patience.pause(batch.failures))
+
+    def _failed(self, batch: _Batch, error: FerryError) -> None:
+        if isinstance(error, MissingTable):
+            raise (vanished(self._table) if self._answered else error) from error
+        if error.details.get("code") not in _ONE_BY_ONE:
+            raise error
+        requests = [batch.request_of(part) for part in batch.parts]
+        if len(requests) == 1:
+            raise self._refused(requests[0], error) from error
+        open_parts = len(requests)
+
+        def part_done(part: _Batch) -> None:
+            nonlocal open_parts
+            open_parts -= 1
+            batch.units += part.units
+            batch.resent += part.resent
+            if not open_parts:
+                self._end_of(batch)
+
+        for request in requests:
+            self._submit(_Batch(request, [request], bytes, batch.done, ended=part_done))
+
+    def _end_of(self, batch: _Batch) -> None:
+        if batch.ended is not None:
+            batch.ended(batch)
+            return
+        self._under_way -= 1
+        if self._throttle is not None:
+            self._throttle.settle(batch.weight, batch.reserved, batch.units)
+        batch.done(Written(batch.units if self._throttle is not None else None, batch.resent))
+
+    def _refused(self, request: Slice, error: FerryError) -> FerryError:
+        told = msgspec.json.decode(request, type=dict[str, dict[str, Raw]])
+        key = self._keys.to_json(self._keys.of(next(iter(next(iter(told.values())).values()))))
+        return ItemRefused(
+            f"The destination does not take the item {json.dumps(key, ensure_ascii=False)}: {error.cause}",
+            "Correct the item in the source. If its index key is of another type, make the index after the copy.",
+            table=self._table.name,
+            details={"key": key, "code": error.details.get("code", "")},
+        )
+
+
+@dataclass(eq=False)
+class _Batch:
+    """Requests on their way: ``payload`` is made of ``request_of`` each of ``parts``. ``ended`` hears of a part of a
+    batch that was refused whole."""
+
+    payload: bytes
+    parts: Sequence[Slice]
+    request_of: Callable[[Slice], bytes]
+    done: Callable[[Written], None]
+    ended: Callable[[_Batch], None] | None = None
+    weight: float = 0.0
+    reserved: float = 0.0
+    units: float = 0.0
+    resent: int = 0
+    failures: int = 0
+    failing_since: float = field(default_factory=time.monotonic)

@@ -1,0 +1,28 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Reads what AWS Backup may do in an account, and across accounts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...core.backup.account_settings import read_settings
+from ..accounts import Accounts
+from ..spec import SHARED_OPTIONS, Progress, Verb, account_option
+
+SPEC: dict[str, Any] = {
+    **SHARED_OPTIONS,
+    "account": account_option(required=True),
+    "side": {"type": "str", "choices": ["source", "destination"], "default": "source"},
+}
+
+
+def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
+    """The settings; what the caller may not ask is null."""
+    account = Accounts(params).get(params["side"], params["account"])
+    return {"changed": False, "settings": read_settings(account, policies=True).to_dict()}
+
+
+VERB = Verb("backup_account_settings_info", SPEC, run, services=("backup", "iam", "organizations", "sts"))

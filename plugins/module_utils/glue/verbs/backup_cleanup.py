@@ -1,0 +1,54 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Removes the recovery points that the migration of a table left behind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...core.backup.cleanup import BackupCleanupOptions, apply_backup_cleanup, plan_backup_cleanup
+from ...core.change import to_diff
+from ..accounts import Accounts
+from ..spec import MIGRATION_OPTIONS, SHARED_OPTIONS, Progress, Verb, account_option
+
+SPEC: dict[str, Any] = {
+    **SHARED_OPTIONS,
+    **MIGRATION_OPTIONS,
+    "name": {"type": "str", "required": True},
+    "source": account_option(required=True),
+    "destination": account_option(required=True),
+    "vault": {"type": "str", "default": "tableferry"},
+    "destination_vault": {"type": "str", "default": "tableferry"},
+    "remove_recovery_points": {"type": "bool", "default": False},
+    "wait_timeout": {"type": "int", "default": 300},
+}
+
+
+def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
+    """Plan what goes, and remove it."""
+    accounts = Accounts(params)
+    source = accounts.get("source", params["source"])
+    destination = accounts.get("destination", params["destination"])
+    options = BackupCleanupOptions(
+        table=params["name"],
+        vault=params["vault"],
+        destination_vault=params["destination_vault"],
+        migration_id=params["migration_id"],
+        remove_recovery_points=params["remove_recovery_points"],
+        wait=params["wait_timeout"],
+    )
+    plan = plan_backup_cleanup(source, destination, options)
+    left = list(plan.left)
+    if plan.points and not check_mode:
+        left += apply_backup_cleanup(source, destination, options, plan)["left"]
+    return {
+        "changed": bool(plan.changes),
+        "changes": [change.to_dict() for change in plan.changes],
+        "left": [entry.to_dict() for entry in left],
+        "diff": to_diff(plan.changes, f"recovery points of {params['name']}"),
+    }
+
+
+VERB = Verb("backup_cleanup", SPEC, run, services=("backup", "sts"))

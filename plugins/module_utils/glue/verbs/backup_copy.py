@@ -1,0 +1,55 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Copies a recovery point into the other account's vault."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...core.backup.copy_jobs import CopyOptions, plan_copy, start_copy
+from ...core.job import Job
+from ..accounts import Accounts
+from ..spec import (
+    LIFECYCLE_OPTIONS,
+    MIGRATION_OPTIONS,
+    SHARED_OPTIONS,
+    WAITING_OPTIONS,
+    Progress,
+    Verb,
+    account_option,
+    given,
+)
+from ..starting import finished, start_result
+
+SPEC: dict[str, Any] = {
+    **SHARED_OPTIONS,
+    **MIGRATION_OPTIONS,
+    **LIFECYCLE_OPTIONS,
+    **WAITING_OPTIONS,
+    "name": {"type": "str", "required": True},
+    "source": account_option(required=True),
+    "destination": account_option(required=True),
+    "backup": {"type": "dict", "required": True},
+    "destination_vault": {"type": "str", "default": "tableferry"},
+    "role": {"type": "str"},
+}
+
+_SAME_NAME = ("destination_vault", "role", "delete_after_days", "move_to_cold_storage_after_days", "migration_id")
+
+
+def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
+    """Find the copy of an earlier run, or start one."""
+    accounts = Accounts(params)
+    source = accounts.get("source", params["source"])
+    destination = accounts.get("destination", params["destination"])
+    options = CopyOptions(table=params["name"], backup=Job.from_dict(params["backup"]), **given(params, _SAME_NAME))
+    plan = plan_copy(source, destination, options)
+    job = plan.job.foreseen if check_mode else start_copy(source, plan)
+    if params["wait"] and not check_mode:
+        job = finished(job, source, destination, params["wait_timeout"], progress)
+    return start_result(job, plan.changes)
+
+
+VERB = Verb("backup_copy", SPEC, run, services=("backup", "sts"))

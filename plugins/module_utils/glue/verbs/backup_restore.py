@@ -1,0 +1,67 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Restores a recovery point into a new table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...core.backup.restore_jobs import RestoreOptions, plan_restore, start_restore
+from ...core.job import Job
+from ..accounts import Accounts
+from ..spec import (
+    KEY_MAP_OPTIONS,
+    MIGRATION_OPTIONS,
+    SHARED_OPTIONS,
+    WAITING_OPTIONS,
+    Progress,
+    Verb,
+    account_option,
+    given,
+)
+from ..starting import finished, start_result
+
+SPEC: dict[str, Any] = {
+    **SHARED_OPTIONS,
+    **MIGRATION_OPTIONS,
+    **KEY_MAP_OPTIONS,
+    **WAITING_OPTIONS,
+    "name": {"type": "str", "required": True},
+    "source": account_option(required=True),
+    "destination": account_option(required=True),
+    "source_table": {"type": "str"},
+    "copy": {"type": "dict"},
+    "recovery_point_arn": {"type": "str"},
+    "role": {"type": "str"},
+}
+
+_SAME_NAME = ("source_table", "recovery_point_arn", "role", "kms_key_map", "migration_id")
+
+
+def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
+    """Find the restore of an earlier run, or start one."""
+    accounts = Accounts(params)
+    source = accounts.get("source", params["source"])
+    destination = accounts.get("destination", params["destination"])
+    copy = Job.from_dict(params["copy"]) if params["copy"] else None
+    plan = plan_restore(
+        source, destination, RestoreOptions(table=params["name"], copy=copy, **given(params, _SAME_NAME))
+    )
+    job = plan.job.foreseen if check_mode else start_restore(destination, plan)
+    if params["wait"] and not check_mode:
+        job = finished(job, source, destination, params["wait_timeout"], progress)
+    return start_result(job, plan.changes)
+
+
+VERB = Verb(
+    "backup_restore",
+    SPEC,
+    run,
+    services=("backup", "dynamodb", "kms", "sts"),
+    rules={
+        "required_one_of": [("copy", "recovery_point_arn")],
+        "mutually_exclusive": [("copy", "recovery_point_arn")],
+    },
+)

@@ -1,0 +1,95 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Starts the way of a table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...core.way import BackupChoices, ItemChoices, WayOptions, way_of
+from ..accounts import Accounts
+from ..spec import (
+    COMPARING_OPTIONS,
+    COPYING_OPTIONS,
+    KEY_MAP_OPTIONS,
+    MIGRATION_OPTIONS,
+    READING_OPTIONS,
+    SETTINGS_OPTIONS,
+    SHARED_OPTIONS,
+    Progress,
+    Verb,
+    account_option,
+    given,
+)
+from ..starting import start_result
+
+BACKUP: dict[str, Any] = {
+    "vault": {"type": "str", "default": "tableferry"},
+    "role": {"type": "str"},
+    "destination_vault": {"type": "str", "default": "tableferry"},
+    "restore": {"type": "bool", "default": True},
+    "restore_role": {"type": "str"},
+    "air_gapped_vault": {"type": "str"},
+    "plan": {"type": "str"},
+    "delete_after_days": {"type": "int", "default": 7},
+    "move_to_cold_storage_after_days": {"type": "int", "default": 0},
+    "copy_delete_after_days": {"type": "int", "default": 7},
+    "copy_move_to_cold_storage_after_days": {"type": "int", "default": 0},
+    "start_window_minutes": {"type": "int", "default": 60},
+    "complete_window_minutes": {"type": "int", "default": 0},
+    "max_age": {"type": "int", "default": 86400},
+    "writes_stopped": {"type": "bool", "default": False},
+}
+
+SPEC: dict[str, Any] = {
+    **SHARED_OPTIONS,
+    **MIGRATION_OPTIONS,
+    **KEY_MAP_OPTIONS,
+    **SETTINGS_OPTIONS,
+    "name": {"type": "str", "required": True},
+    "destination_table": {"type": "str"},
+    "source": account_option(required=True),
+    "destination": account_option(required=True),
+    "method": {"type": "str", "default": "auto"},
+    "bucket": {"type": "str"},
+    "bucket_owner": {"type": "str"},
+    "kms_key_arn": {"type": "str", "no_log": False},
+    "export_max_age": {"type": "int", "default": 86400},
+    "enable_point_in_time_recovery": {"type": "bool", "default": False},
+    "point_in_time_recovery_wait": {"type": "int", "default": 1800},
+    "replace_failed": {"type": "bool", "default": False},
+    "backup": {"type": "dict", "options": BACKUP},
+    "verify": {"type": "str", "choices": ["counts", "sample", "full", "none"], "default": "counts"},
+    "items": {"type": "dict", "options": {**READING_OPTIONS, **COPYING_OPTIONS, **COMPARING_OPTIONS}},
+}
+
+_OTHER_NAMES = {"name", "source", "destination", "defer", "backup", "items", *SHARED_OPTIONS}
+
+
+def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
+    """Start the first job of the table's way, or find it; in check mode foresee the whole way."""
+    accounts = Accounts(params)
+    source = accounts.get("source", params["source"])
+    destination = accounts.get("destination", params["destination"])
+    options = WayOptions(
+        table=params["name"],
+        defer=tuple(params["defer"]),
+        backup=BackupChoices(**given(params["backup"] or {}, params["backup"] or ())),
+        items=ItemChoices(**given(params["items"] or {}, params["items"] or ())),
+        **given(params, [name for name in SPEC if name not in _OTHER_NAMES]),
+    )
+    method = way_of(source, options)
+    way = (method.foresee if check_mode else method.start)(source, destination, options)
+    told = {
+        **start_result(way.job, way.changes, way.obstacle),
+        "method": way.method,
+        "then": [job.to_dict() for job in way.then],
+        "table": way.definition.to_dict(),
+        "left": [left.to_dict() for left in way.left],
+    }
+    return {**told, "warnings": list(way.warnings)} if way.warnings else told
+
+
+VERB = Verb("migration_start", SPEC, run, services=("application-autoscaling", "dynamodb", "kms", "logs", "s3", "sts"))

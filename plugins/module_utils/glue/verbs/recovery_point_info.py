@@ -1,0 +1,45 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Reads the recovery points of a table or of a vault."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..accounts import Accounts
+from ..reading import ask_pages, snake
+from ..spec import SHARED_OPTIONS, Progress, Verb, account_option
+
+SPEC: dict[str, Any] = {
+    **SHARED_OPTIONS,
+    "account": account_option(required=True),
+    "side": {"type": "str", "choices": ["source", "destination"], "default": "source"},
+    "name": {"type": "str"},
+    "vault": {"type": "str"},
+    "vault_account_id": {"type": "str"},
+}
+
+
+def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
+    """A vault's recovery points, or those of a table in all vaults of the account."""
+    account = Accounts(params).get(params["side"], params["account"])
+    client = account.client("backup")
+    if params["vault"]:
+        request = {"BackupVaultName": params["vault"]}
+        if params["name"]:
+            request["ByResourceArn"] = account.table_arn(params["name"])
+        if params["vault_account_id"]:
+            request["BackupVaultAccountId"] = params["vault_account_id"]
+        call = client.list_recovery_points_by_backup_vault
+    else:
+        request = {"ResourceArn": account.table_arn(params["name"])}
+        call = client.list_recovery_points_by_resource
+    found = ask_pages(account, "listing the recovery points", call, "RecoveryPoints", **request)
+    return {"changed": False, "recovery_points": [snake(entry) for entry in found]}
+
+
+VERB = Verb(
+    "recovery_point_info", SPEC, run, services=("backup", "sts"), rules={"required_one_of": [("name", "vault")]}
+)

@@ -1,0 +1,201 @@
+#!/usr/bin/python
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: backup_account_settings
+short_description: Sets what AWS Backup may do in an account and across accounts
+version_added: 0.2.0
+author:
+  - TableFerry contributors (@tableferry)
+description:
+  - Turns AWS Backup's support of DynamoDB and its advanced features on or off in an account and Region, and
+    cross-account backup and backup policies in an organization.
+  - The settings of other resource types are sent back as they are, and read again afterwards.
+options:
+  account:
+    required: true
+  side:
+    description:
+      - Which side of the migration this is, for messages.
+    type: str
+    choices: [source, destination]
+    default: source
+  opt_in:
+    description:
+      - Whether backup plans and jobs of AWS Backup include DynamoDB in this Region.
+    type: bool
+  advanced_features:
+    description:
+      - Whether DynamoDB is backed up with AWS Backup's advanced features. Without them no copy leaves the account.
+      - Recovery points that exist stay as they are.
+    type: bool
+  service_linked_role:
+    description:
+      - Make the role C(AWSServiceRoleForBackup), which copies recovery points into the account. It is never removed
+        here.
+    type: bool
+  cross_account_backup:
+    description:
+      - Whether accounts of the organization may copy recovery points to each other.
+      - With the credentials of the organization's management account only; a delegated administrator is refused.
+    type: bool
+  backup_policies:
+    description:
+      - Whether the organization uses backup policies. With the credentials of the management account only. A migration
+        does not need them.
+    type: bool
+notes:
+  - The third switch of the console's cross-account management, cross-account monitoring, has no API. It is set in the
+    console of the management account, and only shows jobs there.
+seealso:
+  - module: tableferry.aws.backup_account_settings_info
+  - module: tableferry.aws.backup_vault_policy
+  - module: tableferry.aws.backup_job
+extends_documentation_fragment:
+  - tableferry.aws.accounts
+  - tableferry.aws.accounts.account
+  - tableferry.aws.attributes
+"""
+
+EXAMPLES = r"""
+- name: Let AWS Backup do all it can for DynamoDB
+  tableferry.aws.backup_account_settings:
+    account:
+      profile: legacy
+      region: eu-west-1
+    opt_in: true
+    advanced_features: true
+
+- name: Let the accounts of the organization copy to each other
+  tableferry.aws.backup_account_settings:
+    account:
+      profile: management
+      region: eu-west-1
+    cross_account_backup: true
+"""
+
+RETURN = r"""
+settings:
+  description: What is set, after the run. What the caller may not ask is null.
+  returned: success
+  type: dict
+  contains:
+    opt_in:
+      description: Whether AWS Backup is on for DynamoDB in this account and Region.
+      returned: always
+      type: bool
+      sample: true
+    advanced_features:
+      description: Whether its advanced features for DynamoDB are.
+      returned: always
+      type: bool
+      sample: true
+    service_linked_role:
+      description: Whether the account has the role C(AWSServiceRoleForBackup).
+      returned: always
+      type: bool
+      sample: true
+    organization_id:
+      description: The organization that the account is in; empty when it is in none.
+      returned: always
+      type: str
+      sample: o-exampleorgid
+    management_account_id:
+      description: The organization's management account.
+      returned: always
+      type: str
+      sample: "333333333333"
+    cross_account_backup:
+      description: Whether cross-account backup is on in the organization.
+      returned: always
+      type: bool
+      sample: true
+    backup_policies:
+      description: Whether backup policies are on in the organization. Only the management account may ask, and only
+        where it is asked for.
+      returned: always
+      type: bool
+      sample: ~
+
+changes:
+  description: What was changed, or would be in check mode.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    what:
+      description: What is changed.
+      returned: always
+      type: str
+      sample: export
+    before:
+      description: Its value before.
+      returned: always
+      type: raw
+      sample: ~
+    after:
+      description: Its value after.
+      returned: always
+      type: raw
+      sample: {bucket: tableferry-222222222222-eu-west-1}
+    risk:
+      description: V(safe), V(slow), V(billed) or V(destructive).
+      returned: always
+      type: str
+      sample: billed
+
+table:
+  description: The table concerned, empty when the whole account is.
+  returned: failure
+  type: str
+  sample: orders
+
+msg:
+  description: What went wrong, naming the table, the cause and the next step.
+  returned: failure
+  type: str
+  sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
+    enable_point_in_time_recovery."
+ferry_status:
+  description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
+    else.
+  returned: failure
+  type: str
+  sample: refused
+ferry_error:
+  description: The kind of error, for programs.
+  returned: failure
+  type: str
+  sample: PointInTimeRecoveryDisabled
+cause:
+  description: What is wrong.
+  returned: failure
+  type: str
+  sample: Point-in-time recovery is off, and an export needs it.
+next_step:
+  description: What to do about it.
+  returned: failure
+  type: str
+  sample: Turn it on, or set enable_point_in_time_recovery.
+details:
+  description: Values that belong to the error, such as codes and ARNs. Never secrets.
+  returned: failure
+  type: dict
+  sample: {code: AccessDeniedException}
+"""
+
+from ansible_collections.tableferry.aws.plugins.module_utils.glue.outcome import run_module
+from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs.backup_account_settings import VERB
+
+
+def main() -> None:
+    """Run the verb as a module."""
+    run_module(VERB)
+
+
+if __name__ == "__main__":
+    main()

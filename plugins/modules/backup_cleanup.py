@@ -1,0 +1,171 @@
+#!/usr/bin/python
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: backup_cleanup
+short_description: Removes the recovery points that a migration left behind
+version_added: 0.2.0
+author:
+  - TableFerry contributors (@tableferry)
+description:
+  - Deletes the recovery points of a table's migration in the vaults of both accounts, when that is asked for, and waits
+    until they are gone. Otherwise it says what is there, and until when it costs.
+  - Recovery points of others are never touched. What lies in an air-gapped vault cannot be deleted before its day,
+    which is told.
+options:
+  name:
+    description:
+      - The source table.
+    type: str
+    required: true
+  source:
+    required: true
+  destination:
+    required: true
+  vault:
+    description:
+      - The vault of the source account.
+    type: str
+    default: tableferry
+  destination_vault:
+    description:
+      - The vault of the destination account.
+    type: str
+    default: tableferry
+  remove_recovery_points:
+    description:
+      - Whether recovery points are deleted, in both vaults.
+    type: bool
+    default: false
+  wait_timeout:
+    description:
+      - How long to wait, in seconds, until they are gone.
+    type: int
+    default: 300
+notes:
+  - The role that made a recovery point must exist until it is gone. Without it AWS accepts the deletion, and keeps and
+    bills the recovery point as C(EXPIRED).
+seealso:
+  - module: tableferry.aws.migration_cleanup
+  - module: tableferry.aws.recovery_point_info
+extends_documentation_fragment:
+  - tableferry.aws.accounts
+  - tableferry.aws.accounts.source
+  - tableferry.aws.accounts.destination
+  - tableferry.aws.migration
+  - tableferry.aws.attributes
+"""
+
+EXAMPLES = r"""
+- name: Remove what is left of a table's migration
+  tableferry.aws.backup_cleanup:
+    name: orders
+    source:
+      profile: legacy
+      region: eu-west-1
+    destination:
+      role_arn: arn:aws:iam::222222222222:role/ferry
+      region: eu-west-1
+    remove_recovery_points: true
+"""
+
+RETURN = r"""
+changes:
+  description: What was changed, or would be in check mode.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    what:
+      description: What is changed.
+      returned: always
+      type: str
+      sample: export
+    before:
+      description: Its value before.
+      returned: always
+      type: raw
+      sample: ~
+    after:
+      description: Its value after.
+      returned: always
+      type: raw
+      sample: {bucket: tableferry-222222222222-eu-west-1}
+    risk:
+      description: V(safe), V(slow), V(billed) or V(destructive).
+      returned: always
+      type: str
+      sample: billed
+
+left:
+  description: What is kept, and why.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    what:
+      description: What stays behind.
+      returned: always
+      type: str
+      sample: recovery point in the vault tableferry
+    reason:
+      description: Why.
+      returned: always
+      type: str
+      sample: kept, until 2026-10-15; it costs until then
+
+table:
+  description: The table concerned, empty when the whole account is.
+  returned: failure
+  type: str
+  sample: orders
+
+msg:
+  description: What went wrong, naming the table, the cause and the next step.
+  returned: failure
+  type: str
+  sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
+    enable_point_in_time_recovery."
+ferry_status:
+  description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
+    else.
+  returned: failure
+  type: str
+  sample: refused
+ferry_error:
+  description: The kind of error, for programs.
+  returned: failure
+  type: str
+  sample: PointInTimeRecoveryDisabled
+cause:
+  description: What is wrong.
+  returned: failure
+  type: str
+  sample: Point-in-time recovery is off, and an export needs it.
+next_step:
+  description: What to do about it.
+  returned: failure
+  type: str
+  sample: Turn it on, or set enable_point_in_time_recovery.
+details:
+  description: Values that belong to the error, such as codes and ARNs. Never secrets.
+  returned: failure
+  type: dict
+  sample: {code: AccessDeniedException}
+"""
+
+from ansible_collections.tableferry.aws.plugins.module_utils.glue.outcome import run_module
+from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs.backup_cleanup import VERB
+
+
+def main() -> None:
+    """Run the verb as a module."""
+    run_module(VERB)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+#!/usr/bin/python
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: backup_vault_policy
+short_description: Lets another account copy recovery points into a vault
+version_added: 0.2.0
+author:
+  - TableFerry contributors (@tableferry)
+description:
+  - Adds one statement to the access policy of a vault of the destination account, or takes it away. All other
+    statements are kept.
+  - The statement allows C(backup:CopyIntoBackupVault), which is all that AWS lets another account do, to one account or
+    to all accounts of an organization.
+options:
+  name:
+    description:
+      - The vault. The vault C(Default) takes no copies from other accounts and is refused.
+    type: str
+    required: true
+  destination:
+    required: true
+  source_account_id:
+    description:
+      - The account that may copy into the vault.
+    type: str
+  organization_id:
+    description:
+      - The organization whose accounts may copy into the vault.
+    type: str
+  state:
+    description:
+      - Whether the statement is there.
+    type: str
+    choices: [present, absent]
+    default: present
+seealso:
+  - module: tableferry.aws.backup_copy
+  - module: tableferry.aws.backup_account_settings
+extends_documentation_fragment:
+  - tableferry.aws.accounts
+  - tableferry.aws.accounts.destination
+  - tableferry.aws.attributes
+"""
+
+EXAMPLES = r"""
+- name: Let the source account in
+  tableferry.aws.backup_vault_policy:
+    name: tableferry
+    destination:
+      role_arn: arn:aws:iam::222222222222:role/ferry
+      region: eu-west-1
+    source_account_id: "111111111111"
+"""
+
+RETURN = r"""
+policy:
+  description: The vault's policy, after the run.
+  returned: success
+  type: dict
+  sample: {Version: "2012-10-17", Statement: []}
+
+changes:
+  description: What was changed, or would be in check mode.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    what:
+      description: What is changed.
+      returned: always
+      type: str
+      sample: export
+    before:
+      description: Its value before.
+      returned: always
+      type: raw
+      sample: ~
+    after:
+      description: Its value after.
+      returned: always
+      type: raw
+      sample: {bucket: tableferry-222222222222-eu-west-1}
+    risk:
+      description: V(safe), V(slow), V(billed) or V(destructive).
+      returned: always
+      type: str
+      sample: billed
+
+table:
+  description: The table concerned, empty when the whole account is.
+  returned: failure
+  type: str
+  sample: orders
+
+msg:
+  description: What went wrong, naming the table, the cause and the next step.
+  returned: failure
+  type: str
+  sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
+    enable_point_in_time_recovery."
+ferry_status:
+  description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
+    else.
+  returned: failure
+  type: str
+  sample: refused
+ferry_error:
+  description: The kind of error, for programs.
+  returned: failure
+  type: str
+  sample: PointInTimeRecoveryDisabled
+cause:
+  description: What is wrong.
+  returned: failure
+  type: str
+  sample: Point-in-time recovery is off, and an export needs it.
+next_step:
+  description: What to do about it.
+  returned: failure
+  type: str
+  sample: Turn it on, or set enable_point_in_time_recovery.
+details:
+  description: Values that belong to the error, such as codes and ARNs. Never secrets.
+  returned: failure
+  type: dict
+  sample: {code: AccessDeniedException}
+"""
+
+from ansible_collections.tableferry.aws.plugins.module_utils.glue.outcome import run_module
+from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs.backup_vault_policy import VERB
+
+
+def main() -> None:
+    """Run the verb as a module."""
+    run_module(VERB)
+
+
+if __name__ == "__main__":
+    main()

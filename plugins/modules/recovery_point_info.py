@@ -1,0 +1,123 @@
+#!/usr/bin/python
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: recovery_point_info
+short_description: Reads the recovery points of a table or of a vault
+version_added: 0.2.0
+author:
+  - TableFerry contributors (@tableferry)
+description:
+  - Returns what AWS Backup keeps of a table in all vaults of an account, or what is in one vault.
+options:
+  account:
+    required: true
+  side:
+    description:
+      - Which side of the migration this is, for messages.
+    type: str
+    choices: [source, destination]
+    default: source
+  name:
+    description:
+      - Only the recovery points of this table. With O(vault) in another account than the table's, give its ARN.
+    type: str
+  vault:
+    description:
+      - Only the recovery points in this vault.
+    type: str
+  vault_account_id:
+    description:
+      - The owner of O(vault), where it is an air-gapped vault that another account shares.
+    type: str
+seealso:
+  - module: tableferry.aws.backup_job
+  - module: tableferry.aws.backup_copy
+extends_documentation_fragment:
+  - tableferry.aws.accounts
+  - tableferry.aws.accounts.account
+  - tableferry.aws.attributes.reads
+"""
+
+EXAMPLES = r"""
+- name: List what there is of a table
+  tableferry.aws.recovery_point_info:
+    name: orders
+    account:
+      profile: legacy
+      region: eu-west-1
+
+- name: List what was copied into the destination's vault
+  tableferry.aws.recovery_point_info:
+    vault: tableferry
+    side: destination
+    account:
+      role_arn: arn:aws:iam::222222222222:role/ferry
+      region: eu-west-1
+"""
+
+RETURN = r"""
+recovery_points:
+  description: The recovery points, with AWS's member names in snake case. Empty where there is none.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - {recovery_point_arn: "arn:aws:backup:eu-west-1:111111111111:recovery-point:01", status: COMPLETED,
+      backup_vault_name: tableferry}
+
+table:
+  description: The table concerned, empty when the whole account is.
+  returned: failure
+  type: str
+  sample: orders
+
+msg:
+  description: What went wrong, naming the table, the cause and the next step.
+  returned: failure
+  type: str
+  sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
+    enable_point_in_time_recovery."
+ferry_status:
+  description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
+    else.
+  returned: failure
+  type: str
+  sample: refused
+ferry_error:
+  description: The kind of error, for programs.
+  returned: failure
+  type: str
+  sample: PointInTimeRecoveryDisabled
+cause:
+  description: What is wrong.
+  returned: failure
+  type: str
+  sample: Point-in-time recovery is off, and an export needs it.
+next_step:
+  description: What to do about it.
+  returned: failure
+  type: str
+  sample: Turn it on, or set enable_point_in_time_recovery.
+details:
+  description: Values that belong to the error, such as codes and ARNs. Never secrets.
+  returned: failure
+  type: dict
+  sample: {code: AccessDeniedException}
+"""
+
+from ansible_collections.tableferry.aws.plugins.module_utils.glue.outcome import run_module
+from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs.recovery_point_info import VERB
+
+
+def main() -> None:
+    """Run the verb as a module."""
+    run_module(VERB)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A table's way: which method goes it, and one job after the other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import (
+    DestinationExists,
+    NotInThisVersion,
+    UnknownMethod,
+)
+from ansible_collections.tableferry.aws.plugins.module_utils.core.export import ExportOptions, plan_export, start_export
+from ansible_collections.tableferry.aws.plugins.module_utils.core.importing import ImportOptions, import_job
+from ansible_collections.tableferry.aws.plugins.module_utils.core.job import Job, WaitItem, WaitResult, wait_for
+from ansible_collections.tableferry.aws.plugins.module_utils.core.plan import METHODS
+from ansible_collections.tableferry.aws.plugins.module_utils.core.settings_job import SettingsKind
+from ansible_collections.tableferry.aws.plugins.module_utils.core.verify import judge_way
+from ansible_collections.tableferry.aws.plugins.module_utils.core.way import WAYS, WayOptions, way_of
+from tests.unit.core.fake_aws import BUCKET, DESTINATION, SOURCE, FakeAws
+
+
+class Ways:
+    """Exports and the imports after them, of many tables over one FakeAws."""
+
+    def __init__(self, tables: int) -> None:
+        self.aws = FakeAws()
+        self.aws.export_seconds = self.aws.import_seconds = 15.0
+        self.aws.visible_after = 1.0
+        self.source, self.destination = self.aws.account("source"), self.aws.account("destination")
+        self.names = [f"table{number}" for number in range(tables)]
+        self.items: list[WaitItem] = []
+        for name in self.names:
+            self.aws.add_table(SOURCE, name, items=2)
+            plan = plan_export(self.source, self.destination, ExportOptions(table=name, bucket=BUCKET))
+            job = start_export(self.source, self.destination, plan)
+            then = import_job(ImportOptions(table=name, bucket=BUCKET, definition=plan.definition))
+            self.items.append(WaitItem(name, self.source, self.destination, job, (then,)))
+
+    def wait(self, **how: Any) -> WaitResult:
+        return wait_for(self.items, clock=lambda: self.aws.clock, sleep=self.aws.sleep, **how)
+
+
+def test_every_method_of_this_version_has_a_way() -> None:
+    assert set(WAYS) == {method.name for method in METHODS.values() if method.available}
+
+
+@pytest.mark.parametrize(("method", "error"), [("glue", NotInThisVersion), ("S3", UnknownMethod)])
+def test_other_methods_are_refused(method: str, error: type[Exception]) -> None:
+    aws = FakeAws()
+    aws.add_table(SOURCE, "orders", items=1)
+    with pytest.raises(error, match="orders"):
+        way_of(aws.account("source"), WayOptions("orders", method=method))
+
+
+def test_imports_start_as_their_exports_end_and_wait_for_slots() -> None:
+    ways = Ways(40)
+    ways.aws.import_slots = 10
+    found = ways.wait()
+    assert {tuple(job.state for job in jobs) for jobs in found.ways.values()} == {("completed", "completed")}
+    assert found.jobs["table0"].kind == "import"
+    assert {kind for _name, kind in found.started} == {"import"}
+    assert len(ways.aws.imports) == 40
+    assert ways.aws.clock <= 15 + 15 * 4 * 1.4
+
+
+def test_no_table_waits_for_another() -> None:
+    ways = Ways(3)
+    ways.aws.exports[1]["_end"] += timedelta(hours=1)
+    found = ways.wait(timeout=60)
+    assert [found.jobs[name].state for name in ways.names] == ["completed", "running", "completed"]
+    slow, waiting = found.ways["table1"]
+    assert (slow.timed_out, waiting.state, waiting.pending_reason) == (True, "pending", "job")
+
+
+def test_a_failed_job_ends_the_way_of_its_table_only() -> None:
+    ways = Ways(2)
+    ways.aws.exports[0] |= {"ExportStatus": "FAILED", "FailureCode": "S3AccessDenied", "FailureMessage": "No."}
+    found = ways.wait()
+    assert [job.state for job in found.ways["table0"]] == ["failed", "pending"]
+    assert [job.state for job in found.ways["table1"]] == ["completed", "completed"]
+    judgement = judge_way("table0", ways.source, ways.destination, found.ways["table0"])
+    assert (judgement.status, type(judgement.failure).__name__) == ("failed", "ExportFailed")
+
+
+def test_what_refuses_a_later_job_is_told_as_what_it_is() -> None:
+    """A table that came into being while the export ran."""
+    ways = Ways(1)
+    ways.aws.add_table(DESTINATION, "table0", items=1)
+    found = ways.wait()
+    assert [job.state for job in found.ways["table0"]] == ["completed", "failed"]
+    with pytest.raises(DestinationExists, match="was not made by this migration") as refused:
+        judge_way("table0", ways.source, ways.destination, found.ways["table0"])
+    assert refused.value.status == "refused"
+
+
+@pytest.mark.parametrize(
+    ("result", "goes_on"),
+    [
+        ({"imported_items": 7, "errors": 0, "table_id": "id"}, True),
+        ({"imported_items": 6, "errors": 0}, False),
+        ({"imported_items": 7, "errors": 1}, False),
+        ({"table_id": "id"}, True),  # ours, but its import is forgotten
+    ],
+)
+def test_a_table_that_lacks_items_gets_no_settings(result: dict[str, Any], goes_on: bool) -> None:
+    job = Job("settings", "orders", "pending", pending_reason="job")
+    before = Job("import", "orders", "completed", request={"export": {"item_count": 7}}, result=result)
+    following = SettingsKind().after(job, before)
+    assert (following is not None) is goes_on
+    if following:
+        assert following == replace(job, request={"table_id": "id"})

@@ -1,0 +1,136 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Both accounts made ready for AWS Backup with plain boto3, as the console's guide does it, and ways through them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account, AccountSpec
+from ansible_collections.tableferry.aws.plugins.module_utils.core.job import Job, WaitItem, WaitResult
+from ansible_collections.tableferry.aws.plugins.module_utils.core.verify import Judgement, judge_way
+from ansible_collections.tableferry.aws.plugins.module_utils.core.way import (
+    WAYS,
+    BackupChoices,
+    Way,
+    WayOptions,
+)
+from demo.seed import make_tables
+from demo.tables import DemoTable, numbered, on_demand
+from lab.client import RunningLab
+from tests.unit.lab_core.conftest import hurried
+
+VAULT, ROLE = "tableferry", "AWSBackup-tableferry"
+MANAGED = "arn:aws:iam::aws:policy/service-role/AWSBackupServiceRolePolicyFor"
+SHARED = ("kms:DescribeKey", "kms:Decrypt", "kms:Encrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:CreateGrant")
+
+
+class BackupAccounts:
+    """A lab whose accounts are ready, and tables that travel between them."""
+
+    def __init__(self, lab: RunningLab, destination: str = "destination") -> None:
+        self.lab = lab
+        self.destination_name = destination
+        self.region = lab.landscape["region"]
+        self.source = self.account("source", "source")
+        self.destination = self.account("destination", destination)
+
+    def account(self, side: Any, name: str) -> Account:
+        """An account of the product's, as its administrator."""
+        keys = self.lab.landscape["accounts"][name]
+        told = {"region": self.region, "endpoint_url": self.lab.endpoint_url}
+        told |= {part: keys[part] for part in ("access_key", "secret_key", "account_id")}
+        return Account(AccountSpec.from_mapping(side, told))
+
+    def make_ready(self) -> None:
+        """All that the guide says, in its order."""
+        management = self.lab.client("backup", "management")
+        management.update_global_settings(GlobalSettings={"isCrossAccountBackupEnabled": "true"})
+        for name in ("source", self.destination_name):
+            backup = self.lab.client("backup", name)
+            backup.update_region_settings(
+                ResourceTypeOptInPreference={"DynamoDB": True}, ResourceTypeManagementPreference={"DynamoDB": True}
+            )
+            self.lab.client("iam", name).create_service_linked_role(AWSServiceName="backup.amazonaws.com")
+        self.key_arn = self.make_vault("source", shared_with=self.destination.account_id)
+        self.make_vault(self.destination_name)
+        self.make_role("source", "Backup")
+        self.make_role(self.destination_name, "Restores")
+        self.let_in()
+
+    def make_vault(self, name: str, vault: str = VAULT, shared_with: str = "") -> str:
+        """A vault under a new customer managed key; the key's ARN."""
+        kms = self.lab.client("kms", name)
+        own = self.lab.landscape["accounts"][name]["account_id"]
+        statements = [_statement(f"arn:aws:iam::{own}:root", "kms:*")]
+        if shared_with:
+            statements.append(_statement(f"arn:aws:iam::{shared_with}:root", *SHARED))
+        policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
+        key = str(kms.create_key(Policy=policy)["KeyMetadata"]["Arn"])
+        self.lab.client("backup", name).create_backup_vault(BackupVaultName=vault, EncryptionKeyArn=key)
+        return key
+
+    def make_role(self, name: str, purpose: str, role: str = ROLE) -> None:
+        """A role that AWS Backup may assume, with its managed policy."""
+        iam = self.lab.client("iam", name)
+        trust = {"Effect": "Allow", "Principal": {"Service": "backup.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+        iam.create_role(RoleName=role, AssumeRolePolicyDocument=document)
+        iam.attach_role_policy(RoleName=role, PolicyArn=f"{MANAGED}{purpose}")
+
+    def let_in(self, principal: str = "") -> None:
+        """Let the source, or ``principal``, copy into the destination's vault."""
+        who = principal or f"arn:aws:iam::{self.source.account_id}:root"
+        policy = {"Version": "2012-10-17", "Statement": [_statement(who, "backup:CopyIntoBackupVault")]}
+        self.lab.client("backup", self.destination_name).put_backup_vault_access_policy(
+            BackupVaultName=VAULT, Policy=json.dumps(policy)
+        )
+
+    def table(self, name: str, **create: Any) -> None:
+        """A table of a hundred items in the source."""
+        make_tables(self.lab, "source", [DemoTable(name, {**on_demand(("id", "S")), **create}, numbered)])
+
+    def options(self, table: str, **more: Any) -> WayOptions:
+        """The way's options; those of AWS Backup among ``more`` by their names."""
+        chosen = {name: more.pop(name) for name in list(more) if name in BackupChoices.__dataclass_fields__}
+        return WayOptions(table=table, method="backup", backup=BackupChoices(**chosen), **more)
+
+    def start(self, table: str, **more: Any) -> Way:
+        """The way begun."""
+        return WAYS["backup"].start(self.source, self.destination, self.options(table, **more))
+
+    def ended(self, way: Way, **more: Any) -> WaitResult:
+        """The way at its end, through plain data as Ansible carries it."""
+        first, *others = (Job.from_dict(job.to_dict()) for job in (way.job, *way.then))
+        item = WaitItem("t", self.source, self.destination, first, tuple(others))
+        return hurried([item], **more)
+
+    def moved(self, table: str, **more: Any) -> tuple[Judgement, tuple[Job, ...]]:
+        """The table's whole way and its judgement."""
+        jobs = self.ended(self.start(table, **more)).ways["t"]
+        judgement = judge_way(
+            more.get("destination_table", table),
+            self.source,
+            self.destination,
+            jobs,
+            source_table=table,
+            writes_stopped=more.get("writes_stopped", False),
+        )
+        return judgement, jobs
+
+    def started(self, operation: str) -> int:
+        """How many jobs were begun, by the lab's books: a call with a known token begins none."""
+        return self.lab.count(operation, ok=True)
+
+    def items(self, name: str, table: str) -> list[Mapping[str, Any]]:
+        """All items of a table, in one order."""
+        pages = self.lab.client("dynamodb", name).get_paginator("scan").paginate(TableName=table)
+        return sorted((item for page in pages for item in page["Items"]), key=repr)
+
+
+def _statement(principal: str, *actions: str) -> dict[str, Any]:
+    return {"Effect": "Allow", "Principal": {"AWS": principal}, "Action": list(actions), "Resource": "*"}
