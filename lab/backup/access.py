@@ -39,13 +39,14 @@ YOUNG = belief(
 )  # fmt: skip
 DISABLED_KEY = belief(
     "test_access", "disabled-key-fails-jobs",
-    "A job whose vault's or table's key is disabled or about to be deleted ends FAILED; the text is a guess",
-    "aws.md C3 (keys must stay enabled)", confirmed=False,
+    "A job whose vault's or table's key is disabled or about to be deleted ends FAILED: `KMS key is "
+    "either disabled or ..`",
+    "aws.md C3; AWS Backup developer guide, console dashboards", confirmed=False,
 )  # fmt: skip
 ACTIONS = belief(
     "test_access", "role-lacks-action",
-    "A job whose role lacks an action ends FAILED, its text names the action",
-    "aws.md C3",
+    "A job whose role lacks an action ends FAILED; its text names the action and the session AWSBackup-<role>",
+    "aws.md C3; widdix/aws-cf-templates 633",
 )  # fmt: skip
 VAULT_KEY = belief(
     "test_access", "role-without-key",
@@ -94,7 +95,7 @@ def assumed(world: World, role_arn: str) -> Caller | None:
     needed = AuthorizationRequest("sts:AssumeRole", role.arn, role.trust, role.account_id, True)
     if not world.decide(Caller.service(SERVICE, role.account_id), needed).allowed:
         return None
-    return world.identity.role_caller(role, "AWSBackup")
+    return world.identity.role_caller(role, f"AWSBackup-{role.name}")
 
 
 def linked_role(world: World, account_id: str) -> Caller | None:
@@ -155,7 +156,7 @@ def unusable(world: World, *key_arns: str) -> str:
     """The text of a job's failure when one of its keys cannot be used by anybody; empty keys are AWS-owned."""
     for key_arn in key_arns:
         if key_arn and not kms(world).is_enabled(key_arn):
-            return f"The KMS key {key_arn} does not exist or is not enabled."
+            return "KMS key is either disabled or pending deletion or access to KMS key is denied"
     return ""
 
 

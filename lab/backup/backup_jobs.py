@@ -61,8 +61,8 @@ EXPIRED = belief(
 )  # fmt: skip
 CREATING_TABLE = belief(
     "test_backup_jobs", "backup-of-creating-table",
-    "A backup fails while its table is CREATING, or when it is gone",
-    "aws.md C4",
+    "A backup fails while its table is CREATING, or when it is gone: `Table not found.`",
+    "aws.md C4; AWS Backup developer guide, console dashboards",
 )  # fmt: skip
 RETENTION = belief(
     "test_backup_jobs", "backup-outside-vault-lock",
@@ -78,8 +78,14 @@ STOP = belief(
 )  # fmt: skip
 COMPLETION = belief(
     "test_backup_jobs", "completion-window",
-    "A backup that is not done CompleteWindowMinutes after its start is cancelled: ABORTED, without a recovery point",
-    "botocore's service model backup, StartBackupJob; the state is a guess", confirmed=False,
+    "A backup that is not done CompleteWindowMinutes after its start is cancelled: EXPIRED, without a recovery point",
+    "botocore's service model backup, StartBackupJob; AWS Backup developer guide, console dashboards (the text)",
+    confirmed=False,
+)  # fmt: skip
+QUOTA = belief(
+    "test_backup_jobs", "three-hundred-backups",
+    "300 backups of an account and Region run at once; one more ends FAILED: `Subscriber limit exceeded: ..`",
+    "AWS Backup developer guide, console dashboards; that it is DynamoDB's: its words", confirmed=False,
 )  # fmt: skip
 RECORDED = belief(
     "test_backup_jobs", "recorded-capacity",
@@ -102,6 +108,7 @@ AIR_GAPPED_TARGET = belief(
 SHORTEST_WINDOW = 60
 USUAL_WINDOW = 480
 MOST_TAGS = 50
+MOST_BACKUPS = 300
 MOST_ADDED_TAGS = 10
 
 
@@ -247,9 +254,14 @@ def _obstacle(job: BackupJob, caller: Caller | None, table: Table | None) -> str
     if caller is None:
         return f"IAM Role {job.role_arn} cannot be assumed by AWS Backup"
     if table is None or not table.usable(job.context.world.clock.now()):
-        return f"Table {job.resource_arn} is not in a state to be backed up."
+        return "Table not found."
     if len({*table.tags, *job.request.get("RecoveryPointTags", {})}) > MOST_TAGS:
-        return "Backup job failed because the number of tags exceeds the limit."
+        return "The resultant tag set must not have more than 50 user tags."
+    if job.context.world.quotas and _running(job) >= MOST_BACKUPS:
+        return (
+            "Subscriber limit exceeded: You have reached the maximum concurrent number of backups, which is "
+            "{MOST_BACKUPS}. Wait until other jobs finish, and try again."
+        )
     if not vaults.retention_fits(job.vault, job.request.get("Lifecycle", {})):
         return "Backup job failed because the lifecycle is outside the valid range for backup vault."
     key_arn = job.vault.key_arn if job.fully_managed else ""
@@ -266,9 +278,14 @@ def _obstacle(job: BackupJob, caller: Caller | None, table: Table | None) -> str
     return access.refusal(job.context.world, caller, needed, job.context.region)
 
 
+def _running(job: BackupJob) -> int:
+    """How many backups of the job's account and Region run."""
+    return sum(other.place == job.place and other.running for other in backups(job.context).backups)
+
+
 def _cancel(job: BackupJob) -> None:
     if job.state == "RUNNING":
-        _abort(job, "Backup job was not completed within its completion window.")
+        _drop(job, "EXPIRED", "Backup job expired before completion.")
 
 
 def _release(job: BackupJob) -> None:
@@ -290,6 +307,8 @@ def _finish(job: BackupJob) -> None:
         return
     job.size_bytes = point.snapshot.size_bytes
     recovery_points.complete(job.context, point, partial=state == "PARTIAL")
+    if job.category and not message:
+        message = "The resource is not supported by logically air-gapped vaults; it was backed up to the backup vault."
     jobs.end(job, state, message)
     for action in job.copies:
         copy_jobs.start_of_plan(job, point, action)
@@ -304,15 +323,15 @@ def stop_backup_job(context: Context, params: Shape) -> Shape:
         raise invalid_request(STOP, "Stopping a backup job is not supported for resource type DynamoDB.")
     job.state = "ABORTING"
     seconds = context.world.timings.seconds("backup.aborting")
-    context.world.schedule(seconds, lambda: _abort(job, "Backup job was stopped by user."))
+    context.world.schedule(seconds, lambda: _drop(job, "ABORTED", "Backup job was stopped by user."))
     return {}
 
 
-def _abort(job: BackupJob, message: str) -> None:
+def _drop(job: BackupJob, state: str, message: str) -> None:
     _release(job)
     if job.point is not None:
         recovery_points.discard(job.point)
-    jobs.end(job, "ABORTED", message)
+    jobs.end(job, state, message)
 
 
 # Reading

@@ -39,9 +39,9 @@ ORGANIZATION = belief(
 )  # fmt: skip
 ENABLED = belief(
     "test_copy_jobs", "copy-needs-cross-account-backup",
-    "A copy into another account ends FAILED unless the organization has cross-account backup turned on; the text is a "
-    "guess",
-    "aws.md C1",
+    "A copy into another account ends FAILED unless the organization has cross-account backup turned on: `.. feature "
+    "is not enabled for the current organization.`",
+    "aws.md C1; AWS Backup developer guide, console dashboards",
 )  # fmt: skip
 VAULT_DENIES = belief(
     "test_copy_jobs", "destination-vault-decides",
@@ -109,6 +109,7 @@ TAGS = belief(
 
 MOST_COPIES = 100
 _RETRY_SECONDS = 5.0
+NO_KEY = "The source snapshot KMS key does not exist, is not enabled or you do not have permissions to access it"
 DENIED = "Access Denied trying to call AWS Backup service"
 
 
@@ -193,11 +194,7 @@ def _run(job: CopyJob) -> None:
     complete = _keys_open(job, target)
     disabled = access.unusable(world, job.source.vault.key_arn, target.key_arn)
     if disabled or (not complete and world.behaviours["backup.copy_without_key"] == "failed"):
-        jobs.end(
-            job,
-            "FAILED",
-            "The source snapshot KMS key does not exist, is not enabled or you do not have permissions to access it",
-        )
+        jobs.end(job, "FAILED", disabled or NO_KEY)
         return
     job.state, job.started_at = "RUNNING", world.clock.now()
     world.schedule(world.timings.seconds("backup.copy_running"), lambda: _finish(job, target, complete))
@@ -234,7 +231,7 @@ def _organization_obstacle(job: CopyJob, account_id: str) -> str:
             "organization"
         )
     if not settings.cross_account_enabled(world, organization):
-        return "Access denied: Copy job failed. Cross-account backup is not enabled for the organization"
+        return "Copy job failed. Cross-account copy feature is not enabled for the current organization."
     return ""
 
 
@@ -260,8 +257,9 @@ def _vault_obstacle(job: CopyJob, target: Vault) -> str:
     world = job.context.world
     if access.is_managed(world, target.key_arn) and world.behaviours["backup.managed_destination_key"] == "refused":
         return (
-            "Copy job failed. The destination Backup vault is encrypted with the default Backup service managed key. "
-            "The contents of this vault cannot be copied."
+            "Copy job failed because the destination Backup vault is encrypted with the default Backup service managed "
+            "key. The contents of this vault cannot be copied. Only the contents of a Backup vault encrypted by an AWS "
+            "KMS key may be copied."
         )
     if world.behaviours["backup.destination_advanced_features"] == "needed":
         region = settings.region_settings(job.context, target.place)

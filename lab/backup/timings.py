@@ -44,6 +44,9 @@ BEHAVIOURS = (
     Behaviour("backup.copy_without_key", ("failed", "completed")),
     # A copy beyond the quota of 100 into one Region (aws.md C6).
     Behaviour("backup.copy_over_quota", ("refused", "waits")),
+    # The code outside an organization: seen as ERROR_9601 (cloudquery/cq-provider-aws 817), the newer model declares
+    # InvalidRequestException.
+    Behaviour("backup.outside_organization", ("ERROR_9601", "InvalidRequestException")),
     # Status of a recovery point that is done: both words are in the API.
     Behaviour("backup.finished_point", ("COMPLETED", "AVAILABLE")),
     # What a restore does with an on-demand table (aws.md C5, L: unmeasured).

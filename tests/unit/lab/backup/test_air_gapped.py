@@ -115,6 +115,7 @@ def test_backup_into_air_gapped_vault(company: Any) -> None:
     company.source.opt_in(advanced=False)
     job = company.source.backed_up(LogicallyAirGappedBackupVaultArn=GAPPED, Lifecycle=WEEK)
     assert (job["State"], job["BackupVaultName"]) == ("COMPLETED", "ferry")
+    assert "not supported by logically air-gapped vaults" in job["StatusMessage"]
     assert job["MessageCategory"] == "LOGICALLY_AIR_GAPPED_BACKUP_VAULT_NOT_SUPPORTED"
 
 

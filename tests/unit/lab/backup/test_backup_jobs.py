@@ -12,6 +12,7 @@ import pytest
 
 from lab.backup import backup_jobs
 from tests.unit.lab.backup.conftest import DONE, REGION, SOURCE, TABLE
+from tests.unit.lab.dynamodb.conftest import ON_DEMAND
 
 
 def described(company: Any, started: dict[str, Any]) -> dict[str, Any]:
@@ -55,7 +56,7 @@ def test_recovery_point_tags(company: Any) -> None:
     )  # fmt: skip
     del added["r10"]
     job = source.backed_up(RecoveryPointTags=added)
-    assert (job["State"], "number of tags" in job["StatusMessage"]) == ("FAILED", True)
+    assert (job["State"], "more than 50" in job["StatusMessage"]) == ("FAILED", True)
     point = company.point(RecoveryPointTags={"r0": "x"})
     tags = source.backup("ListTags", ResourceArn=point)["Tags"]
     assert (len(tags), tags["t0"], tags["r0"]) == (42, "", "x")
@@ -128,6 +129,21 @@ def test_backup_of_creating_table(company: Any) -> None:
     assert described(company, started)["State"] == "FAILED"
 
 
+def test_three_hundred_backups(company: Any) -> None:
+    arns = []
+    for number in range(backup_jobs.MOST_BACKUPS + 1):
+        company.source("CreateTable", TableName=f"table-{number}", **ON_DEMAND)
+        arns.append(TABLE.replace("tbl", f"table-{number}"))
+    company.source.wait(30)
+    jobs = [company.source.start_backup(ResourceArn=arn) for arn in arns]
+    company.source.wait(60)
+    states = [described(company, job)["State"] for job in jobs]
+    assert (states[:-1], states[-1]) == (["RUNNING"] * backup_jobs.MOST_BACKUPS, "FAILED")
+    assert described(company, jobs[-1])["StatusMessage"].startswith("Subscriber limit exceeded: ")
+    company.source.wait(DONE)
+    assert company.source.backed_up(ResourceArn=arns[-1])["State"] == "COMPLETED"
+
+
 def test_backup_outside_vault_lock(company: Any) -> None:
     company.source.backup(
         "PutBackupVaultLockConfiguration", BackupVaultName="ferry", MinRetentionDays=5, MaxRetentionDays=10
@@ -160,7 +176,7 @@ def test_completion_window(company: Any) -> None:
     company.source.wait(3000)
     assert described(company, started)["State"] == "RUNNING"
     company.source.wait(1000)
-    assert described(company, started)["State"] == "ABORTED"
+    assert described(company, started)["State"] == "EXPIRED"
     points = company.source.backup("ListRecoveryPointsByBackupVault", BackupVaultName="ferry")["RecoveryPoints"]
     assert points == []
     company.world.timings.set("backup.running", 60)

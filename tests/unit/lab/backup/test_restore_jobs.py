@@ -12,7 +12,7 @@ import pytest
 
 from lab.backup import restore_jobs
 from lab.dynamodb.model import ON_DEMAND_WARM
-from tests.unit.lab.backup.conftest import DESTINATION, DONE, SOURCE, TABLE, allow, policy, root
+from tests.unit.lab.backup.conftest import DESTINATION, DONE, SOURCE, TABLE, policy
 
 KMS = {"encryptionType": "KMS"}
 
@@ -29,8 +29,6 @@ def request(company: Any, point: str, **metadata: str) -> dict[str, Any]:
 
 def test_restore_in_the_own_account(company: Any) -> None:
     point = company.point()
-    # No policy of a vault opens more than copying into it.
-    company.let_in(company.source, "ferry", allow(root(DESTINATION), "backup:StartRestoreJob"))
     company.destination.denied(
         restore_jobs.OWN_POINT, "AccessDeniedException", "Insufficient", "StartRestoreJob",
         **request(company, point, targetTableName="tbl"),

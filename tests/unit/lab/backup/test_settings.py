@@ -46,7 +46,9 @@ def test_region_settings_need_describe(company: Any) -> None:
 
 
 def test_global_settings_outside(company: Any) -> None:
-    company.outside.denied(settings.OUTSIDE, "ERROR_9601", "not a member of an organization", "DescribeGlobalSettings")
+    for code in ("ERROR_9601", "InvalidRequestException"):
+        company.behaviours.choose("backup.outside_organization", code)
+        company.outside.denied(settings.OUTSIDE, code, "not a member of an organization", "DescribeGlobalSettings")
     shown = company.destination.backup("DescribeGlobalSettings")["GlobalSettings"]
     assert shown["isCrossAccountBackupEnabled"] == "true"
 

@@ -107,6 +107,18 @@ def test_vault_policy_sound(company: Any, statement: dict[str, Any], text: str) 
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("principal", [root(SOURCE), "*", {"AWS": ["*"]}, {"AWS": SOURCE}])
+def test_vault_policy_opens_copies_only(company: Any, principal: Any) -> None:
+    for actions in (["backup:StartRestoreJob"], ["backup:CopyIntoBackupVault", "backup:DescribeRecoveryPoint"]):
+        company.destination.denied(
+            vaults.POLICY_COPIES_ONLY, "InvalidParameterValueException", "cross-account sharing restrictions",
+            "PutBackupVaultAccessPolicy", BackupVaultName="ferry", Policy=policy(allow(principal, *actions)),
+        )  # fmt: skip
+        company.let_in(company.destination, "ferry", allow(principal, *actions, effect="Deny"))
+        company.let_in(company.destination, "ferry", allow(root(DESTINATION), *actions))
+    company.let_in(company.destination, "ferry", allow(principal, "backup:CopyIntoBackupVault"))
+
+
 def test_vault_policy_binds(company: Any) -> None:
     point = company.point()
     company.let_in(company.source, "ferry", allow("*", "backup:DeleteRecoveryPoint", effect="Deny"))
