@@ -246,11 +246,11 @@ class BackupWay:
     def foresee(self, source: Account, destination: Account, options: WayOptions) -> Way:
         """Backup, copy, restore and settings foreseen. Raises what their plans raise."""
         backup = self._backup(source, destination, options)
-        copy = plan_copy(source, destination, self._copy_options(options, backup.job.foreseen))
+        copy = plan_copy(source, destination, self._copy_options(options, _as_it_will_be(backup.job)))
         then, changes = [copy.job.foreseen], [*backup.changes, *copy.changes]
         left: tuple[Left, ...] = ()
         if options.backup.restore:
-            told = replace(self._restore_options(options), copy=copy.job.foreseen)
+            told = replace(self._restore_options(options), copy=_as_it_will_be(copy.job))
             restore = plan_restore(source, destination, told)
             made_id = restore.job.result.get("table_id", "")
             plan, following = _foreseen(source, destination, options, made_id=made_id, as_made=as_restored)
@@ -331,6 +331,13 @@ class BackupWay:
             kms_key_map=options.kms_key_map,
             migration_id=options.migration_id,
         )
+
+
+def _as_it_will_be(job: Job) -> Job:
+    """A job of AWS Backup as the plan of the next one takes it: what still runs is taken as not begun."""
+    if job.state == "running" and job.result.get("aws_state") == "COMPLETED":
+        return replace(job, state="completed")
+    return replace(job, state="planned", pending_reason="", arn="") if job.open else job
 
 
 class DirectWay:

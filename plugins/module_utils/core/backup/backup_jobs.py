@@ -42,7 +42,7 @@ from .history import (
     list_backups,
     list_copies,
     list_restores,
-    usable_copy,
+    made_copy,
 )
 from .readiness import (
     Readiness,
@@ -53,13 +53,14 @@ from .readiness import (
     read_side,
 )
 from .restore_jobs import look_at_destination
-from .vaults import Vault, find_vault, is_usable, list_vaults, read_recovery_point
+from .vaults import Vault, find_vault, is_there, is_usable, list_vaults, read_recovery_point
 
 PURPOSE = "backup"
 TOKEN = "IdempotencyToken"
 SHORTEST_START_WINDOW = 60  # minutes; also what tells soonest that AWS cannot begin (aws.md C4)
 REPLAYED = timedelta(minutes=5)  # an answer about a job older than this is about an earlier one
 TRIES = 5  # tokens that may be spent by jobs which the list does not show any more
+SETTLE_GAP, SETTLE_WAIT = 3.0, 900.0  # seconds between looks at a recovery point, and for all of them
 PLAN_LOOK = 20.0  # seconds between looks for the run of a backup plan
 
 
@@ -130,7 +131,8 @@ def plan_backup(source: Account, destination: Account | None, options: BackupOpt
         _check_keys(source, destination, definition, options)
     found = _serving(source, destination, options, backups, copies)
     if found is not None:
-        return BackupPlan(described(wanted, found), [], definition)
+        # To be looked at once more: what completed is not there at once.
+        return BackupPlan(replace(described(wanted, found), state="running"), [], definition)
     verdict = judge_readiness(read_readiness(source, destination, definition, options))
     obstacle = verdict.refusal(options.table)
     if options.plan:
@@ -222,12 +224,16 @@ def _serving(
         arn = str(job.get("RecoveryPointArn", ""))
         if not is_completed(job) or not is_young(job, options.max_age) or not is_advanced(arn):
             continue
-        if not is_of_migration(source, arn, options.migration_id):
-            continue
-        if is_usable(read_recovery_point(source, str(job["BackupVaultName"]), arn)):
-            return job
-        if destination is not None and usable_copy(destination, copies, options.destination_vault, arn):
-            return job
+        if is_there(read_recovery_point(source, str(job["BackupVaultName"]), arn)):
+            if is_of_migration(source, arn, options.migration_id):
+                return job
+        elif destination is not None:
+            copy = made_copy(destination, copies, options.destination_vault, arn)
+            # Whether a copy keeps its tags is not documented: one without any is known by where it is.
+            if copy and is_of_migration(
+                destination, str(copy["DestinationRecoveryPointArn"]), options.migration_id, untagged=True
+            ):
+                return job
     return None
 
 
@@ -416,7 +422,9 @@ class BackupKind:
         while job.state == "running":
             yield Pause(job, "end")
             job = describe_backup(source, job, retries=0)
-        return _checked(job)
+        if job.state == "completed":
+            job = yield from _settled(source, job, clock)
+        return job
 
     def after(self, job: Job, before: Job) -> Job | None:
         """Nothing comes before a backup."""
@@ -433,13 +441,21 @@ def _planned_run(source: Account, job: Job) -> Job | None:
     return None
 
 
-def _checked(job: Job) -> Job:
-    """The completed job, failed where its recovery point cannot travel (aws.md C1)."""
-    arn = job.result.get("recovery_point_arn", "")
-    if job.state == "completed" and not is_advanced(arn):
+def _settled(source: Account, job: Job, clock: Callable[[], float]) -> Steps:
+    """The completed ``job`` once its recovery point can be copied; failed where it never can (aws.md C1)."""
+    begun, arn = clock(), str(job.result.get("recovery_point_arn", ""))
+    if not is_advanced(arn):
         error = BackupFailed(
             f"The recovery point {arn or '(none)'} was made without the advanced features: it cannot be copied.",
             "Turn AWS Backup's advanced features for DynamoDB on in the source account, then run again.",
         )
         return ended_with(job, error)
-    return job
+    while True:
+        point = read_recovery_point(source, job.request["call"]["BackupVaultName"], arn)
+        # Its copy may be there, and the backup gone already: the copy's plan looks.
+        if point is None or is_usable(point):
+            return job
+        if clock() - begun >= SETTLE_WAIT or not is_there(point):
+            cause = f"The backup completed, but its recovery point {arn} is {point.get('Status')}."
+            return ended_with(job, BackupFailed(cause, "Look into the source's vault, then run again."))
+        yield Pause(replace(job, state="running"), "time", SETTLE_GAP)

@@ -18,7 +18,7 @@ from ..errors import AccessDenied
 from ..job import State
 from ..table.definition import Shape, TableDefinition
 from .calls import MIGRATION_TAG, RESOURCE_TYPE, moment, pages, state_of
-from .vaults import is_usable, read_recovery_point, read_tags
+from .vaults import is_there, read_recovery_point, read_tags
 
 BACKUP_STATES: dict[str, State] = {
     "CREATED": "running",
@@ -113,20 +113,23 @@ def is_young(job: Mapping[str, Any], max_age: int) -> bool:
     return ended is not None and datetime.now(UTC) - ended <= timedelta(seconds=max_age)
 
 
-def is_of_migration(account: Account, recovery_point_arn: str, migration_id: str) -> bool:
-    """Whether the recovery point carries our tag. Where we may not look, who made it into our vault has to do."""
+def is_of_migration(account: Account, recovery_point_arn: str, migration_id: str, *, untagged: bool = False) -> bool:
+    """Whether the recovery point carries our tag; ``untagged`` is the answer for one without any tag of ours.
+
+    Where we may not look, that it lies in our vault has to do.
+    """
     try:
         tags = read_tags(account, recovery_point_arn)
     except AccessDenied:
         return True
-    return tags.get(MIGRATION_TAG) == migration_id
+    return tags[MIGRATION_TAG] == migration_id if MIGRATION_TAG in tags else untagged
 
 
-def usable_copy(destination: Account, copies: Iterable[Shape], vault: str, point: str) -> Shape | None:
-    """The completed copy job of the recovery point ``point`` whose copy is still there."""
+def made_copy(destination: Account, copies: Iterable[Shape], vault: str, point: str) -> Shape | None:
+    """The completed copy job of the recovery point ``point`` whose copy is still there, or about to be."""
     for job in copies:
         if job.get("SourceRecoveryPointArn") != point or not is_completed(job):
             continue
-        if is_usable(read_recovery_point(destination, vault, str(job.get("DestinationRecoveryPointArn", "")))):
+        if is_there(read_recovery_point(destination, vault, str(job.get("DestinationRecoveryPointArn", "")))):
             return job
     return None

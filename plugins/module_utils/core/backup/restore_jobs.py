@@ -70,8 +70,8 @@ class RestorePlan:
 class Place:
     """What is at the destination's name.
 
-    ``free``: nothing. ``running`` and ``restored``: a restore of ours runs, or has made the table. ``done``: the table
-    carries our mark, which it gets after it was judged.
+    ``free``: nothing, or a table that a restore of ours just begins to make. ``running`` and ``restored``: a restore of
+    ours runs, or has made the table. ``done``: the table carries our mark, which it gets after it was counted.
     """
 
     state: Literal["free", "running", "restored", "done"]
@@ -88,20 +88,30 @@ def look_at_destination(
     """What is at the destination's name; ``restores`` are the account's restore jobs, ``recovery_points`` those that
     this way may have restored. Reads only.
 
-    Raises DestinationExists when the table there is not ours (design section 10).
+    Raises DestinationExists when the table there is not ours (design section 10), RestoreFailed when a restore of ours
+    failed and left it.
     """
     table = TableDefinition.find(destination, route.destination_table)
     mine = [job for job in restores if _is_of_way(job, destination, route, recovery_points)]
     running = next((job for job in mine if is_open(job)), None)
     if running is not None:
         return Place("running", running, table)
-    if table is None:
-        return Place("free")
+    if table is None or _is_being_restored(destination, table, route):
+        return Place("free", table=table)
     if _has_mark(destination, table, route):
         return Place("done", table=table)
     made = next((job for job in mine if is_completed(job) and _made(job, table)), None)
     if made is not None:
         return Place("restored", made, table)
+    left = next((job for job in mine if not is_completed(job) and _made(job, table)), None)
+    if left is not None:
+        raise RestoreFailed(
+            f"The restore job {left['RestoreJobId']} ended {state_of(left)} and left the table"
+            f" {route.destination_table}: {str(left.get('StatusMessage') or 'AWS does not say why').rstrip('.')}.",
+            "TableFerry keeps it. Mend what AWS names, delete exactly this table yourself, and run again.",
+            table=route.source_table,
+            details={"job_id": left["RestoreJobId"], "table_id": table.table_id},
+        )
     raise DestinationExists(
         f"The table {route.destination_table} exists in {destination.region} of account {destination.account_id} and"
         " was not made by this migration.",
@@ -109,6 +119,15 @@ def look_at_destination(
         table=route.source_table,
         details={"table_arn": table.arn, "table_id": table.table_id},
     )
+
+
+def _is_being_restored(destination: Account, table: TableDefinition, route: Route) -> bool:
+    """Whether the table is just coming out of a restore of our source that no list shows yet: starting that restore
+    again, with its token, finds it (measured/backup-restore-service 2.7; of AWS Backup unmeasured)."""
+    summary = table.raw.get("RestoreSummary", {})
+    place = f"{route.source_region}:{route.source_account_id}:table/{route.source_table}"
+    source_arn = f"arn:{destination.partition}:dynamodb:{place}"
+    return bool(summary.get("RestoreInProgress")) and summary.get("SourceTableArn") == source_arn
 
 
 def _is_of_way(job: Shape, destination: Account, route: Route, recovery_points: Collection[str]) -> bool:

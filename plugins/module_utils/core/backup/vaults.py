@@ -228,6 +228,11 @@ def is_usable(point: Mapping[str, Any] | None) -> bool:
     return point is not None and point.get("Status") in USABLE
 
 
+def is_there(point: Mapping[str, Any] | None) -> bool:
+    """Whether a recovery point can be copied and restored, or is about to."""
+    return is_usable(point) or (point is not None and point.get("Status") == "CREATING")
+
+
 def read_tags(account: Account, arn: str) -> dict[str, str]:
     """The tags of a recovery point or vault, {} when it is gone. Raises what Account.explain gives."""
     answer = describe(account, "list_tags", f"reading the tags of {arn}", ResourceArn=arn)

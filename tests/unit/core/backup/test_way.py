@@ -1,0 +1,414 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is asked of AWS Backup, what is found again, and how its failures are told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from ansible_collections.tableferry.aws.plugins.module_utils.core.backup.backup_jobs import (
+    BackupOptions,
+    plan_backup,
+    start_backup,
+)
+from ansible_collections.tableferry.aws.plugins.module_utils.core.backup.copy_jobs import (
+    CopyOptions,
+    plan_copy,
+    start_copy,
+)
+from ansible_collections.tableferry.aws.plugins.module_utils.core.backup.failures import explain_failure, hint, is_full
+from ansible_collections.tableferry.aws.plugins.module_utils.core.backup.restore_jobs import (
+    RestoreOptions,
+    plan_restore,
+    restore_metadata,
+    start_restore,
+)
+from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import (
+    BackupFailed,
+    BackupNotPossible,
+    CopyFailed,
+    CountMismatch,
+    DestinationExists,
+    InvalidInput,
+    MissingKeyMapping,
+    RestoreFailed,
+)
+from ansible_collections.tableferry.aws.plugins.module_utils.core.job import Job, WaitItem, wait_for
+from ansible_collections.tableferry.aws.plugins.module_utils.core.table.encryption import Encryption
+from ansible_collections.tableferry.aws.plugins.module_utils.core.verify import judge_way
+from tests.unit.core.backup.test_kill import migrate, world
+from tests.unit.core.fake_aws import DESTINATION, REGION, SOURCE, FakeAccount, failure
+from tests.unit.core.fake_backup import VAULT, BackupAws
+
+HOUR = 3600.0
+
+
+def accounts(aws: BackupAws) -> tuple[FakeAccount, FakeAccount]:
+    return aws.account("source"), aws.account("destination")
+
+
+def ended(aws: BackupAws, job: Job, **how: Any) -> Job:
+    item = WaitItem("t", *accounts(aws), job)
+    return wait_for([item], clock=lambda: aws.clock, sleep=aws.sleep, **how).jobs["t"]
+
+
+def backed_up(aws: BackupAws, **options: Any) -> Job:
+    source, destination = accounts(aws)
+    return ended(aws, start_backup(source, plan_backup(source, destination, BackupOptions("orders", **options))))
+
+
+def copied(aws: BackupAws, backup: Job, **options: Any) -> Job:
+    source, destination = accounts(aws)
+    plan = plan_copy(source, destination, CopyOptions("orders", backup, **options))
+    return ended(aws, start_copy(source, plan))
+
+
+def restored(aws: BackupAws, copy: Job, **options: Any) -> Job:
+    source, destination = accounts(aws)
+    plan = plan_restore(source, destination, RestoreOptions("orders", copy=copy, **options))
+    return ended(aws, start_restore(destination, plan))
+
+
+# What is asked
+
+
+def test_tokens_are_forty_digits_and_the_tag_names_the_migration() -> None:
+    aws = world()
+    source, destination = accounts(aws)
+    plan = plan_backup(source, destination, BackupOptions("orders", migration_id="spring"))
+    call = plan.job.request["call"]
+    assert len(call["IdempotencyToken"]) == 40
+    assert int(call["IdempotencyToken"], 16)
+    assert call["RecoveryPointTags"] == {"tableferry:migration": "spring"}
+    assert call["Lifecycle"] == {"DeleteAfterDays": 7}
+    assert call["IamRoleArn"] == f"arn:aws:iam::{SOURCE}:role/AWSBackup-tableferry"
+    again = plan_backup(source, destination, BackupOptions("orders", migration_id="spring"))
+    assert again.job.request["call"] == call
+
+
+@pytest.mark.parametrize(
+    ("encryption", "told"),
+    [
+        (Encryption(), {"encryptionType": "Default"}),
+        (Encryption("aws_managed"), {"encryptionType": "KMS"}),
+        (Encryption("customer", "arn:k"), {"encryptionType": "KMS", "kmsMasterKeyArn": "arn:k"}),
+    ],
+)
+def test_a_restore_always_says_its_encryption_and_nothing_else(encryption: Encryption, told: dict[str, str]) -> None:
+    assert restore_metadata("orders", encryption) == {"targetTableName": "orders", **told}
+
+
+def test_a_customer_key_without_a_mapping_is_refused_before_the_backup() -> None:
+    aws = world()
+    aws.tables[SOURCE, "orders"].extra["SSEDescription"] = {
+        "Status": "ENABLED",
+        "SSEType": "KMS",
+        "KMSMasterKeyArn": f"arn:aws:kms:{REGION}:{SOURCE}:key/table",
+    }
+    with pytest.raises(MissingKeyMapping, match="ferry_kms_key_map"):
+        plan_backup(*accounts(aws), BackupOptions("orders"))
+    assert aws.mutating() == []
+
+
+@pytest.mark.parametrize(("end", "cold"), [(30, 10), (-1, 0), (99, 10)])
+def test_a_lifecycle_that_aws_refuses_late_is_refused_now(end: int, cold: int) -> None:
+    options = BackupOptions("orders", delete_after_days=end, move_to_cold_storage_after_days=cold)
+    with pytest.raises(InvalidInput):
+        plan_backup(*accounts(world()), options)
+
+
+def test_an_air_gapped_vault_takes_the_place_of_a_copy() -> None:
+    aws = world()
+    aws.add_vault(
+        SOURCE,
+        "gapped",
+        VaultType="LOGICALLY_AIR_GAPPED_BACKUP_VAULT",
+        MinRetentionDays=7,
+        MaxRetentionDays=30,
+        shared=True,
+    )
+    aws.organizations[DESTINATION] = ""
+    source, destination = accounts(aws)
+    plan = plan_backup(source, destination, BackupOptions("orders", air_gapped_vault="gapped"))
+    assert plan.obstacle is None
+    vault = f"arn:aws:backup:{REGION}:{SOURCE}:backup-vault:gapped"
+    assert plan.job.request["call"]["LogicallyAirGappedBackupVaultArn"] == vault
+    done = replace(plan.job, state="completed", result={"recovery_point_arn": "arn:point", "end_time": "now"})
+    copy = plan_copy(source, destination, CopyOptions("orders", done))
+    assert (copy.job.state, copy.changes) == ("not_needed", [])
+    assert copy.job.result["destination_recovery_point_arn"] == "arn:point"
+    restore = plan_restore(source, destination, RestoreOptions("orders", copy=copy.job))
+    assert restore.job.request["call"]["RecoveryPointArn"] == "arn:point"
+
+
+# What is found again
+
+
+def test_a_backup_of_an_earlier_run_serves_while_it_is_young() -> None:
+    aws = world()
+    first = backed_up(aws)
+    assert backed_up(aws).arn == first.arn
+    aws.jobs[0]["CompletionDate"] -= timedelta(days=2)
+    second = backed_up(aws)
+    assert second.arn != first.arn
+    assert (len(aws.of_kind("backup")), second.attempt) == (2, 1)
+
+
+def test_a_backup_of_another_migration_does_not_serve() -> None:
+    aws = world()
+    first = backed_up(aws, migration_id="other")
+    assert backed_up(aws).arn != first.arn
+
+
+def test_a_backup_of_the_table_before_it_was_made_anew_does_not_serve() -> None:
+    aws = world()
+    first = backed_up(aws)
+    aws.clock += HOUR
+    aws.add_table(SOURCE, "orders", items=3).created = aws.now  # type: ignore[attr-defined]
+    assert backed_up(aws).arn != first.arn
+
+
+def test_a_running_backup_of_our_vault_serves_whoever_began_it() -> None:
+    aws = world()
+    source, destination = accounts(aws)
+    running = start_backup(source, plan_backup(source, destination, BackupOptions("orders", migration_id="other")))
+    plan = plan_backup(source, destination, BackupOptions("orders"))
+    assert (plan.job.state, plan.job.arn, plan.changes) == ("running", running.arn, [])
+
+
+def test_a_spent_token_is_replaced_by_the_next() -> None:
+    """AWS forgets jobs in its lists after 30 days, and nobody knows when it forgets their tokens."""
+    aws = world()
+    first = backed_up(aws)
+    aws.jobs[0]["CreationDate"] -= timedelta(days=40)
+    aws.forgets_jobs = True
+    source, destination = accounts(aws)
+    second = start_backup(source, plan_backup(source, destination, BackupOptions("orders")))
+    assert second.arn != first.arn
+    assert second.attempt == 1
+
+
+def test_a_backup_that_was_deleted_serves_while_its_copy_is_there() -> None:
+    aws = world()
+    backup = backed_up(aws)
+    copy = copied(aws, backup)
+    del aws.points[SOURCE, backup.result["recovery_point_arn"]]
+    again = backed_up(aws)
+    assert again.arn == backup.arn
+    assert copied(aws, again).arn == copy.arn
+    assert (len(aws.of_kind("backup")), len(aws.of_kind("copy"))) == (1, 1)
+
+
+def test_a_failed_job_is_followed_by_another_with_another_token() -> None:
+    aws = world(endings={"copy": ("FAILED", "no")})
+    backup = backed_up(aws)
+    failed = copied(aws, backup)
+    aws.endings = {}
+    again = copied(aws, backup)
+    assert (failed.state, again.state, again.attempt) == ("failed", "completed", 1)
+    assert failed.request["call"]["IdempotencyToken"] != again.request["call"]["IdempotencyToken"]
+
+
+def test_a_table_of_somebody_else_is_refused_and_a_marked_one_is_ours() -> None:
+    aws = world()
+    table = aws.add_table(DESTINATION, "orders", items=1)
+    with pytest.raises(DestinationExists, match="overwrites nothing"):
+        plan_backup(*accounts(aws), BackupOptions("orders"))
+    table.tags["tableferry:migration"] = "default"
+    assert plan_backup(*accounts(aws), BackupOptions("orders")).job.state == "not_needed"
+
+
+def test_a_table_that_was_made_anew_after_its_restore_is_somebody_elses() -> None:
+    aws = world()
+    assert migrate(aws).status == "migrated"
+    aws.clock += HOUR
+    aws.tables[DESTINATION, "orders"].created = aws.now  # type: ignore[attr-defined]
+    with pytest.raises(DestinationExists):
+        migrate(aws)
+
+
+# Waiting
+
+
+def test_the_run_of_a_backup_plan_is_waited_for() -> None:
+    aws = world()
+    source, destination = accounts(aws)
+    pending = start_backup(source, plan_backup(source, destination, BackupOptions("orders", plan="nightly")))
+    assert (pending.state, pending.pending_reason) == ("pending", "backup_plan")
+    begun: list[Any] = []
+
+    def sleep(seconds: float) -> None:
+        aws.sleep(seconds)
+        if aws.clock > HOUR and not begun:
+            begun.append(source.client("backup").start_backup_job(**pending.request["call"], IdempotencyToken="plan"))
+
+    item = WaitItem("t", source, destination, pending)
+    found = wait_for([item], clock=lambda: aws.clock, sleep=sleep).jobs["t"]
+    assert (found.state, found.arn) == ("completed", begun[0]["BackupJobId"])
+    assert aws.count("StartBackupJob") == 1
+    copy = plan_copy(source, destination, CopyOptions("orders", found))
+    assert (copy.job.state, copy.job.pending_reason) == ("pending", "backup_plan")
+    late = ended(aws, copy.job)
+    assert (late.state, late.failure_code) == ("failed", "CopyFailed")
+    assert "copy action" in late.failure_message
+
+
+def test_restores_wait_for_a_slot_and_a_quota_that_shows_late_is_no_failure() -> None:
+    aws = world()
+    copy = copied(aws, backed_up(aws))
+    aws.endings = {"restore": ("FAILED", "Subscriber limit exceeded: Only 50 restore operations can be done at once")}
+    source, destination = accounts(aws)
+    job = start_restore(destination, plan_restore(source, destination, RestoreOptions("orders", copy=copy)))
+    seen = []
+
+    def sleep(seconds: float) -> None:
+        aws.sleep(seconds)
+        seen.append(len(aws.of_kind("restore")))
+        if seen[-1] > 1:
+            aws.endings = {}
+
+    found = wait_for([WaitItem("t", source, destination, job)], clock=lambda: aws.clock, sleep=sleep).jobs["t"]
+    assert (found.state, found.attempt) == ("completed", 1)
+
+
+def test_many_tables_are_listed_and_their_percents_shown() -> None:
+    aws = BackupAws()
+    aws.page, aws.job_seconds = 25, 120.0
+    source, destination = accounts(aws)
+    items, lines = [], []
+    for number in range(60):
+        aws.add_table(SOURCE, f"table{number}", items=1)
+        plan = plan_backup(source, destination, BackupOptions(f"table{number}"))
+        items.append(WaitItem(f"table{number}", source, destination, start_backup(source, plan)))
+    found = wait_for(items, progress=lines.append, clock=lambda: aws.clock, sleep=aws.sleep)
+    assert {job.state for job in found.jobs.values()} == {"completed"}
+    calls = found.poll_calls["backup"]
+    assert calls["largest_round"] <= calls["bound"]
+    assert any("60 running (40 %)" in line for line in lines), lines
+
+
+# Failures
+
+
+@pytest.mark.parametrize(
+    ("kind", "state", "message", "advice"),
+    [
+        ("copy", "FAILED", "Copy job failed. Both source and destination account must be a member of the "
+         "same organization", "ferry_air_gapped_vault"),
+        ("copy", "FAILED", "Access Denied trying to call AWS Backup service", "backup:CopyIntoBackupVault"),
+        ("copy", "FAILED", "The destination Backup vault is encrypted with the default Backup service managed key",
+         "customer managed key"),
+        ("copy", "FAILED", "Given key ID is not accessible", "Share the source vault's key"),
+        ("copy", "FAILED", "Feature is not supported for provided resource type", "advanced features"),
+        ("copy", "FAILED", "The retention specified in the job is not within the range specified for the target Backup "
+         "Vault.", "ferry_copy_days"),
+        ("backup", "FAILED", "role/x is not authorized to perform: dynamodb:ListTagsOfResource", "ListTagsOfResource"),
+        ("backup", "EXPIRED", "Backup job failed because there was a running job for the same resource.", "wait"),
+        ("backup", "EXPIRED", "", "start window"),
+        ("backup", "FAILED", "Backup job failed because the lifecycle is outside the valid range for backup vault.",
+         "ferry_backup_days"),
+        ("restore", "FAILED", "Table already exists: orders", "ferry_destination_table"),
+        ("copy", "PARTIAL", "", "not used"),
+        ("restore", "FAILED", "something new", "starts a new restore"),
+    ],
+)  # fmt: skip
+def test_known_failures_have_a_next_step(kind: str, state: str, message: str, advice: str) -> None:
+    assert advice in hint(state, message, kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"), [("backup", BackupFailed), ("copy", CopyFailed), ("restore", RestoreFailed)]
+)
+def test_a_failed_job_fails_its_table_with_what_aws_said(kind: str, error: type[Exception]) -> None:
+    aws = world(endings={kind: ("FAILED", "AWS said this.")})
+    judgement = migrate(aws)
+    assert judgement.status == "failed"
+    assert isinstance(judgement.failure, error)
+    assert "orders: " in str(judgement.failure)
+    assert "AWS said this." in judgement.reason
+    aws.endings = {}
+    assert migrate(aws).status == "migrated"
+
+
+def test_a_table_that_a_failed_restore_left_is_kept_and_told() -> None:
+    aws = world(endings={"restore": ("FAILED", "out of luck")}, failed_restores_leave_tables=True)
+    migrate(aws)
+    aws.endings = {}
+    with pytest.raises(RestoreFailed, match=r"left the table orders: out of luck.*delete exactly this table"):
+        migrate(aws)
+    assert len(aws.of_kind("restore")) == 1
+
+
+def test_what_refuses_a_later_job_is_told_as_what_it_is() -> None:
+    job = Job("restore", "orders", "failed", failure_code="DestinationExists", failure_message="Somebody's. Look.")
+    assert isinstance(explain_failure(job), DestinationExists)
+
+
+def test_a_start_that_aws_refuses_says_what_to_do() -> None:
+    aws = world()
+
+    def refuse(when: str, operation: str, at: int) -> None:
+        if (when, operation) == ("before", "StartBackupJob"):
+            raise failure("InvalidParameterValueException", "IAM Role cannot be assumed by AWS Backup", operation)
+
+    aws.interrupt = refuse
+    with pytest.raises(BackupNotPossible, match="cannot be assumed by AWS Backup") as refused:
+        backed_up(aws)
+    assert refused.value.next_step
+
+
+def test_a_full_quota_is_known_by_its_words() -> None:
+    assert is_full("Subscriber limit exceeded: Only 50 restore operations can be done simultaneously")
+    assert is_full("Backup is being used to restore another table: arn")
+    assert not is_full("Table already exists")
+
+
+# Counting
+
+
+@pytest.mark.parametrize(
+    ("source_items", "lost", "stopped", "status", "verified"),
+    [
+        (7, 0, True, "migrated", "counts"),
+        (7, 2, True, "failed", "none"),
+        (7, 2, False, "migrated", "none"),
+        (7, 7, False, "failed", "none"),
+        (0, 0, False, "migrated", "counts"),
+    ],
+)
+def test_counts_decide_as_far_as_writes_were_stopped(
+    source_items: int, lost: int, stopped: bool, status: str, verified: str
+) -> None:
+    aws = world(lost_items=lost)
+    aws.tables[SOURCE, "orders"].items = source_items
+    jobs = [backed_up(aws)]
+    jobs.append(copied(aws, jobs[0]))
+    jobs.append(restored(aws, jobs[1]))
+    judgement = judge_way("orders", *accounts(aws), jobs, writes_stopped=stopped)
+    assert (judgement.status, judgement.verified) == (status, verified)
+    assert (judgement.items_source, judgement.items_destination) == (source_items, source_items - lost)
+    if lost:
+        assert str(source_items) in judgement.reason
+
+
+def test_a_table_that_lacks_items_lacks_them_in_the_next_run_too() -> None:
+    aws = world(lost_items=2)
+    for _run in range(2):
+        judgement = migrate(aws)
+        assert isinstance(judgement.failure, CountMismatch), judgement
+    assert len(aws.of_kind("restore")) == 1
+
+
+def test_only_copied_is_a_status_of_its_own() -> None:
+    aws = world()
+    options = {"restore": False}
+    backup = backed_up(aws, **options)
+    judgement = judge_way("orders", *accounts(aws), [backup, copied(aws, backup)])
+    assert (judgement.status, judgement.verified, judgement.bytes) == ("copied", "none", 700)
+    assert aws.vaults[DESTINATION, VAULT]
