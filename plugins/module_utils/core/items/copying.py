@@ -110,7 +110,7 @@ def copy_items(
             checkpoint.save()
             retries = run_in_workers(task, desk, options.workers)
             for table in (source, destination):
-                require_unchanged(table, Client(table.endpoint, options.patience))
+                require_unchanged(table, options.patience)
     finally:
         checkpoint.save()
     desk.tell()
