@@ -486,7 +486,7 @@ class _Task:
             scans.append(scan)
         try:
             while not all(scan.ended for scan in scans):
-                lanes.turn(min(scan.fill() for scan in scans))
+                lanes.turn(min(scan.fill() for scan in scans if not scan.ended))
         finally:
             lanes.close()
         return sums.sums

@@ -110,7 +110,7 @@ def copy_items(
             checkpoint.save()
             retries = run_in_workers(task, desk, options.workers)
             for table in (source, destination):
-                require_unchanged(table, Client(table.endpoint, options.patience))
+                require_unchanged(table, options.patience)
     finally:
         checkpoint.save()
     desk.tell()
@@ -189,7 +189,7 @@ class _CopyTask:
         scan = ParallelScan(lanes, reading, scanner, desk.next_segment, pool.take, options.reads_at_once, read_throttle)
         try:
             while not scan.ended or not pool.empty:
-                delay = scan.fill() if pool.has_room else LOOK_SECONDS
+                delay = scan.fill() if pool.has_room and not scan.ended else LOOK_SECONDS
                 lanes.turn(min(delay, pool.write()))
         finally:
             lanes.close()

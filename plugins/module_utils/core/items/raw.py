@@ -126,7 +126,7 @@ def malformed(operation: str, table: str, error: Exception) -> FerryError:
     )
 
 
-class _Number(Struct, rename="upper"):
+class _Number(Struct, rename="upper", frozen=True):
     n: str = ""
 
 

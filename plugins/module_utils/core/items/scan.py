@@ -148,7 +148,8 @@ class ParallelScan:
         return self._exhausted and not self._begun and not self._under_way
 
     def fill(self) -> float:
-        """Ask for as many pages as may be under way; after how many seconds there may be one more by the rate."""
+        """Ask for as many pages as may be under way; after how many seconds there may be one more by the rate, 0 when
+        it turned out that all were given: then there may be nothing to wait for."""
         while self._under_way < self._at_once:
             if self._throttle is not None and (delay := self._throttle.delay()):
                 return delay
@@ -156,7 +157,7 @@ class ParallelScan:
             if segment is None:
                 break
             self._ask(segment)
-        return LOOK_SECONDS
+        return 0.0 if self.ended else LOOK_SECONDS
 
     def _segment(self) -> Segment | None:
         if self._begun:

@@ -315,7 +315,10 @@ class Connection:
 
     def _read_head(self, head: bytes) -> None:
         first, *lines = head.split(b"\r\n")
-        self._status = int(first.split(None, 2)[1])
+        status = first.partition(b" ")[2][:3]
+        if not first.startswith(b"HTTP/1.") or not status.isdigit():
+            raise ValueError("the answer is not HTTP/1.1")
+        self._status = int(status)
         for line in lines:
             name, _, value = line.partition(b":")
             self._headers[name.lower()] = value.strip()

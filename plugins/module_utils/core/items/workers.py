@@ -52,10 +52,13 @@ def run_in_workers(task: Task[Result], desk: Any, workers: int) -> list[Result]:
     if workers <= 1:
         return [task.run(desk, 1)]
     pickled, endpoints = _dump(task)
-    started = [_Worker() for _ in range(workers)]
+    started: list[_Worker] = []
     with ThreadPoolExecutor(workers, "attend") as pool:
-        attending = [pool.submit(worker.attend, pickled, endpoints, desk, workers) for worker in started]
         try:
+            attending = []
+            for _ in range(workers):
+                started.append(_Worker())
+                attending.append(pool.submit(started[-1].attend, pickled, endpoints, desk, workers))
             for each in as_completed(attending):
                 each.result()
         finally:
@@ -77,25 +80,18 @@ class _Worker:
 
     def attend(self, task: bytes, endpoints: list[Endpoint], desk: Any, workers: int) -> Any:
         """Give the worker its task and answer what it asks, until its result. Raises its failure, WorkerLost."""
-        try:
-            self._connection.send_bytes(task)
-            self._connection.send(workers)
-            while True:
-                method, arguments = self._connection.recv()
-                if method == _RESULT:
-                    return arguments
-                if method == _FAILURE:
-                    raise arguments
-                if method == _CREDENTIALS:
-                    answer: Any = _Keys.of(endpoints[arguments].credentials())
-                else:
-                    answer = getattr(desk, method)(*arguments)
-                self._connection.send(answer)
-        except (EOFError, OSError) as error:
-            raise WorkerLost(
-                f"A worker process ended by itself (exit status {self.process.wait()}).",
-                "See whether the machine ran out of memory, then run again, with fewer workers: it goes on.",
-            ) from error
+        self._tell(task)
+        self._tell(workers)
+        while True:
+            method, arguments = self._hear()
+            if method == _RESULT:
+                return arguments
+            if method == _FAILURE:
+                raise arguments
+            if method == _CREDENTIALS:
+                self._tell(_Keys.of(endpoints[arguments].credentials()))
+            else:
+                self._tell(getattr(desk, method)(*arguments))
 
     def end(self) -> None:
         """End the process, if it has not ended; who attends to it hears of it."""
@@ -105,6 +101,24 @@ class _Worker:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+    def _tell(self, what: Any) -> None:
+        try:
+            self._connection.send(what)
+        except OSError as error:
+            raise self._lost() from error
+
+    def _hear(self) -> Any:
+        try:
+            return self._connection.recv()
+        except (EOFError, OSError) as error:
+            raise self._lost() from error
+
+    def _lost(self) -> WorkerLost:
+        return WorkerLost(
+            f"A worker process ended by itself (exit status {self.process.wait()}).",
+            "See whether the machine ran out of memory, then run again, with fewer workers: it goes on.",
+        )
 
 
 class _Keys:
@@ -177,7 +191,7 @@ def serve(descriptor: int) -> None:
     connection = Connection(descriptor)
     desk = _RemoteDesk(connection)
     try:
-        task = _Unpickler(io.BytesIO(connection.recv_bytes()), partial(desk.ask, _CREDENTIALS)).load()
+        task = _Unpickler(io.BytesIO(connection.recv()), partial(desk.ask, _CREDENTIALS)).load()
         workers = connection.recv()
         try:
             answer = (_RESULT, task.run(desk, workers))
