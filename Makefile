@@ -22,7 +22,7 @@ export AWS_EC2_METADATA_DISABLED := true
 # The checks must not depend on, or reach, anybody's account.
 unexport AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_DEFAULT_REGION AWS_REGION
 
-.PHONY: help setup demo test lint types unit docs sanity molecule bench-fleet artifact generate clean
+.PHONY: help setup demo test lint types unit docs sanity molecule engines test-engines bench bench-peers bench-fleet artifact generate clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -48,7 +48,7 @@ artifact: setup
 demo: artifact
 	@$(AS_INSTALLED) $(BIN)/python -m demo
 
-test: setup lint types docs unit sanity molecule
+test: setup lint types docs unit test-engines sanity molecule
 	@echo "All checks passed."
 
 lint: setup
@@ -83,6 +83,19 @@ sanity: artifact
 
 molecule: artifact
 	$(AS_INSTALLED) $(BIN)/molecule test --all
+
+# DynamoDB Local (Java, Maven) and dynalite (Node), into build/engines. What this machine cannot run is left out with a line.
+engines: setup
+	$(BIN)/python -m engines.fetch
+
+test-engines: engines
+	$(BIN)/python -m pytest tests/engines
+
+bench-peers: setup
+	$(BIN)/python -m benchmarks.peers
+
+bench: setup engines bench-peers
+	$(BIN)/python -m benchmarks.data_plane
 
 bench-fleet: artifact
 	$(AS_INSTALLED) $(BIN)/python -m benchmarks.fleet

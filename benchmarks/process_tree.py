@@ -28,16 +28,19 @@ class Measurement:
     output: str
 
 
-def measure(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Measurement:
+def measure(
+    command: Sequence[str], environment: Mapping[str, str], log: Path, sample_seconds: float = SAMPLE_SECONDS
+) -> Measurement:
     """Run ``command`` to its end and measure the whole process tree.
 
-    CPU seconds are those of the process and of every descendant that was waited for. Memory is sampled as the sum of
-    proportional set sizes, so that pages shared after a fork count once. Output goes to ``log``.
+    CPU seconds are those of the process and of every descendant that was waited for. Memory is sampled every
+    ``sample_seconds`` as the sum of proportional set sizes, so that pages shared after a fork count once. Output goes
+    to ``log``.
     """
     started = time.monotonic()
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=dict(environment), stdout=output, stderr=subprocess.STDOUT)
-        peak = _PeakMemory(process.pid)
+        peak = _PeakMemory(process.pid, sample_seconds)
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.monotonic() - started
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -54,15 +57,16 @@ def measure(command: Sequence[str], environment: Mapping[str, str], log: Path) -
 class _PeakMemory(threading.Thread):
     """Samples the proportional set size of a process tree until stopped."""
 
-    def __init__(self, root: int) -> None:
+    def __init__(self, root: int, sample_seconds: float) -> None:
         super().__init__(daemon=True)
         self.root = root
+        self.sample_seconds = sample_seconds
         self.kilobytes = 0
         self._done = threading.Event()
         self.start()
 
     def run(self) -> None:
-        while not self._done.wait(SAMPLE_SECONDS):
+        while not self._done.wait(self.sample_seconds):
             self.kilobytes = max(self.kilobytes, sum(map(_proportional_set_size, _descendants(self.root))))
 
     def stop(self) -> None:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The demo: a lab, a dozen tables, one playbook run, and a look at what came of it."""
+"""The demo: a lab, a dozen tables, one playbook run, and a look at what came of it; then a damaged copy is mended."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from typing import Any
 
 import yaml
 
+from demo.damage import DAMAGED, damage
 from demo.seed import seed
 from demo.tables import DemoTable
 from lab.client import LabClient, spawn
 from plugins.module_utils.core.report import expected, not_carried, summary, text_table
 
 OUTPUT = Path("build/demo")
-PLAYBOOK = "tableferry.aws.migrate"
+MIGRATE, VERIFY = "tableferry.aws.migrate", "tableferry.aws.verify"
 SCALE = 0.01  # of the durations that were measured on AWS
 PROFILE = "demo"
 EXACT = Context(prec=200)  # DynamoDB's numbers have 38 digits and large exponents
@@ -39,9 +40,8 @@ def main() -> int:
         say("Filling the source account ...")
         tables = seed(lab)
         inventory = write_inventory(lab, tables)
-        say(f"ansible-playbook {PLAYBOOK} -i {inventory}   (output: {OUTPUT / 'ansible.log'})")
         begun = time.monotonic()
-        status = migrate(inventory)
+        status = play(MIGRATE, inventory)
         seconds = time.monotonic() - begun
         report = OUTPUT / "report.json"
         if not report.exists():
@@ -50,8 +50,9 @@ def main() -> int:
             return 1
         rows = json.loads(report.read_text())["tables"]
         wrong = unexpected(rows, tables) + differences(lab, rows, tables)
-    show(rows)
-    say(f"\n{summary(rows)} in {seconds:.0f} s, with AWS's own times scaled by {SCALE}. Report: {report}")
+        show(rows)
+        say(f"\n{summary(rows)} in {seconds:.0f} s, with AWS's own times scaled by {SCALE}. Report: {report}\n")
+        wrong += damage_and_mend(lab, inventory)
     for line in wrong:
         say(f"NOT AS EXPECTED: {line}")
     if not wrong:
@@ -79,6 +80,9 @@ def write_inventory(lab: LabClient, tables: Sequence[DemoTable]) -> Path:
             "ferry_source": side(lab, "source"),
             "ferry_destination": side(lab, "destination"),
             "ferry_report_path": str((OUTPUT / "report.json").resolve()),
+            "ferry_verify": "full",
+            "ferry_checkpoint_dir": str((OUTPUT / "checkpoints").resolve()),
+            "ferry_differences_dir": str((OUTPUT / "differences").resolve()),
         },
         "hosts": {table.name: table.variables for table in tables},
     }
@@ -99,8 +103,8 @@ def side(lab: LabClient, name: str) -> dict[str, str]:
     }
 
 
-def migrate(inventory: Path) -> int:
-    """Run the playbook; its exit status."""
+def play(playbook: str, inventory: Path, *arguments: str) -> int:
+    """Run a playbook of the collection; its exit status."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     environment |= {
         "AWS_CONFIG_FILE": str((OUTPUT / "config").resolve()),
@@ -109,10 +113,32 @@ def migrate(inventory: Path) -> int:
         "ANSIBLE_FORKS": "10",
         "ANSIBLE_NOCOLOR": "1",
     }
-    with (OUTPUT / "ansible.log").open("w") as log:
-        return subprocess.call(
-            ["ansible-playbook", PLAYBOOK, "-i", str(inventory)], env=environment, stdout=log, stderr=subprocess.STDOUT
-        )
+    command = ["ansible-playbook", playbook, "-i", str(inventory), *arguments]
+    say(f"{' '.join(command)}   (output: {OUTPUT / 'ansible.log'})")
+    with (OUTPUT / "ansible.log").open("a") as log:
+        return subprocess.call(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+
+
+def damage_and_mend(lab: LabClient, inventory: Path) -> list[str]:
+    """Damage the copy of one table, find what is wrong with it, mend it, and compare again; what went otherwise."""
+    damaged = damage(lab)
+    say(f"Somebody changed 3 items in the copy of {DAMAGED}, removed one and added one.")
+    wrong = []
+    if play(VERIFY, inventory, "--limit", DAMAGED) != 2:
+        wrong.append(f"the damage to {DAMAGED} was not found")
+    lines = OUTPUT / "differences" / f"{DAMAGED}.jsonl"
+    found = {line["key"]["OrderId"]["S"]: line["difference"] for line in map(json.loads, lines.open())}
+    for order, difference in sorted(found.items()):
+        say(f"  {difference:10} {order}")
+    if found != damaged:
+        wrong.append(f"{DAMAGED} was damaged in {damaged}, found was {found}")
+    if play(VERIFY, inventory, "--limit", DAMAGED, "-e", "ferry_repair=true", "-e", "ferry_delete_extra=true"):
+        wrong.append(f"{DAMAGED} could not be mended")
+    if play(VERIFY, inventory, "--limit", DAMAGED):
+        wrong.append(f"{DAMAGED} is not equal after it was mended")
+    if not wrong:
+        say("Exactly these five were found and mended, and a second comparison is clean.\n")
+    return wrong
 
 
 def unexpected(rows: Sequence[Mapping[str, Any]], tables: Sequence[DemoTable]) -> list[str]:

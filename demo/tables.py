@@ -110,22 +110,14 @@ def demo_tables(keys: Keys) -> list[DemoTable]:
             },
             variables={"ferry_destination_table": "crm-customers"},
         ),
+        # A local secondary index: an import cannot create it, a direct copy can.
         DemoTable(
             "ThreadByDate",
-            {
-                **on_demand(("ForumName", "S"), ("Subject", "S")),
-                "AttributeDefinitions": attributes(("ForumName", "S"), ("Subject", "S"), ("LastPostedDateTime", "S")),
-                "LocalSecondaryIndexes": [
-                    {
-                        "IndexName": "LastPostIndex",
-                        "KeySchema": key_schema("ForumName", "LastPostedDateTime"),
-                        "Projection": {"ProjectionType": "ALL"},
-                    }
-                ],
-            },
+            thread_by_date(),
             sample("Thread").items,
             variables={"ferry_method": "s3", "ferry_expect": "refused"},
         ),
+        DemoTable("ThreadHistory", thread_by_date(), sample("Thread").items, variables={"ferry_method": "direct"}),
         DemoTable("invoices", on_demand(("id", "S")), numbered, variables={"ferry_expect": "refused"}),
         DemoTable(
             "forgotten", on_demand(("id", "S")), numbered, variables={"ferry_method": "glue", "ferry_expect": "refused"}
@@ -145,6 +137,21 @@ def sample(name: str) -> DemoTable:
 
 
 # Shapes
+
+
+def thread_by_date() -> dict[str, Any]:
+    """CreateTable's parameters for threads with the local secondary index of Amazon's developer guide."""
+    return {
+        **on_demand(("ForumName", "S"), ("Subject", "S")),
+        "AttributeDefinitions": attributes(("ForumName", "S"), ("Subject", "S"), ("LastPostedDateTime", "S")),
+        "LocalSecondaryIndexes": [
+            {
+                "IndexName": "LastPostIndex",
+                "KeySchema": key_schema("ForumName", "LastPostedDateTime"),
+                "Projection": {"ProjectionType": "ALL"},
+            }
+        ],
+    }
 
 
 def attributes(*named: tuple[str, str]) -> list[dict[str, str]]:

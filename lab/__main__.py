@@ -33,7 +33,7 @@ def arguments_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line, parsed."""
     parser = argparse.ArgumentParser(
         prog="python -m lab",
-        description="Two AWS accounts, their organization's management account and a stranger on 127.0.0.1, to rehearse with.",
+        description="AWS accounts on 127.0.0.1 to rehearse with: two, their organization's management, one outside.",
         epilog="Prints one JSON document with the endpoint, the accounts, their keys and roles, then serves.",
     )
     parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 takes a free one (default)")

@@ -57,7 +57,7 @@ class Begun(NamedTuple):
 
 
 class Books:
-    """The requests so far, in order. Safe to use from any thread; counting does not look at single entries."""
+    """The requests and begun jobs so far, in order. Safe to use from any thread; counting looks at no single entry."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -93,6 +93,10 @@ class LabClient:
         """Move the lab's time forward."""
         self.control("POST", "clock", {"advance": seconds})
 
+    def advance_until(self, moment: float) -> None:
+        """Move the lab's time forward to ``moment`` (epoch seconds), such as a backup plan's next run."""
+        self.control("POST", "clock", {"until": moment})
+
     def set_timings(self, timings: Mapping[str, float]) -> None:
         """Fix how long things take, in seconds by name, whatever the scale."""
         self.control("POST", "timings", dict(timings))
@@ -132,9 +136,9 @@ class LabClient:
     def session(self, who: str | Mapping[str, str] = "source") -> boto3.Session:
         """A boto3 session as ``who``.
 
-        That is the administrator of ``source``, ``destination``, ``management`` or ``outside``, the user ``hub``, the role
-        ``source/ferry`` or ``destination/ferry``, or who owns a mapping's ``access_key``, ``secret_key`` and
-        ``session_token``.
+        That is the administrator of ``source``, ``destination``, ``management`` or ``outside``, the user ``hub``, the
+        role ``source/ferry``, ``destination/ferry`` or ``outside/ferry``, or who owns a mapping's ``access_key``,
+        ``secret_key`` and ``session_token``.
         """
         keys: Mapping[str, str]
         if not isinstance(who, str):

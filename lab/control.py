@@ -7,7 +7,7 @@
 - ``GET /_lab/state``; ``POST /_lab/state`` with any of ``advance``, ``timings``, ``quotas``
 - ``GET /_lab/books?operation=&account=&region=&service=&error_code=&ok=&mutating=&entries=1``, ``DELETE /_lab/books``
 - ``GET /_lab/jobs?kind=&account=&region=&resource=``: exports, imports, backups, copies and restores that were begun
-- ``GET /_lab/clock``; ``POST /_lab/clock`` ``{"advance": seconds}``
+- ``GET /_lab/clock``; ``POST /_lab/clock`` ``{"advance": seconds}`` or ``{"until": epoch seconds}``
 - ``GET /_lab/timings``; ``POST /_lab/timings`` ``{"<name>": seconds}``
 - ``POST /_lab/accounts`` ``{"<account id>": "<organization id, or empty>"}`` moves accounts between organizations
 - ``GET /_lab/behaviours``; ``POST /_lab/behaviours`` ``{"<name>": "<choice>"}``
@@ -101,7 +101,8 @@ def _clock(world: World, _query: dict[str, str], _content: Any) -> dict[str, Any
 
 
 def _advance(world: World, query: dict[str, str], content: dict[str, Any]) -> dict[str, Any]:
-    world.advance(float(content["advance"]))
+    seconds = content["advance"] if "advance" in content else float(content["until"]) - world.clock.now()
+    world.advance(float(seconds))
     return _clock(world, query, {})
 
 

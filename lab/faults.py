@@ -28,7 +28,8 @@ class Fault:
     caller's. ``match`` compares members of the request by their text (``{"TableName": "orders"}``, nested ones with
     dots). After ``after`` calls that would match, the next ``times`` fail (-1: all). ``when`` ``after`` lets the gate
     do the work first and then lose the answer. ``code``, ``message`` and ``status`` have a default for each kind;
-    ``values`` carries what a kind needs besides, for example ``{"count": 3}`` items left unprocessed.
+    ``values`` carries what a kind needs besides, for example ``{"count": 3}`` items left unprocessed, or for a
+    ``job_failure`` of AWS Backup the state to end in, ``{"state": "EXPIRED"}`` (CREATED: a copy that never starts).
     """
 
     operation: str = "*"

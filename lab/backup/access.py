@@ -32,10 +32,21 @@ TRUSTED = belief(
     "Backup`, at the call",
     "aws.md C3; the code at the call is a guess", confirmed=False,
 )  # fmt: skip
+YOUNG = belief(
+    "test_access", "new-role-is-unknown",
+    "A role made a moment ago cannot be assumed yet, and is no principal for a vault's policy: try again",
+    "aws.md C2 (terraform-provider-aws, aws_backup_vault_policy and aws_backup_selection)",
+)  # fmt: skip
+DISABLED_KEY = belief(
+    "test_access", "disabled-key-fails-jobs",
+    "A job whose vault's or table's key is disabled or about to be deleted ends FAILED: `KMS key is "
+    "either disabled or ..`",
+    "aws.md C3; AWS Backup developer guide, console dashboards", confirmed=False,
+)  # fmt: skip
 ACTIONS = belief(
     "test_access", "role-lacks-action",
-    "A job whose role lacks an action ends FAILED, its text names the action",
-    "aws.md C3",
+    "A job whose role lacks an action ends FAILED; its text names the action and the session AWSBackup-<role>",
+    "aws.md C3; widdix/aws-cf-templates 633",
 )  # fmt: skip
 VAULT_KEY = belief(
     "test_access", "role-without-key",
@@ -52,7 +63,7 @@ LINKED = belief(
 
 SERVICE = "backup.amazonaws.com"
 LINKED_ROLE = "AWSServiceRoleForBackup"
-_VAULT_CONTEXT = "aws:backup:backup-vault"
+VAULT_CONTEXT = "aws:backup:backup-vault"
 
 
 def kms(world: World) -> KmsService:
@@ -63,8 +74,17 @@ def kms(world: World) -> KmsService:
 def take_role(context: Context, role_arn: str) -> None:
     """Refuse a role that the caller may not pass, or that AWS Backup cannot assume."""
     context.authorize("iam:PassRole", role_arn, conditions={"iam:PassedToService": SERVICE})
+    text = f"IAM Role {role_arn} cannot be assumed by AWS Backup"
     if role_arn.split(":")[4:5] != [context.account_id] or assumed(context.world, role_arn) is None:
-        raise invalid_parameter(TRUSTED, f"IAM Role {role_arn} cannot be assumed by AWS Backup")
+        raise invalid_parameter(TRUSTED, text)
+    if is_young(context.world, role_arn):
+        raise invalid_parameter(YOUNG, text)
+
+
+def is_young(world: World, role_arn: str) -> bool:
+    """Whether the role was made so short a time ago that AWS Backup does not know it yet."""
+    role = world.identity.role_by_arn(role_arn)
+    return role is not None and world.clock.now() < role.created_at + world.timings.seconds("backup.role_known")
 
 
 def assumed(world: World, role_arn: str) -> Caller | None:
@@ -75,7 +95,7 @@ def assumed(world: World, role_arn: str) -> Caller | None:
     needed = AuthorizationRequest("sts:AssumeRole", role.arn, role.trust, role.account_id, True)
     if not world.decide(Caller.service(SERVICE, role.account_id), needed).allowed:
         return None
-    return world.identity.role_caller(role, "AWSBackup")
+    return world.identity.role_caller(role, f"AWSBackup-{role.name}")
 
 
 def linked_role(world: World, account_id: str) -> Caller | None:
@@ -106,7 +126,7 @@ def role_opens(world: World, caller: Caller, vault: Vault) -> bool:
         try:
             kms(world).use_key_as(
                 caller, vault.key_arn, operation, vault.place.region, via_service="backup",
-                encryption_context={_VAULT_CONTEXT: vault.name},
+                encryption_context={VAULT_CONTEXT: vault.name},
             )  # fmt: skip
         except AwsError:
             return False
@@ -117,7 +137,7 @@ def key_admits(world: World, caller: Caller, vault: Vault) -> bool:
     """Whether the policy of the vault's key lets ``caller`` in for the vault's data."""
     return not vault.key_arn or kms(world).policy_admits(
         caller, vault.key_arn, ("GenerateDataKey", "Decrypt"), via_service="backup",
-        encryption_context={_VAULT_CONTEXT: vault.name},
+        encryption_context={VAULT_CONTEXT: vault.name},
     )  # fmt: skip
 
 
@@ -130,6 +150,14 @@ def opens_table(world: World, caller: Caller, key_arn: str) -> bool:
     except AwsError:
         return False
     return True
+
+
+def unusable(world: World, *key_arns: str) -> str:
+    """The text of a job's failure when one of its keys cannot be used by anybody; empty keys are AWS-owned."""
+    for key_arn in key_arns:
+        if key_arn and not kms(world).is_enabled(key_arn):
+            return "KMS key is either disabled or pending deletion or access to KMS key is denied"
+    return ""
 
 
 def is_managed(world: World, key_arn: str) -> bool:

@@ -61,8 +61,8 @@ EXPIRED = belief(
 )  # fmt: skip
 CREATING_TABLE = belief(
     "test_backup_jobs", "backup-of-creating-table",
-    "A backup fails while its table is CREATING, or when it is gone",
-    "aws.md C4",
+    "A backup fails while its table is CREATING, or when it is gone: `Table not found.`",
+    "aws.md C4; AWS Backup developer guide, console dashboards",
 )  # fmt: skip
 RETENTION = belief(
     "test_backup_jobs", "backup-outside-vault-lock",
@@ -75,6 +75,23 @@ STOP = belief(
     "StopBackupJob of a DynamoDB backup is InvalidRequestException, or leads over ABORTING to ABORTED: the lab plays "
     "either",
     "aws.md C4", confirmed=False,
+)  # fmt: skip
+COMPLETION = belief(
+    "test_backup_jobs", "completion-window",
+    "A backup that is not done CompleteWindowMinutes after its start is cancelled: EXPIRED, without a recovery point",
+    "botocore's service model backup, StartBackupJob; AWS Backup developer guide, console dashboards (the text)",
+    confirmed=False,
+)  # fmt: skip
+QUOTA = belief(
+    "test_backup_jobs", "three-hundred-backups",
+    "300 backups of an account and Region run at once; one more ends FAILED: `Subscriber limit exceeded: ..`",
+    "AWS Backup developer guide, console dashboards; that it is DynamoDB's: its words", confirmed=False,
+)  # fmt: skip
+RECORDED = belief(
+    "test_backup_jobs", "recorded-capacity",
+    "A recovery point may have an older capacity and older on-demand maxima than the table has now, cleared ones too: "
+    "the lab plays either",
+    "measured/backup-restore-service 2.3, 2.9 [BACKUP-017, -021, of native backups]", confirmed=False,
 )  # fmt: skip
 PROGRESS = belief(
     "test_backup_jobs", "backup-progress",
@@ -91,6 +108,7 @@ AIR_GAPPED_TARGET = belief(
 SHORTEST_WINDOW = 60
 USUAL_WINDOW = 480
 MOST_TAGS = 50
+MOST_BACKUPS = 300
 MOST_ADDED_TAGS = 10
 
 
@@ -144,8 +162,10 @@ def start(
     now, job_id = world.clock.now(), registry.new_id()
     fully_managed = settings.region_settings(context).managed["DynamoDB"]
     vault = vaults.require(context, params["BackupVaultName"])
-    if fully_managed and (arn := params.get("LogicallyAirGappedBackupVaultArn")):
-        vault = registry.vault_by_arn(arn) or vault
+    category = ""
+    if arn := params.get("LogicallyAirGappedBackupVaultArn"):
+        category = "" if fully_managed else "LOGICALLY_AIR_GAPPED_BACKUP_VAULT_NOT_SUPPORTED"
+        vault = (registry.vault_by_arn(arn) if fully_managed else None) or vault
     job = BackupJob(
         context,
         job_id,
@@ -158,6 +178,7 @@ def start(
         fully_managed=fully_managed,
         point_arn=_new_arn(context, params["ResourceArn"], fully_managed, now),
         created_by=created_by or {},
+        category=category,
         copies=copies,
         planned=jobs.planned(context, "StartBackupJob", params),
     )
@@ -193,7 +214,8 @@ def _run(job: BackupJob) -> None:
     if failure or caller is None or table is None:
         jobs.end(job, "FAILED", failure)
         return
-    snapshot = snapshots.take(table, world.clock.now(), backups(context).items_file())
+    stale = world.behaviours["backup.recorded_capacity"] == "stale"
+    snapshot = snapshots.take(table, world.clock.now(), backups(context).items_file(), stale_capacity=stale)
     if not _opens(job, caller, table):
         if world.behaviours["backup.role_without_key"] == "failed":
             snapshot.discard()
@@ -217,6 +239,8 @@ def _run(job: BackupJob) -> None:
     )
     job.vault.points[job.point_arn] = job.point
     world.schedule(world.timings.seconds("backup.running"), lambda: _finish(job))
+    if (window := job.request.get("CompleteWindowMinutes")) is not None:
+        world.schedule(jobs.minutes(world, window), lambda: _cancel(job))
 
 
 def _opens(job: BackupJob, caller: Caller, table: Table) -> bool:
@@ -230,11 +254,19 @@ def _obstacle(job: BackupJob, caller: Caller | None, table: Table | None) -> str
     if caller is None:
         return f"IAM Role {job.role_arn} cannot be assumed by AWS Backup"
     if table is None or not table.usable(job.context.world.clock.now()):
-        return f"Table {job.resource_arn} is not in a state to be backed up."
+        return "Table not found."
     if len({*table.tags, *job.request.get("RecoveryPointTags", {})}) > MOST_TAGS:
-        return "Backup job failed because the number of tags exceeds the limit."
+        return "The resultant tag set must not have more than 50 user tags."
+    if job.context.world.quotas and _running(job) >= MOST_BACKUPS:
+        return (
+            "Subscriber limit exceeded: You have reached the maximum concurrent number of backups, which is "
+            "{MOST_BACKUPS}. Wait until other jobs finish, and try again."
+        )
     if not vaults.retention_fits(job.vault, job.request.get("Lifecycle", {})):
         return "Backup job failed because the lifecycle is outside the valid range for backup vault."
+    key_arn = job.vault.key_arn if job.fully_managed else ""
+    if text := access.unusable(job.context.world, key_arn, table.encryption.key_arn):
+        return text
     point_arn = job.context.arn(f"recovery-point:{job.id}", "backup")
     actions = ["DescribeTable", "ListTagsOfResource", "StartAwsBackupJob" if job.fully_managed else "CreateBackup"]
     needed = [AuthorizationRequest(f"dynamodb:{action}", job.resource_arn) for action in actions]
@@ -244,6 +276,16 @@ def _obstacle(job: BackupJob, caller: Caller | None, table: Table | None) -> str
         )
     )
     return access.refusal(job.context.world, caller, needed, job.context.region)
+
+
+def _running(job: BackupJob) -> int:
+    """How many backups of the job's account and Region run."""
+    return sum(other.place == job.place and other.running for other in backups(job.context).backups)
+
+
+def _cancel(job: BackupJob) -> None:
+    if job.state == "RUNNING":
+        _drop(job, "EXPIRED", "Backup job expired before completion.")
 
 
 def _release(job: BackupJob) -> None:
@@ -265,6 +307,8 @@ def _finish(job: BackupJob) -> None:
         return
     job.size_bytes = point.snapshot.size_bytes
     recovery_points.complete(job.context, point, partial=state == "PARTIAL")
+    if job.category and not message:
+        message = "The resource is not supported by logically air-gapped vaults; it was backed up to the backup vault."
     jobs.end(job, state, message)
     for action in job.copies:
         copy_jobs.start_of_plan(job, point, action)
@@ -278,15 +322,16 @@ def stop_backup_job(context: Context, params: Shape) -> Shape:
     if context.world.behaviours["backup.stop"] == "refused":
         raise invalid_request(STOP, "Stopping a backup job is not supported for resource type DynamoDB.")
     job.state = "ABORTING"
-    context.world.schedule(context.world.timings.seconds("backup.aborting"), lambda: _abort(job))
+    seconds = context.world.timings.seconds("backup.aborting")
+    context.world.schedule(seconds, lambda: _drop(job, "ABORTED", "Backup job was stopped by user."))
     return {}
 
 
-def _abort(job: BackupJob) -> None:
+def _drop(job: BackupJob, state: str, message: str) -> None:
     _release(job)
     if job.point is not None:
         recovery_points.discard(job.point)
-    jobs.end(job, "ABORTED", "Backup job was stopped by user.")
+    jobs.end(job, state, message)
 
 
 # Reading
@@ -320,7 +365,7 @@ def shape(job: BackupJob) -> Shape:
         "CreatedBy": job.created_by or None,
         "StartBy": job.start_by,
         "IsParent": False,
-        "MessageCategory": "SUCCESS" if job.state == "COMPLETED" and not job.message else None,
+        "MessageCategory": job.category or ("SUCCESS" if job.state == "COMPLETED" and not job.message else None),
     }
     return {name: value for name, value in shown.items() if value is not None}
 

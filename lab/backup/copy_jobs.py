@@ -39,9 +39,9 @@ ORGANIZATION = belief(
 )  # fmt: skip
 ENABLED = belief(
     "test_copy_jobs", "copy-needs-cross-account-backup",
-    "A copy into another account ends FAILED unless the organization has cross-account backup turned on; the text is a "
-    "guess",
-    "aws.md C1",
+    "A copy into another account ends FAILED unless the organization has cross-account backup turned on: `.. feature "
+    "is not enabled for the current organization.`",
+    "aws.md C1; AWS Backup developer guide, console dashboards",
 )  # fmt: skip
 VAULT_DENIES = belief(
     "test_copy_jobs", "destination-vault-decides",
@@ -95,12 +95,21 @@ REAL_COPY = belief(
     "one is given; its account sees it in its own vault",
     "aws.md C4",
 )  # fmt: skip
+QUOTA = belief(
+    "test_copy_jobs", "hundred-copies",
+    "100 copy jobs of an account into one Region at once; one more is LimitExceededException, or waits in CREATED: the "
+    "lab plays either",
+    "aws.md C6", confirmed=False,
+)  # fmt: skip
 TAGS = belief(
     "test_copy_jobs", "copied-tags",
     "Whether a copy has its recovery point's tags is open: the lab plays either",
     "not found in any source", confirmed=False,
 )  # fmt: skip
 
+MOST_COPIES = 100
+_RETRY_SECONDS = 5.0
+NO_KEY = "The source snapshot KMS key does not exist, is not enabled or you do not have permissions to access it"
 DENIED = "Access Denied trying to call AWS Backup service"
 
 
@@ -120,7 +129,20 @@ def _on_demand(context: Context, params: Shape) -> CopyJob:
         raise invalid_parameter(SOURCE, f"Invalid backup vault ARN: {params['DestinationBackupVaultArn']}")
     recovery_points.checked_lifecycle(params.get("Lifecycle"))
     access.take_role(context, params["IamRoleArn"])
+    over = _busy(context, target.region) >= MOST_COPIES
+    if context.world.quotas and over and context.world.behaviours["backup.copy_over_quota"] == "refused":
+        raise QUOTA.error("LimitExceededException", f"The limit of {MOST_COPIES} concurrent copy jobs was reached")
     return _start(context, params, point)
+
+
+def _busy(context: Context, region: str, *, running: bool = False) -> int:
+    """How many copy jobs of the caller's account into ``region`` have not ended, or run."""
+    return sum(
+        job.context.account_id == context.account_id
+        and job.request["DestinationBackupVaultArn"].split(":")[3] == region
+        and (job.running if running else not job.ended)
+        for job in backups(context).copies
+    )
 
 
 def start_of_plan(backup: BackupJob, point: RecoveryPoint, action: Shape) -> CopyJob:
@@ -160,18 +182,19 @@ def _start(context: Context, params: Shape, point: RecoveryPoint) -> CopyJob:
 
 def _run(job: CopyJob) -> None:
     world = job.context.world
+    region = job.request["DestinationBackupVaultArn"].split(":")[3]
+    if world.quotas and _busy(job.context, region, running=True) >= MOST_COPIES:
+        world.schedule(_RETRY_SECONDS, lambda: jobs.take_turn(job, lambda: _run(job)))
+        return
     target = backups(job.context).vault_by_arn(job.request["DestinationBackupVaultArn"])
     failure = _obstacle(job, target)
     if failure or target is None:
         jobs.end(job, "FAILED", failure or DENIED)
         return
     complete = _keys_open(job, target)
-    if not complete and world.behaviours["backup.copy_without_key"] == "failed":
-        jobs.end(
-            job,
-            "FAILED",
-            "The source snapshot KMS key does not exist, is not enabled or you do not have permissions to access it",
-        )
+    disabled = access.unusable(world, job.source.vault.key_arn, target.key_arn)
+    if disabled or (not complete and world.behaviours["backup.copy_without_key"] == "failed"):
+        jobs.end(job, "FAILED", disabled or NO_KEY)
         return
     job.state, job.started_at = "RUNNING", world.clock.now()
     world.schedule(world.timings.seconds("backup.copy_running"), lambda: _finish(job, target, complete))
@@ -208,7 +231,7 @@ def _organization_obstacle(job: CopyJob, account_id: str) -> str:
             "organization"
         )
     if not settings.cross_account_enabled(world, organization):
-        return "Access denied: Copy job failed. Cross-account backup is not enabled for the organization"
+        return "Copy job failed. Cross-account copy feature is not enabled for the current organization."
     return ""
 
 
@@ -234,8 +257,9 @@ def _vault_obstacle(job: CopyJob, target: Vault) -> str:
     world = job.context.world
     if access.is_managed(world, target.key_arn) and world.behaviours["backup.managed_destination_key"] == "refused":
         return (
-            "Copy job failed. The destination Backup vault is encrypted with the default Backup service managed key. "
-            "The contents of this vault cannot be copied."
+            "Copy job failed because the destination Backup vault is encrypted with the default Backup service managed "
+            "key. The contents of this vault cannot be copied. Only the contents of a Backup vault encrypted by an AWS "
+            "KMS key may be copied."
         )
     if world.behaviours["backup.destination_advanced_features"] == "needed":
         region = settings.region_settings(job.context, target.place)

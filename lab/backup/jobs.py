@@ -7,13 +7,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable
 from typing import Literal, TypeVar
 
 from lab.backup import vaults
 from lab.backup.model import DAY_SECONDS, BackupJob, CopyJob, Job, Shape
 from lab.backup.registry import backups, here, registry_of
-from lab.backup.words import belief, not_found
+from lab.backup.words import belief, invalid_parameter, not_found
 from lab.books import Begun
 from lab.context import Context
 from lab.errors import AwsError
@@ -24,6 +25,11 @@ TOKEN = belief(
     "test_jobs", "job-token",
     "A known IdempotencyToken answers the job that it made and starts nothing, whatever else the request says",
     "aws.md C4; of a request that differs: a guess", confirmed=False,
+)  # fmt: skip
+TOKEN_FORM = belief(
+    "test_jobs", "job-token-form",
+    "An IdempotencyToken has 1 to 50 of the characters a-z A-Z 0-9 - _ .",
+    "aws.md C2",
 )  # fmt: skip
 ONE_AT_A_TIME = belief(
     "test_jobs", "one-job-per-resource",
@@ -47,6 +53,7 @@ OWN_JOBS = belief(
     "aws.md C4 (copies are not known to be visible in the destination)", confirmed=False,
 )  # fmt: skip
 
+_TOKEN = re.compile(r"[a-zA-Z0-9\-_.]{1,50}")
 LISTED_SECONDS = 30 * DAY_SECONDS
 AnyJob = TypeVar("AnyJob", bound=Job)
 
@@ -59,6 +66,8 @@ def once(context: Context, params: Shape, make: Callable[[], AnyJob]) -> AnyJob:
     token = params.get("IdempotencyToken")
     if not token:
         return make()
+    if not _TOKEN.fullmatch(token):
+        raise invalid_parameter(TOKEN_FORM, "IdempotencyToken must contain 1 to 50 alphanumeric or '-_.' characters.")
     place = (here(context), context.operation, token)
     tokens = backups(context).tokens
     known = tokens.get(place)

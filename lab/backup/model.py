@@ -150,7 +150,10 @@ class Job:
 
 @dataclass(eq=False)
 class BackupJob(Job):
-    """A backup. ``point`` is there once it runs; ``copies`` are the copy actions of its plan's rule."""
+    """A backup. ``point`` is there once it runs; ``copies`` are the copy actions of its plan's rule.
+
+    ``category`` is its MessageCategory where that is not the usual one.
+    """
 
     vault: Vault = field(kw_only=True)
     start_by: float = field(kw_only=True)
@@ -158,6 +161,7 @@ class BackupJob(Job):
     point_arn: str = ""
     point: RecoveryPoint | None = None
     table: Table | None = None
+    category: str = ""
     copies: tuple[Shape, ...] = ()
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,11 +72,6 @@ class BackupRegistry:
         return sorted(
             (vault for (where, _), vault in self.vaults.items() if where == place), key=lambda each: each.name
         )
-
-    def points(self) -> Iterator[RecoveryPoint]:
-        """Every recovery point."""
-        for vault in self.vaults.values():
-            yield from vault.points.values()
 
     def point(self, arn: str) -> RecoveryPoint | None:
         """The recovery point of that ARN, in whatever vault, or None."""

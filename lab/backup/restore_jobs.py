@@ -204,6 +204,8 @@ def _obstacle(job: RestoreJob, caller: Caller | None) -> str:
         return f"IAM Role {job.role_arn} cannot be assumed by AWS Backup"
     if job.request.get("CopySourceTagsToRestoredResource"):
         return "Copying source tags to the restored resource is not supported for resource type DynamoDB."
+    if job.point.fully_managed and (text := access.unusable(job.context.world, job.point.vault.key_arn)):
+        return text
     name = _checked(job.request["Metadata"])["targettablename"]
     if dynamodb.registry(job.context).find(*here(job.context), name, visible_only=False) is not None:
         return f"Table already exists: {name}"

@@ -73,7 +73,8 @@ class BackupService:
         if "ResourceArn" in params and operation in tags.OPERATIONS:
             return [self._on_arn(context, operation, params["ResourceArn"])]
         if "BackupVaultName" in params:
-            return [vaults.authorization(self.registry, context, operation, params["BackupVaultName"])]
+            name, owner = params["BackupVaultName"], params.get("BackupVaultAccountId")
+            return [vaults.authorization(self.registry, context, operation, name, owner)]
         if "BackupPlanId" in params:
             arn = context.arn(f"backup-plan:{params['BackupPlanId']}", "backup")
             return [AuthorizationRequest(f"backup:{operation}", arn)]

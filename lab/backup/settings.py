@@ -34,9 +34,9 @@ READS_TOO = belief(
 )  # fmt: skip
 OUTSIDE = belief(
     "test_settings", "global-settings-outside",
-    "Outside an organization DescribeGlobalSettings is ERROR_9601 `Your account is not a member of an organization.`; "
-    "any member may read it",
-    "aws.md C1",
+    "Outside an organization DescribeGlobalSettings is ERROR_9601 `Your account is not a member of an organization.`, "
+    "or InvalidRequestException with that Code inside (the lab plays either); any member may read it",
+    "aws.md C1; cloudquery/cq-provider-aws 817; botocore's service model backup", confirmed=False,
 )  # fmt: skip
 MANAGEMENT_ONLY = belief(
     "test_settings", "global-settings-management-only",
@@ -138,7 +138,9 @@ def cross_account_enabled(world: World, organization_id: str) -> bool:
 def _global(context: Context) -> GlobalSettings:
     account = context.world.accounts.get(context.account_id)
     if account is None or not account.organization_id:
-        raise OUTSIDE.error("ERROR_9601", "Your account is not a member of an organization.")
+        code = context.world.behaviours["backup.outside_organization"]
+        text = "Your account is not a member of an organization."
+        raise OUTSIDE.error(code, text, Code="ERROR_9601")
     return backups(context).organizations.setdefault(
         account.organization_id, GlobalSettings(dict.fromkeys(_GLOBAL, "false"), context.world.clock.now())
     )

@@ -24,6 +24,7 @@ SECONDS: Mapping[str, float] = {
     "backup.restore_starting": 20.0,
     "backup.restore_running": 247.0,
     "backup.aborting": 10.0,
+    "backup.role_known": 10.0,  # until a new role can be assumed and named in a vault's policy
     "backup.minute": 60.0,  # of the windows in which a job starts and completes
     "backup.deleting_point": 10.0,
     "backup.creating_air_gapped_vault": 120.0,  # one to three minutes, aws.md C7
@@ -41,11 +42,19 @@ BEHAVIOURS = (
     Behaviour("backup.role_without_key", ("completed", "failed")),
     # A copy whose source or destination key is closed to the destination's side (aws.md C4, C6).
     Behaviour("backup.copy_without_key", ("failed", "completed")),
+    # A copy beyond the quota of 100 into one Region (aws.md C6).
+    Behaviour("backup.copy_over_quota", ("refused", "waits")),
+    # The code outside an organization: seen as ERROR_9601 (cloudquery/cq-provider-aws 817), the newer model declares
+    # InvalidRequestException.
+    Behaviour("backup.outside_organization", ("ERROR_9601", "InvalidRequestException")),
     # Status of a recovery point that is done: both words are in the API.
     Behaviour("backup.finished_point", ("COMPLETED", "AVAILABLE")),
     # What a restore does with an on-demand table (aws.md C5, L: unmeasured).
     Behaviour("backup.restored_billing_mode", ("kept", "provisioned")),
     Behaviour("backup.restored_on_demand_maximum", ("kept", "lost")),
+    # Whether a backup records capacity and maxima of now, or of the table's creation (native backups' copy lags and
+    # keeps cleared maxima, measured/backup-restore-service 2.3; AWS Backup: 2.9, likely).
+    Behaviour("backup.recorded_capacity", ("current", "stale")),
     Behaviour("backup.restored_vector_indexes", ("kept", "lost")),
     # One restore of a recovery point at a time, as native restores have it (measured/backup-restore-service 2.9).
     Behaviour("backup.second_restore_of_a_point", ("runs", "failed")),

@@ -16,6 +16,7 @@ from lab.backup.registry import BackupRegistry, backups, here
 from lab.backup.words import belief, denied, invalid_parameter, invalid_request, not_found
 from lab.context import Context
 from lab.errors import AwsError
+from lab.policy import Statement
 from lab.service import AuthorizationRequest
 from lab.services.paging import page
 from lab.services.policies import PolicyFlaw, checked_policy
@@ -54,8 +55,8 @@ NO_POLICY = belief(
 )  # fmt: skip
 EMPTY_ONLY = belief(
     "test_vaults", "vault-deleted-when-empty",
-    "Only an empty vault is deleted; the refusal's code and text are a guess",
-    "aws.md C3",
+    "Only an empty vault is deleted: InvalidRequestException, ERROR_9101",
+    "aws.md C3; gruntwork-io/cloud-nuke 730",
 )  # fmt: skip
 POLICY_REPLACED = belief(
     "test_vaults", "vault-policy-replaced",
@@ -67,6 +68,12 @@ POLICY_SOUND = belief(
     "A vault policy is refused with a wildcard as action, and as `Provided principal is not valid` when it names a "
     "principal that does not exist (or was made a moment ago)",
     "aws.md C2",
+)  # fmt: skip
+POLICY_COPIES_ONLY = belief(
+    "test_vaults", "vault-policy-opens-copies-only",
+    "A vault policy that allows other accounts (or everybody) more than backup:CopyIntoBackupVault is refused, `due to "
+    "cross-account sharing restrictions`; the code is a guess",
+    "aws.md C2; rebuy-de/aws-nuke 1150", confirmed=False,
 )  # fmt: skip
 POLICY_BINDS = belief(
     "test_vaults", "vault-policy-binds",
@@ -119,10 +126,16 @@ def is_shared(context: Context, vault: Vault) -> bool:
     return ram is not None and ram.reaches(vault.arn, context.account_id)  # type: ignore[attr-defined]
 
 
-def authorization(registry: BackupRegistry, context: Context, action: str, name: str) -> AuthorizationRequest:
-    """The permission to do ``action`` on the caller's vault ``name``, whose policy has its say."""
-    vault = registry.vault(here(context), name)
-    arn = context.arn(f"backup-vault:{name}", "backup")
+def authorization(
+    registry: BackupRegistry, context: Context, action: str, name: str, account: str | None = None
+) -> AuthorizationRequest:
+    """The permission to do ``action`` on the vault ``name`` of ``account``, by default the caller's.
+
+    An own vault's policy has its say; whether another account's is open is for RAM to decide.
+    """
+    owner = account or context.account_id
+    vault = registry.vault(here(context), name) if owner == context.account_id else None
+    arn = f"arn:aws:backup:{context.region}:{owner}:backup-vault:{name}"
     return AuthorizationRequest(f"backup:{action}", arn, vault.policy if vault else None)
 
 
@@ -155,12 +168,21 @@ def earlier(context: Context, params: Shape) -> Vault | None:
 
 def usable_key(context: Context, vault_name: str, key: str) -> str:
     """ARN of the key, if the caller may make a vault under it; AccessDeniedException with no more words."""
+    kms = access.kms(context.world)
     try:
         context.authorize("backup-storage:MountCapsule", "*")
-        for operation in ("DescribeKey", "CreateGrant", "GenerateDataKey", "Decrypt", "RetireGrant"):
-            found = access.kms(context.world).use_key_as(
+        found = kms.use_key_as(context.caller, key, "DescribeKey", context.region, via_service="backup")
+        # The policy of a key that AWS manages says nothing of RetireGrant.
+        others = (
+            "CreateGrant",
+            "GenerateDataKey",
+            "Decrypt",
+            *(("RetireGrant",) if found.manager == "CUSTOMER" else ()),
+        )
+        for operation in others:
+            kms.use_key_as(
                 context.caller, key, operation, context.region, via_service="backup",
-                encryption_context={"aws:backup:backup-vault": vault_name},
+                encryption_context={access.VAULT_CONTEXT: vault_name},
             )  # fmt: skip
     except AwsError as error:
         if error.code != "AccessDeniedException":
@@ -260,7 +282,8 @@ def delete_backup_vault(context: Context, params: Shape) -> Shape:
     """DeleteBackupVault."""
     vault = require(context, params["BackupVaultName"])
     if vault.points:
-        raise invalid_request(EMPTY_ONLY, "Backup vault cannot be deleted because it contains recovery points.")
+        text = "Backup vault cannot be deleted because it contains recovery points."
+        raise EMPTY_ONLY.error("InvalidRequestException", text, Code="ERROR_9101")
     del backups(context).vaults[vault.place, vault.name]
     return {}
 
@@ -274,11 +297,27 @@ def put_backup_vault_access_policy(context: Context, params: Shape) -> Shape:
     except PolicyFlaw as flaw:
         text = "Provided principal is not valid" if "principal" in str(flaw) else f"Invalid policy document: {flaw}"
         raise invalid_parameter(POLICY_SOUND, text) from None
+    named = {value for statement in statements for kind, value in statement.principals if kind == "AWS"}
+    if any(access.is_young(context.world, principal) for principal in named):
+        raise invalid_parameter(access.YOUNG, "Provided principal is not valid")
     for statement in statements:
         if any("*" in action for action in statement.actions):
             raise invalid_parameter(POLICY_SOUND, "Wildcards are not supported in the actions of the policy")
+    if any(_opens_more(statement, vault.place.account) for statement in statements):
+        raise invalid_parameter(
+            POLICY_COPIES_ONLY,
+            "The specified policy cannot be added to the vault due to cross-account sharing restrictions. Amend the "
+            "policy or the vault's settings, then retry request",
+        )
     vault.policy = document
     return {}
+
+
+def _opens_more(statement: Statement, account: str) -> bool:
+    """Whether a statement allows strangers anything but to copy into the vault."""
+    own = re.compile(rf"(arn:[\w-]+:(iam|sts)::)?{account}(:.*)?")
+    strangers = any(kind == "AWS" and not own.fullmatch(value) for kind, value in statement.principals)
+    return statement.allow and strangers and set(statement.actions) != {"backup:copyintobackupvault"}
 
 
 def get_backup_vault_access_policy(context: Context, params: Shape) -> Shape:

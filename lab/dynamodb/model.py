@@ -270,6 +270,8 @@ class Table:
     counted: tuple[float, int, int] = (0.0, 0, 0)
     # RestoreSummary of a restore's target, until it is ACTIVE.
     restore_summary: Shape | None = None
+    # Capacity as of the creation, by index name, the table's own under "".
+    first_capacity: dict[str, Shape] = field(default_factory=dict)
     # Jobs of AWS Backup that are reading the table.
     backups_running: int = 0
 

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Address", "TableRegistry", "address", "new_index", "registry", "warm_units"]
 
+# Members of CreateTable and of its indexes that say what a table may do in a second.
+CAPACITY = ("ProvisionedThroughput", "OnDemandThroughput")
 # The calls of one family learn of a new table, and forget a deleted one, at the same moment.
 Family = Literal["settings", "backups", "policies", "tags"]
 
@@ -205,6 +207,10 @@ class TableRegistry:
                 index = new_index(table, shape, kind)  # type: ignore[arg-type]
                 table.indexes[index.name] = index
                 store.add_index(index.name, index.key_schema, index.projection)
+        table.first_capacity = {
+            shape.get("IndexName", ""): {name: shape[name] for name in CAPACITY if name in shape}
+            for shape in (parameters, *parameters.get("GlobalSecondaryIndexes", ()))
+        }
         table.vector_indexes = [dict(shape) for shape in parameters.get("VectorIndexes", ())]
         self._tables[where] = table
         if active_after != math.inf:

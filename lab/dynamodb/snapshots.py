@@ -75,8 +75,8 @@ class Snapshot:
         self.items.unlink(missing_ok=True)
 
 
-def take(table: Table, now: float, items: Path) -> Snapshot:
-    """``table`` as it is at ``now``, its items in the file ``items``."""
+def take(table: Table, now: float, items: Path, *, stale_capacity: bool = False) -> Snapshot:
+    """``table`` as it is at ``now``, its items in the file ``items``; ``stale_capacity``: capacity as first made."""
     items.parent.mkdir(parents=True, exist_ok=True)
     with items.open("wb") as file:
         for _, body in table.store.items_at(now):
@@ -84,7 +84,7 @@ def take(table: Table, now: float, items: Path) -> Snapshot:
     return Snapshot(
         table.arn,
         table.table_id,
-        _definition(table),
+        _with_first_capacity(table, _definition(table)) if stale_capacity else _definition(table),
         Encryption(table.encryption.type, table.encryption.key_arn),
         dict(table.tags),
         table.store.count(),
@@ -142,6 +142,18 @@ def _definition(table: Table) -> Shape:
     if table.vector_indexes:
         definition["VectorIndexes"] = [dict(index) for index in table.vector_indexes]
     return definition
+
+
+def _with_first_capacity(table: Table, definition: Shape) -> Shape:
+    """``definition`` with the capacity of the table's creation, as far as that fits its billing mode of now."""
+    member = "ProvisionedThroughput" if table.billing.mode == "PROVISIONED" else "OnDemandThroughput"
+
+    def first(shape: Shape) -> Shape:
+        recorded = table.first_capacity.get(shape.get("IndexName", ""), {})
+        return {**shape, member: recorded[member]} if member in recorded else shape
+
+    indexes = [first(index) for index in definition.get("GlobalSecondaryIndexes", ())]
+    return first(definition) | ({"GlobalSecondaryIndexes": indexes} if indexes else {})
 
 
 def _index(index: Index) -> Shape:

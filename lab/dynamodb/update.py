@@ -10,11 +10,11 @@ import math
 from collections.abc import Callable, Sequence
 
 from lab.context import Context
-from lab.dynamodb import admission, capacity, creation, encryption, indexes, limits, streams
+from lab.dynamodb import admission, capacity, creation, encryption, indexes, limits, snapshots, streams
 from lab.dynamodb.lookup import registry
 from lab.dynamodb.model import Job, Shape, Table
 from lab.dynamodb.tables import NO_GLOBAL_TABLES, description, refuse_unsettled
-from lab.dynamodb.words import belief, invalid, over_limit, validation
+from lab.dynamodb.words import belief, invalid, not_found, over_limit, validation
 
 Apply = Callable[[], None]
 
@@ -94,6 +94,8 @@ def update_table(context: Context, params: Shape) -> Shape:
     given = [name for name in _CONCERNS if params.get(name) not in (None, [])]
     _refuse_combinations(params, given)
     table = registry(context).require(context, params["TableName"])
+    if table.origin == "restore" and table.status(context.world.clock.now()) == "CREATING":
+        raise not_found(snapshots.INVISIBLE, f"Table: {table.name}")
     refuse_unsettled(context, table)
     steps = [step for step in _plan(context, table, params, given) if step is not None]
     if steps and given != ["DeletionProtectionEnabled"]:

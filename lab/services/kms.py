@@ -298,15 +298,12 @@ class KmsService:
         via_service: str,
         encryption_context: Mapping[str, str] | None = None,
     ) -> bool:
-        """Whether the key is usable and its policy names ``caller`` or its account for all ``operations``.
+        """Whether the key's policy names ``caller`` or its account for all ``operations``.
 
         What the caller's own policies say does not count: for services that use a key by grants of their own.
         """
-        try:
-            key = self.find(caller, key_arn, key_arn.split(":")[3])
-            for operation in operations:
-                self._usable(key, operation)
-        except AwsError:
+        key = self._by_arn(key_arn)
+        if key is None:
             return False
         conditions = _conditions(caller, key, encryption_context or {}, via_service)
         conditions = {**self._world.identity.condition_keys(caller, key.region), **conditions}
@@ -327,9 +324,17 @@ class KmsService:
 
     def is_managed(self, key_arn: str) -> bool:
         """Whether ``key_arn`` is a key that AWS manages in an account."""
-        parts = key_arn.split(":", 5)
-        key = self._keys.get((parts[4], parts[3]), {}).get(parts[5].removeprefix("key/")) if len(parts) == 6 else None
+        key = self._by_arn(key_arn)
         return key is not None and key.manager == "AWS"
+
+    def is_enabled(self, key_arn: str) -> bool:
+        """Whether ``key_arn`` is a key that can be used, by whom ever."""
+        key = self._by_arn(key_arn)
+        return key is not None and key.state == "Enabled"
+
+    def _by_arn(self, key_arn: str) -> Key | None:
+        parts = key_arn.split(":", 5)
+        return self._keys.get((parts[4], parts[3]), {}).get(parts[5].removeprefix("key/")) if len(parts) == 6 else None
 
     def managed_key(self, account_id: str, region: str, service: str) -> Key:
         """The account's key ``alias/aws/<service>`` (``dynamodb``, ``s3``, ``backup``), made when first asked for."""

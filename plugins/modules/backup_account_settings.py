@@ -35,8 +35,8 @@ options:
     type: bool
   service_linked_role:
     description:
-      - Make the role C(AWSServiceRoleForBackup), which copies recovery points into the account.
-      - It is never removed here.
+      - Make the role C(AWSServiceRoleForBackup), which copies recovery points into the account. It is never removed
+        here.
     type: bool
   cross_account_backup:
     description:

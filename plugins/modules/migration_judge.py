@@ -40,9 +40,10 @@ options:
     version_added: 0.2.0
   verify:
     description:
-      - V(counts) demands that as many items were imported as exported. V(none) only that the jobs completed.
+      - V(counts) demands that as many items arrived as left. V(none) only that the jobs completed.
+      - V(sample) and V(full) are V(counts), and the comparison among O(jobs) decides.
     type: str
-    choices: [counts, none]
+    choices: [counts, sample, full, none]
     default: counts
   verify_checksums:
     description:
@@ -98,7 +99,7 @@ bytes:
   type: int
   sample: 7340032
 verified:
-  description: What was compared, V(counts) or V(none).
+  description: What was compared, V(counts), V(sample), V(full) or V(none).
   returned: always
   type: str
   sample: counts

@@ -144,17 +144,62 @@ options:
           - For how many seconds the backup of an earlier run is used again.
         type: int
         default: 86400
-      count:
-        description:
-          - Whether both tables are counted by scans after the restore, because AWS Backup counts nothing. Only a table
-            that was counted gets its settings.
-        type: bool
-        default: true
       writes_stopped:
         description:
           - Whether nothing writes to the source. Then another number of items fails the table.
         type: bool
         default: false
+  verify:
+    description:
+      - How the table is compared with its source before its settings are carried.
+      - V(counts) by numbers of items; V(sample) also by the items of a sample; V(full) by all items, both ways.
+    type: str
+    choices: [counts, sample, full, none]
+    default: counts
+  items:
+    description:
+      - How this machine reads and writes items, for the method V(direct) and for comparisons.
+    type: dict
+    suboptions:
+      workers:
+        description:
+          - How many processes read and write.
+        type: int
+        default: 1
+      read_rate:
+        description:
+          - The most read units per second of either table, as C(500), or a part of its provisioned capacity, as C(50%).
+          - Left out, there is no limit.
+        type: str
+      consistent:
+        description:
+          - Read strongly consistent from the beginning, for twice the read units.
+        type: bool
+        default: false
+      write_rate:
+        description:
+          - The most write units per second of the destination, as C(500), or as a part of its provisioned capacity.
+          - Left out, there is no limit but what AWS throttles.
+        type: str
+      checkpoint_dir:
+        description:
+          - A folder of this machine where a copy keeps how far it is, so that a later run goes on there.
+          - Left out, a copy that was killed begins anew; it never writes an item twice in another form.
+        type: path
+      sample_items:
+        description:
+          - About how many items of either table a sample compares.
+        type: int
+        default: 1000
+      ignore_expired:
+        description:
+          - Leave items out whose time to live has passed. They are copied, but AWS may delete them at any time.
+        type: bool
+        default: false
+      differences_path:
+        description:
+          - The file of this machine that gets a line of JSON for each difference. It is not made where there is none.
+        type: path
 seealso:
   - module: tableferry.aws.job_wait
   - module: tableferry.aws.migration_judge

@@ -16,7 +16,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from demo.seed import RETRIES, make_key, make_tables
-from demo.tables import DemoTable, Keys, demo_tables, numbered, on_demand, recovery
+from demo.tables import DemoTable, Keys, demo_tables, numbered, on_demand, recovery, sample, thread_by_date
 from lab.client import LabClient
 
 RECOVERY = {"update_continuous_backups": recovery(35)}
@@ -49,6 +49,12 @@ def check(lab: LabClient) -> None:
 def phases(lab: LabClient) -> None:
     """One table, for the roles of the phases."""
     make_tables(lab, "source", [plain("phases-a")])
+
+
+def direct(lab: LabClient) -> None:
+    """A table without point-in-time recovery, and one with a local secondary index."""
+    indexed = DemoTable("direct-index", thread_by_date(), sample("Thread").items)
+    make_tables(lab, "source", [replace(plain("direct-plain"), settings={}), indexed])
 
 
 def cleanup(lab: LabClient) -> None:
@@ -117,6 +123,7 @@ SCENARIOS: dict[str, Callable[[LabClient], None]] = {
     "migrate": migrate,
     "check": check,
     "phases": phases,
+    "direct": direct,
     "cleanup": cleanup,
     "resume": resume,
     "faults": faults,

@@ -6,95 +6,22 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Generator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, TypeAlias
 
-from . import sdk
 from .account import Account
+from .data_plane import count_items, item_table
 from .errors import CountMismatch, InvalidInput
-from .job import Job, Page, Pause, Steps, WaitItem, ended_with
-from .table.definition import TableDefinition
+from .job import Job, Page, Steps, WaitItem, ended_with
+from .workbench import Workbench
 
-SEGMENT_BYTES = 256 * 1024 * 1024  # of a table that one segment of a counting scan reads, about
-MOST_SEGMENTS = 16  # of one table at a time
-STEP = 2.0  # seconds of scanning after which other tables have their turn
+AT_ONCE = 4  # tables that one waiter counts at the same time
 UNIT_BYTES = 4096  # that one read unit of a consistent scan reads (aws.md H)
-
-Counting: TypeAlias = Generator[None, None, int]
-
-
-def segments_for(size_bytes: int) -> int:
-    """How many parallel scans count a table of that size, which DescribeTable tells hours late."""
-    return min(max(size_bytes // SEGMENT_BYTES, 1), MOST_SEGMENTS)
 
 
 def units_for(size_bytes: int) -> int:
     """The read units that counting a table of that size costs."""
     return -(-size_bytes // UNIT_BYTES)
-
-
-def count_items(account: Account, table: str, segments: int) -> int:
-    """How many items a table has, by a parallel Scan that returns none of them; it reads the whole table.
-
-    Raises what Account.explain gives.
-    """
-    counting = count_in_steps(account, table, segments)
-    while True:
-        try:
-            next(counting)
-        except StopIteration as end:
-            counted: int = end.value
-            return counted
-
-
-def count_in_steps(account: Account, table: str, segments: int) -> Counting:
-    """As ``count_items``, handing control back every two seconds. Raises what Account.explain gives."""
-    counted = 0
-    starts: dict[int, Mapping[str, Any]] = {segment: {} for segment in range(segments)}
-    while starts:
-        deadline = time.monotonic() + STEP
-        with ThreadPoolExecutor(len(starts)) as pool:
-            parts = {
-                segment: pool.submit(_count_segment, account, table, segment, segments, start, deadline)
-                for segment, start in starts.items()
-            }
-        starts = {}
-        for segment, part in parts.items():
-            found, start = part.result()
-            counted += found
-            if start:
-                starts[segment] = start
-        if starts:
-            yield
-    return counted
-
-
-def _count_segment(
-    account: Account, table: str, segment: int, segments: int, start: Mapping[str, Any], deadline: float
-) -> tuple[int, Mapping[str, Any]]:
-    """The items of a segment from ``start`` until the deadline, and where to go on; {} at its end."""
-    request: dict[str, Any] = {
-        "TableName": table,
-        "Select": "COUNT",
-        "Segment": segment,
-        "TotalSegments": segments,
-        "ConsistentRead": True,
-    }
-    counted = 0
-    while True:
-        if start:
-            request["ExclusiveStartKey"] = start
-        try:
-            page = account.client("dynamodb").scan(**request)
-        except (sdk.ClientError, sdk.BotoCoreError) as error:
-            raise account.explain(error, "counting the items", table) from error
-        counted += int(page["Count"])
-        start = page.get("LastEvaluatedKey") or {}
-        if not start or time.monotonic() >= deadline:
-            return counted, start
 
 
 def compare_counts(items_source: int, items_destination: int, writes_stopped: bool) -> str:
@@ -132,7 +59,10 @@ def count_job(table: str, source_table: str, *, writes_stopped: bool = False) ->
 
 
 class CountKind:
-    """Counting, for the waiter: nothing to list, each job scans for a while and lets others have their turn."""
+    """Counting, for the waiter: the work is its own machine's."""
+
+    def __init__(self) -> None:
+        self._workbench = Workbench(AT_ONCE)
 
     def account(self, item: WaitItem) -> Account:
         """The destination's. Raises InvalidInput without one."""
@@ -149,21 +79,13 @@ class CountKind:
         destination, source, job = self.account(item), item.source, replace(item.job, state="running")
         if source is None:
             raise InvalidInput("The count's source account is missing.", "Give source.", table=job.name)
-        source_table = job.request["source_table"]
-        segments = segments_for(TableDefinition.read(source, source_table).size_bytes)
-        counts = {}
-        for side, account, table in (
-            ("items_destination", destination, job.name),
-            ("items_source", source, source_table),
-        ):
-            counting = count_in_steps(account, table, segments)
-            while side not in counts:
-                try:
-                    next(counting)
-                except StopIteration as end:
-                    counts[side] = int(end.value)
-                else:
-                    yield Pause(job, "time")
+        tables = (
+            ("items_destination", item_table(destination, job.name)),
+            ("items_source", item_table(source, job.request["source_table"])),
+        )
+        counts = yield from self._workbench.steps(
+            job, lambda _show: {side: count_items(table) for side, table in tables}
+        )
         job = replace(job, pending_reason="", result={**counts, "table_id": job.request.get("table_id", "")})
         try:
             note = compare_counts(counts["items_source"], counts["items_destination"], job.request["writes_stopped"])

@@ -182,6 +182,10 @@ class CountMismatch(FerryError):
     """Items exported and items imported differ."""
 
 
+class DifferencesFound(FerryError):
+    """Source and destination were compared and are not equal."""
+
+
 class ChecksumMismatch(FerryError):
     """A file of the export does not have the checksum its manifest says."""
 

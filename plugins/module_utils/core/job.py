@@ -19,19 +19,19 @@ from . import sdk
 from .account import Account
 from .errors import FerryError, InvalidInput
 
-JobName = Literal["export", "import", "backup", "copy", "restore", "count", "settings"]
+JobName = Literal["export", "import", "backup", "copy", "restore", "direct", "count", "verify", "settings"]
 State = Literal["planned", "pending", "running", "completed", "failed", "cancelled", "not_needed"]
-PendingReason = Literal["", "slot", "point_in_time_recovery", "backup_plan", "settings", "job"]
+PendingReason = Literal["", "slot", "point_in_time_recovery", "backup_plan", "settings", "waiter", "job"]
 
 
 @dataclass(frozen=True)
 class Job:
     """One remote job of one table.
 
-    ``name`` is the table (an import's, a restore's and settings' destination table, else the source table). ``arn`` is
-    what its list call knows it by: with AWS Backup the job's id, which is no ARN. ``pending`` waits for
-    ``pending_reason`` (``job``: the one before it on the table's way) and is started by the waiter; ``not_needed``
-    was done by an earlier run: ``result`` is its.
+    ``name`` is the table (an import's, a restore's, a direct copy's and settings' destination table, else the source
+    table). ``arn`` is what its list call knows it by: with AWS Backup the job's id, which is no ARN. ``pending`` waits
+    for ``pending_reason`` (``job``: the one before it on the table's way, ``waiter``: its own work) and is started by
+    the waiter; ``not_needed`` was done by an earlier run: ``result`` is its.
     ``request`` is what is needed to start it again exactly so, ``attempt`` the number of earlier jobs of this table and
     purpose that must not be used again.
     """

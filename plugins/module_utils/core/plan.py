@@ -31,7 +31,7 @@ METHODS: Mapping[str, Method] = {
         Method("backup", "AWS Backup: backup, copy to the other account's vault, restore", True, True),
         Method("glue", "export to S3, Spark job on AWS Glue, transforms", False, True),
         Method("emr", "the same Spark job on EMR Serverless or an EMR cluster", False, True),
-        Method("direct", "parallel scan and batch write through the controller", False, True),
+        Method("direct", "parallel scan and batch write through the controller", True, True),
         Method("replica", "multi-account global table, then disassociate", False, True),
     )
 }

@@ -55,7 +55,8 @@ def row(
 
 
 def seconds_of(jobs: Iterable[Mapping[str, Any]]) -> float | None:
-    """Seconds from the first job's start to the last one's end, as AWS recorded them; None where that is not known."""
+    """Seconds from the start of the first job to the end of the last one that tell theirs, by one clock: AWS's, or of a
+    direct copy this machine's; None where that is not known."""
     timed = [job["result"] for job in jobs if job.get("result", {}).get("start_time")]
     begun, ended = (_time(timed[at].get(name)) if timed else None for at, name in ((0, "start_time"), (-1, "end_time")))
     return round((ended - begun).total_seconds(), 1) if begun and ended else None

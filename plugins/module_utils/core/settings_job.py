@@ -141,6 +141,8 @@ class SettingsKind:
         wanted, found = before.request.get("export", {}).get("item_count"), before.result.get("imported_items")
         if before.result.get("errors") or (None not in (wanted, found) and wanted != found):
             return None
+        if any(before.result.get(name) for name in ("missing", "different", "extra", "not_listed")):
+            return None
         return replace(job, request={**job.request, "table_id": before.result.get("table_id", "")})
 
 

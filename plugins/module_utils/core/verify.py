@@ -7,12 +7,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
 
 from .account import Account
 from .backup.failures import explain_failure as explain_backup_failure
-from .counting import compare_counts, count_items, segments_for
+from .counting import compare_counts
+from .data_plane import count_items, item_table
 from .errors import (
     BackupFailed,
     ChecksumMismatch,
@@ -34,6 +35,9 @@ from .job import Job
 from .manifest import check_checksums, read_manifest
 from .staging import StagingBucket
 from .table.definition import TableDefinition
+from .verification import require_equal
+
+Verify: TypeAlias = Literal["counts", "sample", "full", "none"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class Judgement:
     items_source: int | None
     items_destination: int | None
     bytes: int | None
-    verified: Literal["counts", "none"]
+    verified: Verify
     reason: str = ""
     failure: FerryError | None = None
 
@@ -67,22 +71,82 @@ def judge_way(
     jobs: Sequence[Job],
     *,
     source_table: str = "",
-    verify: Literal["counts", "none"] = "counts",
+    verify: Verify = "counts",
     checksums: bool = False,
     writes_stopped: bool = False,
 ) -> Judgement:
-    """Judge the table that the ``jobs`` of its way made, as ``judge`` and ``judge_restore`` do.
+    """Judge the table that the ``jobs`` of its way made: by what they counted, and by the comparison among them.
 
-    ``source_table`` is the source's where it has another name. Raises InvalidInput for no such jobs.
+    ``source_table`` is the source's where it has another name. Raises InvalidInput for no such jobs, and what ``judge``
+    raises.
     """
     kinds = {job.kind: job for job in jobs}
+    counts: Literal["counts", "none"] = "none" if verify == "none" else "counts"
     if source is not None and kinds.keys() & {"copy", "restore"}:
-        return judge_restore(
-            name, source, destination, source_table or name, jobs, verify=verify, writes_stopped=writes_stopped
+        judged = judge_restore(
+            name, source, destination, source_table or name, jobs, verify=counts, writes_stopped=writes_stopped
         )
-    if "import" not in kinds:
+    elif "import" in kinds:
+        judged = judge(
+            name, source, destination, kinds.get("export"), kinds["import"], verify=counts, checksums=checksums
+        )
+    elif "direct" in kinds:
+        judged = judge_direct(name, destination, kinds["direct"], verify=counts)
+    else:
         raise InvalidInput("There is no job that makes a table.", "Pass all jobs of the table's way.", table=name)
-    return judge(name, source, destination, kinds.get("export"), kinds["import"], verify=verify, checksums=checksums)
+    comparison = kinds.get("verify")
+    if comparison is None or (judged.status == "failed" and comparison.open):
+        return judged
+    return _compared(judged, comparison, name)
+
+
+def _compared(judged: Judgement, comparison: Job, name: str) -> Judgement:
+    """``judged`` with what the comparison says, which has seen more than the counts."""
+    try:
+        if comparison.open:
+            raise JobTimeout(
+                "The comparison of all items has not ended.", "Run again: it is made anew.", details={"kind": "verify"}
+            )
+        if comparison.state == "failed":
+            raise told_as(comparison.failure_code, comparison.failure_message)
+        require_equal(comparison)
+    except FerryError as error:
+        told = error.for_table(name)
+        return replace(judged, status="failed", verified="none", reason=told.cause, failure=told)
+    return judged if judged.failure else replace(judged, verified=comparison.result["level"])
+
+
+def judge_direct(
+    name: str, destination: Account, job: Job, *, verify: Literal["counts", "none"] = "counts"
+) -> Judgement:
+    """Judge the table that a direct copy filled: every item was acknowledged, and a consistent scan counted as many.
+
+    More items than were copied are no loss: somebody writes to the destination, or the source lost some while a killed
+    copy waited to go on. Raises what Account.explain gives where AWS cannot be asked.
+    """
+    told = job.result
+    copied, counted = told.get("items"), told.get("counted")
+    try:
+        if job.open:
+            raise JobTimeout(f"The copy of {job.name} has not ended.", "Run again: it goes on from where it is.")
+        if job.state == "failed":
+            raise told_as(job.failure_code, job.failure_message)
+        _check_table(destination, job)
+        if verify == "counts" and counted is not None and counted < copied:
+            raise CountMismatch(
+                f"{copied} items were copied, a scan of the destination counts {counted}.",
+                "Keep the source. Compare the tables with the playbook verify before you copy again.",
+                details={"items_source": copied, "items_destination": counted},
+            )
+    except FerryError as error:
+        failed = error.for_table(name)
+        return Judgement("failed", copied, counted, told.get("bytes"), "none", failed.cause, failed)
+    if verify == "none" or counted is None:
+        return Judgement("migrated", copied, counted, told.get("bytes"), "none", "")
+    if counted != copied:
+        note = f"{copied} items were copied, the destination has {counted}: was one of the tables written to?"
+        return Judgement("migrated", copied, counted, told.get("bytes"), "none", note)
+    return Judgement("migrated", copied, counted, told.get("bytes"), "counts", "")
 
 
 def judge(
@@ -94,14 +158,12 @@ def judge(
     *,
     verify: Literal["counts", "none"] = "counts",
     checksums: bool = False,
-    scan_segments: int = 0,
 ) -> Judgement:
     """Judge the destination table of ``import_job``; the table's own failure is returned, not raised.
 
     Items are those of the export's manifest and of the import's result: neither DescribeTable's count, which is hours
     old, nor ErrorCount, which is not the number of items lost (measured/import-export-table 1.6). ``checksums`` reads
-    all data files, ``scan_segments`` > 0 counts the destination by that many parallel scans. Raises what
-    Account.explain gives where AWS cannot be asked.
+    all data files. Raises what Account.explain gives where AWS cannot be asked.
     """
     items_source = _items_source(export, import_job)
     items_destination = import_job.result.get("imported_items")
@@ -112,9 +174,6 @@ def judge(
         note = ""
         if verify == "counts":
             note = _check_counts(source, export, import_job, items_source, items_destination)
-            if scan_segments:
-                items_destination = count_items(destination, import_job.name, scan_segments)
-                _same(items_source, items_destination, "a scan of the destination counts")
         if checksums:
             _check_files(destination, import_job)
     except _TABLE_FAILURES as error:
@@ -185,13 +244,12 @@ def _counts(
     found = counted.result if counted is not None else {}
     if "items_source" in found and "items_destination" in found:
         return found["items_source"], found["items_destination"]
-    segments = segments_for(table.size_bytes)
-    return count_items(source, source_table, segments), count_items(destination, table.name, segments)
+    return count_items(item_table(source, source_table)), count_items(item_table(destination, table.name))
 
 
 def _check_backup_jobs(jobs: Sequence[Job]) -> None:
     """Raises why the way did not come to its end; what became of the settings is not looked at here."""
-    for job in (job for job in jobs if job.kind != "settings"):
+    for job in (job for job in jobs if job.kind not in ("settings", "verify")):
         if job.open:
             waits = f"waits for {job.pending_reason.replace('_', ' ')}" if job.pending_reason else "is still running"
             state = job.result.get("aws_state")

@@ -42,9 +42,11 @@ def kinds() -> dict[str, JobKind]:
     from .backup.copy_jobs import CopyKind
     from .backup.restore_jobs import RestoreKind
     from .counting import CountKind
+    from .direct import DirectKind
     from .export import ExportKind
     from .importing import ImportKind
     from .settings_job import SettingsKind
+    from .verification import VerifyKind
 
     return {
         "export": ExportKind(),
@@ -53,6 +55,8 @@ def kinds() -> dict[str, JobKind]:
         "copy": CopyKind(),
         "restore": RestoreKind(),
         "count": CountKind(),
+        "direct": DirectKind(),
+        "verify": VerifyKind(),
         "settings": SettingsKind(),
     }
 
@@ -181,6 +185,8 @@ class Waiter:
             while self._flying:
                 self._collect(wait(self._flying, return_when=FIRST_COMPLETED).done)
         for way in self._ways.values():
+            if way.entry and way.entry.steps:
+                way.entry.steps.close()  # what works beside it is to stop
             if way.reached.open:
                 way.jobs[way.at] = replace(way.reached, result={**way.reached.result, "timed_out": True})
         if self._groups:
@@ -509,6 +515,8 @@ _PLURALS = {
     "copy": "copies",
     "restore": "restores",
     "count": "counts",
+    "direct": "copies",
+    "verify": "comparisons",
     "settings": "settings",
 }
 

@@ -21,6 +21,7 @@ from .backup.copy_jobs import CopyOptions, copy_job, plan_copy
 from .backup.restore_jobs import RestoreOptions, plan_restore, restore_job
 from .change import Change, Left
 from .counting import count_job, units_for
+from .direct import DirectOptions, DirectPlan, plan_direct
 from .errors import FerryError
 from .export import ExportOptions, ExportPlan, plan_export, start_export
 from .importing import ImportOptions, import_job, plan_import
@@ -28,8 +29,11 @@ from .job import Job
 from .plan import AUTO, DEFAULT, choose_method
 from .settings_job import plan_table_settings, settings_job
 from .table.definition import TableDefinition
-from .table.foreseen import as_restored
+from .table.foreseen import MadeBy, as_created, as_imported, as_restored
 from .table.setting import SettingsOptions
+from .table.settings import SettingsPlan
+from .verification import VerifyOptions, verify_job
+from .verify import Verify
 
 LONGEST_WAY = 86400  # seconds that an export may wait on the way to its import, whatever its age when it was chosen
 
@@ -39,7 +43,7 @@ class BackupChoices:
     """What the user said about a way by AWS Backup; windows are minutes, retentions days (0: never), ages seconds.
 
     Without ``restore`` the table is only copied. ``plan`` names a backup plan whose next run is waited for,
-    ``air_gapped_vault`` a vault that takes the place of a copy. ``count`` is whether both tables are counted.
+    ``air_gapped_vault`` a vault that takes the place of a copy.
     """
 
     vault: str = VAULT
@@ -56,8 +60,25 @@ class BackupChoices:
     start_window_minutes: int = 60
     complete_window_minutes: int = 0
     max_age: int = 86400
-    count: bool = True
     writes_stopped: bool = False
+
+
+@dataclass(frozen=True)
+class ItemChoices:
+    """How this machine reads and writes items: for direct copies, and for comparisons.
+
+    Rates are units per second or parts of the provisioned capacity ("50%"), "" for no limit; ``workers`` are processes.
+    Paths are of this machine, "" for none.
+    """
+
+    workers: int = 1
+    read_rate: str = ""
+    write_rate: str = ""
+    consistent: bool = False
+    checkpoint_dir: str = ""
+    sample_items: int = 1000
+    ignore_expired: bool = False
+    differences_path: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,6 +102,8 @@ class WayOptions:
     point_in_time_recovery_wait: int = 1800
     replace_failed: bool = False
     backup: BackupChoices = field(default_factory=BackupChoices)
+    verify: Verify = "counts"
+    items: ItemChoices = field(default_factory=ItemChoices)
 
     @property
     def made_table(self) -> str:
@@ -98,6 +121,24 @@ class WayOptions:
             migration_id=self.migration_id,
             warm_throughput=self.warm_throughput,
         )
+
+    def following(self) -> tuple[Job, ...]:
+        """The jobs that follow on every way, when the items are there: comparing them if wanted, and the settings."""
+        settings = settings_job(self.made_table, self.table, self.settings)
+        if self.verify not in ("sample", "full"):
+            return (settings,)
+        compared = VerifyOptions(
+            source_table=self.table,
+            table=self.made_table,
+            level=self.verify,
+            sample_items=self.items.sample_items,
+            ignore_expired=self.items.ignore_expired,
+            consistent=self.items.consistent,
+            workers=self.items.workers,
+            read_rate=self.items.read_rate,
+            differences_path=self.items.differences_path,
+        )
+        return (verify_job(compared, self.migration_id), settings)
 
 
 @dataclass(frozen=True)
@@ -134,8 +175,7 @@ class S3Way:
         """The export started. Raises what plan_export and start_export raise."""
         plan = self._export(source, destination, options)
         job = start_export(source, destination, plan)
-        imported = import_job(self._import_options(options, plan))
-        then = (imported, settings_job(options.made_table, options.table, options.settings))
+        then = (import_job(self._import_options(options, plan)), *options.following())
         return Way("s3", job, then, tuple(plan.changes), plan.definition, tuple(plan.left))
 
     def foresee(self, source: Account, destination: Account, options: WayOptions) -> Way:
@@ -143,14 +183,11 @@ class S3Way:
         exported = self._export(source, destination, options)
         told = replace(self._import_options(options, exported), export=exported.job.foreseen)
         imported = plan_import(source, destination, told)
-        plan = plan_table_settings(
-            source, destination, options.table, options.made_table, options.settings, foresee=True
-        )
-        settings = settings_job(options.made_table, options.table, options.settings, plan)
+        plan, following = _foreseen(source, destination, options)
         return Way(
             "s3",
             exported.job.foreseen,
-            (imported.job.foreseen, settings.foreseen),
+            (imported.job.foreseen, *following),
             (*exported.changes, *imported.changes, *plan.changes),
             exported.definition,
             (*exported.left, *plan.left),
@@ -203,10 +240,7 @@ class BackupWay:
         job = start_backup(source, plan)
         then = [copy_job(self._copy_options(options, job))]
         if options.backup.restore:
-            then.append(restore_job(self._restore_options(options)))
-            if options.backup.count:
-                then.append(count_job(options.made_table, options.table, writes_stopped=options.backup.writes_stopped))
-            then.append(settings_job(options.made_table, options.table, options.settings))
+            then += [restore_job(self._restore_options(options)), *self._count(options), *options.following()]
         return Way("backup", job, tuple(then), tuple(plan.changes), plan.definition, warnings=tuple(plan.warnings))
 
     def foresee(self, source: Account, destination: Account, options: WayOptions) -> Way:
@@ -218,18 +252,9 @@ class BackupWay:
         if options.backup.restore:
             told = replace(self._restore_options(options), copy=_as_it_will_be(copy.job))
             restore = plan_restore(source, destination, told)
-            plan = plan_table_settings(
-                source,
-                destination,
-                options.table,
-                options.made_table,
-                options.settings,
-                made_id=restore.job.result.get("table_id", ""),
-                foresee=True,
-                as_made=as_restored,
-            )
-            settings = settings_job(options.made_table, options.table, options.settings, plan)
-            then += [restore.job.foreseen, settings.foreseen]
+            made_id = restore.job.result.get("table_id", "")
+            plan, following = _foreseen(source, destination, options, made_id=made_id, as_made=as_restored)
+            then += [restore.job.foreseen, *(job.foreseen for job in self._count(options)), *following]
             changes += [*restore.changes, *self._count_change(options, backup, restore.changes), *plan.changes]
             left = plan.left
         return Way(
@@ -244,9 +269,16 @@ class BackupWay:
         )
 
     @staticmethod
+    def _count(options: WayOptions) -> list[Job]:
+        """The count of both tables: AWS Backup counts none."""
+        if options.verify == "none":
+            return []
+        return [count_job(options.made_table, options.table, writes_stopped=options.backup.writes_stopped)]
+
+    @staticmethod
     def _count_change(options: WayOptions, backup: BackupPlan, restore: list[Change]) -> list[Change]:
         """What counting both tables costs, where there will be something to count."""
-        if not (options.backup.count and restore):
+        if options.verify == "none" or not restore:
             return []
         units = {"read_units_of_each_table": units_for(backup.definition.size_bytes)}
         return [Change(f"count of {options.table} and {options.made_table}", None, units, "billed")]
@@ -308,7 +340,66 @@ def _as_it_will_be(job: Job) -> Job:
     return replace(job, state="planned", pending_reason="", arn="") if job.open else job
 
 
-WAYS: Mapping[str, MethodWay] = {"s3": S3Way(), "backup": BackupWay()}
+class DirectWay:
+    """Read and write through this machine."""
+
+    def start(self, source: Account, destination: Account, options: WayOptions) -> Way:
+        """The copy planned; the waiter makes it. Raises what plan_direct raises."""
+        plan = self._plan(source, destination, options)
+        return Way("direct", plan.job, options.following(), tuple(plan.changes), plan.definition)
+
+    def foresee(self, source: Account, destination: Account, options: WayOptions) -> Way:
+        """Copy and settings foreseen. Raises what plan_direct and the settings' plan raise."""
+        plan = self._plan(source, destination, options)
+        settings, following = _foreseen(source, destination, options, as_made=as_created)
+        changes = (*plan.changes, *settings.changes)
+        return Way("direct", plan.job.foreseen, following, changes, plan.definition, settings.left)
+
+    @staticmethod
+    def _plan(source: Account, destination: Account, options: WayOptions) -> DirectPlan:
+        return plan_direct(
+            source,
+            destination,
+            DirectOptions(
+                table=options.table,
+                destination_table=options.made_table,
+                migration_id=options.migration_id,
+                kms_key_map=options.kms_key_map,
+                warm_throughput=options.warm_throughput,
+                consistent=options.items.consistent,
+                workers=options.items.workers,
+                read_rate=options.items.read_rate,
+                write_rate=options.items.write_rate,
+                checkpoint_dir=options.items.checkpoint_dir,
+                count=options.verify != "none",
+            ),
+        )
+
+
+WAYS: Mapping[str, MethodWay] = {"s3": S3Way(), "backup": BackupWay(), "direct": DirectWay()}
+
+
+def _foreseen(
+    source: Account,
+    destination: Account,
+    options: WayOptions,
+    *,
+    made_id: str = "",
+    as_made: MadeBy = as_imported,
+) -> tuple[SettingsPlan, tuple[Job, ...]]:
+    """The settings as they will be planned, and the following jobs with them."""
+    plan = plan_table_settings(
+        source,
+        destination,
+        options.table,
+        options.made_table,
+        options.settings,
+        made_id=made_id,
+        foresee=True,
+        as_made=as_made,
+    )
+    settings = settings_job(options.made_table, options.table, options.settings, plan)
+    return plan, tuple(job.foreseen for job in (*options.following()[:-1], settings))
 
 
 def way_of(source: Account, options: WayOptions) -> MethodWay:

@@ -81,6 +81,25 @@ SETTINGS_OPTIONS: dict[str, Any] = {
 }
 
 
+# How this machine reads and writes items.
+READING_OPTIONS: dict[str, Any] = {
+    "workers": {"type": "int", "default": 1},
+    "read_rate": {"type": "str"},
+    "consistent": {"type": "bool", "default": False},
+}
+
+COMPARING_OPTIONS: dict[str, Any] = {
+    "sample_items": {"type": "int", "default": 1000},
+    "ignore_expired": {"type": "bool", "default": False},
+    "differences_path": {"type": "path"},
+}
+
+COPYING_OPTIONS: dict[str, Any] = {
+    "write_rate": {"type": "str"},
+    "checkpoint_dir": {"type": "path"},
+}
+
+
 def account_option(required: bool = False) -> dict[str, Any]:
     """The option that names one side of a migration."""
     return {"type": "dict", "required": required, "options": ACCOUNT_OPTIONS}

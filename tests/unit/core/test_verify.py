@@ -10,12 +10,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.job import Job
-from ansible_collections.tableferry.aws.plugins.module_utils.core.verify import Judgement, count_items, judge
-from tests.unit.core.fake_aws import DESTINATION, SOURCE, FakeAws, Table
+from ansible_collections.tableferry.aws.plugins.module_utils.core.verify import Judgement, judge
+from tests.unit.core.fake_aws import DESTINATION, SOURCE, Table
 from tests.unit.core.test_importing import World
 
 
@@ -138,18 +136,3 @@ def test_checksums() -> None:
         del world.aws.objects[key]
     assert world.judge(imported=again, checksums=True).status == "migrated"
     assert world.judge(checksums=True).status == "failed"
-
-
-def test_counting_by_scan() -> None:
-    world = Moved(items=11)
-    assert world.judge(scan_segments=4).items_destination == 11
-    world.aws.tables[DESTINATION, "orders"].items = 10
-    assert world.judge(scan_segments=4).status == "failed"
-    assert world.judge().status == "migrated"
-
-
-@given(st.integers(0, 50), st.integers(1, 8))
-def test_segments_add_up(items: int, segments: int) -> None:
-    aws = FakeAws()
-    aws.add_table(SOURCE, "t", items=items)
-    assert count_items(aws.account("source"), "t", segments) == items

@@ -63,7 +63,7 @@ def test_problems_name_host_variable_and_what_is_right() -> None:
     assert "unable to convert" not in "".join(found.values())
     assert found["text"].startswith("text: ferry_source is of type str and cannot be read as dict. Correct")
     assert all(text.startswith(f"{host}: ") and text.endswith("run again.") for host, text in found.items())
-    assert "counts, none" in found["choice"]
+    assert "counts, sample, full, none" in found["choice"]
     assert "ferry_pitr_wait" in found["kind"]
     assert "ferry_source" in found["side"]
     assert "acess_key" in found["unknown"]

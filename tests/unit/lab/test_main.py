@@ -61,6 +61,7 @@ def test_start_and_stop(started: tuple[subprocess.Popen[str], Path, Path], numbe
         "source": "111111111111",
         "destination": "222222222222",
         "management": "333333333333",
+        "outside": "444444444444",
     }
     with urllib.request.urlopen(f"{said['endpoint_url']}/_lab/timings") as response:
         assert json.load(response)["export.full"] == 3

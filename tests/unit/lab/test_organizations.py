@@ -32,3 +32,21 @@ def test_who_may_ask_what(lab: RunningLab) -> None:
         lab.world.accounts["111111111111"].organization_id = ""
     with pytest.raises(ClientError, match="AWSOrganizationsNotInUseException"):
         lab.client("organizations", "source").describe_organization()
+
+
+def test_policy_types(lab: RunningLab) -> None:
+    management = lab.client("organizations", "management")
+    (root,) = management.list_roots()["Roots"]
+    assert root["PolicyTypes"] == []
+    wanted = {"RootId": root["Id"], "PolicyType": "BACKUP_POLICY"}
+    shown = management.enable_policy_type(**wanted)["Root"]
+    assert shown["PolicyTypes"] == [{"Type": "BACKUP_POLICY", "Status": "ENABLED"}]
+    with pytest.raises(ClientError, match="PolicyTypeAlreadyEnabledException"):
+        management.enable_policy_type(**wanted)
+    with pytest.raises(ClientError, match="AccessDeniedException"):
+        lab.client("organizations", "source").enable_policy_type(**wanted)
+    assert management.disable_policy_type(**wanted)["Root"]["PolicyTypes"] == []
+    with pytest.raises(ClientError, match="PolicyTypeNotEnabledException"):
+        management.disable_policy_type(**wanted)
+    with pytest.raises(ClientError, match="RootNotFoundException"):
+        management.enable_policy_type(**{**wanted, "RootId": "r-none"})

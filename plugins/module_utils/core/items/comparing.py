@@ -6,9 +6,10 @@
 
     result = compare_tables(source, destination, report=differences.append)
 
-A full comparison reads both tables once and sums digests in buckets of keys: its memory does not grow with the tables.
-Only where buckets differ are the tables read again, for the keys in those. What then looks different is read once more
-from both sides, strongly consistent, before it is told; so writes that go on do not make false differences.
+A full comparison reads both tables once and sums digests of their items in buckets: its memory does not grow with the
+tables. Only where buckets differ are the tables read again, for the keys of the items in those. What then looks
+different is read once more from both sides, strongly consistent, before it is told; so writes that go on do not make
+false differences.
 """
 
 from __future__ import annotations
@@ -19,20 +20,18 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, Protocol, get_args
 
 from ..errors import InvalidInput
-from .digest import BucketSums, bucket_of, canonical_digest, canonical_item, is_expired, raw_digest
+from .digest import BucketSums, canonical_digest, canonical_item, is_expired, raw_digest
 from .lookup import READ_ITEMS, Lookup
-from .raw import Key, KeyReader, Slice, require_msgspec
-from .scan import Page, Scanner, Segment, segments_for, spread
+from .raw import Key, KeyReader, require_msgspec
+from .scan import Page, ParallelScan, Scanner, Segment, segments_for, spread
 from .tables import ItemTable, require_same_key
 from .throttle import Rate, Throttle
-from .together import run_together
-from .wire import Client, Patience
+from .wire import Client, Lanes, Patience
 from .workers import run_in_workers
 from .write import without_replication_attributes
 
@@ -43,7 +42,6 @@ FEWEST_BUCKETS, MOST_BUCKETS = 1 << 14, 1 << 18
 BUCKET_ITEMS = 16  # wanted in a bucket: what one difference has to read again
 PROBE_ITEMS = 50
 SAMPLE_DRAW = 10  # keys taken from one place of a table
-SAMPLE_THREADS = 8
 MOST_SEGMENTS = 1_000_000  # of a Scan (aws.md H)
 PROGRESS_SECONDS = 0.5
 
@@ -82,15 +80,15 @@ class CompareOptions:
     """How to compare.
 
     ``consistent`` reads both tables strongly consistent from the beginning, for twice the units; differences are always
-    read so before they are told. ``workers`` are processes, each with ``scanners`` threads for either side. The rates
-    limit the read units per second of the whole comparison. ``ignore_expired`` names the time to live attribute: items
-    whose time has passed are then left out on both sides. ``most_listed`` bounds the memory for naming differences:
-    about that many keys are held at once, and differing buckets beyond are counted, not looked into.
+    read so before they are told. ``workers`` are processes; each keeps ``reads_at_once`` pages of either side under
+    way. The rates limit the read units per second of the whole comparison. ``ignore_expired`` names the time to live
+    attribute: items whose time has passed are then left out on both sides. ``most_listed`` bounds the memory for naming
+    differences: about that many keys are held at once, and differing buckets beyond are counted, not looked into.
     """
 
     consistent: bool = False
     workers: int = 1
-    scanners: int = 4
+    reads_at_once: int = 4
     source_rate: Rate | None = None
     destination_rate: Rate | None = None
     ignore_expired: str = ""
@@ -164,11 +162,12 @@ def compare_tables(
         affordable = max(1, int(options.most_listed * buckets / max(1, totals.items)))
         if len(differing) > affordable and not canonical:
             # Perhaps only the forms of equal items differ: those that the probe saw did not.
-            totals, differing = _sum(_Task(source, destination, options, buckets, now, True), progress, 2)
+            canonical = True
+            totals, differing = _sum(_Task(source, destination, options, buckets, now, canonical), progress, 2)
         looked_into = frozenset(differing[:affordable])
         found: Counter[str] = Counter()
         if looked_into:
-            candidates = _collect(_Task(source, destination, options, buckets, now, True, looked_into), progress)
+            candidates = _collect(_Task(source, destination, options, buckets, now, canonical, looked_into), progress)
             for difference in sides.confirm(candidates, now):
                 found[difference.kind] += 1
                 report(difference)
@@ -194,10 +193,7 @@ def compare_sample(
     sides = _Sides(source, destination, options)
     try:
         now = time.time()
-        drawn = [
-            sides.draw(source, sides.source_scanner, keys),
-            sides.draw(destination, sides.destination_scanner, keys),
-        ]
+        drawn = [sides.source.draw(keys), sides.destination.draw(keys)]
         found: Counter[str] = Counter()
         for difference in sides.confirm(dict.fromkeys(key for each in drawn for key in each), now):
             found[difference.kind] += 1
@@ -213,32 +209,74 @@ def _buckets_for(items: int) -> int:
     return max(FEWEST_BUCKETS, min(MOST_BUCKETS, wanted))
 
 
+class _Side:
+    """One table, read by key and by sample."""
+
+    def __init__(self, table: ItemTable, rate: Rate | None, patience: Patience) -> None:
+        self.table = table
+        self.client = Client(table.endpoint, patience)
+        self.throttle = Throttle(rate) if rate else None
+        self.lookup = Lookup(self.client, table, self.throttle)
+        self.keys = self.lookup.keys
+        self._scanner = Scanner(table, metered=rate is not None)
+
+    def page(self, segment: Segment, limit: int) -> Page:
+        """One page of at most ``limit`` items."""
+        found: list[Page] = []
+
+        def read() -> float:
+            found.append(self._scanner.read(self.client, segment, limit))
+            return found[0].units or 0.0
+
+        if self.throttle is None:
+            read()
+        else:
+            self.throttle.spend(limit, read)
+        return found[0]
+
+    def draw(self, keys: int) -> list[Key]:
+        """About ``keys`` keys from random places, ``keys`` at most; all of a table that has no more."""
+        found: dict[Key, None] = {}
+        places = -(-keys // SAMPLE_DRAW)
+        total = min(MOST_SEGMENTS, max(places, self.table.item_count // SAMPLE_DRAW))
+        while total > 1 and len(found) < keys:
+            for number in random.sample(range(total), min(total, places)):
+                self._note(self.page(Segment(number, total), SAMPLE_DRAW), found)
+            total //= 32
+        segment: Segment | None = Segment(0, 1)
+        while segment is not None and len(found) < keys:
+            page = self.page(segment, keys)
+            self._note(page, found)
+            segment = Segment(0, 1, page.next_key) if page.next_key else None
+        return list(found)[:keys]
+
+    def _note(self, page: Page, found: dict[Key, None]) -> None:
+        if page.items:
+            found.update(dict.fromkeys(self.keys.of_page(page.body)))
+
+
 class _Sides:
-    """Both tables, read by key and by sample."""
+    """Both tables, looked at key by key."""
 
     def __init__(self, source: ItemTable, destination: ItemTable, options: CompareOptions) -> None:
-        self._options = options
-        clients = [Client(table.endpoint, patience=options.patience) for table in (source, destination)]
-        self._clients = clients
-        throttles = [Throttle(rate) if rate else None for rate in (options.source_rate, options.destination_rate)]
-        self.source = Lookup(clients[0], source, throttles[0])
-        self.destination = Lookup(clients[1], destination, throttles[1])
-        self.source_scanner = Scanner(clients[0], source, throttle=throttles[0])
-        self.destination_scanner = Scanner(clients[1], destination, throttle=throttles[1])
+        self._ignore_expired = options.ignore_expired
+        self.source = _Side(source, options.source_rate, options.patience)
+        self.destination = _Side(destination, options.destination_rate, options.patience)
 
     def close(self) -> None:
         """End the connections."""
-        for client in self._clients:
-            client.close()
+        self.source.client.close()
+        self.destination.client.close()
 
     def forms_differ(self) -> bool:
         """Whether equal items of both tables come in different forms, by the first few items."""
-        page = self.source_scanner.page(Segment(0, 1), PROBE_ITEMS)
+        page = self.source.page(Segment(0, 1), PROBE_ITEMS)
         mine = dict(zip(self.source.keys.of_page(page.body), page.items, strict=True)) if page.items else {}
-        theirs = self.destination.read(list(mine))
+        theirs = self.destination.lookup.read(list(mine))
         return any(
             bytes(mine[key]) != item and canonical_item(mine[key]) == canonical_item(item)
             for key, item in theirs.items()
+            if key in mine
         )
 
     def confirm(self, keys: Iterable[Key], now: float) -> Iterator[Difference]:
@@ -246,34 +284,11 @@ class _Sides:
         wanted = list(keys)
         for start in range(0, len(wanted), READ_ITEMS):
             part = wanted[start : start + READ_ITEMS]
-            mine, theirs = self.source.read(part), self.destination.read(part)
+            mine, theirs = self.source.lookup.read(part), self.destination.lookup.read(part)
             for key in part:
                 kind = self._kind(mine.get(key), theirs.get(key), now)
                 if kind:
                     yield Difference(kind, self.source.keys.to_json(key))
-
-    def draw(self, table: ItemTable, scanner: Scanner, keys: int) -> list[Key]:
-        """About ``keys`` keys from random places, ``keys`` at most; all of a table that has no more."""
-        found: dict[Key, None] = {}
-        places = -(-keys // SAMPLE_DRAW)
-        total = min(MOST_SEGMENTS, max(places, table.item_count // SAMPLE_DRAW))
-        while total > 1 and len(found) < keys:
-            drawn = random.sample(range(total), min(total, places))
-            with ThreadPoolExecutor(SAMPLE_THREADS, "sample") as pool:
-                segments = [Segment(number, total) for number in drawn]
-                for page in pool.map(partial(scanner.page, limit=SAMPLE_DRAW), segments):
-                    self._note(page, found)
-            total //= 32
-        if len(found) < keys:
-            for page in scanner.pages(Segment(0, 1)):
-                self._note(page, found)
-                if len(found) >= keys:
-                    break
-        return list(found)[:keys]
-
-    def _note(self, page: Page, found: dict[Key, None]) -> None:
-        if page.items:
-            found.update(dict.fromkeys(self.source.keys.of_page(page.body)))
 
     def _kind(self, mine: bytes | None, theirs: bytes | None, now: float) -> Kind | None:
         if all(item is None or self._expired(item, now) for item in (mine, theirs)):
@@ -285,7 +300,7 @@ class _Sides:
         return None if mine == theirs or canonical_item(mine) == canonical_item(theirs) else "different"
 
     def _expired(self, item: bytes, now: float) -> bool:
-        name = self._options.ignore_expired
+        name = self._ignore_expired
         return bool(name) and is_expired(json.loads(item).get(name, {}).get("N", ""), now)
 
 
@@ -378,7 +393,7 @@ class _Desk:
         self._progress(progress)
 
     def match(self, side: Side, found: Sequence[tuple[Key, int]]) -> None:
-        """Keys of ``side`` with their items' canonical digests; equal pairs are forgotten."""
+        """Keys of ``side`` with their items' digests; equal pairs are forgotten."""
         with self._lock:
             mine = self._unmatched[side]
             theirs = self._unmatched["destination" if side == "source" else "source"]
@@ -437,7 +452,7 @@ class _Task:
     """One worker's part of a reading of both tables.
 
     ``now`` is when items must have expired to be left out, ``canonical`` which form of an item is digested. With
-    ``looked_into`` the keys of these buckets go to the desk, without it the sums of all buckets are the result.
+    ``looked_into`` the keys of the items in these buckets go to the desk, without it the sums are the result.
     """
 
     source: ItemTable
@@ -451,69 +466,58 @@ class _Task:
     def run(self, desk: _Readings, workers: int) -> list[int]:
         """Read segments of both tables until the desk has none; the sums of the buckets."""
         options = self.options
-        stop = threading.Event()
         sums = BucketSums(self.buckets)
-        lock = threading.Lock()
-        functions: list[Callable[[], None]] = []
-        clients: list[Client] = []
-        sides: list[tuple[Side, ItemTable, Rate | None]] = [
-            ("source", self.source, options.source_rate),
-            ("destination", self.destination, options.destination_rate),
+        lanes = Lanes()
+        sides: list[tuple[Side, ItemTable, Rate | None, Callable[[Iterable[int]], None]]] = [
+            ("source", self.source, options.source_rate, sums.add),
+            ("destination", self.destination, options.destination_rate, sums.subtract),
         ]
-        for side, table, rate in sides:
-            clients.append(Client(table.endpoint, patience=options.patience, stop=stop))
-            throttle = Throttle(rate.share(workers), stop) if rate else None
-            scanner = Scanner(clients[-1], table, consistent=options.consistent, throttle=throttle)
-            reader = KeyReader(table.key, options.ignore_expired)
-            add = sums.add if side == "source" else sums.subtract
-            functions += [partial(self._read, side, scanner, reader, desk, add, lock)] * options.scanners
+        scans = []
+        for side, table, rate, add in sides:
+            scan = ParallelScan(
+                lanes,
+                Client(table.endpoint, options.patience),
+                Scanner(table, consistent=options.consistent, metered=rate is not None),
+                partial(desk.next_segment, side),
+                partial(self._take, side, KeyReader(table.key, options.ignore_expired), desk, add),
+                options.reads_at_once,
+                Throttle(rate.share(workers)) if rate else None,
+            )
+            scans.append(scan)
         try:
-            run_together(functions, stop)
+            while not all(scan.ended for scan in scans):
+                lanes.turn(min(scan.fill() for scan in scans if not scan.ended))
         finally:
-            for client in clients:
-                client.close()
+            lanes.close()
         return sums.sums
 
-    def _read(
+    def _take(
+        self, side: Side, reader: KeyReader, desk: _Readings, add: Callable[[Iterable[int]], None], page: Page
+    ) -> None:
+        items = without_replication_attributes(page.body, page.items)
+        live: Sequence[int] = range(len(items))
+        if self.options.ignore_expired and items:
+            numbers = reader.numbers_of_page(page.body)
+            live = [position for position in live if not is_expired(numbers[position], self.now)]
+            items = [items[position] for position in live]
+        digests = list(map(canonical_digest if self.canonical else raw_digest, items))
+        if self.looked_into is None:
+            add(digests)
+        elif items:
+            self._match(side, reader, desk, page, live, digests)
+        desk.count(side, len(items), page.count - len(items), page.units, not page.next_key)
+
+    def _match(
         self,
         side: Side,
-        scanner: Scanner,
         reader: KeyReader,
         desk: _Readings,
-        add: Callable[[Sequence[tuple[int, int]]], None],
-        lock: threading.Lock,
+        page: Page,
+        live: Sequence[int],
+        digests: Sequence[int],
     ) -> None:
-        while (segment := desk.next_segment(side)) is not None:
-            for page in scanner.pages(segment):
-                keys, items = self._live(page, reader) if page.items else ([], [])
-                if self.looked_into is None:
-                    contributions = self._contributions(keys, items)
-                    with lock:
-                        add(contributions)
-                elif found := self._in_buckets(keys, items, self.looked_into):
-                    desk.match(side, found)
-                desk.count(side, len(items), page.count - len(items), page.units, not page.next_key)
-
-    def _live(self, page: Page, reader: KeyReader) -> tuple[Sequence[Key], Sequence[Slice]]:
-        """Keys and items of a page, as they are compared: without what has expired, if that is ignored."""
-        items = without_replication_attributes(page.body, page.items)
-        if not self.options.ignore_expired:
-            return reader.of_page(page.body), items
-        keyed = reader.of_page_with_number(page.body)
-        live = [
-            (key, item) for (key, number), item in zip(keyed, items, strict=True) if not is_expired(number, self.now)
-        ]
-        return [key for key, _ in live], [item for _, item in live]
-
-    def _contributions(self, keys: Sequence[Key], items: Sequence[Slice]) -> list[tuple[int, int]]:
-        digest = canonical_digest if self.canonical else raw_digest
-        buckets = self.buckets
-        return [(bucket_of(key, buckets), digest(item)) for key, item in zip(keys, items, strict=True)]
-
-    def _in_buckets(self, keys: Sequence[Key], items: Sequence[Slice], wanted: frozenset[int]) -> list[tuple[Key, int]]:
-        buckets = self.buckets
-        return [
-            (key, canonical_digest(item))
-            for key, item in zip(keys, items, strict=True)
-            if bucket_of(key, buckets) in wanted
-        ]
+        wanted, mask = self.looked_into or frozenset(), self.buckets - 1
+        chosen = [(position, digest) for position, digest in zip(live, digests, strict=True) if digest & mask in wanted]
+        if chosen:
+            keys = reader.of_page(page.body)
+            desk.match(side, [(keys[position], digest) for position, digest in chosen])

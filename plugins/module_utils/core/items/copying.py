@@ -14,19 +14,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from .checkpoint import Checkpoint, Counts
 from .raw import KeyReader, Slice, require_msgspec
-from .scan import Page, Scanner, Segment, segments_for
+from .scan import Page, ParallelScan, Scanner, Segment, segments_for
 from .tables import ItemTable, require_same_key, require_unchanged
 from .throttle import Rate, Throttle
-from .together import run_together
-from .wire import Client, Patience, Retries, Stopped
+from .wire import LOOK_SECONDS, Client, Lanes, Patience, Retries
 from .workers import run_in_workers
 from .write import (
     BATCH_ITEMS,
@@ -47,17 +47,16 @@ PROGRESS_SECONDS = 0.5
 class CopyOptions:
     """How to copy.
 
-    ``consistent`` reads the source strongly consistent, for twice the read units. ``workers`` are processes, each with
-    ``scanners`` and ``writers`` threads, which are requests under way at once: one connection moves 25 items in a round
-    trip. ``segments`` 0 chooses by the table's size. ``read_rate`` and ``write_rate`` limit the units per second of the
-    whole copy. ``checkpoint`` is a file by which a later run goes on; it is kept, and a run that finds it complete
-    copies nothing.
+    ``consistent`` reads the source strongly consistent, for twice the read units. ``workers`` are processes; each keeps
+    ``reads_at_once`` pages and ``writes_at_once`` batches under way: a round trip moves one of them. ``segments`` 0
+    chooses by the table's size. ``read_rate`` and ``write_rate`` limit the units per second of the whole copy.
+    ``checkpoint`` is a file by which a later run goes on; it is kept, and a run that finds it complete copies nothing.
     """
 
     consistent: bool = False
     workers: int = 1
-    scanners: int = 4
-    writers: int = 16
+    reads_at_once: int = 4
+    writes_at_once: int = 32
     segments: int = 0
     read_rate: Rate | None = None
     write_rate: Rate | None = None
@@ -111,7 +110,7 @@ def copy_items(
             checkpoint.save()
             retries = run_in_workers(task, desk, options.workers)
             for table in (source, destination):
-                require_unchanged(table, Client(table.endpoint, patience=options.patience))
+                require_unchanged(table, options.patience)
     finally:
         checkpoint.save()
     desk.tell()
@@ -179,25 +178,27 @@ class _CopyTask:
     def run(self, desk: _Segments, workers: int) -> Retries:
         """Copy segments until the desk has none. Raises what copy_items does."""
         options = self.options
-        stop = threading.Event()
-        reading = Client(self.source.endpoint, patience=options.patience, stop=stop)
-        writing = Client(self.destination.endpoint, patience=options.patience, stop=stop)
-        read_throttle = Throttle(options.read_rate.share(workers), stop) if options.read_rate else None
-        write_throttle = Throttle(options.write_rate.share(workers), stop) if options.write_rate else None
-        scanner = Scanner(reading, self.source, consistent=options.consistent, throttle=read_throttle)
-        pool = _Pool(desk, Writer(writing, self.destination, write_throttle), stop, options.scanners)
-        reader = _Reading(scanner, KeyReader(self.source.key), desk, pool, write_throttle)
+        reading = Client(self.source.endpoint, options.patience)
+        writing = Client(self.destination.endpoint, options.patience)
+        read_throttle = Throttle(options.read_rate.share(workers)) if options.read_rate else None
+        write_throttle = Throttle(options.write_rate.share(workers)) if options.write_rate else None
+        lanes = Lanes()
+        writer = Writer(lanes, writing, self.destination, options.writes_at_once, write_throttle)
+        pool = _Pool(desk, writer, KeyReader(self.source.key), write_throttle)
+        scanner = Scanner(self.source, consistent=options.consistent, metered=read_throttle is not None)
+        scan = ParallelScan(lanes, reading, scanner, desk.next_segment, pool.take, options.reads_at_once, read_throttle)
         try:
-            run_together([*[reader.read_all] * options.scanners, *[pool.write_all] * options.writers], stop, pool.wake)
+            while not scan.ended or not pool.empty:
+                delay = scan.fill() if pool.has_room and not scan.ended else LOOK_SECONDS
+                lanes.turn(min(delay, pool.write()))
         finally:
-            reading.close()
-            writing.close()
+            lanes.close()
         return _all([reading.retries, writing.retries])
 
 
 @dataclass(eq=False)
 class _Work:
-    """A page on its way: the batches that nobody has taken, how many are under way and how many not acknowledged."""
+    """A page on its way: the batches that are waiting, how many are under way, and how many not acknowledged."""
 
     page: Page
     waiting: list[list[Slice]]
@@ -206,134 +207,80 @@ class _Work:
     under_way: int = 0
 
 
-@dataclass(eq=False)
-class _Row:
-    """The pages of one segment in their order, which is the order in which they may be acknowledged."""
-
-    works: deque[_Work] = field(default_factory=deque)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-
-class _Reading:
-    """Reads segments and cuts their pages into batches."""
-
-    def __init__(
-        self, scanner: Scanner, keys: KeyReader, desk: _Segments, pool: _Pool, write_throttle: Throttle | None
-    ) -> None:
-        self._scanner = scanner
-        self._keys = keys
-        self._desk = desk
-        self._pool = pool
-        self._write_throttle = write_throttle
-
-    def read_all(self) -> None:
-        """Read segments until there are no more."""
-        while (segment := self._desk.next_segment()) is not None:
-            for page in self._scanner.pages(segment):
-                self._pool.add(self._cut(page))
-        self._pool.end_feeding()
-
-    def _cut(self, page: Page) -> _Work:
-        items = distinct(page.items, self._keys.of_page(page.body)) if page.items else []
-        counts = Counts(len(items), len(page.body), page.units, duplicates=page.count - len(items))
-        most = BATCH_ITEMS
-        if self._write_throttle is not None and items:
-            affordable = self._write_throttle.request_units * len(items) * WRITE_UNIT_BYTES / len(page.body)
-            most = max(1, min(BATCH_ITEMS, int(affordable)))
-        waiting = batches(without_replication_attributes(page.body, items), most)
-        return _Work(page, waiting, counts, len(waiting))
-
-
 class _Pool:
     """The pages between reading and writing.
 
-    Writers take from the page with the fewest batches under way: so writes are spread over the segments, and a hot
-    partition holds up its own page only. A page is told to the desk when all before it in its segment are acknowledged.
+    The next batch is of the page with the fewest under way: so writes are spread over the segments, and a hot partition
+    holds up its own page only. A page is told to the desk when all before it in its segment are acknowledged.
     """
 
-    def __init__(self, desk: _Segments, writer: Writer, stop: threading.Event, feeders: int) -> None:
+    def __init__(self, desk: _Segments, writer: Writer, keys: KeyReader, throttle: Throttle | None) -> None:
         self._desk = desk
         self._writer = writer
-        self._stop = stop
-        self._feeders = feeders
-        self._lock = threading.Lock()
-        self._filled = threading.Condition(self._lock)
-        self._room = threading.Condition(self._lock)
-        self._works: list[_Work] = []
-        self._rows: dict[int, _Row] = {}
+        self._keys = keys
+        self._throttle = throttle
+        self._waiting: list[_Work] = []
+        self._rows: dict[int, deque[_Work]] = defaultdict(deque)
         self._bytes = 0
 
-    def add(self, work: _Work) -> None:
-        """Take a page in, when there is room. Raises Stopped."""
-        size = len(work.page.body)
-        with self._lock:
-            while self._bytes and self._bytes + size > POOL_BYTES and not self._stop.is_set():
-                self._room.wait()
-            if self._stop.is_set():
-                raise Stopped
-            self._bytes += size
-            self._rows.setdefault(work.page.segment.number, _Row()).works.append(work)
-            if work.waiting:
-                self._works.append(work)
-                self._filled.notify(len(work.waiting))
-        if not work.open:
+    @property
+    def empty(self) -> bool:
+        """Whether everything taken in is acknowledged."""
+        return not self._bytes
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more pages may be asked for."""
+        return self._bytes < POOL_BYTES
+
+    def take(self, page: Page) -> None:
+        """Take a page in."""
+        items = distinct(page.items, self._keys.of_page(page.body)) if page.items else []
+        counts = Counts(len(items), len(page.body), page.units, duplicates=page.count - len(items))
+        waiting = batches(without_replication_attributes(page.body, items), self._most_items(page))
+        work = _Work(page, waiting, counts, len(waiting))
+        self._bytes += len(page.body)
+        self._rows[page.segment.number].append(work)
+        if waiting:
+            self._waiting.append(work)
+        else:
             self._settle(work)
 
-    def end_feeding(self) -> None:
-        """One reader is done."""
-        with self._lock:
-            self._feeders -= 1
-            self._filled.notify_all()
-
-    def wake(self) -> None:
-        """Let everybody who waits see that the work was stopped."""
-        with self._lock:
-            self._filled.notify_all()
-            self._room.notify_all()
-
-    def write_all(self) -> None:
-        """Write batches until there will be no more."""
-        while (taken := self._take()) is not None:
-            work, batch = taken
-            self._acknowledge(work, self._writer.put(batch))
-
-    def _take(self) -> tuple[_Work, list[Slice]] | None:
-        with self._lock:
-            while not self._works:
-                if self._stop.is_set():
-                    raise Stopped
-                if not self._feeders:
-                    return None
-                self._filled.wait()
-            work = min(self._works, key=_under_way)
+    def write(self) -> float:
+        """Write as many batches as may be under way; after how many seconds there may be one more."""
+        while self._waiting:
+            if delay := self._writer.delay():
+                return delay
+            work = min(self._waiting, key=_under_way)
             batch = work.waiting.pop()
             if not work.waiting:
-                self._works.remove(work)
+                self._waiting.remove(work)
             work.under_way += 1
-            return work, batch
+            self._writer.put(batch, partial(self._acknowledge, work))
+        return LOOK_SECONDS
+
+    def _most_items(self, page: Page) -> int:
+        """How many items a batch may have so that the rate is kept within each second."""
+        if self._throttle is None or not page.items:
+            return BATCH_ITEMS
+        average = max(WRITE_UNIT_BYTES, len(page.body) / len(page.items))
+        return max(1, min(BATCH_ITEMS, int(self._throttle.request_units * WRITE_UNIT_BYTES / average)))
 
     def _acknowledge(self, work: _Work, written: Written) -> None:
-        with self._lock:
-            work.under_way -= 1
-            work.open -= 1
-            if written.units is not None or written.resent:
-                work.counts += Counts(write_units=written.units, resent=written.resent)
-            whole = not work.open
-        if whole:
+        work.under_way -= 1
+        work.open -= 1
+        if written.units is not None or written.resent:
+            work.counts += Counts(write_units=written.units, resent=written.resent)
+        if not work.open:
             self._settle(work)
 
     def _settle(self, work: _Work) -> None:
         """Tell the desk of the segment's pages that are written, in their order."""
         row = self._rows[work.page.segment.number]
-        freed = 0
-        with row.lock:
-            while row.works and not row.works[0].open:
-                head = row.works.popleft()
-                self._desk.advance(head.page.segment.number, head.page.next_key, head.counts)
-                freed += len(head.page.body)
-        with self._lock:
-            self._bytes -= freed
-            self._room.notify_all()
+        while row and not row[0].open:
+            head = row.popleft()
+            self._bytes -= len(head.page.body)
+            self._desk.advance(head.page.segment.number, head.page.next_key, head.counts)
 
 
 def _under_way(work: _Work) -> int:

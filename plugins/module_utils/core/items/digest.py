@@ -12,13 +12,11 @@ from __future__ import annotations
 
 import base64
 import binascii
-import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Any
 
-from ..errors import InvalidInput
-from .raw import Key, Slice, canonical_number, malformed, msgspec
+from .raw import Slice, canonical_number, malformed, msgspec
 from .write import REPLICATION_PREFIX
 
 DIGEST_BYTES = 16
@@ -89,11 +87,6 @@ def _canonical_binary(text: str) -> str:
         return text
 
 
-def bucket_of(key: Key, buckets: int) -> int:
-    """Which of ``buckets`` (a power of two) a key belongs to, the same in every process."""
-    return zlib.crc32("\0".join(key).encode()) & (buckets - 1)
-
-
 def is_expired(number: str, now: float) -> bool:
     """Whether a time to live (the attribute's number, "" for none) has passed at ``now``, epoch seconds.
 
@@ -106,28 +99,28 @@ def is_expired(number: str, now: float) -> bool:
 
 
 class BucketSums:
-    """For each bucket of keys the sum of the source's digests less the sum of the destination's: 0 where they agree.
+    """The sum of the source's digests less the sum of the destination's, in buckets: 0 where both have the same items.
 
-    Sums do not depend on the order of reading, and one that vanishes by chance has odds of 2**-128.
+    An item's bucket is chosen by its digest, so equal items share one, and a difference shows in at least one. Sums do
+    not depend on the order of reading; one vanishes by chance with odds of 2**-128.
     """
 
     def __init__(self, buckets: int) -> None:
         """``buckets`` is a power of two."""
-        if buckets & (buckets - 1):
-            raise InvalidInput(f"{buckets} buckets is no power of two.", "Give a power of two.")
         self.sums = [0] * buckets
+        self._mask = buckets - 1
 
-    def add(self, contributions: Sequence[tuple[int, int]]) -> None:
-        """Add items of the source, as bucket and digest. Not safe from several threads at once."""
-        sums = self.sums
-        for bucket, digest in contributions:
-            sums[bucket] += digest
+    def add(self, digests: Iterable[int]) -> None:
+        """Add items of the source."""
+        sums, mask = self.sums, self._mask
+        for digest in digests:
+            sums[digest & mask] += digest
 
-    def subtract(self, contributions: Sequence[tuple[int, int]]) -> None:
-        """Take off items of the destination, as bucket and digest."""
-        sums = self.sums
-        for bucket, digest in contributions:
-            sums[bucket] -= digest
+    def subtract(self, digests: Iterable[int]) -> None:
+        """Take off items of the destination."""
+        sums, mask = self.sums, self._mask
+        for digest in digests:
+            sums[digest & mask] -= digest
 
     def merge(self, sums: Sequence[int]) -> None:
         """Add the sums of another worker."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from functools import partial
 
 from ..errors import KeepsFailing, MissingTable
 from .raw import BatchRead, Key, KeyReader, Slice, decode
@@ -20,7 +21,7 @@ READ_ITEMS = 100  # the most that BatchGetItem takes (aws.md H)
 
 
 class Lookup:
-    """Reads items of one table. Safe to use from any thread."""
+    """Reads items of one table. For one thread."""
 
     def __init__(self, client: Client, table: ItemTable, throttle: Throttle | None = None) -> None:
         self.keys = KeyReader(table.key)
@@ -42,7 +43,7 @@ class Lookup:
             if self._throttle is None:
                 self._read_all(part, found)
             else:
-                self._throttle.spend(len(part), lambda part=part: self._read_all(part, found))  # type: ignore[misc]
+                self._throttle.spend(len(part), partial(self._read_all, part, found))
         return found
 
     def _read_all(self, keys: Sequence[Slice], found: dict[Key, bytes]) -> float:
@@ -63,14 +64,14 @@ class Lookup:
             found.update((self.keys.of(item), bytes(item)) for item in items)
             left = [key for each in (told.unprocessed_keys or {}).values() for key in each.keys]
             if left and len(left) >= len(keys):
-                if time.monotonic() - progressed > self._client.patience_seconds:
+                if time.monotonic() - progressed > self._client.patience.seconds:
                     raise KeepsFailing(
-                        f"{len(left)} keys stayed unprocessed for {self._client.patience_seconds:.0f} s.",
+                        f"{len(left)} keys stayed unprocessed for {self._client.patience.seconds:.0f} s.",
                         "Give the table more capacity or ask for fewer units per second, then run again.",
                         table=self._table.name,
                     )
                 failures += 1
-                self._client.pause(failures)
+                time.sleep(self._client.patience.pause(failures))
             else:
                 failures, progressed = 0, time.monotonic()
             keys = left

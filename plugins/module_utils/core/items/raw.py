@@ -10,7 +10,7 @@ keeps its whole page alive; whoever keeps items longer than their page keeps ``b
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -126,7 +126,7 @@ def malformed(operation: str, table: str, error: Exception) -> FerryError:
     )
 
 
-class _Number(Struct, rename="upper"):
+class _Number(Struct, rename="upper", frozen=True):
     n: str = ""
 
 
@@ -145,15 +145,15 @@ class KeyReader:
     """Takes keys out of raw items, without parsing what else is in them.
 
     Keys are compared as DynamoDB compares them: numbers by value, so that ``1e3`` and ``1000`` are one key
-    (emulators.md 9 and 10), text and binary as they are. ``number`` names one attribute more, whose number is given
-    with each key.
+    (emulators.md 9 and 10), text and binary as they are. ``number`` names one attribute more, whose number can be
+    asked for.
     """
 
     def __init__(self, key: Sequence[KeyAttribute], number: str = "") -> None:
         """Raises MissingLibrary."""
         require_msgspec()
         self.key = tuple(key)
-        self._numeric = any(attribute.type == "N" for attribute in key)
+        self._key = _key_of(tuple(attribute.type == "N" for attribute in key))
         names = {f"key{position}": attribute.name for position, attribute in enumerate(key)}
         fields: list[Any] = [
             (f"key{position}", msgspec.defstruct("Value", [("value", str)], rename={"value": attribute.type}))
@@ -177,13 +177,13 @@ class KeyReader:
 
     def of_page(self, body: bytes) -> list[Key]:
         """The keys of all items of a Scan's answer, in order. Raises ServiceError when an item lacks its key."""
-        return [self._key(item) for item in self._decoded(body)]
+        return list(map(self._key, self._decoded(body)))
 
-    def of_page_with_number(self, body: bytes) -> list[tuple[Key, str]]:
-        """The keys of all items of a Scan's answer, each with the number's text: "" where it is absent or no number."""
+    def numbers_of_page(self, body: bytes) -> list[str]:
+        """The texts of the attribute ``number`` of all items of a Scan's answer: "" where it is absent or no number."""
         if self._number_in_key >= 0:
-            return [(key, key[self._number_in_key]) for key in self.of_page(body)]
-        return [(self._key(item), item.number.n) for item in self._decoded(body)]
+            return [key[self._number_in_key] for key in self.of_page(body)]
+        return [item.number.n for item in self._decoded(body)]
 
     def to_wire(self, key: Key) -> bytes:
         """The key as DynamoDB's JSON."""
@@ -203,14 +203,20 @@ class KeyReader:
         except msgspec.MsgspecError as error:
             raise malformed("Scan", "", error) from error
 
-    def _key(self, item: Any) -> Key:
-        if self._numeric:
-            parts: Key = (item.key0.value,) if len(self.key) == 1 else (item.key0.value, item.key1.value)
-            return tuple(
-                canonical_number(part) if attribute.type == "N" else part
-                for attribute, part in zip(self.key, parts, strict=True)
-            )
-        return (item.key0.value,) if len(self.key) == 1 else (item.key0.value, item.key1.value)
+
+def _key_of(numeric: Sequence[bool]) -> Callable[[Any], Key]:
+    """What makes a key of a decoded item, by which of its attributes are numbers; written out, since every item is."""
+    if len(numeric) == 1:
+        if numeric[0]:
+            return lambda item: (canonical_number(item.key0.value),)
+        return lambda item: (item.key0.value,)
+    if numeric == (False, True):
+        return lambda item: (item.key0.value, canonical_number(item.key1.value))
+    if not any(numeric):
+        return lambda item: (item.key0.value, item.key1.value)
+    if all(numeric):
+        return lambda item: (canonical_number(item.key0.value), canonical_number(item.key1.value))
+    return lambda item: (canonical_number(item.key0.value), item.key1.value)
 
 
 def canonical_number(text: str) -> str:

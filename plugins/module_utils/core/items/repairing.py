@@ -13,27 +13,25 @@ what was read: another writer's newer item is never lost, but told.
 from __future__ import annotations
 
 import json
-import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import Literal
 
-from ..errors import FerryError, ItemRefused, MissingTable, ServiceError
+from ..errors import FerryError, ItemRefused, MissingTable
 from .comparing import Difference
 from .digest import canonical_item
-from .lookup import Lookup
-from .raw import Key, Raw, Single, Slice, decode, msgspec, require_msgspec
+from .lookup import READ_ITEMS, Lookup
+from .raw import Key, KeyReader, Raw, Single, Slice, decode, msgspec, require_msgspec
 from .tables import ItemTable, require_same_key, vanished
 from .throttle import Rate, Throttle
-from .together import run_together
-from .wire import Client, Patience
+from .wire import LOOK_SECONDS, Call, Client, Lanes, Patience
 from .write import REPLICATION_PREFIX, expected_units, without_replication_attributes
 
 Outcome = Literal["put", "deleted", "equal", "left", "changed"]
 
-READ_AT_ONCE = 25
 MOST_CONDITIONS = 100  # an expression has at most 300 operators and 4 KB (AWS developer guide, Constraints)
 
 
@@ -41,12 +39,12 @@ MOST_CONDITIONS = 100  # an expression has at most 300 operators and 4 KB (AWS d
 class RepairOptions:
     """How to repair.
 
-    ``delete_extra`` deletes what only the destination has; without it such items are left. ``threads`` mend keys at the
-    same time. The rates limit the source's read units and the destination's write units per second.
+    ``delete_extra`` deletes what only the destination has; without it such items are left. ``writes_at_once`` are under
+    way together. The rates limit the source's read units and the destination's write units per second.
     """
 
     delete_extra: bool = False
-    threads: int = 8
+    writes_at_once: int = 32
     source_rate: Rate | None = None
     destination_rate: Rate | None = None
     patience: Patience = field(default_factory=Patience)
@@ -83,42 +81,40 @@ def repair(
     options = options or RepairOptions()
     require_msgspec()
     require_same_key(source, destination)
-    stop = threading.Event()
-    reading = Client(source.endpoint, patience=options.patience, stop=stop)
-    writing = Client(destination.endpoint, patience=options.patience, stop=stop)
+    reading = Client(source.endpoint, options.patience)
+    writing = Client(destination.endpoint, options.patience)
+    lanes = Lanes()
     mending = _Mending(
-        Lookup(reading, source, Throttle(options.source_rate, stop) if options.source_rate else None),
+        Lookup(reading, source, Throttle(options.source_rate) if options.source_rate else None),
         Lookup(writing, destination),
         _Conditional(
-            writing, destination, Throttle(options.destination_rate, stop) if options.destination_rate else None
+            lanes,
+            writing,
+            destination,
+            options.writes_at_once,
+            Throttle(options.destination_rate) if options.destination_rate else None,
         ),
         options.delete_extra,
     )
     outcomes: Counter[str] = Counter()
-    lock = threading.Lock()
+
+    def note(difference: Difference, outcome: Outcome) -> None:
+        outcomes[outcome] += 1
+        report(difference, outcome)
+
     waiting = iter(differences)
-
-    def work() -> None:
-        while True:
-            with lock:
-                part = list(islice(waiting, READ_AT_ONCE))
-            if not part or stop.is_set():
-                return
-            for difference, outcome in mending.mend(part):
-                with lock:
-                    outcomes[outcome] += 1
-                    report(difference, outcome)
-
     try:
-        run_together([work] * options.threads, stop)
+        while part := list(islice(waiting, READ_ITEMS)):
+            mending.mend(part, note)
     finally:
         reading.close()
         writing.close()
+        lanes.close()
     return RepairResult(**outcomes)
 
 
 class _Mending:
-    """Mends keys one by one, after reading some at once."""
+    """Mends keys: reads some at once, then writes them at once."""
 
     def __init__(self, source: Lookup, destination: Lookup, writer: _Conditional, delete_extra: bool) -> None:
         self._source = source
@@ -126,71 +122,107 @@ class _Mending:
         self._writer = writer
         self._delete_extra = delete_extra
 
-    def mend(self, differences: list[Difference]) -> Iterator[tuple[Difference, Outcome]]:
-        """Mend the keys of ``differences``."""
+    def mend(self, differences: Sequence[Difference], note: Callable[[Difference, Outcome], None]) -> None:
+        """Mend the keys of ``differences``; returns when what became of each is noted."""
         keys = [self._source.keys.from_json(difference.key) for difference in differences]
         mine, theirs = self._source.read(keys), self._destination.read(keys)
         for key, difference in zip(keys, differences, strict=True):
-            yield difference, self._mend(key, mine.get(key), theirs.get(key))
+            self._mend(key, _cleaned(mine.get(key)), theirs.get(key), partial(note, difference))
+        self._writer.finish()
 
-    def _mend(self, key: Key, mine: Slice | None, theirs: bytes | None) -> Outcome:
-        if mine is not None:
-            mine = without_replication_attributes(bytes(mine), [mine])[0]
-        if self._same(mine, theirs):
-            return "equal"
-        if mine is None and not self._delete_extra:
-            return "left"
-        done = self._writer.delete(key, theirs or b"") if mine is None else self._writer.put(key, mine, theirs)
-        # A refused condition may be our own doing: the first try arrived, its answer did not, the second was refused.
-        if not done and not self._same(mine, self._destination.read([key]).get(key)):
-            return "changed"
-        return "deleted" if mine is None else "put"
+    def _mend(self, key: Key, mine: Slice | None, theirs: bytes | None, note: Callable[[Outcome], None]) -> None:
+        def written(accepted: bool) -> None:
+            # A refused condition may be our own doing: the first try arrived, its answer did not, the second was
+            # refused.
+            if accepted or _same(mine, self._destination.read([key]).get(key)):
+                note("deleted" if mine is None else "put")
+            else:
+                note("changed")
 
-    @staticmethod
-    def _same(mine: Slice | None, theirs: Slice | None) -> bool:
-        if mine is None or theirs is None:
-            return mine is theirs
-        return canonical_item(mine) == canonical_item(theirs)
+        if _same(mine, theirs):
+            note("equal")
+        elif mine is not None:
+            self._writer.put(key, mine, theirs, written)
+        elif not self._delete_extra:
+            note("left")
+        else:
+            self._writer.delete(key, theirs or b"", written)
+
+
+def _cleaned(item: bytes | None) -> Slice | None:
+    return None if item is None else without_replication_attributes(item, [item])[0]
+
+
+def _same(mine: Slice | None, theirs: Slice | None) -> bool:
+    if mine is None or theirs is None:
+        return mine is theirs
+    return canonical_item(mine) == canonical_item(theirs)
 
 
 class _Conditional:
     """Puts and deletes single items of a table, on the condition that they are still as they were read."""
 
-    def __init__(self, client: Client, table: ItemTable, throttle: Throttle | None) -> None:
+    def __init__(self, lanes: Lanes, client: Client, table: ItemTable, at_once: int, throttle: Throttle | None) -> None:
+        self._lanes = lanes
         self._client = client
         self._table = table
+        self._at_once = at_once
         self._throttle = throttle
-        self._keys = Lookup(client, table).keys
+        self._keys = KeyReader(table.key)
+        self._under_way = 0
 
-    def put(self, key: Key, item: Slice, seen: bytes | None) -> bool:
-        """Put ``item`` where ``seen`` is (None: nothing); False when something else is there by now."""
+    def put(self, key: Key, item: Slice, seen: bytes | None, done: Callable[[bool], None]) -> None:
+        """Put ``item`` where ``seen`` is (None: nothing); ``done`` hears False when something else is there by now."""
         condition = _unchanged(seen) if seen is not None else _absent(self._table.key[0].name)
-        return self._write("PutItem", key, b'"Item":%s' % item, condition, expected_units([item]))
+        self._write("PutItem", key, b'"Item":%s' % item, condition, expected_units([item]), done)
 
-    def delete(self, key: Key, seen: bytes) -> bool:
-        """Delete ``seen``; False when something else is there by now."""
-        return self._write(
-            "DeleteItem", key, b'"Key":%s' % self._keys.to_wire(key), _unchanged(seen), expected_units([seen])
+    def delete(self, key: Key, seen: bytes, done: Callable[[bool], None]) -> None:
+        """Delete ``seen``; ``done`` hears False when something else is there by now."""
+        which = b'"Key":%s' % self._keys.to_wire(key)
+        self._write("DeleteItem", key, which, _unchanged(seen), expected_units([seen]), done)
+
+    def finish(self) -> None:
+        """Wait until nothing is under way. Raises what Client.call does, ItemRefused, TableVanished."""
+        while self._under_way:
+            self._lanes.turn(LOOK_SECONDS)
+
+    def _delay(self) -> float:
+        """How long to hear answers before there is room for one more, 0 for not at all."""
+        if self._under_way >= self._at_once:
+            return LOOK_SECONDS
+        return self._throttle.delay() if self._throttle else 0.0
+
+    def _write(
+        self, operation: str, key: Key, what: bytes, condition: bytes, weight: float, done: Callable[[bool], None]
+    ) -> None:
+        throttle = self._throttle
+        while delay := self._delay():
+            self._lanes.turn(delay)
+        reserved = throttle.reserve(weight) if throttle else 0.0
+        metered = b',"ReturnConsumedCapacity":"TOTAL"' if throttle else b""
+        name = json.dumps(self._table.name).encode()
+        request = b'{"TableName":%s,%s,%s%s}' % (name, what, condition, metered)
+
+        def ended(accepted: bool, units: float) -> None:
+            self._under_way -= 1
+            if throttle:
+                throttle.settle(weight, reserved, units)
+            done(accepted)
+
+        def failed(error: FerryError) -> None:
+            if error.details.get("code") != "ConditionalCheckFailedException":
+                raise self._explained(key, error) from error
+            ended(False, reserved)  # a refused condition is paid like a write (aws.md I)
+
+        self._under_way += 1
+        call = Call(operation, request, self._table.name)
+        self._lanes.submit(
+            self._client, call, lambda body: ended(True, _units(body, operation, self._table.name)), failed
         )
 
-    def _write(self, operation: str, key: Key, what: bytes, condition: bytes, weight: float) -> bool:
-        name = self._table.name
-        request = b'{"TableName":%s,%s,%s' % (json.dumps(name).encode(), what, condition)
-        try:
-            if self._throttle is None:
-                self._client.call(operation, request + b"}", name)
-            else:
-                metered = request + b',"ReturnConsumedCapacity":"TOTAL"}'
-                self._throttle.spend(weight, lambda: _units(self._client.call(operation, metered, name), name))
-        except MissingTable as error:
-            raise vanished(self._table) from error
-        except ServiceError as error:
-            if error.details.get("code") == "ConditionalCheckFailedException":
-                return False
-            raise self._refused(key, error) from error
-        return True
-
-    def _refused(self, key: Key, error: FerryError) -> FerryError:
+    def _explained(self, key: Key, error: FerryError) -> FerryError:
+        if isinstance(error, MissingTable):
+            return vanished(self._table)
         if error.details.get("code") != "ValidationException":
             return error
         shown = self._keys.to_json(key)
@@ -202,8 +234,8 @@ class _Conditional:
         )
 
 
-def _units(body: bytes, table: str) -> float:
-    told: Single = decode(body, Single, "PutItem", table)
+def _units(body: bytes, operation: str, table: str) -> float:
+    told: Single = decode(body, Single, operation, table)
     return told.consumed_capacity.capacity_units if told.consumed_capacity else 0.0
 
 

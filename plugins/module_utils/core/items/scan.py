@@ -7,21 +7,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..errors import FerryError, MissingTable
-from .raw import KeyReader, Raw, ScanPage, decode
+from .raw import Raw, ScanPage, decode
 from .tables import ItemTable, vanished
-from .throttle import Throttle
-from .wire import Client
+from .throttle import Rate, Throttle
+from .wire import LOOK_SECONDS, Call, Client, Lanes
 
-PAGE_BYTES = 1024 * 1024  # what one Scan reads at most (aws.md H)
-READ_UNIT_BYTES = 4096  # a read unit strongly consistent, twice that eventually (AWS developer guide, read capacity)
 SEGMENT_BYTES = 64 * 1024 * 1024
 LEAST_SEGMENTS, MOST_SEGMENTS = 16, 4096
-COUNTING_THREADS = 8
+FIRST_ITEMS = 25  # of a page whose cost is to be learned
 
 
 @dataclass(frozen=True)
@@ -67,109 +65,164 @@ def spread(total: int) -> list[int]:
 
 
 class Scanner:
-    """Reads pages of one table. Safe to use from any thread."""
+    """Makes the requests of one table's scan and reads their answers. It sends nothing."""
 
     def __init__(
-        self,
-        client: Client,
-        table: ItemTable,
-        *,
-        consistent: bool = False,
-        throttle: Throttle | None = None,
-        counting: bool = False,
+        self, table: ItemTable, *, consistent: bool = False, metered: bool = False, counting: bool = False
     ) -> None:
-        """``counting`` reads counts only (Select=COUNT)."""
-        self._client = client
-        self._table = table
-        self._throttle = throttle
-        self._answered = False
-        request = {"TableName": table.name}
+        """``metered`` asks for the units, ``counting`` for counts alone (Select=COUNT)."""
+        self.table = table
+        self._pages = 0
+        members: dict[str, object] = {"TableName": table.name}
         if consistent:
-            request["ConsistentRead"] = True  # type: ignore[assignment]
+            members["ConsistentRead"] = True
         if counting:
-            request["Select"] = "COUNT"
-        if throttle is not None:
-            request["ReturnConsumedCapacity"] = "TOTAL"
-        self._request = json.dumps(request).encode()[:-1]
-        average = table.size_bytes / table.item_count if table.item_count else 0.0
-        self._unit_items = READ_UNIT_BYTES * (1 if consistent else 2) / average if average else 0.0
+            members["Select"] = "COUNT"
+        if metered:
+            members["ReturnConsumedCapacity"] = "TOTAL"
+        self._begin = json.dumps(members).encode()[:-1]
 
-    def pages(self, segment: Segment) -> Iterator[Page]:
-        """The pages of ``segment`` from its start key on. Raises what Client.call does, TableVanished."""
-        key = segment.start_key
-        while True:
-            page = self.page(Segment(segment.number, segment.total, key))
-            yield page
-            key = page.next_key
-            if not key:
-                return
-
-    def page(self, segment: Segment, limit: int = 0) -> Page:
-        """The one page at ``segment``'s start key, of at most ``limit`` items where given."""
-        if self._throttle is None:
-            return self._read(segment, limit)
-        found: list[Page] = []
-        limit = limit or self._limit(self._throttle)
-
-        def read() -> float:
-            found.append(self._read(segment, limit))
-            return found[0].units or 0.0
-
-        self._throttle.spend(limit or 1000, read)
-        return found[0]
-
-    def _limit(self, throttle: Throttle) -> int:
-        """How many items a page may have so that the rate is kept within each second; 0: as many as there are."""
-        wanted = throttle.weight_for(throttle.request_units) or self._unit_items * throttle.request_units
-        return max(1, int(wanted)) if wanted else 25
-
-    def _read(self, segment: Segment, limit: int) -> Page:
-        request = b"%s,%s%s%s}" % (
-            self._request,
-            b'"Segment":%d,"TotalSegments":%d' % (segment.number, segment.total),
+    def request(self, segment: Segment, limit: int = 0) -> Call:
+        """The call for the one page at ``segment``'s start key, of at most ``limit`` items where given."""
+        body = b"%s%s%s%s}" % (
+            self._begin,
+            b',"Segment":%d,"TotalSegments":%d' % (segment.number, segment.total),
             b',"Limit":%d' % limit if limit else b"",
             b',"ExclusiveStartKey":%s' % segment.start_key if segment.start_key else b"",
         )
-        try:
-            body = self._client.call("Scan", request, self._table.name)
-        except MissingTable as error:
-            raise (vanished(self._table) if self._answered else error) from error
-        self._answered = True
-        told: ScanPage = decode(body, ScanPage, "Scan", self._table.name)
+        return Call("Scan", body, self.table.name)
+
+    def page(self, segment: Segment, body: bytes) -> Page:
+        """The page in an answer. Raises ServiceError."""
+        told: ScanPage = decode(body, ScanPage, "Scan", self.table.name)
+        self._pages += 1
         units = told.consumed_capacity.capacity_units if told.consumed_capacity else None
         next_key = bytes(told.last_evaluated_key)
         return Page(segment, body, told.items, told.count, b"" if next_key == b"null" else next_key, units)
 
+    def explain(self, error: FerryError) -> FerryError:
+        """``error`` of a call of this scan: a table that is missing after it gave a page has vanished."""
+        return vanished(self.table) if isinstance(error, MissingTable) and self._pages else error
+
+    def read(self, client: Client, segment: Segment, limit: int = 0) -> Page:
+        """One page, waited for. Raises what Client.call does, TableVanished."""
+        call = self.request(segment, limit)
+        try:
+            return self.page(segment, client.call(call.operation, call.body, call.table))
+        except MissingTable as error:
+            raise self.explain(error) from error
+
+
+class ParallelScan:
+    """Reads segments of one table page by page, several at once, and gives the pages of each in their order.
+
+    ``next_segment`` gives segments until None; ``take`` gets each page. ``fill`` has to be called whenever there is
+    room for more pages, and the lanes turned. For one thread.
+    """
+
+    def __init__(
+        self,
+        lanes: Lanes,
+        client: Client,
+        scanner: Scanner,
+        next_segment: Callable[[], Segment | None],
+        take: Callable[[Page], None],
+        at_once: int,
+        throttle: Throttle | None = None,
+    ) -> None:
+        """A ``throttle`` needs a ``scanner`` that is metered."""
+        self._lanes = lanes
+        self._client = client
+        self._scanner = scanner
+        self._next_segment = next_segment
+        self._take = take
+        self._at_once = at_once
+        self._throttle = throttle
+        self._begun: deque[Segment] = deque()
+        self._under_way = 0
+        self._exhausted = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether all pages were given."""
+        return self._exhausted and not self._begun and not self._under_way
+
+    def fill(self) -> float:
+        """Ask for as many pages as may be under way; after how many seconds there may be one more by the rate, 0 when
+        it turned out that all were given: then there may be nothing to wait for."""
+        while self._under_way < self._at_once:
+            if self._throttle is not None and (delay := self._throttle.delay()):
+                return delay
+            segment = self._segment()
+            if segment is None:
+                break
+            self._ask(segment)
+        return 0.0 if self.ended else LOOK_SECONDS
+
+    def _segment(self) -> Segment | None:
+        if self._begun:
+            return self._begun.popleft()
+        if not self._exhausted:
+            segment = self._next_segment()
+            self._exhausted = segment is None
+            return segment
+        return None
+
+    def _ask(self, segment: Segment) -> None:
+        throttle = self._throttle
+        limit = self._limit(throttle) if throttle else 0
+        reserved = throttle.reserve(limit) if throttle else 0.0
+
+        def heard(body: bytes) -> None:
+            page = self._scanner.page(segment, body)
+            self._under_way -= 1
+            if throttle:
+                throttle.settle(page.count, reserved, page.units or 0.0)
+            if page.next_key:
+                self._begun.append(Segment(segment.number, segment.total, page.next_key))
+            self._take(page)
+
+        def failed(error: FerryError) -> None:
+            raise self._scanner.explain(error) from error
+
+        self._under_way += 1
+        self._lanes.submit(self._client, self._scanner.request(segment, limit), heard, failed)
+
+    def _limit(self, throttle: Throttle) -> int:
+        """How many items a page may have so that the rate is kept within each second."""
+        affordable = throttle.weight_for(throttle.request_units)
+        return max(1, int(affordable)) if affordable else FIRST_ITEMS
+
 
 def count_items(
-    client: Client,
-    table: ItemTable,
-    *,
-    consistent: bool = True,
-    throttle: Throttle | None = None,
-    threads: int = COUNTING_THREADS,
+    client: Client, table: ItemTable, *, consistent: bool = True, rate: Rate | None = None, at_once: int = 8
 ) -> int:
     """How many items ``table`` has, by a parallel Scan that returns none of them; it reads, and pays for, the whole.
 
     Raises what Client.call does, TableVanished.
     """
-    scanner = Scanner(client, table, consistent=consistent, throttle=throttle, counting=True)
     total = segments_for(table)
+    waiting = deque(Segment(number, total) for number in spread(total))
+    counted = 0
 
-    def count(number: int) -> int:
-        return sum(page.count for page in scanner.pages(Segment(number, total)))
+    def add(page: Page) -> None:
+        nonlocal counted
+        counted += page.count
 
-    with ThreadPoolExecutor(threads, "count") as pool:
-        counts = [pool.submit(count, number) for number in spread(total)]
-        try:
-            return sum(each.result() for each in counts)
-        except FerryError:
-            client.stop.set()
-            for each in counts:
-                each.cancel()
-            raise
-
-
-def reader_for(table: ItemTable, number: str = "") -> KeyReader:
-    """The reader of ``table``'s keys."""
-    return KeyReader(table.key, number)
+    lanes = Lanes()
+    scanner = Scanner(table, consistent=consistent, metered=rate is not None, counting=True)
+    scan = ParallelScan(
+        lanes,
+        client,
+        scanner,
+        lambda: waiting.popleft() if waiting else None,
+        add,
+        at_once,
+        Throttle(rate) if rate else None,
+    )
+    try:
+        while not scan.ended:
+            lanes.turn(scan.fill())
+    finally:
+        lanes.close()
+    return counted

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ..errors import FerryError, KeySchemaDiffers, MissingTable, TableVanished
 from .raw import KeyAttribute, malformed
-from .wire import Client, Endpoint
+from .wire import Client, Endpoint, Patience
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,14 @@ class ItemTable:
     write_capacity: int = 0
 
 
-def find_table(endpoint: Endpoint, name: str, client: Client | None = None) -> ItemTable:
+def find_table(endpoint: Endpoint, name: str, patience: Patience | None = None) -> ItemTable:
     """The table ``name`` by DescribeTable. Raises MissingTable when it is not there or not usable, what Client.call
     raises."""
-    body = (client or Client(endpoint)).call("DescribeTable", json.dumps({"TableName": name}).encode(), name)
+    client = Client(endpoint, patience)
+    try:
+        body = client.call("DescribeTable", json.dumps({"TableName": name}).encode(), name)
+    finally:
+        client.close()
     try:
         told = json.loads(body)["Table"]
         types = {each["AttributeName"]: each["AttributeType"] for each in told["AttributeDefinitions"]}
@@ -69,10 +73,10 @@ def require_same_key(source: ItemTable, destination: ItemTable) -> None:
         )
 
 
-def require_unchanged(table: ItemTable, client: Client) -> None:
+def require_unchanged(table: ItemTable, patience: Patience) -> None:
     """Raises TableVanished when ``table`` is gone or was made anew since it was found."""
     try:
-        now = find_table(table.endpoint, table.name, client)
+        now = find_table(table.endpoint, table.name, patience)
     except MissingTable as error:
         raise vanished(table) from error
     if table.table_id and now.table_id != table.table_id:

@@ -10,16 +10,15 @@ gets more than the rate but by one request. What a request will cost is estimate
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..errors import InvalidInput
-from .wire import Stopped
 
 CATCH_UP_SECONDS = 0.1  # how much of unused time a late request may still use
 REQUEST_SECONDS = 0.25  # requests are made no larger than this much of the rate
+PROBE_SECONDS = 1.0  # how long to wait at a time while the first request is under way
 LEARNING = 0.2  # the weight of one request in the estimate of the next
 
 
@@ -65,65 +64,61 @@ class Rate:
 
 
 class Throttle:
-    """One table's rate, shared by all threads of a process.
+    """One table's rate. ``delay`` says how long to wait, ``reserve`` and ``settle`` go around a request; ``spend`` is
+    all of it for one request at a time.
 
     ``weight`` is what a caller knows of a request's cost beforehand, in its own measure; units per weight are learned.
-    Until the first request is settled, no second one is let through.
+    Until the first request is settled, there is no turn for a second one. For one thread.
     """
 
-    def __init__(
-        self,
-        rate: Rate,
-        stop: threading.Event | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.rate = rate
-        self._stop = stop or threading.Event()
+    def __init__(self, rate: Rate, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate = rate
         self._clock = clock
-        self._began = clock()
-        self._free_at = self._began
+        self._began = self._free_at = clock()
         self._units_per_weight = 0.0
-        self._lock = threading.Lock()
-        self._first = threading.Lock()
+        self._probing = False
 
     @property
     def request_units(self) -> float:
         """How many units one request should take at most."""
-        return self.rate.at(self._clock() - self._began) * REQUEST_SECONDS
+        return self._units_per_second * REQUEST_SECONDS
 
     def weight_for(self, units: float) -> float:
         """The weight that is expected to take ``units``; 0 while nothing is known."""
         return units / self._units_per_weight if self._units_per_weight else 0.0
 
-    def spend(self, weight: float, request: Callable[[], float]) -> None:
-        """Wait for the turn of a request of ``weight``, make it, and settle the units that it returns.
+    def delay(self) -> float:
+        """Seconds until the next request has its turn, 0 for now; the first request's answer has to be awaited."""
+        if self._probing:
+            return PROBE_SECONDS
+        return max(0.0, self._free_at - self._clock())
 
-        A request that raises counts as if it had cost what was expected: AWS may have carried it out. Raises Stopped.
-        """
-        if not self._units_per_weight:
-            with self._first:
-                if not self._units_per_weight:
-                    self._settle(weight, 0.0, request())
-                    return
-        reserved = self._reserve(weight * self._units_per_weight)
-        self._settle(weight, reserved, request())
-
-    def _reserve(self, units: float) -> float:
-        with self._lock:
-            now = self._clock()
-            turn = max(self._free_at, now - CATCH_UP_SECONDS)
-            self._free_at = turn + units / self.rate.at(now - self._began)
-        while (left := turn - self._clock()) > 0:
-            if self._stop.wait(left):
-                raise Stopped
+    def reserve(self, weight: float) -> float:
+        """Take the turn for a request of ``weight``: the units it is expected to take."""
+        self._probing = not self._units_per_weight
+        units = weight * self._units_per_weight
+        self._free_at = max(self._free_at, self._clock() - CATCH_UP_SECONDS)
+        self._take(units)
         return units
 
-    def _settle(self, weight: float, reserved: float, used: float) -> None:
-        with self._lock:
-            now = self._clock()
-            per_weight = used / weight
+    def spend(self, weight: float, request: Callable[[], float]) -> None:
+        """Wait for the turn of a ``request`` of ``weight``, make it, and settle the units that it returns."""
+        while delay := self.delay():
+            time.sleep(delay)
+        reserved = self.reserve(weight)
+        self.settle(weight, reserved, request())
+
+    def settle(self, weight: float, reserved: float, used: float) -> None:
+        """The request of ``weight`` that had ``reserved`` took ``used`` units."""
+        self._probing = False
+        if used and weight:
             known = self._units_per_weight
-            if used:
-                self._units_per_weight = known + LEARNING * (per_weight - known) if known else per_weight
-            self._free_at = max(self._free_at, now - CATCH_UP_SECONDS) if not reserved else self._free_at
-            self._free_at += (used - reserved) / self.rate.at(now - self._began)
+            self._units_per_weight = known + LEARNING * (used / weight - known) if known else used / weight
+        self._take(used - reserved)
+
+    @property
+    def _units_per_second(self) -> float:
+        return self._rate.at(self._clock() - self._began)
+
+    def _take(self, units: float) -> None:
+        self._free_at += units / self._units_per_second

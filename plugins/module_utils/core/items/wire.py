@@ -2,38 +2,27 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Requests to DynamoDB as bytes, over a light HTTP/1.1 of our own.
+"""Requests to DynamoDB as bytes: signed, retried, explained.
 
 With 25 items to a request the request is the cost, not the item: a bare socket carries four times the items per
-CPU-second that urllib3 does (design section 6). What is given up is redirects, cookies and compression; none of it is
-DynamoDB's. What is kept is care: every answer is held to its Content-Length and its CRC32, every request is signed
-(Signature Version 4), and what fails in passing is sent again with full jitter.
-
-``Endpoint`` says where and who, ``Client.call`` sends one request and returns the answer's body.
+CPU-second that urllib3 does (design section 6). ``Endpoint`` says where and who; ``Client.call`` sends one request and
+waits for its answer; ``Lanes`` keeps many under way in one thread, since a round trip moves 25 items only.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
+import heapq
+import itertools
 import json
-import os
 import random
-import socket
-import ssl
-import threading
+import selectors
 import time
-import urllib.request
-import zlib
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from functools import cached_property
-from io import BufferedReader
-from typing import Protocol
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import urlsplit
 
 from ..errors import (
     AccessDenied,
@@ -45,15 +34,11 @@ from ..errors import (
     MissingTable,
     ServiceError,
 )
+from .transport import ANSWER_SECONDS, CONTENT_TYPE, Answer, Broken, Connection, Credentials, Distrusted, Route, Signer
 
-API = "DynamoDB_20120810"
-CONTENT_TYPE = "application/x-amz-json-1.0"
-SERVICE = "dynamodb"
-CONNECT_SECONDS, ANSWER_SECONDS = 10.0, 60.0
 CREDENTIALS_SECONDS = 60.0  # how long credentials are kept before they are asked for again
 SKEW_SECONDS = 120.0  # a clock that is off by less is not why a signature was refused
-BUFFER_BYTES = 64 * 1024
-LONGEST_LINE = 64 * 1024
+LOOK_SECONDS = 5.0  # between looks for requests that were never answered
 
 THROTTLES = frozenset(
     {
@@ -81,22 +66,6 @@ _BAD_CREDENTIALS = (
     }
 )
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
-
-
-class Credentials(Protocol):
-    """Keys that are valid now; ``session_token`` is "" where there is none."""
-
-    @property
-    def access_key(self) -> str:
-        """The key's id."""
-
-    @property
-    def secret_key(self) -> str:
-        """The secret, which is never sent."""
-
-    @property
-    def session_token(self) -> str:
-        """The token of temporary credentials."""
 
 
 @dataclass(frozen=True)
@@ -135,252 +104,6 @@ class Patience:
         return random.uniform(0.0, min(self.longest, self.first * 2.0 ** min(failures, 30)))
 
 
-@dataclass(frozen=True)
-class Answer:
-    """An HTTP answer, whole and checked. Header names are in lower case."""
-
-    status: int
-    headers: Mapping[bytes, bytes]
-    body: bytes
-
-
-class Stopped(Exception):
-    """The work was called off while a request waited for its next try."""
-
-
-class _Broken(Exception):
-    """The connection or the answer is not whole; the request may have been carried out."""
-
-    def __init__(self, reason: str, *, stale: bool = False) -> None:
-        super().__init__(reason)
-        self.stale = stale  # a kept connection that the server had closed before we used it again
-
-
-class _Distrusted(Exception):
-    """The server's certificate is not to be trusted."""
-
-
-# Signing
-
-
-class Signer:
-    """Signature Version 4 for requests to one endpoint; the day's signing key is kept.
-
-    Source: AWS General Reference, "Create a signed AWS API request". Safe to use from any thread.
-    """
-
-    def __init__(self, host: str, path: str, region: str) -> None:
-        self._host = host
-        self._path = quote(path, safe="/-_.~")
-        self._region = region
-        self._kept: tuple[str, str, bytes] = ("", "", b"")
-
-    def headers(self, credentials: Credentials, operation: str, body: bytes, now: float) -> str:
-        """The header lines that sign ``body``; ``now`` in epoch seconds."""
-        time_text = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
-        day = time_text[:8]
-        token = credentials.session_token
-        token_line = f"x-amz-security-token:{token}\n" if token else ""
-        token_header = f"X-Amz-Security-Token: {token}\r\n" if token else ""
-        signed = (
-            "content-type;host;x-amz-date;x-amz-security-token;x-amz-target"
-            if token
-            else "content-type;host;x-amz-date;x-amz-target"
-        )
-        canonical = (
-            f"POST\n{self._path}\n\ncontent-type:{CONTENT_TYPE}\nhost:{self._host}\nx-amz-date:{time_text}\n{token_line}"
-            f"x-amz-target:{API}.{operation}\n\n{signed}\n{hashlib.sha256(body).hexdigest()}"
-        )
-        scope = f"{day}/{self._region}/{SERVICE}/aws4_request"
-        text = f"AWS4-HMAC-SHA256\n{time_text}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-        signature = hmac.digest(self._key(credentials.secret_key, day), text.encode(), "sha256").hex()
-        return (
-            f"X-Amz-Date: {time_text}\r\nX-Amz-Target: {API}.{operation}\r\n"
-            f"{token_header}"
-            f"Authorization: AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}, SignedHeaders={signed}, "
-            f"Signature={signature}\r\n"
-        )
-
-    def _key(self, secret: str, day: str) -> bytes:
-        kept_secret, kept_day, key = self._kept
-        if (kept_secret, kept_day) != (secret, day):
-            key = f"AWS4{secret}".encode()
-            for part in (day, self._region, SERVICE, "aws4_request"):
-                key = hmac.digest(key, part.encode(), "sha256")
-            self._kept = (secret, day, key)
-        return key
-
-
-# Transport
-
-
-@dataclass(frozen=True)
-class _Route:
-    """How to reach a server: by TLS or not, through a proxy or not."""
-
-    host: str
-    port: int
-    tls: ssl.SSLContext | None
-    proxy: tuple[str, int, str] | None = None  # host, port, the Proxy-Authorization line or ""
-
-    def connect(self) -> socket.socket:
-        """A connection ready for requests. Raises OSError, _Distrusted."""
-        host, port, authorization = self.proxy or (self.host, self.port, "")
-        plain = socket.create_connection((host, port), CONNECT_SECONDS)
-        try:
-            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            if self.proxy:
-                self._tunnel(plain, authorization)
-            if self.tls is not None:
-                plain = self.tls.wrap_socket(plain, server_hostname=self.host)
-            plain.settimeout(ANSWER_SECONDS)
-        except ssl.SSLCertVerificationError as error:
-            plain.close()
-            raise _Distrusted(error.verify_message) from error
-        except BaseException:
-            plain.close()
-            raise
-        return plain
-
-    def _tunnel(self, plain: socket.socket, authorization: str) -> None:
-        name = f"[{self.host}]" if ":" in self.host else self.host
-        plain.sendall(
-            f"CONNECT {name}:{self.port} HTTP/1.1\r\nHost: {name}:{self.port}\r\n{authorization}\r\n".encode()
-        )
-        head = b""
-        # Byte by byte: what follows the blank line belongs to TLS.
-        while not head.endswith(b"\r\n\r\n") and len(head) < LONGEST_LINE:
-            byte = plain.recv(1)
-            if not byte:
-                raise ConnectionResetError("the proxy closed the connection")
-            head += byte
-        status = head.split(b" ", 2)[1:2]
-        if status != [b"200"]:
-            code = status[0].decode("latin-1", "replace") if status else "no status"
-            raise ConnectionRefusedError(f"the proxy {self.proxy[0] if self.proxy else ''} answered {code}")
-
-
-class _Connection:
-    """One kept connection. After any exception it is closed and must not be used again."""
-
-    def __init__(self, route: _Route) -> None:
-        self._socket = route.connect()
-        self._stream: BufferedReader = self._socket.makefile("rb", BUFFER_BYTES)  # type: ignore[assignment]
-        self._used = False
-        self.reusable = True
-
-    def exchange(self, request: bytes) -> Answer:
-        """Send a whole request, read its whole answer. Raises _Broken."""
-        started = False
-        try:
-            self._socket.sendall(request)
-            line = self._stream.readline(LONGEST_LINE)
-            started = bool(line)
-            if not line:
-                raise ConnectionResetError("the server closed the connection")
-            answer = self._answer(line)
-        except (OSError, ValueError, _Broken) as error:
-            self.close()
-            reason = str(error) or type(error).__name__
-            raise _Broken(reason, stale=self._used and not started and not isinstance(error, TimeoutError)) from error
-        self._used = True
-        return answer
-
-    def close(self) -> None:
-        """End the connection."""
-        self.reusable = False
-        self._stream.close()
-        self._socket.close()
-
-    def _answer(self, line: bytes) -> Answer:
-        status = int(line.split(None, 2)[1])
-        headers: dict[bytes, bytes] = {}
-        while (line := self._stream.readline(LONGEST_LINE)) not in (b"\r\n", b"\n"):
-            name, colon, value = line.partition(b":")
-            if not colon:
-                raise _Broken("the answer ended in its headers")
-            headers[name.lower()] = value.strip()
-        if 100 <= status < 200:
-            return self._answer(self._stream.readline(LONGEST_LINE))
-        body = self._body(headers)
-        told = headers.get(b"x-amz-crc32")
-        if told is not None and int(told) != zlib.crc32(body):
-            raise _Broken("the answer does not have the CRC32 that it says")
-        if headers.get(b"connection", b"").lower() == b"close":
-            self.reusable = False
-        return Answer(status, headers, body)
-
-    def _body(self, headers: Mapping[bytes, bytes]) -> bytes:
-        if headers.get(b"transfer-encoding", b"").lower() == b"chunked":
-            return b"".join(iter(self._chunk, b""))
-        told = headers.get(b"content-length")
-        if told is None:
-            # Without a length, the end of the connection is the end of the answer: only a CRC32 can vouch for it.
-            self.reusable = False
-            if b"x-amz-crc32" not in headers:
-                raise _Broken("the answer says neither its length nor its CRC32")
-            return self._stream.read()
-        return self._exactly(int(told))
-
-    def _chunk(self) -> bytes:
-        size = int(self._stream.readline(LONGEST_LINE).partition(b";")[0], 16)
-        chunk = self._exactly(size)
-        if size:
-            self._stream.readline(LONGEST_LINE)
-        else:
-            while self._stream.readline(LONGEST_LINE) not in (b"\r\n", b"\n", b""):
-                pass
-        return chunk
-
-    def _exactly(self, size: int) -> bytes:
-        body = self._stream.read(size) if size else b""
-        if len(body) < size:
-            raise _Broken(f"the answer ended after {len(body)} of {size} bytes")
-        return body
-
-
-def _trusted_context() -> ssl.SSLContext:
-    """TLS that checks names and certificates, with the same bundle that botocore would take."""
-    bundle = os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE") or _packaged_bundle()
-    try:
-        return ssl.create_default_context(cafile=bundle)
-    except OSError as error:
-        raise InvalidInput(
-            f"The certificates in {bundle} cannot be read: {error.strerror or 'no certificate is in it'}.",
-            "Set AWS_CA_BUNDLE to a PEM file of certificates, or unset it.",
-        ) from error
-
-
-def _packaged_bundle() -> str | None:
-    try:
-        import certifi
-    except ImportError:
-        return None
-    return str(certifi.where())
-
-
-def _proxy_for(host: str, port: int) -> tuple[str, int, str] | None:
-    """The proxy that HTTPS_PROXY and NO_PROXY name for a host. Raises InvalidInput for one that we cannot use."""
-    proxy = urllib.request.getproxies().get("https")
-    if not proxy or urllib.request.proxy_bypass(f"{host}:{port}"):
-        return None
-    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-    if parts.scheme != "http" or not parts.hostname:
-        raise InvalidInput(
-            f"HTTPS_PROXY names a {parts.scheme} proxy, which item requests cannot go through.",
-            "Give an http:// proxy (it tunnels TLS unread), or exempt the endpoint in NO_PROXY.",
-        )
-    authorization = ""
-    if parts.username is not None:
-        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        authorization = f"Proxy-Authorization: Basic {base64.b64encode(pair.encode()).decode()}\r\n"
-    return parts.hostname, parts.port or 80, authorization
-
-
-# Calls
-
-
 @dataclass
 class Retries:
     """What was sent again, and why: throttles, errors of the service, broken connections or answers."""
@@ -389,147 +112,148 @@ class Retries:
     failed: int = 0
     broken: int = 0
 
-    @property
-    def total(self) -> int:
-        """All of them."""
-        return self.throttled + self.failed + self.broken
+
+@dataclass(eq=False)
+class Call:
+    """One request about ``table`` and what became of its tries."""
+
+    operation: str
+    body: bytes
+    table: str
+    failures: int = 0
+    failing_since: float = 0.0
+    renewed: bool = False
+    clock_corrected: bool = False
+    credentials: Credentials | None = None
 
 
 class Client:
-    """Sends requests to one endpoint, from any number of threads; each has a connection of its own while it sends."""
+    """Sends requests to one endpoint. For one thread."""
 
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        *,
-        patience: Patience | None = None,
-        stop: threading.Event | None = None,
-    ) -> None:
-        """``stop`` ends waiting for a next try. Raises InvalidInput for a URL or a proxy that cannot be used."""
+    def __init__(self, endpoint: Endpoint, patience: Patience | None = None) -> None:
+        """Raises InvalidInput for a URL that is none."""
         self.endpoint = endpoint
+        self.patience = patience or Patience()
         self.retries = Retries()
-        self.stop = stop or threading.Event()
-        self._patience = patience or Patience()
-        parts = urlsplit(endpoint.url)
-        try:
-            port = parts.port
-        except ValueError:
-            port = -1
-        if parts.scheme not in ("http", "https") or not parts.hostname or port == -1:
-            raise InvalidInput(
-                f"The endpoint URL {endpoint.url!r} is none.", "Write it as https://dynamodb.eu-west-1.amazonaws.com."
-            )
-        secure = parts.scheme == "https"
-        self._host, self._port, self._secure = parts.hostname, port or (443 if secure else 80), secure
+        self._host, self._port, self._secure, path = _parts(endpoint.url)
         host = f"[{self._host}]" if ":" in self._host else self._host
-        named = host if port in (None, 443 if secure else 80) else f"{host}:{port}"
-        path = parts.path or "/"
+        named = host if self._port == (443 if self._secure else 80) else f"{host}:{self._port}"
         self._signer = Signer(named, path, endpoint.region)
         self._head = (
             f"POST {path} HTTP/1.1\r\nHost: {named}\r\nUser-Agent: tableferry\r\nContent-Type: {CONTENT_TYPE}\r\n"
         )
-        self._idle: deque[_Connection] = deque()
-        self._lock = threading.Lock()
+        self._idle: Connection | None = None
         self._credentials: tuple[float, Credentials] | None = None
         self._skew = 0.0
         self._answered = False
-
-    @cached_property
-    def _route(self) -> _Route:
-        if not self._secure:
-            # A proxy for plain HTTP is not used: plain endpoints are test servers near by.
-            return _Route(self._host, self._port, None)
-        return _Route(self._host, self._port, _trusted_context(), _proxy_for(self._host, self._port))
 
     def call(self, operation: str, body: bytes, table: str) -> bytes:
         """The body of the answer to one request about ``table``, once AWS has carried it out.
 
         Raises MissingTable, AccessDenied, CredentialsError, EndpointUnreachable, KeepsFailing, ServiceError (all with
-        ``code`` in their details), Stopped.
+        ``code`` in their details), InvalidInput.
         """
-        failures, since = 0, 0.0
-        renewed = reset = False
+        call = Call(operation, body, table)
         while True:
-            credentials = self._keys()
             try:
-                answer = self._exchange(operation, body, credentials)
-            except _Distrusted as error:
-                raise self._distrusted(str(error), table) from error
-            except (OSError, _Broken) as error:
-                code, reason = "ConnectionError", str(error) or type(error).__name__
-                if isinstance(error, _Broken) and error.stale:
-                    continue
-                with self._lock:
-                    self.retries.broken += 1
-            else:
-                self._answered = True
-                if answer.status == 200:
-                    return answer.body
-                code, message = _error_of(answer)
-                if code in _EXPIRED and not renewed:
-                    renewed = True
-                    if self._renew(credentials):
-                        continue
-                if code in _BAD_SIGNATURES | _EXPIRED and not reset and self._correct_clock(answer):
-                    reset = True
-                    continue
-                if code not in _PASSING and answer.status < 500 and answer.status != 429:
-                    raise self._explain(operation, table, code, message)
-                reason = f"{message} ({code})" if message else code
-                self._count_failure(throttled=code in THROTTLES or answer.status == 429)
-            now = time.monotonic()
-            since = since or now
-            if now - since > (self._patience.seconds if self._answered else self._patience.connecting):
-                raise self._gave_up(operation, table, code, reason, now - since)
-            failures += 1
-            if self.stop.wait(self._patience.pause(failures)):
-                raise Stopped
-
-    def pause(self, failures: int) -> None:
-        """Wait as after ``failures`` failures in a row, for answers that left something undone. Raises Stopped."""
-        if self.stop.wait(self._patience.pause(failures)):
-            raise Stopped
-
-    @property
-    def patience_seconds(self) -> float:
-        """How long nothing may succeed before it is given up."""
-        return self._patience.seconds
+                outcome = self.judge(call, self._exchange(call))
+            except (OSError, Broken, Distrusted) as error:
+                outcome = self.forgive(call, error)
+            if isinstance(outcome, bytes):
+                return outcome
+            time.sleep(outcome)
 
     def close(self) -> None:
-        """End the idle connections."""
-        while self._idle:
-            self._idle.pop().close()
+        """End the connection that ``call`` keeps."""
+        if self._idle is not None:
+            self._idle.close()
+            self._idle = None
 
-    def _exchange(self, operation: str, body: bytes, credentials: Credentials) -> Answer:
-        signed = self._signer.headers(credentials, operation, body, time.time() + self._skew)
-        request = f"{self._head}{signed}Content-Length: {len(body)}\r\n\r\n".encode("latin-1") + body
-        try:
-            connection = self._idle.pop()
-        except IndexError:
-            connection = _Connection(self._route)
-        answer = connection.exchange(request)
+    # The parts of a call
+
+    def connect(self, *, waiting: bool) -> Connection:
+        """A new connection. Raises OSError, Distrusted, InvalidInput."""
+        return Connection(self._route, waiting=waiting)
+
+    def request(self, call: Call) -> bytes:
+        """The whole request, signed now."""
+        call.credentials = credentials = self._keys()
+        body = call.body
+        signed = self._signer.headers(credentials, call.operation, body, time.time() + self._skew)
+        return f"{self._head}{signed}Content-Length: {len(body)}\r\n\r\n".encode("latin-1") + body
+
+    def judge(self, call: Call, answer: Answer) -> bytes | float:
+        """The answer's body, or after how many seconds to send the request again. Raises as ``call`` does."""
+        self._answered = True
+        if answer.status == 200:
+            return answer.body
+        code, message = _error_of(answer)
+        if code in _EXPIRED and not call.renewed:
+            call.renewed = True
+            if self._renew(call.credentials):
+                return 0.0
+        if code in _BAD_SIGNATURES | _EXPIRED and not call.clock_corrected and self._correct_clock(answer):
+            call.clock_corrected = True
+            return 0.0
+        throttled = code in THROTTLES or answer.status == 429
+        if not throttled and code not in _PASSING and answer.status < 500:
+            raise self._explain(call, code, message)
+        if throttled:
+            self.retries.throttled += 1
+        else:
+            self.retries.failed += 1
+        return self._again(call, code, f"{message} ({code})" if message else code)
+
+    def forgive(self, call: Call, error: Exception) -> float:
+        """After how many seconds to send a request again whose connection broke. Raises as ``call`` does."""
+        if isinstance(error, Distrusted):
+            raise EndpointUnreachable(
+                f"The certificate of {self.endpoint.url} is not to be trusted: {error}.",
+                "Set AWS_CA_BUNDLE to the certificates of your proxy or endpoint.",
+                table=call.table,
+                details={"code": "CertificateError", "side": self.endpoint.side},
+            ) from error
+        if isinstance(error, Broken) and error.stale:
+            return 0.0
+        self.retries.broken += 1
+        return self._again(call, "ConnectionError", str(error) or type(error).__name__)
+
+    @cached_property
+    def _route(self) -> Route:
+        return Route.to(self._host, self._port, self._secure)
+
+    def _exchange(self, call: Call) -> Answer:
+        request = self.request(call)
+        connection, self._idle = self._idle or self.connect(waiting=True), None
+        connection.send(request)
+        while (answer := connection.advance()) is None:
+            pass
         if connection.reusable:
-            self._idle.append(connection)
+            self._idle = connection
         else:
             connection.close()
         return answer
 
+    def _again(self, call: Call, code: str, reason: str) -> float:
+        now = time.monotonic()
+        call.failing_since = call.failing_since or now
+        seconds = now - call.failing_since
+        if seconds > (self.patience.seconds if self._answered else self.patience.connecting):
+            raise self._gave_up(call, code, reason, seconds)
+        call.failures += 1
+        return self.patience.pause(call.failures)
+
     def _keys(self) -> Credentials:
         kept = self._credentials
         if kept is None or time.monotonic() - kept[0] > CREDENTIALS_SECONDS:
-            with self._lock:
-                if self._credentials is kept:
-                    self._credentials = (time.monotonic(), self.endpoint.credentials())
-                kept = self._credentials
-        assert kept is not None
+            kept = self._credentials = (time.monotonic(), self.endpoint.credentials())
         return kept[1]
 
-    def _renew(self, expired: Credentials) -> bool:
-        """Ask for credentials again, once for all threads; False when they are the same."""
-        with self._lock:
-            if self._credentials is None or self._credentials[1] is expired:
-                self._credentials = (time.monotonic(), self.endpoint.credentials())
-            return _values(self._credentials[1]) != _values(expired)
+    def _renew(self, expired: Credentials | None) -> bool:
+        """Ask for credentials again, once for all calls that met their end; False when they are the same."""
+        if self._credentials is None or self._credentials[1] is expired:
+            self._credentials = (time.monotonic(), self.endpoint.credentials())
+        return expired is None or _values(self._credentials[1]) != _values(expired)
 
     def _correct_clock(self, answer: Answer) -> bool:
         """Take the server's time for signing when ours is off; False when it is not."""
@@ -543,17 +267,10 @@ class Client:
         self._skew = skew
         return True
 
-    def _count_failure(self, throttled: bool) -> None:
-        with self._lock:
-            if throttled:
-                self.retries.throttled += 1
-            else:
-                self.retries.failed += 1
-
     # Errors
 
-    def _explain(self, operation: str, table: str, code: str, message: str) -> FerryError:
-        details = {"code": code, "side": self.endpoint.side, "region": self.endpoint.region, "operation": operation}
+    def _explain(self, call: Call, code: str, message: str) -> FerryError:
+        details = self._details(call, code)
         # AWS quotes the signed headers, the session token among them, where a signature is wrong.
         said = f"{message} ({code})" if message and code not in _BAD_SIGNATURES else code
         account = self.endpoint.account
@@ -561,55 +278,65 @@ class Client:
             return CredentialsError(
                 f"The credentials of {account} do not work: {said}.",
                 "Check profile, keys or role; temporary ones may have ended.",
-                table=table,
+                table=call.table,
                 details=details,
             )
         if code in _DENIED:
             return AccessDenied(
-                f"{operation} was refused in {account}: {said}.",
-                f"Allow dynamodb:{operation} on the table for the principal named.",
-                table=table,
+                f"{call.operation} was refused in {account}: {said}.",
+                f"Allow dynamodb:{call.operation} on the table for the principal named.",
+                table=call.table,
                 details=details,
             )
         if code == "ResourceNotFoundException":
             return MissingTable(
                 f"{account[:1].upper()}{account[1:]} has no usable table of this name in {self.endpoint.region}.",
                 "Check name, account and Region, and that the table is ACTIVE.",
-                table=table,
+                table=call.table,
                 details=details,
             )
         return ServiceError(
-            f"{operation} failed in {account} ({self.endpoint.region}): {said}.",
+            f"{call.operation} failed in {account} ({self.endpoint.region}): {said}.",
             "Run again; what was acknowledged stays.",
-            table=table,
+            table=call.table,
             details=details,
         )
 
-    def _gave_up(self, operation: str, table: str, code: str, reason: str, seconds: float) -> FerryError:
-        details = {"code": code, "side": self.endpoint.side, "region": self.endpoint.region, "operation": operation}
+    def _gave_up(self, call: Call, code: str, reason: str, seconds: float) -> FerryError:
         if code == "ConnectionError":
             return EndpointUnreachable(
                 f"No whole answer came from {self.endpoint.url} for {seconds:.0f} s: {reason}.",
                 "Check the network, the proxy and the endpoint, then run again.",
-                table=table,
-                details=details,
+                table=call.table,
+                details=self._details(call, code),
             )
         return KeepsFailing(
-            f"{operation} kept failing in {self.endpoint.account} for {seconds:.0f} s: {reason}.",
+            f"{call.operation} kept failing in {self.endpoint.account} for {seconds:.0f} s: {reason}.",
             "Give the table more capacity or ask for fewer units per second, then run again: it goes on where it was."
             if code in THROTTLES
             else "Look at AWS's health, then run again: it goes on where it was.",
-            table=table,
-            details=details,
+            table=call.table,
+            details=self._details(call, code),
         )
 
-    def _distrusted(self, reason: str, table: str) -> FerryError:
-        return EndpointUnreachable(
-            f"The certificate of {self.endpoint.url} is not to be trusted: {reason}.",
-            "Set AWS_CA_BUNDLE to the certificates of your proxy or endpoint.",
-            table=table,
-            details={"code": "CertificateError", "side": self.endpoint.side},
+    def _details(self, call: Call, code: str) -> dict[str, str]:
+        endpoint = self.endpoint
+        return {"code": code, "operation": call.operation, "side": endpoint.side, "region": endpoint.region}
+
+
+def _parts(url: str) -> tuple[str, int, bool, str]:
+    """Host, port, whether TLS, and path of an endpoint's URL. Raises InvalidInput."""
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise InvalidInput(
+            f"The endpoint URL {url!r} is none.", "Write it as https://dynamodb.eu-west-1.amazonaws.com."
         )
+    secure = parts.scheme == "https"
+    return parts.hostname, port or (443 if secure else 80), secure, parts.path or "/"
 
 
 def _values(credentials: Credentials) -> tuple[str, str, str]:
@@ -625,3 +352,152 @@ def _error_of(answer: Answer) -> tuple[str, str]:
     except (ValueError, AttributeError):
         code, message = "", ""
     return code or f"HTTP {answer.status}", message
+
+
+# Many calls at once
+
+
+@dataclass(eq=False)
+class _Flight:
+    """A call under way, or waiting to be sent, and who hears of its end."""
+
+    client: Client
+    call: Call
+    done: Callable[[bytes], None]
+    failed: Callable[[FerryError], None] | None
+    sent: float = 0.0
+
+
+class Lanes:
+    """Calls under way at once, each on a connection of its own, in one thread: no locks, no switching.
+
+    Whoever submits calls says how many at once, and gives the thread to ``turn``, which hears the answers.
+    """
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._flights: dict[Connection, _Flight] = {}
+        self._idle: dict[Client, list[Connection]] = defaultdict(list)
+        self._later: list[tuple[float, int, _Flight]] = []
+        self._numbers = itertools.count()
+        self._looked = time.monotonic()
+
+    def submit(
+        self,
+        client: Client,
+        call: Call,
+        done: Callable[[bytes], None],
+        failed: Callable[[FerryError], None] | None = None,
+        delay: float = 0.0,
+    ) -> None:
+        """Send ``call``, after ``delay`` seconds; ``turn`` gives its answer's body to ``done``.
+
+        What Client.call raises goes to ``failed``, or out of here or ``turn`` where there is none.
+        """
+        self._send_after(_Flight(client, call, done, failed), delay)
+
+    def turn(self, longest: float) -> None:
+        """Hear the answers that have come, waiting up to ``longest`` seconds for the first."""
+        now = time.monotonic()
+        while self._later and self._later[0][0] <= now:
+            self._send(heapq.heappop(self._later)[2])
+        until = self._later[0][0] - now if self._later else LOOK_SECONDS
+        for key, _ in self._selector.select(max(0.0, min(longest, until, LOOK_SECONDS))):
+            self._hear(key.fileobj)  # type: ignore[arg-type]
+        if time.monotonic() - self._looked > LOOK_SECONDS:
+            self._give_up_silent()
+
+    def close(self) -> None:
+        """End all connections; calls under way are never heard of again."""
+        for connection in [*self._flights, *itertools.chain.from_iterable(self._idle.values())]:
+            connection.close()
+        self._selector.close()
+
+    def _send_after(self, flight: _Flight, delay: float) -> None:
+        if delay > 0.0:
+            heapq.heappush(self._later, (time.monotonic() + delay, next(self._numbers), flight))
+        else:
+            self._send(flight)
+
+    def _send(self, flight: _Flight) -> None:
+        client = flight.client
+        idle = self._idle[client]
+        try:
+            if idle:
+                connection = idle.pop()
+            else:
+                connection = client.connect(waiting=False)
+                self._selector.register(connection, selectors.EVENT_READ, connection)
+            self._flights[connection] = flight
+            flight.sent = time.monotonic()
+            try:
+                connection.send(client.request(flight.call))
+            except BaseException:
+                self._drop(connection)
+                raise
+            if connection.sending:
+                self._selector.modify(connection, selectors.EVENT_READ | selectors.EVENT_WRITE, connection)
+        except (OSError, Broken, Distrusted) as error:
+            self._broke(flight, error)
+
+    def _hear(self, connection: Connection) -> None:
+        flight = self._flights.get(connection)
+        if flight is None:
+            # Idle, and something came: the server has closed it.
+            self._idle = defaultdict(
+                list, {client: [each for each in idle if each is not connection] for client, idle in self._idle.items()}
+            )
+            self._drop(connection)
+            return
+        was_sending = connection.sending
+        try:
+            answer = connection.advance()
+        except Broken as error:
+            self._drop(connection)
+            self._broke(flight, error)
+            return
+        if was_sending and not connection.sending:
+            self._selector.modify(connection, selectors.EVENT_READ, connection)
+        if answer is None:
+            return
+        if connection.reusable:
+            del self._flights[connection]
+            self._idle[flight.client].append(connection)
+        else:
+            self._drop(connection)
+        try:
+            outcome = flight.client.judge(flight.call, answer)
+        except FerryError as error:
+            self._fail(flight, error)
+            return
+        if isinstance(outcome, bytes):
+            flight.done(outcome)
+        else:
+            self._send_after(flight, outcome)
+
+    def _broke(self, flight: _Flight, error: Exception) -> None:
+        try:
+            delay = flight.client.forgive(flight.call, error)
+        except FerryError as given_up:
+            self._fail(flight, given_up)
+        else:
+            self._send_after(flight, delay)
+
+    @staticmethod
+    def _fail(flight: _Flight, error: FerryError) -> None:
+        if flight.failed is None:
+            raise error
+        flight.failed(error)
+
+    def _drop(self, connection: Connection) -> None:
+        """Forget a connection, which may be closed already: then its number may be another's."""
+        self._flights.pop(connection, None)
+        self._selector.unregister(connection)
+        connection.close()
+
+    def _give_up_silent(self) -> None:
+        self._looked = now = time.monotonic()
+        for connection, flight in list(self._flights.items()):
+            if now - flight.sent > ANSWER_SECONDS:
+                self._drop(connection)
+                self._broke(flight, Broken(f"no answer came for {ANSWER_SECONDS:.0f} s"))

@@ -19,13 +19,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from multiprocessing.connection import Connection, Pipe
 from typing import Any, Protocol, TypeVar
 
 from ..errors import WorkerLost
-from .together import run_together
-from .wire import Credentials, Endpoint
+from .transport import Credentials
+from .wire import Endpoint
 
 Result = TypeVar("Result")
 Result_co = TypeVar("Result_co", covariant=True)
@@ -51,23 +52,19 @@ def run_in_workers(task: Task[Result], desk: Any, workers: int) -> list[Result]:
     if workers <= 1:
         return [task.run(desk, 1)]
     pickled, endpoints = _dump(task)
-    results: list[Result] = []
-    stop = threading.Event()
-    started = [_Worker() for _ in range(workers)]
-
-    def attend(worker: _Worker) -> None:
-        results.append(worker.attend(pickled, endpoints, desk, workers))
-
-    def end_all() -> None:
-        for worker in started:
-            worker.process.terminate()
-
-    try:
-        run_together([partial(attend, worker) for worker in started], stop, wake=end_all)
-    finally:
-        for worker in started:
-            worker.end()
-    return results
+    started: list[_Worker] = []
+    with ThreadPoolExecutor(workers, "attend") as pool:
+        try:
+            attending = []
+            for _ in range(workers):
+                started.append(_Worker())
+                attending.append(pool.submit(started[-1].attend, pickled, endpoints, desk, workers))
+            for each in as_completed(attending):
+                each.result()
+        finally:
+            for worker in started:
+                worker.end()
+    return [each.result() for each in attending]
 
 
 class _Worker:
@@ -83,34 +80,45 @@ class _Worker:
 
     def attend(self, task: bytes, endpoints: list[Endpoint], desk: Any, workers: int) -> Any:
         """Give the worker its task and answer what it asks, until its result. Raises its failure, WorkerLost."""
-        try:
-            self._connection.send_bytes(task)
-            self._connection.send(workers)
-            while True:
-                method, arguments = self._connection.recv()
-                if method == _RESULT:
-                    return arguments
-                if method == _FAILURE:
-                    raise arguments
-                if method == _CREDENTIALS:
-                    answer: Any = _Keys.of(endpoints[arguments].credentials())
-                else:
-                    answer = getattr(desk, method)(*arguments)
-                self._connection.send(answer)
-        except (EOFError, OSError) as error:
-            raise WorkerLost(
-                f"A worker process ended by itself (exit status {self.process.wait()}).",
-                "See whether the machine ran out of memory, then run again, with fewer workers: it goes on.",
-            ) from error
+        self._tell(task)
+        self._tell(workers)
+        while True:
+            method, arguments = self._hear()
+            if method == _RESULT:
+                return arguments
+            if method == _FAILURE:
+                raise arguments
+            if method == _CREDENTIALS:
+                self._tell(_Keys.of(endpoints[arguments].credentials()))
+            else:
+                self._tell(getattr(desk, method)(*arguments))
 
     def end(self) -> None:
-        """End the process, if it has not ended."""
-        self._connection.close()
+        """End the process, if it has not ended; who attends to it hears of it."""
+        self.process.terminate()
         try:
             self.process.wait(GRACE_SECONDS)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+    def _tell(self, what: Any) -> None:
+        try:
+            self._connection.send(what)
+        except OSError as error:
+            raise self._lost() from error
+
+    def _hear(self) -> Any:
+        try:
+            return self._connection.recv()
+        except (EOFError, OSError) as error:
+            raise self._lost() from error
+
+    def _lost(self) -> WorkerLost:
+        return WorkerLost(
+            f"A worker process ended by itself (exit status {self.process.wait()}).",
+            "See whether the machine ran out of memory, then run again, with fewer workers: it goes on.",
+        )
 
 
 class _Keys:
@@ -183,7 +191,7 @@ def serve(descriptor: int) -> None:
     connection = Connection(descriptor)
     desk = _RemoteDesk(connection)
     try:
-        task = _Unpickler(io.BytesIO(connection.recv_bytes()), partial(desk.ask, _CREDENTIALS)).load()
+        task = _Unpickler(io.BytesIO(connection.recv()), partial(desk.ask, _CREDENTIALS)).load()
         workers = connection.recv()
         try:
             answer = (_RESULT, task.run(desk, workers))

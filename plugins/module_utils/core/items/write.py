@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
-from ..errors import FerryError, ItemRefused, KeepsFailing, MissingTable, ServiceError
+from ..errors import FerryError, ItemRefused, KeepsFailing, MissingTable
 from .raw import BatchWritten, KeyReader, Raw, Slice, decode, malformed, msgspec
 from .tables import ItemTable, vanished
 from .throttle import Throttle
-from .wire import Client
+from .wire import LOOK_SECONDS, Call, Client, Lanes
 
 BATCH_ITEMS = 25  # the most that BatchWriteItem takes (aws.md H)
 BATCH_BYTES = 4 * 1024 * 1024  # of JSON; AWS takes 16 MB (aws.md H), smaller ones are quicker to send again
@@ -99,90 +100,113 @@ def expected_units(items: Sequence[Slice]) -> int:
 
 
 class Writer:
-    """Writes to one table. Safe to use from any thread."""
+    """Writes batches to one table, many at once; each is told when AWS has acknowledged the whole of it.
 
-    def __init__(self, client: Client, table: ItemTable, throttle: Throttle | None = None) -> None:
+    Unprocessed items are sent again after a pause, a batch that is refused whole is sent item by item. For one thread.
+    """
+
+    def __init__(
+        self, lanes: Lanes, client: Client, table: ItemTable, at_once: int, throttle: Throttle | None = None
+    ) -> None:
+        self._lanes = lanes
         self._client = client
         self._table = table
+        self._at_once = at_once
         self._throttle = throttle
+        self._under_way = 0
         self._answered = False
         self._keys = KeyReader(table.key)
         self._begin = b'{"RequestItems":{%s:[' % json.dumps(table.name).encode()
         self._end = b']},"ReturnConsumedCapacity":"TOTAL"}' if throttle is not None else b"]}}"
 
-    def put(self, items: Sequence[Slice]) -> Written:
-        """Put a batch of ``items`` with distinct keys; returns when AWS has acknowledged every one.
+    def delay(self) -> float:
+        """After how many seconds one more batch may be given, by the rate; 0 for now. LOOK_SECONDS while as many are
+        under way as may be."""
+        if self._under_way >= self._at_once:
+            return LOOK_SECONDS
+        return self._throttle.delay() if self._throttle else 0.0
 
-        Raises ItemRefused, KeepsFailing, TableVanished, what Client.call does. After an error any part may be written.
+    def put(self, items: Sequence[Slice], done: Callable[[Written], None]) -> None:
+        """Put a batch of ``items`` with distinct keys; ``done`` hears when AWS has acknowledged every one.
+
+        Here or out of Lanes.turn come ItemRefused, KeepsFailing, TableVanished and what Client.call raises; any part of
+        the batch may then be written.
         """
-        payload = b"%s%s%s" % (_PUT, _NEXT_PUT.join(items), _END)
-        return self._write(payload, items, put)
+        self._send(_Batch(b"%s%s%s" % (_PUT, _NEXT_PUT.join(items), _END), items, put, done))
 
-    def delete(self, keys: Sequence[bytes]) -> Written:
-        """Delete the items with ``keys`` (DynamoDB's JSON, distinct); raises as ``put`` does."""
-        return self._write(b",".join(map(delete, keys)), keys, delete)
+    def delete(self, keys: Sequence[bytes], done: Callable[[Written], None]) -> None:
+        """Delete the items with ``keys`` (DynamoDB's JSON, distinct), as ``put`` puts."""
+        self._send(_Batch(b",".join(map(delete, keys)), keys, delete, done))
 
-    def _write(self, payload: bytes, parts: Sequence[Slice], request_of: Callable[[Slice], bytes]) -> Written:
-        if self._throttle is None:
-            return self._send_all(payload, parts, request_of)
-        done: list[Written] = []
+    def _send(self, batch: _Batch) -> None:
+        self._under_way += 1
+        if self._throttle is not None:
+            batch.weight = expected_units(batch.parts)
+            batch.reserved = self._throttle.reserve(batch.weight)
+        self._submit(batch)
 
-        def send() -> float:
-            done.append(self._send_all(payload, parts, request_of))
-            return done[0].units or 0.0
+    def _submit(self, batch: _Batch, delay: float = 0.0) -> None:
+        body = b"".join((self._begin, batch.payload, self._end))
+        call = Call("BatchWriteItem", body, self._table.name)
+        self._lanes.submit(self._client, call, partial(self._heard, batch), partial(self._failed, batch), delay)
 
-        self._throttle.spend(expected_units(parts), send)
-        return done[0]
-
-    def _send_all(self, payload: bytes, parts: Sequence[Slice], request_of: Callable[[Slice], bytes]) -> Written:
-        """Send ``payload`` until nothing is left unprocessed; it is made of ``request_of`` each of ``parts``."""
-        units: float | None = None
-        resent = failures = 0
-        progressed = time.monotonic()
-        while True:
-            try:
-                left, used = self._send(payload, len(parts))
-            except ServiceError as error:
-                if error.details.get("code") not in _ONE_BY_ONE:
-                    raise
-                requests = [request_of(part) for part in parts]
-                if len(requests) == 1:
-                    raise self._refused(requests[0], error) from error
-                alone = [self._send_all(request, [request], bytes) for request in requests]
-                units = _sum(units, sum(each.units or 0.0 for each in alone) if self._throttle else None)
-                return Written(units, resent + sum(each.resent for each in alone))
-            units = _sum(units, used)
-            if not left:
-                return Written(units, resent)
-            if len(left) < len(parts):
-                failures, progressed = 0, time.monotonic()
-            elif time.monotonic() - progressed > self._client.patience_seconds:
-                raise KeepsFailing(
-                    f"{len(left)} items stayed unprocessed for {self._client.patience_seconds:.0f} s.",
-                    "Give the table more capacity or ask for fewer units per second, then run again: it goes on.",
-                    table=self._table.name,
-                )
-            resent += len(left)
-            failures += 1
-            self._client.pause(failures)
-            payload, parts, request_of = b",".join(left), left, bytes
-
-    def _send(self, payload: bytes, count: int) -> tuple[list[Raw], float | None]:
-        """What one BatchWriteItem of ``count`` requests left unprocessed, and the units it took."""
-        name = self._table.name
-        try:
-            body = self._client.call("BatchWriteItem", b"".join((self._begin, payload, self._end)), name)
-        except MissingTable as error:
-            raise (vanished(self._table) if self._answered else error) from error
+    def _heard(self, batch: _Batch, body: bytes) -> None:
         self._answered = True
         if body == _NOTHING_LEFT:
-            return [], None
+            self._end_of(batch)
+            return
+        name = self._table.name
         told: BatchWritten = decode(body, BatchWritten, "BatchWriteItem", name)
         left = [request for requests in told.unprocessed_items.values() for request in requests]
-        if len(left) > count:
+        batch.units += sum(each.capacity_units for each in told.consumed_capacity)
+        if not left:
+            self._end_of(batch)
+            return
+        if len(left) > len(batch.parts):
             raise malformed("BatchWriteItem", name, ValueError("more is unprocessed than was sent"))
-        used = sum(each.capacity_units for each in told.consumed_capacity) if told.consumed_capacity else None
-        return left, used
+        now = time.monotonic()
+        if len(left) < len(batch.parts):
+            batch.failures, batch.failing_since = 0, now
+        elif now - batch.failing_since > self._client.patience.seconds:
+            raise KeepsFailing(
+                f"{len(left)} items stayed unprocessed for {now - batch.failing_since:.0f} s.",
+                "Give the table more capacity or ask for fewer units per second, then run again: it goes on.",
+                table=name,
+            )
+        batch.failures += 1
+        batch.resent += len(left)
+        batch.payload, batch.parts, batch.request_of = b",".join(left), left, bytes
+        self._submit(batch, self._client.patience.pause(batch.failures))
+
+    def _failed(self, batch: _Batch, error: FerryError) -> None:
+        if isinstance(error, MissingTable):
+            raise (vanished(self._table) if self._answered else error) from error
+        if error.details.get("code") not in _ONE_BY_ONE:
+            raise error
+        requests = [batch.request_of(part) for part in batch.parts]
+        if len(requests) == 1:
+            raise self._refused(requests[0], error) from error
+        open_parts = len(requests)
+
+        def part_done(part: _Batch) -> None:
+            nonlocal open_parts
+            open_parts -= 1
+            batch.units += part.units
+            batch.resent += part.resent
+            if not open_parts:
+                self._end_of(batch)
+
+        for request in requests:
+            self._submit(_Batch(request, [request], bytes, batch.done, ended=part_done))
+
+    def _end_of(self, batch: _Batch) -> None:
+        if batch.ended is not None:
+            batch.ended(batch)
+            return
+        self._under_way -= 1
+        if self._throttle is not None:
+            self._throttle.settle(batch.weight, batch.reserved, batch.units)
+        batch.done(Written(batch.units if self._throttle is not None else None, batch.resent))
 
     def _refused(self, request: Slice, error: FerryError) -> FerryError:
         told = msgspec.json.decode(request, type=dict[str, dict[str, Raw]])
@@ -195,5 +219,19 @@ class Writer:
         )
 
 
-def _sum(units: float | None, more: float | None) -> float | None:
-    return units if more is None else (units or 0.0) + more
+@dataclass(eq=False)
+class _Batch:
+    """Requests on their way: ``payload`` is made of ``request_of`` each of ``parts``. ``ended`` hears of a part of a
+    batch that was refused whole."""
+
+    payload: bytes
+    parts: Sequence[Slice]
+    request_of: Callable[[Slice], bytes]
+    done: Callable[[Written], None]
+    ended: Callable[[_Batch], None] | None = None
+    weight: float = 0.0
+    reserved: float = 0.0
+    units: float = 0.0
+    resent: int = 0
+    failures: int = 0
+    failing_since: float = field(default_factory=time.monotonic)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What an import is told about the table it creates."""
+"""What an import, or CreateTable, is told about the table to create."""
 
 from __future__ import annotations
 
@@ -38,6 +38,46 @@ def import_parameters(
             "Use a method that creates the table first: bulk, backup, glue or direct.",
             table=definition.name,
         )
+    return _parameters(definition, name, kms_key_map, encryption, warm_throughput)
+
+
+def creation_parameters(
+    definition: TableDefinition,
+    name: str,
+    kms_key_map: Mapping[str, str],
+    *,
+    tags: Mapping[str, str],
+    encryption: Encryption | None = None,
+    warm_throughput: bool = False,
+) -> Shape:
+    """The request of CreateTable for a table ``name`` like ``definition``, with its indexes, its class and ``tags``.
+
+    Table and indexes are warm from the beginning where ``warm_throughput`` says so, which is charged. Stream, time to
+    live and protection are settings for a table that has its items. Raises MissingKeyMapping.
+    """
+    warm = {key: value for key, value in definition.warm_throughput.items() if value > WARM_BY_DEFAULT[key]}
+    parameters: Shape = {
+        **_parameters(definition, name, kms_key_map, encryption, warm_throughput),
+        "AttributeDefinitions": list(definition.attribute_definitions),
+        "LocalSecondaryIndexes": [
+            {"IndexName": index.name, "KeySchema": list(index.key_schema), "Projection": index.projection}
+            for index in definition.local_secondary_indexes
+        ],
+        "TableClass": definition.table_class if definition.table_class != "STANDARD" else None,
+        "WarmThroughput": warm if warm_throughput else None,
+        "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
+    }
+    return {key: value for key, value in parameters.items() if value}
+
+
+def _parameters(
+    definition: TableDefinition,
+    name: str,
+    kms_key_map: Mapping[str, str],
+    encryption: Encryption | None,
+    warm_throughput: bool,
+) -> Shape:
+    """What both ways of creating a table take."""
     source = encryption or (Encryption("customer", definition.kms_key_arn) if definition.kms_key_arn else Encryption())
     provisioned = definition.billing_mode == "PROVISIONED"
     parameters: Shape = {
@@ -49,8 +89,7 @@ def import_parameters(
         "OnDemandThroughput": None if provisioned else definition.on_demand_throughput,
         "SSESpecification": map_encryption(source, kms_key_map, definition.name).specification(),
         "GlobalSecondaryIndexes": [
-            index_parameters(index, definition.billing_mode == "PROVISIONED", warm_throughput)
-            for index in definition.global_secondary_indexes
+            index_parameters(index, provisioned, warm_throughput) for index in definition.global_secondary_indexes
         ],
         "VectorIndexes": [vector_index_parameters(index) for index in definition.vector_indexes],
     }

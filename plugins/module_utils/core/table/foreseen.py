@@ -10,11 +10,12 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 
 from ..account import Account
-from .creation import import_parameters
+from .creation import creation_parameters, import_parameters
 from .definition import TableDefinition
 from .encryption import Encryption, map_encryption, resolve_key_map
-from .setting import Settings, SettingsOptions
+from .setting import OWNERSHIP_TAG, Settings, SettingsOptions
 from .settings import SettingsPlan, plan_settings, read_settings
+from .sides import Tags
 from .updates import EncryptionSetting
 
 MadeBy = Callable[[Settings, str, str, SettingsOptions], Settings]
@@ -65,6 +66,29 @@ def as_imported(source: Settings, arn: str, table: str, options: SettingsOptions
     )
     mapped = map_encryption(encryption, options.kms_key_map, source.definition.name)
     return Settings(definition, {EncryptionSetting.name: asdict(mapped)})
+
+
+def as_created(source: Settings, arn: str, table: str, options: SettingsOptions) -> Settings:
+    """The settings of ``table`` just after a CreateTable like ``source``, marked as ours."""
+    encryption = Encryption(**(source.get(EncryptionSetting.name) or {}))
+    mark = {OWNERSHIP_TAG: options.migration_id}
+    made = creation_parameters(
+        source.definition,
+        table,
+        options.kms_key_map,
+        tags=mark,
+        encryption=encryption,
+        warm_throughput=options.warm_throughput,
+    )
+    shown = {
+        "TableArn": arn,
+        "BillingModeSummary": {"BillingMode": made["BillingMode"]},
+        "TableClassSummary": {"TableClass": source.definition.table_class},
+    }
+    mapped = map_encryption(encryption, options.kms_key_map, source.definition.name)
+    return Settings(
+        TableDefinition.from_dict({**made, **shown}), {EncryptionSetting.name: asdict(mapped), Tags.name: mark}
+    )
 
 
 def as_restored(source: Settings, arn: str, table: str, options: SettingsOptions) -> Settings:

@@ -21,7 +21,7 @@ SPEC: dict[str, Any] = {
     "destination": account_option(required=True),
     "source_table": {"type": "str"},
     "jobs": {"type": "list", "elements": "dict", "required": True},
-    "verify": {"type": "str", "choices": ["counts", "none"], "default": "counts"},
+    "verify": {"type": "str", "choices": ["counts", "sample", "full", "none"], "default": "counts"},
     "verify_checksums": {"type": "bool", "default": False},
     "writes_stopped": {"type": "bool", "default": False},
 }

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...core.way import BackupChoices, WayOptions, way_of
+from ...core.way import BackupChoices, ItemChoices, WayOptions, way_of
 from ..accounts import Accounts
 from ..spec import (
+    COMPARING_OPTIONS,
+    COPYING_OPTIONS,
     KEY_MAP_OPTIONS,
     MIGRATION_OPTIONS,
+    READING_OPTIONS,
     SETTINGS_OPTIONS,
     SHARED_OPTIONS,
     Progress,
@@ -37,7 +40,6 @@ BACKUP: dict[str, Any] = {
     "start_window_minutes": {"type": "int", "default": 60},
     "complete_window_minutes": {"type": "int", "default": 0},
     "max_age": {"type": "int", "default": 86400},
-    "count": {"type": "bool", "default": True},
     "writes_stopped": {"type": "bool", "default": False},
 }
 
@@ -59,9 +61,11 @@ SPEC: dict[str, Any] = {
     "point_in_time_recovery_wait": {"type": "int", "default": 1800},
     "replace_failed": {"type": "bool", "default": False},
     "backup": {"type": "dict", "options": BACKUP},
+    "verify": {"type": "str", "choices": ["counts", "sample", "full", "none"], "default": "counts"},
+    "items": {"type": "dict", "options": {**READING_OPTIONS, **COPYING_OPTIONS, **COMPARING_OPTIONS}},
 }
 
-_OTHER_NAMES = {"name", "source", "destination", "defer", "backup", *SHARED_OPTIONS}
+_OTHER_NAMES = {"name", "source", "destination", "defer", "backup", "items", *SHARED_OPTIONS}
 
 
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
@@ -73,6 +77,7 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
         table=params["name"],
         defer=tuple(params["defer"]),
         backup=BackupChoices(**given(params["backup"] or {}, params["backup"] or ())),
+        items=ItemChoices(**given(params["items"] or {}, params["items"] or ())),
         **given(params, [name for name in SPEC if name not in _OTHER_NAMES]),
     )
     method = way_of(source, options)

@@ -259,6 +259,13 @@ def test_export_filter_sound(source: Any) -> None:
         )  # fmt: skip
 
 
+def test_begun_export_is_in_the_books(source: Any) -> None:
+    first = start(source, ClientToken="one")
+    start(source, ClientToken="one")
+    (begun,) = source.world.books.jobs("export")
+    assert (begun.account, begun.region, begun.resource, begun.id) == (SOURCE, REGION, ARN, first["ExportArn"])
+
+
 def test_export_token(source: Any) -> None:
     first = start(source, ClientToken="one", S3Bucket="missing")
     source.wait(SLOWEST)

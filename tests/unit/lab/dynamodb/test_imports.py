@@ -134,6 +134,14 @@ def test_import_token_on_the_wire(importing: Importing) -> None:
     importing.desk.refused(imports.TOKEN_NEEDED, "ValidationException", "ClientToken", "ImportTable", **request)
 
 
+def test_begun_import_is_in_the_books(importing: Importing) -> None:
+    request = importing.request()
+    first = importing.desk("ImportTable", **request)["ImportTableDescription"]
+    importing.desk("ImportTable", **request)
+    (begun,) = importing.desk.world.books.jobs("import")
+    assert (begun.id, begun.resource) == (first["ImportArn"], first["TableArn"])
+
+
 def test_import_reads_no_zstd(importing: Importing) -> None:
     request = importing.request(InputCompressionType="ZSTD")
     importing.desk.refused(imports.NO_ZSTD, "ValidationException", "ZSTD", "ImportTable", **request)

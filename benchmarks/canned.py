@@ -1,0 +1,191 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A DynamoDB of canned answers on loopback: so light that what is measured is its client.
+
+A table's name says what it holds: ``source-1000-50000`` is 50,000 items of 1,000 bytes (``benchmarks.items``), made up
+while they are scanned; ``reordered-1000-50000`` holds the same, attributes in another order. What is written is counted
+by table and time, and forgotten. It knows DescribeTable, Scan (with segments, limits and pages of 1 MB, as AWS),
+BatchGetItem and BatchWriteItem, and reports consumed capacity when asked.
+
+``python -m benchmarks.canned [CERTIFICATE KEY]`` prints its port and, with a certificate, the port that speaks TLS.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import socket
+import ssl
+import sys
+import threading
+import time
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from benchmarks.items import ATTRIBUTE_DEFINITIONS, KEY_SCHEMA, number_of, numbered
+
+PAGE_BYTES = 1024 * 1024
+READ_UNIT, WRITE_UNIT = 4096, 1024
+
+_writes: dict[str, list[tuple[float, int]]] = defaultdict(list)
+
+
+def shape(table: str) -> tuple[int, int]:
+    """Item size in bytes and number of items, by the table's name."""
+    _, item_bytes, items, *_ = table.split("-")
+    return int(item_bytes), int(items)
+
+
+def scan(request: dict[str, Any]) -> bytes:
+    """The page of items that AWS would answer with."""
+    item_bytes, items = shape(request["TableName"])
+    segment, segments = request.get("Segment", 0), request.get("TotalSegments", 1)
+    first, end = items * segment // segments, items * (segment + 1) // segments
+    if "ExclusiveStartKey" in request:
+        first = number_of(request["ExclusiveStartKey"]) + 1
+    last = min(end, first + min(request.get("Limit", PAGE_BYTES), max(1, PAGE_BYTES // item_bytes)))
+    count = max(0, last - first)
+    parts = []
+    if request.get("Select") != "COUNT":
+        parts.append(b'"Items":[' + _items(request["TableName"], range(first, last)) + b"]")
+    parts.append(b'"Count":%d,"ScannedCount":%d' % (count, count))
+    if request.get("ReturnConsumedCapacity", "NONE") != "NONE":
+        units = math.ceil(count * item_bytes / READ_UNIT) / (1 if request.get("ConsistentRead") else 2)
+        parts.append(b'"ConsumedCapacity":' + _capacity(request["TableName"], units))
+    if last < end:
+        key = {"customer": {"S": f"customer#{last - 1:08d}"}, "order": {"S": f"order#{last - 1:08d}"}}
+        parts.append(b'"LastEvaluatedKey":' + json.dumps(key).encode())
+    return b"{" + b",".join(parts) + b"}"
+
+
+def batch_get_item(request: dict[str, Any]) -> bytes:
+    """The items of the keys that a table holds."""
+    responses = []
+    for table, wanted in request["RequestItems"].items():
+        held = (number for number in map(number_of, wanted["Keys"]) if number < shape(table)[1])
+        responses.append(b'"%s":[%s]' % (table.encode(), _items(table, held)))
+    return b'{"Responses":{%s},"UnprocessedKeys":{}}' % b",".join(responses)
+
+
+def batch_write_item(body: bytes) -> bytes:
+    """Everything was processed. The body is not parsed: its items are only counted."""
+    start = body.index(b"{", body.index(b'"RequestItems"')) + 1
+    table = body[start : body.index(b":", start)].strip().strip(b'"').decode()
+    count = body.count(b'"PutRequest"')
+    _writes[table].append((time.monotonic(), count))
+    answer = b'{"UnprocessedItems":{}'
+    if b'"ReturnConsumedCapacity"' in body and b'"NONE"' not in body:
+        answer += b',"ConsumedCapacity":[' + _capacity(table, count * math.ceil(shape(table)[0] / WRITE_UNIT)) + b"]"
+    return answer + b"}"
+
+
+def describe_table(request: dict[str, Any]) -> bytes:
+    """An active table on demand."""
+    item_bytes, items = shape(request["TableName"])
+    table = {
+        "TableName": request["TableName"],
+        "TableArn": f"arn:aws:dynamodb:eu-west-1:111111111111:table/{request['TableName']}",
+        "TableStatus": "ACTIVE",
+        "CreationDateTime": 1767225600.0,
+        "KeySchema": KEY_SCHEMA,
+        "AttributeDefinitions": ATTRIBUTE_DEFINITIONS,
+        "BillingModeSummary": {"BillingMode": "PAY_PER_REQUEST"},
+        "ProvisionedThroughput": {"NumberOfDecreasesToday": 0, "ReadCapacityUnits": 0, "WriteCapacityUnits": 0},
+        "ItemCount": items,
+        "TableSizeBytes": items * item_bytes,
+    }
+    return json.dumps({"Table": table}).encode()
+
+
+def _items(table: str, numbers: Iterable[int]) -> bytes:
+    item_bytes, reordered = shape(table)[0], table.startswith("reordered")
+    return b",".join(numbered(number, item_bytes, reordered) for number in numbers)
+
+
+def _capacity(table: str, units: float) -> bytes:
+    return json.dumps({"TableName": table, "CapacityUnits": units}).encode()
+
+
+def answer(head: bytes, body: bytes) -> bytes:
+    """What one request gets; nothing for an operation that has no canned answer."""
+    if head.startswith(b"GET /writes/"):
+        return json.dumps(_writes[head.split(b" ", 2)[1].removeprefix(b"/writes/").decode()]).encode()
+    if b"DynamoDB_20120810.BatchWriteItem" in head:
+        return batch_write_item(body)
+    if b"DynamoDB_20120810.Scan" in head:
+        return scan(json.loads(body))
+    if b"DynamoDB_20120810.DescribeTable" in head:
+        return describe_table(json.loads(body))
+    if b"DynamoDB_20120810.BatchGetItem" in head:
+        return batch_get_item(json.loads(body))
+    return b""
+
+
+def converse(connection: socket.socket) -> None:
+    """Answer one connection until it ends."""
+    try:
+        for head, body in requests(connection.makefile("rb", 1 << 18)):
+            content = answer(head, body)
+            status = b"200 OK"
+            if not content:
+                status, content = b"400 Bad Request", b'{"__type":"com.amazon.coral.service#UnknownOperationException"}'
+            connection.sendall(
+                b"HTTP/1.1 " + status + b"\r\nContent-Type: application/x-amz-json-1.0\r\nx-amzn-RequestId: CANNED\r\n"
+                b"x-amz-crc32: %d\r\nContent-Length: %d\r\n\r\n" % (zlib.crc32(content), len(content)) + content
+            )
+    except OSError:
+        pass  # the client hung up
+    finally:
+        connection.close()
+
+
+def requests(stream: Any) -> Iterator[tuple[bytes, bytes]]:
+    """Head and body of each request of a connection."""
+    while True:
+        head, length = [], 0
+        while (line := stream.readline()) not in (b"\r\n", b""):
+            head.append(line)
+            if line[:15].lower() == b"content-length:":
+                length = int(line[15:])
+        if not head:
+            return
+        yield b"".join(head), stream.read(length)
+
+
+def listen(secure: Callable[[socket.socket], socket.socket]) -> int:
+    """Accept connections for ever on a free port of loopback, each in a thread; return the port."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+
+    def attend(connection: socket.socket) -> None:
+        try:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            converse(secure(connection))
+        except ssl.SSLError as refused:
+            print(f"TLS: {refused}", file=sys.stderr)
+
+    def accept() -> None:
+        while True:
+            threading.Thread(target=attend, args=(listener.accept()[0],), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    port: int = listener.getsockname()[1]
+    return port
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    ports = {"http": listen(lambda connection: connection)}
+    if sys.argv[1:]:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*sys.argv[1:3])
+        ports["tls"] = listen(lambda connection: context.wrap_socket(connection, server_side=True))
+    print(json.dumps(ports), flush=True)
+    sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()

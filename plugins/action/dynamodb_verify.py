@@ -1,0 +1,18 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The fast path of dynamodb_verify."""
+
+from __future__ import annotations
+
+from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs.dynamodb_verify import VERB
+from ansible_collections.tableferry.aws.plugins.plugin_utils.verb import VerbAction, warm
+
+warm(VERB)
+
+
+class ActionModule(VerbAction):
+    """Runs dynamodb_verify in the worker."""
+
+    verb = VERB

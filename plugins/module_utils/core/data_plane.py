@@ -1,0 +1,59 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From an account to its tables as the data plane sees them."""
+
+from __future__ import annotations
+
+import re
+
+from . import sdk
+from .account import Account
+from .errors import InvalidInput
+from .items.scan import count_items as count_scanned
+from .items.tables import ItemTable, find_table
+from .items.throttle import Rate
+from .items.wire import Client, Endpoint
+
+_RATE = re.compile(r"(?P<number>\d+(\.\d+)?) *(?P<percent>%)?")
+
+
+def endpoint_of(account: Account) -> Endpoint:
+    """Where the account's items are: botocore's endpoint and credentials, refreshed as the account does."""
+    try:
+        url = str(account.client("dynamodb").meta.endpoint_url)
+    except (sdk.ClientError, sdk.BotoCoreError) as error:
+        raise account.explain(error, "finding the endpoint") from error
+    return Endpoint(url, account.region, account.temporary_credentials, account.side)
+
+
+def item_table(account: Account, name: str) -> ItemTable:
+    """The table ``name`` of ``account``. Raises MissingTable and what the data plane raises."""
+    return find_table(endpoint_of(account), name)
+
+
+def count_items(table: ItemTable) -> int:
+    """How many items the table has, by a parallel consistent Scan that returns none of them; it reads the whole table.
+
+    Raises what the data plane raises.
+    """
+    client = Client(table.endpoint)
+    try:
+        return count_scanned(client, table)
+    finally:
+        client.close()
+
+
+def to_rate(option: str, text: str, capacity: int) -> Rate | None:
+    """The rate that ``text`` says: units per second ("500"), or a part of the provisioned ``capacity`` ("50%"); None
+    for "". Raises InvalidInput."""
+    if not text.strip():
+        return None
+    told = _RATE.fullmatch(text.strip())
+    if told is None:
+        raise InvalidInput(
+            f"{option} {text!r} is no rate.", "Write units per second, as 500, or a part of the capacity, as 50%."
+        )
+    number = float(told["number"])
+    return Rate.percent_of(capacity, number) if told["percent"] else Rate(number)

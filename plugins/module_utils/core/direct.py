@@ -1,0 +1,296 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Copies of a table through this machine: create the destination, copy its items, by a later run from where it was."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from . import sdk
+from .account import Account
+from .change import Change
+from .data_plane import count_items, item_table, to_rate
+from .errors import CheckpointUnusable, DestinationExists, InvalidInput, JobTimeout
+from .items.copying import CopyOptions, CopyProgress, copy_items
+from .items.raw import require_msgspec
+from .job import Job, Page, Pause, Steps, WaitItem
+from .plan import choose_method
+from .table.creation import creation_parameters
+from .table.definition import TableDefinition
+from .table.encryption import read_encryption, resolve_key_map
+from .workbench import Workbench, percent
+
+OWNER_TAG = "tableferry:migration"
+COPY_TAG = "tableferry:copy"  # from which table the items are, how many, and when all of them were there
+AT_ONCE = 4  # copies that one waiter makes at the same time
+LOOK_GAP = 2.0  # seconds between looks at a table that is about to be ACTIVE
+ACTIVE_WAIT = 900.0  # seconds that a new table may take to be ACTIVE
+
+_NUMBERS = ("items", "bytes", "counted")
+
+
+@dataclass(frozen=True)
+class DirectOptions:
+    """What to copy and how.
+
+    ``read_rate`` and ``write_rate`` are units per second or parts of the provisioned capacity ("50%"), "" for no limit.
+    ``workers`` are processes. ``checkpoint_dir`` is a folder of this machine where a copy keeps how far it is, "" for
+    none: a copy that is killed then begins anew. With ``count`` the copied table is counted by a scan.
+    """
+
+    table: str
+    destination_table: str = ""
+    migration_id: str = "default"
+    kms_key_map: Mapping[str, str] = field(default_factory=dict)
+    warm_throughput: bool = True
+    consistent: bool = False
+    workers: int = 1
+    read_rate: str = ""
+    write_rate: str = ""
+    checkpoint_dir: str = ""
+    count: bool = True
+
+    @property
+    def made_table(self) -> str:
+        """What the table is called in the destination."""
+        return self.destination_table or self.table
+
+
+@dataclass(frozen=True)
+class DirectPlan:
+    """What a start would do."""
+
+    job: Job
+    changes: list[Change]
+    definition: TableDefinition
+
+
+def plan_direct(source: Account, destination: Account, options: DirectOptions) -> DirectPlan:
+    """What a start would do; reads only.
+
+    The plan's job is ``not_needed`` when an earlier run has copied everything, else ``pending``: the waiter does it.
+    Raises MissingTable, MissingLibrary, DestinationExists, MissingKeyMapping, KeyNotUsable, InvalidInput, AccessDenied,
+    CredentialsError.
+    """
+    require_msgspec()
+    definition = TableDefinition.read(source, options.table)
+    choose_method(definition, "direct")
+    name = options.made_table
+    if destination.table_arn(name) == definition.arn:
+        raise InvalidInput(
+            "Source and destination are the same table.", "Set ferry_destination_table.", table=options.table
+        )
+    for option, capacity in (("read_rate", "ReadCapacityUnits"), ("write_rate", "WriteCapacityUnits")):
+        to_rate(option, getattr(options, option), int((definition.provisioned_throughput or {}).get(capacity, 0)))
+    call = _creation(source, destination, definition, options)
+    request = {"options": _told(options), "source": {"table_arn": definition.arn, "table_id": definition.table_id}}
+    job = Job("direct", name, "pending", pending_reason="waiter", request=request, migration_id=options.migration_id)
+    found = TableDefinition.find(destination, name)
+    changes = [] if found else [Change(f"table {name}", None, call, "billed")]
+    if found is not None:
+        tags = _tags(destination, found)
+        _require_ours(destination, found, tags, options)
+        done = _copied(tags, definition.table_id)
+        if done is not None:
+            result = {**done, "table_id": found.table_id, "table_arn": found.arn}
+            return DirectPlan(replace(job, state="not_needed", pending_reason="", result=result), [], definition)
+    items = {"about": definition.item_count, "bytes": definition.size_bytes}
+    return DirectPlan(job, [*changes, Change(f"items of {options.table}", None, items, "billed")], definition)
+
+
+def _creation(
+    source: Account, destination: Account, definition: TableDefinition, options: DirectOptions
+) -> dict[str, Any]:
+    encryption = read_encryption(source, definition) if definition.kms_key_arn else None
+    key_map = resolve_key_map(destination, options.kms_key_map, definition.name, encryption) if encryption else {}
+    return creation_parameters(
+        definition,
+        options.made_table,
+        key_map,
+        tags={OWNER_TAG: options.migration_id},
+        encryption=encryption,
+        warm_throughput=options.warm_throughput,
+    )
+
+
+def _told(options: DirectOptions) -> dict[str, Any]:
+    return {**asdict(options), "kms_key_map": dict(options.kms_key_map)}
+
+
+def _tags(destination: Account, table: TableDefinition) -> dict[str, str]:
+    dynamodb = destination.client("dynamodb")
+    found: dict[str, str] = {}
+    token: dict[str, str] = {}
+    try:
+        while True:
+            page = dynamodb.list_tags_of_resource(ResourceArn=table.arn, **token)
+            found |= {tag["Key"]: tag["Value"] for tag in page.get("Tags", ())}
+            if not page.get("NextToken"):
+                return found
+            token = {"NextToken": page["NextToken"]}
+    except (sdk.ClientError, sdk.BotoCoreError) as error:
+        raise destination.explain(error, f"reading the tags of {table.name}", table.name) from error
+
+
+def _require_ours(
+    destination: Account, table: TableDefinition, tags: Mapping[str, str], options: DirectOptions
+) -> None:
+    if tags.get(OWNER_TAG) != options.migration_id:
+        raise DestinationExists(
+            f"The table {table.name} exists in {destination.region} of account {destination.account_id} and was not"
+            " made by this migration.",
+            "Choose another ferry_destination_table, or remove the table yourself; TableFerry overwrites nothing.",
+            table=options.table,
+            details={"table_arn": table.arn, "table_id": table.table_id},
+        )
+
+
+def _mark(source_id: str, result: Mapping[str, Any]) -> str:
+    """The tag's value: a tag takes no more than letters, digits, spaces and + - = . _ : / @."""
+    numbers = {name: result[name] for name in _NUMBERS if result.get(name) is not None}
+    words = " ".join(f"{name}={value}" for name, value in numbers.items())
+    return f"{source_id} {words} at={result['end_time']}"
+
+
+def _copied(tags: Mapping[str, str], source_id: str) -> dict[str, Any] | None:
+    """What ``_mark`` says of a copy of just this source table, None where there is no such mark."""
+    told_id, *parts = tags.get(COPY_TAG, "").split(" ")
+    told = dict(part.partition("=")[::2] for part in parts)
+    numbers = {name: int(told[name]) for name in _NUMBERS if told.get(name, "").isdigit()}
+    return {**numbers, "end_time": told.get("at", "")} if told_id == source_id and "items" in numbers else None
+
+
+class DirectKind:
+    """Direct copies, for the waiter: the work is its own machine's."""
+
+    def __init__(self) -> None:
+        self._workbench = Workbench(AT_ONCE)
+
+    def account(self, item: WaitItem) -> Account:
+        """The destination's. Raises InvalidInput without one."""
+        if item.destination is None:
+            raise InvalidInput("The copy's destination account is missing.", "Give destination.", table=item.job.name)
+        return item.destination
+
+    def list_page(self, account: Account, next_token: str) -> Page:
+        """Empty: copies are no jobs of AWS's."""
+        return Page({})
+
+    def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
+        """Create the table where it is not there, copy, and mark the table as complete. Begun again it goes on."""
+        source, destination, job = item.source, self.account(item), item.job
+        if source is None:
+            raise InvalidInput("The copy's source account is missing.", "Give source.", table=job.name)
+        options = DirectOptions(**job.request["options"])
+        begun = datetime.now(UTC).isoformat(timespec="seconds")
+        job = replace(job, state="running", pending_reason="", result={"start_time": begun})
+        definition = TableDefinition.read(source, options.table)
+        table = yield from _made(source, destination, definition, options, job, clock)
+        job = replace(job, result={**job.result, "table_id": table.table_id, "table_arn": table.arn})
+        job = yield from self._workbench.steps(job, lambda show: _copy(source, destination, options, job, show))
+        mark = {"Key": COPY_TAG, "Value": _mark(definition.table_id, job.result)}
+        try:
+            destination.client("dynamodb").tag_resource(ResourceArn=table.arn, Tags=[mark])
+        except (sdk.ClientError, sdk.BotoCoreError) as error:
+            raise destination.explain(error, "marking the table as copied", table.name) from error
+        return replace(job, state="completed")
+
+    def after(self, job: Job, before: Job) -> Job | None:
+        """Nothing comes before a copy."""
+        return job
+
+
+def _made(
+    source: Account,
+    destination: Account,
+    definition: TableDefinition,
+    options: DirectOptions,
+    job: Job,
+    clock: Callable[[], float],
+) -> Generator[Pause, str | None, TableDefinition]:
+    """The destination table, ACTIVE; created where it is not there."""
+    begun, created = clock(), False
+    while True:
+        table = TableDefinition.find(destination, options.made_table)
+        if table is not None and table.status not in ("CREATING", "DELETING"):
+            _require_ours(destination, table, _tags(destination, table), options)
+            return table
+        if table is None and not created:
+            call = _creation(source, destination, definition, options)
+            try:
+                destination.client("dynamodb").create_table(**call)
+            except sdk.ClientError as error:
+                # Somebody's, or our own of an answer that was lost: what it is shows when it is ACTIVE.
+                if sdk.error_code(error) != "ResourceInUseException":
+                    raise destination.explain(error, "creating the table", options.made_table) from error
+            created = True
+        if clock() - begun > ACTIVE_WAIT:
+            raise JobTimeout(
+                f"The table {options.made_table} is not ACTIVE after {ACTIVE_WAIT:.0f} seconds.",
+                "Look at it in the console, then run again.",
+                table=options.table,
+            )
+        yield Pause(job, "time", LOOK_GAP)
+
+
+def _copy(source: Account, destination: Account, options: DirectOptions, job: Job, show: Callable[[Job], None]) -> Job:
+    """All items copied: ``job`` with what was counted."""
+    here, there = item_table(source, options.table), item_table(destination, options.made_table)
+
+    def tell(progress: CopyProgress) -> None:
+        counts = progress.counts
+        share = percent(progress.segments_done, progress.segments)
+        show(replace(job, result={**job.result, "items": counts.items, "bytes": counts.bytes, "percent": share}))
+
+    copied = copy_items(
+        here,
+        there,
+        CopyOptions(
+            consistent=options.consistent,
+            workers=options.workers,
+            read_rate=to_rate("read_rate", options.read_rate, here.read_capacity),
+            write_rate=to_rate("write_rate", options.write_rate, there.write_capacity),
+            checkpoint=checkpoint_path(options, source.table_arn(options.table), destination, there.table_id),
+        ),
+        tell,
+    )
+    counts = copied.counts
+    return replace(
+        job,
+        result={
+            **job.result,
+            "items": counts.items,
+            "bytes": counts.bytes,
+            "resumed": copied.resumed,
+            "retries": copied.retries.throttled + copied.retries.failed + copied.retries.broken,
+            **({"counted": count_items(there)} if options.count else {}),
+            "end_time": datetime.now(UTC).isoformat(timespec="seconds"),
+        },
+    )
+
+
+def checkpoint_path(options: DirectOptions, source_arn: str, destination: Account, table_id: str) -> Path | None:
+    """Where this copy keeps how far it is: a file of its own for each pair of tables, and for each table made anew.
+
+    Raises CheckpointUnusable when the folder cannot be made.
+    """
+    if not options.checkpoint_dir:
+        return None
+    folder = Path(options.checkpoint_dir).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise CheckpointUnusable(
+            f"The folder {folder} for checkpoints cannot be made: {error.strerror}.",
+            "Set ferry_checkpoint_dir to a folder that can be written.",
+            table=options.table,
+        ) from error
+    pair = f"{source_arn} {destination.table_arn(options.made_table)} {table_id} {options.migration_id}"
+    return folder / f"{options.made_table}-{hashlib.sha256(pair.encode()).hexdigest()[:16]}.json"

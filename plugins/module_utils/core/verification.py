@@ -1,0 +1,258 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Two tables compared item by item, by a sample or whole, and mended where that is asked for (design section 7)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from . import sdk
+from .account import Account
+from .data_plane import item_table, to_rate
+from .errors import DifferencesFound, InvalidInput
+from .items.comparing import CompareOptions, CompareProgress, Comparison, Difference, compare_sample, compare_tables
+from .items.repairing import RepairOptions, RepairResult, repair
+from .items.tables import ItemTable
+from .job import Job, Page, Steps, WaitItem
+from .workbench import Workbench, percent
+
+VERIFIED_TAG = "tableferry:verified"  # which comparison found the table equal to its source, and when
+AT_ONCE = 4  # comparisons that one waiter makes at the same time
+SHOWN = 20  # differences that a result names; the file has all of them
+LEVELS = ("sample", "full")
+
+
+@dataclass(frozen=True)
+class VerifyOptions:
+    """What to compare and how.
+
+    ``sample`` reads about ``sample_items`` of either side, ``full`` everything. ``ignore_expired`` leaves items out
+    whose time to live has passed; ``read_rate`` limits either side's read units ("500", "50%"). ``differences_path`` is
+    the file of this machine that gets a line of JSON for each difference; it is not made where there is none.
+    """
+
+    source_table: str
+    table: str
+    level: Literal["sample", "full"] = "full"
+    sample_items: int = 1000
+    ignore_expired: bool = False
+    consistent: bool = False
+    workers: int = 1
+    read_rate: str = ""
+    differences_path: str = ""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a comparison found; ``shown`` are the first of its differences, ``path`` the file with all of them."""
+
+    comparison: Comparison
+    shown: tuple[Difference, ...] = ()
+    path: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-safe data."""
+        told = asdict(self.comparison)
+        return {
+            **{name: told[name] for name in ("items_source", "items_destination", "missing", "different", "extra")},
+            "not_listed": self.comparison.unlisted_buckets,
+            "differences": [{"difference": entry.kind, "key": entry.key} for entry in self.shown],
+            "differences_path": self.path,
+        }
+
+
+def verify_tables(
+    source: Account,
+    destination: Account,
+    options: VerifyOptions,
+    progress: Callable[[CompareProgress], None] = lambda _: None,
+) -> Verification:
+    """Compare both tables; reads only. Raises MissingTable, KeySchemaDiffers, and what the data plane raises."""
+    here, there = item_table(source, options.source_table), item_table(destination, options.table)
+    compared = CompareOptions(
+        consistent=options.consistent,
+        workers=options.workers,
+        source_rate=to_rate("read_rate", options.read_rate, here.read_capacity),
+        destination_rate=to_rate("read_rate", options.read_rate, there.read_capacity),
+        ignore_expired=_expiring(source, here) if options.ignore_expired else "",
+    )
+    with _Differences(options.differences_path) as found:
+        if options.level == "sample":
+            comparison = compare_sample(here, there, options.sample_items, compared, found.note)
+        else:
+            comparison = compare_tables(here, there, compared, found.note, progress)
+    return Verification(comparison, tuple(found.shown), found.path)
+
+
+def mend(
+    source: Account, destination: Account, options: VerifyOptions, found: Verification, *, delete_extra: bool
+) -> RepairResult:
+    """Mend the destination by what the source holds now, key by key. Raises what ``verify_tables`` does, ItemRefused.
+
+    All differences are read from the file where there is one; without, only the shown ones are known.
+    """
+    here, there = item_table(source, options.source_table), item_table(destination, options.table)
+    differences = _read(Path(found.path)) if found.path else iter(found.shown)
+    return repair(here, there, differences, RepairOptions(delete_extra=delete_extra))
+
+
+def _read(path: Path) -> Iterator[Difference]:
+    with path.open(encoding="utf-8") as lines:
+        yield from map(Difference.from_line, lines)
+
+
+def _expiring(source: Account, table: ItemTable) -> str:
+    """The time to live attribute of the source, which has it first; "" where none is set."""
+    try:
+        told = source.client("dynamodb").describe_time_to_live(TableName=table.name)["TimeToLiveDescription"]
+    except (sdk.ClientError, sdk.BotoCoreError) as error:
+        raise source.explain(error, "reading the time to live", table.name) from error
+    return str(told.get("AttributeName", ""))
+
+
+class _Differences:
+    """Keeps the first differences, and writes all of them to a file that is made for the first."""
+
+    def __init__(self, path: str) -> None:
+        self.shown: list[Difference] = []
+        self.path = ""
+        self._wanted = Path(path).expanduser() if path else None
+        self._file: Any = None
+
+    def __enter__(self) -> _Differences:
+        if self._wanted is not None:
+            self._wanted.unlink(missing_ok=True)  # an earlier comparison's
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def note(self, difference: Difference) -> None:
+        """One more."""
+        if len(self.shown) < SHOWN:
+            self.shown.append(difference)
+        if self._wanted is None:
+            return
+        if self._file is None:
+            self._wanted.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._wanted.open("w", encoding="utf-8")
+            self.path = str(self._wanted)
+        self._file.write(difference.to_line() + "\n")
+
+
+# As a job of a table's way
+
+
+def verify_job(options: VerifyOptions, migration_id: str = "default") -> Job:
+    """The comparison that follows the job that brings the items."""
+    request = {"options": asdict(options)}
+    return Job("verify", options.table, "pending", "", "job", request, migration_id=migration_id)
+
+
+class VerifyKind:
+    """Comparisons, for the waiter: the work is its own machine's."""
+
+    def __init__(self) -> None:
+        self._workbench = Workbench(AT_ONCE)
+
+    def account(self, item: WaitItem) -> Account:
+        """The destination's. Raises InvalidInput without one."""
+        if item.destination is None:
+            raise InvalidInput("The destination account is missing.", "Give destination.", table=item.job.name)
+        return item.destination
+
+    def list_page(self, account: Account, next_token: str) -> Page:
+        """Empty: comparisons are no jobs of AWS's."""
+        return Page({})
+
+    def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
+        """Compare, unless the table is marked as found equal by as much; mark it when it is."""
+        source, destination, job = item.source, self.account(item), item.job
+        if source is None:
+            raise InvalidInput("The source account is missing.", "Give source.", table=job.name)
+        options = VerifyOptions(**job.request["options"])
+        made = {name: job.request.get(name, "") for name in ("table_id", "table_arn")}
+        arn = made["table_arn"] or destination.table_arn(options.table)
+        earlier = _verified(destination, arn, options, made["table_id"])
+        if earlier is not None:
+            return replace(job, state="not_needed", pending_reason="", result={**made, **earlier})
+        job, begun = replace(job, state="running", pending_reason="", result=made), clock()
+
+        def work(show: Callable[[Job], None]) -> Verification:
+            def tell(now: CompareProgress) -> None:
+                show(replace(job, result={**job.result, "percent": percent(now.segments_done, now.segments)}))
+
+            return verify_tables(source, destination, options, tell)
+
+        found = yield from self._workbench.steps(job, work)
+        took = {"seconds": round(clock() - begun, 1), "end_time": datetime.now(UTC).isoformat(timespec="seconds")}
+        result = {**job.result, "level": options.level, **took, **found.to_dict()}
+        if found.comparison.equal:
+            _mark(destination, arn, options, made["table_id"], result)
+        return replace(job, state="completed", result=result)
+
+    def after(self, job: Job, before: Job) -> Job | None:
+        """The comparison of the table that was made: also of one that lacks items, to tell which."""
+        made = {name: before.result.get(name, "") for name in ("table_id", "table_arn")}
+        return replace(job, request={**job.request, **made})
+
+
+def require_equal(job: Job) -> None:
+    """Raises DifferencesFound where the comparison ``job`` found any."""
+    told = job.result
+    counts = {name: int(told.get(name, 0)) for name in ("missing", "different", "extra")}
+    beyond = int(told.get("not_listed", 0))
+    if not any(counts.values()) and not beyond:
+        return
+    words = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    more = f" and more in {beyond} groups of keys that were not looked into" if beyond else ""
+    first = "; ".join(f"{entry['difference']} {_key_words(entry['key'])}" for entry in told["differences"][:3])
+    first = f", for example {first}" if first else ""
+    where = f" All are in {told['differences_path']}." if told.get("differences_path") else ""
+    raise DifferencesFound(
+        f"Source and destination differ: {words}{more}{first}.{where}",
+        "If the source was written to meanwhile, that is why. Mend them with the playbook verify and"
+        " ferry_repair: true, or run it again to compare anew.",
+        details={**counts, "differences_path": told.get("differences_path", "")},
+    )
+
+
+def _key_words(key: Mapping[str, Mapping[str, str]]) -> str:
+    return ", ".join(f"{name}={next(iter(value.values()))}" for name, value in key.items())
+
+
+def _verified(destination: Account, arn: str, options: VerifyOptions, table_id: str) -> dict[str, Any] | None:
+    """What the mark on the table says of an earlier comparison of as much; None without one, or of another table."""
+    try:
+        tags = destination.client("dynamodb").list_tags_of_resource(ResourceArn=arn).get("Tags", ())
+    except (sdk.ClientError, sdk.BotoCoreError) as error:
+        raise destination.explain(error, f"reading the tags of {options.table}", options.table) from error
+    words = next((tag["Value"] for tag in tags if tag["Key"] == VERIFIED_TAG), "").split(" ")
+    told = dict(word.partition("=")[::2] for word in words[1:])
+    level, items = words[0], told.get("items", "")
+    if level not in LEVELS or LEVELS.index(level) < LEVELS.index(options.level) or not items.isdigit():
+        return None
+    if told.get("table") != _short(table_id):
+        return None
+    return {"level": level, "items_source": int(items), "items_destination": int(items), "end_time": told.get("at", "")}
+
+
+def _mark(destination: Account, arn: str, options: VerifyOptions, table_id: str, result: Mapping[str, Any]) -> None:
+    value = f"{options.level} items={result['items_destination']} at={result['end_time']} table={_short(table_id)}"
+    try:
+        destination.client("dynamodb").tag_resource(ResourceArn=arn, Tags=[{"Key": VERIFIED_TAG, "Value": value}])
+    except (sdk.ClientError, sdk.BotoCoreError) as error:
+        raise destination.explain(error, "marking the table as verified", options.table) from error
+
+
+def _short(table_id: str) -> str:
+    """A table's id in few letters: another table made anew under the name is not the one that was compared."""
+    return hashlib.sha256(table_id.encode()).hexdigest()[:12]

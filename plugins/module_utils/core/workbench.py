@@ -1,0 +1,57 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Work that this machine does itself, as steps for the waiter: it runs beside, and the steps look how it gets on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from .job import Job, Pause
+
+LOOK_SECONDS = 0.5  # between looks at work that goes on
+
+Done = TypeVar("Done")
+
+
+class CalledOff(Exception):
+    """The waiter has gone: the work is to stop, and to leave what a later run can go on with."""
+
+
+class Workbench:
+    """Room for some pieces of work at once; the others wait until one is done."""
+
+    def __init__(self, at_once: int) -> None:
+        self._pool = ThreadPoolExecutor(at_once, "workbench")
+
+    def steps(self, job: Job, work: Callable[[Callable[[Job], None]], Done]) -> Generator[Pause, str | None, Done]:
+        """Steps that end when ``work`` does, with what it returns or raises.
+
+        ``work`` calls what it is given from time to time, with ``job`` as it stands. That raises CalledOff when the
+        steps were closed before their end.
+        """
+        shown = job
+        called_off = False
+
+        def show(now: Job) -> None:
+            nonlocal shown
+            if called_off:
+                raise CalledOff
+            shown = now
+
+        future = self._pool.submit(work, show)
+        try:
+            while not future.done():
+                yield Pause(shown, "time", LOOK_SECONDS)
+            return future.result()
+        finally:
+            called_off = True
+            future.cancel()
+
+
+def percent(done: Any, whole: Any) -> float:
+    """How much of the ``whole`` is ``done``, 0 to 100."""
+    return min(100.0, 100.0 * done / whole) if whole else 0.0

@@ -1,0 +1,69 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Copies a table through this machine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...core.direct import DirectOptions, plan_direct
+from ..accounts import Accounts
+from ..spec import (
+    COPYING_OPTIONS,
+    KEY_MAP_OPTIONS,
+    MIGRATION_OPTIONS,
+    READING_OPTIONS,
+    SHARED_OPTIONS,
+    WAITING_OPTIONS,
+    Progress,
+    Verb,
+    account_option,
+    given,
+)
+from ..starting import finished, start_result
+
+SPEC: dict[str, Any] = {
+    **SHARED_OPTIONS,
+    **MIGRATION_OPTIONS,
+    **KEY_MAP_OPTIONS,
+    **READING_OPTIONS,
+    **COPYING_OPTIONS,
+    **WAITING_OPTIONS,
+    "name": {"type": "str", "required": True},
+    "source": account_option(required=True),
+    "destination": account_option(required=True),
+    "destination_table": {"type": "str"},
+    "warm_throughput": {"type": "bool", "default": True},
+    "count": {"type": "bool", "default": True},
+    "wait": {"type": "bool", "default": True},
+}
+
+_SAME_NAME = (
+    "destination_table",
+    "migration_id",
+    "kms_key_map",
+    "warm_throughput",
+    "consistent",
+    "workers",
+    "read_rate",
+    "write_rate",
+    "checkpoint_dir",
+    "count",
+)
+
+
+def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
+    """Copy, or leave it to the waiter; an earlier run's copy is found."""
+    accounts = Accounts(params)
+    source = accounts.get("source", params["source"])
+    destination = accounts.get("destination", params["destination"])
+    plan = plan_direct(source, destination, DirectOptions(table=params["name"], **given(params, _SAME_NAME)))
+    job = plan.job.foreseen if check_mode else plan.job
+    if params["wait"] and not check_mode:
+        job = finished(job, source, destination, params["wait_timeout"], progress)
+    return {**start_result(job, plan.changes), "table": plan.definition.to_dict()}
+
+
+VERB = Verb("dynamodb_copy", SPEC, run, services=("dynamodb", "kms", "sts"))

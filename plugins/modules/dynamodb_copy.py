@@ -1,0 +1,233 @@
+#!/usr/bin/python
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: dynamodb_copy
+short_description: Copies a DynamoDB table through the controller
+version_added: 0.2.0
+author:
+  - TableFerry contributors (@tableferry)
+description:
+  - Creates the destination table like the source, local secondary indexes included, and copies all items by parallel
+    scans and batch writes. Needs no bucket and no point-in-time recovery, and reaches across partitions.
+  - A scan is no snapshot. What is written to the source meanwhile may or may not be in the copy.
+  - A copy that was killed goes on from its checkpoint. A destination table that does not belong to the migration is
+    refused.
+requirements:
+  - msgspec
+options:
+  name:
+    description:
+      - The table in the source account.
+    type: str
+    required: true
+  source:
+    required: true
+  destination:
+    required: true
+  destination_table:
+    description:
+      - The name of the table in the destination account. Left out, it is O(name).
+    type: str
+  warm_throughput:
+    description:
+      - Create the destination with the warm throughput of the source where that is above what AWS gives every table.
+        AWS charges for it once.
+    type: bool
+    default: true
+  count:
+    description:
+      - Count the copied table by a consistent scan at the end.
+    type: bool
+    default: true
+  wait:
+    description:
+      - Copy now. V(false) leaves a pending job that M(tableferry.aws.job_wait) carries out.
+    default: true
+seealso:
+  - module: tableferry.aws.dynamodb_verify
+  - module: tableferry.aws.job_wait
+extends_documentation_fragment:
+  - tableferry.aws.accounts
+  - tableferry.aws.accounts.source
+  - tableferry.aws.accounts.destination
+  - tableferry.aws.migration
+  - tableferry.aws.migration.keys
+  - tableferry.aws.items
+  - tableferry.aws.items.copying
+  - tableferry.aws.waiting
+  - tableferry.aws.attributes
+"""
+
+EXAMPLES = r"""
+- name: Copy a table, with at most half of the source's read capacity
+  tableferry.aws.dynamodb_copy:
+    name: orders
+    source:
+      profile: legacy
+      region: eu-west-1
+    destination:
+      role_arn: arn:aws:iam::222222222222:role/ferry
+      region: eu-west-1
+    read_rate: 50%
+    checkpoint_dir: ~/.tableferry
+"""
+
+RETURN = r"""
+job:
+  description:
+    - The job as it stands.
+    - Hand it as it is to M(tableferry.aws.job_wait) and to the next verb.
+  returned: success
+  type: dict
+  contains:
+    kind:
+      description: What kind of job, V(export), V(import) or V(settings).
+      returned: always
+      type: str
+      sample: export
+    name:
+      description: The table.
+      returned: always
+      type: str
+      sample: orders
+    state:
+      description:
+        - How far it is. V(planned) jobs exist in check mode only; V(pending) ones wait for what
+          RV(job.pending_reason) names.
+        - One of V(planned), V(pending), V(running), V(completed), V(failed), V(cancelled), V(not_needed).
+      returned: always
+      type: str
+      sample: running
+    arn:
+      description: The ARN that AWS gave the job, empty before it was started.
+      returned: always
+      type: str
+      sample: ""
+    pending_reason:
+      description: What a pending job waits for. V(slot) is AWS's quota of jobs at once.
+      returned: always
+      type: str
+      sample: slot
+    request:
+      description: What AWS is, or was, asked.
+      returned: always
+      type: dict
+      sample: {}
+    result:
+      description: What AWS reported at the end, counts and places among it.
+      returned: always
+      type: dict
+      sample: {}
+    failure_code:
+      description: AWS's code for why it failed.
+      returned: always
+      type: str
+      sample: ""
+    failure_message:
+      description: AWS's text for why it failed.
+      returned: always
+      type: str
+      sample: ""
+    migration_id:
+      description: The migration that the job belongs to.
+      returned: always
+      type: str
+      sample: default
+    attempt:
+      description: How many earlier jobs of this kind for this table had failed.
+      returned: always
+      type: int
+      sample: 0
+
+changes:
+  description: What was changed, or would be in check mode.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    what:
+      description: What is changed.
+      returned: always
+      type: str
+      sample: export
+    before:
+      description: Its value before.
+      returned: always
+      type: raw
+      sample: ~
+    after:
+      description: Its value after.
+      returned: always
+      type: raw
+      sample: {bucket: tableferry-222222222222-eu-west-1}
+    risk:
+      description: V(safe), V(slow), V(billed) or V(destructive).
+      returned: always
+      type: str
+      sample: billed
+
+
+obstacle:
+  description: What would have to be mended before a start, where check mode sees it coming. Empty otherwise.
+  returned: success
+  type: str
+  sample: ""
+
+table:
+  description:
+    - The source table as C(DescribeTable) shows it.
+    - On failure only the table's name.
+  returned: always
+  type: raw
+  sample: {TableName: orders, ItemCount: 20000}
+
+msg:
+  description: How the job stands, or what went wrong with the table, the cause and the next step.
+  returned: always
+  type: str
+  sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
+    enable_point_in_time_recovery."
+ferry_status:
+  description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
+    else.
+  returned: failure
+  type: str
+  sample: refused
+ferry_error:
+  description: The kind of error, for programs.
+  returned: failure
+  type: str
+  sample: PointInTimeRecoveryDisabled
+cause:
+  description: What is wrong.
+  returned: failure
+  type: str
+  sample: Point-in-time recovery is off, and an export needs it.
+next_step:
+  description: What to do about it.
+  returned: failure
+  type: str
+  sample: Turn it on, or set enable_point_in_time_recovery.
+details:
+  description: Values that belong to the error, such as codes and ARNs. Never secrets.
+  returned: failure
+  type: dict
+  sample: {code: AccessDeniedException}
+"""
+
+from ansible_collections.tableferry.aws.plugins.module_utils.glue.outcome import run_module
+from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs.dynamodb_copy import VERB
+
+
+def main() -> None:
+    """Run the verb as a module."""
+    run_module(VERB)
+
+
+if __name__ == "__main__":
+    main()

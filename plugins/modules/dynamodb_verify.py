@@ -1,0 +1,199 @@
+#!/usr/bin/python
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: dynamodb_verify
+short_description: Compares two DynamoDB tables item by item
+version_added: 0.2.0
+author:
+  - TableFerry contributors (@tableferry)
+description:
+  - Compares two tables of any accounts, Regions and partitions by key. Numbers are compared by value, sets as sets.
+    Items that only one side has, and items that differ, are read once more from both sides, strongly consistent, before
+    they are told.
+  - With O(repair) the destination gets what the source holds. In check mode it tells what it would mend.
+requirements:
+  - msgspec
+options:
+  name:
+    description:
+      - The table in the destination account.
+    type: str
+    required: true
+  source:
+    required: true
+  destination:
+    required: true
+  source_table:
+    description:
+      - The name of the table in the source account. Left out, it is O(name).
+    type: str
+  level:
+    description:
+      - V(full) compares all items, both ways; V(sample) about O(sample_items) of either table.
+    type: str
+    choices: [sample, full]
+    default: full
+  repair:
+    description:
+      - Put missing and different items into the destination as the source holds them now. An item that somebody changes
+        in the destination at the same time is left, and told.
+      - Without O(differences_path) only the differences that the result names are mended.
+    type: bool
+    default: false
+  delete_extra:
+    description:
+      - With O(repair), delete items that only the destination has. Otherwise they stay.
+    type: bool
+    default: false
+seealso:
+  - module: tableferry.aws.dynamodb_copy
+extends_documentation_fragment:
+  - tableferry.aws.accounts
+  - tableferry.aws.accounts.source
+  - tableferry.aws.accounts.destination
+  - tableferry.aws.items
+  - tableferry.aws.items.comparing
+  - tableferry.aws.attributes
+"""
+
+EXAMPLES = r"""
+- name: Compare all items of a table with those of its copy
+  tableferry.aws.dynamodb_verify:
+    name: orders
+    source: "{{ ferry_source }}"
+    destination: "{{ ferry_destination }}"
+    differences_path: orders.jsonl
+  register: ferry_compared
+
+- name: Mend the copy
+  tableferry.aws.dynamodb_verify:
+    name: orders
+    source: "{{ ferry_source }}"
+    destination: "{{ ferry_destination }}"
+    repair: true
+    delete_extra: true
+    differences_path: orders.jsonl
+"""
+
+RETURN = r"""
+level:
+  description: How much was compared.
+  returned: success
+  type: str
+  sample: full
+equal:
+  description: Whether nothing that was compared differs.
+  returned: success
+  type: bool
+  sample: false
+items_source:
+  description: How many items of the source were compared.
+  returned: success
+  type: int
+  sample: 20000
+items_destination:
+  description: How many items of the destination were compared.
+  returned: success
+  type: int
+  sample: 20000
+missing:
+  description: How many items the destination lacks.
+  returned: success
+  type: int
+  sample: 1
+different:
+  description: How many items differ.
+  returned: success
+  type: int
+  sample: 3
+extra:
+  description: How many items only the destination has.
+  returned: success
+  type: int
+  sample: 1
+not_listed:
+  description: How many groups of keys differ too, beyond those that could be named. Mend, and compare again.
+  returned: success
+  type: int
+  sample: 0
+differences:
+  description: The first of the differences.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    difference:
+      description: V(missing), V(different) or V(extra).
+      returned: always
+      type: str
+      sample: missing
+    key:
+      description: The key, in DynamoDB's JSON.
+      returned: always
+      type: dict
+      sample: {id: {S: order-00001}}
+differences_path:
+  description: The file with all differences, empty when there is none.
+  returned: success
+  type: str
+  sample: orders.jsonl
+repaired:
+  description: What became of the differences, empty when nothing was to be mended.
+  returned: success
+  type: dict
+  sample: {put: 4, deleted: 1, equal: 0, left: 0, changed: 0}
+
+table:
+  description: The table concerned, empty when the whole account is.
+  returned: failure
+  type: str
+  sample: orders
+msg:
+  description: What was found, or what went wrong with the table, the cause and the next step.
+  returned: always
+  type: str
+  sample: "orders: 1 missing, 3 different, 1 extra. Repaired: 4 put, 1 deleted."
+ferry_status:
+  description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
+    else.
+  returned: failure
+  type: str
+  sample: refused
+ferry_error:
+  description: The kind of error, for programs.
+  returned: failure
+  type: str
+  sample: PointInTimeRecoveryDisabled
+cause:
+  description: What is wrong.
+  returned: failure
+  type: str
+  sample: Point-in-time recovery is off, and an export needs it.
+next_step:
+  description: What to do about it.
+  returned: failure
+  type: str
+  sample: Turn it on, or set enable_point_in_time_recovery.
+details:
+  description: Values that belong to the error, such as codes and ARNs. Never secrets.
+  returned: failure
+  type: dict
+  sample: {code: AccessDeniedException}
+"""
+
+from ansible_collections.tableferry.aws.plugins.module_utils.glue.outcome import run_module
+from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs.dynamodb_verify import VERB
+
+
+def main() -> None:
+    """Run the verb as a module."""
+    run_module(VERB)
+
+
+if __name__ == "__main__":
+    main()

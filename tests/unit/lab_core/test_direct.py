@@ -1,0 +1,189 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Tables that pass through this machine: whole ways of the method direct, comparisons, repairs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.tableferry.aws.plugins.module_utils.core import direct
+from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import DestinationExists, InvalidInput
+from ansible_collections.tableferry.aws.plugins.module_utils.core.job import Job, WaitItem
+from ansible_collections.tableferry.aws.plugins.module_utils.core.verification import VerifyOptions, mend, verify_tables
+from ansible_collections.tableferry.aws.plugins.module_utils.core.verify import judge_way
+from ansible_collections.tableferry.aws.plugins.module_utils.core.way import ItemChoices, WayOptions, way_of
+from demo.tables import Keys, demo_tables, numbered, on_demand
+from tests.unit.lab_core.conftest import Crossing
+
+
+class Direct:
+    """Ways of tables through one lab."""
+
+    def __init__(self, crossing: Crossing, folder: Path) -> None:
+        self.crossing = crossing
+        self.folder = folder
+
+    def options(self, table: str, **more: Any) -> WayOptions:
+        items = ItemChoices(
+            checkpoint_dir=str(self.folder / "checkpoints"), differences_path=str(self.folder / f"{table}.jsonl")
+        )
+        return WayOptions(table, method="direct", items=items, **more)
+
+    def go(self, hurry: Any, table: str, **more: Any) -> tuple[Job, ...]:
+        options = self.options(table, **more)
+        source, destination = self.crossing.source, self.crossing.destination
+        way = way_of(source, options).start(source, destination, options)
+        item = WaitItem(table, source, destination, way.job, way.then)
+        return hurry([item]).ways[table]
+
+    def judge(self, jobs: tuple[Job, ...], verify: Any = "full") -> Any:
+        return judge_way(jobs[0].name, self.crossing.source, self.crossing.destination, jobs, verify=verify)
+
+
+@pytest.fixture
+def ways(crossing: Crossing, tmp_path: Path) -> Direct:
+    return Direct(crossing, tmp_path)
+
+
+def make(crossing: Crossing, name: str, side: str = "source", **more: Any) -> None:
+    dynamodb = crossing.lab.client("dynamodb", side)
+    dynamodb.create_table(TableName=name, **on_demand(("id", "S"), **more))
+    dynamodb.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1})
+
+
+def fill(crossing: Crossing, name: str, items: list[dict[str, Any]], side: str = "source") -> None:
+    dynamodb = crossing.lab.client("dynamodb", side)
+    for item in items:
+        dynamodb.put_item(TableName=name, Item=item)
+
+
+@pytest.mark.parametrize("shape", ["ThreadByDate", "all_types", "empty"])
+def test_every_shape_travels_whole(ways: Direct, hurry: Any, shape: str) -> None:
+    crossing = ways.crossing
+    table = next(each for each in demo_tables(Keys("", "")) if each.name == shape)
+    dynamodb = crossing.lab.client("dynamodb")
+    dynamodb.create_table(TableName=shape, **table.create)
+    dynamodb.get_waiter("table_exists").wait(TableName=shape, WaiterConfig={"Delay": 1})
+    fill(crossing, shape, list(table.items()))
+    jobs = ways.go(hurry, shape, verify="full")
+    assert [(job.kind, job.state) for job in jobs[:2]] == [("direct", "completed"), ("verify", "completed")], jobs
+    judgement = ways.judge(jobs)
+    assert (judgement.status, judgement.verified, judgement.failure) == ("migrated", "full", None)
+    assert crossing.items("source", shape) == crossing.items("destination", shape)
+    there, here = crossing.described(shape), crossing.described(shape, "source")
+    for member in ("KeySchema", "LocalSecondaryIndexes", "GlobalSecondaryIndexes"):
+        assert _names(there.get(member)) == _names(here.get(member))
+    crossing.lab.clear_books()
+    again = ways.go(hurry, shape, verify="full")
+    assert {job.state for job in again} == {"not_needed"}
+    assert crossing.lab.mutating_calls() == []
+    assert crossing.lab.count("Scan") == 0
+    assert ways.judge(again).to_dict() == judgement.to_dict()
+
+
+def _names(members: Any) -> Any:
+    return sorted((each.get("IndexName") or each["AttributeName"]) for each in members or [])
+
+
+def test_a_foreign_table_is_refused(ways: Direct) -> None:
+    crossing = ways.crossing
+    make(crossing, "foreign")
+    make(crossing, "foreign", "destination")
+    options = ways.options("foreign")
+    with pytest.raises(DestinationExists, match="overwrites nothing"):
+        way_of(crossing.source, options).start(crossing.source, crossing.destination, options)
+
+
+@pytest.mark.parametrize("rate", ["fast", "50%", "0"])
+def test_rates_that_are_none_are_refused_before_anything_is_made(ways: Direct, rate: str) -> None:
+    crossing = ways.crossing
+    name = f"rate-{len(rate)}"
+    make(crossing, name)
+    options = WayOptions(name, method="direct", items=ItemChoices(write_rate=rate))
+    with pytest.raises(InvalidInput):
+        way_of(crossing.source, options).foresee(crossing.source, crossing.destination, options)
+
+
+def test_a_check_changes_nothing(ways: Direct) -> None:
+    crossing = ways.crossing
+    make(crossing, "checked")
+    crossing.lab.clear_books()
+    options = ways.options("checked", verify="full")
+    way = way_of(crossing.source, options).foresee(crossing.source, crossing.destination, options)
+    assert [change.what for change in way.changes[:2]] == ["table checked", "items of checked"]
+    assert [(job.kind, job.state) for job in (way.job, *way.then)][:2] == [("direct", "planned"), ("verify", "planned")]
+    assert crossing.lab.mutating_calls() == []
+
+
+def test_a_killed_copy_goes_on(ways: Direct, hurry: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    crossing = ways.crossing
+    make(crossing, "killed")
+    fill(crossing, "killed", list(numbered()))
+    whole = direct.copy_items
+
+    def broken(source: Any, destination: Any, options: Any, progress: Any) -> Any:
+        def stop(now: Any) -> None:
+            progress(now)
+            if now.segments_done > 3:
+                raise OSError("killed")
+
+        return whole(source, destination, options, stop)
+
+    monkeypatch.setattr(direct, "copy_items", broken)
+    monkeypatch.setattr(
+        "ansible_collections.tableferry.aws.plugins.module_utils.core.items.copying.PROGRESS_SECONDS", 0
+    )
+    assert ways.go(hurry, "killed")[0].state == "failed"
+    monkeypatch.setattr(direct, "copy_items", whole)
+    crossing.lab.clear_books()
+    jobs = ways.go(hurry, "killed")
+    assert (jobs[0].state, jobs[0].result["resumed"], jobs[0].result["items"]) == ("completed", True, 100)
+    assert crossing.lab.count("CreateTable") == 0
+    assert ways.judge(jobs, "counts").verified == "counts"
+    assert crossing.items("source", "killed") == crossing.items("destination", "killed")
+
+
+def test_differences_are_told_stop_the_settings_and_are_mended(
+    ways: Direct, hurry: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crossing = ways.crossing
+    make(crossing, "damaged")
+    fill(crossing, "damaged", list(numbered()))
+    there = crossing.lab.client("dynamodb", "destination")
+    whole = direct.copy_items
+
+    def damaging(*told: Any) -> Any:
+        copied = whole(*told)
+        keys = [item["id"] for item in list(numbered())[:4]]
+        for key in keys[:3]:
+            there.put_item(TableName="damaged", Item={"id": key, "changed": {"BOOL": True}})
+        there.delete_item(TableName="damaged", Key={"id": keys[3]})
+        there.put_item(TableName="damaged", Item={"id": {"S": "added"}})
+        return copied
+
+    monkeypatch.setattr(direct, "copy_items", damaging)
+    jobs = ways.go(hurry, "damaged", verify="full")
+    assert [(job.kind, job.state) for job in jobs] == [
+        ("direct", "completed"),
+        ("verify", "completed"),
+        ("settings", "pending"),
+    ]
+    judgement = ways.judge(jobs)
+    assert (judgement.status, judgement.verified) == ("failed", "none")
+    assert "1 missing, 3 different, 1 extra" in judgement.reason
+    lines = [json.loads(line) for line in (ways.folder / "damaged.jsonl").read_text().splitlines()]
+    assert sorted(line["difference"] for line in lines) == ["different", "different", "different", "extra", "missing"]
+    options = VerifyOptions("damaged", "damaged", differences_path=str(ways.folder / "damaged.jsonl"))
+    found = verify_tables(crossing.source, crossing.destination, options)
+    mended = mend(crossing.source, crossing.destination, options, found, delete_extra=True)
+    assert (mended.put, mended.deleted) == (4, 1)
+    assert verify_tables(crossing.source, crossing.destination, options).comparison.equal
+    assert not (ways.folder / "damaged.jsonl").exists()
+    jobs = ways.go(hurry, "damaged", verify="full")
+    assert (ways.judge(jobs).verified, jobs[-1].state) == ("full", "not_needed")  # the mark came with the table
