@@ -32,9 +32,12 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     CountMismatch,
     JobTimeout,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.job import WaitItem
 from demo.tables import attributes, numbered
+from lab.backup import restore_jobs
 from lab.client import running
 from tests.unit.lab_core.backup_accounts import BackupAccounts
+from tests.unit.lab_core.conftest import hurried
 
 MAXIMA = {"MaxReadRequestUnits": 1000, "MaxWriteRequestUnits": 500}
 
@@ -146,13 +149,23 @@ def test_a_vault_that_lets_nobody_in_is_refused_before_the_backup(accounts: Back
     assert accounts.started("StartBackupJob") == backups
 
 
-def test_more_restores_than_aws_takes_wait_for_a_slot(accounts: BackupAccounts) -> None:
-    """Whether the quota shows as a failed job or as one that waits."""
-    for answer in ("failed", "pending"):
-        accounts.lab.choose_behaviours({"backup.restore_over_quota": answer})
-        accounts.table(f"quota-{answer}")
-        judgement, _jobs = accounts.moved(f"quota-{answer}")
-        assert judgement.status == "migrated"
+@pytest.mark.parametrize("answer", ["failed", "pending"])
+def test_more_restores_than_aws_takes_wait_for_a_slot(
+    accounts: BackupAccounts, answer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the quota shows as a failed job or as one that waits: two tables where one may be restored."""
+    monkeypatch.setattr(restore_jobs, "MOST_RESTORES", 1)
+    accounts.lab.choose_behaviours({"backup.restore_over_quota": answer})
+    accounts.lab.set_timings({"backup.restore_running": 0.5})
+    names = [f"quota-{answer}-{number}" for number in range(2)]
+    items = []
+    for name in names:
+        accounts.table(name)
+        way = accounts.start(name)
+        items.append(WaitItem(name, accounts.source, accounts.destination, way.job, way.then))
+    found = hurried(items)
+    accounts.lab.set_timings({"backup.restore_running": 0.0})
+    assert {job.state for name in names for job in found.ways[name]} == {"completed"}
 
 
 def test_only_a_copy(accounts: BackupAccounts) -> None:
