@@ -188,7 +188,12 @@ class S3Way:
             "s3",
             exported.job.foreseen,
             (imported.job.foreseen, *following),
-            (*exported.changes, *imported.changes, *plan.changes),
+            (
+                *exported.changes,
+                *imported.changes,
+                *_comparison(options, exported.definition, imported.job),
+                *plan.changes,
+            ),
             exported.definition,
             (*exported.left, *plan.left),
             exported.obstacle or imported.obstacle,
@@ -255,7 +260,8 @@ class BackupWay:
             made_id = restore.job.result.get("table_id", "")
             plan, following = _foreseen(source, destination, options, made_id=made_id, as_made=as_restored)
             then += [restore.job.foreseen, *(job.foreseen for job in self._count(options)), *following]
-            changes += [*restore.changes, *self._count_change(options, backup, restore.changes), *plan.changes]
+            changes += [*restore.changes, *self._count_change(options, backup, restore.changes)]
+            changes += [*_comparison(options, backup.definition, restore.job), *plan.changes]
             left = plan.left
         return Way(
             "backup",
@@ -352,7 +358,7 @@ class DirectWay:
         """Copy and settings foreseen. Raises what plan_direct and the settings' plan raise."""
         plan = self._plan(source, destination, options)
         settings, following = _foreseen(source, destination, options, as_made=as_created)
-        changes = (*plan.changes, *settings.changes)
+        changes = (*plan.changes, *_comparison(options, plan.definition, plan.job), *settings.changes)
         return Way("direct", plan.job.foreseen, following, changes, plan.definition, settings.left)
 
     @staticmethod
@@ -400,6 +406,18 @@ def _foreseen(
     )
     settings = settings_job(options.made_table, options.table, options.settings, plan)
     return plan, tuple(job.foreseen for job in (*options.following()[:-1], settings))
+
+
+def _comparison(options: WayOptions, definition: TableDefinition, job: Job) -> list[Change]:
+    """What comparing the items costs, where ``job`` has yet to bring them."""
+    if options.verify not in ("sample", "full") or job.state not in ("planned", "pending"):
+        return []
+    if options.verify == "sample":
+        cost = {"items_of_each_table": options.items.sample_items}
+    else:
+        units = units_for(definition.size_bytes)
+        cost = {"read_units_of_each_table": units if options.items.consistent else -(-units // 2)}
+    return [Change(f"comparison of {options.table} and {options.made_table}", None, cost, "billed")]
 
 
 def way_of(source: Account, options: WayOptions) -> MethodWay:

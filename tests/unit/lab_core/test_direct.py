@@ -116,7 +116,8 @@ def test_a_check_changes_nothing(ways: Direct) -> None:
     crossing.lab.clear_books()
     options = ways.options("checked", verify="full")
     way = way_of(crossing.source, options).foresee(crossing.source, crossing.destination, options)
-    assert [change.what for change in way.changes[:2]] == ["table checked", "items of checked"]
+    foreseen = [change.what for change in way.changes[:3]]
+    assert foreseen == ["table checked", "items of checked", "comparison of checked and checked"]
     assert [(job.kind, job.state) for job in (way.job, *way.then)][:2] == [("direct", "planned"), ("verify", "planned")]
     assert crossing.lab.mutating_calls() == []
 

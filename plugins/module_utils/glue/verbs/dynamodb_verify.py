@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict
 from typing import Any
 
@@ -36,6 +37,8 @@ SPEC: dict[str, Any] = {
     "delete_extra": {"type": "bool", "default": False},
 }
 
+LINE_GAP = 5.0  # seconds between progress lines
+
 _SAME_NAME = (
     "level",
     "sample_items",
@@ -56,8 +59,15 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
         source_table=params["source_table"] or params["name"], table=params["name"], **given(params, _SAME_NAME)
     )
 
+    told_at = time.monotonic()
+
     def tell(now: CompareProgress) -> None:
-        progress(f"{params['name']}: {now.segments_done} of {now.segments} segments, {now.items_source} items compared")
+        nonlocal told_at
+        if time.monotonic() - told_at >= LINE_GAP:
+            told_at = time.monotonic()
+            progress(
+                f"{params['name']}: {now.items_source} items read, {now.segments_done}/{now.segments} segments done"
+            )
 
     found = verify_tables(source, destination, options, tell)
     mended: dict[str, int] = {}
