@@ -114,6 +114,70 @@ def faults(lab: LabClient) -> None:
     remember({"source_key": mapped, "closed_key": closed, "managed_key": managed})
 
 
+def backup(lab: LabClient) -> None:
+    """A table with a local index, one under a customer key, one that loses settings in a restore, and plain ones."""
+    keys = Keys(*(make_key(lab, side) for side in ("source", "destination")))
+    shapes = {table.name: table for table in demo_tables(keys)}
+    make_tables(
+        lab,
+        "source",
+        [
+            DemoTable("backup-local", thread_by_date(), sample("Thread").items),
+            replace(shapes["secrets"], name="backup-secrets"),
+            replace(shapes["customers"], name="backup-customers"),
+            plain("backup-kept"),
+            plain("backup-s3"),
+        ],
+    )
+    remember({"source_key": keys.source, "destination_key": keys.destination})
+
+
+def backup_plan(lab: LabClient) -> None:
+    """Two tables for a plan."""
+    make_tables(lab, "source", [plain("plan-a"), plain("plan-b")])
+
+
+def backup_resume(lab: LabClient) -> None:
+    """Two tables whose jobs take long enough to be interrupted."""
+    make_tables(lab, "source", [plain("backup-resume-a"), plain("backup-resume-b")])
+
+
+def air_gapped(lab: LabClient) -> None:
+    """One table for an account of another organization."""
+    make_tables(lab, "source", [plain("air-gapped-a")])
+
+
+def backup_faults(lab: LabClient) -> None:
+    """One table for each thing that AWS Backup would refuse late, and the vaults that are wrong."""
+    names = (
+        "good",
+        "cross",
+        "organization",
+        "default",
+        "vault",
+        "policy",
+        "managed",
+        "locked",
+        "unshared",
+        "role",
+        "exists",
+        "gapped",
+    )
+    make_tables(lab, "source", [plain(f"backup-faults-{name}") for name in names])
+    make_tables(lab, "management", [plain("backup-faults-features")])
+    make_tables(lab, "destination", [DemoTable("backup-faults-exists", on_demand(("id", "S")))])
+    off = {"isCrossAccountBackupEnabled": "false"}
+    lab.client("backup", "management", retries=RETRIES).update_global_settings(GlobalSettings=off)
+    there = lab.client("backup", "destination", retries=RETRIES)
+    for vault in ("faults-closed", "faults-locked"):
+        there.create_backup_vault(BackupVaultName=vault, EncryptionKeyArn=make_key(lab, "destination"))
+    there.create_backup_vault(BackupVaultName="faults-managed")
+    there.put_backup_vault_lock_configuration(BackupVaultName="faults-locked", MinRetentionDays=30, MaxRetentionDays=60)
+    lab.client("backup", "source", retries=RETRIES).create_backup_vault(
+        BackupVaultName="faults-unshared", EncryptionKeyArn=make_key(lab, "source")
+    )
+
+
 def remember(values: dict[str, str]) -> None:
     """Tell the inventory what was made up here."""
     Path(sys.argv[1]).with_name(f"{sys.argv[2]}.json").write_text(json.dumps(values))
@@ -127,6 +191,11 @@ SCENARIOS: dict[str, Callable[[LabClient], None]] = {
     "cleanup": cleanup,
     "resume": resume,
     "faults": faults,
+    "backup": backup,
+    "backup_plan": backup_plan,
+    "backup_resume": backup_resume,
+    "backup_faults": backup_faults,
+    "air_gapped": air_gapped,
 }
 
 

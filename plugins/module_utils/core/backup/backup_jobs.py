@@ -61,7 +61,7 @@ SHORTEST_START_WINDOW = 60  # minutes; also what tells soonest that AWS cannot b
 REPLAYED = timedelta(minutes=5)  # an answer about a job older than this is about an earlier one
 TRIES = 5  # tokens that may be spent by jobs which the list does not show any more
 SETTLE_GAP, SETTLE_WAIT = 3.0, 900.0  # seconds between looks at a recovery point, and for all of them
-PLAN_LOOK = 20.0  # seconds between looks for the run of a backup plan
+SHORTEST_LOOK, LONGEST_LOOK = 1.0, 60.0  # seconds between looks for the run of a backup plan, longer and longer
 
 
 @dataclass(frozen=True)
@@ -403,10 +403,12 @@ class BackupKind:
     def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
         """Start the backup when it is pending, or wait for a plan to start one, and wait for its end."""
         source, job = self.account(item), item.job
+        gap = SHORTEST_LOOK
         while job.pending_reason == "backup_plan":
             found = _planned_run(source, job)
             if found is None:
-                yield Pause(job, "time", PLAN_LOOK)
+                yield Pause(job, "time", gap)
+                gap = min(gap * 1.5, LONGEST_LOOK)
             else:
                 job = replace(found, state="running")
         while job.state == "pending":

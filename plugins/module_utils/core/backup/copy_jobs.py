@@ -25,7 +25,8 @@ from .vaults import is_usable, read_recovery_point
 PURPOSE = "copy"
 TOKEN = "IdempotencyToken"
 SETTLE_GAP, SETTLE_WAIT = 3.0, 900.0  # seconds between looks at the copy, and for all of them
-PLAN_LOOK, PLAN_WAIT = 20.0, 3600.0  # seconds between looks for a plan's copy, and for all of them
+SHORTEST_LOOK, LONGEST_LOOK = 1.0, 60.0  # seconds between looks for a plan's copy, longer and longer
+PLAN_WAIT = 3600.0  # seconds for all of them
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,9 @@ class CopyPlan:
 def plan_copy(source: Account, destination: Account, options: CopyOptions) -> CopyPlan:
     """What a start would do; reads only.
 
-    The plan's job is ``not_needed`` where nothing has to be copied (the destination is complete, or an air-gapped vault
-    is shared), ``running`` or ``completed`` for a copy of an earlier run or of a backup plan, else ``planned``. Raises
+    The plan's job is ``not_needed`` where nothing has to be copied (the copy is there, the destination is complete, or
+    an air-gapped vault is shared), ``running`` for a copy that an earlier run or a backup plan began, else ``planned``,
+    or ``pending`` until the backup plan that made the backup copies it. Raises
     BackupFailed, BackupNotPossible, JobTimeout, InvalidInput, AccessDenied, CredentialsError, ServiceError.
     """
     backup = options.backup
@@ -81,8 +83,10 @@ def plan_copy(source: Account, destination: Account, options: CopyOptions) -> Co
         return CopyPlan(described(wanted, running), [])
     made = made_copy(destination, copies, options.destination_vault, arn)
     if made is not None:
-        # To be looked at once more: what completed is not there at once.
-        return CopyPlan(replace(described(wanted, made), state="running"), [])
+        done = described(wanted, made)
+        point = done.result["destination_recovery_point_arn"]
+        usable = is_usable(read_recovery_point(destination, options.destination_vault, point))
+        return CopyPlan(replace(done, state="not_needed" if usable else "running"), [])
     if backup.request.get("plan") and not copies:
         return CopyPlan(replace(wanted, state="pending", pending_reason="backup_plan"), [])
     return CopyPlan(with_token(replace(wanted, attempt=len(copies)), TOKEN), [change])
@@ -239,13 +243,15 @@ class CopyKind:
                 return job
             if job.pending_reason == "slot":
                 yield Pause(job, "slot")
+        gap = SHORTEST_LOOK
         while job.pending_reason == "backup_plan":
             job = _planned_run(source, job)
             if job.state != "pending":
                 break
             if clock() - waiting_since >= PLAN_WAIT:
                 return ended_with(job, _no_planned_copy(job))
-            yield Pause(job, "time", PLAN_LOOK)
+            yield Pause(job, "time", gap)
+            gap = min(gap * 1.5, LONGEST_LOOK)
         while job.state == "pending":
             try:
                 job = begin_copy(source, job)
