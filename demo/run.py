@@ -79,6 +79,7 @@ def write_inventory(lab: LabClient, tables: Sequence[DemoTable]) -> Path:
         "vars": {
             "ferry_source": side(lab, "source"),
             "ferry_destination": side(lab, "destination"),
+            "ferry_management": manager(lab),
             "ferry_report_path": str((OUTPUT / "report.json").resolve()),
             "ferry_verify": "full",
             "ferry_checkpoint_dir": str((OUTPUT / "checkpoints").resolve()),
@@ -101,6 +102,13 @@ def side(lab: LabClient, name: str) -> dict[str, str]:
         "region": lab.landscape["region"],
         "endpoint_url": lab.endpoint_url,
     }
+
+
+def manager(lab: LabClient) -> dict[str, str]:
+    """The organization's management account: cross-account backup is turned on there."""
+    account = lab.landscape["accounts"]["management"]
+    keys = {name: account[name] for name in ("access_key", "secret_key")}
+    return {**keys, "region": lab.landscape["region"], "endpoint_url": lab.endpoint_url}
 
 
 def play(playbook: str, inventory: Path, *arguments: str) -> int:

@@ -118,6 +118,23 @@ def demo_tables(keys: Keys) -> list[DemoTable]:
             variables={"ferry_method": "s3", "ferry_expect": "refused"},
         ),
         DemoTable("ThreadHistory", thread_by_date(), sample("Thread").items, variables={"ferry_method": "direct"}),
+        # By AWS Backup: backed up, copied into the other account's vault, restored there.
+        DemoTable(
+            "ThreadVault",
+            {
+                **thread_by_date(),
+                "SSESpecification": {"Enabled": True, "SSEType": "KMS", "KMSMasterKeyId": keys.source},
+            },
+            sample("Thread").items,
+            variables={"ferry_method": "backup", "ferry_kms_key_map": {keys.source: keys.destination}},
+        ),
+        DemoTable(
+            "ledger_2025",
+            on_demand(("id", "S"), Tags=[{"Key": "keep", "Value": "seven years"}]),
+            numbered,
+            {"update_time_to_live": time_to_live("ExpiresAt"), "update_continuous_backups": recovery(14)},
+            variables={"ferry_method": "backup"},
+        ),
         DemoTable("invoices", on_demand(("id", "S")), numbered, variables={"ferry_expect": "refused"}),
         DemoTable(
             "forgotten", on_demand(("id", "S")), numbered, variables={"ferry_method": "glue", "ferry_expect": "refused"}
