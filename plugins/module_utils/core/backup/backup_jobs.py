@@ -438,7 +438,8 @@ def _planned_run(source: Account, job: Job) -> Job | None:
     definition = TableDefinition.read(source, job.name)
     vault = job.request["call"]["BackupVaultName"]
     for told in list_backups(source, definition, {vault}):
-        if is_open(told) or (is_completed(told) and is_young(told, job.request["max_age"])):
+        young = is_completed(told) and is_young(told, job.request["max_age"])
+        if is_open(told) or (young and is_of_migration(source, str(told["RecoveryPointArn"]), job.migration_id)):
             return described(job, told)
     return None
 

@@ -234,6 +234,7 @@ def is_there(point: Mapping[str, Any] | None) -> bool:
 
 
 def read_tags(account: Account, arn: str) -> dict[str, str]:
-    """The tags of a recovery point or vault, {} when it is gone. Raises what Account.explain gives."""
+    """The tags of a recovery point, {} when it is gone; keys in small letters, because the module that makes backup
+    plans writes them with a capital (roles/source_account). Raises what Account.explain gives."""
     answer = describe(account, "list_tags", f"reading the tags of {arn}", ResourceArn=arn)
-    return {str(key): str(value) for key, value in (answer or {}).get("Tags", {}).items()}
+    return {str(key).lower(): str(value) for key, value in (answer or {}).get("Tags", {}).items()}

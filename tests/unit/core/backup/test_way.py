@@ -166,6 +166,13 @@ def test_a_backup_of_another_migration_does_not_serve() -> None:
     assert backed_up(aws).arn != first.arn
 
 
+def test_a_backup_of_our_plan_is_known_by_its_tag_with_a_capital() -> None:
+    aws = world()
+    first = backed_up(aws)
+    aws.points[SOURCE, first.result["recovery_point_arn"]]["_tags"] = {"Tableferry:migration": "default"}
+    assert backed_up(aws, plan="nightly").arn == first.arn
+
+
 def test_a_backup_of_the_table_before_it_was_made_anew_does_not_serve() -> None:
     aws = world()
     first = backed_up(aws)
