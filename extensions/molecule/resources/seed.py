@@ -47,8 +47,8 @@ def check(lab: LabClient) -> None:
 
 
 def phases(lab: LabClient) -> None:
-    """One table, for the roles of the phases."""
-    make_tables(lab, "source", [plain("phases-a")])
+    """Two tables, for the roles of the phases."""
+    make_tables(lab, "source", [plain("phases-a"), plain("phases-b")])
 
 
 def direct(lab: LabClient) -> None:

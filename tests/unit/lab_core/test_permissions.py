@@ -14,7 +14,9 @@ import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import AccessDenied
-from ansible_collections.tableferry.aws.plugins.module_utils.core.verify import judge
+from ansible_collections.tableferry.aws.plugins.module_utils.core.job import WaitItem
+from ansible_collections.tableferry.aws.plugins.module_utils.core.verify import judge, judge_way
+from ansible_collections.tableferry.aws.plugins.module_utils.core.way import WayOptions, way_of
 from demo.tables import index
 
 ROLES = Path(__file__).resolve().parents[3] / "roles"
@@ -93,6 +95,25 @@ def test_the_policies_of_the_readmes_suffice(narrowed):
         "iam_policies",
         "stream_policy",
     }
+
+
+def test_the_policies_of_a_direct_copy_suffice(crossing, hurry):
+    crossing.table("narrow-direct")
+    texts = [policies(role) for role in ("copy_table", "verify_table", "apply_table_settings")]
+    for position, side in enumerate(("source", "destination")):
+        statements = json.loads(
+            json.dumps([part for text in texts for part in text[position]]).replace("narrow", "narrow-direct")
+        )
+        setattr(crossing, side, user(crossing, side, "narrow-direct", statements))
+    options = WayOptions("narrow-direct", method="direct", verify="full")
+    crossing.lab.clear_books()
+    way = way_of(crossing.source, options).start(crossing.source, crossing.destination, options)
+    item = WaitItem("it", crossing.source, crossing.destination, way.job, way.then)
+    jobs = hurry([item]).ways["it"]
+    denied = [call["operation"] for call in crossing.lab.calls(ok=False) if "Denied" in call["error_code"]]
+    assert denied == []
+    judgement = judge_way("narrow-direct", crossing.source, crossing.destination, jobs, verify="full")
+    assert (judgement.status, judgement.verified, judgement.failure) == ("migrated", "full", None)
 
 
 def test_without_one_of_them_the_table_does_not_go(crossing):
