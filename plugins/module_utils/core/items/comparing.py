@@ -159,7 +159,8 @@ def compare_tables(
         buckets = _buckets_for(max(source.item_count, destination.item_count))
         canonical = sides.forms_differ()
         totals, differing = _sum(_Task(source, destination, options, buckets, now, canonical), progress, 1)
-        affordable = max(1, int(options.most_listed * buckets / max(1, totals.items)))
+        # A bucket that differs holds one item at least, and by chance as many others as any bucket.
+        affordable = max(1, int(options.most_listed / (1 + totals.items / buckets)))
         if len(differing) > affordable and not canonical:
             # Perhaps only the forms of equal items differ: those that the probe saw did not.
             canonical = True
@@ -485,8 +486,8 @@ class _Task:
             )
             scans.append(scan)
         try:
-            while not all(scan.ended for scan in scans):
-                lanes.turn(min(scan.fill() for scan in scans if not scan.ended))
+            while delays := list(filter(None, [scan.fill() for scan in scans])):
+                lanes.turn(min(delays))
         finally:
             lanes.close()
         return sums.sums

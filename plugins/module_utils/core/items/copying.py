@@ -188,9 +188,12 @@ class _CopyTask:
         scanner = Scanner(self.source, consistent=options.consistent, metered=read_throttle is not None)
         scan = ParallelScan(lanes, reading, scanner, desk.next_segment, pool.take, options.reads_at_once, read_throttle)
         try:
-            while not scan.ended or not pool.empty:
-                delay = scan.fill() if pool.has_room and not scan.ended else LOOK_SECONDS
-                lanes.turn(min(delay, pool.write()))
+            while True:
+                delay = (scan.fill() if pool.has_room else 0.0) or LOOK_SECONDS
+                delay = min(delay, pool.write())
+                if scan.ended and pool.empty:
+                    break
+                lanes.turn(delay)
         finally:
             lanes.close()
         return _all([reading.retries, writing.retries])

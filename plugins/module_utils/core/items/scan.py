@@ -148,8 +148,7 @@ class ParallelScan:
         return self._exhausted and not self._begun and not self._under_way
 
     def fill(self) -> float:
-        """Ask for as many pages as may be under way; after how many seconds there may be one more by the rate, 0 when
-        it turned out that all were given: then there may be nothing to wait for."""
+        """Ask for as many pages as may be under way; seconds to hear answers until the next call, 0 at the end."""
         while self._under_way < self._at_once:
             if self._throttle is not None and (delay := self._throttle.delay()):
                 return delay
@@ -221,8 +220,8 @@ def count_items(
         Throttle(rate) if rate else None,
     )
     try:
-        while not scan.ended:
-            lanes.turn(scan.fill())
+        while delay := scan.fill():
+            lanes.turn(delay)
     finally:
         lanes.close()
     return counted
