@@ -88,7 +88,7 @@ class CompareOptions:
 
     consistent: bool = False
     workers: int = 1
-    reads_at_once: int = 4
+    reads_at_once: int = 8
     source_rate: Rate | None = None
     destination_rate: Rate | None = None
     ignore_expired: str = ""
@@ -98,7 +98,11 @@ class CompareOptions:
 
 @dataclass(frozen=True)
 class CompareProgress:
-    """Where a comparison stands: items read of both sides in this reading of the tables, and parts of it done."""
+    """Where a comparison stands: items read of both sides in this reading of the tables, and parts of it done.
+
+    ``reading`` is 1 for the first, 2 where equal items come in so different forms that their canonical forms have to be
+    compared, 3 for the keys of what differs.
+    """
 
     reading: int
     items_source: int

@@ -55,8 +55,8 @@ class CopyOptions:
 
     consistent: bool = False
     workers: int = 1
-    reads_at_once: int = 4
-    writes_at_once: int = 32
+    reads_at_once: int = 8
+    writes_at_once: int = 64
     segments: int = 0
     read_rate: Rate | None = None
     write_rate: Rate | None = None

@@ -252,6 +252,6 @@ def _unchanged(item: bytes) -> bytes:
     named = [each for each in attributes.items() if not each[0].startswith(REPLICATION_PREFIX)][:MOST_CONDITIONS]
     return b'"ConditionExpression":"%s","ExpressionAttributeNames":%s,"ExpressionAttributeValues":%s' % (
         " AND ".join(f"#{number}=:{number}" for number in range(len(named))).encode(),
-        msgspec.json.encode({f"#{number}": name for number, (name, _) in enumerate(named)}),
-        msgspec.json.encode({f":{number}": value for number, (_, value) in enumerate(named)}),
+        msgspec.json.encode({f"#{number}": name for number, (name, _value) in enumerate(named)}),
+        msgspec.json.encode({f":{number}": value for number, (_name, value) in enumerate(named)}),
     )

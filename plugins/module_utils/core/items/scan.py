@@ -19,6 +19,7 @@ from .wire import LOOK_SECONDS, Call, Client, Lanes
 
 SEGMENT_BYTES = 64 * 1024 * 1024
 LEAST_SEGMENTS, MOST_SEGMENTS = 16, 4096
+LEAST_UNITS = 4.0  # of a page by a rate: a page's size is rounded up to half a unit, or a whole one
 FIRST_ITEMS = 25  # of a page whose cost is to be learned
 
 
@@ -189,7 +190,7 @@ class ParallelScan:
 
     def _limit(self, throttle: Throttle) -> int:
         """How many items a page may have so that the rate is kept within each second."""
-        affordable = throttle.weight_for(throttle.request_units)
+        affordable = throttle.weight_for(max(LEAST_UNITS, throttle.request_units))
         return max(1, int(affordable)) if affordable else FIRST_ITEMS
 
 

@@ -56,7 +56,7 @@ def run_in_workers(task: Task[Result], desk: Any, workers: int) -> list[Result]:
     with ThreadPoolExecutor(workers, "attend") as pool:
         try:
             attending = []
-            for _ in range(workers):
+            for _worker in range(workers):
                 started.append(_Worker())
                 attending.append(pool.submit(started[-1].attend, pickled, endpoints, desk, workers))
             for each in as_completed(attending):
@@ -199,4 +199,4 @@ def serve(descriptor: int) -> None:
             answer = (_FAILURE, error)
         connection.send(answer)
     except (EOFError, OSError):
-        sys.exit(1)  # the parent is gone, and with it whoever would hear of it
+        return  # the parent is gone, and with it whoever would hear of it
