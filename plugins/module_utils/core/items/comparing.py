@@ -365,8 +365,8 @@ class _Desk:
     def __init__(self, task: _Task, progress: Callable[[CompareProgress], None], reading: int) -> None:
         self.totals = _Totals()
         self._segments = {
-            "source": _segments(task.source),
-            "destination": _segments(task.destination),
+            "source": _segments(task.source, task.options.workers),
+            "destination": _segments(task.destination, task.options.workers),
         }
         self._all = sum(map(len, self._segments.values()))
         self._done = 0
@@ -415,8 +415,8 @@ class _Desk:
         return [*self._unmatched["source"], *self._unmatched["destination"], *self._different]
 
 
-def _segments(table: ItemTable) -> deque[Segment]:
-    total = segments_for(table)
+def _segments(table: ItemTable, workers: int) -> deque[Segment]:
+    total = segments_for(table, workers)
     return deque(Segment(number, total) for number in spread(total))
 
 

@@ -101,7 +101,8 @@ def copy_items(
     options = options or CopyOptions()
     require_msgspec()
     require_same_key(source, destination)
-    checkpoint = Checkpoint.load(source, destination, options.segments or segments_for(source), options.checkpoint)
+    segments = options.segments or segments_for(source, options.workers)
+    checkpoint = Checkpoint.load(source, destination, segments, options.checkpoint)
     desk = _Desk(checkpoint, progress)
     task = _CopyTask(source, destination, options)
     retries: list[Retries] = []

@@ -45,13 +45,13 @@ class Page:
     units: float | None
 
 
-def segments_for(table: ItemTable) -> int:
-    """How many segments to cut ``table`` into.
+def segments_for(table: ItemTable, workers: int = 1) -> int:
+    """How many segments to cut ``table`` into for ``workers`` processes.
 
     Far more than are read at once: whoever is done takes the next, so that a heavy one is one of many under way and
     not the last. A small table's empty segments cost half a read unit each.
     """
-    return max(LEAST_SEGMENTS, min(MOST_SEGMENTS, table.size_bytes // SEGMENT_BYTES))
+    return max(LEAST_SEGMENTS * workers, min(MOST_SEGMENTS, table.size_bytes // SEGMENT_BYTES))
 
 
 def spread(total: int) -> list[int]:

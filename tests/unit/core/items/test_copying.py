@@ -91,7 +91,7 @@ def test_a_copy_and_its_counts(filled, workers):
     assert result.counts == Counts(ITEMS, result.counts.bytes)
     assert result.counts.bytes > sum(map(len, numbered()))
     assert (result.retries.throttled, result.retries.failed, result.resumed) == (0, 0, False)
-    assert told[-1] == CopyProgress(result.counts, 16, 16)
+    assert told[-1] == CopyProgress(result.counts, 16 * workers, 16 * workers)
     assert filled.calls.count("BatchWriteItem") < ITEMS / 25 * 1.5 + 16
 
 
