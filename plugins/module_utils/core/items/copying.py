@@ -39,6 +39,8 @@ from .write import (
 )
 
 POOL_BYTES = 16 * 1024 * 1024  # of pages read and not yet written, per worker
+POOL_SECONDS = 2.0  # of the rate of writes, where there is one: what was read long ago may have changed since
+PAGE_BYTES = 1024 * 1024  # about what one page of a scan has (aws.md H)
 SAVE_SECONDS = 2.0  # what a kill costs at most, in work done again
 PROGRESS_SECONDS = 0.5
 
@@ -187,7 +189,8 @@ class _CopyTask:
         writer = Writer(lanes, writing, self.destination, options.writes_at_once, write_throttle)
         pool = _Pool(desk, writer, KeyReader(self.source.key), write_throttle)
         scanner = Scanner(self.source, consistent=options.consistent, metered=read_throttle is not None)
-        scan = ParallelScan(lanes, reading, scanner, desk.next_segment, pool.take, options.reads_at_once, read_throttle)
+        reads_at_once = max(1, min(options.reads_at_once, pool.most_bytes // PAGE_BYTES))
+        scan = ParallelScan(lanes, reading, scanner, desk.next_segment, pool.take, reads_at_once, read_throttle)
         try:
             while True:
                 delay = (scan.fill() if pool.has_room else 0.0) or LOOK_SECONDS
@@ -228,6 +231,13 @@ class _Pool:
         self._bytes = 0
 
     @property
+    def most_bytes(self) -> int:
+        """How many bytes of pages may wait before no more are asked for."""
+        if self._throttle is None:
+            return POOL_BYTES
+        return min(POOL_BYTES, int(self._throttle.units_in(POOL_SECONDS) * WRITE_UNIT_BYTES))
+
+    @property
     def empty(self) -> bool:
         """Whether everything taken in is acknowledged."""
         return not self._bytes
@@ -235,7 +245,7 @@ class _Pool:
     @property
     def has_room(self) -> bool:
         """Whether more pages may be asked for."""
-        return self._bytes < POOL_BYTES
+        return self._bytes < max(1, self.most_bytes)
 
     def take(self, page: Page) -> None:
         """Take a page in."""

@@ -85,7 +85,11 @@ class Throttle:
     @property
     def request_units(self) -> float:
         """How many units one request should take at most."""
-        return self._units_per_second * REQUEST_SECONDS
+        return self.units_in(REQUEST_SECONDS)
+
+    def units_in(self, seconds: float) -> float:
+        """How many units the next ``seconds`` allow."""
+        return self._units_per_second * seconds
 
     def weight_for(self, units: float) -> float:
         """The weight that is expected to take ``units``; 0 while nothing is known."""
