@@ -24,7 +24,7 @@ from typing import Protocol
 from .checkpoint import Checkpoint, Counts
 from .raw import KeyReader, Slice, require_msgspec
 from .scan import Page, ParallelScan, Scanner, Segment, segments_for
-from .tables import ItemTable, require_same_key, require_unchanged
+from .tables import ItemTable, require_same_key, require_two, require_unchanged
 from .throttle import Rate, Throttle
 from .wire import LOOK_SECONDS, Client, Lanes, Patience, Retries
 from .workers import run_in_workers
@@ -95,13 +95,15 @@ def copy_items(
 ) -> CopyResult:
     """Copy all items of ``source`` into ``destination``; returns when AWS has acknowledged every one.
 
-    ``progress`` is called about twice a second, from any thread. Raises MissingLibrary, KeySchemaDiffers,
-    CheckpointUnusable before anything is written; ItemRefused, TableVanished, KeepsFailing, EndpointUnreachable,
-    CredentialsError, AccessDenied, ServiceError, WorkerLost at any time, after which a run with the same checkpoint
-    goes on.
+    ``progress`` is called about twice a second, with several workers from other threads than the caller's.
+
+    Before anything is written it raises MissingLibrary, InvalidInput, KeySchemaDiffers, CheckpointUnusable; at any time
+    ItemRefused, TableVanished, KeepsFailing, EndpointUnreachable, CredentialsError, AccessDenied, ServiceError,
+    WorkerLost, after which a run with the same checkpoint goes on.
     """
     options = options or CopyOptions()
     require_msgspec()
+    require_two(source, destination)
     require_same_key(source, destination)
     segments = options.segments or segments_for(source, options.workers)
     checkpoint = Checkpoint.load(source, destination, segments, options.checkpoint)

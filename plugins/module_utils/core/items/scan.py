@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..errors import FerryError, MissingTable
-from .raw import Raw, ScanPage, decode
+from .raw import Raw, ScanPage, decode, malformed
 from .tables import ItemTable, vanished
 from .throttle import Rate, Throttle
 from .wire import LOOK_SECONDS, Call, Client, Lanes
@@ -73,6 +73,7 @@ class Scanner:
     ) -> None:
         """``metered`` asks for the units, ``counting`` for counts alone (Select=COUNT)."""
         self.table = table
+        self._counting = counting
         self._pages = 0
         members: dict[str, object] = {"TableName": table.name}
         if consistent:
@@ -94,8 +95,10 @@ class Scanner:
         return Call("Scan", body, self.table.name)
 
     def page(self, segment: Segment, body: bytes) -> Page:
-        """The page in an answer. Raises ServiceError."""
+        """The page in an answer. Raises ServiceError when it is none, or does not hold as many items as it says."""
         told: ScanPage = decode(body, ScanPage, "Scan", self.table.name)
+        if len(told.items) != told.count and not self._counting:
+            raise malformed("Scan", self.table.name, ValueError(f"{len(told.items)} items where it says {told.count}"))
         self._pages += 1
         units = told.consumed_capacity.capacity_units if told.consumed_capacity else None
         next_key = bytes(told.last_evaluated_key)
