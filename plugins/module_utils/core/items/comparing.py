@@ -88,7 +88,7 @@ class CompareOptions:
 
     consistent: bool = False
     workers: int = 1
-    reads_at_once: int = 4
+    reads_at_once: int = 8
     source_rate: Rate | None = None
     destination_rate: Rate | None = None
     ignore_expired: str = ""
@@ -98,7 +98,11 @@ class CompareOptions:
 
 @dataclass(frozen=True)
 class CompareProgress:
-    """Where a comparison stands: items read of both sides in this reading of the tables, and parts of it done."""
+    """Where a comparison stands: items read of both sides in this reading of the tables, and parts of it done.
+
+    ``reading`` is 1 for the first, 2 where equal items come in so different forms that their canonical forms have to be
+    compared, 3 for the keys of what differs.
+    """
 
     reading: int
     items_source: int
@@ -361,8 +365,8 @@ class _Desk:
     def __init__(self, task: _Task, progress: Callable[[CompareProgress], None], reading: int) -> None:
         self.totals = _Totals()
         self._segments = {
-            "source": _segments(task.source),
-            "destination": _segments(task.destination),
+            "source": _segments(task.source, task.options.workers),
+            "destination": _segments(task.destination, task.options.workers),
         }
         self._all = sum(map(len, self._segments.values()))
         self._done = 0
@@ -411,8 +415,8 @@ class _Desk:
         return [*self._unmatched["source"], *self._unmatched["destination"], *self._different]
 
 
-def _segments(table: ItemTable) -> deque[Segment]:
-    total = segments_for(table)
+def _segments(table: ItemTable, workers: int) -> deque[Segment]:
+    total = segments_for(table, workers)
     return deque(Segment(number, total) for number in spread(total))
 
 

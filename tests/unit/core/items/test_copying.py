@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import (
     CheckpointUnusable,
     CredentialsError,
+    InvalidInput,
     ItemRefused,
     KeepsFailing,
     KeySchemaDiffers,
@@ -91,7 +92,7 @@ def test_a_copy_and_its_counts(filled, workers):
     assert result.counts == Counts(ITEMS, result.counts.bytes)
     assert result.counts.bytes > sum(map(len, numbered()))
     assert (result.retries.throttled, result.retries.failed, result.resumed) == (0, 0, False)
-    assert told[-1] == CopyProgress(result.counts, 16, 16)
+    assert told[-1] == CopyProgress(result.counts, 16 * workers, 16 * workers)
     assert filled.calls.count("BatchWriteItem") < ITEMS / 25 * 1.5 + 16
 
 
@@ -245,6 +246,12 @@ def test_other_keys_are_refused_before_anything_is_written(dynamo):
         with pytest.raises(KeySchemaDiffers, match="The key of the source is id"):
             copied(dynamo)
     assert "BatchWriteItem" not in dynamo.calls
+
+
+def test_a_table_is_not_copied_onto_itself(filled):
+    with pytest.raises(InvalidInput, match="one and the same"):
+        copy_items(filled.found("orders"), filled.found("orders", "destination"), options())
+    assert "BatchWriteItem" not in filled.calls
 
 
 @pytest.mark.parametrize("side", ["orders", "copy"])

@@ -59,7 +59,9 @@ def test_a_table_that_vanishes_while_it_is_read_is_told(dynamo, orders):
         count_items(client(dynamo), orders)
 
 
-@pytest.mark.parametrize("answer", [b"", b"{}", b"[]", b'{"Count":"1"}', b'{"Count":1,"Items":{}}'])
+@pytest.mark.parametrize(
+    "answer", [b"", b"{}", b"[]", b'{"Count":"1"}', b'{"Count":1,"Items":{}}', b'{"Count":1,"Items":[]}']
+)
 def test_an_answer_that_is_no_page_is_told(dynamo, orders, answer):
     dynamo._Scan = lambda *_: answer
     with pytest.raises(ServiceError, match="cannot be read"):

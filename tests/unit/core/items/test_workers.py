@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -83,6 +86,30 @@ def test_workers_share_the_work_and_are_processes_of_their_own():
     assert {each[1:] for each in results} == {(3, "S")}
     assert len(desk.pids) >= 1
     assert os.getpid() not in desk.pids
+
+
+def test_workers_find_a_collection_that_is_not_on_the_path(tmp_path):
+    """As in an Ansible worker, whose own loader finds collections."""
+    code = """
+import importlib.util, sys
+from importlib.machinery import PathFinder
+
+root = sys.argv[1]
+sys.path = [entry for entry in sys.path if entry != root]
+
+class Finder:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        return PathFinder.find_spec(name, [root]) if name == "ansible_collections" else None
+
+sys.meta_path.insert(0, Finder)
+from tests.unit.core.items.test_workers import Desk, Summing, endpoint, run_in_workers
+assert root not in sys.path
+print(sum(total for total, _, _ in run_in_workers(Summing(endpoint()), Desk(100), 2)))
+"""
+    root = next(entry for entry in sys.path if (Path(entry) / "ansible_collections" / "tableferry").exists())
+    told = subprocess.run([sys.executable, "-c", code, root], check=True, capture_output=True, text=True).stdout
+    assert int(told) == sum(range(100))
 
 
 def test_one_worker_is_this_process():
