@@ -99,7 +99,7 @@ def test_forms_that_the_probe_did_not_see_are_found_by_a_second_reading(pair, mo
     assert (found, result.unlisted_buckets, told) == (wanted, 0, [])
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     st.dictionaries(st.integers(0, 30).map(str), attributes, max_size=15),
     st.dictionaries(st.integers(0, 30).map(str), attributes, max_size=5),

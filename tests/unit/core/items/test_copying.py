@@ -65,7 +65,7 @@ def same(dynamo: FakeDynamo) -> bool:
     return dynamo.tables["copy"].items == dynamo.tables["orders"].items
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8), attributes, max_size=40),
     st.booleans(),
