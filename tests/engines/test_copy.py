@@ -101,7 +101,7 @@ values = st.recursive(
 contents = st.dictionaries(names.filter(lambda name: name != "id"), values, max_size=5)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(contents, max_size=30))
 def test_whatever_is_in_a_table_arrives(accounts, tables, items):
     table = accounts.pair(BY_ID)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""``advance_after.py FILE OPERATION SECONDS COMMAND...``: run a command; turn the clock on when it called OPERATION.
+"""``advance_after.py FILE OPERATION SECONDS COMMAND...``: run a command, turn the clock on when it called OPERATION.
 
 Ends with the command's exit status, or 1 when it never called.
 """

@@ -88,7 +88,7 @@ class CompareOptions:
 
     consistent: bool = False
     workers: int = 1
-    reads_at_once: int = 4
+    reads_at_once: int = 8
     source_rate: Rate | None = None
     destination_rate: Rate | None = None
     ignore_expired: str = ""
@@ -98,7 +98,11 @@ class CompareOptions:
 
 @dataclass(frozen=True)
 class CompareProgress:
-    """Where a comparison stands: items read of both sides in this reading of the tables, and parts of it done."""
+    """Where a comparison stands: items read of both sides in this reading of the tables, and parts of it done.
+
+    ``reading`` is 1 for the first, 2 where equal items come in so different forms that their canonical forms have to be
+    compared, 3 for the keys of what differs.
+    """
 
     reading: int
     items_source: int
@@ -159,7 +163,8 @@ def compare_tables(
         buckets = _buckets_for(max(source.item_count, destination.item_count))
         canonical = sides.forms_differ()
         totals, differing = _sum(_Task(source, destination, options, buckets, now, canonical), progress, 1)
-        affordable = max(1, int(options.most_listed * buckets / max(1, totals.items)))
+        # A bucket that differs holds one item at least, and by chance as many others as any bucket.
+        affordable = max(1, int(options.most_listed / (1 + totals.items / buckets)))
         if len(differing) > affordable and not canonical:
             # Perhaps only the forms of equal items differ: those that the probe saw did not.
             canonical = True
@@ -360,8 +365,8 @@ class _Desk:
     def __init__(self, task: _Task, progress: Callable[[CompareProgress], None], reading: int) -> None:
         self.totals = _Totals()
         self._segments = {
-            "source": _segments(task.source),
-            "destination": _segments(task.destination),
+            "source": _segments(task.source, task.options.workers),
+            "destination": _segments(task.destination, task.options.workers),
         }
         self._all = sum(map(len, self._segments.values()))
         self._done = 0
@@ -410,8 +415,8 @@ class _Desk:
         return [*self._unmatched["source"], *self._unmatched["destination"], *self._different]
 
 
-def _segments(table: ItemTable) -> deque[Segment]:
-    total = segments_for(table)
+def _segments(table: ItemTable, workers: int) -> deque[Segment]:
+    total = segments_for(table, workers)
     return deque(Segment(number, total) for number in spread(total))
 
 
@@ -485,8 +490,8 @@ class _Task:
             )
             scans.append(scan)
         try:
-            while not all(scan.ended for scan in scans):
-                lanes.turn(min(scan.fill() for scan in scans if not scan.ended))
+            while delays := list(filter(None, [scan.fill() for scan in scans])):
+                lanes.turn(min(delays))
         finally:
             lanes.close()
         return sums.sums

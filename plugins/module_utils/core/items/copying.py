@@ -24,7 +24,7 @@ from typing import Protocol
 from .checkpoint import Checkpoint, Counts
 from .raw import KeyReader, Slice, require_msgspec
 from .scan import Page, ParallelScan, Scanner, Segment, segments_for
-from .tables import ItemTable, require_same_key, require_unchanged
+from .tables import ItemTable, require_same_key, require_two, require_unchanged
 from .throttle import Rate, Throttle
 from .wire import LOOK_SECONDS, Client, Lanes, Patience, Retries
 from .workers import run_in_workers
@@ -39,6 +39,8 @@ from .write import (
 )
 
 POOL_BYTES = 16 * 1024 * 1024  # of pages read and not yet written, per worker
+POOL_SECONDS = 2.0  # of the rate of writes, where there is one: what was read long ago may have changed since
+PAGE_BYTES = 1024 * 1024  # about what one page of a scan has (aws.md H)
 SAVE_SECONDS = 2.0  # what a kill costs at most, in work done again
 PROGRESS_SECONDS = 0.5
 
@@ -55,8 +57,8 @@ class CopyOptions:
 
     consistent: bool = False
     workers: int = 1
-    reads_at_once: int = 4
-    writes_at_once: int = 32
+    reads_at_once: int = 8
+    writes_at_once: int = 64
     segments: int = 0
     read_rate: Rate | None = None
     write_rate: Rate | None = None
@@ -93,15 +95,18 @@ def copy_items(
 ) -> CopyResult:
     """Copy all items of ``source`` into ``destination``; returns when AWS has acknowledged every one.
 
-    ``progress`` is called about twice a second, from any thread. Raises MissingLibrary, KeySchemaDiffers,
-    CheckpointUnusable before anything is written; ItemRefused, TableVanished, KeepsFailing, EndpointUnreachable,
-    CredentialsError, AccessDenied, ServiceError, WorkerLost at any time, after which a run with the same checkpoint
-    goes on.
+    ``progress`` is called about twice a second, with several workers from other threads than the caller's.
+
+    Before anything is written it raises MissingLibrary, InvalidInput, KeySchemaDiffers, CheckpointUnusable; at any time
+    ItemRefused, TableVanished, KeepsFailing, EndpointUnreachable, CredentialsError, AccessDenied, ServiceError,
+    WorkerLost, after which a run with the same checkpoint goes on.
     """
     options = options or CopyOptions()
     require_msgspec()
+    require_two(source, destination)
     require_same_key(source, destination)
-    checkpoint = Checkpoint.load(source, destination, options.segments or segments_for(source), options.checkpoint)
+    segments = options.segments or segments_for(source, options.workers)
+    checkpoint = Checkpoint.load(source, destination, segments, options.checkpoint)
     desk = _Desk(checkpoint, progress)
     task = _CopyTask(source, destination, options)
     retries: list[Retries] = []
@@ -186,11 +191,15 @@ class _CopyTask:
         writer = Writer(lanes, writing, self.destination, options.writes_at_once, write_throttle)
         pool = _Pool(desk, writer, KeyReader(self.source.key), write_throttle)
         scanner = Scanner(self.source, consistent=options.consistent, metered=read_throttle is not None)
-        scan = ParallelScan(lanes, reading, scanner, desk.next_segment, pool.take, options.reads_at_once, read_throttle)
+        reads_at_once = max(1, min(options.reads_at_once, pool.most_bytes // PAGE_BYTES))
+        scan = ParallelScan(lanes, reading, scanner, desk.next_segment, pool.take, reads_at_once, read_throttle)
         try:
-            while not scan.ended or not pool.empty:
-                delay = scan.fill() if pool.has_room and not scan.ended else LOOK_SECONDS
-                lanes.turn(min(delay, pool.write()))
+            while True:
+                delay = (scan.fill() if pool.has_room else 0.0) or LOOK_SECONDS
+                delay = min(delay, pool.write())
+                if scan.ended and pool.empty:
+                    break
+                lanes.turn(delay)
         finally:
             lanes.close()
         return _all([reading.retries, writing.retries])
@@ -224,6 +233,13 @@ class _Pool:
         self._bytes = 0
 
     @property
+    def most_bytes(self) -> int:
+        """How many bytes of pages may wait before no more are asked for."""
+        if self._throttle is None:
+            return POOL_BYTES
+        return min(POOL_BYTES, int(self._throttle.units_in(POOL_SECONDS) * WRITE_UNIT_BYTES))
+
+    @property
     def empty(self) -> bool:
         """Whether everything taken in is acknowledged."""
         return not self._bytes
@@ -231,7 +247,7 @@ class _Pool:
     @property
     def has_room(self) -> bool:
         """Whether more pages may be asked for."""
-        return self._bytes < POOL_BYTES
+        return self._bytes < max(1, self.most_bytes)
 
     def take(self, page: Page) -> None:
         """Take a page in."""

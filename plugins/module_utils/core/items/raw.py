@@ -227,9 +227,9 @@ def canonical_number(text: str) -> str:
     """
     if text.isascii() and text.isdigit() and (text[0] != "0" or text == "0"):
         return text
-    mantissa, _, power = text.lower().partition("e")
+    mantissa, _e, power = text.lower().partition("e")
     negative = mantissa.startswith("-")
-    whole, _, fraction = mantissa.lstrip("+-").partition(".")
+    whole, _point, fraction = mantissa.lstrip("+-").partition(".")
     digits = whole + fraction
     if not (digits.isascii() and digits.isdigit()):
         return text

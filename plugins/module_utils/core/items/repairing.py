@@ -25,7 +25,7 @@ from .comparing import Difference
 from .digest import canonical_item
 from .lookup import READ_ITEMS, Lookup
 from .raw import Key, KeyReader, Raw, Single, Slice, decode, msgspec, require_msgspec
-from .tables import ItemTable, require_same_key, vanished
+from .tables import ItemTable, require_same_key, require_two, vanished
 from .throttle import Rate, Throttle
 from .wire import LOOK_SECONDS, Call, Client, Lanes, Patience
 from .write import REPLICATION_PREFIX, expected_units, without_replication_attributes
@@ -80,6 +80,7 @@ def repair(
     """
     options = options or RepairOptions()
     require_msgspec()
+    require_two(source, destination)
     require_same_key(source, destination)
     reading = Client(source.endpoint, options.patience)
     writing = Client(destination.endpoint, options.patience)
@@ -252,6 +253,6 @@ def _unchanged(item: bytes) -> bytes:
     named = [each for each in attributes.items() if not each[0].startswith(REPLICATION_PREFIX)][:MOST_CONDITIONS]
     return b'"ConditionExpression":"%s","ExpressionAttributeNames":%s,"ExpressionAttributeValues":%s' % (
         " AND ".join(f"#{number}=:{number}" for number in range(len(named))).encode(),
-        msgspec.json.encode({f"#{number}": name for number, (name, _) in enumerate(named)}),
-        msgspec.json.encode({f":{number}": value for number, (_, value) in enumerate(named)}),
+        msgspec.json.encode({f"#{number}": name for number, (name, _value) in enumerate(named)}),
+        msgspec.json.encode({f":{number}": value for number, (_name, value) in enumerate(named)}),
     )

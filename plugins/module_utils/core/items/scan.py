@@ -12,13 +12,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..errors import FerryError, MissingTable
-from .raw import Raw, ScanPage, decode
+from .raw import Raw, ScanPage, decode, malformed
 from .tables import ItemTable, vanished
 from .throttle import Rate, Throttle
 from .wire import LOOK_SECONDS, Call, Client, Lanes
 
 SEGMENT_BYTES = 64 * 1024 * 1024
 LEAST_SEGMENTS, MOST_SEGMENTS = 16, 4096
+LEAST_UNITS = 4.0  # of a page by a rate: a page's size is rounded up to half a unit, or a whole one
 FIRST_ITEMS = 25  # of a page whose cost is to be learned
 
 
@@ -44,13 +45,13 @@ class Page:
     units: float | None
 
 
-def segments_for(table: ItemTable) -> int:
-    """How many segments to cut ``table`` into.
+def segments_for(table: ItemTable, workers: int = 1) -> int:
+    """How many segments to cut ``table`` into for ``workers`` processes.
 
     Far more than are read at once: whoever is done takes the next, so that a heavy one is one of many under way and
     not the last. A small table's empty segments cost half a read unit each.
     """
-    return max(LEAST_SEGMENTS, min(MOST_SEGMENTS, table.size_bytes // SEGMENT_BYTES))
+    return max(LEAST_SEGMENTS * workers, min(MOST_SEGMENTS, table.size_bytes // SEGMENT_BYTES))
 
 
 def spread(total: int) -> list[int]:
@@ -72,6 +73,7 @@ class Scanner:
     ) -> None:
         """``metered`` asks for the units, ``counting`` for counts alone (Select=COUNT)."""
         self.table = table
+        self._counting = counting
         self._pages = 0
         members: dict[str, object] = {"TableName": table.name}
         if consistent:
@@ -93,8 +95,10 @@ class Scanner:
         return Call("Scan", body, self.table.name)
 
     def page(self, segment: Segment, body: bytes) -> Page:
-        """The page in an answer. Raises ServiceError."""
+        """The page in an answer. Raises ServiceError when it is none, or does not hold as many items as it says."""
         told: ScanPage = decode(body, ScanPage, "Scan", self.table.name)
+        if len(told.items) != told.count and not self._counting:
+            raise malformed("Scan", self.table.name, ValueError(f"{len(told.items)} items where it says {told.count}"))
         self._pages += 1
         units = told.consumed_capacity.capacity_units if told.consumed_capacity else None
         next_key = bytes(told.last_evaluated_key)
@@ -148,8 +152,7 @@ class ParallelScan:
         return self._exhausted and not self._begun and not self._under_way
 
     def fill(self) -> float:
-        """Ask for as many pages as may be under way; after how many seconds there may be one more by the rate, 0 when
-        it turned out that all were given: then there may be nothing to wait for."""
+        """Ask for as many pages as may be under way; seconds to hear answers until the next call, 0 at the end."""
         while self._under_way < self._at_once:
             if self._throttle is not None and (delay := self._throttle.delay()):
                 return delay
@@ -190,7 +193,7 @@ class ParallelScan:
 
     def _limit(self, throttle: Throttle) -> int:
         """How many items a page may have so that the rate is kept within each second."""
-        affordable = throttle.weight_for(throttle.request_units)
+        affordable = throttle.weight_for(max(LEAST_UNITS, throttle.request_units))
         return max(1, int(affordable)) if affordable else FIRST_ITEMS
 
 
@@ -221,8 +224,8 @@ def count_items(
         Throttle(rate) if rate else None,
     )
     try:
-        while not scan.ended:
-            lanes.turn(scan.fill())
+        while delay := scan.fill():
+            lanes.turn(delay)
     finally:
         lanes.close()
     return counted

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from ..errors import FerryError, KeySchemaDiffers, MissingTable, TableVanished
+from ..errors import FerryError, InvalidInput, KeySchemaDiffers, MissingTable, TableVanished
 from .raw import KeyAttribute, malformed
 from .wire import Client, Endpoint, Patience
 
@@ -70,6 +70,16 @@ def require_same_key(source: ItemTable, destination: ItemTable) -> None:
             f"The key of the source is {_shown(source)}, that of the destination {_shown(destination)}.",
             "Make the destination table with the source's key, or name another one.",
             table=destination.name,
+        )
+
+
+def require_two(source: ItemTable, destination: ItemTable) -> None:
+    """Raises InvalidInput when both are one table: copied onto itself it would lose what is written meanwhile."""
+    if source.table_id and source.table_id == destination.table_id:
+        raise InvalidInput(
+            f"Source and destination are one and the same table, {source.table_id}.",
+            "Name two tables, or the account of each.",
+            table=source.name,
         )
 
 

@@ -10,14 +10,17 @@ gets more than the rate but by one request. What a request will cost is estimate
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..errors import InvalidInput
 
-CATCH_UP_SECONDS = 0.1  # how much of unused time a late request may still use
-REQUEST_SECONDS = 0.25  # requests are made no larger than this much of the rate
+# Any two seconds together stay under twice the rate: 2 x AIM + REQUEST_SECONDS + CATCH_UP_SECONDS = 2.
+AIM = 0.97  # of the rate
+REQUEST_SECONDS = 0.04  # requests are made no larger than this much of the rate
+CATCH_UP_SECONDS = 0.02  # how much of unused time a late request may still use
 PROBE_SECONDS = 1.0  # how long to wait at a time while the first request is under way
 LEARNING = 0.2  # the weight of one request in the estimate of the next
 
@@ -35,7 +38,8 @@ class Rate:
     doubling: float = 1800.0
 
     def __post_init__(self) -> None:
-        if not self.units > 0 or self.start < 0 or not self.doubling > 0:
+        numbers = (self.units, self.start, self.doubling)
+        if not all(map(math.isfinite, numbers)) or self.units <= 0 or self.start < 0 or self.doubling <= 0:
             raise InvalidInput(
                 f"A rate of {self.units:g} units per second (from {self.start:g}) is none.",
                 "Give a number above 0, or none for no limit.",
@@ -81,7 +85,11 @@ class Throttle:
     @property
     def request_units(self) -> float:
         """How many units one request should take at most."""
-        return self._units_per_second * REQUEST_SECONDS
+        return self.units_in(REQUEST_SECONDS)
+
+    def units_in(self, seconds: float) -> float:
+        """How many units the next ``seconds`` allow."""
+        return self._units_per_second * seconds
 
     def weight_for(self, units: float) -> float:
         """The weight that is expected to take ``units``; 0 while nothing is known."""
@@ -118,7 +126,7 @@ class Throttle:
 
     @property
     def _units_per_second(self) -> float:
-        return self._rate.at(self._clock() - self._began)
+        return AIM * self._rate.at(self._clock() - self._began)
 
     def _take(self, units: float) -> None:
         self._free_at += units / self._units_per_second

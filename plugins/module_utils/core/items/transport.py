@@ -320,7 +320,7 @@ class Connection:
             raise ValueError("the answer is not HTTP/1.1")
         self._status = int(status)
         for line in lines:
-            name, _, value = line.partition(b":")
+            name, _colon, value = line.partition(b":")
             self._headers[name.lower()] = value.strip()
         told = self._headers.get(b"content-length")
         self._missing = int(told) if told is not None and not self._chunked else -1

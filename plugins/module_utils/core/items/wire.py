@@ -146,6 +146,7 @@ class Client:
         self._credentials: tuple[float, Credentials] | None = None
         self._skew = 0.0
         self._answered = False
+        self._unreachable_since = 0.0  # the first failure of any call, while nothing was ever answered
 
     def call(self, operation: str, body: bytes, table: str) -> bytes:
         """The body of the answer to one request about ``table``, once AWS has carried it out.
@@ -237,7 +238,8 @@ class Client:
     def _again(self, call: Call, code: str, reason: str) -> float:
         now = time.monotonic()
         call.failing_since = call.failing_since or now
-        seconds = now - call.failing_since
+        self._unreachable_since = self._unreachable_since or now
+        seconds = now - (call.failing_since if self._answered else self._unreachable_since)
         if seconds > (self.patience.seconds if self._answered else self.patience.connecting):
             raise self._gave_up(call, code, reason, seconds)
         call.failures += 1
@@ -402,7 +404,7 @@ class Lanes:
         while self._later and self._later[0][0] <= now:
             self._send(heapq.heappop(self._later)[2])
         until = self._later[0][0] - now if self._later else LOOK_SECONDS
-        for key, _ in self._selector.select(max(0.0, min(longest, until, LOOK_SECONDS))):
+        for key, _events in self._selector.select(max(0.0, min(longest, until, LOOK_SECONDS))):
             self._hear(key.fileobj)  # type: ignore[arg-type]
         if time.monotonic() - self._looked > LOOK_SECONDS:
             self._give_up_silent()

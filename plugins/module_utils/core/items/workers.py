@@ -22,6 +22,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from multiprocessing.connection import Connection, Pipe
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from ..errors import WorkerLost
@@ -56,7 +57,7 @@ def run_in_workers(task: Task[Result], desk: Any, workers: int) -> list[Result]:
     with ThreadPoolExecutor(workers, "attend") as pool:
         try:
             attending = []
-            for _ in range(workers):
+            for _worker in range(workers):
                 started.append(_Worker())
                 attending.append(pool.submit(started[-1].attend, pickled, endpoints, desk, workers))
             for each in as_completed(attending):
@@ -72,7 +73,7 @@ class _Worker:
 
     def __init__(self) -> None:
         self._connection, theirs = Pipe()
-        entry = _ENTRY.format(path=sys.path, module=__name__, descriptor=theirs.fileno())
+        entry = _ENTRY.format(path=[*sys.path, _root()], module=__name__, descriptor=theirs.fileno())
         self.process = subprocess.Popen(
             [sys.executable, "-c", entry], stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], start_new_session=True
         )
@@ -119,6 +120,11 @@ class _Worker:
             f"A worker process ended by itself (exit status {self.process.wait()}).",
             "See whether the machine ran out of memory, then run again, with fewer workers: it goes on.",
         )
+
+
+def _root() -> str:
+    """Where the package of this module starts: Ansible finds collections in folders that are not on Python's path."""
+    return str(Path(__file__).parents[__name__.count(".")])
 
 
 class _Keys:
@@ -199,4 +205,4 @@ def serve(descriptor: int) -> None:
             answer = (_FAILURE, error)
         connection.send(answer)
     except (EOFError, OSError):
-        sys.exit(1)  # the parent is gone, and with it whoever would hear of it
+        return  # the parent is gone, and with it whoever would hear of it

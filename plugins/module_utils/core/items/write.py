@@ -57,10 +57,10 @@ def without_replication_attributes(body: bytes, items: Sequence[Slice]) -> Seque
     return [_stripped(item) if _REPLICATION in bytes(item) else item for item in items]
 
 
-def _stripped(item: Slice) -> bytes:
+def _stripped(item: Slice) -> Slice:
     attributes = msgspec.json.decode(item, type=dict[str, Raw])
     kept = {name: value for name, value in attributes.items() if not name.startswith(REPLICATION_PREFIX)}
-    return msgspec.json.encode(kept)
+    return item if len(kept) == len(attributes) else msgspec.json.encode(kept)
 
 
 def distinct(items: Sequence[Slice], keys: Sequence[object]) -> Sequence[Slice]:

@@ -37,9 +37,9 @@ Key = tuple[Any, ...]
 class Fault:
     """What goes wrong with the next ``times`` calls of ``operation``, after ``after`` calls that go well.
 
-    ``kind``: ``throttle``, ``500``, ``503``, ``expired`` (refusals); ``reset`` before anything is done, ``lost`` after it
-    was done; ``half`` and ``crc`` break the answer; ``chunked`` and ``until_close`` frame it otherwise; ``unprocessed``
-    leaves ``count`` items of a batch.
+    ``kind``: ``throttle``, ``500``, ``503``, ``expired`` (refusals); ``reset`` before anything is done, ``lost`` after
+    it was done; ``half`` and ``crc`` break the answer; ``chunked`` and ``until_close`` frame it otherwise;
+    ``unprocessed`` leaves ``count`` items of a batch.
     """
 
     kind: str
@@ -91,7 +91,8 @@ class FakeDynamo:
         self.port = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._open: set[socket.socket] = set()
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
 
     # For tests
 
@@ -116,6 +117,8 @@ class FakeDynamo:
 
     def close(self) -> None:
         """End it."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._accepting.join()  # else it might accept on whatever gets the listener's number next
         self._listener.close()
         for connection in list(self._open):
             connection.close()
@@ -133,8 +136,8 @@ class FakeDynamo:
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with connection, connection.makefile("rb") as stream:
                 while self._one(connection, stream):
                     pass
@@ -261,15 +264,15 @@ class FakeDynamo:
         ]
         start = 0
         if "ExclusiveStartKey" in request:
-            after = table.key_of(request["ExclusiveStartKey"])
-            start = 1 + max(position for position, (key, _) in enumerate(rows) if key == after)
+            start = int(request["ExclusiveStartKey"]["the server's own"]["N"])
         page = rows[start : start + min(self.page_items, request.get("Limit", self.page_items))]
         members = [f'"Count":{len(page)},"ScannedCount":{len(page)}'.encode()]
         if request.get("Select") != "COUNT":
             members.append(b'"Items":[' + b",".join(item for _, item in page) + b"]")
         if start + len(page) < len(rows):
             last = json.loads(page[-1][1])
-            members.append(b'"LastEvaluatedKey":' + json.dumps({name: last[name] for name, _ in table.key}).encode())
+            told = {name: last[name] for name, _ in table.key} | {"the server's own": {"N": str(start + len(page))}}
+            members.append(b'"LastEvaluatedKey":' + json.dumps(told).encode())
         if consumed := self._consume(request, len(page)):
             members.append(b'"ConsumedCapacity":' + consumed.encode())
         return b"{" + b",".join(members) + b"}"

@@ -37,6 +37,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.items.wire imp
 
 BODY = b'{"UnprocessedItems":{}}'
 CRC = b"x-amz-crc32: %d\r\n" % zlib.crc32(BODY)
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n"
 LENGTH = b"Content-Length: %d\r\n" % len(BODY)
 
 
@@ -97,8 +98,8 @@ def exchange(port: int, request: bytes = b"request", waiting: bool = True):
         ([b"HTTP/1.1 200 OK\r\n" + LENGTH + b"Connection: close\r\n\r\n" + BODY], False),
         ([b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n" + LENGTH + b"\r\n" + BODY], True),
         ([b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + LENGTH + b"\r\n" + BODY], True),
-        ([b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n" + CRC + b"\r\n1;a=b\r\n{\r\n16\r\n", BODY[1:], b"\r\n0\r\n\r\n"], True),
-        ([b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n17\r\n" + BODY + b"\r\n0\r\nT: 1", b"\r\n\r\n"], True),
+        ([CHUNKED + CRC + b"\r\n1;a=b\r\n{\r\n16\r\n", BODY[1:], b"\r\n0\r\n\r\n"], True),
+        ([CHUNKED + b"\r\n17\r\n" + BODY + b"\r\n0\r\nT: 1", b"\r\n\r\n"], True),
         ([b"HTTP/1.1 200 OK\r\n" + CRC + b"\r\n" + BODY], False),
     ],
 )  # fmt: skip
@@ -298,7 +299,7 @@ def test_a_bundle_that_cannot_be_read_is_told(monkeypatch, tmp_path):
         client("https://localhost:1").call("Scan", b"{}", "orders")
     (tmp_path / "empty.pem").write_text("")
     monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "empty.pem"))
-    with pytest.raises(InvalidInput, match="no certificate|cannot be read"):
+    with pytest.raises(InvalidInput, match="cannot be read"):
         client("https://localhost:1").call("Scan", b"{}", "orders")
 
 

@@ -269,6 +269,19 @@ def test_lanes_keep_many_calls_under_way(dynamo):
     assert dynamo.connections == 20
 
 
+def test_many_calls_to_an_endpoint_that_is_not_there_are_patient_together():
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    keys = SimpleNamespace(access_key="A", secret_key=SECRET, session_token="")
+    client = Client(Endpoint(f"http://127.0.0.1:{port}", REGION, lambda: keys), Patience(60.0, 60.0, 1000.0, 0.05))
+    lanes = Lanes()
+    lanes.submit(client, Call("DescribeTable", DESCRIBE, "orders"), lambda body: None)
+    time.sleep(0.1)
+    with pytest.raises(EndpointUnreachable):
+        lanes.submit(client, Call("DescribeTable", DESCRIBE, "orders"), lambda body: None)
+    lanes.close()
+
+
 def test_lanes_tell_failures_to_who_asked(dynamo):
     client, lanes, told = Client(dynamo.endpoint(), HASTY), Lanes(), []
     lanes.submit(client, Call("DescribeTable", DESCRIBE, "orders"), lambda body: None, told.append)

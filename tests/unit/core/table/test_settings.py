@@ -592,7 +592,7 @@ STATES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(TABLES, STATES, st.booleans())
 def test_after_applying_nothing_is_left_to_change(accounts, described, table, state, switch):
     source, destination = accounts(

@@ -104,7 +104,7 @@ def test_sort_keys_order_as_numbers_both_ways(store: TableStore) -> None:
 
 
 @given(st.integers(1, 1_000_000).flatmap(lambda total: st.tuples(st.integers(0, total - 1), st.just(total))))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_segments_meet(part: tuple[int, int]) -> None:
     segment, total = part
     lower, upper = segment_bounds(segment, total)

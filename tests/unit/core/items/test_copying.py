@@ -1,0 +1,388 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Copies: every byte arrives, every fault is overcome or told, every count is exact."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import (
+    CheckpointUnusable,
+    CredentialsError,
+    InvalidInput,
+    ItemRefused,
+    KeepsFailing,
+    KeySchemaDiffers,
+    MissingTable,
+    TableVanished,
+)
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.checkpoint import Counts
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.copying import (
+    CopyOptions,
+    CopyProgress,
+    copy_items,
+)
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.tables import find_table
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.throttle import Rate
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.wire import Endpoint, Patience
+from tests.unit.core.items.fake_dynamo import HASTY, REGION, SECRET, FakeDynamo, serving
+from tests.unit.core.items.strategies import attributes, to_bytes
+
+ITEMS = 3000
+
+
+def numbered(count: int = ITEMS) -> list[bytes]:
+    return [to_bytes({"id": {"S": f"item {number}"}, "n": {"N": str(number)}}) for number in range(count)]
+
+
+def options(**members) -> CopyOptions:
+    return CopyOptions(**{"patience": HASTY, **members})
+
+
+def copied(dynamo: FakeDynamo, **members):
+    return copy_items(dynamo.found("orders"), dynamo.found("copy", "destination"), options(**members))
+
+
+@pytest.fixture
+def filled(dynamo):
+    """A source of 3,000 items and an empty destination."""
+    dynamo.make("orders").put(*numbered())
+    dynamo.make("copy")
+    return dynamo
+
+
+def same(dynamo: FakeDynamo) -> bool:
+    return dynamo.tables["copy"].items == dynamo.tables["orders"].items
+
+
+@settings(max_examples=30)
+@given(
+    st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8), attributes, max_size=40),
+    st.booleans(),
+    st.integers(1, 7),
+)
+def test_what_arrives_is_byte_for_byte_what_was_stored(items, ascii_only, page_items):
+    with serving() as dynamo:
+        dynamo.page_items = page_items
+        dynamo.make("orders").put(
+            *[to_bytes({**others, "id": {"S": name}}, ascii_only) for name, others in items.items()]
+        )
+        dynamo.make("copy")
+        result = copied(dynamo)
+        assert same(dynamo)
+        assert result.counts.items == len(items)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_copy_and_its_counts(filled, workers):
+    told: list[CopyProgress] = []
+    source, destination = filled.found("orders"), filled.found("copy", "destination")
+    result = copy_items(source, destination, options(workers=workers), told.append)
+    assert same(filled)
+    assert result.counts == Counts(ITEMS, result.counts.bytes)
+    assert result.counts.bytes > sum(map(len, numbered()))
+    assert (result.retries.throttled, result.retries.failed, result.resumed) == (0, 0, False)
+    assert told[-1] == CopyProgress(result.counts, 16 * workers, 16 * workers)
+    assert filled.calls.count("BatchWriteItem") < ITEMS / 25 * 1.5 + 16
+
+
+@pytest.mark.parametrize("size", [0, 1, 25, 26, 100, 101])
+def test_small_tables(dynamo, size):
+    dynamo.make("orders").put(*numbered(size))
+    dynamo.make("copy")
+    assert copied(dynamo).counts.items == size
+    assert same(dynamo)
+
+
+@pytest.mark.parametrize("operation", ["Scan", "BatchWriteItem"])
+@pytest.mark.parametrize("kind", ["throttle", "500", "503", "reset", "lost", "half", "crc", "chunked", "until_close"])
+def test_faults_lose_nothing_and_double_nothing(filled, operation, kind):
+    for after in range(0, 60, 3):
+        filled.plan(kind, operation, after=after, times=2)
+    result = copied(filled)
+    assert same(filled)
+    assert result.counts.items == ITEMS
+    met = sum(fault.met for fault in filled.faults)
+    assert met > 10
+    retries = result.retries
+    if kind in ("reset", "lost"):
+        # A kept connection that ends without a word is taken for one that the server had closed.
+        assert 0 < retries.broken <= met
+    else:
+        expected = 0 if kind in ("chunked", "until_close") else met
+        assert retries.throttled + retries.failed + retries.broken == expected
+
+
+def test_a_storm_of_everything(filled):
+    for kind in ("throttle", "500", "reset", "lost", "half", "crc", "unprocessed"):
+        for after in range(0, 150, 2):
+            filled.plan(kind, "BatchWriteItem" if after % 4 else "", after=after, count=7)
+    result = copied(filled)
+    assert same(filled)
+    assert result.counts.items == ITEMS
+
+
+def test_unprocessed_items_are_counted_and_arrive(filled):
+    for after, count in enumerate((25, 1, 13, 25, 24)):
+        filled.plan("unprocessed", "BatchWriteItem", after=after * 5, count=count)
+    result = copied(filled)
+    assert same(filled)
+    assert result.counts.items == ITEMS
+    assert 25 <= result.counts.resent <= 88
+
+
+def test_expired_credentials_are_renewed_on_both_sides(filled):
+    keys = {"source": "AKIAFAKE", "destination": "AKIAFAKE"}
+    asked: list[str] = []
+
+    def endpoint(side):
+        def credentials():
+            asked.append(side)
+            return SimpleNamespace(access_key=keys[side], secret_key=SECRET, session_token="")
+
+        return Endpoint(filled.url, REGION, credentials, side)
+
+    seen = [0]
+
+    def turn_over(operation):
+        seen[0] += 1
+        if seen[0] == 50:
+            filled.valid_keys = {"AKIANEW"}
+            keys.update(source="AKIANEW", destination="AKIANEW")
+
+    source = find_table(endpoint("source"), "orders")
+    destination = find_table(endpoint("destination"), "copy")
+    filled.before = turn_over
+    result = copy_items(source, destination, options())
+    assert same(filled)
+    assert result.counts.items == ITEMS
+    assert {"source", "destination"} <= set(asked)
+    assert result.retries == type(result.retries)()
+
+
+def test_credentials_that_cannot_be_renewed_are_told(filled):
+    source, destination = filled.found("orders"), filled.found("copy", "destination")
+    filled.before = lambda operation: filled.valid_keys.clear() if operation == "BatchWriteItem" else None
+    with pytest.raises(CredentialsError, match="do not work"):
+        copy_items(source, destination, options())
+
+
+def test_workers_get_renewed_credentials_from_their_parent(filled):
+    given = []
+
+    def credentials():
+        given.append(1)
+        return SimpleNamespace(access_key="AKIAFAKE", secret_key=SECRET, session_token="")
+
+    source = find_table(Endpoint(filled.url, REGION, credentials, "source"), "orders")
+    destination = find_table(Endpoint(filled.url, REGION, credentials, "destination"), "copy")
+    asked_before = len(given)
+    copy_items(source, destination, options(workers=2))
+    assert same(filled)
+    # Each worker that finds work asks for both sides, the parent for its look at the tables at the end.
+    assert 2 + 2 <= len(given) - asked_before <= 2 * 2 + 2
+
+
+def test_keys_that_come_twice_are_written_once_a_page(dynamo):
+    table = dynamo.make("orders", [("id", "N")])
+    table.put(*[to_bytes({"id": {"N": str(number)}}) for number in range(1, 500)])
+    again = [to_bytes({"id": {"N": f"{number}e0"}, "again": {"BOOL": True}}) for number in range(1, 500, 7)]
+    table.extra_scanned = [(table.key_of(json.loads(item)), item) for item in again]
+    dynamo.page_items = 1000
+    dynamo.make("copy", [("id", "N")])
+    result = copied(dynamo)
+    assert result.counts.items == 499
+    assert result.counts.duplicates == len(again)
+    assert set(dynamo.tables["copy"].items) == set(table.items)
+    assert sum(b"again" in item for item in dynamo.tables["copy"].items.values()) == len(again)
+
+
+def test_keys_that_come_twice_across_pages_make_one_item_each(dynamo):
+    table = dynamo.make("orders")
+    table.put(*numbered(400))
+    table.extra_scanned = list(table.items.items())
+    dynamo.page_items = 10
+    dynamo.make("copy")
+    result = copied(dynamo)
+    assert dynamo.tables["copy"].items == table.items
+    assert result.counts.items + result.counts.duplicates == 800
+
+
+def test_attributes_of_replication_stay_behind(dynamo):
+    dynamo.make("orders").put(
+        to_bytes({"id": {"S": "1"}, "aws:rep:updatetime": {"N": "1.5"}, "aws:rep:deleting": {"BOOL": False}}),
+        b'{"id":{"S":"2"}, "note":{"S":"\\"aws:rep:x\\""}}',
+    )
+    dynamo.make("copy")
+    copied(dynamo)
+    assert sorted(dynamo.tables["copy"].items.values()) == [
+        b'{"id":{"S":"1"}}',
+        b'{"id":{"S":"2"}, "note":{"S":"\\"aws:rep:x\\""}}',
+    ]
+
+
+def test_an_item_that_the_destination_refuses_is_named(dynamo):
+    dynamo.make("orders").put(*numbered(200), to_bytes({"id": {"S": "huge"}, "x": {"S": "x" * 420_000}}))
+    dynamo.make("copy")
+    with pytest.raises(ItemRefused, match="huge") as told:
+        copied(dynamo)
+    assert told.value.details["key"] == {"id": {"S": "huge"}}
+
+
+def test_other_keys_are_refused_before_anything_is_written(dynamo):
+    dynamo.make("orders").put(*numbered(10))
+    for key in ([("id", "N")], [("id", "S"), ("at", "N")], [("key", "S")]):
+        dynamo.make("copy", key)
+        with pytest.raises(KeySchemaDiffers, match="The key of the source is id"):
+            copied(dynamo)
+    assert "BatchWriteItem" not in dynamo.calls
+
+
+def test_a_table_is_not_copied_onto_itself(filled):
+    with pytest.raises(InvalidInput, match="one and the same"):
+        copy_items(filled.found("orders"), filled.found("orders", "destination"), options())
+    assert "BatchWriteItem" not in filled.calls
+
+
+@pytest.mark.parametrize("side", ["orders", "copy"])
+def test_a_table_that_is_deleted_meanwhile_is_told(filled, side):
+    source, destination = filled.found("orders"), filled.found("copy", "destination")
+    filled.before = lambda operation: len(filled.bodies) > 40 and filled.tables.pop(side, None)
+    with pytest.raises(TableVanished, match="deleted") as told:
+        copy_items(source, destination, options())
+    assert told.value.table == side
+
+
+@pytest.mark.parametrize("side", ["orders", "copy"])
+def test_a_table_that_is_made_anew_meanwhile_is_told(filled, side, tmp_path):
+    source, destination = filled.found("orders"), filled.found("copy", "destination")
+    made = []
+
+    def make_anew(operation):
+        if len(filled.bodies) > 40 and not made:
+            made.append(filled.tables[side])
+            filled.make(side).put(*made[0].items.values())
+
+    filled.before = make_anew
+    path = tmp_path / "copy.json"
+    with pytest.raises(TableVanished, match="made anew"):
+        copy_items(source, destination, options(checkpoint=path))
+    with pytest.raises(CheckpointUnusable, match="another copy"):
+        copied(filled, checkpoint=path)
+
+
+def test_a_missing_table_is_told(dynamo):
+    with pytest.raises(MissingTable):
+        dynamo.found("orders")
+
+
+# Going on
+
+
+def test_a_copy_that_failed_goes_on_and_counts_everything_once(filled, tmp_path):
+    path = tmp_path / "copy.json"
+    filled.plan("throttle", "BatchWriteItem", after=70, times=10_000)
+    impatient = Patience(0.001, 0.002, 0.05, 0.05)
+    with pytest.raises(KeepsFailing):
+        copied(filled, checkpoint=path, patience=impatient)
+    first = json.loads(path.read_text())["counts"]["items"]
+    filled.faults.clear()
+    written_before = len(filled.bodies)
+    result = copied(filled, checkpoint=path)
+    assert same(filled)
+    assert result.resumed
+    assert result.counts.items == ITEMS
+    assert 0 < first < ITEMS
+    assert len(filled.bodies) - written_before < ITEMS / 25
+    calls = len(filled.calls)
+    again = copied(filled, checkpoint=path)
+    assert (again.counts, again.resumed) == (result.counts, True)
+    assert set(filled.calls[calls:]) == {"DescribeTable"}
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from types import SimpleNamespace
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items import copying
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.tables import find_table
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.wire import Endpoint
+copying.SAVE_SECONDS = 0.05
+keys = SimpleNamespace(access_key="AKIAFAKE", secret_key="s", session_token="")
+endpoint = Endpoint(sys.argv[1], "eu-west-1", lambda: keys)
+source, destination = find_table(endpoint, "orders"), find_table(endpoint, "copy")
+options = copying.CopyOptions(checkpoint=Path(sys.argv[2]), workers=int(sys.argv[3]), writes_at_once=2)
+result = copying.copy_items(source, destination, options)
+print(result.counts.items)
+"""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_copy_that_is_killed_goes_on(filled, tmp_path, workers):
+    path = tmp_path / "copy.json"
+    filled.page_items = 20
+    filled.latency = 0.004
+    command = [sys.executable, "-c", KILLED, filled.url, str(path), str(workers)]
+    kills = 0
+    for wanted in (40, 90):
+        process = subprocess.Popen(command)
+        while len(filled.bodies) < wanted and process.poll() is None:
+            time.sleep(0.005)
+        if process.poll() is None:
+            process.kill()
+            kills += 1
+        process.wait()
+        time.sleep(0.1)
+        json.loads(path.read_text())
+    filled.latency = 0.0
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert int(told) == ITEMS
+    assert same(filled)
+    assert kills == 2
+
+
+# Rates
+
+
+def test_a_rate_limits_writes_and_asks_for_units(filled):
+    filled.units_per_item = 2.0
+    began = time.monotonic()
+    result = copied(filled, write_rate=Rate(6000))
+    assert result.counts.write_units == ITEMS * 2.0
+    assert result.counts.read_units is None
+    assert time.monotonic() - began > 0.7
+    assert same(filled)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_rate_limits_reads_of_all_workers_together(filled, workers):
+    filled.consumed.clear()
+    result = copied(filled, read_rate=Rate(3000), workers=workers)
+    assert result.counts.read_units == pytest.approx(ITEMS, rel=0.1)
+    assert same(filled)
+
+
+def test_a_table_under_heavy_write_is_copied_as_it_was_read(filled):
+    """Items come and go while the table is read: what stays all the time is all there, whatever else."""
+    turn = [0]
+
+    def write(operation):
+        turn[0] += 1
+        table = filled.tables["orders"]
+        table.put(to_bytes({"id": {"S": f"new {turn[0]}"}}))
+
+    source, destination = filled.found("orders"), filled.found("copy", "destination")
+    filled.before = write
+    result = copy_items(source, destination, options())
+    assert set(numbered()) <= set(filled.tables["copy"].items.values())
+    assert result.counts.items == len(filled.tables["copy"].items)

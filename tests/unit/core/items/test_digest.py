@@ -1,0 +1,148 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Digests are equal exactly when items are, and sums of them when tables are."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import ServiceError
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.digest import (
+    BucketSums,
+    canonical_digest,
+    canonical_item,
+    is_expired,
+    raw_digest,
+)
+from tests.unit.core.items.strategies import (
+    attribute_values,
+    attributes,
+    number_value,
+    rewritten_attributes,
+    to_bytes,
+)
+
+
+def meaning(value: Any) -> Any:
+    """An attribute value as what it means, written independently of the product: equal exactly when DynamoDB's are."""
+    ((kind, content),) = value.items()
+    if kind == "N":
+        return kind, number_value(content)
+    if kind == "NS":
+        return kind, frozenset(map(number_value, content))
+    if kind in ("SS", "BS"):
+        return kind, frozenset(content)
+    if kind == "L":
+        return kind, tuple(map(meaning, content))
+    if kind == "M":
+        return kind, frozenset((name, meaning(each)) for name, each in content.items())
+    return kind, content
+
+
+@given(attributes, st.randoms(use_true_random=False), st.booleans())
+def test_an_item_has_one_form_for_all_its_forms(item, chance, ascii_only):
+    other = to_bytes(rewritten_attributes(item, chance), ascii_only)
+    assert canonical_item(other) == canonical_item(to_bytes(item))
+    assert canonical_digest(other) == canonical_digest(to_bytes(item))
+    assert canonical_item(canonical_item(other)) == canonical_item(other)
+
+
+@given(attribute_values, attribute_values)
+def test_values_are_equal_exactly_when_their_digests_are(one, other):
+    digests = [canonical_digest(to_bytes({"value": each})) for each in (one, other)]
+    assert (digests[0] == digests[1]) == (meaning(one) == meaning(other))
+
+
+@given(attributes, attributes)
+def test_items_are_equal_exactly_when_their_digests_are(one, other):
+    same = {name: meaning(value) for name, value in one.items()} == {
+        name: meaning(value) for name, value in other.items()
+    }
+    assert (canonical_digest(to_bytes(one)) == canonical_digest(to_bytes(other))) == same
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"S": "5"}, {"N": "5"}),
+        ({"S": ""}, {"NULL": True}),
+        ({"S": "QQ=="}, {"B": "QQ=="}),
+        ({"L": [{"S": "a"}, {"S": "b"}]}, {"L": [{"S": "b"}, {"S": "a"}]}),
+        ({"SS": ["a"]}, {"S": "a"}),
+        ({"L": []}, {"M": {}}),
+        ({"N": "1"}, {"N": "1.0000000000000000000000000000000000001"}),
+        ({"M": {"S": {"S": "1"}}}, {"M": {"N": {"S": "1"}}}),
+        ({"BOOL": True}, {"BOOL": False}),
+        ({"S": "é"}, {"S": "e\u0301"}),
+    ],
+)
+def test_what_looks_alike_is_told_apart(one, other):
+    assert canonical_digest(to_bytes({"v": one})) != canonical_digest(to_bytes({"v": other}))
+
+
+def test_attributes_of_replication_are_ignored():
+    plain = to_bytes({"id": {"S": "1"}, "m": {"M": {"aws:rep:x": {"N": "1"}}}})
+    marked = to_bytes(
+        {"aws:rep:updatetime": {"N": "1.5"}, "id": {"S": "1"}, "m": {"M": {"aws:rep:x": {"N": "1"}}}, "aws:rep:": {}}
+    )
+    assert canonical_item(marked) == canonical_item(plain)
+    assert canonical_item(to_bytes({"id": {"S": "1"}, "m": {"M": {}}})) != canonical_item(plain)
+
+
+@pytest.mark.parametrize("item", [b"", b"[]", b'{"id":"1"}', b'{"id":{"M":{"x":1}}}', b'{"id":{"L":5}}', b"{"])
+def test_what_is_no_item_has_no_digest(item):
+    with pytest.raises(ServiceError):
+        canonical_item(item)
+
+
+@given(st.lists(attributes, max_size=30), st.lists(attributes, max_size=3), st.integers(0, 4), st.data())
+def test_sums_are_equal_exactly_when_the_same_items_are(items, others, power, data):
+    buckets = 1 << power
+    one, other = BucketSums(buckets), BucketSums(buckets)
+    source = [to_bytes(item) for item in items]
+    destination = data.draw(st.permutations(source)) + [to_bytes(item) for item in others]
+    cut = data.draw(st.integers(0, len(source)))
+    one.add(map(raw_digest, source[:cut]))
+    other.add(map(raw_digest, source[cut:]))
+    other.subtract(map(raw_digest, destination))
+    one.merge(other.sums)
+    assert bool(one.differing()) == bool(others)
+    assert len(one.differing()) <= len(others)
+
+
+def test_a_difference_shows_in_the_buckets_of_its_items():
+    chance = random.Random(1)
+    digests = [chance.getrandbits(128) for _ in range(1000)]
+    sums = BucketSums(256)
+    sums.add(digests)
+    sums.subtract(digests[1:])
+    assert sums.differing() == [digests[0] & 255]
+
+
+@pytest.mark.parametrize(
+    ("number", "expired"),
+    [
+        ("999", True),
+        ("1000", False),
+        ("1001", False),
+        ("", False),
+        ("-200000000", False),
+        (str(1000 - 6 * 365 * 86400), False),
+        ("9.99e2", True),
+        ("word", False),
+    ],
+)
+def test_an_item_expires_when_its_time_has_passed_within_five_years(number, expired):
+    assert is_expired(number, 1000.0) is expired
+
+
+def test_the_strategies_make_every_type():
+    assert json.loads(to_bytes({"é": {"S": "\u2028"}}, True)) == json.loads(to_bytes({"é": {"S": "\u2028"}}))

@@ -1,0 +1,160 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Tasks in processes of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import (
+    CredentialsError,
+    ItemRefused,
+    WorkerLost,
+)
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.wire import Endpoint
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.workers import run_in_workers
+
+
+class Desk:
+    """Hands out numbers."""
+
+    def __init__(self, count: int) -> None:
+        self._numbers = iter(range(count))
+        self._lock = threading.Lock()
+        self.pids: set[int] = set()
+
+    def next_number(self, pid: int) -> int | None:
+        with self._lock:
+            self.pids.add(pid)
+            return next(self._numbers, None)
+
+    def fail(self) -> None:
+        raise OSError("a disk of the parent's")
+
+
+@dataclass(frozen=True)
+class Summing:
+    """Sums what the desk hands out."""
+
+    endpoint: Endpoint
+
+    def run(self, desk: Desk, workers: int) -> tuple[int, int, str]:
+        total = 0
+        while (number := desk.next_number(os.getpid())) is not None:
+            total += number
+        return total, workers, self.endpoint.credentials().secret_key
+
+
+@dataclass(frozen=True)
+class Failing:
+    """Fails in one of several ways."""
+
+    how: str
+
+    def run(self, desk: Desk, workers: int) -> None:
+        first = desk.next_number(os.getpid()) == 0
+        if self.how == "error" and first:
+            raise ItemRefused("Cause.", "Next step.", table="orders", details={"key": 1})
+        if self.how == "killed" and first:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.how == "desk" and first:
+            desk.fail()
+        while desk.next_number(os.getpid()) is not None:
+            pass
+        threading.Event().wait()  # until it is ended
+
+
+def endpoint(credentials=lambda: SimpleNamespace(access_key="A", secret_key="S", session_token="T")) -> Endpoint:
+    return Endpoint("https://host", "eu-west-1", credentials)
+
+
+def test_workers_share_the_work_and_are_processes_of_their_own():
+    desk = Desk(1000)
+    results = run_in_workers(Summing(endpoint()), desk, 3)
+    assert sum(total for total, _, _ in results) == sum(range(1000))
+    assert {each[1:] for each in results} == {(3, "S")}
+    assert len(desk.pids) >= 1
+    assert os.getpid() not in desk.pids
+
+
+def test_workers_find_a_collection_that_is_not_on_the_path(tmp_path):
+    """As in an Ansible worker, whose own loader finds collections."""
+    code = """
+import importlib.util, sys
+from importlib.machinery import PathFinder
+
+root = sys.argv[1]
+sys.path = [entry for entry in sys.path if entry != root]
+
+class Finder:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        return PathFinder.find_spec(name, [root]) if name == "ansible_collections" else None
+
+sys.meta_path.insert(0, Finder)
+from tests.unit.core.items.test_workers import Desk, Summing, endpoint, run_in_workers
+assert root not in sys.path
+print(sum(total for total, _, _ in run_in_workers(Summing(endpoint()), Desk(100), 2)))
+"""
+    root = next(entry for entry in sys.path if (Path(entry) / "ansible_collections" / "tableferry").exists())
+    told = subprocess.run([sys.executable, "-c", code, root], check=True, capture_output=True, text=True).stdout
+    assert int(told) == sum(range(100))
+
+
+def test_one_worker_is_this_process():
+    desk = Desk(10)
+    assert run_in_workers(Summing(endpoint()), desk, 1) == [(45, 1, "S")]
+    assert desk.pids == {os.getpid()}
+
+
+def test_the_failure_of_one_is_told_and_ends_the_others():
+    with pytest.raises(ItemRefused) as told:
+        run_in_workers(Failing("error"), Desk(10), 3)
+    assert (told.value.table, told.value.details) == ("orders", {"key": 1})
+
+
+def test_a_worker_that_is_killed_is_told():
+    with pytest.raises(WorkerLost, match="exit status -9"):
+        run_in_workers(Failing("killed"), Desk(10), 3)
+
+
+def test_a_failure_of_the_desk_is_its_own():
+    with pytest.raises(OSError, match="a disk of the parent's"):
+        run_in_workers(Failing("desk"), Desk(10), 2)
+
+
+def test_credentials_that_cannot_be_had_are_told_by_the_parent():
+    def refuse():
+        raise CredentialsError("None.", "Give some.")
+
+    with pytest.raises(CredentialsError):
+        run_in_workers(Summing(endpoint(refuse)), Desk(10), 2)
+
+
+def test_nothing_secret_is_in_arguments_or_environment(monkeypatch):
+    module = "ansible_collections.tableferry.aws.plugins.module_utils.core.items.workers"
+    started = []
+    from subprocess import Popen
+
+    def popen(command, **members):
+        started.append((command, members))
+        return Popen(command, **members)
+
+    monkeypatch.setattr(f"{module}.subprocess.Popen", popen)
+    run_in_workers(Summing(endpoint()), Desk(1), 2)
+    assert len(started) == 2
+    assert all("env" not in members for _, members in started)
+    keys = SimpleNamespace(access_key="AKIASECRET", secret_key="SECRET", session_token="TOKEN")
+    run_in_workers(Summing(endpoint(lambda: keys)), Desk(1), 2)
+    assert "SECRET" not in repr(started)
