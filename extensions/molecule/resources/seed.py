@@ -62,8 +62,8 @@ def direct(lab: LabClient) -> None:
 
 
 def cleanup(lab: LabClient) -> None:
-    """Two tables to move and to clean up after."""
-    make_tables(lab, "source", [plain("cleanup-a"), replace(plain("cleanup-b"), settings={})])
+    """Tables to move and to clean up after."""
+    make_tables(lab, "source", [plain("cleanup-a"), replace(plain("cleanup-b"), settings={}), plain("cleanup-c")])
 
 
 def resume(lab: LabClient) -> None:
