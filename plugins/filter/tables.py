@@ -114,7 +114,8 @@ PAIR = (
     "ferry_air_gapped_min_days",
     "ferry_air_gapped_max_days",
 )
-BACKUP = "backup"  # the method that needs vaults instead of a bucket
+PLAN_OF = ("ferry_source", "ferry_destination", "ferry_migration_id")  # what tables of one backup plan share
+NEEDS = {"backup": "backed_up", "direct": ""}  # what the data of a method needs in the accounts, unless a bucket
 OPEN = ("pending", "running")
 
 
@@ -149,14 +150,15 @@ def account_pairs(hosts: Iterable[str], hostvars: HostVars) -> dict[str, str]:
 def pair_tables(pairs: Mapping[str, str], hostvars: HostVars, first: str) -> dict[str, list[str]]:
     """The source tables that share accounts with ``first``, by what their data needs there.
 
-    ``staged`` travel through the staging bucket, ``backed_up`` through vaults. ``pairs`` is of ``account_pairs``.
+    ``staged`` travel through the staging bucket, ``backed_up`` through vaults; others need neither. ``pairs`` is of
+    ``account_pairs``.
     """
     found: dict[str, list[str]] = {"staged": [], "backed_up": []}
     for host, owner in pairs.items():
-        if owner == first:
-            variables = hostvars[host]
-            backed_up = read(variables, "ferry_method") == BACKUP
-            found["backed_up" if backed_up else "staged"].append(table_names(host, variables)[0])
+        variables = hostvars[host]
+        needs = NEEDS.get(str(read(variables, "ferry_method") or "auto"), "staged")
+        if owner == first and needs:
+            found[needs].append(table_names(host, variables)[0])
     return found
 
 
@@ -174,6 +176,8 @@ def inventory_problems(hosts: Iterable[str], hostvars: HostVars) -> dict[str, st
             continue
         if not problems[host]:
             owners.setdefault(place, []).append(host)
+    for host, words in _plan_problems(problems, hostvars).items():
+        problems[host].append(words)
     # Whose the name is, is not for a machine to decide: all that claim it stay where they are.
     for rivals in owners.values():
         for host in rivals if len(rivals) > 1 else ():
@@ -186,6 +190,25 @@ def inventory_problems(hosts: Iterable[str], hostvars: HostVars) -> dict[str, st
         host: f"{host}: {'; '.join(found)}. Correct the inventory and run again."
         for host, found in problems.items()
         if found
+    }
+
+
+def _plan_problems(problems: Mapping[str, list[str]], hostvars: HostVars) -> dict[str, str]:
+    """Tables whose accounts have one backup plan, and that want it differently: each would undo the other's."""
+    wishes: dict[str, dict[str, list[str]]] = {}
+    for host, found in problems.items():
+        if not found and read(hostvars[host], "ferry_backup_plan"):
+            variables = hostvars[host]
+            plan = same_text([read(variables, name) for name in PLAN_OF])
+            wish = same_text([read(variables, name) for name in PAIR if name not in PLAN_OF])
+            wishes.setdefault(plan, {}).setdefault(wish, []).append(host)
+    return {
+        host: "the tables of a backup plan have other settings than this one; give it the same, or a ferry_migration_id"
+        " of its own"
+        for wish in wishes.values()
+        if len(wish) > 1
+        for hosts in wish.values()
+        for host in hosts
     }
 
 

@@ -42,8 +42,12 @@ def migrate(lab: LabClient) -> None:
 
 
 def check(lab: LabClient) -> None:
-    """One table that is ready, and one that needs point-in-time recovery first."""
-    make_tables(lab, "source", [plain("check-ready"), replace(plain("check-recovery"), settings={})])
+    """One table that is ready, one that needs point-in-time recovery first, and one for AWS Backup."""
+    make_tables(
+        lab,
+        "source",
+        [plain("check-ready"), replace(plain("check-recovery"), settings={}), plain("check-backup")],
+    )
 
 
 def phases(lab: LabClient) -> None:
@@ -142,6 +146,11 @@ def backup_resume(lab: LabClient) -> None:
     make_tables(lab, "source", [plain("backup-resume-a"), plain("backup-resume-b")])
 
 
+def backup_phases(lab: LabClient) -> None:
+    """One table for the roles one by one."""
+    make_tables(lab, "source", [plain("backup-phases-a")])
+
+
 def air_gapped(lab: LabClient) -> None:
     """One table for an account of another organization."""
     make_tables(lab, "source", [plain("air-gapped-a")])
@@ -195,6 +204,7 @@ SCENARIOS: dict[str, Callable[[LabClient], None]] = {
     "backup_plan": backup_plan,
     "backup_resume": backup_resume,
     "backup_faults": backup_faults,
+    "backup_phases": backup_phases,
     "air_gapped": air_gapped,
 }
 

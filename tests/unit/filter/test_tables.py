@@ -16,6 +16,7 @@ from ansible_collections.tableferry.aws.plugins.filter.tables import (
     all_clean,
     inventory_problems,
     open_jobs,
+    pair_tables,
 )
 
 SOURCE = {"region": "eu-west-1", "profile": "old"}
@@ -91,6 +92,27 @@ def test_two_tables_for_one_name() -> None:
     assert list(found) == ["a", "b", "d"]
     assert "a is the destination table of b too" in found["a"]
     assert "of TableFerry" in found["d"]
+
+
+def test_tables_of_one_backup_plan_want_it_alike() -> None:
+    planned = {**SIDES, "ferry_backup_plan": True}
+    hostvars = {"a": planned, "b": planned, "c": {**planned, "ferry_migration_id": "other", "ferry_copy_days": 30}}
+    assert inventory_problems(hostvars, hostvars) == {}
+    hostvars["d"] = {**planned, "ferry_copy_days": 30}
+    problems = inventory_problems(hostvars, hostvars)
+    assert set(problems) == {"a", "b", "d"}
+    assert all("ferry_migration_id of its own" in words for words in problems.values())
+
+
+def test_pair_tables_by_what_their_data_needs() -> None:
+    pairs = {"a": "a", "b": "a", "c": "c"}
+    hostvars = {
+        "a": SIDES,
+        "b": {**SIDES, "ferry_method": "backup", "ferry_table": "bees"},
+        "c": {**SIDES, "ferry_method": "direct"},
+    }
+    assert pair_tables(pairs, hostvars, "a") == {"staged": ["a"], "backed_up": ["bees"]}
+    assert pair_tables(pairs, hostvars, "c") == {"staged": [], "backed_up": []}
 
 
 def test_outlook_tells_each_table_of_its_pair() -> None:

@@ -46,6 +46,17 @@ class BackupAccounts:
         told |= {part: keys[part] for part in ("access_key", "secret_key", "account_id")}
         return Account(AccountSpec.from_mapping(side, told))
 
+    def user(self, name: str, user: str, statements: list[dict[str, Any]]) -> Account:
+        """An account of the product's, as a user who may do just that."""
+        iam = self.lab.client("iam", name)
+        iam.create_user(UserName=user)
+        policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
+        iam.put_user_policy(UserName=user, PolicyName="readme", PolicyDocument=policy)
+        key = iam.create_access_key(UserName=user)["AccessKey"]
+        told = {"access_key": key["AccessKeyId"], "secret_key": key["SecretAccessKey"]}
+        told |= {"region": self.region, "endpoint_url": self.lab.endpoint_url}
+        return Account(AccountSpec.from_mapping(name, told))  # type: ignore[arg-type]
+
     def make_ready(self) -> None:
         """All that the guide says, in its order."""
         management = self.lab.client("backup", "management")
@@ -62,9 +73,11 @@ class BackupAccounts:
         self.make_role(self.destination_name, "Restores")
         self.let_in()
 
-    def make_vault(self, name: str, vault: str = VAULT, shared_with: str = "", own: bool = True) -> str:
+    def make_vault(
+        self, name: str, vault: str = VAULT, shared_with: str = "", own: bool = True, region: str = ""
+    ) -> str:
         """A vault under a new customer managed key; the key's ARN. ``own``: open to every role of its account."""
-        kms = self.lab.client("kms", name)
+        kms = self.lab.client("kms", name, region)
         account = self.lab.landscape["accounts"][name]["account_id"]
         caller = str(self.lab.client("sts", name).get_caller_identity()["Arn"])
         statements = [_statement(f"arn:aws:iam::{account}:root" if own else caller, "kms:*")]
@@ -72,7 +85,7 @@ class BackupAccounts:
             statements.append(_statement(f"arn:aws:iam::{shared_with}:root", *SHARED))
         policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
         key = str(kms.create_key(Policy=policy)["KeyMetadata"]["Arn"])
-        self.lab.client("backup", name).create_backup_vault(BackupVaultName=vault, EncryptionKeyArn=key)
+        self.lab.client("backup", name, region).create_backup_vault(BackupVaultName=vault, EncryptionKeyArn=key)
         return key
 
     def make_role(self, name: str, purpose: str, role: str = ROLE) -> None:
@@ -83,11 +96,11 @@ class BackupAccounts:
         iam.create_role(RoleName=role, AssumeRolePolicyDocument=document)
         iam.attach_role_policy(RoleName=role, PolicyArn=f"{MANAGED}{purpose}")
 
-    def let_in(self, principal: str = "") -> None:
-        """Let the source, or ``principal``, copy into the destination's vault."""
-        who = principal or f"arn:aws:iam::{self.source.account_id}:root"
+    def let_in(self, region: str = "") -> None:
+        """Let the source copy into the destination's vault."""
+        who = f"arn:aws:iam::{self.source.account_id}:root"
         policy = {"Version": "2012-10-17", "Statement": [_statement(who, "backup:CopyIntoBackupVault")]}
-        self.lab.client("backup", self.destination_name).put_backup_vault_access_policy(
+        self.lab.client("backup", self.destination_name, region).put_backup_vault_access_policy(
             BackupVaultName=VAULT, Policy=json.dumps(policy)
         )
 

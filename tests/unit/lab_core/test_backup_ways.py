@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import copy
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -28,6 +30,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.backup.cleanup
     plan_backup_cleanup,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import (
+    AccessDenied,
     BackupNotPossible,
     CountMismatch,
     JobTimeout,
@@ -38,6 +41,7 @@ from lab.backup import restore_jobs
 from lab.client import running
 from tests.unit.lab_core.backup_accounts import BackupAccounts
 from tests.unit.lab_core.conftest import hurried
+from tests.unit.lab_core.test_permissions import policies
 
 MAXIMA = {"MaxReadRequestUnits": 1000, "MaxWriteRequestUnits": 500}
 
@@ -202,6 +206,57 @@ def test_recovery_points_go_when_that_is_wanted(accounts: BackupAccounts) -> Non
     assert (done["recovery_points_removed"], done["left"]) == (2, [])
     again = plan_backup_cleanup(accounts.source, accounts.destination, options)
     assert (again.points, again.left) == ((), [])
+
+
+def narrowed(accounts: BackupAccounts, table: str, without: str = "nothing") -> BackupAccounts:
+    """The accounts with callers who may what the READMEs say, of ``table``, but for one action."""
+    found = copy.copy(accounts)
+    roles = ("back_up_table", "copy_recovery_point", "restore_table", "apply_table_settings")
+    texts = [policies(role) for role in roles]
+    for position, side in enumerate(("source", "destination")):
+        text = json.dumps([part for role in texts for part in role[position]]).replace("table/narrow", f"table/{table}")
+        text = text.replace(f'"{without}"', '"backup:Nothing"')
+        setattr(found, side, accounts.user(side, f"{table}-{side}", json.loads(text)))
+    return found
+
+
+def test_the_policies_of_the_readmes_suffice(accounts: BackupAccounts) -> None:
+    accounts.table("narrow-backup", Tags=[{"Key": "team", "Value": "shop"}], DeletionProtectionEnabled=True)
+    accounts.lab.clear_books()
+    judgement, jobs = narrowed(accounts, "narrow-backup").moved("narrow-backup")
+    denied = [call["operation"] for call in accounts.lab.calls(ok=False) if "Denied" in call["error_code"]]
+    assert denied == []
+    assert (judgement.status, judgement.verified, judgement.failure) == ("migrated", "counts", None)
+    assert {job.state for job in jobs} == {"completed"}
+
+
+@pytest.mark.parametrize("action", ["backup:StartCopyJob", "backup:StartRestoreJob", "iam:PassRole"])
+def test_without_one_of_them_the_table_does_not_go(accounts: BackupAccounts, action: str) -> None:
+    """The lab holds callers to their policies, and the message names what is missing."""
+    table = f"short-{action.partition(':')[2].lower()}"
+    accounts.table(table)
+    caller = narrowed(accounts, table, without=action)
+    with pytest.raises(AccessDenied, match=action):
+        caller.moved(table)
+
+
+def test_another_region_of_another_account(accounts: BackupAccounts) -> None:
+    """Copies go across accounts and Regions at once, for DynamoDB (aws.md C4)."""
+    found = copy.copy(accounts)
+    found.region = "eu-central-1"
+    found.destination = found.account("destination", "destination")
+    assert found.destination.region == "eu-central-1"
+    backup = accounts.lab.client("backup", "destination", "eu-central-1")
+    backup.update_region_settings(
+        ResourceTypeOptInPreference={"DynamoDB": True}, ResourceTypeManagementPreference={"DynamoDB": True}
+    )
+    found.make_vault("destination", region="eu-central-1")
+    found.let_in(region="eu-central-1")
+    accounts.table("abroad-region")
+    judgement, _jobs = found.moved("abroad-region")
+    assert (judgement.status, judgement.items_destination) == ("migrated", 100)
+    tables = accounts.lab.client("dynamodb", "destination", "eu-central-1").list_tables()["TableNames"]
+    assert tables == ["abroad-region"]
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,7 @@ PLACES = {
     "DESTINATION": "222222222222",
     "BUCKET": "tableferry-staging",
     "TABLE": "narrow",
+    "VAULT": "tableferry",
 }
 
 
