@@ -14,7 +14,6 @@ from pathlib import Path
 
 DESCRIPTIONS = Path(__file__).parent
 FETCHED = Path("build/engines").resolve()
-COPY_DEPENDENCIES = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,14 @@ ENGINES = (
         name="dynamodb-local",
         tools=("java", "mvn"),
         described_by=("pom.xml",),
-        fetch=("mvn", "--batch-mode", "--quiet", COPY_DEPENDENCIES, "-DincludeScope=runtime", "-DoutputDirectory=."),
+        fetch=(
+            "mvn",
+            "--batch-mode",
+            "--quiet",
+            "dependency:copy-dependencies",
+            "-DincludeScope=runtime",
+            "-DoutputDirectory=.",
+        ),
         start=_start_dynamodb_local,
         settle=_name_native_libraries,
     ),
