@@ -236,6 +236,12 @@ class Account:
             raise self.explain(error, "reading the credentials") from error
         return Credentials(str(keys.access_key), str(keys.secret_key), keys.token or "")
 
+    def renewed_credentials(self) -> Credentials:
+        """As ``temporary_credentials``, of a role that was assumed anew. Raises CredentialsError."""
+        if self._role:
+            self._role.renew()
+        return self.temporary_credentials()
+
     def explain(self, error: Exception, doing: str, table: str = "") -> FerryError:
         """``error`` of a call (ClientError, BotoCoreError) as one of ours; ``doing`` completes "AWS refused ..."."""
         code, message = sdk.error_code(error), sdk.error_message(error)
@@ -334,8 +340,12 @@ class _RoleCredentials:
         if code not in _EXPIRED or request_dict["context"].get("tableferry_renewed"):
             return None
         request_dict["context"]["tableferry_renewed"] = True
-        self._current = self._fresh()
+        self.renew()
         return 0
+
+    def renew(self) -> None:
+        """Have the role assumed anew at the next use."""
+        self._current = self._fresh()
 
 
 class _Provider:

@@ -25,7 +25,9 @@ def endpoint_of(account: Account) -> Endpoint:
         url = str(account.client("dynamodb").meta.endpoint_url)
     except (sdk.ClientError, sdk.BotoCoreError) as error:
         raise account.explain(error, "finding the endpoint") from error
-    return Endpoint(url, account.region, account.temporary_credentials, account.side)
+    return Endpoint(
+        url, account.region, account.temporary_credentials, account.side, renewed=account.renewed_credentials
+    )
 
 
 def item_table(account: Account, name: str) -> ItemTable:

@@ -200,6 +200,9 @@ class DirectKind:
             destination.client("dynamodb").tag_resource(ResourceArn=table.arn, Tags=[mark])
         except (sdk.ClientError, sdk.BotoCoreError) as error:
             raise destination.explain(error, "marking the table as copied", table.name) from error
+        checkpoint = checkpoint_path(options, source.table_arn(options.table), destination, table.table_id)
+        if checkpoint is not None:
+            checkpoint.unlink(missing_ok=True)
         return replace(job, state="completed")
 
     def after(self, job: Job, before: Job) -> Job | None:

@@ -579,10 +579,10 @@ class ImportKind:
 
     def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
         """Plan the import when it follows an export, start it, wait for its end and for its table."""
-        destination, job = self.account(item), item.job
+        destination, job, adopted = self.account(item), item.job, False
         if job.state == "pending" and "call" not in job.request:
             plan = plan_import(item.source, destination, _planned_options(job.request))
-            job = start_import(destination, plan)
+            job, adopted = start_import(destination, plan), not plan.changes
             if job.state == "not_needed":
                 return job
             if job.state == "pending":
@@ -598,7 +598,7 @@ class ImportKind:
             if job.state == "pending":
                 yield Pause(job, "time", VISIBLE_GAP)
         while job.state == "running":
-            yield Pause(job, "end")
+            yield Pause(job, "end", adopted=adopted)
             job = describe_import(destination, job, retries=0)
         if job.state == "completed":
             job = yield from _settled(destination, job, clock)

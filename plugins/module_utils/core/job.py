@@ -111,11 +111,13 @@ class Pause:
 
     ``time``: in ``seconds``. ``slot``: when another job of its kind, account and Region has ended, or some time later.
     ``end``: when a listing shows it ended; the state that it showed is sent in, "" when the job is to look itself.
+    ``adopted``: an earlier run started the job, or AWS did by itself.
     """
 
     job: Job
     until: Literal["time", "slot", "end"]
     seconds: float = 0.0
+    adopted: bool = False
 
 
 @dataclass(frozen=True)

@@ -418,7 +418,8 @@ class Waiter:
             if outcome.until != "time":
                 entry.phase = outcome.until
         if was.state == "pending" and entry.job.state in ("running", "completed"):
-            self._started.add((entry.item.name, entry.job.kind))
+            if not (isinstance(outcome, Pause) and outcome.adopted):
+                self._started.add((entry.item.name, entry.job.kind))
             group.last_event, group.probe_gap = now, SHORTEST_PROBE
             group.next_round = min(group.next_round, now + SHORTEST_ROUND)
             if entry.probing:

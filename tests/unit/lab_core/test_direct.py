@@ -150,6 +150,22 @@ def test_a_killed_copy_goes_on(ways: Direct, hurry: Any, monkeypatch: pytest.Mon
     assert crossing.items("source", "killed") == crossing.items("destination", "killed")
 
 
+def test_sessions_that_end_early_are_renewed(ways: Direct, hurry: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The role's keys end before their time: assumed anew, for either side and either kind of request."""
+    crossing = ways.crossing
+    make(crossing, "renewed")
+    fill(crossing, "renewed", list(numbered()))
+    for side in ("source", "destination"):
+        monkeypatch.setattr(crossing, side, crossing.by_role(side))
+    for operation in ("Scan", "BatchWriteItem"):
+        crossing.lab.add_fault(operation=f"dynamodb.{operation}", kind="expired_token", times=1)
+    crossing.lab.clear_books()
+    jobs = ways.go(hurry, "renewed")
+    assert (jobs[0].state, jobs[0].result["items"]) == ("completed", 100), jobs[0]
+    assert crossing.lab.count("AssumeRole", ok=True) == 4
+    assert not list((ways.folder / "checkpoints").iterdir())
+
+
 def test_differences_are_told_stop_the_settings_and_are_mended(
     ways: Direct, hurry: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -233,12 +233,13 @@ class CopyKind:
         A job that stays CREATED is followed, never started again: AWS retries by itself (aws.md C4). One that follows a
         backup is planned first.
         """
-        source, job = self.account(item), item.job
+        source, job, adopted = self.account(item), item.job, False
         if job.state == "pending" and "call" not in job.request:
             if item.destination is None:
                 raise InvalidInput("The copy's destination account is missing.", "Give destination.", table=job.name)
             options = CopyOptions(**job.request["options"], backup=Job.from_dict(job.request["backup"]))
-            job = start_copy(source, plan_copy(source, item.destination, options))
+            plan = plan_copy(source, item.destination, options)
+            job, adopted = start_copy(source, plan), not plan.changes
             if job.state == "not_needed":
                 return job
             if job.pending_reason == "slot":
@@ -263,7 +264,7 @@ class CopyKind:
                 else:
                     raise _refusal(source, job, error) from error
         while job.state == "running":
-            yield Pause(job, "end")
+            yield Pause(job, "end", adopted=adopted)
             job = describe_copy(source, job, retries=0)
         if job.state == "completed" and item.destination is not None:
             job = yield from _settled(item.destination, job, clock)

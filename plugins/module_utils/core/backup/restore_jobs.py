@@ -390,10 +390,11 @@ class RestoreKind:
         A full quota shows as a failed job (measured/backup-restore-service 2.9): it waits for a slot like one that was
         refused at once. One that follows a copy is planned first.
         """
-        destination, job = self.account(item), item.job
+        destination, job, adopted = self.account(item), item.job, False
         if job.state == "pending" and "call" not in job.request:
             options = RestoreOptions(**job.request["options"], copy=Job.from_dict(job.request["copy"]))
-            job = start_restore(destination, plan_restore(item.source, destination, options))
+            plan = plan_restore(item.source, destination, options)
+            job, adopted = start_restore(destination, plan), not plan.changes
             if job.state == "not_needed":
                 return job
             if job.pending_reason == "slot":
@@ -410,7 +411,7 @@ class RestoreKind:
                     else:
                         raise _refusal(destination, job, error) from error
             while job.state == "running":
-                yield Pause(job, "end")
+                yield Pause(job, "end", adopted=adopted)
                 job = describe_restore(destination, job, retries=0)
             if job.state == "failed" and is_full(job.failure_message):
                 again = replace(job, arn="", state="pending", pending_reason="slot", attempt=job.attempt + 1, result={})

@@ -73,14 +73,16 @@ class Endpoint:
     """Where requests go and in whose name.
 
     ``url`` is ``https://dynamodb.<region>.amazonaws.com`` or another server's; ``credentials`` gives keys valid now and
-    is asked again every minute, and at once when AWS calls them expired: refreshing is the caller's. ``side`` is what
-    messages call the account (``source``).
+    is asked again every minute: refreshing is the caller's. When AWS calls them expired ``renewed`` is asked at once,
+    where it is given, for keys that are new whatever their end was to be. ``side`` is what messages call the account
+    (``source``).
     """
 
     url: str
     region: str
     credentials: Callable[[], Credentials] = field(repr=False)
     side: str = ""
+    renewed: Callable[[], Credentials] | None = field(default=None, repr=False)
 
     @property
     def account(self) -> str:
@@ -254,7 +256,8 @@ class Client:
     def _renew(self, expired: Credentials | None) -> bool:
         """Ask for credentials again, once for all calls that met their end; False when they are the same."""
         if self._credentials is None or self._credentials[1] is expired:
-            self._credentials = (time.monotonic(), self.endpoint.credentials())
+            ask = self.endpoint.renewed or self.endpoint.credentials
+            self._credentials = (time.monotonic(), ask())
         return expired is None or _values(self._credentials[1]) != _values(expired)
 
     def _correct_clock(self, answer: Answer) -> bool:

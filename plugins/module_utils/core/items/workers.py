@@ -33,7 +33,8 @@ Result = TypeVar("Result")
 Result_co = TypeVar("Result_co", covariant=True)
 
 _ENTRY = "import sys; sys.path[:] = {path!r}; from {module} import serve; serve({descriptor})"
-_CREDENTIALS, _RESULT, _FAILURE = "credentials of", "the result", "the failure"  # no names of a desk's methods
+# No names of a desk's methods.
+_CREDENTIALS, _RENEWED, _RESULT, _FAILURE = "credentials of", "new credentials of", "the result", "the failure"
 GRACE_SECONDS = 5.0
 
 
@@ -91,6 +92,9 @@ class _Worker:
                 raise arguments
             if method == _CREDENTIALS:
                 self._tell(_Keys.of(endpoints[arguments].credentials()))
+            elif method == _RENEWED:
+                endpoint = endpoints[arguments]
+                self._tell(_Keys.of((endpoint.renewed or endpoint.credentials)()))
             else:
                 self._tell(getattr(desk, method)(*arguments))
 
@@ -166,13 +170,14 @@ def _dump(task: Any) -> tuple[bytes, list[Endpoint]]:
 
 
 class _Unpickler(pickle.Unpickler):
-    def __init__(self, stream: io.BytesIO, credentials: Callable[[int], Credentials]) -> None:
+    def __init__(self, stream: io.BytesIO, ask: Callable[[str, int], Credentials]) -> None:
         super().__init__(stream)
-        self._credentials = credentials
+        self._ask = ask
 
     def persistent_load(self, told: Any) -> Endpoint:
         number, url, region, side = told
-        return Endpoint(url, region, partial(self._credentials, number), side)
+        ask = self._ask
+        return Endpoint(url, region, partial(ask, _CREDENTIALS, number), side, partial(ask, _RENEWED, number))
 
 
 class _RemoteDesk:
@@ -197,7 +202,7 @@ def serve(descriptor: int) -> None:
     connection = Connection(descriptor)
     desk = _RemoteDesk(connection)
     try:
-        task = _Unpickler(io.BytesIO(connection.recv()), partial(desk.ask, _CREDENTIALS)).load()
+        task = _Unpickler(io.BytesIO(connection.recv()), desk.ask).load()
         workers = connection.recv()
         try:
             answer = (_RESULT, task.run(desk, workers))
