@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from .account import Account
 from .data_plane import count_items, item_table
-from .errors import CountMismatch, InvalidInput
-from .job import Job, Page, Steps, WaitItem, ended_with
+from .errors import CountMismatch
+from .job import Job, OwnWork, Steps, WaitItem, ended_with
 from .workbench import Workbench
 
 AT_ONCE = 4  # tables that one waiter counts at the same time
@@ -58,27 +57,15 @@ def count_job(table: str, source_table: str, *, writes_stopped: bool = False) ->
     return Job("count", table, state="pending", pending_reason="job", request=request)
 
 
-class CountKind:
+class CountKind(OwnWork):
     """Counting, for the waiter: the work is its own machine's."""
 
     def __init__(self) -> None:
         self._workbench = Workbench(AT_ONCE)
 
-    def account(self, item: WaitItem) -> Account:
-        """The destination's. Raises InvalidInput without one."""
-        if item.destination is None:
-            raise InvalidInput("The count's destination account is missing.", "Give destination.", table=item.job.name)
-        return item.destination
-
-    def list_page(self, account: Account, next_token: str) -> Page:
-        """Empty: counts are no jobs of AWS's."""
-        return Page({})
-
     def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
         """Count both tables and compare. Begun again it counts anew."""
-        destination, source, job = self.account(item), item.source, replace(item.job, state="running")
-        if source is None:
-            raise InvalidInput("The count's source account is missing.", "Give source.", table=job.name)
+        destination, source, job = self.account(item), item.need("source"), replace(item.job, state="running")
         tables = (
             ("items_destination", item_table(destination, job.name)),
             ("items_source", item_table(source, job.request["source_table"])),

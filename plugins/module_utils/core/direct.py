@@ -20,7 +20,7 @@ from .data_plane import count_items, item_table, to_rate
 from .errors import CheckpointUnusable, DestinationExists, InvalidInput, JobTimeout
 from .items.copying import CopyOptions, CopyProgress, copy_items
 from .items.raw import require_msgspec
-from .job import Job, Page, Pause, Steps, WaitItem
+from .job import Job, OwnWork, Pause, Steps, WaitItem
 from .plan import choose_method
 from .table.creation import creation_parameters
 from .table.definition import TableDefinition
@@ -167,27 +167,15 @@ def _copied(tags: Mapping[str, str], source_id: str) -> dict[str, Any] | None:
     return {**numbers, "end_time": told.get("at", "")} if told_id == source_id and "items" in numbers else None
 
 
-class DirectKind:
+class DirectKind(OwnWork):
     """Direct copies, for the waiter: the work is its own machine's."""
 
     def __init__(self) -> None:
         self._workbench = Workbench(AT_ONCE)
 
-    def account(self, item: WaitItem) -> Account:
-        """The destination's. Raises InvalidInput without one."""
-        if item.destination is None:
-            raise InvalidInput("The copy's destination account is missing.", "Give destination.", table=item.job.name)
-        return item.destination
-
-    def list_page(self, account: Account, next_token: str) -> Page:
-        """Empty: copies are no jobs of AWS's."""
-        return Page({})
-
     def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
         """Create the table where it is not there, copy, and mark the table as complete. Begun again it goes on."""
-        source, destination, job = item.source, self.account(item), item.job
-        if source is None:
-            raise InvalidInput("The copy's source account is missing.", "Give source.", table=job.name)
+        source, destination, job = item.need("source"), self.account(item), item.job
         options = DirectOptions(**job.request["options"])
         begun = datetime.now(UTC).isoformat(timespec="seconds")
         job = replace(job, state="running", pending_reason="", result={"start_time": begun})

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Literal
 
 from . import sdk
@@ -31,7 +32,7 @@ from .errors import (
 from .hints import refused_with
 from .importing import PURPOSE as IMPORT
 from .importing import Place, explain_failure, look_at_destination
-from .job import Job, Page, Pause, State, Steps, WaitItem, ended_with, is_passing
+from .job import Job, Page, Pause, SourceJobs, State, Steps, WaitItem, begun, ended_with, is_passing
 from .ledger import Ledger, Route, ledger_of, with_token
 from .manifest import FOLDER, SUMMARY, check_readable, data_prefix, read_manifest
 from .plan import choose_method
@@ -752,14 +753,8 @@ def _to_time(text: str) -> datetime:
 # Waiting
 
 
-class ExportKind:
+class ExportKind(SourceJobs):
     """Exports, for the waiter."""
-
-    def account(self, item: WaitItem) -> Account:
-        """The source's. Raises InvalidInput without one."""
-        if item.source is None:
-            raise InvalidInput("The export's source account is missing.", "Give source.", table=item.job.name)
-        return item.source
 
     def list_page(self, account: Account, next_token: str) -> Page:
         """One page of ListExports."""
@@ -781,16 +776,7 @@ class ExportKind:
             _probe(source, job)
             _record(ledger, job)
             job = replace(job, state="pending", pending_reason="slot")
-        while job.state == "pending":
-            try:
-                job = begin_export(source, ledger, job)
-            except sdk.ClientError as error:
-                if is_passing(error) and sdk.error_code(error) != "LimitExceededException":
-                    raise
-                if not is_passing(error):
-                    raise _refusal(source, job, error) from error
-                yield Pause(job, "slot")
-                continue
+        job = yield from begun(job, partial(begin_export, source, ledger), partial(_refusal, source, job))
         while job.state == "running":
             told = yield Pause(job, "end")
             read = read_result(item.destination, job) if told == "completed" and item.destination else None

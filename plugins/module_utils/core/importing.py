@@ -26,7 +26,7 @@ from .errors import (
     PrefixNotData,
 )
 from .hints import explain_export_failure, import_hint
-from .job import Job, Page, Pause, State, Steps, WaitItem, ended_with, is_passing
+from .job import DestinationJobs, Job, Page, Pause, State, Steps, WaitItem, ended_with, is_passing
 from .ledger import Ledger, Route, ledger_of, with_token
 from .manifest import Manifest, check_readable, checked_manifest, read_manifest, summary_key
 from .staging import BucketMissing, ConditionFailed, StagingBucket
@@ -559,14 +559,8 @@ def _bucket(destination: Account, job: Job) -> StagingBucket:
 # Waiting
 
 
-class ImportKind:
+class ImportKind(DestinationJobs):
     """Imports, for the waiter."""
-
-    def account(self, item: WaitItem) -> Account:
-        """The destination's. Raises InvalidInput without one."""
-        if item.destination is None:
-            raise InvalidInput("The import's destination account is missing.", "Give destination.", table=item.job.name)
-        return item.destination
 
     def list_page(self, account: Account, next_token: str) -> Page:
         """One page of ListImports."""

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, Protocol, TypeAlias, get_args
 
 from . import sdk
-from .account import Account
+from .account import Account, Side
 from .errors import FerryError, InvalidInput
 
 JobName = Literal["export", "import", "backup", "copy", "restore", "direct", "count", "verify", "settings"]
@@ -91,6 +91,14 @@ class WaitItem:
     job: Job
     then: tuple[Job, ...] = ()
 
+    def need(self, side: Side) -> Account:
+        """The account of ``side``. Raises InvalidInput without one."""
+        account = self.source if side == "source" else self.destination
+        if account is None:
+            kind = self.job.kind
+            raise InvalidInput(f"The {kind}'s {side} account is missing.", f"Give {side}.", table=self.job.name)
+        return account
+
 
 @dataclass(frozen=True)
 class WaitResult:
@@ -153,6 +161,51 @@ class JobKind(Protocol):
 
     def after(self, job: Job, before: Job) -> Job | None:
         """``job``, which waited for ``before``, with what that one left for it; None where it must not go on."""
+
+
+class SourceJobs:
+    """What kinds of jobs have in common that run in the source account."""
+
+    def account(self, item: WaitItem) -> Account:
+        """The source's. Raises InvalidInput without one."""
+        return item.need("source")
+
+
+class DestinationJobs:
+    """What kinds of jobs have in common that run in the destination account."""
+
+    def account(self, item: WaitItem) -> Account:
+        """The destination's. Raises InvalidInput without one."""
+        return item.need("destination")
+
+
+class OwnWork(DestinationJobs):
+    """What kinds of jobs have in common that are the waiter's own work: AWS lists none of them."""
+
+    def list_page(self, account: Account, next_token: str) -> Page:
+        """Empty."""
+        return Page({})
+
+
+def begun(
+    job: Job,
+    begin: Callable[[Job], Job],
+    refusal: Callable[[Exception], FerryError],
+    is_full: Callable[[Exception], bool] = lambda error: sdk.error_code(error) == "LimitExceededException",
+) -> Steps:
+    """Steps that send a pending job's request by ``begin`` until AWS takes it, waiting for a slot while a quota
+    ``is_full``. Raises ``refusal`` for what AWS refuses for good, the SDK's error for what may work later."""
+    while job.state == "pending":
+        try:
+            job = begin(job)
+        except sdk.ClientError as error:
+            if is_full(error):
+                yield Pause(job, "slot")
+            elif is_passing(error):
+                raise
+            else:
+                raise refusal(error) from error
+    return job
 
 
 _THROTTLES = frozenset(

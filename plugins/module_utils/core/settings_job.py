@@ -13,7 +13,7 @@ from typing import Any
 from .account import Account
 from .errors import DestinationExists, InvalidInput, SettingFailed
 from .importing import is_ours
-from .job import Job, Page, Pause, Steps, WaitItem, ended_with
+from .job import Job, OwnWork, Pause, Steps, WaitItem, ended_with
 from .ledger import Route
 from .table.definition import TableDefinition
 from .table.foreseen import MadeBy, foresee_settings
@@ -93,30 +93,16 @@ def options_from_dict(data: Mapping[str, Any]) -> SettingsOptions:
         raise InvalidInput("The settings job's options are malformed.", "Pass the job of the start verb.") from error
 
 
-class SettingsKind:
+class SettingsKind(OwnWork):
     """Settings, for the waiter: nothing to list, each job is a generator that says when it goes on."""
-
-    def account(self, item: WaitItem) -> Account:
-        """The destination's. Raises InvalidInput without one."""
-        if item.destination is None:
-            raise InvalidInput(
-                "The settings' destination account is missing.", "Give destination.", table=item.job.name
-            )
-        return item.destination
-
-    def list_page(self, account: Account, next_token: str) -> Page:
-        """Empty: settings are no jobs of AWS's."""
-        return Page({})
 
     def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
         """Apply the plan, or read both tables, plan and apply. Begun again it applies what is missing."""
         destination, job = self.account(item), item.job
         if "plan" not in job.request:
-            if item.source is None:
-                raise InvalidInput("The settings' source account is missing.", "Give source.", table=job.name)
             request = job.request
             plan = plan_table_settings(
-                item.source,
+                item.need("source"),
                 destination,
                 request.get("source_table") or job.name,
                 job.name,

@@ -16,11 +16,11 @@ from typing import Any, Literal
 from . import sdk
 from .account import Account
 from .data_plane import item_table, to_rate
-from .errors import DifferencesFound, InvalidInput
+from .errors import DifferencesFound
 from .items.comparing import CompareOptions, CompareProgress, Comparison, Difference, compare_sample, compare_tables
 from .items.repairing import RepairOptions, RepairResult, repair
 from .items.tables import ItemTable
-from .job import Job, Page, Steps, WaitItem
+from .job import Job, OwnWork, Steps, WaitItem
 from .workbench import Workbench, percent
 
 VERIFIED_TAG = "tableferry:verified"  # which comparison found the table equal to its source, and when
@@ -157,27 +157,15 @@ def verify_job(options: VerifyOptions, migration_id: str = "default") -> Job:
     return Job("verify", options.table, "pending", "", "job", request, migration_id=migration_id)
 
 
-class VerifyKind:
+class VerifyKind(OwnWork):
     """Comparisons, for the waiter: the work is its own machine's."""
 
     def __init__(self) -> None:
         self._workbench = Workbench(AT_ONCE)
 
-    def account(self, item: WaitItem) -> Account:
-        """The destination's. Raises InvalidInput without one."""
-        if item.destination is None:
-            raise InvalidInput("The destination account is missing.", "Give destination.", table=item.job.name)
-        return item.destination
-
-    def list_page(self, account: Account, next_token: str) -> Page:
-        """Empty: comparisons are no jobs of AWS's."""
-        return Page({})
-
     def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
         """Compare, unless the table is marked as found equal by as much; mark it when it is."""
-        source, destination, job = item.source, self.account(item), item.job
-        if source is None:
-            raise InvalidInput("The source account is missing.", "Give source.", table=job.name)
+        source, destination, job = item.need("source"), self.account(item), item.job
         options = VerifyOptions(**job.request["options"])
         made = {name: job.request.get(name, "") for name in ("table_id", "table_arn")}
         arn = made["table_arn"] or destination.table_arn(options.table)

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from .. import sdk
 from ..account import RETRIES, Account
 from ..change import Change
 from ..errors import BackupFailed, BackupNotPossible, FerryError, InvalidInput
-from ..job import Job, Page, Pause, Steps, WaitItem, ended_with, is_passing
+from ..job import Job, Page, Pause, SourceJobs, Steps, WaitItem, begun, ended_with, is_passing
 from ..ledger import Route, with_token
 from ..plan import choose_method
 from ..table.definition import Shape, TableDefinition
@@ -387,14 +388,8 @@ def _refusal(source: Account, job: Job, error: Exception) -> FerryError:
 # Waiting
 
 
-class BackupKind:
+class BackupKind(SourceJobs):
     """Backup jobs, for the waiter."""
-
-    def account(self, item: WaitItem) -> Account:
-        """The source's. Raises InvalidInput without one."""
-        if item.source is None:
-            raise InvalidInput("The backup's source account is missing.", "Give source.", table=item.job.name)
-        return item.source
 
     def list_page(self, account: Account, next_token: str) -> Page:
         """One page of ListBackupJobs."""
@@ -411,16 +406,7 @@ class BackupKind:
                 gap = min(gap * 1.5, LONGEST_LOOK)
             else:
                 job = replace(found, state="running")
-        while job.state == "pending":
-            try:
-                job = begin_backup(source, job)
-            except sdk.ClientError as error:
-                if sdk.error_code(error) == "LimitExceededException":
-                    yield Pause(job, "slot")
-                elif is_passing(error):
-                    raise
-                else:
-                    raise _refusal(source, job, error) from error
+        job = yield from begun(job, partial(begin_backup, source), partial(_refusal, source, job))
         while job.state == "running":
             yield Pause(job, "end")
             job = describe_backup(source, job, retries=0)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from .. import sdk
 from ..account import RETRIES, Account
 from ..change import Change
-from ..errors import BackupFailed, BackupNotPossible, CopyFailed, FerryError, InvalidInput, JobTimeout
-from ..job import Job, Page, Pause, Steps, WaitItem, ended_with, is_passing
+from ..errors import BackupFailed, BackupNotPossible, CopyFailed, FerryError, JobTimeout
+from ..job import Job, Page, Pause, SourceJobs, Steps, WaitItem, begun, ended_with, is_passing
 from ..ledger import with_token
 from ..table.definition import Shape
 from .calls import VAULT, describe, lifecycle, page_of_jobs, role_arn, state_of, vault_arn
@@ -214,14 +215,8 @@ def _refusal(source: Account, job: Job, error: Exception) -> FerryError:
     return source.explain(error, "starting the copy", job.name)
 
 
-class CopyKind:
+class CopyKind(SourceJobs):
     """Copy jobs, for the waiter."""
-
-    def account(self, item: WaitItem) -> Account:
-        """The source's: not known to be visible in the destination (aws.md C4). Raises InvalidInput without one."""
-        if item.source is None:
-            raise InvalidInput("The copy's source account is missing.", "Give source.", table=item.job.name)
-        return item.source
 
     def list_page(self, account: Account, next_token: str) -> Page:
         """One page of ListCopyJobs."""
@@ -235,10 +230,8 @@ class CopyKind:
         """
         source, job, adopted = self.account(item), item.job, False
         if job.state == "pending" and "call" not in job.request:
-            if item.destination is None:
-                raise InvalidInput("The copy's destination account is missing.", "Give destination.", table=job.name)
             options = CopyOptions(**job.request["options"], backup=Job.from_dict(job.request["backup"]))
-            plan = plan_copy(source, item.destination, options)
+            plan = plan_copy(source, item.need("destination"), options)
             job, adopted = start_copy(source, plan), not plan.changes
             if job.state == "not_needed":
                 return job
@@ -253,16 +246,7 @@ class CopyKind:
                 return ended_with(job, _no_planned_copy(job))
             yield Pause(job, "time", gap)
             gap = min(gap * 1.5, LONGEST_LOOK)
-        while job.state == "pending":
-            try:
-                job = begin_copy(source, job)
-            except sdk.ClientError as error:
-                if sdk.error_code(error) == "LimitExceededException":
-                    yield Pause(job, "slot")
-                elif is_passing(error):
-                    raise
-                else:
-                    raise _refusal(source, job, error) from error
+        job = yield from begun(job, partial(begin_copy, source), partial(_refusal, source, job))
         while job.state == "running":
             yield Pause(job, "end", adopted=adopted)
             job = describe_copy(source, job, retries=0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any, Literal
 
 from .. import sdk
@@ -24,7 +25,7 @@ from ..errors import (
     RestoreFailed,
 )
 from ..importing import OWNER_TAG
-from ..job import Job, Page, Pause, Steps, WaitItem, ended_with, is_passing
+from ..job import DestinationJobs, Job, Page, Pause, Steps, WaitItem, begun, ended_with, is_passing
 from ..ledger import Route, with_token
 from ..table.definition import Shape, TableDefinition
 from ..table.encryption import Encryption, map_encryption, read_encryption, resolve_key_map
@@ -369,16 +370,12 @@ def _refusal(destination: Account, job: Job, error: Exception) -> FerryError:
 # Waiting
 
 
-class RestoreKind:
-    """Restore jobs, for the waiter."""
+def _is_no_slot(error: Exception) -> bool:
+    return sdk.error_code(error) == "LimitExceededException" or is_full(sdk.error_message(error))
 
-    def account(self, item: WaitItem) -> Account:
-        """The destination's. Raises InvalidInput without one."""
-        if item.destination is None:
-            raise InvalidInput(
-                "The restore's destination account is missing.", "Give destination.", table=item.job.name
-            )
-        return item.destination
+
+class RestoreKind(DestinationJobs):
+    """Restore jobs, for the waiter."""
 
     def list_page(self, account: Account, next_token: str) -> Page:
         """One page of ListRestoreJobs."""
@@ -400,16 +397,9 @@ class RestoreKind:
             if job.pending_reason == "slot":
                 yield Pause(job, "slot")
         while job.open:
-            while job.state == "pending":
-                try:
-                    job = begin_restore(destination, job)
-                except sdk.ClientError as error:
-                    if sdk.error_code(error) == "LimitExceededException" or is_full(sdk.error_message(error)):
-                        yield Pause(job, "slot")
-                    elif is_passing(error):
-                        raise
-                    else:
-                        raise _refusal(destination, job, error) from error
+            job = yield from begun(
+                job, partial(begin_restore, destination), partial(_refusal, destination, job), _is_no_slot
+            )
             while job.state == "running":
                 yield Pause(job, "end", adopted=adopted)
                 job = describe_restore(destination, job, retries=0)
