@@ -71,7 +71,7 @@ class CountKind(OwnWork):
             ("items_source", item_table(source, job.request["source_table"])),
         )
         counts = yield from self._workbench.steps(
-            job, lambda _show: {side: count_items(table) for side, table in tables}
+            job, lambda show: {side: count_items(table, lambda _: show(job)) for side, table in tables}
         )
         job = replace(job, pending_reason="", result={**counts, "table_id": job.request.get("table_id", "")})
         try:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from . import sdk
 from .account import Account
@@ -35,14 +36,14 @@ def item_table(account: Account, name: str) -> ItemTable:
     return find_table(endpoint_of(account), name)
 
 
-def count_items(table: ItemTable) -> int:
+def count_items(table: ItemTable, progress: Callable[[int], None] = lambda _: None) -> int:
     """How many items the table has, by a parallel consistent Scan that returns none of them; it reads the whole table.
 
-    Raises what the data plane raises.
+    ``progress`` gets the count so far; what it raises ends the counting. Raises what the data plane raises.
     """
     client = Client(table.endpoint)
     try:
-        return count_scanned(client, table)
+        return count_scanned(client, table, progress=progress)
     finally:
         client.close()
 

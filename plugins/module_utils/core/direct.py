@@ -261,7 +261,7 @@ def _copy(source: Account, destination: Account, options: DirectOptions, job: Jo
             "bytes": counts.bytes,
             "resumed": copied.resumed,
             "retries": copied.retries.throttled + copied.retries.failed + copied.retries.broken,
-            **({"counted": count_items(there)} if options.count else {}),
+            **({"counted": count_items(there, lambda _: show(job))} if options.count else {}),
             "end_time": datetime.now(UTC).isoformat(timespec="seconds"),
         },
     )

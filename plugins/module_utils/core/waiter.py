@@ -75,7 +75,7 @@ class _Entry:
     reading: Literal["", "describe", "result"] = ""  # what going on now is: a poll, the look at an ended job, neither
     probing: bool = False  # going on now tries for a slot that nobody of ours left
     told: State | Literal[""] = ""  # what a listing said of it
-    percent: float | None = None  # how far a listing said it is
+    percent: float | None = None  # how far a listing, or the job itself, said it is
     failures: int = 0
     described: float = 0.0  # when it was last asked for by itself
 
@@ -415,6 +415,7 @@ class Waiter:
             entry.job, entry.phase = outcome, "over"
         else:
             entry.job, entry.phase, entry.due = outcome.job, "due", now + outcome.seconds
+            entry.percent = outcome.job.result.get("percent", entry.percent)
             if outcome.until != "time":
                 entry.phase = outcome.until
         if was.state == "pending" and entry.job.state in ("running", "completed"):
@@ -525,7 +526,7 @@ _PLURALS = {
 def progress_line(kind: str, jobs: Sequence[Job], percents: Iterable[float] = ()) -> str:
     """``restores 37/100 done, 2 failed, 3 waiting for a slot, 58 running (12 to 90 %)``.
 
-    ``percents`` are those that AWS told of open jobs.
+    ``percents`` are those that were told of open jobs.
     """
     failed = sum(job.state in ("failed", "cancelled") for job in jobs)
     done = sum(not job.open for job in jobs) - failed

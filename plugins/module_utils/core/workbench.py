@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
 from .job import Job, Pause
@@ -49,7 +49,8 @@ class Workbench:
             return future.result()
         finally:
             called_off = True
-            future.cancel()
+            if not future.cancel():
+                wait((future,))  # what it leaves behind is whole before anybody goes on
 
 
 def percent(done: Any, whole: Any) -> float:

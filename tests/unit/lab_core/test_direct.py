@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,22 @@ def test_a_killed_copy_goes_on(ways: Direct, hurry: Any, monkeypatch: pytest.Mon
     assert crossing.lab.count("CreateTable") == 0
     assert ways.judge(jobs, "counts").verified == "counts"
     assert crossing.items("source", "killed") == crossing.items("destination", "killed")
+
+
+def test_a_copy_that_is_not_waited_for_stops_and_goes_on_later(ways: Direct, hurry: Any) -> None:
+    crossing = ways.crossing
+    make(crossing, "slow")
+    fill(crossing, "slow", list(numbered()))
+    options = ways.options("slow")
+    slow = replace(options, items=replace(options.items, write_rate="10"))
+    way = way_of(crossing.source, slow).start(crossing.source, crossing.destination, slow)
+    item = WaitItem("slow", crossing.source, crossing.destination, way.job, way.then)
+    (stopped, settings) = hurry([item], timeout=50.0).ways["slow"]
+    assert (stopped.state, stopped.timed_out, settings.state) == ("running", True, "pending")
+    assert len(crossing.items("destination", "slow")) < 100, "what works beside was not called off"
+    jobs = ways.go(hurry, "slow")
+    told = jobs[0].result
+    assert (jobs[0].state, told["resumed"], told["items"], told["counted"]) == ("completed", True, 100, 100)
 
 
 def test_sessions_that_end_early_are_renewed(ways: Direct, hurry: Any, monkeypatch: pytest.MonkeyPatch) -> None:

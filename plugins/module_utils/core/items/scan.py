@@ -198,11 +198,18 @@ class ParallelScan:
 
 
 def count_items(
-    client: Client, table: ItemTable, *, consistent: bool = True, rate: Rate | None = None, at_once: int = 8
+    client: Client,
+    table: ItemTable,
+    *,
+    consistent: bool = True,
+    rate: Rate | None = None,
+    at_once: int = 8,
+    progress: Callable[[int], None] = lambda _: None,
 ) -> int:
     """How many items ``table`` has, by a parallel Scan that returns none of them; it reads, and pays for, the whole.
 
-    Raises what Client.call does, TableVanished.
+    ``progress`` gets the count so far after each page; what it raises ends the counting. Raises what Client.call does,
+    TableVanished.
     """
     total = segments_for(table)
     waiting = deque(Segment(number, total) for number in spread(total))
@@ -211,6 +218,7 @@ def count_items(
     def add(page: Page) -> None:
         nonlocal counted
         counted += page.count
+        progress(counted)
 
     lanes = Lanes()
     scanner = Scanner(table, consistent=consistent, metered=rate is not None, counting=True)

@@ -18,7 +18,7 @@ def item_table(account: Account, name: str) -> Counted:
     return account, name
 
 
-def count_items(table: Counted) -> int:
+def count_items(table: Counted, progress: object = None) -> int:
     account, name = table
     try:
         return int(account.client("dynamodb").scan(TableName=name, Select="COUNT")["Count"])
