@@ -19,6 +19,7 @@ STARTED = "move_table_started"
 WAITED = "move_table_waited"
 JUDGED = "judge_table_judgement"
 STAGES = (STARTED, WAITED, JUDGED)
+FOLLOWING = ("count", "verify", "settings")  # jobs for a table that has its items
 NOTE = "report_migration_failure"
 OUTLOOK = "check_inventory_outlook"
 CHOSEN = {"auto": "s3"}  # what auto means in this version (design section 10)
@@ -73,10 +74,12 @@ def _row(host: str, variables: Mapping[str, Any]) -> dict[str, Any]:
     asked = str(read_if_sound(variables, "ferry_method") or "auto")
     judgement = results[JUDGED]
     jobs = _jobs(host, results)
-    if any(job.get("state") == "planned" for job in jobs.values()):
-        judgement = {"status": "planned", "reason": "Nothing was changed: this was a check."}
+    if any(job.get("state") == "planned" for kind, job in jobs.items() if kind not in FOLLOWING):
+        obstacle = results[STARTED].get("obstacle")
+        told = f"To be mended first: {obstacle}" if obstacle else "Nothing was changed: this was a check."
+        judgement = {"status": "planned", "reason": told}
     return report.row(
-        str(read_if_sound(variables, "ferry_table") or host),
+        host,
         str(results[STARTED].get("method") or CHOSEN.get(asked, asked)),
         judgement=judgement if "status" in judgement else None,
         jobs=jobs,

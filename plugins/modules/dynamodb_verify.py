@@ -147,6 +147,11 @@ repaired:
   returned: success
   type: dict
   sample: {put: 4, deleted: 1, equal: 0, left: 0, changed: 0}
+clean:
+  description: Whether nothing that was compared differs, or a repair has left nothing that differs.
+  returned: success
+  type: bool
+  sample: true
 
 table:
   description: The table concerned, empty when the whole account is.

@@ -48,15 +48,21 @@ def count_items(table: ItemTable, progress: Callable[[int], None] = lambda _: No
         client.close()
 
 
+def check_rate(option: str, text: str) -> None:
+    """Raises InvalidInput where ``text`` is neither "" nor a rate that some table could have."""
+    to_rate(option, text, capacity=100)
+
+
 def to_rate(option: str, text: str, capacity: int) -> Rate | None:
     """The rate that ``text`` says: units per second ("500"), or a part of the provisioned ``capacity`` ("50%"); None
     for "". Raises InvalidInput."""
     if not text.strip():
         return None
     told = _RATE.fullmatch(text.strip())
-    if told is None:
+    number = float(told["number"]) if told else 0.0
+    if told is None or not number or (told["percent"] and number > 100):
         raise InvalidInput(
-            f"{option} {text!r} is no rate.", "Write units per second, as 500, or a part of the capacity, as 50%."
+            f"ferry_{option} {text!r} is no rate.",
+            "Write units per second, as 500, or a part of the capacity up to 100%, as 50%.",
         )
-    number = float(told["number"])
     return Rate.percent_of(capacity, number) if told["percent"] else Rate(number)

@@ -21,13 +21,14 @@ from .errors import CheckpointUnusable, DestinationExists, InvalidInput, JobTime
 from .items.copying import CopyOptions, CopyProgress, copy_items
 from .items.raw import require_msgspec
 from .job import Job, OwnWork, Pause, Steps, WaitItem
+from .ledger import Route
 from .plan import choose_method
 from .table.creation import creation_parameters
-from .table.definition import TableDefinition
+from .table.definition import AS_OF, TableDefinition
 from .table.encryption import read_encryption, resolve_key_map
+from .table.ownership import is_marked, marks
 from .workbench import Workbench, percent
 
-OWNER_TAG = "tableferry:migration"
 COPY_TAG = "tableferry:copy"  # from which table the items are, how many, and when all of them were there
 AT_ONCE = 4  # copies that one waiter makes at the same time
 LOOK_GAP = 2.0  # seconds between looks at a table that is about to be ACTIVE
@@ -83,6 +84,15 @@ def plan_direct(source: Account, destination: Account, options: DirectOptions) -
     definition = TableDefinition.read(source, options.table)
     choose_method(definition, "direct")
     name = options.made_table
+    Route(
+        source_account_id=source.account_id,
+        source_region=source.region,
+        source_table=definition.name,
+        destination_account_id=destination.account_id,
+        destination_region=destination.region,
+        destination_table=name,
+        migration_id=options.migration_id,
+    )  # which names it takes, and which it refuses
     if destination.table_arn(name) == definition.arn:
         raise InvalidInput(
             "Source and destination are the same table.", "Set ferry_destination_table.", table=options.table
@@ -96,12 +106,12 @@ def plan_direct(source: Account, destination: Account, options: DirectOptions) -
     changes = [] if found else [Change(f"table {name}", None, call, "billed")]
     if found is not None:
         tags = _tags(destination, found)
-        _require_ours(destination, found, tags, options)
+        _require_ours(destination, found, tags, definition, options)
         done = _copied(tags, definition.table_id)
         if done is not None:
             result = {**done, "table_id": found.table_id, "table_arn": found.arn}
             return DirectPlan(replace(job, state="not_needed", pending_reason="", result=result), [], definition)
-    items = {"about": definition.item_count, "bytes": definition.size_bytes}
+    items = {"about": definition.item_count, "bytes": definition.size_bytes, "as_of": AS_OF}
     return DirectPlan(job, [*changes, Change(f"items of {options.table}", None, items, "billed")], definition)
 
 
@@ -114,7 +124,7 @@ def _creation(
         definition,
         options.made_table,
         key_map,
-        tags={OWNER_TAG: options.migration_id},
+        tags=marks(options.migration_id, definition.arn),
         encryption=encryption,
         warm_throughput=options.warm_throughput,
     )
@@ -140,9 +150,13 @@ def _tags(destination: Account, table: TableDefinition) -> dict[str, str]:
 
 
 def _require_ours(
-    destination: Account, table: TableDefinition, tags: Mapping[str, str], options: DirectOptions
+    destination: Account,
+    table: TableDefinition,
+    tags: Mapping[str, str],
+    definition: TableDefinition,
+    options: DirectOptions,
 ) -> None:
-    if tags.get(OWNER_TAG) != options.migration_id:
+    if not is_marked(tags, options.migration_id, definition.arn):
         raise DestinationExists(
             f"The table {table.name} exists in {destination.region} of account {destination.account_id} and was not"
             " made by this migration.",
@@ -211,7 +225,7 @@ def _made(
     while True:
         table = TableDefinition.find(destination, options.made_table)
         if table is not None and table.status not in ("CREATING", "DELETING"):
-            _require_ours(destination, table, _tags(destination, table), options)
+            _require_ours(destination, table, _tags(destination, table), definition, options)
             return table
         if table is None and not created:
             call = _creation(source, destination, definition, options)

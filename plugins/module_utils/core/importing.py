@@ -33,9 +33,9 @@ from .staging import BucketMissing, ConditionFailed, StagingBucket
 from .table.creation import import_parameters
 from .table.definition import TableDefinition, json_safe
 from .table.encryption import Encryption, read_encryption, resolve_key_map
+from .table.ownership import is_marked
 
 PURPOSE = "import"
-OWNER_TAG = "tableferry:migration"
 UNKNOWN_IMPORT = "ImportNotFoundException"  # what DescribeImport answers for records older than 90 days
 LOG_GROUP = "/aws-dynamodb/imports"
 LOGGED_FAILURES = 20  # how many failures of a log are read and shown
@@ -145,7 +145,7 @@ def is_ours(destination: Account, table: TableDefinition, route: Route, imported
         tags = destination.client("dynamodb").list_tags_of_resource(ResourceArn=table.arn).get("Tags", ())
     except (sdk.ClientError, sdk.BotoCoreError) as error:
         raise destination.explain(error, f"reading the tags of {table.name}", table.name) from error
-    if any(tag["Key"] == OWNER_TAG and tag["Value"] == route.migration_id for tag in tags):
+    if is_marked({tag["Key"]: tag["Value"] for tag in tags}, route.migration_id, route.source_arn):
         return True
     prefix = f"{route.export_prefix}/"
     for summary in _imports_of(destination, table.arn):

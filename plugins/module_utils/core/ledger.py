@@ -67,6 +67,11 @@ class Route:
         return cls(**data)
 
     @property
+    def source_arn(self) -> str:
+        """The source table's ARN, without its partition."""
+        return f"arn::dynamodb:{self.source_region}:{self.source_account_id}:table/{self.source_table}"
+
+    @property
     def _place(self) -> str:
         """The folder of the table's way. A copy under another name has one of its own ("!" is in no table name)."""
         renamed = "" if self.destination_table == self.source_table else f"!{self.destination_table}"

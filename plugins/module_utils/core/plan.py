@@ -48,19 +48,21 @@ def choose_method(definition: TableDefinition, method: str) -> str:
     chosen = METHODS.get(name)
     table = definition.name
     if chosen is None:
-        raise UnknownMethod(
-            f"There is no method {method!r}.", f"Use {AUTO} or one of {', '.join(METHODS)}.", table=table
-        )
+        raise UnknownMethod(f"There is no method {method!r}.", f"Use {AUTO}, {_ready()}.", table=table)
     if not chosen.available:
-        ready = ", ".join(found.name for found in METHODS.values() if found.available)
-        raise NotInThisVersion(f"The method {name} is not in this version.", f"Use {ready}.", table=table)
+        raise NotInThisVersion(f"The method {name} is not in this version.", f"Use {_ready()}.", table=table)
     if definition.local_secondary_indexes and not chosen.local_secondary_indexes:
         indexes = ", ".join(index.name for index in definition.local_secondary_indexes)
-        others = [found for found in METHODS.values() if found.local_secondary_indexes]
-        words = ", ".join(f"{found.name}{'' if found.available else ' (not in this version)'}" for found in others)
+        others = ", ".join(
+            found.name for found in METHODS.values() if found.available and found.local_secondary_indexes
+        )
         raise LocalSecondaryIndexes(
             f"The table has local secondary indexes ({indexes}), which the method {name} cannot create.",
-            f"Methods that can: {words}.",
+            f"Methods that can: {others}.",
             table=table,
         )
     return name
+
+
+def _ready() -> str:
+    return ", ".join(found.name for found in METHODS.values() if found.available)

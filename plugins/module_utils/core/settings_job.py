@@ -54,7 +54,8 @@ def plan_table_settings(
         if not is_ours(destination, found, route, made_id):
             raise DestinationExists(
                 f"The table {table} of account {destination.account_id} was not made by this migration.",
-                f"To give it the settings all the same, tag it tableferry:migration={options.migration_id}.",
+                f"To give it the settings all the same, tag it tableferry:migration={options.migration_id} and take"
+                " tableferry:source away.",
                 table=table,
                 details={"table_arn": found.arn},
             )

@@ -95,7 +95,7 @@ def judge_way(
     else:
         raise InvalidInput("There is no job that makes a table.", "Pass all jobs of the table's way.", table=name)
     comparison = kinds.get("verify")
-    if comparison is None or (judged.status == "failed" and comparison.open):
+    if comparison is None or comparison.state == "planned" or (judged.status == "failed" and comparison.open):
         return judged
     return _compared(judged, comparison, name)
 
@@ -113,7 +113,11 @@ def _compared(judged: Judgement, comparison: Job, name: str) -> Judgement:
     except FerryError as error:
         told = error.for_table(name)
         return replace(judged, status="failed", verified="none", reason=told.cause, failure=told)
-    return judged if judged.failure else replace(judged, verified=comparison.result["level"])
+    if judged.failure:
+        return judged
+    earlier = f"Compared by an earlier run, at {comparison.result.get('end_time')}; `verify` compares anew."
+    note = earlier if comparison.state == "not_needed" else ""
+    return replace(judged, verified=comparison.result["level"], reason=f"{judged.reason} {note}".strip())
 
 
 def judge_direct(

@@ -517,7 +517,7 @@ _PLURALS = {
     "copy": "copies",
     "restore": "restores",
     "count": "counts",
-    "direct": "copies",
+    "direct": "direct copies",
     "verify": "comparisons",
     "settings": "settings",
 }

@@ -21,14 +21,15 @@ from .backup.copy_jobs import CopyOptions, copy_job, plan_copy
 from .backup.restore_jobs import RestoreOptions, plan_restore, restore_job
 from .change import Change, Left
 from .counting import count_job, units_for
+from .data_plane import check_rate
 from .direct import DirectOptions, DirectPlan, plan_direct
-from .errors import FerryError
+from .errors import FerryError, InvalidInput
 from .export import ExportOptions, ExportPlan, plan_export, start_export
 from .importing import ImportOptions, import_job, plan_import
 from .job import Job
 from .plan import AUTO, DEFAULT, choose_method
 from .settings_job import plan_table_settings, settings_job
-from .table.definition import TableDefinition
+from .table.definition import AS_OF, TableDefinition
 from .table.foreseen import MadeBy, as_created, as_imported, as_restored
 from .table.setting import SettingsOptions
 from .table.settings import SettingsPlan
@@ -286,7 +287,7 @@ class BackupWay:
         """What counting both tables costs, where there will be something to count."""
         if options.verify == "none" or not restore:
             return []
-        units = {"read_units_of_each_table": units_for(backup.definition.size_bytes)}
+        units = {"read_units_of_each_table": units_for(backup.definition.size_bytes), "as_of": AS_OF}
         return [Change(f"count of {options.table} and {options.made_table}", None, units, "billed")]
 
     @staticmethod
@@ -408,20 +409,35 @@ def _foreseen(
     return plan, tuple(job.foreseen for job in (*options.following()[:-1], settings))
 
 
+def _check_items(options: WayOptions) -> None:
+    """Raises InvalidInput for what no table could be read or written with."""
+    items = options.items
+    for name, number in (("workers", items.workers), ("sample_items", items.sample_items)):
+        if number < 1:
+            raise InvalidInput(f"ferry_{name} is {number}.", "Give 1 or more.", table=options.table)
+    for name, text in (("read_rate", items.read_rate), ("write_rate", items.write_rate)):
+        try:
+            check_rate(name, text)
+        except InvalidInput as error:
+            raise error.for_table(options.table) from error
+
+
 def _comparison(options: WayOptions, definition: TableDefinition, job: Job) -> list[Change]:
     """What comparing the items costs, where ``job`` has yet to bring them."""
     if options.verify not in ("sample", "full") or job.state not in ("planned", "pending"):
         return []
     if options.verify == "sample":
-        cost = {"items_of_each_table": options.items.sample_items}
+        cost: dict[str, int | str] = {"items_of_each_table": options.items.sample_items}
     else:
         units = units_for(definition.size_bytes)
-        cost = {"read_units_of_each_table": units if options.items.consistent else -(-units // 2)}
+        units = units if options.items.consistent else -(-units // 2)
+        cost = {"read_units_of_each_table": units, "as_of": AS_OF}
     return [Change(f"comparison of {options.table} and {options.made_table}", None, cost, "billed")]
 
 
 def way_of(source: Account, options: WayOptions) -> MethodWay:
-    """The way of the options' method. Raises MissingTable, UnknownMethod, NotInThisVersion."""
+    """The way of the options' method. Raises InvalidInput, MissingTable, UnknownMethod, NotInThisVersion."""
+    _check_items(options)
     name = DEFAULT if options.method == AUTO else options.method
     if name not in WAYS:
         name = choose_method(TableDefinition.read(source, options.table), name)

@@ -39,12 +39,12 @@ def test_later_methods_are_named(method: str) -> None:
 
 @pytest.mark.parametrize("method", ["", "S3", "backups"])
 def test_unknown_methods_are_refused(method: str) -> None:
-    with pytest.raises(UnknownMethod, match="bulk"):
+    with pytest.raises(UnknownMethod, match="Use auto, s3, backup, direct"):
         choose_method(PLAIN, method)
 
 
 @pytest.mark.parametrize("method", ["auto", "s3"])
 def test_local_secondary_indexes_are_refused(method: str) -> None:
-    with pytest.raises(LocalSecondaryIndexes, match=r"by-day.*bulk \(not in this version\)") as refused:
+    with pytest.raises(LocalSecondaryIndexes, match=r"by-day.*backup, direct") as refused:
         choose_method(INDEXED, method)
     assert (refused.value.status, refused.value.table) == ("refused", "orders")

@@ -163,6 +163,7 @@ def test_what_stands_beside_the_table(crossing, provisioned):
         "team": "shop",
         "cost center": "4711 + 3",
         "tableferry:migration": "default",
+        "tableferry:source": "111111111111/eu-west-1/ledger",
     }
     expiry = dynamodb.describe_time_to_live(TableName="accounts")["TimeToLiveDescription"]
     assert expiry == {"TimeToLiveStatus": "ENABLED", "AttributeName": "ends at"}

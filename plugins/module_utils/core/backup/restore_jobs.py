@@ -24,11 +24,11 @@ from ..errors import (
     JobTimeout,
     RestoreFailed,
 )
-from ..importing import OWNER_TAG
 from ..job import DestinationJobs, Job, Page, Pause, Steps, WaitItem, begun, ended_with, is_passing
 from ..ledger import Route, with_token
 from ..table.definition import Shape, TableDefinition
 from ..table.encryption import Encryption, map_encryption, read_encryption, resolve_key_map
+from ..table.ownership import is_marked
 from .calls import RESOURCE_TYPE, describe, moment, page_of_jobs, percent_done, role_arn, state_of
 from .failures import UNKNOWN, explain_failure, hint, is_full
 from .history import RESTORE_STATES, is_completed, is_open, list_restores
@@ -156,7 +156,7 @@ def _has_mark(destination: Account, table: TableDefinition, route: Route) -> boo
         tags = destination.client("dynamodb").list_tags_of_resource(ResourceArn=table.arn).get("Tags", ())
     except (sdk.ClientError, sdk.BotoCoreError) as error:
         raise destination.explain(error, f"reading the tags of {table.name}", table.name) from error
-    return any(tag["Key"] == OWNER_TAG and tag["Value"] == route.migration_id for tag in tags)
+    return is_marked({tag["Key"]: tag["Value"] for tag in tags}, route.migration_id, route.source_arn)
 
 
 # Planning

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, Protocol, get_args
 
-from ..errors import InvalidInput
+from ..errors import InvalidInput, WorkerLost
 from .digest import BucketSums, canonical_digest, canonical_item, is_expired, raw_digest
 from .lookup import READ_ITEMS, Lookup
 from .raw import Key, KeyReader, require_msgspec
@@ -397,6 +397,13 @@ class _Desk:
             )
         self._progress(progress)
 
+    def require_whole(self) -> None:
+        """Raises WorkerLost unless all segments of both sides were read to their end."""
+        if self._done != self._all:
+            raise WorkerLost(
+                f"The comparison ended when {self._done} of {self._all} segments were read.", "Run it again."
+            )
+
     def match(self, side: Side, found: Sequence[tuple[Key, int]]) -> None:
         """Keys of ``side`` with their items' digests; equal pairs are forgotten."""
         with self._lock:
@@ -426,6 +433,7 @@ def _sum(task: _Task, progress: Callable[[CompareProgress], None], reading: int)
     sums = BucketSums(task.buckets)
     for each in run_in_workers(task, desk, task.options.workers):
         sums.merge(each)
+    desk.require_whole()
     return desk.totals, sums.differing()
 
 
@@ -433,6 +441,7 @@ def _collect(task: _Task, progress: Callable[[CompareProgress], None]) -> list[K
     """Read both tables again; the keys in the buckets looked into that are not equal on both sides."""
     desk = _Desk(task, progress, 3)
     run_in_workers(task, desk, task.options.workers)
+    desk.require_whole()
     return desk.candidates
 
 

@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from ..errors import WorkerLost
 from .checkpoint import Checkpoint, Counts
 from .raw import KeyReader, Slice, require_msgspec
 from .scan import Page, ParallelScan, Scanner, Segment, segments_for
@@ -116,6 +117,8 @@ def copy_items(
             retries = run_in_workers(task, desk, options.workers)
             for table in (source, destination):
                 require_unchanged(table, options.patience)
+            if not checkpoint.complete:
+                raise WorkerLost("The copy ended before all segments were copied.", "Run again: it goes on.")
     finally:
         checkpoint.save()
     desk.tell()

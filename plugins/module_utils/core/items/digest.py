@@ -17,7 +17,7 @@ from hashlib import blake2b
 from typing import Any
 
 from .raw import Slice, canonical_number, malformed, msgspec
-from .write import REPLICATION_PREFIX
+from .write import REPLICATION_PREFIX, may_have_replication_attributes
 
 DIGEST_BYTES = 16
 _FIVE_YEARS = 5 * 365 * 86400
@@ -42,8 +42,9 @@ def canonical_item(item: Slice) -> bytes:
     """
     try:
         attributes = msgspec.json.decode(item)
-        for name in [name for name in attributes if name.startswith(REPLICATION_PREFIX)]:
-            del attributes[name]
+        if may_have_replication_attributes(item):
+            for name in [name for name in attributes if name.startswith(REPLICATION_PREFIX)]:
+                del attributes[name]
         _settle(attributes)
         return msgspec.json.encode(attributes, order="sorted")
     except (msgspec.MsgspecError, AttributeError, TypeError) as error:
@@ -53,19 +54,18 @@ def canonical_item(item: Slice) -> bytes:
 def _settle(attributes: dict[str, dict[str, Any]]) -> None:
     """Make the values of ``attributes`` canonical, in place."""
     for value in attributes.values():
-        for kind in value:
-            if kind not in _AS_THEY_ARE:
-                _settle_value(value, kind)
+        for kind, content in value.items():
+            if kind == "N":
+                value[kind] = canonical_number(content)
+            elif kind not in _AS_THEY_ARE:
+                _settle_value(value, kind, content)
 
 
 _AS_THEY_ARE = frozenset({"S", "BOOL", "NULL"})
 
 
-def _settle_value(value: dict[str, Any], kind: str) -> None:
-    content = value[kind]
-    if kind == "N":
-        value[kind] = canonical_number(content)
-    elif kind == "B":
+def _settle_value(value: dict[str, Any], kind: str, content: Any) -> None:
+    if kind == "B":
         value[kind] = _canonical_binary(content)
     elif kind == "M":
         _settle(content)

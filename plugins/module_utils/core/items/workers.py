@@ -25,7 +25,7 @@ from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from ..errors import WorkerLost
+from ..errors import InvalidInput, WorkerLost
 from .transport import Credentials
 from .wire import Endpoint
 
@@ -49,9 +49,12 @@ def run_in_workers(task: Task[Result], desk: Any, workers: int) -> list[Result]:
     """What ``task`` gives in each of ``workers`` processes; with 1 it runs here.
 
     Methods of ``desk`` are called from several threads; what they take and give can be pickled. Raises what the task
-    or the desk raises; the first failure ends all workers. Raises WorkerLost when one ends by itself.
+    or the desk raises; the first failure ends all workers. Raises InvalidInput for no workers, WorkerLost when one ends
+    by itself.
     """
-    if workers <= 1:
+    if workers < 1:
+        raise InvalidInput(f"{workers} workers can do nothing.", "Set ferry_workers to 1 or more.")
+    if workers == 1:
         return [task.run(desk, 1)]
     pickled, endpoints = _dump(task)
     started: list[_Worker] = []

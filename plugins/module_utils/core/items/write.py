@@ -54,7 +54,12 @@ def without_replication_attributes(body: bytes, items: Sequence[Slice]) -> Seque
     """``items`` of the answer ``body`` without the attributes of old global tables."""
     if _REPLICATION not in body:
         return items
-    return [_stripped(item) if _REPLICATION in bytes(item) else item for item in items]
+    return [_stripped(item) if may_have_replication_attributes(item) else item for item in items]
+
+
+def may_have_replication_attributes(item: Slice) -> bool:
+    """Whether an attribute of old global tables may be in ``item``; without parsing it, so a text may look like one."""
+    return _REPLICATION in bytes(item)
 
 
 def _stripped(item: Slice) -> Slice:

@@ -35,7 +35,7 @@ def import_parameters(
         names = ", ".join(index.name for index in definition.local_secondary_indexes)
         raise LocalSecondaryIndexes(
             f"The table has local secondary indexes ({names}), which an import cannot create.",
-            "Use a method that creates the table first: bulk, backup, glue or direct.",
+            "Use a method that makes the table otherwise: backup or direct.",
             table=definition.name,
         )
     return _parameters(definition, name, kms_key_map, encryption, warm_throughput)

@@ -23,6 +23,9 @@ _ON_DEMAND = ("MaxReadRequestUnits", "MaxWriteRequestUnits")
 _WARM = ("ReadUnitsPerSecond", "WriteUnitsPerSecond")
 
 
+AS_OF = "AWS's own count, up to 6 hours old"  # of items and bytes in DescribeTable (aws.md G)
+
+
 @dataclass(frozen=True)
 class Index:
     """A secondary index. Local ones have no status and no throughput of their own (measured/indexes-capacity 2)."""

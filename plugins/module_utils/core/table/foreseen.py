@@ -13,7 +13,8 @@ from ..account import Account
 from .creation import creation_parameters, import_parameters
 from .definition import TableDefinition
 from .encryption import Encryption, map_encryption, resolve_key_map
-from .setting import OWNERSHIP_TAG, Settings, SettingsOptions
+from .ownership import marks
+from .setting import Settings, SettingsOptions
 from .settings import SettingsPlan, plan_settings, read_settings
 from .sides import Tags
 from .updates import EncryptionSetting
@@ -71,7 +72,7 @@ def as_imported(source: Settings, arn: str, table: str, options: SettingsOptions
 def as_created(source: Settings, arn: str, table: str, options: SettingsOptions) -> Settings:
     """The settings of ``table`` just after a CreateTable like ``source``, marked as ours."""
     encryption = Encryption(**(source.get(EncryptionSetting.name) or {}))
-    mark = {OWNERSHIP_TAG: options.migration_id}
+    mark = marks(options.migration_id, source.definition.arn)
     made = creation_parameters(
         source.definition,
         table,

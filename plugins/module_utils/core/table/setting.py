@@ -17,7 +17,6 @@ from .definition import Shape, TableDefinition
 from .policy import Place
 from .target import Caller, Steps, Target, paces
 
-OWNERSHIP_TAG = "tableferry:migration"
 RECOVERY_TAG = "tableferry:point-in-time-recovery"
 
 

@@ -17,7 +17,8 @@ from ..errors import DestinationExists, FerryError, SettingFailed
 from .autoscaling import AutoScaling
 from .definition import Shape, TableDefinition
 from .encryption import Encryption, resolve_key_map
-from .setting import OWNERSHIP_TAG, RECOVERY_TAG, Setting, Settings, SettingsOptions
+from .ownership import OWNERSHIP_TAG
+from .setting import RECOVERY_TAG, Setting, Settings, SettingsOptions
 from .sides import (
     ContributorInsights,
     KinesisDestination,

@@ -14,8 +14,9 @@ from .. import sdk
 from ..change import Change, Left
 from ..errors import SettingFailed
 from .definition import Shape
+from .ownership import marks
 from .policy import CannotRewrite, canonical_policy, rewrite_policy
-from .setting import OWNERSHIP_TAG, RECOVERY_TAG, Setting, Settings, SettingsOptions, SideCall, pages, part_of, what
+from .setting import RECOVERY_TAG, Setting, Settings, SettingsOptions, SideCall, pages, part_of, what
 from .target import Caller, Steps, Target, paces
 
 MAX_TAGS = 50
@@ -41,15 +42,13 @@ class Tags(SideCall):
     def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | Left]:
         """One change with the whole set; tags that only the destination has stay there."""
         have = destination.get(self.name) or {}
-        mark = {OWNERSHIP_TAG: options.migration_id} if options.migration_id else {}
+        mark = marks(options.migration_id, source.definition.arn) if options.migration_id else {}
         tags = source.get(self.name) or {} if self.name not in options.defer else {}
         carried = {key: value for key, value in sorted(tags.items()) if not key.startswith(_OUR_TAGS)}
         room = MAX_TAGS - len({*have, *mark})
         fits = [key for key in carried if key not in have][:room]
         for key in [key for key in carried if key not in have and key not in fits]:
-            yield Left(
-                what(self.name, key), f"a table has at most {MAX_TAGS} tags, and one marks whose migration it is"
-            )
+            yield Left(what(self.name, key), f"a table has at most {MAX_TAGS} tags, and ours mark whose copy it is")
         want = {key: value for key, value in carried.items() if key in have or key in fits} | mark
         if not want.items() <= have.items():
             yield Change(self.name, have, want)

@@ -81,9 +81,17 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
         "equal": found.comparison.equal,
         **found.to_dict(),
         "repaired": mended,
+        "clean": found.comparison.equal or bool(mended and not _left(found, mended)),
         "diff": to_diff(changes, params["name"]),
-        "msg": _words(params["name"], found, mended),
+        "msg": _words(params, found, mended, changes),
     }
+
+
+def _left(found: Verification, mended: dict[str, int]) -> int:
+    """How many differences are known to be left after a repair, or groups of them."""
+    told = found.comparison
+    unseen = told.differences - sum(mended.values())
+    return mended["left"] + mended["changed"] + unseen + told.unlisted_buckets
 
 
 def _changes(params: dict[str, Any], found: Verification) -> list[Change]:
@@ -94,15 +102,21 @@ def _changes(params: dict[str, Any], found: Verification) -> list[Change]:
     return [Change(f"items of {name} to {what}", None, count, "destructive") for what, count in wanted if count]
 
 
-def _words(name: str, found: Verification, mended: dict[str, int]) -> str:
-    compared = found.comparison
+def _words(params: dict[str, Any], found: Verification, mended: dict[str, int], changes: list[Change]) -> str:
+    name, compared = params["name"], found.comparison
     if compared.equal:
-        return f"{name}: {compared.items_destination} items compared, all are equal."
+        return f"{name}: {compared.items_destination} items compared ({params['level']}), all are equal."
     said = f"{name}: {compared.missing} missing, {compared.different} different, {compared.extra} extra."
     if compared.unlisted_buckets:
         said += f" More differ in {compared.unlisted_buckets} groups of keys: mend these, then compare again."
-    told = ", ".join(f"{count} {what}" for what, count in mended.items() if count)
-    return f"{said} Repaired: {told}." if told else said
+    if mended:
+        said += f" Repaired: {', '.join(f'{count} {what}' for what, count in mended.items() if count)}."
+    elif changes:
+        wanted = ", ".join(f"{change.what.rpartition(' ')[2]} {change.after}" for change in changes)
+        said += f" A repair would {wanted}."
+    if compared.extra and not params["delete_extra"]:
+        said += f" The {compared.extra} extra stay: delete_extra (ferry_delete_extra) deletes them."
+    return said
 
 
 VERB = Verb("dynamodb_verify", SPEC, run, services=("dynamodb", "sts"))
