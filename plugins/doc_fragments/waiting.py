@@ -18,7 +18,8 @@ options:
     default: false
   wait_timeout:
     description:
-      - How long to wait, in seconds. A job that is still running goes on; the next run finds it again.
+      - How long to wait, in seconds. A job of AWS that is still running goes on, and the next run finds it
+        again; a copy stops, and the next run goes on with it.
     type: int
     default: 86400
 """

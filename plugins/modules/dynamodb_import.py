@@ -119,7 +119,7 @@ job:
   type: dict
   contains:
     kind:
-      description: What kind of job, V(export), V(import) or V(settings).
+      description: What kind of job, such as V(export), V(import), V(direct) or V(settings).
       returned: always
       type: str
       sample: import

@@ -56,6 +56,7 @@ options:
   enable_point_in_time_recovery:
     description:
       - Turn point-in-time recovery of the source table on where an export needs it. It is billed until turned off.
+      - The playbook C(migrate) allows it unless C(ferry_enable_point_in_time_recovery) is false.
     type: bool
     default: false
   point_in_time_recovery_wait:
@@ -242,7 +243,7 @@ job:
   type: dict
   contains:
     kind:
-      description: What kind of job, V(export), V(import) or V(settings).
+      description: What kind of job, such as V(export), V(import), V(direct) or V(settings).
       returned: always
       type: str
       sample: export

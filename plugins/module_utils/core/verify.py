@@ -229,7 +229,7 @@ def judge_restore(
             return Judgement("copied", None, None, moved, "none", "Copied to the destination's vault, not restored.")
         table = _check_restored(source, destination, source_table, restore)
         if restore.result.get("judged_before"):
-            note = "An earlier run restored the table and counted it: its items were not counted again."
+            note = "An earlier run restored the table: its items were not counted again."
             return Judgement("migrated", None, None, moved, "none", note)
         if verify == "none":
             return Judgement("migrated", None, None, moved, "none", "Not counted: ferry_verify is none.")
