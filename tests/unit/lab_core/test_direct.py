@@ -80,6 +80,8 @@ def test_every_shape_travels_whole(ways: Direct, hurry: Any, shape: str) -> None
     there, here = crossing.described(shape), crossing.described(shape, "source")
     for member in ("KeySchema", "LocalSecondaryIndexes", "GlobalSecondaryIndexes"):
         assert _names(there.get(member)) == _names(here.get(member))
+    carried = jobs[-1].result["settings_carried"]
+    assert ("local_secondary_indexes" in carried) is bool(here.get("LocalSecondaryIndexes"))
     crossing.lab.clear_books()
     again = ways.go(hurry, shape, verify="full")
     assert {job.state for job in again} == {"not_needed"}

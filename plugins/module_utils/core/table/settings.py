@@ -181,6 +181,9 @@ def plan_settings(source: Settings, destination: Settings, options: SettingsOpti
         stays = reason or any(entry.what == name for entry in planned if isinstance(entry, Left))
         if source.get(name) and not stays:
             carried.append(name)
+    came_along = {index.name for index in destination.definition.local_secondary_indexes}
+    if came_along and came_along >= {index.name for index in source.definition.local_secondary_indexes}:
+        carried.append("local_secondary_indexes")
     return SettingsPlan(tuple(changes), (*left, *_never_carried(source, destination)), tuple(carried))
 
 
