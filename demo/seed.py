@@ -7,8 +7,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
+
+from botocore.exceptions import ClientError
 
 from demo.tables import DemoTable, Item, Keys, demo_tables, taken_tables
 from lab.client import LabClient
@@ -16,6 +19,7 @@ from lab.client import LabClient
 BATCH = 25  # items per BatchWriteItem (aws.md H)
 BATCH_BYTES = 300_000  # a batch of large items goes alone
 RETRIES = {"mode": "standard", "max_attempts": 10}
+READY_TRIES, READY_GAP = 100, 0.2  # tries, and seconds between them
 
 
 def seed(lab: LabClient) -> list[DemoTable]:
@@ -45,9 +49,22 @@ def make_tables(lab: LabClient, side: str, tables: Iterable[DemoTable]) -> None:
         waiter.wait(TableName=table.name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
         fill(dynamodb, table)
         for operation, parameters in table.settings.items():
-            getattr(dynamodb, operation)(TableName=table.name, **parameters)
+            set_when_ready(getattr(dynamodb, operation), TableName=table.name, **parameters)
         if table.scaled:
             scale(lab, side, table)
+
+
+def set_when_ready(call: Callable[..., Any], **parameters: Any) -> None:
+    """Make a call that AWS refuses for some seconds after a table is ACTIVE (measured/settings 2.3)."""
+    for _try in range(READY_TRIES):
+        try:
+            call(**parameters)
+            return
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ContinuousBackupsUnavailableException":
+                raise
+            time.sleep(READY_GAP)
+    call(**parameters)
 
 
 def fill(dynamodb: Any, table: DemoTable) -> None:
