@@ -10,8 +10,7 @@ here are JSON-safe and hold no secrets: they travel through registered results, 
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, Protocol, TypeAlias, get_args
 
@@ -282,21 +281,3 @@ def ended_with(job: Job, error: BaseException) -> Job:
     code = sdk.error_code(error) if isinstance(error, sdk.ClientError) else type(error).__name__
     words = f"{error.cause} {error.next_step}" if isinstance(error, FerryError) else str(error)
     return replace(job, state="failed", pending_reason="", failure_code=code, failure_message=words)
-
-
-def wait_for(
-    items: Sequence[WaitItem],
-    timeout: float = 86400.0,
-    progress: Callable[[str], None] = lambda line: None,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
-) -> WaitResult:
-    """Wait until every job has ended or ``timeout`` seconds are over; start those that are pending.
-
-    Jobs that have ended, or were never started (``planned``), come back as they are. One table's failure is its job's
-    ``failed``, never an exception. A job still open at the end of ``timeout`` has ``result["timed_out"]``. ``progress``
-    gets a line of text now and then; ``clock`` counts seconds, ``sleep`` waits them.
-    """
-    from .waiter import Waiter  # here, because the kinds of jobs stand on this file
-
-    return Waiter(progress=progress, clock=clock, sleep=sleep).wait(items, timeout)

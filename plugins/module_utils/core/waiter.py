@@ -11,6 +11,7 @@ here only decides which, so that a hundred tables cost one small process.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
@@ -59,6 +60,22 @@ def kinds() -> dict[str, JobKind]:
         "verify": VerifyKind(),
         "settings": SettingsKind(),
     }
+
+
+def wait_for(
+    items: Sequence[WaitItem],
+    timeout: float = 86400.0,
+    progress: Callable[[str], None] = lambda line: None,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> WaitResult:
+    """Wait until every job has ended or ``timeout`` seconds are over; start those that are pending.
+
+    Jobs that have ended, or were never started (``planned``), come back as they are. One table's failure is its job's
+    ``failed``, never an exception. A job still open at the end of ``timeout`` has ``result["timed_out"]``. ``progress``
+    gets a line of text now and then; ``clock`` counts seconds, ``sleep`` waits them.
+    """
+    return Waiter(progress=progress, clock=clock, sleep=sleep).wait(items, timeout)
 
 
 @dataclass(eq=False)
@@ -168,7 +185,7 @@ class Waiter:
         self._closing = False
 
     def wait(self, items: Sequence[WaitItem], timeout: float) -> WaitResult:
-        """Wait for ``items``; see ``job.wait_for``."""
+        """Wait for ``items``; see ``wait_for``."""
         self._begun = self._told_at = self._clock()
         for item in items:
             self._ways[item.name] = way = _Way(item, [item.job, *item.then])

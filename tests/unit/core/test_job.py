@@ -24,8 +24,8 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.job import (
     WaitResult,
     is_passing,
     is_throttle,
-    wait_for,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.waiter import wait_for
 from tests.unit.core.fake_aws import BUCKET, SOURCE, FakeAws, failure
 
 TEXT = st.text(max_size=20)
