@@ -17,7 +17,8 @@ from .export import RECOVERY_TAG, describe_export, read_recovery
 from .importing import PURPOSE as IMPORT
 from .importing import describe_import, find_started
 from .job import Job
-from .ledger import Ledger, Route
+from .ledger import Ledger
+from .route import Route
 from .staging import BucketMissing, StagingBucket
 from .table.definition import TableDefinition
 

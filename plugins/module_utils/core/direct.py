@@ -21,8 +21,8 @@ from .errors import CheckpointUnusable, DestinationExists, InvalidInput, JobTime
 from .items.copying import CopyOptions, CopyProgress, copy_items
 from .items.raw import require_msgspec
 from .job import Job, OwnWork, Pause, Steps, WaitItem
-from .ledger import Route
 from .plan import choose_method
+from .route import Route
 from .table.creation import creation_parameters
 from .table.definition import AS_OF, TableDefinition
 from .table.encryption import read_encryption, resolve_key_map

@@ -33,9 +33,10 @@ from .hints import refused_with
 from .importing import PURPOSE as IMPORT
 from .importing import Place, explain_failure, look_at_destination
 from .job import Job, Page, Pause, SourceJobs, State, Steps, WaitItem, begun, ended_with, is_passing
-from .ledger import Ledger, Route, ledger_of, with_token
+from .ledger import Ledger, ledger_of
 from .manifest import FOLDER, SUMMARY, check_readable, data_prefix, read_manifest
 from .plan import choose_method
+from .route import Route, with_token
 from .staging import BucketMissing, StagingBucket
 from .table.creation import import_parameters
 from .table.definition import TableDefinition, json_safe

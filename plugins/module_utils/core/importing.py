@@ -27,8 +27,9 @@ from .errors import (
 )
 from .hints import explain_export_failure, import_hint
 from .job import DestinationJobs, Job, Page, Pause, State, Steps, WaitItem, ended_with, is_passing
-from .ledger import Ledger, Route, ledger_of, with_token
+from .ledger import Ledger, ledger_of
 from .manifest import Manifest, check_readable, checked_manifest, read_manifest, summary_key
+from .route import Route, with_token
 from .staging import BucketMissing, ConditionFailed, StagingBucket
 from .table.creation import import_parameters
 from .table.definition import TableDefinition, json_safe

@@ -14,7 +14,7 @@ from .account import Account
 from .errors import DestinationExists, InvalidInput, SettingFailed
 from .importing import is_ours
 from .job import Job, OwnWork, Pause, Steps, WaitItem, ended_with
-from .ledger import Route
+from .route import Route
 from .table.definition import TableDefinition
 from .table.foreseen import MadeBy, foresee_settings
 from .table.setting import SettingsOptions

@@ -26,7 +26,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.importing impo
     start_import,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.job import Job, WaitItem
-from ansible_collections.tableferry.aws.plugins.module_utils.core.ledger import Route
+from ansible_collections.tableferry.aws.plugins.module_utils.core.route import Route
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.definition import TableDefinition
 from ansible_collections.tableferry.aws.plugins.module_utils.core.waiter import wait_for
 from tests.unit.core.fake_aws import BUCKET, DESTINATION, SOURCE, FakeAws, Table, failure

@@ -17,8 +17,8 @@ from ..account import RETRIES, Account
 from ..change import Change
 from ..errors import BackupFailed, BackupNotPossible, FerryError, InvalidInput
 from ..job import Job, Page, Pause, SourceJobs, Steps, WaitItem, begun, ended_with, is_passing
-from ..ledger import Route, with_token
 from ..plan import choose_method
+from ..route import Route, with_token
 from ..table.definition import Shape, TableDefinition
 from ..table.encryption import map_encryption, read_encryption, resolve_key_map
 from .calls import (

@@ -16,7 +16,7 @@ from ..account import RETRIES, Account
 from ..change import Change
 from ..errors import BackupFailed, BackupNotPossible, CopyFailed, FerryError, JobTimeout
 from ..job import Job, Page, Pause, SourceJobs, Steps, WaitItem, begun, ended_with, is_passing
-from ..ledger import with_token
+from ..route import with_token
 from ..table.definition import Shape
 from .calls import VAULT, describe, lifecycle, page_of_jobs, role_arn, state_of, vault_arn
 from .failures import UNKNOWN, explain_failure, hint

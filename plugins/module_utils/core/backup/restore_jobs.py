@@ -25,7 +25,7 @@ from ..errors import (
     RestoreFailed,
 )
 from ..job import DestinationJobs, Job, Page, Pause, Steps, WaitItem, begun, ended_with, is_passing
-from ..ledger import Route, with_token
+from ..route import Route, with_token
 from ..table.definition import Shape, TableDefinition
 from ..table.encryption import Encryption, map_encryption, read_encryption, resolve_key_map
 from ..table.ownership import is_marked

@@ -1,0 +1,125 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which table goes where, and the tokens of requests on that way: both the same for every method."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from .errors import InvalidInput
+from .job import Job
+
+TOKEN_DIGITS = 40
+TOKEN_MEMBERS = ("ClientToken", "IdempotencyToken")  # what DynamoDB and AWS Backup call it
+
+_TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")
+_MIGRATION_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+@dataclass(frozen=True)
+class Route:
+    """From which table to which: what every object in the bucket and every token is about."""
+
+    source_account_id: str
+    source_region: str
+    source_table: str
+    destination_account_id: str
+    destination_region: str
+    destination_table: str
+    migration_id: str = "default"
+
+    def __post_init__(self) -> None:
+        if not _MIGRATION_ID.fullmatch(self.migration_id):
+            raise InvalidInput(
+                f"The migration id {self.migration_id!r} is malformed.",
+                "Use 1 to 64 letters, digits, dots, dashes or underscores.",
+                table=self.source_table,
+            )
+        if not _TABLE_NAME.fullmatch(self.destination_table):
+            raise InvalidInput(
+                f"The destination table's name {self.destination_table!r} is malformed.",
+                "Use 3 to 255 letters, digits, dots, dashes or underscores.",
+                table=self.source_table,
+            )
+
+    def to_dict(self) -> dict[str, str]:
+        """The route as JSON-safe data."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, str]) -> Route:
+        """The route of ``to_dict``'s data."""
+        return cls(**data)
+
+    @property
+    def source_arn(self) -> str:
+        """The source table's ARN, without its partition."""
+        return f"arn::dynamodb:{self.source_region}:{self.source_account_id}:table/{self.source_table}"
+
+    @property
+    def _place(self) -> str:
+        """The folder of the table's way. A copy under another name has one of its own ("!" is in no table name)."""
+        renamed = "" if self.destination_table == self.source_table else f"!{self.destination_table}"
+        return f"{self.source_account_id}/{self.source_region}/{self.source_table}{renamed}"
+
+    @property
+    def export_prefix(self) -> str:
+        """The S3Prefix of the table's exports, without a slash at the end."""
+        return f"tableferry/{self.migration_id}/export/{self._place}"
+
+    @property
+    def ledger_prefix(self) -> str:
+        """Where the table's ledger entries are, with a slash at the end."""
+        return f"tableferry/{self.migration_id}/ledger/{self._place}/"
+
+    @property
+    def lock_key(self) -> str:
+        """The object that reserves the destination's name: the same for every migration."""
+        place = f"{self.destination_account_id}/{self.destination_region}/{self.destination_table}"
+        return f"tableferry/locks/import/{place}.json"
+
+
+def canonical(value: Any) -> str:
+    """JSON text that is the same for equal values."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def client_token(
+    route: Route, source_arn: str, source_table_id: str, purpose: str, attempt: int, request: Mapping[str, Any]
+) -> str:
+    """The token of a request (JSON-safe, times whole seconds): the same for the same job, another for another."""
+    told = {name: value for name, value in request.items() if name not in TOKEN_MEMBERS}
+    parts = [
+        source_arn,
+        source_table_id,
+        route.destination_account_id,
+        route.destination_region,
+        route.destination_table,
+        route.migration_id,
+        purpose,
+        attempt,
+        told,
+    ]
+    return hashlib.sha256(canonical(parts).encode()).hexdigest()[:TOKEN_DIGITS]
+
+
+def with_token(job: Job, member: str = "ClientToken") -> Job:
+    """``job`` with its call's token, as ``member``: the last step before the ledger and the start."""
+    request = job.request
+    source = request["source"]
+    token = client_token(
+        Route.from_dict(request["route"]),
+        source["table_arn"],
+        source["table_id"],
+        request["purpose"],
+        job.attempt,
+        request["call"],
+    )
+    return replace(job, request={**request, "call": {**request["call"], member: token}})
