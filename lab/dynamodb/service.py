@@ -86,7 +86,7 @@ class DynamoDbService:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        timings.define(world.timings)
+        timings.define(world.timings, world.behaviours)
         self.registry = TableRegistry(world)
         self._handlers: Mapping[str, Callable[[Context, Shape], Any]] = {
             name: handler for module in _MODULES for name, handler in module.OPERATIONS.items()

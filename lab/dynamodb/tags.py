@@ -39,12 +39,11 @@ CREATING = belief(
 )  # fmt: skip
 PAGED = belief(
     "test_tags", "tags-in-pages",
-    "ListTagsOfResource answers ten tags to a page",
-    "aws.md G (paged)", confirmed=False,
+    "ListTagsOfResource answers all fifty tags on one page",
+    "measured/more [TABLE-108]",
 )  # fmt: skip
 
 MOST = 50
-PAGE = 10
 _RESERVED = re.compile(r"aws:", re.IGNORECASE)
 
 
@@ -128,8 +127,9 @@ def _write(context: Context, table: Table, wanted: dict[str, str], change: Shape
 def list_tags_of_resource(context: Context, params: Shape) -> Shape:
     """ListTagsOfResource."""
     table = registry(context).require_known(context, params["ResourceArn"], "tags")
+    size = int(context.world.behaviours["dynamodb.tags_on_a_page"])
     shown, token = page(
-        sorted(table.tagging.readable.items()), PAGE, params.get("NextToken"), code="ValidationException"
+        sorted(table.tagging.readable.items()), size, params.get("NextToken"), code="ValidationException"
     )
     answer: Shape = {"Tags": [{"Key": key, "Value": value} for key, value in shown]}
     return answer | ({"NextToken": token} if token else {})

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from lab.behaviours import Behaviour, Behaviours
 from lab.clock import Timings
 
 # From the tables of timings in measured/{settings 3, indexes-capacity 4, policy-autoscaling-replicas 6,
@@ -72,7 +73,14 @@ SECONDS: Mapping[str, float] = {
 }
 
 
-def define(timings: Timings) -> None:
-    """Add these to the world's ``timings``."""
+BEHAVIOURS = (
+    # Fifty came on one page (measured/more [TABLE-108]); the API has a NextToken all the same (aws.md G).
+    Behaviour("dynamodb.tags_on_a_page", ("50", "10")),
+)
+
+
+def define(timings: Timings, behaviours: Behaviours) -> None:
+    """Add these to the world's timings and behaviours."""
     for name, seconds in SECONDS.items():
         timings.define(name, seconds)
+    behaviours.define(BEHAVIOURS)

@@ -21,6 +21,7 @@ from .ledger import Ledger
 from .route import Route
 from .staging import BucketMissing, StagingBucket
 from .table.definition import TableDefinition
+from .table.ownership import read_tags
 
 
 @dataclass(frozen=True)
@@ -136,12 +137,8 @@ def _plan_recovery(
         table = TableDefinition.read(source, options.table)
     except MissingTable:
         return ""
-    try:
-        tags = source.client("dynamodb").list_tags_of_resource(ResourceArn=table.arn).get("Tags", ())
-    except (sdk.ClientError, sdk.BotoCoreError) as error:
-        raise source.explain(error, "reading the tags of the source table", options.table) from error
-    ours = any(tag["Key"] == RECOVERY_TAG and tag["Value"] == options.migration_id for tag in tags)
-    if not ours or not read_recovery(source, options.table).enabled:
+    tags = read_tags(source, table.arn, "reading the tags of the source table", options.table)
+    if tags.get(RECOVERY_TAG) != options.migration_id or not read_recovery(source, options.table).enabled:
         return ""
     what = f"point-in-time recovery of {options.table}"
     if not options.disable_point_in_time_recovery:

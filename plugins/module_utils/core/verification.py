@@ -21,6 +21,7 @@ from .items.comparing import CompareOptions, CompareProgress, Comparison, Differ
 from .items.repairing import RepairOptions, RepairResult, repair
 from .items.tables import ItemTable
 from .job import Job, OwnWork, Steps, WaitItem
+from .table.ownership import read_tags
 from .workbench import Workbench, percent
 
 VERIFIED_TAG = "tableferry:verified"  # which comparison found the table equal to its source, and when
@@ -219,11 +220,7 @@ def _key_words(key: Mapping[str, Mapping[str, str]]) -> str:
 
 def _verified(destination: Account, arn: str, options: VerifyOptions, table_id: str) -> dict[str, Any] | None:
     """What the mark on the table says of an earlier comparison of as much; None without one, or of another table."""
-    try:
-        tags = destination.client("dynamodb").list_tags_of_resource(ResourceArn=arn).get("Tags", ())
-    except (sdk.ClientError, sdk.BotoCoreError) as error:
-        raise destination.explain(error, f"reading the tags of {options.table}", options.table) from error
-    words = next((tag["Value"] for tag in tags if tag["Key"] == VERIFIED_TAG), "").split(" ")
+    words = read_tags(destination, arn, table=options.table).get(VERIFIED_TAG, "").split(" ")
     told = dict(word.partition("=")[::2] for word in words[1:])
     level, items = words[0], told.get("items", "")
     if level not in LEVELS or LEVELS.index(level) < LEVELS.index(options.level) or not items.isdigit():

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from lab.backup.timings import BEHAVIOURS
+from lab.backup import timings as backup
 from lab.behaviours import Behaviour, Behaviours
+from lab.dynamodb import timings as dynamodb
 
 TESTS = Path(__file__).parent
 
@@ -27,9 +28,9 @@ def test_first_choice_holds_until_another_is_chosen() -> None:
         behaviours.choose("a.question", "maybe")
 
 
-@pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=lambda behaviour: behaviour.name)
+@pytest.mark.parametrize("behaviour", [*backup.BEHAVIOURS, *dynamodb.BEHAVIOURS], ids=lambda behaviour: behaviour.name)
 def test_every_behaviour_is_chosen_by_a_test(behaviour: Behaviour) -> None:
-    texts = [path.read_text() for path in (TESTS / "backup").glob("test_*.py")]
+    texts = [path.read_text() for path in (TESTS / behaviour.name.partition(".")[0]).glob("test_*.py")]
     choosing = [text for text in texts if f'"{behaviour.name}"' in text]
     assert choosing
     assert any(f'"{behaviour.choices[1]}"' in text for text in choosing)

@@ -17,9 +17,10 @@ from typing import Any
 
 from .. import sdk
 from ..account import Account
-from ..errors import AccessDenied, BackupNotPossible
+from ..errors import AccessDenied, BackupNotPossible, FerryError
 from ..statements import statements_of, texts
 from ..table.definition import TableDefinition
+from ..table.ownership import read_tags
 from .account_settings import AccountSettings, read_settings
 from .vaults import DEFAULT_VAULT, Vault, find_vault, lets_copy, names_account, read_policy
 
@@ -140,10 +141,9 @@ def read_side(account: Account, vault_name: str, role: str) -> Side:
 def count_tags(source: Account, definition: TableDefinition) -> int | None:
     """How many tags the table has, None where we may not look."""
     try:
-        found = source.client("dynamodb").list_tags_of_resource(ResourceArn=definition.arn)
-    except (sdk.ClientError, sdk.BotoCoreError):
+        return len(read_tags(source, definition.arn))
+    except FerryError:
         return None
-    return len(found.get("Tags", ()))
 
 
 def read_destination_policy(destination: Account, vault: Vault | None) -> Mapping[str, Any] | None:

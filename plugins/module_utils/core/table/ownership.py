@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The marks on a destination table that say whose it is.
+"""A table's tags, and the marks among them that say whose copy it is.
 
 The migration alone would not do (design section 10): nearly everybody's is called ``default``, and another table of it,
 or a table of the same name in another account, must not be taken for this one's copy. So the source is named too.
@@ -11,11 +11,40 @@ or a table of the same name in another account, must not be taken for this one's
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+
+from .. import sdk
+from ..account import Account
+from .definition import Shape
 
 OWNERSHIP_TAG = "tableferry:migration"
 SOURCE_TAG = "tableferry:source"
 LONGEST_VALUE = 256  # of a tag (measured/import-export-table 1.10)
+
+
+def read_tags(account: Account, arn: str, doing: str = "", table: str = "") -> dict[str, str]:
+    """All tags of the table ``arn``, those of AWS included: a call for each page (AWS gave 50 on one
+    (measured/more [TABLE-108]); the API has pages all the same).
+
+    ``doing`` and ``table`` are for the error's words. Raises what Account.explain gives.
+    """
+    name = table or arn.rpartition("/")[2]
+    entries: list[Shape] = []
+    token: Shape = {}
+    try:
+        while True:
+            page = account.client("dynamodb").list_tags_of_resource(ResourceArn=arn, **token)
+            entries += page.get("Tags", ())
+            if not page.get("NextToken"):
+                return tags_of(entries)
+            token = {"NextToken": page["NextToken"]}
+    except (sdk.ClientError, sdk.BotoCoreError) as error:
+        raise account.explain(error, doing or f"reading the tags of {name}", name) from error
+
+
+def tags_of(entries: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """ListTagsOfResource's ``Tags`` as {key: value}."""
+    return {entry["Key"]: entry["Value"] for entry in entries}
 
 
 def marks(migration_id: str, source_arn: str) -> dict[str, str]:

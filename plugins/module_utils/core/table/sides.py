@@ -14,7 +14,7 @@ from .. import sdk
 from ..change import Change, Left
 from ..errors import SettingFailed
 from .definition import Shape
-from .ownership import marks
+from .ownership import marks, tags_of
 from .policy import CannotRewrite, canonical_policy, rewrite_policy
 from .setting import RECOVERY_TAG, Setting, Settings, SettingsOptions, SideCall, pages, part_of, what
 from .target import Caller, Steps, Target, paces
@@ -37,7 +37,7 @@ class Tags(SideCall):
         found = yield from pages(
             caller, "list_tags_of_resource", "Tags", ResourceArn=caller.account.table_arn(caller.definition.name)
         )
-        return {tag["Key"]: tag["Value"] for tag in found if not tag["Key"].lower().startswith("aws:")}
+        return {key: value for key, value in tags_of(found).items() if not key.lower().startswith("aws:")}
 
     def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | Left]:
         """One change with the whole set; tags that only the destination has stay there."""

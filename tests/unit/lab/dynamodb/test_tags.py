@@ -99,6 +99,13 @@ def test_tags_while_creating(desk):
 
 
 def test_tags_in_pages(desk):
+    arn = desk.table(Tags=pairs(**{f"k{number:02}": "v" for number in range(50)}))["TableArn"]
+    answer = desk("ListTagsOfResource", ResourceArn=arn)
+    assert (len(answer["Tags"]), "NextToken" in answer) == (50, False)
+
+
+def test_tags_in_smaller_pages(desk):
+    desk.world.behaviours.choose("dynamodb.tags_on_a_page", "10")
     arn = desk.table(Tags=pairs(**{f"k{number:02}": "v" for number in range(13)}))["TableArn"]
     first = desk("ListTagsOfResource", ResourceArn=arn)
     second = desk("ListTagsOfResource", ResourceArn=arn, NextToken=first["NextToken"])
