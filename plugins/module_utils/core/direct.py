@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,22 +17,19 @@ from . import sdk
 from .account import Account
 from .change import Change
 from .data_plane import count_items, item_table, to_rate
-from .errors import CheckpointUnusable, DestinationExists, InvalidInput, JobTimeout
+from .destination import creation_call, make_table, require_ours, tags_there
+from .errors import CheckpointUnusable, InvalidInput
 from .items.copying import CopyOptions, CopyProgress, copy_items
 from .items.raw import require_msgspec
-from .job import Job, OwnWork, Pause, Steps, WaitItem
+from .job import Job, OwnWork, Steps, WaitItem
 from .plan import choose_method
 from .route import Route
-from .table.creation import creation_parameters
 from .table.definition import AS_OF, TableDefinition
-from .table.encryption import read_encryption, resolve_key_map
-from .table.ownership import is_marked, marks
+from .table.status import require_usable
 from .workbench import Workbench, percent
 
 COPY_TAG = "tableferry:copy"  # from which table the items are, how many, and when all of them were there
 AT_ONCE = 4  # copies that one waiter makes at the same time
-LOOK_GAP = 2.0  # seconds between looks at a table that is about to be ACTIVE
-ACTIVE_WAIT = 900.0  # seconds that a new table may take to be ACTIVE
 
 _NUMBERS = ("items", "bytes", "counted")
 
@@ -77,8 +74,8 @@ def plan_direct(source: Account, destination: Account, options: DirectOptions) -
     """What a start would do; reads only.
 
     The plan's job is ``not_needed`` when an earlier run has copied everything, else ``pending``: the waiter does it.
-    Raises MissingTable, MissingLibrary, DestinationExists, MissingKeyMapping, KeyNotUsable, InvalidInput, AccessDenied,
-    CredentialsError.
+    Raises MissingTable, TableUnusable, MissingLibrary, DestinationExists, MissingKeyMapping, KeyNotUsable,
+    InvalidInput, AccessDenied, CredentialsError.
     """
     require_msgspec()
     definition = TableDefinition.read(source, options.table)
@@ -99,71 +96,34 @@ def plan_direct(source: Account, destination: Account, options: DirectOptions) -
         )
     for option, capacity in (("read_rate", "ReadCapacityUnits"), ("write_rate", "WriteCapacityUnits")):
         to_rate(option, getattr(options, option), int((definition.provisioned_throughput or {}).get(capacity, 0)))
-    call = _creation(source, destination, definition, options)
+    call = creation_call(
+        source,
+        destination,
+        definition,
+        name,
+        migration_id=options.migration_id,
+        kms_key_map=options.kms_key_map,
+        warm_throughput=options.warm_throughput,
+    )
     request = {"options": _told(options), "source": {"table_arn": definition.arn, "table_id": definition.table_id}}
     job = Job("direct", name, "pending", pending_reason="waiter", request=request, migration_id=options.migration_id)
     found = TableDefinition.find(destination, name)
     changes = [] if found else [Change(f"table {name}", None, call, "billed")]
     if found is not None:
-        tags = _tags(destination, found)
-        _require_ours(destination, found, tags, definition, options)
+        tags = tags_there(destination, found)
+        require_ours(destination, found, tags, options.migration_id, definition.arn, definition.name)
         done = _copied(tags, definition.table_id)
         if done is not None:
+            require_usable(found.raw)
             result = {**done, "table_id": found.table_id, "table_arn": found.arn}
             return DirectPlan(replace(job, state="not_needed", pending_reason="", result=result), [], definition)
+    require_usable(definition.raw)
     items = {"about": definition.item_count, "bytes": definition.size_bytes, "as_of": AS_OF}
     return DirectPlan(job, [*changes, Change(f"items of {options.table}", None, items, "billed")], definition)
 
 
-def _creation(
-    source: Account, destination: Account, definition: TableDefinition, options: DirectOptions
-) -> dict[str, Any]:
-    encryption = read_encryption(source, definition) if definition.kms_key_arn else None
-    key_map = resolve_key_map(destination, options.kms_key_map, definition.name, encryption) if encryption else {}
-    return creation_parameters(
-        definition,
-        options.made_table,
-        key_map,
-        tags=marks(options.migration_id, definition.arn),
-        encryption=encryption,
-        warm_throughput=options.warm_throughput,
-    )
-
-
 def _told(options: DirectOptions) -> dict[str, Any]:
     return {**asdict(options), "kms_key_map": dict(options.kms_key_map)}
-
-
-def _tags(destination: Account, table: TableDefinition) -> dict[str, str]:
-    dynamodb = destination.client("dynamodb")
-    found: dict[str, str] = {}
-    token: dict[str, str] = {}
-    try:
-        while True:
-            page = dynamodb.list_tags_of_resource(ResourceArn=table.arn, **token)
-            found |= {tag["Key"]: tag["Value"] for tag in page.get("Tags", ())}
-            if not page.get("NextToken"):
-                return found
-            token = {"NextToken": page["NextToken"]}
-    except (sdk.ClientError, sdk.BotoCoreError) as error:
-        raise destination.explain(error, f"reading the tags of {table.name}", table.name) from error
-
-
-def _require_ours(
-    destination: Account,
-    table: TableDefinition,
-    tags: Mapping[str, str],
-    definition: TableDefinition,
-    options: DirectOptions,
-) -> None:
-    if not is_marked(tags, options.migration_id, definition.arn):
-        raise DestinationExists(
-            f"The table {table.name} exists in {destination.region} of account {destination.account_id} and was not"
-            " made by this migration.",
-            "Choose another ferry_destination_table, or remove the table yourself; TableFerry overwrites nothing.",
-            table=options.table,
-            details={"table_arn": table.arn, "table_id": table.table_id},
-        )
 
 
 def _mark(source_id: str, result: Mapping[str, Any]) -> str:
@@ -194,7 +154,16 @@ class DirectKind(OwnWork):
         begun = datetime.now(UTC).isoformat(timespec="seconds")
         job = replace(job, state="running", pending_reason="", result={"start_time": begun})
         definition = TableDefinition.read(source, options.table)
-        table = yield from _made(source, destination, definition, options, job, clock)
+        table = yield from make_table(
+            source,
+            destination,
+            definition,
+            options.made_table,
+            job,
+            clock,
+            kms_key_map=options.kms_key_map,
+            warm_throughput=options.warm_throughput,
+        )
         job = replace(job, result={**job.result, "table_id": table.table_id, "table_arn": table.arn})
         job = yield from self._workbench.steps(job, lambda show: _copy(source, destination, options, job, show))
         mark = {"Key": COPY_TAG, "Value": _mark(definition.table_id, job.result)}
@@ -210,39 +179,6 @@ class DirectKind(OwnWork):
     def after(self, job: Job, before: Job) -> Job | None:
         """Nothing comes before a copy."""
         return job
-
-
-def _made(
-    source: Account,
-    destination: Account,
-    definition: TableDefinition,
-    options: DirectOptions,
-    job: Job,
-    clock: Callable[[], float],
-) -> Generator[Pause, str | None, TableDefinition]:
-    """The destination table, ACTIVE; created where it is not there."""
-    begun, created = clock(), False
-    while True:
-        table = TableDefinition.find(destination, options.made_table)
-        if table is not None and table.status not in ("CREATING", "DELETING"):
-            _require_ours(destination, table, _tags(destination, table), definition, options)
-            return table
-        if table is None and not created:
-            call = _creation(source, destination, definition, options)
-            try:
-                destination.client("dynamodb").create_table(**call)
-            except sdk.ClientError as error:
-                # Somebody's, or our own of an answer that was lost: what it is shows when it is ACTIVE.
-                if sdk.error_code(error) != "ResourceInUseException":
-                    raise destination.explain(error, "creating the table", options.made_table) from error
-            created = True
-        if clock() - begun > ACTIVE_WAIT:
-            raise JobTimeout(
-                f"The table {options.made_table} is not ACTIVE after {ACTIVE_WAIT:.0f} seconds.",
-                "Look at it in the console, then run again.",
-                table=options.table,
-            )
-        yield Pause(job, "time", LOOK_GAP)
 
 
 def _copy(source: Account, destination: Account, options: DirectOptions, job: Job, show: Callable[[Job], None]) -> Job:

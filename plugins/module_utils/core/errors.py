@@ -82,6 +82,10 @@ class MissingTable(Refused):
     """The table does not exist in the account and Region given."""
 
 
+class TableUnusable(Refused):
+    """The table is being deleted, archived, or without the KMS key that it is encrypted with."""
+
+
 class PointInTimeRecoveryDisabled(Refused):
     """An export needs point-in-time recovery and the user did not allow turning it on (aws.md A3)."""
 

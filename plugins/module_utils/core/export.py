@@ -41,6 +41,7 @@ from .staging import BucketMissing, StagingBucket
 from .table.creation import import_parameters
 from .table.definition import TableDefinition, json_safe
 from .table.encryption import read_encryption, resolve_key_map
+from .table.status import require_usable
 
 PURPOSE = "export"
 RECOVERY_TAG = "tableferry:point-in-time-recovery"
@@ -148,7 +149,7 @@ def plan_export(source: Account, destination: Account | None, options: ExportOpt
     """What a start would do; reads only. With ``destination`` everything that can be known before a cost is looked at.
 
     The plan's job is ``not_needed`` when the destination is complete, ``running`` or ``completed`` for an export of an
-    earlier run that serves, else ``planned``. Raises MissingTable, UnknownMethod, NotInThisVersion,
+    earlier run that serves, else ``planned``. Raises MissingTable, TableUnusable, UnknownMethod, NotInThisVersion,
     LocalSecondaryIndexes, FilterNotAllowed, PointInTimeRecoveryDisabled, DestinationExists, ImportFailed,
     MissingKeyMapping, KeyNotUsable, StagingBucketUnusable, InvalidInput, AccessDenied, CredentialsError.
     """
@@ -174,7 +175,6 @@ def plan_export(source: Account, destination: Account | None, options: ExportOpt
     if place.state in ("done", "running"):
         served = last or replace(wanted, request={**wanted.request, "call": {}})
         return ExportPlan(replace(served, state="not_needed"), [], definition, [])
-    window = read_recovery(source, options.table)
     if last is None and destination is None:
         last = find_by_token(source, wanted)
     elif last is not None:
@@ -183,6 +183,8 @@ def plan_export(source: Account, destination: Account | None, options: ExportOpt
         return ExportPlan(last, [], definition, [], obstacle)
     if place.state == "partial" and place.job is not None and destination is not None and not options.replace_failed:
         raise explain_failure(destination, place.job)
+    require_usable(definition.raw)
+    window = read_recovery(source, options.table)
     changes = _recovery_changes(window, options, route)
     job = _numbered(_timed(wanted, window), last, window, options)
     changes.append(Change(f"export of {options.table}", None, _summary(job), "billed"))

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -15,6 +15,7 @@ from typing import Any, Literal
 from . import sdk
 from .account import RETRIES, Account
 from .change import Change
+from .destination import UNKNOWN_IMPORT, imports_of, is_ours, not_ours, read_import
 from .errors import (
     DestinationExists,
     ExportFailed,
@@ -34,10 +35,9 @@ from .staging import BucketMissing, ConditionFailed, StagingBucket
 from .table.creation import import_parameters
 from .table.definition import TableDefinition, json_safe
 from .table.encryption import Encryption, read_encryption, resolve_key_map
-from .table.ownership import is_marked
+from .table.status import require_usable
 
 PURPOSE = "import"
-UNKNOWN_IMPORT = "ImportNotFoundException"  # what DescribeImport answers for records older than 90 days
 LOG_GROUP = "/aws-dynamodb/imports"
 LOGGED_FAILURES = 20  # how many failures of a log are read and shown
 STALE_LOCK = timedelta(minutes=15)  # a lock without a ledger entry is older than any start needs
@@ -105,7 +105,8 @@ class Place:
 def look_at_destination(destination: Account, route: Route, last: Job | None) -> Place:
     """What is at the destination's name; ``last`` is the newest import in the ledger. Reads only.
 
-    Raises DestinationExists when the table there is not ours (design section 10).
+    Raises DestinationExists when the table there is not ours (design section 10), TableUnusable when it is our copy
+    and is being deleted, archived or without its key.
     """
     table = TableDefinition.find(destination, route.destination_table)
     if last is not None and not last.arn:
@@ -120,84 +121,34 @@ def look_at_destination(destination: Account, route: Route, last: Job | None) ->
         return Place("unfinished", last, table)
     known = last is not None and last.failure_code != UNKNOWN_IMPORT
     if last is not None and known and last.result.get("table_id") == table.table_id:
-        return Place("done" if last.state == "completed" else "partial", last, table)
+        if last.state != "completed":
+            return Place("partial", last, table)
+        require_usable(table.raw)
+        return Place("done", last, table)
     if is_ours(destination, table, route):
+        require_usable(table.raw)
         # Marked by us, but the ledger has no import of it any more: nothing is known but that it is ours.
         job = Job("import", route.destination_table, state="completed", migration_id=route.migration_id)
         return Place("done", replace(job, result={"table_id": table.table_id, "table_arn": table.arn}), table)
-    raise DestinationExists(
-        f"The table {route.destination_table} exists in {destination.region} of account {destination.account_id} and"
-        " was not made by this migration.",
-        "Choose another ferry_destination_table, or remove the table yourself; TableFerry overwrites nothing.",
-        table=route.source_table,
-        details={"table_arn": table.arn, "table_id": table.table_id},
-    )
-
-
-def is_ours(destination: Account, table: TableDefinition, route: Route, imported_id: str = "") -> bool:
-    """Whether the table carries our tag, or an import of it read this way's staging prefix.
-
-    ``imported_id`` is the id of the table that a completed import of ours made, where the caller knows it: that table
-    is ours without a call.
-    """
-    if imported_id and table.table_id == imported_id:
-        return True
-    try:
-        tags = destination.client("dynamodb").list_tags_of_resource(ResourceArn=table.arn).get("Tags", ())
-    except (sdk.ClientError, sdk.BotoCoreError) as error:
-        raise destination.explain(error, f"reading the tags of {table.name}", table.name) from error
-    if is_marked({tag["Key"]: tag["Value"] for tag in tags}, route.migration_id, route.source_arn):
-        return True
-    prefix = f"{route.export_prefix}/"
-    for summary in _imports_of(destination, table.arn):
-        if summary.get("S3BucketSource", {}).get("S3KeyPrefix", "").startswith(prefix):
-            description = _describe(destination, summary["ImportArn"])
-            if description is not None and description.get("TableId") == table.table_id:
-                return bool(description["ImportStatus"] == "COMPLETED")
-    return False
+    raise not_ours(destination, table, route.source_table)
 
 
 def find_started(destination: Account, job: Job) -> Job | None:
     """The import of ``job``'s token, when it was started but its ARN was lost. Reads only."""
     call = job.request["call"]
     table_arn = destination.table_arn(call["TableCreationParameters"]["TableName"])
-    for summary in _imports_of(destination, table_arn):
+    for summary in imports_of(destination, table_arn):
         if summary.get("S3BucketSource", {}).get("S3KeyPrefix") != call["S3BucketSource"]["S3KeyPrefix"]:
             continue
-        description = _describe(destination, summary["ImportArn"])
+        description = read_import(destination, summary["ImportArn"])
         if description is not None and description.get("ClientToken") == call["ClientToken"]:
             return described(job, description)
     return None
 
 
-def _imports_of(destination: Account, table_arn: str) -> Iterator[Mapping[str, Any]]:
-    request = {"TableArn": table_arn, "PageSize": 25}
-    while True:
-        try:
-            page = destination.client("dynamodb").list_imports(**request)
-        except (sdk.ClientError, sdk.BotoCoreError) as error:
-            raise destination.explain(error, "listing imports") from error
-        yield from page.get("ImportSummaryList", ())
-        if not page.get("NextToken"):
-            return
-        request["NextToken"] = page["NextToken"]
-
-
-def _describe(destination: Account, arn: str, retries: int = RETRIES) -> dict[str, Any] | None:
-    """The import's description, None when AWS does not know it (any more: 90 days)."""
-    try:
-        answer = destination.client("dynamodb", retries=retries).describe_import(ImportArn=arn)
-    except (sdk.ClientError, sdk.BotoCoreError) as error:
-        if sdk.error_code(error) == UNKNOWN_IMPORT:
-            return None
-        raise destination.explain(error, f"describing the import {arn}") from error
-    description: dict[str, Any] = json_safe(answer["ImportTableDescription"])
-    return description
-
-
 def describe_import(destination: Account, job: Job, *, retries: int = RETRIES) -> Job:
     """How the import stands now. A waiter, which paces its calls itself, asks for no ``retries``."""
-    description = _describe(destination, job.arn, retries)
+    description = read_import(destination, job.arn, retries)
     if description is None:
         return replace(
             job, state="failed", failure_code=UNKNOWN_IMPORT, failure_message="AWS does not know the import."

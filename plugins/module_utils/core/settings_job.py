@@ -11,8 +11,8 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from .account import Account
-from .errors import DestinationExists, InvalidInput, SettingFailed
-from .importing import is_ours
+from .destination import is_ours, not_ours
+from .errors import InvalidInput, SettingFailed
 from .job import Job, OwnWork, Pause, Steps, WaitItem, ended_with
 from .route import Route
 from .table.definition import TableDefinition
@@ -52,12 +52,12 @@ def plan_table_settings(
             migration_id=options.migration_id,
         )
         if not is_ours(destination, found, route, made_id):
-            raise DestinationExists(
-                f"The table {table} of account {destination.account_id} was not made by this migration.",
+            raise not_ours(
+                destination,
+                found,
+                table,
                 f"To give it the settings all the same, tag it tableferry:migration={options.migration_id} and take"
                 " tableferry:source away.",
-                table=table,
-                details={"table_arn": found.arn},
             )
     return prepare_settings(source, destination, source_table, table, options, found)
 

@@ -26,6 +26,7 @@ from .errors import (
     JobTimeout,
     RestoreFailed,
     StagingBucketUnusable,
+    TableUnusable,
     told_as,
 )
 from .export import has_items
@@ -35,6 +36,7 @@ from .job import Job
 from .manifest import check_checksums, read_manifest
 from .staging import StagingBucket
 from .table.definition import TableDefinition
+from .table.status import require_usable
 from .verification import require_equal
 
 Verify: TypeAlias = Literal["counts", "sample", "full", "none"]
@@ -198,6 +200,7 @@ _TABLE_FAILURES = (
     CountMismatch,
     ChecksumMismatch,
     StagingBucketUnusable,
+    TableUnusable,
     JobTimeout,
 )
 
@@ -282,6 +285,7 @@ def _check_restored(source: Account, destination: Account, source_table: str, jo
             f"The table {job.name} is not the one that was restored: its id is {table.table_id}, not {wanted}.",
             "Find out who made it anew.",
         )
+    require_usable(table.raw)
     there = {index.name for index in table.local_secondary_indexes}
     lost = [index.name for index in TableDefinition.read(source, source_table).local_secondary_indexes]
     lost = [index for index in lost if index not in there]
@@ -333,6 +337,7 @@ def _check_table(destination: Account, import_job: Job) -> None:
             f"The table {import_job.name} is not the one that was imported: its id is {table.table_id}, not {wanted}.",
             "Find out who made it anew.",
         )
+    require_usable(table.raw)
 
 
 def _check_counts(

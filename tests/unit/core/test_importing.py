@@ -16,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
+from ansible_collections.tableferry.aws.plugins.module_utils.core.destination import is_ours
 from ansible_collections.tableferry.aws.plugins.module_utils.core.export import ExportOptions, plan_export, start_export
 from ansible_collections.tableferry.aws.plugins.module_utils.core.importing import (
     ImportOptions,
     explain_failure,
-    is_ours,
     parse_log_event,
     plan_import,
     start_import,

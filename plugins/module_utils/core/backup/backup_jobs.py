@@ -21,6 +21,7 @@ from ..plan import choose_method
 from ..route import Route, with_token
 from ..table.definition import Shape, TableDefinition
 from ..table.encryption import map_encryption, read_encryption, resolve_key_map
+from ..table.status import require_usable
 from .calls import (
     MIGRATION_TAG,
     VAULT,
@@ -111,8 +112,8 @@ def plan_backup(source: Account, destination: Account | None, options: BackupOpt
 
     The plan's job is ``not_needed`` when the destination is complete, ``running`` or ``completed`` for a backup of an
     earlier run that serves, ``pending`` when a backup plan is waited for, else ``planned``. What AWS would refuse late
-    is the plan's obstacle. Raises MissingTable, NotInThisVersion, DestinationExists, MissingKeyMapping, KeyNotUsable,
-    InvalidInput, AccessDenied, CredentialsError, ServiceError.
+    is the plan's obstacle. Raises MissingTable, TableUnusable, NotInThisVersion, DestinationExists, MissingKeyMapping,
+    KeyNotUsable, InvalidInput, AccessDenied, CredentialsError, ServiceError.
     """
     definition = TableDefinition.read(source, options.table)
     choose_method(definition, PURPOSE)
@@ -134,6 +135,7 @@ def plan_backup(source: Account, destination: Account | None, options: BackupOpt
     if found is not None:
         # To be looked at once more: what completed is not there at once.
         return BackupPlan(replace(described(wanted, found), state="running"), [], definition)
+    require_usable(definition.raw)
     verdict = judge_readiness(read_readiness(source, destination, definition, options))
     obstacle = verdict.refusal(options.table)
     if options.plan:

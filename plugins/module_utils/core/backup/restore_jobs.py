@@ -15,10 +15,10 @@ from typing import Any, Literal
 from .. import sdk
 from ..account import RETRIES, Account
 from ..change import Change
+from ..destination import has_mark, not_ours
 from ..errors import (
     BackupNotPossible,
     CopyFailed,
-    DestinationExists,
     FerryError,
     InvalidInput,
     JobTimeout,
@@ -28,7 +28,7 @@ from ..job import DestinationJobs, Job, Page, Pause, Steps, WaitItem, begun, end
 from ..route import Route, with_token
 from ..table.definition import Shape, TableDefinition
 from ..table.encryption import Encryption, map_encryption, read_encryption, resolve_key_map
-from ..table.ownership import is_marked
+from ..table.status import require_usable
 from .calls import RESOURCE_TYPE, describe, moment, page_of_jobs, percent_done, role_arn, state_of
 from .failures import UNKNOWN, explain_failure, hint, is_full
 from .history import RESTORE_STATES, is_completed, is_open, list_restores
@@ -90,7 +90,7 @@ def look_at_destination(
     this way may have restored. Reads only.
 
     Raises DestinationExists when the table there is not ours (design section 10), RestoreFailed when a restore of ours
-    failed and left it.
+    failed and left it, TableUnusable when our copy is being deleted, archived or without its key.
     """
     table = TableDefinition.find(destination, route.destination_table)
     mine = [job for job in restores if _is_of_way(job, destination, route, recovery_points)]
@@ -99,10 +99,12 @@ def look_at_destination(
         return Place("running", running, table)
     if table is None or _is_being_restored(destination, table, route):
         return Place("free", table=table)
-    if _has_mark(destination, table, route):
+    if has_mark(destination, table, route.migration_id, route.source_arn):
+        require_usable(table.raw)
         return Place("done", table=table)
     made = next((job for job in mine if is_completed(job) and _made(job, table)), None)
     if made is not None:
+        require_usable(table.raw)
         return Place("restored", made, table)
     left = next((job for job in mine if not is_completed(job) and _made(job, table)), None)
     if left is not None:
@@ -113,13 +115,7 @@ def look_at_destination(
             table=route.source_table,
             details={"job_id": left["RestoreJobId"], "table_id": table.table_id},
         )
-    raise DestinationExists(
-        f"The table {route.destination_table} exists in {destination.region} of account {destination.account_id} and"
-        " was not made by this migration.",
-        "Choose another ferry_destination_table, or remove the table yourself; TableFerry overwrites nothing.",
-        table=route.source_table,
-        details={"table_arn": table.arn, "table_id": table.table_id},
-    )
+    raise not_ours(destination, table, route.source_table)
 
 
 def _is_being_restored(destination: Account, table: TableDefinition, route: Route) -> bool:
@@ -147,16 +143,6 @@ def _made(job: Shape, table: TableDefinition) -> bool:
     if job.get("CreatedResourceArn") != table.arn or created is None or begun is None:
         return False
     return begun - CLOCKS <= created and (ended is None or created <= ended + CLOCKS)
-
-
-def _has_mark(destination: Account, table: TableDefinition, route: Route) -> bool:
-    if table.status == "CREATING":
-        return False  # its tags cannot be asked for yet (measured/backup-restore-service 2.7)
-    try:
-        tags = destination.client("dynamodb").list_tags_of_resource(ResourceArn=table.arn).get("Tags", ())
-    except (sdk.ClientError, sdk.BotoCoreError) as error:
-        raise destination.explain(error, f"reading the tags of {table.name}", table.name) from error
-    return is_marked({tag["Key"]: tag["Value"] for tag in tags}, route.migration_id, route.source_arn)
 
 
 # Planning

@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass
 
 from ..errors import FerryError, InvalidInput, KeySchemaDiffers, MissingTable, TableVanished
+from ..table.status import Phase, advice, phase_of
 from .raw import KeyAttribute, malformed
 from .wire import Client, Endpoint, Patience
 
@@ -48,8 +49,8 @@ def find_table(endpoint: Endpoint, name: str, patience: Patience | None = None) 
     except (ValueError, KeyError, TypeError) as error:
         raise malformed("DescribeTable", name, error) from error
     status = told.get("TableStatus", "ACTIVE")
-    if status not in ("ACTIVE", "UPDATING"):
-        raise MissingTable(f"The table is {status}.", "Wait until it is ACTIVE, then run again.", table=name)
+    if phase_of(status) is not Phase.USABLE:
+        raise MissingTable(f"The table is {status}.", advice(told), table=name)
     capacity = told.get("ProvisionedThroughput") or {}
     return ItemTable(
         endpoint,

@@ -20,6 +20,7 @@ from .. import sdk
 from ..account import Account
 from ..errors import MissingTable, SettingFailed
 from .definition import Shape, TableDefinition
+from .status import Phase, advice, phase_of
 
 Result = TypeVar("Result")
 Steps = Generator[float, None, Result]
@@ -27,7 +28,6 @@ Steps = Generator[float, None, Result]
 SETTLE_SECONDS = 86400.0  # a backfill of a large table takes hours; the waiter's own time limit comes first
 DROPPED_AFTER_SECONDS = 60.0
 _DENIED_CODES = ("AccessDenied", "AccessDeniedException")
-_LOST = frozenset({"INACCESSIBLE_ENCRYPTION_CREDENTIALS", "ARCHIVING", "ARCHIVED", "DELETING"})
 _AGAIN_AFTER = re.compile(r"try again after (\d{4}-\d\d-\d\dT[\d:.]+Z)")
 
 
@@ -160,12 +160,8 @@ class Target:
         """Wait until AWS changes nothing on the table any more. Raises SettingFailed when that cannot come."""
         for pause in paces(SETTLE_SECONDS):
             definition = yield from self.refresh()
-            if definition.status in _LOST:
-                raise SettingFailed(
-                    f"The table is {definition.status}.",
-                    "Bring it back to ACTIVE (its KMS key, most likely), then run again.",
-                    table=definition.name,
-                )
+            if phase_of(definition.status) in (Phase.GOING, Phase.LOST):
+                raise SettingFailed(f"The table is {definition.status}.", advice(definition.raw), table=definition.name)
             if not definition.busy:
                 return definition
             yield pause

@@ -1,0 +1,196 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whose table stands at the destination's name, and making one there: the same for every method (design section 11)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping
+from typing import Any
+
+from . import sdk
+from .account import RETRIES, Account
+from .errors import DestinationExists, JobTimeout
+from .job import Job, Pause
+from .route import Route
+from .table.creation import creation_parameters
+from .table.definition import TableDefinition, json_safe
+from .table.encryption import read_encryption, resolve_key_map
+from .table.ownership import is_marked, marks, read_tags
+from .table.status import Phase, phase_of, require_usable
+
+UNKNOWN_IMPORT = "ImportNotFoundException"  # what DescribeImport answers for records older than 90 days
+LOOK_GAP = 2.0  # seconds between looks at a table that is about to be ACTIVE
+ACTIVE_WAIT = 900.0  # seconds that a new table may take to be ACTIVE
+
+
+# Whose it is
+
+
+def not_ours(destination: Account, table: TableDefinition, source_table: str, next_step: str = "") -> DestinationExists:
+    """The error for a table that exists and that this migration did not make."""
+    return DestinationExists(
+        f"The table {table.name} exists in {destination.region} of account {destination.account_id} and was not made by"
+        " this migration.",
+        next_step
+        or "Choose another ferry_destination_table, or remove the table yourself; TableFerry overwrites nothing.",
+        table=source_table,
+        details={"table_arn": table.arn, "table_id": table.table_id},
+    )
+
+
+def tags_there(destination: Account, table: TableDefinition) -> dict[str, str]:
+    """All tags of the destination's table. Raises TableUnusable while it is being deleted: its tags cannot be asked for
+    any more, 1.2 s after DeleteTable (measured/import-export-table 1.9); the name is free soon. Raises what
+    Account.explain gives."""
+    if phase_of(table.status) is Phase.GOING:
+        require_usable(table.raw)
+    return read_tags(destination, table.arn)
+
+
+def is_ours(destination: Account, table: TableDefinition, route: Route, imported_id: str = "") -> bool:
+    """Whether the table carries our tag, or an import of it read this way's staging prefix.
+
+    ``imported_id`` is the id of the table that a completed import of ours made, where the caller knows it: that table
+    is ours without a call.
+    """
+    if imported_id and table.table_id == imported_id:
+        return True
+    if is_marked(tags_there(destination, table), route.migration_id, route.source_arn):
+        return True
+    prefix = f"{route.export_prefix}/"
+    for summary in imports_of(destination, table.arn):
+        if summary.get("S3BucketSource", {}).get("S3KeyPrefix", "").startswith(prefix):
+            description = read_import(destination, summary["ImportArn"])
+            if description is not None and description.get("TableId") == table.table_id:
+                return bool(description["ImportStatus"] == "COMPLETED")
+    return False
+
+
+def has_mark(destination: Account, table: TableDefinition, migration_id: str, source_arn: str) -> bool:
+    """Whether the table carries our marks; never while it is being made, when its tags cannot be asked for
+    (measured/backup-restore-service 2.7)."""
+    if phase_of(table.status) is Phase.MAKING:
+        return False
+    return is_marked(tags_there(destination, table), migration_id, source_arn)
+
+
+def require_ours(
+    destination: Account,
+    table: TableDefinition,
+    tags: Mapping[str, str],
+    migration_id: str,
+    source_arn: str,
+    source_table: str,
+) -> None:
+    """Raises DestinationExists unless ``tags``, those of ``table``, mark it as this migration's copy of the source."""
+    if not is_marked(tags, migration_id, source_arn):
+        raise not_ours(destination, table, source_table)
+
+
+# Imports, which tell whose a table is too
+
+
+def imports_of(destination: Account, table_arn: str) -> Iterator[Mapping[str, Any]]:
+    """The summaries of all imports into the table, newest first. Raises what Account.explain gives."""
+    request = {"TableArn": table_arn, "PageSize": 25}
+    while True:
+        try:
+            page = destination.client("dynamodb").list_imports(**request)
+        except (sdk.ClientError, sdk.BotoCoreError) as error:
+            raise destination.explain(error, "listing imports") from error
+        yield from page.get("ImportSummaryList", ())
+        if not page.get("NextToken"):
+            return
+        request["NextToken"] = page["NextToken"]
+
+
+def read_import(destination: Account, arn: str, retries: int = RETRIES) -> dict[str, Any] | None:
+    """The import's description, JSON-safe; None when AWS does not know it (any more: 90 days)."""
+    try:
+        answer = destination.client("dynamodb", retries=retries).describe_import(ImportArn=arn)
+    except (sdk.ClientError, sdk.BotoCoreError) as error:
+        if sdk.error_code(error) == UNKNOWN_IMPORT:
+            return None
+        raise destination.explain(error, f"describing the import {arn}") from error
+    description: dict[str, Any] = json_safe(answer["ImportTableDescription"])
+    return description
+
+
+# Making it
+
+
+def creation_call(
+    source: Account,
+    destination: Account,
+    definition: TableDefinition,
+    table: str,
+    *,
+    migration_id: str,
+    kms_key_map: Mapping[str, str],
+    warm_throughput: bool = True,
+) -> dict[str, Any]:
+    """The parameters of CreateTable that make ``table`` as ``definition`` says, with our marks.
+
+    Raises MissingKeyMapping, KeyNotUsable, and what Account.explain gives where AWS cannot be asked about keys.
+    """
+    encryption = read_encryption(source, definition) if definition.kms_key_arn else None
+    key_map = resolve_key_map(destination, kms_key_map, definition.name, encryption) if encryption else {}
+    return creation_parameters(
+        definition,
+        table,
+        key_map,
+        tags=marks(migration_id, definition.arn),
+        encryption=encryption,
+        warm_throughput=warm_throughput,
+    )
+
+
+def make_table(
+    source: Account,
+    destination: Account,
+    definition: TableDefinition,
+    table: str,
+    job: Job,
+    clock: Callable[[], float],
+    *,
+    kms_key_map: Mapping[str, str],
+    warm_throughput: bool = True,
+) -> Generator[Pause, str | None, TableDefinition]:
+    """The destination's ``table``, ours and no longer in the making; created as ``definition`` says if there is none.
+
+    Pauses with ``job``, whose migration the table is marked with. Raises DestinationExists, JobTimeout, and what
+    ``creation_call`` raises.
+    """
+    begun, created = clock(), False
+    while True:
+        there = TableDefinition.find(destination, table)
+        if there is not None and phase_of(there.status) not in (Phase.MAKING, Phase.GOING):
+            tags = tags_there(destination, there)
+            require_ours(destination, there, tags, job.migration_id, definition.arn, definition.name)
+            return there
+        if there is None and not created:
+            call = creation_call(
+                source,
+                destination,
+                definition,
+                table,
+                migration_id=job.migration_id,
+                kms_key_map=kms_key_map,
+                warm_throughput=warm_throughput,
+            )
+            try:
+                destination.client("dynamodb").create_table(**call)
+            except sdk.ClientError as error:
+                # Somebody's, or our own of an answer that was lost: what it is shows when it is ACTIVE.
+                if sdk.error_code(error) != "ResourceInUseException":
+                    raise destination.explain(error, "creating the table", table) from error
+            created = True
+        if clock() - begun > ACTIVE_WAIT:
+            raise JobTimeout(
+                f"The table {table} is not ACTIVE after {ACTIVE_WAIT:.0f} seconds.",
+                "Look at it in the console, then run again.",
+                table=definition.name,
+            )
+        yield Pause(job, "time", LOOK_GAP)
