@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -26,19 +27,23 @@ VALUES = st.recursive(
 REQUESTS = st.dictionaries(st.text(min_size=1, max_size=6), VALUES, max_size=4)
 
 
-def token(request: dict, attempt: int = 0, purpose: str = "export", route: Route = ROUTE, table_id: str = "i") -> str:
+def token(
+    request: dict[str, Any], attempt: int = 0, purpose: str = "export", route: Route = ROUTE, table_id: str = "i"
+) -> str:
     return client_token(route, "arn:aws:dynamodb:table", table_id, purpose, attempt, request)
 
 
 @given(REQUESTS)
-def test_a_token_is_forty_digits_and_repeats(request_: dict) -> None:
+def test_a_token_is_forty_digits_and_repeats(request_: dict[str, Any]) -> None:
     assert re.fullmatch("[0-9a-f]{40}", token(request_))
     shuffled = dict(reversed(list(request_.items())))
     assert token(request_) == token(shuffled) == token({**request_, "ClientToken": "whatever"})
 
 
 @given(REQUESTS, REQUESTS, st.integers(0, 5), st.integers(0, 5))
-def test_another_request_or_attempt_has_another_token(one: dict, other: dict, first: int, second: int) -> None:
+def test_another_request_or_attempt_has_another_token(
+    one: dict[str, Any], other: dict[str, Any], first: int, second: int
+) -> None:
     told = [{k: v for k, v in request.items() if k != "ClientToken"} for request in (one, other)]
     same = canonical(told[0]) == canonical(told[1]) and first == second
     assert (token(one, first) == token(other, second)) == same

@@ -89,7 +89,8 @@ def ways(crossing: Crossing, tmp_path: Path) -> Direct:
 def copied(ways: Direct, hurry: Any, name: str, **more: Any) -> tuple[Job, ...]:
     make(ways.crossing, name, Tags=OWN)
     fill(ways.crossing, name, [{"id": {"S": "1"}}])
-    return ways.go(hurry, name, **more)
+    jobs: tuple[Job, ...] = ways.go(hurry, name, **more)
+    return jobs
 
 
 def test_a_copy_with_many_tags_is_not_made_or_compared_again(ways: Direct, hurry: Any) -> None:
@@ -108,7 +109,6 @@ def test_a_copy_that_is_being_deleted_is_not_migrated(ways: Direct, hurry: Any) 
     jobs = copied(ways, hurry, "going")
     assert ways.judge(jobs, "counts").status == "migrated"
     s3 = WayOptions("going", bucket=crossing.bucket, enable_point_in_time_recovery=True)
-    backup = WayOptions("going", method="backup")
     crossing.lab.set_timings({"table.deleting": 600})
     try:
         crossing.lab.client("dynamodb", "destination").delete_table(TableName="going")
@@ -118,7 +118,7 @@ def test_a_copy_that_is_being_deleted_is_not_migrated(ways: Direct, hurry: Any) 
             with pytest.raises(TableUnusable, match=r"going in .* is DELETING\. Wait until it is gone"):
                 way_of(crossing.source, options).start(crossing.source, crossing.destination, options)
         with pytest.raises(TableUnusable, match="is DELETING"):
-            look_at_restored(crossing.destination, route(crossing, backup.table), [], set())
+            look_at_restored(crossing.destination, route(crossing, "going"), [], set())
     finally:
         crossing.lab.set_timings({"table.deleting": 0})
         crossing.lab.advance(600)
