@@ -9,5 +9,5 @@ from __future__ import annotations
 from hypothesis import settings
 
 # How long an example takes depends on what else the machine does: that is no property of the code.
-settings.register_profile("tableferry")
+settings.register_profile("tableferry", deadline=None)
 settings.load_profile("tableferry")

@@ -18,7 +18,7 @@ from .table.creation import creation_parameters
 from .table.definition import TableDefinition, json_safe
 from .table.encryption import read_encryption, resolve_key_map
 from .table.ownership import is_marked, marks, read_tags
-from .table.status import Phase, phase_of, require_usable
+from .table_status import Phase, phase_of, require_usable
 
 UNKNOWN_IMPORT = "ImportNotFoundException"  # what DescribeImport answers for records older than 90 days
 LOOK_GAP = 2.0  # seconds between looks at a table that is about to be ACTIVE

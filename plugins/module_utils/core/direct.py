@@ -25,7 +25,7 @@ from .job import Job, OwnWork, Steps, WaitItem
 from .plan import choose_method
 from .route import Route
 from .table.definition import AS_OF, TableDefinition
-from .table.status import require_usable
+from .table_status import require_usable
 from .workbench import Workbench, percent
 
 COPY_TAG = "tableferry:copy"  # from which table the items are, how many, and when all of them were there

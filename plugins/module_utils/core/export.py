@@ -41,7 +41,7 @@ from .staging import BucketMissing, StagingBucket
 from .table.creation import import_parameters
 from .table.definition import TableDefinition, json_safe
 from .table.encryption import read_encryption, resolve_key_map
-from .table.status import require_usable
+from .table_status import require_usable
 
 PURPOSE = "export"
 RECOVERY_TAG = "tableferry:point-in-time-recovery"

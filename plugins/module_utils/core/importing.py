@@ -35,7 +35,7 @@ from .staging import BucketMissing, ConditionFailed, StagingBucket
 from .table.creation import import_parameters
 from .table.definition import TableDefinition, json_safe
 from .table.encryption import Encryption, read_encryption, resolve_key_map
-from .table.status import require_usable
+from .table_status import require_usable
 
 PURPOSE = "import"
 LOG_GROUP = "/aws-dynamodb/imports"

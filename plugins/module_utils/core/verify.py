@@ -36,7 +36,7 @@ from .job import Job
 from .manifest import check_checksums, read_manifest
 from .staging import StagingBucket
 from .table.definition import TableDefinition
-from .table.status import require_usable
+from .table_status import require_usable
 from .verification import require_equal
 
 Verify: TypeAlias = Literal["counts", "sample", "full", "none"]

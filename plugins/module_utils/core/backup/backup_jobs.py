@@ -21,7 +21,7 @@ from ..plan import choose_method
 from ..route import Route, with_token
 from ..table.definition import Shape, TableDefinition
 from ..table.encryption import map_encryption, read_encryption, resolve_key_map
-from ..table.status import require_usable
+from ..table_status import require_usable
 from .calls import (
     MIGRATION_TAG,
     VAULT,

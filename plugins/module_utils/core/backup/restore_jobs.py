@@ -28,7 +28,7 @@ from ..job import DestinationJobs, Job, Page, Pause, Steps, WaitItem, begun, end
 from ..route import Route, with_token
 from ..table.definition import Shape, TableDefinition
 from ..table.encryption import Encryption, map_encryption, read_encryption, resolve_key_map
-from ..table.status import require_usable
+from ..table_status import require_usable
 from .calls import RESOURCE_TYPE, describe, moment, page_of_jobs, percent_done, role_arn, state_of
 from .failures import UNKNOWN, explain_failure, hint, is_full
 from .history import RESTORE_STATES, is_completed, is_open, list_restores

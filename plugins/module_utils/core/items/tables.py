@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 
 from ..errors import FerryError, InvalidInput, KeySchemaDiffers, MissingTable, TableVanished
-from ..table.status import Phase, advice, phase_of
+from ..table_status import Phase, advice, phase_of
 from .raw import KeyAttribute, malformed
 from .wire import Client, Endpoint, Patience
 

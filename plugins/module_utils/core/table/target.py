@@ -19,8 +19,8 @@ from typing import Any, Protocol, TypeVar
 from .. import sdk
 from ..account import Account
 from ..errors import MissingTable, SettingFailed
+from ..table_status import Phase, advice, phase_of
 from .definition import Shape, TableDefinition
-from .status import Phase, advice, phase_of
 
 Result = TypeVar("Result")
 Steps = Generator[float, None, Result]

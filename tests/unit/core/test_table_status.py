@@ -10,7 +10,7 @@ import botocore.session
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import TableUnusable
-from ansible_collections.tableferry.aws.plugins.module_utils.core.table.status import (
+from ansible_collections.tableferry.aws.plugins.module_utils.core.table_status import (
     Phase,
     advice,
     phase_of,

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
-from ..errors import TableUnusable
+from .errors import TableUnusable
 
 
 class Phase(Enum):
