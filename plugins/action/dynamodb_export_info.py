@@ -7,9 +7,7 @@
 from __future__ import annotations
 
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs.dynamodb_export_info import VERB
-from ansible_collections.tableferry.aws.plugins.plugin_utils.verb import VerbAction, warm
-
-warm(VERB)
+from ansible_collections.tableferry.aws.plugins.plugin_utils.verb import VerbAction
 
 
 class ActionModule(VerbAction):

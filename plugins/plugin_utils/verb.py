@@ -20,15 +20,6 @@ from ansible_collections.tableferry.aws.plugins.module_utils.glue.outcome import
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.spec import Verb
 
 
-def warm(verb: Verb) -> None:
-    """Load what ``verb`` needs of the SDK now.
-
-    The linear strategy imports an action in the parent before it forks, so that this is paid once for all hosts
-    (ansible.md 5 and 6b). Where it does not, each worker pays and nothing else changes.
-    """
-    sdk.warm(verb.services)
-
-
 def secrets_in(spec: Mapping[str, Any], values: Any) -> Iterator[str]:
     """The values in ``values`` that ``spec`` says must never be printed."""
     if not isinstance(values, Mapping):
@@ -44,7 +35,12 @@ def secrets_in(spec: Mapping[str, Any], values: Any) -> Iterator[str]:
 
 
 class VerbAction(ActionBase):
-    """The action of one verb; a subclass names it."""
+    """The action of one verb; a subclass names it.
+
+    What the verb needs of the SDK is loaded with its class. The linear strategy imports an action in the parent before
+    it forks, so that this is paid once for all hosts (ansible.md 5 and 6b). Where it does not, each worker pays and
+    nothing else changes.
+    """
 
     _requires_connection = False
     _supports_async = True
@@ -52,6 +48,10 @@ class VerbAction(ActionBase):
     _supports_diff = True
 
     verb: ClassVar[Verb]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        sdk.warm(cls.verb.services)
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Do the verb's work here, or send its module where the work has to be done."""
