@@ -4,11 +4,30 @@
 
 from __future__ import annotations
 
+_ALL = r"""
+  idempotent:
+    support: full
+    description:
+      - When run twice in a row outside C(check_mode) with the same arguments, the second run changes nothing and
+        costs nothing.
+  async:
+    support: full
+    description: Supports being used with the C(async) keyword; the module then does the work instead of the action.
+  action_group:
+    support: full
+    description:
+      - Use C(group/tableferry.aws.ferry) in C(module_defaults) to set what all verbs, and the modules of amazon.aws and
+        community.aws, share.
+    membership:
+      - tableferry.aws.ferry
+"""
+
 
 class ModuleDocFragment:
     """What a verb promises to the engine; the standard text says that it keeps all of it."""
 
-    DOCUMENTATION = r"""
+    DOCUMENTATION = (
+        r"""
 options: {}
 attributes:
   check_mode:
@@ -17,25 +36,13 @@ attributes:
   diff_mode:
     support: full
     description: Returns details on what has changed, or would be changed in C(check_mode), when in diff mode.
-  idempotent:
-    support: full
-    description:
-      - When run twice in a row outside C(check_mode) with the same arguments, the second run changes nothing and
-        costs nothing.
-  async:
-    support: full
-    description: Supports being used with the C(async) keyword; the module then does the work instead of the action.
-  action_group:
-    support: full
-    description:
-      - Use C(group/tableferry.aws.ferry) in C(module_defaults) to set what all verbs, and the modules of amazon.aws and
-        community.aws, share.
-    membership:
-      - tableferry.aws.ferry
 """
+        + _ALL
+    )
 
     # For verbs that only read.
-    READS = r"""
+    READS = (
+        r"""
 options: {}
 attributes:
   check_mode:
@@ -44,19 +51,6 @@ attributes:
   diff_mode:
     support: N/A
     description: There is no difference to show, because nothing is changed.
-  idempotent:
-    support: full
-    description:
-      - When run twice in a row outside C(check_mode) with the same arguments, the second run changes nothing and
-        costs nothing.
-  async:
-    support: full
-    description: Supports being used with the C(async) keyword; the module then does the work instead of the action.
-  action_group:
-    support: full
-    description:
-      - Use C(group/tableferry.aws.ferry) in C(module_defaults) to set what all verbs, and the modules of amazon.aws and
-        community.aws, share.
-    membership:
-      - tableferry.aws.ferry
 """
+        + _ALL
+    )

@@ -15,15 +15,6 @@ description:
   - Assumes the role of one side of a migration, or reads its profile or keys, and returns keys that are valid now.
   - The modules of amazon.aws and community.aws take keys but no role to assume; give them these.
   - Reads only, so that a playbook works in check mode on its first run too.
-options:
-  account:
-    required: true
-  side:
-    description:
-      - Which side of the migration this is. It names the session of an assumed role, and the side in error messages.
-    type: str
-    choices: [source, destination]
-    default: source
 notes:
   - "The result contains credentials. Say C(no_log: true) on the task."
   - The keys of an assumed role end after an hour at most. The verbs of this collection renew theirs by themselves.

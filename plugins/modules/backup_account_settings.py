@@ -16,14 +16,6 @@ description:
     cross-account backup and backup policies in an organization.
   - The settings of other resource types are sent back as they are, and read again afterwards.
 options:
-  account:
-    required: true
-  side:
-    description:
-      - Which side of the migration this is, for messages.
-    type: str
-    choices: [source, destination]
-    default: source
   opt_in:
     description:
       - Whether backup plans and jobs of AWS Backup include DynamoDB in this Region.

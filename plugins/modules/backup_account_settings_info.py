@@ -14,15 +14,6 @@ author:
 description:
   - Returns whether AWS Backup is on for DynamoDB, with advanced features, in which organization the account is, and
     whether cross-account backup is on there.
-options:
-  account:
-    required: true
-  side:
-    description:
-      - Which side of the migration this is, for messages.
-    type: str
-    choices: [source, destination]
-    default: source
 seealso:
   - module: tableferry.aws.backup_account_settings
 extends_documentation_fragment:

@@ -40,19 +40,6 @@ options:
       - The role of the source account with which AWS Backup copies, as ARN or name. Left out, it is
         C(AWSBackup-tableferry).
     type: str
-
-  delete_after_days:
-    description:
-      - After how many days AWS deletes the recovery point. V(0) is never.
-      - A vault that is locked refuses what lies outside of its retention, late; it is looked at before.
-    type: int
-    default: 7
-  move_to_cold_storage_after_days:
-    description:
-      - After how many days AWS moves the recovery point to cold storage, where it stays for 90 days at least.
-      - What is in cold storage cannot be copied to another account. V(0) is never.
-    type: int
-    default: 0
 notes:
   - Both accounts must be in one organization, with cross-account backup on.
   - AWS may leave a copy C(CREATED) for hours while it retries by itself. It is followed, and never started again.
@@ -66,6 +53,7 @@ extends_documentation_fragment:
   - tableferry.aws.accounts.source
   - tableferry.aws.accounts.destination
   - tableferry.aws.migration
+  - tableferry.aws.migration.lifecycle
   - tableferry.aws.waiting
   - tableferry.aws.attributes
 """

@@ -64,19 +64,6 @@ options:
       - The name of a backup plan. Nothing is started then; M(tableferry.aws.job_wait) waits for the plan's next run.
     type: str
 
-  delete_after_days:
-    description:
-      - After how many days AWS deletes the recovery point. V(0) is never.
-      - A vault that is locked refuses what lies outside of its retention, late; it is looked at before.
-    type: int
-    default: 7
-  move_to_cold_storage_after_days:
-    description:
-      - After how many days AWS moves the recovery point to cold storage, where it stays for 90 days at least.
-      - What is in cold storage cannot be copied to another account. V(0) is never.
-    type: int
-    default: 0
-
   copy_delete_after_days:
     description:
       - The lifecycle that the copy will have, to look whether its vault takes it.
@@ -111,6 +98,7 @@ extends_documentation_fragment:
   - tableferry.aws.accounts.source
   - tableferry.aws.accounts.destination
   - tableferry.aws.migration
+  - tableferry.aws.migration.lifecycle
   - tableferry.aws.migration.keys
   - tableferry.aws.waiting
   - tableferry.aws.attributes

@@ -19,15 +19,6 @@ options:
       - The table.
     type: str
     required: true
-  account:
-    required: true
-  side:
-    description:
-      - Which side of the migration the account is. It names the session of an assumed role, and the side in error
-        messages.
-    type: str
-    choices: [source, destination]
-    default: source
 seealso:
   - module: tableferry.aws.dynamodb_table_settings
 extends_documentation_fragment:

@@ -14,14 +14,6 @@ author:
 description:
   - Returns what AWS Backup keeps of a table in all vaults of an account, or what is in one vault.
 options:
-  account:
-    required: true
-  side:
-    description:
-      - Which side of the migration this is, for messages.
-    type: str
-    choices: [source, destination]
-    default: source
   name:
     description:
       - Only the recovery points of this table. With O(vault) in another account than the table's, give its ARN.

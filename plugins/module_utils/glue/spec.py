@@ -105,6 +105,13 @@ def account_option(required: bool = False) -> dict[str, Any]:
     return {"type": "dict", "required": required, "options": ACCOUNT_OPTIONS}
 
 
+# For verbs that look at one account, whichever side it is.
+ONE_ACCOUNT_OPTIONS: dict[str, Any] = {
+    "account": account_option(required=True),
+    "side": {"type": "str", "choices": ["source", "destination"], "default": "source"},
+}
+
+
 def given(params: Parameters, names: Iterable[str]) -> dict[str, Any]:
     """Those of the options ``names`` that the user gave or that have a default; the core knows the rest."""
     return {name: params[name] for name in names if params[name] is not None}

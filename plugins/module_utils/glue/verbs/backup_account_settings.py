@@ -11,14 +11,13 @@ from typing import Any
 from ...core.backup.account_settings import SettingsOptions, apply_settings, plan_settings
 from ...core.change import to_diff
 from ..accounts import Accounts
-from ..spec import SHARED_OPTIONS, Progress, Verb, account_option
+from ..spec import ONE_ACCOUNT_OPTIONS, SHARED_OPTIONS, Progress, Verb
 
 _SWITCHES = ("opt_in", "advanced_features", "service_linked_role", "cross_account_backup", "backup_policies")
 
 SPEC: dict[str, Any] = {
     **SHARED_OPTIONS,
-    "account": account_option(required=True),
-    "side": {"type": "str", "choices": ["source", "destination"], "default": "source"},
+    **ONE_ACCOUNT_OPTIONS,
     **{name: {"type": "bool"} for name in _SWITCHES},
 }
 

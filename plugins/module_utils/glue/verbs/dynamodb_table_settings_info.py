@@ -11,13 +11,12 @@ from typing import Any
 from ...core.table.definition import TableDefinition
 from ...core.table.settings import read_settings
 from ..accounts import Accounts
-from ..spec import SHARED_OPTIONS, Progress, Verb, account_option
+from ..spec import ONE_ACCOUNT_OPTIONS, SHARED_OPTIONS, Progress, Verb
 
 SPEC: dict[str, Any] = {
     **SHARED_OPTIONS,
     "name": {"type": "str", "required": True},
-    "account": account_option(required=True),
-    "side": {"type": "str", "choices": ["source", "destination"], "default": "source"},
+    **ONE_ACCOUNT_OPTIONS,
 }
 
 
