@@ -103,9 +103,10 @@ bench: setup engines bench-peers
 bench-fleet: artifact
 	$(AS_INSTALLED) $(BIN)/python -m benchmarks.fleet
 
-# What is made from the code and kept in the repository.
+# What is made from other files and kept in the repository.
 generate: setup
 	$(BIN)/python -m lab.rules > docs/lab-rules.md
+	$(BIN)/python -m generate.module_docs
 
 clean:
 	rm -rf build $(VENV)

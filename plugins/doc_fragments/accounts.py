@@ -5,9 +5,7 @@
 from __future__ import annotations
 
 # An account's own options. ``of`` and ``within`` say whose they are.
-_ACCOUNT = r"""
-options:
-  {option}:
+_ACCOUNT = r"""  {option}:
     description:
       - The account and Region {purpose}.
       - What it does not say is taken from the options of the same names that both sides share.
@@ -55,6 +53,19 @@ options:
           - Credentials of another account are refused, and AWS is not asked whose they are.
         type: str
 """
+_SOURCE = _ACCOUNT.format(
+    option="source",
+    purpose="that the table comes from",
+    of=" of the source account",
+    within=" in the source account",
+)
+_DESTINATION = _ACCOUNT.format(
+    option="destination",
+    purpose="that the table goes to",
+    of=" of the destination account",
+    within=" in the destination account",
+)
+_ONE = _ACCOUNT.format(option="account", purpose="to open a session in", of="", within="")
 
 
 class ModuleDocFragment:
@@ -94,23 +105,16 @@ requirements:
   - botocore >= 1.40
 """
 
-    SOURCE = _ACCOUNT.format(
-        option="source",
-        purpose="that the table comes from",
-        of=" of the source account",
-        within=" in the source account",
-    )
+    SOURCE = f"options:\n{_SOURCE}"
 
-    DESTINATION = _ACCOUNT.format(
-        option="destination",
-        purpose="that the table goes to",
-        of=" of the destination account",
-        within=" in the destination account",
-    )
+    DESTINATION = f"options:\n{_DESTINATION}"
+
+    # For verbs that need both sides.
+    BOTH = f"options:\n{_SOURCE}    required: true\n{_DESTINATION}    required: true\n"
 
     # For verbs that look at one account, whichever side it is.
     ACCOUNT = (
-        _ACCOUNT.format(option="account", purpose="to open a session in", of="", within="")
+        f"options:\n{_ONE}"
         + r"""
     required: true
   side:

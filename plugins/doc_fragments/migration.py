@@ -44,22 +44,6 @@ options:
     type: str
 """
 
-    LIFECYCLE = r"""
-options:
-  delete_after_days:
-    description:
-      - After how many days AWS deletes the recovery point. V(0) is never.
-      - A vault that is locked refuses what lies outside of its retention, late; it is looked at before.
-    type: int
-    default: 7
-  move_to_cold_storage_after_days:
-    description:
-      - After how many days AWS moves the recovery point to cold storage, where it stays for 90 days at least.
-      - What is in cold storage cannot be copied to another account. V(0) is never.
-    type: int
-    default: 0
-"""
-
     SETTINGS = r"""
 options:
   kinesis_map:

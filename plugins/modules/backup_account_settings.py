@@ -71,6 +71,7 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+# make generate: backup_settings
 settings:
   description: What is set, after the run. What the caller may not ask is null.
   returned: success
@@ -113,6 +114,7 @@ settings:
       type: bool
       sample: ~
 
+# make generate: changes what='cross-account backup of the organization' before=false after=true risk=safe
 changes:
   description: What was changed, or would be in check mode.
   returned: success
@@ -123,35 +125,39 @@ changes:
       description: What is changed.
       returned: always
       type: str
-      sample: export
+      sample: cross-account backup of the organization
     before:
       description: Its value before.
       returned: always
       type: raw
-      sample: ~
+      sample: false
     after:
       description: Its value after.
       returned: always
       type: raw
-      sample: {bucket: tableferry-222222222222-eu-west-1}
+      sample: true
     risk:
       description: V(safe), V(slow), V(billed) or V(destructive).
       returned: always
       type: str
-      sample: billed
+      sample: safe
 
+# make generate: failed_table
 table:
   description: The table concerned, empty when the whole account is.
   returned: failure
   type: str
   sample: orders
 
+# make generate: failure_message
 msg:
   description: What went wrong, naming the table, the cause and the next step.
   returned: failure
   type: str
   sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
     enable_point_in_time_recovery."
+
+# make generate: failure
 ferry_status:
   description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
     else.

@@ -32,6 +32,7 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+# make generate: backup_settings
 settings:
   description: What is set, after the run. What the caller may not ask is null.
   returned: success
@@ -74,18 +75,22 @@ settings:
       type: bool
       sample: ~
 
+# make generate: failed_table
 table:
   description: The table concerned, empty when the whole account is.
   returned: failure
   type: str
   sample: orders
 
+# make generate: failure_message
 msg:
   description: What went wrong, naming the table, the cause and the next step.
   returned: failure
   type: str
   sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
     enable_point_in_time_recovery."
+
+# make generate: failure
 ferry_status:
   description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
     else.

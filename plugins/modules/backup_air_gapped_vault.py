@@ -21,10 +21,6 @@ options:
       - The vault.
     type: str
     required: true
-  source:
-    required: true
-  destination:
-    required: true
   min_retention_days:
     description:
       - The shortest time that a recovery point stays, V(7) or more. It can never be shortened.
@@ -53,8 +49,7 @@ seealso:
   - module: tableferry.aws.backup_restore
 extends_documentation_fragment:
   - tableferry.aws.accounts
-  - tableferry.aws.accounts.source
-  - tableferry.aws.accounts.destination
+  - tableferry.aws.accounts.both
   - tableferry.aws.attributes
 """
 
@@ -79,6 +74,8 @@ vault:
   type: dict
   sample: {name: tableferry-air-gapped, kind: LOGICALLY_AIR_GAPPED_BACKUP_VAULT, state: AVAILABLE}
 
+# make generate: changes what='air-gapped vault tableferry-locked' before=~
+#   after='{account: "111111111111", min_retention_days: 7, max_retention_days: 30}' risk=billed
 changes:
   description: What was changed, or would be in check mode.
   returned: success
@@ -89,7 +86,7 @@ changes:
       description: What is changed.
       returned: always
       type: str
-      sample: export
+      sample: air-gapped vault tableferry-locked
     before:
       description: Its value before.
       returned: always
@@ -99,25 +96,29 @@ changes:
       description: Its value after.
       returned: always
       type: raw
-      sample: {bucket: tableferry-222222222222-eu-west-1}
+      sample: {account: "111111111111", min_retention_days: 7, max_retention_days: 30}
     risk:
       description: V(safe), V(slow), V(billed) or V(destructive).
       returned: always
       type: str
       sample: billed
 
+# make generate: failed_table
 table:
   description: The table concerned, empty when the whole account is.
   returned: failure
   type: str
   sample: orders
 
+# make generate: failure_message
 msg:
   description: What went wrong, naming the table, the cause and the next step.
   returned: failure
   type: str
   sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
     enable_point_in_time_recovery."
+
+# make generate: failure
 ferry_status:
   description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
     else.

@@ -22,10 +22,6 @@ options:
       - The source table.
     type: str
     required: true
-  source:
-    required: true
-  destination:
-    required: true
   vault:
     description:
       - The vault of the source account.
@@ -54,8 +50,7 @@ seealso:
   - module: tableferry.aws.recovery_point_info
 extends_documentation_fragment:
   - tableferry.aws.accounts
-  - tableferry.aws.accounts.source
-  - tableferry.aws.accounts.destination
+  - tableferry.aws.accounts.both
   - tableferry.aws.migration
   - tableferry.aws.attributes
 """
@@ -74,6 +69,9 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+# make generate: changes
+#   what="recovery point arn:aws:backup:eu-west-1:111111111111:recovery-point:01 in the source's vault tableferry"
+#   before='{created: "2026-10-08T12:00:00+00:00", bytes: 7340032}' after=~ risk=destructive
 changes:
   description: What was changed, or would be in check mode.
   returned: success
@@ -84,23 +82,25 @@ changes:
       description: What is changed.
       returned: always
       type: str
-      sample: export
+      sample: recovery point arn:aws:backup:eu-west-1:111111111111:recovery-point:01 in the source's vault tableferry
     before:
       description: Its value before.
       returned: always
       type: raw
-      sample: ~
+      sample: {created: "2026-10-08T12:00:00+00:00", bytes: 7340032}
     after:
       description: Its value after.
       returned: always
       type: raw
-      sample: {bucket: tableferry-222222222222-eu-west-1}
+      sample: ~
     risk:
       description: V(safe), V(slow), V(billed) or V(destructive).
       returned: always
       type: str
-      sample: billed
+      sample: destructive
 
+# make generate: left says='What is kept, and why.'
+#   what='recovery point in the vault tableferry' why='kept, until 2026-10-15; it costs until then'
 left:
   description: What is kept, and why.
   returned: success
@@ -118,18 +118,22 @@ left:
       type: str
       sample: kept, until 2026-10-15; it costs until then
 
+# make generate: failed_table
 table:
   description: The table concerned, empty when the whole account is.
   returned: failure
   type: str
   sample: orders
 
+# make generate: failure_message
 msg:
   description: What went wrong, naming the table, the cause and the next step.
   returned: failure
   type: str
   sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
     enable_point_in_time_recovery."
+
+# make generate: failure
 ferry_status:
   description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
     else.

@@ -18,27 +18,8 @@ description:
   - Before anything is started or paid for, both accounts are looked at for everything that AWS Backup would refuse
     late, as far as O(destination) is given. All of it is told at once.
 options:
-  name:
-    description:
-      - The source table.
-    type: str
-    required: true
   source:
     required: true
-  destination_table:
-    description:
-      - The name of the table in the destination account. Left out, it is O(name).
-    type: str
-  vault:
-    description:
-      - The vault of the source account. It must have a customer managed key that the destination account may use.
-    type: str
-    default: tableferry
-  role:
-    description:
-      - The role of the source account with which AWS Backup works, as ARN or name. Left out, it is
-        C(AWSBackup-tableferry).
-    type: str
   destination_vault:
     description:
       - The vault of the destination account that the copy will go to.
@@ -54,11 +35,6 @@ options:
       - The role of the destination account with which AWS Backup will restore. Left out, it is
         C(AWSBackup-tableferry).
     type: str
-  air_gapped_vault:
-    description:
-      - A logically air-gapped vault of the source account that is shared with the destination. The backup goes there,
-        and nothing has to be copied.
-    type: str
   plan:
     description:
       - The name of a backup plan. Nothing is started then; M(tableferry.aws.job_wait) waits for the plan's next run.
@@ -69,16 +45,6 @@ options:
       - The lifecycle that the copy will have, to look whether its vault takes it.
     type: int
     default: 7
-  start_window_minutes:
-    description:
-      - How long AWS may take to begin. V(60), the shortest, tells soonest that it cannot.
-    type: int
-    default: 60
-  complete_window_minutes:
-    description:
-      - How long the backup may take. V(0) leaves it to AWS.
-    type: int
-    default: 0
   backup_max_age:
     description:
       - How old, in seconds, a backup of an earlier run may be to be used again.
@@ -97,8 +63,10 @@ extends_documentation_fragment:
   - tableferry.aws.accounts
   - tableferry.aws.accounts.source
   - tableferry.aws.accounts.destination
+  - tableferry.aws.tables.source
   - tableferry.aws.migration
-  - tableferry.aws.migration.lifecycle
+  - tableferry.aws.backup
+  - tableferry.aws.backup.lifecycle
   - tableferry.aws.migration.keys
   - tableferry.aws.waiting
   - tableferry.aws.attributes
@@ -137,6 +105,7 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+# make generate: job kind=backup
 job:
   description:
     - The job as it stands.
@@ -145,7 +114,7 @@ job:
   type: dict
   contains:
     kind:
-      description: What kind of job, V(backup), V(copy) or V(restore) among them.
+      description: What kind of job, such as V(export), V(import), V(backup), V(copy), V(restore) or V(direct).
       returned: always
       type: str
       sample: backup
@@ -163,7 +132,7 @@ job:
       type: str
       sample: running
     arn:
-      description: The id that AWS Backup gave the job, empty before it was started.
+      description: The ARN or id that AWS gave the job, empty before it was started.
       returned: always
       type: str
       sample: ""
@@ -203,6 +172,7 @@ job:
       type: int
       sample: 0
 
+# make generate: changes what='backup of orders' before=~ after='{vault: tableferry}' risk=billed
 changes:
   description: What was changed, or would be in check mode.
   returned: success
@@ -213,7 +183,7 @@ changes:
       description: What is changed.
       returned: always
       type: str
-      sample: export
+      sample: backup of orders
     before:
       description: Its value before.
       returned: always
@@ -223,33 +193,38 @@ changes:
       description: Its value after.
       returned: always
       type: raw
-      sample: {bucket: tableferry-222222222222-eu-west-1}
+      sample: {vault: tableferry}
     risk:
       description: V(safe), V(slow), V(billed) or V(destructive).
       returned: always
       type: str
       sample: billed
 
+# make generate: obstacle
 obstacle:
   description: What would have to be mended before a start, where check mode sees it coming. Empty otherwise.
   returned: success
   type: str
   sample: ""
 
+# make generate: source_table
 table:
   description:
-    - The source table as C(DescribeTable) shows it.
+    - The source table as C(DescribeTable) shows it; O(tableferry.aws.dynamodb_import#module:definition) takes it.
     - On failure only the table's name.
   returned: always
   type: raw
   sample: {TableName: orders, ItemCount: 20000}
 
+# make generate: job_message
 msg:
   description: How the job stands, or what went wrong with the table, the cause and the next step.
   returned: always
   type: str
   sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
     enable_point_in_time_recovery."
+
+# make generate: failure
 ferry_status:
   description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
     else.

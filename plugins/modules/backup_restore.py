@@ -21,16 +21,6 @@ options:
   name:
     description:
       - The table to create in the destination account.
-    type: str
-    required: true
-  source:
-    required: true
-  destination:
-    required: true
-  source_table:
-    description:
-      - The name of the table in the source account. Left out, it is O(name).
-    type: str
   copy:
     description:
       - The job of the copy, as M(tableferry.aws.backup_copy) or M(tableferry.aws.job_wait) returned it.
@@ -54,8 +44,8 @@ seealso:
   - module: tableferry.aws.migration_judge
 extends_documentation_fragment:
   - tableferry.aws.accounts
-  - tableferry.aws.accounts.source
-  - tableferry.aws.accounts.destination
+  - tableferry.aws.accounts.both
+  - tableferry.aws.tables.destination
   - tableferry.aws.migration
   - tableferry.aws.migration.keys
   - tableferry.aws.waiting
@@ -77,6 +67,7 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+# make generate: job kind=restore
 job:
   description:
     - The job as it stands.
@@ -85,7 +76,7 @@ job:
   type: dict
   contains:
     kind:
-      description: What kind of job, V(backup), V(copy) or V(restore) among them.
+      description: What kind of job, such as V(export), V(import), V(backup), V(copy), V(restore) or V(direct).
       returned: always
       type: str
       sample: restore
@@ -103,7 +94,7 @@ job:
       type: str
       sample: running
     arn:
-      description: The id that AWS Backup gave the job, empty before it was started.
+      description: The ARN or id that AWS gave the job, empty before it was started.
       returned: always
       type: str
       sample: ""
@@ -143,6 +134,8 @@ job:
       type: int
       sample: 0
 
+# make generate: changes what='restore of orders' before=~
+#   after='{from: "arn:aws:backup:eu-west-1:222222222222:recovery-point:01"}' risk=billed
 changes:
   description: What was changed, or would be in check mode.
   returned: success
@@ -153,7 +146,7 @@ changes:
       description: What is changed.
       returned: always
       type: str
-      sample: export
+      sample: restore of orders
     before:
       description: Its value before.
       returned: always
@@ -163,31 +156,36 @@ changes:
       description: Its value after.
       returned: always
       type: raw
-      sample: {bucket: tableferry-222222222222-eu-west-1}
+      sample: {from: "arn:aws:backup:eu-west-1:222222222222:recovery-point:01"}
     risk:
       description: V(safe), V(slow), V(billed) or V(destructive).
       returned: always
       type: str
       sample: billed
 
+# make generate: obstacle
 obstacle:
   description: What would have to be mended before a start, where check mode sees it coming. Empty otherwise.
   returned: success
   type: str
   sample: ""
 
+# make generate: failed_table
 table:
   description: The table concerned, empty when the whole account is.
   returned: failure
   type: str
   sample: orders
 
+# make generate: job_message
 msg:
   description: How the job stands, or what went wrong with the table, the cause and the next step.
   returned: always
   type: str
   sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
     enable_point_in_time_recovery."
+
+# make generate: failure
 ferry_status:
   description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
     else.

@@ -64,6 +64,8 @@ policy:
   type: dict
   sample: {Version: "2012-10-17", Statement: []}
 
+# make generate: changes what='access policy of the vault tableferry' before={}
+#   after='{Version: "2012-10-17", Statement: [{Sid: TableFerryCopy, Effect: Allow}]}' risk=safe
 changes:
   description: What was changed, or would be in check mode.
   returned: success
@@ -74,35 +76,39 @@ changes:
       description: What is changed.
       returned: always
       type: str
-      sample: export
+      sample: access policy of the vault tableferry
     before:
       description: Its value before.
       returned: always
       type: raw
-      sample: ~
+      sample: {}
     after:
       description: Its value after.
       returned: always
       type: raw
-      sample: {bucket: tableferry-222222222222-eu-west-1}
+      sample: {Version: "2012-10-17", Statement: [{Sid: TableFerryCopy, Effect: Allow}]}
     risk:
       description: V(safe), V(slow), V(billed) or V(destructive).
       returned: always
       type: str
-      sample: billed
+      sample: safe
 
+# make generate: failed_table
 table:
   description: The table concerned, empty when the whole account is.
   returned: failure
   type: str
   sample: orders
 
+# make generate: failure_message
 msg:
   description: What went wrong, naming the table, the cause and the next step.
   returned: failure
   type: str
   sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
     enable_point_in_time_recovery."
+
+# make generate: failure
 ferry_status:
   description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
     else.

@@ -20,19 +20,6 @@ description:
 requirements:
   - msgspec
 options:
-  name:
-    description:
-      - The table in the source account.
-    type: str
-    required: true
-  source:
-    required: true
-  destination:
-    required: true
-  destination_table:
-    description:
-      - The name of the table in the destination account. Left out, it is O(name).
-    type: str
   warm_throughput:
     description:
       - Create the destination with the warm throughput of the source where that is above what AWS gives every table.
@@ -53,8 +40,8 @@ seealso:
   - module: tableferry.aws.job_wait
 extends_documentation_fragment:
   - tableferry.aws.accounts
-  - tableferry.aws.accounts.source
-  - tableferry.aws.accounts.destination
+  - tableferry.aws.accounts.both
+  - tableferry.aws.tables.source
   - tableferry.aws.migration
   - tableferry.aws.migration.keys
   - tableferry.aws.items
@@ -78,6 +65,7 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+# make generate: job kind=direct
 job:
   description:
     - The job as it stands.
@@ -86,10 +74,10 @@ job:
   type: dict
   contains:
     kind:
-      description: What kind of job, such as V(export), V(import), V(direct) or V(settings).
+      description: What kind of job, such as V(export), V(import), V(backup), V(copy), V(restore) or V(direct).
       returned: always
       type: str
-      sample: export
+      sample: direct
     name:
       description: The table.
       returned: always
@@ -104,7 +92,7 @@ job:
       type: str
       sample: running
     arn:
-      description: The ARN that AWS gave the job, empty before it was started.
+      description: The ARN or id that AWS gave the job, empty before it was started.
       returned: always
       type: str
       sample: ""
@@ -144,6 +132,7 @@ job:
       type: int
       sample: 0
 
+# make generate: changes what='table orders' before=~ after='{TableName: orders}' risk=billed
 changes:
   description: What was changed, or would be in check mode.
   returned: success
@@ -154,7 +143,7 @@ changes:
       description: What is changed.
       returned: always
       type: str
-      sample: export
+      sample: table orders
     before:
       description: Its value before.
       returned: always
@@ -164,34 +153,38 @@ changes:
       description: Its value after.
       returned: always
       type: raw
-      sample: {bucket: tableferry-222222222222-eu-west-1}
+      sample: {TableName: orders}
     risk:
       description: V(safe), V(slow), V(billed) or V(destructive).
       returned: always
       type: str
       sample: billed
 
-
+# make generate: obstacle
 obstacle:
   description: What would have to be mended before a start, where check mode sees it coming. Empty otherwise.
   returned: success
   type: str
   sample: ""
 
+# make generate: source_table
 table:
   description:
-    - The source table as C(DescribeTable) shows it.
+    - The source table as C(DescribeTable) shows it; O(tableferry.aws.dynamodb_import#module:definition) takes it.
     - On failure only the table's name.
   returned: always
   type: raw
   sample: {TableName: orders, ItemCount: 20000}
 
+# make generate: job_message
 msg:
   description: How the job stands, or what went wrong with the table, the cause and the next step.
   returned: always
   type: str
   sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
     enable_point_in_time_recovery."
+
+# make generate: failure
 ferry_status:
   description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
     else.

@@ -18,17 +18,8 @@ description:
   - Before anything is started or paid for, the table, the method, the destination table, the keys and the bucket are
     looked at, as far as O(destination) is given.
 options:
-  name:
-    description:
-      - The source table.
-    type: str
-    required: true
   source:
     required: true
-  destination_table:
-    description:
-      - The name of the table in the destination account. Left out, it is O(name).
-    type: str
   method:
     description:
       - How the data should travel. V(auto) chooses, and the result says what it chose.
@@ -126,6 +117,7 @@ extends_documentation_fragment:
   - tableferry.aws.accounts
   - tableferry.aws.accounts.source
   - tableferry.aws.accounts.destination
+  - tableferry.aws.tables.source
   - tableferry.aws.migration
   - tableferry.aws.migration.keys
   - tableferry.aws.migration.staging
@@ -162,6 +154,7 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+# make generate: job kind=export
 job:
   description:
     - The job as it stands.
@@ -170,7 +163,7 @@ job:
   type: dict
   contains:
     kind:
-      description: What kind of job, such as V(export), V(import), V(direct) or V(settings).
+      description: What kind of job, such as V(export), V(import), V(backup), V(copy), V(restore) or V(direct).
       returned: always
       type: str
       sample: export
@@ -188,7 +181,7 @@ job:
       type: str
       sample: running
     arn:
-      description: The ARN that AWS gave the job, empty before it was started.
+      description: The ARN or id that AWS gave the job, empty before it was started.
       returned: always
       type: str
       sample: ""
@@ -228,6 +221,8 @@ job:
       type: int
       sample: 0
 
+# make generate: changes
+#   what='export of orders' before=~ after='{bucket: tableferry-222222222222-eu-west-1}' risk=billed
 changes:
   description: What was changed, or would be in check mode.
   returned: success
@@ -238,7 +233,7 @@ changes:
       description: What is changed.
       returned: always
       type: str
-      sample: export
+      sample: export of orders
     before:
       description: Its value before.
       returned: always
@@ -255,6 +250,8 @@ changes:
       type: str
       sample: billed
 
+# make generate: left says='What will not come along with this method, and why.'
+#   what=replicas why='Replicas are reported, never created on the way.'
 left:
   description: What will not come along with this method, and why.
   returned: success
@@ -272,12 +269,14 @@ left:
       type: str
       sample: Replicas are reported, never created on the way.
 
+# make generate: obstacle
 obstacle:
   description: What would have to be mended before a start, where check mode sees it coming. Empty otherwise.
   returned: success
   type: str
   sample: ""
 
+# make generate: source_table
 table:
   description:
     - The source table as C(DescribeTable) shows it; O(tableferry.aws.dynamodb_import#module:definition) takes it.
@@ -286,12 +285,15 @@ table:
   type: raw
   sample: {TableName: orders, ItemCount: 20000}
 
+# make generate: job_message
 msg:
   description: How the job stands, or what went wrong with the table, the cause and the next step.
   returned: always
   type: str
   sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
     enable_point_in_time_recovery."
+
+# make generate: failure
 ferry_status:
   description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
     else.

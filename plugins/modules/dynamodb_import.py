@@ -21,14 +21,8 @@ options:
   name:
     description:
       - The table to create in the destination account.
-    type: str
-    required: true
   destination:
     required: true
-  source_table:
-    description:
-      - The name of the table in the source account. Left out, it is O(name).
-    type: str
   export:
     description:
       - The job of the export, as M(tableferry.aws.dynamodb_export) or M(tableferry.aws.job_wait) returned it.
@@ -77,6 +71,7 @@ extends_documentation_fragment:
   - tableferry.aws.accounts
   - tableferry.aws.accounts.source
   - tableferry.aws.accounts.destination
+  - tableferry.aws.tables.destination
   - tableferry.aws.migration
   - tableferry.aws.migration.keys
   - tableferry.aws.migration.staging
@@ -111,6 +106,7 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+# make generate: job kind=import
 job:
   description:
     - The job as it stands.
@@ -119,7 +115,7 @@ job:
   type: dict
   contains:
     kind:
-      description: What kind of job, such as V(export), V(import), V(direct) or V(settings).
+      description: What kind of job, such as V(export), V(import), V(backup), V(copy), V(restore) or V(direct).
       returned: always
       type: str
       sample: import
@@ -137,7 +133,7 @@ job:
       type: str
       sample: running
     arn:
-      description: The ARN that AWS gave the job, empty before it was started.
+      description: The ARN or id that AWS gave the job, empty before it was started.
       returned: always
       type: str
       sample: ""
@@ -177,6 +173,7 @@ job:
       type: int
       sample: 0
 
+# make generate: changes what='import into orders' before=~ after='{table: orders}' risk=billed
 changes:
   description: What was changed, or would be in check mode.
   returned: success
@@ -187,7 +184,7 @@ changes:
       description: What is changed.
       returned: always
       type: str
-      sample: import
+      sample: import into orders
     before:
       description: Its value before.
       returned: always
@@ -204,24 +201,29 @@ changes:
       type: str
       sample: billed
 
+# make generate: obstacle
 obstacle:
   description: What would have to be mended before a start, where check mode sees it coming. Empty otherwise.
   returned: success
   type: str
   sample: ""
 
+# make generate: failed_table
 table:
   description: The table concerned, empty when the whole account is.
   returned: failure
   type: str
   sample: orders
 
+# make generate: job_message
 msg:
   description: How the job stands, or what went wrong with the table, the cause and the next step.
   returned: always
   type: str
   sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
     enable_point_in_time_recovery."
+
+# make generate: failure
 ferry_status:
   description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
     else.

@@ -19,19 +19,6 @@ description:
     are settings.
   - A destination table that does not belong to the migration is refused.
 options:
-  name:
-    description:
-      - The destination table.
-    type: str
-    required: true
-  source:
-    required: true
-  destination:
-    required: true
-  source_table:
-    description:
-      - The name of the table in the source account. Left out, it is O(name).
-    type: str
   table_id:
     description:
       - The id of the table that the import of this run made, C(result.table_id) of its job.
@@ -47,8 +34,8 @@ seealso:
   - module: tableferry.aws.dynamodb_table_settings_info
 extends_documentation_fragment:
   - tableferry.aws.accounts
-  - tableferry.aws.accounts.source
-  - tableferry.aws.accounts.destination
+  - tableferry.aws.accounts.both
+  - tableferry.aws.tables.destination
   - tableferry.aws.migration
   - tableferry.aws.migration.keys
   - tableferry.aws.migration.settings
@@ -80,15 +67,16 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+# make generate: job kind=settings
 job:
   description:
     - The job as it stands.
-    - With O(wait=false), hand it to M(tableferry.aws.job_wait).
+    - Hand it as it is to M(tableferry.aws.job_wait) and to the next verb.
   returned: success
   type: dict
   contains:
     kind:
-      description: What kind of job, such as V(export), V(import), V(direct) or V(settings).
+      description: What kind of job, such as V(export), V(import), V(backup), V(copy), V(restore) or V(direct).
       returned: always
       type: str
       sample: settings
@@ -106,7 +94,7 @@ job:
       type: str
       sample: running
     arn:
-      description: The ARN that AWS gave the job, empty before it was started.
+      description: The ARN or id that AWS gave the job, empty before it was started.
       returned: always
       type: str
       sample: ""
@@ -146,6 +134,7 @@ job:
       type: int
       sample: 0
 
+# make generate: changes what=time_to_live before=~ after='{AttributeName: expires, Enabled: true}' risk=safe
 changes:
   description: What was changed, or would be in check mode.
   returned: success
@@ -179,7 +168,6 @@ settings_carried:
   type: list
   elements: str
   sample: [tags, time_to_live]
-
 settings_left:
   description: What does not come along, and why. Alarms, event source mappings, IAM policies and replicas are always
     here where there may be any.
@@ -198,24 +186,29 @@ settings_left:
       type: str
       sample: Replicas are reported, never created on the way.
 
+# make generate: obstacle
 obstacle:
   description: What would have to be mended before a start, where check mode sees it coming. Empty otherwise.
   returned: success
   type: str
   sample: ""
 
+# make generate: failed_table
 table:
   description: The table concerned, empty when the whole account is.
   returned: failure
   type: str
   sample: orders
 
+# make generate: job_message
 msg:
   description: How the job stands, or what went wrong with the table, the cause and the next step.
   returned: always
   type: str
   sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
     enable_point_in_time_recovery."
+
+# make generate: failure
 ferry_status:
   description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
     else.

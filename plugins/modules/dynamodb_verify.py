@@ -19,19 +19,6 @@ description:
 requirements:
   - msgspec
 options:
-  name:
-    description:
-      - The table in the destination account.
-    type: str
-    required: true
-  source:
-    required: true
-  destination:
-    required: true
-  source_table:
-    description:
-      - The name of the table in the source account. Left out, it is O(name).
-    type: str
   level:
     description:
       - V(full) compares all items, both ways; V(sample) about O(sample_items) of either table.
@@ -54,8 +41,8 @@ seealso:
   - module: tableferry.aws.dynamodb_copy
 extends_documentation_fragment:
   - tableferry.aws.accounts
-  - tableferry.aws.accounts.source
-  - tableferry.aws.accounts.destination
+  - tableferry.aws.accounts.both
+  - tableferry.aws.tables.destination
   - tableferry.aws.items
   - tableferry.aws.items.comparing
   - tableferry.aws.attributes
@@ -153,16 +140,20 @@ clean:
   type: bool
   sample: true
 
+# make generate: failed_table
 table:
   description: The table concerned, empty when the whole account is.
   returned: failure
   type: str
   sample: orders
+
 msg:
   description: What was found, or what went wrong with the table, the cause and the next step.
   returned: always
   type: str
   sample: "orders: 1 missing, 3 different, 1 extra. Repaired: 4 put, 1 deleted."
+
+# make generate: failure
 ferry_status:
   description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
     else.

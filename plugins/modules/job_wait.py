@@ -43,6 +43,7 @@ options:
         elements: dict
         default: []
         version_added: 0.2.0
+      # make generate: accounts.source
       source:
         description:
           - The account and Region that the table comes from.
@@ -77,7 +78,8 @@ options:
             type: str
           role_arn:
             description:
-              - The ARN of the role to assume in the source account; the profile, keys or environment are the caller.
+              - The ARN of the role to assume in the source account;
+                the profile, keys or environment are the caller.
               - The role is assumed again before its session ends, so that a wait may last longer than a session.
             type: str
           external_id:
@@ -89,6 +91,7 @@ options:
               - The 12 digits of the account that the credentials must belong to.
               - Credentials of another account are refused, and AWS is not asked whose they are.
             type: str
+      # make generate: accounts.destination
       destination:
         description:
           - The account and Region that the table goes to.
@@ -123,8 +126,8 @@ options:
             type: str
           role_arn:
             description:
-              - The ARN of the role to assume in the destination account; the profile, keys or environment are the
-                caller.
+              - The ARN of the role to assume in the destination account;
+                the profile, keys or environment are the caller.
               - The role is assumed again before its session ends, so that a wait may last longer than a session.
             type: str
           external_id:
@@ -193,18 +196,22 @@ poll_calls:
   type: dict
   sample: {export: {list: 12, describe: 3, result: 100, rounds: 6, largest_round: 4, bound: 5}}
 
+# make generate: failed_table
 table:
   description: The table concerned, empty when the whole account is.
   returned: failure
   type: str
   sample: orders
 
+# make generate: failure_message
 msg:
   description: What went wrong, naming the table, the cause and the next step.
   returned: failure
   type: str
   sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
     enable_point_in_time_recovery."
+
+# make generate: failure
 ferry_status:
   description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
     else.

@@ -16,11 +16,6 @@ description:
     point-in-time recovery that the migration turned on.
   - Nothing is removed while a job of the table still runs. The tables themselves are never touched.
 options:
-  name:
-    description:
-      - The source table.
-    type: str
-    required: true
   destination:
     required: true
   source:
@@ -33,10 +28,6 @@ options:
   source_region:
     description:
       - The Region of the source table, with O(source_account_id).
-    type: str
-  destination_table:
-    description:
-      - The name of the table in the destination account. Left out, it is O(name).
     type: str
   remove_ledger:
     description:
@@ -57,6 +48,7 @@ extends_documentation_fragment:
   - tableferry.aws.accounts
   - tableferry.aws.accounts.source
   - tableferry.aws.accounts.destination
+  - tableferry.aws.tables.source
   - tableferry.aws.migration
   - tableferry.aws.migration.staging
   - tableferry.aws.attributes
@@ -90,6 +82,9 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+# make generate: changes
+#   what=s3://tableferry-222222222222-eu-west-1/tableferry/default/export/111111111111/eu-west-1/orders/
+#   before='{objects: 9, bytes: 7340032}' after=~ risk=destructive
 changes:
   description: What was changed, or would be in check mode.
   returned: success
@@ -100,7 +95,7 @@ changes:
       description: What is changed.
       returned: always
       type: str
-      sample: "s3://tableferry-222222222222-eu-west-1/tableferry/default/export/111111111111/eu-west-1/orders/"
+      sample: s3://tableferry-222222222222-eu-west-1/tableferry/default/export/111111111111/eu-west-1/orders/
     before:
       description: Its value before.
       returned: always
@@ -117,6 +112,8 @@ changes:
       type: str
       sample: destructive
 
+# make generate: left says='What stays, and why.'
+#   what='point-in-time recovery of orders' why='this migration turned it on; it costs until it is turned off'
 left:
   description: What stays, and why.
   returned: success
@@ -124,7 +121,7 @@ left:
   elements: dict
   contains:
     what:
-      description: What stays.
+      description: What stays behind.
       returned: always
       type: str
       sample: point-in-time recovery of orders
@@ -134,18 +131,22 @@ left:
       type: str
       sample: this migration turned it on; it costs until it is turned off
 
+# make generate: failed_table
 table:
   description: The table concerned, empty when the whole account is.
   returned: failure
   type: str
   sample: orders
 
+# make generate: failure_message
 msg:
   description: What went wrong, naming the table, the cause and the next step.
   returned: failure
   type: str
   sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
     enable_point_in_time_recovery."
+
+# make generate: failure
 ferry_status:
   description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
     else.

@@ -17,19 +17,6 @@ description:
   - AWS Backup counts no items. Both tables of a restore are counted by parallel scans, which read all of them, by a job
     of the way or here.
 options:
-  name:
-    description:
-      - The destination table.
-    type: str
-    required: true
-  source:
-    required: true
-  destination:
-    required: true
-  source_table:
-    description:
-      - The name of the table in the source account. Left out, it is O(name).
-    type: str
   jobs:
     description:
       - The jobs of the table's way, C(ways) of M(tableferry.aws.job_wait)'s result, or the single jobs that were waited
@@ -62,8 +49,8 @@ seealso:
   - module: tableferry.aws.dynamodb_import
 extends_documentation_fragment:
   - tableferry.aws.accounts
-  - tableferry.aws.accounts.source
-  - tableferry.aws.accounts.destination
+  - tableferry.aws.accounts.both
+  - tableferry.aws.tables.destination
   - tableferry.aws.attributes.reads
 """
 
@@ -109,18 +96,22 @@ reason:
   type: str
   sample: ""
 
+# make generate: failed_table
 table:
   description: The table concerned, empty when the whole account is.
   returned: failure
   type: str
   sample: orders
 
+# make generate: failure_message
 msg:
   description: What went wrong, naming the table, the cause and the next step.
   returned: failure
   type: str
   sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
     enable_point_in_time_recovery."
+
+# make generate: failure
 ferry_status:
   description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
     else.

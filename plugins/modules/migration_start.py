@@ -17,19 +17,6 @@ description:
   - M(tableferry.aws.job_wait) brings the way to its end; M(tableferry.aws.migration_judge) judges it.
   - In check mode the whole way is foreseen, with every setting.
 options:
-  name:
-    description:
-      - The table in the source account.
-    type: str
-    required: true
-  source:
-    required: true
-  destination:
-    required: true
-  destination_table:
-    description:
-      - The name of the table in the destination account. Left out, it is O(name).
-    type: str
   method:
     description:
       - The way to travel. A table that cannot go this way is refused.
@@ -75,6 +62,7 @@ options:
       - What concerns the method V(backup).
     type: dict
     suboptions:
+      # make generate: backup
       vault:
         description:
           - The vault of the source account. It must have a customer managed key that the destination account may use.
@@ -85,6 +73,22 @@ options:
           - The role of the source account with which AWS Backup works, as ARN or name. Left out, it is
             C(AWSBackup-tableferry).
         type: str
+      air_gapped_vault:
+        description:
+          - A logically air-gapped vault of the source account that is shared with the destination. The backup goes
+            there, and nothing has to be copied.
+        type: str
+      start_window_minutes:
+        description:
+          - How long AWS may take to begin. V(60), the shortest, tells soonest that it cannot.
+        type: int
+        default: 60
+      complete_window_minutes:
+        description:
+          - How long the backup may take. V(0) leaves it to AWS.
+        type: int
+        default: 0
+
       destination_vault:
         description:
           - The vault of the destination account that the copy goes to.
@@ -99,11 +103,6 @@ options:
         description:
           - The role of the destination account with which AWS Backup restores. Left out, it is
             C(AWSBackup-tableferry).
-        type: str
-      air_gapped_vault:
-        description:
-          - A logically air-gapped vault of the source account that is shared with the destination. The backup goes
-            there, and nothing has to be copied.
         type: str
       plan:
         description:
@@ -130,16 +129,6 @@ options:
           - After how many days AWS moves the copy to cold storage. V(0) is never.
         type: int
         default: 0
-      start_window_minutes:
-        description:
-          - How long AWS may take to begin. V(60), the shortest, tells soonest that it cannot.
-        type: int
-        default: 60
-      complete_window_minutes:
-        description:
-          - How long the backup may take. V(0) leaves it to AWS.
-        type: int
-        default: 0
       max_age:
         description:
           - For how many seconds the backup of an earlier run is used again.
@@ -162,6 +151,7 @@ options:
       - How this machine reads and writes items, for the method V(direct) and for comparisons.
     type: dict
     suboptions:
+      # make generate: items
       workers:
         description:
           - How many processes read and write.
@@ -177,6 +167,7 @@ options:
           - Read strongly consistent from the beginning, for twice the read units.
         type: bool
         default: false
+      # make generate: items.copying
       write_rate:
         description:
           - The most write units per second of the destination, as C(500), or as a part of its provisioned capacity.
@@ -187,6 +178,7 @@ options:
           - A folder of this machine where a copy keeps how far it is, so that a later run goes on there.
           - Left out, a copy that was killed begins anew; it never writes an item twice in another form.
         type: path
+      # make generate: items.comparing
       sample_items:
         description:
           - About how many items of either table a sample compares.
@@ -207,8 +199,8 @@ seealso:
   - module: tableferry.aws.migration_cleanup
 extends_documentation_fragment:
   - tableferry.aws.accounts
-  - tableferry.aws.accounts.source
-  - tableferry.aws.accounts.destination
+  - tableferry.aws.accounts.both
+  - tableferry.aws.tables.source
   - tableferry.aws.migration
   - tableferry.aws.migration.keys
   - tableferry.aws.migration.settings
@@ -235,6 +227,7 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+# make generate: job kind=export
 job:
   description:
     - The job as it stands.
@@ -243,7 +236,7 @@ job:
   type: dict
   contains:
     kind:
-      description: What kind of job, such as V(export), V(import), V(direct) or V(settings).
+      description: What kind of job, such as V(export), V(import), V(backup), V(copy), V(restore) or V(direct).
       returned: always
       type: str
       sample: export
@@ -261,7 +254,7 @@ job:
       type: str
       sample: running
     arn:
-      description: The ARN that AWS gave the job, empty before it was started.
+      description: The ARN or id that AWS gave the job, empty before it was started.
       returned: always
       type: str
       sample: ""
@@ -301,6 +294,8 @@ job:
       type: int
       sample: 0
 
+# make generate: changes
+#   what='export of orders' before=~ after='{bucket: tableferry-222222222222-eu-west-1}' risk=billed
 changes:
   description: What was changed, or would be in check mode.
   returned: success
@@ -311,7 +306,7 @@ changes:
       description: What is changed.
       returned: always
       type: str
-      sample: export
+      sample: export of orders
     before:
       description: Its value before.
       returned: always
@@ -328,6 +323,8 @@ changes:
       type: str
       sample: billed
 
+# make generate: left says='What will not come along with this method, and why; in check mode also of the settings.'
+#   what=replicas why='Replicas are reported, never created on the way.'
 left:
   description: What will not come along with this method, and why; in check mode also of the settings.
   returned: success
@@ -350,7 +347,6 @@ method:
   returned: success
   type: str
   sample: s3
-
 then:
   description: The jobs that follow on the table's way, for M(tableferry.aws.job_wait). Shaped like RV(job).
   returned: success
@@ -358,12 +354,14 @@ then:
   elements: dict
   sample: [{kind: import, state: pending}, {kind: settings, state: pending}]
 
+# make generate: obstacle
 obstacle:
   description: What would have to be mended before a start, where check mode sees it coming. Empty otherwise.
   returned: success
   type: str
   sample: ""
 
+# make generate: source_table
 table:
   description:
     - The source table as C(DescribeTable) shows it; O(tableferry.aws.dynamodb_import#module:definition) takes it.
@@ -372,12 +370,15 @@ table:
   type: raw
   sample: {TableName: orders, ItemCount: 20000}
 
+# make generate: job_message
 msg:
   description: How the job stands, or what went wrong with the table, the cause and the next step.
   returned: always
   type: str
   sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
     enable_point_in_time_recovery."
+
+# make generate: failure
 ferry_status:
   description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
     else.
