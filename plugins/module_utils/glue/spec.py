@@ -105,6 +105,15 @@ def account_option(required: bool = False) -> dict[str, Any]:
     return {"type": "dict", "required": required, "options": ACCOUNT_OPTIONS}
 
 
+# For verbs that start a job.
+STARTING_OPTIONS: dict[str, Any] = {**SHARED_OPTIONS, **MIGRATION_OPTIONS, **WAITING_OPTIONS}
+
+# For verbs that need both sides.
+BOTH_ACCOUNTS_OPTIONS: dict[str, Any] = {
+    "source": account_option(required=True),
+    "destination": account_option(required=True),
+}
+
 # For verbs that look at one account, whichever side it is.
 ONE_ACCOUNT_OPTIONS: dict[str, Any] = {
     "account": account_option(required=True),

@@ -11,13 +11,12 @@ from typing import Any
 from ...core.backup.air_gapped import AirGappedOptions, apply_air_gapped, plan_air_gapped
 from ...core.change import to_diff
 from ..accounts import Accounts
-from ..spec import SHARED_OPTIONS, Progress, Verb, account_option
+from ..spec import BOTH_ACCOUNTS_OPTIONS, SHARED_OPTIONS, Progress, Verb
 
 SPEC: dict[str, Any] = {
     **SHARED_OPTIONS,
     "name": {"type": "str", "required": True},
-    "source": account_option(required=True),
-    "destination": account_option(required=True),
+    **BOTH_ACCOUNTS_OPTIONS,
     "min_retention_days": {"type": "int", "required": True},
     "max_retention_days": {"type": "int", "required": True},
     "kms_key_arn": {"type": "str", "no_log": False},

@@ -11,14 +11,13 @@ from typing import Any
 from ...core.backup.cleanup import BackupCleanupOptions, apply_backup_cleanup, plan_backup_cleanup
 from ...core.change import to_diff
 from ..accounts import Accounts
-from ..spec import MIGRATION_OPTIONS, SHARED_OPTIONS, Progress, Verb, account_option
+from ..spec import BOTH_ACCOUNTS_OPTIONS, MIGRATION_OPTIONS, SHARED_OPTIONS, Progress, Verb
 
 SPEC: dict[str, Any] = {
     **SHARED_OPTIONS,
     **MIGRATION_OPTIONS,
     "name": {"type": "str", "required": True},
-    "source": account_option(required=True),
-    "destination": account_option(required=True),
+    **BOTH_ACCOUNTS_OPTIONS,
     "vault": {"type": "str", "default": "tableferry"},
     "destination_vault": {"type": "str", "default": "tableferry"},
     "remove_recovery_points": {"type": "bool", "default": False},

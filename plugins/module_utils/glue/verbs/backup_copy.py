@@ -11,26 +11,14 @@ from typing import Any
 from ...core.backup.copy_jobs import CopyOptions, plan_copy, start_copy
 from ...core.job import Job
 from ..accounts import Accounts
-from ..spec import (
-    LIFECYCLE_OPTIONS,
-    MIGRATION_OPTIONS,
-    SHARED_OPTIONS,
-    WAITING_OPTIONS,
-    Progress,
-    Verb,
-    account_option,
-    given,
-)
+from ..spec import BOTH_ACCOUNTS_OPTIONS, LIFECYCLE_OPTIONS, STARTING_OPTIONS, Progress, Verb, given
 from ..starting import finished, start_result
 
 SPEC: dict[str, Any] = {
-    **SHARED_OPTIONS,
-    **MIGRATION_OPTIONS,
+    **STARTING_OPTIONS,
     **LIFECYCLE_OPTIONS,
-    **WAITING_OPTIONS,
     "name": {"type": "str", "required": True},
-    "source": account_option(required=True),
-    "destination": account_option(required=True),
+    **BOTH_ACCOUNTS_OPTIONS,
     "backup": {"type": "dict", "required": True},
     "destination_vault": {"type": "str", "default": "tableferry"},
     "role": {"type": "str"},

@@ -10,25 +10,13 @@ from typing import Any
 
 from ...core.backup.backup_jobs import BackupOptions, plan_backup, start_backup
 from ..accounts import Accounts
-from ..spec import (
-    KEY_MAP_OPTIONS,
-    LIFECYCLE_OPTIONS,
-    MIGRATION_OPTIONS,
-    SHARED_OPTIONS,
-    WAITING_OPTIONS,
-    Progress,
-    Verb,
-    account_option,
-    given,
-)
+from ..spec import KEY_MAP_OPTIONS, LIFECYCLE_OPTIONS, STARTING_OPTIONS, Progress, Verb, account_option, given
 from ..starting import finished, start_result
 
 SPEC: dict[str, Any] = {
-    **SHARED_OPTIONS,
-    **MIGRATION_OPTIONS,
+    **STARTING_OPTIONS,
     **KEY_MAP_OPTIONS,
     **LIFECYCLE_OPTIONS,
-    **WAITING_OPTIONS,
     "name": {"type": "str", "required": True},
     "source": account_option(required=True),
     "destination": account_option(),

@@ -11,26 +11,14 @@ from typing import Any
 from ...core.backup.restore_jobs import RestoreOptions, plan_restore, start_restore
 from ...core.job import Job
 from ..accounts import Accounts
-from ..spec import (
-    KEY_MAP_OPTIONS,
-    MIGRATION_OPTIONS,
-    SHARED_OPTIONS,
-    WAITING_OPTIONS,
-    Progress,
-    Verb,
-    account_option,
-    given,
-)
+from ..spec import BOTH_ACCOUNTS_OPTIONS, KEY_MAP_OPTIONS, STARTING_OPTIONS, Progress, Verb, given
 from ..starting import finished, start_result
 
 SPEC: dict[str, Any] = {
-    **SHARED_OPTIONS,
-    **MIGRATION_OPTIONS,
+    **STARTING_OPTIONS,
     **KEY_MAP_OPTIONS,
-    **WAITING_OPTIONS,
     "name": {"type": "str", "required": True},
-    "source": account_option(required=True),
-    "destination": account_option(required=True),
+    **BOTH_ACCOUNTS_OPTIONS,
     "source_table": {"type": "str"},
     "copy": {"type": "dict"},
     "recovery_point_arn": {"type": "str"},

@@ -11,29 +11,24 @@ from typing import Any
 from ...core.direct import DirectOptions, plan_direct
 from ..accounts import Accounts
 from ..spec import (
+    BOTH_ACCOUNTS_OPTIONS,
     COPYING_OPTIONS,
     KEY_MAP_OPTIONS,
-    MIGRATION_OPTIONS,
     READING_OPTIONS,
-    SHARED_OPTIONS,
-    WAITING_OPTIONS,
+    STARTING_OPTIONS,
     Progress,
     Verb,
-    account_option,
     given,
 )
 from ..starting import finished, start_result
 
 SPEC: dict[str, Any] = {
-    **SHARED_OPTIONS,
-    **MIGRATION_OPTIONS,
+    **STARTING_OPTIONS,
     **KEY_MAP_OPTIONS,
     **READING_OPTIONS,
     **COPYING_OPTIONS,
-    **WAITING_OPTIONS,
     "name": {"type": "str", "required": True},
-    "source": account_option(required=True),
-    "destination": account_option(required=True),
+    **BOTH_ACCOUNTS_OPTIONS,
     "destination_table": {"type": "str"},
     "warm_throughput": {"type": "bool", "default": True},
     "count": {"type": "bool", "default": True},

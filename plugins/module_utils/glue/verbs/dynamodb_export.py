@@ -12,25 +12,13 @@ from typing import Any
 from ...core.errors import InvalidInput
 from ...core.export import ExportOptions, plan_export, start_export
 from ..accounts import Accounts
-from ..spec import (
-    KEY_MAP_OPTIONS,
-    MIGRATION_OPTIONS,
-    SHARED_OPTIONS,
-    STAGING_OPTIONS,
-    WAITING_OPTIONS,
-    Progress,
-    Verb,
-    account_option,
-    given,
-)
+from ..spec import KEY_MAP_OPTIONS, STAGING_OPTIONS, STARTING_OPTIONS, Progress, Verb, account_option, given
 from ..starting import finished, start_result
 
 SPEC: dict[str, Any] = {
-    **SHARED_OPTIONS,
+    **STARTING_OPTIONS,
     **STAGING_OPTIONS,
-    **MIGRATION_OPTIONS,
     **KEY_MAP_OPTIONS,
-    **WAITING_OPTIONS,
     "name": {"type": "str", "required": True},
     "source": account_option(required=True),
     "destination": account_option(),

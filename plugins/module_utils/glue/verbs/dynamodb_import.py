@@ -12,25 +12,13 @@ from ...core.importing import ImportOptions, plan_import, start_import
 from ...core.job import Job
 from ...core.table.definition import TableDefinition
 from ..accounts import Accounts
-from ..spec import (
-    KEY_MAP_OPTIONS,
-    MIGRATION_OPTIONS,
-    SHARED_OPTIONS,
-    STAGING_OPTIONS,
-    WAITING_OPTIONS,
-    Progress,
-    Verb,
-    account_option,
-    given,
-)
+from ..spec import KEY_MAP_OPTIONS, STAGING_OPTIONS, STARTING_OPTIONS, Progress, Verb, account_option, given
 from ..starting import finished, start_result
 
 SPEC: dict[str, Any] = {
-    **SHARED_OPTIONS,
+    **STARTING_OPTIONS,
     **STAGING_OPTIONS,
-    **MIGRATION_OPTIONS,
     **KEY_MAP_OPTIONS,
-    **WAITING_OPTIONS,
     "name": {"type": "str", "required": True},
     "destination": account_option(required=True),
     "source": account_option(),

@@ -11,28 +11,15 @@ from typing import Any
 from ...core.settings_job import plan_table_settings, settings_job
 from ...core.table.settings import SettingsOptions
 from ..accounts import Accounts
-from ..spec import (
-    KEY_MAP_OPTIONS,
-    MIGRATION_OPTIONS,
-    SETTINGS_OPTIONS,
-    SHARED_OPTIONS,
-    WAITING_OPTIONS,
-    Progress,
-    Verb,
-    account_option,
-    given,
-)
+from ..spec import BOTH_ACCOUNTS_OPTIONS, KEY_MAP_OPTIONS, SETTINGS_OPTIONS, STARTING_OPTIONS, Progress, Verb, given
 from ..starting import finished, start_result
 
 SPEC: dict[str, Any] = {
-    **SHARED_OPTIONS,
-    **MIGRATION_OPTIONS,
+    **STARTING_OPTIONS,
     **KEY_MAP_OPTIONS,
     **SETTINGS_OPTIONS,
-    **WAITING_OPTIONS,
     "name": {"type": "str", "required": True},
-    "source": account_option(required=True),
-    "destination": account_option(required=True),
+    **BOTH_ACCOUNTS_OPTIONS,
     "source_table": {"type": "str"},
     "table_id": {"type": "str"},
     "wait": {"type": "bool", "default": True},

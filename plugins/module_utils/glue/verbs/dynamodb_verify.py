@@ -14,23 +14,14 @@ from ...core.change import Change, to_diff
 from ...core.items.comparing import CompareProgress
 from ...core.verification import Verification, VerifyOptions, mend, verify_tables
 from ..accounts import Accounts
-from ..spec import (
-    COMPARING_OPTIONS,
-    READING_OPTIONS,
-    SHARED_OPTIONS,
-    Progress,
-    Verb,
-    account_option,
-    given,
-)
+from ..spec import BOTH_ACCOUNTS_OPTIONS, COMPARING_OPTIONS, READING_OPTIONS, SHARED_OPTIONS, Progress, Verb, given
 
 SPEC: dict[str, Any] = {
     **SHARED_OPTIONS,
     **READING_OPTIONS,
     **COMPARING_OPTIONS,
     "name": {"type": "str", "required": True},
-    "source": account_option(required=True),
-    "destination": account_option(required=True),
+    **BOTH_ACCOUNTS_OPTIONS,
     "source_table": {"type": "str"},
     "level": {"type": "str", "choices": ["sample", "full"], "default": "full"},
     "repair": {"type": "bool", "default": False},

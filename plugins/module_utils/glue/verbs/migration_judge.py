@@ -12,13 +12,12 @@ from ...core.job import Job
 from ...core.verify import judge_way
 from ..accounts import Accounts
 from ..outcome import failure
-from ..spec import SHARED_OPTIONS, Progress, Verb, account_option
+from ..spec import BOTH_ACCOUNTS_OPTIONS, SHARED_OPTIONS, Progress, Verb
 
 SPEC: dict[str, Any] = {
     **SHARED_OPTIONS,
     "name": {"type": "str", "required": True},
-    "source": account_option(required=True),
-    "destination": account_option(required=True),
+    **BOTH_ACCOUNTS_OPTIONS,
     "source_table": {"type": "str"},
     "jobs": {"type": "list", "elements": "dict", "required": True},
     "verify": {"type": "str", "choices": ["counts", "sample", "full", "none"], "default": "counts"},

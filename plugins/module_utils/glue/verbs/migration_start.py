@@ -11,6 +11,7 @@ from typing import Any
 from ...core.way import BackupChoices, ItemChoices, WayOptions, way_of
 from ..accounts import Accounts
 from ..spec import (
+    BOTH_ACCOUNTS_OPTIONS,
     COMPARING_OPTIONS,
     COPYING_OPTIONS,
     KEY_MAP_OPTIONS,
@@ -20,7 +21,6 @@ from ..spec import (
     SHARED_OPTIONS,
     Progress,
     Verb,
-    account_option,
     given,
 )
 from ..starting import start_result
@@ -50,8 +50,7 @@ SPEC: dict[str, Any] = {
     **SETTINGS_OPTIONS,
     "name": {"type": "str", "required": True},
     "destination_table": {"type": "str"},
-    "source": account_option(required=True),
-    "destination": account_option(required=True),
+    **BOTH_ACCOUNTS_OPTIONS,
     "method": {"type": "str", "default": "auto"},
     "bucket": {"type": "str"},
     "bucket_owner": {"type": "str"},
