@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, Literal
 
-from . import sdk
+from . import aws_errors, sdk
 from .errors import AccessDenied, CredentialsError, FerryError, InvalidInput, ServiceError, WrongAccount
 
 Side = Literal["source", "destination"]
@@ -26,31 +26,6 @@ _ROLE_ARN = re.compile(
     r"arn:(?P<partition>aws[a-z-]*):iam::(?P<account>\d{12}):role/(?P<path>(?:[!-.0-~]+/)*)[\w+=,.@-]+"
 )
 _ASSUMED_ROLE_ARN = re.compile(r"arn:(?P<partition>[^:]+):sts::(?P<account>\d{12}):assumed-role/(?P<role>[^/]+)/.+")
-
-_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AllAccessDisabled"})
-_EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
-_BAD_CREDENTIALS = _EXPIRED | frozenset(
-    {
-        "IncompleteSignature",
-        "InvalidAccessKeyId",
-        "InvalidClientTokenId",
-        "InvalidSignatureException",
-        "MissingAuthenticationToken",
-        "MissingAuthenticationTokenException",
-        "SignatureDoesNotMatch",
-        "UnrecognizedClientException",
-        # botocore's own, raised before anything is sent
-        "ConfigNotFound",
-        "CredentialRetrievalError",
-        "NoCredentialsError",
-        "PartialCredentialsError",
-        "ProfileNotFound",
-        "SSOTokenLoadError",
-        "TokenRetrievalError",
-        "UnauthorizedSSOTokenError",
-    }
-)
-_QUOTES_HEADERS = frozenset({"IncompleteSignature", "InvalidSignatureException", "SignatureDoesNotMatch"})
 
 
 @dataclass(frozen=True)
@@ -247,17 +222,17 @@ class Account:
         code, message = sdk.error_code(error), sdk.error_message(error)
         details = {"code": code, "side": self.side, "region": self.region}
         # AWS quotes the signed headers, the session token among them, where a signature is wrong.
-        said = f"{message} ({code})" if message and code not in _QUOTES_HEADERS else code
+        said = f"{message} ({code})" if message and code not in aws_errors.BAD_SIGNATURES else code
         if isinstance(error, FerryError):
             return error.for_table(table) if table else error
-        if code in _BAD_CREDENTIALS:
+        if code in aws_errors.BAD_CREDENTIALS | aws_errors.NO_CREDENTIALS:
             return CredentialsError(
                 f"The credentials of the {self.side} account do not work: {said}.",
                 f"Check profile, keys or role of {self.side}.",
                 table=table,
                 details=details,
             )
-        if code in _DENIED:
+        if code in aws_errors.DENIED:
             return AccessDenied(
                 f"The {self.side} account refused {doing}: {said}.",
                 "Allow the action named for the principal named; the roles' READMEs list what is needed.",
@@ -337,7 +312,7 @@ class _RoleCredentials:
     ) -> int | None:
         """botocore's needs-retry handler: 0 has the request signed and sent again, once."""
         code = response[1].get("Error", {}).get("Code") if response else None
-        if code not in _EXPIRED or request_dict["context"].get("tableferry_renewed"):
+        if code not in aws_errors.EXPIRED or request_dict["context"].get("tableferry_renewed"):
             return None
         request_dict["context"]["tableferry_renewed"] = True
         self.renew()

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import sdk
 from .account import Account
 from .change import Change, Left
 from .errors import InvalidInput, MissingTable, StillRunning

@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from . import sdk
 from .account import Account
 from .change import Change
 from .data_plane import count_items, item_table, to_rate

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from . import sdk
 from .account import RETRIES, Account
+from .aws_errors import DENIED, NO_KEY, is_passing
 from .change import Change, Left
 from .errors import (
     AccessDenied,
@@ -32,7 +33,7 @@ from .errors import (
 from .hints import refused_with
 from .importing import PURPOSE as IMPORT
 from .importing import Place, explain_failure, look_at_destination
-from .job import Job, Page, Pause, SourceJobs, State, Steps, WaitItem, begun, ended_with, is_passing
+from .job import Job, Page, Pause, SourceJobs, State, Steps, WaitItem, begun, ended_with
 from .ledger import Ledger, ledger_of
 from .manifest import FOLDER, SUMMARY, check_readable, data_prefix, read_manifest
 from .plan import choose_method
@@ -300,9 +301,9 @@ def _check_enabled(account: Account, key_arn: str, whose: str, table: str) -> No
     try:
         metadata = account.client("kms").describe_key(KeyId=key_arn)["KeyMetadata"]
     except (sdk.ClientError, sdk.BotoCoreError) as error:
-        if sdk.error_code(error) in ("AccessDeniedException", "AccessDenied"):
+        if sdk.error_code(error) in DENIED:
             return
-        if sdk.error_code(error) in ("NotFoundException", "InvalidArnException"):
+        if sdk.error_code(error) in NO_KEY:
             raise KeyNotUsable(
                 f"The {whose} key {key_arn} does not exist.", "Name a key that exists.", table=table
             ) from error

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from . import sdk
 from .account import RETRIES, Account
+from .aws_errors import NO_RESOURCE, is_passing
 from .change import Change
 from .destination import UNKNOWN_IMPORT, imports_of, is_ours, not_ours, read_import
 from .errors import (
@@ -27,7 +28,7 @@ from .errors import (
     PrefixNotData,
 )
 from .hints import explain_export_failure, import_hint
-from .job import DestinationJobs, Job, Page, Pause, State, Steps, WaitItem, ended_with, is_passing
+from .job import DestinationJobs, Job, Page, Pause, State, Steps, WaitItem, ended_with
 from .ledger import Ledger, ledger_of
 from .manifest import Manifest, check_readable, checked_manifest, read_manifest, summary_key
 from .route import Route, with_token
@@ -630,7 +631,7 @@ def _logged(destination: Account, job: Job) -> tuple[list[dict[str, Any]], str]:
         )
     except (sdk.ClientError, sdk.BotoCoreError) as error:
         code = sdk.error_code(error)
-        return [], "" if code == "ResourceNotFoundException" else code
+        return [], "" if code in NO_RESOURCE else code
     return [parse_log_event(event.get("message", "")) for event in answer.get("events", ())], ""
 
 

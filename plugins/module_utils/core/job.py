@@ -16,6 +16,7 @@ from typing import Any, Literal, Protocol, TypeAlias, get_args
 
 from . import sdk
 from .account import Account, Side
+from .aws_errors import is_passing
 from .errors import FerryError, InvalidInput
 
 JobName = Literal["export", "import", "backup", "copy", "restore", "direct", "count", "verify", "settings"]
@@ -205,75 +206,6 @@ def begun(
             else:
                 raise refusal(error) from error
     return job
-
-
-_THROTTLES = frozenset(
-    {
-        "LimitExceededException",
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "SlowDown",
-        "Throttling",
-        "ThrottlingException",
-        "TooManyRequestsException",
-    }
-)
-_PASSING = frozenset(
-    {
-        "500",
-        "502",
-        "503",
-        "504",
-        "ExpiredToken",
-        "ExpiredTokenException",
-        "InternalError",
-        "InternalFailure",
-        "InternalServerError",
-        "RequestExpired",
-        "RequestTimeout",
-        "ServiceUnavailable",
-        "ServiceUnavailableException",
-    }
-)
-# botocore's own errors for a connection that did not come up or broke; everything else of its kind is a wrong call.
-_CONNECTION = frozenset(
-    {
-        "ConnectTimeoutError",
-        "ConnectionClosedError",
-        "ConnectionError",
-        "EndpointConnectionError",
-        "HTTPClientError",
-        "IncompleteReadError",
-        "ProxyConnectionError",
-        "ReadTimeoutError",
-        "ResponseStreamingError",
-        "SSLError",
-    }
-)
-
-
-def is_throttle(error: BaseException) -> bool:
-    """Whether AWS asks for patience: a quota is full or calls come too fast (measured/import-export-table 1.11)."""
-    return _code(error) in _THROTTLES
-
-
-def is_passing(error: BaseException) -> bool:
-    """Whether the same call may work later: throttles, server errors, broken connections, expired credentials."""
-    return is_throttle(error) or _code(error) in _PASSING or _code(error) in _CONNECTION or _status(error) >= 500
-
-
-def _code(error: BaseException) -> str:
-    """The AWS code behind ``error``, also behind one of ours that explains it."""
-    details = getattr(error, "details", None)
-    if isinstance(details, dict):
-        return str(details.get("code", ""))
-    return sdk.error_code(error)
-
-
-def _status(error: BaseException) -> int:
-    if not isinstance(error, sdk.ClientError):
-        return 0
-    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
 def ended_with(job: Job, error: BaseException) -> Job:

@@ -13,17 +13,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from . import sdk
+from . import aws_errors, sdk
 from .account import Account
 from .errors import FerryError, StagingBucketUnusable
 
 CHUNK = 1 << 20
 DELETE_BATCH = 1000  # keys per DeleteObjects call
-
-_MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
-_NO_BUCKET = frozenset({"NoSuchBucket"})
-_DENIED = frozenset({"AccessDenied", "403", "Forbidden", "AllAccessDisabled"})
-_CONDITION_FAILED = frozenset({"PreconditionFailed", "412", "ConditionalRequestConflict", "409"})
 
 
 class BucketMissing(StagingBucketUnusable):
@@ -129,7 +124,7 @@ class StagingBucket:
         try:
             self._client.put_object(**request)
         except (sdk.ClientError, sdk.BotoCoreError) as error:
-            if (if_absent or if_tag) and sdk.error_code(error) in _CONDITION_FAILED:
+            if (if_absent or if_tag) and sdk.error_code(error) in aws_errors.CONDITION_FAILED:
                 raise ConditionFailed(key) from error
             raise self._explain(error, f"writing {key}") from error
 
@@ -171,7 +166,7 @@ class StagingBucket:
         try:
             answer = self._client.head_bucket(Bucket=self.name, ExpectedBucketOwner=self.owner)
         except (sdk.ClientError, sdk.BotoCoreError) as error:
-            if sdk.error_code(error) in _MISSING:
+            if sdk.error_code(error) in aws_errors.NO_OBJECT:
                 raise self._missing() from error
             raise self._explain(error, "looking at the bucket") from error
         headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
@@ -187,7 +182,7 @@ class StagingBucket:
                 Bucket=self.name, Key=key, ExpectedBucketOwner=self.owner, **(more or {})
             )
         except (sdk.ClientError, sdk.BotoCoreError) as error:
-            if sdk.error_code(error) in _MISSING:
+            if sdk.error_code(error) in aws_errors.NO_OBJECT:
                 return None
             raise self._explain(error, f"reading {key}") from error
         return found
@@ -206,9 +201,9 @@ class StagingBucket:
 
     def _explain(self, error: Exception, doing: str) -> FerryError:
         code = sdk.error_code(error)
-        if code in _NO_BUCKET:
+        if code in aws_errors.NO_BUCKET:
             return self._missing()
-        if code in _DENIED:
+        if code in aws_errors.DENIED:
             return StagingBucketUnusable(
                 f"The {self.account.side} account may not use the staging bucket {self.name} ({doing}:"
                 f" {sdk.error_message(error) or code}): it belongs to another account than {self.owner}, or its policy,"

@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from . import sdk
 from .account import Account
 from .data_plane import item_table, to_rate
 from .errors import DifferencesFound

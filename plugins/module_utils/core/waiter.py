@@ -18,7 +18,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 from .account import Account
-from .job import Job, JobKind, JobName, Pause, State, Steps, WaitItem, WaitResult, ended_with, is_passing, is_throttle
+from .aws_errors import is_passing, is_throttle
+from .job import Job, JobKind, JobName, Pause, State, Steps, WaitItem, WaitResult, ended_with
 
 THREADS = 8
 LIST_PAGE = 25  # the most that a list page holds; AWS may give fewer (measured/import-export-table 1.4)

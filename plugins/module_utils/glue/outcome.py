@@ -10,55 +10,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
-from ..core import errors, sdk
+from ..core import aws_errors, errors, sdk
 from .spec import Progress, Verb
-
-_NO_CREDENTIALS = frozenset(
-    {
-        "CredentialRetrievalError",
-        "LoginRefreshRequired",
-        "NoAuthTokenError",
-        "NoCredentialsError",
-        "PartialCredentialsError",
-        "ProfileNotFound",
-        "SSOError",
-        "SSOTokenLoadError",
-        "TokenRetrievalError",
-        "UnauthorizedSSOTokenError",
-    }
-)
-_BAD_CREDENTIALS = frozenset(
-    {
-        "AuthFailure",
-        "ExpiredToken",
-        "ExpiredTokenException",
-        "IncompleteSignature",
-        "InvalidAccessKeyId",
-        "InvalidClientTokenId",
-        "InvalidSignatureException",
-        "InvalidToken",
-        "MissingAuthenticationTokenException",
-        "RequestExpired",
-        "RequestTimeTooSkewed",
-        "SignatureDoesNotMatch",
-        "UnrecognizedClientException",
-    }
-)
-_DENIED = frozenset(
-    {"AccessDenied", "AccessDeniedException", "AuthorizationError", "Forbidden", "UnauthorizedOperation", "403"}
-)
-_BUSY = frozenset(
-    {
-        "LimitExceededException",
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "SlowDown",
-        "Throttling",
-        "ThrottlingException",
-        "TooManyRequestsException",
-    }
-)
-_REGION = frozenset({"InvalidRegionError", "NoRegionError", "UnknownRegionError"})
 
 
 class SdkMissing(errors.FerryError):
@@ -77,30 +30,30 @@ def explain(error: BaseException) -> errors.FerryError:
     if isinstance(error, sdk.ClientError):
         details["request_id"] = str(error.response.get("ResponseMetadata", {}).get("RequestId", ""))
         text = f"{operation} answered {code}: {sdk.error_message(error).rstrip('.')}."
-        if code in _BAD_CREDENTIALS:
+        if code in aws_errors.BAD_CREDENTIALS:
             return errors.CredentialsError(
                 f"AWS does not accept the credentials ({operation} answered {code}).",
                 "Renew the credentials of the side concerned, and check that this machine's clock is right.",
                 details=details,
             )
-        if code in _DENIED:
+        if code in aws_errors.DENIED:
             return errors.AccessDenied(
                 text,
                 "Grant the permission named to the principal named; the README of each role lists what it needs.",
                 details=details,
             )
-        if code in _BUSY:
+        if code in aws_errors.BUSY:
             return errors.ServiceError(
                 text, "Run again in a few minutes: what is running is found again.", details=details
             )
         return errors.ServiceError(text, "Mend what AWS names and run again.", details=details)
-    if code in _NO_CREDENTIALS:
+    if code in aws_errors.NO_CREDENTIALS:
         return errors.CredentialsError(
             f"No usable AWS credentials were found ({code}: {error}).",
             "Give the side a profile, an access_key with its secret_key, or a role_arn, or log in again.",
             details=details,
         )
-    if code in _REGION:
+    if code in aws_errors.BAD_REGION:
         return errors.InvalidInput(
             f"The Region is missing or malformed ({error}).", "Give the side a region.", details=details
         )

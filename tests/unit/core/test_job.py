@@ -22,8 +22,6 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.job import (
     Job,
     WaitItem,
     WaitResult,
-    is_passing,
-    is_throttle,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.waiter import wait_for
 from tests.unit.core.fake_aws import BUCKET, SOURCE, FakeAws, failure
@@ -49,25 +47,6 @@ def test_a_job_survives_plain_data(kind: str, state: str, name: str, request_: d
 def test_what_is_no_job_is_refused(data: dict) -> None:
     with pytest.raises(InvalidInput):
         Job.from_dict(data)
-
-
-@pytest.mark.parametrize(
-    ("code", "status", "throttle", "passing"),
-    [
-        ("ThrottlingException", 400, True, True),
-        ("LimitExceededException", 400, True, True),
-        ("InternalServerError", 500, False, True),
-        ("Strange", 503, False, True),
-        ("ExpiredTokenException", 400, False, True),
-        ("ValidationException", 400, False, False),
-        ("AccessDeniedException", 400, False, False),
-    ],
-)
-def test_which_errors_pass(code: str, status: int, throttle: bool, passing: bool) -> None:
-    error = failure(code, status=status)
-    assert (is_throttle(error), is_passing(error)) == (throttle, passing)
-    explained = FakeAws().account("source").explain(error, "calling")
-    assert is_throttle(explained) == throttle
 
 
 def test_the_bound_of_a_round() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .. import sdk
+from .. import aws_errors, sdk
 from ..account import Account
 from ..change import Change
 from ..errors import FerryError, InvalidInput, Refused, ServiceError
@@ -22,8 +22,6 @@ LINKED_ROLE = "AWSServiceRoleForBackup"
 # All that UpdateGlobalSettings knows; DescribeGlobalSettings may tell more.
 _GLOBAL = (CROSS_ACCOUNT, "isMpaEnabled", "isDelegatedAdministratorEnabled")
 _REGION = ("ResourceTypeOptInPreference", "ResourceTypeManagementPreference")
-_OUTSIDE = frozenset({"AWSOrganizationsNotInUseException", "InvalidRequestException"})
-_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
 
 
 class NotManagementAccount(Refused):
@@ -97,7 +95,7 @@ def _has_linked_role(account: Account) -> bool | None:
     try:
         account.client("iam").get_role(RoleName=LINKED_ROLE)
     except (sdk.ClientError, sdk.BotoCoreError) as error:
-        return False if sdk.error_code(error) == "NoSuchEntity" else None
+        return False if sdk.error_code(error) in aws_errors.NO_ENTITY else None
     return True
 
 
@@ -106,7 +104,7 @@ def _asked(account: Account, service: str, operation: str, doing: str) -> Shape 
     try:
         answer: Shape = json_safe(getattr(account.client(service), operation)())
     except (sdk.ClientError, sdk.BotoCoreError) as error:
-        if sdk.error_code(error) in _DENIED | _OUTSIDE:
+        if sdk.error_code(error) in aws_errors.DENIED | aws_errors.OUTSIDE_ORGANIZATION:
             return None
         raise account.explain(error, doing) from error
     return answer
@@ -119,7 +117,7 @@ def _organization(account: Account) -> tuple[str | None, str]:
     except (sdk.ClientError, sdk.BotoCoreError) as error:
         if sdk.error_code(error) == "AWSOrganizationsNotInUseException":
             return "", ""
-        if sdk.error_code(error) in _DENIED:
+        if sdk.error_code(error) in aws_errors.DENIED:
             return None, ""
         raise account.explain(error, "asking for the organization") from error
     return str(told["Id"]), str(told.get("MasterAccountId", ""))
@@ -268,5 +266,5 @@ def _update_policies(account: Account, *, on: bool) -> None:
         try:
             change(RootId=root["Id"], PolicyType=BACKUP_POLICY)
         except (sdk.ClientError, sdk.BotoCoreError) as error:
-            if sdk.error_code(error) not in ("PolicyTypeAlreadyEnabledException", "PolicyTypeNotEnabledException"):
+            if sdk.error_code(error) not in aws_errors.POLICY_TYPE_AS_WANTED:
                 raise account.explain(error, "changing the organization's policy types") from error

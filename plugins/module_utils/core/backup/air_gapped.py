@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .. import sdk
+from .. import aws_errors, sdk
 from ..account import Account
 from ..change import Change
 from ..errors import BackupNotPossible, FerryError, InvalidInput, JobTimeout
@@ -157,7 +157,7 @@ def _make(source: Account, options: AirGappedOptions) -> None:
 
 def _not_here(source: Account, error: Exception) -> FerryError:
     """Lists of Regions with air-gapped vaults contradict each other: AWS's answer decides (aws.md C7)."""
-    if sdk.error_code(error) in ("InvalidRequestException", "InvalidParameterValueException"):
+    if sdk.error_code(error) in aws_errors.BAD_BACKUP_REQUEST:
         return BackupNotPossible(
             f"AWS does not make the air-gapped vault in {source.region}: {sdk.error_message(error).rstrip('.')}.",
             "Not every Region has them: use another Region or the method s3.",

@@ -14,9 +14,11 @@ from typing import Any
 
 from .. import sdk
 from ..account import RETRIES, Account
+from ..aws_errors import BACKUP_REFUSED, is_passing
 from ..change import Change
 from ..errors import BackupFailed, BackupNotPossible, FerryError, InvalidInput
 from ..job import Job, Page, Pause, SourceJobs, Steps, WaitItem, begun, ended_with, is_passing
+from ..ledger import Route, with_token
 from ..plan import choose_method
 from ..route import Route, with_token
 from ..table.definition import Shape, TableDefinition
@@ -377,7 +379,7 @@ def begin_backup(source: Account, job: Job) -> Job:
 def _refusal(source: Account, job: Job, error: Exception) -> FerryError:
     """What a refused start means."""
     code = sdk.error_code(error)
-    if code in ("InvalidParameterValueException", "InvalidRequestException", "ResourceNotFoundException"):
+    if code in BACKUP_REFUSED:
         return BackupNotPossible(
             f"AWS refuses the backup: {sdk.error_message(error).rstrip('.')}.",
             "Mend what AWS names; the vault, the role and the settings are made by ferry_manage_accounts: true.",

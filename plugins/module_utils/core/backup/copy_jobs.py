@@ -13,6 +13,7 @@ from typing import Any
 
 from .. import sdk
 from ..account import RETRIES, Account
+from ..aws_errors import BACKUP_REFUSED, is_passing
 from ..change import Change
 from ..errors import BackupFailed, BackupNotPossible, CopyFailed, FerryError, JobTimeout
 from ..job import Job, Page, Pause, SourceJobs, Steps, WaitItem, begun, ended_with, is_passing
@@ -205,7 +206,7 @@ def begin_copy(source: Account, job: Job) -> Job:
 
 def _refusal(source: Account, job: Job, error: Exception) -> FerryError:
     code, message = sdk.error_code(error), sdk.error_message(error)
-    if code in ("InvalidParameterValueException", "InvalidRequestException", "ResourceNotFoundException"):
+    if code in BACKUP_REFUSED:
         return BackupNotPossible(
             f"AWS refuses the copy: {message.rstrip('.')}.",
             hint(code, message, job.kind),

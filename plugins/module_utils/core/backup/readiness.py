@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .. import sdk
+from .. import aws_errors, sdk
 from ..account import Account
 from ..errors import AccessDenied, BackupNotPossible, FerryError
 from ..statements import statements_of, texts
@@ -27,7 +27,6 @@ from .vaults import DEFAULT_VAULT, Vault, find_vault, lets_copy, names_account, 
 MOST_TAGS = 50  # a backup fails whose table and recovery point have more together (aws.md C4)
 NO_CROSS_ACCOUNT = "aws-eusc"  # no copy between accounts, no air-gapped vault (aws.md C1)
 CHINA = "aws-cn"
-_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
 
 
 @dataclass(frozen=True)
@@ -99,9 +98,9 @@ def read_key(account: Account, arn: str) -> Key | None:
     try:
         told = kms.describe_key(KeyId=arn)["KeyMetadata"]
     except (sdk.ClientError, sdk.BotoCoreError) as error:
-        if sdk.error_code(error) in _DENIED:
+        if sdk.error_code(error) in aws_errors.DENIED:
             return None
-        if sdk.error_code(error) == "NotFoundException":
+        if sdk.error_code(error) in aws_errors.NO_KEY:
             return Key(arn, state="missing")
         raise account.explain(error, f"describing the key {arn}") from error
     policy: Mapping[str, Any] | None = None
@@ -118,7 +117,7 @@ def role_exists(account: Account, arn: str) -> bool | None:
     try:
         account.client("iam").get_role(RoleName=arn.rpartition("/")[2])
     except (sdk.ClientError, sdk.BotoCoreError) as error:
-        return False if sdk.error_code(error) in ("NoSuchEntity", "NoSuchEntityException") else None
+        return False if sdk.error_code(error) in aws_errors.NO_ENTITY else None
     return True
 
 

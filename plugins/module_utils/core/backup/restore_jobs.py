@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from .. import sdk
 from ..account import RETRIES, Account
+from ..aws_errors import BACKUP_REFUSED, is_passing
 from ..change import Change
 from ..destination import has_mark, not_ours
 from ..errors import (
@@ -343,7 +344,7 @@ def begin_restore(destination: Account, job: Job) -> Job:
 
 def _refusal(destination: Account, job: Job, error: Exception) -> FerryError:
     code, message = sdk.error_code(error), sdk.error_message(error)
-    if code in ("InvalidParameterValueException", "InvalidRequestException", "ResourceNotFoundException"):
+    if code in BACKUP_REFUSED:
         return BackupNotPossible(
             f"AWS refuses the restore: {message.rstrip('.')}.",
             hint(code, message, job.kind),

@@ -24,6 +24,7 @@ from email.utils import parsedate_to_datetime
 from functools import cached_property
 from urllib.parse import urlsplit
 
+from .. import aws_errors
 from ..errors import (
     AccessDenied,
     CredentialsError,
@@ -38,34 +39,8 @@ from .transport import ANSWER_SECONDS, CONTENT_TYPE, Answer, Broken, Connection,
 
 CREDENTIALS_SECONDS = 60.0  # how long credentials are kept before they are asked for again
 SKEW_SECONDS = 120.0  # a clock that is off by less is not why a signature was refused
+_MAYBE_CLOCK = aws_errors.BAD_SIGNATURES | aws_errors.EXPIRED  # what AWS answers when our clock is off
 LOOK_SECONDS = 5.0  # between looks for requests that were never answered
-
-THROTTLES = frozenset(
-    {
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "RequestThrottled",
-        "SlowDown",
-        "Throttling",
-        "ThrottlingException",
-        "TooManyRequestsException",
-    }
-)
-_PASSING = THROTTLES | {"InternalFailure", "InternalServerError", "ServiceUnavailable", "ServiceUnavailableException"}
-_EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
-_BAD_SIGNATURES = frozenset({"IncompleteSignature", "InvalidSignatureException", "SignatureDoesNotMatch"})
-_BAD_CREDENTIALS = (
-    _EXPIRED
-    | _BAD_SIGNATURES
-    | {
-        "InvalidAccessKeyId",
-        "InvalidClientTokenId",
-        "MissingAuthenticationToken",
-        "MissingAuthenticationTokenException",
-        "UnrecognizedClientException",
-    }
-)
-_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
 
 
 @dataclass(frozen=True)
@@ -191,15 +166,15 @@ class Client:
         if answer.status == 200:
             return answer.body
         code, message = _error_of(answer)
-        if code in _EXPIRED and not call.renewed:
+        if code in aws_errors.EXPIRED and not call.renewed:
             call.renewed = True
             if self._renew(call.credentials):
                 return 0.0
-        if code in _BAD_SIGNATURES | _EXPIRED and not call.clock_corrected and self._correct_clock(answer):
+        if code in _MAYBE_CLOCK and not call.clock_corrected and self._correct_clock(answer):
             call.clock_corrected = True
             return 0.0
-        throttled = code in THROTTLES or answer.status == 429
-        if not throttled and code not in _PASSING and answer.status < 500:
+        throttled = code in aws_errors.THROTTLES or answer.status == 429
+        if not throttled and code not in aws_errors.SERVER_ERRORS and answer.status < 500:
             raise self._explain(call, code, message)
         if throttled:
             self.retries.throttled += 1
@@ -277,16 +252,16 @@ class Client:
     def _explain(self, call: Call, code: str, message: str) -> FerryError:
         details = self._details(call, code)
         # AWS quotes the signed headers, the session token among them, where a signature is wrong.
-        said = f"{message} ({code})" if message and code not in _BAD_SIGNATURES else code
+        said = f"{message} ({code})" if message and code not in aws_errors.BAD_SIGNATURES else code
         account = self.endpoint.account
-        if code in _BAD_CREDENTIALS:
+        if code in aws_errors.BAD_CREDENTIALS:
             return CredentialsError(
                 f"The credentials of {account} do not work: {said}.",
                 "Check profile, keys or role; temporary ones may have ended.",
                 table=call.table,
                 details=details,
             )
-        if code in _DENIED:
+        if code in aws_errors.DENIED:
             return AccessDenied(
                 f"{call.operation} was refused in {account}: {said}.",
                 f"Allow dynamodb:{call.operation} on the table for the principal named.",
@@ -318,7 +293,7 @@ class Client:
         return KeepsFailing(
             f"{call.operation} kept failing in {self.endpoint.account} for {seconds:.0f} s: {reason}.",
             "Give the table more capacity or ask for fewer units per second, then run again: it goes on where it was."
-            if code in THROTTLES
+            if code in aws_errors.THROTTLES
             else "Look at AWS's health, then run again: it goes on where it was.",
             table=call.table,
             details=self._details(call, code),

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from ..aws_errors import BAD_ITEM
 from ..errors import FerryError, ItemRefused, KeepsFailing, MissingTable
 from .raw import BatchWritten, KeyReader, Raw, Slice, decode, malformed, msgspec
 from .tables import ItemTable, vanished
@@ -30,8 +31,6 @@ _END = b"}}"
 _NEXT_PUT = b"%s,%s" % (_END, _PUT)
 _REPLICATION = re.compile(f'"{REPLICATION_PREFIX}'.encode())  # its search is four times faster than ``in``
 _NOTHING_LEFT = b'{"UnprocessedItems":{}}'
-# A batch with one wrong item is refused whole (aws.md H): each is then sent alone, and the wrong one told.
-_ONE_BY_ONE = frozenset({"ItemCollectionSizeLimitExceededException", "ValidationException"})
 
 
 @dataclass(frozen=True)
@@ -189,8 +188,9 @@ class Writer:
     def _failed(self, batch: _Batch, error: FerryError) -> None:
         if isinstance(error, MissingTable):
             raise (vanished(self._table) if self._answered else error) from error
-        if error.details.get("code") not in _ONE_BY_ONE:
+        if error.details.get("code") not in BAD_ITEM:
             raise error
+        # A batch with one wrong item is refused whole (aws.md H): each is then sent alone, and the wrong one told.
         requests = [batch.request_of(part) for part in batch.parts]
         if len(requests) == 1:
             raise self._refused(requests[0], error) from error

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from .. import sdk
 from ..account import Account
+from ..aws_errors import DENIED, NO_KEY
 from ..errors import KeyNotUsable, MissingKeyMapping
 from .definition import Shape, TableDefinition
 
@@ -51,7 +52,7 @@ def read_encryption(account: Account, definition: TableDefinition) -> Encryption
 
 
 # A key that was deleted, or that the caller may not see, can still be named in a key map.
-UNANSWERED = frozenset({"AccessDeniedException", "AccessDenied", "NotFoundException"})
+UNANSWERED = DENIED | NO_KEY
 
 
 def classify(metadata: Mapping[str, Any]) -> Encryption:
@@ -99,9 +100,9 @@ def usable_key(destination: Account, key: str, table: str = "") -> str:
         metadata = destination.client("kms").describe_key(KeyId=key)["KeyMetadata"]
     except (sdk.ClientError, sdk.BotoCoreError) as error:
         code = sdk.error_code(error)
-        if code in ("AccessDeniedException", "AccessDenied") and key.startswith("arn:") and ":key/" in key:
+        if code in DENIED and key.startswith("arn:") and ":key/" in key:
             return key  # it may be usable all the same: DynamoDB decides
-        if code in UNANSWERED or code == "InvalidArnException":
+        if code in UNANSWERED:
             raise refuse(
                 f"cannot be seen by the destination account ({sdk.error_message(error)})",
                 "Check the ARN and that the key's policy allows the destination kms:DescribeKey and kms:CreateGrant.",

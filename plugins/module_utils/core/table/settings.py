@@ -12,6 +12,7 @@ from typing import Any
 
 from .. import sdk
 from ..account import Account
+from ..aws_errors import DENIED
 from ..change import Change, Left
 from ..errors import DestinationExists, FerryError, SettingFailed
 from .autoscaling import AutoScaling
@@ -82,7 +83,7 @@ SETTINGS: tuple[Setting, ...] = tuple(
 _BY_NAME: Mapping[str, Setting] = {setting.name: setting for setting in SETTINGS}
 
 # Not allowed to ask, or not offered in this Region: the setting is named, the rest goes on.
-_UNREADABLE = frozenset({"AccessDenied", "AccessDeniedException", "UnknownOperationException", "UnauthorizedOperation"})
+_UNREADABLE = DENIED | {"UnknownOperationException"}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,58 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import botocore.exceptions
+import pytest
+
+from ansible_collections.tableferry.aws.plugins.module_utils.core.aws_errors import (
+    code_of,
+    is_passing,
+    is_throttle,
+    is_wrong_request,
+    status_of,
+)
+from tests.unit.core.fake_aws import FakeAws, failure
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "throttle", "passing"),
+    [
+        ("ThrottlingException", 400, True, True),
+        ("LimitExceededException", 400, True, True),
+        ("RequestThrottled", 400, True, True),
+        ("InternalServerError", 500, False, True),
+        ("Strange", 503, False, True),
+        ("ExpiredTokenException", 400, False, True),
+        ("ValidationException", 400, False, False),
+        ("AccessDeniedException", 400, False, False),
+    ],
+)
+def test_which_errors_pass(code: str, status: int, throttle: bool, passing: bool) -> None:
+    error = failure(code, status=status)
+    assert (is_throttle(error), is_passing(error)) == (throttle, passing)
+    explained = FakeAws().account("source").explain(error, "calling")
+    assert is_throttle(explained) == throttle
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "passing"),
+    [
+        (botocore.exceptions.EndpointConnectionError(endpoint_url="https://dynamodb"), "EndpointConnectionError", True),
+        (botocore.exceptions.HTTPClientError(error="reset"), "HTTPClientError", True),
+        (botocore.exceptions.NoCredentialsError(), "NoCredentialsError", False),
+        (ValueError("wrong"), "ValueError", False),
+    ],
+)
+def test_errors_that_aws_did_not_send(error: Exception, code: str, passing: bool) -> None:
+    assert (code_of(error), status_of(error), is_passing(error)) == (code, 0, passing)
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "wrong"),
+    [("InternalFailure", "", True), ("InternalFailure", "Try again", False), ("InternalServerError", "", False)],
+)
+def test_server_errors_that_mean_a_wrong_request(code: str, message: str, wrong: bool) -> None:
+    assert is_wrong_request(code, message) is wrong
