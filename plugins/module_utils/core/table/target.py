@@ -18,6 +18,15 @@ from typing import Any, Protocol, TypeVar
 
 from .. import sdk
 from ..account import Account
+from ..aws_errors import (
+    CONNECTION,
+    DENIED,
+    EXPIRED,
+    INTERNAL,
+    THROTTLES,
+    UNAVAILABLE,
+    is_wrong_request,
+)
 from ..errors import MissingTable, SettingFailed
 from ..table_status import Phase, advice, phase_of
 from .definition import Shape, TableDefinition
@@ -27,55 +36,50 @@ Steps = Generator[float, None, Result]
 
 SETTLE_SECONDS = 86400.0  # a backfill of a large table takes hours; the waiter's own time limit comes first
 DROPPED_AFTER_SECONDS = 60.0
-_DENIED_CODES = ("AccessDenied", "AccessDeniedException")
 _AGAIN_AFTER = re.compile(r"try again after (\d{4}-\d\d-\d\dT[\d:.]+Z)")
 
 
 @dataclass(frozen=True)
 class Passing:
-    """An answer that passes by itself: by code and a phrase of its text, how often to ask again and for how long."""
+    """An answer that passes by itself: by codes and a phrase of its text, how often to ask again and for how long."""
 
-    code: str
+    codes: frozenset[str]
     phrase: str
     pause_seconds: float
     patience_seconds: float
 
 
+def _of(code: str, phrase: str, pause_seconds: float, patience_seconds: float) -> Passing:
+    return Passing(frozenset({code}), phrase, pause_seconds, patience_seconds)
+
+
 # First match wins. Codes alone do not tell: static rules sound like passing states and the other way round
 # (measured/settings 2.1, 2.4, measured/indexes-capacity 5.10).
 PASSING = (
-    Passing("ThrottlingException", "modified within the previous 15000 milliseconds", 3, 120),
-    Passing("ThrottlingException", "", 2, 600),
-    Passing("Throttling", "", 2, 600),
-    Passing("TooManyRequestsException", "", 2, 600),
-    Passing("RequestLimitExceeded", "", 2, 600),
-    Passing("LimitExceededException", "Table tags are being updated", 1, 120),  # measured/import-export-table 1.10
-    Passing("LimitExceededException", "Only 1 online index", 10, SETTLE_SECONDS),
-    Passing("LimitExceededException", "simultaneously", 10, SETTLE_SECONDS),
-    Passing("LimitExceededException", "decreases are limited", 300, 4000),  # one an hour; measured/indexes-capacity 3
-    Passing("ResourceInUseException", "", 2, SETTLE_SECONDS),
-    Passing("ContinuousBackupsUnavailableException", "", 2, 300),  # measured/settings 2.3
-    Passing("ValidationException", "multiple times within a fixed interval", 60, 2400),  # TTL; measured/settings 2.4
-    Passing("ValidationException", "while table is in CREATING state", 2, 3600),
-    Passing("ValidationException", "must be ACTIVE to enable ContributorInsights", 3, SETTLE_SECONDS),
-    Passing("ValidationException", "Unable to assume IAM role", 5, 120),  # a service-linked role made this moment
-    Passing("ValidationException", "replica is being added", 30, 1800),
+    _of("ThrottlingException", "modified within the previous 15000 milliseconds", 3, 120),
+    Passing(THROTTLES, "", 2, 600),
+    _of("LimitExceededException", "Table tags are being updated", 1, 120),  # measured/import-export-table 1.10
+    _of("LimitExceededException", "Only 1 online index", 10, SETTLE_SECONDS),
+    _of("LimitExceededException", "simultaneously", 10, SETTLE_SECONDS),
+    _of("LimitExceededException", "decreases are limited", 300, 4000),  # one an hour; measured/indexes-capacity 3
+    _of("ResourceInUseException", "", 2, SETTLE_SECONDS),
+    _of("ContinuousBackupsUnavailableException", "", 2, 300),  # measured/settings 2.3
+    _of("ValidationException", "multiple times within a fixed interval", 60, 2400),  # TTL; measured/settings 2.4
+    _of("ValidationException", "while table is in CREATING state", 2, 3600),
+    _of("ValidationException", "must be ACTIVE to enable ContributorInsights", 3, SETTLE_SECONDS),
+    _of("ValidationException", "Unable to assume IAM role", 5, 120),  # a service-linked role made this moment
+    _of("ValidationException", "replica is being added", 30, 1800),
     # Every API but DescribeTable forgets a new table for some seconds (measured/settings 2.3).
-    Passing("ResourceNotFoundException", "", 2, 60),
-    Passing("TableNotFoundException", "", 2, 60),
-    Passing("InternalServerError", "under system maintenance", 15, SETTLE_SECONDS),  # measured/indexes-capacity 3
-    Passing("InternalServerError", "", 3, 30),  # a wrong key type is a 500 for ever: bounded (measured/settings 2.10)
-    Passing("InternalServiceException", "", 3, 120),
-    Passing("ServiceUnavailable", "", 3, 600),
-    Passing("ServiceUnavailableException", "", 3, 600),
-    Passing("ConcurrentUpdateException", "", 2, 120),
-    Passing("ExpiredTokenException", "", 2, 30),
-    Passing("ExpiredToken", "", 2, 30),
-    Passing("EndpointConnectionError", "", 5, 900),
-    Passing("ConnectTimeoutError", "", 5, 900),
-    Passing("ReadTimeoutError", "", 5, 900),
-    Passing("ConnectionClosedError", "", 2, 900),
-    Passing("HTTPClientError", "", 5, 900),
+    _of("ResourceNotFoundException", "", 2, 60),
+    _of("TableNotFoundException", "", 2, 60),
+    _of("ConcurrentUpdateException", "", 2, 120),
+    _of("InternalServerError", "under system maintenance", 15, SETTLE_SECONDS),  # measured/indexes-capacity 3
+    _of("InternalServiceException", "", 3, 120),
+    Passing(INTERNAL, "", 3, 30),  # a wrong key type is a 500 for ever: bounded (measured/settings 2.10)
+    Passing(UNAVAILABLE, "", 3, 600),
+    Passing(EXPIRED, "", 2, 30),
+    _of("ConnectionClosedError", "", 2, 900),
+    Passing(CONNECTION, "", 5, 900),
 )
 
 
@@ -199,12 +203,11 @@ class Target:
 
 
 def passing_state(error: Exception) -> Passing | None:
-    """The passing state that ``error`` tells of, None when asking again is futile.
-
-    An InternalFailure without text is a wrong request of ours (measured/indexes-capacity 5.11), never a retry.
-    """
+    """The passing state that ``error`` tells of, None when asking again is futile."""
     code, message = sdk.error_code(error), sdk.error_message(error)
-    return next((item for item in PASSING if item.code == code and item.phrase in message), None)
+    if is_wrong_request(code, message):
+        return None
+    return next((item for item in PASSING if code in item.codes and item.phrase in message), None)
 
 
 def pause_of(passing: Passing, spent: float, message: str, now: datetime) -> float:
@@ -236,7 +239,7 @@ def run_now(steps: Steps[Result]) -> Result:
 
 
 def _advice(code: str, message: str) -> str:
-    if code in _DENIED_CODES:
+    if code in DENIED:
         return "Allow the action for the destination's principal, then run again."
     if "TableClass are limited" in message:
         return "AWS allows 2 changes in 30 days: change the table class by hand later."  # measured/settings 2.7

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import botocore.exceptions
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import sdk
+from ansible_collections.tableferry.aws.plugins.module_utils.core.aws_errors import is_passing
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import MissingTable, SettingFailed
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.target import (
     PASSING,
@@ -51,11 +53,32 @@ def run(steps):
         ("ValidationException", "TableClass modification must be the only operation in the request", False),
         ("InternalServerError", "Table is under system maintenance, please try again later", True),
         ("InternalFailure", "", False),
+        ("InternalFailure", "Something broke", True),
+        ("InternalServerError", "", True),
+        ("502", "Bad Gateway", True),
+        ("RequestTimeout", "", True),
+        ("RequestExpired", "", True),
+        ("SlowDown", "", True),
+        ("LimitExceededException", "Account-level limit", False),
         ("AccessDeniedException", "not authorized", False),
     ],
 )
 def test_texts_tell_what_passes(code, message, passes):
     assert (passing_state(aws(code, message)) is not None) is passes
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        botocore.exceptions.SSLError(endpoint_url="https://dynamodb", error="bad record"),
+        botocore.exceptions.ProxyConnectionError(proxy_url="http://proxy"),
+        botocore.exceptions.IncompleteReadError(actual_bytes=1, expected_bytes=2),
+        botocore.exceptions.ConnectionClosedError(endpoint_url="https://dynamodb"),
+    ],
+)
+def test_what_jobs_wait_for_settings_wait_for_too(error):
+    assert is_passing(error)
+    assert passing_state(error) is not None
 
 
 NOW = datetime(2026, 10, 9, 12, 0, 0, tzinfo=UTC)
