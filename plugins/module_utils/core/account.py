@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 from . import aws_errors, sdk
 from .errors import AccessDenied, CredentialsError, FerryError, InvalidInput, ServiceError, WrongAccount
@@ -216,6 +216,62 @@ class Account:
         if self._role:
             self._role.renew()
         return self.temporary_credentials()
+
+    @overload
+    def ask(
+        self,
+        service: str,
+        operation: str,
+        doing: str,
+        table: str = "",
+        *,
+        missing: Collection[str],
+        retries: int = RETRIES,
+        **params: Any,
+    ) -> dict[str, Any] | None: ...
+
+    @overload
+    def ask(
+        self, service: str, operation: str, doing: str, table: str = "", *, retries: int = RETRIES, **params: Any
+    ) -> dict[str, Any]: ...
+
+    def ask(
+        self,
+        service: str,
+        operation: str,
+        doing: str,
+        table: str = "",
+        *,
+        missing: Collection[str] = (),
+        retries: int = RETRIES,
+        **params: Any,
+    ) -> dict[str, Any] | None:
+        """The answer of one call: of ``operation`` (in botocore's snake case) with ``params``.
+
+        ``doing`` and ``table`` are for messages, as in ``explain``; ``retries`` as in ``client``. None where AWS
+        answers one of the codes ``missing``. Raises what ``explain`` gives.
+        """
+        try:
+            answer: dict[str, Any] = getattr(self.client(service, retries=retries), operation)(**params)
+        except (sdk.ClientError, sdk.BotoCoreError) as error:
+            if sdk.error_code(error) in missing:
+                return None
+            raise self.explain(error, doing, table) from error
+        return answer
+
+    def pages(
+        self, service: str, operation: str, member: str, doing: str, table: str = "", **params: Any
+    ) -> Iterator[dict[str, Any]]:
+        """The entries of a list call that goes on by NextToken, all its pages, each asked for when it is needed.
+
+        ``member`` is the answer's list; the rest is as in ``ask``. Raises what ``explain`` gives.
+        """
+        while True:
+            page = self.ask(service, operation, doing, table, **params)
+            yield from page.get(member, ())
+            if not page.get("NextToken"):
+                return
+            params["NextToken"] = page["NextToken"]
 
     def explain(self, error: Exception, doing: str, table: str = "") -> FerryError:
         """``error`` of a call (ClientError, BotoCoreError) as one of ours; ``doing`` completes "AWS refused ..."."""

@@ -159,13 +159,10 @@ def apply_cleanup(source: Account | None, destination: Account, plan: CleanupPla
     """
     removed = StagingBucket.from_dict(destination, plan.bucket).delete(plan.keys) if plan.keys else 0
     if plan.recovery_of and source is not None:
-        dynamodb = source.client("dynamodb")
-        name = plan.recovery_of.rpartition("/")[2]
-        try:
-            dynamodb.update_continuous_backups(
-                TableName=name, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": False}
-            )
-            dynamodb.untag_resource(ResourceArn=plan.recovery_of, TagKeys=[RECOVERY_TAG])
-        except (sdk.ClientError, sdk.BotoCoreError) as error:
-            raise source.explain(error, "turning point-in-time recovery off", name) from error
+        name, doing = plan.recovery_of.rpartition("/")[2], "turning point-in-time recovery off"
+        off = {"PointInTimeRecoveryEnabled": False}
+        source.ask(
+            "dynamodb", "update_continuous_backups", doing, name, TableName=name, PointInTimeRecoverySpecification=off
+        )
+        source.ask("dynamodb", "untag_resource", doing, name, ResourceArn=plan.recovery_of, TagKeys=[RECOVERY_TAG])
     return {"objects_removed": removed, "point_in_time_recovery_disabled": bool(plan.recovery_of)}

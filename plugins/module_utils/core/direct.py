@@ -166,10 +166,8 @@ class DirectKind(OwnWork):
         job = replace(job, result={**job.result, "table_id": table.table_id, "table_arn": table.arn})
         job = yield from self._workbench.steps(job, lambda show: _copy(source, destination, options, job, show))
         mark = {"Key": COPY_TAG, "Value": _mark(definition.table_id, job.result)}
-        try:
-            destination.client("dynamodb").tag_resource(ResourceArn=table.arn, Tags=[mark])
-        except (sdk.ClientError, sdk.BotoCoreError) as error:
-            raise destination.explain(error, "marking the table as copied", table.name) from error
+        doing = "marking the table as copied"
+        destination.ask("dynamodb", "tag_resource", doing, table.name, ResourceArn=table.arn, Tags=[mark])
         checkpoint = checkpoint_path(options, source.table_arn(options.table), destination, table.table_id)
         if checkpoint is not None:
             checkpoint.unlink(missing_ok=True)

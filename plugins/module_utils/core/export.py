@@ -131,10 +131,8 @@ class RecoveryWindow:
 
 def read_recovery(source: Account, table: str) -> RecoveryWindow:
     """The table's point-in-time recovery by one call. Raises what Account.explain gives."""
-    try:
-        answer = source.client("dynamodb").describe_continuous_backups(TableName=table)
-    except (sdk.ClientError, sdk.BotoCoreError) as error:
-        raise source.explain(error, "reading point-in-time recovery", table) from error
+    doing = "reading point-in-time recovery"
+    answer = source.ask("dynamodb", "describe_continuous_backups", doing, table, TableName=table)
     told = answer["ContinuousBackupsDescription"].get("PointInTimeRecoveryDescription", {})
     return RecoveryWindow(
         enabled=told.get("PointInTimeRecoveryStatus") == "ENABLED",
@@ -534,17 +532,11 @@ def find_by_token(source: Account, wanted: Job) -> Job | None:
 
 def _exports_of(source: Account, table_arn: str) -> Iterator[dict[str, Any]]:
     """Descriptions of the table's exports, newest first."""
-    request = {"TableArn": table_arn, "MaxResults": 25}
-    while True:
-        try:
-            page = source.client("dynamodb").list_exports(**request)
-            for summary in page.get("ExportSummaries", ()):
-                yield source.client("dynamodb").describe_export(ExportArn=summary["ExportArn"])["ExportDescription"]
-        except (sdk.ClientError, sdk.BotoCoreError) as error:
-            raise source.explain(error, "listing exports") from error
-        if not page.get("NextToken"):
-            return
-        request["NextToken"] = page["NextToken"]
+    doing = "listing exports"
+    summaries = source.pages("dynamodb", "list_exports", "ExportSummaries", doing, TableArn=table_arn, MaxResults=25)
+    for summary in summaries:
+        answer = source.ask("dynamodb", "describe_export", doing, ExportArn=summary["ExportArn"])
+        yield answer["ExportDescription"]
 
 
 def describe_export(source: Account, job: Job, *, retries: int = RETRIES) -> Job:
@@ -645,20 +637,22 @@ def _turn_on_recovery(source: Account, job: Job) -> bool:
     """Turn point-in-time recovery on where it is off; False when AWS cannot do it yet (measured 1.2)."""
     if read_recovery(source, job.name).enabled:
         return True
-    dynamodb = source.client("dynamodb")
     specification: dict[str, Any] = {"PointInTimeRecoveryEnabled": True}
     if job.request["point_in_time_recovery_days"]:
         specification["RecoveryPeriodInDays"] = job.request["point_in_time_recovery_days"]
-    try:
-        dynamodb.tag_resource(
-            ResourceArn=job.request["source"]["table_arn"], Tags=[{"Key": RECOVERY_TAG, "Value": job.migration_id}]
-        )
-        dynamodb.update_continuous_backups(TableName=job.name, PointInTimeRecoverySpecification=specification)
-    except (sdk.ClientError, sdk.BotoCoreError) as error:
-        if sdk.error_code(error) == "ContinuousBackupsUnavailableException":
-            return False
-        raise source.explain(error, "turning point-in-time recovery on", job.name) from error
-    return True
+    doing = "turning point-in-time recovery on"
+    table_arn, mark = job.request["source"]["table_arn"], {"Key": RECOVERY_TAG, "Value": job.migration_id}
+    source.ask("dynamodb", "tag_resource", doing, job.name, ResourceArn=table_arn, Tags=[mark])
+    answer = source.ask(
+        "dynamodb",
+        "update_continuous_backups",
+        doing,
+        job.name,
+        missing=("ContinuousBackupsUnavailableException",),
+        TableName=job.name,
+        PointInTimeRecoverySpecification=specification,
+    )
+    return answer is not None
 
 
 def _probe(source: Account, job: Job) -> None:

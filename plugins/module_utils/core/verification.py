@@ -110,11 +110,9 @@ def _read(path: Path) -> Iterator[Difference]:
 
 def _expiring(source: Account, table: ItemTable) -> str:
     """The time to live attribute of the source, which has it first; "" where none is set."""
-    try:
-        told = source.client("dynamodb").describe_time_to_live(TableName=table.name)["TimeToLiveDescription"]
-    except (sdk.ClientError, sdk.BotoCoreError) as error:
-        raise source.explain(error, "reading the time to live", table.name) from error
-    return str(told.get("AttributeName", ""))
+    doing = "reading the time to live"
+    answer = source.ask("dynamodb", "describe_time_to_live", doing, table.name, TableName=table.name)
+    return str(answer["TimeToLiveDescription"].get("AttributeName", ""))
 
 
 class _Differences:
@@ -231,10 +229,9 @@ def _verified(destination: Account, arn: str, options: VerifyOptions, table_id: 
 
 def _mark(destination: Account, arn: str, options: VerifyOptions, table_id: str, result: Mapping[str, Any]) -> None:
     value = f"{options.level} items={result['items_destination']} at={result['end_time']} table={_short(table_id)}"
-    try:
-        destination.client("dynamodb").tag_resource(ResourceArn=arn, Tags=[{"Key": VERIFIED_TAG, "Value": value}])
-    except (sdk.ClientError, sdk.BotoCoreError) as error:
-        raise destination.explain(error, "marking the table as verified", options.table) from error
+    tags = [{"Key": VERIFIED_TAG, "Value": value}]
+    doing = "marking the table as verified"
+    destination.ask("dynamodb", "tag_resource", doing, options.table, ResourceArn=arn, Tags=tags)
 
 
 def _short(table_id: str) -> str:

@@ -200,6 +200,8 @@ class FakeAccount:
     """An Account over FakeAws."""
 
     partition, region = "aws", REGION
+    ask = Account.ask
+    pages = Account.pages
     explain = Account.explain
     confirm = Account.confirm
     spec = AccountSpec("source", "eu-west-1")

@@ -312,3 +312,58 @@ def test_the_account_that_the_credentials_must_belong_to() -> None:
 def test_an_account_id_that_cannot_be(given: dict[str, str], cause: str) -> None:
     with pytest.raises(InvalidInput, match=cause):
         AccountSpec.from_mapping("source", {"region": "eu-west-1", **given})
+
+
+class Pages:
+    """A service whose list call gives two pages of three entries; ``error`` is what every call answers instead."""
+
+    def __init__(self, error: str = "") -> None:
+        self.error, self.requests = error, []
+
+    def list_exports(self, **request):
+        self.requests.append(request)
+        if self.error:
+            raise sdk.ClientError({"Error": {"Code": self.error, "Message": "no"}}, "ListExports")
+        return {"Found": [3]} if "NextToken" in request else {"Found": [1, 2], "NextToken": "more"}
+
+
+@pytest.fixture
+def listing(monkeypatch):
+    """An account with the Pages that its clients are, and the retries these were asked for with."""
+
+    def make(error=""):
+        account, pages, asked_for = Account(AccountSpec.from_mapping("source", KEYS)), Pages(error), []
+
+        def client(service, *, retries):
+            asked_for.append((service, retries))
+            return pages
+
+        monkeypatch.setattr(account, "client", client)
+        return account, pages, asked_for
+
+    return make
+
+
+def test_one_call(listing):
+    account, pages, asked_for = listing()
+    assert account.ask("dynamodb", "list_exports", "listing", retries=0, MaxResults=1)["Found"] == [1, 2]
+    assert (pages.requests, asked_for) == ([{"MaxResults": 1}], [("dynamodb", 0)])
+
+
+def test_what_is_missing_is_none_and_the_rest_is_explained(listing):
+    account, _, _ = listing("AccessDeniedException")
+    assert account.ask("dynamodb", "list_exports", "listing", missing={"AccessDeniedException"}) is None
+    with pytest.raises(AccessDenied, match="refused listing") as denied:
+        account.ask("dynamodb", "list_exports", "listing", "orders", missing={"ResourceNotFoundException"})
+    assert denied.value.table == "orders"
+    with pytest.raises(AccessDenied, match="refused listing"):
+        next(account.pages("dynamodb", "list_exports", "Found", "listing"))
+
+
+def test_pages_are_asked_for_one_after_another(listing):
+    account, pages, _ = listing()
+    entries = account.pages("dynamodb", "list_exports", "Found", "listing", MaxResults=2)
+    assert [next(entries), next(entries)] == [1, 2]
+    assert pages.requests == [{"MaxResults": 2}]
+    assert list(entries) == [3]
+    assert pages.requests[1:] == [{"MaxResults": 2, "NextToken": "more"}]

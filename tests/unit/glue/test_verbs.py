@@ -315,7 +315,7 @@ def test_exports_are_listed_page_by_page(monkeypatch: pytest.MonkeyPatch) -> Non
         return next(pages)
 
     client = type("Client", (), {"list_exports": staticmethod(list_exports)})
-    monkeypatch.setattr(Account, "client", lambda self, service: client)
+    monkeypatch.setattr(Account, "client", lambda self, service, **_: client)
     arn = "arn:aws:dynamodb:eu-west-1:111111111111:table/orders"
     result = run(dynamodb_export_info, {"name": arn, "source": SIDE})
     assert_documented(dynamodb_export_info, result)

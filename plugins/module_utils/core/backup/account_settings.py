@@ -13,7 +13,7 @@ from .. import aws_errors, sdk
 from ..account import Account
 from ..change import Change
 from ..errors import FerryError, InvalidInput, Refused, ServiceError
-from ..table.definition import Shape, json_safe
+from ..table.definition import Shape
 from .calls import RESOURCE_TYPE
 
 CROSS_ACCOUNT = "isCrossAccountBackupEnabled"
@@ -22,6 +22,8 @@ LINKED_ROLE = "AWSServiceRoleForBackup"
 # All that UpdateGlobalSettings knows; DescribeGlobalSettings may tell more.
 _GLOBAL = (CROSS_ACCOUNT, "isMpaEnabled", "isDelegatedAdministratorEnabled")
 _REGION = ("ResourceTypeOptInPreference", "ResourceTypeManagementPreference")
+# An account outside any organization gets an answer of its own.
+_MAY_NOT_ASK = aws_errors.DENIED | aws_errors.OUTSIDE_ORGANIZATION
 
 
 class NotManagementAccount(Refused):
@@ -73,11 +75,12 @@ def read_settings(account: Account, *, policies: bool = False) -> AccountSetting
 
     Raises CredentialsError, ServiceError; what the caller may not ask is None.
     """
-    region = _asked(account, "backup", "describe_region_settings", "reading AWS Backup's settings")
+    region = account.ask("backup", "describe_region_settings", "reading AWS Backup's settings", missing=_MAY_NOT_ASK)
     organization_id, manager = _organization(account)
     shared: Shape | None = None
     if organization_id != "":
-        shared = _asked(account, "backup", "describe_global_settings", "reading AWS Backup's global settings")
+        doing = "reading AWS Backup's global settings"
+        shared = account.ask("backup", "describe_global_settings", doing, missing=_MAY_NOT_ASK)
     on = None if shared is None else shared.get("GlobalSettings", {}).get(CROSS_ACCOUNT) == "true"
     opted, managed = ((region or {}).get(member, {}).get(RESOURCE_TYPE, False) for member in _REGION)
     return AccountSettings(
@@ -99,17 +102,6 @@ def _has_linked_role(account: Account) -> bool | None:
     return True
 
 
-def _asked(account: Account, service: str, operation: str, doing: str) -> Shape | None:
-    """The answer, None where the caller may not ask. An account outside any organization gets an answer of its own."""
-    try:
-        answer: Shape = json_safe(getattr(account.client(service), operation)())
-    except (sdk.ClientError, sdk.BotoCoreError) as error:
-        if sdk.error_code(error) in aws_errors.DENIED | aws_errors.OUTSIDE_ORGANIZATION:
-            return None
-        raise account.explain(error, doing) from error
-    return answer
-
-
 def _organization(account: Account) -> tuple[str | None, str]:
     """The organization's id and its management account: ("", "") outside any, (None, "") where we may not ask."""
     try:
@@ -124,11 +116,7 @@ def _organization(account: Account) -> tuple[str | None, str]:
 
 
 def _roots(account: Account) -> list[Shape]:
-    try:
-        roots: list[Shape] = account.client("organizations").list_roots()["Roots"]
-    except (sdk.ClientError, sdk.BotoCoreError) as error:
-        raise account.explain(error, "listing the organization's roots") from error
-    return roots
+    return list(account.pages("organizations", "list_roots", "Roots", "listing the organization's roots"))
 
 
 def _policies_on(account: Account) -> bool | None:
@@ -228,14 +216,13 @@ def _make_linked_role(account: Account) -> None:
 
 def _update_region(account: Account, wanted: dict[str, bool]) -> None:
     """Send the maps as they were described, with only DynamoDB changed; nothing else may move."""
-    backup = account.client("backup")
-    try:
-        before = backup.describe_region_settings()
-        maps = {member: {**before.get(member, {}), RESOURCE_TYPE: value} for member, value in wanted.items()}
-        backup.update_region_settings(**maps)
-        after = backup.describe_region_settings()
-    except (sdk.ClientError, sdk.BotoCoreError) as error:
-        raise account.explain(error, "changing AWS Backup's settings") from error
+    doing = "changing AWS Backup's settings"
+    before = account.ask("backup", "describe_region_settings", doing)
+    maps: dict[str, Any] = {
+        member: {**before.get(member, {}), RESOURCE_TYPE: value} for member, value in wanted.items()
+    }
+    account.ask("backup", "update_region_settings", doing, **maps)
+    after = account.ask("backup", "describe_region_settings", doing)
     moved = sorted(
         name
         for member in _REGION
@@ -250,21 +237,20 @@ def _update_region(account: Account, wanted: dict[str, bool]) -> None:
 
 
 def _update_global(account: Account, *, on: bool) -> None:
-    backup = account.client("backup")
-    try:
-        before = backup.describe_global_settings().get("GlobalSettings", {})
-        kept = {name: value for name, value in before.items() if name in _GLOBAL}
-        backup.update_global_settings(GlobalSettings={**kept, CROSS_ACCOUNT: "true" if on else "false"})
-    except (sdk.ClientError, sdk.BotoCoreError) as error:
-        raise account.explain(error, "changing AWS Backup's global settings") from error
+    doing = "changing AWS Backup's global settings"
+    before = account.ask("backup", "describe_global_settings", doing).get("GlobalSettings", {})
+    kept = {name: value for name, value in before.items() if name in _GLOBAL}
+    changed = {**kept, CROSS_ACCOUNT: "true" if on else "false"}
+    account.ask("backup", "update_global_settings", doing, GlobalSettings=changed)
 
 
 def _update_policies(account: Account, *, on: bool) -> None:
-    organizations = account.client("organizations")
-    change = organizations.enable_policy_type if on else organizations.disable_policy_type
     for root in _roots(account):
-        try:
-            change(RootId=root["Id"], PolicyType=BACKUP_POLICY)
-        except (sdk.ClientError, sdk.BotoCoreError) as error:
-            if sdk.error_code(error) not in aws_errors.POLICY_TYPE_AS_WANTED:
-                raise account.explain(error, "changing the organization's policy types") from error
+        account.ask(
+            "organizations",
+            "enable_policy_type" if on else "disable_policy_type",
+            "changing the organization's policy types",
+            missing=aws_errors.POLICY_TYPE_AS_WANTED,
+            RootId=root["Id"],
+            PolicyType=BACKUP_POLICY,
+        )

@@ -98,16 +98,8 @@ def share_name(options: AirGappedOptions) -> str:
 
 def _find_share(source: Account, options: AirGappedOptions) -> Shape | None:
     name = share_name(options)
-    answer = _ram(source, "get_resource_shares", "listing resource shares", resourceOwner=_OURS, name=name)
+    answer = source.ask("ram", "get_resource_shares", "listing resource shares", resourceOwner=_OURS, name=name)
     return next((share for share in answer.get("resourceShares", ()) if share.get("status") not in _GONE), None)
-
-
-def _ram(account: Account, operation: str, doing: str, **request: Any) -> Shape:
-    try:
-        answer: Shape = getattr(account.client("ram"), operation)(**request)
-    except (sdk.ClientError, sdk.BotoCoreError) as error:
-        raise account.explain(error, doing) from error
-    return answer
 
 
 def apply_air_gapped(
@@ -191,8 +183,8 @@ def _late(what: str) -> JobTimeout:
 
 def _create_share(source: Account, destination: Account, options: AirGappedOptions, vault: Vault) -> Shape:
     """The new share, with the account's id: an organization or unit is refused (aws.md C7)."""
-    answer = _ram(
-        source,
+    answer = source.ask(
+        "ram",
         "create_resource_share",
         "sharing the vault",
         name=share_name(options),
@@ -208,12 +200,16 @@ def _invite_and_accept(source: Account, destination: Account, share: Shape) -> N
     """Accept our own invitation, where one is needed: outside of the organization, or without RAM's sharing in it. One
     that has ended (12 hours) is made anew."""
     share_arn = share["resourceShareArn"]
-    found = _ram(destination, "get_resource_share_invitations", "listing invitations", resourceShareArns=[share_arn])
+    found = destination.ask(
+        "ram", "get_resource_share_invitations", "listing invitations", resourceShareArns=[share_arn]
+    )
     status = {each["status"]: each for each in found.get("resourceShareInvitations", ())}
     if "PENDING" in status:
         arn = status["PENDING"]["resourceShareInvitationArn"]
-        _ram(destination, "accept_resource_share_invitation", "accepting the share", resourceShareInvitationArn=arn)
+        destination.ask(
+            "ram", "accept_resource_share_invitation", "accepting the share", resourceShareInvitationArn=arn
+        )
     elif status and "ACCEPTED" not in status:
         principals = {"resourceShareArn": share_arn, "principals": [destination.account_id]}
-        _ram(source, "disassociate_resource_share", "taking back an invitation that has ended", **principals)
-        _ram(source, "associate_resource_share", "inviting the destination again", **principals)
+        source.ask("ram", "disassociate_resource_share", "taking back an invitation that has ended", **principals)
+        source.ask("ram", "associate_resource_share", "inviting the destination again", **principals)

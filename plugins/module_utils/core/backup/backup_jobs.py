@@ -14,20 +14,18 @@ from typing import Any
 
 from .. import sdk
 from ..account import RETRIES, Account
-from ..aws_errors import BACKUP_REFUSED, is_passing
+from ..aws_errors import BACKUP_REFUSED, NO_RESOURCE, is_passing
 from ..change import Change
 from ..errors import BackupFailed, BackupNotPossible, FerryError, InvalidInput
-from ..job import Job, Page, Pause, SourceJobs, Steps, WaitItem, begun, ended_with, is_passing
-from ..ledger import Route, with_token
+from ..job import Job, Page, Pause, SourceJobs, Steps, WaitItem, begun, ended_with
 from ..plan import choose_method
 from ..route import Route, with_token
-from ..table.definition import Shape, TableDefinition
+from ..table.definition import Shape, TableDefinition, json_safe
 from ..table.encryption import map_encryption, read_encryption, resolve_key_map
 from ..table_status import require_usable
 from .calls import (
     MIGRATION_TAG,
     VAULT,
-    describe,
     lifecycle,
     page_of_jobs,
     percent_done,
@@ -320,8 +318,9 @@ def described(job: Job, told: Mapping[str, Any]) -> Job:
 
 def describe_backup(source: Account, job: Job, *, retries: int = RETRIES) -> Job:
     """How the backup job stands now. A waiter, which paces its calls itself, asks for no ``retries``."""
-    told = describe(
-        source, "describe_backup_job", f"describing the backup job {job.arn}", retries=retries, BackupJobId=job.arn
+    doing = f"describing the backup job {job.arn}"
+    told = json_safe(
+        source.ask("backup", "describe_backup_job", doing, missing=NO_RESOURCE, retries=retries, BackupJobId=job.arn)
     )
     if told is None:
         return replace(job, state="failed", failure_code=UNKNOWN, failure_message="AWS does not know it any more")

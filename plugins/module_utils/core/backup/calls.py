@@ -6,15 +6,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from .. import sdk
-from ..account import RETRIES, Account
+from ..account import Account
 from ..errors import InvalidInput
 from ..job import Page, State
-from ..table.definition import Shape, json_safe
 
 VAULT = "tableferry"  # what vaults are called that nobody named
 ROLE = "AWSBackup-tableferry"  # AWSBackupFullAccess passes roles with AWSBackup in their names only (aws.md C3)
@@ -22,20 +20,6 @@ MIGRATION_TAG = "tableferry:migration"  # of recovery points: whose they are
 RESOURCE_TYPE = "DynamoDB"
 LIST_PAGE = 1000  # jobs that a list call gives at most
 SHORTEST_COLD = 90  # days that a recovery point stays in cold storage at least (aws.md C6)
-
-
-def pages(account: Account, operation: str, member: str, doing: str, **request: Any) -> Iterator[Shape]:
-    """The entries of a list call of AWS Backup, all its pages, JSON-safe. Raises what Account.explain gives."""
-    call = getattr(account.client("backup"), operation)
-    while True:
-        try:
-            page = call(**request)
-        except (sdk.ClientError, sdk.BotoCoreError) as error:
-            raise account.explain(error, doing) from error
-        yield from map(json_safe, page.get(member, ()))
-        if not page.get("NextToken"):
-            return
-        request["NextToken"] = page["NextToken"]
 
 
 def page_of_jobs(
@@ -52,17 +36,6 @@ def page_of_jobs(
         page.get("NextToken", ""),
         {job[key]: percent for job in found for percent in [percent_done(job)] if percent is not None},
     )
-
-
-def describe(account: Account, operation: str, doing: str, *, retries: int = RETRIES, **request: Any) -> Shape | None:
-    """The answer of a describe call, JSON-safe; None when there is no such thing. Raises what Account.explain gives."""
-    try:
-        answer: Shape = json_safe(getattr(account.client("backup", retries=retries), operation)(**request))
-    except (sdk.ClientError, sdk.BotoCoreError) as error:
-        if sdk.error_code(error) == "ResourceNotFoundException":
-            return None
-        raise account.explain(error, doing) from error
-    return answer
 
 
 def state_of(job: Mapping[str, Any]) -> str:

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from .. import sdk
 from ..account import Account
+from ..aws_errors import NO_RESOURCE
 from ..change import Change, Left
 from ..errors import StillRunning
 from ..table.definition import Shape
 from .air_gapped import AIR_GAPPED
-from .calls import MIGRATION_TAG, VAULT, pages, vault_arn
+from .calls import MIGRATION_TAG, VAULT, vault_arn
 from .history import is_completed, is_open, list_copies
 from .vaults import find_vault, list_vaults, read_recovery_point, read_tags
 
@@ -100,8 +100,8 @@ def _ours(account: Account, vault: str, table_arn: str, migration_id: str, known
     """The recovery points of the table in a vault that are of this migration."""
     if find_vault(account, vault) is None:
         return []
-    found = pages(
-        account,
+    found = account.pages(
+        "backup",
         "list_recovery_points_by_backup_vault",
         "RecoveryPoints",
         f"listing recovery points of {vault}",
@@ -150,11 +150,15 @@ def apply_backup_cleanup(
     accounts = {"source": source, "destination": destination}
     for point in plan.points:
         account = accounts[point.side]
-        try:
-            account.client("backup").delete_recovery_point(BackupVaultName=point.vault, RecoveryPointArn=point.arn)
-        except (sdk.ClientError, sdk.BotoCoreError) as error:
-            if sdk.error_code(error) != "ResourceNotFoundException":
-                raise account.explain(error, f"deleting the recovery point {point.arn}", options.table) from error
+        account.ask(
+            "backup",
+            "delete_recovery_point",
+            f"deleting the recovery point {point.arn}",
+            options.table,
+            missing=NO_RESOURCE,
+            BackupVaultName=point.vault,
+            RecoveryPointArn=point.arn,
+        )
     end = clock() + options.wait
     open_points = dict.fromkeys(plan.points, "")
     while open_points:

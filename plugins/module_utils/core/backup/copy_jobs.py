@@ -13,13 +13,13 @@ from typing import Any
 
 from .. import sdk
 from ..account import RETRIES, Account
-from ..aws_errors import BACKUP_REFUSED, is_passing
+from ..aws_errors import BACKUP_REFUSED, NO_RESOURCE, is_passing
 from ..change import Change
 from ..errors import BackupFailed, BackupNotPossible, CopyFailed, FerryError, JobTimeout
-from ..job import Job, Page, Pause, SourceJobs, Steps, WaitItem, begun, ended_with, is_passing
+from ..job import Job, Page, Pause, SourceJobs, Steps, WaitItem, begun, ended_with
 from ..route import with_token
-from ..table.definition import Shape
-from .calls import VAULT, describe, lifecycle, page_of_jobs, role_arn, state_of, vault_arn
+from ..table.definition import Shape, json_safe
+from .calls import VAULT, lifecycle, page_of_jobs, role_arn, state_of, vault_arn
 from .failures import UNKNOWN, explain_failure, hint
 from .history import COPY_STATES, is_open, list_copies, made_copy
 from .vaults import is_usable, read_recovery_point
@@ -167,8 +167,9 @@ def described(job: Job, told: Mapping[str, Any]) -> Job:
 
 def describe_copy(source: Account, job: Job, *, retries: int = RETRIES) -> Job:
     """How the copy job stands now. A waiter, which paces its calls itself, asks for no ``retries``."""
-    told = describe(
-        source, "describe_copy_job", f"describing the copy job {job.arn}", retries=retries, CopyJobId=job.arn
+    doing = f"describing the copy job {job.arn}"
+    told = json_safe(
+        source.ask("backup", "describe_copy_job", doing, missing=NO_RESOURCE, retries=retries, CopyJobId=job.arn)
     )
     if told is None:
         return replace(job, state="failed", failure_code=UNKNOWN, failure_message="AWS does not know it any more")

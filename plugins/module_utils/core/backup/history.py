@@ -9,15 +9,15 @@ Backup jobs are listed for 30 days (aws.md C4), recovery points carry our tag fo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ..account import Account
 from ..errors import AccessDenied
 from ..job import State
-from ..table.definition import Shape, TableDefinition
-from .calls import MIGRATION_TAG, RESOURCE_TYPE, moment, pages, state_of
+from ..table.definition import Shape, TableDefinition, json_safe
+from .calls import MIGRATION_TAG, RESOURCE_TYPE, moment, state_of
 from .vaults import is_there, read_recovery_point, read_tags
 
 BACKUP_STATES: dict[str, State] = {
@@ -60,7 +60,7 @@ def list_backups(source: Account, definition: TableDefinition, vaults: Iterable[
     is of another one.
     """
     made = moment(definition.raw.get("CreationDateTime"))
-    found = pages(source, "list_backup_jobs", "BackupJobs", "listing backup jobs", ByResourceArn=definition.arn)
+    found = _jobs(source, "list_backup_jobs", "BackupJobs", "listing backup jobs", ByResourceArn=definition.arn)
     wanted = set(vaults)
     return newest_first(
         job
@@ -74,7 +74,7 @@ def list_copies(source: Account, table_arn: str, destination_vault_arn: str) -> 
     """The copy jobs of the table's recovery points into one vault, newest first. Only the source sees them
     (aws.md C4)."""
     return newest_first(
-        pages(
+        _jobs(
             source,
             "list_copy_jobs",
             "CopyJobs",
@@ -88,8 +88,13 @@ def list_copies(source: Account, table_arn: str, destination_vault_arn: str) -> 
 def list_restores(destination: Account) -> list[Shape]:
     """The restore jobs of DynamoDB tables in the destination, newest first. They do not tell what they were asked."""
     return newest_first(
-        pages(destination, "list_restore_jobs", "RestoreJobs", "listing restore jobs", ByResourceType=RESOURCE_TYPE)
+        _jobs(destination, "list_restore_jobs", "RestoreJobs", "listing restore jobs", ByResourceType=RESOURCE_TYPE)
     )
+
+
+def _jobs(account: Account, operation: str, member: str, doing: str, **request: Any) -> Iterator[Shape]:
+    """The entries of a list of jobs, JSON-safe."""
+    return map(json_safe, account.pages("backup", operation, member, doing, **request))
 
 
 def is_open(job: Mapping[str, Any]) -> bool:

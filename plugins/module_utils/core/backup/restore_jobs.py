@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from .. import sdk
 from ..account import RETRIES, Account
-from ..aws_errors import BACKUP_REFUSED, is_passing
+from ..aws_errors import BACKUP_REFUSED, NO_RESOURCE, is_passing
 from ..change import Change
 from ..destination import has_mark, not_ours
 from ..errors import (
@@ -25,12 +25,12 @@ from ..errors import (
     JobTimeout,
     RestoreFailed,
 )
-from ..job import DestinationJobs, Job, Page, Pause, Steps, WaitItem, begun, ended_with, is_passing
+from ..job import DestinationJobs, Job, Page, Pause, Steps, WaitItem, begun, ended_with
 from ..route import Route, with_token
-from ..table.definition import Shape, TableDefinition
+from ..table.definition import Shape, TableDefinition, json_safe
 from ..table.encryption import Encryption, map_encryption, read_encryption, resolve_key_map
 from ..table_status import require_usable
-from .calls import RESOURCE_TYPE, describe, moment, page_of_jobs, percent_done, role_arn, state_of
+from .calls import RESOURCE_TYPE, moment, page_of_jobs, percent_done, role_arn, state_of
 from .failures import UNKNOWN, explain_failure, hint, is_full
 from .history import RESTORE_STATES, is_completed, is_open, list_restores
 
@@ -296,12 +296,11 @@ def described(job: Job, told: Mapping[str, Any]) -> Job:
 
 def describe_restore(destination: Account, job: Job, *, retries: int = RETRIES) -> Job:
     """How the restore job stands now. A waiter, which paces its calls itself, asks for no ``retries``."""
-    told = describe(
-        destination,
-        "describe_restore_job",
-        f"describing the restore job {job.arn}",
-        retries=retries,
-        RestoreJobId=job.arn,
+    doing = f"describing the restore job {job.arn}"
+    told = json_safe(
+        destination.ask(
+            "backup", "describe_restore_job", doing, missing=NO_RESOURCE, retries=retries, RestoreJobId=job.arn
+        )
     )
     if told is None:
         return replace(job, state="failed", failure_code=UNKNOWN, failure_message="AWS does not know it any more")

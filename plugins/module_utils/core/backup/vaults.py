@@ -14,11 +14,11 @@ from typing import Any
 
 from .. import sdk
 from ..account import Account
+from ..aws_errors import NO_RESOURCE
 from ..change import Change
 from ..errors import BackupNotPossible, InvalidInput, ServiceError
 from ..statements import Statement, statements_of, texts, with_statements, without_statement
-from ..table.definition import Shape
-from .calls import describe, pages
+from ..table.definition import Shape, json_safe
 
 COPY_ACTION = "backup:CopyIntoBackupVault"  # all that another account may do in a vault
 DEFAULT_VAULT = "default"  # in small letters: no destination of copies (aws.md C2)
@@ -89,9 +89,9 @@ class Vault:
 
 def list_vaults(account: Account, *, shared: bool = False) -> Iterator[Vault]:
     """The vaults of ``account``, or those that others share with it. Raises what Account.explain gives."""
-    request = {"ByShared": True} if shared else {}
-    for shape in pages(account, "list_backup_vaults", "BackupVaultList", "listing backup vaults", **request):
-        yield Vault.from_shape(shape)
+    request: dict[str, Any] = {"ByShared": True} if shared else {}
+    shapes = account.pages("backup", "list_backup_vaults", "BackupVaultList", "listing backup vaults", **request)
+    yield from map(Vault.from_shape, map(json_safe, shapes))
 
 
 def find_vault(account: Account, name: str) -> Vault | None:
@@ -108,7 +108,8 @@ def find_vault(account: Account, name: str) -> Vault | None:
 
 def read_policy(account: Account, name: str) -> dict[str, Any]:
     """The access policy of a vault that is known to exist, {} for none. Raises what Account.explain gives."""
-    answer = describe(account, "get_backup_vault_access_policy", f"reading the policy of {name}", BackupVaultName=name)
+    doing = f"reading the policy of {name}"
+    answer = account.ask("backup", "get_backup_vault_access_policy", doing, missing=NO_RESOURCE, BackupVaultName=name)
     policy: dict[str, Any] = json.loads(answer["Policy"]) if answer and answer.get("Policy") else {}
     return policy
 
@@ -220,7 +221,11 @@ def read_recovery_point(account: Account, vault: str, arn: str, owner: str = "")
     request: dict[str, Any] = {"BackupVaultName": vault, "RecoveryPointArn": arn}
     if owner and owner != account.account_id:
         request["BackupVaultAccountId"] = owner
-    return describe(account, "describe_recovery_point", f"describing the recovery point {arn}", **request)
+    doing = f"describing the recovery point {arn}"
+    point: Shape | None = json_safe(
+        account.ask("backup", "describe_recovery_point", doing, missing=NO_RESOURCE, **request)
+    )
+    return point
 
 
 def is_usable(point: Mapping[str, Any] | None) -> bool:
@@ -236,5 +241,5 @@ def is_there(point: Mapping[str, Any] | None) -> bool:
 def read_tags(account: Account, arn: str) -> dict[str, str]:
     """The tags of a recovery point, {} when it is gone; keys in small letters, because the module that makes backup
     plans writes them with a capital (roles/source_account). Raises what Account.explain gives."""
-    answer = describe(account, "list_tags", f"reading the tags of {arn}", ResourceArn=arn)
+    answer = account.ask("backup", "list_tags", f"reading the tags of {arn}", missing=NO_RESOURCE, ResourceArn=arn)
     return {str(key).lower(): str(value) for key, value in (answer or {}).get("Tags", {}).items()}

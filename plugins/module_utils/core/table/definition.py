@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal
 
-from .. import sdk
 from ..account import Account
+from ..aws_errors import NO_RESOURCE
 from ..errors import InvalidInput, MissingTable
 
 BillingMode = Literal["PROVISIONED", "PAY_PER_REQUEST"]
@@ -85,18 +85,17 @@ class TableDefinition:
 
         Raises MissingTable, WrongAccount, AccessDenied, CredentialsError, ServiceError.
         """
-        try:
-            definition = cls.from_dict(account.client("dynamodb").describe_table(TableName=name)["Table"])
-        except (sdk.ClientError, sdk.BotoCoreError) as error:
-            if sdk.error_code(error) == "ResourceNotFoundException":
-                raise MissingTable(
-                    f"There is no such table in {account.region} of the {account.side} account {account.account_id}.",
-                    f"Check the name (it is case-sensitive), and whether the Region and account of {account.side} are"
-                    " the table's.",
-                    table=name,
-                    details={"side": account.side, "region": account.region},
-                ) from error
-            raise account.explain(error, f"describing the table {name}", name) from error
+        doing = f"describing the table {name}"
+        answer = account.ask("dynamodb", "describe_table", doing, name, missing=NO_RESOURCE, TableName=name)
+        if answer is None:
+            raise MissingTable(
+                f"There is no such table in {account.region} of the {account.side} account {account.account_id}.",
+                f"Check the name (it is case-sensitive), and whether the Region and account of {account.side} are"
+                " the table's.",
+                table=name,
+                details={"side": account.side, "region": account.region},
+            )
+        definition = cls.from_dict(answer["Table"])
         account.confirm(definition.arn.split(":")[4])
         return definition
 

@@ -43,12 +43,10 @@ def read_encryption(account: Account, definition: TableDefinition) -> Encryption
     """What encrypts the table; asks KMS once when it is no AWS-owned key. Raises what Account.explain gives."""
     if not definition.kms_key_arn:
         return Encryption()
-    try:
-        return classify(account.client("kms").describe_key(KeyId=definition.kms_key_arn)["KeyMetadata"])
-    except (sdk.ClientError, sdk.BotoCoreError) as error:
-        if sdk.error_code(error) in UNANSWERED:
-            return Encryption("unknown", definition.kms_key_arn)
-        raise account.explain(error, f"describing the key {definition.kms_key_arn}", definition.name) from error
+    arn = definition.kms_key_arn
+    doing = f"describing the key {arn}"
+    answer = account.ask("kms", "describe_key", doing, definition.name, missing=UNANSWERED, KeyId=arn)
+    return classify(answer["KeyMetadata"]) if answer else Encryption("unknown", arn)
 
 
 # A key that was deleted, or that the caller may not see, can still be named in a key map.

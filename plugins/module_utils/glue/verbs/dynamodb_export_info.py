@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..accounts import Accounts
-from ..reading import ask, ask_pages, snake
+from ..reading import snake
 from ..spec import SHARED_OPTIONS, Progress, Verb, account_option
 
 SPEC: dict[str, Any] = {
@@ -23,15 +23,14 @@ SPEC: dict[str, Any] = {
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
     """One export in full, or a table's or the whole account's in short."""
     account = Accounts(params).get("source", params["source"])
-    client = account.client("dynamodb")
     if params["arn"]:
-        answer = ask(account, "describing the export", client.describe_export, ExportArn=params["arn"])
+        answer = account.ask("dynamodb", "describe_export", "describing the export", ExportArn=params["arn"])
         found = [answer["ExportDescription"]]
     else:
         request = {"MaxResults": 25}
         if params["name"]:
             request["TableArn"] = account.table_arn(params["name"])
-        found = ask_pages(account, "listing the exports", client.list_exports, "ExportSummaries", **request)
+        found = list(account.pages("dynamodb", "list_exports", "ExportSummaries", "listing the exports", **request))
     return {"changed": False, "exports": [snake(entry) for entry in found]}
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..accounts import Accounts
-from ..reading import ask, ask_pages, snake
+from ..reading import snake
 from ..spec import SHARED_OPTIONS, Progress, Verb, account_option
 
 SPEC: dict[str, Any] = {
@@ -23,15 +23,14 @@ SPEC: dict[str, Any] = {
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
     """One import in full, or a table's or the whole account's in short."""
     account = Accounts(params).get("destination", params["destination"])
-    client = account.client("dynamodb")
     if params["arn"]:
-        answer = ask(account, "describing the import", client.describe_import, ImportArn=params["arn"])
+        answer = account.ask("dynamodb", "describe_import", "describing the import", ImportArn=params["arn"])
         found = [answer["ImportTableDescription"]]
     else:
         request = {"PageSize": 25}
         if params["name"]:
             request["TableArn"] = account.table_arn(params["name"])
-        found = ask_pages(account, "listing the imports", client.list_imports, "ImportSummaryList", **request)
+        found = list(account.pages("dynamodb", "list_imports", "ImportSummaryList", "listing the imports", **request))
     return {"changed": False, "imports": [snake(entry) for entry in found]}
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..accounts import Accounts
-from ..reading import ask_pages, snake
+from ..reading import snake
 from ..spec import ONE_ACCOUNT_OPTIONS, SHARED_OPTIONS, Progress, Verb
 
 SPEC: dict[str, Any] = {
@@ -24,18 +24,17 @@ SPEC: dict[str, Any] = {
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
     """A vault's recovery points, or those of a table in all vaults of the account."""
     account = Accounts(params).get(params["side"], params["account"])
-    client = account.client("backup")
     if params["vault"]:
         request = {"BackupVaultName": params["vault"]}
         if params["name"]:
             request["ByResourceArn"] = account.table_arn(params["name"])
         if params["vault_account_id"]:
             request["BackupVaultAccountId"] = params["vault_account_id"]
-        call = client.list_recovery_points_by_backup_vault
+        operation = "list_recovery_points_by_backup_vault"
     else:
         request = {"ResourceArn": account.table_arn(params["name"])}
-        call = client.list_recovery_points_by_resource
-    found = ask_pages(account, "listing the recovery points", call, "RecoveryPoints", **request)
+        operation = "list_recovery_points_by_resource"
+    found = account.pages("backup", operation, "RecoveryPoints", "listing the recovery points", **request)
     return {"changed": False, "recovery_points": [snake(entry) for entry in found]}
 
 

@@ -36,6 +36,8 @@ class FakeAccount:
 
     partition = "aws"
     region = "eu-west-1"
+    ask = Account.ask
+    pages = Account.pages
     explain = Account.explain
     confirm = Account.confirm
     spec = AccountSpec("source", "eu-west-1")

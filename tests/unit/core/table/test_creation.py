@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import sdk
+from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import (
     KeyNotUsable,
     LocalSecondaryIndexes,
@@ -176,11 +177,12 @@ def test_key_mapping(source, kms_key_map, wanted):
 
 class Kms:
     region = "eu-west-1"
+    ask = Account.ask
 
     def __init__(self, **metadata):
         self.metadata = metadata
 
-    def client(self, service):
+    def client(self, service, *, retries=0):
         assert service == "kms"
         return self
 

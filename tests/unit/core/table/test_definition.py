@@ -68,7 +68,7 @@ def account(monkeypatch, client):
             },
         )
     )
-    monkeypatch.setattr(side, "client", lambda service: client)
+    monkeypatch.setattr(side, "client", lambda service, **_: client)
     return side
 
 
