@@ -311,12 +311,9 @@ class Account:
 
     @cached_property
     def _identity(self) -> Mapping[str, Any]:
-        try:
-            found: Mapping[str, Any] = self.client("sts").get_caller_identity()
-        except (sdk.ClientError, sdk.BotoCoreError) as error:
-            raise self.explain(error, "asking who the caller is") from error
-        self.confirm(str(found["Account"]))
-        return found
+        identity = self.ask("sts", "get_caller_identity", "asking who the caller is")
+        self.confirm(str(identity["Account"]))
+        return identity
 
     def _assume_role(self, base: sdk.Session) -> Callable[[], dict[str, str]]:
         """What assumes the role, in the form that botocore refreshes credentials with."""
