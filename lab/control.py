@@ -23,8 +23,8 @@ from dataclasses import asdict
 from typing import Any
 
 from lab.faults import Fault
+from lab.messages import HttpRequest, HttpResponse
 from lab.protocol import json_bytes
-from lab.service import HttpRequest, HttpResponse
 from lab.world import World
 
 PREFIX = "/_lab/"

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from lab import policy
+from lab.caller import Caller, ConditionValue
 from lab.clock import Clock
-from lab.context import Caller, ConditionValue
 from lab.errors import AwsError
 
 ADMINISTRATOR_ACCESS = "arn:aws:iam::aws:policy/AdministratorAccess"

@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Literal
 
-from lab.context import Caller, ConditionValue
+from lab.caller import Caller, ConditionValue
 from lab.errors import AwsError
 from lab.rules import rule
 

@@ -29,8 +29,8 @@ import botocore.session
 from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StringShape, StructureShape
 
 from lab.errors import AwsError
+from lab.messages import HttpRequest, HttpResponse
 from lab.rules import rule
-from lab.service import HttpRequest, HttpResponse
 from lab.signature import Dialect, Scope
 
 SHAPE_FIRST = rule(

@@ -11,7 +11,7 @@ A service's file holds its rules as module-level constants and raises through th
         service="s3",
         says="A bucket that nobody owns is answered with 404 NoSuchBucket",
         fact="measured/import-export-table 1.3",
-        test="test_s3.py::test_missing_bucket",
+        test="s3/test_buckets.py::test_missing_bucket",
     )
     ...
     raise NO_BUCKET.error("NoSuchBucket", "The specified bucket does not exist", 404)

@@ -16,7 +16,7 @@ from io import BufferedReader
 
 from lab.errors import ConnectionDropped
 from lab.gate import Gate
-from lab.service import HttpRequest, HttpResponse
+from lab.messages import HttpRequest, HttpResponse
 from lab.world import World
 
 HOST = "127.0.0.1"

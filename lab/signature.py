@@ -19,8 +19,8 @@ from urllib.parse import quote, unquote
 from lab.clock import Clock
 from lab.errors import AwsError
 from lab.identity import Credential, IdentityStore
+from lab.messages import HttpRequest
 from lab.rules import rule
-from lab.service import HttpRequest
 
 SIGNATURE_CHECKED = rule(
     "signature-checked",

@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from lab.behaviours import Behaviours
-from lab.books import Books, Entry, is_mutating
+from lab.caller import Caller, ConditionValue
 from lab.clock import Agenda, Clock, Event, Throttles, Timings
-from lab.context import Caller, ConditionValue
 from lab.faults import Fault, Faults
 from lab.identity import IdentityStore
+from lab.messages import AuthorizationRequest, Service
 from lab.policy import BOTH_SIDES, POLICIES_DECIDE, Decision, decide
 from lab.protocol import speaks_rest
-from lab.service import AuthorizationRequest, Service
+from lab.request_log import Books, Entry, is_mutating
 
 __all__ = ["Books", "Clock", "Entry", "Event", "Fault", "Faults", "Throttles", "Timings", "World", "is_mutating"]
 

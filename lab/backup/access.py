@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from lab.backup.model import Vault
 from lab.backup.words import belief, invalid_parameter
-from lab.context import Caller, Context
+from lab.caller import Caller, Context
 from lab.errors import AwsError
-from lab.service import AuthorizationRequest
+from lab.messages import AuthorizationRequest
 
 if TYPE_CHECKING:
     from lab.identity import Role

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from lab.backup import access, vaults
 from lab.backup.model import AIR_GAPPED, Lock, Shape, Vault
 from lab.backup.words import belief, invalid_parameter
-from lab.context import Context
+from lab.caller import Context
 from lab.errors import AwsError
 
 RETENTION = belief(

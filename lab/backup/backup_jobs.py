@@ -13,11 +13,11 @@ from lab.backup import access, copy_jobs, jobs, recovery_points, settings, vault
 from lab.backup.model import AIR_GAPPED, BackupJob, RecoveryPoint, Shape
 from lab.backup.registry import backups
 from lab.backup.words import belief, invalid_parameter, invalid_request, not_found
-from lab.context import Caller, Context
+from lab.caller import Caller, Context
 from lab.dynamodb import registry as dynamodb
 from lab.dynamodb import snapshots
-from lab.dynamodb.lookup import TABLE_ARN
-from lab.service import AuthorizationRequest
+from lab.dynamodb.address import TABLE_ARN
+from lab.messages import AuthorizationRequest
 
 if TYPE_CHECKING:
     from lab.dynamodb.model import Table

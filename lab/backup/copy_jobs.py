@@ -12,9 +12,9 @@ from lab.backup import access, jobs, recovery_points, settings, vaults
 from lab.backup.model import AIR_GAPPED, BackupJob, CopyJob, RecoveryPoint, Shape, Vault
 from lab.backup.registry import backups, parse_arn
 from lab.backup.words import belief, invalid_parameter, invalid_request
-from lab.context import Caller, Context
+from lab.caller import Caller, Context
 from lab.identity import organization_path
-from lab.service import AuthorizationRequest
+from lab.messages import AuthorizationRequest
 
 SOURCE = belief(
     "test_copy_jobs", "copy-of-own-recovery-point",

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
+    from lab.caller import Context
     from lab.clock import Event
-    from lab.context import Context
     from lab.dynamodb.model import Table
     from lab.dynamodb.snapshots import Snapshot
     from lab.faults import Fault

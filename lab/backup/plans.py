@@ -15,10 +15,10 @@ from lab.backup import access, backup_jobs, recovery_points, schedule, settings,
 from lab.backup.model import Place, Plan, PlanVersion, Selection, Shape
 from lab.backup.registry import backups, here, parse_arn
 from lab.backup.words import belief, invalid_parameter, invalid_request, not_found
-from lab.context import Caller, Context
+from lab.caller import Caller, Context
 from lab.dynamodb import registry as dynamodb
 from lab.dynamodb.model import Table
-from lab.service import AuthorizationRequest
+from lab.messages import AuthorizationRequest
 
 SOUND = belief(
     "test_plans", "plan-sound",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.backup.model import BackupJob, CopyJob, Job, Place, Plan, RecoveryPoint, RegionalName, RestoreJob, Vault
-from lab.context import Context
+from lab.caller import Context
 from lab.errors import AwsError
 
 if TYPE_CHECKING:

@@ -14,13 +14,13 @@ from lab.backup import access, jobs, vaults
 from lab.backup.model import RecoveryPoint, RestoreJob, Shape
 from lab.backup.registry import backups, here
 from lab.backup.words import belief, denied, invalid_parameter, invalid_request, not_found
-from lab.context import Caller, Context
+from lab.caller import Caller, Context
 from lab.dynamodb import encryption, snapshots
 from lab.dynamodb import jobs as dynamodb_jobs
 from lab.dynamodb import registry as dynamodb
 from lab.dynamodb.snapshots import Snapshot
 from lab.errors import AwsError
-from lab.service import AuthorizationRequest
+from lab.messages import AuthorizationRequest
 
 if TYPE_CHECKING:
     from lab.dynamodb.model import Encryption, Table

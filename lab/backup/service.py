@@ -24,9 +24,9 @@ from lab.backup import (
 from lab.backup.model import Shape
 from lab.backup.registry import BackupRegistry, here
 from lab.backup.words import belief
-from lab.context import Context
+from lab.caller import Context
 from lab.errors import AwsError
-from lab.service import AuthorizationRequest
+from lab.messages import AuthorizationRequest
 
 if TYPE_CHECKING:
     from lab.world import World

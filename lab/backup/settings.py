@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from lab.backup.model import Place, Shape
 from lab.backup.registry import GlobalSettings, RegionSettings, backups, here, registry_of
 from lab.backup.words import belief, invalid_parameter, invalid_request
-from lab.context import Context
+from lab.caller import Context
 
 if TYPE_CHECKING:
     from lab.world import World

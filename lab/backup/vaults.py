@@ -14,10 +14,10 @@ from lab.backup import access
 from lab.backup.model import AIR_GAPPED, DAY_SECONDS, Lock, Place, Shape, Vault
 from lab.backup.registry import BackupRegistry, backups, here
 from lab.backup.words import belief, denied, invalid_parameter, invalid_request, not_found
-from lab.context import Context
+from lab.caller import Context
 from lab.errors import AwsError
+from lab.messages import AuthorizationRequest
 from lab.policy import Statement
-from lab.service import AuthorizationRequest
 from lab.services.paging import page
 from lab.services.policies import PolicyFlaw, checked_policy
 

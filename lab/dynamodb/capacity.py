@@ -14,7 +14,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable
 
-from lab.context import Context
+from lab.caller import Context
 from lab.dynamodb import admission, creation
 from lab.dynamodb.model import ON_DEMAND_WARM, Billing, BillingMode, Index, Job, Shape, Table, Throughput, Warm
 from lab.dynamodb.words import belief, invalid, over_limit, validation

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from lab.context import Context
+from lab.caller import Context
 from lab.dynamodb import encryption, limits
-from lab.dynamodb.lookup import address, registry
+from lab.dynamodb.address import address, registry
 from lab.dynamodb.model import ON_DEMAND_WARM, Encryption, Shape
 from lab.dynamodb.words import belief, in_use, invalid, over_limit, validation
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from lab.context import Context
+from lab.caller import Context
 from lab.dynamodb import limits
 from lab.dynamodb.model import Encryption, Job, Shape, Table
 from lab.dynamodb.words import belief, in_use, invalid, over_limit

@@ -14,20 +14,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lab import ion
+from lab.caller import Context
 from lab.clock import MEASURED_SECONDS
-from lab.context import Context
-from lab.dynamodb import expressions, jobs, values
+from lab.dynamodb import expressions, ion, jobs, values
+from lab.dynamodb.address import TABLE_ARN, registry
 from lab.dynamodb.expressions import Condition, Placeholders, Projection
 from lab.dynamodb.items import key_bounds
 from lab.dynamodb.jobs import Export
 from lab.dynamodb.limits import moment
-from lab.dynamodb.lookup import TABLE_ARN, registry
 from lab.dynamodb.model import Shape, Table
 from lab.dynamodb.values import Item
 from lab.dynamodb.words import belief, invalid, over_limit, validation
 from lab.errors import AwsError
-from lab.services.s3 import OWNER_FULL_CONTROL
+from lab.s3.buckets import OWNER_FULL_CONTROL
 
 if TYPE_CHECKING:
     from lab.services.kms import KmsService

@@ -16,12 +16,11 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from lab import ion
-from lab.context import Context
-from lab.dynamodb import jobs
+from lab.caller import Context
+from lab.dynamodb import ion, jobs
+from lab.dynamodb.address import registry
 from lab.dynamodb.items import ItemRules
 from lab.dynamodb.jobs import Import
-from lab.dynamodb.lookup import registry
 from lab.dynamodb.model import Shape, Table
 from lab.dynamodb.words import belief, over_limit, validation
 from lab.errors import AwsError

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from lab.context import Context
+from lab.caller import Context
 from lab.dynamodb import admission, capacity, creation
 from lab.dynamodb.model import Index, Shape, Table
 from lab.dynamodb.registry import new_index

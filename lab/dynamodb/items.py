@@ -12,10 +12,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from lab.context import Context
+from lab.caller import Context
 from lab.dynamodb import expressions, values
+from lab.dynamodb.address import registry
 from lab.dynamodb.expressions import Condition, KeyCondition, Placeholders, Projection
-from lab.dynamodb.lookup import registry
 from lab.dynamodb.model import Index, Shape, Table
 from lab.dynamodb.store import PAGE_BYTES, KeyEncoder, Page, after_all, segment_bounds
 from lab.dynamodb.values import MAX_ITEM_BYTES, Item

@@ -13,17 +13,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from lab.books import Begun
-from lab.context import Context
-from lab.dynamodb.lookup import Address
+from lab.caller import Context
+from lab.dynamodb.address import Address
 from lab.dynamodb.model import Shape, Table
 from lab.dynamodb.words import belief, validation
 from lab.errors import AwsError
 from lab.faults import Fault
+from lab.request_log import Begun
 from lab.rules import Rule
 
 if TYPE_CHECKING:
-    from lab.services.s3 import S3Service
+    from lab.s3.buckets import S3Service
     from lab.world import World
 
 LISTED = belief(

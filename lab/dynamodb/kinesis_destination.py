@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lab.context import Context
-from lab.dynamodb.lookup import registry
+from lab.caller import Context
+from lab.dynamodb.address import registry
 from lab.dynamodb.model import KinesisDestination, Shape, Table
 from lab.dynamodb.words import belief, validation
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import datetime
 
-from lab.context import Context
-from lab.dynamodb.lookup import registry
+from lab.caller import Context
+from lab.dynamodb.address import registry
 from lab.dynamodb.words import belief
 
 ACCOUNT_LIMITER = belief(

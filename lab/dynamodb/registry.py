@@ -15,10 +15,10 @@ import uuid
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
-from lab.context import Context
+from lab.caller import Context
 from lab.dynamodb import creation
 from lab.dynamodb import encryption as encryption_at_rest
-from lab.dynamodb.lookup import Address, address, registry
+from lab.dynamodb.address import Address, address, registry
 from lab.dynamodb.model import (
     ON_DEMAND_WARM,
     Billing,

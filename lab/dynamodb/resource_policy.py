@@ -12,14 +12,14 @@ from collections.abc import Callable
 from typing import Any
 
 from lab import policy
-from lab.context import Context
+from lab.caller import Context
 from lab.dynamodb import limits
-from lab.dynamodb.lookup import TABLE_ARN, registry
+from lab.dynamodb.address import TABLE_ARN, registry
 from lab.dynamodb.model import PolicySlot, Shape, Table
 from lab.dynamodb.words import belief, in_use, invalid, validation
 from lab.errors import AwsError
+from lab.messages import AuthorizationRequest
 from lab.rules import Rule
-from lab.service import AuthorizationRequest
 
 ARN = belief(
     "test_resource_policy", "policy-arn",

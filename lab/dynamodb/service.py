@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from lab.context import Context
+from lab.caller import Context
 from lab.dynamodb import (
     continuous_backups,
     contributor_insights,
@@ -24,13 +24,13 @@ from lab.dynamodb import (
     timings,
     update,
 )
-from lab.dynamodb.lookup import TABLE_ARN, address
+from lab.dynamodb.address import TABLE_ARN, address
 from lab.dynamodb.model import Shape, Stream, Table
 from lab.dynamodb.registry import TableRegistry
 from lab.dynamodb.streams import OUTLIVES
 from lab.dynamodb.words import belief
 from lab.errors import AwsError
-from lab.service import AuthorizationRequest
+from lab.messages import AuthorizationRequest
 from lab.services.paging import page
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lab.context import Context
-from lab.dynamodb.lookup import registry
+from lab.caller import Context
+from lab.dynamodb.address import registry
 from lab.dynamodb.model import Encryption, Index, Shape, Table, Throughput
 from lab.dynamodb.words import belief
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable
 
-from lab.context import Context
+from lab.caller import Context
 from lab.dynamodb import admission
 from lab.dynamodb.model import Job, Shape, Stream, Table
 from lab.dynamodb.words import belief, invalid, validation

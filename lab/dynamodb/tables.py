@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lab.context import Context
+from lab.caller import Context
 from lab.dynamodb import admission, creation, limits, resource_policy, snapshots, streams, tags
-from lab.dynamodb.lookup import registry
+from lab.dynamodb.address import registry
 from lab.dynamodb.model import Shape, Table
 from lab.dynamodb.shape import describe
 from lab.dynamodb.words import belief, in_use, validation

@@ -10,9 +10,9 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 
-from lab.context import Context
+from lab.caller import Context
 from lab.dynamodb import limits
-from lab.dynamodb.lookup import registry
+from lab.dynamodb.address import registry
 from lab.dynamodb.model import Shape, Table
 from lab.dynamodb.words import belief, in_use, over_limit, validation
 from lab.services.paging import page

@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from lab.context import Context
+from lab.caller import Context
 from lab.dynamodb import admission, capacity, creation, encryption, indexes, limits, snapshots, streams
-from lab.dynamodb.lookup import registry
+from lab.dynamodb.address import registry
 from lab.dynamodb.model import Job, Shape, Table
 from lab.dynamodb.tables import NO_GLOBAL_TABLES, description, refuse_unsettled
 from lab.dynamodb.words import belief, invalid, not_found, over_limit, validation

@@ -13,11 +13,11 @@ from typing import Any
 from urllib.parse import quote
 
 from lab import policy
-from lab.context import Context
+from lab.caller import Context
 from lab.errors import AwsError
 from lab.identity import AccessKey, ManagedPolicy, Principal, Role, User
+from lab.messages import AuthorizationRequest
 from lab.rules import rule
-from lab.service import AuthorizationRequest
 from lab.services import managed_policies
 from lab.world import World
 

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lab.context import Context
+from lab.caller import Context
 from lab.errors import AwsError
+from lab.messages import AuthorizationRequest
 from lab.rules import rule
-from lab.service import AuthorizationRequest
 
 if TYPE_CHECKING:
     from lab.world import World

@@ -16,11 +16,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lab.context import Caller, ConditionValue, Context
+from lab.caller import Caller, ConditionValue, Context
 from lab.errors import AwsError
+from lab.messages import AuthorizationRequest
 from lab.policy import ADMINISTRATOR_DOCUMENT, decide, parse
 from lab.rules import rule
-from lab.service import AuthorizationRequest
 from lab.services.paging import page
 from lab.services.policies import PolicyFlaw, checked_policy
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lab.context import Caller, Context
+from lab.caller import Caller, Context
 from lab.errors import AwsError
+from lab.messages import AuthorizationRequest
 from lab.rules import rule
-from lab.service import AuthorizationRequest
 from lab.services.paging import page
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lab.context import Context
+from lab.caller import Context
 from lab.errors import AwsError
 from lab.identity import root_id
+from lab.messages import AuthorizationRequest
 from lab.rules import rule
-from lab.service import AuthorizationRequest
 from lab.services.paging import page
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lab.backup.model import AIR_GAPPED, Vault
 from lab.backup.registry import registry_of
-from lab.context import Context
+from lab.caller import Context
 from lab.errors import AwsError
+from lab.messages import AuthorizationRequest
 from lab.rules import rule
-from lab.service import AuthorizationRequest
 from lab.services.paging import page
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from lab import policy
-from lab.context import Context
+from lab.caller import Context
 from lab.errors import AwsError
 from lab.identity import Credential
+from lab.messages import AuthorizationRequest
 from lab.rules import rule
-from lab.service import AuthorizationRequest
 from lab.world import World
 
 TRUST_DECIDES = rule(

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from lab.caller import Caller
 from lab.client import RunningLab, running
-from lab.context import Caller
 from lab.errors import AwsError
 from lab.services.kms import KmsService
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from lab import policy
-from lab.context import Caller
+from lab.caller import Caller
 from lab.errors import AwsError
 
 SOURCE, DESTINATION = "111111111111", "222222222222"

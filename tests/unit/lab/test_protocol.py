@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 
 from lab import protocol
 from lab.errors import AwsError
-from lab.service import HttpRequest
+from lab.messages import HttpRequest
 
 ARN = "arn:aws:dynamodb:eu-west-1:111111111111:table/orders"
 Refused = Callable[..., tuple[str, int]]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lab.context import Context
+from lab.caller import Context
 from lab.rules import Rule
 from lab.services import ram
 from tests.unit.lab.backup.conftest import DESTINATION, ORGANIZATION, OUTSIDE, REGION, SOURCE, Company, world

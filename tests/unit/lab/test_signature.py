@@ -22,7 +22,7 @@ from lab import signature
 from lab.clock import Clock
 from lab.errors import AwsError
 from lab.identity import AccessKey
-from lab.service import HttpRequest
+from lab.messages import HttpRequest
 
 Refused = Callable[..., tuple[str, int]]
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lab.assembly import build_world
-from lab.context import Caller, Context
+from lab.caller import Caller, Context
 from lab.rules import Rule, RuleBroken
 from lab.world import World
 
@@ -21,7 +21,7 @@ SOURCE, DESTINATION = "111111111111", "222222222222"
 REGION = "eu-west-1"
 SERVICES = (
     "lab.services.kms.KmsService",
-    "lab.services.s3.S3Service",
+    "lab.s3.buckets.S3Service",
     "lab.services.logs.LogsService",
     "lab.services.kinesis.KinesisService",
     "lab.dynamodb.service.DynamoDbService",

@@ -15,9 +15,8 @@ from typing import Any
 
 import pytest
 
-from lab import ion
-from lab.context import Context
-from lab.dynamodb import export, jobs
+from lab.caller import Context
+from lab.dynamodb import export, ion, jobs
 from lab.rules import RuleBroken
 
 SOURCE, DESTINATION = "111111111111", "222222222222"

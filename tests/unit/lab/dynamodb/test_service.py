@@ -16,7 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from lab.assembly import build_world
-from lab.context import Context
+from lab.caller import Context
 from lab.server import LabServer
 
 REGION = "eu-west-1"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from lab.dynamodb import limits, lookup, registry, tables
+from lab.dynamodb import address, limits, registry, tables
 from lab.errors import AwsError
 
 REGION = "eu-west-1"
@@ -30,7 +30,7 @@ def tables_of(desk):
 
 
 def context_of(desk, operation="ImportTable"):
-    from lab.context import Context
+    from lab.caller import Context
 
     return Context(desk.world, desk.caller, REGION, "dynamodb", operation, "request-id")
 
@@ -49,7 +49,7 @@ def test_table_arn_of_other_region(desk):
     table = desk.table()
     assert desk.describe(table["TableArn"])["TableId"] == table["TableId"]
     arn = table["TableArn"].replace("eu-west-1", "us-east-1")
-    desk.refused(lookup.WRONG_REGION, "ValidationException", f"'{arn}'", "DescribeTable", TableName=arn)
+    desk.refused(address.WRONG_REGION, "ValidationException", f"'{arn}'", "DescribeTable", TableName=arn)
 
 
 def test_backends_learn_separately(desk):

@@ -15,7 +15,7 @@ from urllib.error import HTTPError
 import pytest
 
 from lab.assembly import SERVICES, build_world
-from lab.books import is_mutating
+from lab.request_log import is_mutating
 from lab.world import World
 
 SOURCE, DESTINATION = "111111111111", "222222222222"

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""S3's REST protocol, path style: requests into calls of ``lab.services.s3``, answers into headers and XML."""
+"""S3's REST protocol, path style: requests into calls of ``lab.s3.buckets``, answers into headers and XML."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from urllib.parse import quote, unquote
 from xml.etree import ElementTree
 
 from lab import policy
-from lab.context import Context
+from lab.caller import Context
 from lab.errors import AwsError
+from lab.messages import HttpRequest, HttpResponse
 from lab.rules import rule
-from lab.service import HttpRequest, HttpResponse
-from lab.services import s3_xml
-from lab.services.s3_store import UNVERSIONED, Bucket, StoredObject, WriteOptions
+from lab.s3 import xml
+from lab.s3.store import UNVERSIONED, Bucket, StoredObject, WriteOptions
 
 if TYPE_CHECKING:
-    from lab.services.s3 import S3Service
+    from lab.s3.buckets import S3Service
 
 ANOTHER_REGION = rule(
     "s3-another-region",
@@ -33,7 +33,7 @@ ANOTHER_REGION = rule(
     says="A request signed for another Region than the bucket's is 301 PermanentRedirect with x-amz-bucket-region; "
     "only GetBucketLocation is answered everywhere",
     fact="AWS API reference s3, redirection",
-    test="test_s3.py::test_requests_for_another_region_are_redirected",
+    test="s3/test_buckets.py::test_requests_for_another_region_are_redirected",
 )
 
 PAGE_KEYS = 1000
@@ -56,10 +56,10 @@ class Setting:
 
 
 def _empty(root: str) -> bytes:
-    return s3_xml.document(root, "")
+    return xml.document(root, "")
 
 
-_ENCRYPTED_BY_DEFAULT = s3_xml.document(
+_ENCRYPTED_BY_DEFAULT = xml.document(
     "ServerSideEncryptionConfiguration",
     [
         (
@@ -104,7 +104,7 @@ _SETTINGS = {
         "requestPayment",
         "GetBucketRequestPayment",
         "PutBucketRequestPayment",
-        default=s3_xml.document("RequestPaymentConfiguration", [("Payer", "BucketOwner")]),
+        default=xml.document("RequestPaymentConfiguration", [("Payer", "BucketOwner")]),
     ),
     "BucketCors": Setting(
         "cors",
@@ -216,7 +216,7 @@ class S3Http:
             301,
         )
         content = [("Code", refusal.code), ("Message", refusal.message), ("Bucket", bucket.name)]
-        body = b"" if request.method == "HEAD" else s3_xml.document("Error", content)
+        body = b"" if request.method == "HEAD" else xml.document("Error", content)
         return HttpResponse(301, {"x-amz-bucket-region": bucket.region, "Content-Type": "application/xml"}, body)
 
     # Buckets
@@ -229,7 +229,7 @@ class S3Http:
                 "Bucket",
                 [
                     ("Name", bucket.name),
-                    ("CreationDate", s3_xml.timestamp(bucket.created_at)),
+                    ("CreationDate", xml.timestamp(bucket.created_at)),
                     ("BucketRegion", bucket.region),
                 ],
             )
@@ -242,7 +242,7 @@ class S3Http:
             context.caller,
             name,
             context.region,
-            s3_xml.text_in(request.body, "LocationConstraint"),
+            xml.text_in(request.body, "LocationConstraint"),
             request.headers.get("x-amz-object-ownership", ""),
             request.headers.get("x-amz-acl", ""),
         )
@@ -267,7 +267,7 @@ class S3Http:
         action = setting.reads if verb == "Get" else setting.writes
         self._s3.allow(context.caller, f"s3:{action}", bucket)
         if verb == "Put":
-            document = s3_xml.parse(request.body)
+            document = xml.parse(request.body)
             if setting.name == "lifecycle":
                 self._name_lifecycle_rules(document)
             bucket.settings[setting.name] = ElementTree.tostring(document)
@@ -312,7 +312,7 @@ class S3Http:
     def _get_acl(self, context: Context, request: HttpRequest, bucket: Bucket) -> HttpResponse:
         self._s3.allow(context.caller, "s3:GetBucketAcl", bucket)
         owner = _user(bucket.owner)[0][1]
-        root = ElementTree.Element("AccessControlPolicy", {"xmlns": s3_xml.NAMESPACE})
+        root = ElementTree.Element("AccessControlPolicy", {"xmlns": xml.NAMESPACE})
         ElementTree.SubElement(ElementTree.SubElement(root, "Owner"), "ID").text = owner
         grant = ElementTree.SubElement(ElementTree.SubElement(root, "AccessControlList"), "Grant")
         schema = "http://www.w3.org/2001/XMLSchema-instance"
@@ -401,7 +401,7 @@ class S3Http:
         shown = [
             (
                 "Upload",
-                [("Key", each.key), ("UploadId", each.id), ("Initiated", s3_xml.timestamp(each.started_at))],
+                [("Key", each.key), ("UploadId", each.id), ("Initiated", xml.timestamp(each.started_at))],
             )
             for each in bucket.uploads.values()
             if each.key.startswith(prefix)
@@ -454,7 +454,7 @@ class S3Http:
         if request.headers.get("x-amz-metadata-directive", "COPY") == "COPY":
             options = replace(options, content_type=stored.content_type, metadata=stored.metadata)
         written = self._s3.put_object_as(context.caller, bucket.name, key, body, options=options)
-        content = [("ETag", f'"{written.etag}"'), ("LastModified", s3_xml.timestamp(written.modified_at))]
+        content = [("ETag", f'"{written.etag}"'), ("LastModified", xml.timestamp(written.modified_at))]
         return _xml("CopyObjectResult", content, _written(written))
 
     def _delete_object(self, context: Context, request: HttpRequest, bucket: Bucket, key: str) -> HttpResponse:
@@ -464,7 +464,7 @@ class S3Http:
         return HttpResponse(204, headers)
 
     def _delete_objects(self, context: Context, request: HttpRequest, bucket: Bucket) -> HttpResponse:
-        document = s3_xml.parse(request.body)
+        document = xml.parse(request.body)
         quiet = document.findtext("Quiet") == "true"
         content: list[tuple[str, Any]] = []
         for each in document.findall("Object"):
@@ -495,7 +495,7 @@ class S3Http:
         upload = self._s3.upload(bucket, request.parameters["uploadId"], key)
         parts = [
             (int(part.findtext("PartNumber") or 0), part.findtext("ETag") or "")
-            for part in s3_xml.parse(request.body).findall("Part")
+            for part in xml.parse(request.body).findall("Part")
         ]
         asked = _options(request)
         options = replace(upload.options, if_none_match=asked.if_none_match, if_match=asked.if_match)
@@ -528,8 +528,8 @@ class S3Http:
 # Shapes
 
 
-def _xml(root: str, content: s3_xml.Value, headers: dict[str, str] | None = None) -> HttpResponse:
-    return HttpResponse(200, {"Content-Type": "application/xml", **(headers or {})}, s3_xml.document(root, content))
+def _xml(root: str, content: xml.Value, headers: dict[str, str] | None = None) -> HttpResponse:
+    return HttpResponse(200, {"Content-Type": "application/xml", **(headers or {})}, xml.document(root, content))
 
 
 def is_public(statement: policy.Statement) -> bool:
@@ -547,7 +547,7 @@ def _encoder(encoding: str) -> Callable[[str], str]:
 
 
 def _entry(stored: StoredObject, shown: Callable[[str], str]) -> list[tuple[str, Any]]:
-    entry: list[tuple[str, Any]] = [("Key", shown(stored.key)), ("LastModified", s3_xml.timestamp(stored.modified_at))]
+    entry: list[tuple[str, Any]] = [("Key", shown(stored.key)), ("LastModified", xml.timestamp(stored.modified_at))]
     if stored.path:
         entry += [("ETag", f'"{stored.etag}"'), ("Size", stored.size), ("StorageClass", "STANDARD")]
     return entry

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from lab.context import Context
+from lab.caller import Context
 from lab.dynamodb.words import belief, validation
 
 if TYPE_CHECKING:

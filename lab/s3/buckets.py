@@ -4,7 +4,7 @@
 
 """S3: buckets of all accounts in one namespace; bucket policies, ownership and encryption decide who may do what.
 
-``S3Service`` is what the gate and the lab's other services call; ``lab.services.s3_http`` speaks its REST protocol.
+``S3Service`` is what the gate and the lab's other services call; ``lab.s3.http`` speaks its REST protocol.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from lab.context import Caller, ConditionValue, Context
+from lab.caller import Caller, ConditionValue, Context
 from lab.errors import AwsError
+from lab.messages import AuthorizationRequest, HttpRequest, HttpResponse
 from lab.rules import Rule, rule
-from lab.service import AuthorizationRequest, HttpRequest, HttpResponse
-from lab.services import s3_xml
-from lab.services.policies import PolicyFlaw, checked_policy
-from lab.services.s3_http import S3Http, is_public
-from lab.services.s3_store import (
+from lab.s3 import xml
+from lab.s3.http import S3Http, is_public
+from lab.s3.store import (
     UNVERSIONED,
     Bucket,
     StoredObject,
@@ -30,6 +29,7 @@ from lab.services.s3_store import (
     multipart_etag,
     plain_etag,
 )
+from lab.services.policies import PolicyFlaw, checked_policy
 
 if TYPE_CHECKING:
     from lab.services.kms import KmsService
@@ -40,7 +40,7 @@ BUCKET_MISSING = rule(
     service="s3",
     says="A bucket that nobody has is 404 NoSuchBucket",
     fact="measured/import-export-table 1.3",
-    test="test_s3.py::test_missing_bucket",
+    test="s3/test_buckets.py::test_missing_bucket",
 )
 NAMES_ARE_GLOBAL = rule(
     "s3-names-are-global",
@@ -48,7 +48,7 @@ NAMES_ARE_GLOBAL = rule(
     says="A bucket's name is taken for all accounts: BucketAlreadyOwnedByYou for its owner, BucketAlreadyExists for "
     "others",
     fact="AWS API reference s3:CreateBucket",
-    test="test_s3.py::test_bucket_names_are_global",
+    test="s3/test_buckets.py::test_bucket_names_are_global",
 )
 REGION_MUST_BE_SAID = rule(
     "s3-region-must-be-said",
@@ -56,7 +56,7 @@ REGION_MUST_BE_SAID = rule(
     says="CreateBucket outside us-east-1 needs the endpoint's Region as LocationConstraint: "
     "IllegalLocationConstraintException",
     fact="AWS API reference s3:CreateBucket",
-    test="test_s3.py::test_create_bucket_needs_its_region",
+    test="s3/test_buckets.py::test_create_bucket_needs_its_region",
 )
 POLICY_DECIDES_ACROSS_ACCOUNTS = rule(
     "s3-policy-decides-across-accounts",
@@ -64,7 +64,7 @@ POLICY_DECIDES_ACROSS_ACCOUNTS = rule(
     says="A principal of another account needs the bucket's policy (naming the role, the session, or its account's "
     "root) and its own policies; it gets 403 AccessDenied otherwise",
     fact="aws.md A4, B3",
-    test="test_s3.py::test_bucket_policy_decides_across_accounts",
+    test="s3/test_buckets.py::test_bucket_policy_decides_across_accounts",
 )
 SECURE_TRANSPORT = rule(
     "s3-secure-transport",
@@ -72,14 +72,14 @@ SECURE_TRANSPORT = rule(
     says="aws:SecureTransport is true for every request of the lab, though it speaks plain HTTP on loopback, so that a "
     "bucket policy that demands TLS lets the SDK's requests pass as on AWS",
     fact="AWS IAM global condition keys",
-    test="test_s3.py::test_policy_that_demands_tls",
+    test="s3/test_buckets.py::test_policy_that_demands_tls",
 )
 BUCKET_OWNER_EXPECTED = rule(
     "s3-expected-owner",
     service="s3",
     says="A request that names another expected bucket owner is 403 AccessDenied `Access Denied`",
     fact="measured/import-export-table 1.3",
-    test="test_s3.py::test_expected_bucket_owner",
+    test="s3/test_buckets.py::test_expected_bucket_owner",
 )
 OWNER_ENFORCED = rule(
     "s3-owner-enforced",
@@ -87,7 +87,7 @@ OWNER_ENFORCED = rule(
     says="A bucket with BucketOwnerEnforced (the default) owns every object and accepts no ACL but "
     "bucket-owner-full-control, and private from its own account: 400 AccessControlListNotSupported",
     fact="aws.md A4; ansible-collections/amazon.aws issue 863 for private",
-    test="test_s3.py::test_owner_enforced_bucket_takes_no_acl",
+    test="s3/test_buckets.py::test_owner_enforced_bucket_takes_no_acl",
 )
 WRITER_OWNS = rule(
     "s3-writer-owns",
@@ -95,42 +95,42 @@ WRITER_OWNS = rule(
     says="Without BucketOwnerEnforced an object of a foreign writer is unreadable for the bucket's owner unless it was "
     "written with bucket-owner-full-control",
     fact="aws.md A4",
-    test="test_s3.py::test_foreign_writer_owns_without_enforcement",
+    test="s3/test_buckets.py::test_foreign_writer_owns_without_enforcement",
 )
 ACL_NEEDS_PERMISSION = rule(
     "s3-acl-needs-permission",
     service="s3",
     says="Writing with an ACL needs s3:PutObjectAcl besides s3:PutObject",
     fact="aws.md A4",
-    test="test_s3.py::test_acl_needs_its_permission",
+    test="s3/test_buckets.py::test_acl_needs_its_permission",
 )
 WRITTEN_ONCE = rule(
     "s3-if-none-match",
     service="s3",
     says="A write with If-None-Match: * onto an existing key is 412 PreconditionFailed and changes nothing",
     fact="AWS API reference s3:PutObject",
-    test="test_s3.py::test_write_only_if_absent",
+    test="s3/test_buckets.py::test_write_only_if_absent",
 )
 KEY_HIDDEN = rule(
     "s3-missing-key-hidden",
     service="s3",
     says="A missing key is 404 NoSuchKey only for who may list the bucket, else 403 AccessDenied",
     fact="AWS API reference s3:GetObject",
-    test="test_s3.py::test_missing_key_is_hidden_without_list_permission",
+    test="s3/test_buckets.py::test_missing_key_is_hidden_without_list_permission",
 )
 ENCRYPTION_NEEDS_THE_KEY = rule(
     "s3-encryption-needs-the-key",
     service="s3",
     says="Writing under a KMS key needs kms:GenerateDataKey, reading needs kms:Decrypt, each for the calling principal",
     fact="aws.md A5, B3",
-    test="test_s3.py::test_customer_key_is_needed_to_write_and_read",
+    test="s3/test_buckets.py::test_customer_key_is_needed_to_write_and_read",
 )
 DEFAULT_KEY_IS_THE_CALLERS = rule(
     "s3-default-kms-key",
     service="s3",
     says="aws:kms without a key means aws/s3 of the caller's own account, which no other account can read",
     fact="aws.md A5",
-    test="test_s3.py::test_kms_without_a_key_cannot_be_read_across_accounts",
+    test="s3/test_buckets.py::test_kms_without_a_key_cannot_be_read_across_accounts",
     confirmed=False,
 )
 PUBLIC_POLICY_BLOCKED = rule(
@@ -138,7 +138,7 @@ PUBLIC_POLICY_BLOCKED = rule(
     service="s3",
     says="A bucket that blocks public policies (the default) refuses a policy that allows everybody",
     fact="AWS S3 user guide, block public access",
-    test="test_s3.py::test_bad_bucket_policies",
+    test="s3/test_buckets.py::test_bad_bucket_policies",
 )
 POLICY_MUST_BE_SOUND = rule(
     "s3-policy-must-be-sound",
@@ -146,7 +146,7 @@ POLICY_MUST_BE_SOUND = rule(
     says="A bucket policy that is malformed, or names another bucket or a principal that does not exist, is "
     "MalformedPolicy",
     fact="AWS API reference s3:PutBucketPolicy",
-    test="test_s3.py::test_bad_bucket_policies",
+    test="s3/test_buckets.py::test_bad_bucket_policies",
 )
 
 _BUCKET_NAME = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -154,8 +154,8 @@ OWNER_FULL_CONTROL = "bucket-owner-full-control"
 SMALLEST_PART_BYTES = 5 * 1024 * 1024
 
 _NEW_BUCKET_SETTINGS = {
-    "ownershipControls": s3_xml.document("OwnershipControls", [("Rule", [("ObjectOwnership", "BucketOwnerEnforced")])]),
-    "publicAccessBlock": s3_xml.document(
+    "ownershipControls": xml.document("OwnershipControls", [("Rule", [("ObjectOwnership", "BucketOwnerEnforced")])]),
+    "publicAccessBlock": xml.document(
         "PublicAccessBlockConfiguration",
         [
             (name, "true")
@@ -307,7 +307,7 @@ class S3Service:
         bucket.settings = dict(_NEW_BUCKET_SETTINGS)
         if ownership:
             rules = [("Rule", [("ObjectOwnership", ownership)])]
-            bucket.settings["ownershipControls"] = s3_xml.document("OwnershipControls", rules)
+            bucket.settings["ownershipControls"] = xml.document("OwnershipControls", rules)
         self.buckets[name] = bucket
         return bucket
 
@@ -331,7 +331,7 @@ class S3Service:
                     raise POLICY_MUST_BE_SOUND.error("MalformedPolicy", "Policy has invalid resource")
             if (
                 is_public(statement)
-                and s3_xml.text_in(bucket.settings.get("publicAccessBlock"), "BlockPublicPolicy") == "true"
+                and xml.text_in(bucket.settings.get("publicAccessBlock"), "BlockPublicPolicy") == "true"
             ):
                 raise PUBLIC_POLICY_BLOCKED.error(
                     "AccessDenied",
@@ -342,7 +342,7 @@ class S3Service:
 
     def versioned(self, bucket: Bucket) -> bool:
         """Whether the bucket keeps versions."""
-        return s3_xml.text_in(bucket.settings.get("versioning"), "Status") == "Enabled"
+        return xml.text_in(bucket.settings.get("versioning"), "Status") == "Enabled"
 
     # Permission
 
@@ -514,12 +514,12 @@ class S3Service:
 
     @staticmethod
     def _ownership(bucket: Bucket) -> str:
-        return s3_xml.text_in(bucket.settings.get("ownershipControls"), "ObjectOwnership") or "ObjectWriter"
+        return xml.text_in(bucket.settings.get("ownershipControls"), "ObjectOwnership") or "ObjectWriter"
 
     def _encryption(self, caller: Caller, bucket: Bucket, options: WriteOptions) -> tuple[str, str]:
         """Algorithm and key ARN that a write ends up with, the key used once for its data key."""
         default = bucket.settings.get("encryption")
-        algorithm = options.sse_algorithm or s3_xml.text_in(default, "SSEAlgorithm") or "AES256"
+        algorithm = options.sse_algorithm or xml.text_in(default, "SSEAlgorithm") or "AES256"
         if not algorithm.startswith("aws:kms"):
             if options.kms_key_id:
                 text = "The encryption method specified is not supported with a KMS key"
@@ -527,7 +527,7 @@ class S3Service:
             return algorithm, ""
         key_id = options.kms_key_id
         if not key_id and not options.sse_algorithm:
-            key_id = s3_xml.text_in(default, "KMSMasterKeyID")
+            key_id = xml.text_in(default, "KMSMasterKeyID")
         return algorithm, self._use_key(caller, key_id or "alias/aws/s3", "GenerateDataKey", bucket)
 
     def _use_key(self, caller: Caller, key_id: str, operation: str, bucket: Bucket) -> str:

@@ -17,14 +17,14 @@ from botocore.exceptions import ClientError
 
 from lab.client import RunningLab, running
 from lab.errors import AwsError
-from lab.services.s3 import S3Service
+from lab.s3.buckets import S3Service
 
 REGION = "eu-west-1"
 SERVICES = (
     "lab.services.sts.StsService",
     "lab.services.iam.IamService",
     "lab.services.kms.KmsService",
-    "lab.services.s3.S3Service",
+    "lab.s3.buckets.S3Service",
 )
 FERRY = "arn:aws:iam::111111111111:role/ferry"
 WRITES = ["s3:PutObject", "s3:PutObjectAcl", "s3:AbortMultipartUpload"]

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import unquote, unquote_plus
 
-from lab.context import ConditionValue, Context
+from lab.caller import ConditionValue, Context
 from lab.errors import AwsError
 
 
