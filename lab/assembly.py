@@ -18,7 +18,7 @@ SERVICES = (
     "lab.services.iam.IamService",
     "lab.services.organizations.OrganizationsService",
     "lab.services.kms.KmsService",
-    "lab.s3.buckets.S3Service",
+    "lab.s3.service.S3Service",
     "lab.services.logs.LogsService",
     "lab.services.kinesis.KinesisService",
     "lab.dynamodb.service.DynamoDbService",

@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from lab import control, protocol, signature
-from lab.caller import Context
 from lab.errors import AwsError, ConnectionDropped
 from lab.faults import GATE_KINDS, Fault
 from lab.identity import Credential
-from lab.messages import HttpRequest, HttpResponse, Service
+from lab.messages import HttpRequest, HttpResponse
 from lab.request_log import Entry, is_mutating
 from lab.signature import Dialect, Scope
-from lab.world import World
+from lab.world import Context, Service, World
 
 _INTERNAL = {
     "s3": "InternalError",

@@ -2,17 +2,17 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a service of the lab offers to the gate, and the HTTP request and response that both speak of."""
+"""What the gate and the services say to each other: HTTP requests and responses, and the permissions needed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 from urllib.parse import unquote, unquote_plus
 
-from lab.caller import ConditionValue, Context
+from lab.caller import ConditionValue
 from lab.errors import AwsError
 
 
@@ -76,35 +76,3 @@ class AuthorizationRequest:
     resource_policy_required: bool = False
     conditions: Mapping[str, ConditionValue] = field(default_factory=dict)
     refusal: Callable[[str], AwsError] | None = None
-
-
-@runtime_checkable
-class Service(Protocol):
-    """A service behind the gate.
-
-    The gate parses and validates the request by botocore's model of ``name``, asks ``authorization``, calls ``handle``
-    and writes its answer. Shapes of parameters and answers are those of boto3, except: timestamps are epoch seconds in
-    parameters, and epoch seconds or ``datetime`` in answers; DynamoDB's AttributeValues stay as on the wire both ways
-    (``B`` is base64 text). Members that the model does not know are dropped from requests and kept in JSON answers.
-    ``handle`` may answer ``bytes`` of a JSON protocol: they are sent as they are.
-
-    The gate holds ``world.lock`` around authorization and handling, except for the operations in
-    ``locks_itself``: these are called without it and lock what they touch.
-
-    Three optional attributes:
-    ``handle_http(context, request: HttpRequest) -> HttpResponse``: when present, requests come here whole, already
-    signed and counted but neither parsed nor authorized (the service calls ``context.authorize``).
-    ``validates(operation) -> bool``: False takes the model's validation of lengths, patterns, enums and required
-    members off an operation where AWS says it in other words. ``close()``: called when the world ends.
-    """
-
-    name: str
-    locks_itself: frozenset[str]
-
-    def handle(self, context: Context, operation: str, params: dict[str, Any]) -> dict[str, Any] | bytes:
-        """Do ``operation`` and return its answer, or raise AwsError."""
-        ...
-
-    def authorization(self, context: Context, operation: str, params: dict[str, Any]) -> list[AuthorizationRequest]:
-        """The permissions that ``operation`` needs with ``params``; an empty list where it needs none."""
-        ...

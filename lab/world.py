@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The world: its accounts, services, time, books and faults. One object, no global state."""
+"""The world: its accounts, services, time, books and faults. One object, no global state.
+
+``Context`` is one request within it, ``Service`` what a service offers to it.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +16,16 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from lab.behaviours import Behaviours
 from lab.caller import Caller, ConditionValue
 from lab.clock import Agenda, Clock, Event, Throttles, Timings
 from lab.faults import Fault, Faults
 from lab.identity import IdentityStore
-from lab.messages import AuthorizationRequest, Service
+from lab.messages import AuthorizationRequest
 from lab.policy import BOTH_SIDES, POLICIES_DECIDE, Decision, decide
 from lab.protocol import speaks_rest
 from lab.request_log import Books, Entry, is_mutating
@@ -31,6 +35,9 @@ __all__ = ["Books", "Clock", "Entry", "Event", "Fault", "Faults", "Throttles", "
 TICK_SECONDS = 0.02
 # Services whose AccessDenied is spelled without "Exception" and comes as HTTP 403 (query and REST protocols).
 _BARE_ACCESS_DENIED = frozenset({"s3", "sts", "iam"})
+
+
+Part = TypeVar("Part")
 
 
 class World:
@@ -56,6 +63,7 @@ class World:
         self.identity = IdentityStore(self.clock, self.random)
         self.accounts = self.identity.accounts
         self.services: dict[str, Service] = {}
+        self._parts: list[object] = []
         self.event_errors: list[str] = []
         self._agenda = Agenda()
         self._temporary = data_directory is None
@@ -117,6 +125,20 @@ class World:
     def _tick_often(self) -> None:
         while not self._closed.wait(TICK_SECONDS):
             self.tick()
+
+    # Services and what they hold
+
+    def put(self, part: Part) -> Part:
+        """Let others find ``part`` by its class; returns it."""
+        self._parts.append(part)
+        return part
+
+    def part(self, kind: type[Part]) -> Part:
+        """What a service put here, or the service itself, by its class. LookupError where no service did."""
+        for part in (*self._parts, *self.services.values()):
+            if isinstance(part, kind):
+                return part
+        raise LookupError(f"This world has no {kind.__name__}.")
 
     # Permission
 
@@ -188,3 +210,67 @@ class World:
                 close()
         if self._temporary:
             shutil.rmtree(self.data_directory, ignore_errors=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One request on its way through a service.
+
+    ``service`` is botocore's name (``application-autoscaling``), ``operation`` botocore's operation name,
+    ``conditions`` further keys for the policies' Condition blocks, such as ``kms:ViaService``.
+    """
+
+    world: World
+    caller: Caller
+    region: str
+    service: str
+    operation: str
+    request_id: str
+    conditions: Mapping[str, ConditionValue] = field(default_factory=dict)
+
+    @property
+    def account_id(self) -> str:
+        """Account of the caller."""
+        return self.caller.account_id
+
+    def arn(self, resource: str, service: str = "") -> str:
+        """ARN of ``resource`` (``table/orders``) in the caller's account and the request's Region."""
+        return f"arn:aws:{service or self.service}:{self.region}:{self.caller.account_id}:{resource}"
+
+    def authorize(self, action: str, resource_arn: str, resource_policy: Any = None, **options: Any) -> None:
+        """``World.authorize`` for this request's caller, Region and condition keys."""
+        options["conditions"] = {**self.conditions, **options.get("conditions", {})}
+        options.setdefault("region", self.region)
+        self.world.authorize(self.caller, action, resource_arn, resource_policy, **options)
+
+
+@runtime_checkable
+class Service(Protocol):
+    """A service behind the gate.
+
+    The gate parses and validates the request by botocore's model of ``name``, asks ``authorization``, calls ``handle``
+    and writes its answer. Shapes of parameters and answers are those of boto3, except: timestamps are epoch seconds in
+    parameters, and epoch seconds or ``datetime`` in answers; DynamoDB's AttributeValues stay as on the wire both ways
+    (``B`` is base64 text). Members that the model does not know are dropped from requests and kept in JSON answers.
+    ``handle`` may answer ``bytes`` of a JSON protocol: they are sent as they are.
+
+    The gate holds ``world.lock`` around authorization and handling, except for the operations in
+    ``locks_itself``: these are called without it and lock what they touch.
+
+    Three optional attributes:
+    ``handle_http(context, request: HttpRequest) -> HttpResponse``: when present, requests come here whole, already
+    signed and counted but neither parsed nor authorized (the service calls ``context.authorize``).
+    ``validates(operation) -> bool``: False takes the model's validation of lengths, patterns, enums and required
+    members off an operation where AWS says it in other words. ``close()``: called when the world ends.
+    """
+
+    name: str
+    locks_itself: frozenset[str]
+
+    def handle(self, context: Context, operation: str, params: dict[str, Any]) -> dict[str, Any] | bytes:
+        """Do ``operation`` and return its answer, or raise AwsError."""
+        ...
+
+    def authorization(self, context: Context, operation: str, params: dict[str, Any]) -> list[AuthorizationRequest]:
+        """The permissions that ``operation`` needs with ``params``; an empty list where it needs none."""
+        ...

@@ -7,18 +7,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from lab.backup.model import Vault
 from lab.backup.words import belief, invalid_parameter
-from lab.caller import Caller, Context
+from lab.caller import Caller
 from lab.errors import AwsError
+from lab.identity import Role
 from lab.messages import AuthorizationRequest
-
-if TYPE_CHECKING:
-    from lab.identity import Role
-    from lab.services.kms import KmsService
-    from lab.world import World
+from lab.services.kms import KmsService
+from lab.world import Context, World
 
 PASSED = belief(
     "test_access", "role-is-passed",
@@ -64,11 +61,6 @@ LINKED = belief(
 SERVICE = "backup.amazonaws.com"
 LINKED_ROLE = "AWSServiceRoleForBackup"
 VAULT_CONTEXT = "aws:backup:backup-vault"
-
-
-def kms(world: World) -> KmsService:
-    """The lab's KMS."""
-    return world.services["kms"]  # type: ignore[return-value]
 
 
 def take_role(context: Context, role_arn: str) -> None:
@@ -124,7 +116,7 @@ def role_opens(world: World, caller: Caller, vault: Vault) -> bool:
         return True
     for operation in ("DescribeKey", "CreateGrant"):
         try:
-            kms(world).use_key_as(
+            world.part(KmsService).use_key_as(
                 caller, vault.key_arn, operation, vault.place.region, via_service="backup",
                 encryption_context={VAULT_CONTEXT: vault.name},
             )  # fmt: skip
@@ -135,7 +127,7 @@ def role_opens(world: World, caller: Caller, vault: Vault) -> bool:
 
 def key_admits(world: World, caller: Caller, vault: Vault) -> bool:
     """Whether the policy of the vault's key lets ``caller`` in for the vault's data."""
-    return not vault.key_arn or kms(world).policy_admits(
+    return not vault.key_arn or world.part(KmsService).policy_admits(
         caller, vault.key_arn, ("GenerateDataKey", "Decrypt"), via_service="backup",
         encryption_context={VAULT_CONTEXT: vault.name},
     )  # fmt: skip
@@ -146,7 +138,7 @@ def opens_table(world: World, caller: Caller, key_arn: str) -> bool:
     if not key_arn:
         return True
     try:
-        kms(world).use_key_as(caller, key_arn, "Decrypt", key_arn.split(":")[3], via_service="dynamodb")
+        world.part(KmsService).use_key_as(caller, key_arn, "Decrypt", key_arn.split(":")[3], via_service="dynamodb")
     except AwsError:
         return False
     return True
@@ -155,11 +147,11 @@ def opens_table(world: World, caller: Caller, key_arn: str) -> bool:
 def unusable(world: World, *key_arns: str) -> str:
     """The text of a job's failure when one of its keys cannot be used by anybody; empty keys are AWS-owned."""
     for key_arn in key_arns:
-        if key_arn and not kms(world).is_enabled(key_arn):
+        if key_arn and not world.part(KmsService).is_enabled(key_arn):
             return "KMS key is either disabled or pending deletion or access to KMS key is denied"
     return ""
 
 
 def is_managed(world: World, key_arn: str) -> bool:
     """Whether AWS manages the key (aws/backup)."""
-    return kms(world).is_managed(key_arn)
+    return world.part(KmsService).is_managed(key_arn)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lab.backup import access, vaults
+from lab.backup import vaults
 from lab.backup.model import AIR_GAPPED, Lock, Shape, Vault
 from lab.backup.words import belief, invalid_parameter
-from lab.caller import Context
 from lab.errors import AwsError
+from lab.services.kms import KmsService
+from lab.world import Context
 
 RETENTION = belief(
     "test_air_gapped", "air-gapped-retention",
@@ -73,7 +74,7 @@ def _created(vault: Vault) -> Shape:
 def _settle(context: Context, vault: Vault) -> None:
     try:
         if vault.key_arn:
-            access.kms(context.world).use_key_as(
+            context.world.part(KmsService).use_key_as(
                 context.caller, vault.key_arn, "CreateGrant", context.region, via_service="backup"
             )
     except AwsError:

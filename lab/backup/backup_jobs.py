@@ -7,20 +7,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from lab.backup import access, copy_jobs, jobs, recovery_points, settings, vaults
 from lab.backup.model import AIR_GAPPED, BackupJob, RecoveryPoint, Shape
 from lab.backup.registry import backups
 from lab.backup.words import belief, invalid_parameter, invalid_request, not_found
-from lab.caller import Caller, Context
+from lab.caller import Caller
 from lab.dynamodb import registry as dynamodb
 from lab.dynamodb import snapshots
 from lab.dynamodb.address import TABLE_ARN
+from lab.dynamodb.model import Table
 from lab.messages import AuthorizationRequest
-
-if TYPE_CHECKING:
-    from lab.dynamodb.model import Table
+from lab.world import Context
 
 RESOURCE = belief(
     "test_backup_jobs", "backup-of-own-table",

@@ -12,9 +12,10 @@ from lab.backup import access, jobs, recovery_points, settings, vaults
 from lab.backup.model import AIR_GAPPED, BackupJob, CopyJob, RecoveryPoint, Shape, Vault
 from lab.backup.registry import backups, parse_arn
 from lab.backup.words import belief, invalid_parameter, invalid_request
-from lab.caller import Caller, Context
+from lab.caller import Caller
 from lab.identity import organization_path
 from lab.messages import AuthorizationRequest
+from lab.world import Context
 
 SOURCE = belief(
     "test_copy_jobs", "copy-of-own-recovery-point",

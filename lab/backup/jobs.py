@@ -15,11 +15,10 @@ from lab.backup import vaults
 from lab.backup.model import DAY_SECONDS, BackupJob, CopyJob, Job, Shape
 from lab.backup.registry import backups, here, registry_of
 from lab.backup.words import belief, invalid_parameter, not_found
-from lab.caller import Context
 from lab.errors import AwsError
 from lab.faults import Fault
 from lab.request_log import Begun
-from lab.world import World
+from lab.world import Context, World
 
 TOKEN = belief(
     "test_jobs", "job-token",

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-if TYPE_CHECKING:
-    from lab.caller import Context
-    from lab.clock import Event
-    from lab.dynamodb.model import Table
-    from lab.dynamodb.snapshots import Snapshot
-    from lab.faults import Fault
+from lab.clock import Event
+from lab.dynamodb.model import Table
+from lab.dynamodb.snapshots import Snapshot
+from lab.faults import Fault
+from lab.world import Context
 
 Shape = dict[str, Any]
 DAY_SECONDS = 86400

@@ -15,10 +15,11 @@ from lab.backup import access, backup_jobs, recovery_points, schedule, settings,
 from lab.backup.model import Place, Plan, PlanVersion, Selection, Shape
 from lab.backup.registry import backups, here, parse_arn
 from lab.backup.words import belief, invalid_parameter, invalid_request, not_found
-from lab.caller import Caller, Context
+from lab.caller import Caller
 from lab.dynamodb import registry as dynamodb
 from lab.dynamodb.model import Table
 from lab.messages import AuthorizationRequest
+from lab.world import Context
 
 SOUND = belief(
     "test_plans", "plan-sound",

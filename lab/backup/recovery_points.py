@@ -12,7 +12,7 @@ from lab.backup import access, vaults
 from lab.backup.model import AIR_GAPPED, DAY_SECONDS, RecoveryPoint, Shape, Vault
 from lab.backup.registry import backups, here
 from lab.backup.words import belief, invalid_parameter, invalid_request, not_found
-from lab.caller import Context
+from lab.world import Context
 
 FOUND = belief(
     "test_recovery_points", "recovery-point-not-found",

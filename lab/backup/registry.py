@@ -10,14 +10,10 @@ import re
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lab.backup.model import BackupJob, CopyJob, Job, Place, Plan, RecoveryPoint, RegionalName, RestoreJob, Vault
-from lab.caller import Context
 from lab.errors import AwsError
-
-if TYPE_CHECKING:
-    from lab.world import World
+from lab.world import Context, World
 
 _ARN = re.compile(
     r"arn:aws[a-z-]*:backup:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):(?P<kind>backup-vault|recovery-point|backup-plan)"
@@ -93,7 +89,7 @@ def backups(context: Context) -> BackupRegistry:
 
 def registry_of(world: World) -> BackupRegistry:
     """AWS Backup's memory in ``world``."""
-    return world.services["backup"].registry  # type: ignore[attr-defined, no-any-return]
+    return world.part(BackupRegistry)
 
 
 def here(context: Context) -> Place:

@@ -8,22 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from lab.backup import access, jobs, vaults
 from lab.backup.model import RecoveryPoint, RestoreJob, Shape
 from lab.backup.registry import backups, here
 from lab.backup.words import belief, denied, invalid_parameter, invalid_request, not_found
-from lab.caller import Caller, Context
+from lab.caller import Caller
 from lab.dynamodb import encryption, snapshots
 from lab.dynamodb import jobs as dynamodb_jobs
 from lab.dynamodb import registry as dynamodb
+from lab.dynamodb.model import Encryption, Table
 from lab.dynamodb.snapshots import Snapshot
 from lab.errors import AwsError
 from lab.messages import AuthorizationRequest
-
-if TYPE_CHECKING:
-    from lab.dynamodb.model import Encryption, Table
+from lab.world import Context
 
 OWN_POINT = belief(
     "test_restore_jobs", "restore-in-the-own-account",

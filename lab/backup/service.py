@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lab.backup import (
     air_gapped,
@@ -24,12 +24,9 @@ from lab.backup import (
 from lab.backup.model import Shape
 from lab.backup.registry import BackupRegistry, here
 from lab.backup.words import belief
-from lab.caller import Context
 from lab.errors import AwsError
 from lab.messages import AuthorizationRequest
-
-if TYPE_CHECKING:
-    from lab.world import World
+from lab.world import Context, World
 
 PERMISSIONS = belief(
     "test_service", "permission-per-resource",
@@ -54,7 +51,7 @@ class BackupService:
 
     def __init__(self, world: World) -> None:
         timings.define(world.timings, world.behaviours)
-        self.registry = BackupRegistry(world)
+        self.registry = world.put(BackupRegistry(world))
         self._handlers: Mapping[str, Callable[[Context, Shape], Shape]] = {
             name: handler for module in _MODULES for name, handler in module.OPERATIONS.items()
         }

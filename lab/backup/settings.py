@@ -7,15 +7,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from lab.backup.model import Place, Shape
 from lab.backup.registry import GlobalSettings, RegionSettings, backups, here, registry_of
 from lab.backup.words import belief, invalid_parameter, invalid_request
-from lab.caller import Context
-
-if TYPE_CHECKING:
-    from lab.world import World
+from lab.world import Context, World
 
 KNOWN_TYPES = belief(
     "test_settings", "region-settings-known-types",

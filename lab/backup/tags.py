@@ -12,7 +12,7 @@ from lab.backup import vaults
 from lab.backup.model import Plan, RecoveryPoint, Shape, Vault
 from lab.backup.registry import backups
 from lab.backup.words import belief, invalid_parameter, not_found
-from lab.caller import Context
+from lab.world import Context
 
 OWN = belief(
     "test_tags", "tags-of-own-resources",

@@ -14,12 +14,14 @@ from lab.backup import access
 from lab.backup.model import AIR_GAPPED, DAY_SECONDS, Lock, Place, Shape, Vault
 from lab.backup.registry import BackupRegistry, backups, here
 from lab.backup.words import belief, denied, invalid_parameter, invalid_request, not_found
-from lab.caller import Context
 from lab.errors import AwsError
 from lab.messages import AuthorizationRequest
 from lab.policy import Statement
+from lab.services.kms import KmsService
 from lab.services.paging import page
 from lab.services.policies import PolicyFlaw, checked_policy
+from lab.services.ram import RamService
+from lab.world import Context
 
 NAME_TAKEN = belief(
     "test_vaults", "vault-name-taken",
@@ -122,8 +124,7 @@ def readable(context: Context, name: str, account: str | None = None) -> Vault:
 
 def is_shared(context: Context, vault: Vault) -> bool:
     """Whether RAM shares the vault with the caller's account."""
-    ram = context.world.services.get("ram")
-    return ram is not None and ram.reaches(vault.arn, context.account_id)  # type: ignore[attr-defined]
+    return context.world.part(RamService).reaches(vault.arn, context.account_id)
 
 
 def authorization(
@@ -168,7 +169,7 @@ def earlier(context: Context, params: Shape) -> Vault | None:
 
 def usable_key(context: Context, vault_name: str, key: str) -> str:
     """ARN of the key, if the caller may make a vault under it; AccessDeniedException with no more words."""
-    kms = access.kms(context.world)
+    kms = context.world.part(KmsService)
     try:
         context.authorize("backup-storage:MountCapsule", "*")
         found = kms.use_key_as(context.caller, key, "DescribeKey", context.region, via_service="backup")

@@ -2,18 +2,15 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which table a request means, and the way to the registry of tables."""
+"""Which table a request means."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from lab.caller import Context
 from lab.dynamodb.words import belief, validation
-
-if TYPE_CHECKING:
-    from lab.dynamodb.registry import TableRegistry
+from lab.world import Context
 
 TABLE_ARN = re.compile(
     r"arn:(?P<partition>aws[a-z-]*):dynamodb:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):table/(?P<name>[^/]+)"
@@ -32,11 +29,6 @@ class Address(NamedTuple):
     account: str
     region: str
     name: str
-
-
-def registry(context: Context) -> TableRegistry:
-    """The tables of the world that ``context`` belongs to."""
-    return context.world.services["dynamodb"].registry  # type: ignore[attr-defined, no-any-return]
 
 
 def address(context: Context, table: str) -> Address:

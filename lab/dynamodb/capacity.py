@@ -14,11 +14,11 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable
 
-from lab.caller import Context
 from lab.dynamodb import admission, creation
 from lab.dynamodb.model import ON_DEMAND_WARM, Billing, BillingMode, Index, Job, Shape, Table, Throughput, Warm
 from lab.dynamodb.words import belief, invalid, over_limit, validation
 from lab.errors import AwsError
+from lab.world import Context
 
 Apply = Callable[[], None]
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lab.caller import Context
-from lab.dynamodb.address import registry
 from lab.dynamodb.model import Shape, Table
+from lab.dynamodb.registry import registry
 from lab.dynamodb.words import belief, validation
+from lab.world import Context
 
 NOT_YET = belief(
     "test_continuous_backups", "pitr-after-active",

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from lab.caller import Context
-from lab.dynamodb.address import registry
 from lab.dynamodb.model import Insights, Shape, Table
+from lab.dynamodb.registry import registry
 from lab.dynamodb.words import belief, validation
 from lab.services.paging import page
+from lab.world import Context
 
 UNKNOWN_INDEX = belief(
     "test_contributor_insights", "insights-unknown-index",

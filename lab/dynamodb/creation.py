@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from lab.caller import Context
 from lab.dynamodb import encryption, limits
-from lab.dynamodb.address import address, registry
+from lab.dynamodb.address import address
 from lab.dynamodb.model import ON_DEMAND_WARM, Encryption, Shape
+from lab.dynamodb.registry import registry
 from lab.dynamodb.words import belief, in_use, invalid, over_limit, validation
+from lab.world import Context
 
 CAPACITY_NEEDED = belief(
     "test_creation", "provisioned-needs-capacity",

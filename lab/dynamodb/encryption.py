@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from lab.caller import Context
 from lab.dynamodb import limits
 from lab.dynamodb.model import Encryption, Job, Shape, Table
 from lab.dynamodb.words import belief, in_use, invalid, over_limit
 from lab.errors import AwsError
+from lab.services.kms import KmsService
+from lab.world import Context
 
 SPECIFICATION = belief(
     "test_encryption", "encryption-specification",
@@ -92,12 +93,10 @@ def resolve(context: Context, specification: Shape | None) -> Encryption:
 
 
 def _usable_key_arn(context: Context, key_id: str) -> str:
-    kms = context.world.services["kms"]
+    kms = context.world.part(KmsService)
     try:
         for operation in ("DescribeKey", "CreateGrant"):
-            key = kms.use_key_as(  # type: ignore[attr-defined]
-                context.caller, key_id, operation, context.region, via_service="dynamodb"
-            )
+            key = kms.use_key_as(context.caller, key_id, operation, context.region, via_service="dynamodb")
     except AwsError as error:
         if error.code in _KMS_TEXTS:
             raise KEY_UNUSABLE.error(

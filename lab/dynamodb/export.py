@@ -12,25 +12,23 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lab.caller import Context
 from lab.clock import MEASURED_SECONDS
 from lab.dynamodb import expressions, ion, jobs, values
-from lab.dynamodb.address import TABLE_ARN, registry
+from lab.dynamodb.address import TABLE_ARN
 from lab.dynamodb.expressions import Condition, Placeholders, Projection
 from lab.dynamodb.items import key_bounds
 from lab.dynamodb.jobs import Export
 from lab.dynamodb.limits import moment
 from lab.dynamodb.model import Shape, Table
+from lab.dynamodb.registry import registry
 from lab.dynamodb.values import Item
 from lab.dynamodb.words import belief, invalid, over_limit, validation
 from lab.errors import AwsError
-from lab.s3.buckets import OWNER_FULL_CONTROL
-
-if TYPE_CHECKING:
-    from lab.services.kms import KmsService
-    from lab.world import World
+from lab.s3.buckets import OWNER_FULL_CONTROL, Buckets
+from lab.services.kms import KmsService
+from lab.world import Context, World
 
 THROTTLED = belief(
     "test_export", "export-calls-throttled",
@@ -387,7 +385,7 @@ def _begin(export: Export) -> None:
 def _put(export: Export, key: str, body: bytes) -> str:
     """Write an object as the caller; its ETag."""
     request = export.request
-    stored = jobs.s3(export.world).put_object_as(
+    stored = export.world.part(Buckets).put_object_as(
         export.context.caller,
         request["S3Bucket"],
         key,
@@ -426,7 +424,7 @@ def _work(export: Export) -> Iterator[None]:
 def _may_read_table(export: Export) -> bool:
     """Whether the caller may use the table's key; ends the export when not."""
     encryption = export.table.encryption
-    kms: KmsService = export.world.services["kms"]  # type: ignore[assignment]
+    kms = export.world.part(KmsService)
     try:
         if encryption.type is not None:
             caller, region = export.context.caller, export.context.region

@@ -14,19 +14,18 @@ import json
 import uuid
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lab.caller import Context
-from lab.dynamodb import ion, jobs
-from lab.dynamodb.address import registry
+from lab.dynamodb import ion, jobs, tables
 from lab.dynamodb.items import ItemRules
 from lab.dynamodb.jobs import Import
 from lab.dynamodb.model import Shape, Table
+from lab.dynamodb.registry import registry
 from lab.dynamodb.words import belief, over_limit, validation
 from lab.errors import AwsError
-
-if TYPE_CHECKING:
-    from lab.services.logs import LogsService
+from lab.s3.buckets import Buckets
+from lab.services.logs import LogsService
+from lab.world import Context
 
 SHAPE = belief(
     "test_imports", "import-parameters",
@@ -170,7 +169,7 @@ def import_table(context: Context, params: Shape) -> Shape:
     world = context.world
     parameters = params["TableCreationParameters"]
     _check_input(params)
-    registry(context).check_import(context, parameters)
+    tables.check_import(context, parameters)
     imports = registry(context).imports
     earlier = next((job for job in imports if job.token == params["ClientToken"] and _same_place(job, context)), None)
     if earlier is not None:
@@ -226,9 +225,10 @@ def _owner(job: Import) -> str:
 
 
 def _log(job: Import, stream: str, messages: Iterable[Shape]) -> None:
-    logs: LogsService = job.world.services["logs"]  # type: ignore[assignment]
     texts = [json.dumps(message, separators=(",", ":")) for message in messages]
-    logs.put_events_as(job.context.caller, LOG_GROUP, f"{job.id}/{stream}", texts, region=job.context.region)
+    job.world.part(LogsService).put_events_as(
+        job.context.caller, LOG_GROUP, f"{job.id}/{stream}", texts, region=job.context.region
+    )
 
 
 def _probe(job: Import) -> None:
@@ -238,7 +238,7 @@ def _probe(job: Import) -> None:
     except AwsError as error:
         job.end("ConfigurationError", f"CloudWatch Logs cannot be written: {error.message}")
         return
-    source, caller, s3 = job.request["S3BucketSource"], job.context.caller, jobs.s3(job.world)
+    source, caller, s3 = job.request["S3BucketSource"], job.context.caller, job.world.part(Buckets)
     try:
         job.objects = s3.list_objects_as(caller, source["S3Bucket"], source.get("S3KeyPrefix", ""), _owner(job))
         if job.objects:
@@ -261,10 +261,9 @@ def _appear(job: Import) -> None:
     """The table comes into being, unless a rival has it or will have it."""
     if not job.running:
         return
-    tables = registry(job.context)
     rivals = [
         other
-        for other in tables.imports
+        for other in registry(job.context).imports
         if other.running and other.probed and other.table is None and jobs.place(other) == jobs.place(job)
     ]
     try:
@@ -334,7 +333,7 @@ def _read(job: Import, key: str, etag: str) -> bytes:
     """An object's content, decompressed as the caller said."""
     bucket, caller = job.request["S3BucketSource"]["S3Bucket"], job.context.caller
     try:
-        stored, body = jobs.s3(job.world).read_as(caller, bucket, key, expected_owner=_owner(job))
+        stored, body = job.world.part(Buckets).read_as(caller, bucket, key, expected_owner=_owner(job))
     except AwsError as error:
         if error.code == "NoSuchKey":
             raise _UnreadableRest("ObjectModifiedInS3DuringImport") from None

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from lab.caller import Context
 from lab.dynamodb import admission, capacity, creation
 from lab.dynamodb.model import Index, Shape, Table
-from lab.dynamodb.registry import new_index
+from lab.dynamodb.tables import new_index
 from lab.dynamodb.words import belief, in_use, invalid, over_limit, validation
+from lab.world import Context
 
 Apply = Callable[[], None]
 

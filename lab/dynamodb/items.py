@@ -12,15 +12,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from lab.caller import Context
 from lab.dynamodb import expressions, values
-from lab.dynamodb.address import registry
 from lab.dynamodb.expressions import Condition, KeyCondition, Placeholders, Projection
 from lab.dynamodb.model import Index, Shape, Table
+from lab.dynamodb.registry import registry
 from lab.dynamodb.store import PAGE_BYTES, KeyEncoder, Page, after_all, segment_bounds
 from lab.dynamodb.values import MAX_ITEM_BYTES, Item
 from lab.dynamodb.words import belief, invalid, validation
 from lab.errors import AwsError
+from lab.world import Context
 
 NOT_READY = belief(
     "test_items", "items-need-an-active-table",

@@ -11,9 +11,8 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import Literal, TypeVar
 
-from lab.caller import Context
 from lab.dynamodb.address import Address
 from lab.dynamodb.model import Shape, Table
 from lab.dynamodb.words import belief, validation
@@ -21,10 +20,7 @@ from lab.errors import AwsError
 from lab.faults import Fault
 from lab.request_log import Begun
 from lab.rules import Rule
-
-if TYPE_CHECKING:
-    from lab.s3.buckets import S3Service
-    from lab.world import World
+from lab.world import Context, World
 
 LISTED = belief(
     "test_export", "jobs-listed-newest-first",
@@ -237,11 +233,6 @@ def do_in_slices(world: World, steps: Iterator[None]) -> None:
         if time.perf_counter() > until:
             world.schedule(_PAUSE_SECONDS, lambda: do_in_slices(world, steps))
             return
-
-
-def s3(world: World) -> S3Service:
-    """The lab's S3."""
-    return world.services["s3"]  # type: ignore[return-value]
 
 
 def s3_failure(world: World, error: AwsError) -> tuple[str, str]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lab.caller import Context
-from lab.dynamodb.address import registry
 from lab.dynamodb.model import KinesisDestination, Shape, Table
+from lab.dynamodb.registry import registry
 from lab.dynamodb.words import belief, validation
+from lab.services.kinesis import KinesisService
+from lab.world import Context
 
 STATE = belief(
     "test_kinesis_destination", "kinesis-wrong-state",
@@ -79,7 +80,7 @@ def _problem(context: Context, table: Table, arn: str) -> tuple[str, str]:
         return f"{beginning}the current region", "kinesis.failing"
     if parts[2] == "firehose" or (len(parts) > 4 and parts[2] == "kinesis" and parts[4] != table.account):
         return f"{beginning}Active state", "kinesis.failing_slowly"
-    stream = context.world.services["kinesis"].find(arn)  # type: ignore[attr-defined]
+    stream = context.world.part(KinesisService).find(arn)
     if stream is None or stream.status(context.world.clock.now()) != "ACTIVE":
         return "User does not have a permission to use kinesis stream", "kinesis.failing"
     return "", "kinesis.enabling"

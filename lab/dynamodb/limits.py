@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import datetime
 
-from lab.caller import Context
-from lab.dynamodb.address import registry
+from lab.dynamodb.registry import registry
 from lab.dynamodb.words import belief
+from lab.world import Context
 
 ACCOUNT_LIMITER = belief(
     "test_tables", "control-plane-limiter",

@@ -12,13 +12,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from lab.clock import Timings
-
-if TYPE_CHECKING:
-    from lab.clock import Event
-    from lab.dynamodb.store import TableStore
+from lab.clock import Event, Timings
+from lab.dynamodb.store import TableStore
 
 Shape = dict[str, Any]  # a structure of the API, with AWS's own member names
 BillingMode = Literal["PROVISIONED", "PAY_PER_REQUEST"]

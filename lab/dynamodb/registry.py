@@ -2,49 +2,23 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The tables of all accounts and Regions: finding one, bringing one into being, and letting it go.
+"""The tables of all accounts and Regions: finding one, making it ACTIVE, and letting it go.
 
-Other parts of the lab use ``TableRegistry`` only: ``find`` for the data plane, ``check_import`` and
-``create_from_import`` for ImportTable, ``resolve`` for names that may be ARNs.
+Other parts of the lab use ``TableRegistry`` only: ``find`` for the data plane, ``resolve`` for names that may be ARNs.
 """
 
 from __future__ import annotations
 
-import math
-import uuid
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from lab.caller import Context
-from lab.dynamodb import creation
-from lab.dynamodb import encryption as encryption_at_rest
-from lab.dynamodb.address import Address, address, registry
-from lab.dynamodb.model import (
-    ON_DEMAND_WARM,
-    Billing,
-    Encryption,
-    Index,
-    Origin,
-    PointInTimeRecovery,
-    Shape,
-    Stream,
-    Table,
-    TableClass,
-    Tags,
-    Throughput,
-    Warm,
-)
+from lab.dynamodb.address import Address, address
+from lab.dynamodb.jobs import Export, Import
+from lab.dynamodb.model import Stream, Table
 from lab.dynamodb.store import TableStore
 from lab.dynamodb.words import belief, not_found
+from lab.world import Context, World
 
-if TYPE_CHECKING:
-    from lab.dynamodb.jobs import Export, Import
-    from lab.world import World
-
-__all__ = ["Address", "TableRegistry", "address", "new_index", "registry", "warm_units"]
-
-# Members of CreateTable and of its indexes that say what a table may do in a second.
-CAPACITY = ("ProvisionedThroughput", "OnDemandThroughput")
 # The calls of one family learn of a new table, and forget a deleted one, at the same moment.
 Family = Literal["settings", "backups", "policies", "tags"]
 
@@ -139,84 +113,10 @@ class TableRegistry:
 
     # Coming into being
 
-    def check_import(self, context: Context, parameters: Shape) -> None:
-        """Refuse TableCreationParameters as ImportTable does at the call: shapes, capacity, key, existing name."""
-        creation.check(context, parameters)
-        creation.refuse_existing(context, parameters["TableName"])
-
-    def create_from_import(
-        self, context: Context, parameters: Shape, table_id: str, *, visible_after: float = 0.0
-    ) -> Table:
-        """The table of an import, CREATING until ``activate``; ``parameters`` are the checked TableCreationParameters.
-
-        ``visible_after`` seconds from now DescribeTable finds it. An import that does not own its name until then
-        creates the table only when it becomes visible. ResourceInUseException when the name is taken by then.
-        """
-        creation.refuse_existing(context, parameters["TableName"])
-        return self.create(context, parameters, origin="import", table_id=table_id, visible_after=visible_after)
-
-    def create(
-        self,
-        context: Context,
-        parameters: Shape,
-        *,
-        origin: Origin,
-        encryption: Encryption | None = None,
-        table_id: str = "",
-        visible_after: float = 0.0,
-        active_after: float = math.inf,
-    ) -> Table:
-        """Register the table that checked ``parameters`` describe, CREATING for ``active_after`` seconds.
-
-        An infinite ``active_after`` leaves it CREATING until ``activate``.
-        """
-        where = address(context, parameters["TableName"])
-        if self.find(*where, visible_only=False) is not None:
-            raise creation.EXISTS.error("ResourceInUseException", f"Table already exists: {where.name}")
-        if encryption is None:
-            encryption = encryption_at_rest.resolve(context, parameters.get("SSESpecification"))
-        table_id = table_id or str(uuid.UUID(int=self.world.random.getrandbits(128), version=4))
-        now = self.world.clock.now()
-        definitions = sorted(parameters["AttributeDefinitions"], key=lambda each: each["AttributeName"])
-        store = TableStore(
-            self.world.data_directory / "dynamodb" / table_id,
-            parameters["KeySchema"],
-            parameters["AttributeDefinitions"],
-        )
-        self._stores.append(store)
-        table = Table(
-            account=where.account,
-            region=where.region,
-            name=where.name,
-            table_id=table_id,
-            created_at=now + visible_after,
-            origin=origin,
-            key_schema=parameters["KeySchema"],
-            attribute_definitions=definitions,
-            billing=_billing(parameters, now),
-            store=store,
-            pitr=PointInTimeRecovery(self.world.timings),
-            encryption=encryption,
-            counted=(now, 0, 0),
-        )
-        table.table_class = TableClass(parameters.get("TableClass", "STANDARD"), shown="TableClass" in parameters)
-        table.protection.enabled = parameters.get("DeletionProtectionEnabled", False)
-        table.tagging = Tags(current={tag["Key"]: tag["Value"] for tag in parameters.get("Tags", ())})
-        for kind, member in (("global", "GlobalSecondaryIndexes"), ("local", "LocalSecondaryIndexes")):
-            for shape in parameters.get(member, ()):
-                index = new_index(table, shape, kind)  # type: ignore[arg-type]
-                table.indexes[index.name] = index
-                store.add_index(index.name, index.key_schema, index.projection)
-        table.first_capacity = {
-            shape.get("IndexName", ""): {name: shape[name] for name in CAPACITY if name in shape}
-            for shape in (parameters, *parameters.get("GlobalSecondaryIndexes", ()))
-        }
-        table.vector_indexes = [dict(shape) for shape in parameters.get("VectorIndexes", ())]
-        self._tables[where] = table
-        if active_after != math.inf:
-            table.active_at = now + active_after
-            self.world.schedule(active_after, lambda: self.activate(table))
-        return table
+    def add(self, table: Table) -> None:
+        """Take a new table in, under its name."""
+        self._tables[Address(table.account, table.region, table.name)] = table
+        self._stores.append(table.store)
 
     def activate(self, table: Table) -> None:
         """Make a table that is CREATING ACTIVE, its indexes and stream with it (measured/indexes-capacity 1)."""
@@ -253,41 +153,6 @@ class TableRegistry:
             store.close()
 
 
-def new_index(table: Table, shape: Shape, kind: Literal["global", "local"]) -> Index:
-    """An index, CREATING, from a member of CreateTable or of a Create action."""
-    projection = dict(shape["Projection"])
-    if "NonKeyAttributes" in projection:
-        projection["NonKeyAttributes"] = sorted(projection["NonKeyAttributes"])
-    return Index(
-        name=shape["IndexName"],
-        arn=f"{table.arn}/index/{shape['IndexName']}",
-        kind=kind,
-        key_schema=shape["KeySchema"],
-        projection=projection,
-        throughput=Throughput.of(shape.get("ProvisionedThroughput")),
-        on_demand=dict(shape.get("OnDemandThroughput", {})),
-        warm=Warm(warm_units(table.billing.mode, shape)),
-    )
-
-
-def warm_units(mode: str, shape: Shape) -> Shape:
-    """Warm throughput of a new table or index: what was asked for, over what its mode gives by itself."""
-    capacity = shape.get("ProvisionedThroughput", {})
-    given = dict(ON_DEMAND_WARM)
-    if mode == "PROVISIONED":
-        given = {
-            "ReadUnitsPerSecond": capacity.get("ReadCapacityUnits", 0),
-            "WriteUnitsPerSecond": capacity.get("WriteCapacityUnits", 0),
-        }
-    return {**given, **shape.get("WarmThroughput", {})}
-
-
-def _billing(parameters: Shape, now: float) -> Billing:
-    mode = parameters.get("BillingMode", "PROVISIONED")
-    return Billing(
-        mode=mode,
-        throughput=Throughput.of(parameters.get("ProvisionedThroughput")),
-        on_demand=dict(parameters.get("OnDemandThroughput", {})),
-        warm=Warm(warm_units(mode, parameters)),
-        switched_to_on_demand=now if mode == "PAY_PER_REQUEST" else None,
-    )
+def registry(context: Context) -> TableRegistry:
+    """The tables of the world that ``context`` belongs to."""
+    return context.world.part(TableRegistry)

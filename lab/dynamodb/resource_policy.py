@@ -12,14 +12,15 @@ from collections.abc import Callable
 from typing import Any
 
 from lab import policy
-from lab.caller import Context
 from lab.dynamodb import limits
-from lab.dynamodb.address import TABLE_ARN, registry
+from lab.dynamodb.address import TABLE_ARN
 from lab.dynamodb.model import PolicySlot, Shape, Table
+from lab.dynamodb.registry import registry
 from lab.dynamodb.words import belief, in_use, invalid, validation
 from lab.errors import AwsError
 from lab.messages import AuthorizationRequest
 from lab.rules import Rule
+from lab.world import Context
 
 ARN = belief(
     "test_resource_policy", "policy-arn",

@@ -7,9 +7,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lab.caller import Context
 from lab.dynamodb import (
     continuous_backups,
     contributor_insights,
@@ -31,10 +30,9 @@ from lab.dynamodb.streams import OUTLIVES
 from lab.dynamodb.words import belief
 from lab.errors import AwsError
 from lab.messages import AuthorizationRequest
+from lab.services.kms import KmsService
 from lab.services.paging import page
-
-if TYPE_CHECKING:
-    from lab.world import World
+from lab.world import Context, World
 
 ACTION_PER_TABLE = belief(
     "test_service", "permission-per-table",
@@ -87,7 +85,7 @@ class DynamoDbService:
     def __init__(self, world: World) -> None:
         self._world = world
         timings.define(world.timings, world.behaviours)
-        self.registry = TableRegistry(world)
+        self.registry = world.put(TableRegistry(world))
         self._handlers: Mapping[str, Callable[[Context, Shape], Any]] = {
             name: handler for module in _MODULES for name, handler in module.OPERATIONS.items()
         }
@@ -165,8 +163,8 @@ class DynamoDbService:
         """Whether the table is encrypted with its account's aws/dynamodb key."""
         if not table.sse.key_arn:
             return False
-        kms = self._world.services["kms"]
-        return bool(table.sse.key_arn == kms.managed_key(table.account, table.region, "dynamodb").arn)  # type: ignore[attr-defined]
+        kms = self._world.part(KmsService)
+        return table.sse.key_arn == kms.managed_key(table.account, table.region, "dynamodb").arn
 
     def close(self) -> None:
         """Close the stores of all tables."""

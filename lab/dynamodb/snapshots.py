@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lab.caller import Context
-from lab.dynamodb.address import registry
+from lab.dynamodb import tables
 from lab.dynamodb.model import Encryption, Index, Shape, Table, Throughput
+from lab.dynamodb.registry import registry
 from lab.dynamodb.words import belief
+from lab.world import Context
 
 RESTORED = belief(
     "test_snapshots", "restored-definition",
@@ -34,11 +35,6 @@ INVISIBLE = belief(
     "While a restore's target is CREATING only DescribeTable knows it, with RestoreSummary and without IndexStatus; it "
     "cannot be deleted; RestoreSummary is gone with ACTIVE",
     "measured/backup-restore-service 2.7 (native restores); AWS Backup: 2.9, likely", confirmed=False,
-)  # fmt: skip
-UNDELETABLE = belief(
-    "test_snapshots", "no-delete-during-backup",
-    "A table cannot be deleted while AWS Backup backs it up; the text is a guess",
-    "aws.md C4",
 )  # fmt: skip
 
 _STEP_ITEMS = 500
@@ -101,9 +97,7 @@ def begin_restore(
     ``definition`` is the snapshot's, or what is left of it; ``source_arn`` the recovery point's.
     ResourceInUseException when the name is taken.
     """
-    table = registry(context).create(
-        context, {**definition, "TableName": name}, origin="restore", encryption=encryption
-    )
+    table = tables.create(context, {**definition, "TableName": name}, origin="restore", encryption=encryption)
     table.restore_summary = {
         "SourceBackupArn": source_arn,
         "SourceTableArn": snapshot.table_arn,

@@ -9,10 +9,11 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable
 
-from lab.caller import Context
 from lab.dynamodb import admission
 from lab.dynamodb.model import Job, Shape, Stream, Table
+from lab.dynamodb.registry import registry
 from lab.dynamodb.words import belief, invalid, validation
+from lab.world import Context
 
 SPECIFICATION = belief(
     "test_streams", "stream-specification",
@@ -84,6 +85,6 @@ def begin(context: Context, table: Table, specification: Shape) -> Stream:
         created_at=now,
     )
     table.streams.append(stream)
-    context.world.services["dynamodb"].registry.streams.append(stream)  # type: ignore[attr-defined]
+    registry(context).streams.append(stream)
     table.stream_specification = {"StreamEnabled": True, "StreamViewType": stream.view_type}
     return stream

@@ -10,12 +10,12 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 
-from lab.caller import Context
 from lab.dynamodb import limits
-from lab.dynamodb.address import registry
 from lab.dynamodb.model import Shape, Table
+from lab.dynamodb.registry import registry
 from lab.dynamodb.words import belief, in_use, over_limit, validation
 from lab.services.paging import page
+from lab.world import Context
 
 CHECKED_WHOLE = belief(
     "test_tags", "tags-checked-whole",

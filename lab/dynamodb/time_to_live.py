@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lab.caller import Context
-from lab.dynamodb.address import registry
 from lab.dynamodb.model import Shape
+from lab.dynamodb.registry import registry
 from lab.dynamodb.words import belief, in_use, validation
+from lab.world import Context
 
 CREATING = belief(
     "test_time_to_live", "ttl-while-creating",

@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from lab.caller import Context
 from lab.dynamodb import admission, capacity, creation, encryption, indexes, limits, snapshots, streams
-from lab.dynamodb.address import registry
 from lab.dynamodb.model import Job, Shape, Table
+from lab.dynamodb.registry import registry
 from lab.dynamodb.tables import NO_GLOBAL_TABLES, description, refuse_unsettled
 from lab.dynamodb.words import belief, invalid, not_found, over_limit, validation
+from lab.world import Context
 
 Apply = Callable[[], None]
 

@@ -4,22 +4,20 @@
 
 """S3: buckets of all accounts in one namespace; bucket policies, ownership and encryption decide who may do what.
 
-``S3Service`` is what the gate and the lab's other services call; ``lab.s3.http`` speaks its REST protocol.
+``Buckets`` is what the lab's other services call; ``lab.s3.http`` speaks the REST protocol to it.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
-from lab.caller import Caller, ConditionValue, Context
+from lab import policy
+from lab.caller import Caller, ConditionValue
 from lab.errors import AwsError
-from lab.messages import AuthorizationRequest, HttpRequest, HttpResponse
+from lab.messages import AuthorizationRequest
 from lab.rules import Rule, rule
 from lab.s3 import xml
-from lab.s3.http import S3Http, is_public
 from lab.s3.store import (
     UNVERSIONED,
     Bucket,
@@ -29,11 +27,9 @@ from lab.s3.store import (
     multipart_etag,
     plain_etag,
 )
+from lab.services.kms import KmsService
 from lab.services.policies import PolicyFlaw, checked_policy
-
-if TYPE_CHECKING:
-    from lab.services.kms import KmsService
-    from lab.world import World
+from lab.world import World
 
 BUCKET_MISSING = rule(
     "s3-bucket-missing",
@@ -165,32 +161,18 @@ _NEW_BUCKET_SETTINGS = {
 }
 
 
-class S3Service:
-    """The service. Methods whose names end in ``_as`` work for ``caller`` as S3 would, and raise S3's own errors."""
+def is_public(statement: policy.Statement) -> bool:
+    """Whether a bucket policy's statement allows everybody; S3 counts one with conditions as not public."""
+    return statement.allow and ("AWS", "*") in statement.principals and not statement.conditions
 
-    name = "s3"
-    locks_itself: frozenset[str] = frozenset()
+
+class Buckets:
+    """The buckets of all accounts. Methods whose names end in ``_as`` work for ``caller`` as S3 would, and raise S3's
+    own errors."""
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.buckets: dict[str, Bucket] = {}
-        self._http = S3Http(self)
-
-    # The gate
-
-    def handle_http(self, context: Context, request: HttpRequest) -> HttpResponse:
-        """Answer a request of the REST protocol."""
-        with self.world.lock:
-            response = self._http.answer(context, request)
-        return replace(response, headers={"x-amz-request-id": context.request_id, **response.headers})
-
-    def authorization(self, context: Context, operation: str, params: dict[str, Any]) -> list[AuthorizationRequest]:
-        """Nothing: requests come whole, and ask for themselves."""
-        return []
-
-    def handle(self, context: Context, operation: str, params: dict[str, Any]) -> dict[str, Any]:
-        """Not used: S3 speaks through ``handle_http``."""
-        raise AwsError("NotImplemented", "S3 is reached by its REST protocol.", 501)
+        self.by_name: dict[str, Bucket] = {}
 
     # For other services
 
@@ -234,7 +216,7 @@ class S3Service:
         """An object and its body, read as ``caller``."""
         with self.world.lock:
             stored = self.head_as(caller, bucket, key, version_id=version_id, expected_owner=expected_owner)
-            return stored, self._corrupted("s3.GetObject", caller, self.buckets[bucket], key, stored.read())
+            return stored, self._corrupted("s3.GetObject", caller, self.by_name[bucket], key, stored.read())
 
     def head_as(
         self, caller: Caller, bucket: str, key: str, *, version_id: str = "", expected_owner: str | None = None
@@ -269,7 +251,7 @@ class S3Service:
 
     def bucket(self, name: str, expected_owner: str | None = None) -> Bucket:
         """The bucket called ``name``; AwsErrors NoSuchBucket, AccessDenied when its owner is not the expected one."""
-        found = self.buckets.get(name)
+        found = self.by_name.get(name)
         if found is None:
             raise BUCKET_MISSING.error("NoSuchBucket", "The specified bucket does not exist", 404, BucketName=name)
         if expected_owner and expected_owner != found.owner:
@@ -290,7 +272,7 @@ class S3Service:
                 f"The {shown} location constraint is incompatible for the region specific endpoint this request was "
                 "sent to.",
             )
-        taken = self.buckets.get(name)
+        taken = self.by_name.get(name)
         if taken is not None and taken.owner == caller.account_id:
             text = "Your previous request to create the named bucket succeeded and you already own it."
             raise NAMES_ARE_GLOBAL.error("BucketAlreadyOwnedByYou", text, 409)
@@ -308,7 +290,7 @@ class S3Service:
         if ownership:
             rules = [("Rule", [("ObjectOwnership", ownership)])]
             bucket.settings["ownershipControls"] = xml.document("OwnershipControls", rules)
-        self.buckets[name] = bucket
+        self.by_name[name] = bucket
         return bucket
 
     def delete_bucket(self, bucket: Bucket) -> None:
@@ -317,7 +299,7 @@ class S3Service:
             raise AwsError("BucketNotEmpty", "The bucket you tried to delete is not empty", 409)
         for upload in tuple(bucket.uploads.values()):
             self.drop_upload(bucket, upload)
-        del self.buckets[bucket.name]
+        del self.by_name[bucket.name]
 
     def put_policy(self, bucket: Bucket, text: str) -> None:
         """Set the bucket's policy; AwsErrors MalformedPolicy, and AccessDenied for a public one that is blocked."""
@@ -531,7 +513,7 @@ class S3Service:
         return algorithm, self._use_key(caller, key_id or "alias/aws/s3", "GenerateDataKey", bucket)
 
     def _use_key(self, caller: Caller, key_id: str, operation: str, bucket: Bucket) -> str:
-        kms: KmsService = self.world.services["kms"]  # type: ignore[assignment]
+        kms = self.world.part(KmsService)
         context = {"aws:s3:arn": bucket.arn}
         try:
             used = kms.use_key_as(

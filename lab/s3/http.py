@@ -12,20 +12,18 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote, unquote
 from xml.etree import ElementTree
 
 from lab import policy
-from lab.caller import Context
 from lab.errors import AwsError
 from lab.messages import HttpRequest, HttpResponse
 from lab.rules import rule
 from lab.s3 import xml
+from lab.s3.buckets import Buckets, is_public
 from lab.s3.store import UNVERSIONED, Bucket, StoredObject, WriteOptions
-
-if TYPE_CHECKING:
-    from lab.s3.buckets import S3Service
+from lab.world import Context
 
 ANOTHER_REGION = rule(
     "s3-another-region",
@@ -149,10 +147,10 @@ _DELETED_AS = {"BucketLifecycle": "BucketLifecycleConfiguration"}
 
 
 class S3Http:
-    """Answers HTTP requests out of an ``S3Service``."""
+    """Answers HTTP requests out of the ``Buckets``."""
 
-    def __init__(self, s3: S3Service) -> None:
-        self._s3 = s3
+    def __init__(self, buckets: Buckets) -> None:
+        self._buckets = buckets
         self._of_bucket: dict[str, Callable[[Context, HttpRequest, Bucket], HttpResponse]] = {
             "HeadBucket": self._head_bucket,
             "DeleteBucket": self._delete_bucket,
@@ -191,7 +189,7 @@ class S3Http:
             return self._list_buckets(context)
         if operation == "CreateBucket":
             return self._create_bucket(context, request, name)
-        bucket = self._s3.bucket(name, request.headers.get("x-amz-expected-bucket-owner"))
+        bucket = self._buckets.bucket(name, request.headers.get("x-amz-expected-bucket-owner"))
         if operation != "GetBucketLocation" and context.region and context.region != bucket.region:
             return self._redirect(request, bucket)
         if operation in self._of_key:
@@ -223,7 +221,7 @@ class S3Http:
 
     def _list_buckets(self, context: Context) -> HttpResponse:
         context.authorize("s3:ListAllMyBuckets", "*")
-        owned = [bucket for bucket in self._s3.buckets.values() if bucket.owner == context.account_id]
+        owned = [bucket for bucket in self._buckets.by_name.values() if bucket.owner == context.account_id]
         shown = [
             (
                 "Bucket",
@@ -238,7 +236,7 @@ class S3Http:
         return _xml("ListAllMyBucketsResult", [("Buckets", shown), ("Owner", _user(context.account_id))])
 
     def _create_bucket(self, context: Context, request: HttpRequest, name: str) -> HttpResponse:
-        self._s3.create_bucket(
+        self._buckets.create_bucket(
             context.caller,
             name,
             context.region,
@@ -249,23 +247,23 @@ class S3Http:
         return HttpResponse(200, {"Location": f"/{name}"})
 
     def _delete_bucket(self, context: Context, request: HttpRequest, bucket: Bucket) -> HttpResponse:
-        self._s3.allow(context.caller, "s3:DeleteBucket", bucket)
-        self._s3.delete_bucket(bucket)
+        self._buckets.allow(context.caller, "s3:DeleteBucket", bucket)
+        self._buckets.delete_bucket(bucket)
         return HttpResponse(204)
 
     def _head_bucket(self, context: Context, request: HttpRequest, bucket: Bucket) -> HttpResponse:
-        self._s3.allow(context.caller, "s3:ListBucket", bucket)
+        self._buckets.allow(context.caller, "s3:ListBucket", bucket)
         return HttpResponse(200, {"x-amz-bucket-region": bucket.region})
 
     def _location(self, context: Context, request: HttpRequest, bucket: Bucket) -> HttpResponse:
-        self._s3.allow(context.caller, "s3:GetBucketLocation", bucket)
+        self._buckets.allow(context.caller, "s3:GetBucketLocation", bucket)
         return _xml("LocationConstraint", "" if bucket.region == "us-east-1" else bucket.region)
 
     def _setting(
         self, context: Context, request: HttpRequest, bucket: Bucket, verb: str, setting: Setting
     ) -> HttpResponse:
         action = setting.reads if verb == "Get" else setting.writes
-        self._s3.allow(context.caller, f"s3:{action}", bucket)
+        self._buckets.allow(context.caller, f"s3:{action}", bucket)
         if verb == "Put":
             document = xml.parse(request.body)
             if setting.name == "lifecycle":
@@ -286,31 +284,31 @@ class S3Http:
             raise AwsError("MalformedXML", "The XML you provided was not well-formed or did not validate", 400)
         for each in rules:
             if each.find("ID") is None:
-                ElementTree.SubElement(each, "ID").text = f"{self._s3.world.random.getrandbits(128):032x}"
+                ElementTree.SubElement(each, "ID").text = f"{self._buckets.world.random.getrandbits(128):032x}"
 
     def _get_policy(self, context: Context, request: HttpRequest, bucket: Bucket) -> HttpResponse:
-        self._s3.allow(context.caller, "s3:GetBucketPolicy", bucket)
+        self._buckets.allow(context.caller, "s3:GetBucketPolicy", bucket)
         if not bucket.policy:
             raise AwsError("NoSuchBucketPolicy", "The bucket policy does not exist", 404, BucketName=bucket.name)
         return HttpResponse(200, {"Content-Type": "application/json"}, bucket.policy.encode())
 
     def _put_policy(self, context: Context, request: HttpRequest, bucket: Bucket) -> HttpResponse:
-        self._s3.allow(context.caller, "s3:PutBucketPolicy", bucket)
-        self._s3.put_policy(bucket, request.body.decode())
+        self._buckets.allow(context.caller, "s3:PutBucketPolicy", bucket)
+        self._buckets.put_policy(bucket, request.body.decode())
         return HttpResponse(204)
 
     def _delete_policy(self, context: Context, request: HttpRequest, bucket: Bucket) -> HttpResponse:
-        self._s3.allow(context.caller, "s3:DeleteBucketPolicy", bucket)
+        self._buckets.allow(context.caller, "s3:DeleteBucketPolicy", bucket)
         bucket.policy = ""
         return HttpResponse(204)
 
     def _policy_status(self, context: Context, request: HttpRequest, bucket: Bucket) -> HttpResponse:
-        self._s3.allow(context.caller, "s3:GetBucketPolicyStatus", bucket)
+        self._buckets.allow(context.caller, "s3:GetBucketPolicyStatus", bucket)
         public = any(map(is_public, policy.parse(bucket.policy))) if bucket.policy else False
         return _xml("PolicyStatus", [("IsPublic", str(public).lower())])
 
     def _get_acl(self, context: Context, request: HttpRequest, bucket: Bucket) -> HttpResponse:
-        self._s3.allow(context.caller, "s3:GetBucketAcl", bucket)
+        self._buckets.allow(context.caller, "s3:GetBucketAcl", bucket)
         owner = _user(bucket.owner)[0][1]
         root = ElementTree.Element("AccessControlPolicy", {"xmlns": xml.NAMESPACE})
         ElementTree.SubElement(ElementTree.SubElement(root, "Owner"), "ID").text = owner
@@ -322,13 +320,13 @@ class S3Http:
         return HttpResponse(200, {"Content-Type": "application/xml"}, ElementTree.tostring(root))
 
     def _put_acl(self, context: Context, request: HttpRequest, bucket: Bucket) -> HttpResponse:
-        self._s3.allow(context.caller, "s3:PutBucketAcl", bucket)
+        self._buckets.allow(context.caller, "s3:PutBucketAcl", bucket)
         if request.headers.get("x-amz-acl") != "private":
             raise AwsError("AccessControlListNotSupported", "The bucket does not allow ACLs", 400)
         return HttpResponse(200)
 
     def _list_inventory(self, context: Context, request: HttpRequest, bucket: Bucket) -> HttpResponse:
-        self._s3.allow(context.caller, "s3:GetInventoryConfiguration", bucket)
+        self._buckets.allow(context.caller, "s3:GetInventoryConfiguration", bucket)
         return _xml("ListInventoryConfigurationsResult", [("IsTruncated", "false")])
 
     # Listings
@@ -336,7 +334,7 @@ class S3Http:
     def _list_objects(self, context: Context, request: HttpRequest, bucket: Bucket) -> HttpResponse:
         asked = request.parameters
         prefix, delimiter = asked.get("prefix", ""), asked.get("delimiter", "")
-        self._s3.allow(
+        self._buckets.allow(
             context.caller, "s3:ListBucket", bucket, conditions={"s3:prefix": prefix, "s3:delimiter": delimiter}
         )
         second = context.operation == "ListObjectsV2"
@@ -371,7 +369,7 @@ class S3Http:
 
     def _list_versions(self, context: Context, request: HttpRequest, bucket: Bucket) -> HttpResponse:
         prefix = request.parameters.get("prefix", "")
-        self._s3.allow(context.caller, "s3:ListBucketVersions", bucket, conditions={"s3:prefix": prefix})
+        self._buckets.allow(context.caller, "s3:ListBucketVersions", bucket, conditions={"s3:prefix": prefix})
         encoding = request.parameters.get("encoding-type", "")
         shown = _encoder(encoding)
         limit = min(int(request.parameters.get("max-keys", PAGE_KEYS)), PAGE_KEYS)
@@ -396,7 +394,7 @@ class S3Http:
         return _xml("ListVersionsResult", content)
 
     def _list_uploads(self, context: Context, request: HttpRequest, bucket: Bucket) -> HttpResponse:
-        self._s3.allow(context.caller, "s3:ListBucketMultipartUploads", bucket)
+        self._buckets.allow(context.caller, "s3:ListBucketMultipartUploads", bucket)
         prefix = request.parameters.get("prefix", "")
         shown = [
             (
@@ -413,10 +411,10 @@ class S3Http:
     def _get_object(self, context: Context, request: HttpRequest, bucket: Bucket, key: str) -> HttpResponse:
         version_id = request.parameters.get("versionId", "")
         if context.operation == "HeadObject":
-            stored = self._s3.head_as(context.caller, bucket.name, key, version_id=version_id)
+            stored = self._buckets.head_as(context.caller, bucket.name, key, version_id=version_id)
             body, size = b"", stored.size
         else:
-            stored, body = self._s3.read_as(context.caller, bucket.name, key, version_id=version_id)
+            stored, body = self._buckets.read_as(context.caller, bucket.name, key, version_id=version_id)
             size = len(body)
         headers = _headers_of(stored)
         wanted = request.headers.get("if-match", "")
@@ -437,13 +435,13 @@ class S3Http:
             raise AwsError("BadDigest", "The Content-MD5 you specified did not match what we received.", 400)
         options = _options(request)
         return HttpResponse(
-            200, _written(self._s3.put_object_as(context.caller, bucket.name, key, request.body, options=options))
+            200, _written(self._buckets.put_object_as(context.caller, bucket.name, key, request.body, options=options))
         )
 
     def _copy_object(self, context: Context, request: HttpRequest, bucket: Bucket, key: str) -> HttpResponse:
         source, _, query = unquote(request.headers["x-amz-copy-source"]).lstrip("/").partition("?versionId=")
         source_bucket, _, source_key = source.partition("/")
-        stored, body = self._s3.read_as(
+        stored, body = self._buckets.read_as(
             context.caller,
             source_bucket,
             source_key,
@@ -453,13 +451,13 @@ class S3Http:
         options = _options(request)
         if request.headers.get("x-amz-metadata-directive", "COPY") == "COPY":
             options = replace(options, content_type=stored.content_type, metadata=stored.metadata)
-        written = self._s3.put_object_as(context.caller, bucket.name, key, body, options=options)
+        written = self._buckets.put_object_as(context.caller, bucket.name, key, body, options=options)
         content = [("ETag", f'"{written.etag}"'), ("LastModified", xml.timestamp(written.modified_at))]
         return _xml("CopyObjectResult", content, _written(written))
 
     def _delete_object(self, context: Context, request: HttpRequest, bucket: Bucket, key: str) -> HttpResponse:
         version_id = request.parameters.get("versionId", "")
-        marker = self._s3.delete_as(context.caller, bucket, key, version_id)
+        marker = self._buckets.delete_as(context.caller, bucket, key, version_id)
         headers = {"x-amz-delete-marker": "true", "x-amz-version-id": marker.version_id} if marker else {}
         return HttpResponse(204, headers)
 
@@ -470,7 +468,7 @@ class S3Http:
         for each in document.findall("Object"):
             key, version_id = each.findtext("Key") or "", each.findtext("VersionId") or ""
             try:
-                self._s3.delete_as(context.caller, bucket, key, version_id)
+                self._buckets.delete_as(context.caller, bucket, key, version_id)
             except AwsError as error:
                 content.append(("Error", [("Key", key), ("Code", error.code), ("Message", error.message)]))
             else:
@@ -481,25 +479,25 @@ class S3Http:
     # Multipart uploads
 
     def _create_upload(self, context: Context, request: HttpRequest, bucket: Bucket, key: str) -> HttpResponse:
-        upload = self._s3.start_upload(context.caller, bucket, key, _options(request))
+        upload = self._buckets.start_upload(context.caller, bucket, key, _options(request))
         content = [("Bucket", bucket.name), ("Key", key), ("UploadId", upload.id)]
         return _xml("InitiateMultipartUploadResult", content)
 
     def _upload_part(self, context: Context, request: HttpRequest, bucket: Bucket, key: str) -> HttpResponse:
-        upload = self._s3.upload(bucket, request.parameters["uploadId"], key)
+        upload = self._buckets.upload(bucket, request.parameters["uploadId"], key)
         number = int(request.parameters["partNumber"])
-        etag = self._s3.put_part(context.caller, bucket, upload, number, request.body)
+        etag = self._buckets.put_part(context.caller, bucket, upload, number, request.body)
         return HttpResponse(200, {"ETag": f'"{etag}"'})
 
     def _complete_upload(self, context: Context, request: HttpRequest, bucket: Bucket, key: str) -> HttpResponse:
-        upload = self._s3.upload(bucket, request.parameters["uploadId"], key)
+        upload = self._buckets.upload(bucket, request.parameters["uploadId"], key)
         parts = [
             (int(part.findtext("PartNumber") or 0), part.findtext("ETag") or "")
             for part in xml.parse(request.body).findall("Part")
         ]
         asked = _options(request)
         options = replace(upload.options, if_none_match=asked.if_none_match, if_match=asked.if_match)
-        stored = self._s3.complete_upload(context.caller, bucket, upload, parts, options)
+        stored = self._buckets.complete_upload(context.caller, bucket, upload, parts, options)
         content = [
             ("Location", f"/{bucket.name}/{key}"),
             ("Bucket", bucket.name),
@@ -509,14 +507,14 @@ class S3Http:
         return _xml("CompleteMultipartUploadResult", content, _written(stored))
 
     def _abort_upload(self, context: Context, request: HttpRequest, bucket: Bucket, key: str) -> HttpResponse:
-        upload = self._s3.upload(bucket, request.parameters["uploadId"], key)
-        self._s3.allow(context.caller, "s3:AbortMultipartUpload", bucket, key)
-        self._s3.drop_upload(bucket, upload)
+        upload = self._buckets.upload(bucket, request.parameters["uploadId"], key)
+        self._buckets.allow(context.caller, "s3:AbortMultipartUpload", bucket, key)
+        self._buckets.drop_upload(bucket, upload)
         return HttpResponse(204)
 
     def _list_parts(self, context: Context, request: HttpRequest, bucket: Bucket, key: str) -> HttpResponse:
-        upload = self._s3.upload(bucket, request.parameters["uploadId"], key)
-        self._s3.allow(context.caller, "s3:ListMultipartUploadParts", bucket, key)
+        upload = self._buckets.upload(bucket, request.parameters["uploadId"], key)
+        self._buckets.allow(context.caller, "s3:ListMultipartUploadParts", bucket, key)
         shown = [
             ("Part", [("PartNumber", number), ("Size", path.stat().st_size)])
             for number, path in sorted(upload.parts.items())
@@ -530,11 +528,6 @@ class S3Http:
 
 def _xml(root: str, content: xml.Value, headers: dict[str, str] | None = None) -> HttpResponse:
     return HttpResponse(200, {"Content-Type": "application/xml", **(headers or {})}, xml.document(root, content))
-
-
-def is_public(statement: policy.Statement) -> bool:
-    """Whether a bucket policy's statement allows everybody; S3 counts one with conditions as not public."""
-    return statement.allow and ("AWS", "*") in statement.principals and not statement.conditions
 
 
 def _user(account_id: str) -> list[tuple[str, str]]:

@@ -14,16 +14,15 @@ import re
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from lab.caller import Caller, Context
+from lab.caller import Caller
+from lab.dynamodb.service import DynamoDbService
 from lab.errors import AwsError
 from lab.messages import AuthorizationRequest
 from lab.rules import Rule, rule
 from lab.services.paging import page
-
-if TYPE_CHECKING:
-    from lab.world import World
+from lab.world import Context, World
 
 TARGET_MUST_EXIST = rule(
     "autoscaling-target-must-exist",
@@ -243,7 +242,7 @@ class ApplicationAutoScalingService:
         session = f"arn:aws:sts::{key.account_id}:assumed-role/{role.rpartition('/')[2]}/autoscaling"
         caller = Caller(key.account_id, session, "assumed_role", role, session_name="autoscaling")
         context = Context(self._world, caller, key.region, "dynamodb", operation, str(uuid.uuid4()))
-        dynamodb = self._world.services["dynamodb"]
+        dynamodb = self._world.part(DynamoDbService)
         answer = dynamodb.handle(context, operation, {"TableName": key.table_and_index[0], **params})
         assert isinstance(answer, dict)
         return answer

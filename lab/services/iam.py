@@ -13,13 +13,12 @@ from typing import Any
 from urllib.parse import quote
 
 from lab import policy
-from lab.caller import Context
 from lab.errors import AwsError
 from lab.identity import AccessKey, ManagedPolicy, Principal, Role, User
 from lab.messages import AuthorizationRequest
 from lab.rules import rule
 from lab.services import managed_policies
-from lab.world import World
+from lab.world import Context, World
 
 Operation = Callable[[Context, dict[str, Any]], dict[str, Any]]
 MOST_ACCESS_KEYS = 2

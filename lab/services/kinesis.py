@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lab.caller import Context
 from lab.errors import AwsError
 from lab.messages import AuthorizationRequest
 from lab.rules import rule
-
-if TYPE_CHECKING:
-    from lab.world import World
+from lab.world import Context, World
 
 CREATING_FIRST = rule(
     "kinesis-creating-first",

@@ -14,18 +14,16 @@ import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lab.caller import Caller, ConditionValue, Context
+from lab.caller import Caller, ConditionValue
 from lab.errors import AwsError
 from lab.messages import AuthorizationRequest
 from lab.policy import ADMINISTRATOR_DOCUMENT, decide, parse
 from lab.rules import rule
 from lab.services.paging import page
 from lab.services.policies import PolicyFlaw, checked_policy
-
-if TYPE_CHECKING:
-    from lab.world import World
+from lab.world import Context, World
 
 KEY_POLICY_DECIDES = rule(
     "kms-key-policy-decides",

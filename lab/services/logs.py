@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lab.caller import Caller, Context
+from lab.caller import Caller
 from lab.errors import AwsError
 from lab.messages import AuthorizationRequest
 from lab.rules import rule
 from lab.services.paging import page
-
-if TYPE_CHECKING:
-    from lab.world import World
+from lab.world import Context, World
 
 WRITER_NEEDS_PERMISSIONS = rule(
     "logs-writer-needs-permissions",

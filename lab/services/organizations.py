@@ -6,18 +6,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lab.caller import Context
 from lab.errors import AwsError
-from lab.identity import root_id
+from lab.identity import Account, root_id
 from lab.messages import AuthorizationRequest
 from lab.rules import rule
 from lab.services.paging import page
-
-if TYPE_CHECKING:
-    from lab.identity import Account
-    from lab.world import World
+from lab.world import Context, World
 
 ONLY_THE_MANAGEMENT_ACCOUNT_LISTS = rule(
     "organizations-management-lists",

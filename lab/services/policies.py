@@ -6,13 +6,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from lab import policy
 from lab.errors import AwsError
-
-if TYPE_CHECKING:
-    from lab.world import World
+from lab.world import World
 
 
 class PolicyFlaw(ValueError):

@@ -9,18 +9,15 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from lab.backup.model import AIR_GAPPED, Vault
 from lab.backup.registry import registry_of
-from lab.caller import Context
 from lab.errors import AwsError
 from lab.messages import AuthorizationRequest
 from lab.rules import rule
 from lab.services.paging import page
-
-if TYPE_CHECKING:
-    from lab.world import World
+from lab.world import Context, World
 
 SHAREABLE = rule(
     "ram-shareable",

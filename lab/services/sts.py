@@ -9,12 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from lab import policy
-from lab.caller import Context
 from lab.errors import AwsError
 from lab.identity import Credential
 from lab.messages import AuthorizationRequest
 from lab.rules import rule
-from lab.world import World
+from lab.world import Context, World
 
 TRUST_DECIDES = rule(
     "role-trust-decides",

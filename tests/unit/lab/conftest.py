@@ -16,12 +16,11 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from lab.assembly import build_world
-from lab.caller import Context
 from lab.errors import AwsError
 from lab.identity import AccessKey
 from lab.messages import AuthorizationRequest, HttpRequest, HttpResponse
 from lab.server import LabServer
-from lab.world import World
+from lab.world import Context, World
 
 SOURCE, DESTINATION = "111111111111", "222222222222"
 

@@ -25,8 +25,7 @@ def test_stream_is_creating_then_active(lab: RunningLab) -> None:
     kinesis = lab.client("kinesis")
     kinesis.create_stream(StreamName="changes", ShardCount=2)
     arn = kinesis.describe_stream_summary(StreamName="changes")["StreamDescriptionSummary"]["StreamARN"]
-    service = lab.world.services["kinesis"]
-    assert isinstance(service, KinesisService)
+    service = lab.world.part(KinesisService)
     stream = service.find(arn)
     assert stream is not None and stream.status(lab.world.clock.now()) == "CREATING"
     lab.advance(60)

@@ -116,8 +116,7 @@ def test_managed_key_stays_home(lab: RunningLab, kms: Any, foreign: Any) -> None
         kms.generate_data_key(KeyId="alias/aws/dynamodb", KeySpec="AES_256")
     with refused("AccessDeniedException"):
         foreign.describe_key(KeyId=shown["Arn"])
-    service = lab.world.services["kms"]
-    assert isinstance(service, KmsService)
+    service = lab.world.part(KmsService)
     administrator = f"arn:aws:iam::{DESTINATION}:user/administrator"
     caller = Caller(DESTINATION, administrator, "user", administrator, user_name="administrator")
     used = service.use_key_as(caller, "alias/aws/dynamodb", "CreateGrant", REGION, via_service="dynamodb")

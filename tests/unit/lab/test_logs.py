@@ -41,8 +41,7 @@ def refused(code: str, message: str = "") -> Any:
 
 @pytest.mark.parametrize("missing", [*ACTIONS, "DescribeLogGroups", "the colon"])
 def test_writer_needs_permissions(lab: RunningLab, logs: Any, missing: str) -> None:
-    service = lab.world.services["logs"]
-    assert isinstance(service, LogsService)
+    service = lab.world.part(LogsService)
     colon = "/" if missing == "the colon" else ":"
     statements = [
         {

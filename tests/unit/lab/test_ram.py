@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from lab.caller import Context
 from lab.rules import Rule
 from lab.services import ram
+from lab.world import Context
 from tests.unit.lab.backup.conftest import DESTINATION, ORGANIZATION, OUTSIDE, REGION, SOURCE, Company, world
 
 __all__ = ["world"]
@@ -143,7 +143,7 @@ def test_regional(company: Company) -> None:
     elsewhere = Context(
         company.world, company.outside.caller, "eu-central-1", "ram", "GetResourceShareInvitations", "r"
     )
-    shown = company.world.services["ram"].handle(elsewhere, elsewhere.operation, {})
+    shown = company.world.part(ram.RamService).handle(elsewhere, elsewhere.operation, {})
     assert shown == {"resourceShareInvitations": []}
 
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 
 from lab.assembly import SERVICES, build_world
 from lab.request_log import is_mutating
+from lab.services.iam import IamService
 from lab.world import World
 
 SOURCE, DESTINATION = "111111111111", "222222222222"
@@ -156,8 +158,6 @@ def test_events_happen_when_due(world: World) -> None:
 
 
 def test_time_passes_by_itself(world: World) -> None:
-    import threading
-
     happened = threading.Event()
     world.schedule(0.01, happened.set)
     assert happened.wait(10)
@@ -241,6 +241,16 @@ def test_control_api_refuses(gate_lab: Any, path: str, content: Any, status: int
         control(gate_lab, path, content)
     assert failure.value.code == status
     assert json.load(failure.value)["error"]
+
+
+def test_part_is_found_by_its_class() -> None:
+    world = build_world(SERVICES[:2])
+    assert world.part(IamService) is world.services["iam"]
+    with pytest.raises(LookupError, match="This world has no Event"):
+        world.part(threading.Event)
+    event = world.put(threading.Event())
+    assert world.part(threading.Event) is event
+    world.close()
 
 
 def test_world_removes_its_files() -> None:

@@ -13,15 +13,16 @@ from typing import Any
 import pytest
 
 from lab.assembly import build_world
-from lab.caller import Caller, Context
+from lab.caller import Caller
+from lab.dynamodb.registry import TableRegistry
 from lab.rules import Rule, RuleBroken
-from lab.world import World
+from lab.world import Context, World
 
 SOURCE, DESTINATION = "111111111111", "222222222222"
 REGION = "eu-west-1"
 SERVICES = (
     "lab.services.kms.KmsService",
-    "lab.s3.buckets.S3Service",
+    "lab.s3.service.S3Service",
     "lab.services.logs.LogsService",
     "lab.services.kinesis.KinesisService",
     "lab.dynamodb.service.DynamoDbService",
@@ -85,7 +86,7 @@ class Desk:
 
     def put(self, name: str = "tbl", **item: Any) -> None:
         """Store an item, past the data plane."""
-        table = self.world.services["dynamodb"].registry.find(self.caller.account_id, REGION, name)  # type: ignore[attr-defined]
+        table = self.world.part(TableRegistry).find(self.caller.account_id, REGION, name)
         table.store.put(item)
 
 

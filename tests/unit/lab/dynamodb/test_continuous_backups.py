@@ -9,6 +9,7 @@ from __future__ import annotations
 import pytest
 
 from lab.dynamodb import continuous_backups as rules
+from lab.dynamodb.registry import TableRegistry
 from lab.errors import AwsError
 
 INVALID = "ValidationException"
@@ -108,7 +109,7 @@ def test_pitr_keeps_the_past(desk):
     desk.table()
     desk.put(pk={"S": "a"})
     desk("UpdateContinuousBackups", **params())
-    store = desk.world.services["dynamodb"].registry.find("111111111111", "eu-west-1", "tbl").store
+    store = desk.world.part(TableRegistry).find("111111111111", "eu-west-1", "tbl").store
     then = desk.world.clock.now()
     desk.wait(10)
     store.put({"pk": {"S": "b"}}, time=desk.world.clock.now())

@@ -15,9 +15,11 @@ from typing import Any
 
 import pytest
 
-from lab.caller import Context
 from lab.dynamodb import export, ion, jobs
+from lab.dynamodb.registry import TableRegistry
 from lab.rules import RuleBroken
+from lab.s3.buckets import Buckets
+from lab.world import Context
 
 SOURCE, DESTINATION = "111111111111", "222222222222"
 REGION = "eu-west-1"
@@ -29,7 +31,7 @@ SLOWEST = 800.0
 @pytest.fixture
 def bucket(world: Any, other_desk: Any) -> Any:
     """A bucket of the destination account that the source's administrator may write to."""
-    made = world.services["s3"].create_bucket(other_desk.caller, BUCKET, REGION, REGION, "", "")
+    made = world.part(Buckets).create_bucket(other_desk.caller, BUCKET, REGION, REGION, "", "")
     allow(made)
     return made
 
@@ -83,7 +85,7 @@ def failed(desk: Any, **params: Any) -> tuple[str, str]:
 
 
 def objects(world: Any, other_desk: Any) -> dict[str, bytes]:
-    s3 = world.services["s3"]
+    s3 = world.part(Buckets)
     return {
         key: s3.get_object_as(other_desk.caller, BUCKET, key)
         for key, _, _ in s3.list_objects_as(other_desk.caller, BUCKET, "")
@@ -361,7 +363,7 @@ def test_export_bucket_owner(source: Any) -> None:
 
 def test_export_uses_table_key(source: Any) -> None:
     key = source("CreateKey", service="kms")["KeyMetadata"]["Arn"]
-    table = source.world.services["dynamodb"].registry.find(SOURCE, REGION, "tbl")
+    table = source.world.part(TableRegistry).find(SOURCE, REGION, "tbl")
     table.encryption.type, table.encryption.key_arn = "KMS", key
     assert run(source)["ExportStatus"] == "COMPLETED"
     source("DisableKey", service="kms", KeyId=key)

@@ -15,6 +15,7 @@ import pytest
 
 from lab.dynamodb import imports, jobs, values
 from lab.rules import RuleBroken
+from lab.s3.buckets import Buckets
 
 SOURCE, DESTINATION = "111111111111", "222222222222"
 REGION = "eu-west-1"
@@ -35,7 +36,7 @@ class Importing:
     def __init__(self, desk: Any) -> None:
         self.desk = desk
         self.world = desk.world
-        self.s3 = desk.world.services["s3"]
+        self.s3 = desk.world.part(Buckets)
         self.bucket = self.s3.create_bucket(desk.caller, BUCKET, REGION, REGION, "", "")
         self._tokens = 0
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import pytest
 
 from lab.dynamodb import indexes as rules
+from lab.dynamodb.registry import TableRegistry
 
 INVALID, IN_USE, LIMIT = "ValidationException", "ResourceInUseException", "LimitExceededException"
 KEY = [{"AttributeName": "pk", "KeyType": "HASH"}]
@@ -144,7 +145,7 @@ def test_local_index_stays(desk, refuse):
 
 
 def test_index_backfilled(desk, table, update):
-    store = desk.world.services["dynamodb"].registry.find("111111111111", "eu-west-1", "tbl").store
+    store = desk.world.part(TableRegistry).find("111111111111", "eu-west-1", "tbl").store
     for number in range(3):
         desk.put(pk={"S": str(number)}, b={"S": "x"})
     desk.put(pk={"S": "without"})

@@ -16,8 +16,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from lab.assembly import build_world
-from lab.caller import Context
 from lab.server import LabServer
+from lab.world import Context
 
 REGION = "eu-west-1"
 SERVICES = ("lab.services.kms.KmsService", "lab.dynamodb.service.DynamoDbService")

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from lab.dynamodb import snapshots, tables
+from lab.dynamodb import tables
+from lab.dynamodb.registry import TableRegistry
 from lab.errors import AwsError
 from tests.unit.lab.backup.conftest import DESTINATION, REGION, SOURCE, TABLE, Company, policy
 from tests.unit.lab.backup.conftest import world as backup_world
@@ -106,8 +107,8 @@ def test_every_item_is_restored_once(company: Company) -> None:
         company.source.put(pk={"S": name}, text={"S": "line\nbreak \u2028 é"})
     assert company.destination.restored(company.copy())["Status"] == "COMPLETED"
     assert company.destination.items() == sorted([*"abc", *names])
-    table = company.world.services["dynamodb"].registry.find(DESTINATION, REGION, "tbl")  # type: ignore[attr-defined]
-    original = company.world.services["dynamodb"].registry.find(SOURCE, REGION, "tbl")  # type: ignore[attr-defined]
+    table = company.world.part(TableRegistry).find(DESTINATION, REGION, "tbl")
+    original = company.world.part(TableRegistry).find(SOURCE, REGION, "tbl")
     assert list(table.store.items_at(0)) == list(original.store.items_at(0))
 
 
@@ -159,6 +160,6 @@ def test_restore_target_creating(company: Company) -> None:
 def test_no_delete_during_backup(company: Company) -> None:
     company.source.start_backup()
     company.source.wait(60)
-    company.source.refused(snapshots.UNDELETABLE, "ResourceInUseException", "backed up", "DeleteTable", TableName="tbl")
+    company.source.refused(tables.UNDELETABLE, "ResourceInUseException", "backed up", "DeleteTable", TableName="tbl")
     company.source.wait(300)
     assert company.source("DeleteTable", TableName="tbl")["TableDescription"]["TableStatus"] == "DELETING"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import pytest
 
 from lab.dynamodb import address, limits, registry, tables
+from lab.dynamodb.registry import TableRegistry
 from lab.errors import AwsError
 
 REGION = "eu-west-1"
@@ -26,11 +27,11 @@ PARAMETERS = {**ON_DEMAND, "TableName": "tbl"}
 
 
 def tables_of(desk):
-    return desk.world.services["dynamodb"].registry
+    return desk.world.part(TableRegistry)
 
 
 def context_of(desk, operation="ImportTable"):
-    from lab.caller import Context
+    from lab.world import Context
 
     return Context(desk.world, desk.caller, REGION, "dynamodb", operation, "request-id")
 
@@ -123,8 +124,8 @@ def test_import_timeline(desk):
     """The answers of measured/import-export-table 1.7 while an import's table is invisible, CREATING and ACTIVE."""
     known = tables_of(desk)
     context = context_of(desk)
-    known.check_import(context, PARAMETERS)
-    table = known.create_from_import(context, PARAMETERS, "id-of-the-import", visible_after=30)
+    tables.check_import(context, PARAMETERS)
+    table = tables.create_from_import(context, PARAMETERS, "id-of-the-import", visible_after=30)
     assert known.find("111111111111", REGION, "tbl") is None
     assert known.find("111111111111", REGION, "tbl", visible_only=False) is table
     desk.refused(registry.NOT_FOUND, "ResourceNotFoundException", "Table: tbl", "DescribeTable", TableName="tbl")
@@ -138,15 +139,15 @@ def test_import_timeline(desk):
     assert desk.status() == "ACTIVE"
     desk("TagResource", **tag)
     with pytest.raises(AwsError, match="Table already exists: tbl"):
-        known.check_import(context, PARAMETERS)
+        tables.check_import(context, PARAMETERS)
 
 
 def test_invisible_table_keeps_its_name(desk):
     """Whoever registers a table first has the name, seen or not."""
-    known, context = tables_of(desk), context_of(desk)
-    known.create_from_import(context, PARAMETERS, "first", visible_after=30)
+    context = context_of(desk)
+    tables.create_from_import(context, PARAMETERS, "first", visible_after=30)
     with pytest.raises(AwsError, match="Table already exists: tbl"):
-        known.create_from_import(context, PARAMETERS, "second")
+        tables.create_from_import(context, PARAMETERS, "second")
     desk.wait(31)
     assert desk.describe()["TableId"] == "first"
 

@@ -17,14 +17,14 @@ from botocore.exceptions import ClientError
 
 from lab.client import RunningLab, running
 from lab.errors import AwsError
-from lab.s3.buckets import S3Service
+from lab.s3.buckets import Buckets
 
 REGION = "eu-west-1"
 SERVICES = (
     "lab.services.sts.StsService",
     "lab.services.iam.IamService",
     "lab.services.kms.KmsService",
-    "lab.s3.buckets.S3Service",
+    "lab.s3.service.S3Service",
 )
 FERRY = "arn:aws:iam::111111111111:role/ferry"
 WRITES = ["s3:PutObject", "s3:PutObjectAcl", "s3:AbortMultipartUpload"]
@@ -430,8 +430,7 @@ def test_versions(owner: Any, bucket: str) -> None:
 
 
 def test_services_write_and_read_as_their_caller(lab: RunningLab, owner: Any, bucket: str) -> None:
-    s3 = lab.world.services["s3"]
-    assert isinstance(s3, S3Service)
+    s3 = lab.world.part(Buckets)
     role = lab.world.identity.role_by_arn(FERRY)
     assert role is not None
     caller = lab.world.identity.role_caller(role, "export")
