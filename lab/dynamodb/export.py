@@ -18,10 +18,10 @@ from lab.clock import MEASURED_SECONDS
 from lab.dynamodb import expressions, ion, jobs, values
 from lab.dynamodb.address import TABLE_ARN
 from lab.dynamodb.expressions import Condition, Placeholders, Projection
-from lab.dynamodb.items import key_bounds
 from lab.dynamodb.jobs import Export
 from lab.dynamodb.limits import moment
 from lab.dynamodb.model import Shape, Table
+from lab.dynamodb.reading import key_bounds
 from lab.dynamodb.registry import registry
 from lab.dynamodb.values import Item
 from lab.dynamodb.words import belief, invalid, over_limit, validation

@@ -10,17 +10,20 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from lab.dynamodb import (
+    batches,
     continuous_backups,
     contributor_insights,
     export,
     imports,
     items,
     kinesis_destination,
+    reading,
     resource_policy,
     tables,
     tags,
     time_to_live,
     timings,
+    transactions,
     update,
 )
 from lab.dynamodb.address import TABLE_ARN, address
@@ -71,9 +74,11 @@ _TRANSACTION_ACTIONS = {
     "ConditionCheck": "ConditionCheckItem",
 }  # fmt: skip
 
+# Each table's store has a lock of its own; nobody waits for the world's.
+_DATA_PLANE = (items, batches, reading, transactions)
 _MODULES = (
     tables, update, time_to_live, continuous_backups, tags, resource_policy, contributor_insights, kinesis_destination,
-    items, export, imports,
+    export, imports, *_DATA_PLANE,
 )  # fmt: skip
 
 
@@ -89,7 +94,7 @@ class DynamoDbService:
         self._handlers: Mapping[str, Callable[[Context, Shape], Any]] = {
             name: handler for module in _MODULES for name, handler in module.OPERATIONS.items()
         }
-        self.locks_itself: frozenset[str] = frozenset(getattr(items, "LOCKS_ITSELF", ()))
+        self.locks_itself: frozenset[str] = frozenset(name for module in _DATA_PLANE for name in module.OPERATIONS)
         world.services["dynamodbstreams"] = DynamoDbStreamsService(self.registry)
 
     def handle(self, context: Context, operation: str, params: dict[str, Any]) -> dict[str, Any] | bytes:

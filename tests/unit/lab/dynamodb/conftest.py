@@ -17,6 +17,7 @@ from lab.caller import Caller
 from lab.dynamodb.registry import TableRegistry
 from lab.rules import Rule, RuleBroken
 from lab.world import Context, World
+from tests.unit.lab.dynamodb.data_plane import WITH_INDEXES
 
 SOURCE, DESTINATION = "111111111111", "222222222222"
 REGION = "eu-west-1"
@@ -119,3 +120,10 @@ def desk(world: World) -> Desk:
 def other_desk(world: World) -> Desk:
     """An administrator of the destination account."""
     return administrator(world, DESTINATION)
+
+
+@pytest.fixture
+def tables(desk: Any) -> Any:
+    """The desk with a table ``tbl`` that has both keys and both kinds of index."""
+    desk.table("tbl", **WITH_INDEXES)
+    return desk
