@@ -96,7 +96,7 @@ def run(tables: int, playbook: str) -> Run:
     """One fresh lab, ``tables`` seeded tables, one run of ``playbook``."""
     with spawn(scale=0.01, timings=TIMINGS) as lab:
         inventory = seed(lab, tables)
-        lab.clear_books()
+        lab.clear_requests()
         environment = os.environ | {
             "ANSIBLE_FORKS": str(FORKS),
             "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml",

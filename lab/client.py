@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The lab for its users: start it in threads (``running``) or as a process (``spawn``), steer it, read its books."""
+"""The lab for its users: start it in threads (``running``) or as a process (``spawn``), steer it, read its log."""
 
 from __future__ import annotations
 
@@ -66,28 +66,28 @@ class LabClient:
         """Clock, timings, accounts, services, and what went wrong in the lab itself."""
         return self._mapping("GET", "state")
 
-    def calls(self, operation: str = "", **wanted: Any) -> list[dict[str, Any]]:
-        """The calls in the books, oldest first; ``wanted`` as in ``count``."""
-        return self._books(operation, {**wanted, "entries": 1})["entries"]  # type: ignore[no-any-return]
+    def calls(self, operation: str = "", **filters: Any) -> list[dict[str, Any]]:
+        """The requests so far, oldest first; ``filters`` as in ``count``."""
+        return self._requests(operation, {**filters, "entries": 1})["entries"]  # type: ignore[no-any-return]
 
-    def count(self, operation: str = "", **wanted: Any) -> int:
-        """How many calls the books hold: of ``operation``, ``account``, ``region``, ``service``, ``error_code``, and
+    def count(self, operation: str = "", **filters: Any) -> int:
+        """How many requests there were: of ``operation``, ``account``, ``region``, ``service``, ``error_code``, and
         ``ok`` or ``mutating`` as booleans."""
-        return self._books(operation, wanted)["count"]  # type: ignore[no-any-return]
+        return self._requests(operation, filters)["count"]  # type: ignore[no-any-return]
 
     def mutating_calls(self) -> list[dict[str, Any]]:
-        """The calls that could have changed something."""
+        """The requests that could have changed something."""
         return self.calls(mutating=True)
 
-    def jobs(self, kind: str = "", **wanted: str) -> list[dict[str, Any]]:
-        """The jobs that were begun: ``kind`` ``export``, ``import``, ``backup``, ``copy`` or ``restore``; ``account``,
-        ``region`` and ``resource`` as wanted."""
-        query = urllib.parse.urlencode({**wanted, **({"kind": kind} if kind else {})})
+    def jobs(self, kind: str = "", **filters: str) -> list[dict[str, Any]]:
+        """The jobs that were started: of ``kind`` ``export``, ``import``, ``backup``, ``copy`` or ``restore``, and of
+        ``account``, ``region`` and ``resource``."""
+        query = urllib.parse.urlencode({**filters, **({"kind": kind} if kind else {})})
         return self.control("GET", f"jobs?{query}")  # type: ignore[no-any-return]
 
-    def clear_books(self) -> None:
-        """Forget all calls."""
-        self.control("DELETE", "books")
+    def clear_requests(self) -> None:
+        """Forget all requests and jobs."""
+        self.control("DELETE", "requests")
 
     def advance(self, seconds: float) -> None:
         """Move the lab's time forward."""
@@ -125,11 +125,11 @@ class LabClient:
         answer: dict[str, Any] = self.control(method, path)
         return answer
 
-    def _books(self, operation: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
-        query = {name: str(value).lower() if isinstance(value, bool) else value for name, value in wanted.items()}
+    def _requests(self, operation: str, filters: Mapping[str, Any]) -> dict[str, Any]:
+        query = {name: str(value).lower() if isinstance(value, bool) else value for name, value in filters.items()}
         if operation:
             query["operation"] = operation
-        return self._mapping("GET", f"books?{urllib.parse.urlencode(query)}")
+        return self._mapping("GET", f"requests?{urllib.parse.urlencode(query)}")
 
     # AWS
 

@@ -5,8 +5,9 @@
 """The control API under ``/_lab/``: unsigned JSON on loopback, for tests and rehearsals.
 
 - ``GET /_lab/state``; ``POST /_lab/state`` with any of ``advance``, ``timings``, ``quotas``
-- ``GET /_lab/books?operation=&account=&region=&service=&error_code=&ok=&mutating=&entries=1``, ``DELETE /_lab/books``
-- ``GET /_lab/jobs?kind=&account=&region=&resource=``: exports, imports, backups, copies and restores that were begun
+- ``GET /_lab/requests?operation=&account=&region=&service=&error_code=&ok=&mutating=&entries=1``;
+  ``DELETE /_lab/requests``
+- ``GET /_lab/jobs?kind=&account=&region=&resource=``: exports, imports, backups, copies and restores that were started
 - ``GET /_lab/clock``; ``POST /_lab/clock`` ``{"advance": seconds}`` or ``{"until": epoch seconds}``
 - ``GET /_lab/timings``; ``POST /_lab/timings`` ``{"<name>": seconds}``
 - ``POST /_lab/accounts`` ``{"<account id>": "<organization id, or empty>"}`` moves accounts between organizations
@@ -57,7 +58,7 @@ def _state(world: World, _query: dict[str, str], _content: Any) -> dict[str, Any
             "behaviours": world.behaviours.all(),
             "accounts": [asdict(account) for account in world.accounts.values()],
             "services": sorted(world.services),
-            "calls": world.books.count(),
+            "calls": world.request_log.count(),
             "faults": len(world.faults.all()),
             "event_errors": list(world.event_errors),
         }
@@ -75,25 +76,25 @@ def _change_state(world: World, query: dict[str, str], content: dict[str, Any]) 
     return _state(world, query, {})
 
 
-def _books(world: World, query: dict[str, str], _content: Any) -> dict[str, Any]:
+def _requests(world: World, query: dict[str, str], _content: Any) -> dict[str, Any]:
     wanted: dict[str, Any] = {
         name: query[name] for name in ("operation", "account", "region", "service", "error_code") if name in query
     }
     wanted |= {name: _FLAGS[query[name]] for name in ("ok", "mutating") if name in query}
-    content: dict[str, Any] = {"count": world.books.count(**wanted), "summary": world.books.summary()}
+    content: dict[str, Any] = {"count": world.request_log.count(**wanted), "summary": world.request_log.summary()}
     if "entries" in query:
-        content["entries"] = [entry._asdict() for entry in world.books.calls(**wanted)]
+        content["entries"] = [entry._asdict() for entry in world.request_log.calls(**wanted)]
     return content
 
 
-def _clear_books(world: World, _query: dict[str, str], _content: Any) -> dict[str, Any]:
-    world.books.clear()
+def _clear_requests(world: World, _query: dict[str, str], _content: Any) -> dict[str, Any]:
+    world.request_log.clear()
     return {"count": 0}
 
 
 def _jobs(world: World, query: dict[str, str], _content: Any) -> list[dict[str, Any]]:
     wanted = {name: query[name] for name in ("kind", "account", "region", "resource", "id") if name in query}
-    return [job._asdict() for job in world.books.jobs(**wanted)]
+    return [job._asdict() for job in world.request_log.jobs(**wanted)]
 
 
 def _clock(world: World, _query: dict[str, str], _content: Any) -> dict[str, Any]:
@@ -161,8 +162,8 @@ def _set_quotas(world: World, query: dict[str, str], content: dict[str, Any]) ->
 _ROUTES: dict[tuple[str, str], Callable[[World, dict[str, str], Any], Any]] = {
     ("GET", "state"): _state,
     ("POST", "state"): _change_state,
-    ("GET", "books"): _books,
-    ("DELETE", "books"): _clear_books,
+    ("GET", "requests"): _requests,
+    ("DELETE", "requests"): _clear_requests,
     ("GET", "jobs"): _jobs,
     ("GET", "clock"): _clock,
     ("POST", "clock"): _advance,

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The one way into the lab: faults, signature, time, model, permission, work, books, answer, in this order."""
+"""The one way into the lab: faults, signature, time, model, permission, work, request log, answer, in this order."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class _Call:
 
 
 class Gate:
-    """Takes every request of the lab's server to its service and writes it into the books."""
+    """Takes every request of the lab's server to its service and writes it into the request log."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -91,7 +91,7 @@ class Gate:
         dialect = protocol.dialect_of(request, scope)
         service = protocol.service_of(request, scope)
         operation = protocol.operation_of(request, service, dialect)
-        # The books name the caller even where its signature is refused later; nothing is allowed by this.
+        # The request log names the caller even where its signature is refused later; nothing is allowed by this.
         credential = self._world.identity.credential(scope.access_key_id) if scope is not None else None
         account, principal = (credential.caller.account_id, credential.caller.arn) if credential else ("", "")
         return _Call(request, scope, dialect, service, operation, account, principal, protocol.request_id())
@@ -146,7 +146,7 @@ class Gate:
         return service.handle(context, context.operation, params)
 
     def _note(self, call: _Call, status: int, error_code: str) -> None:
-        self._world.books.write(
+        self._world.request_log.add(
             Entry(
                 self._world.clock.now(),
                 call.account_id,

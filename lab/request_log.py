@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What was called and what was begun: every request that reached the lab, and every job that AWS would bill."""
+"""What was asked and what was started: every request that reached the lab, and every job that AWS would bill."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class Entry(NamedTuple):
         return self.status < 400
 
 
-class Begun(NamedTuple):
-    """A job that was begun, be it by a request or by a plan; answering a known token begins none.
+class StartedJob(NamedTuple):
+    """A job that was started, by a request or by a backup plan; answering a known token starts none.
 
     ``kind`` is ``export``, ``import``, ``backup``, ``copy`` or ``restore``; ``resource`` the source's ARN (of an import
     the new table's, of a copy or restore the recovery point's), ``id`` the job's id or ARN.
@@ -56,16 +56,16 @@ class Begun(NamedTuple):
     id: str
 
 
-class Books:
-    """The requests and begun jobs so far, in order. Safe to use from any thread; counting looks at no single entry."""
+class RequestLog:
+    """The requests and jobs so far, in order. Safe to use from any thread; counting looks at no single entry."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._entries: list[Entry] = []
         self._counts: Counter[tuple[str, str, str, str, bool, str, bool]] = Counter()
-        self._begun: list[Begun] = []
+        self._jobs: list[StartedJob] = []
 
-    def write(self, entry: Entry) -> None:
+    def add(self, entry: Entry) -> None:
         """Add one request."""
         kind = (
             entry.account, entry.region, entry.service, entry.operation, entry.mutating, entry.error_code, entry.ok
@@ -87,38 +87,38 @@ class Books:
     ) -> int:
         """How many requests there were; ``operation`` is ``ImportTable`` or ``dynamodb.ImportTable``."""
         service, operation = _split(operation, service)
-        wanted = (account or None, region or None, service or None, operation or None, mutating, error_code, ok)
+        filters = (account or None, region or None, service or None, operation or None, mutating, error_code, ok)
         with self._lock:
             kinds = list(self._counts.items())
         return sum(
             number
             for kind, number in kinds
-            if all(want is None or want == have for want, have in zip(wanted, kind, strict=True))
+            if all(chosen is None or chosen == value for chosen, value in zip(filters, kind, strict=True))
         )
 
-    def calls(self, operation: str = "", **wanted: Any) -> list[Entry]:
+    def calls(self, operation: str = "", **filters: Any) -> list[Entry]:
         """The requests with this operation and these members (``account``, ``status``, ``ok`` ...), in order."""
-        service, operation = _split(operation, wanted.pop("service", ""))
-        wanted |= {name: value for name, value in (("service", service), ("operation", operation)) if value}
+        service, operation = _split(operation, filters.pop("service", ""))
+        filters |= {name: value for name, value in (("service", service), ("operation", operation)) if value}
         with self._lock:
             entries = list(self._entries)
-        return [entry for entry in entries if all(getattr(entry, name) == value for name, value in wanted.items())]
+        return [entry for entry in entries if all(getattr(entry, name) == value for name, value in filters.items())]
 
-    def begin(self, job: Begun) -> None:
+    def add_job(self, job: StartedJob) -> None:
         """Add a job."""
         with self._lock:
-            self._begun.append(job)
+            self._jobs.append(job)
 
-    def jobs(self, kind: str = "", **wanted: Any) -> list[Begun]:
+    def jobs(self, kind: str = "", **filters: Any) -> list[StartedJob]:
         """The jobs of a kind with these members (``account``, ``resource`` ...), in order."""
-        wanted |= {"kind": kind} if kind else {}
+        filters |= {"kind": kind} if kind else {}
         with self._lock:
-            begun = list(self._begun)
-        return [job for job in begun if all(getattr(job, name) == value for name, value in wanted.items())]
+            jobs = list(self._jobs)
+        return [job for job in jobs if all(getattr(job, name) == value for name, value in filters.items())]
 
-    def mutating_calls(self, **wanted: Any) -> list[Entry]:
+    def mutating_calls(self, **filters: Any) -> list[Entry]:
         """The requests that changed something, or tried to."""
-        return self.calls(mutating=True, **wanted)
+        return self.calls(mutating=True, **filters)
 
     def summary(self) -> list[dict[str, Any]]:
         """One row per kind of request, with its number."""
@@ -128,11 +128,11 @@ class Books:
         return [{**dict(zip(names, kind, strict=True)), "count": number} for kind, number in kinds]
 
     def clear(self) -> None:
-        """Start new books."""
+        """Forget all requests and jobs."""
         with self._lock:
             self._entries.clear()
             self._counts.clear()
-            self._begun.clear()
+            self._jobs.clear()
 
 
 def _split(operation: str, service: str) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The world: its accounts, services, time, books and faults. One object, no global state.
+"""The world: its accounts, services, time, request log and faults. One object, no global state.
 
 ``Context`` is one request within it, ``Service`` what a service offers to it.
 """
@@ -28,9 +28,9 @@ from lab.identity import IdentityStore
 from lab.messages import AuthorizationRequest
 from lab.policy import BOTH_SIDES, POLICIES_DECIDE, Decision, decide
 from lab.protocol import speaks_rest
-from lab.request_log import Books, Entry, is_mutating
+from lab.request_log import Entry, RequestLog, is_mutating
 
-__all__ = ["Books", "Clock", "Entry", "Event", "Fault", "Faults", "Throttles", "Timings", "World", "is_mutating"]
+__all__ = ["Clock", "Entry", "Event", "Fault", "Faults", "RequestLog", "Throttles", "Timings", "World", "is_mutating"]
 
 TICK_SECONDS = 0.02
 # Services whose AccessDenied is spelled without "Exception" and comes as HTTP 403 (query and REST protocols).
@@ -58,7 +58,7 @@ class World:
         self.throttles = Throttles(self.clock, self.timings)
         self.behaviours = Behaviours()
         self.quotas = quotas
-        self.books = Books()
+        self.request_log = RequestLog()
         self.faults = Faults()
         self.identity = IdentityStore(self.clock, self.random)
         self.accounts = self.identity.accounts

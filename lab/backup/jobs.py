@@ -17,7 +17,7 @@ from lab.backup.registry import backups, here, registry_of
 from lab.backup.words import belief, invalid_parameter, not_found
 from lab.errors import AwsError
 from lab.faults import Fault
-from lab.request_log import Begun
+from lab.request_log import StartedJob
 from lab.world import Context, World
 
 TOKEN = belief(
@@ -78,9 +78,9 @@ def once(context: Context, params: Shape, make: Callable[[], AnyJob]) -> AnyJob:
 
 
 def note(job: Job, kind: Literal["backup", "copy", "restore"], resource: str) -> None:
-    """Write a job that begins into the world's books."""
+    """Write a job that starts into the world's request log."""
     where = job.context
-    where.world.books.begin(Begun(job.created_at, kind, where.account_id, where.region, resource, job.id))
+    where.world.request_log.add_job(StartedJob(job.created_at, kind, where.account_id, where.region, resource, job.id))
 
 
 def spend(context: Context, params: Shape, refusal: AwsError) -> AwsError:

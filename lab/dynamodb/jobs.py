@@ -18,7 +18,7 @@ from lab.dynamodb.model import Shape, Table
 from lab.dynamodb.words import belief, validation
 from lab.errors import AwsError
 from lab.faults import Fault
-from lab.request_log import Begun
+from lab.request_log import StartedJob
 from lab.rules import Rule
 from lab.world import Context, World
 
@@ -135,9 +135,11 @@ def new_arn(world: World, table_arn: str, kind: Literal["export", "import"], sta
 
 
 def note(job: _Job, kind: Literal["export", "import"]) -> None:
-    """Write a job that begins into the world's books."""
+    """Write a job that starts into the world's request log."""
     where = job.context
-    job.world.books.begin(Begun(job.started_at, kind, where.account_id, where.region, job.table_arn, job.arn))
+    job.world.request_log.add_job(
+        StartedJob(job.started_at, kind, where.account_id, where.region, job.table_arn, job.arn)
+    )
 
 
 def new_token(world: World) -> str:

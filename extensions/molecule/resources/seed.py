@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""``seed.py FILE SCENARIO``: gives the running lab the tables of a scenario, and starts new books."""
+"""``seed.py FILE SCENARIO``: gives the running lab the tables of a scenario, and clears the request log."""
 
 from __future__ import annotations
 
@@ -210,12 +210,12 @@ SCENARIOS: dict[str, Callable[[LabClient], None]] = {
 
 
 def main() -> None:
-    """Seed, let point-in-time recovery get its window, and start new books."""
+    """Seed, let point-in-time recovery get its window, and clear the request log."""
     landscape = json.loads(Path(sys.argv[1]).read_text())
     lab = LabClient(landscape["endpoint_url"], landscape)
     SCENARIOS[sys.argv[2]](lab)
     lab.advance(3600)
-    lab.clear_books()
+    lab.clear_requests()
 
 
 if __name__ == "__main__":

@@ -139,3 +139,10 @@ def refused() -> Callable[..., tuple[str, int]]:
         return response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"]
 
     return call
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    made = World(scale=0.5)
+    yield made
+    made.close()

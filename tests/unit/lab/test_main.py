@@ -117,7 +117,7 @@ def test_spawned_lab_is_steered() -> None:
         lab.client("sts", "source").get_caller_identity()
         assert lab.count("GetCallerIdentity", account="111111111111", ok=True) == 1
         assert lab.mutating_calls() == []
-        lab.clear_books()
+        lab.clear_requests()
         assert lab.calls() == []
         lab.add_fault(operation="sts.GetCallerIdentity", kind="throttle")
         sts = lab.client("sts", "source")

@@ -159,7 +159,7 @@ def test_answers_reach_boto3(gate_lab: Any) -> None:
     tables = gate_lab.client("dynamodb")
     response = tables.describe_table(TableName="orders")
     assert response["Table"]["CreationDateTime"] == datetime.fromtimestamp(1.5, UTC)
-    assert response["ResponseMetadata"]["RequestId"] == gate_lab.world.books.calls("DescribeTable")[0].request_id
+    assert response["ResponseMetadata"]["RequestId"] == gate_lab.world.request_log.calls("DescribeTable")[0].request_id
     assert tables.scan(TableName="orders")["Items"] == [{"pk": {"B": b"\x00\x01"}}]
 
 

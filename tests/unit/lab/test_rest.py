@@ -125,7 +125,7 @@ def test_time_and_books_are_reached_from_outside(lab: RunningLab, backup: Any) -
     (begun,) = lab.jobs("backup", account="111111111111", resource=TABLE)
     assert {begun["id"]} == started
     assert (lab.count("StartBackupJob", ok=True), lab.jobs("copy")) == (2, [])
-    lab.clear_books()
+    lab.clear_requests()
     assert lab.jobs() == []
 
 

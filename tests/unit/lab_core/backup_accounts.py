@@ -137,7 +137,7 @@ class BackupAccounts:
         return judgement, jobs
 
     def started(self, operation: str) -> int:
-        """How many jobs were begun, by the lab's books: a call with a known token begins none."""
+        """How many jobs were started, by the lab's request log: a call with a known token starts none."""
         return self.lab.count(operation, ok=True)
 
     def items(self, name: str, table: str) -> list[Mapping[str, Any]]:

@@ -222,7 +222,7 @@ def narrowed(accounts: BackupAccounts, table: str, without: str = "nothing") -> 
 
 def test_the_policies_of_the_readmes_suffice(accounts: BackupAccounts) -> None:
     accounts.table("narrow-backup", Tags=[{"Key": "team", "Value": "shop"}], DeletionProtectionEnabled=True)
-    accounts.lab.clear_books()
+    accounts.lab.clear_requests()
     judgement, jobs = narrowed(accounts, "narrow-backup").moved("narrow-backup")
     denied = [call["operation"] for call in accounts.lab.calls(ok=False) if "Denied" in call["error_code"]]
     assert denied == []

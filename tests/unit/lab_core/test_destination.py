@@ -95,7 +95,7 @@ def copied(ways: Direct, hurry: Any, name: str, **more: Any) -> tuple[Job, ...]:
 
 def test_a_copy_with_many_tags_is_not_made_or_compared_again(ways: Direct, hurry: Any) -> None:
     assert copied(ways, hurry, "many-tags", verify="full")[0].state == "completed"
-    ways.crossing.lab.clear_books()
+    ways.crossing.lab.clear_requests()
     assert {job.kind: job.state for job in ways.go(hurry, "many-tags", verify="full")} == {
         "direct": "not_needed",
         "verify": "not_needed",
@@ -139,7 +139,7 @@ def test_a_source_that_is_lost_is_refused_before_anything_is_begun(
         return TableDefinition.from_dict({**definition.raw, "TableStatus": status, **summary})
 
     monkeypatch.setattr(TableDefinition, "read", as_lost)
-    crossing.lab.clear_books()
+    crossing.lab.clear_requests()
     items = ItemChoices(checkpoint_dir=str(tmp_path))
     options = WayOptions(name, method=method, bucket=crossing.bucket, items=items, enable_point_in_time_recovery=True)
     words = "arn:of-the-backup" if status == "ARCHIVED" else ""

@@ -82,7 +82,7 @@ def test_every_shape_travels_whole(ways: Direct, hurry: Any, shape: str) -> None
         assert _names(there.get(member)) == _names(here.get(member))
     carried = jobs[-1].result["settings_carried"]
     assert ("local_secondary_indexes" in carried) is bool(here.get("LocalSecondaryIndexes"))
-    crossing.lab.clear_books()
+    crossing.lab.clear_requests()
     again = ways.go(hurry, shape, verify="full")
     assert {job.state for job in again} == {"not_needed"}
     assert crossing.lab.mutating_calls() == []
@@ -144,7 +144,7 @@ def test_rates_that_are_none_are_refused_before_anything_is_made(ways: Direct, r
 def test_a_check_changes_nothing(ways: Direct) -> None:
     crossing = ways.crossing
     make(crossing, "checked")
-    crossing.lab.clear_books()
+    crossing.lab.clear_requests()
     options = ways.options("checked", verify="full")
     way = way_of(crossing.source, options).foresee(crossing.source, crossing.destination, options)
     foreseen = [change.what for change in way.changes[:3]]
@@ -173,7 +173,7 @@ def test_a_killed_copy_goes_on(ways: Direct, hurry: Any, monkeypatch: pytest.Mon
     )
     assert ways.go(hurry, "killed")[0].state == "failed"
     monkeypatch.setattr(direct, "copy_items", whole)
-    crossing.lab.clear_books()
+    crossing.lab.clear_requests()
     jobs = ways.go(hurry, "killed")
     assert (jobs[0].state, jobs[0].result["resumed"], jobs[0].result["items"]) == ("completed", True, 100)
     assert crossing.lab.count("CreateTable") == 0
@@ -206,7 +206,7 @@ def test_sessions_that_end_early_are_renewed(ways: Direct, hurry: Any, monkeypat
         monkeypatch.setattr(crossing, side, crossing.by_role(side))
     for operation in ("Scan", "BatchWriteItem"):
         crossing.lab.add_fault(operation=f"dynamodb.{operation}", kind="expired_token", times=1)
-    crossing.lab.clear_books()
+    crossing.lab.clear_requests()
     jobs = ways.go(hurry, "renewed")
     assert (jobs[0].state, jobs[0].result["items"]) == ("completed", 100), jobs[0]
     assert crossing.lab.count("AssumeRole", ok=True) == 4

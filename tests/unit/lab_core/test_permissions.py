@@ -77,7 +77,7 @@ def narrowed(crossing):
     there += [*policies("import_table")[0], *policies("judge_table")[0]]
     crossing.source = user(crossing, "source", "narrow", here + settings_here)
     crossing.destination = user(crossing, "destination", "narrow", there + settings_there)
-    crossing.lab.clear_books()
+    crossing.lab.clear_requests()
     return crossing
 
 
@@ -107,7 +107,7 @@ def test_the_policies_of_a_direct_copy_suffice(crossing, hurry):
         )
         setattr(crossing, side, user(crossing, side, "narrow-direct", statements))
     options = WayOptions("narrow-direct", method="direct", verify="full")
-    crossing.lab.clear_books()
+    crossing.lab.clear_requests()
     way = way_of(crossing.source, options).start(crossing.source, crossing.destination, options)
     item = WaitItem("it", crossing.source, crossing.destination, way.job, way.then)
     jobs = hurry([item]).ways["it"]

@@ -203,7 +203,7 @@ def test_its_auto_scaling(crossing, provisioned):
 
 
 def test_a_second_time_changes_nothing(crossing, provisioned, keys):
-    crossing.lab.clear_books()
+    crossing.lab.clear_requests()
     principals = {"arn:aws:iam::111111111111:root": "arn:aws:iam::222222222222:root"}
     again = crossing.settings("ledger", "accounts", kms_key_map={keys[0]: keys[1]}, principal_map=principals)
     assert (again.state, again.result["changes"]) == ("not_needed", [])

@@ -148,7 +148,7 @@ def test_a_rich_table(lab, sides):
     assert definition.deletion_protection
     assert {"encryption", "kinesis_destination", "resource_policy", "time_to_live"} <= set(result.carried)
 
-    lab.clear_books()
+    lab.clear_requests()
     again, result = migrate(sides, "rich", "rich2", **maps)
     assert (again.changes, lab.count(mutating=True)) == ((), 0)
     assert again.carried == plan.carried
@@ -192,7 +192,7 @@ def test_a_table_that_auto_scales(lab, sides):
     assert {"billing_mode", "global_secondary_indexes", "autoscaling"} <= set(result.carried)
     definition = TableDefinition.read(destination, "scaled")
     assert definition.provisioned_throughput == definition.index("by_c").provisioned_throughput == CAPACITY
-    lab.clear_books()
+    lab.clear_requests()
     again, _ = migrate(sides, "scaled", "scaled")
     assert (again.changes, lab.count(mutating=True)) == ((), 0)
 

@@ -30,12 +30,12 @@ def test_job_token(company: Any) -> None:
     copy = company.source.backup("DescribeCopyJob", CopyJobId=copies[0])["CopyJob"]["DestinationRecoveryPointArn"]
     restores = [company.destination.start_restore(copy, IdempotencyToken="one")["RestoreJobId"] for _ in range(2)]
     assert len({*copies}) == len({*restores}) == 1
-    books = company.world.books
-    assert [len(books.jobs(kind)) for kind in ("backup", "copy", "restore")] == [1, 1, 1]
+    requests = company.world.request_log
+    assert [len(requests.jobs(kind)) for kind in ("backup", "copy", "restore")] == [1, 1, 1]
     assert company.source.start_backup(IdempotencyToken="two") != first
-    assert books.jobs("backup", account=SOURCE, resource=TABLE)[0].id == first["BackupJobId"]
-    assert books.jobs("copy")[0].resource == point
-    assert books.jobs("restore", account=DESTINATION)[0].region == REGION
+    assert requests.jobs("backup", account=SOURCE, resource=TABLE)[0].id == first["BackupJobId"]
+    assert requests.jobs("copy")[0].resource == point
+    assert requests.jobs("restore", account=DESTINATION)[0].region == REGION
 
 
 @pytest.mark.parametrize("token", ["x" * 51, "a b", "a/b"])

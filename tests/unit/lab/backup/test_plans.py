@@ -123,7 +123,7 @@ def test_plan_runs_on_schedule(company: Any) -> None:
     assert sorted(job["ResourceName"] for job in jobs) == ["other", "tbl"]
     assert {int(job["CreationDate"]) % DAY for job in jobs} == {5 * 3600}
     assert jobs[0]["CreatedBy"]["BackupPlanId"] == plan_id
-    assert len(company.world.books.jobs("backup")) == 2
+    assert len(company.world.request_log.jobs("backup")) == 2
     company.source.wait(DONE)
     assert {job["State"] for job in backups(company)} == {"COMPLETED"}
     point = backups(company)[0]["RecoveryPointArn"]

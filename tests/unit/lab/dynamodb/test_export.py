@@ -263,7 +263,7 @@ def test_export_filter_sound(source: Any) -> None:
 def test_begun_export_is_in_the_books(source: Any) -> None:
     first = start(source, ClientToken="one")
     start(source, ClientToken="one")
-    (begun,) = source.world.books.jobs("export")
+    (begun,) = source.world.request_log.jobs("export")
     assert (begun.account, begun.region, begun.resource, begun.id) == (SOURCE, REGION, ARN, first["ExportArn"])
 
 

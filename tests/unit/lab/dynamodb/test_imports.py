@@ -139,7 +139,7 @@ def test_begun_import_is_in_the_books(importing: Importing) -> None:
     request = importing.request()
     first = importing.desk("ImportTable", **request)["ImportTableDescription"]
     importing.desk("ImportTable", **request)
-    (begun,) = importing.desk.world.books.jobs("import")
+    (begun,) = importing.desk.world.request_log.jobs("import")
     assert (begun.id, begun.resource) == (first["ImportArn"], first["TableArn"])
 
 

@@ -113,7 +113,7 @@ def test_create_bucket_needs_its_region(lab: RunningLab, owner: Any, names: Iter
 def test_requests_for_another_region_are_redirected(lab: RunningLab, owner: Any, bucket: str) -> None:
     owner.put_object(Bucket=bucket, Key="a", Body=b"here")
     abroad = lab.client("s3", "destination", region="us-east-1")
-    lab.clear_books()
+    lab.clear_requests()
     assert abroad.get_object(Bucket=bucket, Key="a")["Body"].read() == b"here"
     assert [call["status"] for call in lab.calls("GetObject")] == [301, 200]
     assert abroad.get_bucket_location(Bucket=bucket)["LocationConstraint"] == REGION

@@ -1,0 +1,64 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The control API."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from typing import Any
+from urllib.error import HTTPError
+
+import pytest
+
+SOURCE, DESTINATION = "111111111111", "222222222222"
+
+
+def control(lab: Any, path: str, content: Any = None, method: str = "") -> Any:
+    body = None if content is None else json.dumps(content).encode()
+    request = urllib.request.Request(
+        f"{lab.server.endpoint_url}/_lab/{path}", body, method=method or ("GET" if body is None else "POST")
+    )
+    with urllib.request.urlopen(request) as response:
+        return json.load(response)
+
+
+def test_control_api(gate_lab: Any) -> None:
+    assert control(gate_lab, "clock")["offset"] == 0
+    assert control(gate_lab, "clock", {"advance": 60})["offset"] == 60
+    assert control(gate_lab, "timings", {"export.full": 2})["export.full"] == 2
+    assert control(gate_lab, "quotas", {"enforced": False}) == {"enforced": False}
+    planned = control(gate_lab, "faults", [{"operation": "dynamodb.Scan", "times": 2}, {"kind": "throttle"}])
+    assert [(fault["operation"], fault["kind"], fault["times"]) for fault in planned] == [
+        ("dynamodb.Scan", "error", 2),
+        ("*", "throttle", 1),
+    ]
+    assert control(gate_lab, "faults", method="DELETE") == []
+    gate_lab.client("dynamodb").describe_table(TableName="orders")
+    requests = control(gate_lab, "requests?operation=DescribeTable&ok=true&entries=1")
+    assert (requests["count"], requests["entries"][0]["service"], len(requests["summary"])) == (1, "dynamodb", 1)
+    assert control(gate_lab, "requests", method="DELETE") == {"count": 0}
+    state = control(gate_lab, "state", {"timings": {"export.full": 5}, "advance": 1, "quotas": True})
+    assert (state["timings"]["export.full"], state["quotas"], state["calls"]) == (5, True, 0)
+    assert {account["id"] for account in state["accounts"]} == {SOURCE, DESTINATION}
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "status"),
+    [
+        ("clock", {"advance": -1}, 400),
+        ("clock", {}, 400),
+        ("timings", {"unheard": 1}, 400),
+        ("faults", {"kind": "odd"}, 400),
+        ("faults", {"often": 1}, 400),
+        ("state", {"odd": 1}, 400),
+        ("nothing", {}, 404),
+    ],
+)
+def test_control_api_refuses(gate_lab: Any, path: str, content: Any, status: int) -> None:
+    with pytest.raises(HTTPError) as failure:
+        control(gate_lab, path, content)
+    assert failure.value.code == status
+    assert json.load(failure.value)["error"]
