@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""``python -m lab``: start the lab by hand, say how to reach it, and serve until SIGTERM or SIGINT."""
+"""``python -m lab``: start the lab by hand, print how to reach it, and serve until SIGTERM or SIGINT."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def arguments_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "--timing", type=timing, action="append", default=[], metavar="NAME=SECONDS", help="fix one duration"
     )
     parser.add_argument("--ready-file", type=Path, help="also write the JSON document there, once requests are served")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the names and keys that are made up")
-    parser.add_argument("--no-quotas", action="store_true", help="do without AWS's limits and throttles")
+    parser.add_argument("--seed", type=int, default=0, help="seed of generated names and keys")
+    parser.add_argument("--no-quotas", action="store_true", help="turn AWS's limits and throttles off")
     return parser.parse_args(arguments)
 
 
 def write_ready_file(path: Path, landscape: dict[str, Any]) -> None:
-    """Write the document at once, readable for its owner only: it holds secret keys."""
+    """Write the document in one step, readable only by its owner: it holds secret keys."""
     unfinished = path.with_name(f"{path.name}.{os.getpid()}")
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as stream:
@@ -73,10 +73,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             world.timings.set(name, seconds)
         landscape = settle(world)
         with LabServer(world, options.port) as server:
-            said = {"endpoint_url": server.endpoint_url, "pid": os.getpid(), **landscape}
-            print(json.dumps(said, indent=2), flush=True)
+            ready = {"endpoint_url": server.endpoint_url, "pid": os.getpid(), **landscape}
+            print(json.dumps(ready, indent=2), flush=True)
             if options.ready_file:
-                write_ready_file(options.ready_file, said)
+                write_ready_file(options.ready_file, ready)
             stop.wait()
     except (KeyError, ValueError, OSError) as mistake:
         print(mistake.args[-1], file=sys.stderr)

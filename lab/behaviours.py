@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where nobody knows what AWS does: each open question with its possible answers, one of which the test chooses."""
+"""What is not known about AWS: each open question with its possible answers, one of which the test chooses."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Behaviours:
         self._defined |= {each.name: each for each in behaviours}
 
     def choose(self, name: str, choice: str) -> None:
-        """Answer a question; KeyError or ValueError, with what there is, for a question or an answer that is not."""
+        """Answer a question; KeyError or ValueError, naming the known ones, for an unknown question or answer."""
         if name not in self._defined:
             raise KeyError(f"No behaviour is called {name!r}; there are: {', '.join(sorted(self._defined))}")
         if choice not in self._defined[name].choices:
@@ -38,7 +38,7 @@ class Behaviours:
         self._chosen[name] = choice
 
     def __getitem__(self, name: str) -> str:
-        """The answer that holds; KeyError for a question that nobody defined."""
+        """The answer that holds; KeyError for an unknown question."""
         return self._chosen.get(name) or self._defined[name].choices[0]
 
     def all(self) -> dict[str, str]:

@@ -45,7 +45,7 @@ def _models() -> botocore.loaders.Loader:
 
 @dataclass(frozen=True)
 class LabClient:
-    """A lab that is running somewhere; ``landscape`` is what it said when it was ready (accounts, keys, roles)."""
+    """A lab that is running somewhere; ``landscape`` is what it printed when it was ready (accounts, keys, roles)."""
 
     endpoint_url: str
     landscape: Mapping[str, Any]
@@ -53,7 +53,7 @@ class LabClient:
     # The control API
 
     def control(self, method: str, path: str, content: Any = None) -> Any:
-        """The answer of ``/_lab/<path>``; ValueError with the lab's words when it refuses."""
+        """The answer of ``/_lab/<path>``; ValueError with the lab's message when it refuses."""
         body = None if content is None else json.dumps(content).encode()
         request = urllib.request.Request(f"{self.endpoint_url}/_lab/{path}", body, method=method)
         try:
@@ -198,7 +198,7 @@ def running(
     seed: int = 0,
     services: Sequence[str] = SERVICES,
 ) -> Iterator[RunningLab]:
-    """A lab in threads of this process, gone when the context ends."""
+    """A lab in threads of this process, closed when the context ends."""
     world = build_world(services, seed=seed, scale=scale, quotas=quotas)
     try:
         for name, seconds in (timings or {}).items():
@@ -250,7 +250,7 @@ def spawn(
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], ready: Path, output: Path) -> dict[str, Any]:
-    """What the lab wrote when it was ready; RuntimeError with its last words when it ended or took too long."""
+    """What the lab wrote when it was ready; RuntimeError with its last output when it ended or took too long."""
     end = time.monotonic() + START_SECONDS
     while not ready.exists():
         if process.poll() is not None or time.monotonic() > end:

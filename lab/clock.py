@@ -56,11 +56,11 @@ class Clock:
 
 
 class Timings:
-    """How long things take, in seconds by name; what was not set is the measured default times ``scale``."""
+    """How long things take, in seconds by name; where none was set, the measured default times ``scale``."""
 
     def __init__(self, scale: float = 1.0) -> None:
         if scale < 0:
-            raise ValueError("The scale of the timings is 0 or more.")
+            raise ValueError("The scale of the timings must be 0 or more.")
         self.scale = scale
         self._defaults = dict(MEASURED_SECONDS)
         self._set: dict[str, float] = {}
@@ -70,7 +70,7 @@ class Timings:
         self._defaults[name] = seconds
 
     def seconds(self, name: str) -> float:
-        """Seconds that ``name`` takes in this world; KeyError for a name that nobody defined."""
+        """Seconds that ``name`` takes in this world; KeyError for an unknown name."""
         chosen = self._set.get(name)
         return self._defaults[name] * self.scale if chosen is None else chosen
 
@@ -79,7 +79,7 @@ class Timings:
         if name not in self._defaults:
             raise KeyError(f"No timing is called {name!r}; there are: {', '.join(sorted(self._defaults))}")
         if seconds < 0:
-            raise ValueError(f"The timing {name} is 0 or more seconds.")
+            raise ValueError(f"The timing {name} must be 0 or more seconds.")
         self._set[name] = float(seconds)
 
     def all(self) -> dict[str, float]:

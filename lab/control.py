@@ -67,7 +67,7 @@ def _state(world: World, _query: dict[str, str], _content: Any) -> dict[str, Any
 def _change_state(world: World, query: dict[str, str], content: dict[str, Any]) -> dict[str, Any]:
     unknown = set(content) - {"advance", "timings", "quotas"}
     if unknown:
-        raise ValueError(f"The state has no {', '.join(sorted(unknown))} to set.")
+        raise ValueError(f"The state has no members {', '.join(sorted(unknown))} that can be set.")
     _set_timings(world, query, content.get("timings", {}))
     if "quotas" in content:
         world.quotas = bool(content["quotas"])
@@ -77,13 +77,13 @@ def _change_state(world: World, query: dict[str, str], content: dict[str, Any]) 
 
 
 def _requests(world: World, query: dict[str, str], _content: Any) -> dict[str, Any]:
-    wanted: dict[str, Any] = {
+    filters: dict[str, Any] = {
         name: query[name] for name in ("operation", "account", "region", "service", "error_code") if name in query
     }
-    wanted |= {name: _FLAGS[query[name]] for name in ("ok", "mutating") if name in query}
-    content: dict[str, Any] = {"count": world.request_log.count(**wanted), "summary": world.request_log.summary()}
+    filters |= {name: _FLAGS[query[name]] for name in ("ok", "mutating") if name in query}
+    content: dict[str, Any] = {"count": world.request_log.count(**filters), "summary": world.request_log.summary()}
     if "entries" in query:
-        content["entries"] = [entry._asdict() for entry in world.request_log.calls(**wanted)]
+        content["entries"] = [entry._asdict() for entry in world.request_log.calls(**filters)]
     return content
 
 
@@ -93,8 +93,8 @@ def _clear_requests(world: World, _query: dict[str, str], _content: Any) -> dict
 
 
 def _jobs(world: World, query: dict[str, str], _content: Any) -> list[dict[str, Any]]:
-    wanted = {name: query[name] for name in ("kind", "account", "region", "resource", "id") if name in query}
-    return [job._asdict() for job in world.request_log.jobs(**wanted)]
+    filters = {name: query[name] for name in ("kind", "account", "region", "resource", "id") if name in query}
+    return [job._asdict() for job in world.request_log.jobs(**filters)]
 
 
 def _clock(world: World, _query: dict[str, str], _content: Any) -> dict[str, Any]:

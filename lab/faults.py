@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Faults that a test or a rehearsal plans: what shall go wrong, for which calls, how often."""
+"""Faults that a test or a rehearsal plans: what goes wrong, for which calls, how often."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ class Fault:
         """A fault from JSON; ValueError for a key or a kind that does not exist."""
         unknown = set(mapping) - {each.name for each in fields(cls)} | {"id", "taken"} & set(mapping)
         if unknown:
-            raise ValueError(f"A fault has no {', '.join(sorted(unknown))}.")
+            raise ValueError(f"A fault has no members {', '.join(sorted(unknown))}.")
         fault = cls(**mapping)
         if fault.kind not in get_args(FaultKind):
-            raise ValueError(f"No fault is of kind {fault.kind!r}; there are: {', '.join(get_args(FaultKind))}")
+            raise ValueError(f"Unknown kind of fault {fault.kind!r}. Use one of: {', '.join(get_args(FaultKind))}")
         if fault.when not in ("before", "after"):
-            raise ValueError("A fault comes before or after the work.")
+            raise ValueError("when is 'before' or 'after'.")
         return fault
 
     def concerns(self, operation: str, account: str) -> bool:
@@ -97,7 +97,7 @@ class Faults:
         return planned
 
     def concern(self, operation: str, account: str, kinds: tuple[FaultKind, ...] = GATE_KINDS) -> bool:
-        """Whether a fault of ``kinds`` is planned for ``operation``, so that its request is worth reading for it."""
+        """Whether a fault of ``kinds`` is planned for ``operation``, so that the gate must read its request."""
         return bool(self._faults) and any(
             fault.kind in kinds and fault.concerns(operation, account) for fault in tuple(self._faults)
         )

@@ -59,13 +59,13 @@ class _Call:
 
 
 class Gate:
-    """Takes every request of the lab's server to its service and writes it into the request log."""
+    """Passes every request of the lab's server to its service and adds it to the request log."""
 
     def __init__(self, world: World) -> None:
         self._world = world
 
     def answer(self, request: HttpRequest) -> HttpResponse:
-        """The response to ``request``; ConnectionDropped where a fault cuts the line."""
+        """The response to ``request``; ConnectionDropped where a fault cuts the connection."""
         if request.path.startswith(control.PREFIX):
             return control.answer(self._world, request)
         call = self._identify(request)
@@ -169,7 +169,7 @@ def _unknown_operation(dialect: Dialect, operation: str) -> AwsError:
 
 
 def _strike(fault: Fault, dialect: Dialect) -> None:
-    """Raise what ``fault`` says, with the defaults of its kind."""
+    """Raise the error of ``fault``, with the defaults of its kind."""
     if fault.kind == "disconnect":
         raise ConnectionDropped
     if fault.kind == "expired_token":
@@ -186,5 +186,5 @@ def _code_of(response: HttpResponse) -> str:
     """The error code in the response of a service that writes its own."""
     if response.status < 400:
         return ""
-    found = _ERROR_CODE.search(response.body) if isinstance(response.body, bytes) else None
-    return (found[1] or found[2]).decode() if found else str(response.status)
+    match = _ERROR_CODE.search(response.body) if isinstance(response.body, bytes) else None
+    return (match[1] or match[2]).decode() if match else str(response.status)

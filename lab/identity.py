@@ -179,7 +179,7 @@ class IdentityStore:
         max_session_duration: int = 3600,
         attached: tuple[str, ...] = (),
     ) -> Role:
-        """A new role that trusts as ``trust`` (a policy document as JSON text) says."""
+        """A new role with the trust policy ``trust`` (JSON text)."""
         self._refuse_taken(
             "Role with name", name, [each.name for each in self.roles.values() if each.account_id == account_id]
         )
@@ -288,7 +288,7 @@ class IdentityStore:
         return role if role is not None and role.arn == arn else None
 
     def principal_exists(self, principal: str) -> bool:
-        """Whether a resource policy may name ``principal`` (AWS refuses policies that name nobody)."""
+        """Whether a resource policy may name ``principal`` (AWS refuses those that do not exist)."""
         if principal == "*" or principal.startswith("arn:aws:sts:"):
             return True
         parts = principal.split(":", 5)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The accounts of a rehearsal: a source and a destination in one organization, its management account, a stranger."""
+"""The accounts of a rehearsal: a source and a destination in one organization, its manager, and one outside."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HUB_USER = "hub"
 
 
 def settle(world: World) -> dict[str, Any]:
-    """Open the accounts with their users, keys and roles, and say how to reach them.
+    """Open the accounts with their users, keys and roles, and return how to reach them.
 
     Each account has an administrator with an access key; all but the management account have a role ``ferry`` that only
     the user ``hub`` of the management account may assume, with the external id. The account ``outside`` is in no

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the gate and the services say to each other: HTTP requests and responses, and the permissions needed."""
+"""What the gate and the services exchange: HTTP requests and responses, and the permissions needed."""
 
 from __future__ import annotations
 

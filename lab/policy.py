@@ -58,7 +58,7 @@ _LITERAL_VARIABLES = frozenset("*?$")
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Whether something is allowed, and in AWS's words why not."""
+    """Whether a request is allowed, and if not, AWS's reason."""
 
     allowed: bool
     reason: str = ""
@@ -291,9 +291,9 @@ class _Request:
             return pattern
         missing = False
 
-        def value(found: re.Match[str]) -> str:
+        def value(match: re.Match[str]) -> str:
             nonlocal missing
-            name, _, default = found[1].partition(",")
+            name, _, default = match[1].partition(",")
             if name in _LITERAL_VARIABLES:
                 return name
             values = self.conditions.get(name.strip().lower())
@@ -325,8 +325,8 @@ class _Request:
             return condition.quantifier != "ForAnyValue" and (
                 condition.if_exists or negated or condition.quantifier == "ForAllValues"
             )
-        wanted = [value for value in map(self.expand, condition.values) if value is not None]
-        passes = (any(compare(each, want) for want in wanted) != negated for each in have)
+        expected = [value for value in map(self.expand, condition.values) if value is not None]
+        passes = (any(compare(each, value) for value in expected) != negated for each in have)
         if condition.quantifier == "ForAllValues" or (negated and not condition.quantifier):
             return all(passes)
         return any(passes)
@@ -350,8 +350,8 @@ class _Request:
 
 @lru_cache(maxsize=1024)
 def _account_of(principal: str) -> str:
-    found = _ACCOUNT.fullmatch(principal)
-    return found[1] if found else ""
+    match = _ACCOUNT.fullmatch(principal)
+    return match[1] if match else ""
 
 
 def _effect(request: _Request, policies: Iterable[Policy]) -> Literal["", "Allow", "Deny"]:

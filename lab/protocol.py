@@ -133,7 +133,7 @@ def service_of(request: HttpRequest, scope: Scope | None) -> str:
 
 
 def operation_of(request: HttpRequest, service: str, dialect: Dialect) -> str:
-    """botocore's name of the operation; empty where it cannot be told."""
+    """botocore's name of the operation; empty where it is unknown."""
     if dialect == "json":
         return request.headers["x-amz-target"].rpartition(".")[2]
     if dialect == "cbor":
@@ -221,8 +221,8 @@ def _routes(service: str) -> tuple[_Route, ...]:
 def _rest_call(request: HttpRequest, service: str) -> tuple[str, dict[str, str]]:
     """The operation of a REST request and the members in its path; no operation where none fits."""
     for route in _routes(service):
-        if route.method == request.method and (found := route.path.fullmatch(request.path)):
-            return route.operation, dict(zip(route.members, map(unquote, found.groups()), strict=True))
+        if route.method == request.method and (match := route.path.fullmatch(request.path)):
+            return route.operation, dict(zip(route.members, map(unquote, match.groups()), strict=True))
     return "", {}
 
 
@@ -576,7 +576,7 @@ def _plain(value: Any) -> Any:
         return value.timestamp()
     if isinstance(value, set | frozenset | tuple):
         return sorted(value)
-    raise TypeError(f"{type(value).__name__} has no place in an answer")
+    raise TypeError(f"{type(value).__name__} cannot be written into an answer")
 
 
 def _query_answer(result: dict[str, Any], operation: OperationModel, identifier: str) -> HttpResponse:

@@ -59,7 +59,7 @@ class Rule:
     confirmed: bool = True
 
     def error(self, code: str, message: str, status: int = 400, fault: str = "client", **members: Any) -> RuleBroken:
-        """The AWS error by which this rule refuses, to be raised; parameters as those of ``AwsError``."""
+        """The AWS error of this rule, to be raised; parameters as those of ``AwsError``."""
         return RuleBroken(self.name, code, message, status, fault, **members)
 
 
@@ -74,15 +74,15 @@ def rule(name: str, *, service: str, says: str, fact: str, test: str, confirmed:
 
 def collect() -> list[Rule]:
     """Every rule of the lab, ordered by service, then as written. Raises ValueError for two rules of one name."""
-    found: dict[str, Rule] = {}
+    by_name: dict[str, Rule] = {}
     package = importlib.import_module("lab")
     for module in sorted(pkgutil.walk_packages(package.__path__, "lab."), key=lambda module: module.name):
         if module.name.endswith("__main__"):
             continue
         for value in vars(importlib.import_module(module.name)).values():
-            if isinstance(value, Rule) and found.setdefault(value.name, value) != value:
+            if isinstance(value, Rule) and by_name.setdefault(value.name, value) != value:
                 raise ValueError(f"two rules are named {value.name}")
-    return sorted(found.values(), key=lambda entry: entry.service)
+    return sorted(by_name.values(), key=lambda entry: entry.service)
 
 
 def _cell(text: str) -> str:

@@ -116,7 +116,7 @@ def refusal(why: str, dialect: Dialect) -> AwsError:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a request says about its signature, nothing of it proved yet."""
+    """What a request says about its signature, not verified yet."""
 
     access_key_id: str
     date: str
@@ -138,10 +138,10 @@ def scope_of(request: HttpRequest) -> Scope | None:
     """The scope of a signed or presigned request; None where there is none, or none that can be read."""
     headers = request.headers
     if authorization := headers.get("authorization"):
-        found = _AUTHORIZATION.fullmatch(authorization.strip())
-        if found is None:
+        match = _AUTHORIZATION.fullmatch(authorization.strip())
+        if match is None:
             return None
-        key, date, region, service, names, signature = found.groups()
+        key, date, region, service, names, signature = match.groups()
         token, time = headers.get("x-amz-security-token", ""), headers.get("x-amz-date", "")
         return Scope(key, date, region, service, tuple(names.split(";")), signature, time, token)
     if "X-Amz-Signature=" not in request.query:
@@ -211,7 +211,7 @@ def _canonical_request(request: HttpRequest, scope: Scope, payload_hash: str) ->
 def verify(
     request: HttpRequest, scope: Scope | None, dialect: Dialect, identity: IdentityStore, clock: Clock
 ) -> Credential:
-    """The credential that really signed ``request``; AwsError in the words of ``dialect`` for any other request.
+    """The credential that really signed ``request``; an AwsError as ``dialect`` writes it for any other request.
 
     The signature's date is held against real time, as clients do not see the world's clock; a session's end is on the
     world's clock.

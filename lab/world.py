@@ -102,7 +102,7 @@ class World:
     def advance(self, seconds: float) -> None:
         """Move time forward, stopping at each event on the way so that one may lead to the next."""
         if seconds < 0:
-            raise ValueError("The world's clock goes forward only.")
+            raise ValueError("The world's clock only goes forward.")
         with self.lock:
             target = self.clock.offset + seconds
             while (due := self._agenda.next_due()) is not None:

@@ -91,7 +91,7 @@ def assumed(world: World, role_arn: str) -> Caller | None:
 
 
 def linked_role(world: World, account_id: str) -> Caller | None:
-    """The account's service-linked role at work; None while nobody made it."""
+    """The account's service-linked role at work; None while it does not exist."""
     role = world.identity.roles.get((account_id, LINKED_ROLE))
     return world.identity.role_caller(role, "AWSBackup") if role is not None else None
 
@@ -126,7 +126,7 @@ def role_opens(world: World, caller: Caller, vault: Vault) -> bool:
 
 
 def key_admits(world: World, caller: Caller, vault: Vault) -> bool:
-    """Whether the policy of the vault's key lets ``caller`` in for the vault's data."""
+    """Whether the policy of the vault's key lets ``caller`` use the vault's data."""
     return not vault.key_arn or world.part(KmsService).policy_admits(
         caller, vault.key_arn, ("GenerateDataKey", "Decrypt"), via_service="backup",
         encryption_context={VAULT_CONTEXT: vault.name},
@@ -145,7 +145,7 @@ def opens_table(world: World, caller: Caller, key_arn: str) -> bool:
 
 
 def unusable(world: World, *key_arns: str) -> str:
-    """The text of a job's failure when one of its keys cannot be used by anybody; empty keys are AWS-owned."""
+    """The message of a job that fails because nobody can use one of its keys; empty keys are AWS-owned."""
     for key_arn in key_arns:
         if key_arn and not world.part(KmsService).is_enabled(key_arn):
             return "KMS key is either disabled or pending deletion or access to KMS key is denied"

@@ -155,7 +155,7 @@ def start(
     created_by: Shape | None = None,
     copies: tuple[Shape, ...] = (),
 ) -> BackupJob:
-    """A job for checked ``params`` of StartBackupJob; a plan says who it is and which copy actions follow."""
+    """A job for checked ``params`` of StartBackupJob; a plan passes itself and the copy actions that follow."""
     world, registry = context.world, backups(context)
     now, job_id = world.clock.now(), registry.new_id()
     fully_managed = settings.region_settings(context).managed["DynamoDB"]

@@ -339,7 +339,7 @@ def _finish(job: CopyJob, target: Vault, whole: bool) -> None:
 
 
 def shape(job: CopyJob) -> Shape:
-    """A copy job as it is described and listed; it tells no percentage."""
+    """A copy job as it is described and listed; it has no percentage."""
     target_arn = job.request["DestinationBackupVaultArn"]
     target = backups(job.context).vault_by_arn(target_arn)
     shown: Shape = {

@@ -78,25 +78,25 @@ def once(context: Context, params: Shape, make: Callable[[], AnyJob]) -> AnyJob:
 
 
 def note(job: Job, kind: Literal["backup", "copy", "restore"], resource: str) -> None:
-    """Write a job that starts into the world's request log."""
+    """Add a job that starts to the world's request log."""
     where = job.context
     where.world.request_log.add_job(StartedJob(job.created_at, kind, where.account_id, where.region, resource, job.id))
 
 
 def spend(context: Context, params: Shape, refusal: AwsError) -> AwsError:
-    """Let the request's token stand for ``refusal`` from now on, and answer it, to be raised."""
+    """Answer the request's token with ``refusal`` from now on; returns it, to be raised."""
     if token := params.get("IdempotencyToken"):
         backups(context).tokens[here(context), context.operation, token] = refusal
     return refusal
 
 
 def planned(context: Context, operation: str, params: Shape) -> Fault | None:
-    """The failure that somebody planned for this job."""
+    """The failure planned for this job."""
     return context.world.faults.take("job_failure", f"backup.{operation}", params, context.account_id)
 
 
 def end(job: Job, state: str, message: str = "") -> None:
-    """Let the job end, and the next one of its resource have its turn."""
+    """End the job, and start the next one of its resource."""
     job.state, job.message, job.completed_at = state, message, job.context.world.clock.now()
     waiting = [rival for rival in _rivals(job) if rival.waiting is not None and not rival.ended]
     if waiting:
@@ -108,7 +108,7 @@ def end(job: Job, state: str, message: str = "") -> None:
 def take_turn(job: BackupJob | CopyJob, run: Callable[[], None]) -> None:
     """``run`` the job, now or when no other backup or copy of its resource runs any more.
 
-    A planned failure with the state CREATED lets it wait for ever.
+    A planned failure with the state CREATED makes it wait forever.
     """
     stuck = job.planned is not None and job.planned.values.get("state") == "CREATED"
     if job.ended or stuck:
@@ -142,7 +142,7 @@ def fail_as_planned(job: Job) -> bool:
 
 
 def share_done(job: Job, seconds: float) -> float:
-    """How much of the job is done at the world's now, from 0 to 1; ``seconds`` is what it takes."""
+    """How much of the job is done by now, from 0 to 1; ``seconds`` is what it takes in all."""
     if job.state in ("COMPLETED", "PARTIAL"):
         return 1.0
     if job.started_at is None or job.state not in ("RUNNING", "ABORTING"):
@@ -173,8 +173,8 @@ def listing(
     mine.sort(key=lambda job: (job.created_at, job.id), reverse=True)
     shown = [shape(job) for job in mine]
     for parameter, name in filters:
-        if (wanted := params.get(parameter)) is not None:
-            shown = [each for each in shown if each.get(name) == wanted]
+        if (value := params.get(parameter)) is not None:
+            shown = [each for each in shown if each.get(name) == value]
     if (account := params.get("ByAccountId")) not in (None, "*", context.account_id):
         shown = [each for each in shown if each["AccountId"] == account]
     if params.get("ByResourceType") not in (None, "DynamoDB") or params.get("ByParentJobId"):
@@ -192,5 +192,5 @@ def _in_time(job: Job, params: Shape) -> bool:
 
 
 def minutes(world: World, number: float) -> float:
-    """Seconds that so many minutes of a window last in this world."""
+    """Seconds that ``minutes`` of a window last in this world."""
     return number * world.timings.seconds("backup.minute")

@@ -374,8 +374,8 @@ def _tables(context: Context, place: Place, content: Mapping[str, Any]) -> Itera
         named = _matches(table.arn, resources)
         tagged = any(table.tags.get(tag["ConditionKey"]) == tag["ConditionValue"] for tag in _tags_of(content))
         everything = not resources and not content.get("ListOfTags")
-        wanted = named or ((tagged or everything) and opted_in)
-        if wanted and not _matches(table.arn, excluded) and _conditions_hold(table, content.get("Conditions", {})):
+        chosen = named or ((tagged or everything) and opted_in)
+        if chosen and not _matches(table.arn, excluded) and _conditions_hold(table, content.get("Conditions", {})):
             yield table
 
 
@@ -397,9 +397,9 @@ def _conditions_hold(table: Table, conditions: Mapping[str, Any]) -> bool:
     for operator, lines in conditions.items():
         for line in lines:
             value = table.tags.get(line["ConditionKey"].removeprefix("aws:ResourceTag/"))
-            wanted = line["ConditionValue"]
+            expected = line["ConditionValue"]
             like = operator.endswith("Like")
-            holds = value is not None and (_matches(value, [wanted]) if like else value == wanted)
+            holds = value is not None and (_matches(value, [expected]) if like else value == expected)
             if holds == ("Not" in operator):
                 return False
     return True

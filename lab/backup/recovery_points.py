@@ -88,7 +88,7 @@ def checked_lifecycle(lifecycle: Mapping[str, int] | None) -> Shape:
 
 
 def is_cold(point: RecoveryPoint, now: float) -> bool:
-    """Whether it was moved to cold storage by now."""
+    """Whether it is in cold storage by now."""
     cold = point.lifecycle.get("MoveToColdStorageAfterDays", -1)
     return bool(cold > 0 and now >= point.created_at + cold * DAY_SECONDS)
 
@@ -111,7 +111,7 @@ def keep(context: Context, point: RecoveryPoint) -> None:
 
 
 def complete(context: Context, point: RecoveryPoint, *, partial: bool = False) -> None:
-    """Let a recovery point be done and its retention begin."""
+    """Complete a recovery point and start its retention."""
     point.completed_at = context.world.clock.now()
     point.status = "PARTIAL" if partial else context.world.behaviours["backup.finished_point"]  # type: ignore[assignment]
     keep(context, point)
@@ -166,7 +166,7 @@ def describe_recovery_point(context: Context, params: Shape) -> Shape:
 def list_recovery_points_by_backup_vault(context: Context, params: Shape) -> Shape:
     """ListRecoveryPointsByBackupVault."""
     vault = vaults.readable(context, params["BackupVaultName"], params.get("BackupVaultAccountId"))
-    found = [
+    points = [
         point
         for point in vault.points.values()
         if params.get("ByResourceArn") in (None, point.resource_arn)
@@ -175,21 +175,21 @@ def list_recovery_points_by_backup_vault(context: Context, params: Shape) -> Sha
         and point.created_at < params.get("ByCreatedBefore", float("inf"))
         and point.created_at > params.get("ByCreatedAfter", float("-inf"))
     ]
-    found.sort(key=lambda point: point.created_at, reverse=True)
-    return vaults.listing("RecoveryPoints", [shape(point) for point in found], params)
+    points.sort(key=lambda point: point.created_at, reverse=True)
+    return vaults.listing("RecoveryPoints", [shape(point) for point in points], params)
 
 
 def list_recovery_points_by_resource(context: Context, params: Shape) -> Shape:
     """ListRecoveryPointsByResource: those in the vaults of the caller's account and Region."""
-    found = [
+    points = [
         point
         for vault in backups(context).vaults_of(here(context))
         for point in vault.points.values()
         if point.resource_arn == params["ResourceArn"]
     ]
-    found.sort(key=lambda point: point.created_at, reverse=True)
+    points.sort(key=lambda point: point.created_at, reverse=True)
     shown = []
-    for point in found:
+    for point in points:
         whole = shape(point)
         each = {name: whole[name] for name in _BY_RESOURCE if name in whole}
         if "BackupSizeInBytes" in whole:

@@ -99,5 +99,5 @@ def here(context: Context) -> Place:
 
 def parse_arn(arn: str) -> RegionalName | None:
     """The parts of an ARN of AWS Backup; None for any other text."""
-    found = _ARN.fullmatch(arn)
-    return RegionalName(found["account"], found["region"], found["kind"], found["name"]) if found else None
+    match = _ARN.fullmatch(arn)
+    return RegionalName(match["account"], match["region"], match["kind"], match["name"]) if match else None

@@ -54,8 +54,8 @@ def parse(expression: str, zone: str) -> Schedule:
 
     The lab knows no ``L``, ``W`` and ``#``.
     """
-    found = _EXPRESSION.fullmatch(expression.strip())
-    fields = found[1].upper().split() if found else []
+    match = _EXPRESSION.fullmatch(expression.strip())
+    fields = match[1].upper().split() if match else []
     if len(fields) != 6:
         raise ValueError(f"Schedule expression is not valid: {expression}")
     ZoneInfo(zone)  # raises a ValueError or a KeyError, ZoneInfoNotFoundError, for a zone that is not there
@@ -74,10 +74,10 @@ def parse(expression: str, zone: str) -> Schedule:
 def _numbers(field: str, low: int, high: int, names: list[str] | None = None) -> frozenset[int]:
     numbers: set[int] = set()
     for part in field.split(","):
-        found = _PART.fullmatch(part)
-        if found is None:
+        match = _PART.fullmatch(part)
+        if match is None:
             raise ValueError(f"Schedule expression is not valid: {field}")
-        first, last, step = found.groups()
+        first, last, step = match.groups()
         start = low if first in "*?" else _number(first, names)
         stop = _number(last, names) if last else high if first in "*?" or step else start
         if not low <= start <= stop <= high:

@@ -114,17 +114,17 @@ def update_global_settings(context: Context, params: Shape) -> Shape:
     for name, value in params.get("GlobalSettings", {}).items():
         if name not in _GLOBAL or value not in ("true", "false"):
             raise invalid_parameter(KNOWN_SETTINGS, f"Invalid global setting: {name}={value}")
-    wanted = params.get("GlobalSettings", {})
+    changes = params.get("GlobalSettings", {})
     now = context.world.clock.now()
-    if settings.values[CROSS_ACCOUNT] == "true" and wanted.get(CROSS_ACCOUNT) == "false":
+    if settings.values[CROSS_ACCOUNT] == "true" and changes.get(CROSS_ACCOUNT) == "false":
         settings.disabled_at = now + context.world.timings.seconds("backup.disabling_cross_account")
-    settings.values.update(wanted)
+    settings.values.update(changes)
     settings.updated_at = now
     return {}
 
 
 def cross_account_enabled(world: World, organization_id: str) -> bool:
-    """Whether copies between the organization's accounts pass now."""
+    """Whether copies between the organization's accounts are allowed now."""
     settings = registry_of(world).organizations.get(organization_id)
     if settings is None:
         return False

@@ -26,12 +26,13 @@ MOST = 50
 def tagged(context: Context, arn: str) -> Vault | RecoveryPoint | Plan:
     """What ``arn`` names in the caller's account and Region; ResourceNotFoundException."""
     registry = backups(context)
-    found: Vault | RecoveryPoint | Plan | None = registry.vault_by_arn(arn) or registry.point(arn)
-    found = found or next((plan for plan in registry.plans.values() if plan.arn == arn and not plan.deleted_at), None)
-    place = found.vault.place if isinstance(found, RecoveryPoint) else found.place if found is not None else None
-    if found is None or place != (context.account_id, context.region):
+    resource: Vault | RecoveryPoint | Plan | None = registry.vault_by_arn(arn) or registry.point(arn)
+    if resource is None:
+        resource = next((plan for plan in registry.plans.values() if plan.arn == arn and not plan.deleted_at), None)
+    holder = resource.vault if isinstance(resource, RecoveryPoint) else resource
+    if resource is None or holder is None or holder.place != (context.account_id, context.region):
         raise not_found(OWN, f"Resource {arn} does not exist.")
-    return found
+    return resource
 
 
 def list_tags(context: Context, params: Shape) -> Shape:
@@ -42,18 +43,18 @@ def list_tags(context: Context, params: Shape) -> Shape:
 
 def tag_resource(context: Context, params: Shape) -> Shape:
     """TagResource."""
-    found = tagged(context, params["ResourceArn"])
-    wanted = {**found.tags, **params["Tags"]}
-    if len(wanted) > MOST or any(key.lower().startswith("aws:") for key in params["Tags"]):
+    resource = tagged(context, params["ResourceArn"])
+    tags = {**resource.tags, **params["Tags"]}
+    if len(tags) > MOST or any(key.lower().startswith("aws:") for key in params["Tags"]):
         raise invalid_parameter(OWN, "A resource has at most 50 tags, none with the prefix aws:.")
-    found.tags = wanted
+    resource.tags = tags
     return {}
 
 
 def untag_resource(context: Context, params: Shape) -> Shape:
     """UntagResource."""
-    found = tagged(context, params["ResourceArn"])
-    found.tags = {key: value for key, value in found.tags.items() if key not in params["TagKeyList"]}
+    resource = tagged(context, params["ResourceArn"])
+    resource.tags = {key: value for key, value in resource.tags.items() if key not in params["TagKeyList"]}
     return {}
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How long AWS Backup takes, in seconds, and the questions about it that nobody could answer.
+"""How long AWS Backup takes, in seconds, and the open questions about it.
 
 AWS Backup itself was never measured: the restore's time is the median of DynamoDB's native restores
 (measured/backup-restore-service 3), the others are guesses of their order.

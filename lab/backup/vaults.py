@@ -132,7 +132,7 @@ def authorization(
 ) -> AuthorizationRequest:
     """The permission to do ``action`` on the vault ``name`` of ``account``, by default the caller's.
 
-    An own vault's policy has its say; whether another account's is open is for RAM to decide.
+    A vault's own policy counts in its account; RAM decides about vaults of other accounts.
     """
     owner = account or context.account_id
     vault = registry.vault(here(context), name) if owner == context.account_id else None
@@ -152,7 +152,7 @@ def create_backup_vault(context: Context, params: Shape) -> Shape:
 
 
 def earlier(context: Context, params: Shape) -> Vault | None:
-    """The vault that an earlier try of this request made; AlreadyExistsException for another of the name."""
+    """The vault that an earlier try of this request made; AlreadyExistsException for another vault of that name."""
     vault = backups(context).vault(here(context), params["BackupVaultName"])
     request_id = params.get("CreatorRequestId", "")
     if request_id and not _REQUEST_ID.fullmatch(request_id):
@@ -168,17 +168,17 @@ def earlier(context: Context, params: Shape) -> Vault | None:
 
 
 def usable_key(context: Context, vault_name: str, key: str) -> str:
-    """ARN of the key, if the caller may make a vault under it; AccessDeniedException with no more words."""
+    """ARN of the key, if the caller may make a vault under it; AccessDeniedException without details."""
     kms = context.world.part(KmsService)
     try:
         context.authorize("backup-storage:MountCapsule", "*")
-        found = kms.use_key_as(context.caller, key, "DescribeKey", context.region, via_service="backup")
+        used_key = kms.use_key_as(context.caller, key, "DescribeKey", context.region, via_service="backup")
         # The policy of a key that AWS manages says nothing of RetireGrant.
         others = (
             "CreateGrant",
             "GenerateDataKey",
             "Decrypt",
-            *(("RetireGrant",) if found.manager == "CUSTOMER" else ()),
+            *(("RetireGrant",) if used_key.manager == "CUSTOMER" else ()),
         )
         for operation in others:
             kms.use_key_as(
@@ -189,11 +189,11 @@ def usable_key(context: Context, vault_name: str, key: str) -> str:
         if error.code != "AccessDeniedException":
             raise invalid_parameter(CREATION_PERMISSIONS, f"Invalid encryption key: {error.message}") from None
         raise denied(CREATION_PERMISSIONS) from None
-    return found.arn
+    return used_key.arn
 
 
 def add(context: Context, params: Shape, key_arn: str, **members: Any) -> Vault:
-    """A new vault of the caller's, under the key ``key_arn``."""
+    """A new vault of the caller's account, under the key ``key_arn``."""
     registry = backups(context)
     if context.world.quotas and len(registry.vaults_of(here(context))) >= MOST_VAULTS:
         raise QUOTA.error("LimitExceededException", "The number of backup vaults has reached its limit.")
@@ -250,7 +250,7 @@ def list_backup_vaults(context: Context, params: Shape) -> Shape:
     """ListBackupVaults."""
     registry = backups(context)
     if params.get("ByShared"):
-        found = [
+        vaults = [
             vault
             for vault in registry.vaults.values()
             if vault.place.account != context.account_id
@@ -258,10 +258,10 @@ def list_backup_vaults(context: Context, params: Shape) -> Shape:
             and is_shared(context, vault)
         ]
     else:
-        found = registry.vaults_of(here(context))
-    wanted = params.get("ByVaultType")
+        vaults = registry.vaults_of(here(context))
+    vault_type = params.get("ByVaultType")
     return listing(
-        "BackupVaultList", [shape(context, vault) for vault in found if wanted in (None, vault.type)], params
+        "BackupVaultList", [shape(context, vault) for vault in vaults if vault_type in (None, vault.type)], params
     )
 
 

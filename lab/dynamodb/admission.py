@@ -27,7 +27,7 @@ Running = Literal[
     "throughput", "to_provisioned", "to_on_demand", "stream", "class", "encryption", "warm",
     "index_allocating", "index_backfilling", "index_deleting", "index_updating",
 ]  # fmt: skip
-Wanted = Literal[
+Change = Literal[
     "throughput", "billing", "on_demand", "warm", "stream", "class", "encryption", "index_create", "index_delete",
     "delete_table",
 ]  # fmt: skip
@@ -39,8 +39,8 @@ _BEING_UPDATED = "Table: {table} is in the process of being updated."
 _INDEXES_BUSY = "Cannot delete table while indexes are being created, updated, or deleted."
 _BILLING = "OnDemandThroughput cannot be updated while BillingMode update is in progress"
 
-# (what runs, what is wanted): the text of the refusal. ``{target}`` is the class to come, ``{indexes}`` the indexes.
-_REFUSED: Mapping[tuple[Running, Wanted], str] = {
+# (what runs, what is requested): the text of the refusal. ``{target}`` is the class to come, ``{indexes}`` the indexes.
+_REFUSED: Mapping[tuple[Running, Change], str] = {
     ("throughput", "throughput"): _IOPS,
     ("throughput", "billing"): _IOPS,
     ("throughput", "stream"): _IOPS_STREAM,
@@ -95,7 +95,7 @@ _REFUSED: Mapping[tuple[Running, Wanted], str] = {
 }  # fmt: skip
 
 # Measured as admitted (or answered elsewhere in words of their own) although TableStatus is UPDATING.
-_ADMITTED: frozenset[tuple[Running, Wanted]] = frozenset({
+_ADMITTED: frozenset[tuple[Running, Change]] = frozenset({
     ("to_provisioned", "billing"), ("to_provisioned", "warm"), ("to_on_demand", "warm"), ("stream", "warm"),
     ("class", "warm"), ("index_allocating", "warm"),
     ("index_allocating", "index_create"), ("index_allocating", "index_delete"),
@@ -110,7 +110,7 @@ _UPDATING: frozenset[Running] = frozenset(
 
 
 class UnderWay(NamedTuple):
-    """Something that runs. ``names`` are the indexes concerned, ``target`` what comes."""
+    """Something that runs. ``names`` are the indexes concerned, ``target`` is the new value."""
 
     kind: Running
     names: tuple[str, ...] = ()
@@ -135,13 +135,13 @@ def under_way(table: Table) -> Iterator[UnderWay]:
         yield UnderWay(kind, tuple(names))
 
 
-def admit(table: Table, wanted: Wanted) -> None:
-    """ResourceInUseException where ``wanted`` is refused by something under way on the table."""
+def admit(table: Table, change: Change) -> None:
+    """ResourceInUseException where ``change`` is refused by something under way on the table."""
     for running in under_way(table):
-        text = _REFUSED.get((running.kind, wanted))
+        text = _REFUSED.get((running.kind, change))
         if text is not None:
             raise in_use(
                 ADMITTED, text.format(table=table.name, target=running.target, indexes=", ".join(running.names))
             )
-        if running.kind in _UPDATING and (running.kind, wanted) not in _ADMITTED:
+        if running.kind in _UPDATING and (running.kind, change) not in _ADMITTED:
             raise in_use(NOT_MEASURED, _BEING_UPDATED.format(table=table.name))

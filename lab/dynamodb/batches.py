@@ -107,7 +107,7 @@ def batch_get_item(context: Context, params: Shape) -> bytes:
             raise validation(BATCH_DUPLICATES, NO_DUPLICATES)
         planned.append((name, table, keys, projection))
     left = _unprocessed(context, params, sum(len(keys) for _, _, keys, _ in planned))
-    found: dict[str, bytes] = {}
+    responses: dict[str, bytes] = {}
     unprocessed: dict[str, Shape] = {}
     units: list[Shape] = []
     total = 0
@@ -125,13 +125,13 @@ def batch_get_item(context: Context, params: Shape) -> bytes:
         if done < len(keys):
             unprocessed[name] = {**requests[name], "Keys": keys[done:]}
             left = max(0, left - (len(keys) - done))
-        found[name] = b"[%s]" % b",".join(projected(body, projection) for body in bodies)
+        responses[name] = b"[%s]" % b",".join(projected(body, projection) for body in bodies)
         consistent = requests[name].get("ConsistentRead", False)
         read = sum(read_units(len(body), consistent) for body in bodies)
         consumed = consumed_capacity(params, table.name, read)
         units += [consumed] if consumed else []
     return json_answer(
-        {"Responses": json_answer(found), "UnprocessedKeys": unprocessed, "ConsumedCapacity": units or None}
+        {"Responses": json_answer(responses), "UnprocessedKeys": unprocessed, "ConsumedCapacity": units or None}
     )
 
 

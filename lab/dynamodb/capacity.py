@@ -4,7 +4,7 @@
 
 """Capacity of tables and indexes: provisioned throughput with its decreases, on-demand maxima, warm throughput, modes.
 
-Each ``plan_*`` checks one change against the table as it is and answers what applies it, or None where it changes
+Each ``plan_*`` checks one change against the table as it is and returns what applies it, or None where it changes
 nothing; nothing is changed before all parts of a call have been checked: a refused UpdateTable is atomic
 (measured/indexes-capacity 2 [TABLE-380]).
 """
@@ -110,7 +110,7 @@ CLEARED = -1
 # Provisioned throughput
 
 
-def plan_throughput(context: Context, table: Table, wanted: Shape) -> Apply:
+def plan_throughput(context: Context, table: Table, throughput: Shape) -> Apply:
     """A new capacity of the table, for a call without a change of mode."""
     if table.billing.mode == "PAY_PER_REQUEST":
         raise invalid(
@@ -118,44 +118,44 @@ def plan_throughput(context: Context, table: Table, wanted: Shape) -> Apply:
             "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST",
         )
     admission.admit(table, "throughput")
-    check_throughput(context, table.billing.throughput, wanted)
+    check_throughput(context, table.billing.throughput, throughput)
 
     def apply() -> None:
 
         def finish() -> None:
             table.jobs.pop("throughput", None)
-            set_throughput(context, table.billing.throughput, table.billing.warm, wanted)
+            set_throughput(context, table.billing.throughput, table.billing.warm, throughput)
 
-        count_decrease(context, table.billing.throughput, wanted)
-        table.jobs["throughput"] = Job("throughput", updating=True, target=wanted)
+        count_decrease(context, table.billing.throughput, throughput)
+        table.jobs["throughput"] = Job("throughput", updating=True, target=throughput)
         context.world.schedule(context.world.timings.seconds("throughput.changing"), finish)
 
     return apply
 
 
-def check_throughput(context: Context, current: Throughput, wanted: Shape, index: str = "") -> None:
-    """Refuse ``wanted`` where it changes nothing, exceeds a quota or spends a decrease that is not there."""
-    if (wanted["ReadCapacityUnits"], wanted["WriteCapacityUnits"]) == (current.read, current.write):
+def check_throughput(context: Context, current: Throughput, throughput: Shape, index: str = "") -> None:
+    """Refuse ``throughput`` where it changes nothing, exceeds a quota or needs a decrease that is used up."""
+    if (throughput["ReadCapacityUnits"], throughput["WriteCapacityUnits"]) == (current.read, current.write):
         subject = f"the index {index}" if index else "the table"
         raise validation(
             SAME_CAPACITY,
             f"The provisioned throughput for {subject} will not change. The requested value equals the current value. "
             f"Current ReadCapacityUnits provisioned for {subject}: {current.read}. Requested ReadCapacityUnits: "
-            f"{wanted['ReadCapacityUnits']}. Current WriteCapacityUnits provisioned for {subject}: {current.write}. "
-            f"Requested WriteCapacityUnits: {wanted['WriteCapacityUnits']}.",
+            f"{throughput['ReadCapacityUnits']}. Current WriteCapacityUnits provisioned for {subject}: "
+            f"{current.write}. Requested WriteCapacityUnits: {throughput['WriteCapacityUnits']}.",
         )
-    creation.check_units(context, {"ProvisionedThroughput": wanted}, index)
+    creation.check_units(context, {"ProvisionedThroughput": throughput}, index)
     creation.check_account_units(
         context,
-        [{"ProvisionedThroughput": wanted}],
+        [{"ProvisionedThroughput": throughput}],
         replaced={"ReadCapacityUnits": current.read, "WriteCapacityUnits": current.write},
     )
-    if _is_decrease(current, wanted):
+    if _is_decrease(current, throughput):
         _check_decreases(context, current)
 
 
-def _is_decrease(current: Throughput, wanted: Shape) -> bool:
-    return bool(wanted["ReadCapacityUnits"] < current.read or wanted["WriteCapacityUnits"] < current.write)
+def _is_decrease(current: Throughput, throughput: Shape) -> bool:
+    return bool(throughput["ReadCapacityUnits"] < current.read or throughput["WriteCapacityUnits"] < current.write)
 
 
 def _check_decreases(context: Context, current: Throughput) -> None:
@@ -181,15 +181,15 @@ def _moment(seconds: float) -> str:
     return f"{moment:%A, %B} {moment.day}, {moment:%Y at} {moment:%I:%M:%S %p} Coordinated Universal Time"
 
 
-def count_decrease(context: Context, current: Throughput, wanted: Shape) -> None:
-    """Count ``wanted`` where it lowers anything: both members together are one decrease."""
-    if _is_decrease(current, wanted):
+def count_decrease(context: Context, current: Throughput, throughput: Shape) -> None:
+    """Count ``throughput`` where it lowers anything: both members together are one decrease."""
+    if _is_decrease(current, throughput):
         current.decreases.append(context.world.clock.now())
 
 
-def set_throughput(context: Context, current: Throughput, warm: Warm, wanted: Shape) -> None:
-    """Let ``wanted`` hold, warm throughput following upwards."""
-    read, write = wanted["ReadCapacityUnits"], wanted["WriteCapacityUnits"]
+def set_throughput(context: Context, current: Throughput, warm: Warm, throughput: Shape) -> None:
+    """Apply ``throughput``; warm throughput rises with it."""
+    read, write = throughput["ReadCapacityUnits"], throughput["WriteCapacityUnits"]
     if read > current.read or write > current.write:
         current.last_increase = context.world.clock.now()
     current.read, current.write = read, write
@@ -279,21 +279,21 @@ def _switch(context: Context, table: Table, kind: str, timing: str) -> None:
 
 def plan_on_demand(context: Context, table: Table, params: Shape) -> Apply:
     """New on-demand maxima of the table."""
-    wanted = params["OnDemandThroughput"]
+    maxima = params["OnDemandThroughput"]
     mode = params.get("BillingMode") or ("PROVISIONED" if "to_on_demand" in table.jobs else table.billing.mode)
-    check_maxima(context, wanted, mode)
+    check_maxima(context, maxima, mode)
     if "BillingMode" not in params:
         admission.admit(table, "on_demand")
 
     def apply() -> None:
-        set_maxima(context, table, table.billing, wanted)
+        set_maxima(context, table, table.billing, maxima)
 
     return apply
 
 
-def check_maxima(context: Context, wanted: Shape, mode: str, index: str = "") -> None:
+def check_maxima(context: Context, maxima: Shape, mode: str, index: str = "") -> None:
     """Refuse maxima in the wrong mode, out of range or above the quota."""
-    for member, value in wanted.items():
+    for member, value in maxima.items():
         if mode == "PROVISIONED":
             raise invalid(
                 MAXIMA_MODE,
@@ -304,14 +304,14 @@ def check_maxima(context: Context, wanted: Shape, mode: str, index: str = "") ->
             raise invalid(
                 MAXIMA_RANGE, f"Requested {member} for OnDemandThroughput for {subject} is outside of valid range"
             )
-    creation.check_units(context, {"OnDemandThroughput": wanted}, index)
+    creation.check_units(context, {"OnDemandThroughput": maxima}, index)
 
 
-def set_maxima(context: Context, table: Table, owner: Billing | Index, wanted: Shape) -> None:
-    """Merge ``wanted`` into the maxima of ``owner`` (the table's billing or an index); -1 is shown a moment longer."""
-    merged = {**owner.on_demand, **wanted}
+def set_maxima(context: Context, table: Table, owner: Billing | Index, maxima: Shape) -> None:
+    """Merge ``maxima`` into the maxima of ``owner`` (the table's billing or an index); -1 is shown a moment longer."""
+    merged = {**owner.on_demand, **maxima}
     owner.on_demand = merged
-    if CLEARED not in wanted.values():
+    if CLEARED not in maxima.values():
         return
     delay = context.world.timings.seconds("on_demand.clearing")
     table.billing.clearing_until = context.world.clock.now() + delay
@@ -325,7 +325,7 @@ def set_maxima(context: Context, table: Table, owner: Billing | Index, wanted: S
 # Warm throughput
 
 
-def plan_warm(context: Context, table: Table, warm: Warm, wanted: Shape, index: str = "") -> Apply | None:
+def plan_warm(context: Context, table: Table, warm: Warm, units: Shape, index: str = "") -> Apply | None:
     """A higher warm throughput of the table or of ``index``."""
     if any(running.kind == "index_allocating" for running in admission.under_way(table)):
         raise WARM_MAINTENANCE.error(
@@ -333,7 +333,7 @@ def plan_warm(context: Context, table: Table, warm: Warm, wanted: Shape, index: 
         )
     if not index:
         admission.admit(table, "warm")
-    for member, value in wanted.items():
+    for member, value in units.items():
         if value < warm.units[member]:
             subject = f"index {index}" if index else "table"
             raise invalid(
@@ -341,8 +341,8 @@ def plan_warm(context: Context, table: Table, warm: Warm, wanted: Shape, index: 
                 f"Requested {member} for WarmThroughput for {subject} is lower than current WarmThroughput, decreasing "
                 "WarmThroughput is not supported",
             )
-    creation.check_units(context, {"WarmThroughput": wanted}, index)
-    target = {**warm.units, **wanted}
+    creation.check_units(context, {"WarmThroughput": units}, index)
+    target = {**warm.units, **units}
     if target == warm.units:
         return None
 

@@ -49,8 +49,8 @@ PERIOD_DAYS = 35
 
 def update_continuous_backups(context: Context, params: Shape) -> Shape:
     """UpdateContinuousBackups."""
-    wanted = params["PointInTimeRecoverySpecification"]
-    enable, days = wanted["PointInTimeRecoveryEnabled"], wanted.get("RecoveryPeriodInDays")
+    specification = params["PointInTimeRecoverySpecification"]
+    enable, days = specification["PointInTimeRecoveryEnabled"], specification.get("RecoveryPeriodInDays")
     if not enable and days is not None:
         raise validation(
             PERIOD,

@@ -106,7 +106,7 @@ TABLE_UNITS, ACCOUNT_UNITS = 40_000, 80_000
 def check(context: Context, parameters: Shape) -> Encryption:
     """Refuse ``parameters`` of CreateTable or TableCreationParameters of ImportTable as AWS does, in its order.
 
-    Answers the encryption that they ask for, its key resolved. ValidationException, LimitExceededException, and what
+    Returns the encryption that they ask for, its key resolved. ValidationException, LimitExceededException, and what
     KMS refuses.
     """
     mode = parameters.get("BillingMode", "PROVISIONED")

@@ -121,7 +121,7 @@ def _usable_key_arn(context: Context, key_id: str) -> str:
 
 
 def plan(context: Context, table: Table, specification: Shape) -> Callable[[], None] | None:
-    """Check a change of the table's encryption and answer what starts it, None where the same one runs."""
+    """Check a change of the table's encryption and return what starts it, None where the same one runs."""
     current = table.encryption
     job = table.jobs.get("encryption")
     if job is None:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Exports to S3: strict at the call, late with everything that concerns S3 and keys (measured/import-export-table)."""
+"""Exports to S3: strict at the call; whatever concerns S3 and keys fails later (measured/import-export-table)."""
 
 from __future__ import annotations
 
@@ -276,15 +276,15 @@ def _content_time(table: Table, request: Shape, now: float) -> float | None:
         text = f"Point in time recovery is not enabled for table '{table.name}'"
         raise PITR_NEEDED.error("PointInTimeRecoveryUnavailableException", text)
     earliest, latest = table.pitr.earliest(now), table.pitr.latest(now)
-    wanted: float | None = request.get("ExportTime")
-    if wanted is None:
+    export_time: float | None = request.get("ExportTime")
+    if export_time is None:
         return now if latest > table.pitr.enabled_at else None
-    if wanted > now or wanted < table.created_at or (wanted < earliest < latest):
+    if export_time > now or export_time < table.created_at or (export_time < earliest < latest):
         raise TIME_RESTORABLE.error("InvalidExportTimeException", "Export Time is invalid")
-    if not earliest <= wanted <= latest:
+    if not earliest <= export_time <= latest:
         text = "Point in Time Recovery is not available for specified export time"
         raise TIME_RESTORABLE.error("InvalidExportTimeException", text)
-    return wanted
+    return export_time
 
 
 def _check_window(table: Table, specification: Shape, now: float) -> None:
@@ -329,34 +329,36 @@ class _Filter:
     @classmethod
     def of(cls, request: Shape, table: Table) -> _Filter | None:
         """The filter of a request, None without one; ValidationException for one that AWS would refuse."""
-        wanted = request.get("FilterSpecification")
-        if wanted is None:
+        specification = request.get("FilterSpecification")
+        if specification is None:
             return None
         try:
-            return cls._parsed(wanted, table)
+            return cls._parsed(specification, table)
         except AwsError as error:
             text = f"Invalid Request: Invalid FilterSpecification: {error.message}"
             raise validation(FILTER_SOUND, text) from None
 
     @classmethod
-    def _parsed(cls, wanted: Shape, table: Table) -> _Filter:
+    def _parsed(cls, specification: Shape, table: Table) -> _Filter:
         encoder = table.store.encoder
-        placeholders = Placeholders(wanted.get("ExpressionAttributeNames"), wanted.get("ExpressionAttributeValues"))
+        placeholders = Placeholders(
+            specification.get("ExpressionAttributeNames"), specification.get("ExpressionAttributeValues")
+        )
         bounds = condition = projection = None
-        if "KeyConditionExpression" in wanted:
+        if "KeyConditionExpression" in specification:
             types = {each["AttributeName"]: each["AttributeType"] for each in table.attribute_definitions}
             key_condition = expressions.parse_key_condition(
-                wanted["KeyConditionExpression"], placeholders, encoder.hash_names, encoder.range_names, types
+                specification["KeyConditionExpression"], placeholders, encoder.hash_names, encoder.range_names, types
             )
             bounds = key_bounds(encoder, key_condition)
-        if "FilterExpression" in wanted:
-            condition = expressions.parse_condition("FilterExpression", wanted["FilterExpression"], placeholders)
+        if "FilterExpression" in specification:
+            condition = expressions.parse_condition("FilterExpression", specification["FilterExpression"], placeholders)
             keys = {path.parts[0] for path in condition.paths()} & set(encoder.names)
             if bounds is not None and keys:
                 text = "Filter Expression can only contain non-primary key attributes: Primary key attribute: "
                 raise validation(FILTER_SOUND, f"{text}{sorted(map(str, keys))[0]}")
-        if "ProjectionExpression" in wanted:
-            projection = expressions.parse_projection(wanted["ProjectionExpression"], placeholders)
+        if "ProjectionExpression" in specification:
+            projection = expressions.parse_projection(specification["ProjectionExpression"], placeholders)
         placeholders.refuse_unused()
         return cls(bounds, condition, projection, encoder.encode)
 
@@ -375,7 +377,7 @@ class _Filter:
 
 
 def _begin(export: Export) -> None:
-    """The first write, by which the export finds out about bucket, policy and key."""
+    """The first write, which shows whether bucket, policy and key are usable."""
     try:
         _put(export, f"{export.root}{export.id}/_started", b"")
     except AwsError as error:
@@ -592,8 +594,8 @@ def incremental_specification(export: Export) -> Shape:
 
 
 def _export_time(export: Export) -> float:
-    wanted: float = export.request.get("ExportTime", int(export.started_at * 1000) / 1000)
-    return wanted
+    export_time: float = export.request.get("ExportTime", int(export.started_at * 1000) / 1000)
+    return export_time
 
 
 def describe(export: Export) -> Shape:
@@ -631,8 +633,8 @@ def describe(export: Export) -> Shape:
 def describe_export(context: Context, params: Shape) -> Shape:
     """DescribeExport."""
     jobs.throttle_describes(context)
-    found = jobs.find(context, registry(context).exports, params["ExportArn"], "export", FOUND_BY_ARN)
-    return {"ExportDescription": describe(found)}
+    export = jobs.find(context, registry(context).exports, params["ExportArn"], "export", FOUND_BY_ARN)
+    return {"ExportDescription": describe(export)}
 
 
 def list_exports(context: Context, params: Shape) -> Shape:

@@ -188,13 +188,13 @@ def _begins_with(value: AttributeValue, start: AttributeValue) -> bool:
     return bool(values.comparable(value).startswith(values.comparable(start)))
 
 
-def _contains(value: AttributeValue, wanted: AttributeValue) -> bool:
-    (kind, content), (wanted_kind, wanted_content) = values.content_of(value), values.content_of(wanted)
-    if kind in ("S", "B") and kind == wanted_kind:
-        return values.comparable(wanted) in values.comparable(value)
+def _contains(value: AttributeValue, operand: AttributeValue) -> bool:
+    (kind, content), (operand_kind, operand_content) = values.content_of(value), values.content_of(operand)
+    if kind in ("S", "B") and kind == operand_kind:
+        return values.comparable(operand) in values.comparable(value)
     if kind in values.SETS:
-        return kind[0] == wanted_kind and wanted_content in content
-    return kind == "L" and any(values.equal(each, wanted) for each in content)
+        return kind[0] == operand_kind and operand_content in content
+    return kind == "L" and any(values.equal(each, operand) for each in content)
 
 
 class Placeholders:
@@ -224,7 +224,7 @@ class Placeholders:
         return Literal(self._literals[alias])
 
     def refuse_unused(self) -> None:
-        """ValidationException when something was defined in vain. Called after all expressions were parsed."""
+        """ValidationException when a placeholder is not used. Called after all expressions were parsed."""
         for member, defined in (("Names", self._names), ("Values", self._literals)):
             unused = [alias for alias in defined if alias in self._unused]
             if unused:
@@ -261,10 +261,10 @@ class _Parser:
         """The next token in upper case."""
         return self.peek().upper()
 
-    def take(self, wanted: str = "") -> str:
-        """The next token, which must be ``wanted`` if that is given (keywords in any case)."""
+    def take(self, keyword: str = "") -> str:
+        """The next token, which must be ``keyword`` if that is given (keywords in any case)."""
         token = self.peek()
-        if not token or (wanted and token.upper() != wanted):
+        if not token or (keyword and token.upper() != keyword):
             raise self.syntax_error()
         self._at += 1
         return token
@@ -285,12 +285,12 @@ class _Parser:
         return validation(rule, f"Invalid {self._kind}: {text}")
 
     def listed(self, parse: Callable[[], Any]) -> list[Any]:
-        """One or more of something, separated by commas."""
-        found = [parse()]
+        """One or more entries, separated by commas."""
+        entries = [parse()]
         while self.peek() == ",":
             self.take()
-            found.append(parse())
-        return found
+            entries.append(parse())
+        return entries
 
     # Operands
 
@@ -343,18 +343,18 @@ class _Parser:
 
     def condition(self) -> Condition:
         """Conditions joined by OR."""
-        found = [self._conjunction()]
+        operands = [self._conjunction()]
         while self.keyword() == "OR":
             self.take()
-            found.append(self._conjunction())
-        return found[0] if len(found) == 1 else Condition("OR", tuple(found))
+            operands.append(self._conjunction())
+        return operands[0] if len(operands) == 1 else Condition("OR", tuple(operands))
 
     def _conjunction(self) -> Condition:
-        found = [self._negation()]
+        operands = [self._negation()]
         while self.keyword() == "AND":
             self.take()
-            found.append(self._negation())
-        return found[0] if len(found) == 1 else Condition("AND", tuple(found))
+            operands.append(self._negation())
+        return operands[0] if len(operands) == 1 else Condition("AND", tuple(operands))
 
     def _negation(self) -> Condition:
         if self.keyword() == "NOT":
@@ -513,12 +513,12 @@ Tree = dict[str | int, Any]  # a path's parts as nested mappings; an empty one t
 
 @dataclass(frozen=True)
 class Projection:
-    """Which parts of an item are wanted."""
+    """Which parts of an item are asked for."""
 
     paths: tuple[Path, ...]
 
     def of(self, item: Item) -> Item:
-        """The wanted parts, in the item's own order; positions of lists close up."""
+        """The parts asked for, in the item's own order; list positions close up."""
         tree: Tree = {}
         for path in self.paths:
             node = tree
@@ -533,8 +533,8 @@ def _taken(value: AttributeValue, tree: Tree) -> AttributeValue | None:
         return value
     kind, content = values.content_of(value)
     if kind == "M":
-        found = {name: taken for name in content if name in tree and (taken := _taken(content[name], tree[name]))}
-        return {"M": found} if found else None
+        members = {name: taken for name in content if name in tree and (taken := _taken(content[name], tree[name]))}
+        return {"M": members} if members else None
     if kind == "L":
         positions = sorted(part for part in tree if isinstance(part, int) and part < len(content))
         kept = [taken for at in positions if (taken := _taken(content[at], tree[at]))]
@@ -662,9 +662,9 @@ def _assigned(parser: _Parser) -> Any:
     return parser.operand()
 
 
-def _checked_call(parser: _Parser, name: str, operands: tuple[Any, ...], wanted: str) -> _Call:
+def _checked_call(parser: _Parser, name: str, operands: tuple[Any, ...], kind: str) -> _Call:
     for operand in operands:
-        if isinstance(operand, Literal) and wanted not in operand.value:
+        if isinstance(operand, Literal) and kind not in operand.value:
             raise parser.wrong_operand(name, operand.value)
     return _Call(name, operands)
 
@@ -679,11 +679,11 @@ def _change(parser: _Parser, section: str, allowed: Sequence[str]) -> tuple[Path
 def _value(operand: Any, item: Item) -> AttributeValue:
     """What a SET action's expression yields for ``item``."""
     if not isinstance(operand, _Call):
-        found: AttributeValue | None = operand.find(item)
-        if found is None:
+        value: AttributeValue | None = operand.find(item)
+        if value is None:
             text = "The provided expression refers to an attribute that does not exist in the item"
             raise validation(UPDATE_PATHS, text)
-        return found
+        return value
     if operand.name == "if_not_exists":
         present: AttributeValue | None = operand.operands[0].find(item)
         return present if present is not None else _value(operand.operands[1], item)

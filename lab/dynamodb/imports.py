@@ -158,7 +158,7 @@ _REMAINDER = "Remainder of the file will not be processed."
 
 
 class _UnreadableRest(Exception):
-    """What follows in an object cannot be read; the message is the log's."""
+    """The rest of an object cannot be read; the message is written to the log."""
 
 
 # The call
@@ -232,7 +232,7 @@ def _log(job: Import, stream: str, messages: Iterable[Shape]) -> None:
 
 
 def _probe(job: Import) -> None:
-    """What is found out before there is a table: log group, bucket, and the first object."""
+    """Checks made before there is a table: log group, bucket, and the first object."""
     try:
         _log(job, "info", [{"importArn": job.arn, "message": "Import started"}])
     except AwsError as error:
@@ -258,7 +258,7 @@ def _fail_as_planned(job: Import) -> None:
 
 
 def _appear(job: Import) -> None:
-    """The table comes into being, unless a rival has it or will have it."""
+    """Create the table, unless another import has its name or will have it."""
     if not job.running:
         return
     rivals = [
@@ -330,7 +330,7 @@ def _load_object(job: Import, table: Table, rules: ItemRules, key: str, etag: st
 
 
 def _read(job: Import, key: str, etag: str) -> bytes:
-    """An object's content, decompressed as the caller said."""
+    """An object's content, decompressed as the call asks."""
     bucket, caller = job.request["S3BucketSource"]["S3Bucket"], job.context.caller
     try:
         stored, body = job.world.part(Buckets).read_as(caller, bucket, key, expected_owner=_owner(job))
@@ -355,7 +355,7 @@ def _store(
     chunk: Iterable[tuple[int, Any]],
     refuse: Callable[[str, int | None], None],
 ) -> _UnreadableRest | None:
-    """Write a chunk's items; what is wrong with the rest of the object, if the chunk ends with that."""
+    """Write a chunk's items; returns the fault of the rest of the object, if the chunk ends with one."""
     time = job.world.clock.now()
     with table.store.transaction():
         for index, item in chunk:
@@ -450,8 +450,8 @@ def _summary(job: Import) -> Shape:
 def describe_import(context: Context, params: Shape) -> Shape:
     """DescribeImport."""
     jobs.throttle_describes(context)
-    found = jobs.find(context, registry(context).imports, params["ImportArn"], "import", FOUND_BY_ARN)
-    return {"ImportTableDescription": describe(found)}
+    job = jobs.find(context, registry(context).imports, params["ImportArn"], "import", FOUND_BY_ARN)
+    return {"ImportTableDescription": describe(job)}
 
 
 def list_imports(context: Context, params: Shape) -> Shape:

@@ -89,7 +89,7 @@ UPDATING = belief(
 
 
 def check_shape(updates: Sequence[Shape]) -> None:
-    """Refuse what is wrong in GlobalSecondaryIndexUpdates whatever the table is."""
+    """Refuse what is wrong in GlobalSecondaryIndexUpdates, whatever the state of the table."""
     for update in updates:
         warm = update.get("Update", {}).get("WarmThroughput")
         if warm == {}:
@@ -269,36 +269,36 @@ def _plan_update(context: Context, table: Table, shape: Shape, params: Shape, sw
     return steps
 
 
-def _plan_throughput(context: Context, index: Index, wanted: Shape, mode: str) -> Apply:
+def _plan_throughput(context: Context, index: Index, throughput: Shape, mode: str) -> Apply:
     if mode == "PAY_PER_REQUEST":
         raise validation(
             UPDATE_ON_DEMAND,
             f"One or more parameter values were invalid: The only Updates for index: {index.name} when "
             "TableThroughputMode is PAY_PER_REQUEST can be to OnDemandThroughput, WarmThroughput",
         )
-    capacity.check_throughput(context, index.throughput, wanted, index.name)
+    capacity.check_throughput(context, index.throughput, throughput, index.name)
 
     def apply() -> None:
-        capacity.count_decrease(context, index.throughput, wanted)
-        _update(context, index, lambda: capacity.set_throughput(context, index.throughput, index.warm, wanted))
+        capacity.count_decrease(context, index.throughput, throughput)
+        _update(context, index, lambda: capacity.set_throughput(context, index.throughput, index.warm, throughput))
 
     return apply
 
 
-def _plan_maxima(context: Context, table: Table, index: Index, wanted: Shape, mode: str) -> list[Apply]:
-    capacity.check_maxima(context, wanted, mode, index.name)
+def _plan_maxima(context: Context, table: Table, index: Index, maxima: Shape, mode: str) -> list[Apply]:
+    capacity.check_maxima(context, maxima, mode, index.name)
     current = {**index.on_demand, **(index.pending_on_demand or {})}
-    if wanted.items() <= current.items():
+    if maxima.items() <= current.items():
         return []
     if index.status == "UPDATING":
         raise in_use(BUSY, f"Index is being updated. Table: {table.name} Index: {index.name}")
 
     def apply() -> None:
-        index.pending_on_demand = wanted
+        index.pending_on_demand = maxima
 
         def finish() -> None:
             index.pending_on_demand = None
-            capacity.set_maxima(context, table, index, wanted)
+            capacity.set_maxima(context, table, index, maxima)
 
         _update(context, index, finish)
 

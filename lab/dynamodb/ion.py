@@ -34,7 +34,7 @@ _TOKEN = re.compile(
 
 
 class IonFlaw(ValueError):
-    """A line is no Ion, or no Ion that stands for attribute values."""
+    """A line is not Ion, or not Ion that stands for attribute values."""
 
 
 # Writing
@@ -151,27 +151,27 @@ class _Reader:
         return {kind: [entry[kind[0]] for entry in value["L"]]}
 
     def entries(self) -> list[AttributeValue]:
-        found: list[AttributeValue] = []
+        elements: list[AttributeValue] = []
         while (self.kind, self.token) != ("mark", "]"):
-            found.append(self.value())
+            elements.append(self.value())
             if (self.kind, self.token) != ("mark", "]"):
                 self.take(",")
         self.advance()
-        return found
+        return elements
 
     def struct(self) -> dict[str, AttributeValue]:
-        found: dict[str, AttributeValue] = {}
+        members: dict[str, AttributeValue] = {}
         while (self.kind, self.token) != ("mark", "}"):
             if self.kind not in ("symbol", "quoted", "string"):
                 raise IonFlaw("Unexpected token")
             name = self.token if self.kind == "symbol" else _unescaped(self.token[1:-1])
             self.advance()
             self.take(":")
-            found[name] = self.value()
+            members[name] = self.value()
             if (self.kind, self.token) != ("mark", "}"):
                 self.take(",")
         self.advance()
-        return found
+        return members
 
 
 def _unescaped(text: str) -> str:

@@ -81,7 +81,7 @@ class ItemRules:
         ]
 
     def checked(self, raw: Any) -> tuple[Item, int]:
-        """``raw`` made canonical, and its size; ValidationException for what the table does not take."""
+        """``raw`` in canonical form, and its size; ValidationException for what the table does not take."""
         item, size = values.canonical_item(raw)
         self._check_keys(item)
         for name, kind, index in self._index_keys:
@@ -92,7 +92,7 @@ class ItemRules:
         return item, size
 
     def key(self, raw: Any) -> Item:
-        """A ``Key`` parameter made canonical."""
+        """A ``Key`` parameter in canonical form."""
         key = values.canonical_item(raw)[0]
         names = {name for name, _, _ in self._keys}
         if key.keys() != names or any(kind not in key[name] for name, kind, _ in self._keys):
@@ -193,11 +193,11 @@ def read_units(size: int, consistent: bool) -> float:
 
 def consumed_capacity(params: Shape, table: str, units: float, index: Index | None = None) -> Shape | None:
     """ConsumedCapacity as asked for; writes to indexes are not counted."""
-    wanted = params.get("ReturnConsumedCapacity", "NONE")
-    if wanted == "NONE":
+    detail = params.get("ReturnConsumedCapacity", "NONE")
+    if detail == "NONE":
         return None
     consumed: Shape = {"TableName": table, "CapacityUnits": units}
-    if wanted == "INDEXES":
+    if detail == "INDEXES":
         consumed["Table"] = {"CapacityUnits": 0.0 if index else units}
         if index is not None:
             kind = "GlobalSecondaryIndexes" if index.is_global else "LocalSecondaryIndexes"
@@ -232,7 +232,7 @@ def get_item(context: Context, params: Shape) -> bytes:
 
 @dataclass(frozen=True)
 class Write:
-    """One write to be. ``make`` gives the new item and its size from the old item, or None to delete.
+    """A write that is yet to happen. ``make`` gives the new item and its size from the old item, or None to delete.
 
     ``key`` holds at least the key attributes, ``updated`` the paths of an UpdateExpression.
     """
@@ -245,7 +245,7 @@ class Write:
     updated: tuple[expressions.Path, ...] = ()
 
     def perform(self, time: float) -> tuple[Item | None, tuple[Item, int] | None]:
-        """Do it; the old item, and the new one with its size. ConditionalCheckFailedException when it must not be."""
+        """Write; returns the old item, and the new one with its size. ConditionalCheckFailedException."""
         store = self.table.store
         with store.transaction():
             body = store.get(self.key)
@@ -311,16 +311,16 @@ def _shows(params: Shape) -> bool:
 
 
 def _written(context: Context, params: Shape, write: Write, allowed: Iterable[str]) -> Shape:
-    wanted = params.get("ReturnValues", "NONE")
-    if wanted not in allowed:
+    return_values = params.get("ReturnValues", "NONE")
+    if return_values not in allowed:
         raise validation(RETURN_VALUES, "Return values set to invalid value")
     old, new = write.perform(context.world.clock.now())
     answer: Shape = {}
-    shown = (new[0] if new else None) if wanted.endswith("_NEW") else old
-    if wanted.startswith("UPDATED") and shown is not None:
+    shown = (new[0] if new else None) if return_values.endswith("_NEW") else old
+    if return_values.startswith("UPDATED") and shown is not None:
         whole = [expressions.Path(path.parts[:1]) for path in write.updated]
         shown = Projection(tuple(whole)).of(shown) if whole else None
-    if wanted != "NONE" and shown:
+    if return_values != "NONE" and shown:
         answer["Attributes"] = shown
     sizes = [values.item_size(old) if old else 0, new[1] if new else 0]
     consumed = consumed_capacity(params, write.table.name, write_units(*sizes))

@@ -135,7 +135,7 @@ def new_arn(world: World, table_arn: str, kind: Literal["export", "import"], sta
 
 
 def note(job: _Job, kind: Literal["export", "import"]) -> None:
-    """Write a job that starts into the world's request log."""
+    """Add a job that starts to the world's request log."""
     where = job.context
     job.world.request_log.add_job(
         StartedJob(job.started_at, kind, where.account_id, where.region, job.table_arn, job.arn)
@@ -143,7 +143,7 @@ def note(job: _Job, kind: Literal["export", "import"]) -> None:
 
 
 def new_token(world: World) -> str:
-    """A client token for a call that brought none; every call of an SDK brings one."""
+    """A client token for a call that has none; every call of an SDK has one."""
     return f"{world.random.getrandbits(128):032x}"
 
 
@@ -165,10 +165,10 @@ def find(
     if match["region"] != context.region:
         raise refusing.error(f"{noun}NotFoundException", f"{noun} not found: Invalid {kind} arn")
     oldest = context.world.clock.now() - KEPT_SECONDS
-    found = next((job for job in jobs if job.arn == arn and job.started_at >= oldest), None)
-    if found is None:
+    job = next((job for job in jobs if job.arn == arn and job.started_at >= oldest), None)
+    if job is None:
         raise refusing.error(f"{noun}NotFoundException", f"{noun} not found: {noun} not found: {arn}")
-    return found
+    return job
 
 
 def throttle_describes(context: Context) -> None:
@@ -229,7 +229,7 @@ def count_running(context: Context, jobs: Sequence[AnyJob]) -> int:
 
 
 def do_in_slices(world: World, steps: Iterator[None]) -> None:
-    """Take ``steps`` to their end, leaving the world to others whenever a slice of real time is over."""
+    """Run ``steps`` to their end, releasing the world whenever a slice of real time is over."""
     until = time.perf_counter() + SLICE_SECONDS
     for _ in steps:
         if time.perf_counter() > until:

@@ -61,19 +61,19 @@ def enable_kinesis_streaming_destination(context: Context, params: Shape) -> Sha
             f"{_ENABLE}EnableKinesisStreamingDestination must be DISABLED or ENABLE_FAILED to perform ENABLE "
             "operation.",
         )
-    wanted = params.get("EnableKinesisStreamingConfiguration", {})
-    entry = table.kinesis[arn] = KinesisDestination(arn, precision=wanted.get(_PRECISION))
+    configuration = params.get("EnableKinesisStreamingConfiguration", {})
+    entry = table.kinesis[arn] = KinesisDestination(arn, precision=configuration.get(_PRECISION))
     problem, timing = _problem(context, table, arn)
 
     def settle() -> None:
         entry.status, entry.description = ("ENABLE_FAILED", problem) if problem else ("ACTIVE", "")
 
     context.world.schedule(context.world.timings.seconds(timing), settle)
-    return _answer(table, entry, "EnableKinesisStreamingConfiguration" if wanted else "")
+    return _answer(table, entry, "EnableKinesisStreamingConfiguration" if configuration else "")
 
 
 def _problem(context: Context, table: Table, arn: str) -> tuple[str, str]:
-    """Why no records will flow to ``arn`` (empty: they will), and the timing of finding out."""
+    """Why no records will flow to ``arn`` (empty: they will), and after which timing this shows."""
     parts = arn.split(":")
     beginning = "The kinesis Arn used to enable kinesis replication belongs to a stream which is not in "
     if len(parts) > 4 and parts[2] == "kinesis" and parts[3] != table.region:
@@ -108,8 +108,8 @@ def disable_kinesis_streaming_destination(context: Context, params: Shape) -> Sh
 def update_kinesis_streaming_destination(context: Context, params: Shape) -> Shape:
     """UpdateKinesisStreamingDestination."""
     table, arn = _table(context, params), params["StreamArn"]
-    wanted = params.get("UpdateKinesisStreamingConfiguration", {}).get(_PRECISION)
-    if wanted is None:
+    precision = params.get("UpdateKinesisStreamingConfiguration", {}).get(_PRECISION)
+    if precision is None:
         raise validation(
             PRECISION,
             "Streaming destination cannot be updated with given parameters: UpdateKinesisStreamingConfiguration cannot "
@@ -124,13 +124,13 @@ def update_kinesis_streaming_destination(context: Context, params: Shape) -> Sha
             "Kinesis streaming is not in ACTIVE state. Updates are only allowed in ACTIVE state. "
             f"TableName: {table.name}",
         )
-    if wanted == (entry.precision or "MILLISECOND"):
+    if precision == (entry.precision or "MILLISECOND"):
         raise validation(
             PRECISION,
-            f"Invalid Request: Precision is already set to the desired value of {wanted} for tableId: "
+            f"Invalid Request: Precision is already set to the desired value of {precision} for tableId: "
             f"{table.table_id}, kdsArn: {arn}",
         )
-    entry.status, entry.precision = "UPDATING", wanted
+    entry.status, entry.precision = "UPDATING", precision
 
     def settle() -> None:
         if entry.status == "UPDATING":

@@ -5,7 +5,7 @@
 """What the lab keeps of a table: one record for each setting, none of which calls anything.
 
 Lifecycles are driven from outside (``registry``, ``tables``, ``indexes`` and the settings' modules) by the world's
-agenda; these records only hold where things stand. Times are epoch seconds of the world's clock.
+agenda; these records only hold the current state. Times are epoch seconds of the world's clock.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ON_DEMAND_WARM = {"ReadUnitsPerSecond": 12000, "WriteUnitsPerSecond": 4000}
 
 @dataclass
 class Job:
-    """Something that AWS is still doing to the table. ``updating``: TableStatus says so; ``target`` is what comes."""
+    """What AWS is still doing to the table. ``updating``: TableStatus shows it; ``target`` is the new value."""
 
     kind: JobKind
     updating: bool

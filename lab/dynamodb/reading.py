@@ -78,7 +78,7 @@ class _Reading:
 
     @property
     def counts_only(self) -> bool:
-        """Whether no item is wanted."""
+        """Whether only the count is asked for."""
         return self.select == "COUNT"
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The tables of all accounts and Regions: finding one, making it ACTIVE, and letting it go.
+"""The tables of all accounts and Regions: finding one, making it ACTIVE, and deleting it.
 
 Other parts of the lab use ``TableRegistry`` only: ``find`` for the data plane, ``resolve`` for names that may be ARNs.
 """
@@ -89,7 +89,7 @@ class TableRegistry:
         raise not_found(rule, f"Table: {address(context, name).name}")
 
     def knows(self, table: Table, family: Family) -> bool:
-        """Whether the backend of ``family`` knows the table: not at first, and no more soon after DeleteTable."""
+        """Whether the backend of ``family`` knows the table: not at first, and no longer soon after DeleteTable."""
         now = self.world.clock.now()
         seconds = self.world.timings.seconds
         if table.deleting_at is not None:
@@ -103,10 +103,10 @@ class TableRegistry:
     def all(self, account: str, region: str) -> list[Table]:
         """The visible tables of an account and Region, in byte order of their names."""
         now = self.world.clock.now()
-        found = [
+        tables = [
             table for where, table in self._tables.items() if where[:2] == (account, region) and table.created_at <= now
         ]
-        return sorted(found, key=lambda table: table.name.encode())
+        return sorted(tables, key=lambda table: table.name.encode())
 
     def __iter__(self) -> Iterator[Table]:
         return iter(tuple(self._tables.values()))
@@ -114,7 +114,7 @@ class TableRegistry:
     # Coming into being
 
     def add(self, table: Table) -> None:
-        """Take a new table in, under its name."""
+        """Register a new table under its name."""
         self._tables[Address(table.account, table.region, table.name)] = table
         self._stores.append(table.store)
 

@@ -136,10 +136,12 @@ class DynamoDbService:
         where = address(context, table)
         arn = f"arn:aws:dynamodb:{where.region}:{where.account}:table/{where.name}"
         foreign = where.account != context.account_id
-        found = self.registry.find(*where)
+        existing = self.registry.find(*where)
         policy = None
-        if found is not None and not (foreign and (operation not in _FOREIGN_OPERATIONS or self._is_managed(found))):
-            policy = found.policy_enforced()
+        if existing is not None and not (
+            foreign and (operation not in _FOREIGN_OPERATIONS or self._is_managed(existing))
+        ):
+            policy = existing.policy_enforced()
         return AuthorizationRequest(
             f"dynamodb:{action}", f"{arn}/index/{index}" if index else arn, policy, where.account
         )
@@ -152,7 +154,7 @@ class DynamoDbService:
             or match["region"] != context.region
             or (policy_call and match["account"] != context.account_id)
         ):
-            # Malformed and foreign ones are the handler's to refuse, in its own words.
+            # The handler refuses malformed and foreign ones, in its own words.
             return AuthorizationRequest(f"dynamodb:{operation}", arn)
         rest = arn[match.end() :]
         if not rest:
@@ -206,15 +208,15 @@ class DynamoDbStreamsService:
     def _list(self, context: Context, params: Shape) -> Shape:
         prefix = context.arn("table/", "dynamodb")
         name = params.get("TableName")
-        found = [
+        streams = [
             stream
             for stream in self._registry.streams
             if stream.arn.startswith(prefix) and name in (None, stream.table_name)
         ]
-        arns = [stream.arn for stream in found]
+        arns = [stream.arn for stream in streams]
         start = params.get("ExclusiveStartStreamArn")
         token = str(arns.index(start) + 1) if start in arns else None
-        shown, following = page(found, params.get("Limit", 100), token)
+        shown, following = page(streams, params.get("Limit", 100), token)
         answer: Shape = {
             "Streams": [
                 {"StreamArn": stream.arn, "StreamLabel": stream.label, "TableName": stream.table_name}

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A table frozen at one moment: what AWS Backup keeps of it, and the table that comes of it again."""
+"""A table frozen at one moment: what AWS Backup keeps of it, and the table restored from it."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Snapshot:
         return replace(self, items=items)
 
     def emptied(self, items: Path) -> Snapshot:
-        """The same without its items, which nobody is told; ``items`` becomes an empty file."""
+        """The same without its items, which nothing shows; ``items`` becomes an empty file."""
         items.write_bytes(b"")
         return replace(self, items=items)
 
@@ -108,7 +108,7 @@ def begin_restore(
 
 
 def fill(context: Context, snapshot: Snapshot, table: Table) -> Iterator[None]:
-    """Write the snapshot's items into ``table``, in steps, and let it become ACTIVE."""
+    """Write the snapshot's items into ``table``, in steps, and make it ACTIVE."""
     now = context.world.clock.now()
     with snapshot.items.open("rb") as lines:
         while chunk := [line for _, line in zip(range(_STEP_ITEMS), lines, strict=False)]:

@@ -146,8 +146,8 @@ class TableStore:
         """The body of the item that has the key attributes of ``key``, or None."""
         encoded = self.encoder.encode(key)
         with self.lock:
-            found = self._sql.execute("SELECT body FROM items WHERE key = ?", (encoded,)).fetchone()
-        return found[0] if found else None
+            row = self._sql.execute("SELECT body FROM items WHERE key = ?", (encoded,)).fetchone()
+        return row[0] if row else None
 
     def page(
         self,
@@ -267,10 +267,10 @@ class TableStore:
     def _write(self, key: bytes, item: Item | None, size: int, time: float) -> bytes | None:
         with self.lock:
             sql = self._sql
-            found = sql.execute("SELECT rowid, size, body FROM items WHERE key = ?", (key,)).fetchone()
-            if found is None and item is None:
+            row = sql.execute("SELECT rowid, size, body FROM items WHERE key = ?", (key,)).fetchone()
+            if row is None and item is None:
                 return None
-            rowid, old_size, old = found or (None, 0, None)
+            rowid, old_size, old = row or (None, 0, None)
             with self._together():
                 if item is None:
                     sql.execute("DELETE FROM items WHERE rowid = ?", (rowid,))
@@ -333,7 +333,7 @@ class TableStore:
             del self._totals.indexes[name]
 
     def index_names(self) -> list[str]:
-        """The indexes that are there."""
+        """The secondary indexes."""
         return list(self._indexes)
 
     def _reindex(self, key: bytes, old: Item | None, new: Item | None) -> None:
@@ -370,7 +370,7 @@ class TableStore:
                 self._journaling = True
 
     def disable_journal(self) -> None:
-        """Stop remembering. Exports that run go on with what was remembered."""
+        """Stop remembering. Running exports continue with what was remembered."""
         with self.lock:
             self._journaling = False
 
@@ -388,9 +388,9 @@ class TableStore:
                 ).fetchall()
                 upto = rows[-1][0] if len(rows) == _ITERATED_ROWS else _END
                 undone = self._first_entries("time > ?", (time,), after, upto)
-            found = dict(rows)
-            found.update({key: before for key, (_, before, _) in undone.items()})
-            yield from ((key, found[key]) for key in sorted(found) if found[key] is not None)
+            bodies = dict(rows)
+            bodies.update({key: before for key, (_, before, _) in undone.items()})
+            yield from ((key, bodies[key]) for key in sorted(bodies) if bodies[key] is not None)
             after = upto
 
     def changes_between(self, start: float, end: float) -> Iterator[Change]:
@@ -407,8 +407,8 @@ class TableStore:
                 after = later[key][1]
             else:
                 with self.lock:
-                    found = self._sql.execute("SELECT body FROM items WHERE key = ?", (key,)).fetchone()
-                after = found[0] if found else None
+                    row = self._sql.execute("SELECT body FROM items WHERE key = ?", (key,)).fetchone()
+                after = row[0] if row else None
             if before is not None or after is not None:
                 yield Change(before, after, written_at)
 

@@ -38,7 +38,7 @@ OUTLIVES = belief(
 
 
 def plan(context: Context, table: Table, specification: Shape) -> Callable[[], None]:
-    """Check a change of the table's stream and answer what starts it."""
+    """Check a change of the table's stream and return what starts it."""
     admission.admit(table, "stream")
     enable = specification["StreamEnabled"]
     view_type = specification.get("StreamViewType")

@@ -245,7 +245,7 @@ def new_index(table: Table, shape: Shape, kind: Literal["global", "local"]) -> I
 
 
 def warm_units(mode: str, shape: Shape) -> Shape:
-    """Warm throughput of a new table or index: what was asked for, over what its mode gives by itself."""
+    """Warm throughput of a new table or index: what was asked for, or else what its mode gives."""
     capacity = shape.get("ProvisionedThroughput", {})
     given = dict(ON_DEMAND_WARM)
     if mode == "PROVISIONED":

@@ -107,17 +107,17 @@ def _writable(context: Context, arn: str) -> Table:
     return table
 
 
-def _write(context: Context, table: Table, wanted: dict[str, str], change: Shape, contains: bool) -> None:
+def _write(context: Context, table: Table, new_tags: dict[str, str], change: Shape, contains: bool) -> None:
     tagging = table.tagging
     if tagging.locked and not contains and change != tagging.in_flight:
         raise over_limit(LOCKED, f"Table tags are being updated: {table.name}")
-    if wanted == tagging.current:
+    if new_tags == tagging.current:
         return
     limits.take_control_plane_write(context)
-    tagging.current, tagging.in_flight, tagging.locked = wanted, change, True
+    tagging.current, tagging.in_flight, tagging.locked = new_tags, change, True
 
     def show() -> None:
-        tagging.readable = dict(wanted)
+        tagging.readable = dict(new_tags)
         if tagging.in_flight is change:
             tagging.in_flight, tagging.locked = None, False
 

@@ -41,8 +41,8 @@ def update_time_to_live(context: Context, params: Shape) -> Shape:
     now = context.world.clock.now()
     if table.status(now) == "CREATING":
         raise in_use(CREATING, f"Table {table.name} is being created")
-    wanted, current = params["TimeToLiveSpecification"], table.ttl
-    attribute, enable = wanted["AttributeName"], wanted["Enabled"]
+    specification, current = params["TimeToLiveSpecification"], table.ttl
+    attribute, enable = specification["AttributeName"], specification["Enabled"]
     if not enable and current.attribute is None:
         raise validation(REPEATED, "TimeToLive is already disabled")
     if current.attribute not in (None, attribute):

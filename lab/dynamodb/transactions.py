@@ -66,7 +66,7 @@ def transact_write_items(context: Context, params: Shape) -> Shape:
 
 
 def _checking(context: Context, params: Shape) -> Write:
-    """A ConditionCheck writes what is there."""
+    """A ConditionCheck: a write that leaves the item as it is."""
     write = planned_delete(context, params)
 
     def same(old: Item | None) -> tuple[Item, int] | None:
@@ -89,20 +89,20 @@ def _refuse_cancelled(reasons: list[Shape]) -> None:
 
 def transact_get_items(context: Context, params: Shape) -> bytes:
     """TransactGetItems."""
-    wanted: list[tuple[Table, Item, Projection | None]] = []
+    gets: list[tuple[Table, Item, Projection | None]] = []
     for entry in params["TransactItems"]:
         part = entry["Get"]
         table = usable_table(context, part["TableName"])
         placeholders = placeholders_of(part)
         projection = projection_of(part, placeholders)
         placeholders.refuse_unused()
-        wanted.append((table, ItemRules(table).key(part["Key"]), projection))
-    _refuse_repeated([(table, key) for table, key, _ in wanted])
+        gets.append((table, ItemRules(table).key(part["Key"]), projection))
+    _refuse_repeated([(table, key) for table, key, _ in gets])
     answers: list[bytes] = []
     with ExitStack() as stack:
-        for store in sorted({table.store for table, _, _ in wanted}, key=id):
+        for store in sorted({table.store for table, _, _ in gets}, key=id):
             stack.enter_context(store.lock)
-        for table, key, projection in wanted:
+        for table, key, projection in gets:
             body = table.store.get(key)
             answers.append(json_answer({"Item": None if body is None else projected(body, projection)}))
     return json_answer({"Responses": b"[%s]" % b",".join(answers)})

@@ -194,7 +194,7 @@ def _plan(context: Context, table: Table, params: Shape, given: list[str]) -> li
     return steps
 
 
-def _plan_class(context: Context, table: Table, wanted: str) -> Apply | None:
+def _plan_class(context: Context, table: Table, table_class: str) -> Apply | None:
     job = table.jobs.get("class")
     if job is not None and not job.updating:
         return None  # lost, see CLASS_LOST
@@ -204,24 +204,24 @@ def _plan_class(context: Context, table: Table, wanted: str) -> Apply | None:
     if len(current.changes) >= CLASS_CHANGES and job is None:
         raise over_limit(CLASS_BUDGET, "Updates to TableClass are limited to 2 times in 30 day(s).")
     admission.admit(table, "class")
-    if wanted == current.value:
+    if table_class == current.value:
         return None
 
     def start() -> None:
         current.changes.append(now)
 
         def finish() -> None:
-            current.value, current.shown = wanted, True  # type: ignore[assignment]
+            current.value, current.shown = table_class, True  # type: ignore[assignment]
             current.updated_at = context.world.clock.now()
             table.jobs.pop("class", None)
 
-        table.jobs["class"] = Job("class", updating=True, target=wanted)
+        table.jobs["class"] = Job("class", updating=True, target=table_class)
         context.world.schedule(seconds("class.changing"), finish)
 
     return start
 
 
-def _plan_protection(context: Context, table: Table, wanted: bool) -> Apply:
+def _plan_protection(context: Context, table: Table, enabled: bool) -> Apply:
     now, protection = context.world.clock.now(), table.protection
     free_at = protection.flipped_at + context.world.timings.seconds("protection.cooldown")
     if now < free_at and math.isfinite(protection.flipped_at):
@@ -232,8 +232,8 @@ def _plan_protection(context: Context, table: Table, wanted: bool) -> Apply:
         )
 
     def flip() -> None:
-        if wanted != protection.enabled:
-            protection.enabled, protection.flipped_at = wanted, now
+        if enabled != protection.enabled:
+            protection.enabled, protection.flipped_at = enabled, now
 
     return flip
 
@@ -267,7 +267,7 @@ def _plan_vector_index(context: Context, table: Table, update: Shape) -> Apply:
 
 
 def _answer(context: Context, table: Table, params: Shape, given: list[str]) -> Shape:
-    """The table as UpdateTable answers it: a no-op says UPDATING, a dropped reversal is echoed as if it held."""
+    """The table as UpdateTable answers it: a no-op says UPDATING, a dropped reversal is shown as if applied."""
     shown = description(context, table)
     if "SSESpecification" in given:
         shown["TableStatus"] = "ACTIVE"

@@ -69,7 +69,7 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 def canonical_number(text: Any) -> str:
     """The text in which DynamoDB returns the number ``text``: plain digits, no superfluous zeros.
 
-    ValidationException for what is no number or out of DynamoDB's range (38 digits, 1E-130 to 9.99..E+125).
+    ValidationException for what is not a number or out of DynamoDB's range (38 digits, 1E-130 to 9.99..E+125).
     """
     if not isinstance(text, str):
         raise _not_of_the_wire("NUMBER_VALUE can not be converted to a String")
@@ -135,7 +135,7 @@ def binary_size(text: str) -> int:
 def canonical_item(item: Any, depth: int = 0) -> tuple[Item, int]:
     """An item (or a map's content) with its values canonical, and its size in bytes as AWS counts it, names included.
 
-    The sizes are those of DynamoDB's developer guide ("Item sizes and formats"); the limit is the caller's matter.
+    The sizes are those of DynamoDB's developer guide ("Item sizes and formats"); the limit is for the caller to check.
     Raises ValidationException or SerializationException.
     """
     if not isinstance(item, dict):
@@ -154,9 +154,9 @@ def canonical_value(value: Any, depth: int = 0) -> tuple[AttributeValue, int]:
     if not isinstance(value, dict):
         raise _not_of_the_wire("Unexpected value type in payload")
     if len(value) != 1:
-        found = "has more than one datatypes set" if value else "is empty"
+        problem = "has more than one datatypes set" if value else "is empty"
         raise validation(
-            ONE_TYPE, f"Supplied AttributeValue {found}, must contain exactly one of the supported datatypes"
+            ONE_TYPE, f"Supplied AttributeValue {problem}, must contain exactly one of the supported datatypes"
         )
     ((kind, content),) = value.items()
     if kind == "S":

@@ -200,11 +200,11 @@ class Buckets:
             "aws:kms" if sse_algorithm == "KMS" else sse_algorithm or "", kms_key_id or "", acl or ""
         )
         with self.world.lock:
-            found = self.bucket(bucket, expected_owner)
-            self.may_write(caller, found, key, chosen)
-            body = self._corrupted("s3.PutObject", caller, found, key, body)
+            target = self.bucket(bucket, expected_owner)
+            self.may_write(caller, target, key, chosen)
+            body = self._corrupted("s3.PutObject", caller, target, key, body)
             etag = multipart_etag([body]) if multipart else plain_etag(body)
-            return self.store(caller, found, key, body, etag, chosen)
+            return self.store(caller, target, key, body, etag, chosen)
 
     def get_object_as(self, caller: Caller, bucket: str, key: str, expected_owner: str | None = None) -> bytes:
         """An object's body, read as ``caller``. AwsErrors NoSuchBucket, NoSuchKey, AccessDenied, KMS.*."""
@@ -223,18 +223,18 @@ class Buckets:
     ) -> StoredObject:
         """An object without its body; permissions as for reading it."""
         with self.world.lock:
-            found = self.bucket(bucket, expected_owner)
+            source = self.bucket(bucket, expected_owner)
             action = "s3:GetObjectVersion" if version_id else "s3:GetObject"
-            self.allow(caller, action, found, key)
-            stored = found.version(key, version_id) if version_id else found.current(key)
+            self.allow(caller, action, source, key)
+            stored = source.version(key, version_id) if version_id else source.current(key)
             if stored is None or stored.path is None:
-                self._missing_key(caller, found, key)
+                self._missing_key(caller, source, key)
             assert stored is not None
-            foreign = stored.owner != found.owner and caller.account_id != stored.owner
+            foreign = stored.owner != source.owner and caller.account_id != stored.owner
             if foreign and stored.acl not in (OWNER_FULL_CONTROL, "bucket-owner-read"):
                 raise WRITER_OWNS.error("AccessDenied", "Access Denied", 403)
             if stored.kms_key_arn:
-                self._use_key(caller, stored.kms_key_arn, "Decrypt", found)
+                self._use_key(caller, stored.kms_key_arn, "Decrypt", source)
             return stored
 
     def list_objects_as(
@@ -242,21 +242,21 @@ class Buckets:
     ) -> list[tuple[str, int, str]]:
         """(key, size in bytes, ETag) of all objects whose keys start with ``prefix``, in order of keys."""
         with self.world.lock:
-            found = self.bucket(bucket, expected_owner)
-            self.allow(caller, "s3:ListBucket", found, conditions={"s3:prefix": prefix})
-            objects = (found.current(key) for key in found.keys_from(prefix))
+            source = self.bucket(bucket, expected_owner)
+            self.allow(caller, "s3:ListBucket", source, conditions={"s3:prefix": prefix})
+            objects = (source.current(key) for key in source.keys_from(prefix))
             return [(stored.key, stored.size, stored.etag) for stored in objects if stored]
 
     # Buckets
 
     def bucket(self, name: str, expected_owner: str | None = None) -> Bucket:
         """The bucket called ``name``; AwsErrors NoSuchBucket, AccessDenied when its owner is not the expected one."""
-        found = self.by_name.get(name)
-        if found is None:
+        bucket = self.by_name.get(name)
+        if bucket is None:
             raise BUCKET_MISSING.error("NoSuchBucket", "The specified bucket does not exist", 404, BucketName=name)
-        if expected_owner and expected_owner != found.owner:
+        if expected_owner and expected_owner != bucket.owner:
             raise BUCKET_OWNER_EXPECTED.error("AccessDenied", "Access Denied", 403)
-        return found
+        return bucket
 
     def create_bucket(
         self, caller: Caller, name: str, region: str, constraint: str, ownership: str, acl: str
@@ -370,7 +370,7 @@ class Buckets:
     # Objects
 
     def may_write(self, caller: Caller, bucket: Bucket, key: str, options: WriteOptions) -> None:
-        """Raise what S3 answers when ``caller`` must not write ``key`` this way."""
+        """Raise S3's error when ``caller`` may not write ``key`` this way."""
         conditions: dict[str, ConditionValue] = {}
         for name, value in (
             ("s3:x-amz-acl", options.acl),
@@ -395,7 +395,7 @@ class Buckets:
     def store(
         self, caller: Caller, bucket: Bucket, key: str, body: bytes, etag: str, options: WriteOptions
     ) -> StoredObject:
-        """Encrypt and keep an object that ``may_write`` passed."""
+        """Encrypt and keep an object that ``may_write`` allowed."""
         algorithm, key_arn = self._encryption(caller, bucket, options)
         ownership = self._ownership(bucket)
         given = ownership == "BucketOwnerPreferred" and options.acl == OWNER_FULL_CONTROL
@@ -441,14 +441,14 @@ class Buckets:
 
     def upload(self, bucket: Bucket, upload_id: str, key: str) -> Upload:
         """The upload under way; AwsError NoSuchUpload."""
-        found = bucket.uploads.get(upload_id)
-        if found is None or found.key != key:
+        upload = bucket.uploads.get(upload_id)
+        if upload is None or upload.key != key:
             text = (
                 "The specified upload does not exist. The upload ID may be invalid, or the upload may have been "
                 "aborted or completed."
             )
             raise AwsError("NoSuchUpload", text, 404)
-        return found
+        return upload
 
     def put_part(self, caller: Caller, bucket: Bucket, upload: Upload, number: int, body: bytes) -> str:
         """Keep one part; its ETag."""
@@ -462,18 +462,18 @@ class Buckets:
         return plain_etag(body)
 
     def complete_upload(
-        self, caller: Caller, bucket: Bucket, upload: Upload, wanted: list[tuple[int, str]], options: WriteOptions
+        self, caller: Caller, bucket: Bucket, upload: Upload, sent_parts: list[tuple[int, str]], options: WriteOptions
     ) -> StoredObject:
-        """Join the parts ``wanted`` (number, ETag); ``options`` are the upload's with the call's preconditions."""
+        """Join the parts ``sent_parts`` (number, ETag); ``options`` are the upload's with the call's preconditions."""
         self.may_write(caller, bucket, upload.key, options)
         parts: list[bytes] = []
-        for number, etag in wanted:
+        for number, etag in sent_parts:
             path = upload.parts.get(number)
             body = path.read_bytes() if path else b""
             if path is None or plain_etag(body) != etag.strip('"'):
                 raise AwsError("InvalidPart", "One or more of the specified parts could not be found.", 400)
             parts.append(body)
-        if [number for number, _ in wanted] != sorted({number for number, _ in wanted}):
+        if [number for number, _ in sent_parts] != sorted({number for number, _ in sent_parts}):
             raise AwsError("InvalidPartOrder", "The list of parts was not in ascending order.", 400)
         if any(len(part) < SMALLEST_PART_BYTES for part in parts[:-1]):
             raise AwsError("EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size", 400)
@@ -499,7 +499,7 @@ class Buckets:
         return xml.text_in(bucket.settings.get("ownershipControls"), "ObjectOwnership") or "ObjectWriter"
 
     def _encryption(self, caller: Caller, bucket: Bucket, options: WriteOptions) -> tuple[str, str]:
-        """Algorithm and key ARN that a write ends up with, the key used once for its data key."""
+        """Algorithm and key ARN of a write; the key is used once, for the data key."""
         default = bucket.settings.get("encryption")
         algorithm = options.sse_algorithm or xml.text_in(default, "SSEAlgorithm") or "AES256"
         if not algorithm.startswith("aws:kms"):
@@ -526,7 +526,7 @@ class Buckets:
         return used.arn
 
     def _corrupted(self, operation: str, caller: Caller, bucket: Bucket, key: str, body: bytes) -> bytes:
-        """The body, spoiled in its middle when a fault wants this."""
+        """The body, with one byte changed where a fault asks for it."""
         params = {"Bucket": bucket.name, "Key": key}
         if not body or self.world.faults.take("corrupt_object", operation, params, caller.account_id) is None:
             return body

@@ -147,7 +147,7 @@ _DELETED_AS = {"BucketLifecycle": "BucketLifecycleConfiguration"}
 
 
 class S3Http:
-    """Answers HTTP requests out of the ``Buckets``."""
+    """Answers HTTP requests from the ``Buckets``."""
 
     def __init__(self, buckets: Buckets) -> None:
         self._buckets = buckets
@@ -417,8 +417,8 @@ class S3Http:
             stored, body = self._buckets.read_as(context.caller, bucket.name, key, version_id=version_id)
             size = len(body)
         headers = _headers_of(stored)
-        wanted = request.headers.get("if-match", "")
-        if wanted and wanted.strip('"') != stored.etag:
+        etag = request.headers.get("if-match", "")
+        if etag and etag.strip('"') != stored.etag:
             raise AwsError("PreconditionFailed", "At least one of the pre-conditions you specified did not hold", 412)
         if request.headers.get("if-none-match", "").strip('"') == stored.etag:
             return HttpResponse(304, {"ETag": headers["ETag"]})
@@ -587,10 +587,10 @@ def _options(request: HttpRequest) -> WriteOptions:
 
 def _range_of(header: str, size: int) -> tuple[int, int, int]:
     """Status, first and last byte of a body of ``size`` bytes that a Range header asks for."""
-    found = _RANGE.fullmatch(header)
-    if found is None or found.groups() == ("", ""):
+    match = _RANGE.fullmatch(header)
+    if match is None or match.groups() == ("", ""):
         return 200, 0, size - 1
-    start, end = found.groups()
+    start, end = match.groups()
     first = int(start) if start else max(0, size - int(end))
     last = min(int(end), size - 1) if start and end else size - 1
     if first > last:

@@ -34,7 +34,7 @@ class S3Service:
         return replace(response, headers={"x-amz-request-id": context.request_id, **response.headers})
 
     def authorization(self, context: Context, operation: str, params: dict[str, Any]) -> list[AuthorizationRequest]:
-        """Nothing: requests come whole, and ask for themselves."""
+        """Nothing: requests come whole, and their handlers authorize them."""
         return []
 
     def handle(self, context: Context, operation: str, params: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What S3 remembers: buckets, the versions of their objects, and bodies as files. No permission is asked here."""
+"""What S3 remembers: buckets, the versions of their objects, and bodies as files. Permissions are checked elsewhere."""
 
 from __future__ import annotations
 
@@ -123,12 +123,12 @@ class Bucket:
 
     def remove(self, key: str, version_id: str) -> None:
         """Forget one version and its file; nothing happens when there is none."""
-        found = self.version(key, version_id)
-        if found is None:
+        version = self.version(key, version_id)
+        if version is None:
             return
-        if found.path:
-            found.path.unlink(missing_ok=True)
-        self.versions[key].remove(found)
+        if version.path:
+            version.path.unlink(missing_ok=True)
+        self.versions[key].remove(version)
         if not self.versions[key]:
             del self.versions[key]
             del self.keys[bisect_left(self.keys, key)]

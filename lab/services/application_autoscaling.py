@@ -112,8 +112,8 @@ class TargetKey(NamedTuple):
     @property
     def table_and_index(self) -> tuple[str, str]:
         """Names of the table and of its index (empty for the table itself)."""
-        found = _RESOURCE.fullmatch(self.resource_id)
-        return (found[1], found[2] or "") if found else ("", "")
+        match = _RESOURCE.fullmatch(self.resource_id)
+        return (match[1], match[2] or "") if match else ("", "")
 
     @property
     def capacity(self) -> str:
@@ -237,7 +237,7 @@ class ApplicationAutoScalingService:
             raise
 
     def _dynamodb(self, key: TargetKey, operation: str, params: dict[str, Any]) -> dict[str, Any]:
-        """Ask DynamoDB as the service-linked role does: its permissions are not in question."""
+        """Call DynamoDB as the service-linked role does; its permissions are not checked."""
         role = _service_linked_role(key.account_id)
         session = f"arn:aws:sts::{key.account_id}:assumed-role/{role.rpartition('/')[2]}/autoscaling"
         caller = Caller(key.account_id, session, "assumed_role", role, session_name="autoscaling")
@@ -254,14 +254,14 @@ class ApplicationAutoScalingService:
             return
         _, index = key.table_and_index
         holders = table.get("GlobalSecondaryIndexes", ()) if index else [table]
-        found = [each for each in holders if each.get("IndexName", "") == index]
-        throughput = found[0].get("ProvisionedThroughput", {}) if found else {}
+        matching = [each for each in holders if each.get("IndexName", "") == index]
+        throughput = matching[0].get("ProvisionedThroughput", {}) if matching else {}
         current = throughput.get(key.capacity, 0)
-        wanted = min(max(current, target.minimum), target.maximum)
-        if not current or wanted == current:
+        bounded = min(max(current, target.minimum), target.maximum)
+        if not current or bounded == current:
             return
         capacities = {name: throughput[name] for name in ("ReadCapacityUnits", "WriteCapacityUnits")}
-        change: dict[str, Any] = {"ProvisionedThroughput": {**capacities, key.capacity: wanted}}
+        change: dict[str, Any] = {"ProvisionedThroughput": {**capacities, key.capacity: bounded}}
         if index:
             change = {"GlobalSecondaryIndexUpdates": [{"Update": {"IndexName": index, **change}}]}
         try:
@@ -273,14 +273,14 @@ class ApplicationAutoScalingService:
 
     def _target(self, context: Context, params: dict[str, Any], refusing: Rule = POLICY_NEEDS_TARGET) -> Target:
         key = _key(context, params)
-        found = self._targets.get(key)
-        if found is None:
+        target = self._targets.get(key)
+        if target is None:
             raise refusing.error(
                 "ObjectNotFoundException",
                 f"No scalable target registered for service namespace: dynamodb, resource ID: {key.resource_id}, "
                 f"scalable dimension: {key.dimension}",
             )
-        return found
+        return target
 
     def _deregister(self, context: Context, params: dict[str, Any]) -> dict[str, Any]:
         self._target(context, params)
@@ -288,7 +288,7 @@ class ApplicationAutoScalingService:
         return {}
 
     def _describe_targets(self, context: Context, params: dict[str, Any]) -> dict[str, Any]:
-        wanted = params.get("ResourceIds") or ()
+        resource_ids = params.get("ResourceIds") or ()
         shown = [
             {
                 **key.shape(),
@@ -305,7 +305,7 @@ class ApplicationAutoScalingService:
                 "ScalableTargetARN": target.arn,
             }
             for key, target in self._of(context, params)
-            if not wanted or key.resource_id in wanted
+            if not resource_ids or key.resource_id in resource_ids
         ]
         return _listing("ScalableTargets", shown, params)
 
@@ -430,10 +430,10 @@ class ApplicationAutoScalingService:
     # Tags
 
     def _by_arn(self, arn: str) -> Target:
-        found = next((target for target in self._targets.values() if target.arn == arn), None)
-        if found is None:
+        target = next((target for target in self._targets.values() if target.arn == arn), None)
+        if target is None:
             raise AwsError("ResourceNotFoundException", f"The resource {arn} was not found", ResourceName=arn)
-        return found
+        return target
 
     def _tag(self, context: Context, params: dict[str, Any]) -> dict[str, Any]:
         self._by_arn(params["ResourceARN"]).tags.update(params["Tags"])

@@ -86,12 +86,12 @@ class KinesisService:
 
     def _stream(self, context: Context, params: dict[str, Any]) -> Stream:
         arn = _arn(context, params)
-        found = self._streams.get(arn)
-        if found is None:
+        stream = self._streams.get(arn)
+        if stream is None:
             account = arn.split(":")[4]
             text = f"Stream {arn.rpartition('/')[2]} under account {account} not found."
             raise STREAM_MISSING.error("ResourceNotFoundException", text)
-        return found
+        return stream
 
     def _create(self, context: Context, params: dict[str, Any]) -> dict[str, Any]:
         arn = _arn(context, params)

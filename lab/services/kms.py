@@ -4,7 +4,7 @@
 
 """KMS: keys whose policies and grants decide, aliases, and the keys that AWS manages in each account.
 
-Nothing is really encrypted: what matters to a migration is who may use which key, and what AWS answers otherwise.
+Nothing is really encrypted: what matters to a migration is who may use which key, and how AWS refuses everybody else.
 """
 
 from __future__ import annotations
@@ -154,13 +154,13 @@ class Grant:
 
     def allows(self, caller: Caller, operation: str, encryption_context: Mapping[str, str]) -> bool:
         """Whether ``caller`` may do ``operation`` with ``encryption_context`` by this grant."""
-        wanted = (
+        required = (
             self.constraints.get("EncryptionContextSubset") or self.constraints.get("EncryptionContextEquals") or {}
         )
         return (
             self.grantee in (caller.arn, caller.principal_arn)
             and operation in self.operations
-            and wanted.items() <= dict(encryption_context).items()
+            and required.items() <= dict(encryption_context).items()
         )
 
     def shape(self, key: Key) -> dict[str, Any]:
@@ -326,7 +326,7 @@ class KmsService:
         return key is not None and key.manager == "AWS"
 
     def is_enabled(self, key_arn: str) -> bool:
-        """Whether ``key_arn`` is a key that can be used, by whom ever."""
+        """Whether ``key_arn`` is a key that can be used, by whomever."""
         key = self._by_arn(key_arn)
         return key is not None and key.state == "Enabled"
 
@@ -611,8 +611,8 @@ class KmsService:
         return {}
 
     def _list_aliases(self, context: Context, params: dict[str, Any]) -> dict[str, Any]:
-        wanted = params.get("KeyId")
-        key_id = self.find(context.caller, wanted, context.region).id if wanted else None
+        key_name = params.get("KeyId")
+        key_id = self.find(context.caller, key_name, context.region).id if key_name else None
         shown = [
             {"AliasName": name, "AliasArn": context.arn(name), "TargetKeyId": target}
             for name, target in sorted(self._aliases.get((context.account_id, context.region), {}).items())

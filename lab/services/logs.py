@@ -142,7 +142,7 @@ class LogsService:
     # For other services
 
     def put_events_as(self, caller: Caller, group: str, stream: str, messages: Sequence[str], *, region: str) -> None:
-        """Write ``messages`` as ``caller``, making group and stream where they lack; AccessDeniedException without all
+        """Write ``messages`` as ``caller``, creating a missing group or stream; AccessDeniedException without all
         the permissions that AWS lists for it, even for no message."""
         with self._world.lock:
             for action in _WRITER_ACTIONS:
@@ -184,16 +184,16 @@ class LogsService:
         return self._groups.setdefault((context.account_id, context.region), {})
 
     def _group(self, context: Context, params: dict[str, Any]) -> Group:
-        found = self._of(context).get(_group_name(params))
-        if found is None:
+        group = self._of(context).get(_group_name(params))
+        if group is None:
             raise GROUP_MISSING.error("ResourceNotFoundException", "The specified log group does not exist.")
-        return found
+        return group
 
     def _stream(self, context: Context, params: dict[str, Any]) -> Stream:
-        found = self._group(context, params).streams.get(params["logStreamName"])
-        if found is None:
+        stream = self._group(context, params).streams.get(params["logStreamName"])
+        if stream is None:
             raise GROUP_MISSING.error("ResourceNotFoundException", "The specified log stream does not exist.")
-        return found
+        return stream
 
     # Groups
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What every service checks before it takes a resource policy; each says it in its own error."""
+"""What every service checks before it takes a resource policy; each refuses with its own error."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ Shape = dict[str, Any]
 
 @dataclass
 class Invitation:
-    """What an account is asked, and what it said. ``expires_at`` is on the world's clock."""
+    """An invitation of an account, and its answer. ``expires_at`` is on the world's clock."""
 
     arn: str
     receiver: str
@@ -257,9 +257,9 @@ class RamService:
     def _associate(self, context: Context, params: Shape) -> Shape:
         share = self._own(context, params["resourceShareArn"])
         self._add(share, params)
-        wanted = [*params.get("resourceArns", ()), *params.get("principals", ())]
+        entities = [*params.get("resourceArns", ()), *params.get("principals", ())]
         return {
-            "resourceShareAssociations": [each for each in self._listed(share) if each["associatedEntity"] in wanted]
+            "resourceShareAssociations": [each for each in self._listed(share) if each["associatedEntity"] in entities]
         }
 
     def _disassociate(self, context: Context, params: Shape) -> Shape:
@@ -332,10 +332,10 @@ class RamService:
 
     def _answer(self, context: Context, params: Shape, status: Literal["ACCEPTED", "REJECTED"]) -> Shape:
         arn = params["resourceShareInvitationArn"]
-        found = next((each for each in self._received(context) if each[1].arn == arn), None)
-        if found is None:
+        received = next((each for each in self._received(context) if each[1].arn == arn), None)
+        if received is None:
             raise AwsError("ResourceShareInvitationArnNotFoundException", f"Invitation {arn} could not be found.")
-        share, invitation = found
+        share, invitation = received
         current = invitation.shown_status(self._world.clock.now())
         if current != "PENDING":
             code = f"ResourceShareInvitation{'' if current == 'EXPIRED' else 'Already'}{current.capitalize()}Exception"

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""STS: who am I, and how to become somebody else (aws.md J)."""
+"""STS: the caller's identity, and sessions of roles (aws.md J)."""
 
 from __future__ import annotations
 

@@ -213,5 +213,5 @@ def test_tags_and_pages(scaling: Any) -> None:
     pages = scaling.get_paginator("describe_scalable_targets").paginate(
         ServiceNamespace="dynamodb", PaginationConfig={"PageSize": 1}
     )
-    found = [each["ResourceId"] for page in pages for each in page["ScalableTargets"]]
-    assert found == ["table/orders", "table/orders/index/by-day"]
+    resource_ids = [each["ResourceId"] for page in pages for each in page["ScalableTargets"]]
+    assert resource_ids == ["table/orders", "table/orders/index/by-day"]

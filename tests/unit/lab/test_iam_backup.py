@@ -45,7 +45,7 @@ def test_service_linked_role_needs_permission(world: Any) -> None:
 
 def test_policies_of_aws(world: Any) -> None:
     side = Company(world).destination
-    found = side("GetPolicy", service="iam", PolicyArn=FOR_BACKUP)["Policy"]
-    assert (found["PolicyName"], found["Path"]) == ("AWSBackupServiceRolePolicyForBackup", "/service-role/")
+    managed = side("GetPolicy", service="iam", PolicyArn=FOR_BACKUP)["Policy"]
+    assert (managed["PolicyName"], managed["Path"]) == ("AWSBackupServiceRolePolicyForBackup", "/service-role/")
     attached = side("ListAttachedRolePolicies", service="iam", RoleName="AWSServiceRoleForBackup")["AttachedPolicies"]
     assert [each["PolicyName"] for each in attached] == ["AWSBackupServiceLinkedRolePolicyForBackup"]

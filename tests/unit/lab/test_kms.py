@@ -214,5 +214,5 @@ def test_listings_have_pages(kms: Any) -> None:
     for _ in range(3):
         kms.create_key()
     pages = list(kms.get_paginator("list_keys").paginate(PaginationConfig={"PageSize": 2}))
-    found = [each["KeyId"] for found in pages for each in found["Keys"]]
-    assert len(pages) > 1 and len(found) == len(set(found)) == len(kms.list_keys()["Keys"])
+    keys = [each["KeyId"] for page in pages for each in page["Keys"]]
+    assert len(pages) > 1 and len(keys) == len(set(keys)) == len(kms.list_keys()["Keys"])

@@ -53,26 +53,26 @@ def started(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path, Path]
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_start_and_stop(started: tuple[subprocess.Popen[str], Path, Path], number: signal.Signals) -> None:
     process, ready, temporary = started
-    said: dict[str, Any] = json.loads(ready.read_text())
+    ready_file: dict[str, Any] = json.loads(ready.read_text())
     assert stat.S_IMODE(ready.stat().st_mode) == 0o600
-    assert said["pid"] == process.pid
-    assert said["endpoint_url"].startswith("http://127.0.0.1:")
-    assert {name: account["account_id"] for name, account in said["accounts"].items()} == {
+    assert ready_file["pid"] == process.pid
+    assert ready_file["endpoint_url"].startswith("http://127.0.0.1:")
+    assert {name: account["account_id"] for name, account in ready_file["accounts"].items()} == {
         "source": "111111111111",
         "destination": "222222222222",
         "management": "333333333333",
         "outside": "444444444444",
     }
-    with urllib.request.urlopen(f"{said['endpoint_url']}/_lab/timings") as response:
+    with urllib.request.urlopen(f"{ready_file['endpoint_url']}/_lab/timings") as response:
         assert json.load(response)["export.full"] == 3
     hub = boto3.client(
         "sts",
-        region_name=said["region"],
-        endpoint_url=said["endpoint_url"],
-        aws_access_key_id=said["hub"]["access_key"],
-        aws_secret_access_key=said["hub"]["secret_key"],
+        region_name=ready_file["region"],
+        endpoint_url=ready_file["endpoint_url"],
+        aws_access_key_id=ready_file["hub"]["access_key"],
+        aws_secret_access_key=ready_file["hub"]["secret_key"],
     )
-    account = said["accounts"]["destination"]
+    account = ready_file["accounts"]["destination"]
     assumed = hub.assume_role(RoleArn=account["role_arn"], ExternalId=account["external_id"], RoleSessionName="night")
     assert assumed["AssumedRoleUser"]["Arn"] == "arn:aws:sts::222222222222:assumed-role/ferry/night"
     with pytest.raises(hub.exceptions.ClientError, match="AccessDenied"):
@@ -83,7 +83,7 @@ def test_start_and_stop(started: tuple[subprocess.Popen[str], Path, Path], numbe
     assert list(temporary.iterdir()) == []
     assert not ready.exists()
     assert process.stdout
-    assert json.loads(process.stdout.read()) == said
+    assert json.loads(process.stdout.read()) == ready_file
 
 
 def refused(*arguments: str) -> str:

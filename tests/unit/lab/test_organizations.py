@@ -38,15 +38,15 @@ def test_policy_types(lab: RunningLab) -> None:
     management = lab.client("organizations", "management")
     (root,) = management.list_roots()["Roots"]
     assert root["PolicyTypes"] == []
-    wanted = {"RootId": root["Id"], "PolicyType": "BACKUP_POLICY"}
-    shown = management.enable_policy_type(**wanted)["Root"]
+    request = {"RootId": root["Id"], "PolicyType": "BACKUP_POLICY"}
+    shown = management.enable_policy_type(**request)["Root"]
     assert shown["PolicyTypes"] == [{"Type": "BACKUP_POLICY", "Status": "ENABLED"}]
     with pytest.raises(ClientError, match="PolicyTypeAlreadyEnabledException"):
-        management.enable_policy_type(**wanted)
+        management.enable_policy_type(**request)
     with pytest.raises(ClientError, match="AccessDeniedException"):
-        lab.client("organizations", "source").enable_policy_type(**wanted)
-    assert management.disable_policy_type(**wanted)["Root"]["PolicyTypes"] == []
+        lab.client("organizations", "source").enable_policy_type(**request)
+    assert management.disable_policy_type(**request)["Root"]["PolicyTypes"] == []
     with pytest.raises(ClientError, match="PolicyTypeNotEnabledException"):
-        management.disable_policy_type(**wanted)
+        management.disable_policy_type(**request)
     with pytest.raises(ClientError, match="RootNotFoundException"):
-        management.enable_policy_type(**{**wanted, "RootId": "r-none"})
+        management.enable_policy_type(**{**request, "RootId": "r-none"})

@@ -21,13 +21,13 @@ ROOT = Path(__file__).resolve().parents[3]
 
 def nodes_of(path: Path) -> set[str]:
     """The tests that a file holds: ``function`` and ``Class::method``."""
-    found: set[str] = set()
+    names: set[str] = set()
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.FunctionDef):
-            found.add(node.name)
+            names.add(node.name)
         elif isinstance(node, ast.ClassDef):
-            found |= {f"{node.name}::{each.name}" for each in node.body if isinstance(each, ast.FunctionDef)}
-    return {name for name in found if name.rpartition("::")[2].startswith("test_")}
+            names |= {f"{node.name}::{each.name}" for each in node.body if isinstance(each, ast.FunctionDef)}
+    return {name for name in names if name.rpartition("::")[2].startswith("test_")}
 
 
 def test_every_rule_names_a_test_that_exists() -> None:

@@ -96,12 +96,12 @@ def test_air_gapped_vault_key(company: Any) -> None:
     assert company.outside.items() == ["a", "b", "c"]
 
 
-@pytest.mark.parametrize(("opened", "found"), [((OUTSIDE,), ["a", "b", "c"]), ((), [])])
-def test_air_gapped_vault_under_customer_key(company: Any, opened: tuple[str, ...], found: list[str]) -> None:
+@pytest.mark.parametrize(("opened", "items"), [((OUTSIDE,), ["a", "b", "c"]), ((), [])])
+def test_air_gapped_vault_under_customer_key(company: Any, opened: tuple[str, ...], items: list[str]) -> None:
     point = gapped_point(company, EncryptionKeyArn=company.source.key(*opened))
     share(company, OUTSIDE)
     assert company.outside.restored(point)["Status"] == "COMPLETED"
-    assert company.outside.items() == found
+    assert company.outside.items() == items
 
 
 def test_backup_into_air_gapped_vault(company: Any) -> None:

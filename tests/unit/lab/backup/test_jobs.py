@@ -93,7 +93,7 @@ def test_jobs_listed(company: Any) -> None:
     second = company.source.backed_up(ResourceArn=TABLE.replace("tbl", "other"))
     one, two = first["BackupJobId"], second["BackupJobId"]
     assert listed(company) == [two, one]
-    for filters, found in (
+    for filters, expected in (
         ({"ByState": "COMPLETED"}, [one]),
         ({"ByState": "FAILED"}, [two]),
         ({"ByResourceArn": TABLE}, [one]),
@@ -108,7 +108,7 @@ def test_jobs_listed(company: Any) -> None:
         ({"ByCompleteAfter": first["CompletionDate"]}, [two]),
         ({"ByMessageCategory": "SUCCESS"}, [one]),
     ):
-        assert listed(company, **filters) == found, filters
+        assert listed(company, **filters) == expected, filters
     page = company.source.backup("ListBackupJobs", MaxResults=1)
     assert [job["BackupJobId"] for job in page["BackupJobs"]] == [two]
     page = company.source.backup("ListBackupJobs", MaxResults=1, NextToken=page["NextToken"])

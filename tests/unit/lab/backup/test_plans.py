@@ -166,7 +166,7 @@ def test_planned_failure_meets_a_plan(company: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "found"),
+    ("content", "tables"),
     [
         ({"Resources": [TABLE]}, ["tbl"]),
         ({"Resources": ["arn:aws:dynamodb:*:*:table/*"]}, ["red", "tbl"]),
@@ -188,14 +188,14 @@ def test_planned_failure_meets_a_plan(company: Any) -> None:
         ({}, ["red", "tbl"]),
     ],
 )
-def test_selection_of_tables(company: Any, content: dict[str, Any], found: list[str]) -> None:
+def test_selection_of_tables(company: Any, content: dict[str, Any], tables: list[str]) -> None:
     company.source.table("red", Tags=[{"Key": "colour", "Value": "red"}])
     plan_id = plan(company)
     selection = select(company, plan_id, **content)
     shown = company.source.backup("GetBackupSelection", BackupPlanId=plan_id, SelectionId=selection)
     assert shown["BackupSelection"]["SelectionName"] == "tables"
     run_next(company, plan_id)
-    assert sorted(job["ResourceName"] for job in backups(company)) == found
+    assert sorted(job["ResourceName"] for job in backups(company)) == tables
 
 
 def test_opt_in_for_tags_only(company: Any) -> None:

@@ -54,20 +54,20 @@ def test_global_settings_outside(company: Any) -> None:
 
 
 def test_global_settings_management_only(company: Any) -> None:
-    wanted = {"isCrossAccountBackupEnabled": "false"}
+    changes = {"isCrossAccountBackupEnabled": "false"}
     company.source.denied(
         settings.MANAGEMENT_ONLY, "InvalidRequestException", "management account", "UpdateGlobalSettings",
-        GlobalSettings=wanted,
+        GlobalSettings=changes,
     )  # fmt: skip
-    company.management.backup("UpdateGlobalSettings", GlobalSettings=wanted)
+    company.management.backup("UpdateGlobalSettings", GlobalSettings=changes)
     assert company.source.backup("DescribeGlobalSettings")["GlobalSettings"]["isCrossAccountBackupEnabled"] == "false"
 
 
-@pytest.mark.parametrize("wanted", [{"isCrossAccountMonitoringEnabled": "true"}, {"isMpaEnabled": "yes"}])
-def test_global_settings_known(company: Any, wanted: dict[str, str]) -> None:
+@pytest.mark.parametrize("changes", [{"isCrossAccountMonitoringEnabled": "true"}, {"isMpaEnabled": "yes"}])
+def test_global_settings_known(company: Any, changes: dict[str, str]) -> None:
     company.management.denied(
-        settings.KNOWN_SETTINGS, "InvalidParameterValueException", next(iter(wanted)), "UpdateGlobalSettings",
-        GlobalSettings=wanted,
+        settings.KNOWN_SETTINGS, "InvalidParameterValueException", next(iter(changes)), "UpdateGlobalSettings",
+        GlobalSettings=changes,
     )  # fmt: skip
 
 

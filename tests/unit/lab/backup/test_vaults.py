@@ -31,16 +31,16 @@ def test_vault_name_taken(company: Any) -> None:
 @pytest.mark.parametrize("lacking", ["backup-storage:MountCapsule", *OWN_KEY_USE])
 def test_vault_creation_permissions(company: Any, lacking: str) -> None:
     needed = {"backup:CreateBackupVault", "backup-storage:MountCapsule", *OWN_KEY_USE}
-    wanted = {"BackupVaultName": "second", "EncryptionKeyArn": company.source_key}
+    request = {"BackupVaultName": "second", "EncryptionKeyArn": company.source_key}
 
     def user(actions: set[str]) -> Any:
         return company.source.as_user({"Effect": "Allow", "Action": sorted(actions), "Resource": "*"})
 
     refusal = user(needed - {lacking}).denied(
-        vaults.CREATION_PERMISSIONS, "AccessDeniedException", "Insufficient privileges", "CreateBackupVault", **wanted
+        vaults.CREATION_PERMISSIONS, "AccessDeniedException", "Insufficient privileges", "CreateBackupVault", **request
     )
     assert lacking not in refusal
-    assert user(needed).backup("CreateBackupVault", **wanted)["BackupVaultArn"].endswith(":second")
+    assert user(needed).backup("CreateBackupVault", **request)["BackupVaultArn"].endswith(":second")
 
 
 def test_vault_managed_key(company: Any) -> None:

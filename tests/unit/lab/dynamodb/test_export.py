@@ -98,8 +98,8 @@ def stored(world: Any, other_desk: Any) -> Callable[[], dict[str, bytes]]:
     return lambda: objects(world, other_desk)
 
 
-def lines(found: dict[str, bytes]) -> list[dict[str, Any]]:
-    data = [gzip.decompress(body) for key, body in found.items() if "/data/" in key]
+def lines(objects: dict[str, bytes]) -> list[dict[str, Any]]:
+    data = [gzip.decompress(body) for key, body in objects.items() if "/data/" in key]
     return [json.loads(line) for body in data for line in body.splitlines()]
 
 
@@ -153,7 +153,7 @@ def test_export_needs_pitr(desk: Any, bucket: Any) -> None:
 def test_export_time_restorable(source: Any) -> None:
     now = source.world.clock.now()
     call, code = "ExportTableToPointInTime", "InvalidExportTimeException"
-    for wanted in (now + 5, now - 86400):
+    for export_time in (now + 5, now - 86400):
         source.refused(
             export.TIME_RESTORABLE,
             code,
@@ -161,7 +161,7 @@ def test_export_time_restorable(source: Any) -> None:
             call,
             TableArn=ARN,
             S3Bucket=BUCKET,
-            ExportTime=wanted,
+            ExportTime=export_time,
         )
     text = "Point in Time Recovery is not available for specified export time"
     source.refused(export.TIME_RESTORABLE, code, text, call, TableArn=ARN, S3Bucket=BUCKET, ExportTime=now - 1)
@@ -378,17 +378,17 @@ def test_export_layout(source: Any, stored: Callable[[], dict[str, bytes]]) -> N
     assert (done["ExportStatus"], done["ItemCount"]) == ("COMPLETED", 3)
     root = f"some/prefix/AWSDynamoDB/{done['ExportArn'].rpartition('/')[2]}/"
     assert done["ExportManifest"] == f"{root}manifest-summary.json"
-    found = stored()
-    assert all(key.startswith(root) for key in found)
-    data = {key: body for key, body in found.items() if key.startswith(f"{root}data/")}
-    assert {key.removeprefix(root) for key in found if key not in data} == {
+    objects = stored()
+    assert all(key.startswith(root) for key in objects)
+    data = {key: body for key, body in objects.items() if key.startswith(f"{root}data/")}
+    assert {key.removeprefix(root) for key in objects if key not in data} == {
         "_started", "manifest-files.json", "manifest-files.md5", "manifest-summary.json", "manifest-summary.md5",
     }  # fmt: skip
     assert len(data) == 4 and all(key.endswith(".json.gz") for key in data)
     assert b"" in map(gzip.decompress, data.values())
-    assert sorted(line["Item"]["pk"]["S"] for line in lines(found)) == ["a", "b", "c"]
-    assert lines(found)[0]["Item"]["n"] == {"N": "100"}
-    entries = [json.loads(line) for line in found[f"{root}manifest-files.json"].splitlines()]
+    assert sorted(line["Item"]["pk"]["S"] for line in lines(objects)) == ["a", "b", "c"]
+    assert lines(objects)[0]["Item"]["n"] == {"N": "100"}
+    entries = [json.loads(line) for line in objects[f"{root}manifest-files.json"].splitlines()]
     assert {entry["dataFileS3Key"] for entry in entries} == set(data)
     for entry in entries:
         body = data[entry["dataFileS3Key"]]
@@ -396,9 +396,9 @@ def test_export_layout(source: Any, stored: Callable[[], dict[str, bytes]]) -> N
         assert entry["md5Checksum"] == base64.b64encode(hashlib.md5(body).digest()).decode()
         assert entry["etag"].endswith("-1")
     for name in ("manifest-files", "manifest-summary"):
-        digest = hashlib.md5(found[f"{root}{name}.json"]).digest()
-        assert found[f"{root}{name}.md5"] == base64.b64encode(digest)
-    summary = json.loads(found[f"{root}manifest-summary.json"])
+        digest = hashlib.md5(objects[f"{root}{name}.json"]).digest()
+        assert objects[f"{root}{name}.md5"] == base64.b64encode(digest)
+    summary = json.loads(objects[f"{root}manifest-summary.json"])
     assert {name: summary[name] for name in ("version", "itemCount", "s3Prefix", "outputFormat", "tableId")} == {
         "version": "2020-06-30", "itemCount": 3, "s3Prefix": "some/prefix", "outputFormat": "DYNAMODB_JSON",
         "tableId": done["TableId"],
@@ -595,12 +595,12 @@ def test_planned_failure_of_an_export(source: Any) -> None:
 def test_planned_corruption_of_an_export(source: Any, stored: Callable[[], dict[str, bytes]]) -> None:
     source.world.faults.add(operation="ExportTableToPointInTime", kind="corrupt_object")
     assert run(source)["ExportStatus"] == "COMPLETED"
-    found = stored()
-    files = next(body for key, body in found.items() if key.endswith("manifest-files.json"))
+    objects = stored()
+    files = next(body for key, body in objects.items() if key.endswith("manifest-files.json"))
     differing = [
         entry
         for entry in map(json.loads, files.splitlines())
-        if base64.b64encode(hashlib.md5(found[entry["dataFileS3Key"]]).digest()).decode() != entry["md5Checksum"]
+        if base64.b64encode(hashlib.md5(objects[entry["dataFileS3Key"]]).digest()).decode() != entry["md5Checksum"]
     ]
     assert len(differing) == 1
 

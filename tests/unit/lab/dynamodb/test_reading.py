@@ -18,8 +18,8 @@ from tests.unit.lab.dynamodb.data_plane import fill, item, pages
 
 def test_pages_of_one_megabyte(tables: Any) -> None:
     fill(tables, 50, size=50_000)
-    found = pages(tables, "Scan")
-    assert [page["Count"] for page in found] == [20, 20, 10]
+    answers = pages(tables, "Scan")
+    assert [page["Count"] for page in answers] == [20, 20, 10]
     limited = pages(tables, "Scan", Limit=15)
     assert [page["ScannedCount"] for page in limited] == [15, 15, 15, 5]
     nothing = pages(tables, "Scan", FilterExpression="words = :no", ExpressionAttributeValues={":no": {"S": "no"}})
@@ -74,8 +74,8 @@ def test_query(tables: Any) -> None:
 
     def queried(condition: str, **params: Any) -> list[int]:
         literals = {name: value for name, value in a.items() if name in condition}
-        found = pages(tables, "Query", KeyConditionExpression=condition, ExpressionAttributeValues=literals, **params)
-        return [int(entry["sk"]["N"]) for page in found for entry in page["Items"]]
+        answers = pages(tables, "Query", KeyConditionExpression=condition, ExpressionAttributeValues=literals, **params)
+        return [int(entry["sk"]["N"]) for page in answers for entry in page["Items"]]
 
     assert queried("pk = :a") == list(range(30))
     assert queried("pk = :a AND sk BETWEEN :low AND :high", ScanIndexForward=False, Limit=7) == list(range(20, 4, -1))

@@ -97,8 +97,8 @@ def test_restored_definition(company: Company) -> None:
     item = asked("GetItem", TableName="rich", Key=key)
     assert item == company.source("GetItem", TableName="rich", Key=key)
     for index, name in (("gsi", "g"), ("lsi", "l")):
-        found = asked("Scan", TableName="rich", IndexName=index)["Items"]
-        assert [each[name] for each in found] == [{"S": name}]
+        entries = asked("Scan", TableName="rich", IndexName=index)["Items"]
+        assert [each[name] for each in entries] == [{"S": name}]
 
 
 def test_every_item_is_restored_once(company: Company) -> None:

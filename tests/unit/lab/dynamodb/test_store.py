@@ -40,12 +40,12 @@ def store(tmp_path: Path) -> Iterator[TableStore]:
 
 def everything(store: TableStore, **options: int) -> list[Item]:
     """All items by pages."""
-    found, after = [], None
+    entries, after = [], None
     while True:
         page = store.scan(after=after, **options)
-        found += [json.loads(row.body) for row in page.rows]
+        entries += [json.loads(row.body) for row in page.rows]
         if not page.more:
-            return found
+            return entries
         after = page.rows[-1].key
 
 

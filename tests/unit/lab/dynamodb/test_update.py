@@ -229,17 +229,17 @@ DELETE_TEXTS = {
 
 def test_admitted_while_running(desk):
     """The measured cells of the two matrices, each on a table of its own."""
-    for number, (running, wanted, text) in enumerate(REFUSED):
+    for number, (running, change, text) in enumerate(REFUSED):
         name = f"refused-{number}"
         desk.table(name)
         desk("UpdateTable", TableName=name, **RUNNING[running])
         named = text.replace("Table: tbl", f"Table: {name}")
-        desk.refused(admission.ADMITTED, IN_USE, named, "UpdateTable", TableName=name, **wanted)
-    for number, (running, wanted) in enumerate(ADMITTED):
+        desk.refused(admission.ADMITTED, IN_USE, named, "UpdateTable", TableName=name, **change)
+    for number, (running, change) in enumerate(ADMITTED):
         name = f"admitted-{number}"
         desk.table(name)
         desk("UpdateTable", TableName=name, **RUNNING[running])
-        desk("UpdateTable", TableName=name, **wanted)
+        desk("UpdateTable", TableName=name, **change)
     for running, text in DELETE_TEXTS.items():
         desk.table(f"kept-{running}")
         desk("UpdateTable", TableName=f"kept-{running}", **RUNNING[running])

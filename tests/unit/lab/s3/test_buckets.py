@@ -345,7 +345,7 @@ def test_objects_keep_what_they_were_given(owner: Any, bucket: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "content", "shown"),
+    ("asked", "content", "shown"),
     [
         ("bytes=2-4", b"234", "bytes 2-4/10"),
         ("bytes=7-", b"789", "bytes 7-9/10"),
@@ -353,9 +353,9 @@ def test_objects_keep_what_they_were_given(owner: Any, bucket: str) -> None:
         ("bytes=8-99", b"89", "bytes 8-9/10"),
     ],
 )
-def test_ranges(owner: Any, bucket: str, wanted: str, content: bytes, shown: str) -> None:
+def test_ranges(owner: Any, bucket: str, asked: str, content: bytes, shown: str) -> None:
     owner.put_object(Bucket=bucket, Key="a", Body=b"0123456789")
-    read = owner.get_object(Bucket=bucket, Key="a", Range=wanted)
+    read = owner.get_object(Bucket=bucket, Key="a", Range=asked)
     assert (read["Body"].read(), read["ContentRange"]) == (content, shown)
     with refused("InvalidRange"):
         owner.get_object(Bucket=bucket, Key="a", Range="bytes=10-")
@@ -370,8 +370,8 @@ def test_listing_pages_and_prefixes(owner: Any, bucket: str) -> None:
         pages = owner.get_paginator(operation).paginate(Bucket=bucket, PaginationConfig={"PageSize": 2}, **params)
         return [
             each.get("Key") or each["Prefix"]
-            for found in pages
-            for each in found.get("Contents", []) + found.get("CommonPrefixes", [])
+            for page in pages
+            for each in page.get("Contents", []) + page.get("CommonPrefixes", [])
         ]
 
     assert listed("list_objects_v2") == listed("list_objects") == keys
@@ -419,9 +419,9 @@ def test_versions(owner: Any, bucket: str) -> None:
     assert owner.get_object(Bucket=bucket, Key="a", VersionId=first)["Body"].read() == b"1"
     with refused("BucketNotEmpty"):
         owner.delete_bucket(Bucket=bucket)
-    found = owner.list_object_versions(Bucket=bucket)
-    assert (len(found["Versions"]), len(found["DeleteMarkers"])) == (2, 1)
-    for each in found["Versions"] + found["DeleteMarkers"]:
+    versions = owner.list_object_versions(Bucket=bucket)
+    assert (len(versions["Versions"]), len(versions["DeleteMarkers"])) == (2, 1)
+    for each in versions["Versions"] + versions["DeleteMarkers"]:
         owner.delete_object(Bucket=bucket, Key="a", VersionId=each["VersionId"])
     owner.delete_bucket(Bucket=bucket)
 
