@@ -31,7 +31,7 @@ ANOTHER_REGION = rule(
     says="A request signed for another Region than the bucket's is 301 PermanentRedirect with x-amz-bucket-region; "
     "only GetBucketLocation is answered everywhere",
     fact="AWS API reference s3, redirection",
-    test="s3/test_buckets.py::test_requests_for_another_region_are_redirected",
+    test="s3/test_http.py::test_requests_for_another_region_are_redirected",
 )
 
 PAGE_KEYS = 1000

@@ -2,82 +2,21 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The lab's S3: names, regions, policies, ownership, encryption, objects."""
+"""The lab's S3: names, policies, ownership, encryption, objects."""
 
 from __future__ import annotations
 
 import io
-import itertools
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
-from lab.client import RunningLab, running
+from lab.client import RunningLab
 from lab.errors import AwsError
 from lab.s3.buckets import Buckets
-
-REGION = "eu-west-1"
-SERVICES = (
-    "lab.services.sts.StsService",
-    "lab.services.iam.IamService",
-    "lab.services.kms.KmsService",
-    "lab.s3.service.S3Service",
-)
-FERRY = "arn:aws:iam::111111111111:role/ferry"
-WRITES = ["s3:PutObject", "s3:PutObjectAcl", "s3:AbortMultipartUpload"]
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[RunningLab]:
-    with running(services=SERVICES) as lab:
-        yield lab
-
-
-@pytest.fixture(scope="module")
-def names() -> Iterator[str]:
-    return (f"bucket-{number}" for number in itertools.count())
-
-
-@pytest.fixture(scope="module")
-def owner(lab: RunningLab) -> Any:
-    """S3 as the administrator of the destination account."""
-    return lab.client("s3", "destination")
-
-
-@pytest.fixture(scope="module")
-def foreigner(lab: RunningLab) -> Any:
-    """S3 as the role ferry of the source account."""
-    return lab.client("s3", "source/ferry")
-
-
-@pytest.fixture
-def bucket(owner: Any, names: Iterator[str]) -> str:
-    """A new bucket of the destination account."""
-    return make(owner, next(names))
-
-
-def make(client: Any, name: str, **params: Any) -> str:
-    client.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION}, **params)
-    return name
-
-
-def policy(bucket: str, *actions: str, principal: Any = FERRY, **more: Any) -> str:
-    statement = {
-        "Effect": "Allow",
-        "Principal": {"AWS": principal},
-        "Action": list(actions),
-        "Resource": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"],
-        **more,
-    }
-    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-
-
-def refused(code: str, message: str = "") -> Any:
-    return pytest.raises(ClientError, match=rf"\({code}\)[\s\S]*{message}")
-
+from tests.unit.lab.s3.conftest import FERRY, WRITES, make, policy, refused
 
 # Buckets
 
@@ -110,15 +49,6 @@ def test_create_bucket_needs_its_region(lab: RunningLab, owner: Any, names: Iter
         make(owner, "Upper-Case")
 
 
-def test_requests_for_another_region_are_redirected(lab: RunningLab, owner: Any, bucket: str) -> None:
-    owner.put_object(Bucket=bucket, Key="a", Body=b"here")
-    abroad = lab.client("s3", "destination", region="us-east-1")
-    lab.clear_requests()
-    assert abroad.get_object(Bucket=bucket, Key="a")["Body"].read() == b"here"
-    assert [call["status"] for call in lab.calls("GetObject")] == [301, 200]
-    assert abroad.get_bucket_location(Bucket=bucket)["LocationConstraint"] == REGION
-
-
 def test_new_bucket_is_closed_and_encrypted(owner: Any, bucket: str) -> None:
     controls = owner.get_bucket_ownership_controls(Bucket=bucket)["OwnershipControls"]["Rules"]
     assert controls == [{"ObjectOwnership": "BucketOwnerEnforced"}]
@@ -126,24 +56,6 @@ def test_new_bucket_is_closed_and_encrypted(owner: Any, bucket: str) -> None:
     assert set(block.values()) == {True}
     rules = owner.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
     assert rules[0]["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
-
-
-def test_settings_are_kept(owner: Any, bucket: str) -> None:
-    with refused("NoSuchLifecycleConfiguration"):
-        owner.get_bucket_lifecycle_configuration(Bucket=bucket)
-    rule = {"Filter": {"Prefix": "tableferry/"}, "Status": "Enabled", "Expiration": {"Days": 30}}
-    owner.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": [rule]})
-    kept = owner.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
-    assert len(kept) == 1 and kept[0]["ID"] and {**rule, "ID": kept[0]["ID"]} == kept[0]
-    owner.delete_bucket_lifecycle(Bucket=bucket)
-    with refused("NoSuchLifecycleConfiguration"):
-        owner.get_bucket_lifecycle_configuration(Bucket=bucket)
-    with refused("NoSuchTagSet"):
-        owner.get_bucket_tagging(Bucket=bucket)
-    owner.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": [{"Key": "a", "Value": "b & <c>"}]})
-    assert owner.get_bucket_tagging(Bucket=bucket)["TagSet"] == [{"Key": "a", "Value": "b & <c>"}]
-    with refused("NoSuchBucketPolicy"):
-        owner.get_bucket_policy(Bucket=bucket)
 
 
 def test_bad_bucket_policies(lab: RunningLab, owner: Any, bucket: str) -> None:
@@ -330,63 +242,6 @@ def test_write_only_if_absent(owner: Any, bucket: str) -> None:
     assert owner.get_object(Bucket=bucket, Key="lock")["Body"].read() == b"first"
     owner.delete_object(Bucket=bucket, Key="lock")
     owner.put_object(Bucket=bucket, Key="lock", Body=b"third", IfNoneMatch="*")
-
-
-def test_objects_keep_what_they_were_given(owner: Any, bucket: str) -> None:
-    key = "a/ü & <b> +%20.txt"
-    owner.put_object(Bucket=bucket, Key=key, Body=b"0123456789", ContentType="text/plain", Metadata={"who": "me"})
-    read = owner.get_object(Bucket=bucket, Key=key)
-    assert (read["Body"].read(), read["ContentType"], read["Metadata"]) == (b"0123456789", "text/plain", {"who": "me"})
-    assert owner.list_objects_v2(Bucket=bucket)["Contents"][0]["Key"] == key
-    head = owner.head_object(Bucket=bucket, Key=key)
-    assert (head["ContentLength"], head["ETag"]) == (10, '"781e5e245d69b566979b86e28d23f2c7"')
-    owner.copy_object(Bucket=bucket, Key="copy", CopySource={"Bucket": bucket, "Key": key})
-    assert owner.head_object(Bucket=bucket, Key="copy")["Metadata"] == {"who": "me"}
-
-
-@pytest.mark.parametrize(
-    ("asked", "content", "shown"),
-    [
-        ("bytes=2-4", b"234", "bytes 2-4/10"),
-        ("bytes=7-", b"789", "bytes 7-9/10"),
-        ("bytes=-2", b"89", "bytes 8-9/10"),
-        ("bytes=8-99", b"89", "bytes 8-9/10"),
-    ],
-)
-def test_ranges(owner: Any, bucket: str, asked: str, content: bytes, shown: str) -> None:
-    owner.put_object(Bucket=bucket, Key="a", Body=b"0123456789")
-    read = owner.get_object(Bucket=bucket, Key="a", Range=asked)
-    assert (read["Body"].read(), read["ContentRange"]) == (content, shown)
-    with refused("InvalidRange"):
-        owner.get_object(Bucket=bucket, Key="a", Range="bytes=10-")
-
-
-def test_listing_pages_and_prefixes(owner: Any, bucket: str) -> None:
-    keys = [f"data/{number:02d}" for number in range(5)] + ["data/sub/x", "data/sub/y", "data2", "other"]
-    for key in keys:
-        owner.put_object(Bucket=bucket, Key=key, Body=b"x")
-
-    def listed(operation: str, **params: Any) -> list[str]:
-        pages = owner.get_paginator(operation).paginate(Bucket=bucket, PaginationConfig={"PageSize": 2}, **params)
-        return [
-            each.get("Key") or each["Prefix"]
-            for page in pages
-            for each in page.get("Contents", []) + page.get("CommonPrefixes", [])
-        ]
-
-    assert listed("list_objects_v2") == listed("list_objects") == keys
-    assert listed("list_objects_v2", Prefix="data") == keys[:-1]
-    divided = [*keys[:5], "data/sub/"]
-    assert listed("list_objects_v2", Prefix="data/", Delimiter="/") == divided
-    assert listed("list_objects", Prefix="data/", Delimiter="/") == divided
-
-
-def test_deleting_many(owner: Any, bucket: str) -> None:
-    for key in ("a", "b"):
-        owner.put_object(Bucket=bucket, Key=key, Body=b"x")
-    answer = owner.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": key} for key in ("a", "b", "gone")]})
-    assert [each["Key"] for each in answer["Deleted"]] == ["a", "b", "gone"]
-    assert owner.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
 
 
 def test_multipart_upload(owner: Any, bucket: str) -> None:
