@@ -15,7 +15,7 @@ from .errors import InvalidInput, MissingTable, StillRunning
 from .export import RECOVERY_TAG, describe_export, read_recovery
 from .importing import PURPOSE as IMPORT
 from .importing import describe_import, find_started
-from .job import Job
+from .jobs.job import Job
 from .ledger import Ledger
 from .route import Route
 from .staging import BucketMissing, StagingBucket

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from .data_plane import count_items, item_table
 from .errors import CountMismatch
-from .job import Job, OwnWork, Steps, WaitItem, ended_with
+from .jobs.job import Job, OwnWork, Steps, WaitItem, ended_with
 from .workbench import Workbench
 
 AT_ONCE = 4  # tables that one waiter counts at the same time

@@ -12,7 +12,7 @@ from typing import Any
 from . import sdk
 from .account import RETRIES, Account
 from .errors import DestinationExists, JobTimeout
-from .job import Job, Pause
+from .jobs.job import Job, Pause
 from .route import Route
 from .table.creation import creation_parameters
 from .table.definition import TableDefinition, json_safe

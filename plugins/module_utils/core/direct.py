@@ -20,7 +20,7 @@ from .destination import creation_call, make_table, require_ours, tags_there
 from .errors import CheckpointUnusable, InvalidInput
 from .items.copying import CopyOptions, CopyProgress, copy_items
 from .items.raw import require_msgspec
-from .job import Job, OwnWork, Steps, WaitItem
+from .jobs.job import Job, OwnWork, Steps, WaitItem
 from .plan import choose_method
 from .route import Route
 from .table.definition import AS_OF, TableDefinition

@@ -33,7 +33,7 @@ from .errors import (
 from .hints import refused_with
 from .importing import PURPOSE as IMPORT
 from .importing import Place, explain_failure, look_at_destination
-from .job import Job, Page, Pause, SourceJobs, State, Steps, WaitItem, begun, ended_with
+from .jobs.job import Job, Page, Pause, SourceJobs, State, Steps, WaitItem, begun, ended_with
 from .ledger import Ledger, ledger_of
 from .manifest import FOLDER, SUMMARY, check_readable, data_prefix, read_manifest
 from .plan import choose_method

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from . import errors
 from .errors import ExportFailed, FerryError
-from .job import Job, ended_with
+from .jobs.job import Job, ended_with
 
 _EXPORT = {
     "S3NoSuchBucket": "Create the staging bucket, or set ferry_staging_bucket to one that exists, and run again.",

@@ -28,7 +28,7 @@ from .errors import (
     PrefixNotData,
 )
 from .hints import explain_export_failure, import_hint
-from .job import DestinationJobs, Job, Page, Pause, State, Steps, WaitItem, ended_with
+from .jobs.job import DestinationJobs, Job, Page, Pause, State, Steps, WaitItem, ended_with
 from .ledger import Ledger, ledger_of
 from .manifest import Manifest, check_readable, checked_manifest, read_manifest, summary_key
 from .route import Route, with_token

@@ -18,7 +18,7 @@ from datetime import datetime
 from typing import Any
 
 from .errors import ImportLocked, InvalidInput, StagingBucketUnusable
-from .job import Job
+from .jobs.job import Job
 from .route import Route
 from .staging import ConditionFailed, StagingBucket
 

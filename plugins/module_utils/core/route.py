@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from .errors import InvalidInput
-from .job import Job
+from .jobs.job import Job
 
 TOKEN_DIGITS = 40
 TOKEN_MEMBERS = ("ClientToken", "IdempotencyToken")  # what DynamoDB and AWS Backup call it

@@ -13,7 +13,7 @@ from typing import Any
 from .account import Account
 from .destination import is_ours, not_ours
 from .errors import InvalidInput, SettingFailed
-from .job import Job, OwnWork, Pause, Steps, WaitItem, ended_with
+from .jobs.job import Job, OwnWork, Pause, Steps, WaitItem, ended_with
 from .route import Route
 from .table.definition import TableDefinition
 from .table.foreseen import MadeBy, foresee_settings

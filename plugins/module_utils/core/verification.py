@@ -19,7 +19,7 @@ from .errors import DifferencesFound
 from .items.comparing import CompareOptions, CompareProgress, Comparison, Difference, compare_sample, compare_tables
 from .items.repairing import RepairOptions, RepairResult, repair
 from .items.tables import ItemTable
-from .job import Job, OwnWork, Steps, WaitItem
+from .jobs.job import Job, OwnWork, Steps, WaitItem
 from .table.ownership import read_tags
 from .workbench import Workbench, percent
 

@@ -32,7 +32,7 @@ from .errors import (
 from .export import has_items
 from .hints import explain_export_failure
 from .importing import explain_failure
-from .job import Job
+from .jobs.job import Job
 from .manifest import check_checksums, read_manifest
 from .staging import StagingBucket
 from .table.definition import TableDefinition

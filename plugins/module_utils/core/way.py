@@ -26,7 +26,7 @@ from .direct import DirectOptions, DirectPlan, plan_direct
 from .errors import FerryError, InvalidInput
 from .export import ExportOptions, ExportPlan, plan_export, start_export
 from .importing import ImportOptions, import_job, plan_import
-from .job import Job
+from .jobs.job import Job
 from .plan import AUTO, DEFAULT, choose_method
 from .settings_job import plan_table_settings, settings_job
 from .table.definition import AS_OF, TableDefinition

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
-from .job import Job, Pause
+from .jobs.job import Job, Pause
 
 LOOK_SECONDS = 0.5  # between looks at work that goes on
 

@@ -15,8 +15,8 @@ from ..core.change import Change, to_diff
 from ..core.errors import FerryError, JobTimeout, SettingFailed
 from ..core.hints import explain_export_failure
 from ..core.importing import explain_failure
-from ..core.job import Job, WaitItem
-from ..core.waiter import wait_for
+from ..core.jobs.job import Job, WaitItem
+from ..core.jobs.waiter import wait_for
 from .spec import Progress
 
 

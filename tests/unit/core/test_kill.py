@@ -19,9 +19,9 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.importing impo
     plan_import,
     start_import,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.job import Job, WaitItem, WaitResult
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job, WaitItem, WaitResult
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.waiter import wait_for
 from ansible_collections.tableferry.aws.plugins.module_utils.core.verify import Judgement, judge
-from ansible_collections.tableferry.aws.plugins.module_utils.core.waiter import wait_for
 from tests.unit.core.fake_aws import BUCKET, SOURCE, FakeAws, Killed, failure
 
 Run: TypeAlias = Callable[[FakeAws], tuple[Judgement, list]]

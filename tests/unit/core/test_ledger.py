@@ -15,7 +15,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     InvalidInput,
     StagingBucketUnusable,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.job import Job
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.ledger import Ledger
 from ansible_collections.tableferry.aws.plugins.module_utils.core.route import Route, with_token
 from ansible_collections.tableferry.aws.plugins.module_utils.core.staging import ConditionFailed, StagingBucket

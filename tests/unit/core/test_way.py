@@ -19,11 +19,11 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.export import ExportOptions, plan_export, start_export
 from ansible_collections.tableferry.aws.plugins.module_utils.core.importing import ImportOptions, import_job
-from ansible_collections.tableferry.aws.plugins.module_utils.core.job import Job, WaitItem, WaitResult
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job, WaitItem, WaitResult
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.waiter import wait_for
 from ansible_collections.tableferry.aws.plugins.module_utils.core.plan import METHODS
 from ansible_collections.tableferry.aws.plugins.module_utils.core.settings_job import SettingsKind
 from ansible_collections.tableferry.aws.plugins.module_utils.core.verify import judge_way
-from ansible_collections.tableferry.aws.plugins.module_utils.core.waiter import wait_for
 from ansible_collections.tableferry.aws.plugins.module_utils.core.way import WAYS, WayOptions, way_of
 from tests.unit.core.fake_aws import BUCKET, DESTINATION, SOURCE, FakeAws
 

@@ -24,10 +24,10 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.importing impo
     plan_import,
     start_import,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.job import Job, WaitItem, WaitResult
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job, WaitItem, WaitResult
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.waiter import wait_for
 from ansible_collections.tableferry.aws.plugins.module_utils.core.settings_job import settings_job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.settings import SettingsOptions
-from ansible_collections.tableferry.aws.plugins.module_utils.core.waiter import wait_for
 from demo.seed import make_tables
 from demo.tables import DemoTable, numbered, on_demand, recovery
 from lab.client import RunningLab, running

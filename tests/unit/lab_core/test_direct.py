@@ -15,7 +15,7 @@ import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import direct
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import DestinationExists, InvalidInput
-from ansible_collections.tableferry.aws.plugins.module_utils.core.job import Job, WaitItem
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job, WaitItem
 from ansible_collections.tableferry.aws.plugins.module_utils.core.verification import VerifyOptions, mend, verify_tables
 from ansible_collections.tableferry.aws.plugins.module_utils.core.verify import judge_way
 from ansible_collections.tableferry.aws.plugins.module_utils.core.way import ItemChoices, WayOptions, way_of

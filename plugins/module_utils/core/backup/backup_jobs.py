@@ -17,7 +17,7 @@ from ..account import RETRIES, Account
 from ..aws_errors import BACKUP_REFUSED, NO_RESOURCE, is_passing
 from ..change import Change
 from ..errors import BackupFailed, BackupNotPossible, FerryError, InvalidInput
-from ..job import Job, Page, Pause, SourceJobs, Steps, WaitItem, begun, ended_with
+from ..jobs.job import Job, Page, Pause, SourceJobs, Steps, WaitItem, begun, ended_with
 from ..plan import choose_method
 from ..route import Route, with_token
 from ..table.definition import Shape, TableDefinition, json_safe

@@ -16,7 +16,7 @@ from ..account import RETRIES, Account
 from ..aws_errors import BACKUP_REFUSED, NO_RESOURCE, is_passing
 from ..change import Change
 from ..errors import BackupFailed, BackupNotPossible, CopyFailed, FerryError, JobTimeout
-from ..job import Job, Page, Pause, SourceJobs, Steps, WaitItem, begun, ended_with
+from ..jobs.job import Job, Page, Pause, SourceJobs, Steps, WaitItem, begun, ended_with
 from ..route import with_token
 from ..table.definition import Shape, json_safe
 from .calls import VAULT, lifecycle, page_of_jobs, role_arn, state_of, vault_arn

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 
 from ..errors import BackupFailed, CopyFailed, FerryError, RestoreFailed, told_as
-from ..job import Job
+from ..jobs.job import Job
 
 # (words of AWS's message in small letters, what to do), what explains most first.
 _KNOWN = (

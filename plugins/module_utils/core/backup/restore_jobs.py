@@ -25,7 +25,7 @@ from ..errors import (
     JobTimeout,
     RestoreFailed,
 )
-from ..job import DestinationJobs, Job, Page, Pause, Steps, WaitItem, begun, ended_with
+from ..jobs.job import DestinationJobs, Job, Page, Pause, Steps, WaitItem, begun, ended_with
 from ..route import Route, with_token
 from ..table.definition import Shape, TableDefinition, json_safe
 from ..table.encryption import Encryption, map_encryption, read_encryption, resolve_key_map

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...core.backup.copy_jobs import CopyOptions, plan_copy, start_copy
-from ...core.job import Job
+from ...core.jobs.job import Job
 from ..accounts import Accounts
 from ..spec import BOTH_ACCOUNTS_OPTIONS, LIFECYCLE_OPTIONS, STARTING_OPTIONS, Progress, Verb, given
 from ..starting import finished, start_result

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...core.importing import ImportOptions, plan_import, start_import
-from ...core.job import Job
+from ...core.jobs.job import Job
 from ...core.table.definition import TableDefinition
 from ..accounts import Accounts
 from ..spec import KEY_MAP_OPTIONS, STAGING_OPTIONS, STARTING_OPTIONS, Progress, Verb, account_option, given

@@ -10,8 +10,8 @@ from typing import Any
 
 from ...core.change import Change, to_diff
 from ...core.errors import FerryError
-from ...core.job import Job, WaitItem, WaitResult
-from ...core.waiter import wait_for
+from ...core.jobs.job import Job, WaitItem, WaitResult
+from ...core.jobs.waiter import wait_for
 from ..accounts import Accounts
 from ..spec import SHARED_OPTIONS, Progress, Verb, account_option
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...core.job import Job
+from ...core.jobs.job import Job
 from ...core.verify import judge_way
 from ..accounts import Accounts
 from ..outcome import failure

@@ -39,10 +39,10 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     MissingKeyMapping,
     RestoreFailed,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.job import Job, WaitItem
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job, WaitItem
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.waiter import wait_for
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.encryption import Encryption
 from ansible_collections.tableferry.aws.plugins.module_utils.core.verify import judge_way
-from ansible_collections.tableferry.aws.plugins.module_utils.core.waiter import wait_for
 from tests.unit.core.backup.test_kill import migrate, world
 from tests.unit.core.fake_aws import DESTINATION, REGION, SOURCE, FakeAccount, failure
 from tests.unit.core.fake_backup import VAULT, BackupAws

@@ -17,7 +17,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
-from .account import Account
+from ..account import Account
 from .aws_errors import is_passing, is_throttle
 from .job import Job, JobKind, JobName, Pause, State, Steps, WaitItem, WaitResult, ended_with
 
@@ -40,15 +40,15 @@ Outcome: TypeAlias = Pause | Job | Exception
 
 def kinds() -> dict[str, JobKind]:
     """Every kind of job that can be waited for."""
-    from .backup.backup_jobs import BackupKind
-    from .backup.copy_jobs import CopyKind
-    from .backup.restore_jobs import RestoreKind
-    from .counting import CountKind
-    from .direct import DirectKind
-    from .export import ExportKind
-    from .importing import ImportKind
-    from .settings_job import SettingsKind
-    from .verification import VerifyKind
+    from ..backup.backup_jobs import BackupKind
+    from ..backup.copy_jobs import CopyKind
+    from ..backup.restore_jobs import RestoreKind
+    from ..counting import CountKind
+    from ..direct import DirectKind
+    from ..export import ExportKind
+    from ..importing import ImportKind
+    from ..settings_job import SettingsKind
+    from ..verification import VerifyKind
 
     return {
         "export": ExportKind(),

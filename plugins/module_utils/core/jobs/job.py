@@ -14,10 +14,10 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, Protocol, TypeAlias, get_args
 
-from . import sdk
-from .account import Account, Side
+from .. import sdk
+from ..account import Account, Side
+from ..errors import FerryError, InvalidInput
 from .aws_errors import is_passing
-from .errors import FerryError, InvalidInput
 
 JobName = Literal["export", "import", "backup", "copy", "restore", "direct", "count", "verify", "settings"]
 State = Literal["planned", "pending", "running", "completed", "failed", "cancelled", "not_needed"]

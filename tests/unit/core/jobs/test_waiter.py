@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core import waiter
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import InvalidInput
 from ansible_collections.tableferry.aws.plugins.module_utils.core.export import ExportOptions, plan_export, start_export
 from ansible_collections.tableferry.aws.plugins.module_utils.core.importing import (
@@ -18,12 +17,13 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.importing impo
     plan_import,
     start_import,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.job import (
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs import waiter
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import (
     Job,
     WaitItem,
     WaitResult,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.waiter import wait_for
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.waiter import wait_for
 from tests.unit.core.fake_aws import BUCKET, SOURCE, FakeAws, failure
 
 TEXT = st.text(max_size=20)
