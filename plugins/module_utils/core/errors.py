@@ -10,6 +10,7 @@ these into ``fail_json``; nothing here knows about Ansible.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -39,6 +40,16 @@ class FerryError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         return (_restore, (type(self), self.cause, self.next_step, self.table, self.details))
 
+    def to_failure(self) -> dict[str, Any]:
+        """The error as JSON-safe data, without its table; ``error_from`` makes it an error again."""
+        known = next(kind for kind in type(self).__mro__ if globals().get(kind.__name__) is kind)
+        return {
+            "error": known.__name__,
+            "cause": self.cause,
+            "next_step": self.next_step,
+            "details": json.loads(json.dumps(self.details, default=str)),
+        }
+
     def for_table(self, table: str) -> FerryError:
         """The same error, naming ``table`` where none is named yet."""
         return self if self.table else type(self)(self.cause, self.next_step, table=table, details=self.details)
@@ -48,12 +59,22 @@ def _restore(kind: type[FerryError], cause: str, next_step: str, table: str, det
     return kind(cause, next_step, table=table, details=details)
 
 
-def told_as(kind: str, words: str) -> FerryError:
-    """The error that a job's ``failure_code`` and ``failure_message`` tell of; a ServiceError for codes of AWS's."""
-    found = globals().get(kind)
-    if isinstance(found, type) and issubclass(found, FerryError):
-        return found(words, "")
-    return ServiceError(words or kind, "Mend what it says and run again.")
+def is_known(name: str) -> bool:
+    """Whether ``name`` is that of an error of this file."""
+    found = globals().get(name)
+    return isinstance(found, type) and issubclass(found, FerryError)
+
+
+def error_from(failure: Mapping[str, Any]) -> FerryError:
+    """The error of ``FerryError.to_failure``'s data: of the same type, with cause, next step and details.
+
+    A ServiceError where the type is none of these.
+    """
+    name = str(failure.get("error", ""))
+    kind: type[FerryError] = globals()[name] if is_known(name) else ServiceError
+    return kind(
+        str(failure.get("cause", "")), str(failure.get("next_step", "")), details=dict(failure.get("details") or {})
+    )
 
 
 class Refused(FerryError):

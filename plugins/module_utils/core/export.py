@@ -30,7 +30,7 @@ from .errors import (
     PointInTimeRecoveryNotReady,
     Refused,
 )
-from .hints import refused_with
+from .hints import export_failed
 from .importing import PURPOSE as IMPORT
 from .importing import Place, explain_failure, look_at_destination
 from .jobs.job import Job, Page, Pause, SourceJobs, State, Steps, WaitItem, begun, ended_with
@@ -549,7 +549,7 @@ def describe_export(source: Account, job: Job, *, retries: int = RETRIES) -> Job
         return described(job, answer["ExportDescription"])
     except (sdk.ClientError, sdk.BotoCoreError) as error:
         if sdk.error_code(error) == "ExportNotFoundException":
-            return ended_with(job, error)
+            return ended_with(job, export_failed(job.arn, sdk.error_code(error), sdk.error_message(error)))
         raise source.explain(error, f"describing the export {job.arn}", job.name) from error
 
 
@@ -578,10 +578,14 @@ def described(job: Job, description: Mapping[str, Any]) -> Job:
         state=state,
         pending_reason="",
         arn=description["ExportArn"],
-        failure_code=description.get("FailureCode", ""),
-        failure_message=description.get("FailureMessage", ""),
+        failure=_failure(description) if state == "failed" else {},
         result={**job.result, **result},
     )
+
+
+def _failure(description: Mapping[str, Any]) -> dict[str, Any]:
+    code, message = description.get("FailureCode", ""), description.get("FailureMessage", "")
+    return export_failed(description["ExportArn"], code, message).to_failure()
 
 
 def _serves(last: Job, wanted: Job, options: ExportOptions) -> bool:
@@ -678,7 +682,7 @@ def begin_export(source: Account, ledger: Ledger | None, job: Job) -> Job:
                 "Look at that export, then run again with another ferry_migration_id.",
                 table=job.name,
             )
-    started = replace(described(job, description), state="running", failure_code="", failure_message="")
+    started = replace(described(job, description), state="running", failure={})
     _record(ledger, started)
     return started
 
@@ -831,7 +835,10 @@ def _checked(destination: Account, job: Job) -> Job:
         checked = check_readable(bucket, read_manifest(bucket, job.result["manifest_key"]))
     except FerryError as error:
         # What passes is no reason to fail: the import's start looks then.
-        return job if is_passing(error) else refused_with(job, error)
+        if is_passing(error):
+            return job
+        error.details["export_arn"] = job.arn
+        return ended_with(job, error)
     return replace(job, result={**job.result, "checked": checked})
 
 

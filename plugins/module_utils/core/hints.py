@@ -7,11 +7,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
-from . import errors
-from .errors import ExportFailed, FerryError
-from .jobs.job import Job, ended_with
+from .errors import ExportFailed
 
 _EXPORT = {
     "S3NoSuchBucket": "Create the staging bucket, or set ferry_staging_bucket to one that exists, and run again.",
@@ -72,34 +69,12 @@ def export_hint(code: str, message: str) -> str:
     return "Mend what AWS names and run again: the next run starts a new export."
 
 
-def refused_with(job: Job, error: FerryError) -> Job:
-    """The job of a completed export that cannot be used, failed with ``error``; ``explain_export_failure`` gives the
-    error back."""
-    names = (kind.__name__ for kind in type(error).__mro__)
-    known = next(name for name in names if name in vars(errors))
-    refusal = {"error": known, "cause": error.cause, "next_step": error.next_step, "details": error.details}
-    return ended_with(replace(job, result={**job.result, "refusal": refusal}), error)
-
-
-def explain_export_failure(job: Job) -> FerryError:
-    """The error for an export that ended FAILED, that was never begun, or whose files cannot be used."""
-    refusal = job.result.get("refusal")
-    if refusal:
-        kind: type[FerryError] = getattr(errors, refusal["error"], ExportFailed)
-        details = {**refusal.get("details", {}), "export_arn": job.arn}
-        return kind(refusal["cause"], refusal["next_step"], table=job.name, details=details)
-    if not job.arn:
-        return ExportFailed(
-            job.failure_message or "The export could not be started.",
-            "" if job.failure_message else "Run again.",
-            table=job.name,
-            details={"code": job.failure_code},
-        )
+def export_failed(arn: str, code: str, message: str) -> ExportFailed:
+    """The error for an export that AWS reports FAILED, or does not know any more."""
     return ExportFailed(
-        f"The export {job.arn} failed: {job.failure_code}: {job.failure_message.rstrip('.')}.",
-        export_hint(job.failure_code, job.failure_message),
-        table=job.name,
-        details={"export_arn": job.arn, "code": job.failure_code, "message": job.failure_message},
+        f"The export {arn} failed: {code}{f': {message}' if message else ''}".rstrip(".") + ".",
+        export_hint(code, message),
+        details={"export_arn": arn, "code": code, "message": message},
     )
 
 

@@ -27,8 +27,8 @@ from .errors import (
     JobTimeout,
     PrefixNotData,
 )
-from .hints import explain_export_failure, import_hint
-from .jobs.job import DestinationJobs, Job, Page, Pause, State, Steps, WaitItem, ended_with
+from .hints import import_hint
+from .jobs.job import DestinationJobs, Job, Page, Pause, State, Steps, WaitItem, ended_with, failure_of
 from .ledger import Ledger, ledger_of
 from .manifest import Manifest, check_readable, checked_manifest, read_manifest, summary_key
 from .route import Route, with_token
@@ -151,22 +151,21 @@ def describe_import(destination: Account, job: Job, *, retries: int = RETRIES) -
     """How the import stands now. A waiter, which paces its calls itself, asks for no ``retries``."""
     description = read_import(destination, job.arn, retries)
     if description is None:
-        return replace(
-            job, state="failed", failure_code=UNKNOWN_IMPORT, failure_message="AWS does not know the import."
-        )
+        return ended_with(job, _reported(job, "failed", UNKNOWN_IMPORT, "AWS does not know the import."))
     return described(job, description)
 
 
 def described(job: Job, description: Mapping[str, Any]) -> Job:
     """``job`` with what DescribeImport says. Counters are 0 until the end (aws.md B2)."""
     state = _STATES.get(description["ImportStatus"], "running")
+    job = replace(job, arn=description["ImportArn"])
+    code, message = description.get("FailureCode", ""), description.get("FailureMessage", "")
+    failed = state in ("failed", "cancelled")
     return replace(
         job,
         state=state,
         pending_reason="",
-        arn=description["ImportArn"],
-        failure_code=description.get("FailureCode", ""),
-        failure_message=description.get("FailureMessage", ""),
+        failure=_reported(job, state, code, message).to_failure() if failed else {},
         result={
             "table_id": description.get("TableId", ""),
             "table_arn": description.get("TableArn", ""),
@@ -368,7 +367,7 @@ def _import_change(options: ImportOptions, prefix: str, call: Mapping[str, Any])
 def _export_error(export: Job) -> FerryError:
     """Why there is no export to import from."""
     if export.state in ("failed", "cancelled"):
-        return explain_export_failure(export)
+        return failure_of(export, ExportFailed)
     if export.open:
         return JobTimeout(
             "The export has not ended yet.", "Wait for it with job_wait, or run again later.", table=export.name
@@ -446,7 +445,7 @@ def begin_import(destination: Account, job: Job) -> Job:
         _check_echo(job, description)
         started = described(job, description)
     # A replayed token may answer with an import that has ended: its end is read like any other's.
-    started = replace(started, state="running", failure_code="", failure_message="")
+    started = replace(started, state="running", failure={})
     ledger_of(job, _bucket(destination, job)).write(started)
     return started
 
@@ -556,6 +555,10 @@ class ImportKind(DestinationJobs):
         """The import of just that export."""
         return replace(job, request={**job.request, "export": before.to_dict()})
 
+    def explain(self, job: Job, destination: Account | None) -> FerryError:
+        """The error that the job failed with, and what the destination's log and table say."""
+        return explain_failure(destination, job) if destination else failure_of(job)
+
 
 def _settled(destination: Account, job: Job, clock: Callable[[], float]) -> Steps:
     """The completed ``job`` once its table is ACTIVE, or failed: COMPLETED alone proves nothing (measured 3.2)."""
@@ -580,12 +583,32 @@ def _settled(destination: Account, job: Job, clock: Callable[[], float]) -> Step
 # Explaining
 
 
-def explain_failure(destination: Account, job: Job) -> ImportFailed:
+def _reported(job: Job, state: str, code: str, message: str) -> ImportFailed:
+    """What AWS reports of an import that ended FAILED or CANCELLED."""
+    words = ": ".join(word for word in (code, message.rstrip(".")) if word)
+    return ImportFailed(
+        f"The import {job.arn or 'of the table'} ended {state.upper()}{f': {words}' if words else ''}.",
+        import_hint(code, message, ()),
+        details={"import_arn": job.arn, "code": code, "message": message},
+    )
+
+
+def explain_failure(destination: Account, job: Job) -> FerryError:
     """Why the import ``job`` failed or was cancelled: object and message from its log, a hint, and what to do with the
     table that AWS leaves behind. A log that cannot be read is said, never raised."""
+    if job.reported:
+        return _explain_reported(destination, job, *job.reported)
+    error = failure_of(job, ImportFailed)
+    if not isinstance(error, ImportFailed):
+        return error
+    left = _about_partial_table(destination, job)
+    return ImportFailed(error.cause, f"{error.next_step} {left}".strip(), table=job.name, details=error.details)
+
+
+def _explain_reported(destination: Account, job: Job, code: str, message: str) -> ImportFailed:
     events, unread = _logged(destination, job)
-    cause = f"The import {job.arn or 'of the table'} ended {job.state.upper()}: {job.failure_code}"
-    cause += f": {job.failure_message.rstrip('.')}." if job.failure_message else "."
+    reported = _reported(job, job.state, code, message)
+    cause = reported.cause
     if events:
         first = events[0]
         cause += f" {first['object'] or 'An object'}: {'; '.join(first['messages']).rstrip('.')}."
@@ -593,14 +616,14 @@ def explain_failure(destination: Account, job: Job) -> ImportFailed:
             cause += f" The log has {len(events)}{'+' if len(events) == LOGGED_FAILURES else ''} such entries."
     elif unread:
         cause += f" The log {LOG_GROUP} could not be read ({unread})."
-    hint = import_hint(job.failure_code, job.failure_message, [text for event in events for text in event["messages"]])
+    hint = import_hint(code, message, [text for event in events for text in event["messages"]])
+    left = _about_partial_table(destination, job) or "It left no table: the next run imports again."
     return ImportFailed(
         cause,
-        f"{hint} {_about_partial_table(destination, job)}".strip(),
+        f"{hint} {left}",
         table=job.name,
         details={
-            "import_arn": job.arn,
-            "code": job.failure_code,
+            **reported.details,
             "imported_items": job.result.get("imported_items", 0),
             "errors": job.result.get("errors", 0),
             "log": events,
@@ -609,12 +632,13 @@ def explain_failure(destination: Account, job: Job) -> ImportFailed:
 
 
 def _about_partial_table(destination: Account, job: Job) -> str:
+    """What to do about the table that the import left; "" where it left none."""
     try:
         table = TableDefinition.find(destination, job.name)
     except FerryError:
         return "AWS may have left a partial table: look before you run again."
-    if table is None or table.table_id != job.result.get("table_id"):
-        return "It left no table: the next run imports again."
+    if table is None or table.table_id not in (job.result.get("table_id"), job.request.get("replaces")):
+        return ""
     return (
         f"AWS left the partial table {job.name} ({job.result.get('imported_items', 0)} items imported, and more may be"
         " missing than errors were counted): TableFerry keeps it. Delete it yourself, or set replace_failed"

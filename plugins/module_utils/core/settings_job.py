@@ -140,7 +140,11 @@ def _ended(job: Job, found: SettingsResult) -> Job:
         return job
     words = "; ".join(f"{entry.what}: {entry.reason}" for entry in found.failed)
     return ended_with(
-        job, SettingFailed(f"Settings could not be applied: {words}", "Mend what AWS names and run again.")
+        job,
+        SettingFailed(
+            f"Settings could not be applied: {words.rstrip('.')}.",
+            "Fix the cause AWS reports, then run again: only what is missing is set.",
+        ),
     )
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from .account import Account
-from .backup.failures import explain_failure as explain_backup_failure
 from .counting import compare_counts
 from .data_plane import count_items, item_table
 from .errors import (
@@ -27,12 +26,10 @@ from .errors import (
     RestoreFailed,
     StagingBucketUnusable,
     TableUnusable,
-    told_as,
 )
 from .export import has_items
-from .hints import explain_export_failure
 from .importing import explain_failure
-from .jobs.job import Job
+from .jobs.job import Job, failure_of
 from .manifest import check_checksums, read_manifest
 from .staging import StagingBucket
 from .table.definition import TableDefinition
@@ -110,7 +107,7 @@ def _compared(judged: Judgement, comparison: Job, name: str) -> Judgement:
                 "The comparison of all items has not ended.", "Run again: it is made anew.", details={"kind": "verify"}
             )
         if comparison.state == "failed":
-            raise told_as(comparison.failure_code, comparison.failure_message)
+            raise failure_of(comparison)
         require_equal(comparison)
     except FerryError as error:
         told = error.for_table(name)
@@ -136,7 +133,7 @@ def judge_direct(
         if job.open:
             raise JobTimeout(f"The copy of {job.name} has not ended.", "Run again: it goes on from where it is.")
         if job.state == "failed":
-            raise told_as(job.failure_code, job.failure_message)
+            raise failure_of(job)
         _check_table(destination, job)
         if verify == "counts" and counted is not None and counted < copied:
             raise CountMismatch(
@@ -266,7 +263,7 @@ def _check_backup_jobs(jobs: Sequence[Job]) -> None:
                 details={"job_id": job.arn},
             )
         if job.state in ("failed", "cancelled") and job.kind != "count":
-            raise explain_backup_failure(job)
+            raise failure_of(job)
         if job.state == "planned":
             raise RestoreFailed(f"The {job.kind} was not started.", "Run again without check mode.")
 
@@ -307,7 +304,7 @@ def _items_source(export: Job | None, import_job: Job) -> int | None:
 
 def _check_jobs(destination: Account, export: Job | None, import_job: Job) -> None:
     if export is not None and export.state in ("failed", "cancelled"):
-        raise explain_export_failure(export)
+        raise failure_of(export, ExportFailed)
     for job in (export, import_job):
         if job is not None and job.open:
             waits = f"waits for {job.pending_reason.replace('_', ' ')}" if job.pending_reason else "is still running"
@@ -317,9 +314,7 @@ def _check_jobs(destination: Account, export: Job | None, import_job: Job) -> No
                 details={"arn": job.arn},
             )
     if import_job.state in ("failed", "cancelled"):
-        if import_job.arn and import_job.failure_code != ImportFailed.__name__:
-            raise explain_failure(destination, import_job)
-        raise told_as(import_job.failure_code, import_job.failure_message)
+        raise explain_failure(destination, import_job)
     if import_job.state == "planned":
         raise ImportFailed("The import was not started.", "Run again without check mode.")
 

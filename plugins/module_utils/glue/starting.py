@@ -10,13 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..core.account import Account
-from ..core.backup.failures import explain_failure as explain_backup_failure
 from ..core.change import Change, to_diff
-from ..core.errors import FerryError, JobTimeout, SettingFailed
-from ..core.hints import explain_export_failure
-from ..core.importing import explain_failure
+from ..core.errors import FerryError, JobTimeout
 from ..core.jobs.job import Job, WaitItem
-from ..core.jobs.waiter import wait_for
+from ..core.jobs.waiter import kinds, wait_for
 from .spec import Progress
 
 
@@ -47,20 +44,7 @@ def finished(job: Job, source: Account | None, destination: Account | None, time
             details={"job": job.to_dict()},
         )
     if job.state in ("failed", "cancelled"):
-        raise _why(job, destination)
+        error = kinds()[job.kind].explain(job, destination)
+        error.details.setdefault("job", job.to_dict())
+        raise error
     return job
-
-
-def _why(job: Job, destination: Account | None) -> FerryError:
-    if job.kind == "import" and destination:
-        return explain_failure(destination, job)
-    if job.kind == "export":
-        return explain_export_failure(job)
-    if job.kind in ("backup", "copy", "restore"):
-        return explain_backup_failure(job)
-    return SettingFailed(
-        f"The settings are not all set: {job.failure_message or job.failure_code}".rstrip(".") + ".",
-        "Mend what the message names and run again: only what is missing is set.",
-        table=job.name,
-        details={"job": job.to_dict()},
-    )

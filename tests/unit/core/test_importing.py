@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
 from ansible_collections.tableferry.aws.plugins.module_utils.core.destination import is_ours
 from ansible_collections.tableferry.aws.plugins.module_utils.core.export import ExportOptions, plan_export, start_export
+from ansible_collections.tableferry.aws.plugins.module_utils.core.hints import export_failed
 from ansible_collections.tableferry.aws.plugins.module_utils.core.importing import (
     ImportOptions,
     explain_failure,
@@ -439,7 +440,9 @@ def test_the_first_plan_shows_the_table(bucket: bool) -> None:
 
 def test_a_failed_export_is_explained() -> None:
     world = World()
-    export = replace(world.export, state="failed", failure_code="S3NoSuchBucket", failure_message="no")
+    export = replace(
+        world.export, state="failed", failure=export_failed(world.export.arn, "S3NoSuchBucket", "no").to_failure()
+    )
     with pytest.raises(errors.ExportFailed, match="Create the staging bucket"):
         world.plan(export=export)
 
@@ -482,6 +485,32 @@ def test_known_messages_have_hints(message: str, words: str) -> None:
     failed = failed_import(world)
     world.aws.logs[f"{failed.arn.rpartition('/')[2]}/error"] = [json.dumps({**EVENT, "errorMessages": [message]})]
     assert words in explain_failure(world.destination, failed).next_step
+
+
+def test_a_failure_that_0_2_0_stored_is_explained() -> None:
+    world = World()
+    failed = failed_import(world)
+    stored = {name: value for name, value in failed.to_dict().items() if name != "failure"}
+    assert stored["failure_code"]
+    again, now = (explain_failure(world.destination, job) for job in (Job.from_dict(stored), failed))
+    assert (type(again), again.cause, again.next_step) == (errors.ImportFailed, now.cause, now.next_step)
+
+
+def test_an_import_that_could_not_be_followed_is_explained_by_that() -> None:
+    """Not by a log that has nothing to say about it."""
+    world = World()
+    job = world.start()
+
+    def deny(moment: str, operation: str, number: int) -> None:
+        if operation == "DescribeImport":
+            raise failure("AccessDeniedException", "not authorized to perform: dynamodb:DescribeImport")
+
+    world.aws.interrupt = deny
+    error = explain_failure(world.destination, world.wait(job))
+    assert isinstance(error, errors.AccessDenied)
+    assert "dynamodb:DescribeImport" in error.cause
+    assert "may still be running" in error.cause
+    assert error.next_step.endswith("The next run finds the import.")
 
 
 def test_a_log_that_cannot_be_read_is_said() -> None:

@@ -14,13 +14,13 @@ import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core import errors, settings_job
+from ansible_collections.tableferry.aws.plugins.module_utils.core import errors, importing, settings_job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account
 from ansible_collections.tableferry.aws.plugins.module_utils.core.change import Change, Left
 from ansible_collections.tableferry.aws.plugins.module_utils.core.cleanup import CleanupPlan
 from ansible_collections.tableferry.aws.plugins.module_utils.core.export import ExportPlan
 from ansible_collections.tableferry.aws.plugins.module_utils.core.importing import ImportPlan
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job, WaitResult
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job, WaitResult, ended_with
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.definition import TableDefinition
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.settings import Settings, SettingsPlan
 from ansible_collections.tableferry.aws.plugins.module_utils.core.verify import Judgement
@@ -131,7 +131,7 @@ def test_an_import_is_started(monkeypatch: pytest.MonkeyPatch, calls: Calls) -> 
 @pytest.mark.parametrize(
     ("ended", "raised"),
     [
-        (replace(EXPORT, state="failed", failure_code="S3AccessDenied", failure_message="No."), errors.ExportFailed),
+        (ended_with(EXPORT, errors.ExportFailed("No.", "Allow it.")), errors.ExportFailed),
         (replace(EXPORT, result={"timed_out": True}), errors.JobTimeout),
         (replace(EXPORT, state="completed"), None),
     ],
@@ -177,9 +177,21 @@ def test_a_way_is_started_or_foreseen(monkeypatch: pytest.MonkeyPatch, check_mod
 
 def test_a_failed_import_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     why = errors.ImportFailed("Line 3 is no item.", "Mend it.", table="orders")
-    monkeypatch.setattr(starting, "explain_failure", Calls().answer(why))
-    with pytest.raises(errors.ImportFailed, match="Line 3"):
+    monkeypatch.setattr(importing, "explain_failure", lambda destination, job: why)
+    with pytest.raises(errors.ImportFailed, match="Line 3") as failed:
         starting.finished(replace(IMPORT, state="failed"), None, object(), 1, print)
+    assert failed.value.details["job"]["arn"] == IMPORT.arn
+
+
+@pytest.mark.parametrize("kind", ["direct", "verify", "count", "settings", "export", "import", "backup", "copy"])
+def test_a_failed_job_answers_with_the_error_it_failed_with(kind: str) -> None:
+    denied = errors.AccessDenied("BatchWriteItem was denied.", "Allow it.", details={"code": "AccessDeniedException"})
+    job = ended_with(Job(kind, "orders", "running"), denied)
+    with pytest.raises(errors.AccessDenied) as failed:
+        starting.finished(job, None, None, 1, print)
+    error = failed.value
+    assert (error.table, error.cause, error.next_step) == ("orders", denied.cause, denied.next_step)
+    assert error.details["code"] == "AccessDeniedException"
 
 
 def test_all_jobs_are_waited_for_at_once(monkeypatch: pytest.MonkeyPatch, calls: Calls) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import direct
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import DestinationExists, InvalidInput
@@ -19,6 +20,8 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job impor
 from ansible_collections.tableferry.aws.plugins.module_utils.core.verification import VerifyOptions, mend, verify_tables
 from ansible_collections.tableferry.aws.plugins.module_utils.core.verify import judge_way
 from ansible_collections.tableferry.aws.plugins.module_utils.core.way import ItemChoices, WayOptions, way_of
+from ansible_collections.tableferry.aws.plugins.module_utils.glue.outcome import outcome
+from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs import dynamodb_copy
 from demo.tables import Keys, demo_tables, numbered, on_demand
 from tests.unit.lab_core.conftest import Crossing
 
@@ -103,6 +106,33 @@ def test_a_foreign_table_is_refused(ways: Direct) -> None:
     options = ways.options("foreign")
     with pytest.raises(DestinationExists, match="overwrites nothing"):
         way_of(crossing.source, options).start(crossing.source, crossing.destination, options)
+
+
+def test_a_copy_that_may_not_write_says_so(crossing: Crossing) -> None:
+    make(crossing, "unwritable")
+    fill(crossing, "unwritable", [{"id": {"S": "1"}}])
+    iam = crossing.lab.client("iam", "destination")
+    iam.create_user(UserName="reader")
+    statements = [
+        {"Effect": "Allow", "Action": "*", "Resource": "*"},
+        {"Effect": "Deny", "Action": "dynamodb:BatchWriteItem", "Resource": "*"},
+    ]
+    policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
+    iam.put_user_policy(UserName="reader", PolicyName="only", PolicyDocument=policy)
+    key = iam.create_access_key(UserName="reader")["AccessKey"]
+    options = {"endpoint_url": crossing.lab.endpoint_url, "region": crossing.region}
+    keys = {name: crossing.lab.landscape["accounts"]["source"][name] for name in ("access_key", "secret_key")}
+    arguments = {
+        "name": "unwritable",
+        "source": {**options, **keys},
+        "destination": {**options, "access_key": key["AccessKeyId"], "secret_key": key["SecretAccessKey"]},
+    }
+    params = ArgumentSpecValidator(dynamodb_copy.SPEC).validate(arguments).validated_parameters
+    result = outcome(dynamodb_copy.VERB, params, check_mode=False, diff=False, progress=lambda line: None)
+    assert (result["failed"], result["ferry_error"], result["table"]) == (True, "AccessDenied", "unwritable")
+    assert "dynamodb:BatchWriteItem" in result["cause"]
+    assert result["next_step"].startswith("Allow dynamodb:BatchWriteItem")
+    assert result["details"]["job"]["failure"]["error"] == "AccessDenied"
 
 
 def test_another_tables_copy_is_a_foreign_table(ways: Direct, hurry: Any) -> None:

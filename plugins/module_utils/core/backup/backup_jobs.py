@@ -33,7 +33,7 @@ from .calls import (
     state_of,
     vault_arn,
 )
-from .failures import UNKNOWN
+from .failures import UNKNOWN, reported
 from .history import (
     BACKUP_STATES,
     is_advanced,
@@ -301,8 +301,9 @@ def described(job: Job, told: Mapping[str, Any]) -> Job:
         pending_reason="",
         arn=str(told["BackupJobId"]),
         request={**job.request, "call": call},
-        failure_code=state_of(told) if ended else "",
-        failure_message=str(told.get("StatusMessage") or "") if ended else "",
+        failure=_failure(str(told["BackupJobId"]), state_of(told), str(told.get("StatusMessage") or ""))
+        if ended
+        else {},
         result={
             "recovery_point_arn": told.get("RecoveryPointArn", ""),
             "aws_state": state_of(told),
@@ -316,6 +317,10 @@ def described(job: Job, told: Mapping[str, Any]) -> Job:
     )
 
 
+def _failure(job_id: str, state: str, message: str) -> dict[str, Any]:
+    return reported(BackupFailed, "backup", job_id, state, message)
+
+
 def describe_backup(source: Account, job: Job, *, retries: int = RETRIES) -> Job:
     """How the backup job stands now. A waiter, which paces its calls itself, asks for no ``retries``."""
     doing = f"describing the backup job {job.arn}"
@@ -323,7 +328,8 @@ def describe_backup(source: Account, job: Job, *, retries: int = RETRIES) -> Job
         source.ask("backup", "describe_backup_job", doing, missing=NO_RESOURCE, retries=retries, BackupJobId=job.arn)
     )
     if told is None:
-        return replace(job, state="failed", failure_code=UNKNOWN, failure_message="AWS does not know it any more")
+        failure = _failure(job.arn, UNKNOWN, "AWS does not know it any more")
+        return replace(job, state="failed", failure=failure)
     return described(job, told)
 
 

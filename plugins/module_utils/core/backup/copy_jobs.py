@@ -16,11 +16,11 @@ from ..account import RETRIES, Account
 from ..aws_errors import BACKUP_REFUSED, NO_RESOURCE, is_passing
 from ..change import Change
 from ..errors import BackupFailed, BackupNotPossible, CopyFailed, FerryError, JobTimeout
-from ..jobs.job import Job, Page, Pause, SourceJobs, Steps, WaitItem, begun, ended_with
+from ..jobs.job import Job, Page, Pause, SourceJobs, Steps, WaitItem, begun, ended_with, failure_of
 from ..route import with_token
 from ..table.definition import Shape, json_safe
 from .calls import VAULT, lifecycle, page_of_jobs, role_arn, state_of, vault_arn
-from .failures import UNKNOWN, explain_failure, hint
+from .failures import UNKNOWN, hint, reported
 from .history import COPY_STATES, is_open, list_copies, made_copy
 from .vaults import is_usable, read_recovery_point
 
@@ -102,7 +102,7 @@ def _about(backup: Job) -> dict[str, Any]:
 def _check_backup(backup: Job) -> None:
     """Raises what keeps a backup from being copied."""
     if backup.state in ("failed", "cancelled"):
-        raise explain_failure(backup)
+        raise failure_of(backup)
     if backup.open:
         raise JobTimeout(
             f"The backup has not ended yet: AWS says {backup.result.get('aws_state') or backup.state}.",
@@ -152,8 +152,9 @@ def described(job: Job, told: Mapping[str, Any]) -> Job:
         state=state,
         pending_reason="",
         arn=str(told["CopyJobId"]),
-        failure_code=state_of(told) if failed else "",
-        failure_message=str(told.get("StatusMessage") or "") if failed else "",
+        failure=_failure(str(told["CopyJobId"]), state_of(told), str(told.get("StatusMessage") or ""))
+        if failed
+        else {},
         result={
             "destination_recovery_point_arn": told.get("DestinationRecoveryPointArn", ""),
             "vault_arn": told.get("DestinationBackupVaultArn", ""),
@@ -165,6 +166,10 @@ def described(job: Job, told: Mapping[str, Any]) -> Job:
     )
 
 
+def _failure(job_id: str, state: str, message: str) -> dict[str, Any]:
+    return reported(CopyFailed, "copy", job_id, state, message)
+
+
 def describe_copy(source: Account, job: Job, *, retries: int = RETRIES) -> Job:
     """How the copy job stands now. A waiter, which paces its calls itself, asks for no ``retries``."""
     doing = f"describing the copy job {job.arn}"
@@ -172,7 +177,8 @@ def describe_copy(source: Account, job: Job, *, retries: int = RETRIES) -> Job:
         source.ask("backup", "describe_copy_job", doing, missing=NO_RESOURCE, retries=retries, CopyJobId=job.arn)
     )
     if told is None:
-        return replace(job, state="failed", failure_code=UNKNOWN, failure_message="AWS does not know it any more")
+        failure = _failure(job.arn, UNKNOWN, "AWS does not know it any more")
+        return replace(job, state="failed", failure=failure)
     return described(job, told["CopyJob"])
 
 

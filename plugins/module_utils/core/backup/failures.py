@@ -7,10 +7,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from typing import Any
 
-from ..errors import BackupFailed, CopyFailed, FerryError, RestoreFailed, told_as
-from ..jobs.job import Job
+from ..errors import FerryError
 
 # (words of AWS's message in small letters, what to do), what explains most first.
 _KNOWN = (
@@ -72,7 +71,6 @@ _STATES = {
     "PARTIAL": "Part of it is missing: it is not used. Mend what AWS names and run again.",
 }
 UNKNOWN = "UNKNOWN"  # of a job that AWS has forgotten
-_KINDS: Mapping[str, type[FerryError]] = {"backup": BackupFailed, "copy": CopyFailed, "restore": RestoreFailed}
 _ACTION = re.compile(r"not authorized to perform:? ([a-z0-9-]+:\w+)")
 _BUSY = re.compile(
     r"subscriber limit exceeded|only \d+ restore operations|limit exceeded|being used to restore", re.IGNORECASE
@@ -100,14 +98,12 @@ def is_full(message: str) -> bool:
     return bool(_BUSY.search(message))
 
 
-def explain_failure(job: Job) -> FerryError:
-    """The error for a job of AWS Backup that ended without success, or that could not be begun or followed."""
-    if job.failure_code not in (*_STATES, "FAILED", UNKNOWN):
-        return told_as(job.failure_code, job.failure_message).for_table(job.name)
-    said = job.failure_message.rstrip(".")
-    return _KINDS[job.kind](
-        f"The {job.kind} job {job.arn} ended {job.failure_code}{f': {said}' if said else ''}.",
-        hint(job.failure_code, job.failure_message, job.kind),
-        table=job.name,
-        details={"job_id": job.arn, "code": job.failure_code, "message": job.failure_message},
-    )
+def reported(error: type[FerryError], kind: str, job_id: str, state: str, message: str) -> dict[str, Any]:
+    """The failure, an ``error``, of a job of ``kind`` that AWS Backup reports as ended without success, or has
+    forgotten (``UNKNOWN``)."""
+    words = message.rstrip(".")
+    return error(
+        f"The {kind} job {job_id} ended {state}{f': {words}' if words else ''}.",
+        hint(state, message, kind),
+        details={"job_id": job_id, "code": state, "message": message},
+    ).to_failure()

@@ -25,13 +25,13 @@ from ..errors import (
     JobTimeout,
     RestoreFailed,
 )
-from ..jobs.job import DestinationJobs, Job, Page, Pause, Steps, WaitItem, begun, ended_with
+from ..jobs.job import DestinationJobs, Job, Page, Pause, Steps, WaitItem, begun, ended_with, failure_of
 from ..route import Route, with_token
 from ..table.definition import Shape, TableDefinition, json_safe
 from ..table.encryption import Encryption, map_encryption, read_encryption, resolve_key_map
 from ..table_status import require_usable
 from .calls import RESOURCE_TYPE, moment, page_of_jobs, percent_done, role_arn, state_of
-from .failures import UNKNOWN, explain_failure, hint, is_full
+from .failures import UNKNOWN, hint, is_full, reported
 from .history import RESTORE_STATES, is_completed, is_open, list_restores
 
 PURPOSE = "restore"
@@ -258,7 +258,7 @@ def _wanted(
 def _copy_error(copy: Job | None, table: str) -> FerryError:
     """Why there is nothing to restore from."""
     if copy is not None and copy.state in ("failed", "cancelled"):
-        return explain_failure(copy)
+        return failure_of(copy)
     if copy is not None and copy.open:
         return JobTimeout(
             f"The copy has not ended yet: AWS says {copy.result.get('aws_state') or copy.state}.",
@@ -281,8 +281,9 @@ def described(job: Job, told: Mapping[str, Any]) -> Job:
         state=state,
         pending_reason="",
         arn=str(told["RestoreJobId"]),
-        failure_code=state_of(told) if ended else "",
-        failure_message=str(told.get("StatusMessage") or "") if ended else "",
+        failure=_failure(str(told["RestoreJobId"]), state_of(told), str(told.get("StatusMessage") or ""))
+        if ended
+        else {},
         result={
             "table_arn": told.get("CreatedResourceArn", ""),
             "aws_state": state_of(told),
@@ -294,6 +295,10 @@ def described(job: Job, told: Mapping[str, Any]) -> Job:
     )
 
 
+def _failure(job_id: str, state: str, message: str) -> dict[str, Any]:
+    return reported(RestoreFailed, "restore", job_id, state, message)
+
+
 def describe_restore(destination: Account, job: Job, *, retries: int = RETRIES) -> Job:
     """How the restore job stands now. A waiter, which paces its calls itself, asks for no ``retries``."""
     doing = f"describing the restore job {job.arn}"
@@ -303,7 +308,8 @@ def describe_restore(destination: Account, job: Job, *, retries: int = RETRIES) 
         )
     )
     if told is None:
-        return replace(job, state="failed", failure_code=UNKNOWN, failure_message="AWS does not know it any more")
+        failure = _failure(job.arn, UNKNOWN, "AWS does not know it any more")
+        return replace(job, state="failed", failure=failure)
     return described(job, told)
 
 
@@ -390,8 +396,8 @@ class RestoreKind(DestinationJobs):
                 yield Pause(job, "end", adopted=adopted)
                 job = describe_restore(destination, job, retries=0)
             if job.state == "failed" and is_full(job.failure_message):
-                again = replace(job, arn="", state="pending", pending_reason="slot", attempt=job.attempt + 1, result={})
-                job = with_token(replace(again, failure_code="", failure_message=""), TOKEN)
+                again = replace(job, arn="", state="pending", pending_reason="slot", attempt=job.attempt + 1)
+                job = with_token(replace(again, result={}, failure={}), TOKEN)
                 yield Pause(job, "slot")
         if job.state == "completed":
             job = yield from _settled(destination, job, clock)

@@ -16,7 +16,7 @@ from typing import Any, Literal, Protocol, TypeAlias, get_args
 
 from .. import sdk
 from ..account import Account, Side
-from ..errors import FerryError, InvalidInput
+from ..errors import FerryError, InvalidInput, ServiceError, error_from, is_known
 from .aws_errors import is_passing
 
 JobName = Literal["export", "import", "backup", "copy", "restore", "direct", "count", "verify", "settings"]
@@ -33,7 +33,8 @@ class Job:
     for ``pending_reason`` (``job``: the one before it on the table's way, ``waiter``: its own work) and is started by
     the waiter; ``not_needed`` was done by an earlier run: ``result`` is its.
     ``request`` is what is needed to start it again exactly so, ``attempt`` the number of earlier jobs of this table and
-    purpose that must not be used again.
+    purpose that must not be used again. ``failure`` is why it failed, as ``FerryError.to_failure`` gives it: error,
+    cause, next_step and details; empty while it has not.
     """
 
     kind: JobName
@@ -43,8 +44,7 @@ class Job:
     pending_reason: PendingReason = ""
     request: dict[str, Any] = field(default_factory=dict)
     result: dict[str, Any] = field(default_factory=dict)
-    failure_code: str = ""
-    failure_message: str = ""
+    failure: dict[str, Any] = field(default_factory=dict)
     migration_id: str = "default"
     attempt: int = 0
 
@@ -63,9 +63,29 @@ class Job:
         """The job as check mode shows it: what a run would leave to the waiter is only planned."""
         return replace(self, state="planned", pending_reason="") if self.state == "pending" else self
 
+    @property
+    def reported(self) -> tuple[str, str] | None:
+        """Code and message of a failure that AWS itself reports of the job; None where it failed otherwise."""
+        details = self.failure.get("details") or {}
+        if "code" in details and "message" in details:
+            return str(details["code"]), str(details["message"])
+        return None
+
+    @property
+    def failure_code(self) -> str:
+        """AWS's code where AWS reports the failure, else the name of the error; "" without a failure."""
+        return self.reported[0] if self.reported else str(self.failure.get("error", ""))
+
+    @property
+    def failure_message(self) -> str:
+        """AWS's message where AWS reports the failure, else cause and next step."""
+        if self.reported:
+            return self.reported[1]
+        return f"{self.failure.get('cause', '')} {self.failure.get('next_step', '')}".strip()
+
     def to_dict(self) -> dict[str, Any]:
-        """The job as JSON-safe data."""
-        return asdict(self)
+        """The job as JSON-safe data; ``failure_code`` and ``failure_message`` are for readers only."""
+        return {**asdict(self), "failure_code": self.failure_code, "failure_message": self.failure_message}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Job:
@@ -75,6 +95,7 @@ class Job:
             raise InvalidInput(
                 "The job is not one that a start verb returned.", "Pass the job of a start verb or job_wait."
             )
+        values.setdefault("failure", _failure_of_words(data))
         return replace(cls(values["kind"], str(values.get("name", ""))), **values)
 
 
@@ -162,8 +183,19 @@ class JobKind(Protocol):
     def after(self, job: Job, before: Job) -> Job | None:
         """``job``, which waited for ``before``, with what that one left for it; None where it must not go on."""
 
+    def explain(self, job: Job, destination: Account | None) -> FerryError:
+        """Why ``job`` failed or was cancelled; ``destination`` is asked where it knows more than the job."""
 
-class SourceJobs:
+
+class _Explained:
+    """What is so for most kinds of jobs."""
+
+    def explain(self, job: Job, destination: Account | None) -> FerryError:
+        """The error that the job failed with."""
+        return failure_of(job)
+
+
+class SourceJobs(_Explained):
     """What kinds of jobs have in common that run in the source account."""
 
     def account(self, item: WaitItem) -> Account:
@@ -171,7 +203,7 @@ class SourceJobs:
         return item.need("source")
 
 
-class DestinationJobs:
+class DestinationJobs(_Explained):
     """What kinds of jobs have in common that run in the destination account."""
 
     def account(self, item: WaitItem) -> Account:
@@ -209,7 +241,39 @@ def begun(
 
 
 def ended_with(job: Job, error: BaseException) -> Job:
-    """``job`` failed with ``error``; ours say their class, AWS's their code."""
-    code = sdk.error_code(error) if isinstance(error, sdk.ClientError) else type(error).__name__
-    words = f"{error.cause} {error.next_step}" if isinstance(error, FerryError) else str(error)
-    return replace(job, state="failed", pending_reason="", failure_code=code, failure_message=words)
+    """``job`` failed with ``error``; ``failure_of`` gives the error back."""
+    return replace(job, state="failed", pending_reason="", failure=_to_failure(error))
+
+
+def _to_failure(error: BaseException) -> dict[str, Any]:
+    if isinstance(error, FerryError):
+        return error.to_failure()
+    next_step = "Run again: jobs already started are found and continued."
+    if isinstance(error, sdk.ClientError):
+        # Its text is left out: AWS quotes the signed headers where a signature is wrong.
+        code = sdk.error_code(error)
+        return ServiceError(f"AWS answered {code}.", next_step, details={"code": code}).to_failure()
+    cause = f"{type(error).__name__}: {error}"
+    return {"error": type(error).__name__, "cause": f"{cause.rstrip('.')}.", "next_step": next_step, "details": {}}
+
+
+def _failure_of_words(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The failure of a job that version 0.2.0 stored: a code, of AWS's or the name of an error, and a message."""
+    code, message = str(data.get("failure_code") or ""), str(data.get("failure_message") or "")
+    if not code and not message:
+        return {}
+    if is_known(code):
+        return {"error": code, "cause": message, "next_step": "", "details": {}}
+    return ServiceError(
+        f"AWS reported {code}{f': {message}' if message else ''}".rstrip(".") + ".",
+        "Fix the cause AWS reports, then run again.",
+        details={"code": code, "message": message},
+    ).to_failure()
+
+
+def failure_of(job: Job, unknown: type[FerryError] = ServiceError) -> FerryError:
+    """Why ``job`` failed or was cancelled: the error that it failed with, naming its table; of type ``unknown`` where
+    nothing says why."""
+    if not job.failure:
+        return unknown(f"The {job.kind} {job.arn} is {job.state}.".replace("  ", " "), "Run again.", table=job.name)
+    return error_from(job.failure).for_table(job.name)

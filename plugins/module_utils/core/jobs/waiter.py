@@ -17,6 +17,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
+from .. import sdk
 from ..account import Account
 from .aws_errors import is_passing, is_throttle
 from .job import Job, JobKind, JobName, Pause, State, Steps, WaitItem, WaitResult, ended_with
@@ -464,7 +465,7 @@ class Waiter:
         entry.failures += 1
         group = entry.group
         if not is_passing(error) or entry.failures > PASSING_FAILURES:
-            entry.job, entry.phase = self._given_up(entry.job, error), "over"
+            entry.job, entry.phase = self._given_up(entry, error), "over"
             self._over(entry, now)
             return
         gap = min(SHORTEST_RETRY * 2 ** (entry.failures - 1), LONGEST_RETRY)
@@ -481,15 +482,17 @@ class Waiter:
                 group.credits += not entry.probing
 
     @staticmethod
-    def _given_up(job: Job, error: Exception) -> Job:
+    def _given_up(entry: _Entry, error: Exception) -> Job:
+        job = entry.job
+        if isinstance(error, (sdk.ClientError, sdk.BotoCoreError)):
+            doing = f"following the {job.kind} {job.arn}" if job.arn else f"starting the {job.kind}"
+            error = entry.group.account.explain(error, doing, job.name)
         failed = ended_with(job, error)
         if not job.arn:
             return failed
-        return replace(
-            failed,
-            failure_message=f"{failed.failure_message} The {job.kind} {job.arn} could not be followed; it may still be"
-            " running, and the next run finds it.",
-        )
+        cause = f"{failed.failure['cause']} The {job.kind} {job.arn} could not be followed; it may still be running."
+        next_step = f"{failed.failure['next_step']} The next run finds the {job.kind}.".strip()
+        return replace(failed, failure={**failed.failure, "cause": cause, "next_step": next_step})
 
     def _calls(self) -> dict[str, dict[str, int]]:
         """Calls per kind: ``list`` and ``describe`` are polls, ``result`` reads one ended job each."""

@@ -22,7 +22,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.backup.copy_jo
     plan_copy,
     start_copy,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.backup.failures import explain_failure, hint, is_full
+from ansible_collections.tableferry.aws.plugins.module_utils.core.backup.failures import hint, is_full
 from ansible_collections.tableferry.aws.plugins.module_utils.core.backup.restore_jobs import (
     RestoreOptions,
     plan_restore,
@@ -351,11 +351,6 @@ def test_a_table_that_a_failed_restore_left_is_kept_and_told() -> None:
     with pytest.raises(RestoreFailed, match=r"left the table orders: out of luck.*delete exactly this table"):
         migrate(aws)
     assert len(aws.of_kind("restore")) == 1
-
-
-def test_what_refuses_a_later_job_is_told_as_what_it_is() -> None:
-    job = Job("restore", "orders", "failed", failure_code="DestinationExists", failure_message="Somebody's. Look.")
-    assert isinstance(explain_failure(job), DestinationExists)
 
 
 def test_a_start_that_aws_refuses_says_what_to_do() -> None:

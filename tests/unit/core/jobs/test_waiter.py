@@ -2,15 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Jobs as values, and the waiter: polls within the bound, slots as backpressure, nothing raised for one table."""
+"""The waiter: polls within the bound, slots as backpressure, nothing raised for one table."""
 
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import InvalidInput
 from ansible_collections.tableferry.aws.plugins.module_utils.core.export import ExportOptions, plan_export, start_export
 from ansible_collections.tableferry.aws.plugins.module_utils.core.importing import (
     ImportOptions,
@@ -25,28 +22,6 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job impor
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.waiter import wait_for
 from tests.unit.core.fake_aws import BUCKET, SOURCE, FakeAws, failure
-
-TEXT = st.text(max_size=20)
-JSON = st.dictionaries(TEXT, st.one_of(TEXT, st.integers(), st.booleans(), st.lists(TEXT, max_size=3)), max_size=4)
-
-
-@given(
-    kind=st.sampled_from(["export", "import", "settings"]),
-    state=st.sampled_from(["planned", "pending", "running", "completed", "failed", "cancelled", "not_needed"]),
-    name=TEXT,
-    request_=JSON,
-    attempt=st.integers(0, 9),
-)
-def test_a_job_survives_plain_data(kind: str, state: str, name: str, request_: dict, attempt: int) -> None:
-    job = Job(kind, name, state=state, request=request_, attempt=attempt)
-    assert Job.from_dict(job.to_dict()) == job
-    assert Job.from_dict({**job.to_dict(), "version": 1}) == job
-
-
-@pytest.mark.parametrize("data", [{}, {"kind": "snapshot"}, {"kind": "export", "state": "lost"}])
-def test_what_is_no_job_is_refused(data: dict) -> None:
-    with pytest.raises(InvalidInput):
-        Job.from_dict(data)
 
 
 def test_the_bound_of_a_round() -> None:
