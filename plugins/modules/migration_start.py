@@ -273,6 +273,14 @@ job:
       returned: always
       type: dict
       sample: {}
+    failure:
+      description:
+        - Why it failed, empty while it has not.
+        - C(error) is the type of the error, C(cause) says what is wrong, C(next_step) what to do about it, and
+          C(details) has values for programs.
+      returned: always
+      type: dict
+      sample: {}
     failure_code:
       description: AWS's code for why it failed.
       returned: always
