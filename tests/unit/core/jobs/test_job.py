@@ -64,9 +64,7 @@ def test_an_error_of_another_file_is_the_nearest_one_that_is_known() -> None:
 
 
 def test_aws_code_and_message_stay_readable() -> None:
-    reported = errors.ExportFailed(
-        "It failed.", "Look.", details={"code": "S3AccessDenied", "message": "Access Denied"}
-    )
+    reported = errors.ExportFailed("It failed.", "Look.", details={"code": "S3AccessDenied", "message": "No."})
     job = ended_with(Job("export", "orders"), reported)
     assert (job.failure_code, job.failure_message) == job.reported == ("S3AccessDenied", "No.")
     data = ended_with(Job("export", "orders"), errors.AccessDenied("No.", "Ask.", details={"code": "403"})).to_dict()
