@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import ClassVar
 
 from .data_plane import count_items, item_table
 from .errors import CountMismatch
-from .jobs.job import Job, OwnWork, Steps, WaitItem, ended_with
+from .jobs.job import Job, ended_with
+from .jobs.kind import Made, OwnWork, Steps, WaitItem, made_of
 from .workbench import Workbench
 
 AT_ONCE = 4  # tables that one waiter counts at the same time
@@ -60,6 +62,8 @@ def count_job(table: str, source_table: str, *, writes_stopped: bool = False) ->
 class CountKind(OwnWork):
     """Counting, for the waiter: the work is its own machine's."""
 
+    plural: ClassVar[str] = "counts"
+
     def __init__(self) -> None:
         self._workbench = Workbench(AT_ONCE)
 
@@ -73,17 +77,22 @@ class CountKind(OwnWork):
         counts = yield from self._workbench.steps(
             job, lambda show: {side: count_items(table, lambda _: show(job)) for side, table in tables}
         )
-        job = replace(job, pending_reason="", result={**counts, "table_id": job.request.get("table_id", "")})
+        table = {name: job.request.get(name, "") for name in ("table_id", "table_arn")}
+        job = replace(job, pending_reason="", result={**counts, **table})
         try:
             note = compare_counts(counts["items_source"], counts["items_destination"], job.request["writes_stopped"])
         except CountMismatch as error:
             return ended_with(job, error)
         return replace(job, state="completed", result={**job.result, "note": note})
 
-    def after(self, job: Job, before: Job) -> Job | None:
+    def after(self, job: Job, before: Job, made: Made) -> Job | None:
         """The count of the restored table; a table that an earlier run has counted is not read again."""
-        table_id = before.result.get("table_id", "")
-        if before.result.get("judged_before"):
-            known = {"table_id": table_id, "judged_before": True}
+        table = {"table_id": made.table_id, "table_arn": made.table_arn}
+        if made.counted:
+            known = {**table, "judged_before": True}
             return replace(job, state="not_needed", pending_reason="", result=known)
-        return replace(job, request={**job.request, "table_id": table_id})
+        return replace(job, request={**job.request, **table})
+
+    def made(self, job: Job) -> Made:
+        """The table that was counted: a job whose counts differ has failed."""
+        return made_of(job)

@@ -12,7 +12,8 @@ from typing import Any
 from . import sdk
 from .account import RETRIES, Account
 from .errors import DestinationExists, JobTimeout
-from .jobs.job import Job, Pause
+from .jobs.job import Job
+from .jobs.kind import Pause
 from .route import Route
 from .table.creation import creation_parameters
 from .table.definition import TableDefinition, json_safe

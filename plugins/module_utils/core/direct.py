@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from .account import Account
 from .change import Change
@@ -20,7 +20,8 @@ from .destination import creation_call, make_table, require_ours, tags_there
 from .errors import CheckpointUnusable, InvalidInput
 from .items.copying import CopyOptions, CopyProgress, copy_items
 from .items.raw import require_msgspec
-from .jobs.job import Job, OwnWork, Steps, WaitItem
+from .jobs.job import Job
+from .jobs.kind import Made, OwnWork, Steps, WaitItem, made_of
 from .plan import choose_method
 from .route import Route
 from .table.definition import AS_OF, TableDefinition
@@ -143,6 +144,8 @@ def _copied(tags: Mapping[str, str], source_id: str) -> dict[str, Any] | None:
 class DirectKind(OwnWork):
     """Direct copies, for the waiter: the work is its own machine's."""
 
+    plural: ClassVar[str] = "direct copies"
+
     def __init__(self) -> None:
         self._workbench = Workbench(AT_ONCE)
 
@@ -173,9 +176,13 @@ class DirectKind(OwnWork):
             checkpoint.unlink(missing_ok=True)
         return replace(job, state="completed")
 
-    def after(self, job: Job, before: Job) -> Job | None:
+    def after(self, job: Job, before: Job, made: Made) -> Job | None:
         """Nothing comes before a copy."""
         return job
+
+    def made(self, job: Job) -> Made:
+        """The table with all items: a copy that lacks some has failed."""
+        return made_of(job)
 
 
 def _copy(source: Account, destination: Account, options: DirectOptions, job: Job, show: Callable[[Job], None]) -> Job:

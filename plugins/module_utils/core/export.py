@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from . import sdk
 from .account import RETRIES, Account
@@ -33,7 +33,8 @@ from .errors import (
 from .hints import export_failed
 from .importing import PURPOSE as IMPORT
 from .importing import Place, explain_failure, look_at_destination
-from .jobs.job import Job, Page, Pause, SourceJobs, State, Steps, WaitItem, begun, ended_with
+from .jobs.job import Job, State, ended_with
+from .jobs.kind import Made, Page, Pause, SourceJobs, Steps, WaitItem, begun
 from .ledger import Ledger, ledger_of
 from .manifest import FOLDER, SUMMARY, check_readable, data_prefix, read_manifest
 from .plan import choose_method
@@ -758,7 +759,9 @@ def _to_time(text: str) -> datetime:
 class ExportKind(SourceJobs):
     """Exports, for the waiter."""
 
-    def list_page(self, account: Account, next_token: str) -> Page:
+    plural: ClassVar[str] = "exports"
+
+    def list_page(self, account: Account, scope: str, next_token: str) -> Page:
         """One page of ListExports."""
         request: dict[str, Any] = {"MaxResults": 25, **({"NextToken": next_token} if next_token else {})}
         page = account.client("dynamodb").list_exports(**request)
@@ -789,7 +792,7 @@ class ExportKind(SourceJobs):
         _record(ledger, job)
         return _checked(item.destination, job) if item.destination else job
 
-    def after(self, job: Job, before: Job) -> Job | None:
+    def after(self, job: Job, before: Job, made: Made) -> Job | None:
         """Nothing comes before an export."""
         return job
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from . import sdk
 from .account import RETRIES, Account
@@ -28,7 +28,8 @@ from .errors import (
     PrefixNotData,
 )
 from .hints import import_hint
-from .jobs.job import DestinationJobs, Job, Page, Pause, State, Steps, WaitItem, ended_with, failure_of
+from .jobs.job import Job, State, ended_with, failure_of
+from .jobs.kind import DestinationJobs, Made, Page, Pause, Steps, WaitItem, made_of
 from .ledger import Ledger, ledger_of
 from .manifest import Manifest, check_readable, checked_manifest, read_manifest, summary_key
 from .route import Route, with_token
@@ -514,7 +515,9 @@ def _bucket(destination: Account, job: Job) -> StagingBucket:
 class ImportKind(DestinationJobs):
     """Imports, for the waiter."""
 
-    def list_page(self, account: Account, next_token: str) -> Page:
+    plural: ClassVar[str] = "imports"
+
+    def list_page(self, account: Account, scope: str, next_token: str) -> Page:
         """One page of ListImports."""
         request = {"PageSize": 25, **({"NextToken": next_token} if next_token else {})}
         page = account.client("dynamodb").list_imports(**request)
@@ -551,9 +554,15 @@ class ImportKind(DestinationJobs):
         ledger_of(job, _bucket(destination, job)).write(job)
         return job
 
-    def after(self, job: Job, before: Job) -> Job | None:
+    def after(self, job: Job, before: Job, made: Made) -> Job | None:
         """The import of just that export."""
         return replace(job, request={**job.request, "export": before.to_dict()})
+
+    def made(self, job: Job) -> Made:
+        """The imported table, whole where AWS counted no errors and as many items as were exported."""
+        exported, imported = job.request.get("export", {}).get("item_count"), job.result.get("imported_items")
+        lacking = None not in (exported, imported) and exported != imported
+        return made_of(job, whole=not job.result.get("errors") and not lacking)
 
     def explain(self, job: Job, destination: Account | None) -> FerryError:
         """The error that the job failed with, and what the destination's log and table say."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from .account import Account
 from .destination import is_ours, not_ours
 from .errors import InvalidInput, SettingFailed
-from .jobs.job import Job, OwnWork, Pause, Steps, WaitItem, ended_with
+from .jobs.job import Job, ended_with
+from .jobs.kind import Made, OwnWork, Pause, Steps, WaitItem
 from .route import Route
 from .table.definition import TableDefinition
 from .table.foreseen import MadeBy, foresee_settings
@@ -97,6 +98,8 @@ def options_from_dict(data: Mapping[str, Any]) -> SettingsOptions:
 class SettingsKind(OwnWork):
     """Settings, for the waiter: nothing to list, each job is a generator that says when it goes on."""
 
+    plural: ClassVar[str] = "settings"
+
     def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
         """Apply the plan, or read both tables, plan and apply. Begun again it applies what is missing."""
         destination, job = self.account(item), item.job
@@ -123,14 +126,9 @@ class SettingsKind(OwnWork):
                 return _ended(job, end.value)
             yield Pause(job, "time", seconds)
 
-    def after(self, job: Job, before: Job) -> Job | None:
+    def after(self, job: Job, before: Job, made: Made) -> Job | None:
         """The settings of the table that was made; none for one that lacks items: nobody shall take it for whole."""
-        wanted, found = before.request.get("export", {}).get("item_count"), before.result.get("imported_items")
-        if before.result.get("errors") or (None not in (wanted, found) and wanted != found):
-            return None
-        if any(before.result.get(name) for name in ("missing", "different", "extra", "not_listed")):
-            return None
-        return replace(job, request={**job.request, "table_id": before.result.get("table_id", "")})
+        return replace(job, request={**job.request, "table_id": made.table_id}) if made.whole else None
 
 
 def _ended(job: Job, found: SettingsResult) -> Job:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from .account import Account
 from .data_plane import item_table, to_rate
@@ -19,7 +19,8 @@ from .errors import DifferencesFound
 from .items.comparing import CompareOptions, CompareProgress, Comparison, Difference, compare_sample, compare_tables
 from .items.repairing import RepairOptions, RepairResult, repair
 from .items.tables import ItemTable
-from .jobs.job import Job, OwnWork, Steps, WaitItem
+from .jobs.job import Job
+from .jobs.kind import Made, OwnWork, Steps, WaitItem, made_of
 from .table.ownership import read_tags
 from .workbench import Workbench, percent
 
@@ -27,6 +28,7 @@ VERIFIED_TAG = "tableferry:verified"  # which comparison found the table equal t
 AT_ONCE = 4  # comparisons that one waiter makes at the same time
 SHOWN = 20  # differences that a result names; the file has all of them
 LEVELS = ("sample", "full")
+DIFFERING = ("missing", "different", "extra", "not_listed")  # what a result counts where the tables are not equal
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,8 @@ def verify_job(options: VerifyOptions, migration_id: str = "default") -> Job:
 class VerifyKind(OwnWork):
     """Comparisons, for the waiter: the work is its own machine's."""
 
+    plural: ClassVar[str] = "comparisons"
+
     def __init__(self) -> None:
         self._workbench = Workbench(AT_ONCE)
 
@@ -185,10 +189,13 @@ class VerifyKind(OwnWork):
             _mark(destination, arn, options, made["table_id"], result)
         return replace(job, state="completed", result=result)
 
-    def after(self, job: Job, before: Job) -> Job | None:
+    def after(self, job: Job, before: Job, made: Made) -> Job | None:
         """The comparison of the table that was made: also of one that lacks items, to tell which."""
-        made = {name: before.result.get(name, "") for name in ("table_id", "table_arn")}
-        return replace(job, request={**job.request, **made})
+        return replace(job, request={**job.request, "table_id": made.table_id, "table_arn": made.table_arn})
+
+    def made(self, job: Job) -> Made:
+        """The table that was compared, whole where it equals its source."""
+        return made_of(job, whole=not any(job.result.get(name) for name in DIFFERING))
 
 
 def require_equal(job: Job) -> None:

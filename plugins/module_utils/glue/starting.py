@@ -12,8 +12,9 @@ from typing import Any
 from ..core.account import Account
 from ..core.change import Change, to_diff
 from ..core.errors import FerryError, JobTimeout
-from ..core.jobs.job import Job, WaitItem
-from ..core.jobs.waiter import kinds, wait_for
+from ..core.jobs.job import Job
+from ..core.jobs.kind import WaitItem
+from ..core.migration import explain, wait_for
 from .spec import Progress
 
 
@@ -44,7 +45,7 @@ def finished(job: Job, source: Account | None, destination: Account | None, time
             details={"job": job.to_dict()},
         )
     if job.state in ("failed", "cancelled"):
-        error = kinds()[job.kind].explain(job, destination)
+        error = explain(job, destination)
         error.details.setdefault("job", job.to_dict())
         raise error
     return job

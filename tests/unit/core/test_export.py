@@ -24,8 +24,9 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.export import 
     start_export,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.hints import export_hint
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job, WaitItem
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.waiter import wait_for
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
+from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import wait_for
 from tests.unit.core.fake_aws import BUCKET, DESTINATION, REGION, SOURCE, FakeAws, failure
 
 OPTIONS = ExportOptions(table="orders", bucket=BUCKET)

@@ -19,8 +19,9 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.importing impo
     plan_import,
     start_import,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job, WaitItem, WaitResult
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.waiter import wait_for
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem, WaitResult
+from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import wait_for
 from ansible_collections.tableferry.aws.plugins.module_utils.core.verify import Judgement, judge
 from tests.unit.core.fake_aws import BUCKET, SOURCE, FakeAws, Killed, failure
 

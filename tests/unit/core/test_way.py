@@ -18,9 +18,10 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     UnknownMethod,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.export import ExportOptions, plan_export, start_export
-from ansible_collections.tableferry.aws.plugins.module_utils.core.importing import ImportOptions, import_job
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job, WaitItem, WaitResult
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.waiter import wait_for
+from ansible_collections.tableferry.aws.plugins.module_utils.core.importing import ImportKind, ImportOptions, import_job
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem, WaitResult
+from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import wait_for
 from ansible_collections.tableferry.aws.plugins.module_utils.core.plan import METHODS
 from ansible_collections.tableferry.aws.plugins.module_utils.core.settings_job import SettingsKind
 from ansible_collections.tableferry.aws.plugins.module_utils.core.verify import judge_way
@@ -114,7 +115,7 @@ def test_what_refuses_a_later_job_is_told_as_what_it_is() -> None:
 def test_a_table_that_lacks_items_gets_no_settings(result: dict[str, Any], goes_on: bool) -> None:
     job = Job("settings", "orders", "pending", pending_reason="job")
     before = Job("import", "orders", "completed", request={"export": {"item_count": 7}}, result=result)
-    following = SettingsKind().after(job, before)
+    following = SettingsKind().after(job, before, ImportKind().made(before))
     assert (following is not None) is goes_on
     if following:
         assert following == replace(job, request={"table_id": "id"})

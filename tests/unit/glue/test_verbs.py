@@ -20,7 +20,8 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.change import 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.cleanup import CleanupPlan
 from ansible_collections.tableferry.aws.plugins.module_utils.core.export import ExportPlan
 from ansible_collections.tableferry.aws.plugins.module_utils.core.importing import ImportPlan
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job, WaitResult, ended_with
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job, ended_with
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitResult
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.definition import TableDefinition
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.settings import Settings, SettingsPlan
 from ansible_collections.tableferry.aws.plugins.module_utils.core.verify import Judgement

@@ -24,8 +24,9 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.importing impo
     plan_import,
     start_import,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job, WaitItem, WaitResult
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.waiter import wait_for
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem, WaitResult
+from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import wait_for
 from ansible_collections.tableferry.aws.plugins.module_utils.core.settings_job import settings_job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.settings import SettingsOptions
 from demo.seed import make_tables

@@ -35,7 +35,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     CountMismatch,
     JobTimeout,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import WaitItem
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
 from demo.tables import attributes, numbered
 from lab.backup import restore_jobs
 from lab.client import running

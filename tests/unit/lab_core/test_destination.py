@@ -20,7 +20,8 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.backup.restore
 from ansible_collections.tableferry.aws.plugins.module_utils.core.cleanup import CleanupOptions, plan_cleanup
 from ansible_collections.tableferry.aws.plugins.module_utils.core.destination import has_mark, is_ours, make_table
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import DestinationExists, TableUnusable
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job, Pause
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import Pause
 from ansible_collections.tableferry.aws.plugins.module_utils.core.route import Route
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.definition import TableDefinition
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.ownership import read_tags

@@ -16,7 +16,8 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import direct
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import DestinationExists, InvalidInput
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job, WaitItem
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
 from ansible_collections.tableferry.aws.plugins.module_utils.core.verification import VerifyOptions, mend, verify_tables
 from ansible_collections.tableferry.aws.plugins.module_utils.core.verify import judge_way
 from ansible_collections.tableferry.aws.plugins.module_utils.core.way import ItemChoices, WayOptions, way_of

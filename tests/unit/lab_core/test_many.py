@@ -14,7 +14,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.importing impo
     plan_import,
     start_import,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import WaitItem
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
 from demo.tables import on_demand, recovery
 
 TABLES = 60

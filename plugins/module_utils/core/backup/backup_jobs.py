@@ -10,14 +10,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from .. import sdk
 from ..account import RETRIES, Account
 from ..aws_errors import BACKUP_REFUSED, NO_RESOURCE, is_passing
 from ..change import Change
 from ..errors import BackupFailed, BackupNotPossible, FerryError, InvalidInput
-from ..jobs.job import Job, Page, Pause, SourceJobs, Steps, WaitItem, begun, ended_with
+from ..jobs.job import Job, ended_with
+from ..jobs.kind import Made, Page, Pause, SourceJobs, Steps, WaitItem, begun
 from ..plan import choose_method
 from ..route import Route, with_token
 from ..table.definition import Shape, TableDefinition, json_safe
@@ -400,7 +401,9 @@ def _refusal(source: Account, job: Job, error: Exception) -> FerryError:
 class BackupKind(SourceJobs):
     """Backup jobs, for the waiter."""
 
-    def list_page(self, account: Account, next_token: str) -> Page:
+    plural: ClassVar[str] = "backups"
+
+    def list_page(self, account: Account, scope: str, next_token: str) -> Page:
         """One page of ListBackupJobs."""
         return page_of_jobs(account, "list_backup_jobs", "BackupJobs", next_token, "BackupJobId", BACKUP_STATES)
 
@@ -423,7 +426,7 @@ class BackupKind(SourceJobs):
             job = yield from _settled(source, job, clock)
         return job
 
-    def after(self, job: Job, before: Job) -> Job | None:
+    def after(self, job: Job, before: Job, made: Made) -> Job | None:
         """Nothing comes before a backup."""
         return job
 

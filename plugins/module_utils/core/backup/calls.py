@@ -12,7 +12,8 @@ from typing import Any
 
 from ..account import Account
 from ..errors import InvalidInput
-from ..jobs.job import Page, State
+from ..jobs.job import State
+from ..jobs.kind import Page
 
 VAULT = "tableferry"  # what vaults are called that nobody named
 ROLE = "AWSBackup-tableferry"  # AWSBackupFullAccess passes roles with AWSBackup in their names only (aws.md C3)

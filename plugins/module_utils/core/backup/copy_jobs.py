@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from .. import sdk
 from ..account import RETRIES, Account
 from ..aws_errors import BACKUP_REFUSED, NO_RESOURCE, is_passing
 from ..change import Change
 from ..errors import BackupFailed, BackupNotPossible, CopyFailed, FerryError, JobTimeout
-from ..jobs.job import Job, Page, Pause, SourceJobs, Steps, WaitItem, begun, ended_with, failure_of
+from ..jobs.job import Job, ended_with, failure_of
+from ..jobs.kind import Made, Page, Pause, SourceJobs, Steps, WaitItem, begun
 from ..route import with_token
 from ..table.definition import Shape, json_safe
 from .calls import VAULT, lifecycle, page_of_jobs, role_arn, state_of, vault_arn
@@ -226,7 +227,9 @@ def _refusal(source: Account, job: Job, error: Exception) -> FerryError:
 class CopyKind(SourceJobs):
     """Copy jobs, for the waiter."""
 
-    def list_page(self, account: Account, next_token: str) -> Page:
+    plural: ClassVar[str] = "copies"
+
+    def list_page(self, account: Account, scope: str, next_token: str) -> Page:
         """One page of ListCopyJobs."""
         return page_of_jobs(account, "list_copy_jobs", "CopyJobs", next_token, "CopyJobId", COPY_STATES)
 
@@ -262,7 +265,7 @@ class CopyKind(SourceJobs):
             job = yield from _settled(item.destination, job, clock)
         return job
 
-    def after(self, job: Job, before: Job) -> Job | None:
+    def after(self, job: Job, before: Job, made: Made) -> Job | None:
         """The copy of just that backup."""
         return replace(job, request={**job.request, "backup": before.to_dict()})
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from .. import sdk
 from ..account import RETRIES, Account
@@ -25,7 +25,8 @@ from ..errors import (
     JobTimeout,
     RestoreFailed,
 )
-from ..jobs.job import DestinationJobs, Job, Page, Pause, Steps, WaitItem, begun, ended_with, failure_of
+from ..jobs.job import Job, ended_with, failure_of
+from ..jobs.kind import DestinationJobs, Made, Page, Pause, Steps, WaitItem, begun, made_of
 from ..route import Route, with_token
 from ..table.definition import Shape, TableDefinition, json_safe
 from ..table.encryption import Encryption, map_encryption, read_encryption, resolve_key_map
@@ -369,7 +370,9 @@ def _is_no_slot(error: Exception) -> bool:
 class RestoreKind(DestinationJobs):
     """Restore jobs, for the waiter."""
 
-    def list_page(self, account: Account, next_token: str) -> Page:
+    plural: ClassVar[str] = "restores"
+
+    def list_page(self, account: Account, scope: str, next_token: str) -> Page:
         """One page of ListRestoreJobs."""
         return page_of_jobs(account, "list_restore_jobs", "RestoreJobs", next_token, "RestoreJobId", RESTORE_STATES)
 
@@ -403,9 +406,13 @@ class RestoreKind(DestinationJobs):
             job = yield from _settled(destination, job, clock)
         return job
 
-    def after(self, job: Job, before: Job) -> Job | None:
+    def after(self, job: Job, before: Job, made: Made) -> Job | None:
         """The restore of just that copy."""
         return replace(job, request={**job.request, "copy": before.to_dict()})
+
+    def made(self, job: Job) -> Made:
+        """The restored table."""
+        return replace(made_of(job), counted=bool(job.result.get("judged_before")))
 
 
 def _settled(destination: Account, job: Job, clock: Callable[[], float]) -> Steps:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Remote jobs as values, and one waiter for many of them (design section 5).
+"""Remote jobs as values (design section 5).
 
 A job is what a run starts on AWS and a later run must find again: an export, an import, the settings of a table. Values
 here are JSON-safe and hold no secrets: they travel through registered results, and the ledger keeps them.
@@ -10,23 +10,22 @@ here are JSON-safe and hold no secrets: they travel through registered results, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal, Protocol, TypeAlias, get_args
+from typing import Any, Literal, get_args
 
 from .. import sdk
-from ..account import Account, Side
 from ..errors import FerryError, InvalidInput, ServiceError, error_from, is_known
-from .aws_errors import is_passing
 
-JobName = Literal["export", "import", "backup", "copy", "restore", "direct", "count", "verify", "settings"]
 State = Literal["planned", "pending", "running", "completed", "failed", "cancelled", "not_needed"]
 PendingReason = Literal["", "slot", "point_in_time_recovery", "backup_plan", "settings", "waiter", "job"]
+
+NO_JOB, PASS_A_JOB = "The job is not one that a start verb returned.", "Pass the job of a start verb or job_wait."
 
 
 @dataclass(frozen=True)
 class Job:
-    """One remote job of one table.
+    """One remote job of one table. ``kind`` names how it is run: core/migration.py knows the kinds that there are.
 
     ``name`` is the table (an import's, a restore's, a direct copy's and settings' destination table, else the source
     table). ``arn`` is what its list call knows it by: with AWS Backup the job's id, which is no ARN. ``pending`` waits
@@ -37,7 +36,7 @@ class Job:
     cause, next_step and details; empty while it has not.
     """
 
-    kind: JobName
+    kind: str
     name: str
     state: State = "planned"
     arn: str = ""
@@ -89,155 +88,16 @@ class Job:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Job:
-        """The job from ``to_dict``'s data; unknown members are ignored. Raises InvalidInput when it is not a job."""
+        """The job from ``to_dict``'s data; unknown members are ignored. Raises InvalidInput when it is not a job.
+
+        Its kind is taken as it is: for a job that a user passes there is ``migration.job_from``.
+        """
         values = {item.name: data[item.name] for item in fields(cls) if item.name in data}
-        if values.get("kind") not in get_args(JobName) or values.get("state", "planned") not in get_args(State):
-            raise InvalidInput(
-                "The job is not one that a start verb returned.", "Pass the job of a start verb or job_wait."
-            )
+        is_job = isinstance(values.get("kind"), str) and values.get("state", "planned") in get_args(State)
+        if not is_job or not isinstance(values.get("failure", {}), Mapping):
+            raise InvalidInput(NO_JOB, PASS_A_JOB)
         values.setdefault("failure", _failure_of_words(data))
         return replace(cls(values["kind"], str(values.get("name", ""))), **values)
-
-
-@dataclass(frozen=True)
-class WaitItem:
-    """One job to wait for. ``name`` is the caller's key for it (the host); sides as the jobs' kinds need them.
-
-    ``then`` are the jobs that follow on the table's way, each when the one before it has completed.
-    """
-
-    name: str
-    source: Account | None
-    destination: Account | None
-    job: Job
-    then: tuple[Job, ...] = ()
-
-    def need(self, side: Side) -> Account:
-        """The account of ``side``. Raises InvalidInput without one."""
-        account = self.source if side == "source" else self.destination
-        if account is None:
-            kind = self.job.kind
-            raise InvalidInput(f"The {kind}'s {side} account is missing.", f"Give {side}.", table=self.job.name)
-        return account
-
-
-@dataclass(frozen=True)
-class WaitResult:
-    """How all jobs stand: of each way the ``jobs`` that was reached last, and in ``ways`` all of them.
-
-    ``started`` has name and kind of those that the waiter started, ``poll_calls`` counts calls per kind.
-    """
-
-    jobs: dict[str, Job]
-    poll_calls: dict[str, dict[str, int]]
-    started: frozenset[tuple[str, JobName]] = frozenset()
-    ways: dict[str, tuple[Job, ...]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Pause:
-    """Where a job stands and when it wants to go on.
-
-    ``time``: in ``seconds``. ``slot``: when another job of its kind, account and Region has ended, or some time later.
-    ``end``: when a listing shows it ended; the state that it showed is sent in, "" when the job is to look itself.
-    ``adopted``: an earlier run started the job, or AWS did by itself.
-    """
-
-    job: Job
-    until: Literal["time", "slot", "end"]
-    seconds: float = 0.0
-    adopted: bool = False
-
-
-@dataclass(frozen=True)
-class Page:
-    """One page of a list call: the state of each ARN on it, and where the list goes on.
-
-    ``percents`` are those that AWS tells of running jobs, for the progress lines.
-    """
-
-    states: Mapping[str, State]
-    next_token: str = ""
-    percents: Mapping[str, float] = field(default_factory=dict)
-
-
-Steps: TypeAlias = Generator[Pause, str | None, Job]
-
-
-class JobKind(Protocol):
-    """What the waiter must know about a kind of job."""
-
-    def account(self, item: WaitItem) -> Account:
-        """The account that runs the job."""
-
-    def list_page(self, account: Account, next_token: str) -> Page:
-        """One page of the kind's list call, newest jobs first; one API call."""
-
-    def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
-        """Bring the job from where it stands to its end. May be begun again from any job it paused with; with a job
-        that runs it pauses for the end first.
-
-        ``waiting_since`` is when the waiter began, by ``clock``.
-        """
-
-    def after(self, job: Job, before: Job) -> Job | None:
-        """``job``, which waited for ``before``, with what that one left for it; None where it must not go on."""
-
-    def explain(self, job: Job, destination: Account | None) -> FerryError:
-        """Why ``job`` failed or was cancelled; ``destination`` is asked where it knows more than the job."""
-
-
-class _Explained:
-    """What is so for most kinds of jobs."""
-
-    def explain(self, job: Job, destination: Account | None) -> FerryError:
-        """The error that the job failed with."""
-        return failure_of(job)
-
-
-class SourceJobs(_Explained):
-    """What kinds of jobs have in common that run in the source account."""
-
-    def account(self, item: WaitItem) -> Account:
-        """The source's. Raises InvalidInput without one."""
-        return item.need("source")
-
-
-class DestinationJobs(_Explained):
-    """What kinds of jobs have in common that run in the destination account."""
-
-    def account(self, item: WaitItem) -> Account:
-        """The destination's. Raises InvalidInput without one."""
-        return item.need("destination")
-
-
-class OwnWork(DestinationJobs):
-    """What kinds of jobs have in common that are the waiter's own work: AWS lists none of them."""
-
-    def list_page(self, account: Account, next_token: str) -> Page:
-        """Empty."""
-        return Page({})
-
-
-def begun(
-    job: Job,
-    begin: Callable[[Job], Job],
-    refusal: Callable[[Exception], FerryError],
-    is_full: Callable[[Exception], bool] = lambda error: sdk.error_code(error) == "LimitExceededException",
-) -> Steps:
-    """Steps that send a pending job's request by ``begin`` until AWS takes it, waiting for a slot while a quota
-    ``is_full``. Raises ``refusal`` for what AWS refuses for good, the SDK's error for what may work later."""
-    while job.state == "pending":
-        try:
-            job = begin(job)
-        except sdk.ClientError as error:
-            if is_full(error):
-                yield Pause(job, "slot")
-            elif is_passing(error):
-                raise
-            else:
-                raise refusal(error) from error
-    return job
 
 
 def ended_with(job: Job, error: BaseException) -> Job:

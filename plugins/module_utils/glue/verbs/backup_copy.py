@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...core.backup.copy_jobs import CopyOptions, plan_copy, start_copy
-from ...core.jobs.job import Job
+from ...core.migration import job_from
 from ..accounts import Accounts
 from ..spec import BOTH_ACCOUNTS_OPTIONS, LIFECYCLE_OPTIONS, STARTING_OPTIONS, Progress, Verb, given
 from ..starting import finished, start_result
@@ -32,7 +32,7 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     accounts = Accounts(params)
     source = accounts.get("source", params["source"])
     destination = accounts.get("destination", params["destination"])
-    options = CopyOptions(table=params["name"], backup=Job.from_dict(params["backup"]), **given(params, _SAME_NAME))
+    options = CopyOptions(table=params["name"], backup=job_from(params["backup"]), **given(params, _SAME_NAME))
     plan = plan_copy(source, destination, options)
     job = plan.job.foreseen if check_mode else start_copy(source, plan)
     if params["wait"] and not check_mode:

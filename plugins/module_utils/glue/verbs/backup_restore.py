@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...core.backup.restore_jobs import RestoreOptions, plan_restore, start_restore
-from ...core.jobs.job import Job
+from ...core.migration import job_from
 from ..accounts import Accounts
 from ..spec import BOTH_ACCOUNTS_OPTIONS, KEY_MAP_OPTIONS, STARTING_OPTIONS, Progress, Verb, given
 from ..starting import finished, start_result
@@ -33,7 +33,7 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     accounts = Accounts(params)
     source = accounts.get("source", params["source"])
     destination = accounts.get("destination", params["destination"])
-    copy = Job.from_dict(params["copy"]) if params["copy"] else None
+    copy = job_from(params["copy"]) if params["copy"] else None
     plan = plan_restore(
         source, destination, RestoreOptions(table=params["name"], copy=copy, **given(params, _SAME_NAME))
     )

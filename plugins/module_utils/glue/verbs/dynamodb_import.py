@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...core.importing import ImportOptions, plan_import, start_import
-from ...core.jobs.job import Job
+from ...core.migration import job_from
 from ...core.table.definition import TableDefinition
 from ..accounts import Accounts
 from ..spec import KEY_MAP_OPTIONS, STAGING_OPTIONS, STARTING_OPTIONS, Progress, Verb, account_option, given
@@ -49,7 +49,7 @@ def options(params: dict[str, Any]) -> ImportOptions:
     """The core's options from the verb's. Raises InvalidInput."""
     return ImportOptions(
         table=params["name"],
-        export=Job.from_dict(params["export"]) if params["export"] else None,
+        export=job_from(params["export"]) if params["export"] else None,
         definition=TableDefinition.from_dict(params["definition"]) if params["definition"] else None,
         max_age=params["export_max_age"],
         **given(params, _SAME_NAME),

@@ -10,8 +10,8 @@ from typing import Any
 
 from ...core.change import Change, to_diff
 from ...core.errors import FerryError
-from ...core.jobs.job import Job, WaitItem, WaitResult
-from ...core.jobs.waiter import wait_for
+from ...core.jobs.kind import WaitItem, WaitResult
+from ...core.migration import job_from, wait_for
 from ..accounts import Accounts
 from ..spec import SHARED_OPTIONS, Progress, Verb, account_option
 
@@ -40,8 +40,8 @@ def _item(accounts: Accounts, entry: dict[str, Any]) -> WaitItem:
             entry["name"],
             accounts.find("source", entry["source"]),
             accounts.find("destination", entry["destination"]),
-            Job.from_dict(entry["job"]),
-            tuple(map(Job.from_dict, entry["then"])),
+            job_from(entry["job"]),
+            tuple(map(job_from, entry["then"])),
         )
     except FerryError as error:
         raise error.for_table(entry["name"]) from error

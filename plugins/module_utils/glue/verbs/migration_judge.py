@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...core.jobs.job import Job
+from ...core.migration import job_from
 from ...core.verify import judge_way
 from ..accounts import Accounts
 from ..outcome import failure
@@ -33,7 +33,7 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
         params["name"],
         accounts.get("source", params["source"]),
         accounts.get("destination", params["destination"]),
-        [Job.from_dict(job) for job in params["jobs"]],
+        [job_from(job) for job in params["jobs"]],
         source_table=params["source_table"] or "",
         verify=params["verify"],
         checksums=params["verify_checksums"],

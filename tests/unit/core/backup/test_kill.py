@@ -22,8 +22,9 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.backup.restore
     restore_job,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.counting import count_job
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job, WaitItem
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.waiter import wait_for
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
+from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import wait_for
 from ansible_collections.tableferry.aws.plugins.module_utils.core.verify import Judgement, judge_way
 from tests.unit.core.fake_aws import SOURCE, Killed, failure
 from tests.unit.core.fake_backup import BackupAws

@@ -39,8 +39,9 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     MissingKeyMapping,
     RestoreFailed,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job, WaitItem
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.waiter import wait_for
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
+from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import wait_for
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.encryption import Encryption
 from ansible_collections.tableferry.aws.plugins.module_utils.core.verify import judge_way
 from tests.unit.core.backup.test_kill import migrate, world

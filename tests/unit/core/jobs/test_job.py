@@ -34,7 +34,9 @@ def test_a_job_survives_plain_data(kind: str, state: str, name: str, request_: d
     assert Job.from_dict({**job.to_dict(), "version": 1}) == job
 
 
-@pytest.mark.parametrize("data", [{}, {"kind": "snapshot"}, {"kind": "export", "state": "lost"}])
+@pytest.mark.parametrize(
+    "data", [{}, {"kind": 1}, {"kind": "export", "state": "lost"}, {"kind": "export", "failure": "x"}]
+)
 def test_what_is_no_job_is_refused(data: dict) -> None:
     with pytest.raises(InvalidInput):
         Job.from_dict(data)

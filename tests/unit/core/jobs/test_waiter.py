@@ -14,23 +14,15 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.importing impo
     plan_import,
     start_import,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs import waiter
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import (
-    Job,
-    WaitItem,
-    WaitResult,
-)
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.waiter import wait_for
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.group import round_bound
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem, WaitResult
+from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import wait_for
 from tests.unit.core.fake_aws import BUCKET, SOURCE, FakeAws, failure
 
 
 def test_the_bound_of_a_round() -> None:
-    assert [waiter.round_bound(jobs) for jobs in (1, 25, 26, 100, 500)] == [2, 2, 3, 5, 21]
-
-
-@pytest.mark.parametrize(("seconds", "words"), [(9.9, "9s"), (130, "2m10s"), (3725, "1h02m")])
-def test_durations(seconds: float, words: str) -> None:
-    assert waiter.duration(seconds) == words
+    assert [round_bound(jobs) for jobs in (1, 25, 26, 100, 500)] == [2, 2, 3, 5, 21]
 
 
 class Fleet:
@@ -73,7 +65,7 @@ def test_polls_stay_within_the_bound(tables: int, page: int) -> None:
     found = fleet.wait(fleet.exports())
     assert {job.state for job in found.jobs.values()} == {"completed"}
     calls = found.poll_calls["export"]
-    assert calls["bound"] == waiter.round_bound(tables)
+    assert calls["bound"] == round_bound(tables)
     assert calls["largest_round"] <= calls["bound"]
     assert calls["list"] + calls["describe"] <= calls["rounds"] * calls["bound"]
     assert calls["result"] <= tables
@@ -256,14 +248,7 @@ def test_ended_and_planned_jobs_come_back_as_they_are() -> None:
     assert (found.poll_calls, fleet.aws.calls, fleet.lines) == ({}, [], [])
 
 
-def test_progress_is_told() -> None:
-    jobs = [
-        Job("import", "a", state="completed"),
-        Job("import", "b", state="failed"),
-        Job("import", "c", state="pending", pending_reason="slot"),
-        Job("import", "d", state="running"),
-    ]
-    assert waiter.progress_line("import", jobs) == "imports 1/4 done, 1 failed, 1 waiting for a slot, 1 running"
+def test_progress_is_shown() -> None:
     fleet = Fleet(3)
     fleet.wait(fleet.exports())
     assert fleet.lines[-1].startswith("exports 3/3 done, ")

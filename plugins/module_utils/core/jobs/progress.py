@@ -1,0 +1,47 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How the waiter's jobs get on, in a line of text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from .job import Job
+
+
+def progress_line(plural: str, jobs: Sequence[Job], percents: Iterable[float] = ()) -> str:
+    """``restores 37/100 done, 2 failed, 3 waiting for a slot, 58 running (12 to 90 %)``.
+
+    ``plural`` is what the ``jobs`` are called, ``percents`` say how far those are that run.
+    """
+    failed = sum(job.state in ("failed", "cancelled") for job in jobs)
+    done = sum(not job.open for job in jobs) - failed
+    parts = [f"{plural} {done}/{len(jobs)} done"]
+    for count, words in (
+        (failed, "failed"),
+        (sum(job.open and job.pending_reason == "slot" for job in jobs), "waiting for a slot"),
+        (
+            sum(job.open and job.pending_reason == "point_in_time_recovery" for job in jobs),
+            "waiting for point-in-time recovery",
+        ),
+        (sum(job.open and job.pending_reason == "backup_plan" for job in jobs), "waiting for the backup plan"),
+        (sum(job.state == "running" or (job.open and job.pending_reason == "settings") for job in jobs), "running"),
+    ):
+        if count:
+            parts.append(f"{count} {words}")
+    rounded = sorted({round(percent) for percent in percents})
+    if rounded:
+        parts[-1] += f" ({rounded[0]}{f' to {rounded[-1]}' if len(rounded) > 1 else ''} %)"
+    return ", ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """``2m10s``, ``1h02m`` or ``9s``."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"

@@ -1,0 +1,115 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The engine runs kinds that it has never heard of: what it knows of a kind is what the kind says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import ClassVar
+
+import pytest
+
+from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account
+from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import ExportFailed
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job, ended_with, failure_of
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import (
+    Made,
+    Page,
+    Pause,
+    SourceJobs,
+    Steps,
+    WaitItem,
+    WaitResult,
+    made_of,
+)
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.waiter import Waiter
+from tests.unit.core.fake_aws import FakeAws, failure
+
+
+class GlueRuns(SourceJobs):
+    """Runs whose list call wants the name of what they are runs of."""
+
+    plural: ClassVar[str] = "runs"
+
+    def __init__(self, refused: frozenset[str] = frozenset()) -> None:
+        self.listed: list[tuple[str, str]] = []
+        self.began: list[str] = []
+        self.refused = refused
+
+    def list_scope(self, item: WaitItem) -> str:
+        """The name of the job that the runs are of."""
+        return str(item.job.request["job_name"])
+
+    def list_page(self, account: Account, scope: str, next_token: str) -> Page:
+        """Ten runs of ``scope``, all ended, on two pages."""
+        self.listed.append((scope, next_token))
+        first = 5 if next_token else 0
+        return Page({f"{scope}-{number}": "completed" for number in range(first, first + 5)}, "" if first else "more")
+
+    def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
+        """Begins and ends; "" where a lonely job is not listed."""
+        job = item.job
+        if job.arn in self.refused:
+            raise failure("AccessDeniedException", "No.", "StartJobRun")
+        self.began.append(job.arn)
+        job = replace(job, state="running")
+        assert (yield Pause(job, "end")) in ("", "completed")
+        return replace(job, state="completed", result={"table_id": f"id of {job.name}", "rows": 0})
+
+    def made(self, job: Job) -> Made:
+        """Half a table where it is called so."""
+        return made_of(job, whole=job.name != "half")
+
+    def after(self, job: Job, before: Job, made: Made) -> Job | None:
+        """Nothing for half a table."""
+        return replace(job, state="not_needed", result={"seen": made.table_id}) if made.whole else None
+
+
+def waited(kind: GlueRuns, jobs: list[Job], *then: Job) -> WaitResult:
+    aws = FakeAws()
+    items = [WaitItem(job.name, aws.account("source"), None, job, then) for job in jobs]
+    lines: list[str] = []
+    waiter = Waiter({"glue": kind}, progress=lines.append, clock=lambda: aws.clock, sleep=aws.sleep)
+    result = waiter.wait(items, 600)
+    assert lines[-1].startswith("runs ")
+    return result
+
+
+def run_of(name: str, job_name: str, number: int) -> Job:
+    return Job("glue", name, "pending", f"{job_name}-{number}", request={"job_name": job_name})
+
+
+def test_each_scope_has_lists_of_its_own() -> None:
+    kind = GlueRuns()
+    jobs = [run_of(f"{job_name}{number}", job_name, number) for job_name in ("a", "b") for number in range(10)]
+    result = waited(kind, [replace(job, state="running") for job in jobs])
+    assert {job.state for job in result.jobs.values()} == {"completed"}
+    assert sorted(kind.listed) == [("a", ""), ("a", "more"), ("b", ""), ("b", "more")]
+    assert result.poll_calls["glue"]["list"] == 4
+
+
+@pytest.mark.parametrize(("name", "seen"), [("orders", "id of orders"), ("half", None)])
+def test_what_a_job_made_is_handed_on_by_its_kind(name: str, seen: str | None) -> None:
+    following = Job("glue", name, "pending", pending_reason="job")
+    jobs = [run_of(name, "a", number) for number in range(1)] + [run_of(f"t{number}", "a", number) for number in (1, 2)]
+    way = waited(GlueRuns(), jobs, following).ways[name]
+    assert way[0].state == "completed"
+    assert way[1] == (following if seen is None else replace(following, state="not_needed", result={"seen": seen}))
+
+
+def test_a_refused_call_is_explained_by_the_account() -> None:
+    job = waited(GlueRuns(frozenset({"a-1"})), [run_of("orders", "a", 1)]).jobs["orders"]
+    error = failure_of(job)
+    assert (type(error).__name__, job.state, error.details["code"]) == (
+        "AccessDenied", "failed", "AccessDeniedException",
+    )  # fmt: skip
+    assert "The glue a-1 could not be followed; it may still be running." in error.cause
+    assert error.next_step.endswith("The next run finds the glue.")
+
+
+def test_a_kind_explains_its_failed_jobs() -> None:
+    failed = ended_with(run_of("orders", "a", 1), ExportFailed("No.", "Again."))
+    assert str(GlueRuns().explain(failed, None)) == "orders: No. Again."

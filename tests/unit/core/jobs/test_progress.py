@@ -1,0 +1,29 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Progress lines."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.progress import duration, progress_line
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(9.9, "9s"), (130, "2m10s"), (3725, "1h02m")])
+def test_durations(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def test_a_line_counts_the_jobs() -> None:
+    jobs = [
+        Job("import", "a", state="completed"),
+        Job("import", "b", state="failed"),
+        Job("import", "c", state="pending", pending_reason="slot"),
+        Job("import", "d", state="running"),
+    ]
+    assert progress_line("imports", jobs) == "imports 1/4 done, 1 failed, 1 waiting for a slot, 1 running"
+    shown = progress_line("direct copies", jobs[3:], [12.4, 90.0])
+    assert shown == "direct copies 0/1 done, 1 running (12 to 90 %)"
