@@ -16,10 +16,10 @@ from .backup.copy_jobs import CopyKind
 from .backup.restore_jobs import RestoreKind
 from .counting import CountKind
 from .direct import DirectKind
-from .errors import FerryError, InvalidInput
+from .errors import FerryError
 from .export import ExportKind
 from .importing import ImportKind
-from .jobs.job import NO_JOB, PASS_A_JOB, Job
+from .jobs.job import Job, not_a_job
 from .jobs.kind import JobKind, WaitItem, WaitResult
 from .jobs.waiter import Waiter
 from .settings_job import SettingsKind
@@ -47,7 +47,7 @@ def job_from(data: Mapping[str, Any]) -> Job:
     """The job that a user passes, as a verb returned it. Raises InvalidInput where it is none."""
     job = Job.from_dict(data)
     if job.kind not in KINDS:
-        raise InvalidInput(NO_JOB, PASS_A_JOB)
+        raise not_a_job()
     return job
 
 

@@ -194,7 +194,7 @@ class Group:
 
     # In a thread
 
-    def list(self, look: Look) -> Listing:
+    def list_pages(self, look: Look) -> Listing:
         """Pages of the list until every job looked for was seen, the list ends or the round may cost no more.
 
         Goes on where the round before stopped.
@@ -250,14 +250,14 @@ class Group:
         self.result_calls += entry.reading == "result"
         entry.reading = ""
 
-    def began(self, entry: Entry, now: float) -> None:
+    def note_start(self, entry: Entry, now: float) -> None:
         """A job of the group has begun."""
         self.last_event, self.probe_gap = now, SHORTEST_PROBE
         self.next_round = min(self.next_round, now + SHORTEST_ROUND)
         if entry.probing:
             self.probe_at = now  # one slot was free: there may be more
 
-    def is_full(self, now: float) -> None:
+    def note_full(self, now: float) -> None:
         """A start found no slot."""
         self.credits = 0
         self.probe_at = max(self.probe_at, now + self.probe_gap)

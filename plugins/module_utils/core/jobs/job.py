@@ -20,8 +20,6 @@ from ..errors import FerryError, InvalidInput, ServiceError, error_from, is_know
 State = Literal["planned", "pending", "running", "completed", "failed", "cancelled", "not_needed"]
 PendingReason = Literal["", "slot", "point_in_time_recovery", "backup_plan", "settings", "waiter", "job"]
 
-NO_JOB, PASS_A_JOB = "The job is not one that a start verb returned.", "Pass the job of a start verb or job_wait."
-
 
 @dataclass(frozen=True)
 class Job:
@@ -95,9 +93,14 @@ class Job:
         values = {item.name: data[item.name] for item in fields(cls) if item.name in data}
         is_job = isinstance(values.get("kind"), str) and values.get("state", "planned") in get_args(State)
         if not is_job or not isinstance(values.get("failure", {}), Mapping):
-            raise InvalidInput(NO_JOB, PASS_A_JOB)
+            raise not_a_job()
         values.setdefault("failure", _failure_of_words(data))
         return replace(cls(values["kind"], str(values.get("name", ""))), **values)
+
+
+def not_a_job() -> InvalidInput:
+    """The error for data that is no job."""
+    return InvalidInput("The job is not one that a start verb returned.", "Pass the job of a start verb or job_wait.")
 
 
 def ended_with(job: Job, error: BaseException) -> Job:

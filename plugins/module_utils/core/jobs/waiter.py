@@ -142,7 +142,7 @@ class Waiter:
             if group.waiting("end") and now >= group.next_round and group not in self._flying.values():
                 look = group.look(now)
                 if look is not None:
-                    self._flying[pool.submit(group.list, look)] = group
+                    self._flying[pool.submit(group.list_pages, look)] = group
 
     # In a thread
 
@@ -175,7 +175,7 @@ class Waiter:
         """When there is something to do, were no call under way."""
         flying = self._flying.values()
         groups = (group.next_event(listing=group in flying) for group in self._groups.values())
-        return min(self._last_line_at + QUIET_LINE_GAP, *groups)
+        return min([self._last_line_at + QUIET_LINE_GAP, *groups])
 
     def _collect(self, futures: set[Future[Any]]) -> None:
         for future in futures:
@@ -203,9 +203,9 @@ class Waiter:
         if was.state == "pending" and entry.job.state in ("running", "completed"):
             if not (isinstance(outcome, Pause) and outcome.adopted):
                 self._started.add((entry.item.name, entry.job.kind))
-            group.began(entry, now)
+            group.note_start(entry, now)
         elif entry.phase == "slot" and was.pending_reason == "slot":
-            group.is_full(now)
+            group.note_full(now)
         entry.probing = False
         if entry.phase == "over":
             group.credits += was.state == "running"
