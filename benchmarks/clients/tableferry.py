@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Endpoint
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.comparing import compare_tables
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.copying import CopyOptions, copy_items
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.tables import ItemTable, find_table
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.throttle import Rate
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.wire import Endpoint
 from benchmarks.clients import REGION, Task, run
 
 

@@ -11,7 +11,10 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core.statements import with_statements, without_statement
+from ansible_collections.tableferry.aws.plugins.module_utils.core.policy_documents import (
+    with_statements,
+    without_statement,
+)
 
 MARK = {"tableferry:managed": "true"}
 ENFORCED = "BucketOwnerEnforced"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.wire import Endpoint
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Endpoint
 from demo.tables import Item
 from engines.server import ACCESS_KEY, REGION, SECRET_KEY, RunningEngine
 

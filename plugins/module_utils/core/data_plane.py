@@ -12,10 +12,10 @@ from collections.abc import Callable
 from . import sdk
 from .account import Account
 from .errors import InvalidInput
+from .items.client import Client, Endpoint
 from .items.scan import count_items as count_scanned
 from .items.tables import ItemTable, find_table
 from .items.throttle import Rate
-from .items.wire import Client, Endpoint
 
 _RATE = re.compile(r"(?P<number>\d+(\.\d+)?) *(?P<percent>%)?")
 

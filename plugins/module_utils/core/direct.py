@@ -18,8 +18,8 @@ from .change import Change
 from .data_plane import count_items, item_table, to_rate
 from .destination import creation_call, make_table, require_ours, tags_there
 from .errors import CheckpointUnusable, InvalidInput
+from .items.answers import require_msgspec
 from .items.copying import CopyOptions, CopyProgress, copy_items
-from .items.raw import require_msgspec
 from .jobs.job import Job
 from .jobs.kind import Made, OwnWork, Steps, WaitItem, made_of
 from .plan import choose_method

@@ -17,7 +17,7 @@ from .jobs.job import Job, ended_with
 from .jobs.kind import Made, OwnWork, Pause, Steps, WaitItem
 from .route import Route
 from .table.definition import TableDefinition
-from .table.foreseen import MadeBy, foresee_settings
+from .table.preview import MadeBy, foresee_settings
 from .table.setting import SettingsOptions
 from .table.settings import SettingsPlan, SettingsResult, apply_settings, prepare_settings
 

@@ -30,7 +30,7 @@ from .jobs.job import Job
 from .plan import AUTO, DEFAULT, choose_method
 from .settings_job import plan_table_settings, settings_job
 from .table.definition import AS_OF, TableDefinition
-from .table.foreseen import MadeBy, as_created, as_imported, as_restored
+from .table.preview import MadeBy, as_created, as_imported, as_restored
 from .table.setting import SettingsOptions
 from .table.settings import SettingsPlan
 from .verification import VerifyOptions, verify_job

@@ -17,7 +17,7 @@ from ..account import Account
 from ..aws_errors import NO_RESOURCE
 from ..change import Change
 from ..errors import BackupNotPossible, InvalidInput, ServiceError
-from ..statements import Statement, statements_of, texts, with_statements, without_statement
+from ..policy_documents import Statement, statements_of, texts, with_statements, without_statement
 from ..table.definition import Shape, json_safe
 
 COPY_ACTION = "backup:CopyIntoBackupVault"  # all that another account may do in a vault

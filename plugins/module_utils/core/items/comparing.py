@@ -25,13 +25,13 @@ from functools import partial
 from typing import Literal, Protocol, get_args
 
 from ..errors import InvalidInput, WorkerLost
+from .answers import Key, KeyReader, require_msgspec
+from .client import Client, Lanes, Patience
 from .digest import BucketSums, canonical_digest, canonical_item, is_expired, raw_digest
 from .lookup import READ_ITEMS, Lookup
-from .raw import Key, KeyReader, require_msgspec
 from .scan import Page, ParallelScan, Scanner, Segment, segments_for, spread
 from .tables import ItemTable, require_same_key
 from .throttle import Rate, Throttle
-from .wire import Client, Lanes, Patience
 from .workers import run_in_workers
 from .write import without_replication_attributes
 

@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import Protocol
 
 from ..errors import WorkerLost
+from .answers import KeyReader, Slice, require_msgspec
 from .checkpoint import Checkpoint, Counts
-from .raw import KeyReader, Slice, require_msgspec
+from .client import LOOK_SECONDS, Client, Lanes, Patience, Retries
 from .scan import Page, ParallelScan, Scanner, Segment, segments_for
 from .tables import ItemTable, require_same_key, require_two, require_unchanged
 from .throttle import Rate, Throttle
-from .wire import LOOK_SECONDS, Client, Lanes, Patience, Retries
 from .workers import run_in_workers
 from .write import (
     BATCH_ITEMS,

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Any
 
-from .raw import Slice, canonical_number, malformed, msgspec
+from .answers import Slice, canonical_number, malformed, msgspec
 from .write import REPLICATION_PREFIX, may_have_replication_attributes
 
 DIGEST_BYTES = 16

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from functools import partial
 
 from ..errors import KeepsFailing, MissingTable
-from .raw import BatchRead, Key, KeyReader, Slice, decode
+from .answers import BatchRead, Key, KeyReader, Slice, decode
+from .client import Client
 from .tables import ItemTable, vanished
 from .throttle import Throttle
-from .wire import Client
 
 READ_ITEMS = 100  # the most that BatchGetItem takes (aws.md H)
 

@@ -21,13 +21,13 @@ from itertools import islice
 from typing import Literal
 
 from ..errors import FerryError, ItemRefused, MissingTable
+from .answers import Key, KeyReader, Raw, Single, Slice, decode, msgspec, require_msgspec
+from .client import LOOK_SECONDS, Call, Client, Lanes, Patience
 from .comparing import Difference
 from .digest import canonical_item
 from .lookup import READ_ITEMS, Lookup
-from .raw import Key, KeyReader, Raw, Single, Slice, decode, msgspec, require_msgspec
 from .tables import ItemTable, require_same_key, require_two, vanished
 from .throttle import Rate, Throttle
-from .wire import LOOK_SECONDS, Call, Client, Lanes, Patience
 from .write import REPLICATION_PREFIX, expected_units, without_replication_attributes
 
 Outcome = Literal["put", "deleted", "equal", "left", "changed"]

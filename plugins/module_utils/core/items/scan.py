@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..errors import FerryError, MissingTable
-from .raw import Raw, ScanPage, decode, malformed
+from .answers import Raw, ScanPage, decode, malformed
+from .client import LOOK_SECONDS, Call, Client, Lanes
 from .tables import ItemTable, vanished
 from .throttle import Rate, Throttle
-from .wire import LOOK_SECONDS, Call, Client, Lanes
 
 SEGMENT_BYTES = 64 * 1024 * 1024
 LEAST_SEGMENTS, MOST_SEGMENTS = 16, 4096

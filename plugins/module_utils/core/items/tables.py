@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from ..errors import FerryError, InvalidInput, KeySchemaDiffers, MissingTable, TableVanished
 from ..table_status import Phase, advice, phase_of
-from .raw import KeyAttribute, malformed
-from .wire import Client, Endpoint, Patience
+from .answers import KeyAttribute, malformed
+from .client import Client, Endpoint, Patience
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from ..errors import InvalidInput, WorkerLost
+from .client import Endpoint
 from .transport import Credentials
-from .wire import Endpoint
 
 Result = TypeVar("Result")
 Result_co = TypeVar("Result_co", covariant=True)

@@ -15,10 +15,10 @@ from functools import partial
 
 from ..aws_errors import BAD_ITEM
 from ..errors import FerryError, ItemRefused, KeepsFailing, MissingTable
-from .raw import BatchWritten, KeyReader, Raw, Slice, decode, malformed, msgspec
+from .answers import BatchWritten, KeyReader, Raw, Slice, decode, malformed, msgspec
+from .client import LOOK_SECONDS, Call, Client, Lanes
 from .tables import ItemTable, vanished
 from .throttle import Throttle
-from .wire import LOOK_SECONDS, Call, Client, Lanes
 
 BATCH_ITEMS = 25  # the most that BatchWriteItem takes (aws.md H)
 BATCH_BYTES = 4 * 1024 * 1024  # of JSON; AWS takes 16 MB (aws.md H), smaller ones are quicker to send again

@@ -12,8 +12,8 @@ from typing import Any
 
 from ..change import Change, Left
 from .definition import Shape, json_safe
+from .patient_calls import Caller, Steps, Target
 from .setting import Setting, Settings, SettingsOptions, pages, part_of, what
-from .target import Caller, Steps, Target
 
 SERVICE = "application-autoscaling"
 _NAMESPACE = {"ServiceNamespace": "dynamodb"}

@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 from ..change import Change, Left
 from ..errors import SettingFailed
 from .definition import Shape, TableDefinition
-from .policy import Place
-from .target import Caller, Steps, Target, paces
+from .patient_calls import Caller, Steps, Target, paces
+from .resource_policy import Place
 
 RECOVERY_TAG = "tableferry:point-in-time-recovery"
 

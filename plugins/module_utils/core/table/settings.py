@@ -18,9 +18,7 @@ from ..errors import DestinationExists, FerryError, SettingFailed
 from .autoscaling import AutoScaling
 from .definition import Shape, TableDefinition
 from .encryption import Encryption, resolve_key_map
-from .ownership import OWNERSHIP_TAG
-from .setting import RECOVERY_TAG, Setting, Settings, SettingsOptions
-from .sides import (
+from .own_apis import (
     ContributorInsights,
     KinesisDestination,
     PointInTimeRecovery,
@@ -29,8 +27,10 @@ from .sides import (
     Tags,
     TimeToLive,
 )
-from .target import Reader, Steps, Target, run_now
-from .updates import (
+from .ownership import OWNERSHIP_TAG
+from .patient_calls import Reader, Steps, Target, run_now
+from .setting import RECOVERY_TAG, Setting, Settings, SettingsOptions
+from .update_table import (
     BillingMode,
     DeletionProtection,
     EncryptionSetting,

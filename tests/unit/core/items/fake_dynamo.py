@@ -23,8 +23,8 @@ from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Endpoint, Patience
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.tables import ItemTable, find_table
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.wire import Endpoint, Patience
 
 HASTY = Patience(first=0.001, longest=0.01, seconds=20.0, connecting=5.0)
 REGION = "eu-west-1"

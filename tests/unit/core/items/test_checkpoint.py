@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import CheckpointUnusable
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.answers import KeyAttribute
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.checkpoint import Checkpoint, Counts
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.raw import KeyAttribute
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Endpoint
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.scan import segments_for, spread
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.tables import ItemTable
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.wire import Endpoint
 
 KEY = (KeyAttribute("id", "S"),)
 

@@ -27,6 +27,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     TableVanished,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.checkpoint import Counts
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Endpoint, Patience
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.copying import (
     CopyOptions,
     CopyProgress,
@@ -34,7 +35,6 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.items.copying 
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.tables import find_table
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.throttle import Rate
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.wire import Endpoint, Patience
 from tests.unit.core.items.fake_dynamo import HASTY, REGION, SECRET, FakeDynamo, serving
 from tests.unit.core.items.strategies import attributes, to_bytes
 
@@ -316,7 +316,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items import copying
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.tables import find_table
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.wire import Endpoint
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Endpoint
 copying.SAVE_SECONDS = 0.05
 keys = SimpleNamespace(access_key="AKIAFAKE", secret_key="s", session_token="")
 endpoint = Endpoint(sys.argv[1], "eu-west-1", lambda: keys)

@@ -11,9 +11,9 @@ import json
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import KeepsFailing, TableVanished
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Client, Patience
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.lookup import Lookup
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.throttle import Rate, Throttle
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.wire import Client, Patience
 from tests.unit.core.items.fake_dynamo import HASTY
 from tests.unit.core.items.strategies import to_bytes
 

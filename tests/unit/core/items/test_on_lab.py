@@ -18,6 +18,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     ItemRefused,
     MissingTable,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Client, Endpoint, Lanes, Patience
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.comparing import (
     CompareOptions,
     Difference,
@@ -33,7 +34,6 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.items.repairin
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.scan import count_items
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.tables import ItemTable, find_table
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.throttle import Rate
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.wire import Client, Endpoint, Lanes, Patience
 from lab.client import RunningLab, running
 
 HASTY = Patience(first=0.001, longest=0.01, seconds=20.0, connecting=5.0)

@@ -13,6 +13,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     ServiceError,
     TableVanished,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Client, Lanes
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.scan import (
     ParallelScan,
     Scanner,
@@ -20,7 +21,6 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.items.scan imp
     count_items,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.throttle import Rate
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.wire import Client, Lanes
 from tests.unit.core.items.fake_dynamo import HASTY
 from tests.unit.core.items.strategies import to_bytes
 

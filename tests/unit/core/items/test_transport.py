@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import EndpointUnreachable, InvalidInput
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Client, Endpoint, Patience
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.transport import (
     Broken,
     Connection,
@@ -33,7 +34,6 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.items.transpor
     Route,
     Signer,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.wire import Client, Endpoint, Patience
 
 BODY = b'{"UnprocessedItems":{}}'
 CRC = b"x-amz-crc32: %d\r\n" % zlib.crc32(BODY)

@@ -22,7 +22,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     ItemRefused,
     WorkerLost,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.wire import Endpoint
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Endpoint
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.workers import run_in_workers
 
 

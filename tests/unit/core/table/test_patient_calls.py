@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ansible_collections.tableferry.aws.plugins.module_utils.core import sdk
 from ansible_collections.tableferry.aws.plugins.module_utils.core.aws_errors import is_passing
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import MissingTable, SettingFailed
-from ansible_collections.tableferry.aws.plugins.module_utils.core.table.target import (
+from ansible_collections.tableferry.aws.plugins.module_utils.core.table.patient_calls import (
     PASSING,
     Target,
     paces,

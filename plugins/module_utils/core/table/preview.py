@@ -13,11 +13,11 @@ from ..account import Account
 from .creation import creation_parameters, import_parameters
 from .definition import TableDefinition
 from .encryption import Encryption, map_encryption, resolve_key_map
+from .own_apis import Tags
 from .ownership import marks
 from .setting import Settings, SettingsOptions
 from .settings import SettingsPlan, plan_settings, read_settings
-from .sides import Tags
-from .updates import EncryptionSetting
+from .update_table import EncryptionSetting
 
 MadeBy = Callable[[Settings, str, str, SettingsOptions], Settings]
 

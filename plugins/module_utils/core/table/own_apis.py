@@ -15,9 +15,9 @@ from ..change import Change, Left
 from ..errors import SettingFailed
 from .definition import Shape
 from .ownership import marks, tags_of
-from .policy import CannotRewrite, canonical_policy, rewrite_policy
+from .patient_calls import Caller, Steps, Target, paces
+from .resource_policy import CannotRewrite, canonical_policy, rewrite_policy
 from .setting import RECOVERY_TAG, Setting, Settings, SettingsOptions, SideCall, pages, part_of, what
-from .target import Caller, Steps, Target, paces
 
 MAX_TAGS = 50
 _OUR_TAGS = "tableferry:"

@@ -15,8 +15,8 @@ from ..change import Change, Left
 from .creation import WARM_BY_DEFAULT, index_parameters, vector_index_parameters
 from .definition import Index, Shape, TableDefinition
 from .encryption import UNANSWERED, Encryption, classify, map_encryption
+from .patient_calls import Caller, Steps
 from .setting import Settings, SettingsOptions, TableUpdate, differing, part_of, what
-from .target import Caller, Steps
 
 
 class EncryptionSetting(TableUpdate):

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import ServiceError
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.raw import (
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.answers import (
     KeyAttribute,
     KeyReader,
     canonical_number,
@@ -101,11 +101,11 @@ import sys
 sys.modules["msgspec"] = None
 from importlib import import_module
 base = "ansible_collections.tableferry.aws.plugins.module_utils.core"
-for name in ("raw", "wire", "scan", "write", "copying", "comparing", "repairing", "digest", "lookup", "workers"):
+for name in ("answers", "client", "scan", "write", "copying", "comparing", "repairing", "digest", "lookup", "workers"):
     import_module(f"{base}.items.{name}")
 errors = import_module(f"{base}.errors")
 try:
-    import_module(f"{base}.items.raw").require_msgspec()
+    import_module(f"{base}.items.answers").require_msgspec()
 except errors.MissingLibrary as error:
     print(error)
 """

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import MissingKeyMapping
-from ansible_collections.tableferry.aws.plugins.module_utils.core.table import foreseen
+from ansible_collections.tableferry.aws.plugins.module_utils.core.table import preview
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.definition import TableDefinition
-from ansible_collections.tableferry.aws.plugins.module_utils.core.table.foreseen import as_imported
+from ansible_collections.tableferry.aws.plugins.module_utils.core.table.preview import as_imported
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.setting import Settings, SettingsOptions
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.settings import plan_settings
 
@@ -91,8 +91,8 @@ def test_another_tables_key_is_no_reason_to_refuse(monkeypatch: pytest.MonkeyPat
             return {"KeyMetadata": {"Arn": KeyId}}
 
     monkeypatch.setattr(TableDefinition, "read", lambda account, name: source().definition)
-    monkeypatch.setattr(foreseen, "read_settings", lambda account, definition: source())
+    monkeypatch.setattr(preview, "read_settings", lambda account, definition: source())
     options = SettingsOptions(kms_key_map={KEY: OTHER_KEY, "another": "unusable"})
-    plan = foreseen.foresee_settings(None, Destination(), "orders", "orders", options, as_imported)
+    plan = preview.foresee_settings(None, Destination(), "orders", "orders", options, as_imported)
     assert [change.what for change in plan.changes] == ["tags"]
     assert asked == [OTHER_KEY]

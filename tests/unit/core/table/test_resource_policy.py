@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core.table.policy import (
+from ansible_collections.tableferry.aws.plugins.module_utils.core.table.resource_policy import (
     CannotRewrite,
     Place,
     canonical_policy,

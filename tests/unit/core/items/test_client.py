@@ -23,14 +23,14 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     MissingTable,
     ServiceError,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.transport import Answer
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.wire import (
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import (
     Call,
     Client,
     Endpoint,
     Lanes,
     Patience,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.transport import Answer
 from tests.unit.core.items.fake_dynamo import HASTY, REGION, SECRET, TOKEN, refusal
 
 DESCRIBE = b'{"TableName":"orders"}'
@@ -311,7 +311,7 @@ def test_lanes_forget_a_connection_that_the_server_closed(dynamo):
 
 
 def test_lanes_give_up_a_connection_that_stays_silent(dynamo, monkeypatch):
-    module = "ansible_collections.tableferry.aws.plugins.module_utils.core.items.wire"
+    module = "ansible_collections.tableferry.aws.plugins.module_utils.core.items.client"
     monkeypatch.setattr(f"{module}.ANSWER_SECONDS", 0.05)
     monkeypatch.setattr(f"{module}.LOOK_SECONDS", 0.05)
     dynamo.make("orders")
