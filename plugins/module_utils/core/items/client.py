@@ -6,18 +6,14 @@
 
 With 25 items to a request the request is the cost, not the item: a bare socket carries four times the items per
 CPU-second that urllib3 does (design section 6). ``Endpoint`` says where and who; ``Client.call`` sends one request and
-waits for its answer; ``Lanes`` keeps many under way in one thread, since a round trip moves 25 items only.
+waits for its answer; ``lanes`` keeps many under way.
 """
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import json
 import random
-import selectors
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
@@ -35,12 +31,11 @@ from ..errors import (
     MissingTable,
     ServiceError,
 )
-from .transport import ANSWER_SECONDS, CONTENT_TYPE, Answer, Broken, Connection, Credentials, Distrusted, Route, Signer
+from .transport import CONTENT_TYPE, Answer, Broken, Connection, Credentials, Distrusted, Route, Signer
 
 CREDENTIALS_SECONDS = 60.0  # how long credentials are kept before they are asked for again
 SKEW_SECONDS = 120.0  # a clock that is off by less is not why a signature was refused
 _MAYBE_CLOCK = aws_errors.BAD_SIGNATURES | aws_errors.EXPIRED  # what AWS answers when our clock is off
-LOOK_SECONDS = 5.0  # between looks for requests that were never answered
 
 
 @dataclass(frozen=True)
@@ -332,152 +327,3 @@ def _error_of(answer: Answer) -> tuple[str, str]:
     except (ValueError, AttributeError):
         code, message = "", ""
     return code or f"HTTP {answer.status}", message
-
-
-# Many calls at once
-
-
-@dataclass(eq=False)
-class _Flight:
-    """A call under way, or waiting to be sent, and who hears of its end."""
-
-    client: Client
-    call: Call
-    done: Callable[[bytes], None]
-    failed: Callable[[FerryError], None] | None
-    sent: float = 0.0
-
-
-class Lanes:
-    """Calls under way at once, each on a connection of its own, in one thread: no locks, no switching.
-
-    Whoever submits calls says how many at once, and gives the thread to ``turn``, which hears the answers.
-    """
-
-    def __init__(self) -> None:
-        self._selector = selectors.DefaultSelector()
-        self._flights: dict[Connection, _Flight] = {}
-        self._idle: dict[Client, list[Connection]] = defaultdict(list)
-        self._later: list[tuple[float, int, _Flight]] = []
-        self._numbers = itertools.count()
-        self._looked = time.monotonic()
-
-    def submit(
-        self,
-        client: Client,
-        call: Call,
-        done: Callable[[bytes], None],
-        failed: Callable[[FerryError], None] | None = None,
-        delay: float = 0.0,
-    ) -> None:
-        """Send ``call``, after ``delay`` seconds; ``turn`` gives its answer's body to ``done``.
-
-        What Client.call raises goes to ``failed``, or out of here or ``turn`` where there is none.
-        """
-        self._send_after(_Flight(client, call, done, failed), delay)
-
-    def turn(self, longest: float) -> None:
-        """Hear the answers that have come, waiting up to ``longest`` seconds for the first."""
-        now = time.monotonic()
-        while self._later and self._later[0][0] <= now:
-            self._send(heapq.heappop(self._later)[2])
-        until = self._later[0][0] - now if self._later else LOOK_SECONDS
-        for key, _events in self._selector.select(max(0.0, min(longest, until, LOOK_SECONDS))):
-            self._hear(key.fileobj)  # type: ignore[arg-type]
-        if time.monotonic() - self._looked > LOOK_SECONDS:
-            self._give_up_silent()
-
-    def close(self) -> None:
-        """End all connections; calls under way are never heard of again."""
-        for connection in [*self._flights, *itertools.chain.from_iterable(self._idle.values())]:
-            connection.close()
-        self._selector.close()
-
-    def _send_after(self, flight: _Flight, delay: float) -> None:
-        if delay > 0.0:
-            heapq.heappush(self._later, (time.monotonic() + delay, next(self._numbers), flight))
-        else:
-            self._send(flight)
-
-    def _send(self, flight: _Flight) -> None:
-        client = flight.client
-        idle = self._idle[client]
-        try:
-            if idle:
-                connection = idle.pop()
-            else:
-                connection = client.connect(waiting=False)
-                self._selector.register(connection, selectors.EVENT_READ, connection)
-            self._flights[connection] = flight
-            flight.sent = time.monotonic()
-            try:
-                connection.send(client.request(flight.call))
-            except BaseException:
-                self._drop(connection)
-                raise
-            if connection.sending:
-                self._selector.modify(connection, selectors.EVENT_READ | selectors.EVENT_WRITE, connection)
-        except (OSError, Broken, Distrusted) as error:
-            self._broke(flight, error)
-
-    def _hear(self, connection: Connection) -> None:
-        flight = self._flights.get(connection)
-        if flight is None:
-            # Idle, and something came: the server has closed it.
-            self._idle = defaultdict(
-                list, {client: [each for each in idle if each is not connection] for client, idle in self._idle.items()}
-            )
-            self._drop(connection)
-            return
-        was_sending = connection.sending
-        try:
-            answer = connection.advance()
-        except Broken as error:
-            self._drop(connection)
-            self._broke(flight, error)
-            return
-        if was_sending and not connection.sending:
-            self._selector.modify(connection, selectors.EVENT_READ, connection)
-        if answer is None:
-            return
-        if connection.reusable:
-            del self._flights[connection]
-            self._idle[flight.client].append(connection)
-        else:
-            self._drop(connection)
-        try:
-            outcome = flight.client.judge(flight.call, answer)
-        except FerryError as error:
-            self._fail(flight, error)
-            return
-        if isinstance(outcome, bytes):
-            flight.done(outcome)
-        else:
-            self._send_after(flight, outcome)
-
-    def _broke(self, flight: _Flight, error: Exception) -> None:
-        try:
-            delay = flight.client.forgive(flight.call, error)
-        except FerryError as given_up:
-            self._fail(flight, given_up)
-        else:
-            self._send_after(flight, delay)
-
-    @staticmethod
-    def _fail(flight: _Flight, error: FerryError) -> None:
-        if flight.failed is None:
-            raise error
-        flight.failed(error)
-
-    def _drop(self, connection: Connection) -> None:
-        """Forget a connection, which may be closed already: then its number may be another's."""
-        self._flights.pop(connection, None)
-        self._selector.unregister(connection)
-        connection.close()
-
-    def _give_up_silent(self) -> None:
-        self._looked = now = time.monotonic()
-        for connection, flight in list(self._flights.items()):
-            if now - flight.sent > ANSWER_SECONDS:
-                self._drop(connection)
-                self._broke(flight, Broken(f"no answer came for {ANSWER_SECONDS:.0f} s"))

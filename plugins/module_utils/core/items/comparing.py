@@ -26,8 +26,9 @@ from typing import Literal, Protocol, get_args
 
 from ..errors import InvalidInput, WorkerLost
 from .answers import Key, KeyReader, require_msgspec
-from .client import Client, Lanes, Patience
+from .client import Client, Patience
 from .digest import BucketSums, canonical_digest, canonical_item, is_expired, raw_digest
+from .lanes import Lanes
 from .lookup import READ_ITEMS, Lookup
 from .scan import Page, ParallelScan, Scanner, Segment, segments_for, spread
 from .tables import ItemTable, require_same_key

@@ -24,7 +24,8 @@ from typing import Protocol
 from ..errors import WorkerLost
 from .answers import KeyReader, Slice, require_msgspec
 from .checkpoint import Checkpoint, Counts
-from .client import LOOK_SECONDS, Client, Lanes, Patience, Retries
+from .client import Client, Patience, Retries
+from .lanes import LOOK_SECONDS, Lanes
 from .scan import Page, ParallelScan, Scanner, Segment, segments_for
 from .tables import ItemTable, require_same_key, require_two, require_unchanged
 from .throttle import Rate, Throttle

@@ -22,9 +22,10 @@ from typing import Literal
 
 from ..errors import FerryError, ItemRefused, MissingTable
 from .answers import Key, KeyReader, Raw, Single, Slice, decode, msgspec, require_msgspec
-from .client import LOOK_SECONDS, Call, Client, Lanes, Patience
+from .client import Call, Client, Patience
 from .comparing import Difference
 from .digest import canonical_item
+from .lanes import LOOK_SECONDS, Lanes
 from .lookup import READ_ITEMS, Lookup
 from .tables import ItemTable, require_same_key, require_two, vanished
 from .throttle import Rate, Throttle

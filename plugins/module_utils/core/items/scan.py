@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from ..errors import FerryError, MissingTable
 from .answers import Raw, ScanPage, decode, malformed
-from .client import LOOK_SECONDS, Call, Client, Lanes
+from .client import Call, Client
+from .lanes import LOOK_SECONDS, Lanes
 from .tables import ItemTable, vanished
 from .throttle import Rate, Throttle
 

@@ -16,7 +16,8 @@ from functools import partial
 from ..aws_errors import BAD_ITEM
 from ..errors import FerryError, ItemRefused, KeepsFailing, MissingTable
 from .answers import BatchWritten, KeyReader, Raw, Slice, decode, malformed, msgspec
-from .client import LOOK_SECONDS, Call, Client, Lanes
+from .client import Call, Client
+from .lanes import LOOK_SECONDS, Lanes
 from .tables import ItemTable, vanished
 from .throttle import Throttle
 

@@ -18,7 +18,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     ItemRefused,
     MissingTable,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Client, Endpoint, Lanes, Patience
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Client, Endpoint, Patience
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.comparing import (
     CompareOptions,
     Difference,
@@ -26,6 +26,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.items.comparin
     compare_tables,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.copying import CopyOptions, copy_items
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.lanes import Lanes
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.repairing import (
     RepairOptions,
     RepairResult,

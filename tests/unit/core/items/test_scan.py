@@ -13,7 +13,8 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     ServiceError,
     TableVanished,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Client, Lanes
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Client
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.lanes import Lanes
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.scan import (
     ParallelScan,
     Scanner,

@@ -19,7 +19,8 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     ServiceError,
     TableVanished,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Client, Lanes, Patience
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Client, Patience
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.lanes import Lanes
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.throttle import Rate, Throttle
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.write import (
     Writer,
