@@ -19,8 +19,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import ItemRefused, KeySchemaDiffers
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.comparing import CompareOptions, compare_tables
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.comparing import compare_tables
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.copying import CopyOptions, copy_items
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.differences import CompareOptions
 from demo.tables import ITEM_LIMIT, all_types, index, on_demand
 from tests.engines.accounts import numbered
 

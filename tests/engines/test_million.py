@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.comparing import Difference, compare_tables
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.comparing import compare_tables
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.copying import copy_items
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.differences import Difference
 from demo.tables import on_demand
 
 MILLION = 1_000_000

@@ -8,13 +8,9 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.comparing import (
-    CompareOptions,
-    Difference,
-    compare_sample,
-    compare_tables,
-)
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.comparing import compare_sample, compare_tables
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.copying import copy_items
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.differences import CompareOptions, Difference
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.repairing import RepairOptions, repair
 from demo.tables import ITEM_LIMIT, all_types, on_demand
 from tests.engines.accounts import numbered

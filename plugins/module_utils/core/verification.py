@@ -16,7 +16,8 @@ from typing import Any, ClassVar, Literal
 from .account import Account
 from .data_plane import item_table, to_rate
 from .errors import DifferencesFound
-from .items.comparing import CompareOptions, CompareProgress, Comparison, Difference, compare_sample, compare_tables
+from .items.comparing import compare_sample, compare_tables
+from .items.differences import CompareOptions, CompareProgress, Comparison, Difference
 from .items.repairing import RepairOptions, RepairResult, repair
 from .items.tables import ItemTable
 from .jobs.job import Job

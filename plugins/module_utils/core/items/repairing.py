@@ -23,7 +23,7 @@ from typing import Literal
 from ..errors import FerryError, ItemRefused, MissingTable
 from .answers import Key, KeyReader, Raw, Single, Slice, decode, msgspec, require_msgspec
 from .client import Call, Client, Patience
-from .comparing import Difference
+from .differences import Difference
 from .digest import canonical_item
 from .lanes import LOOK_SECONDS, Lanes
 from .lookup import READ_ITEMS, Lookup

@@ -101,7 +101,7 @@ import sys
 sys.modules["msgspec"] = None
 from importlib import import_module
 base = "ansible_collections.tableferry.aws.plugins.module_utils.core"
-names = "answers client lanes scan write copying comparing repairing digest lookup workers"
+names = "answers client lanes scan write copying comparing repairing differences digest lookup readings workers"
 for name in names.split():
     import_module(f"{base}.items.{name}")
 errors = import_module(f"{base}.errors")

@@ -15,12 +15,11 @@ from hypothesis import strategies as st
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import InvalidInput, KeySchemaDiffers
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items import comparing
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.comparing import (
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.comparing import compare_sample, compare_tables
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.differences import (
     CompareOptions,
     Comparison,
     Difference,
-    compare_sample,
-    compare_tables,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.throttle import Rate
 from tests.unit.core.items.fake_dynamo import HASTY, FakeDynamo, serving
@@ -88,7 +87,7 @@ def test_forms_of_equal_items_make_no_difference(pair, rewrite, corrupted):
 
 
 def test_forms_that_the_probe_did_not_see_are_found_by_a_second_reading(pair, monkeypatch):
-    monkeypatch.setattr(comparing._Sides, "forms_differ", lambda self: False)
+    monkeypatch.setattr(comparing._TablePair, "forms_differ", lambda self: False)
     chance = random.Random(7)
     wanted = corrupt(pair)
     copy = pair.tables["copy"]

@@ -19,13 +19,9 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     MissingTable,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Client, Endpoint, Patience
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.comparing import (
-    CompareOptions,
-    Difference,
-    compare_sample,
-    compare_tables,
-)
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.comparing import compare_sample, compare_tables
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.copying import CopyOptions, copy_items
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.differences import CompareOptions, Difference
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.lanes import Lanes
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.repairing import (
     RepairOptions,

@@ -1,0 +1,114 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a comparison of two tables takes and gives: options, progress, differences, and what was counted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from ..errors import InvalidInput
+from .client import Patience
+from .throttle import Rate
+
+Kind = Literal["missing", "different", "extra"]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One key that is not equal on both sides: ``missing`` in the destination, ``different``, or ``extra`` there.
+
+    ``key`` is DynamoDB's JSON, ``{"id": {"S": "1"}}``.
+    """
+
+    kind: Kind
+    key: Mapping[str, Mapping[str, str]]
+
+    def to_line(self) -> str:
+        """The difference as a line of JSON."""
+        return json.dumps({"difference": self.kind, "key": self.key}, ensure_ascii=False)
+
+    @classmethod
+    def from_line(cls, line: str) -> Difference:
+        """The difference in a line of ``to_line``. Raises InvalidInput."""
+        try:
+            told = json.loads(line)
+            kind, key = told["difference"], told["key"]
+            if kind not in get_args(Kind) or not isinstance(key, dict):
+                raise ValueError(f"no difference is {kind!r}")
+        except (ValueError, KeyError, TypeError) as error:
+            raise InvalidInput(
+                f"A line of the report of differences cannot be read: {error}.", "Compare the tables again."
+            ) from error
+        return cls(kind, key)
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """How to compare.
+
+    ``consistent`` reads both tables strongly consistent from the beginning, for twice the units; differences are always
+    read so before they are told. ``workers`` are processes; each keeps ``reads_at_once`` pages of either side under
+    way. The rates limit the read units per second of the whole comparison. ``ignore_expired`` names the time to live
+    attribute: items whose time has passed are then left out on both sides. ``most_listed`` bounds the memory for naming
+    differences: about that many keys are held at once, and differing buckets beyond are counted, not looked into.
+    """
+
+    consistent: bool = False
+    workers: int = 1
+    reads_at_once: int = 8
+    source_rate: Rate | None = None
+    destination_rate: Rate | None = None
+    ignore_expired: str = ""
+    most_listed: int = 100_000
+    patience: Patience = field(default_factory=Patience)
+
+
+@dataclass(frozen=True)
+class CompareProgress:
+    """Where a comparison stands: items read of both sides in this reading of the tables, and parts of it done.
+
+    ``reading`` is 1 for the first, 2 where equal items come in so different forms that their canonical forms have to be
+    compared, 3 for the keys of what differs.
+    """
+
+    reading: int
+    items_source: int
+    items_destination: int
+    segments_done: int
+    segments: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What was compared and found.
+
+    ``items_*`` were read of either side and compared, ``expired_*`` left out; ``missing``, ``different`` and ``extra``
+    count the differences told. ``unlisted_buckets`` > 0 says that there are more than could be named: this many groups
+    of keys differ too. Read units are None where no rate was asked for.
+    """
+
+    items_source: int
+    items_destination: int
+    missing: int = 0
+    different: int = 0
+    extra: int = 0
+    unlisted_buckets: int = 0
+    expired_source: int = 0
+    expired_destination: int = 0
+    read_units_source: float | None = None
+    read_units_destination: float | None = None
+
+    @property
+    def differences(self) -> int:
+        """How many differences were told."""
+        return self.missing + self.different + self.extra
+
+    @property
+    def equal(self) -> bool:
+        """Whether nothing that was compared differs."""
+        return not self.differences and not self.unlisted_buckets

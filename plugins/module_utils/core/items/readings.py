@@ -1,0 +1,256 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Both tables of a comparison read whole, in one or more processes: sums of digests, or the keys of what differs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, Protocol
+
+from ..errors import WorkerLost
+from .answers import Key, KeyReader
+from .client import Client
+from .differences import CompareOptions, CompareProgress, Comparison
+from .digest import BucketSums, canonical_digest, is_expired, raw_digest
+from .lanes import Lanes
+from .scan import Page, ParallelScan, Scanner, Segment, segments_for, spread
+from .tables import ItemTable
+from .throttle import Rate, Throttle
+from .workers import run_in_workers
+from .write import without_replication_attributes
+
+Side = Literal["source", "destination"]
+
+PROGRESS_SECONDS = 0.5
+
+
+@dataclass
+class Totals:
+    """What one reading of both tables counted."""
+
+    items_source: int = 0
+    items_destination: int = 0
+    expired_source: int = 0
+    expired_destination: int = 0
+    units_source: float | None = None
+    units_destination: float | None = None
+
+    @property
+    def items(self) -> int:
+        """Of both sides."""
+        return self.items_source + self.items_destination
+
+    def count(self, side: Side, items: int, expired: int, units: float | None) -> None:
+        """Count a page."""
+        if side == "source":
+            self.items_source += items
+            self.expired_source += expired
+            self.units_source = _plus(self.units_source, units)
+        else:
+            self.items_destination += items
+            self.expired_destination += expired
+            self.units_destination = _plus(self.units_destination, units)
+
+    def result(self, found: Counter[str], unlisted: int) -> Comparison:
+        """The comparison's result."""
+        return Comparison(
+            self.items_source,
+            self.items_destination,
+            found["missing"],
+            found["different"],
+            found["extra"],
+            unlisted,
+            self.expired_source,
+            self.expired_destination,
+            self.units_source,
+            self.units_destination,
+        )
+
+
+def _plus(units: float | None, more: float | None) -> float | None:
+    return units if more is None else (units or 0.0) + more
+
+
+class _Desk:
+    """Hands out the segments of both tables, counts what was read, and matches the keys of buckets that differ."""
+
+    def __init__(self, task: Reading, progress: Callable[[CompareProgress], None], reading: int) -> None:
+        self.totals = Totals()
+        self._segments = {
+            "source": _segments(task.source, task.options.workers),
+            "destination": _segments(task.destination, task.options.workers),
+        }
+        self._all = sum(map(len, self._segments.values()))
+        self._done = 0
+        self._progress = progress
+        self._reading = reading
+        self._told = time.monotonic()
+        self._lock = threading.Lock()
+        self._unmatched: dict[str, dict[Key, int]] = {"source": {}, "destination": {}}
+        self._different: dict[Key, None] = {}
+
+    def next_segment(self, side: Side) -> Segment | None:
+        """A segment of ``side`` that nobody has read yet."""
+        with self._lock:
+            waiting = self._segments[side]
+            return waiting.popleft() if waiting else None
+
+    def count(self, side: Side, items: int, expired: int, units: float | None, ended: bool) -> None:
+        """A page was read, perhaps the last of its segment."""
+        with self._lock:
+            self.totals.count(side, items, expired, units)
+            self._done += ended
+            now = time.monotonic()
+            if now - self._told < PROGRESS_SECONDS and self._done < self._all:
+                return
+            self._told = now
+            progress = CompareProgress(
+                self._reading, self.totals.items_source, self.totals.items_destination, self._done, self._all
+            )
+        self._progress(progress)
+
+    def require_whole(self) -> None:
+        """Raises WorkerLost unless all segments of both sides were read to their end."""
+        if self._done != self._all:
+            raise WorkerLost(
+                f"The comparison ended when {self._done} of {self._all} segments were read.", "Run it again."
+            )
+
+    def match(self, side: Side, found: Sequence[tuple[Key, int]]) -> None:
+        """Keys of ``side`` with their items' digests; equal pairs are forgotten."""
+        with self._lock:
+            mine = self._unmatched[side]
+            theirs = self._unmatched["destination" if side == "source" else "source"]
+            for key, digest in found:
+                other = theirs.pop(key, None)
+                if other is None:
+                    mine[key] = digest
+                elif other != digest:
+                    self._different[key] = None
+
+    @property
+    def candidates(self) -> list[Key]:
+        """The keys that were not equal on both sides, as read so far."""
+        return [*self._unmatched["source"], *self._unmatched["destination"], *self._different]
+
+
+def _segments(table: ItemTable, workers: int) -> deque[Segment]:
+    total = segments_for(table, workers)
+    return deque(Segment(number, total) for number in spread(total))
+
+
+def sum_tables(task: Reading, progress: Callable[[CompareProgress], None], reading: int) -> tuple[Totals, list[int]]:
+    """Read both tables; what was counted, and the buckets that differ."""
+    desk = _Desk(task, progress, reading)
+    sums = BucketSums(task.buckets)
+    for each in run_in_workers(task, desk, task.options.workers):
+        sums.merge(each)
+    desk.require_whole()
+    return desk.totals, sums.differing()
+
+
+def collect_keys(task: Reading, progress: Callable[[CompareProgress], None]) -> list[Key]:
+    """Read both tables again; the keys in the buckets looked into that are not equal on both sides."""
+    desk = _Desk(task, progress, 3)
+    run_in_workers(task, desk, task.options.workers)
+    desk.require_whole()
+    return desk.candidates
+
+
+# In each worker
+
+
+class _Readings(Protocol):
+    """What a worker asks of the desk; see _Desk."""
+
+    def next_segment(self, side: Side) -> Segment | None:
+        """See _Desk.next_segment."""
+
+    def count(self, side: Side, items: int, expired: int, units: float | None, ended: bool) -> None:
+        """See _Desk.count."""
+
+    def match(self, side: Side, found: Sequence[tuple[Key, int]]) -> None:
+        """See _Desk.match."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One worker's part of a reading of both tables.
+
+    ``now`` is when items must have expired to be left out, ``canonical`` which form of an item is digested. With
+    ``looked_into`` the keys of the items in these buckets go to the desk, without it the sums are the result.
+    """
+
+    source: ItemTable
+    destination: ItemTable
+    options: CompareOptions
+    buckets: int
+    now: float
+    canonical: bool
+    looked_into: frozenset[int] | None = None
+
+    def run(self, desk: _Readings, workers: int) -> list[int]:
+        """Read segments of both tables until the desk has none; the sums of the buckets."""
+        options = self.options
+        sums = BucketSums(self.buckets)
+        lanes = Lanes()
+        sides: list[tuple[Side, ItemTable, Rate | None, Callable[[Iterable[int]], None]]] = [
+            ("source", self.source, options.source_rate, sums.add),
+            ("destination", self.destination, options.destination_rate, sums.subtract),
+        ]
+        scans = []
+        for side, table, rate, add in sides:
+            scan = ParallelScan(
+                lanes,
+                Client(table.endpoint, options.patience),
+                Scanner(table, consistent=options.consistent, metered=rate is not None),
+                partial(desk.next_segment, side),
+                partial(self._take, side, KeyReader(table.key, options.ignore_expired), desk, add),
+                options.reads_at_once,
+                Throttle(rate.share(workers)) if rate else None,
+            )
+            scans.append(scan)
+        try:
+            while delays := list(filter(None, [scan.fill() for scan in scans])):
+                lanes.turn(min(delays))
+        finally:
+            lanes.close()
+        return sums.sums
+
+    def _take(
+        self, side: Side, reader: KeyReader, desk: _Readings, add: Callable[[Iterable[int]], None], page: Page
+    ) -> None:
+        items = without_replication_attributes(page.body, page.items)
+        live: Sequence[int] = range(len(items))
+        if self.options.ignore_expired and items:
+            numbers = reader.numbers_of_page(page.body)
+            live = [position for position in live if not is_expired(numbers[position], self.now)]
+            items = [items[position] for position in live]
+        digests = list(map(canonical_digest if self.canonical else raw_digest, items))
+        if self.looked_into is None:
+            add(digests)
+        elif items:
+            self._match(side, reader, desk, page, live, digests)
+        desk.count(side, len(items), page.count - len(items), page.units, not page.next_key)
+
+    def _match(
+        self,
+        side: Side,
+        reader: KeyReader,
+        desk: _Readings,
+        page: Page,
+        live: Sequence[int],
+        digests: Sequence[int],
+    ) -> None:
+        wanted, mask = self.looked_into or frozenset(), self.buckets - 1
+        chosen = [(position, digest) for position, digest in zip(live, digests, strict=True) if digest & mask in wanted]
+        if chosen:
+            keys = reader.of_page(page.body)
+            desk.match(side, [(keys[position], digest) for position, digest in chosen])
