@@ -6,18 +6,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 from . import sdk
 from .account import Account
-from .errors import InvalidInput
 from .items.client import Client, Endpoint
 from .items.scan import count_items as count_scanned
 from .items.tables import ItemTable, find_table
-from .items.throttle import Rate
-
-_RATE = re.compile(r"(?P<number>\d+(\.\d+)?) *(?P<percent>%)?")
 
 
 def endpoint_of(account: Account) -> Endpoint:
@@ -46,23 +41,3 @@ def count_items(table: ItemTable, progress: Callable[[int], None] = lambda _: No
         return count_scanned(client, table, progress=progress)
     finally:
         client.close()
-
-
-def check_rate(option: str, text: str) -> None:
-    """Raises InvalidInput where ``text`` is neither "" nor a rate that some table could have."""
-    to_rate(option, text, capacity=100)
-
-
-def to_rate(option: str, text: str, capacity: int) -> Rate | None:
-    """The rate that ``text`` says: units per second ("500"), or a part of the provisioned ``capacity`` ("50%"); None
-    for "". Raises InvalidInput."""
-    if not text.strip():
-        return None
-    told = _RATE.fullmatch(text.strip())
-    number = float(told["number"]) if told else 0.0
-    if told is None or not number or (told["percent"] and number > 100):
-        raise InvalidInput(
-            f"ferry_{option} {text!r} is no rate.",
-            "Write units per second, as 500, or a part of the capacity up to 100%, as 50%.",
-        )
-    return Rate.percent_of(capacity, number) if told["percent"] else Rate(number)

@@ -15,11 +15,12 @@ from typing import Any, ClassVar
 
 from .account import Account
 from .change import Change
-from .data_plane import count_items, item_table, to_rate
+from .data_plane import count_items, item_table
 from .destination import creation_call, make_table, require_ours, tags_there
 from .errors import CheckpointUnusable, InvalidInput
 from .items.answers import require_msgspec
 from .items.copying import CopyOptions, CopyProgress, copy_items
+from .items.throttle import to_rate
 from .jobs.job import Job
 from .jobs.kind import Made, OwnWork, Steps, WaitItem, made_of
 from .plan import choose_method

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from .account import Account
-from .data_plane import item_table, to_rate
+from .data_plane import item_table
 from .errors import DifferencesFound
 from .items.comparing import compare_sample, compare_tables
 from .items.differences import CompareOptions, CompareProgress, Comparison, Difference
 from .items.repairing import RepairOptions, RepairResult, repair
 from .items.tables import ItemTable
+from .items.throttle import to_rate
 from .jobs.job import Job
 from .jobs.kind import Made, OwnWork, Steps, WaitItem, made_of
 from .table.ownership import read_tags

@@ -21,11 +21,11 @@ from .backup.copy_jobs import CopyOptions, copy_job, plan_copy
 from .backup.restore_jobs import RestoreOptions, plan_restore, restore_job
 from .change import Change, Left
 from .counting import count_job, units_for
-from .data_plane import check_rate
 from .direct import DirectOptions, DirectPlan, plan_direct
 from .errors import FerryError, InvalidInput
 from .export import ExportOptions, ExportPlan, plan_export, start_export
 from .importing import ImportOptions, import_job, plan_import
+from .items.throttle import check_rate
 from .jobs.job import Job
 from .plan import AUTO, DEFAULT, choose_method
 from .settings_job import plan_table_settings, settings_job
@@ -414,7 +414,7 @@ def _check_items(options: WayOptions) -> None:
     items = options.items
     for name, number in (("workers", items.workers), ("sample_items", items.sample_items)):
         if number < 1:
-            raise InvalidInput(f"ferry_{name} is {number}.", "Give 1 or more.", table=options.table)
+            raise InvalidInput(f"{name} is {number}.", "Give 1 or more.", table=options.table)
     for name, text in (("read_rate", items.read_rate), ("write_rate", items.write_rate)):
         try:
             check_rate(name, text)

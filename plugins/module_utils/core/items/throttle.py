@@ -11,6 +11,7 @@ gets more than the rate but by one request. What a request will cost is estimate
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ REQUEST_SECONDS = 0.04  # requests are made no larger than this much of the rate
 CATCH_UP_SECONDS = 0.02  # how much of unused time a late request may still use
 PROBE_SECONDS = 1.0  # how long to wait at a time while the first request is under way
 LEARNING = 0.2  # the weight of one request in the estimate of the next
+
+_RATE = re.compile(r"(?P<number>\d+(\.\d+)?) *(?P<percent>%)?")
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,31 @@ class Rate:
         if not self.start:
             return self.units
         return min(self.units, self.start * float(2.0 ** min(seconds / self.doubling, 60.0)))
+
+
+def check_rate(option: str, text: str) -> None:
+    """Raises InvalidInput, naming ``option``, where ``text`` is neither "" nor a rate that some table could have."""
+    to_rate(option, text, capacity=100)
+
+
+def to_rate(option: str, text: str, capacity: int) -> Rate | None:
+    """The rate in ``text``, the value of the module's ``option``; None for "", which means no limit.
+
+    ``text`` is units per second ("500") or a part of the provisioned ``capacity`` in units per second ("50%"). Raises
+    InvalidInput, for a part also where ``capacity`` is 0 (on demand).
+    """
+    text = text.strip()
+    if not text:
+        return None
+    match = _RATE.fullmatch(text)
+    number = float(match["number"]) if match else 0.0
+    if match is None or not number or (match["percent"] and number > 100):
+        raise InvalidInput(
+            f"{option} {text!r} is not a rate: give units per second (500) or a part of the provisioned capacity"
+            " (50%).",
+            "",
+        )
+    return Rate.percent_of(capacity, number) if match["percent"] else Rate(number)
 
 
 class Throttle:

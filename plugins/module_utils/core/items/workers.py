@@ -53,7 +53,7 @@ def run_in_workers(task: Task[Result], desk: Any, workers: int) -> list[Result]:
     by itself.
     """
     if workers < 1:
-        raise InvalidInput(f"{workers} workers can do nothing.", "Set ferry_workers to 1 or more.")
+        raise InvalidInput(f"workers is {workers}.", "Give 1 or more.")
     if workers == 1:
         return [task.run(desk, 1)]
     pickled, endpoints = _dump(task)

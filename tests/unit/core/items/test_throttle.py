@@ -18,6 +18,8 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.items.throttle
     REQUEST_SECONDS,
     Rate,
     Throttle,
+    check_rate,
+    to_rate,
 )
 
 
@@ -114,6 +116,28 @@ def test_a_percentage_of_capacity():
 def test_a_rate_that_is_none_is_refused(members):
     with pytest.raises(InvalidInput):
         Rate(**members)
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [("", None), ("  ", None), ("500", 500), ("0.5", 0.5), ("50%", 100), (" 12.5 % ", 25), ("100%", 200)],
+)
+def test_a_rate_in_words(text, rate):
+    check_rate("read_rate", text)
+    assert to_rate("read_rate", text, 200) == (None if rate is None else Rate(rate))
+
+
+@pytest.mark.parametrize("text", ["abc", "0", "0%", "101%", "-5", "5 units", "1e3", "%", "nan"])
+def test_what_is_not_a_rate_is_refused_by_the_name_of_its_option(text):
+    words = "is not a rate: give units per second (500) or a part of the provisioned capacity (50%)."
+    with pytest.raises(InvalidInput) as refused:
+        check_rate("read_rate", text)
+    assert str(refused.value) == f"read_rate {text!r} {words}"
+
+
+def test_a_part_of_a_capacity_that_is_not_there_is_refused():
+    with pytest.raises(InvalidInput, match="no provisioned capacity"):
+        to_rate("write_rate", "50%", 0)
 
 
 def test_spend_waits_and_settles(monkeypatch):
