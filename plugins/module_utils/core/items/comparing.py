@@ -162,6 +162,7 @@ class _TablePair:
 
     def __init__(self, source: ItemTable, destination: ItemTable, options: CompareOptions) -> None:
         self._ignore_expired = options.ignore_expired
+        self._carried = options.carried
         self.source = _KeyedTable(source, options.source_rate, options.patience)
         self.destination = _KeyedTable(destination, options.destination_rate, options.patience)
 
@@ -173,13 +174,11 @@ class _TablePair:
     def forms_differ(self) -> bool:
         """Whether equal items of both tables come in different forms, by the first few items."""
         page = self.source.page(Segment(0, 1), PROBE_ITEMS)
-        mine = dict(zip(self.source.keys.of_page(page.body), page.items, strict=True)) if page.items else {}
+        items = self._carried.of_page(page.body, page.items)
+        mine = dict(zip(self.source.keys.of_page(page.body), items, strict=True)) if items else {}
         theirs = self.destination.lookup.read(list(mine))
-        return any(
-            bytes(mine[key]) != item and canonical_item(mine[key]) == canonical_item(item)
-            for key, item in theirs.items()
-            if key in mine
-        )
+        both = [(bytes(mine[key]), bytes(self._carried.of_item(item))) for key, item in theirs.items() if key in mine]
+        return any(one != other and canonical_item(one) == canonical_item(other) for one, other in both)
 
     def confirm(self, keys: Iterable[Key], now: float) -> Iterator[Difference]:
         """The differences among ``keys``, each read from both tables, strongly consistent."""
@@ -199,7 +198,10 @@ class _TablePair:
             return "extra"
         if theirs is None:
             return "missing"
-        return None if mine == theirs or canonical_item(mine) == canonical_item(theirs) else "different"
+        if mine == theirs:
+            return None
+        one, other = self._carried.of_item(mine), self._carried.of_item(theirs)
+        return None if canonical_item(one) == canonical_item(other) else "different"
 
     def _expired(self, item: bytes, now: float) -> bool:
         name = self._ignore_expired

@@ -23,6 +23,7 @@ from typing import Protocol
 
 from ..errors import WorkerLost
 from .answers import KeyReader, Slice, require_msgspec
+from .carried import CARRIED, Carried
 from .checkpoint import Checkpoint, Counts
 from .client import Client, Patience, Retries
 from .lanes import LOOK_SECONDS, Lanes
@@ -37,7 +38,6 @@ from .write import (
     Written,
     batches,
     distinct,
-    without_replication_attributes,
 )
 
 POOL_BYTES = 16 * 1024 * 1024  # of pages read and not yet written, per worker
@@ -55,6 +55,7 @@ class CopyOptions:
     ``reads_at_once`` pages and ``writes_at_once`` batches under way: a round trip moves one of them. ``segments`` 0
     chooses by the table's size. ``read_rate`` and ``write_rate`` limit the units per second of the whole copy.
     ``checkpoint`` is a file by which a later run goes on; it is kept, and a run that finds it complete copies nothing.
+    ``carried`` is what of an item travels.
     """
 
     consistent: bool = False
@@ -65,6 +66,7 @@ class CopyOptions:
     read_rate: Rate | None = None
     write_rate: Rate | None = None
     checkpoint: Path | None = None
+    carried: Carried = CARRIED
     patience: Patience = field(default_factory=Patience)
 
 
@@ -193,7 +195,7 @@ class _CopyTask:
         write_throttle = Throttle(options.write_rate.share(workers)) if options.write_rate else None
         lanes = Lanes()
         writer = Writer(lanes, writing, self.destination, options.writes_at_once, write_throttle)
-        pool = _Pool(desk, writer, KeyReader(self.source.key), write_throttle)
+        pool = _Pool(desk, writer, KeyReader(self.source.key), options.carried, write_throttle)
         scanner = Scanner(self.source, consistent=options.consistent, metered=read_throttle is not None)
         reads_at_once = max(1, min(options.reads_at_once, pool.most_bytes // PAGE_BYTES))
         scan = ParallelScan(lanes, reading, scanner, desk.next_segment, pool.take, reads_at_once, read_throttle)
@@ -227,10 +229,13 @@ class _Pool:
     holds up its own page only. A page is told to the desk when all before it in its segment are acknowledged.
     """
 
-    def __init__(self, desk: _Segments, writer: Writer, keys: KeyReader, throttle: Throttle | None) -> None:
+    def __init__(
+        self, desk: _Segments, writer: Writer, keys: KeyReader, carried: Carried, throttle: Throttle | None
+    ) -> None:
         self._desk = desk
         self._writer = writer
         self._keys = keys
+        self._carried = carried
         self._throttle = throttle
         self._waiting: list[_Work] = []
         self._rows: dict[int, deque[_Work]] = defaultdict(deque)
@@ -257,7 +262,7 @@ class _Pool:
         """Take a page in."""
         items = distinct(page.items, self._keys.of_page(page.body)) if page.items else []
         counts = Counts(len(items), len(page.body), page.units, duplicates=page.count - len(items))
-        waiting = batches(without_replication_attributes(page.body, items), self._most_items(page))
+        waiting = batches(self._carried.of_page(page.body, items), self._most_items(page))
         work = _Work(page, waiting, counts, len(waiting))
         self._bytes += len(page.body)
         self._rows[page.segment.number].append(work)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from ..errors import InvalidInput
+from .carried import CARRIED, Carried
 from .client import Patience
 from .throttle import Rate
 
@@ -56,6 +57,7 @@ class CompareOptions:
     way. The rates limit the read units per second of the whole comparison. ``ignore_expired`` names the time to live
     attribute: items whose time has passed are then left out on both sides. ``most_listed`` bounds the memory for naming
     differences: about that many keys are held at once, and differing buckets beyond are counted, not looked into.
+    ``carried`` is what of an item is compared.
     """
 
     consistent: bool = False
@@ -65,6 +67,7 @@ class CompareOptions:
     destination_rate: Rate | None = None
     ignore_expired: str = ""
     most_listed: int = 100_000
+    carried: Carried = CARRIED
     patience: Patience = field(default_factory=Patience)
 
 

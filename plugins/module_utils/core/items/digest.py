@@ -17,7 +17,6 @@ from hashlib import blake2b
 from typing import Any
 
 from .answers import Slice, canonical_number, malformed, msgspec
-from .write import REPLICATION_PREFIX, may_have_replication_attributes
 
 DIGEST_BYTES = 16
 _FIVE_YEARS = 5 * 365 * 86400
@@ -34,7 +33,7 @@ def canonical_digest(item: Slice) -> int:
 
 
 def canonical_item(item: Slice) -> bytes:
-    """The item in the one form that all its forms on the wire share; ``aws:rep:*`` attributes are left out.
+    """The item in the one form that all its forms on the wire share.
 
     Names are sorted, members of sets too; numbers are as ``canonical_number``, exact; binaries in one base64. What is
     different by DynamoDB's comparison stays different: types, the order of lists, empty values and absent ones.
@@ -42,9 +41,6 @@ def canonical_item(item: Slice) -> bytes:
     """
     try:
         attributes = msgspec.json.decode(item)
-        if may_have_replication_attributes(item):
-            for name in [name for name in attributes if name.startswith(REPLICATION_PREFIX)]:
-                del attributes[name]
         _settle(attributes)
         return msgspec.json.encode(attributes, order="sorted")
     except (msgspec.MsgspecError, AttributeError, TypeError) as error:

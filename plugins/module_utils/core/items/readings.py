@@ -24,7 +24,6 @@ from .scan import Page, ParallelScan, Scanner, Segment, segments_for, spread
 from .tables import ItemTable
 from .throttle import Rate, Throttle
 from .workers import run_in_workers
-from .write import without_replication_attributes
 
 Side = Literal["source", "destination"]
 
@@ -227,7 +226,7 @@ class Reading:
     def _take(
         self, side: Side, reader: KeyReader, desk: _Readings, add: Callable[[Iterable[int]], None], page: Page
     ) -> None:
-        items = without_replication_attributes(page.body, page.items)
+        items = self.options.carried.of_page(page.body, page.items)
         live: Sequence[int] = range(len(items))
         if self.options.ignore_expired and items:
             numbers = reader.numbers_of_page(page.body)

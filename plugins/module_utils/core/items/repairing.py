@@ -22,6 +22,7 @@ from typing import Literal
 
 from ..errors import FerryError, ItemRefused, MissingTable
 from .answers import Key, KeyReader, Raw, Single, Slice, decode, msgspec, require_msgspec
+from .carried import CARRIED, Carried
 from .client import Call, Client, Patience
 from .differences import Difference
 from .digest import canonical_item
@@ -29,7 +30,7 @@ from .lanes import LOOK_SECONDS, Lanes
 from .lookup import READ_ITEMS, Lookup
 from .tables import ItemTable, require_same_key, require_two, vanished
 from .throttle import Rate, Throttle
-from .write import REPLICATION_PREFIX, expected_units, without_replication_attributes
+from .write import expected_units
 
 Outcome = Literal["put", "deleted", "equal", "left", "changed"]
 
@@ -42,12 +43,14 @@ class RepairOptions:
 
     ``delete_extra`` deletes what only the destination has; without it such items are left. ``writes_at_once`` are under
     way together. The rates limit the source's read units and the destination's write units per second.
+    ``carried`` is what of an item travels.
     """
 
     delete_extra: bool = False
     writes_at_once: int = 32
     source_rate: Rate | None = None
     destination_rate: Rate | None = None
+    carried: Carried = CARRIED
     patience: Patience = field(default_factory=Patience)
 
 
@@ -94,8 +97,10 @@ def repair(
             writing,
             destination,
             options.writes_at_once,
+            options.carried,
             Throttle(options.destination_rate) if options.destination_rate else None,
         ),
+        options.carried,
         options.delete_extra,
     )
     outcomes: Counter[str] = Counter()
@@ -118,10 +123,13 @@ def repair(
 class _Mending:
     """Mends keys: reads some at once, then writes them at once."""
 
-    def __init__(self, source: Lookup, destination: Lookup, writer: _Conditional, delete_extra: bool) -> None:
+    def __init__(
+        self, source: Lookup, destination: Lookup, writer: _Conditional, carried: Carried, delete_extra: bool
+    ) -> None:
         self._source = source
         self._destination = destination
         self._writer = writer
+        self._carried = carried
         self._delete_extra = delete_extra
 
     def mend(self, differences: Sequence[Difference], note: Callable[[Difference, Outcome], None]) -> None:
@@ -129,19 +137,19 @@ class _Mending:
         keys = [self._source.keys.from_json(difference.key) for difference in differences]
         mine, theirs = self._source.read(keys), self._destination.read(keys)
         for key, difference in zip(keys, differences, strict=True):
-            self._mend(key, _cleaned(mine.get(key)), theirs.get(key), partial(note, difference))
+            self._mend(key, self._of(mine.get(key)), theirs.get(key), partial(note, difference))
         self._writer.finish()
 
     def _mend(self, key: Key, mine: Slice | None, theirs: bytes | None, note: Callable[[Outcome], None]) -> None:
         def written(accepted: bool) -> None:
             # A refused condition may be our own doing: the first try arrived, its answer did not, the second was
             # refused.
-            if accepted or _same(mine, self._destination.read([key]).get(key)):
+            if accepted or self._same(mine, self._destination.read([key]).get(key)):
                 note("deleted" if mine is None else "put")
             else:
                 note("changed")
 
-        if _same(mine, theirs):
+        if self._same(mine, theirs):
             note("equal")
         elif mine is not None:
             self._writer.put(key, mine, theirs, written)
@@ -150,38 +158,48 @@ class _Mending:
         else:
             self._writer.delete(key, theirs or b"", written)
 
+    def _of(self, item: bytes | None) -> Slice | None:
+        """What travels of an item."""
+        return None if item is None else self._carried.of_item(item)
 
-def _cleaned(item: bytes | None) -> Slice | None:
-    return None if item is None else without_replication_attributes(item, [item])[0]
-
-
-def _same(mine: Slice | None, theirs: Slice | None) -> bool:
-    if mine is None or theirs is None:
-        return mine is theirs
-    return canonical_item(mine) == canonical_item(theirs)
+    def _same(self, mine: Slice | None, theirs: bytes | None) -> bool:
+        """Whether the destination's item is what travels of the source's."""
+        other = self._of(theirs)
+        if mine is None or other is None:
+            return mine is other
+        return canonical_item(mine) == canonical_item(other)
 
 
 class _Conditional:
     """Puts and deletes single items of a table, on the condition that they are still as they were read."""
 
-    def __init__(self, lanes: Lanes, client: Client, table: ItemTable, at_once: int, throttle: Throttle | None) -> None:
+    def __init__(
+        self,
+        lanes: Lanes,
+        client: Client,
+        table: ItemTable,
+        at_once: int,
+        carried: Carried,
+        throttle: Throttle | None,
+    ) -> None:
         self._lanes = lanes
         self._client = client
         self._table = table
         self._at_once = at_once
+        self._carried = carried
         self._throttle = throttle
         self._keys = KeyReader(table.key)
         self._under_way = 0
 
     def put(self, key: Key, item: Slice, seen: bytes | None, done: Callable[[bool], None]) -> None:
         """Put ``item`` where ``seen`` is (None: nothing); ``done`` hears False when something else is there by now."""
-        condition = _unchanged(seen) if seen is not None else _absent(self._table.key[0].name)
+        condition = self._unchanged(seen) if seen is not None else _absent(self._table.key[0].name)
         self._write("PutItem", key, b'"Item":%s' % item, condition, expected_units([item]), done)
 
     def delete(self, key: Key, seen: bytes, done: Callable[[bool], None]) -> None:
         """Delete ``seen``; ``done`` hears False when something else is there by now."""
         which = b'"Key":%s' % self._keys.to_wire(key)
-        self._write("DeleteItem", key, which, _unchanged(seen), expected_units([seen]), done)
+        self._write("DeleteItem", key, which, self._unchanged(seen), expected_units([seen]), done)
 
     def finish(self) -> None:
         """Wait until nothing is under way. Raises what Client.call does, ItemRefused, TableVanished."""
@@ -222,6 +240,16 @@ class _Conditional:
             self._client, call, lambda body: ended(True, _units(body, operation, self._table.name)), failed
         )
 
+    def _unchanged(self, item: bytes) -> bytes:
+        """The members of a request that demand that each attribute of ``item`` that travels is there and equal."""
+        attributes: dict[str, Raw] = msgspec.json.decode(item, type=dict[str, Raw])
+        named = [each for each in attributes.items() if self._carried.has(each[0])][:MOST_CONDITIONS]
+        return b'"ConditionExpression":"%s","ExpressionAttributeNames":%s,"ExpressionAttributeValues":%s' % (
+            " AND ".join(f"#{number}=:{number}" for number in range(len(named))).encode(),
+            msgspec.json.encode({f"#{number}": name for number, (name, _value) in enumerate(named)}),
+            msgspec.json.encode({f":{number}": value for number, (_name, value) in enumerate(named)}),
+        )
+
     def _explained(self, key: Key, error: FerryError) -> FerryError:
         if isinstance(error, MissingTable):
             return vanished(self._table)
@@ -245,15 +273,4 @@ def _absent(name: str) -> bytes:
     """The members of a request that demand that nothing is there."""
     return b'"ConditionExpression":"attribute_not_exists(#0)","ExpressionAttributeNames":%s' % msgspec.json.encode(
         {"#0": name}
-    )
-
-
-def _unchanged(item: bytes) -> bytes:
-    """The members of a request that demand that each attribute of ``item`` is still there and equal."""
-    attributes: dict[str, Raw] = msgspec.json.decode(item, type=dict[str, Raw])
-    named = [each for each in attributes.items() if not each[0].startswith(REPLICATION_PREFIX)][:MOST_CONDITIONS]
-    return b'"ConditionExpression":"%s","ExpressionAttributeNames":%s,"ExpressionAttributeValues":%s' % (
-        " AND ".join(f"#{number}=:{number}" for number in range(len(named))).encode(),
-        msgspec.json.encode({f"#{number}": name for number, (name, _value) in enumerate(named)}),
-        msgspec.json.encode({f":{number}": value for number, (_name, value) in enumerate(named)}),
     )

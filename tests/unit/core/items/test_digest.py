@@ -88,15 +88,6 @@ def test_what_looks_alike_is_told_apart(one, other):
     assert canonical_digest(to_bytes({"v": one})) != canonical_digest(to_bytes({"v": other}))
 
 
-def test_attributes_of_replication_are_ignored():
-    plain = to_bytes({"id": {"S": "1"}, "m": {"M": {"aws:rep:x": {"N": "1"}}}})
-    marked = to_bytes(
-        {"aws:rep:updatetime": {"N": "1.5"}, "id": {"S": "1"}, "m": {"M": {"aws:rep:x": {"N": "1"}}}, "aws:rep:": {}}
-    )
-    assert canonical_item(marked) == canonical_item(plain)
-    assert canonical_item(to_bytes({"id": {"S": "1"}, "m": {"M": {}}})) != canonical_item(plain)
-
-
 @pytest.mark.parametrize("item", [b"", b"[]", b'{"id":"1"}', b'{"id":{"M":{"x":1}}}', b'{"id":{"L":5}}', b"{"])
 def test_what_is_no_item_has_no_digest(item):
     with pytest.raises(ServiceError):

@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,10 +24,9 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.items.write im
     Writer,
     batches,
     distinct,
-    without_replication_attributes,
 )
 from tests.unit.core.items.fake_dynamo import HASTY
-from tests.unit.core.items.strategies import attributes, to_bytes
+from tests.unit.core.items.strategies import to_bytes
 
 
 def item(number: int, size: int = 1) -> bytes:
@@ -60,16 +57,6 @@ def test_of_a_key_that_comes_twice_the_last_counts(pairs):
     kept = distinct(items, keys)
     assert sorted(kept) == sorted(dict(pairs).values())
     assert (kept is items) == (len(set(keys)) == len(keys))
-
-
-@given(st.lists(attributes, min_size=1, max_size=5))
-def test_attributes_of_replication_are_not_written_and_all_others_are(items):
-    marks = {"aws:rep:deleting": {"BOOL": False}, "aws:rep:updateregion": {"S": "x"}}
-    plain = [to_bytes(each) for each in items]
-    marked = [to_bytes({**marks, **each} if number % 2 else {**each, **marks}) for number, each in enumerate(items)]
-    cleaned = without_replication_attributes(b",".join(marked), marked)
-    assert [json.loads(each) for each in cleaned] == [json.loads(each) for each in plain]
-    assert list(without_replication_attributes(b",".join(plain), plain)) == plain
 
 
 class Writing:

