@@ -31,7 +31,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Left:
+class NotCarried:
     """Something that does not come along, and why: never dropped in silence."""
 
     what: str

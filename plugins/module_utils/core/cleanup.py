@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .account import Account
-from .change import Change, Left
+from .change import Change, NotCarried
 from .errors import InvalidInput, MissingTable, StillRunning
 from .export import RECOVERY_TAG, describe_export, read_recovery
 from .importing import PURPOSE as IMPORT
@@ -46,7 +46,7 @@ class CleanupPlan:
     """What will be removed: objects by key, and point-in-time recovery. ``warnings`` are for the user."""
 
     changes: list[Change]
-    left: list[Left]
+    left: list[NotCarried]
     warnings: list[str]
     bucket: dict[str, str]
     keys: tuple[str, ...] = field(repr=False, default=())
@@ -76,7 +76,7 @@ def plan_cleanup(source: Account | None, destination: Account, options: CleanupO
     )
     bucket = StagingBucket(destination, options.bucket, options.bucket_owner or destination.account_id)
     changes: list[Change] = []
-    left: list[Left] = []
+    left: list[NotCarried] = []
     warnings: list[str] = []
     keys: list[str] = []
     try:
@@ -98,9 +98,9 @@ def plan_cleanup(source: Account | None, destination: Account, options: CleanupO
             )
             keys += entries
         elif entries:
-            left.append(Left(f"s3://{bucket.name}/{route.ledger_prefix}", "the record of what was done is kept"))
+            left.append(NotCarried(f"s3://{bucket.name}/{route.ledger_prefix}", "the record of what was done is kept"))
     except BucketMissing:
-        left.append(Left(f"bucket {bucket.name}", "it does not exist"))
+        left.append(NotCarried(f"bucket {bucket.name}", "it does not exist"))
     recovery_of = _plan_recovery(source, options, changes, left, warnings)
     return CleanupPlan(changes, left, warnings, bucket.to_dict(), tuple(keys), recovery_of)
 
@@ -127,7 +127,7 @@ def _check_ended(source: Account | None, destination: Account, ledger: Ledger) -
 
 
 def _plan_recovery(
-    source: Account | None, options: CleanupOptions, changes: list[Change], left: list[Left], warnings: list[str]
+    source: Account | None, options: CleanupOptions, changes: list[Change], left: list[NotCarried], warnings: list[str]
 ) -> str:
     """Add what becomes of point-in-time recovery that we turned on; the ARN of the table where it is turned off."""
     if source is None:
@@ -141,7 +141,7 @@ def _plan_recovery(
         return ""
     what = f"point-in-time recovery of {options.table}"
     if not options.disable_point_in_time_recovery:
-        left.append(Left(what, "this migration turned it on; it costs until it is turned off"))
+        left.append(NotCarried(what, "this migration turned it on; it costs until it is turned off"))
         return ""
     warnings.append(
         f"{options.table}: turning point-in-time recovery off ends the chain of incremental exports: a sync would have"

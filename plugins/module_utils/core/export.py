@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal
 from . import sdk
 from .account import RETRIES, Account
 from .aws_errors import DENIED, NO_KEY, is_passing
-from .change import Change, Left
+from .change import Change, NotCarried
 from .errors import (
     AccessDenied,
     ExportFailed,
@@ -106,7 +106,7 @@ class ExportPlan:
     job: Job
     changes: list[Change]
     definition: TableDefinition
-    left: list[Left]
+    left: list[NotCarried]
     obstacle: FerryError | None = None
 
 
@@ -188,7 +188,7 @@ def plan_export(source: Account, destination: Account | None, options: ExportOpt
     changes = _recovery_changes(window, options, route)
     job = _numbered(_timed(wanted, window), last, window, options)
     changes.append(Change(f"export of {options.table}", None, _summary(job), "billed"))
-    left = [Left("items that do not match the filter", "the filter leaves them out")] if options.filter else []
+    left = [NotCarried("items that do not match the filter", "the filter leaves them out")] if options.filter else []
     return ExportPlan(job, changes, definition, left, obstacle)
 
 

@@ -19,7 +19,7 @@ from .backup.backup_jobs import BackupOptions, BackupPlan, plan_backup, start_ba
 from .backup.calls import VAULT
 from .backup.copy_jobs import CopyOptions, copy_job, plan_copy
 from .backup.restore_jobs import RestoreOptions, plan_restore, restore_job
-from .change import Change, Left
+from .change import Change, NotCarried
 from .counting import count_job, units_for
 from .direct import DirectOptions, DirectPlan, plan_direct
 from .errors import FerryError, InvalidInput
@@ -154,7 +154,7 @@ class Way:
     then: tuple[Job, ...]
     changes: tuple[Change, ...]
     definition: TableDefinition
-    left: tuple[Left, ...] = ()
+    left: tuple[NotCarried, ...] = ()
     obstacle: FerryError | None = None
     warnings: tuple[str, ...] = ()
 
@@ -254,7 +254,7 @@ class BackupWay:
         backup = self._backup(source, destination, options)
         copy = plan_copy(source, destination, self._copy_options(options, _as_it_will_be(backup.job)))
         then, changes = [copy.job.foreseen], [*backup.changes, *copy.changes]
-        left: tuple[Left, ...] = ()
+        left: tuple[NotCarried, ...] = ()
         if options.backup.restore:
             told = replace(self._restore_options(options), copy=_as_it_will_be(copy.job))
             restore = plan_restore(source, destination, told)

@@ -16,7 +16,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import errors, importing, settings_job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account
-from ansible_collections.tableferry.aws.plugins.module_utils.core.change import Change, Left
+from ansible_collections.tableferry.aws.plugins.module_utils.core.change import Change, NotCarried
 from ansible_collections.tableferry.aws.plugins.module_utils.core.cleanup import CleanupPlan
 from ansible_collections.tableferry.aws.plugins.module_utils.core.export import ExportPlan
 from ansible_collections.tableferry.aws.plugins.module_utils.core.importing import ImportPlan
@@ -90,7 +90,9 @@ def calls() -> Calls:
 @pytest.fixture
 def exporting(monkeypatch: pytest.MonkeyPatch, calls: Calls) -> Calls:
     obstacle = errors.StagingBucketUnusable("The bucket is missing.", "Make it.")
-    plan = ExportPlan(replace(EXPORT, state="pending"), [BILLED], DEFINITION, [Left("replicas", "never")], obstacle)
+    plan = ExportPlan(
+        replace(EXPORT, state="pending"), [BILLED], DEFINITION, [NotCarried("replicas", "never")], obstacle
+    )
     monkeypatch.setattr(dynamodb_export, "plan_export", calls.answer(plan))
     monkeypatch.setattr(dynamodb_export, "start_export", Calls().answer(EXPORT))
     return calls
@@ -157,7 +159,7 @@ class OneWay:
     def __init__(self) -> None:
         self.gone = Calls()
         then = (Job("import", "orders", "pending", pending_reason="job"),)
-        way = Way("s3", EXPORT, then, (BILLED,), DEFINITION, (Left("replicas", "never"),))
+        way = Way("s3", EXPORT, then, (BILLED,), DEFINITION, (NotCarried("replicas", "never"),))
         self.start = self.gone.answer(way)
         self.foresee = self.gone.answer(replace(way, obstacle=errors.StagingBucketUnusable("No bucket.", "Make it.")))
 
@@ -228,7 +230,7 @@ def test_a_judgement_says_the_counts_and_fails_where_they_differ(
         assert result["msg"] == "orders: 9 of 10 arrived. Look at the log."
 
 
-SETTINGS_PLAN = SettingsPlan((Change("tags", {}, {"a": "b"}),), (Left("alarms", "never"),), ("tags",))
+SETTINGS_PLAN = SettingsPlan((Change("tags", {}, {"a": "b"}),), (NotCarried("alarms", "never"),), ("tags",))
 
 
 @pytest.fixture
@@ -297,7 +299,7 @@ def test_settings_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("check_mode", [True, False])
 def test_cleanup_removes_what_it_planned(monkeypatch: pytest.MonkeyPatch, calls: Calls, check_mode: bool) -> None:
-    plan = CleanupPlan([Change("s3://b/", {}, None, "destructive")], [Left("ledger", "kept")], ["Careful."], {})
+    plan = CleanupPlan([Change("s3://b/", {}, None, "destructive")], [NotCarried("ledger", "kept")], ["Careful."], {})
     monkeypatch.setattr(migration_cleanup, "plan_cleanup", Calls().answer(plan))
     monkeypatch.setattr(migration_cleanup, "apply_cleanup", calls.answer({}))
     result = run(migration_cleanup, {"name": "orders", "bucket": "b", **SIDES}, check_mode)

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..account import Account
 from ..aws_errors import NO_RESOURCE
-from ..change import Change, Left
+from ..change import Change, NotCarried
 from ..errors import StillRunning
 from ..table.definition import Shape
 from .air_gapped import AIR_GAPPED
@@ -51,7 +51,7 @@ class BackupCleanupPlan:
 
     points: tuple[Point, ...]
     changes: list[Change]
-    left: list[Left]
+    left: list[NotCarried]
 
 
 def plan_backup_cleanup(source: Account, destination: Account, options: BackupCleanupOptions) -> BackupCleanupPlan:
@@ -80,7 +80,7 @@ def plan_backup_cleanup(source: Account, destination: Account, options: BackupCl
     there = _ours(destination, options.destination_vault, arn, options.migration_id, made)
     points: list[Point] = []
     changes: list[Change] = []
-    left: list[Left] = _air_gapped(source, arn, options.migration_id)
+    left: list[NotCarried] = _air_gapped(source, arn, options.migration_id)
     for side, vault, found in (
         ("destination", options.destination_vault, there),
         ("source", options.vault, here),
@@ -88,7 +88,7 @@ def plan_backup_cleanup(source: Account, destination: Account, options: BackupCl
         for point in found:
             what = f"recovery point {point['RecoveryPointArn']} in the {side}'s vault {vault}"
             if not options.remove_recovery_points:
-                left.append(Left(what, f"kept{_until(point)}; it costs until then"))
+                left.append(NotCarried(what, f"kept{_until(point)}; it costs until then"))
                 continue
             before = {"created": point.get("CreationDate", ""), "bytes": int(point.get("BackupSizeInBytes") or 0)}
             changes.append(Change(what, before, None, "destructive"))
@@ -117,9 +117,9 @@ def _ours(account: Account, vault: str, table_arn: str, migration_id: str, known
     ]
 
 
-def _air_gapped(source: Account, table_arn: str, migration_id: str) -> list[Left]:
+def _air_gapped(source: Account, table_arn: str, migration_id: str) -> list[NotCarried]:
     return [
-        Left(
+        NotCarried(
             f"recovery point {point['RecoveryPointArn']} in the air-gapped vault {vault.name}",
             f"nobody can delete it before it expires{_until(point)}",
         )
@@ -171,7 +171,7 @@ def apply_backup_cleanup(
             break
         sleep(LOOK)
     left = [
-        Left(
+        NotCarried(
             f"recovery point {point.arn} in the {point.side}'s vault {point.vault}",
             f"AWS accepted its deletion, but it is {status}: the role that made it must exist and be allowed to delete",
         )

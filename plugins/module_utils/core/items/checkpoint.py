@@ -79,24 +79,25 @@ class Checkpoint:
         if path is None or not path.exists():
             return cls(source, destination, total, path)
         try:
-            told = json.loads(path.read_bytes())
-            if told["version"] != VERSION:
-                raise ValueError(f"its version is {told['version']}")
-            found = cls(source, destination, int(told["segments"]), path)
-            found._restore(told)
+            content = json.loads(path.read_bytes())
+            if content["version"] != VERSION:
+                raise ValueError(f"its version is {content['version']}")
+            checkpoint = cls(source, destination, int(content["segments"]), path)
+            checkpoint._restore(content)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CheckpointUnusable(
                 f"The checkpoint {path} cannot be read ({error}).",
                 "Remove it to copy from the beginning, or name another file.",
                 table=source.name,
             ) from error
-        if told["tables"] != found._tables:
+        if content["tables"] != checkpoint._tables:
             raise CheckpointUnusable(
-                f"The checkpoint {path} is of another copy: {_told(told['tables'])}, not {_told(found._tables)}.",
+                f"The checkpoint {path} belongs to another copy: {_both(content['tables'])}, not"
+                f" {_both(checkpoint._tables)}.",
                 "Name another file. If a table was made anew, remove this one to copy from the beginning.",
                 table=source.name,
             )
-        return found
+        return checkpoint
 
     @property
     def done(self) -> int:
@@ -150,11 +151,11 @@ class Checkpoint:
                 "counts": asdict(self.counts),
             }
 
-    def _restore(self, told: dict[str, Any]) -> None:
+    def _restore(self, content: dict[str, Any]) -> None:
         self.resumed = True
-        self.counts = Counts(**{each.name: told["counts"][each.name] for each in fields(Counts)})
-        self._done = {number for first, last in told["done"] for number in range(first, last + 1)}
-        self._positions = {int(number): json.dumps(key).encode() for number, key in told["positions"].items()}
+        self.counts = Counts(**{each.name: content["counts"][each.name] for each in fields(Counts)})
+        self._done = {number for first, last in content["done"] for number in range(first, last + 1)}
+        self._positions = {int(number): json.dumps(key).encode() for number, key in content["positions"].items()}
         begun = sorted(self._positions)
         self._waiting = deque(begun)
         self._waiting.extend(
@@ -166,7 +167,7 @@ def _identity(table: ItemTable) -> dict[str, str]:
     return {"table": table.name, "id": table.table_id or table.endpoint.url}
 
 
-def _told(tables: dict[str, dict[str, str]]) -> str:
+def _both(tables: dict[str, dict[str, str]]) -> str:
     return " to ".join(f"{each['table']} ({each['id']})" for each in tables.values())
 
 

@@ -31,7 +31,7 @@ from ..errors import (
     MissingTable,
     ServiceError,
 )
-from .transport import CONTENT_TYPE, Answer, Broken, Connection, Credentials, Distrusted, Route, Signer
+from .transport import CONTENT_TYPE, Answer, BrokenConnection, Connection, Credentials, Distrusted, NetworkRoute, Signer
 
 CREDENTIALS_SECONDS = 60.0  # how long credentials are kept before they are asked for again
 SKEW_SECONDS = 120.0  # a clock that is off by less is not why a signature was refused
@@ -61,7 +61,7 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How requests that fail in passing are sent again: after a random time up to ``first`` seconds, doubled each time
     up to ``longest`` (full jitter), until nothing has succeeded for ``seconds``, or ``connecting`` seconds where the
     endpoint never answered at all."""
@@ -102,10 +102,10 @@ class Call:
 class Client:
     """Sends requests to one endpoint. For one thread."""
 
-    def __init__(self, endpoint: Endpoint, patience: Patience | None = None) -> None:
+    def __init__(self, endpoint: Endpoint, retry_policy: RetryPolicy | None = None) -> None:
         """Raises InvalidInput for a URL that is none."""
         self.endpoint = endpoint
-        self.patience = patience or Patience()
+        self.retry_policy = retry_policy or RetryPolicy()
         self.retries = Retries()
         self._host, self._port, self._secure, path = _parts(endpoint.url)
         host = f"[{self._host}]" if ":" in self._host else self._host
@@ -130,7 +130,7 @@ class Client:
         while True:
             try:
                 outcome = self.judge(call, self._exchange(call))
-            except (OSError, Broken, Distrusted) as error:
+            except (OSError, BrokenConnection, Distrusted) as error:
                 outcome = self.forgive(call, error)
             if isinstance(outcome, bytes):
                 return outcome
@@ -186,14 +186,14 @@ class Client:
                 table=call.table,
                 details={"code": "CertificateError", "side": self.endpoint.side},
             ) from error
-        if isinstance(error, Broken) and error.stale:
+        if isinstance(error, BrokenConnection) and error.stale:
             return 0.0
         self.retries.broken += 1
         return self._again(call, "ConnectionError", str(error) or type(error).__name__)
 
     @cached_property
-    def _route(self) -> Route:
-        return Route.to(self._host, self._port, self._secure)
+    def _route(self) -> NetworkRoute:
+        return NetworkRoute.to(self._host, self._port, self._secure)
 
     def _exchange(self, call: Call) -> Answer:
         request = self.request(call)
@@ -212,10 +212,10 @@ class Client:
         call.failing_since = call.failing_since or now
         self._unreachable_since = self._unreachable_since or now
         seconds = now - (call.failing_since if self._answered else self._unreachable_since)
-        if seconds > (self.patience.seconds if self._answered else self.patience.connecting):
+        if seconds > (self.retry_policy.seconds if self._answered else self.retry_policy.connecting):
             raise self._gave_up(call, code, reason, seconds)
         call.failures += 1
-        return self.patience.pause(call.failures)
+        return self.retry_policy.pause(call.failures)
 
     def _keys(self) -> Credentials:
         kept = self._credentials
@@ -233,10 +233,10 @@ class Client:
     def _correct_clock(self, answer: Answer) -> bool:
         """Take the server's time for signing when ours is off; False when it is not."""
         try:
-            told = parsedate_to_datetime(answer.headers.get(b"date", b"").decode("latin-1")).timestamp()
+            server_time = parsedate_to_datetime(answer.headers.get(b"date", b"").decode("latin-1")).timestamp()
         except ValueError:
             return False
-        skew = told - time.time()
+        skew = server_time - time.time()
         if abs(skew - self._skew) < SKEW_SECONDS:
             return False
         self._skew = skew
@@ -247,18 +247,18 @@ class Client:
     def _explain(self, call: Call, code: str, message: str) -> FerryError:
         details = self._details(call, code)
         # AWS quotes the signed headers, the session token among them, where a signature is wrong.
-        said = f"{message} ({code})" if message and code not in aws_errors.BAD_SIGNATURES else code
+        reason = f"{message} ({code})" if message and code not in aws_errors.BAD_SIGNATURES else code
         account = self.endpoint.account
         if code in aws_errors.BAD_CREDENTIALS:
             return CredentialsError(
-                f"The credentials of {account} do not work: {said}.",
+                f"The credentials of {account} do not work: {reason}.",
                 "Check profile, keys or role; temporary ones may have ended.",
                 table=call.table,
                 details=details,
             )
         if code in aws_errors.DENIED:
             return AccessDenied(
-                f"{call.operation} was refused in {account}: {said}.",
+                f"{call.operation} was refused in {account}: {reason}.",
                 f"Allow dynamodb:{call.operation} on the table for the principal named.",
                 table=call.table,
                 details=details,
@@ -271,7 +271,7 @@ class Client:
                 details=details,
             )
         return ServiceError(
-            f"{call.operation} failed in {account} ({self.endpoint.region}): {said}.",
+            f"{call.operation} failed in {account} ({self.endpoint.region}): {reason}.",
             "Run again; what was acknowledged stays.",
             table=call.table,
             details=details,
@@ -321,9 +321,9 @@ def _values(credentials: Credentials) -> tuple[str, str, str]:
 def _error_of(answer: Answer) -> tuple[str, str]:
     """Code and message of a refusal; the code of one that is not in DynamoDB's form is ``HTTP <status>``."""
     try:
-        told = json.loads(answer.body)
-        code = str(told.get("__type") or told.get("code") or "").rsplit("#", 1)[-1]
-        message = str(told.get("message") or told.get("Message") or "")
+        error = json.loads(answer.body)
+        code = str(error.get("__type") or error.get("code") or "").rsplit("#", 1)[-1]
+        message = str(error.get("message") or error.get("Message") or "")
     except (ValueError, AttributeError):
         code, message = "", ""
     return code or f"HTTP {answer.status}", message

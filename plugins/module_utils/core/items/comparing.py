@@ -19,9 +19,10 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 
 from .answers import Key, require_msgspec
-from .client import Client, Patience
+from .client import Client, RetryPolicy
 from .differences import CompareOptions, CompareProgress, Comparison, Difference, Kind
 from .digest import canonical_item, is_expired
 from .lookup import READ_ITEMS, Lookup
@@ -65,15 +66,15 @@ def compare_tables(
             canonical = True
             totals, differing = sum_tables(Reading(source, destination, options, buckets, now, canonical), progress, 2)
         looked_into = frozenset(differing[:affordable])
-        found: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
         if looked_into:
             candidates = collect_keys(
                 Reading(source, destination, options, buckets, now, canonical, looked_into), progress
             )
             for difference in tables.confirm(candidates, now):
-                found[difference.kind] += 1
+                counts[difference.kind] += 1
                 report(difference)
-        return totals.result(found, len(differing) - len(looked_into))
+        return totals.result(counts, len(differing) - len(looked_into))
     finally:
         tables.close()
 
@@ -96,27 +97,27 @@ def compare_sample(
     try:
         now = time.time()
         drawn = [tables.source.draw(keys), tables.destination.draw(keys)]
-        found: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
         for difference in tables.confirm(dict.fromkeys(key for each in drawn for key in each), now):
-            found[difference.kind] += 1
+            counts[difference.kind] += 1
             report(difference)
-        return Comparison(len(drawn[0]), len(drawn[1]), found["missing"], found["different"], found["extra"])
+        return Comparison(len(drawn[0]), len(drawn[1]), counts["missing"], counts["different"], counts["extra"])
     finally:
         tables.close()
 
 
 def _buckets_for(items: int) -> int:
     """A power of two that gives each bucket a few of ``items``, within what memory allows."""
-    wanted = 1 << max(0, items // BUCKET_ITEMS).bit_length()
-    return max(FEWEST_BUCKETS, min(MOST_BUCKETS, wanted))
+    buckets = 1 << max(0, items // BUCKET_ITEMS).bit_length()
+    return max(FEWEST_BUCKETS, min(MOST_BUCKETS, buckets))
 
 
 class _KeyedTable:
     """One table, read by key and by sample."""
 
-    def __init__(self, table: ItemTable, rate: Rate | None, patience: Patience) -> None:
+    def __init__(self, table: ItemTable, rate: Rate | None, retry_policy: RetryPolicy) -> None:
         self.table = table
-        self.client = Client(table.endpoint, patience)
+        self.client = Client(table.endpoint, retry_policy)
         self.throttle = Throttle(rate) if rate else None
         self.lookup = Lookup(self.client, table, self.throttle)
         self.keys = self.lookup.keys
@@ -124,37 +125,37 @@ class _KeyedTable:
 
     def page(self, segment: Segment, limit: int) -> Page:
         """One page of at most ``limit`` items."""
-        found: list[Page] = []
+        pages: list[Page] = []
 
         def read() -> float:
-            found.append(self._scanner.read(self.client, segment, limit))
-            return found[0].units or 0.0
+            pages.append(self._scanner.read(self.client, segment, limit))
+            return pages[0].units or 0.0
 
         if self.throttle is None:
             read()
         else:
             self.throttle.spend(limit, read)
-        return found[0]
+        return pages[0]
 
     def draw(self, keys: int) -> list[Key]:
         """About ``keys`` keys from random places, ``keys`` at most; all of a table that has no more."""
-        found: dict[Key, None] = {}
+        drawn: dict[Key, None] = {}
         places = -(-keys // SAMPLE_DRAW)
         total = min(MOST_SEGMENTS, max(places, self.table.item_count // SAMPLE_DRAW))
-        while total > 1 and len(found) < keys:
+        while total > 1 and len(drawn) < keys:
             for number in random.sample(range(total), min(total, places)):
-                self._note(self.page(Segment(number, total), SAMPLE_DRAW), found)
+                self._note(self.page(Segment(number, total), SAMPLE_DRAW), drawn)
             total //= 32
         segment: Segment | None = Segment(0, 1)
-        while segment is not None and len(found) < keys:
+        while segment is not None and len(drawn) < keys:
             page = self.page(segment, keys)
-            self._note(page, found)
+            self._note(page, drawn)
             segment = Segment(0, 1, page.next_key) if page.next_key else None
-        return list(found)[:keys]
+        return list(drawn)[:keys]
 
-    def _note(self, page: Page, found: dict[Key, None]) -> None:
+    def _note(self, page: Page, drawn: dict[Key, None]) -> None:
         if page.items:
-            found.update(dict.fromkeys(self.keys.of_page(page.body)))
+            drawn.update(dict.fromkeys(self.keys.of_page(page.body)))
 
 
 class _TablePair:
@@ -163,8 +164,8 @@ class _TablePair:
     def __init__(self, source: ItemTable, destination: ItemTable, options: CompareOptions) -> None:
         self._ignore_expired = options.ignore_expired
         self._carried = options.carried
-        self.source = _KeyedTable(source, options.source_rate, options.patience)
-        self.destination = _KeyedTable(destination, options.destination_rate, options.patience)
+        self.source = _KeyedTable(source, options.source_rate, options.retry_policy)
+        self.destination = _KeyedTable(destination, options.destination_rate, options.retry_policy)
 
     def close(self) -> None:
         """End the connections."""
@@ -182,9 +183,8 @@ class _TablePair:
 
     def confirm(self, keys: Iterable[Key], now: float) -> Iterator[Difference]:
         """The differences among ``keys``, each read from both tables, strongly consistent."""
-        wanted = list(keys)
-        for start in range(0, len(wanted), READ_ITEMS):
-            part = wanted[start : start + READ_ITEMS]
+        remaining = iter(keys)
+        while part := list(islice(remaining, READ_ITEMS)):
             mine, theirs = self.source.lookup.read(part), self.destination.lookup.read(part)
             for key in part:
                 kind = self._kind(mine.get(key), theirs.get(key), now)

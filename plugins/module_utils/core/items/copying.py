@@ -25,7 +25,7 @@ from ..errors import WorkerLost
 from .answers import KeyReader, Slice, require_msgspec
 from .carried import CARRIED, Carried
 from .checkpoint import Checkpoint, Counts
-from .client import Client, Patience, Retries
+from .client import Client, Retries, RetryPolicy
 from .lanes import LOOK_SECONDS, Lanes
 from .scan import Page, ParallelScan, Scanner, Segment, segments_for
 from .tables import ItemTable, require_same_key, require_two, require_unchanged
@@ -67,7 +67,7 @@ class CopyOptions:
     write_rate: Rate | None = None
     checkpoint: Path | None = None
     carried: Carried = CARRIED
-    patience: Patience = field(default_factory=Patience)
+    retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def copy_items(
             checkpoint.save()
             retries = run_in_workers(task, desk, options.workers)
             for table in (source, destination):
-                require_unchanged(table, options.patience)
+                require_unchanged(table, options.retry_policy)
             if not checkpoint.complete:
                 raise WorkerLost("The copy ended before all segments were copied.", "Run again: it goes on.")
     finally:
@@ -189,8 +189,8 @@ class _CopyTask:
     def run(self, desk: _Segments, workers: int) -> Retries:
         """Copy segments until the desk has none. Raises what copy_items does."""
         options = self.options
-        reading = Client(self.source.endpoint, options.patience)
-        writing = Client(self.destination.endpoint, options.patience)
+        reading = Client(self.source.endpoint, options.retry_policy)
+        writing = Client(self.destination.endpoint, options.retry_policy)
         read_throttle = Throttle(options.read_rate.share(workers)) if options.read_rate else None
         write_throttle = Throttle(options.write_rate.share(workers)) if options.write_rate else None
         lanes = Lanes()

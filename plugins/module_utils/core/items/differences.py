@@ -13,7 +13,7 @@ from typing import Literal, get_args
 
 from ..errors import InvalidInput
 from .carried import CARRIED, Carried
-from .client import Patience
+from .client import RetryPolicy
 from .throttle import Rate
 
 Kind = Literal["missing", "different", "extra"]
@@ -37,8 +37,8 @@ class Difference:
     def from_line(cls, line: str) -> Difference:
         """The difference in a line of ``to_line``. Raises InvalidInput."""
         try:
-            told = json.loads(line)
-            kind, key = told["difference"], told["key"]
+            entry = json.loads(line)
+            kind, key = entry["difference"], entry["key"]
             if kind not in get_args(Kind) or not isinstance(key, dict):
                 raise ValueError(f"no difference is {kind!r}")
         except (ValueError, KeyError, TypeError) as error:
@@ -68,7 +68,7 @@ class CompareOptions:
     ignore_expired: str = ""
     most_listed: int = 100_000
     carried: Carried = CARRIED
-    patience: Patience = field(default_factory=Patience)
+    retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from ..errors import FerryError
 from .client import Call, Client
-from .transport import ANSWER_SECONDS, Broken, Connection, Distrusted
+from .transport import ANSWER_SECONDS, BrokenConnection, Connection, Distrusted
 
 LOOK_SECONDS = 5.0  # between looks for requests that were never answered
 
@@ -101,7 +101,7 @@ class Lanes:
                 raise
             if connection.sending:
                 self._selector.modify(connection, selectors.EVENT_READ | selectors.EVENT_WRITE, connection)
-        except (OSError, Broken, Distrusted) as error:
+        except (OSError, BrokenConnection, Distrusted) as error:
             self._broke(flight, error)
 
     def _hear(self, connection: Connection) -> None:
@@ -116,7 +116,7 @@ class Lanes:
         was_sending = connection.sending
         try:
             answer = connection.advance()
-        except Broken as error:
+        except BrokenConnection as error:
             self._drop(connection)
             self._broke(flight, error)
             return
@@ -164,4 +164,4 @@ class Lanes:
         for connection, flight in list(self._flights.items()):
             if now - flight.sent > ANSWER_SECONDS:
                 self._drop(connection)
-                self._broke(flight, Broken(f"no answer came for {ANSWER_SECONDS:.0f} s"))
+                self._broke(flight, BrokenConnection(f"no answer came for {ANSWER_SECONDS:.0f} s"))

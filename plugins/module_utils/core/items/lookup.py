@@ -36,18 +36,18 @@ class Lookup:
 
         Raises TableVanished, KeepsFailing, what Client.call does.
         """
-        found: dict[Key, bytes] = {}
-        wanted = list(dict.fromkeys(keys))
-        for start in range(0, len(wanted), READ_ITEMS):
-            part = [self.keys.to_wire(key) for key in wanted[start : start + READ_ITEMS]]
+        items_by_key: dict[Key, bytes] = {}
+        distinct = list(dict.fromkeys(keys))
+        for start in range(0, len(distinct), READ_ITEMS):
+            part = [self.keys.to_wire(key) for key in distinct[start : start + READ_ITEMS]]
             if self._throttle is None:
-                self._read_all(part, found)
+                self._read_all(part, items_by_key)
             else:
-                self._throttle.spend(len(part), partial(self._read_all, part, found))
-        return found
+                self._throttle.spend(len(part), partial(self._read_all, part, items_by_key))
+        return items_by_key
 
-    def _read_all(self, keys: Sequence[Slice], found: dict[Key, bytes]) -> float:
-        """Read ``keys`` into ``found`` until none is unprocessed; the units it took."""
+    def _read_all(self, keys: Sequence[Slice], items_by_key: dict[Key, bytes]) -> float:
+        """Read ``keys`` into ``items_by_key`` until none is unprocessed; the units it took."""
         units = 0.0
         failures = 0
         progressed = time.monotonic()
@@ -58,20 +58,20 @@ class Lookup:
                 )
             except MissingTable as error:
                 raise vanished(self._table) from error
-            told: BatchRead = decode(body, BatchRead, "BatchGetItem", self._table.name)
-            units += sum(each.capacity_units for each in told.consumed_capacity)
-            items = [item for each in told.responses.values() for item in each]
-            found.update((self.keys.of(item), bytes(item)) for item in items)
-            left = [key for each in (told.unprocessed_keys or {}).values() for key in each.keys]
+            response: BatchRead = decode(body, BatchRead, "BatchGetItem", self._table.name)
+            units += sum(each.capacity_units for each in response.consumed_capacity)
+            items = [item for each in response.responses.values() for item in each]
+            items_by_key.update((self.keys.of(item), bytes(item)) for item in items)
+            left = [key for each in (response.unprocessed_keys or {}).values() for key in each.keys]
             if left and len(left) >= len(keys):
-                if time.monotonic() - progressed > self._client.patience.seconds:
+                if time.monotonic() - progressed > self._client.retry_policy.seconds:
                     raise KeepsFailing(
-                        f"{len(left)} keys stayed unprocessed for {self._client.patience.seconds:.0f} s.",
+                        f"{len(left)} keys stayed unprocessed for {self._client.retry_policy.seconds:.0f} s.",
                         "Give the table more capacity or ask for fewer units per second, then run again.",
                         table=self._table.name,
                     )
                 failures += 1
-                time.sleep(self._client.patience.pause(failures))
+                time.sleep(self._client.retry_policy.pause(failures))
             else:
                 failures, progressed = 0, time.monotonic()
             keys = left

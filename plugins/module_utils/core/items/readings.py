@@ -57,14 +57,14 @@ class Totals:
             self.expired_destination += expired
             self.units_destination = _plus(self.units_destination, units)
 
-    def result(self, found: Counter[str], unlisted: int) -> Comparison:
+    def result(self, differences: Counter[str], unlisted: int) -> Comparison:
         """The comparison's result."""
         return Comparison(
             self.items_source,
             self.items_destination,
-            found["missing"],
-            found["different"],
-            found["extra"],
+            differences["missing"],
+            differences["different"],
+            differences["extra"],
             unlisted,
             self.expired_source,
             self.expired_destination,
@@ -122,12 +122,12 @@ class _Desk:
                 f"The comparison ended when {self._done} of {self._all} segments were read.", "Run it again."
             )
 
-    def match(self, side: Side, found: Sequence[tuple[Key, int]]) -> None:
+    def match(self, side: Side, digests: Sequence[tuple[Key, int]]) -> None:
         """Keys of ``side`` with their items' digests; equal pairs are forgotten."""
         with self._lock:
             mine = self._unmatched[side]
             theirs = self._unmatched["destination" if side == "source" else "source"]
-            for key, digest in found:
+            for key, digest in digests:
                 other = theirs.pop(key, None)
                 if other is None:
                     mine[key] = digest
@@ -175,7 +175,7 @@ class _Readings(Protocol):
     def count(self, side: Side, items: int, expired: int, units: float | None, ended: bool) -> None:
         """See _Desk.count."""
 
-    def match(self, side: Side, found: Sequence[tuple[Key, int]]) -> None:
+    def match(self, side: Side, digests: Sequence[tuple[Key, int]]) -> None:
         """See _Desk.match."""
 
 
@@ -208,7 +208,7 @@ class Reading:
         for side, table, rate, add in sides:
             scan = ParallelScan(
                 lanes,
-                Client(table.endpoint, options.patience),
+                Client(table.endpoint, options.retry_policy),
                 Scanner(table, consistent=options.consistent, metered=rate is not None),
                 partial(desk.next_segment, side),
                 partial(self._take, side, KeyReader(table.key, options.ignore_expired), desk, add),
@@ -248,8 +248,12 @@ class Reading:
         live: Sequence[int],
         digests: Sequence[int],
     ) -> None:
-        wanted, mask = self.looked_into or frozenset(), self.buckets - 1
-        chosen = [(position, digest) for position, digest in zip(live, digests, strict=True) if digest & mask in wanted]
+        chosen_buckets, mask = self.looked_into or frozenset(), self.buckets - 1
+        chosen = [
+            (position, digest)
+            for position, digest in zip(live, digests, strict=True)
+            if digest & mask in chosen_buckets
+        ]
         if chosen:
             keys = reader.of_page(page.body)
             desk.match(side, [(keys[position], digest) for position, digest in chosen])

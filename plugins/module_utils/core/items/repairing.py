@@ -23,7 +23,7 @@ from typing import Literal
 from ..errors import FerryError, ItemRefused, MissingTable
 from .answers import Key, KeyReader, Raw, Single, Slice, decode, msgspec, require_msgspec
 from .carried import CARRIED, Carried
-from .client import Call, Client, Patience
+from .client import Call, Client, RetryPolicy
 from .differences import Difference
 from .digest import canonical_item
 from .lanes import LOOK_SECONDS, Lanes
@@ -51,7 +51,7 @@ class RepairOptions:
     source_rate: Rate | None = None
     destination_rate: Rate | None = None
     carried: Carried = CARRIED
-    patience: Patience = field(default_factory=Patience)
+    retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,8 @@ def repair(
     require_msgspec()
     require_two(source, destination)
     require_same_key(source, destination)
-    reading = Client(source.endpoint, options.patience)
-    writing = Client(destination.endpoint, options.patience)
+    reading = Client(source.endpoint, options.retry_policy)
+    writing = Client(destination.endpoint, options.retry_policy)
     lanes = Lanes()
     mending = _Mending(
         Lookup(reading, source, Throttle(options.source_rate) if options.source_rate else None),
@@ -265,8 +265,8 @@ class _Conditional:
 
 
 def _units(body: bytes, operation: str, table: str) -> float:
-    told: Single = decode(body, Single, operation, table)
-    return told.consumed_capacity.capacity_units if told.consumed_capacity else 0.0
+    response: Single = decode(body, Single, operation, table)
+    return response.consumed_capacity.capacity_units if response.consumed_capacity else 0.0
 
 
 def _absent(name: str) -> bytes:

@@ -97,13 +97,15 @@ class Scanner:
 
     def page(self, segment: Segment, body: bytes) -> Page:
         """The page in an answer. Raises ServiceError when it is none, or does not hold as many items as it says."""
-        told: ScanPage = decode(body, ScanPage, "Scan", self.table.name)
-        if len(told.items) != told.count and not self._counting:
-            raise malformed("Scan", self.table.name, ValueError(f"{len(told.items)} items where it says {told.count}"))
+        response: ScanPage = decode(body, ScanPage, "Scan", self.table.name)
+        if len(response.items) != response.count and not self._counting:
+            raise malformed(
+                "Scan", self.table.name, ValueError(f"{len(response.items)} items where it says {response.count}")
+            )
         self._pages += 1
-        units = told.consumed_capacity.capacity_units if told.consumed_capacity else None
-        next_key = bytes(told.last_evaluated_key)
-        return Page(segment, body, told.items, told.count, b"" if next_key == b"null" else next_key, units)
+        units = response.consumed_capacity.capacity_units if response.consumed_capacity else None
+        next_key = bytes(response.last_evaluated_key)
+        return Page(segment, body, response.items, response.count, b"" if next_key == b"null" else next_key, units)
 
     def explain(self, error: FerryError) -> FerryError:
         """``error`` of a call of this scan: a table that is missing after it gave a page has vanished."""

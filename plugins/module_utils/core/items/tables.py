@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ..errors import FerryError, InvalidInput, KeySchemaDiffers, MissingTable, TableVanished
 from ..table_status import Phase, advice, phase_of
 from .answers import KeyAttribute, malformed
-from .client import Client, Endpoint, Patience
+from .client import Client, Endpoint, RetryPolicy
 
 
 @dataclass(frozen=True)
@@ -33,32 +33,32 @@ class ItemTable:
     write_capacity: int = 0
 
 
-def find_table(endpoint: Endpoint, name: str, patience: Patience | None = None) -> ItemTable:
+def find_table(endpoint: Endpoint, name: str, retry_policy: RetryPolicy | None = None) -> ItemTable:
     """The table ``name`` by DescribeTable. Raises MissingTable when it is not there or not usable, what Client.call
     raises."""
-    client = Client(endpoint, patience)
+    client = Client(endpoint, retry_policy)
     try:
         body = client.call("DescribeTable", json.dumps({"TableName": name}).encode(), name)
     finally:
         client.close()
     try:
-        told = json.loads(body)["Table"]
-        types = {each["AttributeName"]: each["AttributeType"] for each in told["AttributeDefinitions"]}
-        schema = sorted(told["KeySchema"], key=lambda each: each["KeyType"] != "HASH")
+        description = json.loads(body)["Table"]
+        types = {each["AttributeName"]: each["AttributeType"] for each in description["AttributeDefinitions"]}
+        schema = sorted(description["KeySchema"], key=lambda each: each["KeyType"] != "HASH")
         key = tuple(KeyAttribute(each["AttributeName"], types[each["AttributeName"]]) for each in schema)
     except (ValueError, KeyError, TypeError) as error:
         raise malformed("DescribeTable", name, error) from error
-    status = told.get("TableStatus", "ACTIVE")
+    status = description.get("TableStatus", "ACTIVE")
     if phase_of(status) is not Phase.USABLE:
-        raise MissingTable(f"The table is {status}.", advice(told), table=name)
-    capacity = told.get("ProvisionedThroughput") or {}
+        raise MissingTable(f"The table is {status}.", advice(description), table=name)
+    capacity = description.get("ProvisionedThroughput") or {}
     return ItemTable(
         endpoint,
         name,
         key,
-        told.get("TableId", ""),
-        int(told.get("ItemCount", 0)),
-        int(told.get("TableSizeBytes", 0)),
+        description.get("TableId", ""),
+        int(description.get("ItemCount", 0)),
+        int(description.get("TableSizeBytes", 0)),
         int(capacity.get("ReadCapacityUnits", 0)),
         int(capacity.get("WriteCapacityUnits", 0)),
     )
@@ -84,10 +84,10 @@ def require_two(source: ItemTable, destination: ItemTable) -> None:
         )
 
 
-def require_unchanged(table: ItemTable, patience: Patience) -> None:
+def require_unchanged(table: ItemTable, retry_policy: RetryPolicy) -> None:
     """Raises TableVanished when ``table`` is gone or was made anew since it was found."""
     try:
-        now = find_table(table.endpoint, table.name, patience)
+        now = find_table(table.endpoint, table.name, retry_policy)
     except MissingTable as error:
         raise vanished(table) from error
     if table.table_id and now.table_id != table.table_id:

@@ -50,7 +50,7 @@ class Credentials(Protocol):
         """The token of temporary credentials."""
 
 
-class Broken(Exception):
+class BrokenConnection(Exception):
     """The connection or the answer is not whole; the request may have been carried out.
 
     ``stale`` says that a kept connection ended before anything of the answer came: the server had closed it.
@@ -123,7 +123,7 @@ class Signer:
 
 
 @dataclass(frozen=True)
-class Route:
+class NetworkRoute:
     """How to reach a server: by TLS or not, through a proxy (host, port, its authorization line or "") or not."""
 
     host: str
@@ -132,7 +132,7 @@ class Route:
     proxy: tuple[str, int, str] | None = None
 
     @classmethod
-    def to(cls, host: str, port: int, secure: bool) -> Route:
+    def to(cls, host: str, port: int, secure: bool) -> NetworkRoute:
         """The route that the environment names. Raises InvalidInput for certificates or a proxy that cannot be used.
 
         A proxy for plain HTTP is not used: plain endpoints are test servers near by.
@@ -218,11 +218,11 @@ def _proxy_for(host: str, port: int) -> tuple[str, int, str] | None:
 class Connection:
     """One kept connection: one request at a time, its answer read as it comes.
 
-    ``advance`` does what can be done without waiting, or waits where the connection is ``waiting``. After Broken it
-    is closed and must not be used again.
+    ``advance`` does what can be done without waiting, or waits where the connection is ``waiting``. After
+    BrokenConnection it is closed and must not be used again.
     """
 
-    def __init__(self, route: Route, *, waiting: bool) -> None:
+    def __init__(self, route: NetworkRoute, *, waiting: bool) -> None:
         """Raises OSError, Distrusted."""
         self._socket = route.connect()
         self._socket.settimeout(ANSWER_SECONDS if waiting else 0.0)
@@ -245,7 +245,7 @@ class Connection:
         return self._socket.fileno()
 
     def send(self, request: bytes) -> None:
-        """Send a whole request, or what can be sent of it now. Raises Broken."""
+        """Send a whole request, or what can be sent of it now. Raises BrokenConnection."""
         self._unsent = memoryview(request)
         self._push()
 
@@ -255,18 +255,18 @@ class Connection:
         return bool(self._unsent)
 
     def advance(self) -> Answer | None:
-        """The answer when it is whole. Raises Broken."""
+        """The answer when it is whole. Raises BrokenConnection."""
         if self._unsent:
             self._push()
         try:
             while True:
-                wanted = LARGE_READ if self._missing > SMALL_READ else SMALL_READ
-                data = self._socket.recv(wanted)
+                size = LARGE_READ if self._missing > SMALL_READ else SMALL_READ
+                data = self._socket.recv(size)
                 if not data:
                     return self._ended()
                 if self._take(data):
                     return self._whole()
-                if len(data) < wanted and not self._secure:
+                if len(data) < size and not self._secure:
                     return None  # all that was there; TLS gives one record at a time and must be asked
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return None
@@ -288,7 +288,7 @@ class Connection:
             raise self._broken(error) from error
 
     def _take(self, data: bytes) -> bool:
-        """Note what came; whether the answer is whole. Raises ValueError, Broken."""
+        """Note what came; whether the answer is whole. Raises ValueError, BrokenConnection."""
         if not self._status:
             self._head += data
             head, blank, data = self._head.partition(b"\r\n\r\n")
@@ -322,8 +322,8 @@ class Connection:
         for line in lines:
             name, _colon, value = line.partition(b":")
             self._headers[name.lower()] = value.strip()
-        told = self._headers.get(b"content-length")
-        self._missing = int(told) if told is not None and not self._chunked else -1
+        length = self._headers.get(b"content-length")
+        self._missing = int(length) if length is not None and not self._chunked else -1
 
     @property
     def _chunked(self) -> bool:
@@ -338,8 +338,8 @@ class Connection:
 
     def _whole(self) -> Answer:
         body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-        told = self._headers.get(b"x-amz-crc32")
-        if told is not None and int(told) != zlib.crc32(body):
+        checksum = self._headers.get(b"x-amz-crc32")
+        if checksum is not None and int(checksum) != zlib.crc32(body):
             raise self._broken(ValueError("the answer does not have the CRC32 that it says"))
         if self._headers.get(b"connection", b"").lower() == b"close":
             self.reusable = False
@@ -348,10 +348,10 @@ class Connection:
         self._reused = True
         return answer
 
-    def _broken(self, error: Exception) -> Broken:
+    def _broken(self, error: Exception) -> BrokenConnection:
         self.close()
         stale = self._reused and not self._status and not self._head and not isinstance(error, TimeoutError)
-        return Broken(str(error) or type(error).__name__, stale=stale)
+        return BrokenConnection(str(error) or type(error).__name__, stale=stale)
 
 
 def _dechunked(data: bytes) -> bytes | None:

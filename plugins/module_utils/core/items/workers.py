@@ -177,8 +177,8 @@ class _Unpickler(pickle.Unpickler):
         super().__init__(stream)
         self._ask = ask
 
-    def persistent_load(self, told: Any) -> Endpoint:
-        number, url, region, side = told
+    def persistent_load(self, endpoint: Any) -> Endpoint:
+        number, url, region, side = endpoint
         ask = self._ask
         return Endpoint(url, region, partial(ask, _CREDENTIALS, number), side, partial(ask, _RENEWED, number))
 

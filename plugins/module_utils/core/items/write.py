@@ -143,9 +143,9 @@ class Writer:
             self._end_of(batch)
             return
         name = self._table.name
-        told: BatchWritten = decode(body, BatchWritten, "BatchWriteItem", name)
-        left = [request for requests in told.unprocessed_items.values() for request in requests]
-        batch.units += sum(each.capacity_units for each in told.consumed_capacity)
+        response: BatchWritten = decode(body, BatchWritten, "BatchWriteItem", name)
+        left = [request for requests in response.unprocessed_items.values() for request in requests]
+        batch.units += sum(each.capacity_units for each in response.consumed_capacity)
         if not left:
             self._end_of(batch)
             return
@@ -154,7 +154,7 @@ class Writer:
         now = time.monotonic()
         if len(left) < len(batch.parts):
             batch.failures, batch.failing_since = 0, now
-        elif now - batch.failing_since > self._client.patience.seconds:
+        elif now - batch.failing_since > self._client.retry_policy.seconds:
             raise KeepsFailing(
                 f"{len(left)} items stayed unprocessed for {now - batch.failing_since:.0f} s.",
                 "Give the table more capacity or ask for fewer units per second, then run again: it goes on.",
@@ -163,7 +163,7 @@ class Writer:
         batch.failures += 1
         batch.resent += len(left)
         batch.payload, batch.parts, batch.request_of = b",".join(left), left, bytes
-        self._submit(batch, self._client.patience.pause(batch.failures))
+        self._submit(batch, self._client.retry_policy.pause(batch.failures))
 
     def _failed(self, batch: _Batch, error: FerryError) -> None:
         if isinstance(error, MissingTable):
@@ -198,8 +198,8 @@ class Writer:
         batch.done(Written(batch.units if self._throttle is not None else None, batch.resent))
 
     def _refused(self, request: Slice, error: FerryError) -> FerryError:
-        told = msgspec.json.decode(request, type=dict[str, dict[str, Raw]])
-        key = self._keys.to_json(self._keys.of(next(iter(next(iter(told.values())).values()))))
+        members = msgspec.json.decode(request, type=dict[str, dict[str, Raw]])
+        key = self._keys.to_json(self._keys.of(next(iter(next(iter(members.values())).values()))))
         return ItemRefused(
             f"The destination does not take the item {json.dumps(key, ensure_ascii=False)}: {error.cause}",
             "Correct the item in the source. If its index key is of another type, make the index after the copy.",

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from ..change import Change, Left
+from ..change import Change, NotCarried
 from .definition import Shape, json_safe
 from .patient_calls import Caller, Steps, Target
 from .setting import Setting, Settings, SettingsOptions, pages, part_of, what
@@ -47,7 +47,7 @@ class AutoScaling(Setting):
         targets = yield from pages(
             caller, "describe_scalable_targets", "ScalableTargets", SERVICE, ResourceIds=resources, **_NAMESPACE
         )
-        found: dict[str, Shape] = {_key(entry, table): _bounds(entry) for entry in targets}
+        scaled: dict[str, Shape] = {_key(entry, table): _bounds(entry) for entry in targets}
         for resource in dict.fromkeys(entry["ResourceId"] for entry in targets):
             of_resource = {"ResourceId": resource, **_NAMESPACE}
             policies = yield from pages(caller, "describe_scaling_policies", "ScalingPolicies", SERVICE, **of_resource)
@@ -57,22 +57,24 @@ class AutoScaling(Setting):
                 ("scheduled", "ScheduledActionName", actions),
             ):
                 for entry in entries:
-                    if _key(entry, table) in found:
+                    if _key(entry, table) in scaled:
                         value = _policy(entry) if kind == "policies" else _action(entry)
-                        found[_key(entry, table)][kind][_general(entry[name], definition.name)] = value
-        return found
+                        scaled[_key(entry, table)][kind][_general(entry[name], definition.name)] = value
+        return scaled
 
-    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | Left]:
+    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | NotCarried]:
         """A change for each dimension that differs; policies that are not target tracking are left."""
         have = destination.get(self.name) or {}
-        for key, found in (source.get(self.name) or {}).items():
-            for name, policy in found["policies"].items():
+        for key, scaling in (source.get(self.name) or {}).items():
+            for name, policy in scaling["policies"].items():
                 if policy["type"] != "TargetTrackingScaling":
-                    yield Left(what(self.name, key), f"the policy {name} is not target tracking but {policy['type']}")
-            want = found | {
+                    yield NotCarried(
+                        what(self.name, key), f"the policy {name} is not target tracking but {policy['type']}"
+                    )
+            want = scaling | {
                 "policies": {
                     name: policy
-                    for name, policy in found["policies"].items()
+                    for name, policy in scaling["policies"].items()
                     if policy["type"] == "TargetTrackingScaling"
                 }
             }

@@ -180,15 +180,15 @@ class TableDefinition:
     def attributes_of(self, names: Iterable[str]) -> list[Shape]:
         """The definitions of exactly these attributes, each once. Raises InvalidInput when one is not defined."""
         defined = {entry["AttributeName"]: entry["AttributeType"] for entry in self.attribute_definitions}
-        wanted = dict.fromkeys(names)
-        unknown = sorted(set(wanted) - set(defined))
+        distinct = dict.fromkeys(names)
+        unknown = sorted(set(distinct) - set(defined))
         if unknown:
             raise InvalidInput(
                 f"The table definition does not define the key attributes {', '.join(unknown)}.",
                 "Give the definition as DescribeTable returns it.",
                 table=self.name,
             )
-        return [{"AttributeName": name, "AttributeType": defined[name]} for name in wanted]
+        return [{"AttributeName": name, "AttributeType": defined[name]} for name in distinct]
 
     @property
     def busy(self) -> str:

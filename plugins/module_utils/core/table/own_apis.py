@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from .. import sdk
-from ..change import Change, Left
+from ..change import Change, NotCarried
 from ..errors import SettingFailed
 from .definition import Shape
 from .ownership import marks, tags_of
@@ -34,12 +34,12 @@ class Tags(SideCall):
 
     def read(self, caller: Caller) -> Steps[Any]:
         """{key: value} without ``aws:*``; a call for each page."""
-        found = yield from pages(
+        tags = yield from pages(
             caller, "list_tags_of_resource", "Tags", ResourceArn=caller.account.table_arn(caller.definition.name)
         )
-        return {key: value for key, value in tags_of(found).items() if not key.lower().startswith("aws:")}
+        return {key: value for key, value in tags_of(tags).items() if not key.lower().startswith("aws:")}
 
-    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | Left]:
+    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | NotCarried]:
         """One change with the whole set; tags that only the destination has stay there."""
         have = destination.get(self.name) or {}
         mark = marks(options.migration_id, source.definition.arn) if options.migration_id else {}
@@ -48,7 +48,9 @@ class Tags(SideCall):
         room = MAX_TAGS - len({*have, *mark})
         fits = [key for key in carried if key not in have][:room]
         for key in [key for key in carried if key not in have and key not in fits]:
-            yield Left(what(self.name, key), f"a table has at most {MAX_TAGS} tags, and ours mark whose copy it is")
+            yield NotCarried(
+                what(self.name, key), f"a table has at most {MAX_TAGS} tags, and ours mark whose copy it is"
+            )
         want = {key: value for key, value in carried.items() if key in have or key in fits} | mark
         if not want.items() <= have.items():
             yield Change(self.name, have, want)
@@ -78,22 +80,27 @@ class PointInTimeRecovery(SideCall):
             return None
         return {"days": int(recovery.get("RecoveryPeriodInDays", 35))}
 
-    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | Left]:
+    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | NotCarried]:
         """On, or a longer period; a shorter one would drop restore points of the destination."""
         want, have = source.get(self.name), destination.get(self.name)
         if not want or want == have:
             return
         if RECOVERY_TAG in (source.get("tags") or {}):
-            yield Left(self.name, "it was turned on at the source for the export only")
+            yield NotCarried(self.name, "it was turned on at the source for the export only")
         elif have and have["days"] > want["days"]:
-            yield Left(self.name, f"the destination keeps {have['days']} days already; fewer would drop restore points")
+            yield NotCarried(
+                self.name, f"the destination keeps {have['days']} days already; fewer would drop restore points"
+            )
         else:
             yield Change(self.name, have, want, "billed")
 
     def request(self, target: Target, change: Change) -> tuple[str, Shape]:
         """UpdateContinuousBackups."""
-        wanted = {"PointInTimeRecoveryEnabled": True, "RecoveryPeriodInDays": change.after["days"]}
-        return "update_continuous_backups", {"TableName": target.name, "PointInTimeRecoverySpecification": wanted}
+        specification = {"PointInTimeRecoveryEnabled": True, "RecoveryPeriodInDays": change.after["days"]}
+        return "update_continuous_backups", {
+            "TableName": target.name,
+            "PointInTimeRecoverySpecification": specification,
+        }
 
 
 class ContributorInsights(SideCall):
@@ -105,16 +112,16 @@ class ContributorInsights(SideCall):
 
     def read(self, caller: Caller) -> Steps[Any]:
         """{"": mode of the table, index name: mode}, of what is on; one call lists them all."""
-        found = yield from pages(
+        summaries = yield from pages(
             caller, "list_contributor_insights", "ContributorInsightsSummaries", TableName=caller.definition.name
         )
         return {
             entry.get("IndexName", ""): entry.get("ContributorInsightsMode") or "ACCESSED_AND_THROTTLED_KEYS"
-            for entry in found
+            for entry in summaries
             if entry.get("ContributorInsightsStatus") in ("ENABLED", "ENABLING")
         }
 
-    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | Left]:
+    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | NotCarried]:
         """A change for each table or index that lacks it or has another mode."""
         have = destination.get(self.name) or {}
         for part, mode in (source.get(self.name) or {}).items():
@@ -166,21 +173,21 @@ class KinesisDestination(SideCall):
                 return {"stream": entry["StreamArn"], "precision": precision}
         return None
 
-    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | Left]:
+    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | NotCarried]:
         """On, with the mapped stream of the destination's account and Region."""
         want, have = source.get(self.name), destination.get(self.name)
         if not want:
             return
         name = want["stream"].rpartition("/")[2]
         mapped = options.kinesis_map.get(want["stream"]) or options.kinesis_map.get(name)
-        place = destination.place
-        prefix = f"arn:{place.partition}:kinesis:{place.region}:{place.account_id}:stream/"
+        location = destination.location
+        prefix = f"arn:{location.partition}:kinesis:{location.region}:{location.account_id}:stream/"
         if not mapped:
-            yield Left(self.name, f"kinesis_map has no counterpart for {want['stream']}")
+            yield NotCarried(self.name, f"kinesis_map has no counterpart for {want['stream']}")
         elif not mapped.startswith(prefix):
-            yield Left(self.name, f"kinesis_map leads to {mapped}, which does not begin with {prefix}")
+            yield NotCarried(self.name, f"kinesis_map leads to {mapped}, which does not begin with {prefix}")
         elif have and have["stream"] != mapped:
-            yield Left(self.name, f"the destination streams to {have['stream']} already; a table has one at most")
+            yield NotCarried(self.name, f"the destination streams to {have['stream']} already; a table has one at most")
         elif have != (after := {"stream": mapped, "precision": want["precision"]}):
             yield Change(self.name, have, after)
 
@@ -225,18 +232,20 @@ class TimeToLive(SideCall):
         on = described.get("TimeToLiveStatus") in ("ENABLED", "ENABLING")
         return described.get("AttributeName") if on else None
 
-    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | Left]:
+    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | NotCarried]:
         """On with the source's attribute."""
         want, have = source.get(self.name), destination.get(self.name)
         if want and have and want != have:
-            yield Left(self.name, f"it is on for the attribute {have}; changing it means off, half an hour, and on")
+            yield NotCarried(
+                self.name, f"it is on for the attribute {have}; changing it means off, half an hour, and on"
+            )
         elif want and not have:
             yield Change(self.name, have, want, "destructive")
 
     def request(self, target: Target, change: Change) -> tuple[str, Shape]:
         """UpdateTimeToLive."""
-        wanted = {"Enabled": True, "AttributeName": change.after}
-        return "update_time_to_live", {"TableName": target.name, "TimeToLiveSpecification": wanted}
+        specification = {"Enabled": True, "AttributeName": change.after}
+        return "update_time_to_live", {"TableName": target.name, "TimeToLiveSpecification": specification}
 
 
 class ResourcePolicy(SideCall):
@@ -250,20 +259,22 @@ class ResourcePolicy(SideCall):
         """The document, None where there is none; one call."""
         return (yield from _policy_of(caller, caller.account.table_arn(caller.definition.name)))
 
-    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | Left]:
+    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | NotCarried]:
         """Put where the destination has none; left where it names what has no counterpart."""
         document, have = source.get(self.name), destination.get(self.name)
         if not document:
             return
         try:
-            want = rewrite_policy(document, source.place, destination.place, options.principal_map)
+            want = rewrite_policy(document, source.location, destination.location, options.principal_map)
         except CannotRewrite as reason:
-            yield Left(self.name, str(reason))
+            yield NotCarried(self.name, str(reason))
             return
         if not have:
             yield Change(self.name, None, want)
         elif canonical_policy(have) != canonical_policy(want):
-            yield Left(self.name, "the destination has another policy already; remove it there to have this one put")
+            yield NotCarried(
+                self.name, "the destination has another policy already; remove it there to have this one put"
+            )
 
     def request(self, target: Target, change: Change) -> tuple[str, Shape]:
         """PutResourcePolicy."""
@@ -285,10 +296,12 @@ class StreamPolicy(Setting):
         arn = caller.definition.stream_arn
         return (yield from _policy_of(caller, arn)) if arn else None
 
-    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterable[Change | Left]:
-        """Left where the source has one."""
+    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterable[Change | NotCarried]:
+        """Not carried where the source has one."""
         if source.get(self.name):
-            yield Left(self.name, "the destination's stream is a new one with another ARN: put its policy by hand")
+            yield NotCarried(
+                self.name, "the destination's stream is a new one with another ARN: put its policy by hand"
+            )
 
 
 def _policy_of(caller: Caller, arn: str) -> Steps[Any]:

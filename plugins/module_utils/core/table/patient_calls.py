@@ -212,9 +212,9 @@ def passing_state(error: Exception) -> Passing | None:
 
 def pause_of(passing: Passing, spent: float, message: str, now: datetime) -> float:
     """Seconds until the next try: what AWS says, else the state's pause, growing threefold while waiting goes on."""
-    said = _AGAIN_AFTER.search(message)
-    if said:
-        remaining = (datetime.fromisoformat(said[1].replace("Z", "+00:00")) - now).total_seconds()
+    match = _AGAIN_AFTER.search(message)
+    if match:
+        remaining = (datetime.fromisoformat(match[1].replace("Z", "+00:00")) - now).total_seconds()
         return min(max(remaining, 0.5), 16.0)
     return min(passing.pause_seconds + spent / 4, passing.pause_seconds * 3)
 

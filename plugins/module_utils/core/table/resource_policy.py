@@ -20,7 +20,7 @@ _DELETED = re.compile(r"A(?:IDA|ROA)[A-Z0-9]{12,}")
 
 
 @dataclass(frozen=True)
-class Place:
+class TableLocation:
     """Where a table is: what its ARN says."""
 
     partition: str
@@ -29,7 +29,7 @@ class Place:
     table: str
 
     @classmethod
-    def of(cls, table_arn: str) -> Place:
+    def of(cls, table_arn: str) -> TableLocation:
         """From a table's ARN."""
         partition, _service, region, account_id, resource = table_arn.split(":", 5)[1:]
         return cls(partition, region, account_id, resource.partition("/")[2])
@@ -40,7 +40,7 @@ class CannotRewrite(Exception):
 
 
 def rewrite_policy(
-    document: Mapping[str, Any], source: Place, destination: Place, principal_map: Mapping[str, str]
+    document: Mapping[str, Any], source: TableLocation, destination: TableLocation, principal_map: Mapping[str, str]
 ) -> Shape:
     """``document`` of the table at ``source``, for its copy at ``destination``.
 
@@ -118,8 +118,8 @@ def canonical_policy(document: Mapping[str, Any]) -> Shape:
 
 
 def _account_of_root(principal: str) -> str:
-    found = _ROOT.fullmatch(principal)
-    return found[1] if found else principal
+    match = _ROOT.fullmatch(principal)
+    return match[1] if match else principal
 
 
 def _names(principal: str, partition: str) -> list[str]:
@@ -130,7 +130,7 @@ def _names(principal: str, partition: str) -> list[str]:
     return [principal, f"arn:{partition}:iam::{principal}:root"] if _ACCOUNT.fullmatch(principal) else [principal]
 
 
-def _rewrite_arn(text: str, source: Place, destination: Place) -> str:
+def _rewrite_arn(text: str, source: TableLocation, destination: TableLocation) -> str:
     parts = text.split(":", 5)
     if len(parts) != 6 or parts[0] != "arn" or parts[2] != "dynamodb" or parts[4] not in (source.account_id, "*"):
         return text

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from ..change import Change, Left
+from ..change import Change, NotCarried
 from ..errors import SettingFailed
 from .definition import Shape, TableDefinition
 from .patient_calls import Caller, Steps, Target, paces
-from .resource_policy import Place
+from .resource_policy import TableLocation
 
 RECOVERY_TAG = "tableferry:point-in-time-recovery"
 
@@ -36,9 +36,9 @@ class Settings:
         return self.values.get(name)
 
     @property
-    def place(self) -> Place:
+    def location(self) -> TableLocation:
         """Where the table is."""
-        return Place.of(self.definition.arn)
+        return TableLocation.of(self.definition.arn)
 
     def to_dict(self) -> Shape:
         """As JSON-safe data."""
@@ -85,7 +85,7 @@ class Setting(ABC):
         """The value now, JSON-safe; empty or None where there is nothing to carry."""
 
     @abstractmethod
-    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterable[Change | Left]:
+    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterable[Change | NotCarried]:
         """What is to change on the destination, and what stays behind. Nothing is ever switched off there."""
 
     def apply(self, target: Target, change: Change) -> Steps[None]:
@@ -176,20 +176,22 @@ def pages(
     caller: Caller, operation: str, result: str, service: str = "dynamodb", **parameters: Any
 ) -> Steps[list[Any]]:
     """All entries of a paged list call; empty pages with a token are gone through (measured/settings 2.6)."""
-    found: list[Any] = []
+    entries: list[Any] = []
     token: Shape = {}
     while True:
         answer = yield from caller.call(operation, service=service, **parameters, **token)
-        found += answer.get(result, [])
+        entries += answer.get(result, [])
         if not answer.get("NextToken"):
-            return found
+            return entries
         token = {"NextToken": answer["NextToken"]}
 
 
-def split(entries: Iterable[Change | Left]) -> tuple[list[Change], list[Left]]:
+def split(entries: Iterable[Change | NotCarried]) -> tuple[list[Change], list[NotCarried]]:
     """Changes and what is left, apart."""
     both = list(entries)
-    return [entry for entry in both if isinstance(entry, Change)], [entry for entry in both if isinstance(entry, Left)]
+    return [entry for entry in both if isinstance(entry, Change)], [
+        entry for entry in both if isinstance(entry, NotCarried)
+    ]
 
 
 def differing(source: Mapping[str, Any], destination: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:

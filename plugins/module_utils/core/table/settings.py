@@ -13,7 +13,7 @@ from typing import Any
 from .. import sdk
 from ..account import Account
 from ..aws_errors import DENIED
-from ..change import Change, Left
+from ..change import Change, NotCarried
 from ..errors import DestinationExists, FerryError, SettingFailed
 from .autoscaling import AutoScaling
 from .definition import Shape, TableDefinition
@@ -91,7 +91,7 @@ class SettingsPlan:
     """What ``apply_settings`` will do, what stays behind, and the names of the settings that come along."""
 
     changes: tuple[Change, ...] = ()
-    left: tuple[Left, ...] = ()
+    left: tuple[NotCarried, ...] = ()
     carried: tuple[str, ...] = ()
 
     def to_dict(self) -> Shape:
@@ -107,7 +107,7 @@ class SettingsPlan:
         """Back from ``to_dict``."""
         return cls(
             tuple(Change(**change) for change in data["changes"]),
-            tuple(Left(**entry) for entry in data["left"]),
+            tuple(NotCarried(**entry) for entry in data["left"]),
             tuple(data["carried"]),
         )
 
@@ -117,8 +117,8 @@ class SettingsResult:
     """What became of a plan. ``failed`` holds what AWS refused, each with the reason; the others were applied."""
 
     applied: tuple[Change, ...] = ()
-    failed: tuple[Left, ...] = ()
-    left: tuple[Left, ...] = ()
+    failed: tuple[NotCarried, ...] = ()
+    left: tuple[NotCarried, ...] = ()
     carried: tuple[str, ...] = ()
 
     def to_dict(self) -> Shape:
@@ -165,7 +165,7 @@ def plan_settings(source: Settings, destination: Settings, options: SettingsOpti
     """
     _same_keys(source.definition, destination.definition)
     changes: list[Change] = []
-    left: list[Left] = []
+    left: list[NotCarried] = []
     carried: list[str] = []
     for setting in SETTINGS:
         name = setting.name
@@ -173,13 +173,13 @@ def plan_settings(source: Settings, destination: Settings, options: SettingsOpti
         if name in options.defer and source.get(name):
             reason = "deferred until the cutover"
         if reason:
-            left.append(Left(name, reason))
+            left.append(NotCarried(name, reason))
         if reason and not isinstance(setting, Tags):  # the mark of ownership is set whatever becomes of the tags
             continue
         planned = list(setting.plan(source, destination, options))
         changes += [entry for entry in planned if isinstance(entry, Change)]
-        left += [entry for entry in planned if isinstance(entry, Left)]
-        stays = reason or any(entry.what == name for entry in planned if isinstance(entry, Left))
+        left += [entry for entry in planned if isinstance(entry, NotCarried)]
+        stays = reason or any(entry.what == name for entry in planned if isinstance(entry, NotCarried))
         if source.get(name) and not stays:
             carried.append(name)
     came_along = {index.name for index in destination.definition.local_secondary_indexes}
@@ -194,15 +194,15 @@ def prepare_settings(
     source_table: str,
     table: str,
     options: SettingsOptions,
-    found: TableDefinition | None = None,
+    described: TableDefinition | None = None,
 ) -> SettingsPlan:
-    """Read both tables and plan; ``found`` is the destination table where it was just described.
+    """Read both tables and plan; ``described`` is the destination table where it was just described.
 
     Raises MissingTable, MissingKeyMapping, KeyNotUsable, DestinationExists, AccessDenied, CredentialsError,
     ServiceError.
     """
     here = read_settings(source, TableDefinition.read(source, source_table))
-    there = read_settings(destination, found or TableDefinition.read(destination, table), here)
+    there = read_settings(destination, described or TableDefinition.read(destination, table), here)
     if here.get(EncryptionSetting.name):
         encryption = Encryption(**here.get(EncryptionSetting.name))
         key_map = resolve_key_map(destination, options.kms_key_map, source_table, encryption)
@@ -220,13 +220,13 @@ def apply_settings(account: Account, name: str, plan: SettingsPlan) -> Steps[Set
         return SettingsResult(left=plan.left, carried=plan.carried)
     target = Target(account, name)
     applied: list[Change] = []
-    failed: list[Left] = []
+    failed: list[NotCarried] = []
 
     def attempt(steps: Steps[Any], change: Change) -> Steps[bool]:
         try:
             yield from steps
         except SettingFailed as error:
-            failed.append(Left(change.what, f"{error.cause} {error.next_step}"))
+            failed.append(NotCarried(change.what, f"{error.cause} {error.next_step}"))
             return False
         return True
 
@@ -242,7 +242,9 @@ def apply_settings(account: Account, name: str, plan: SettingsPlan) -> Steps[Set
         # The table or the credentials are gone: nothing more can be done to it.
         known = {entry.what for entry in failed} | {change.what for change in applied}
         failed += [
-            Left(change.what, f"{error.cause} {error.next_step}") for change in plan.changes if change.what not in known
+            NotCarried(change.what, f"{error.cause} {error.next_step}")
+            for change in plan.changes
+            if change.what not in known
         ]
     lost = {entry.what.partition(".")[0] for entry in failed}
     carried = tuple(name for name in plan.carried if name not in lost)
@@ -264,16 +266,18 @@ def _same_keys(source: TableDefinition, destination: TableDefinition) -> None:
         )
 
 
-def _never_carried(source: Settings, destination: Settings) -> Iterator[Left]:
+def _never_carried(source: Settings, destination: Settings) -> Iterator[NotCarried]:
     """What belongs to a table but to no API of it that we could carry."""
     there = {index.name for index in destination.definition.local_secondary_indexes}
     for index in source.definition.local_secondary_indexes:
         if index.name not in there:
-            yield Left(f"local_secondary_indexes.{index.name}", "they are made with the table only")
+            yield NotCarried(f"local_secondary_indexes.{index.name}", "they are made with the table only")
     if source.definition.replicas:
         regions = ", ".join(str(replica.get("RegionName")) for replica in source.definition.replicas)
-        yield Left("replicas", f"the source has replicas in {regions}: add them after the cutover")
+        yield NotCarried("replicas", f"the source has replicas in {regions}: add them after the cutover")
     if source.definition.stream or source.get(KinesisDestination.name):
-        yield Left("event_source_mappings", "readers of the source's stream are to be pointed at the new stream's ARN")
-    yield Left("alarms", "CloudWatch alarms on the table name the source account: make them anew")
-    yield Left("iam_policies", "IAM policies that name the table's ARN are the applications': change them there")
+        yield NotCarried(
+            "event_source_mappings", "readers of the source's stream are to be pointed at the new stream's ARN"
+        )
+    yield NotCarried("alarms", "CloudWatch alarms on the table name the source account: make them anew")
+    yield NotCarried("iam_policies", "IAM policies that name the table's ARN are the applications': change them there")

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from .. import sdk
-from ..change import Change, Left
+from ..change import Change, NotCarried
 from .creation import WARM_BY_DEFAULT, index_parameters, vector_index_parameters
 from .definition import Index, Shape, TableDefinition
 from .encryption import UNANSWERED, Encryption, classify, map_encryption
@@ -43,7 +43,7 @@ class EncryptionSetting(TableUpdate):
         """The key's ARN; "" for the AWS-owned key."""
         return definition.kms_key_arn
 
-    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | Left]:
+    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | NotCarried]:
         """Raises MissingKeyMapping."""
         want = map_encryption(
             Encryption(**(source.get(self.name) or {})), options.kms_key_map, destination.definition.name
@@ -60,14 +60,14 @@ class EncryptionSetting(TableUpdate):
 
     def landed(self, definition: TableDefinition, change: Change) -> bool:
         """Under the wanted key; under any KMS key where the AWS-managed one follows the AWS-owned."""
-        wanted = Encryption(**change.after)
+        encryption = Encryption(**change.after)
         return bool(definition.kms_key_arn) and (
-            wanted.kind == "aws_managed" or _same_key(definition.kms_key_arn, wanted.key_arn)
+            encryption.kind == "aws_managed" or _same_key(definition.kms_key_arn, encryption.key_arn)
         )
 
 
-def _same_key(arn: str, wanted: str) -> bool:
-    return arn == wanted or (not wanted.startswith(("arn:", "alias/")) and arn.endswith(f":key/{wanted}"))
+def _same_key(arn: str, key: str) -> bool:
+    return arn == key or (not key.startswith(("arn:", "alias/")) and arn.endswith(f":key/{key}"))
 
 
 class BillingMode(TableUpdate):
@@ -90,7 +90,7 @@ class BillingMode(TableUpdate):
             "capacity": {name: units for name, units in parts.items() if units},
         }
 
-    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | Left]:
+    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | NotCarried]:
         """One change, naming only the parts that differ."""
         want, have = self.of(source.definition), self.of(destination.definition)
         table = want["capacity"].get("")
@@ -147,13 +147,13 @@ class GlobalSecondaryIndexes(TableUpdate):
         """The names."""
         return [index.name for index in definition.global_secondary_indexes]
 
-    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | Left]:
+    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | NotCarried]:
         """A change for each missing index."""
         provisioned = source.definition.billing_mode == "PROVISIONED"
         for index in source.definition.global_secondary_indexes:
             there = destination.definition.index(index.name)
             if there and (there.key_schema, _projection(there)) != (index.key_schema, _projection(index)):
-                yield Left(
+                yield NotCarried(
                     what(self.name, index.name),
                     "the destination's index of this name has other keys or another projection; drop it there to have"
                     " it made anew",
@@ -197,11 +197,11 @@ class VectorIndexes(TableUpdate):
         """The definitions by name."""
         return {index["IndexName"]: vector_index_parameters(index) for index in definition.vector_indexes}
 
-    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | Left]:
+    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | NotCarried]:
         """A change for each missing index."""
         want = source.get(self.name)
         if want is None:
-            yield Left(
+            yield NotCarried(
                 self.name, "the botocore in use does not know them (1.43.64 does): see whether the table has any"
             )
             return
@@ -210,7 +210,7 @@ class VectorIndexes(TableUpdate):
             if name not in have:
                 yield Change(what(self.name, name), None, index, "slow")
             elif have[name] != index:
-                yield Left(what(self.name, name), "the destination's vector index of this name is another one")
+                yield NotCarried(what(self.name, name), "the destination's vector index of this name is another one")
 
     def members(self, change: Change, definition: TableDefinition) -> Shape:
         """One Create."""
@@ -231,7 +231,7 @@ class OnDemandThroughput(TableUpdate):
         """{"": table's, index name: index's}, {} where there is no maximum anywhere."""
         return _parts(definition, definition.on_demand_throughput, "on_demand_throughput")
 
-    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | Left]:
+    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | NotCarried]:
         """A change for the table and for each index; a new index brings its own."""
         if source.definition.billing_mode == "PAY_PER_REQUEST":
             yield from self.raised(source, destination)
@@ -269,7 +269,7 @@ class WarmThroughput(TableUpdate):
             if (above := {name: value for name, value in units.items() if value > WARM_BY_DEFAULT[name]})
         }
 
-    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | Left]:
+    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | NotCarried]:
         """A change for the table and for each index where the source is warmer; a new index brings its own."""
         have = self.of(destination.definition)
         for part, units in self.of(source.definition).items():
@@ -280,7 +280,7 @@ class WarmThroughput(TableUpdate):
             if options.warm_throughput:
                 yield Change(what(self.name, part), before, after, "billed")
             else:
-                yield Left(what(self.name, part), f"raising it to {after} is charged, and warm_throughput is off")
+                yield NotCarried(what(self.name, part), f"raising it to {after} is charged, and warm_throughput is off")
 
     def members(self, change: Change, definition: TableDefinition) -> Shape:
         """The table's member, or one index Update."""
@@ -314,7 +314,7 @@ class TableClass(TableUpdate):
         """The class; "" for STANDARD."""
         return "" if definition.table_class == "STANDARD" else definition.table_class
 
-    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | Left]:
+    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | NotCarried]:
         """A change where the source's class is not the default and the destination's another."""
         want = self.of(source.definition)
         if want and want != destination.definition.table_class:
@@ -335,11 +335,11 @@ class Stream(TableUpdate):
         """StreamSpecification while enabled."""
         return definition.stream
 
-    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterable[Change | Left]:
+    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterable[Change | NotCarried]:
         """A change where the destination has no stream."""
         want, have = source.definition.stream, destination.definition.stream
         if want and have and want != have:
-            yield Left(
+            yield NotCarried(
                 self.name,
                 f"the destination's stream has the view type {have['StreamViewType']}; it changes only by switching the"
                 " stream off and on",
@@ -362,7 +362,7 @@ class DeletionProtection(TableUpdate):
         """Whether it is on."""
         return definition.deletion_protection
 
-    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterable[Change | Left]:
+    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterable[Change | NotCarried]:
         """On where the source has it on."""
         if source.definition.deletion_protection and not destination.definition.deletion_protection:
             yield Change(self.name, False, True)

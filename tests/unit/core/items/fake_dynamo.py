@@ -23,10 +23,10 @@ from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Endpoint, Patience
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Endpoint, RetryPolicy
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.tables import ItemTable, find_table
 
-HASTY = Patience(first=0.001, longest=0.01, seconds=20.0, connecting=5.0)
+HASTY = RetryPolicy(first=0.001, longest=0.01, seconds=20.0, connecting=5.0)
 REGION = "eu-west-1"
 SECRET, TOKEN = "the-secret-key-itself", "the-session-token-itself"
 

@@ -22,7 +22,12 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     MissingTable,
     ServiceError,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Call, Client, Endpoint, Patience
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import (
+    Call,
+    Client,
+    Endpoint,
+    RetryPolicy,
+)
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.lanes import Lanes
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.transport import Answer
 from tests.unit.core.items.fake_dynamo import HASTY, REGION, SECRET, TOKEN, refusal
@@ -30,16 +35,16 @@ from tests.unit.core.items.fake_dynamo import HASTY, REGION, SECRET, TOKEN, refu
 DESCRIBE = b'{"TableName":"orders"}'
 
 
-def waited(dynamo, patience=HASTY, endpoint=None):
-    client = Client(endpoint or dynamo.endpoint(), patience)
+def waited(dynamo, retry_policy=HASTY, endpoint=None):
+    client = Client(endpoint or dynamo.endpoint(), retry_policy)
     try:
         return client.call("DescribeTable", DESCRIBE, "orders"), client.retries
     finally:
         client.close()
 
 
-def by_lanes(dynamo, patience=HASTY, endpoint=None):
-    client, lanes = Client(endpoint or dynamo.endpoint(), patience), Lanes()
+def by_lanes(dynamo, retry_policy=HASTY, endpoint=None):
+    client, lanes = Client(endpoint or dynamo.endpoint(), retry_policy), Lanes()
     heard = []
     try:
         lanes.submit(client, Call("DescribeTable", DESCRIBE, "orders"), heard.append)
@@ -87,7 +92,7 @@ def test_patience_ends(dynamo, send, kind, error, words):
     dynamo.make("orders")
     dynamo.plan(kind, times=10_000)
     with pytest.raises(error, match=words) as told:
-        send(dynamo, Patience(0.001, 0.005, 0.1, 0.1))
+        send(dynamo, RetryPolicy(0.001, 0.005, 0.1, 0.1))
     assert told.value.table == "orders"
     assert len(dynamo.calls) > 3
 
@@ -99,7 +104,7 @@ def test_an_endpoint_that_is_not_there_is_told_sooner(dynamo, send):
     keys = SimpleNamespace(access_key="A", secret_key=SECRET, session_token="")
     endpoint = Endpoint(f"http://127.0.0.1:{port}", REGION, lambda: keys)
     with pytest.raises(EndpointUnreachable, match=str(port)):
-        send(dynamo, Patience(0.001, 0.005, 1000.0, 0.1), endpoint)
+        send(dynamo, RetryPolicy(0.001, 0.005, 1000.0, 0.1), endpoint)
 
 
 @ways
@@ -224,8 +229,8 @@ def test_credentials_are_asked_for_again_after_a_while(dynamo, monkeypatch):
 
 
 def test_pauses_are_jittered_and_bounded():
-    patience = Patience(first=0.05, longest=20.0)
+    retry_policy = RetryPolicy(first=0.05, longest=20.0)
     for failures in (1, 5, 50, 5000):
-        pauses = [patience.pause(failures) for _ in range(200)]
+        pauses = [retry_policy.pause(failures) for _ in range(200)]
         most = min(20.0, 0.05 * 2.0 ** min(failures, 30))
         assert 0 <= min(pauses) < most / 4 and most * 0.75 < max(pauses) <= most

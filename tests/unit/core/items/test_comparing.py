@@ -32,7 +32,7 @@ def item(number: int, **others) -> bytes:
 
 def compared(dynamo: FakeDynamo, **members) -> tuple[Comparison, dict[str, str]]:
     told: list[Difference] = []
-    options = CompareOptions(**{"patience": HASTY, **members})
+    options = CompareOptions(**{"retry_policy": HASTY, **members})
     result = compare_tables(dynamo.found("orders"), dynamo.found("copy", "destination"), options, told.append)
     found = {difference.key["id"]["S"]: difference.kind for difference in told}
     assert len(found) == len(told) == result.differences
@@ -182,7 +182,7 @@ def test_faults_make_no_differences(pair, kind):
             pair.plan(kind, after=after)
         pair.plan("unprocessed", "BatchGetItem", count=3)
     told = []
-    result = compare_tables(source, destination, CompareOptions(patience=HASTY), told.append)
+    result = compare_tables(source, destination, CompareOptions(retry_policy=HASTY), told.append)
     assert {difference.key["id"]["S"]: difference.kind for difference in told} == wanted
     assert result.items_source == 2000
 
@@ -196,7 +196,7 @@ def test_rates_and_units(pair):
 
 def test_progress_counts_both_sides(pair):
     told = []
-    options = CompareOptions(patience=HASTY)
+    options = CompareOptions(retry_policy=HASTY)
     compare_tables(pair.found("orders"), pair.found("copy"), options, progress=told.append)
     last = told[-1]
     assert (last.items_source, last.items_destination, last.segments_done, last.segments) == (2000, 2000, 32, 32)
@@ -216,7 +216,7 @@ def test_other_keys_are_refused(dynamo):
 
 def sampled(dynamo: FakeDynamo, keys: int) -> tuple[Comparison, dict[str, str]]:
     told: list[Difference] = []
-    options = CompareOptions(patience=HASTY)
+    options = CompareOptions(retry_policy=HASTY)
     result = compare_sample(dynamo.found("orders"), dynamo.found("copy"), keys, options, told.append)
     return result, {difference.key["id"]["S"]: difference.kind for difference in told}
 

@@ -27,7 +27,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     TableVanished,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.checkpoint import Counts
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Endpoint, Patience
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Endpoint, RetryPolicy
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.copying import (
     CopyOptions,
     CopyProgress,
@@ -46,7 +46,7 @@ def numbered(count: int = ITEMS) -> list[bytes]:
 
 
 def options(**members) -> CopyOptions:
-    return CopyOptions(**{"patience": HASTY, **members})
+    return CopyOptions(**{"retry_policy": HASTY, **members})
 
 
 def copied(dynamo: FakeDynamo, **members):
@@ -292,9 +292,9 @@ def test_a_missing_table_is_told(dynamo):
 def test_a_copy_that_failed_goes_on_and_counts_everything_once(filled, tmp_path):
     path = tmp_path / "copy.json"
     filled.plan("throttle", "BatchWriteItem", after=70, times=10_000)
-    impatient = Patience(0.001, 0.002, 0.05, 0.05)
+    impatient = RetryPolicy(0.001, 0.002, 0.05, 0.05)
     with pytest.raises(KeepsFailing):
-        copied(filled, checkpoint=path, patience=impatient)
+        copied(filled, checkpoint=path, retry_policy=impatient)
     first = json.loads(path.read_text())["counts"]["items"]
     filled.faults.clear()
     written_before = len(filled.bodies)

@@ -17,7 +17,12 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     FerryError,
     MissingTable,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Call, Client, Endpoint, Patience
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import (
+    Call,
+    Client,
+    Endpoint,
+    RetryPolicy,
+)
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.lanes import Lanes
 from tests.unit.core.items.fake_dynamo import HASTY, REGION, SECRET
 
@@ -60,7 +65,7 @@ def test_many_calls_to_an_endpoint_that_is_not_there_are_patient_together():
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
     keys = SimpleNamespace(access_key="A", secret_key=SECRET, session_token="")
-    client = Client(Endpoint(f"http://127.0.0.1:{port}", REGION, lambda: keys), Patience(60.0, 60.0, 1000.0, 0.05))
+    client = Client(Endpoint(f"http://127.0.0.1:{port}", REGION, lambda: keys), RetryPolicy(60.0, 60.0, 1000.0, 0.05))
     lanes = Lanes()
     lanes.submit(client, Call("DescribeTable", DESCRIBE, "orders"), lambda body: None)
     time.sleep(0.1)

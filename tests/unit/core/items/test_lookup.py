@@ -11,7 +11,7 @@ import json
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import KeepsFailing, TableVanished
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Client, Patience
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Client, RetryPolicy
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.lookup import Lookup
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.throttle import Rate, Throttle
 from tests.unit.core.items.fake_dynamo import HASTY
@@ -46,7 +46,7 @@ def test_nothing_is_asked_for_no_keys(dynamo, orders):
 
 def test_patience_ends_when_nothing_is_processed(dynamo, orders):
     dynamo.plan("unprocessed", "BatchGetItem", count=100, times=10_000)
-    lookup = Lookup(Client(dynamo.endpoint(), Patience(0.001, 0.005, 0.1, 0.1)), orders)
+    lookup = Lookup(Client(dynamo.endpoint(), RetryPolicy(0.001, 0.005, 0.1, 0.1)), orders)
     with pytest.raises(KeepsFailing, match="1 keys stayed unprocessed"):
         lookup.read([("1",)])
 

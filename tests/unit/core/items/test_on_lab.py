@@ -18,7 +18,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     ItemRefused,
     MissingTable,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Client, Endpoint, Patience
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Client, Endpoint, RetryPolicy
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.comparing import compare_sample, compare_tables
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.copying import CopyOptions, copy_items
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.differences import CompareOptions, Difference
@@ -33,7 +33,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.items.tables i
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.throttle import Rate
 from lab.client import RunningLab, running
 
-HASTY = Patience(first=0.001, longest=0.01, seconds=20.0, connecting=5.0)
+HASTY = RetryPolicy(first=0.001, longest=0.01, seconds=20.0, connecting=5.0)
 MANY_TYPES: dict[str, Any] = {
     "s": {"S": 'é\n"\\/\u2028😀'},
     "empty": {"S": ""},
@@ -120,7 +120,7 @@ def numbered(count: int, **others: Any) -> Iterator[dict[str, Any]]:
         yield {"p k": {"S": f"p{number % 7}"}, "sort": {"N": str(number)}, **others}
 
 
-OPTIONS = CopyOptions(patience=HASTY)
+OPTIONS = CopyOptions(retry_policy=HASTY)
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_workers_and_rates(bench):
     bench.put("source", "rated", *numbered(200))
     source, destination = bench.pair("rated")
     result = copy_items(
-        source, destination, CopyOptions(workers=2, read_rate=Rate(500), write_rate=Rate(500), patience=HASTY)
+        source, destination, CopyOptions(workers=2, read_rate=Rate(500), write_rate=Rate(500), retry_policy=HASTY)
     )
     assert (result.counts.items, result.counts.write_units) == (200, 200.0)
     assert result.counts.read_units > 0
@@ -260,7 +260,7 @@ def spoilt(bench) -> tuple[ItemTable, ItemTable]:
 @pytest.fixture
 def differences(bench, spoilt) -> list[Difference]:
     """Three items changed, one removed, one added."""
-    repair(*spoilt, found(spoilt), RepairOptions(delete_extra=True, patience=HASTY))
+    repair(*spoilt, found(spoilt), RepairOptions(delete_extra=True, retry_policy=HASTY))
     changed = [{**item, "ss": {"SS": ["other"]}} for item in list(numbered(3))]
     bench.put("destination", "spoilt", *changed, {"p k": {"S": "extra"}, "sort": {"N": "1"}})
     bench.clients["destination"].delete_item(TableName="spoilt", Key=list(numbered(4))[3])
@@ -317,7 +317,7 @@ def test_a_newer_item_of_another_writer_is_not_lost(bench, spoilt, differences, 
 def test_a_write_whose_answer_was_lost_is_known_to_be_ours(bench, spoilt, differences):
     bench.lab.add_fault(operation="dynamodb.PutItem", kind="disconnect", times=3, when="after")
     bench.lab.add_fault(operation="dynamodb.DeleteItem", kind="disconnect", times=1, when="after")
-    options = RepairOptions(delete_extra=True, destination_rate=Rate(1000), source_rate=Rate(1000), patience=HASTY)
+    options = RepairOptions(delete_extra=True, destination_rate=Rate(1000), source_rate=Rate(1000), retry_policy=HASTY)
     assert repair(*spoilt, differences, options) == RepairResult(put=4, deleted=1)
     assert found(spoilt) == []
 

@@ -26,12 +26,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import EndpointUnreachable, InvalidInput
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Client, Endpoint, Patience
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Client, Endpoint, RetryPolicy
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.transport import (
-    Broken,
+    BrokenConnection,
     Connection,
     Distrusted,
-    Route,
+    NetworkRoute,
     Signer,
 )
 
@@ -79,7 +79,7 @@ def answering(*pieces: bytes) -> Callable[[socket.socket], None]:
 
 
 def exchange(port: int, request: bytes = b"request", waiting: bool = True):
-    connection = Connection(Route("127.0.0.1", port), waiting=waiting)
+    connection = Connection(NetworkRoute("127.0.0.1", port), waiting=waiting)
     try:
         connection.send(request)
         while (answer := connection.advance()) is None:
@@ -127,7 +127,7 @@ def test_broken_answers_are_told_from_whole_ones(answer, reason, waiting):
         connection.recv(65536)
         connection.sendall(answer)
 
-    with listening(handle) as port, pytest.raises(Broken, match=reason) as broken:
+    with listening(handle) as port, pytest.raises(BrokenConnection, match=reason) as broken:
         exchange(port, waiting=waiting)
     assert not broken.value.stale
 
@@ -138,7 +138,7 @@ def test_an_answer_that_ends_early_is_broken(sent):
         connection.recv(65536)
         connection.sendall(sent)
 
-    with listening(handle) as port, pytest.raises(Broken):
+    with listening(handle) as port, pytest.raises(BrokenConnection):
         exchange(port)
 
 
@@ -148,12 +148,12 @@ def test_a_kept_connection_that_the_server_closed_is_stale():
         connection.sendall(b"HTTP/1.1 200 OK\r\n" + LENGTH + b"\r\n" + BODY)
 
     with listening(handle) as port:
-        connection = Connection(Route("127.0.0.1", port), waiting=True)
+        connection = Connection(NetworkRoute("127.0.0.1", port), waiting=True)
         connection.send(b"request")
         while connection.advance() is None:
             pass
         time.sleep(0.05)
-        with pytest.raises(Broken) as broken:
+        with pytest.raises(BrokenConnection) as broken:
             connection.send(b"request")
             connection.advance()
     assert broken.value.stale
@@ -268,7 +268,7 @@ def tls_port(certificate):
 
 def client(url: str) -> Client:
     keys = SimpleNamespace(access_key="A", secret_key="s", session_token="")
-    return Client(Endpoint(url, "eu-west-1", lambda: keys, "source"), Patience(0.001, 0.01, 0.3, 0.3))
+    return Client(Endpoint(url, "eu-west-1", lambda: keys, "source"), RetryPolicy(0.001, 0.01, 0.3, 0.3))
 
 
 def test_tls_with_a_bundle_of_ones_own(monkeypatch, certificate, tls_port):
@@ -290,7 +290,7 @@ def test_a_certificate_that_is_not_to_be_trusted_fails_at_once(monkeypatch, cert
     with pytest.raises(EndpointUnreachable, match="AWS_CA_BUNDLE"):
         client(f"https://{host}:{tls_port}").call("Scan", b"{}", "orders")
     with pytest.raises(Distrusted):
-        Route.to(host, tls_port, True).connect()
+        NetworkRoute.to(host, tls_port, True).connect()
 
 
 def test_a_bundle_that_cannot_be_read_is_told(monkeypatch, tmp_path):

@@ -17,7 +17,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     ServiceError,
     TableVanished,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Client, Patience
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Client, RetryPolicy
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.lanes import Lanes
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.throttle import Rate, Throttle
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.write import (
@@ -62,9 +62,9 @@ def test_of_a_key_that_comes_twice_the_last_counts(pairs):
 class Writing:
     """A writer to one table, and what it told."""
 
-    def __init__(self, dynamo, patience=HASTY, rate=None):
+    def __init__(self, dynamo, retry_policy=HASTY, rate=None):
         self.lanes = Lanes()
-        self.client = Client(dynamo.endpoint("destination"), patience)
+        self.client = Client(dynamo.endpoint("destination"), retry_policy)
         table = dynamo.found("orders", "destination")
         self.writer = Writer(self.lanes, self.client, table, 4, Throttle(rate) if rate else None)
         self.told = []
@@ -125,7 +125,7 @@ def test_nothing_is_told_before_everything_is_acknowledged(dynamo, writing):
 
 def test_patience_with_unprocessed_items_ends_only_when_none_succeeds(dynamo):
     dynamo.make("orders")
-    writing = Writing(dynamo, Patience(0.001, 0.005, 0.1, 0.1))
+    writing = Writing(dynamo, RetryPolicy(0.001, 0.005, 0.1, 0.1))
     dynamo.plan("unprocessed", "BatchWriteItem", times=10_000)
     writing.put(item(1), item(2))
     with pytest.raises(KeepsFailing, match="2 items stayed unprocessed"):

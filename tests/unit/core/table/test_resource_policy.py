@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.resource_policy import (
     CannotRewrite,
-    Place,
+    TableLocation,
     canonical_policy,
     rewrite_policy,
 )
 
 HERE = "arn:aws:dynamodb:eu-west-1:111111111111:table/orders"
 THERE = "arn:aws:dynamodb:us-east-1:222222222222:table/orders2"
-SOURCE, DESTINATION = Place.of(HERE), Place.of(THERE)
+SOURCE, DESTINATION = TableLocation.of(HERE), TableLocation.of(THERE)
 APP = "arn:aws:iam::111111111111:role/app"
 APP2 = "arn:aws:iam::222222222222:role/app"
 PARTNER = "arn:aws:iam::999999999999:role/partner"
@@ -115,7 +115,7 @@ def test_conditions_on_principals_go_through_the_map():
 
 
 def test_within_one_account_principals_stay():
-    there = Place.of("arn:aws:dynamodb:us-east-1:111111111111:table/orders")
+    there = TableLocation.of("arn:aws:dynamodb:us-east-1:111111111111:table/orders")
     assert rewritten(policy(Principal={"AWS": APP}), destination=there)["Principal"] == {"AWS": APP}
 
 
