@@ -28,10 +28,10 @@ except ImportError as missing:
     Raw = bytes  # type: ignore[assignment,misc]
 
     class Struct:  # type: ignore[no-redef]
-        """Stands in so that the shapes below can be written down without msgspec."""
+        """A stand-in, so that this module can be imported without msgspec."""
 
         def __init_subclass__(cls, **_options: Any) -> None:
-            """Takes what msgspec's takes."""
+            """Accepts the options of msgspec's Struct."""
 
 
 __all__ = [
@@ -62,8 +62,8 @@ def require_msgspec() -> None:
     """Raises MissingLibrary where msgspec is not installed."""
     if MSGSPEC_ERROR:
         raise MissingLibrary(
-            f"The Python library msgspec is needed to move items ({MSGSPEC_ERROR}).",
-            "Install it for the Python that runs Ansible: pip install msgspec",
+            f"Moving items needs the Python library msgspec ({MSGSPEC_ERROR}).",
+            "Install it for the Python that runs Ansible: pip install msgspec.",
         )
 
 
@@ -90,7 +90,7 @@ class BatchWritten(Struct, rename="pascal"):
 
 
 class UnprocessedKeys(Struct, rename="pascal"):
-    """What BatchGetItem left of one table."""
+    """The keys of one table that BatchGetItem did not read."""
 
     keys: list[Raw]
 
@@ -110,7 +110,7 @@ class Single(Struct, rename="pascal"):
 
 
 def decode(body: bytes, kind: Any, operation: str, table: str) -> Any:
-    """``body`` as ``kind``. Raises ServiceError for an answer that is none of DynamoDB's."""
+    """``body`` as ``kind``. Raises ServiceError for an answer that is not DynamoDB's."""
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.MsgspecError as error:
@@ -118,10 +118,10 @@ def decode(body: bytes, kind: Any, operation: str, table: str) -> Any:
 
 
 def malformed(operation: str, table: str, error: Exception) -> FerryError:
-    """An answer that cannot be read; the parser's words name places, not contents."""
+    """The error for an answer that cannot be read; the parser's text names positions, not contents."""
     return ServiceError(
         f"The answer to {operation} cannot be read: {error}.",
-        "Check that the endpoint is DynamoDB's and that no proxy answers in its place.",
+        "Check that the endpoint is DynamoDB and that no proxy answers in its place.",
         table=table,
         details={"code": "MalformedAnswer"},
     )
@@ -146,8 +146,8 @@ class KeyReader:
     """Takes keys out of raw items, without parsing what else is in them.
 
     Keys are compared as DynamoDB compares them: numbers by value, so that ``1e3`` and ``1000`` are one key
-    (emulators.md 9 and 10), text and binary as they are. ``number`` names one attribute more, whose number can be
-    asked for.
+    (emulators.md 9 and 10), text and binary as they are. ``number`` names one more attribute, whose number is read
+    too.
     """
 
     def __init__(self, key: Sequence[KeyAttribute], number: str = "") -> None:
@@ -181,7 +181,7 @@ class KeyReader:
         return self._keys(self._decoded(body))
 
     def numbers_of_page(self, body: bytes) -> list[str]:
-        """The texts of the attribute ``number`` of all items of a Scan's answer: "" where it is absent or no number."""
+        """The attribute ``number`` of all items of a Scan's answer, as text: "" where it is absent or not a number."""
         if self._number_in_key >= 0:
             return [key[self._number_in_key] for key in self.of_page(body)]
         return [item.number.n for item in self._decoded(body)]
@@ -195,7 +195,7 @@ class KeyReader:
         return {attribute.name: {attribute.type: value} for attribute, value in zip(self.key, key, strict=True)}
 
     def from_json(self, key: Mapping[str, Mapping[str, str]]) -> Key:
-        """The key of ``to_json``. Raises ServiceError when it is no key of this table."""
+        """The key of ``to_json``. Raises ServiceError when it is not a key of this table."""
         return self.of(msgspec.json.encode(key))
 
     def _keys(self, items: list[Any]) -> list[Key]:
@@ -214,7 +214,7 @@ class KeyReader:
 
 
 def _canonical_numbers(texts: list[str]) -> list[str]:
-    """``texts`` as ``canonical_number`` makes them; the very same where all are plain, as they mostly are."""
+    """``texts`` as ``canonical_number`` makes them; the same list where all are plain, as they mostly are."""
     if all(map(str.isdigit, texts)) and "0" not in set(map(_FIRST, texts)):
         return texts
     return list(map(canonical_number, texts))
@@ -226,8 +226,8 @@ _FIRST = itemgetter(0)
 def canonical_number(text: str) -> str:
     """The number ``text`` in the one form that all texts of its value share, exact in every digit.
 
-    The form is DynamoDB's own: plain digits without superfluous zeros, so that what AWS sends stays as it is. What is
-    no number stays as it is too.
+    The form is DynamoDB's own: plain digits without superfluous zeros, so that what AWS sends stays as it is. Text
+    that is not a number stays as it is too.
     """
     if text.isascii() and text.isdigit() and (text[0] != "0" or text == "0"):
         return text

@@ -4,7 +4,7 @@
 
 """What of an item travels: copies write it, comparisons compare it, repairs restore it.
 
-Whoever moves or compares items takes a ``Carried`` and knows nothing more of what is left out.
+Code that moves or compares items takes a ``Carried`` and needs to know nothing more about what is left out.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ class Carried:
         return not name.startswith(self.left_out)
 
     def of_page(self, body: bytes, items: Sequence[Slice]) -> Sequence[Slice]:
-        """What travels of ``items``, slices of the answer ``body``; the very same where nothing is left out."""
+        """What travels of ``items``, slices of the answer ``body``; the same sequence where nothing is left out."""
         if not self._search(body):
             return items
         return [self.of_item(item) for item in items]
 
     def of_item(self, item: Slice) -> Slice:
-        """What travels of one item; the very same where nothing is left out."""
+        """What travels of one item; the same bytes where nothing is left out."""
         if not self._search(item):
             return item
         attributes: dict[str, Raw] = msgspec.json.decode(item, type=dict[str, Raw])

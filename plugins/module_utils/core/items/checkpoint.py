@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where a copy stands, segment by segment, in a small file that survives a kill at any moment.
+"""The progress of a copy, segment by segment, in a small file that survives a kill at any moment.
 
-Only what AWS has acknowledged is in it: a copy that goes on reads again, and puts again, what was under way. An item
-put twice is the same item; it is counted once.
+It holds only what AWS has acknowledged: a continued copy reads and puts again what was under way. An item put twice is
+the same item; it is counted once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Counts:
-    """What was moved: items, bytes of their JSON as read, capacity units (None where they were not asked for), items
+    """What was moved: items, bytes of their JSON as read, capacity units (None where they were not requested), items
     sent again because AWS left them unprocessed, items left out because a page held their key twice."""
 
     items: int = 0
@@ -54,10 +54,10 @@ def _sum(units: float | None, more: float | None) -> float | None:
 
 
 class Checkpoint:
-    """The segments of one copy: which are done, where the others stand, what was counted. Safe for any thread."""
+    """The segments of one copy: which are done, where the others stand, and the counts. Safe to use from any thread."""
 
     def __init__(self, source: ItemTable, destination: ItemTable, total: int, path: Path | None = None) -> None:
-        """A new one for ``total`` segments; nothing is written before ``save``, and never without ``path``."""
+        """A new checkpoint for ``total`` segments. Only ``save`` writes the file, and only with a ``path``."""
         self.total = total
         self.counts = Counts()
         self.resumed = False
@@ -71,10 +71,10 @@ class Checkpoint:
 
     @classmethod
     def load(cls, source: ItemTable, destination: ItemTable, total: int, path: Path | None = None) -> Checkpoint:
-        """What is in the file ``path``, or a new one for ``total`` segments where there is no file.
+        """The checkpoint in the file ``path``, or a new one for ``total`` segments where there is no file.
 
-        The file's own number of segments is kept. Raises CheckpointUnusable for a file of other tables or of another
-        making, and for one that cannot be read.
+        The number of segments in the file is kept. Raises CheckpointUnusable for a file of other tables or of another
+        version, and for one that cannot be read.
         """
         if path is None or not path.exists():
             return cls(source, destination, total, path)
@@ -87,14 +87,14 @@ class Checkpoint:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CheckpointUnusable(
                 f"The checkpoint {path} cannot be read ({error}).",
-                "Remove it to copy from the beginning, or name another file.",
+                "Remove it to copy from the beginning, or use another file.",
                 table=source.name,
             ) from error
         if content["tables"] != checkpoint._tables:
             raise CheckpointUnusable(
                 f"The checkpoint {path} belongs to another copy: {_both(content['tables'])}, not"
                 f" {_both(checkpoint._tables)}.",
-                "Name another file. If a table was made anew, remove this one to copy from the beginning.",
+                "Use another file. If a table was created again, remove this file to copy from the beginning.",
                 table=source.name,
             )
         return checkpoint
@@ -110,7 +110,7 @@ class Checkpoint:
         return len(self._done) == self.total
 
     def next_segment(self) -> Segment | None:
-        """A segment that nobody has taken yet, those begun by an earlier run first; None when all are taken."""
+        """A segment that no worker has taken yet, those begun by an earlier run first; None when all are taken."""
         with self._lock:
             if not self._waiting:
                 return None
@@ -118,7 +118,7 @@ class Checkpoint:
             return Segment(number, self.total, self._positions.get(number, b""))
 
     def advance(self, number: int, next_key: bytes, counts: Counts) -> None:
-        """Segment ``number`` is acknowledged up to ``next_key`` (b"": to its end), with ``counts`` more."""
+        """Note that segment ``number`` is acknowledged up to ``next_key`` (b"": to its end), and add ``counts``."""
         with self._lock:
             self.counts += counts
             if next_key:
@@ -128,7 +128,7 @@ class Checkpoint:
                 self._done.add(number)
 
     def save(self) -> None:
-        """Write the file: whole or not at all, and on the disk when this returns. Raises CheckpointUnusable."""
+        """Write the file, whole or not at all; it is on the disk when this returns. Raises CheckpointUnusable."""
         if self._path is None:
             return
         with self._saving:
@@ -137,7 +137,7 @@ class Checkpoint:
             except OSError as error:
                 raise CheckpointUnusable(
                     f"The checkpoint {self._path} cannot be written: {error.strerror}.",
-                    "Make room, or name a file that can be written, and run again.",
+                    "Free space on the disk or use a file that can be written, then run again.",
                 ) from error
 
     def _to_json(self) -> dict[str, Any]:
@@ -172,7 +172,7 @@ def _both(tables: dict[str, dict[str, str]]) -> str:
 
 
 def _ranges(numbers: set[int]) -> list[list[int]]:
-    """``numbers`` as first and last of each unbroken row."""
+    """``numbers`` as first and last of each unbroken range."""
     ranges: list[list[int]] = []
     for number in sorted(numbers):
         if ranges and ranges[-1][1] == number - 1:

@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Requests to DynamoDB as bytes: signed, retried, explained.
+"""Requests to DynamoDB as bytes: signed, retried, their errors explained.
 
 With 25 items to a request the request is the cost, not the item: a bare socket carries four times the items per
-CPU-second that urllib3 does (design section 6). ``Endpoint`` says where and who; ``Client.call`` sends one request and
-waits for its answer; ``lanes`` keeps many under way.
+CPU-second that urllib3 does (design section 7). ``Endpoint`` says where and as whom; ``Client.call`` sends one request
+and waits for its answer; ``lanes`` keeps many under way.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from ..errors import (
 )
 from .transport import CONTENT_TYPE, Answer, BrokenConnection, Connection, Credentials, Distrusted, NetworkRoute, Signer
 
-CREDENTIALS_SECONDS = 60.0  # how long credentials are kept before they are asked for again
-SKEW_SECONDS = 120.0  # a clock that is off by less is not why a signature was refused
+CREDENTIALS_SECONDS = 60.0  # how long credentials are kept before the caller is asked again
+SKEW_SECONDS = 120.0  # a clock that is off by less does not explain a rejected signature
 _MAYBE_CLOCK = aws_errors.BAD_SIGNATURES | aws_errors.EXPIRED  # what AWS answers when our clock is off
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where requests go and in whose name.
+    """Where requests go and with whose credentials.
 
-    ``url`` is ``https://dynamodb.<region>.amazonaws.com`` or another server's; ``credentials`` gives keys valid now and
-    is asked again every minute: refreshing is the caller's. When AWS calls them expired ``renewed`` is asked at once,
-    where it is given, for keys that are new whatever their end was to be. ``side`` is what messages call the account
+    ``url`` is ``https://dynamodb.<region>.amazonaws.com`` or another server's. ``credentials`` returns keys that are
+    valid now and is called again every minute: refreshing them is up to the caller. When AWS says that they have
+    expired, ``renewed``, where given, is called at once for new ones. ``side`` names the account in messages
     (``source``).
     """
 
@@ -62,9 +62,11 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How requests that fail in passing are sent again: after a random time up to ``first`` seconds, doubled each time
-    up to ``longest`` (full jitter), until nothing has succeeded for ``seconds``, or ``connecting`` seconds where the
-    endpoint never answered at all."""
+    """How requests are sent again after errors that pass.
+
+    The wait is random, up to ``first`` seconds, doubled each time up to ``longest`` (full jitter). It ends when nothing
+    has succeeded for ``seconds``, or for ``connecting`` seconds where the endpoint has never answered.
+    """
 
     first: float = 0.05
     longest: float = 20.0
@@ -78,7 +80,7 @@ class RetryPolicy:
 
 @dataclass
 class Retries:
-    """What was sent again, and why: throttles, errors of the service, broken connections or answers."""
+    """How many requests were sent again: after throttling, errors of the service, broken connections or answers."""
 
     throttled: int = 0
     failed: int = 0
@@ -87,7 +89,7 @@ class Retries:
 
 @dataclass(eq=False)
 class Call:
-    """One request about ``table`` and what became of its tries."""
+    """One request about ``table`` and the state of its attempts."""
 
     operation: str
     body: bytes
@@ -103,7 +105,7 @@ class Client:
     """Sends requests to one endpoint. For one thread."""
 
     def __init__(self, endpoint: Endpoint, retry_policy: RetryPolicy | None = None) -> None:
-        """Raises InvalidInput for a URL that is none."""
+        """Raises InvalidInput for a malformed URL."""
         self.endpoint = endpoint
         self.retry_policy = retry_policy or RetryPolicy()
         self.retries = Retries()
@@ -121,7 +123,7 @@ class Client:
         self._unreachable_since = 0.0  # the first failure of any call, while nothing was ever answered
 
     def call(self, operation: str, body: bytes, table: str) -> bytes:
-        """The body of the answer to one request about ``table``, once AWS has carried it out.
+        """The body of the answer to one request about ``table``, retried until it succeeds or fails for good.
 
         Raises MissingTable, AccessDenied, CredentialsError, EndpointUnreachable, KeepsFailing, ServiceError (all with
         ``code`` in their details), InvalidInput.
@@ -137,7 +139,7 @@ class Client:
             time.sleep(outcome)
 
     def close(self) -> None:
-        """End the connection that ``call`` keeps."""
+        """Close the connection that ``call`` keeps."""
         if self._idle is not None:
             self._idle.close()
             self._idle = None
@@ -156,7 +158,7 @@ class Client:
         return f"{self._head}{signed}Content-Length: {len(body)}\r\n\r\n".encode("latin-1") + body
 
     def judge(self, call: Call, answer: Answer) -> bytes | float:
-        """The answer's body, or after how many seconds to send the request again. Raises as ``call`` does."""
+        """The body of the answer, or the seconds until the request is sent again. Raises what ``call`` does."""
         self._answered = True
         if answer.status == 200:
             return answer.body
@@ -178,11 +180,11 @@ class Client:
         return self._again(call, code, f"{message} ({code})" if message else code)
 
     def forgive(self, call: Call, error: Exception) -> float:
-        """After how many seconds to send a request again whose connection broke. Raises as ``call`` does."""
+        """The seconds to wait before a request whose connection broke is sent again. Raises what ``call`` does."""
         if isinstance(error, Distrusted):
             raise EndpointUnreachable(
-                f"The certificate of {self.endpoint.url} is not to be trusted: {error}.",
-                "Set AWS_CA_BUNDLE to the certificates of your proxy or endpoint.",
+                f"The certificate of {self.endpoint.url} is not trusted: {error}.",
+                "Set AWS_CA_BUNDLE to a file with the certificates of your proxy or endpoint.",
                 table=call.table,
                 details={"code": "CertificateError", "side": self.endpoint.side},
             ) from error
@@ -224,14 +226,14 @@ class Client:
         return kept[1]
 
     def _renew(self, expired: Credentials | None) -> bool:
-        """Ask for credentials again, once for all calls that met their end; False when they are the same."""
+        """Get credentials again, once for all calls that found them expired; False when they are the same."""
         if self._credentials is None or self._credentials[1] is expired:
             ask = self.endpoint.renewed or self.endpoint.credentials
             self._credentials = (time.monotonic(), ask())
         return expired is None or _values(self._credentials[1]) != _values(expired)
 
     def _correct_clock(self, answer: Answer) -> bool:
-        """Take the server's time for signing when ours is off; False when it is not."""
+        """Sign with the server's time from now on when the local clock is off; False when it is not."""
         try:
             server_time = parsedate_to_datetime(answer.headers.get(b"date", b"").decode("latin-1")).timestamp()
         except ValueError:
@@ -252,27 +254,27 @@ class Client:
         if code in aws_errors.BAD_CREDENTIALS:
             return CredentialsError(
                 f"The credentials of {account} do not work: {reason}.",
-                "Check profile, keys or role; temporary ones may have ended.",
+                "Check the profile, keys or role. Temporary credentials may have expired.",
                 table=call.table,
                 details=details,
             )
         if code in aws_errors.DENIED:
             return AccessDenied(
-                f"{call.operation} was refused in {account}: {reason}.",
-                f"Allow dynamodb:{call.operation} on the table for the principal named.",
+                f"AWS denied {call.operation} in {account}: {reason}.",
+                f"Allow dynamodb:{call.operation} on the table for this principal.",
                 table=call.table,
                 details=details,
             )
         if code == "ResourceNotFoundException":
             return MissingTable(
-                f"{account[:1].upper()}{account[1:]} has no usable table of this name in {self.endpoint.region}.",
-                "Check name, account and Region, and that the table is ACTIVE.",
+                f"{account[:1].upper()}{account[1:]} has no such table in {self.endpoint.region}, or it is not ready.",
+                "Check the name, the account and the Region, and that the table is ACTIVE.",
                 table=call.table,
                 details=details,
             )
         return ServiceError(
             f"{call.operation} failed in {account} ({self.endpoint.region}): {reason}.",
-            "Run again; what was acknowledged stays.",
+            "Fix the cause AWS reports, then run again. Items already written stay.",
             table=call.table,
             details=details,
         )
@@ -280,16 +282,16 @@ class Client:
     def _gave_up(self, call: Call, code: str, reason: str, seconds: float) -> FerryError:
         if code == "ConnectionError":
             return EndpointUnreachable(
-                f"No whole answer came from {self.endpoint.url} for {seconds:.0f} s: {reason}.",
+                f"No complete answer from {self.endpoint.url} for {seconds:.0f} seconds: {reason}.",
                 "Check the network, the proxy and the endpoint, then run again.",
                 table=call.table,
                 details=self._details(call, code),
             )
         return KeepsFailing(
-            f"{call.operation} kept failing in {self.endpoint.account} for {seconds:.0f} s: {reason}.",
-            "Give the table more capacity or ask for fewer units per second, then run again: it goes on where it was."
+            f"{call.operation} kept failing in {self.endpoint.account} for {seconds:.0f} seconds: {reason}.",
+            "Give the table more capacity or set a lower rate, then run again."
             if code in aws_errors.THROTTLES
-            else "Look at AWS's health, then run again: it goes on where it was.",
+            else "Check the AWS Health Dashboard, then run again.",
             table=call.table,
             details=self._details(call, code),
         )
@@ -308,7 +310,7 @@ def _parts(url: str) -> tuple[str, int, bool, str]:
         port = 0
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
         raise InvalidInput(
-            f"The endpoint URL {url!r} is none.", "Write it as https://dynamodb.eu-west-1.amazonaws.com."
+            f"The endpoint URL {url!r} is malformed.", "Give a URL such as https://dynamodb.eu-west-1.amazonaws.com."
         )
     secure = parts.scheme == "https"
     return parts.hostname, port or (443 if secure else 80), secure, parts.path or "/"
@@ -319,7 +321,7 @@ def _values(credentials: Credentials) -> tuple[str, str, str]:
 
 
 def _error_of(answer: Answer) -> tuple[str, str]:
-    """Code and message of a refusal; the code of one that is not in DynamoDB's form is ``HTTP <status>``."""
+    """Code and message of an error; the code of one that is not in DynamoDB's form is ``HTTP <status>``."""
     try:
         error = json.loads(answer.body)
         code = str(error.get("__type") or error.get("code") or "").rsplit("#", 1)[-1]

@@ -8,8 +8,8 @@
 
 A full comparison reads both tables once and sums digests of their items in buckets: its memory does not grow with the
 tables. Only where buckets differ are the tables read again, for the keys of the items in those. What then looks
-different is read once more from both sides, strongly consistent, before it is told; so writes that go on do not make
-false differences.
+different is read once more from both tables, strongly consistent, before it is reported, so that ongoing writes do not
+make false differences.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from .tables import ItemTable, require_same_key
 from .throttle import Rate, Throttle
 
 FEWEST_BUCKETS, MOST_BUCKETS = 1 << 14, 1 << 18
-BUCKET_ITEMS = 16  # wanted in a bucket: what one difference has to read again
+BUCKET_ITEMS = 16  # in a bucket, about: so many are read again for one difference
 PROBE_ITEMS = 50
-SAMPLE_DRAW = 10  # keys taken from one place of a table
+SAMPLE_DRAW = 10  # keys drawn from one segment of a table
 MOST_SEGMENTS = 1_000_000  # of a Scan (aws.md H)
 
 
@@ -62,7 +62,7 @@ def compare_tables(
         # A bucket that differs holds one item at least, and by chance as many others as any bucket.
         affordable = max(1, int(options.most_listed / (1 + totals.items / buckets)))
         if len(differing) > affordable and not canonical:
-            # Perhaps only the forms of equal items differ: those that the probe saw did not.
+            # Perhaps the items are equal and only their forms differ; those in the probe did not.
             canonical = True
             totals, differing = sum_tables(Reading(source, destination, options, buckets, now, canonical), progress, 2)
         looked_into = frozenset(differing[:affordable])
@@ -86,9 +86,9 @@ def compare_sample(
     options: CompareOptions | None = None,
     report: Callable[[Difference], None] = lambda _: None,
 ) -> Comparison:
-    """Compare about ``keys`` items drawn at random from either table with what the other has; all of a small table.
+    """Compare about ``keys`` items, drawn at random from each table, with the other table; all items of a small table.
 
-    It says how many were compared, and nothing about the others. Raises what ``compare_tables`` does.
+    The result says how many were compared, and nothing about the others. Raises what ``compare_tables`` does.
     """
     options = options or CompareOptions()
     require_msgspec()
@@ -138,7 +138,7 @@ class _KeyedTable:
         return pages[0]
 
     def draw(self, keys: int) -> list[Key]:
-        """About ``keys`` keys from random places, ``keys`` at most; all of a table that has no more."""
+        """Up to ``keys`` keys from random segments; all keys of a table that has no more."""
         drawn: dict[Key, None] = {}
         places = -(-keys // SAMPLE_DRAW)
         total = min(MOST_SEGMENTS, max(places, self.table.item_count // SAMPLE_DRAW))
@@ -159,7 +159,7 @@ class _KeyedTable:
 
 
 class _TablePair:
-    """Both tables, looked at key by key."""
+    """Both tables, read key by key."""
 
     def __init__(self, source: ItemTable, destination: ItemTable, options: CompareOptions) -> None:
         self._ignore_expired = options.ignore_expired
@@ -168,12 +168,12 @@ class _TablePair:
         self.destination = _KeyedTable(destination, options.destination_rate, options.retry_policy)
 
     def close(self) -> None:
-        """End the connections."""
+        """Close the connections."""
         self.source.client.close()
         self.destination.client.close()
 
     def forms_differ(self) -> bool:
-        """Whether equal items of both tables come in different forms, by the first few items."""
+        """Whether equal items of both tables arrive in different forms, judged by the first few items."""
         page = self.source.page(Segment(0, 1), PROBE_ITEMS)
         items = self._carried.of_page(page.body, page.items)
         mine = dict(zip(self.source.keys.of_page(page.body), items, strict=True)) if items else {}

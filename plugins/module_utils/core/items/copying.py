@@ -2,12 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Copies all items of one table into another, both there already, byte for byte.
+"""Copies all items of one table into another existing table, byte for byte.
 
     result = copy_items(source, destination, CopyOptions(checkpoint=path), progress=print)
 
-The destination's items with other keys stay; those with the same keys are overwritten: whether that is allowed is the
-caller's to know. A scan is no snapshot: what is written to the source meanwhile may or may not be in the copy.
+The destination's items with other keys stay; those with the same keys are overwritten: the caller has to know whether
+that is allowed. A scan is not a snapshot: what is written to the source meanwhile may or may not be in the copy.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ from .write import (
 )
 
 POOL_BYTES = 16 * 1024 * 1024  # of pages read and not yet written, per worker
-POOL_SECONDS = 2.0  # of the rate of writes, where there is one: what was read long ago may have changed since
-PAGE_BYTES = 1024 * 1024  # about what one page of a scan has (aws.md H)
-SAVE_SECONDS = 2.0  # what a kill costs at most, in work done again
+POOL_SECONDS = 2.0  # of the write rate, where there is one: what was read long ago may have changed since
+PAGE_BYTES = 1024 * 1024  # about the size of one page of a scan (aws.md H)
+SAVE_SECONDS = 2.0  # of work that a kill costs at most
 PROGRESS_SECONDS = 0.5
 
 
@@ -53,9 +53,9 @@ class CopyOptions:
 
     ``consistent`` reads the source strongly consistent, for twice the read units. ``workers`` are processes; each keeps
     ``reads_at_once`` pages and ``writes_at_once`` batches under way: a round trip moves one of them. ``segments`` 0
-    chooses by the table's size. ``read_rate`` and ``write_rate`` limit the units per second of the whole copy.
-    ``checkpoint`` is a file by which a later run goes on; it is kept, and a run that finds it complete copies nothing.
-    ``carried`` is what of an item travels.
+    means a number by the table's size. ``read_rate`` and ``write_rate`` limit the units per second of the whole copy.
+    ``checkpoint`` is a file with which a later run continues; it is kept, and a run that finds it complete copies
+    nothing. ``carried`` is what of an item travels.
     """
 
     consistent: bool = False
@@ -72,7 +72,7 @@ class CopyOptions:
 
 @dataclass(frozen=True)
 class CopyProgress:
-    """Where a copy stands: what was acknowledged so far, earlier runs by the same checkpoint included."""
+    """Where a copy stands: what was acknowledged so far, by earlier runs with the same checkpoint too."""
 
     counts: Counts
     segments_done: int
@@ -81,9 +81,10 @@ class CopyProgress:
 
 @dataclass(frozen=True)
 class CopyResult:
-    """A copy that has ended: all of the source's items, as they were read, are acknowledged by the destination.
+    """A copy that has ended: the destination has acknowledged all of the source's items, as they were read.
 
-    ``retries`` are this run's, ``counts`` those of all runs by one checkpoint; ``resumed`` says that there were others.
+    ``retries`` are this run's, ``counts`` those of all runs with the checkpoint; ``resumed`` says that there were
+    earlier ones.
     """
 
     counts: Counts
@@ -103,7 +104,7 @@ def copy_items(
 
     Before anything is written it raises MissingLibrary, InvalidInput, KeySchemaDiffers, CheckpointUnusable; at any time
     ItemRefused, TableVanished, KeepsFailing, EndpointUnreachable, CredentialsError, AccessDenied, ServiceError,
-    WorkerLost, after which a run with the same checkpoint goes on.
+    WorkerLost, after which a run with the same checkpoint continues.
     """
     options = options or CopyOptions()
     require_msgspec()
@@ -121,10 +122,10 @@ def copy_items(
             for table in (source, destination):
                 require_unchanged(table, options.retry_policy)
             if not checkpoint.complete:
-                raise WorkerLost("The copy ended before all segments were copied.", "Run again: it goes on.")
+                raise WorkerLost("The copy ended before all segments were copied.", "Run again: the copy continues.")
     finally:
         checkpoint.save()
-    desk.tell()
+    desk.report()
     return CopyResult(checkpoint.counts, _all(retries), checkpoint.resumed)
 
 
@@ -137,7 +138,7 @@ def _all(retries: Sequence[Retries]) -> Retries:
 
 
 class _Segments(Protocol):
-    """What a worker asks of the desk."""
+    """What a worker asks the desk for."""
 
     def next_segment(self) -> Segment | None:
         """See Checkpoint.next_segment."""
@@ -147,13 +148,13 @@ class _Segments(Protocol):
 
 
 class _Desk:
-    """Hands out segments to the workers and takes back what they did: keeps the checkpoint, tells the progress."""
+    """Hands out segments to the workers and takes in what they did: keeps the checkpoint, reports the progress."""
 
     def __init__(self, checkpoint: Checkpoint, progress: Callable[[CopyProgress], None]) -> None:
         self._checkpoint = checkpoint
         self._progress = progress
         self._lock = threading.Lock()
-        self._saved = self._told = time.monotonic()
+        self._saved = self._reported = time.monotonic()
 
     def next_segment(self) -> Segment | None:
         return self._checkpoint.next_segment()
@@ -163,14 +164,16 @@ class _Desk:
         now = time.monotonic()
         with self._lock:
             saves, self._saved = (True, now) if now - self._saved > SAVE_SECONDS else (False, self._saved)
-            tells, self._told = (True, now) if now - self._told > PROGRESS_SECONDS else (False, self._told)
+            reports, self._reported = (
+                (True, now) if now - self._reported > PROGRESS_SECONDS else (False, self._reported)
+            )
         if saves:
             self._checkpoint.save()
-        if tells:
-            self.tell()
+        if reports:
+            self.report()
 
-    def tell(self) -> None:
-        """Tell the progress now."""
+    def report(self) -> None:
+        """Report the progress now."""
         checkpoint = self._checkpoint
         self._progress(CopyProgress(checkpoint.counts, checkpoint.done, checkpoint.total))
 
@@ -180,7 +183,7 @@ class _Desk:
 
 @dataclass(frozen=True)
 class _CopyTask:
-    """One worker's part: whatever segments the desk gives."""
+    """One worker's part of a copy: the segments that the desk gives it."""
 
     source: ItemTable
     destination: ItemTable
@@ -213,7 +216,7 @@ class _CopyTask:
 
 @dataclass(eq=False)
 class _Work:
-    """A page on its way: the batches that are waiting, how many are under way, and how many not acknowledged."""
+    """A page on its way: the batches that wait, how many are under way, and how many are not yet acknowledged."""
 
     page: Page
     waiting: list[list[Slice]]
@@ -226,7 +229,7 @@ class _Pool:
     """The pages between reading and writing.
 
     The next batch is of the page with the fewest under way: so writes are spread over the segments, and a hot partition
-    holds up its own page only. A page is told to the desk when all before it in its segment are acknowledged.
+    delays its own page only. A page is reported to the desk when all before it in its segment are acknowledged.
     """
 
     def __init__(
@@ -243,23 +246,23 @@ class _Pool:
 
     @property
     def most_bytes(self) -> int:
-        """How many bytes of pages may wait before no more are asked for."""
+        """How many bytes of pages may wait before no more are requested."""
         if self._throttle is None:
             return POOL_BYTES
         return min(POOL_BYTES, int(self._throttle.units_in(POOL_SECONDS) * WRITE_UNIT_BYTES))
 
     @property
     def empty(self) -> bool:
-        """Whether everything taken in is acknowledged."""
+        """Whether all pages taken in are acknowledged."""
         return not self._bytes
 
     @property
     def has_room(self) -> bool:
-        """Whether more pages may be asked for."""
+        """Whether more pages may be requested."""
         return self._bytes < max(1, self.most_bytes)
 
     def take(self, page: Page) -> None:
-        """Take a page in."""
+        """Take in a page."""
         items = distinct(page.items, self._keys.of_page(page.body)) if page.items else []
         counts = Counts(len(items), len(page.body), page.units, duplicates=page.count - len(items))
         waiting = batches(self._carried.of_page(page.body, items), self._most_items(page))
@@ -272,7 +275,7 @@ class _Pool:
             self._settle(work)
 
     def write(self) -> float:
-        """Write as many batches as may be under way; after how many seconds there may be one more."""
+        """Write as many batches as may be under way; the seconds until there may be one more."""
         while self._waiting:
             if delay := self._writer.delay():
                 return delay
@@ -285,7 +288,7 @@ class _Pool:
         return LOOK_SECONDS
 
     def _most_items(self, page: Page) -> int:
-        """How many items a batch may have so that the rate is kept within each second."""
+        """How many items a batch may have so that each second keeps the rate."""
         if self._throttle is None or not page.items:
             return BATCH_ITEMS
         average = max(WRITE_UNIT_BYTES, len(page.body) / len(page.items))
@@ -300,7 +303,7 @@ class _Pool:
             self._settle(work)
 
     def _settle(self, work: _Work) -> None:
-        """Tell the desk of the segment's pages that are written, in their order."""
+        """Report the segment's written pages to the desk, in their order."""
         row = self._rows[work.page.segment.number]
         while row and not row[0].open:
             head = row.popleft()

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a comparison of two tables takes and gives: options, progress, differences, and what was counted."""
+"""Options, progress, differences and result of a comparison of two tables."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Difference:
             entry = json.loads(line)
             kind, key = entry["difference"], entry["key"]
             if kind not in get_args(Kind) or not isinstance(key, dict):
-                raise ValueError(f"no difference is {kind!r}")
+                raise ValueError(f"{kind!r} is not a kind of difference")
         except (ValueError, KeyError, TypeError) as error:
             raise InvalidInput(
                 f"A line of the report of differences cannot be read: {error}.", "Compare the tables again."
@@ -53,10 +53,10 @@ class CompareOptions:
     """How to compare.
 
     ``consistent`` reads both tables strongly consistent from the beginning, for twice the units; differences are always
-    read so before they are told. ``workers`` are processes; each keeps ``reads_at_once`` pages of either side under
+    read so before they are reported. ``workers`` are processes; each keeps ``reads_at_once`` pages of each table under
     way. The rates limit the read units per second of the whole comparison. ``ignore_expired`` names the time to live
-    attribute: items whose time has passed are then left out on both sides. ``most_listed`` bounds the memory for naming
-    differences: about that many keys are held at once, and differing buckets beyond are counted, not looked into.
+    attribute: items whose time has passed are then left out on both sides. ``most_listed`` limits the memory for
+    differences: about that many keys are held at once; further buckets that differ are counted, not looked into.
     ``carried`` is what of an item is compared.
     """
 
@@ -73,10 +73,10 @@ class CompareOptions:
 
 @dataclass(frozen=True)
 class CompareProgress:
-    """Where a comparison stands: items read of both sides in this reading of the tables, and parts of it done.
+    """Where a comparison stands: items read of both tables in this reading, and segments done.
 
-    ``reading`` is 1 for the first, 2 where equal items come in so different forms that their canonical forms have to be
-    compared, 3 for the keys of what differs.
+    ``reading`` is 1 for the first, 2 where so many equal items arrive in different forms that canonical forms have to
+    be compared, 3 for the keys of what differs.
     """
 
     reading: int
@@ -88,11 +88,11 @@ class CompareProgress:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was compared and found.
+    """The result of a comparison.
 
-    ``items_*`` were read of either side and compared, ``expired_*`` left out; ``missing``, ``different`` and ``extra``
-    count the differences told. ``unlisted_buckets`` > 0 says that there are more than could be named: this many groups
-    of keys differ too. Read units are None where no rate was asked for.
+    ``items_*`` were read from each table and compared, ``expired_*`` left out; ``missing``, ``different`` and ``extra``
+    count the differences reported. ``unlisted_buckets`` > 0 says that there are more than could be listed: so many
+    groups of keys differ too. Read units are None where no rate was set.
     """
 
     items_source: int
@@ -108,7 +108,7 @@ class Comparison:
 
     @property
     def differences(self) -> int:
-        """How many differences were told."""
+        """How many differences were reported."""
         return self.missing + self.different + self.extra
 
     @property

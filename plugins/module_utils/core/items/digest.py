@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Digests of items that are equal exactly when the items are, and sums of them that do not depend on any order.
+"""Digests of items, equal exactly when the items are, and sums of digests that do not depend on their order.
 
 Two forms of an item are digested. Its bytes as they arrived: cheap, and enough to say that two items are equal. Its
 canonical form: needed to say that two are not, since attributes and sets have no order and numbers many texts.
@@ -28,16 +28,16 @@ def raw_digest(item: Slice) -> int:
 
 
 def canonical_digest(item: Slice) -> int:
-    """The digest of an item's canonical form. Raises ServiceError for what is no item."""
+    """The digest of an item's canonical form. Raises ServiceError for anything but an item."""
     return raw_digest(canonical_item(item))
 
 
 def canonical_item(item: Slice) -> bytes:
-    """The item in the one form that all its forms on the wire share.
+    """The item in the one form that all forms of it in answers share.
 
-    Names are sorted, members of sets too; numbers are as ``canonical_number``, exact; binaries in one base64. What is
-    different by DynamoDB's comparison stays different: types, the order of lists, empty values and absent ones.
-    Raises ServiceError for what is no item.
+    Names and members of sets are sorted, numbers as ``canonical_number`` gives them, binaries in one base64. What
+    DynamoDB takes for different stays different: types, the order of lists, empty values and absent ones. Raises
+    ServiceError for anything but an item.
     """
     try:
         attributes = msgspec.json.decode(item)
@@ -84,9 +84,9 @@ def _canonical_binary(text: str) -> str:
 
 
 def is_expired(number: str, now: float) -> bool:
-    """Whether a time to live (the attribute's number, "" for none) has passed at ``now``, epoch seconds.
+    """Whether a time to live (the attribute's number, "" for none) has passed at ``now``, in epoch seconds.
 
-    A time more than five years past does not expire an item (AWS developer guide, Using time to live).
+    A time more than five years ago does not expire an item (AWS developer guide, Using time to live).
     """
     try:
         return bool(number) and 0 < now - float(number) < _FIVE_YEARS
@@ -95,7 +95,7 @@ def is_expired(number: str, now: float) -> bool:
 
 
 class BucketSums:
-    """The sum of the source's digests less the sum of the destination's, in buckets: 0 where both have the same items.
+    """The sum of the source's digests minus the sum of the destination's, in buckets: 0 where both have the same items.
 
     An item's bucket is chosen by its digest, so equal items share one, and a difference shows in at least one. Sums do
     not depend on the order of reading; one vanishes by chance with odds of 2**-128.
@@ -113,7 +113,7 @@ class BucketSums:
             sums[digest & mask] += digest
 
     def subtract(self, digests: Iterable[int]) -> None:
-        """Take off items of the destination."""
+        """Subtract items of the destination."""
         sums, mask = self.sums, self._mask
         for digest in digests:
             sums[digest & mask] -= digest

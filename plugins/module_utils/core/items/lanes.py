@@ -23,7 +23,7 @@ LOOK_SECONDS = 5.0  # between looks for requests that were never answered
 
 @dataclass(eq=False)
 class _Flight:
-    """A call under way, or waiting to be sent, and who hears of its end."""
+    """A call under way, or waiting to be sent, and what its end is passed to."""
 
     client: Client
     call: Call
@@ -35,7 +35,7 @@ class _Flight:
 class Lanes:
     """Calls under way at once, each on a connection of its own, in one thread: no locks, no switching.
 
-    Whoever submits calls says how many at once, and gives the thread to ``turn``, which hears the answers.
+    The caller limits how many are under way, and calls ``turn`` to receive the answers.
     """
 
     def __init__(self) -> None:
@@ -54,14 +54,14 @@ class Lanes:
         failed: Callable[[FerryError], None] | None = None,
         delay: float = 0.0,
     ) -> None:
-        """Send ``call``, after ``delay`` seconds; ``turn`` gives its answer's body to ``done``.
+        """Send ``call`` after ``delay`` seconds; ``turn`` passes the body of its answer to ``done``.
 
-        What Client.call raises goes to ``failed``, or out of here or ``turn`` where there is none.
+        What Client.call raises is passed to ``failed``; without it, this method or ``turn`` raises it.
         """
         self._send_after(_Flight(client, call, done, failed), delay)
 
     def turn(self, longest: float) -> None:
-        """Hear the answers that have come, waiting up to ``longest`` seconds for the first."""
+        """Receive the answers that have arrived, waiting up to ``longest`` seconds for the first."""
         now = time.monotonic()
         while self._later and self._later[0][0] <= now:
             self._send(heapq.heappop(self._later)[2])
@@ -72,7 +72,7 @@ class Lanes:
             self._give_up_silent()
 
     def close(self) -> None:
-        """End all connections; calls under way are never heard of again."""
+        """Close all connections; calls under way are dropped."""
         for connection in [*self._flights, *itertools.chain.from_iterable(self._idle.values())]:
             connection.close()
         self._selector.close()
@@ -107,7 +107,7 @@ class Lanes:
     def _hear(self, connection: Connection) -> None:
         flight = self._flights.get(connection)
         if flight is None:
-            # Idle, and something came: the server has closed it.
+            # It was idle, and something arrived: the server has closed it.
             self._idle = defaultdict(
                 list, {client: [each for each in idle if each is not connection] for client, idle in self._idle.items()}
             )
@@ -154,7 +154,7 @@ class Lanes:
         flight.failed(error)
 
     def _drop(self, connection: Connection) -> None:
-        """Forget a connection, which may be closed already: then its number may be another's."""
+        """Close and forget a connection. It may be closed already: then its number may be another connection's."""
         self._flights.pop(connection, None)
         self._selector.unregister(connection)
         connection.close()
@@ -164,4 +164,4 @@ class Lanes:
         for connection, flight in list(self._flights.items()):
             if now - flight.sent > ANSWER_SECONDS:
                 self._drop(connection)
-                self._broke(flight, BrokenConnection(f"no answer came for {ANSWER_SECONDS:.0f} s"))
+                self._broke(flight, BrokenConnection(f"no answer for {ANSWER_SECONDS:.0f} seconds"))

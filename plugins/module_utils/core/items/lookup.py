@@ -32,7 +32,7 @@ class Lookup:
         self._end = b']}},"ReturnConsumedCapacity":"TOTAL"}' if throttle is not None else b"]}}}"
 
     def read(self, keys: Sequence[Key]) -> dict[Key, bytes]:
-        """The items with ``keys``, by key; those that are not there are left out.
+        """The items with ``keys``, by key; keys without an item are left out.
 
         Raises TableVanished, KeepsFailing, what Client.call does.
         """
@@ -47,7 +47,7 @@ class Lookup:
         return items_by_key
 
     def _read_all(self, keys: Sequence[Slice], items_by_key: dict[Key, bytes]) -> float:
-        """Read ``keys`` into ``items_by_key`` until none is unprocessed; the units it took."""
+        """Read ``keys`` into ``items_by_key`` until none is unprocessed; the units consumed."""
         units = 0.0
         failures = 0
         progressed = time.monotonic()
@@ -66,8 +66,8 @@ class Lookup:
             if left and len(left) >= len(keys):
                 if time.monotonic() - progressed > self._client.retry_policy.seconds:
                     raise KeepsFailing(
-                        f"{len(left)} keys stayed unprocessed for {self._client.retry_policy.seconds:.0f} s.",
-                        "Give the table more capacity or ask for fewer units per second, then run again.",
+                        f"{len(left)} keys stayed unprocessed for {self._client.retry_policy.seconds:.0f} seconds.",
+                        "Give the table more capacity or set a lower rate, then run again.",
                         table=self._table.name,
                     )
                 failures += 1

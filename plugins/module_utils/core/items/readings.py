@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Both tables of a comparison read whole, in one or more processes: sums of digests, or the keys of what differs."""
+"""Reads both tables of a comparison whole, in one or more processes: for sums of digests, or the keys that differ."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PROGRESS_SECONDS = 0.5
 
 @dataclass
 class Totals:
-    """What one reading of both tables counted."""
+    """The counts of one reading of both tables."""
 
     items_source: int = 0
     items_destination: int = 0
@@ -43,7 +43,7 @@ class Totals:
 
     @property
     def items(self) -> int:
-        """Of both sides."""
+        """Items of both tables."""
         return self.items_source + self.items_destination
 
     def count(self, side: Side, items: int, expired: int, units: float | None) -> None:
@@ -78,7 +78,7 @@ def _plus(units: float | None, more: float | None) -> float | None:
 
 
 class _Desk:
-    """Hands out the segments of both tables, counts what was read, and matches the keys of buckets that differ."""
+    """Hands out the segments of both tables, counts what is read, and matches the keys of buckets that differ."""
 
     def __init__(self, task: Reading, progress: Callable[[CompareProgress], None], reading: int) -> None:
         self.totals = Totals()
@@ -90,40 +90,38 @@ class _Desk:
         self._done = 0
         self._progress = progress
         self._reading = reading
-        self._told = time.monotonic()
+        self._reported = time.monotonic()
         self._lock = threading.Lock()
         self._unmatched: dict[str, dict[Key, int]] = {"source": {}, "destination": {}}
         self._different: dict[Key, None] = {}
 
     def next_segment(self, side: Side) -> Segment | None:
-        """A segment of ``side`` that nobody has read yet."""
+        """A segment of ``side`` that no worker has taken yet, None when all are taken."""
         with self._lock:
             waiting = self._segments[side]
             return waiting.popleft() if waiting else None
 
     def count(self, side: Side, items: int, expired: int, units: float | None, ended: bool) -> None:
-        """A page was read, perhaps the last of its segment."""
+        """Count a page; ``ended`` says that it is the last of its segment."""
         with self._lock:
             self.totals.count(side, items, expired, units)
             self._done += ended
             now = time.monotonic()
-            if now - self._told < PROGRESS_SECONDS and self._done < self._all:
+            if now - self._reported < PROGRESS_SECONDS and self._done < self._all:
                 return
-            self._told = now
+            self._reported = now
             progress = CompareProgress(
                 self._reading, self.totals.items_source, self.totals.items_destination, self._done, self._all
             )
         self._progress(progress)
 
     def require_whole(self) -> None:
-        """Raises WorkerLost unless all segments of both sides were read to their end."""
+        """Raises WorkerLost unless all segments of both tables were read to their end."""
         if self._done != self._all:
-            raise WorkerLost(
-                f"The comparison ended when {self._done} of {self._all} segments were read.", "Run it again."
-            )
+            raise WorkerLost(f"The comparison ended after {self._done} of {self._all} segments.", "Run it again.")
 
     def match(self, side: Side, digests: Sequence[tuple[Key, int]]) -> None:
-        """Keys of ``side`` with their items' digests; equal pairs are forgotten."""
+        """Match keys of ``side``, each with its item's digest; equal pairs are dropped."""
         with self._lock:
             mine = self._unmatched[side]
             theirs = self._unmatched["destination" if side == "source" else "source"]
@@ -136,7 +134,7 @@ class _Desk:
 
     @property
     def candidates(self) -> list[Key]:
-        """The keys that were not equal on both sides, as read so far."""
+        """The keys that are not equal on both sides, as far as they were read."""
         return [*self._unmatched["source"], *self._unmatched["destination"], *self._different]
 
 
@@ -146,7 +144,7 @@ def _segments(table: ItemTable, workers: int) -> deque[Segment]:
 
 
 def sum_tables(task: Reading, progress: Callable[[CompareProgress], None], reading: int) -> tuple[Totals, list[int]]:
-    """Read both tables; what was counted, and the buckets that differ."""
+    """Read both tables; the counts, and the buckets that differ. Raises WorkerLost."""
     desk = _Desk(task, progress, reading)
     sums = BucketSums(task.buckets)
     for each in run_in_workers(task, desk, task.options.workers):
@@ -156,7 +154,7 @@ def sum_tables(task: Reading, progress: Callable[[CompareProgress], None], readi
 
 
 def collect_keys(task: Reading, progress: Callable[[CompareProgress], None]) -> list[Key]:
-    """Read both tables again; the keys in the buckets looked into that are not equal on both sides."""
+    """Read both tables again; the keys in ``task.looked_into`` that are not equal on both sides. Raises WorkerLost."""
     desk = _Desk(task, progress, 3)
     run_in_workers(task, desk, task.options.workers)
     desk.require_whole()
@@ -167,7 +165,7 @@ def collect_keys(task: Reading, progress: Callable[[CompareProgress], None]) -> 
 
 
 class _Readings(Protocol):
-    """What a worker asks of the desk; see _Desk."""
+    """What a worker asks the desk for; see _Desk."""
 
     def next_segment(self, side: Side) -> Segment | None:
         """See _Desk.next_segment."""
@@ -183,8 +181,9 @@ class _Readings(Protocol):
 class Reading:
     """One worker's part of a reading of both tables.
 
-    ``now`` is when items must have expired to be left out, ``canonical`` which form of an item is digested. With
-    ``looked_into`` the keys of the items in these buckets go to the desk, without it the sums are the result.
+    Items that have expired at ``now`` (epoch seconds) may be left out; with ``canonical`` the canonical form of an item
+    is digested. With ``looked_into`` the keys of the items in these buckets go to the desk, without it the sums are the
+    result.
     """
 
     source: ItemTable

@@ -2,12 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Mends a destination, key by key, by what the source holds now.
+"""Repairs a destination, key by key, with what the source holds now.
 
     result = repair(source, destination, differences, RepairOptions(delete_extra=True))
 
-Each key is read again from both sides, strongly consistent. What the destination holds is replaced only if it is still
-what was read: another writer's newer item is never lost, but told.
+Each key is read again from both tables, strongly consistent. The destination's item is replaced only if it is still
+what was read: a newer item of another writer is never lost, but reported.
 """
 
 from __future__ import annotations
@@ -56,11 +56,11 @@ class RepairOptions:
 
 @dataclass(frozen=True)
 class RepairResult:
-    """How many keys were mended and how.
+    """How many keys were repaired, and how.
 
-    ``put`` and ``deleted`` in the destination; ``equal`` by now, so untouched; ``left`` although the source does not
-    have them, since deleting was not asked for; ``changed`` by somebody else in the destination while it was mended, so
-    untouched too: compare again.
+    ``put`` and ``deleted`` in the destination; ``equal`` by now, so not touched; ``left`` there although the source
+    does not have them, because deleting is off; ``changed`` in the destination by another writer during the repair, so not
+    touched either: compare again.
     """
 
     put: int = 0
@@ -77,9 +77,9 @@ def repair(
     options: RepairOptions | None = None,
     report: Callable[[Difference, Outcome], None] = lambda _, __: None,
 ) -> RepairResult:
-    """Make the destination equal to the source for the keys of ``differences``, whatever their kind was then.
+    """Make the destination equal to the source for the keys of ``differences``, by what both hold now.
 
-    ``report`` gets what became of each. Raises MissingLibrary, KeySchemaDiffers, InvalidInput for a key that is none,
+    ``report`` gets the outcome of each. Raises MissingLibrary, KeySchemaDiffers, InvalidInput for a malformed key,
     ItemRefused, TableVanished, KeepsFailing, EndpointUnreachable, CredentialsError, AccessDenied, ServiceError.
     """
     options = options or RepairOptions()
@@ -89,7 +89,7 @@ def repair(
     reading = Client(source.endpoint, options.retry_policy)
     writing = Client(destination.endpoint, options.retry_policy)
     lanes = Lanes()
-    mending = _Mending(
+    repairing = _Repair(
         Lookup(reading, source, Throttle(options.source_rate) if options.source_rate else None),
         Lookup(writing, destination),
         _Conditional(
@@ -112,7 +112,7 @@ def repair(
     waiting = iter(differences)
     try:
         while part := list(islice(waiting, READ_ITEMS)):
-            mending.mend(part, note)
+            repairing.repair(part, note)
     finally:
         reading.close()
         writing.close()
@@ -120,8 +120,8 @@ def repair(
     return RepairResult(**outcomes)
 
 
-class _Mending:
-    """Mends keys: reads some at once, then writes them at once."""
+class _Repair:
+    """Repairs keys: reads many at once, then writes them at once."""
 
     def __init__(
         self, source: Lookup, destination: Lookup, writer: _Conditional, carried: Carried, delete_extra: bool
@@ -132,18 +132,18 @@ class _Mending:
         self._carried = carried
         self._delete_extra = delete_extra
 
-    def mend(self, differences: Sequence[Difference], note: Callable[[Difference, Outcome], None]) -> None:
-        """Mend the keys of ``differences``; returns when what became of each is noted."""
+    def repair(self, differences: Sequence[Difference], note: Callable[[Difference, Outcome], None]) -> None:
+        """Repair the keys of ``differences``; returns when the outcome of each is noted."""
         keys = [self._source.keys.from_json(difference.key) for difference in differences]
         mine, theirs = self._source.read(keys), self._destination.read(keys)
         for key, difference in zip(keys, differences, strict=True):
-            self._mend(key, self._of(mine.get(key)), theirs.get(key), partial(note, difference))
+            self._repair(key, self._of(mine.get(key)), theirs.get(key), partial(note, difference))
         self._writer.finish()
 
-    def _mend(self, key: Key, mine: Slice | None, theirs: bytes | None, note: Callable[[Outcome], None]) -> None:
+    def _repair(self, key: Key, mine: Slice | None, theirs: bytes | None, note: Callable[[Outcome], None]) -> None:
         def written(accepted: bool) -> None:
-            # A refused condition may be our own doing: the first try arrived, its answer did not, the second was
-            # refused.
+            # A failed condition may be our own doing: the first attempt arrived, its answer did not, and the second
+            # attempt failed.
             if accepted or self._same(mine, self._destination.read([key]).get(key)):
                 note("deleted" if mine is None else "put")
             else:
@@ -192,12 +192,12 @@ class _Conditional:
         self._under_way = 0
 
     def put(self, key: Key, item: Slice, seen: bytes | None, done: Callable[[bool], None]) -> None:
-        """Put ``item`` where ``seen`` is (None: nothing); ``done`` hears False when something else is there by now."""
+        """Put ``item`` where ``seen`` is (None: nothing); ``done`` gets False when something else is there by now."""
         condition = self._unchanged(seen) if seen is not None else _absent(self._table.key[0].name)
         self._write("PutItem", key, b'"Item":%s' % item, condition, expected_units([item]), done)
 
     def delete(self, key: Key, seen: bytes, done: Callable[[bool], None]) -> None:
-        """Delete ``seen``; ``done`` hears False when something else is there by now."""
+        """Delete ``seen``; ``done`` gets False when something else is there by now."""
         which = b'"Key":%s' % self._keys.to_wire(key)
         self._write("DeleteItem", key, which, self._unchanged(seen), expected_units([seen]), done)
 
@@ -207,7 +207,7 @@ class _Conditional:
             self._lanes.turn(LOOK_SECONDS)
 
     def _delay(self) -> float:
-        """How long to hear answers before there is room for one more, 0 for not at all."""
+        """How many seconds to receive answers before there is room for one more request, 0 for none."""
         if self._under_way >= self._at_once:
             return LOOK_SECONDS
         return self._throttle.delay() if self._throttle else 0.0
@@ -232,7 +232,7 @@ class _Conditional:
         def failed(error: FerryError) -> None:
             if error.details.get("code") != "ConditionalCheckFailedException":
                 raise self._explained(key, error) from error
-            ended(False, reserved)  # a refused condition is paid like a write (aws.md I)
+            ended(False, reserved)  # a failed condition is billed like a write (aws.md I)
 
         self._under_way += 1
         call = Call(operation, request, self._table.name)
@@ -241,7 +241,7 @@ class _Conditional:
         )
 
     def _unchanged(self, item: bytes) -> bytes:
-        """The members of a request that demand that each attribute of ``item`` that travels is there and equal."""
+        """The members of a request which require that each attribute of ``item`` that travels is there and equal."""
         attributes: dict[str, Raw] = msgspec.json.decode(item, type=dict[str, Raw])
         named = [each for each in attributes.items() if self._carried.has(each[0])][:MOST_CONDITIONS]
         return b'"ConditionExpression":"%s","ExpressionAttributeNames":%s,"ExpressionAttributeValues":%s' % (
@@ -257,7 +257,7 @@ class _Conditional:
             return error
         shown = self._keys.to_json(key)
         return ItemRefused(
-            f"The destination does not take the item {json.dumps(shown, ensure_ascii=False)}: {error.cause}",
+            f"The destination rejects the item {json.dumps(shown, ensure_ascii=False)}: {error.cause}",
             "Correct the item in the source, then compare again.",
             table=self._table.name,
             details={"key": shown, "code": "ValidationException"},
@@ -270,7 +270,7 @@ def _units(body: bytes, operation: str, table: str) -> float:
 
 
 def _absent(name: str) -> bytes:
-    """The members of a request that demand that nothing is there."""
+    """The members of a request which require that no item is there."""
     return b'"ConditionExpression":"attribute_not_exists(#0)","ExpressionAttributeNames":%s' % msgspec.json.encode(
         {"#0": name}
     )

@@ -20,13 +20,13 @@ from .throttle import Rate, Throttle
 
 SEGMENT_BYTES = 64 * 1024 * 1024
 LEAST_SEGMENTS, MOST_SEGMENTS = 16, 4096
-LEAST_UNITS = 4.0  # of a page by a rate: a page's size is rounded up to half a unit, or a whole one
-FIRST_ITEMS = 25  # of a page whose cost is to be learned
+LEAST_UNITS = 4.0  # of a page under a rate: its size is rounded up to half a unit or a whole one
+FIRST_ITEMS = 25  # of the page whose cost is not known yet
 
 
 @dataclass(frozen=True)
 class Segment:
-    """One part of ``total`` parallel ones of a scan, from the beginning or after ``start_key`` (DynamoDB's JSON)."""
+    """One of ``total`` parallel segments of a scan, from its start or after ``start_key`` (DynamoDB's JSON)."""
 
     number: int
     total: int
@@ -35,8 +35,8 @@ class Segment:
 
 @dataclass(frozen=True)
 class Page:
-    """One answer of Scan: ``body`` whole, its ``items`` as slices, where the segment goes on (b"": it does not), and
-    the read units where they were asked for."""
+    """One answer of Scan: the whole ``body``, its ``items`` as slices, the key after which the segment continues (b""
+    at its end), and the read units where they were requested."""
 
     segment: Segment
     body: bytes
@@ -49,17 +49,17 @@ class Page:
 def segments_for(table: ItemTable, workers: int = 1) -> int:
     """How many segments to cut ``table`` into for ``workers`` processes.
 
-    Far more than are read at once: whoever is done takes the next, so that a heavy one is one of many under way and
-    not the last. A small table's empty segments cost half a read unit each.
+    Far more than are read at once: a worker that is done takes the next, so that a heavy one is one of many under way
+    and not the last. Empty segments of a small table cost half a read unit each.
     """
     return max(LEAST_SEGMENTS * workers, min(MOST_SEGMENTS, table.size_bytes // SEGMENT_BYTES))
 
 
 def spread(total: int) -> list[int]:
-    """The segments 0 to ``total`` - 1 in an order in which neighbours lie far apart.
+    """The segments 0 to ``total`` - 1, ordered so that neighbours lie far apart.
 
-    Segments are ranges of the partition key's hash, as partitions are: those under way at one time are then spread over
-    the whole table, here and, for writes, there.
+    Segments are ranges of the partition key's hash, as partitions are: those under way at the same time are then spread
+    over the whole source and, for writes, over the whole destination.
     """
     bits = max(1, (total - 1).bit_length())
     reversed_bits = (int(f"{number:0{bits}b}"[::-1], 2) for number in range(1 << bits))
@@ -67,12 +67,12 @@ def spread(total: int) -> list[int]:
 
 
 class Scanner:
-    """Makes the requests of one table's scan and reads their answers. It sends nothing."""
+    """Builds the requests of one table's scan and reads the answers. It sends nothing."""
 
     def __init__(
         self, table: ItemTable, *, consistent: bool = False, metered: bool = False, counting: bool = False
     ) -> None:
-        """``metered`` asks for the units, ``counting`` for counts alone (Select=COUNT)."""
+        """``metered`` requests the consumed units, ``counting`` counts only (Select=COUNT)."""
         self.table = table
         self._counting = counting
         self._pages = 0
@@ -86,7 +86,7 @@ class Scanner:
         self._begin = json.dumps(members).encode()[:-1]
 
     def request(self, segment: Segment, limit: int = 0) -> Call:
-        """The call for the one page at ``segment``'s start key, of at most ``limit`` items where given."""
+        """The call for the page after ``segment``'s start key, of at most ``limit`` items where given."""
         body = b"%s%s%s%s}" % (
             self._begin,
             b',"Segment":%d,"TotalSegments":%d' % (segment.number, segment.total),
@@ -96,11 +96,11 @@ class Scanner:
         return Call("Scan", body, self.table.name)
 
     def page(self, segment: Segment, body: bytes) -> Page:
-        """The page in an answer. Raises ServiceError when it is none, or does not hold as many items as it says."""
+        """The page in an answer. Raises ServiceError when it is malformed, or its count is not that of its items."""
         response: ScanPage = decode(body, ScanPage, "Scan", self.table.name)
         if len(response.items) != response.count and not self._counting:
             raise malformed(
-                "Scan", self.table.name, ValueError(f"{len(response.items)} items where it says {response.count}")
+                "Scan", self.table.name, ValueError(f"{len(response.items)} items instead of {response.count}")
             )
         self._pages += 1
         units = response.consumed_capacity.capacity_units if response.consumed_capacity else None
@@ -108,11 +108,11 @@ class Scanner:
         return Page(segment, body, response.items, response.count, b"" if next_key == b"null" else next_key, units)
 
     def explain(self, error: FerryError) -> FerryError:
-        """``error`` of a call of this scan: a table that is missing after it gave a page has vanished."""
+        """The error to raise for ``error``: a table that is missing after it returned a page has vanished."""
         return vanished(self.table) if isinstance(error, MissingTable) and self._pages else error
 
     def read(self, client: Client, segment: Segment, limit: int = 0) -> Page:
-        """One page, waited for. Raises what Client.call does, TableVanished."""
+        """One page. Raises what Client.call does, TableVanished."""
         call = self.request(segment, limit)
         try:
             return self.page(segment, client.call(call.operation, call.body, call.table))
@@ -121,10 +121,10 @@ class Scanner:
 
 
 class ParallelScan:
-    """Reads segments of one table page by page, several at once, and gives the pages of each in their order.
+    """Reads segments of one table page by page, several at once; the pages of each segment come in their order.
 
-    ``next_segment`` gives segments until None; ``take`` gets each page. ``fill`` has to be called whenever there is
-    room for more pages, and the lanes turned. For one thread.
+    ``next_segment`` returns segments until None; each page is passed to ``take``. The caller calls ``fill`` whenever
+    there is room for more pages, and turns the lanes. For one thread.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class ParallelScan:
         at_once: int,
         throttle: Throttle | None = None,
     ) -> None:
-        """A ``throttle`` needs a ``scanner`` that is metered."""
+        """With a ``throttle`` the ``scanner`` has to be metered."""
         self._lanes = lanes
         self._client = client
         self._scanner = scanner
@@ -151,18 +151,18 @@ class ParallelScan:
 
     @property
     def ended(self) -> bool:
-        """Whether all pages were given."""
+        """Whether all pages were passed on."""
         return self._exhausted and not self._begun and not self._under_way
 
     def fill(self) -> float:
-        """Ask for as many pages as may be under way; seconds to hear answers until the next call, 0 at the end."""
+        """Request as many pages as may be under way; the seconds until the next call at most, 0 at the end."""
         while self._under_way < self._at_once:
             if self._throttle is not None and (delay := self._throttle.delay()):
                 return delay
             segment = self._segment()
             if segment is None:
                 break
-            self._ask(segment)
+            self._request(segment)
         return 0.0 if self.ended else LOOK_SECONDS
 
     def _segment(self) -> Segment | None:
@@ -174,12 +174,12 @@ class ParallelScan:
             return segment
         return None
 
-    def _ask(self, segment: Segment) -> None:
+    def _request(self, segment: Segment) -> None:
         throttle = self._throttle
         limit = self._limit(throttle) if throttle else 0
         reserved = throttle.reserve(limit) if throttle else 0.0
 
-        def heard(body: bytes) -> None:
+        def received(body: bytes) -> None:
             page = self._scanner.page(segment, body)
             self._under_way -= 1
             if throttle:
@@ -192,10 +192,10 @@ class ParallelScan:
             raise self._scanner.explain(error) from error
 
         self._under_way += 1
-        self._lanes.submit(self._client, self._scanner.request(segment, limit), heard, failed)
+        self._lanes.submit(self._client, self._scanner.request(segment, limit), received, failed)
 
     def _limit(self, throttle: Throttle) -> int:
-        """How many items a page may have so that the rate is kept within each second."""
+        """How many items a page may have so that each second keeps the rate."""
         affordable = throttle.weight_for(max(LEAST_UNITS, throttle.request_units))
         return max(1, int(affordable)) if affordable else FIRST_ITEMS
 
@@ -209,7 +209,8 @@ def count_items(
     at_once: int = 8,
     progress: Callable[[int], None] = lambda _: None,
 ) -> int:
-    """How many items ``table`` has, by a parallel Scan that returns none of them; it reads, and pays for, the whole.
+    """How many items ``table`` has, by a parallel Scan that returns none of them; it reads, and AWS bills, the whole
+    table.
 
     ``progress`` gets the count so far after each page; what it raises ends the counting. Raises what Client.call does,
     TableVanished.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A table as its items see it: where it is, its key, about how large it is."""
+"""A table as the data plane needs it: where it is, its key, and about how large it is."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from .client import Client, Endpoint, RetryPolicy
 
 @dataclass(frozen=True)
 class ItemTable:
-    """One table. ``name`` may be its ARN; ``table_id`` is "" where the server knows none.
+    """One table. ``name`` may be its ARN; ``table_id`` is "" where the server has none.
 
-    ``item_count`` and ``size_bytes`` are DescribeTable's, up to six hours old (aws.md G): good for choosing segments,
-    for nothing else. ``read_capacity`` and ``write_capacity`` are provisioned units per second, 0 on demand.
+    ``item_count`` and ``size_bytes`` are DescribeTable's, up to six hours old (aws.md G): good enough to choose
+    segments only. ``read_capacity`` and ``write_capacity`` are provisioned units per second, 0 on demand.
     """
 
     endpoint: Endpoint
@@ -34,8 +34,8 @@ class ItemTable:
 
 
 def find_table(endpoint: Endpoint, name: str, retry_policy: RetryPolicy | None = None) -> ItemTable:
-    """The table ``name`` by DescribeTable. Raises MissingTable when it is not there or not usable, what Client.call
-    raises."""
+    """The table ``name`` by DescribeTable. Raises MissingTable when it does not exist or cannot be used yet, and what
+    Client.call raises."""
     client = Client(endpoint, retry_policy)
     try:
         body = client.call("DescribeTable", json.dumps({"TableName": name}).encode(), name)
@@ -68,43 +68,42 @@ def require_same_key(source: ItemTable, destination: ItemTable) -> None:
     """Raises KeySchemaDiffers unless both tables have the same key attributes of the same types."""
     if source.key != destination.key:
         raise KeySchemaDiffers(
-            f"The key of the source is {_shown(source)}, that of the destination {_shown(destination)}.",
-            "Make the destination table with the source's key, or name another one.",
+            f"The key of the source is {_shown(source)}, the key of the destination {_shown(destination)}.",
+            "Create the destination table with the source's key, or choose another table.",
             table=destination.name,
         )
 
 
 def require_two(source: ItemTable, destination: ItemTable) -> None:
-    """Raises InvalidInput when both are one table: copied onto itself it would lose what is written meanwhile."""
+    """Raises InvalidInput when both are the same table: a copy onto itself would lose what is written meanwhile."""
     if source.table_id and source.table_id == destination.table_id:
         raise InvalidInput(
-            f"Source and destination are one and the same table, {source.table_id}.",
-            "Name two tables, or the account of each.",
+            f"Source and destination are the same table, {source.table_id}.",
+            "Give two tables, or the account of each.",
             table=source.name,
         )
 
 
 def require_unchanged(table: ItemTable, retry_policy: RetryPolicy) -> None:
-    """Raises TableVanished when ``table`` is gone or was made anew since it was found."""
+    """Raises TableVanished when ``table`` was deleted, or deleted and created again, since it was described."""
     try:
         now = find_table(table.endpoint, table.name, retry_policy)
     except MissingTable as error:
         raise vanished(table) from error
     if table.table_id and now.table_id != table.table_id:
         raise TableVanished(
-            f"The table in {table.endpoint.account} was deleted and made anew meanwhile: its id is {now.table_id}, not "
-            f"{table.table_id}.",
-            "Find out who made it anew, remove the checkpoint file and start over.",
+            f"The table in {table.endpoint.account} was deleted and created again meanwhile: its id is {now.table_id},"
+            f" not {table.table_id}.",
+            "Find out who created it again, then remove the checkpoint file and copy from the beginning.",
             table=table.name,
         )
 
 
 def vanished(table: ItemTable) -> FerryError:
-    """The error for a table that was there and is not any more."""
+    """The error for a table that was there and no longer is."""
     return TableVanished(
-        f"The table in {table.endpoint.account} was deleted, or cannot be used any more, while its items were on the "
-        "way.",
-        "Find out who deleted it. A destination made anew is filled from the beginning: remove the checkpoint file.",
+        f"The table in {table.endpoint.account} was deleted, or can no longer be used, while items were on the way.",
+        "Find out who deleted it. To fill a new destination from the beginning, remove the checkpoint file.",
         table=table.name,
     )
 

@@ -4,8 +4,8 @@
 
 """Keeps a table's consumption under a rate of capacity units, by what AWS says each request consumed.
 
-A request takes the time that its units need at the rate, one after the other: there is no saving up, so that no second
-gets more than the rate but by one request. What a request will cost is estimated before and settled after it.
+Each request takes the time that its units need at the rate, one request after the other. Unused time is not saved up,
+so no second exceeds the rate by more than one request. The cost of a request is estimated before it and settled after.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..errors import InvalidInput
 # Any two seconds together stay under twice the rate: 2 x AIM + REQUEST_SECONDS + CATCH_UP_SECONDS = 2.
 AIM = 0.97  # of the rate
 REQUEST_SECONDS = 0.04  # requests are made no larger than this much of the rate
-CATCH_UP_SECONDS = 0.02  # how much of unused time a late request may still use
+CATCH_UP_SECONDS = 0.02  # of unused time that a late request may still use
 PROBE_SECONDS = 1.0  # how long to wait at a time while the first request is under way
 LEARNING = 0.2  # the weight of one request in the estimate of the next
 
@@ -32,8 +32,8 @@ _RATE = re.compile(r"(?P<number>\d+(\.\d+)?) *(?P<percent>%)?")
 class Rate:
     """``units`` capacity units per second (read or write).
 
-    ``start`` > 0 begins lower and doubles every ``doubling`` seconds until ``units``: an on-demand table takes at once
-    twice its previous peak, a new one 4,000 write units, and more only as it learns (aws.md H).
+    With ``start`` > 0 the rate begins there and doubles every ``doubling`` seconds up to ``units``: an on-demand table
+    takes twice its previous peak at once, a new one 4,000 write units, and more only over time (aws.md H).
     """
 
     units: float
@@ -44,27 +44,27 @@ class Rate:
         numbers = (self.units, self.start, self.doubling)
         if not all(map(math.isfinite, numbers)) or self.units <= 0 or self.start < 0 or self.doubling <= 0:
             raise InvalidInput(
-                f"A rate of {self.units:g} units per second (from {self.start:g}) is none.",
-                "Give a number above 0, or none for no limit.",
+                f"{self.units:g} units per second (starting at {self.start:g}) is not a rate.",
+                "Give a number above 0, or nothing for no limit.",
             )
 
     @classmethod
     def percent_of(cls, capacity: int, percent: float) -> Rate:
         """``percent`` of a provisioned ``capacity`` in units per second. Raises InvalidInput for an on-demand table,
-        which has none."""
+        whose capacity is 0."""
         if capacity <= 0:
             raise InvalidInput(
-                "A percentage of capacity was asked for, but the table has no provisioned capacity.",
-                "Give a rate in units per second.",
+                "The rate is a part of the provisioned capacity, but an on-demand table has no provisioned capacity.",
+                "Give units per second (500).",
             )
         return cls(capacity * percent / 100.0)
 
     def share(self, workers: int) -> Rate:
-        """The part of one of ``workers``."""
+        """The share of one of ``workers``."""
         return Rate(self.units / workers, self.start / workers, self.doubling)
 
     def at(self, seconds: float) -> float:
-        """Units per second, ``seconds`` after the beginning."""
+        """Units per second, ``seconds`` after the start."""
         if not self.start:
             return self.units
         return min(self.units, self.start * float(2.0 ** min(seconds / self.doubling, 60.0)))
@@ -99,8 +99,8 @@ class Throttle:
     """One table's rate. ``delay`` says how long to wait, ``reserve`` and ``settle`` go around a request; ``spend`` is
     all of it for one request at a time.
 
-    ``weight`` is what a caller knows of a request's cost beforehand, in its own measure; units per weight are learned.
-    Until the first request is settled, there is no turn for a second one. For one thread.
+    ``weight`` is what the caller knows of a request's cost beforehand, in its own measure; units per weight are
+    learned. The second request has to wait until the first one is settled. For one thread.
     """
 
     def __init__(self, rate: Rate, clock: Callable[[], float] = time.monotonic) -> None:
@@ -116,21 +116,21 @@ class Throttle:
         return self.units_in(REQUEST_SECONDS)
 
     def units_in(self, seconds: float) -> float:
-        """How many units the next ``seconds`` allow."""
+        """How many units may be consumed in ``seconds``."""
         return self._units_per_second * seconds
 
     def weight_for(self, units: float) -> float:
-        """The weight that is expected to take ``units``; 0 while nothing is known."""
+        """The weight that is expected to consume ``units``; 0 while that is unknown."""
         return units / self._units_per_weight if self._units_per_weight else 0.0
 
     def delay(self) -> float:
-        """Seconds until the next request has its turn, 0 for now; the first request's answer has to be awaited."""
+        """Seconds until the next request may be sent, 0 for now; a second one only after the answer to the first."""
         if self._probing:
             return PROBE_SECONDS
         return max(0.0, self._free_at - self._clock())
 
     def reserve(self, weight: float) -> float:
-        """Take the turn for a request of ``weight``: the units it is expected to take."""
+        """Reserve the time for a request of ``weight``; the units it is expected to consume."""
         self._probing = not self._units_per_weight
         units = weight * self._units_per_weight
         self._free_at = max(self._free_at, self._clock() - CATCH_UP_SECONDS)
@@ -138,14 +138,14 @@ class Throttle:
         return units
 
     def spend(self, weight: float, request: Callable[[], float]) -> None:
-        """Wait for the turn of a ``request`` of ``weight``, make it, and settle the units that it returns."""
+        """Wait until a ``request`` of ``weight`` may be sent, send it, and settle the units that it returns."""
         while delay := self.delay():
             time.sleep(delay)
         reserved = self.reserve(weight)
         self.settle(weight, reserved, request())
 
     def settle(self, weight: float, reserved: float, used: float) -> None:
-        """The request of ``weight`` that had ``reserved`` took ``used`` units."""
+        """Note that the request of ``weight``, for which ``reserved`` units were reserved, consumed ``used`` units."""
         self._probing = False
         if used and weight:
             known = self._units_per_weight

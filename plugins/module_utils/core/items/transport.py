@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""HTTP/1.1 over one kept socket, plain or TLS, straight or through a proxy's tunnel; and Signature Version 4.
+"""HTTP/1.1 over one kept socket, plain or TLS, direct or through a proxy's tunnel; and Signature Version 4.
 
-Every answer is held to its Content-Length and its CRC32. Redirects, cookies and compression are left out: none of them
-is DynamoDB's.
+Every answer is checked against its Content-Length and its CRC32. Redirects, cookies and compression are not supported:
+DynamoDB uses none of them.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ class Credentials(Protocol):
 
 
 class BrokenConnection(Exception):
-    """The connection or the answer is not whole; the request may have been carried out.
+    """The connection broke or the answer is incomplete; the request may have been carried out.
 
-    ``stale`` says that a kept connection ended before anything of the answer came: the server had closed it.
+    ``stale`` says that a kept connection ended before any of the answer arrived: the server had closed it.
     """
 
     def __init__(self, reason: str, *, stale: bool = False) -> None:
@@ -62,12 +62,12 @@ class BrokenConnection(Exception):
 
 
 class Distrusted(Exception):
-    """The server's certificate is not to be trusted."""
+    """The server's certificate is not trusted."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP answer, whole and checked. Header names are in lower case."""
+    """An HTTP answer, complete and checked. Header names are in lower case."""
 
     status: int
     headers: Mapping[bytes, bytes]
@@ -133,9 +133,9 @@ class NetworkRoute:
 
     @classmethod
     def to(cls, host: str, port: int, secure: bool) -> NetworkRoute:
-        """The route that the environment names. Raises InvalidInput for certificates or a proxy that cannot be used.
+        """The route that the environment sets. Raises InvalidInput for certificates or a proxy that cannot be used.
 
-        A proxy for plain HTTP is not used: plain endpoints are test servers near by.
+        A proxy for plain HTTP is not used: plain endpoints are local test servers.
         """
         if not secure:
             return cls(host, port)
@@ -183,13 +183,13 @@ def _trusted_context() -> ssl.SSLContext:
         return ssl.create_default_context(cafile=bundle)
     except OSError as error:
         raise InvalidInput(
-            f"The certificates in {bundle} cannot be read: {error.strerror or 'no certificate is in it'}.",
-            "Set AWS_CA_BUNDLE to a PEM file of certificates, or unset it.",
+            f"The certificates in {bundle} cannot be read: {error.strerror or 'the file holds no certificate'}.",
+            "Set AWS_CA_BUNDLE to a PEM file with certificates, or unset it.",
         ) from error
 
 
 def _packaged_bundle() -> str | None:
-    """certifi's certificates where it is installed, else None for the system's."""
+    """certifi's certificates where it is installed, else None, which means the system's."""
     try:
         import certifi
     except ImportError:
@@ -198,15 +198,15 @@ def _packaged_bundle() -> str | None:
 
 
 def _proxy_for(host: str, port: int) -> tuple[str, int, str] | None:
-    """The proxy that HTTPS_PROXY and NO_PROXY name for a host. Raises InvalidInput for one that cannot be used."""
+    """The proxy that HTTPS_PROXY and NO_PROXY set for a host. Raises InvalidInput for one that cannot be used."""
     proxy = urllib.request.getproxies().get("https")
     if not proxy or urllib.request.proxy_bypass(f"{host}:{port}"):
         return None
     parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
     if parts.scheme != "http" or not parts.hostname:
         raise InvalidInput(
-            f"HTTPS_PROXY names a proxy of the kind {parts.scheme}, which item requests cannot go through.",
-            "Give an http:// proxy (it tunnels TLS unread), or exempt the endpoint in NO_PROXY.",
+            f"HTTPS_PROXY is a {parts.scheme} proxy, which requests for items cannot use.",
+            "Set an http:// proxy (it tunnels TLS unread), or add the endpoint to NO_PROXY.",
         )
     authorization = ""
     if parts.username is not None:
@@ -216,7 +216,7 @@ def _proxy_for(host: str, port: int) -> tuple[str, int, str] | None:
 
 
 class Connection:
-    """One kept connection: one request at a time, its answer read as it comes.
+    """One kept connection: one request at a time, its answer read as it arrives.
 
     ``advance`` does what can be done without waiting, or waits where the connection is ``waiting``. After
     BrokenConnection it is closed and must not be used again.
@@ -251,11 +251,11 @@ class Connection:
 
     @property
     def sending(self) -> bool:
-        """Whether something of the request is still to be sent."""
+        """Whether part of the request is still to be sent."""
         return bool(self._unsent)
 
     def advance(self) -> Answer | None:
-        """The answer when it is whole. Raises BrokenConnection."""
+        """The answer, or None until it is complete. Raises BrokenConnection."""
         if self._unsent:
             self._push()
         try:
@@ -274,7 +274,7 @@ class Connection:
             raise self._broken(error) from error
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         self.reusable = False
         self._socket.close()
 
@@ -288,13 +288,13 @@ class Connection:
             raise self._broken(error) from error
 
     def _take(self, data: bytes) -> bool:
-        """Note what came; whether the answer is whole. Raises ValueError, BrokenConnection."""
+        """Take in what arrived; whether the answer is complete. Raises ValueError, BrokenConnection."""
         if not self._status:
             self._head += data
             head, blank, data = self._head.partition(b"\r\n\r\n")
             if not blank:
                 if len(self._head) > LONGEST_HEAD:
-                    raise ValueError("the answer has no end of headers")
+                    raise ValueError("the headers of the answer have no end")
                 return False
             self._read_head(head)
         if 100 <= self._status < 200:
@@ -304,7 +304,7 @@ class Connection:
         if self._missing >= 0:
             self._missing -= len(data)
             if self._missing < 0:
-                raise ValueError("the answer is longer than it says")
+                raise ValueError("the answer is longer than its Content-Length")
             return not self._missing
         if self._chunked:
             body = _dechunked(b"".join(self._chunks))
@@ -330,7 +330,7 @@ class Connection:
         return self._headers.get(b"transfer-encoding", b"").lower() == b"chunked"
 
     def _ended(self) -> Answer:
-        """The server closed the connection: the end of an answer without a length, which only a CRC32 vouches for."""
+        """The server closed the connection: the end of an answer without a length, which only a CRC32 can confirm."""
         if self._status and self._missing < 0 and not self._chunked and b"x-amz-crc32" in self._headers:
             self.reusable = False
             return self._whole()
@@ -340,7 +340,7 @@ class Connection:
         body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         checksum = self._headers.get(b"x-amz-crc32")
         if checksum is not None and int(checksum) != zlib.crc32(body):
-            raise self._broken(ValueError("the answer does not have the CRC32 that it says"))
+            raise self._broken(ValueError("the answer does not match its CRC32"))
         if self._headers.get(b"connection", b"").lower() == b"close":
             self.reusable = False
         answer = Answer(self._status, self._headers, body)
@@ -355,7 +355,7 @@ class Connection:
 
 
 def _dechunked(data: bytes) -> bytes | None:
-    """The body in chunks ``data``; None while its end has not come. Raises ValueError."""
+    """The body in the chunks of ``data``; None until its end has arrived. Raises ValueError."""
     parts: list[bytes] = []
     position = 0
     while (end := data.find(b"\r\n", position)) >= 0:

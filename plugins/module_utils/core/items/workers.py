@@ -2,12 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One task in several processes, which ask one desk for their work.
+"""Runs one task in several processes, which ask one desk for their work.
 
-A worker is a fresh interpreter that imports this module and nothing of its parent's: neither a fork of an Ansible
-worker, whose threads and locks it would inherit half alive, nor multiprocessing's spawn, which would run the parent's
-main program again, be that ``ansible-playbook`` or a zipped module. What it needs comes through a socket: the task,
-answers of the desk, and credentials each time they are asked for, so that refreshing stays in one place. Nothing
+A worker is a fresh interpreter that imports this module and nothing of its parent. It is not a fork of an Ansible
+worker, whose threads and locks it would inherit in an unusable state, nor multiprocessing's spawn, which would run the
+parent's main program again, be that ``ansible-playbook`` or a zipped module. What it needs comes through a socket: the
+task, answers of the desk, and credentials each time it asks for them, so that they are refreshed in one place. Nothing
 secret is in its arguments or its environment, and it ends when its parent does.
 """
 
@@ -33,24 +33,24 @@ Result = TypeVar("Result")
 Result_co = TypeVar("Result_co", covariant=True)
 
 _ENTRY = "import sys; sys.path[:] = {path!r}; from {module} import serve; serve({descriptor})"
-# No names of a desk's methods.
+# These must not be names of a desk's methods.
 _CREDENTIALS, _RENEWED, _RESULT, _FAILURE = "credentials of", "new credentials of", "the result", "the failure"
 GRACE_SECONDS = 5.0
 
 
 class Task(Protocol[Result_co]):
-    """What a worker does; it can be pickled, its endpoints' credentials excepted."""
+    """The work of a worker; it can be pickled, except for the credentials of its endpoints."""
 
     def run(self, desk: Any, workers: int) -> Result_co:
         """Do one worker's part of the work of ``workers``, taken from ``desk``."""
 
 
 def run_in_workers(task: Task[Result], desk: Any, workers: int) -> list[Result]:
-    """What ``task`` gives in each of ``workers`` processes; with 1 it runs here.
+    """The results of ``task`` in each of ``workers`` processes; with 1 it runs in this one.
 
-    Methods of ``desk`` are called from several threads; what they take and give can be pickled. Raises what the task
-    or the desk raises; the first failure ends all workers. Raises InvalidInput for no workers, WorkerLost when one ends
-    by itself.
+    Methods of ``desk`` are called from several threads; their arguments and results can be pickled. Raises what the
+    task or the desk raises; the first failure ends all workers. Raises InvalidInput for fewer than 1 worker, WorkerLost
+    when one ends by itself.
     """
     if workers < 1:
         raise InvalidInput(f"workers is {workers}.", "Give 1 or more.")
@@ -84,25 +84,25 @@ class _Worker:
         theirs.close()
 
     def attend(self, task: bytes, endpoints: list[Endpoint], desk: Any, workers: int) -> Any:
-        """Give the worker its task and answer what it asks, until its result. Raises its failure, WorkerLost."""
-        self._tell(task)
-        self._tell(workers)
+        """Send the worker its task and answer its questions until its result. Raises its failure, WorkerLost."""
+        self._send(task)
+        self._send(workers)
         while True:
-            method, arguments = self._hear()
+            method, arguments = self._receive()
             if method == _RESULT:
                 return arguments
             if method == _FAILURE:
                 raise arguments
             if method == _CREDENTIALS:
-                self._tell(_Keys.of(endpoints[arguments].credentials()))
+                self._send(_Keys.of(endpoints[arguments].credentials()))
             elif method == _RENEWED:
                 endpoint = endpoints[arguments]
-                self._tell(_Keys.of((endpoint.renewed or endpoint.credentials)()))
+                self._send(_Keys.of((endpoint.renewed or endpoint.credentials)()))
             else:
-                self._tell(getattr(desk, method)(*arguments))
+                self._send(getattr(desk, method)(*arguments))
 
     def end(self) -> None:
-        """End the process, if it has not ended; who attends to it hears of it."""
+        """End the process if it still runs; ``attend`` then raises WorkerLost."""
         self.process.terminate()
         try:
             self.process.wait(GRACE_SECONDS)
@@ -110,13 +110,13 @@ class _Worker:
             self.process.kill()
             self.process.wait()
 
-    def _tell(self, what: Any) -> None:
+    def _send(self, message: Any) -> None:
         try:
-            self._connection.send(what)
+            self._connection.send(message)
         except OSError as error:
             raise self._lost() from error
 
-    def _hear(self) -> Any:
+    def _receive(self) -> Any:
         try:
             return self._connection.recv()
         except (EOFError, OSError) as error:
@@ -125,12 +125,12 @@ class _Worker:
     def _lost(self) -> WorkerLost:
         return WorkerLost(
             f"A worker process ended by itself (exit status {self.process.wait()}).",
-            "See whether the machine ran out of memory, then run again, with fewer workers: it goes on.",
+            "Check whether the machine ran out of memory, then run again with fewer workers.",
         )
 
 
 def _root() -> str:
-    """Where the package of this module starts: Ansible finds collections in folders that are not on Python's path."""
+    """The folder of this module's package: Ansible finds collections in folders that are not on Python's path."""
     return str(Path(__file__).parents[__name__.count(".")])
 
 
@@ -144,12 +144,12 @@ class _Keys:
 
     @classmethod
     def of(cls, credentials: Credentials) -> _Keys:
-        """From whatever the caller's are."""
+        """From any credentials."""
         return cls(credentials.access_key, credentials.secret_key, credentials.session_token)
 
 
 class _Pickler(pickle.Pickler):
-    """Leaves the credentials of endpoints behind: the worker asks for those of the number."""
+    """Replaces the credentials of an endpoint by a number, with which the worker asks for them."""
 
     def __init__(self, stream: io.BytesIO) -> None:
         super().__init__(stream)
@@ -184,7 +184,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 class _RemoteDesk:
-    """The parent's desk, seen from a worker; its threads ask one after the other."""
+    """The parent's desk, seen from a worker; threads ask one after the other."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -213,4 +213,4 @@ def serve(descriptor: int) -> None:
             answer = (_FAILURE, error)
         connection.send(answer)
     except (EOFError, OSError):
-        return  # the parent is gone, and with it whoever would hear of it
+        return  # the parent is gone: nobody is left to report to

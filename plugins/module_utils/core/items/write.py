@@ -33,7 +33,7 @@ _NOTHING_LEFT = b'{"UnprocessedItems":{}}'
 
 @dataclass(frozen=True)
 class Written:
-    """What became of one batch: units where they were asked for, and how many items had to be sent again."""
+    """One batch that AWS acknowledged: the units where they were requested, and how many items were sent again."""
 
     units: float | None
     resent: int
@@ -50,7 +50,7 @@ def delete(key: Slice) -> bytes:
 
 
 def distinct(items: Sequence[Slice], keys: Sequence[object]) -> Sequence[Slice]:
-    """``items`` with each of their ``keys`` once, the last of each; AWS refuses a batch that names a key twice."""
+    """``items`` with each of their ``keys`` once, the last of each; AWS rejects a batch that holds a key twice."""
     if len(set(keys)) == len(items):
         return items
     return list(dict(zip(keys, items, strict=True)).values())
@@ -86,9 +86,10 @@ def expected_units(items: Sequence[Slice]) -> int:
 
 
 class Writer:
-    """Writes batches to one table, many at once; each is told when AWS has acknowledged the whole of it.
+    """Writes batches to one table, many at once, and calls back when AWS has acknowledged a whole batch.
 
-    Unprocessed items are sent again after a pause, a batch that is refused whole is sent item by item. For one thread.
+    Unprocessed items are sent again after a pause, a batch that is rejected as a whole is sent item by item. For one
+    thread.
     """
 
     def __init__(
@@ -107,17 +108,17 @@ class Writer:
         self._end = b']},"ReturnConsumedCapacity":"TOTAL"}' if throttle is not None else b"]}}"
 
     def delay(self) -> float:
-        """After how many seconds one more batch may be given, by the rate; 0 for now. LOOK_SECONDS while as many are
-        under way as may be."""
+        """The seconds until the rate allows one more batch, 0 for now; LOOK_SECONDS while as many are under way as may
+        be."""
         if self._under_way >= min(self._at_once, FIRST_BATCHES + self._acknowledged // 4):
             return LOOK_SECONDS
         return self._throttle.delay() if self._throttle else 0.0
 
     def put(self, items: Sequence[Slice], done: Callable[[Written], None]) -> None:
-        """Put a batch of ``items`` with distinct keys; ``done`` hears when AWS has acknowledged every one.
+        """Put a batch of ``items`` with distinct keys; ``done`` is called when AWS has acknowledged all of them.
 
-        Here or out of Lanes.turn come ItemRefused, KeepsFailing, TableVanished and what Client.call raises; any part of
-        the batch may then be written.
+        This method or Lanes.turn raises ItemRefused, KeepsFailing, TableVanished and what Client.call raises; any
+        part of the batch may then be written.
         """
         self._send(_Batch(b"%s%s%s" % (_PUT, _NEXT_PUT.join(items), _END), items, put, done))
 
@@ -135,9 +136,9 @@ class Writer:
     def _submit(self, batch: _Batch, delay: float = 0.0) -> None:
         body = b"".join((self._begin, batch.payload, self._end))
         call = Call("BatchWriteItem", body, self._table.name)
-        self._lanes.submit(self._client, call, partial(self._heard, batch), partial(self._failed, batch), delay)
+        self._lanes.submit(self._client, call, partial(self._received, batch), partial(self._failed, batch), delay)
 
-    def _heard(self, batch: _Batch, body: bytes) -> None:
+    def _received(self, batch: _Batch, body: bytes) -> None:
         self._answered = True
         if body == _NOTHING_LEFT:
             self._end_of(batch)
@@ -150,14 +151,14 @@ class Writer:
             self._end_of(batch)
             return
         if len(left) > len(batch.parts):
-            raise malformed("BatchWriteItem", name, ValueError("more is unprocessed than was sent"))
+            raise malformed("BatchWriteItem", name, ValueError("more items are unprocessed than were sent"))
         now = time.monotonic()
         if len(left) < len(batch.parts):
             batch.failures, batch.failing_since = 0, now
         elif now - batch.failing_since > self._client.retry_policy.seconds:
             raise KeepsFailing(
-                f"{len(left)} items stayed unprocessed for {now - batch.failing_since:.0f} s.",
-                "Give the table more capacity or ask for fewer units per second, then run again: it goes on.",
+                f"{len(left)} items stayed unprocessed for {now - batch.failing_since:.0f} seconds.",
+                "Give the table more capacity or set a lower rate, then run again: the copy continues.",
                 table=name,
             )
         batch.failures += 1
@@ -201,8 +202,8 @@ class Writer:
         members = msgspec.json.decode(request, type=dict[str, dict[str, Raw]])
         key = self._keys.to_json(self._keys.of(next(iter(next(iter(members.values())).values()))))
         return ItemRefused(
-            f"The destination does not take the item {json.dumps(key, ensure_ascii=False)}: {error.cause}",
-            "Correct the item in the source. If its index key is of another type, make the index after the copy.",
+            f"The destination rejects the item {json.dumps(key, ensure_ascii=False)}: {error.cause}",
+            "Correct the item in the source. If its index key is of another type, create the index after the copy.",
             table=self._table.name,
             details={"key": key, "code": error.details.get("code", "")},
         )
@@ -210,8 +211,8 @@ class Writer:
 
 @dataclass(eq=False)
 class _Batch:
-    """Requests on their way: ``payload`` is made of ``request_of`` each of ``parts``. ``ended`` hears of a part of a
-    batch that was refused whole."""
+    """Requests on their way: ``payload`` is made of ``request_of`` each of ``parts``. ``ended`` is called with a part
+    of a batch that was rejected as a whole."""
 
     payload: bytes
     parts: Sequence[Slice]

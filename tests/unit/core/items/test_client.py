@@ -83,7 +83,7 @@ def test_answers_framed_otherwise_are_read(dynamo, send, kind):
     ("kind", "error", "words"),
     [
         ("throttle", KeepsFailing, "more capacity"),
-        ("500", KeepsFailing, "AWS's health"),
+        ("500", KeepsFailing, "AWS Health"),
         ("reset", EndpointUnreachable, "network"),
         ("crc", EndpointUnreachable, "CRC32"),
     ],
