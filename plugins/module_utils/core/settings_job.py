@@ -17,7 +17,7 @@ from .jobs.job import Job, ended_with
 from .jobs.kind import Made, OwnWork, Pause, Steps, WaitItem
 from .route import Route
 from .table.definition import TableDefinition
-from .table.preview import MadeBy, foresee_settings
+from .table.preview import MadeBy, preview_settings
 from .table.setting import SettingsOptions
 from .table.settings import SettingsPlan, SettingsResult, apply_settings, prepare_settings
 
@@ -41,7 +41,7 @@ def plan_table_settings(
     """
     found = TableDefinition.find(destination, table)
     if found is None and foresee:
-        return foresee_settings(source, destination, source_table, table, options, as_made)
+        return preview_settings(source, destination, source_table, table, options, as_made)
     if found is not None:
         route = Route(
             source_account_id=source.account_id,

@@ -59,8 +59,8 @@ class RepairResult:
     """How many keys were repaired, and how.
 
     ``put`` and ``deleted`` in the destination; ``equal`` by now, so not touched; ``left`` there although the source
-    does not have them, because deleting is off; ``changed`` in the destination by another writer during the repair, so not
-    touched either: compare again.
+    does not have them, because deleting is off; ``changed`` in the destination by another writer during the repair, so
+    not touched either: compare again.
     """
 
     put: int = 0

@@ -27,7 +27,7 @@ class AutoScaling(Setting):
 
     Registered once throughput is final: a minimum above the current value makes AWS call UpdateTable within seconds
     (measured/policy 3). The service-linked role is left to AWS. Not read for on-demand tables, where targets left
-    behind do nothing.
+    behind have no effect.
     """
 
     name = "autoscaling"
@@ -63,13 +63,13 @@ class AutoScaling(Setting):
         return scaled
 
     def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | NotCarried]:
-        """A change for each dimension that differs; policies that are not target tracking are left."""
+        """A change for each dimension that differs; policies that are not target tracking are not carried."""
         have = destination.get(self.name) or {}
         for key, scaling in (source.get(self.name) or {}).items():
             for name, policy in scaling["policies"].items():
                 if policy["type"] != "TargetTrackingScaling":
                     yield NotCarried(
-                        what(self.name, key), f"the policy {name} is not target tracking but {policy['type']}"
+                        what(self.name, key), f"the policy {name} is of type {policy['type']}, not target tracking"
                     )
             want = scaling | {
                 "policies": {
@@ -126,7 +126,7 @@ def _key(entry: Shape, table: str) -> str:
 
 
 def _general(name: str, table: str) -> str:
-    """Default names hold the resource (measured/policy 3): the table's name in them becomes a place holder."""
+    """Default names hold the resource (measured/policy 3): the table's name in them becomes a placeholder."""
     return re.sub(rf"\btable/{re.escape(table)}(?=/|$)", f"table/{_TABLE}", name)
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What an import, or CreateTable, is told about the table to create."""
+"""The parameters with which an import, or CreateTable, creates a table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..errors import LocalSecondaryIndexes
 from .definition import Index, Shape, TableDefinition
 from .encryption import Encryption, map_encryption
 
-# What AWS gives every on-demand table by itself (measured/indexes-capacity 1).
+# What AWS gives every on-demand table anyway (measured/indexes-capacity 1).
 WARM_BY_DEFAULT = {"ReadUnitsPerSecond": 12000, "WriteUnitsPerSecond": 4000}
 
 
@@ -27,15 +27,15 @@ def import_parameters(
     """TableCreationParameters of ImportTable for a table ``name`` like ``definition``, with all its indexes.
 
     Indexes added later cost 8 to 17 minutes each, here nothing (measured/indexes-capacity 5.1). AttributeDefinitions
-    hold exactly the keys used (aws.md B1). ``encryption`` is the source's, as read_encryption gives it; without it any
-    KMS key counts as a customer's. Table class, stream, tags, warm throughput of the table and the rest are settings:
+    hold exactly the keys used (aws.md B1). ``encryption`` is the source's, from read_encryption; without it any KMS key
+    counts as a customer's. Table class, stream, tags, warm throughput of the table and the rest are settings:
     an import cannot express them. Raises MissingKeyMapping, LocalSecondaryIndexes, InvalidInput.
     """
     if definition.local_secondary_indexes:
         names = ", ".join(index.name for index in definition.local_secondary_indexes)
         raise LocalSecondaryIndexes(
             f"The table has local secondary indexes ({names}), which an import cannot create.",
-            "Use a method that makes the table otherwise: backup or direct.",
+            "Use the method backup or direct.",
             table=definition.name,
         )
     return _parameters(definition, name, kms_key_map, encryption, warm_throughput)
@@ -52,7 +52,7 @@ def creation_parameters(
 ) -> Shape:
     """The request of CreateTable for a table ``name`` like ``definition``, with its indexes, its class and ``tags``.
 
-    Table and indexes are warm from the beginning where ``warm_throughput`` says so, which is charged. Stream, time to
+    With ``warm_throughput`` table and indexes are warm from the start, which is charged. Stream, time to
     live and protection are settings for a table that has its items. Raises MissingKeyMapping.
     """
     warm = {key: value for key, value in definition.warm_throughput.items() if value > WARM_BY_DEFAULT[key]}
@@ -77,7 +77,7 @@ def _parameters(
     encryption: Encryption | None,
     warm_throughput: bool,
 ) -> Shape:
-    """What both ways of creating a table take."""
+    """The parameters that ImportTable and CreateTable share."""
     source = encryption or (Encryption("customer", definition.kms_key_arn) if definition.kms_key_arn else Encryption())
     provisioned = definition.billing_mode == "PROVISIONED"
     parameters: Shape = {
@@ -112,7 +112,7 @@ def used_attributes(definition: TableDefinition) -> list[str]:
 def index_parameters(index: Index, provisioned: bool, warm_throughput: bool = False) -> Shape:
     """A global secondary index as CreateTable, ImportTable and UpdateTable take it.
 
-    ``warm_throughput`` only where above what AWS gives by itself: it is charged.
+    With ``warm_throughput`` its warm throughput too, where above what AWS gives anyway: it is charged.
     """
     warm = {key: value for key, value in index.warm_throughput.items() if value > WARM_BY_DEFAULT[key]}
     parameters: Shape = {

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A table as DescribeTable shows it, normalised: what AWS leaves out has its meaning here."""
+"""A table as DescribeTable shows it, normalised: members that AWS leaves out get their meaning here."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ class Index:
 
 @dataclass(frozen=True)
 class TableDefinition:
-    """One table. ``raw`` is DescribeTable's ``Table`` made JSON-safe; everything else is read from it.
+    """One table. ``raw`` is DescribeTable's ``Table`` as JSON-safe data; everything else is read from it.
 
-    Absent members have AWS's meaning: no billing summary is PROVISIONED, no class STANDARD, no ``sse`` the AWS-owned
-    key, no ``stream`` off (measured/settings 4.6, measured/indexes-capacity 5.6). ``item_count`` and ``size_bytes``
-    are hours old (aws.md G): good for an estimate only.
+    Absent members mean what they mean to AWS: no billing summary PROVISIONED, no class STANDARD, no ``sse`` the
+    AWS-owned key, no ``stream`` off (measured/settings 4.6, measured/indexes-capacity 5.6). ``item_count`` and
+    ``size_bytes`` are hours old (aws.md G): good for an estimate only.
     """
 
     name: str
@@ -90,8 +90,7 @@ class TableDefinition:
         if answer is None:
             raise MissingTable(
                 f"There is no such table in {account.region} of the {account.side} account {account.account_id}.",
-                f"Check the name (it is case-sensitive), and whether the Region and account of {account.side} are"
-                " the table's.",
+                f"Check the name (it is case-sensitive), and the Region and the account of {account.side}.",
                 table=name,
                 details={"side": account.side, "region": account.region},
             )
@@ -109,13 +108,13 @@ class TableDefinition:
 
     @classmethod
     def from_dict(cls, table: Mapping[str, Any]) -> TableDefinition:
-        """From the ``Table`` of DescribeTable, or its whole answer. Raises InvalidInput where a needed member lacks."""
+        """From the ``Table`` of DescribeTable, or its whole answer. Raises InvalidInput where a member is missing."""
         raw = json_safe(table.get("Table", table))
         missing = [name for name in ("TableName", "AttributeDefinitions", "KeySchema") if not raw.get(name)]
         if missing:
             raise InvalidInput(
-                f"The table definition lacks {', '.join(missing)}.",
-                "Give the Table of DescribeTable, or what this collection returned as table.",
+                f"The table definition has no {', '.join(missing)}.",
+                "Give the Table of DescribeTable, or the value that this collection returned as table.",
                 table=str(raw.get("TableName", "")),
             )
         billing_mode: BillingMode = raw.get("BillingModeSummary", {}).get("BillingMode") or "PROVISIONED"
@@ -160,12 +159,12 @@ class TableDefinition:
 
     @property
     def account_id(self) -> str:
-        """The account that the ARN names."""
+        """The account in the ARN."""
         return self.arn.split(":")[4] if self.arn else ""
 
     @property
     def region(self) -> str:
-        """The Region that the ARN names."""
+        """The Region in the ARN."""
         return self.arn.split(":")[3] if self.arn else ""
 
     @property
@@ -174,11 +173,11 @@ class TableDefinition:
         return str((self.sse or {}).get("KMSMasterKeyArn", ""))
 
     def index(self, name: str) -> Index | None:
-        """The global secondary index ``name``."""
+        """The global secondary index ``name``, None where there is none."""
         return next((index for index in self.global_secondary_indexes if index.name == name), None)
 
     def attributes_of(self, names: Iterable[str]) -> list[Shape]:
-        """The definitions of exactly these attributes, each once. Raises InvalidInput when one is not defined."""
+        """The definitions of these attributes only, each once. Raises InvalidInput when one is not defined."""
         defined = {entry["AttributeName"]: entry["AttributeType"] for entry in self.attribute_definitions}
         distinct = dict.fromkeys(names)
         unknown = sorted(set(distinct) - set(defined))
@@ -192,7 +191,7 @@ class TableDefinition:
 
     @property
     def busy(self) -> str:
-        """What AWS is still changing, as words; "" when the table is settled.
+        """What AWS is still changing, as text; "" when the table is settled.
 
         TableStatus ACTIVE is not idle: encryption, warm throughput and backfills run beside it
         (measured/indexes-capacity 5.2).

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which key encrypts a table, and which key shall encrypt its copy."""
+"""Which key encrypts a table, and which key is to encrypt its copy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ AWS_MANAGED_ALIAS = "alias/aws/dynamodb"
 class Encryption:
     """What encrypts a table: the AWS-owned key, the account's aws/dynamodb key, or a customer's key.
 
-    ``unknown`` is a KMS key that we were not allowed to look at.
+    ``unknown`` is a KMS key that could not be described.
     """
 
     kind: Kind = "aws_owned"
@@ -40,7 +40,7 @@ class Encryption:
 
 
 def read_encryption(account: Account, definition: TableDefinition) -> Encryption:
-    """What encrypts the table; asks KMS once when it is no AWS-owned key. Raises what Account.explain gives."""
+    """What encrypts the table, by one call to KMS unless it is the AWS-owned key. Raises what Account.explain gives."""
     if not definition.kms_key_arn:
         return Encryption()
     arn = definition.kms_key_arn
@@ -49,7 +49,7 @@ def read_encryption(account: Account, definition: TableDefinition) -> Encryption
     return classify(answer["KeyMetadata"]) if answer else Encryption("unknown", arn)
 
 
-# A key that was deleted, or that the caller may not see, can still be named in a key map.
+# A key that was deleted, or that the caller may not describe, can still be in a key map.
 UNANSWERED = DENIED | NO_KEY
 
 
@@ -59,7 +59,7 @@ def classify(metadata: Mapping[str, Any]) -> Encryption:
 
 
 def map_encryption(source: Encryption, kms_key_map: Mapping[str, str], table: str = "") -> Encryption:
-    """What shall encrypt the destination.
+    """What is to encrypt the destination.
 
     The source's own aws/dynamodb key becomes the destination's, the AWS-owned key stays, unless the map says otherwise
     (the aws/dynamodb key may be mapped by its alias too). A customer's key is looked up by ARN, then by key id. A
@@ -71,8 +71,8 @@ def map_encryption(source: Encryption, kms_key_map: Mapping[str, str], table: st
     if source.kind in ("customer", "unknown"):
         hint = "" if source.kind == "customer" else " If it is the account's aws/dynamodb key, allow kms:DescribeKey."
         raise MissingKeyMapping(
-            f"The table is encrypted with the KMS key {source.key_arn}, which has no counterpart in kms_key_map.",
-            f"Add {source.key_arn} with the ARN of a key of the destination account to ferry_kms_key_map.{hint}",
+            f"The table is encrypted with the KMS key {source.key_arn}, which is not in kms_key_map.",
+            f"Add {source.key_arn} to kms_key_map with the ARN of a key of the destination account.{hint}",
             table=table,
             details={"key_arn": source.key_arn},
         )
@@ -80,18 +80,18 @@ def map_encryption(source: Encryption, kms_key_map: Mapping[str, str], table: st
 
 
 def usable_key(destination: Account, key: str, table: str = "") -> str:
-    """The ARN of ``key`` (ARN, id or alias), found fit to encrypt a table of ``destination``.
+    """The ARN of ``key`` (ARN, id or alias), once it is known to be able to encrypt a table of ``destination``.
 
-    Aliases and ids are resolved because sending them again re-encrypts the table and spends quota (measured/settings
-    2.10). Raises KeyNotUsable, which AWS would say only later, for some kinds as HTTP 500.
+    Aliases and ids are resolved because sending them again re-encrypts the table and uses quota (measured/settings
+    2.10). Raises KeyNotUsable, which AWS would report only later, for some keys as HTTP 500.
     """
     if key == AWS_MANAGED_ALIAS:
         return key
 
     def refuse(cause: str, next_step: str) -> KeyNotUsable:
-        return KeyNotUsable(f"The key {key} of kms_key_map {cause}.", next_step, table=table, details={"key": key})
+        return KeyNotUsable(f"The key {key} in kms_key_map {cause}.", next_step, table=table, details={"key": key})
 
-    other_region = f"Map to a key of {destination.region}."
+    other_region = f"Use a key in {destination.region}."
     if key.startswith("arn:") and key.split(":")[3] != destination.region:
         raise refuse("is in another Region than the table", other_region)
     try:
@@ -102,16 +102,16 @@ def usable_key(destination: Account, key: str, table: str = "") -> str:
             return key  # it may be usable all the same: DynamoDB decides
         if code in UNANSWERED:
             raise refuse(
-                f"cannot be seen by the destination account ({sdk.error_message(error)})",
-                "Check the ARN and that the key's policy allows the destination kms:DescribeKey and kms:CreateGrant.",
+                f"cannot be described by the destination account ({sdk.error_message(error)})",
+                "Check the ARN, and that the key policy allows the destination kms:DescribeKey and kms:CreateGrant.",
             ) from error
         raise destination.explain(error, f"describing the key {key}", table) from error
     if metadata.get("KeyManager") == "AWS":
-        raise refuse("is managed by AWS for another service", "Map to a customer managed key.")
+        raise refuse("is managed by AWS for another service", "Use a customer managed key.")
     if metadata.get("KeyState", "Enabled") != "Enabled":
-        raise refuse(f"is {metadata['KeyState']}", "Enable it, or map to another key.")
+        raise refuse(f"is {metadata['KeyState']}", "Enable it, or use another key.")
     if metadata.get("KeySpec", "SYMMETRIC_DEFAULT") != "SYMMETRIC_DEFAULT":
-        raise refuse(f"is of type {metadata['KeySpec']}", "Map to a symmetric encryption key.")
+        raise refuse(f"is of type {metadata['KeySpec']}", "Use a symmetric encryption key.")
     return str(metadata["Arn"])
 
 
@@ -120,8 +120,8 @@ def resolve_key_map(
 ) -> dict[str, str]:
     """``kms_key_map`` with its values as ARNs of usable keys, by one call for each value.
 
-    With ``encryption``, the source's, only the entry that this table needs: another table's unusable key is no reason
-    to refuse this one. Raises KeyNotUsable.
+    With ``encryption``, the source's, only the entry that this table needs: an unusable key for another table does not
+    stop this one. Raises KeyNotUsable.
     """
     if encryption is not None:
         name = _name_in(encryption, kms_key_map)
@@ -131,7 +131,7 @@ def resolve_key_map(
 
 
 def _name_in(source: Encryption, kms_key_map: Mapping[str, str]) -> str:
-    """The name under which the map knows the source's key; "" for none."""
+    """The name of the source's key in the map; "" where it is not there."""
     names = [source.key_arn, source.key_arn.rpartition("/")[2]] if source.key_arn else []
     if source.kind == "aws_managed":
         names.append(AWS_MANAGED_ALIAS)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Settings with an API of their own: tags, recovery, expiry, insights, Kinesis, resource policy."""
+"""Settings with an API of their own: tags, recovery, time to live, insights, Kinesis, resource policy."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _NO_POLICY = "PolicyNotFoundException"
 
 
 class Tags(SideCall):
-    """All tags but AWS's own, with the mark of ownership, in one TagResource: a second write meets a lock
-    (measured/import-export-table 1.10). First, because the mark tells a later run that the table is ours."""
+    """All tags but AWS's own, with the ownership tags, in one TagResource: a second write meets a lock
+    (measured/import-export-table 1.10). First, because a later run recognises the table by its ownership tags."""
 
     name = "tags"
     order = 0
@@ -40,7 +40,7 @@ class Tags(SideCall):
         return {key: value for key, value in tags_of(tags).items() if not key.lower().startswith("aws:")}
 
     def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | NotCarried]:
-        """One change with the whole set; tags that only the destination has stay there."""
+        """One change with all tags; tags that only the destination has stay there."""
         have = destination.get(self.name) or {}
         mark = marks(options.migration_id, source.definition.arn) if options.migration_id else {}
         tags = source.get(self.name) or {} if self.name not in options.defer else {}
@@ -49,7 +49,7 @@ class Tags(SideCall):
         fits = [key for key in carried if key not in have][:room]
         for key in [key for key in carried if key not in have and key not in fits]:
             yield NotCarried(
-                what(self.name, key), f"a table has at most {MAX_TAGS} tags, and ours mark whose copy it is"
+                what(self.name, key), f"a table has at most {MAX_TAGS} tags, some of which TableFerry needs"
             )
         want = {key: value for key, value in carried.items() if key in have or key in fits} | mark
         if not want.items() <= have.items():
@@ -61,19 +61,19 @@ class Tags(SideCall):
         return "tag_resource", {"ResourceArn": target.definition.arn, "Tags": tags}
 
     def landed(self, value: Any, change: Change) -> bool:
-        """Every wanted tag is readable."""
+        """Whether every tag can be read."""
         return bool(change.after.items() <= value.items())
 
 
 class PointInTimeRecovery(SideCall):
-    """PITR with its recovery period, unless we turned it on at the source ourselves. Synchronous, but refused for
+    """PITR with its recovery period, unless TableFerry turned it on at the source. Synchronous, but rejected for
     seconds after the table is ACTIVE (measured/settings 2.3, 2.5)."""
 
     name = "point_in_time_recovery"
     order = 5
 
     def read(self, caller: Caller) -> Steps[Any]:
-        """{days}, None while off; one call. ContinuousBackupsStatus says nothing about it (measured/settings 2.5)."""
+        """{days}, None while it is off; one call. ContinuousBackupsStatus does not show it (measured/settings 2.5)."""
         answer = yield from caller.call("describe_continuous_backups", TableName=caller.definition.name)
         recovery = answer["ContinuousBackupsDescription"].get("PointInTimeRecoveryDescription", {})
         if recovery.get("PointInTimeRecoveryStatus") != "ENABLED":
@@ -81,15 +81,15 @@ class PointInTimeRecovery(SideCall):
         return {"days": int(recovery.get("RecoveryPeriodInDays", 35))}
 
     def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | NotCarried]:
-        """On, or a longer period; a shorter one would drop restore points of the destination."""
+        """On, or a longer period; a shorter one would remove restore points of the destination."""
         want, have = source.get(self.name), destination.get(self.name)
         if not want or want == have:
             return
         if RECOVERY_TAG in (source.get("tags") or {}):
-            yield NotCarried(self.name, "it was turned on at the source for the export only")
+            yield NotCarried(self.name, "TableFerry turned it on at the source for the export only")
         elif have and have["days"] > want["days"]:
             yield NotCarried(
-                self.name, f"the destination keeps {have['days']} days already; fewer would drop restore points"
+                self.name, f"the destination already keeps {have['days']} days; fewer would remove restore points"
             )
         else:
             yield Change(self.name, have, want, "billed")
@@ -104,14 +104,14 @@ class PointInTimeRecovery(SideCall):
 
 
 class ContributorInsights(SideCall):
-    """CloudWatch Contributor Insights of table and indexes. ENABLE is answered 200 and may fail 2 s later, when the
-    Region's 100 rules are spent (measured/settings 2.6)."""
+    """CloudWatch Contributor Insights of table and indexes. ENABLE returns 200 and may fail 2 s later, when the
+    Region's 100 rules are in use (measured/settings 2.6)."""
 
     name = "contributor_insights"
     order = 72
 
     def read(self, caller: Caller) -> Steps[Any]:
-        """{"": mode of the table, index name: mode}, of what is on; one call lists them all."""
+        """{"": mode of the table, index name: mode} where it is on; one call lists them all."""
         summaries = yield from pages(
             caller, "list_contributor_insights", "ContributorInsightsSummaries", TableName=caller.definition.name
         )
@@ -134,7 +134,7 @@ class ContributorInsights(SideCall):
         return "update_contributor_insights", _of_index(target, change) | mode
 
     def landed(self, value: Any, change: Change) -> bool:
-        """Listed as on, with the mode."""
+        """Whether it is listed as on, with the mode."""
         return bool(value.get(part_of(change)) == change.after)
 
     def verify(self, target: Target, change: Change) -> Steps[None]:
@@ -146,9 +146,11 @@ class ContributorInsights(SideCall):
                 return
             if status == "FAILED":
                 reason = answer.get("FailureException", {}).get("ExceptionDescription", "no reason given")
-                raise SettingFailed(f"Contributor Insights failed: {reason}", "Free rules, then run again.")
+                raise SettingFailed(
+                    f"Contributor Insights failed: {reason}", "Remove rules that are not needed, then run again."
+                )
             yield pause
-        raise SettingFailed("Contributor Insights is still not on.", "Run again.", table=target.name)
+        raise SettingFailed("Contributor Insights is not on yet.", "Run again later.", table=target.name)
 
 
 def _of_index(target: Target, change: Change) -> Shape:
@@ -157,15 +159,15 @@ def _of_index(target: Target, change: Change) -> Shape:
 
 
 class KinesisDestination(SideCall):
-    """The Kinesis data stream, through ``kinesis_map``. AWS checks the stream only after the 200
+    """The Kinesis data stream, mapped by ``kinesis_map``. AWS checks the stream only after its 200
     (measured/policy 2)."""
 
     name = "kinesis_destination"
     order = 74
-    patience_seconds = 400.0  # ACTIVE within 7 s, a wrong stream fails after 62 s, a precision takes 152 s
+    patience_seconds = 400.0  # ACTIVE within 7 s; a wrong stream fails after 62 s, a change of precision takes 152 s
 
     def read(self, caller: Caller) -> Steps[Any]:
-        """{stream, precision}, None while there is none; one call. At most one is on (measured/policy 2)."""
+        """{stream, precision}, None where there is none; one call. At most one is on (measured/policy 2)."""
         answer = yield from caller.call("describe_kinesis_streaming_destination", TableName=caller.definition.name)
         for entry in answer.get("KinesisDataStreamDestinations", []):
             if entry["DestinationStatus"] in ("ACTIVE", "ENABLING", "UPDATING"):
@@ -183,11 +185,13 @@ class KinesisDestination(SideCall):
         location = destination.location
         prefix = f"arn:{location.partition}:kinesis:{location.region}:{location.account_id}:stream/"
         if not mapped:
-            yield NotCarried(self.name, f"kinesis_map has no counterpart for {want['stream']}")
+            yield NotCarried(self.name, f"{want['stream']} is not in kinesis_map")
         elif not mapped.startswith(prefix):
-            yield NotCarried(self.name, f"kinesis_map leads to {mapped}, which does not begin with {prefix}")
+            yield NotCarried(self.name, f"kinesis_map maps to {mapped}, which does not begin with {prefix}")
         elif have and have["stream"] != mapped:
-            yield NotCarried(self.name, f"the destination streams to {have['stream']} already; a table has one at most")
+            yield NotCarried(
+                self.name, f"the destination already streams to {have['stream']}; a table has at most one stream"
+            )
         elif have != (after := {"stream": mapped, "precision": want["precision"]}):
             yield Change(self.name, have, after)
 
@@ -216,17 +220,17 @@ class KinesisDestination(SideCall):
                         table=target.name,
                     )
             yield pause
-        raise SettingFailed("Streaming to Kinesis is still not on.", "Run again.", table=target.name)
+        raise SettingFailed("Streaming to Kinesis is not on yet.", "Run again later.", table=target.name)
 
 
 class TimeToLive(SideCall):
-    """Expiry. Written once, late and rightly: the next change waits half an hour (measured/settings 2.4)."""
+    """Time to live. Set once and late: the next change has to wait half an hour (measured/settings 2.4)."""
 
     name = "time_to_live"
     order = 80
 
     def read(self, caller: Caller) -> Steps[Any]:
-        """The attribute, None while off; one call."""
+        """The attribute, None while it is off; one call."""
         answer = yield from caller.call("describe_time_to_live", TableName=caller.definition.name)
         described = answer.get("TimeToLiveDescription", {})
         on = described.get("TimeToLiveStatus") in ("ENABLED", "ENABLING")
@@ -237,7 +241,7 @@ class TimeToLive(SideCall):
         want, have = source.get(self.name), destination.get(self.name)
         if want and have and want != have:
             yield NotCarried(
-                self.name, f"it is on for the attribute {have}; changing it means off, half an hour, and on"
+                self.name, f"it is on for the attribute {have}; a change means off, half an hour, and on again"
             )
         elif want and not have:
             yield Change(self.name, have, want, "destructive")
@@ -249,8 +253,8 @@ class TimeToLive(SideCall):
 
 
 class ResourcePolicy(SideCall):
-    """The table's policy, rewritten for its new home. After everything else: a Deny in it may bar our own calls, and
-    for four minutes after its removal (measured/policy 7.2)."""
+    """The table's policy, rewritten for the destination. Last, because a Deny in it may bar our own calls, until four
+    minutes after its removal (measured/policy 7.2)."""
 
     name = "resource_policy"
     order = 95
@@ -260,7 +264,7 @@ class ResourcePolicy(SideCall):
         return (yield from _policy_of(caller, caller.account.table_arn(caller.definition.name)))
 
     def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | NotCarried]:
-        """Put where the destination has none; left where it names what has no counterpart."""
+        """Put where the destination has none; not carried where it names what has no counterpart."""
         document, have = source.get(self.name), destination.get(self.name)
         if not document:
             return
@@ -273,7 +277,7 @@ class ResourcePolicy(SideCall):
             yield Change(self.name, None, want)
         elif canonical_policy(have) != canonical_policy(want):
             yield NotCarried(
-                self.name, "the destination has another policy already; remove it there to have this one put"
+                self.name, "the destination already has another policy; remove it there to have this one put"
             )
 
     def request(self, target: Target, change: Change) -> tuple[str, Shape]:
@@ -281,12 +285,12 @@ class ResourcePolicy(SideCall):
         return "put_resource_policy", {"ResourceArn": target.definition.arn, "Policy": _minified(change.after)}
 
     def landed(self, value: Any, change: Change) -> bool:
-        """AWS reads back a canonical form."""
+        """Compared in the canonical form, which AWS returns."""
         return bool(value) and canonical_policy(value) == canonical_policy(change.after)
 
 
 class StreamPolicy(Setting):
-    """The stream has a policy of its own, which a new stream cannot inherit: named, never carried."""
+    """The stream's own policy, which a new stream cannot inherit: reported, never carried."""
 
     name = "stream_policy"
     order = 96
@@ -300,7 +304,7 @@ class StreamPolicy(Setting):
         """Not carried where the source has one."""
         if source.get(self.name):
             yield NotCarried(
-                self.name, "the destination's stream is a new one with another ARN: put its policy by hand"
+                self.name, "the destination's stream is a new one with another ARN: put its policy there by hand"
             )
 
 

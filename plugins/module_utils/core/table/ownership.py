@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A table's tags, and the marks among them that say whose copy it is.
+"""A table's tags, and those among them that say of which table it is the copy.
 
-The migration alone would not do (design section 10): nearly everybody's is called ``default``, and another table of it,
-or a table of the same name in another account, must not be taken for this one's copy. So the source is named too.
+The migration alone is not enough (design section 11): most are called ``default``, and another table of the migration,
+or a table of the same name in another account, must not be taken for this one's copy. So the source is tagged too.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ def marks(migration_id: str, source_arn: str) -> dict[str, str]:
 
 
 def is_marked(tags: Mapping[str, str], migration_id: str, source_arn: str) -> bool:
-    """Whether ``tags`` are those of a copy of just that table; the migration's alone is somebody's hand, and meant."""
+    """Whether ``tags`` are those of a copy of that table; the migration's tag alone was set by hand, and counts too."""
     return tags.get(OWNERSHIP_TAG) == migration_id and tags.get(SOURCE_TAG, _place(source_arn)) == _place(source_arn)
 
 
 def _place(source_arn: str) -> str:
-    """Account, Region and name, as they are where they fit into a tag."""
+    """Account, Region and name; their hash where they do not fit into a tag."""
     region, account_id, resource = source_arn.split(":", 5)[3:6]
     place = f"{account_id}/{region}/{resource.removeprefix('table/')}"
     return place if len(place) <= LONGEST_VALUE else hashlib.sha256(place.encode()).hexdigest()

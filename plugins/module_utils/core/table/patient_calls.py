@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Calls on one table that wait for what passes and give up on what does not, without ever sleeping.
+"""Calls on one table that wait for errors that pass and give up on others, without ever sleeping.
 
-A call here is a generator: it yields the seconds until it wants to be resumed and returns the answer. One process so
+A call here is a generator: it yields the seconds until it is to be resumed, and returns the answer. So one process
 serves hundreds of tables at once.
 """
 
@@ -34,14 +34,14 @@ from .definition import Shape, TableDefinition
 Result = TypeVar("Result")
 Steps = Generator[float, None, Result]
 
-SETTLE_SECONDS = 86400.0  # a backfill of a large table takes hours; the waiter's own time limit comes first
+SETTLE_SECONDS = 86400.0  # the backfill of a large table takes hours; the waiter's own time limit comes first
 DROPPED_AFTER_SECONDS = 60.0
 _AGAIN_AFTER = re.compile(r"try again after (\d{4}-\d\d-\d\dT[\d:.]+Z)")
 
 
 @dataclass(frozen=True)
 class Passing:
-    """An answer that passes by itself: by codes and a phrase of its text, how often to ask again and for how long."""
+    """An error that passes: its codes and a phrase of its text, after how long to try again, and for how long."""
 
     codes: frozenset[str]
     phrase: str
@@ -53,7 +53,7 @@ def _of(code: str, phrase: str, pause_seconds: float, patience_seconds: float) -
     return Passing(frozenset({code}), phrase, pause_seconds, patience_seconds)
 
 
-# First match wins. Codes alone do not tell: static rules sound like passing states and the other way round
+# The first match counts. Codes alone are not enough: lasting errors share them with passing ones
 # (measured/settings 2.1, 2.4, measured/indexes-capacity 5.10).
 PASSING = (
     _of("ThrottlingException", "modified within the previous 15000 milliseconds", 3, 120),
@@ -84,11 +84,11 @@ PASSING = (
 
 
 class Caller(Protocol):
-    """What settings read through: a table, and calls on its account."""
+    """What settings are read through: a table, and calls on its account."""
 
     @property
     def account(self) -> Account:
-        """Whose table it is."""
+        """The account of the table."""
 
     @property
     def definition(self) -> TableDefinition:
@@ -100,7 +100,7 @@ class Caller(Protocol):
 
 @dataclass(frozen=True)
 class Reader:
-    """Calls that are answered at once or raise what AWS said: botocore waits out throttles."""
+    """Calls that return at once or raise the SDK's error; botocore waits out throttling."""
 
     account: Account
     definition: TableDefinition
@@ -129,7 +129,7 @@ class Target:
         return self._definition
 
     def call(self, operation: str, *, service: str = "dynamodb", **parameters: Any) -> Steps[Shape]:
-        """The answer, after as many tries as the passing states of PASSING allow. Raises SettingFailed."""
+        """The answer, after as many attempts as PASSING allows. Raises SettingFailed."""
         waited: dict[Passing, float] = {}
         while True:
             try:
@@ -146,14 +146,14 @@ class Target:
             yield pause
 
     def refresh(self) -> Steps[TableDefinition]:
-        """The definition as it is now. Raises MissingTable when the table is gone."""
+        """The definition as it is now. Raises MissingTable when the table no longer exists."""
         try:
             answer = yield from self.call("describe_table", TableName=self.name)
         except SettingFailed as error:
             if error.details.get("code") == "ResourceNotFoundException":
                 raise MissingTable(
-                    f"The table vanished from {self.account.region} of the {self.account.side} account.",
-                    "See whether somebody deleted it, or its KMS key was lost while it was being created.",
+                    f"The table no longer exists in {self.account.region} of the {self.account.side} account.",
+                    "Check whether somebody deleted it, or its KMS key became unusable while it was being created.",
                     table=self.name,
                 ) from error
             raise
@@ -161,7 +161,7 @@ class Target:
         return self._definition
 
     def settle(self) -> Steps[TableDefinition]:
-        """Wait until AWS changes nothing on the table any more. Raises SettingFailed when that cannot come."""
+        """Wait until AWS has finished all changes of the table. Raises SettingFailed when it cannot."""
         for pause in paces(SETTLE_SECONDS):
             definition = yield from self.refresh()
             if phase_of(definition.status) in (Phase.GOING, Phase.LOST):
@@ -169,13 +169,15 @@ class Target:
             if not definition.busy:
                 return definition
             yield pause
-        raise SettingFailed(f"AWS is still busy with it: {self.definition.busy}.", "Run again later.", table=self.name)
+        raise SettingFailed(
+            f"AWS is still changing the table: {self.definition.busy}.", "Run again later.", table=self.name
+        )
 
     def update(self, landed: Callable[[TableDefinition], bool], **members: Any) -> Steps[None]:
-        """One UpdateTable with ``members``, begun and ended on a settled table, repeated once if AWS dropped it.
+        """One UpdateTable with ``members``, from one settled state to the next, repeated once if AWS dropped it.
 
-        One concern per call: AWS refuses nearly every pair (measured/settings 2.1). Its answer is never trusted: a 200
-        may be swallowed (measured/settings 2.2, 2.7), so ``landed`` judges the settled definition.
+        One setting per call: AWS rejects nearly every pair (measured/settings 2.1). A 200 may have no effect
+        (measured/settings 2.2, 2.7), so ``landed`` checks the settled definition.
         """
         for _attempt in range(2):
             if landed((yield from self.settle())):
@@ -186,16 +188,16 @@ class Target:
                     return
                 yield pause
         raise SettingFailed(
-            f"AWS accepted {', '.join(members)} but the table does not show it.",
-            "Run again; if it stays so, set it by hand.",
+            f"AWS accepted {', '.join(members)}, but the table does not show it.",
+            "Run again. If that does not help, set it by hand.",
             table=self.name,
         )
 
     def _failed(self, operation: str, error: Exception, spent: float) -> SettingFailed:
         code, message = sdk.error_code(error), sdk.error_message(error)
-        tried = f" for {spent:.0f} s" if spent else ""
+        tried = f" for {spent:.0f} seconds" if spent else ""
         return SettingFailed(
-            f"{operation} was refused{tried}: {message or 'no text'} ({code}).",
+            f"AWS rejected {operation}{tried}: {message or 'no text'} ({code}).",
             _advice(code, message),
             table=self.name,
             details={"code": code, "operation": operation},
@@ -203,7 +205,10 @@ class Target:
 
 
 def passing_state(error: Exception) -> Passing | None:
-    """The passing state that ``error`` tells of, None when asking again is futile."""
+    """The entry of PASSING for ``error``, None when trying again is futile.
+
+    An InternalFailure without text is a wrong request of ours (measured/indexes-capacity 5.11), never a retry.
+    """
     code, message = sdk.error_code(error), sdk.error_message(error)
     if is_wrong_request(code, message):
         return None
@@ -211,7 +216,7 @@ def passing_state(error: Exception) -> Passing | None:
 
 
 def pause_of(passing: Passing, spent: float, message: str, now: datetime) -> float:
-    """Seconds until the next try: what AWS says, else the state's pause, growing threefold while waiting goes on."""
+    """Seconds until the next attempt: what AWS says, else the entry's pause, growing up to three times."""
     match = _AGAIN_AFTER.search(message)
     if match:
         remaining = (datetime.fromisoformat(match[1].replace("Z", "+00:00")) - now).total_seconds()
@@ -220,7 +225,7 @@ def pause_of(passing: Passing, spent: float, message: str, now: datetime) -> flo
 
 
 def paces(limit_seconds: float) -> Iterator[float]:
-    """Growing pauses (half a second to 15 s) which together last ``limit_seconds``."""
+    """Growing pauses (half a second to 15 seconds) that last ``limit_seconds`` in all."""
     pause, total = 0.5, 0.0
     while total < limit_seconds:
         yield pause
@@ -229,22 +234,22 @@ def paces(limit_seconds: float) -> Iterator[float]:
 
 
 def run_now(steps: Steps[Result]) -> Result:
-    """The result of ``steps`` that never wait, as those over a Reader."""
+    """The result of ``steps`` that never wait, such as those with a Reader."""
     try:
         next(steps)
     except StopIteration as stopped:
         result: Result = stopped.value
         return result
-    raise RuntimeError("these steps want to wait")
+    raise RuntimeError("these steps have to wait")
 
 
 def _advice(code: str, message: str) -> str:
     if code in DENIED:
-        return "Allow the action for the destination's principal, then run again."
+        return "Allow the action for the principal of the destination, then run again."
     if "TableClass are limited" in message:
-        return "AWS allows 2 changes in 30 days: change the table class by hand later."  # measured/settings 2.7
+        return "AWS allows 2 changes in 30 days. Change the table class by hand later."  # measured/settings 2.7
     if "Encryption mode changes are limited" in message:
-        return "AWS allows 4 key changes a day: run again after the time named."
+        return "AWS allows 4 key changes a day. Run again after the time in the message."
     if code == "LimitExceededException":
-        return "Have the quota raised for the destination account, then run again."
-    return "Mend what is named, then run again: only this setting is missing."
+        return "Have the quota of the destination account raised, then run again."
+    return "Fix the cause AWS reports, then run again: only this setting is missing."

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The settings of a table that is not there yet: what check mode shows before the first import."""
+"""The settings of a table that does not exist yet: what check mode shows before the table is created."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .update_table import EncryptionSetting
 
 MadeBy = Callable[[Settings, str, str, SettingsOptions], Settings]
 
-# What a restore drops of a table (measured/backup-restore-service 2.7; of AWS Backup unmeasured).
+# What a restore drops from a table (measured/backup-restore-service 2.7; not measured for AWS Backup).
 _DROPPED = (
     "DeletionProtectionEnabled",
     "LatestStreamArn",
@@ -35,7 +35,7 @@ _DROPPED = (
 )
 
 
-def foresee_settings(
+def preview_settings(
     source: Account,
     destination: Account,
     source_table: str,
@@ -43,8 +43,8 @@ def foresee_settings(
     options: SettingsOptions,
     as_made: MadeBy | None = None,
 ) -> SettingsPlan:
-    """As ``prepare_settings``, with the table as ``as_made`` (``as_imported``, ``as_restored``) will make it: by an
-    import where nothing is said, and where an import can make it. Reads the source only.
+    """As ``prepare_settings``, for the table that ``as_made`` (``as_imported``, ``as_created``, ``as_restored``) gives:
+    by default that of an import, or of a restore where an import cannot create the table. Reads the source only.
 
     Raises MissingTable, MissingKeyMapping, KeyNotUsable, AccessDenied, CredentialsError.
     """
@@ -59,7 +59,7 @@ def foresee_settings(
 
 
 def as_imported(source: Settings, arn: str, table: str, options: SettingsOptions) -> Settings:
-    """The settings of ``table`` just after an import from ``source``: what TableCreationParameters can express."""
+    """The settings of ``table`` just after an import from ``source``: what TableCreationParameters hold."""
     encryption = Encryption(**(source.get(EncryptionSetting.name) or {}))
     made = import_parameters(source.definition, table, options.kms_key_map, encryption=encryption)
     definition = TableDefinition.from_dict(
@@ -70,7 +70,7 @@ def as_imported(source: Settings, arn: str, table: str, options: SettingsOptions
 
 
 def as_created(source: Settings, arn: str, table: str, options: SettingsOptions) -> Settings:
-    """The settings of ``table`` just after a CreateTable like ``source``, marked as ours."""
+    """The settings of ``table`` just after a CreateTable like ``source``, with the ownership tags."""
     encryption = Encryption(**(source.get(EncryptionSetting.name) or {}))
     mark = marks(options.migration_id, source.definition.arn)
     made = creation_parameters(
@@ -93,7 +93,7 @@ def as_created(source: Settings, arn: str, table: str, options: SettingsOptions)
 
 
 def as_restored(source: Settings, arn: str, table: str, options: SettingsOptions) -> Settings:
-    """The settings of ``table`` just after a restore of ``source``: keys, indexes and capacity come along."""
+    """The settings of ``table`` just after a restore of ``source``, which brings keys, indexes and capacity."""
     kept = {name: value for name, value in source.definition.raw.items() if name not in _DROPPED}
     definition = TableDefinition.from_dict({**kept, "TableName": table, "TableArn": arn, "TableStatus": "ACTIVE"})
     encryption = Encryption(**(source.get(EncryptionSetting.name) or {}))

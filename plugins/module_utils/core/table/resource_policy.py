@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Resource policies: rewritten for another account, compared as AWS compares them. Pure functions."""
+"""Resource policies, rewritten for another account and compared as AWS compares them. Pure functions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DELETED = re.compile(r"A(?:IDA|ROA)[A-Z0-9]{12,}")
 
 @dataclass(frozen=True)
 class TableLocation:
-    """Where a table is: what its ARN says."""
+    """Where a table is, from its ARN."""
 
     partition: str
     region: str
@@ -36,7 +36,7 @@ class TableLocation:
 
 
 class CannotRewrite(Exception):
-    """The policy cannot be carried; the text says why."""
+    """The policy cannot be carried; the text gives the reason."""
 
 
 def rewrite_policy(
@@ -44,10 +44,10 @@ def rewrite_policy(
 ) -> Shape:
     """``document`` of the table at ``source``, for its copy at ``destination``.
 
-    ARNs of the table, its indexes and streams name the copy; principals go through ``principal_map`` (an account and
-    its root ARN are one); a principal of the source account without a mapping, or one that was deleted, keeps the
-    policy from being carried: one dead principal fails the whole Put (measured/policy 7.4). Conditions on principals
-    count as principals, other conditions as resources. Raises CannotRewrite.
+    ARNs of the table, its indexes and streams become those of the copy; principals go through ``principal_map`` (an
+    account and its root ARN are one); a principal of the source account without a mapping, or one that was deleted,
+    keeps the policy from being carried: one deleted principal fails the whole Put (measured/policy 7.4). Conditions on
+    principals count as principals, other conditions as resources. Raises CannotRewrite.
     """
     moves_account = source.account_id != destination.account_id
 
@@ -58,7 +58,7 @@ def rewrite_policy(
         if _DELETED.fullmatch(text):
             raise CannotRewrite(f"it names the deleted principal {text}")
         if moves_account and source.account_id in text:
-            raise CannotRewrite(f"it names {text} of the source account, for which principal_map has no counterpart")
+            raise CannotRewrite(f"it names {text} of the source account, which is not in principal_map")
         return text
 
     def resource(text: str) -> str:
@@ -100,12 +100,13 @@ def rewrite_policy(
 
     rewritten = {**document, "Statement": [statement(entry) for entry in _listed(document.get("Statement", []))]}
     if moves_account and _mentions(rewritten, source.account_id):
-        raise CannotRewrite(f"something in it still names the source account {source.account_id}")
+        raise CannotRewrite(f"it still names the source account {source.account_id}")
     return rewritten
 
 
 def canonical_policy(document: Mapping[str, Any]) -> Shape:
-    """``document`` so that two which AWS takes for the same are equal (measured/policy 1, "Canonical read form")."""
+    """``document`` in a form that is equal for documents which AWS takes for the same (measured/policy 1, "Canonical
+    read form")."""
     statements = []
     for entry in _listed(document.get("Statement", [])):
         statement = {key: _sorted(value) for key, value in entry.items()}
@@ -123,7 +124,7 @@ def _account_of_root(principal: str) -> str:
 
 
 def _names(principal: str, partition: str) -> list[str]:
-    """The ways to write one principal: an account's digits and its root ARN are the same."""
+    """All names of one principal: an account's id and its root ARN are the same."""
     account = _account_of_root(principal)
     if account != principal:
         return [principal, account]
@@ -139,7 +140,7 @@ def _rewrite_arn(text: str, source: TableLocation, destination: TableLocation) -
     if kind == "table" and name == source.table:
         parts[5] = f"table/{destination.table}{slash}{below}"
     elif kind == "table" and fnmatchcase(source.table, name) and not fnmatchcase(destination.table, name):
-        raise CannotRewrite(f"it names the table by the pattern {name}, which the new name does not match")
+        raise CannotRewrite(f"it names the table by the pattern {name}, which the destination's name does not match")
     parts[1] = destination.partition if parts[1] == source.partition else parts[1]
     parts[3] = destination.region if parts[3] == source.region else parts[3]
     parts[4] = destination.account_id if parts[4] == source.account_id else parts[4]

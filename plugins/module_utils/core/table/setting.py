@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a setting is: how to read it, compare it, and set it. The settings themselves are tables of these."""
+"""What a setting is: how to read it, compare it, and set it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RECOVERY_TAG = "tableferry:point-in-time-recovery"
 class Settings:
     """A table's definition and the value of each setting (JSON-safe), empty or None where there is nothing to carry.
 
-    ``unreadable`` gives the reason for each setting that could not be read.
+    ``unreadable`` has the reason for each setting that could not be read.
     """
 
     definition: TableDefinition
@@ -56,11 +56,11 @@ class Settings:
 
 @dataclass(frozen=True)
 class SettingsOptions:
-    """What the user said about carrying settings.
+    """Options for carrying settings.
 
-    ``kms_key_map``, ``kinesis_map`` and ``principal_map`` lead from the source's ARNs to the destination's. Settings
-    named in ``defer`` wait for the cutover. Without ``warm_throughput``, which is charged once and never falls, it is
-    left.
+    ``kms_key_map``, ``kinesis_map`` and ``principal_map`` map ARNs of the source to ARNs of the destination. Settings
+    in ``defer`` wait for the cutover. Without ``warm_throughput`` warm throughput, which is charged once and never
+    falls, is not carried.
     """
 
     kms_key_map: Mapping[str, str] = field(default_factory=dict)
@@ -72,35 +72,35 @@ class SettingsOptions:
 
 
 class Setting(ABC):
-    """One kind of setting. A change's ``what`` is the setting's name, or the name, a dot and a part of it."""
+    """One setting. The ``what`` of its changes is its name, or its name, a dot and a part of it."""
 
     name: ClassVar[str]
     order: ClassVar[int]
     """Changes are applied by ascending order."""
     read_always: ClassVar[bool] = False
-    """Read on the destination even when the source has nothing to carry."""
+    """Whether it is read on the destination even when the source has nothing to carry."""
 
     @abstractmethod
     def read(self, caller: Caller) -> Steps[Any]:
-        """The value now, JSON-safe; empty or None where there is nothing to carry."""
+        """The current value, JSON-safe; empty or None where there is nothing to carry."""
 
     @abstractmethod
     def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterable[Change | NotCarried]:
-        """What is to change on the destination, and what stays behind. Nothing is ever switched off there."""
+        """What to change on the destination, and what is not carried. Nothing is ever switched off there."""
 
     def apply(self, target: Target, change: Change) -> Steps[None]:
         """Make the change. Raises SettingFailed."""
         raise NotImplementedError(self.name)
 
     def verify(self, target: Target, change: Change) -> Steps[None]:
-        """Wait until the change shows. Raises SettingFailed."""
+        """Wait until AWS shows the change. Raises SettingFailed."""
         yield from ()
 
 
 class TableUpdate(Setting):
-    """A setting of DescribeTable, changed by UpdateTable: each change alone, between two settled states.
+    """A setting in DescribeTable, changed by UpdateTable: each change alone, between two settled states.
 
-    No two are combined: AWS refuses 33 of 35 pairs (measured/settings 2.1).
+    No two are combined: AWS rejects 33 of 35 pairs (measured/settings 2.1).
     """
 
     @abstractmethod
@@ -116,12 +116,12 @@ class TableUpdate(Setting):
         return bool(self.of(definition) == change.after)
 
     def read(self, caller: Caller) -> Steps[Any]:
-        """The value; costs no call."""
+        """The value, without a call."""
         yield from ()
         return self.of(caller.definition)
 
     def apply(self, target: Target, change: Change) -> Steps[None]:
-        """One UpdateTable, judged by what DescribeTable shows afterwards."""
+        """One UpdateTable, checked by what DescribeTable shows afterwards."""
         yield from target.update(
             lambda definition: self.landed(definition, change), **self.members(change, target.definition)
         )
@@ -134,14 +134,14 @@ class SideCall(Setting):
 
     @abstractmethod
     def request(self, target: Target, change: Change) -> tuple[str, Shape]:
-        """The operation (botocore's name) and its parameters."""
+        """The operation (in botocore's snake case) and its parameters."""
 
     def landed(self, value: Any, change: Change) -> bool:
-        """Whether ``value``, as ``read`` gives it, shows the change. Raises SettingFailed when it never will."""
+        """Whether ``value``, as ``read`` returns it, shows the change. Raises SettingFailed when it never will."""
         return bool(value == change.after)
 
     def apply(self, target: Target, change: Change) -> Steps[None]:
-        """One call. Refused because it is set already is as good as set: an earlier run was killed after the call."""
+        """One call. Its error is ignored where the value is set: an earlier run may have been killed after the call."""
         operation, parameters = self.request(target, change)
         try:
             yield from target.call(operation, **parameters)
@@ -150,20 +150,20 @@ class SideCall(Setting):
                 raise
 
     def verify(self, target: Target, change: Change) -> Steps[None]:
-        """Read until the value shows: reads lag behind writes by some seconds."""
+        """Read until the value shows: reads are some seconds behind writes."""
         for pause in paces(self.patience_seconds):
             if self.landed((yield from self.read(target)), change):
                 return
             yield pause
         raise SettingFailed(
-            f"AWS accepted {change.what} but does not show it after {self.patience_seconds:.0f} s.",
+            f"AWS accepted {change.what}, but does not show it after {self.patience_seconds:.0f} seconds.",
             "Run again.",
             table=target.name,
         )
 
 
 def part_of(change: Change) -> str:
-    """The part of a setting that ``change.what`` names; "" for the whole."""
+    """The part of a setting in ``change.what``; "" for the whole."""
     return change.what.partition(".")[2]
 
 
@@ -175,7 +175,7 @@ def what(name: str, part: str) -> str:
 def pages(
     caller: Caller, operation: str, result: str, service: str = "dynamodb", **parameters: Any
 ) -> Steps[list[Any]]:
-    """All entries of a paged list call; empty pages with a token are gone through (measured/settings 2.6)."""
+    """All entries of a paged list call; a page with a token may be empty (measured/settings 2.6)."""
     entries: list[Any] = []
     token: Shape = {}
     while True:
@@ -187,7 +187,7 @@ def pages(
 
 
 def split(entries: Iterable[Change | NotCarried]) -> tuple[list[Change], list[NotCarried]]:
-    """Changes and what is left, apart."""
+    """The changes, and what is not carried."""
     both = list(entries)
     return [entry for entry in both if isinstance(entry, Change)], [
         entry for entry in both if isinstance(entry, NotCarried)

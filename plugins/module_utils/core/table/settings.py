@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The table of all settings: read them, plan what the destination needs, apply it without sleeping."""
+"""All settings: read them, plan what the destination needs, apply it without sleeping."""
 
 from __future__ import annotations
 
@@ -82,13 +82,13 @@ SETTINGS: tuple[Setting, ...] = tuple(
 )
 _BY_NAME: Mapping[str, Setting] = {setting.name: setting for setting in SETTINGS}
 
-# Not allowed to ask, or not offered in this Region: the setting is named, the rest goes on.
+# Not allowed to read, or not offered in this Region: the setting is reported, the others are carried.
 _UNREADABLE = DENIED | {"UnknownOperationException"}
 
 
 @dataclass(frozen=True)
 class SettingsPlan:
-    """What ``apply_settings`` will do, what stays behind, and the names of the settings that come along."""
+    """What ``apply_settings`` will do, what is not carried, and the names of the settings that are carried."""
 
     changes: tuple[Change, ...] = ()
     left: tuple[NotCarried, ...] = ()
@@ -114,7 +114,7 @@ class SettingsPlan:
 
 @dataclass(frozen=True)
 class SettingsResult:
-    """What became of a plan. ``failed`` holds what AWS refused, each with the reason; the others were applied."""
+    """The outcome of a plan. ``failed`` holds what AWS rejected, each with the reason; the others were applied."""
 
     applied: tuple[Change, ...] = ()
     failed: tuple[NotCarried, ...] = ()
@@ -134,10 +134,10 @@ class SettingsResult:
 def read_settings(account: Account, definition: TableDefinition, needed: Settings | None = None) -> Settings:
     """Every setting of the table.
 
-    Calls beside DescribeTable: 6 for an on-demand table (tags, continuous backups, insights, Kinesis, TTL, policy), one
-    more each for a KMS key, a stream, provisioned capacity, and 2 for each resource that auto scales. With ``needed``,
-    the source's settings, only what the source has is read: 1 call (tags) for a plain table.
-    What may not be read is named in ``unreadable``. Raises what Account.explain gives for anything else.
+    Calls after DescribeTable: 6 for an on-demand table (tags, continuous backups, insights, Kinesis, TTL, policy), one
+    more each for a KMS key, a stream, provisioned capacity, and 2 for each resource with auto scaling. With
+    ``needed``, the source's settings, only what the source has is read: 1 call (tags) for a plain table.
+    Settings that may not be read are in ``unreadable``. Raises what Account.explain gives for other errors.
     """
     reader = Reader(account, definition)
     values: dict[str, Any] = {}
@@ -158,10 +158,10 @@ def read_settings(account: Account, definition: TableDefinition, needed: Setting
 
 
 def plan_settings(source: Settings, destination: Settings, options: SettingsOptions) -> SettingsPlan:
-    """What brings the destination to the source's settings. Pure; nothing is ever switched off or replaced by default.
+    """What gives the destination the source's settings. Pure; nothing is ever switched off or replaced by a default.
 
-    Keys of ``kms_key_map`` lead to ARNs (resolve_key_map). Raises MissingKeyMapping, and DestinationExists where the
-    keys of the two tables differ: no call mends that (measured/indexes-capacity 5.12).
+    ``kms_key_map`` maps to ARNs (resolve_key_map). Raises MissingKeyMapping, and DestinationExists where the keys of
+    the two tables differ: no call can change that (measured/indexes-capacity 5.12).
     """
     _same_keys(source.definition, destination.definition)
     changes: list[Change] = []
@@ -174,7 +174,7 @@ def plan_settings(source: Settings, destination: Settings, options: SettingsOpti
             reason = "deferred until the cutover"
         if reason:
             left.append(NotCarried(name, reason))
-        if reason and not isinstance(setting, Tags):  # the mark of ownership is set whatever becomes of the tags
+        if reason and not isinstance(setting, Tags):  # the ownership tags are set whether or not the others are
             continue
         planned = list(setting.plan(source, destination, options))
         changes += [entry for entry in planned if isinstance(entry, Change)]
@@ -211,10 +211,10 @@ def prepare_settings(
 
 
 def apply_settings(account: Account, name: str, plan: SettingsPlan) -> Steps[SettingsResult]:
-    """Apply ``plan`` to the table ``name``: a generator that yields seconds until it wants to be resumed.
+    """Apply ``plan`` to the table ``name``: a generator that yields the seconds until it is to be resumed.
 
-    It never sleeps, so that one process serves hundreds of tables, and never raises for one setting: what AWS refuses
-    for good is in ``failed`` and the rest is applied. Applying again, after a kill too, does only what is missing.
+    It never sleeps, so that one process serves hundreds of tables, and never raises for one setting: what AWS rejects
+    for good is in ``failed`` and the rest is applied. Applied again, after a kill too, it does only what is missing.
     """
     if not plan.changes:
         return SettingsResult(left=plan.left, carried=plan.carried)
@@ -239,7 +239,7 @@ def apply_settings(account: Account, name: str, plan: SettingsPlan) -> Steps[Set
             if not (yield from attempt(_setting_of(change).verify(target, change), change)):
                 applied.remove(change)
     except FerryError as error:
-        # The table or the credentials are gone: nothing more can be done to it.
+        # The table or the credentials are gone: no other setting can be applied.
         known = {entry.what for entry in failed} | {change.what for change in applied}
         failed += [
             NotCarried(change.what, f"{error.cause} {error.next_step}")
@@ -261,23 +261,25 @@ def _same_keys(source: TableDefinition, destination: TableDefinition) -> None:
     if here != there:
         raise DestinationExists(
             f"The destination table {destination.name} has other keys ({there[0]}) than the source ({here[0]}).",
-            "It cannot be a copy: choose another destination name.",
+            "It cannot be a copy. Choose another destination table.",
             table=source.name,
         )
 
 
 def _never_carried(source: Settings, destination: Settings) -> Iterator[NotCarried]:
-    """What belongs to a table but to no API of it that we could carry."""
+    """What belongs to a table but has no API with which it could be carried."""
     there = {index.name for index in destination.definition.local_secondary_indexes}
     for index in source.definition.local_secondary_indexes:
         if index.name not in there:
-            yield NotCarried(f"local_secondary_indexes.{index.name}", "they are made with the table only")
+            yield NotCarried(
+                f"local_secondary_indexes.{index.name}", "local secondary indexes can only be created with the table"
+            )
     if source.definition.replicas:
         regions = ", ".join(str(replica.get("RegionName")) for replica in source.definition.replicas)
         yield NotCarried("replicas", f"the source has replicas in {regions}: add them after the cutover")
     if source.definition.stream or source.get(KinesisDestination.name):
-        yield NotCarried(
-            "event_source_mappings", "readers of the source's stream are to be pointed at the new stream's ARN"
-        )
-    yield NotCarried("alarms", "CloudWatch alarms on the table name the source account: make them anew")
-    yield NotCarried("iam_policies", "IAM policies that name the table's ARN are the applications': change them there")
+        yield NotCarried("event_source_mappings", "point readers of the source's stream to the ARN of the new stream")
+    yield NotCarried(
+        "alarms", "CloudWatch alarms on the table stay in the source account: create them in the destination account"
+    )
+    yield NotCarried("iam_policies", "change the table's ARN in the IAM policies of your applications")

@@ -20,8 +20,8 @@ from .setting import Settings, SettingsOptions, TableUpdate, differing, part_of,
 
 
 class EncryptionSetting(TableUpdate):
-    """The key. Early, so that data lies under a wanted key before anything else happens; about 22 s, 4 changes a day
-    (measured/settings 2.10). The source's key is never used: its kind comes along, or the key mapped to it."""
+    """The key. Early, so that data has the right key before anything else happens; about 22 s, 4 changes a day
+    (measured/settings 2.10). The source's key is never used: the same kind of key, or the one mapped to it."""
 
     name = "encryption"
     order = 10
@@ -59,7 +59,7 @@ class EncryptionSetting(TableUpdate):
         return {"SSESpecification": Encryption(**change.after).specification()}
 
     def landed(self, definition: TableDefinition, change: Change) -> bool:
-        """Under the wanted key; under any KMS key where the AWS-managed one follows the AWS-owned."""
+        """Whether the table has the key; any KMS key where the change is from the AWS-owned to the AWS-managed key."""
         encryption = Encryption(**change.after)
         return bool(definition.kms_key_arn) and (
             encryption.kind == "aws_managed" or _same_key(definition.kms_key_arn, encryption.key_arn)
@@ -71,10 +71,10 @@ def _same_key(arn: str, key: str) -> bool:
 
 
 class BillingMode(TableUpdate):
-    """Billing mode and provisioned capacity of table and indexes, in one call as AWS wants it.
+    """Billing mode and provisioned capacity of table and indexes, in one call as AWS requires.
 
-    Once the mode is right, capacity is compared only where no auto scaling of the destination owns it: there the
-    bounds count (measured/policy 7.9). Decreases: 4 a day, then one an hour (measured/indexes-capacity 3).
+    Where the mode is right, capacity is compared only where the destination has no auto scaling: there the bounds
+    count (measured/policy 7.9). Decreases: 4 a day, then one an hour (measured/indexes-capacity 3).
     """
 
     name = "billing_mode"
@@ -91,11 +91,11 @@ class BillingMode(TableUpdate):
         }
 
     def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | NotCarried]:
-        """One change, naming only the parts that differ."""
+        """One change with the parts that differ."""
         want, have = self.of(source.definition), self.of(destination.definition)
         table = want["capacity"].get("")
         if want["mode"] != have["mode"]:
-            # Every index must be named in the same call, those that only the destination has too.
+            # The same call has to name every index, those that only the destination has too.
             names = ["", *(index.name for index in destination.definition.global_secondary_indexes)]
             capacity = {name: want["capacity"].get(name, table) for name in names} if table else {}
             yield Change(self.name, have, {"mode": want["mode"], "capacity": capacity}, "slow")
@@ -129,7 +129,7 @@ class BillingMode(TableUpdate):
         return members | ({"GlobalSecondaryIndexUpdates": updates} if updates else {})
 
     def landed(self, definition: TableDefinition, change: Change) -> bool:
-        """Mode and every capacity named are there."""
+        """Whether the table has the mode and every capacity."""
         have = self.of(definition)
         return bool(
             have["mode"] == change.after["mode"] and change.after["capacity"].items() <= have["capacity"].items()
@@ -138,7 +138,7 @@ class BillingMode(TableUpdate):
 
 class GlobalSecondaryIndexes(TableUpdate):
     """Indexes that the destination lacks, one at a time: 8 to 17 minutes each even when empty
-    (measured/indexes-capacity 5.1). Keys and projection of one that exists cannot be changed, only named."""
+    (measured/indexes-capacity 5.1). Keys and projection of an existing one cannot be changed, only reported."""
 
     name = "global_secondary_indexes"
     order = 30
@@ -155,8 +155,8 @@ class GlobalSecondaryIndexes(TableUpdate):
             if there and (there.key_schema, _projection(there)) != (index.key_schema, _projection(index)):
                 yield NotCarried(
                     what(self.name, index.name),
-                    "the destination's index of this name has other keys or another projection; drop it there to have"
-                    " it made anew",
+                    "the destination's index of this name has other keys or another projection; delete it there to have"
+                    " it created again",
                 )
             if not there:
                 after = {
@@ -173,7 +173,7 @@ class GlobalSecondaryIndexes(TableUpdate):
         }
 
     def landed(self, definition: TableDefinition, change: Change) -> bool:
-        """The index exists; that it is ACTIVE is part of being settled."""
+        """Whether the index exists; a settled table has it ACTIVE."""
         return definition.index(part_of(change)) is not None
 
 
@@ -182,13 +182,13 @@ def _projection(index: Index) -> tuple[str, frozenset[str]]:
 
 
 class VectorIndexes(TableUpdate):
-    """Vector indexes that the destination lacks, one at a time, as far as botocore knows them (1.43.64)."""
+    """Vector indexes that the destination lacks, one at a time, where botocore supports them (1.43.64)."""
 
     name = "vector_indexes"
     order = 35
 
     def read(self, caller: Caller) -> Steps[Any]:
-        """The definitions by name; None where this botocore drops them from the answer."""
+        """The definitions by name; None where this botocore does not return them."""
         yield from ()
         update = caller.account.client("dynamodb").meta.service_model.operation_model("UpdateTable")
         return self.of(caller.definition) if "VectorIndexUpdates" in update.input_shape.members else None
@@ -202,7 +202,8 @@ class VectorIndexes(TableUpdate):
         want = source.get(self.name)
         if want is None:
             yield NotCarried(
-                self.name, "the botocore in use does not know them (1.43.64 does): see whether the table has any"
+                self.name,
+                "the installed botocore does not support vector indexes (1.43.64 does): see whether the table has any",
             )
             return
         have = self.of(destination.definition)
@@ -210,19 +211,19 @@ class VectorIndexes(TableUpdate):
             if name not in have:
                 yield Change(what(self.name, name), None, index, "slow")
             elif have[name] != index:
-                yield NotCarried(what(self.name, name), "the destination's vector index of this name is another one")
+                yield NotCarried(what(self.name, name), "the destination's vector index of this name is different")
 
     def members(self, change: Change, definition: TableDefinition) -> Shape:
         """One Create."""
         return {"VectorIndexUpdates": [{"Create": change.after}]}
 
     def landed(self, definition: TableDefinition, change: Change) -> bool:
-        """The index exists."""
+        """Whether the index exists."""
         return part_of(change) in self.of(definition)
 
 
 class OnDemandThroughput(TableUpdate):
-    """Maxima of an on-demand table and its indexes, member by member (measured/indexes-capacity 3)."""
+    """Maxima of an on-demand table and its indexes, each on its own (measured/indexes-capacity 3)."""
 
     name = "on_demand_throughput"
     order = 40
@@ -250,12 +251,12 @@ class OnDemandThroughput(TableUpdate):
         return _throughput_members("OnDemandThroughput", change)
 
     def landed(self, definition: TableDefinition, change: Change) -> bool:
-        """Each member has its value."""
+        """Whether each maximum has its value."""
         return bool(change.after.items() <= self.of(definition).get(part_of(change), {}).items())
 
 
 class WarmThroughput(TableUpdate):
-    """Warm throughput above the destination's, unless that is switched off: it is charged once and never falls
+    """Warm throughput above the destination's, unless switched off: it is charged once and never falls
     (measured/indexes-capacity 5.8)."""
 
     name = "warm_throughput"
@@ -287,7 +288,7 @@ class WarmThroughput(TableUpdate):
         return _throughput_members("WarmThroughput", change)
 
     def landed(self, definition: TableDefinition, change: Change) -> bool:
-        """At least as warm as wanted."""
+        """Whether it is at least as warm."""
         have = self.of(definition).get(part_of(change), {})
         return all(have.get(name, 0) >= value for name, value in change.after.items())
 
@@ -305,7 +306,7 @@ def _throughput_members(member: str, change: Change) -> Shape:
 
 
 class TableClass(TableUpdate):
-    """STANDARD_INFREQUENT_ACCESS. 2 changes in 30 days, then it fails for good (measured/settings 2.7)."""
+    """STANDARD_INFREQUENT_ACCESS. 2 changes in 30 days; further ones fail for good (measured/settings 2.7)."""
 
     name = "table_class"
     order = 60
@@ -315,7 +316,7 @@ class TableClass(TableUpdate):
         return "" if definition.table_class == "STANDARD" else definition.table_class
 
     def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | NotCarried]:
-        """A change where the source's class is not the default and the destination's another."""
+        """A change where the source's class is not the default and the destination has another."""
         want = self.of(source.definition)
         if want and want != destination.definition.table_class:
             yield Change(self.name, destination.definition.table_class, want)
@@ -326,7 +327,7 @@ class TableClass(TableUpdate):
 
 
 class Stream(TableUpdate):
-    """The DynamoDB stream. A view type changes only by off and on, which breaks readers: then it is left."""
+    """The DynamoDB stream. A view type changes only by off and on, which breaks readers: then it is not carried."""
 
     name = "stream"
     order = 65
@@ -341,7 +342,7 @@ class Stream(TableUpdate):
         if want and have and want != have:
             yield NotCarried(
                 self.name,
-                f"the destination's stream has the view type {have['StreamViewType']}; it changes only by switching the"
+                f"the destination's stream has the view type {have['StreamViewType']}; changing it means to turn the"
                 " stream off and on",
             )
         elif want and not have:

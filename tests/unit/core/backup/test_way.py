@@ -113,7 +113,7 @@ def test_a_customer_key_without_a_mapping_is_refused_before_the_backup() -> None
         "SSEType": "KMS",
         "KMSMasterKeyArn": f"arn:aws:kms:{REGION}:{SOURCE}:key/table",
     }
-    with pytest.raises(MissingKeyMapping, match="ferry_kms_key_map"):
+    with pytest.raises(MissingKeyMapping, match="kms_key_map"):
         plan_backup(*accounts(aws), BackupOptions("orders"))
     assert aws.mutating() == []
 

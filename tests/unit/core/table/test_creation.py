@@ -215,8 +215,8 @@ def test_aliases_and_ids_are_resolved_to_arns():
 @pytest.mark.parametrize(
     ("value", "metadata", "word"),
     [
-        ("alias/tables", {"error": "AccessDeniedException"}, "cannot be seen"),
-        (THERE, {"error": "NotFoundException"}, "cannot be seen"),
+        ("alias/tables", {"error": "AccessDeniedException"}, "cannot be described"),
+        (THERE, {"error": "NotFoundException"}, "cannot be described"),
         (THERE, {"KeyState": "Disabled"}, "Disabled"),
         (THERE, {"KeySpec": "RSA_2048"}, "RSA_2048"),
         (THERE, {"KeyManager": "AWS"}, "managed by AWS"),

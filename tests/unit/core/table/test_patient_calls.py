@@ -130,5 +130,5 @@ def test_not_found_is_believed_after_a_minute(accounts, described):
     destination.errors["describe_table"] = [aws("ResourceNotFoundException", "Table: orders not found")] * 3
     definition, _ = run(Target(destination, "orders").refresh())
     assert definition.name == "orders"
-    with pytest.raises(MissingTable, match="vanished"):
+    with pytest.raises(MissingTable, match="no longer exists"):
         run(Target(destination, "gone").refresh())

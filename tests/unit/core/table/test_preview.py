@@ -93,6 +93,6 @@ def test_another_tables_key_is_no_reason_to_refuse(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(TableDefinition, "read", lambda account, name: source().definition)
     monkeypatch.setattr(preview, "read_settings", lambda account, definition: source())
     options = SettingsOptions(kms_key_map={KEY: OTHER_KEY, "another": "unusable"})
-    plan = preview.foresee_settings(None, Destination(), "orders", "orders", options, as_imported)
+    plan = preview.preview_settings(None, Destination(), "orders", "orders", options, as_imported)
     assert [change.what for change in plan.changes] == ["tags"]
     assert asked == [OTHER_KEY]

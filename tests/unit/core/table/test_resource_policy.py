@@ -93,7 +93,7 @@ def test_principals_go_through_the_map(principal, principal_map, after):
         ({"Condition": {"StringEquals": {"aws:PrincipalAccount": "111111111111"}}}, "111111111111"),
         ({"Condition": {"ArnEquals": {"aws:SourceArn": "arn:aws:sns:eu-west-1:111111111111:t"}}}, "sns"),
         ({"Resource": HERE[:-1] + "?"}, "pattern"),
-        ({"Principal": {"CanonicalUser": "x111111111111x"}}, "something"),
+        ({"Principal": {"CanonicalUser": "x111111111111x"}}, "still names the source account"),
     ],
 )
 def test_what_has_no_counterpart_leaves_the_policy_out_and_is_named(statement, word):

@@ -386,7 +386,7 @@ def test_a_vanished_table_ends_the_settings(accounts, described):
     destination.tables.clear()
     result, waited = run(apply_settings(destination, "orders", plan))
     assert {entry.what for entry in result.failed} == {"tags", "time_to_live"}
-    assert "vanished" in result.failed[0].reason
+    assert "no longer exists" in result.failed[0].reason
     assert waited < 120
 
 
