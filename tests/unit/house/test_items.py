@@ -11,7 +11,7 @@ import ast
 from .imports import ROOT, imports_below
 
 CORE = ROOT / "plugins/module_utils/core"
-ALLOWED = {"core.errors", "core.aws_errors"}
+ALLOWED = {"core.errors", "core.aws_errors", "core.table_status"}  # pure values, as the Spark job needs them
 SDKS = {"boto3", "botocore"}
 
 
@@ -25,7 +25,7 @@ def outside(imports: dict[str, set[str]]) -> dict[str, set[str]]:
     return {name: targets for name, targets in found.items() if targets}
 
 
-def test_items_import_of_the_core_only_errors() -> None:
+def test_items_import_of_the_core_only_what_aws_answers_mean() -> None:
     imports = imports_below(CORE, "core")
     assert any(name.startswith("core.items.") for name in imports)
     assert outside(imports) == {}
