@@ -237,7 +237,7 @@ SETTINGS_PLAN = SettingsPlan((Change("tags", {}, {"a": "b"}),), (NotCarried("ala
 def settings(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The settings verb with its use cases replaced: what each was told."""
     told: dict[str, Any] = {}
-    for name in ("prepare_settings", "foresee_settings"):
+    for name in ("prepare_settings", "preview_settings"):
         told[name] = Calls()
         monkeypatch.setattr(settings_job, name, told[name].answer(SETTINGS_PLAN))
     destination = type("Found", (), {"find": lambda account, name: told.get("found", DEFINITION)})
