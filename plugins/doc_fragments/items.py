@@ -31,7 +31,8 @@ options:
 options:
   write_rate:
     description:
-      - The most write units per second of the destination, as C(500), or a part of its provisioned capacity, as C(50%).
+      - The most write units per second of the destination, as C(500), or a part of its provisioned capacity, as
+        C(50%).
       - Without it there is no limit other than AWS's throttling.
     type: str
   checkpoint_dir:
@@ -55,6 +56,7 @@ options:
     default: false
   differences_path:
     description:
-      - A file on the controller that gets a line of JSON for each difference. Without differences it is not created.
+      - A file on the controller that gets a line of JSON for each difference. Without differences it is not
+        created.
     type: path
 """

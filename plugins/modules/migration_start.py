@@ -154,13 +154,13 @@ options:
       # make generate: items
       workers:
         description:
-          - How many processes read and write.
+          - The number of processes that read and write, 1 or more.
         type: int
         default: 1
       read_rate:
         description:
           - The most read units per second of either table, as C(500), or a part of its provisioned capacity, as C(50%).
-          - Left out, there is no limit.
+          - Without it there is no limit.
         type: str
       consistent:
         description:
@@ -170,28 +170,30 @@ options:
       # make generate: items.copying
       write_rate:
         description:
-          - The most write units per second of the destination, as C(500), or as a part of its provisioned capacity.
-          - Left out, there is no limit but what AWS throttles.
+          - The most write units per second of the destination, as C(500), or a part of its provisioned capacity, as
+            C(50%).
+          - Without it there is no limit other than AWS's throttling.
         type: str
       checkpoint_dir:
         description:
-          - A folder of this machine where a copy keeps how far it is, so that a later run goes on there.
-          - Left out, a copy that was killed begins anew; it never writes an item twice in another form.
+          - A directory on the controller for the checkpoint of a copy, with which a later run continues.
+          - Without it a copy that was killed starts over. It never writes an item twice in another form.
         type: path
       # make generate: items.comparing
       sample_items:
         description:
-          - About how many items of either table a sample compares.
+          - About how many items of each table a sample compares.
         type: int
         default: 1000
       ignore_expired:
         description:
-          - Leave items out whose time to live has passed. They are copied, but AWS may delete them at any time.
+          - Leave out items whose time to live has passed. They are copied, but AWS may delete them at any time.
         type: bool
         default: false
       differences_path:
         description:
-          - The file of this machine that gets a line of JSON for each difference. It is not made where there is none.
+          - A file on the controller that gets a line of JSON for each difference. Without differences it is not
+            created.
         type: path
 seealso:
   - module: tableferry.aws.job_wait
