@@ -11,19 +11,19 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .account import Account
-from .backup.backup_jobs import BackupKind
-from .backup.copy_jobs import CopyKind
-from .backup.restore_jobs import RestoreKind
-from .counting import CountKind
-from .direct import DirectKind
 from .errors import FerryError
-from .export import ExportKind
-from .importing import ImportKind
 from .jobs.job import Job, not_a_job
 from .jobs.kind import JobKind, WaitItem, WaitResult
 from .jobs.waiter import Waiter
-from .settings_job import SettingsKind
-from .verification import VerifyKind
+from .methods.backup.backup_jobs import BackupKind
+from .methods.backup.copy_jobs import CopyKind
+from .methods.backup.restore_jobs import RestoreKind
+from .methods.direct.copy_job import DirectKind
+from .methods.s3.export import ExportKind
+from .methods.s3.importing import ImportKind
+from .steps.comparison import VerifyKind
+from .steps.counting import CountKind
+from .steps.settings_job import SettingsKind
 
 KINDS: Mapping[str, Callable[[], JobKind]] = {
     "export": ExportKind,

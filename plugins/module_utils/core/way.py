@@ -15,26 +15,26 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from .account import Account
-from .backup.backup_jobs import BackupOptions, BackupPlan, plan_backup, start_backup
-from .backup.calls import VAULT
-from .backup.copy_jobs import CopyOptions, copy_job, plan_copy
-from .backup.restore_jobs import RestoreOptions, plan_restore, restore_job
 from .change import Change, NotCarried
-from .counting import count_job, units_for
-from .direct import DirectOptions, DirectPlan, plan_direct
 from .errors import FerryError, InvalidInput
-from .export import ExportOptions, ExportPlan, plan_export, start_export
-from .importing import ImportOptions, import_job, plan_import
 from .items.throttle import check_rate
 from .jobs.job import Job
+from .judgement import Verify
+from .methods.backup.backup_jobs import BackupOptions, BackupPlan, plan_backup, start_backup
+from .methods.backup.calls import VAULT
+from .methods.backup.copy_jobs import CopyOptions, copy_job, plan_copy
+from .methods.backup.restore_jobs import RestoreOptions, plan_restore, restore_job
+from .methods.direct.copy_job import DirectOptions, DirectPlan, plan_direct
+from .methods.s3.export import ExportOptions, ExportPlan, plan_export, start_export
+from .methods.s3.importing import ImportOptions, import_job, plan_import
 from .plan import AUTO, DEFAULT, choose_method
-from .settings_job import plan_table_settings, settings_job
+from .steps.comparison import VerifyOptions, verify_job
+from .steps.counting import count_job, units_for
+from .steps.settings_job import plan_table_settings, settings_job
 from .table.definition import AS_OF, TableDefinition
 from .table.preview import MadeBy, as_created, as_imported, as_restored
 from .table.setting import SettingsOptions
 from .table.settings import SettingsPlan
-from .verification import VerifyOptions, verify_job
-from .verify import Verify
 
 LONGEST_WAY = 86400  # seconds that an export may wait on the way to its import, whatever its age when it was chosen
 

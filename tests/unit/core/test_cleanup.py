@@ -10,13 +10,13 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core.cleanup import (
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.cleanup import (
     CleanupOptions,
     StillRunning,
     apply_cleanup,
     plan_cleanup,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.export import RECOVERY_TAG
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.export import RECOVERY_TAG
 from tests.unit.core.fake_aws import BUCKET, SOURCE
 from tests.unit.core.test_importing import World
 from tests.unit.core.test_verify import Moved

@@ -15,7 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
-from ansible_collections.tableferry.aws.plugins.module_utils.core.export import (
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.export import (
     RECOVERY_TAG,
     ExportOptions,
     RecoveryWindow,
@@ -23,9 +25,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.export import 
     plan_export,
     start_export,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.hints import export_hint
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.failures import export_hint
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import wait_for
 from tests.unit.core.fake_aws import BUCKET, DESTINATION, REGION, SOURCE, FakeAws, failure
 
@@ -340,7 +340,7 @@ def test_incremental_windows() -> None:
 
 @given(st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1)), st.integers(-12, 12))
 def test_times_are_whole_seconds_of_utc(time: datetime, offset: int) -> None:
-    from ansible_collections.tableferry.aws.plugins.module_utils.core import export
+    from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3 import export
 
     text = export._to_text(time.replace(tzinfo=timezone(timedelta(hours=offset))))
     assert text.endswith("Z")

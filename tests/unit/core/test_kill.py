@@ -12,17 +12,21 @@ from typing import TypeAlias
 
 import pytest
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core.export import ExportOptions, plan_export, start_export
-from ansible_collections.tableferry.aws.plugins.module_utils.core.importing import (
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem, WaitResult
+from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement, judge
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.export import (
+    ExportOptions,
+    plan_export,
+    start_export,
+)
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.importing import (
     ImportOptions,
     import_job,
     plan_import,
     start_import,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem, WaitResult
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import wait_for
-from ansible_collections.tableferry.aws.plugins.module_utils.core.verify import Judgement, judge
 from tests.unit.core.fake_aws import BUCKET, SOURCE, FakeAws, Killed, failure
 
 Run: TypeAlias = Callable[[FakeAws], tuple[Judgement, list]]

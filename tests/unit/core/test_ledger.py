@@ -16,9 +16,12 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     StagingBucketUnusable,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
-from ansible_collections.tableferry.aws.plugins.module_utils.core.ledger import Ledger
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.ledger import Ledger
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.staging import (
+    ConditionFailed,
+    StagingBucket,
+)
 from ansible_collections.tableferry.aws.plugins.module_utils.core.route import Route, with_token
-from ansible_collections.tableferry.aws.plugins.module_utils.core.staging import ConditionFailed, StagingBucket
 from tests.unit.core.fake_aws import BUCKET, DESTINATION, REGION, SOURCE, FakeAws
 
 ROUTE = Route(SOURCE, REGION, "orders", DESTINATION, REGION, "orders")

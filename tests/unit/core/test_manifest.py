@@ -19,7 +19,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     PrefixNotData,
     StagingBucketUnusable,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.manifest import (
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.manifest import (
     check_checksums,
     check_objects,
     data_prefix,
@@ -27,7 +27,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.manifest impor
     read_manifest,
     summary_key,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.staging import StagingBucket
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.staging import StagingBucket
 from tests.unit.core.fake_aws import BUCKET, DESTINATION, FakeAws, md5
 
 FOLDER = "a/b/AWSDynamoDB/0123-ab/"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
-from ansible_collections.tableferry.aws.plugins.module_utils.core.verify import Judgement, judge
+from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement, judge
 from tests.unit.core.fake_aws import DESTINATION, SOURCE, Table
 from tests.unit.core.test_importing import World
 

@@ -17,14 +17,22 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     NotInThisVersion,
     UnknownMethod,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.export import ExportOptions, plan_export, start_export
-from ansible_collections.tableferry.aws.plugins.module_utils.core.importing import ImportKind, ImportOptions, import_job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem, WaitResult
+from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import judge_way
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.export import (
+    ExportOptions,
+    plan_export,
+    start_export,
+)
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.importing import (
+    ImportKind,
+    ImportOptions,
+    import_job,
+)
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import wait_for
 from ansible_collections.tableferry.aws.plugins.module_utils.core.plan import METHODS
-from ansible_collections.tableferry.aws.plugins.module_utils.core.settings_job import SettingsKind
-from ansible_collections.tableferry.aws.plugins.module_utils.core.verify import judge_way
+from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.settings_job import SettingsKind
 from ansible_collections.tableferry.aws.plugins.module_utils.core.way import WAYS, WayOptions, way_of
 from tests.unit.core.fake_aws import BUCKET, DESTINATION, SOURCE, FakeAws
 

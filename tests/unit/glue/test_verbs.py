@@ -14,17 +14,19 @@ import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core import errors, importing, settings_job
+from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account
 from ansible_collections.tableferry.aws.plugins.module_utils.core.change import Change, NotCarried
-from ansible_collections.tableferry.aws.plugins.module_utils.core.cleanup import CleanupPlan
-from ansible_collections.tableferry.aws.plugins.module_utils.core.export import ExportPlan
-from ansible_collections.tableferry.aws.plugins.module_utils.core.importing import ImportPlan
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job, ended_with
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitResult
+from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3 import importing
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.cleanup import CleanupPlan
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.export import ExportPlan
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.importing import ImportPlan
+from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import settings_job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.definition import TableDefinition
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.settings import Settings, SettingsPlan
-from ansible_collections.tableferry.aws.plugins.module_utils.core.verify import Judgement
 from ansible_collections.tableferry.aws.plugins.module_utils.core.way import Way
 from ansible_collections.tableferry.aws.plugins.module_utils.glue import starting
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs import (

@@ -13,7 +13,7 @@ from typing import Any
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account, AccountSpec
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem, WaitResult
-from ansible_collections.tableferry.aws.plugins.module_utils.core.verify import Judgement, judge_way
+from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement, judge_way
 from ansible_collections.tableferry.aws.plugins.module_utils.core.way import (
     WAYS,
     BackupChoices,

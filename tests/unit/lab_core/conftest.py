@@ -14,20 +14,20 @@ from typing import Any
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account, AccountSpec
-from ansible_collections.tableferry.aws.plugins.module_utils.core.export import (
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem, WaitResult
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.export import (
     ExportOptions,
     plan_export,
     start_export,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.importing import (
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.importing import (
     ImportOptions,
     plan_import,
     start_import,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem, WaitResult
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import wait_for
-from ansible_collections.tableferry.aws.plugins.module_utils.core.settings_job import settings_job
+from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.settings_job import settings_job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.settings import SettingsOptions
 from demo.seed import make_tables
 from demo.tables import DemoTable, numbered, on_demand, recovery

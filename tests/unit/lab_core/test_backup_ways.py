@@ -14,21 +14,6 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core.backup.account_settings import (
-    SettingsOptions,
-    apply_settings,
-    plan_settings,
-)
-from ansible_collections.tableferry.aws.plugins.module_utils.core.backup.air_gapped import (
-    AirGappedOptions,
-    apply_air_gapped,
-    plan_air_gapped,
-)
-from ansible_collections.tableferry.aws.plugins.module_utils.core.backup.cleanup import (
-    BackupCleanupOptions,
-    apply_backup_cleanup,
-    plan_backup_cleanup,
-)
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import (
     AccessDenied,
     BackupNotPossible,
@@ -36,6 +21,21 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     JobTimeout,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.account_settings import (
+    SettingsOptions,
+    apply_settings,
+    plan_settings,
+)
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.air_gapped import (
+    AirGappedOptions,
+    apply_air_gapped,
+    plan_air_gapped,
+)
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.cleanup import (
+    BackupCleanupOptions,
+    apply_backup_cleanup,
+    plan_backup_cleanup,
+)
 from demo.tables import attributes, numbered
 from lab.backup import restore_jobs
 from lab.client import running

@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account
-from ansible_collections.tableferry.aws.plugins.module_utils.core.backup.readiness import count_tags
-from ansible_collections.tableferry.aws.plugins.module_utils.core.backup.restore_jobs import (
-    look_at_destination as look_at_restored,
-)
-from ansible_collections.tableferry.aws.plugins.module_utils.core.cleanup import CleanupOptions, plan_cleanup
 from ansible_collections.tableferry.aws.plugins.module_utils.core.destination import has_mark, is_ours, make_table
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import DestinationExists, TableUnusable
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import Pause
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.readiness import count_tags
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.restore_jobs import (
+    look_at_destination as look_at_restored,
+)
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.cleanup import CleanupOptions, plan_cleanup
 from ansible_collections.tableferry.aws.plugins.module_utils.core.route import Route
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.definition import TableDefinition
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.ownership import read_tags

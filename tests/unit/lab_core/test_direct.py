@@ -14,12 +14,16 @@ from typing import Any
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core import direct
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import DestinationExists, InvalidInput
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
-from ansible_collections.tableferry.aws.plugins.module_utils.core.verification import VerifyOptions, mend, verify_tables
-from ansible_collections.tableferry.aws.plugins.module_utils.core.verify import judge_way
+from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import judge_way
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.direct import copy_job as direct
+from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.comparison import (
+    VerifyOptions,
+    mend,
+    verify_tables,
+)
 from ansible_collections.tableferry.aws.plugins.module_utils.core.way import ItemChoices, WayOptions, way_of
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.outcome import outcome
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs import dynamodb_copy

@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import AccessDenied
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
-from ansible_collections.tableferry.aws.plugins.module_utils.core.verify import judge, judge_way
+from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import judge, judge_way
 from ansible_collections.tableferry.aws.plugins.module_utils.core.way import WayOptions, way_of
 from demo.tables import index
 

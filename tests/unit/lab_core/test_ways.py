@@ -20,16 +20,16 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     ImportLocked,
     PrefixNotData,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.export import plan_export, start_export
-from ansible_collections.tableferry.aws.plugins.module_utils.core.importing import (
+from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import judge
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.export import plan_export, start_export
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.importing import (
     ImportOptions,
     explain_failure,
     plan_import,
     start_import,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.manifest import read_manifest
-from ansible_collections.tableferry.aws.plugins.module_utils.core.staging import StagingBucket
-from ansible_collections.tableferry.aws.plugins.module_utils.core.verify import judge
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.manifest import read_manifest
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.staging import StagingBucket
 from demo.tables import all_types, attributes, key_schema
 
 

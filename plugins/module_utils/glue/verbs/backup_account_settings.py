@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...core.backup.account_settings import SettingsOptions, apply_settings, plan_settings
 from ...core.change import to_diff
+from ...core.methods.backup.account_settings import SettingsOptions, apply_settings, plan_settings
 from ..accounts import Accounts
 from ..spec import ONE_ACCOUNT_OPTIONS, SHARED_OPTIONS, Progress, Verb
 

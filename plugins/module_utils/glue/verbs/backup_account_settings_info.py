@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...core.backup.account_settings import read_settings
+from ...core.methods.backup.account_settings import read_settings
 from ..accounts import Accounts
 from ..spec import ONE_ACCOUNT_OPTIONS, SHARED_OPTIONS, Progress, Verb
 

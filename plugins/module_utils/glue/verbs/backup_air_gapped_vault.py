@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...core.backup.air_gapped import AirGappedOptions, apply_air_gapped, plan_air_gapped
 from ...core.change import to_diff
+from ...core.methods.backup.air_gapped import AirGappedOptions, apply_air_gapped, plan_air_gapped
 from ..accounts import Accounts
 from ..spec import BOTH_ACCOUNTS_OPTIONS, SHARED_OPTIONS, Progress, Verb
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...core.backup.cleanup import BackupCleanupOptions, apply_backup_cleanup, plan_backup_cleanup
 from ...core.change import to_diff
+from ...core.methods.backup.cleanup import BackupCleanupOptions, apply_backup_cleanup, plan_backup_cleanup
 from ..accounts import Accounts
 from ..spec import BOTH_ACCOUNTS_OPTIONS, MIGRATION_OPTIONS, SHARED_OPTIONS, Progress, Verb
 

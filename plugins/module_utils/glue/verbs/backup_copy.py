@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...core.backup.copy_jobs import CopyOptions, plan_copy, start_copy
+from ...core.methods.backup.copy_jobs import CopyOptions, plan_copy, start_copy
 from ...core.migration import job_from
 from ..accounts import Accounts
 from ..spec import BOTH_ACCOUNTS_OPTIONS, LIFECYCLE_OPTIONS, STARTING_OPTIONS, Progress, Verb, given

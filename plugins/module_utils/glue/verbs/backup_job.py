@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...core.backup.backup_jobs import BackupOptions, plan_backup, start_backup
+from ...core.methods.backup.backup_jobs import BackupOptions, plan_backup, start_backup
 from ..accounts import Accounts
 from ..spec import KEY_MAP_OPTIONS, LIFECYCLE_OPTIONS, STARTING_OPTIONS, Progress, Verb, account_option, given
 from ..starting import finished, start_result

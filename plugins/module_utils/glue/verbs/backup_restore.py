@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...core.backup.restore_jobs import RestoreOptions, plan_restore, start_restore
+from ...core.methods.backup.restore_jobs import RestoreOptions, plan_restore, start_restore
 from ...core.migration import job_from
 from ..accounts import Accounts
 from ..spec import BOTH_ACCOUNTS_OPTIONS, KEY_MAP_OPTIONS, STARTING_OPTIONS, Progress, Verb, given

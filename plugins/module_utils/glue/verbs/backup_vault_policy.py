@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...core.backup.vaults import apply_policy, copy_statement, plan_policy
 from ...core.change import to_diff
+from ...core.methods.backup.vaults import apply_policy, copy_statement, plan_policy
 from ..accounts import Accounts
 from ..spec import SHARED_OPTIONS, Progress, Verb, account_option
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...core.direct import DirectOptions, plan_direct
+from ...core.methods.direct.copy_job import DirectOptions, plan_direct
 from ..accounts import Accounts
 from ..spec import (
     BOTH_ACCOUNTS_OPTIONS,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...core.importing import ImportOptions, plan_import, start_import
+from ...core.methods.s3.importing import ImportOptions, plan_import, start_import
 from ...core.migration import job_from
 from ...core.table.definition import TableDefinition
 from ..accounts import Accounts

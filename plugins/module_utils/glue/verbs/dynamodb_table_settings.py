@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...core.settings_job import plan_table_settings, settings_job
+from ...core.steps.settings_job import plan_table_settings, settings_job
 from ...core.table.settings import SettingsOptions
 from ..accounts import Accounts
 from ..spec import BOTH_ACCOUNTS_OPTIONS, KEY_MAP_OPTIONS, SETTINGS_OPTIONS, STARTING_OPTIONS, Progress, Verb, given

@@ -12,7 +12,7 @@ from typing import Any
 
 from ...core.change import Change, to_diff
 from ...core.items.differences import CompareProgress
-from ...core.verification import Verification, VerifyOptions, mend, verify_tables
+from ...core.steps.comparison import Verification, VerifyOptions, mend, verify_tables
 from ..accounts import Accounts
 from ..spec import BOTH_ACCOUNTS_OPTIONS, COMPARING_OPTIONS, READING_OPTIONS, SHARED_OPTIONS, Progress, Verb, given
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...core.change import to_diff
-from ...core.cleanup import CleanupOptions, apply_cleanup, plan_cleanup
+from ...core.methods.s3.cleanup import CleanupOptions, apply_cleanup, plan_cleanup
 from ..accounts import Accounts
 from ..spec import MIGRATION_OPTIONS, SHARED_OPTIONS, STAGING_OPTIONS, Progress, Verb, account_option, given
 

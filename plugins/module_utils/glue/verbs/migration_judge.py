@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...core.judgement import judge_way
 from ...core.migration import job_from
-from ...core.verify import judge_way
 from ..accounts import Accounts
 from ..outcome import failure
 from ..spec import BOTH_ACCOUNTS_OPTIONS, SHARED_OPTIONS, Progress, Verb

@@ -10,32 +10,32 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core.backup.account_settings import (
-    NotManagementAccount,
-    SettingsOptions,
-    apply_settings,
-    plan_settings,
-)
-from ansible_collections.tableferry.aws.plugins.module_utils.core.backup.cleanup import (
-    BackupCleanupOptions,
-    apply_backup_cleanup,
-    plan_backup_cleanup,
-)
-from ansible_collections.tableferry.aws.plugins.module_utils.core.backup.copy_jobs import (
-    CopyOptions,
-    plan_copy,
-    start_copy,
-)
-from ansible_collections.tableferry.aws.plugins.module_utils.core.backup.vaults import (
-    apply_policy,
-    copy_statement,
-    plan_policy,
-)
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import (
     BackupNotPossible,
     InvalidInput,
     ServiceError,
     StillRunning,
+)
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.account_settings import (
+    NotManagementAccount,
+    SettingsOptions,
+    apply_settings,
+    plan_settings,
+)
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.cleanup import (
+    BackupCleanupOptions,
+    apply_backup_cleanup,
+    plan_backup_cleanup,
+)
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.copy_jobs import (
+    CopyOptions,
+    plan_copy,
+    start_copy,
+)
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.vaults import (
+    apply_policy,
+    copy_statement,
+    plan_policy,
 )
 from tests.unit.core.backup.test_kill import migrate, world
 from tests.unit.core.backup.test_way import backed_up, copied

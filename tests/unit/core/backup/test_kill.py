@@ -11,21 +11,21 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core.backup.backup_jobs import (
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
+from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement, judge_way
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.backup_jobs import (
     BackupOptions,
     plan_backup,
     start_backup,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.backup.copy_jobs import CopyOptions, copy_job
-from ansible_collections.tableferry.aws.plugins.module_utils.core.backup.restore_jobs import (
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.copy_jobs import CopyOptions, copy_job
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.restore_jobs import (
     RestoreOptions,
     restore_job,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.counting import count_job
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import wait_for
-from ansible_collections.tableferry.aws.plugins.module_utils.core.verify import Judgement, judge_way
+from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.counting import count_job
 from tests.unit.core.fake_aws import SOURCE, Killed, failure
 from tests.unit.core.fake_backup import BackupAws
 

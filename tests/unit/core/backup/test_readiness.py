@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core.backup.backup_jobs import (
+from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import BackupNotPossible
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.backup_jobs import (
     BackupOptions,
     BackupPlan,
     plan_backup,
     start_backup,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import BackupNotPossible
 from tests.unit.core.backup.test_kill import world
 from tests.unit.core.fake_aws import DESTINATION, SOURCE
 from tests.unit.core.fake_backup import VAULT, BackupAws, allow, root

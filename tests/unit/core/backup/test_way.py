@@ -12,23 +12,6 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core.backup.backup_jobs import (
-    BackupOptions,
-    plan_backup,
-    start_backup,
-)
-from ansible_collections.tableferry.aws.plugins.module_utils.core.backup.copy_jobs import (
-    CopyOptions,
-    plan_copy,
-    start_copy,
-)
-from ansible_collections.tableferry.aws.plugins.module_utils.core.backup.failures import hint, is_full
-from ansible_collections.tableferry.aws.plugins.module_utils.core.backup.restore_jobs import (
-    RestoreOptions,
-    plan_restore,
-    restore_metadata,
-    start_restore,
-)
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import (
     BackupFailed,
     BackupNotPossible,
@@ -41,9 +24,26 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
+from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import judge_way
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.backup_jobs import (
+    BackupOptions,
+    plan_backup,
+    start_backup,
+)
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.copy_jobs import (
+    CopyOptions,
+    plan_copy,
+    start_copy,
+)
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.failures import hint, is_full
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.restore_jobs import (
+    RestoreOptions,
+    plan_restore,
+    restore_metadata,
+    start_restore,
+)
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import wait_for
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.encryption import Encryption
-from ansible_collections.tableferry.aws.plugins.module_utils.core.verify import judge_way
 from tests.unit.core.backup.test_kill import migrate, world
 from tests.unit.core.fake_aws import DESTINATION, REGION, SOURCE, FakeAccount, failure
 from tests.unit.core.fake_backup import VAULT, BackupAws

@@ -13,21 +13,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
-from .account import Account
-from .change import Change
-from .data_plane import count_items, item_table
-from .destination import creation_call, make_table, require_ours, tags_there
-from .errors import CheckpointUnusable, InvalidInput
-from .items.answers import require_msgspec
-from .items.copying import CopyOptions, CopyProgress, copy_items
-from .items.throttle import to_rate
-from .jobs.job import Job
-from .jobs.kind import Made, OwnWork, Steps, WaitItem, made_of
-from .plan import choose_method
-from .route import Route
-from .table.definition import AS_OF, TableDefinition
-from .table_status import require_usable
-from .workbench import Workbench, percent
+from ...account import Account
+from ...change import Change
+from ...data_plane import count_items, item_table
+from ...destination import creation_call, make_table, require_ours, tags_there
+from ...errors import CheckpointUnusable, InvalidInput
+from ...items.answers import require_msgspec
+from ...items.copying import CopyOptions, CopyProgress, copy_items
+from ...items.throttle import to_rate
+from ...jobs.job import Job
+from ...jobs.kind import Made, OwnWork, Steps, WaitItem, made_of
+from ...plan import choose_method
+from ...route import Route
+from ...steps.background import Workbench, percent
+from ...table.definition import AS_OF, TableDefinition
+from ...table_status import require_usable
 
 COPY_TAG = "tableferry:copy"  # from which table the items are, how many, and when all of them were there
 AT_ONCE = 4  # copies that one waiter makes at the same time

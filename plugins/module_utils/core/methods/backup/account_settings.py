@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .. import aws_errors, sdk
-from ..account import Account
-from ..change import Change
-from ..errors import FerryError, InvalidInput, Refused, ServiceError
-from ..table.definition import Shape
+from ... import aws_errors, sdk
+from ...account import Account
+from ...change import Change
+from ...errors import FerryError, InvalidInput, Refused, ServiceError
+from ...table.definition import Shape
 from .calls import RESOURCE_TYPE
 
 CROSS_ACCOUNT = "isCrossAccountBackupEnabled"

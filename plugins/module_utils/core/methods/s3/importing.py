@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Literal
 
-from . import sdk
-from .account import RETRIES, Account
-from .aws_errors import NO_RESOURCE, is_passing
-from .change import Change
-from .destination import UNKNOWN_IMPORT, imports_of, is_ours, not_ours, read_import
-from .errors import (
+from ... import sdk
+from ...account import RETRIES, Account
+from ...aws_errors import NO_RESOURCE, is_passing
+from ...change import Change
+from ...destination import UNKNOWN_IMPORT, imports_of, is_ours, not_ours, read_import
+from ...errors import (
     DestinationExists,
     ExportFailed,
     FerryError,
@@ -27,17 +27,17 @@ from .errors import (
     JobTimeout,
     PrefixNotData,
 )
-from .hints import import_hint
-from .jobs.job import Job, State, ended_with, failure_of
-from .jobs.kind import DestinationJobs, Made, Page, Pause, Steps, WaitItem, made_of
+from ...jobs.job import Job, State, ended_with, failure_of
+from ...jobs.kind import DestinationJobs, Made, Page, Pause, Steps, WaitItem, made_of
+from ...route import Route, with_token
+from ...table.creation import import_parameters
+from ...table.definition import TableDefinition, json_safe
+from ...table.encryption import Encryption, read_encryption, resolve_key_map
+from ...table_status import require_usable
+from .failures import import_hint
 from .ledger import Ledger, ledger_of
 from .manifest import Manifest, check_readable, checked_manifest, read_manifest, summary_key
-from .route import Route, with_token
 from .staging import BucketMissing, ConditionFailed, StagingBucket
-from .table.creation import import_parameters
-from .table.definition import TableDefinition, json_safe
-from .table.encryption import Encryption, read_encryption, resolve_key_map
-from .table_status import require_usable
 
 PURPOSE = "import"
 LOG_GROUP = "/aws-dynamodb/imports"

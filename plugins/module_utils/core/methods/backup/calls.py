@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from ..account import Account
-from ..errors import InvalidInput
-from ..jobs.job import State
-from ..jobs.kind import Page
+from ...account import Account
+from ...errors import InvalidInput
+from ...jobs.job import State
+from ...jobs.kind import Page
 
 VAULT = "tableferry"  # what vaults are called that nobody named
 ROLE = "AWSBackup-tableferry"  # AWSBackupFullAccess passes roles with AWSBackup in their names only (aws.md C3)

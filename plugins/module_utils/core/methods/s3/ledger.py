@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from .errors import ImportLocked, InvalidInput, StagingBucketUnusable
-from .jobs.job import Job
-from .route import Route
+from ...errors import ImportLocked, InvalidInput, StagingBucketUnusable
+from ...jobs.job import Job
+from ...route import Route
 from .staging import ConditionFailed, StagingBucket
 
 VERSION = 1

@@ -11,15 +11,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
 
-from .. import sdk
-from ..account import RETRIES, Account
-from ..aws_errors import BACKUP_REFUSED, NO_RESOURCE, is_passing
-from ..change import Change
-from ..errors import BackupFailed, BackupNotPossible, CopyFailed, FerryError, JobTimeout
-from ..jobs.job import Job, ended_with, failure_of
-from ..jobs.kind import Made, Page, Pause, SourceJobs, Steps, WaitItem, begun
-from ..route import with_token
-from ..table.definition import Shape, json_safe
+from ... import sdk
+from ...account import RETRIES, Account
+from ...aws_errors import BACKUP_REFUSED, NO_RESOURCE, is_passing
+from ...change import Change
+from ...errors import BackupFailed, BackupNotPossible, CopyFailed, FerryError, JobTimeout
+from ...jobs.job import Job, ended_with, failure_of
+from ...jobs.kind import Made, Page, Pause, SourceJobs, Steps, WaitItem, begun
+from ...route import with_token
+from ...table.definition import Shape, json_safe
 from .calls import VAULT, lifecycle, page_of_jobs, role_arn, state_of, vault_arn
 from .failures import UNKNOWN, hint, reported
 from .history import COPY_STATES, is_open, list_copies, made_copy

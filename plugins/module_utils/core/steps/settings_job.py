@@ -10,16 +10,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any, ClassVar
 
-from .account import Account
-from .destination import is_ours, not_ours
-from .errors import InvalidInput, SettingFailed
-from .jobs.job import Job, ended_with
-from .jobs.kind import Made, OwnWork, Pause, Steps, WaitItem
-from .route import Route
-from .table.definition import TableDefinition
-from .table.preview import MadeBy, preview_settings
-from .table.setting import SettingsOptions
-from .table.settings import SettingsPlan, SettingsResult, apply_settings, prepare_settings
+from ..account import Account
+from ..destination import is_ours, not_ours
+from ..errors import InvalidInput, SettingFailed
+from ..jobs.job import Job, ended_with
+from ..jobs.kind import Made, OwnWork, Pause, Steps, WaitItem
+from ..route import Route
+from ..table.definition import TableDefinition
+from ..table.preview import MadeBy, preview_settings
+from ..table.setting import SettingsOptions
+from ..table.settings import SettingsPlan, SettingsResult, apply_settings, prepare_settings
 
 
 def plan_table_settings(

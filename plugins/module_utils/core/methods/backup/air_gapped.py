@@ -12,11 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .. import aws_errors, sdk
-from ..account import Account
-from ..change import Change
-from ..errors import BackupNotPossible, FerryError, InvalidInput, JobTimeout
-from ..table.definition import Shape
+from ... import aws_errors, sdk
+from ...account import Account
+from ...change import Change
+from ...errors import BackupNotPossible, FerryError, InvalidInput, JobTimeout
+from ...table.definition import Shape
 from .vaults import Vault, find_vault, list_vaults
 
 AIR_GAPPED = "LOGICALLY_AIR_GAPPED_BACKUP_VAULT"

@@ -13,10 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ..account import Account
-from ..errors import AccessDenied
-from ..jobs.job import State
-from ..table.definition import Shape, TableDefinition, json_safe
+from ...account import Account
+from ...errors import AccessDenied
+from ...jobs.job import State
+from ...table.definition import Shape, TableDefinition, json_safe
 from .calls import MIGRATION_TAG, RESOURCE_TYPE, moment, state_of
 from .vaults import is_there, read_recovery_point, read_tags
 

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from ..account import Account
-from ..aws_errors import NO_RESOURCE
-from ..change import Change, NotCarried
-from ..errors import StillRunning
-from ..table.definition import Shape
+from ...account import Account
+from ...aws_errors import NO_RESOURCE
+from ...change import Change, NotCarried
+from ...errors import StillRunning
+from ...table.definition import Shape
 from .air_gapped import AIR_GAPPED
 from .calls import MIGRATION_TAG, VAULT, vault_arn
 from .history import is_completed, is_open, list_copies

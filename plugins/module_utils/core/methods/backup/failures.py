@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ..errors import FerryError
+from ...errors import FerryError
 
 # (words of AWS's message in small letters, what to do), what explains most first.
 _KNOWN = (

@@ -9,18 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from .account import Account
-from .change import Change, NotCarried
-from .errors import InvalidInput, MissingTable, StillRunning
+from ...account import Account
+from ...change import Change, NotCarried
+from ...errors import InvalidInput, MissingTable, StillRunning
+from ...jobs.job import Job
+from ...route import Route
+from ...table.definition import TableDefinition
+from ...table.ownership import read_tags
 from .export import RECOVERY_TAG, describe_export, read_recovery
 from .importing import PURPOSE as IMPORT
 from .importing import describe_import, find_started
-from .jobs.job import Job
 from .ledger import Ledger
-from .route import Route
 from .staging import BucketMissing, StagingBucket
-from .table.definition import TableDefinition
-from .table.ownership import read_tags
 
 
 @dataclass(frozen=True)

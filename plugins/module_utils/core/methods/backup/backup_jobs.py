@@ -12,18 +12,18 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar
 
-from .. import sdk
-from ..account import RETRIES, Account
-from ..aws_errors import BACKUP_REFUSED, NO_RESOURCE, is_passing
-from ..change import Change
-from ..errors import BackupFailed, BackupNotPossible, FerryError, InvalidInput
-from ..jobs.job import Job, ended_with
-from ..jobs.kind import Made, Page, Pause, SourceJobs, Steps, WaitItem, begun
-from ..plan import choose_method
-from ..route import Route, with_token
-from ..table.definition import Shape, TableDefinition, json_safe
-from ..table.encryption import map_encryption, read_encryption, resolve_key_map
-from ..table_status import require_usable
+from ... import sdk
+from ...account import RETRIES, Account
+from ...aws_errors import BACKUP_REFUSED, NO_RESOURCE, is_passing
+from ...change import Change
+from ...errors import BackupFailed, BackupNotPossible, FerryError, InvalidInput
+from ...jobs.job import Job, ended_with
+from ...jobs.kind import Made, Page, Pause, SourceJobs, Steps, WaitItem, begun
+from ...plan import choose_method
+from ...route import Route, with_token
+from ...table.definition import Shape, TableDefinition, json_safe
+from ...table.encryption import map_encryption, read_encryption, resolve_key_map
+from ...table_status import require_usable
 from .calls import (
     MIGRATION_TAG,
     VAULT,

@@ -12,25 +12,18 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, ClassVar, Literal
 
-from .. import sdk
-from ..account import RETRIES, Account
-from ..aws_errors import BACKUP_REFUSED, NO_RESOURCE, is_passing
-from ..change import Change
-from ..destination import has_mark, not_ours
-from ..errors import (
-    BackupNotPossible,
-    CopyFailed,
-    FerryError,
-    InvalidInput,
-    JobTimeout,
-    RestoreFailed,
-)
-from ..jobs.job import Job, ended_with, failure_of
-from ..jobs.kind import DestinationJobs, Made, Page, Pause, Steps, WaitItem, begun, made_of
-from ..route import Route, with_token
-from ..table.definition import Shape, TableDefinition, json_safe
-from ..table.encryption import Encryption, map_encryption, read_encryption, resolve_key_map
-from ..table_status import require_usable
+from ... import sdk
+from ...account import RETRIES, Account
+from ...aws_errors import BACKUP_REFUSED, NO_RESOURCE, is_passing
+from ...change import Change
+from ...destination import has_mark, not_ours
+from ...errors import BackupNotPossible, CopyFailed, FerryError, InvalidInput, JobTimeout, RestoreFailed
+from ...jobs.job import Job, ended_with, failure_of
+from ...jobs.kind import DestinationJobs, Made, Page, Pause, Steps, WaitItem, begun, made_of
+from ...route import Route, with_token
+from ...table.definition import Shape, TableDefinition, json_safe
+from ...table.encryption import Encryption, map_encryption, read_encryption, resolve_key_map
+from ...table_status import require_usable
 from .calls import RESOURCE_TYPE, moment, page_of_jobs, percent_done, role_arn, state_of
 from .failures import UNKNOWN, hint, is_full, reported
 from .history import RESTORE_STATES, is_completed, is_open, list_restores

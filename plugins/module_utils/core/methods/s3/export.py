@@ -14,11 +14,11 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar, Literal
 
-from . import sdk
-from .account import RETRIES, Account
-from .aws_errors import DENIED, NO_KEY, is_passing
-from .change import Change, NotCarried
-from .errors import (
+from ... import sdk
+from ...account import RETRIES, Account
+from ...aws_errors import DENIED, NO_KEY, is_passing
+from ...change import Change, NotCarried
+from ...errors import (
     AccessDenied,
     ExportFailed,
     FerryError,
@@ -30,20 +30,20 @@ from .errors import (
     PointInTimeRecoveryNotReady,
     Refused,
 )
-from .hints import export_failed
+from ...jobs.job import Job, State, ended_with
+from ...jobs.kind import Made, Page, Pause, SourceJobs, Steps, WaitItem, begun
+from ...plan import choose_method
+from ...route import Route, with_token
+from ...table.creation import import_parameters
+from ...table.definition import TableDefinition, json_safe
+from ...table.encryption import read_encryption, resolve_key_map
+from ...table_status import require_usable
+from .failures import export_failed
 from .importing import PURPOSE as IMPORT
 from .importing import Place, explain_failure, look_at_destination
-from .jobs.job import Job, State, ended_with
-from .jobs.kind import Made, Page, Pause, SourceJobs, Steps, WaitItem, begun
 from .ledger import Ledger, ledger_of
 from .manifest import FOLDER, SUMMARY, check_readable, data_prefix, read_manifest
-from .plan import choose_method
-from .route import Route, with_token
 from .staging import BucketMissing, StagingBucket
-from .table.creation import import_parameters
-from .table.definition import TableDefinition, json_safe
-from .table.encryption import read_encryption, resolve_key_map
-from .table_status import require_usable
 
 PURPOSE = "export"
 RECOVERY_TAG = "tableferry:point-in-time-recovery"

@@ -10,8 +10,8 @@ from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
-from .jobs.job import Job
-from .jobs.kind import Pause
+from ..jobs.job import Job
+from ..jobs.kind import Pause
 
 LOOK_SECONDS = 0.5  # between looks at work that goes on
 

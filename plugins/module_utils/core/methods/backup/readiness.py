@@ -15,12 +15,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .. import aws_errors, sdk
-from ..account import Account
-from ..errors import AccessDenied, BackupNotPossible, FerryError
-from ..policy_documents import statements_of, texts
-from ..table.definition import TableDefinition
-from ..table.ownership import read_tags
+from ... import aws_errors, sdk
+from ...account import Account
+from ...errors import AccessDenied, BackupNotPossible, FerryError
+from ...policy_documents import statements_of, texts
+from ...table.definition import TableDefinition
+from ...table.ownership import read_tags
 from .account_settings import AccountSettings, read_settings
 from .vaults import DEFAULT_VAULT, Vault, find_vault, lets_copy, names_account, read_policy
 

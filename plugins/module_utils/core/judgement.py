@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from .account import Account
-from .counting import compare_counts
 from .data_plane import count_items, item_table
 from .errors import (
     BackupFailed,
@@ -27,14 +26,15 @@ from .errors import (
     StagingBucketUnusable,
     TableUnusable,
 )
-from .export import has_items
-from .importing import explain_failure
 from .jobs.job import Job, failure_of
-from .manifest import check_checksums, read_manifest
-from .staging import StagingBucket
+from .methods.s3.export import has_items
+from .methods.s3.importing import explain_failure
+from .methods.s3.manifest import check_checksums, read_manifest
+from .methods.s3.staging import StagingBucket
+from .steps.comparison import require_equal
+from .steps.counting import compare_counts
 from .table.definition import TableDefinition
 from .table_status import require_usable
-from .verification import require_equal
 
 Verify: TypeAlias = Literal["counts", "sample", "full", "none"]
 

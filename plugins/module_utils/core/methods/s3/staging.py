@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from . import aws_errors, sdk
-from .account import Account
-from .errors import FerryError, StagingBucketUnusable
+from ... import aws_errors, sdk
+from ...account import Account
+from ...errors import FerryError, StagingBucketUnusable
 
 CHUNK = 1 << 20
 DELETE_BATCH = 1000  # keys per DeleteObjects call

@@ -13,18 +13,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from .account import Account
-from .data_plane import item_table
-from .errors import DifferencesFound
-from .items.comparing import compare_sample, compare_tables
-from .items.differences import CompareOptions, CompareProgress, Comparison, Difference
-from .items.repairing import RepairOptions, RepairResult, repair
-from .items.tables import ItemTable
-from .items.throttle import to_rate
-from .jobs.job import Job
-from .jobs.kind import Made, OwnWork, Steps, WaitItem, made_of
-from .table.ownership import read_tags
-from .workbench import Workbench, percent
+from ..account import Account
+from ..data_plane import item_table
+from ..errors import DifferencesFound
+from ..items.comparing import compare_sample, compare_tables
+from ..items.differences import CompareOptions, CompareProgress, Comparison, Difference
+from ..items.repairing import RepairOptions, RepairResult, repair
+from ..items.tables import ItemTable
+from ..items.throttle import to_rate
+from ..jobs.job import Job
+from ..jobs.kind import Made, OwnWork, Steps, WaitItem, made_of
+from ..table.ownership import read_tags
+from .background import Workbench, percent
 
 VERIFIED_TAG = "tableferry:verified"  # which comparison found the table equal to its source, and when
 AT_ONCE = 4  # comparisons that one waiter makes at the same time

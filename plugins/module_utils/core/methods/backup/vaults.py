@@ -12,13 +12,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .. import sdk
-from ..account import Account
-from ..aws_errors import NO_RESOURCE
-from ..change import Change
-from ..errors import BackupNotPossible, InvalidInput, ServiceError
-from ..policy_documents import Statement, statements_of, texts, with_statements, without_statement
-from ..table.definition import Shape, json_safe
+from ... import sdk
+from ...account import Account
+from ...aws_errors import NO_RESOURCE
+from ...change import Change
+from ...errors import BackupNotPossible, InvalidInput, ServiceError
+from ...policy_documents import Statement, statements_of, texts, with_statements, without_statement
+from ...table.definition import Shape, json_safe
 
 COPY_ACTION = "backup:CopyIntoBackupVault"  # all that another account may do in a vault
 DEFAULT_VAULT = "default"  # in small letters: no destination of copies (aws.md C2)

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import ClassVar
 
-from .data_plane import count_items, item_table
-from .errors import CountMismatch
-from .jobs.job import Job, ended_with
-from .jobs.kind import Made, OwnWork, Steps, WaitItem, made_of
-from .workbench import Workbench
+from ..data_plane import count_items, item_table
+from ..errors import CountMismatch
+from ..jobs.job import Job, ended_with
+from ..jobs.kind import Made, OwnWork, Steps, WaitItem, made_of
+from .background import Workbench
 
 AT_ONCE = 4  # tables that one waiter counts at the same time
 UNIT_BYTES = 4096  # that one read unit of a consistent scan reads (aws.md H)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .errors import ExportFailed
+from ...errors import ExportFailed
 
 _EXPORT = {
     "S3NoSuchBucket": "Create the staging bucket, or set ferry_staging_bucket to one that exists, and run again.",
