@@ -39,9 +39,9 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup
 from demo.tables import attributes, numbered
 from lab.backup import restore_jobs
 from lab.client import running
-from tests.unit.lab_core.backup_accounts import BackupAccounts
-from tests.unit.lab_core.conftest import hurried
-from tests.unit.lab_core.test_permissions import policies
+from tests.unit.on_lab.backup_accounts import BackupAccounts
+from tests.unit.on_lab.conftest import hurried
+from tests.unit.on_lab.test_permissions import policies
 
 MAXIMA = {"MaxReadRequestUnits": 1000, "MaxWriteRequestUnits": 500}
 

@@ -23,7 +23,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.way import (
 from demo.seed import make_tables
 from demo.tables import DemoTable, Item, numbered, on_demand
 from lab.client import RunningLab
-from tests.unit.lab_core.conftest import hurried
+from tests.unit.on_lab.conftest import hurried
 
 VAULT, ROLE = "tableferry", "AWSBackup-tableferry"
 MANAGED = "arn:aws:iam::aws:policy/service-role/AWSBackupServiceRolePolicyFor"

@@ -26,8 +26,8 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.route import R
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.definition import TableDefinition
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.ownership import read_tags
 from ansible_collections.tableferry.aws.plugins.module_utils.core.way import ItemChoices, WayOptions, way_of
-from tests.unit.lab_core.conftest import Crossing
-from tests.unit.lab_core.test_direct import Direct, fill, make
+from tests.unit.on_lab.conftest import Crossing
+from tests.unit.on_lab.test_direct import Direct, fill, make
 
 OWN = [{"Key": f"a{number:02}", "Value": "of the owner"} for number in range(12)]  # all before ours by their names
 

@@ -18,7 +18,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup
     plan_backup,
     start_backup,
 )
-from tests.unit.core.backup.test_kill import world
+from tests.unit.on_lab.backup.test_kill import world
 from tests.unit.core.fake_aws import DESTINATION, SOURCE
 from tests.unit.core.fake_backup import VAULT, BackupAws, allow, root
 

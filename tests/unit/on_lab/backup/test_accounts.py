@@ -37,8 +37,8 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup
     copy_statement,
     plan_policy,
 )
-from tests.unit.core.backup.test_kill import migrate, world
-from tests.unit.core.backup.test_way import backed_up, copied
+from tests.unit.on_lab.backup.test_kill import migrate, world
+from tests.unit.on_lab.backup.test_way import backed_up, copied
 from tests.unit.core.fake_aws import DESTINATION, SOURCE
 from tests.unit.core.fake_backup import VAULT, BackupAws, allow
 

@@ -44,7 +44,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import wait_for
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.encryption import Encryption
-from tests.unit.core.backup.test_kill import migrate, world
+from tests.unit.on_lab.backup.test_kill import migrate, world
 from tests.unit.core.fake_aws import DESTINATION, REGION, SOURCE, FakeAccount, failure
 from tests.unit.core.fake_backup import VAULT, BackupAws
 

@@ -18,8 +18,8 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.cle
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.export import RECOVERY_TAG
 from tests.unit.core.fake_aws import BUCKET, SOURCE
-from tests.unit.core.test_importing import World
-from tests.unit.core.test_verify import Moved
+from tests.unit.on_lab.test_importing import World
+from tests.unit.on_lab.test_verify import Moved
 
 OPTIONS = CleanupOptions(table="orders", bucket=BUCKET)
 

@@ -28,7 +28,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.way import Ite
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.outcome import outcome
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs import dynamodb_copy
 from demo.tables import Keys, demo_tables, numbered, on_demand
-from tests.unit.lab_core.conftest import Crossing
+from tests.unit.on_lab.conftest import Crossing
 
 
 class Direct:

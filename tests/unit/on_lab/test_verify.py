@@ -14,7 +14,7 @@ import pytest
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement, judge
 from tests.unit.core.fake_aws import DESTINATION, SOURCE, Table
-from tests.unit.core.test_importing import World
+from tests.unit.on_lab.test_importing import World
 
 
 class Moved(World):
