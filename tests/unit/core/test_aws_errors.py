@@ -7,6 +7,7 @@ from __future__ import annotations
 import botocore.exceptions
 import pytest
 
+from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account, AccountSpec
 from ansible_collections.tableferry.aws.plugins.module_utils.core.aws_errors import (
     code_of,
     is_passing,
@@ -14,7 +15,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.aws_errors imp
     is_wrong_request,
     status_of,
 )
-from tests.unit.core.fake_aws import FakeAws, failure
+from tests.unit.on_lab.in_process import failure
 
 
 @pytest.mark.parametrize(
@@ -33,7 +34,7 @@ from tests.unit.core.fake_aws import FakeAws, failure
 def test_which_errors_pass(code: str, status: int, throttle: bool, passing: bool) -> None:
     error = failure(code, status=status)
     assert (is_throttle(error), is_passing(error)) == (throttle, passing)
-    explained = FakeAws().account("source").explain(error, "calling")
+    explained = Account(AccountSpec("source", "eu-west-1", access_key="a", secret_key="b")).explain(error, "calling")
     assert is_throttle(explained) == throttle
 
 

@@ -24,6 +24,7 @@ from demo.seed import make_tables
 from demo.tables import DemoTable, Item, numbered, on_demand
 from lab.client import RunningLab
 from tests.unit.on_lab.conftest import hurried
+from tests.unit.on_lab.in_process import InProcess
 
 VAULT, ROLE = "tableferry", "AWSBackup-tableferry"
 MANAGED = "arn:aws:iam::aws:policy/service-role/AWSBackupServiceRolePolicyFor"
@@ -33,7 +34,7 @@ SHARED = ("kms:DescribeKey", "kms:Decrypt", "kms:Encrypt", "kms:ReEncrypt*", "km
 class BackupAccounts:
     """A lab whose accounts are ready, and tables that travel between them."""
 
-    def __init__(self, lab: RunningLab, destination: str = "destination") -> None:
+    def __init__(self, lab: RunningLab | InProcess, destination: str = "destination") -> None:
         self.lab = lab
         self.destination_name = destination
         self.region = lab.landscape["region"]
@@ -42,6 +43,8 @@ class BackupAccounts:
 
     def account(self, side: Any, name: str) -> Account:
         """An account of the product's, as its administrator."""
+        if isinstance(self.lab, InProcess):
+            return self.lab.account(name, side)
         keys = self.lab.landscape["accounts"][name]
         told = {"region": self.region, "endpoint_url": self.lab.endpoint_url}
         told |= {part: keys[part] for part in ("access_key", "secret_key", "account_id")}

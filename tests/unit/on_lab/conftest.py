@@ -32,6 +32,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.table.settings
 from demo.seed import make_tables
 from demo.tables import DemoTable, numbered, on_demand, recovery
 from lab.client import RunningLab, running
+from tests.unit.on_lab.in_process import InProcess
 
 BUCKET = "tableferry-staging"
 HASTE = 25.0  # how many times faster than the real one the waiter's clock goes
@@ -142,6 +143,13 @@ def crossing() -> Iterator[Crossing]:
     """One lab for a file's tests: each uses tables of its own."""
     with running(scale=0.0) as lab:
         yield Crossing(lab)
+
+
+@pytest.fixture(autouse=True)
+def in_process_labs_end() -> Iterator[None]:
+    """Worlds of a test end with it."""
+    yield
+    InProcess.close_all()
 
 
 @pytest.fixture

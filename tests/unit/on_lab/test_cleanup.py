@@ -10,14 +10,14 @@ from dataclasses import replace
 
 import pytest
 
+from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import StillRunning
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.cleanup import (
     CleanupOptions,
-    StillRunning,
     apply_cleanup,
     plan_cleanup,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.export import RECOVERY_TAG
-from tests.unit.core.fake_aws import BUCKET, SOURCE
+from tests.unit.on_lab.staged import BUCKET, SOURCE
 from tests.unit.on_lab.test_importing import World
 from tests.unit.on_lab.test_verify import Moved
 
@@ -31,7 +31,7 @@ def test_data_and_lock_go_and_the_ledger_stays() -> None:
     assert [change.risk for change in plan.changes] == ["destructive", "safe"]
     assert [entry.what.rsplit("/", 2)[-2] for entry in plan.left] == ["orders"]
     apply_cleanup(world.source, world.destination, plan)
-    left = sorted(world.aws.objects)
+    left = sorted(world.aws.objects())
     assert [key.split("/")[2] for key in left] == ["export", "ledger", "ledger"]
     again = plan_cleanup(world.source, world.destination, OPTIONS)
     assert again.changes == []
@@ -43,14 +43,15 @@ def test_the_ledger_goes_when_asked() -> None:
     world = Moved()
     options = replace(OPTIONS, remove_ledger=True)
     apply_cleanup(world.source, world.destination, plan_cleanup(world.source, world.destination, options))
-    assert world.aws.objects == {}
+    assert world.aws.objects() == {}
 
 
 @pytest.mark.parametrize("what", ["export", "import"])
 def test_nothing_is_removed_under_a_running_job(what: str) -> None:
     world = World()
     if what == "export":
-        world.aws.add_table(SOURCE, "orders", items=1)
+        world.aws.drop("orders", "source")
+        world.aws.add_table("orders", 1)
         world.new_export()
     else:
         world.start()
@@ -67,17 +68,17 @@ def test_another_ways_lock_stays() -> None:
 
 def test_only_our_point_in_time_recovery_is_turned_off_and_only_when_asked() -> None:
     world = Moved()
-    table = world.aws.tables[SOURCE, "orders"]
     asked = replace(OPTIONS, disable_point_in_time_recovery=True)
     assert plan_cleanup(world.source, world.destination, asked).recovery_of == ""
-    table.tags[RECOVERY_TAG] = "default"
+    world.aws.tag("orders", RECOVERY_TAG, "default", "source")
     plan = plan_cleanup(world.source, world.destination, OPTIONS)
     assert plan.recovery_of == ""
     assert any("turned it on" in entry.reason for entry in plan.left)
     plan = plan_cleanup(world.source, world.destination, asked)
     assert "incremental" in plan.warnings[0]
     apply_cleanup(world.source, world.destination, plan)
-    assert (table.recovery_since, table.tags) == (None, {})
+    world.aws.sleep(5)
+    assert (world.aws.recovery("orders")["PointInTimeRecoveryStatus"], world.aws.tags("orders")) == ("DISABLED", {})
 
 
 def test_planning_removes_nothing_and_a_missing_bucket_is_no_error() -> None:
@@ -85,6 +86,6 @@ def test_planning_removes_nothing_and_a_missing_bucket_is_no_error() -> None:
     world.aws.calls.clear()
     plan_cleanup(world.source, world.destination, OPTIONS)
     assert world.aws.mutating() == []
-    world.aws.bucket_owner = None
+    world.aws.remove_bucket()
     plan = plan_cleanup(None, world.destination, replace(OPTIONS, source_account_id=SOURCE, source_region="eu-west-1"))
     assert [entry.reason for entry in plan.left] == ["it does not exist"]

@@ -27,17 +27,22 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.exp
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.failures import export_hint
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import wait_for
-from tests.unit.core.fake_aws import BUCKET, DESTINATION, REGION, SOURCE, FakeAws, failure
+from tests.unit.on_lab.in_process import failure
+from tests.unit.on_lab.staged import BUCKET, DESTINATION, REGION, SOURCE, Staged
 
 OPTIONS = ExportOptions(table="orders", bucket=BUCKET)
 KEY = f"arn:aws:kms:{REGION}:{DESTINATION}:key/staging"
 
 
 class World:
-    def __init__(self, **table: Any) -> None:
-        self.aws = FakeAws()
+    def __init__(self, items: int = 3, recovery: bool = True) -> None:
+        self.aws = Staged({"orders": items}, recovery)
         self.source, self.destination = self.aws.account("source"), self.aws.account("destination")
-        self.table = self.aws.add_table(SOURCE, "orders", **{"items": 3, **table})
+
+    def anew(self, items: int = 1, **create: Any) -> None:
+        """Make the table anew."""
+        self.aws.drop("orders", "source")
+        self.aws.add_table("orders", items, **create)
 
     def plan(self, options: ExportOptions = OPTIONS, alone: bool = False):
         return plan_export(self.source, None if alone else self.destination, options)
@@ -62,7 +67,7 @@ def test_planning_changes_nothing() -> None:
 def test_what_is_sent() -> None:
     world = World()
     job = world.start()
-    (export,) = world.aws.exports
+    (export,) = world.aws.exports()
     assert export["S3BucketOwner"] == DESTINATION
     assert export["S3Prefix"] == f"tableferry/default/export/{SOURCE}/{REGION}/orders"
     assert export["S3SseAlgorithm"] == "AES256"
@@ -92,7 +97,7 @@ def test_a_running_export_is_found() -> None:
     plan = world.plan()
     assert (plan.job.arn, plan.job.state, plan.changes) == (first.arn, "running", [])
     assert world.start().arn == first.arn
-    assert len(world.aws.exports) == 1
+    assert len(world.aws.jobs("export")) == 1
 
 
 def test_a_completed_export_serves_until_it_is_old() -> None:
@@ -114,7 +119,7 @@ def test_another_export_does_not_serve(other: dict[str, Any]) -> None:
     first = world.start()
     second = world.start(replace(OPTIONS, **other))
     assert first.arn != second.arn
-    assert [export["ClientToken"] for export in world.aws.exports] == [
+    assert [export["ClientToken"] for export in world.aws.exports()] == [
         job.request["call"]["ClientToken"] for job in (first, second)
     ]
 
@@ -122,21 +127,20 @@ def test_another_export_does_not_serve(other: dict[str, Any]) -> None:
 def test_a_new_table_of_the_same_name_is_exported_anew() -> None:
     world = World()
     first = world.wait(world.start())
-    world.aws.add_table(SOURCE, "orders", items=1)
+    world.anew()
     assert world.plan().job.state == "planned"
     assert world.start().arn != first.arn
 
 
 def test_after_a_failure_comes_a_new_attempt() -> None:
     world = World()
-    world.aws.export_failure = ("S3AccessDenied", "Access Denied (Service: Amazon S3)")
+    world.aws.fail_next("ExportTableToPointInTime", "S3AccessDenied", "Access Denied (Service: Amazon S3)")
     failed = world.wait(world.start())
     assert (failed.state, failed.failure_code) == ("failed", "S3AccessDenied")
-    world.aws.export_failure = None
     again = world.start()
     assert again.attempt == 1
     assert world.wait(again).state == "completed"
-    tokens = {export["ClientToken"] for export in world.aws.exports}
+    tokens = {export["ClientToken"] for export in world.aws.exports()}
     assert len(tokens) == 2
 
 
@@ -145,9 +149,9 @@ def test_the_export_alone_finds_its_own_by_the_token() -> None:
     world = World()
     options = replace(OPTIONS, bucket_owner=DESTINATION)
     first = world.start(options, alone=True)
-    assert not any("/ledger/" in key for key in world.aws.objects)
-    foreign = {**world.aws.exports[0], "ClientToken": "somebody's", "ExportArn": "arn:foreign"}
-    world.aws.exports.append(foreign)
+    assert not any("/ledger/" in key for key in world.aws.objects())
+    call = {name: world.aws.exports()[0][name] for name in ("TableArn", "S3Bucket", "S3BucketOwner", "S3Prefix")}
+    world.aws.client("dynamodb", "source").export_table_to_point_in_time(**call, ClientToken="somebody's")
     assert world.plan(options, alone=True).job.arn == first.arn
     assert world.plan(replace(options, export_format="ION"), alone=True).job.state == "planned"
 
@@ -169,10 +173,11 @@ def test_point_in_time_recovery_is_turned_on_and_waited_for() -> None:
     ]
     job = world.start(options)
     assert (job.state, job.pending_reason) == ("pending", "point_in_time_recovery")
-    assert world.table.tags == {RECOVERY_TAG: "default"}
+    world.aws.sleep(2)  # tags show a little later (measured)
+    assert world.aws.tags("orders") == {RECOVERY_TAG: "default"}
     done = world.wait(job)
     assert done.state == "completed"
-    assert world.aws.exports[0]["ExportTime"] > world.table.recovery_since
+    assert world.aws.exports()[0]["ExportTime"] > world.aws.recovery("orders")["EarliestRestorableDateTime"]
 
 
 def test_point_in_time_recovery_not_ready_in_time() -> None:
@@ -180,15 +185,15 @@ def test_point_in_time_recovery_not_ready_in_time() -> None:
     options = replace(OPTIONS, enable_point_in_time_recovery=True, point_in_time_recovery_wait=60)
     job = world.wait(world.start(options))
     assert (job.state, job.failure_code) == ("failed", "PointInTimeRecoveryNotReady")
-    assert world.aws.exports == []
-    assert world.aws.clock < 90
+    assert world.aws.jobs("export") == []
+    assert world.aws.clock - world.aws.began < 90
 
 
 def test_backups_that_are_being_enabled_are_tried_again() -> None:
     world = World(recovery=False)
 
     def not_yet(moment: str, operation: str, number: int) -> None:
-        if operation == "UpdateContinuousBackups" and world.aws.clock < 10:
+        if operation == "UpdateContinuousBackups" and world.aws.clock - world.aws.began < 10:
             raise failure("ContinuousBackupsUnavailableException", "Backups are being enabled for the table")
 
     world.aws.interrupt = not_yet
@@ -205,7 +210,7 @@ def test_an_empty_table() -> None:
 def test_an_empty_export_of_a_full_table_is_refused() -> None:
     world = World(items=0)
     job = world.start()
-    world.table.items = 5
+    world.aws.write("orders", 5)
     done = world.wait(job)
     assert (done.state, done.failure_code) == ("failed", "ExportFailed")
 
@@ -220,12 +225,12 @@ def test_a_policy_that_does_not_let_us_write_costs_nothing() -> None:
     world.aws.interrupt = deny
     with pytest.raises(errors.StagingBucketUnusable):
         world.start()
-    assert world.aws.exports == []
+    assert world.aws.jobs("export") == []
 
 
 def test_a_missing_bucket_is_an_obstacle_to_the_start_only() -> None:
     world = World()
-    world.aws.bucket_owner = None
+    world.aws.remove_bucket()
     plan = world.plan()
     assert isinstance(plan.obstacle, errors.StagingBucketUnusable)
     assert plan.changes
@@ -236,14 +241,15 @@ def test_a_missing_bucket_is_an_obstacle_to_the_start_only() -> None:
 
 def test_a_bucket_of_somebody_else_is_refused() -> None:
     world = World()
-    world.aws.bucket_owner = "333333333333"
+    world.aws.remove_bucket()
+    world.aws.make_bucket("management")
     with pytest.raises(errors.StagingBucketUnusable):
         world.plan()
 
 
 def test_a_foreign_destination_table_costs_nothing() -> None:
     world = World()
-    world.aws.add_table(DESTINATION, "orders")
+    world.aws.add_table("orders", side="destination")
     with pytest.raises(errors.DestinationExists) as refused:
         world.plan()
     assert refused.value.status == "refused"
@@ -252,7 +258,8 @@ def test_a_foreign_destination_table_costs_nothing() -> None:
 
 def test_a_table_with_our_tag_is_done() -> None:
     world = World()
-    world.aws.add_table(DESTINATION, "orders").tags["tableferry:migration"] = "default"
+    world.aws.add_table("orders", side="destination")
+    world.aws.tag("orders", "tableferry:migration", "default")
     plan = world.plan()
     assert (plan.job.state, plan.changes) == ("not_needed", [])
     with pytest.raises(errors.DestinationExists):
@@ -260,52 +267,72 @@ def test_a_table_with_our_tag_is_done() -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "options", "error"),
+    ("options", "error"),
     [
-        ({}, {"method": "teleport"}, errors.UnknownMethod),
-        ({}, {"method": "glue"}, errors.NotInThisVersion),
-        (
-            {"LocalSecondaryIndexes": [{"IndexName": "l", "KeySchema": [], "Projection": {}}]},
-            {},
-            errors.LocalSecondaryIndexes,
-        ),
-        (
-            {"SSEDescription": {"Status": "ENABLED", "SSEType": "KMS", "KMSMasterKeyArn": KEY}},
-            {},
-            errors.MissingKeyMapping,
-        ),
-        (
-            {"SSEDescription": {"Status": "ENABLED", "SSEType": "KMS", "KMSMasterKeyArn": KEY}},
-            {"kms_key_map": {KEY: f"{KEY}-disabled"}},
-            errors.KeyNotUsable,
-        ),
-        (
-            {"SSEDescription": {"Status": "ENABLED", "SSEType": "KMS", "KMSMasterKeyArn": f"{KEY}-disabled"}},
-            {"kms_key_map": {f"{KEY}-disabled": KEY}},
-            errors.KeyNotUsable,
-        ),
-        ({}, {"sse_algorithm": "KMS"}, errors.KeyNotUsable),
-        ({}, {"sse_algorithm": "KMS", "kms_key_arn": "alias/staging"}, errors.KeyNotUsable),
-        ({}, {"sse_algorithm": "KMS", "kms_key_arn": KEY.replace(REGION, "us-east-1")}, errors.KeyNotUsable),
-        ({}, {"sse_algorithm": "KMS", "kms_key_arn": f"{KEY}-managed"}, errors.KeyNotUsable),
-        ({}, {"sse_algorithm": "KMS", "kms_key_arn": f"{KEY}-missing"}, errors.KeyNotUsable),
-        ({}, {"kms_key_arn": KEY}, errors.InvalidInput),
-        ({}, {"export_time": datetime(2020, 1, 1, tzinfo=UTC)}, errors.InvalidInput),
-        ({}, {"export_time": datetime.now(UTC) + timedelta(hours=1)}, errors.InvalidInput),
-        ({}, {"migration_id": "a/b"}, errors.InvalidInput),
-        ({}, {"export_type": "INCREMENTAL_EXPORT"}, errors.InvalidInput),
+        ({"method": "teleport"}, errors.UnknownMethod),
+        ({"method": "glue"}, errors.NotInThisVersion),
+        ({"sse_algorithm": "KMS"}, errors.KeyNotUsable),
+        ({"sse_algorithm": "KMS", "kms_key_arn": "alias/staging"}, errors.KeyNotUsable),
+        ({"sse_algorithm": "KMS", "kms_key_arn": KEY.replace(REGION, "us-east-1")}, errors.KeyNotUsable),
+        ({"sse_algorithm": "KMS", "kms_key_arn": f"{KEY}-missing"}, errors.KeyNotUsable),
+        ({"kms_key_arn": KEY}, errors.InvalidInput),
+        ({"export_time": datetime(2020, 1, 1, tzinfo=UTC)}, errors.InvalidInput),
+        ({"export_time": datetime.now(UTC) + timedelta(hours=1)}, errors.InvalidInput),
+        ({"migration_id": "a/b"}, errors.InvalidInput),
+        ({"export_type": "INCREMENTAL_EXPORT"}, errors.InvalidInput),
     ],
 )
-def test_refused_before_any_cost(table: dict[str, Any], options: dict[str, Any], error: type[Exception]) -> None:
-    world = World(**table)
+def test_refused_before_any_cost(options: dict[str, Any], error: type[Exception]) -> None:
+    world = World()
     with pytest.raises(error):
         world.plan(replace(OPTIONS, **options))
     assert world.aws.mutating() == []
 
 
+def test_local_secondary_indexes_are_refused_before_any_cost() -> None:
+    world = World()
+    key = {"AttributeName": "at", "AttributeType": "S"}
+    schema = [{"AttributeName": "id", "KeyType": "HASH"}, {"AttributeName": "at", "KeyType": "RANGE"}]
+    world.anew(
+        items=0,
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}, key],
+        KeySchema=schema,
+        LocalSecondaryIndexes=[{"IndexName": "local", "KeySchema": schema, "Projection": {"ProjectionType": "ALL"}}],
+    )
+    with pytest.raises(errors.LocalSecondaryIndexes):
+        world.plan()
+    assert world.aws.mutating() == []
+
+
+def encrypted(world: World) -> str:
+    """The ARN of a key that the table of ``world`` got."""
+    key = world.aws.key("source")
+    world.anew(SSESpecification={"Enabled": True, "SSEType": "KMS", "KMSMasterKeyId": key})
+    return key
+
+
+def test_keys_that_cannot_be_used_are_refused_before_any_cost() -> None:
+    world = World()
+    key, there = encrypted(world), world.aws.key("destination")
+    disabled = world.aws.key("destination", usable=False)
+    managed = world.aws.client("kms", "destination").describe_key(KeyId="alias/aws/dynamodb")["KeyMetadata"]["Arn"]
+    with pytest.raises(errors.MissingKeyMapping):
+        world.plan()
+    with pytest.raises(errors.KeyNotUsable):
+        world.plan(replace(OPTIONS, kms_key_map={key: disabled}))
+    with pytest.raises(errors.KeyNotUsable):
+        world.plan(replace(OPTIONS, kms_key_map={key: there}, sse_algorithm="KMS", kms_key_arn=managed))
+    world.aws.client("kms", "source").disable_key(KeyId=key)
+    with pytest.raises(errors.KeyNotUsable):
+        world.plan(replace(OPTIONS, kms_key_map={key: there}))
+    assert world.aws.mutating() == []
+
+
 def test_another_tables_key_is_no_reason_to_refuse() -> None:
-    world = World(SSEDescription={"Status": "ENABLED", "SSEType": "KMS", "KMSMasterKeyArn": KEY})
-    plan = world.plan(replace(OPTIONS, kms_key_map={KEY: f"{KEY}-there", f"{KEY}-other": f"{KEY}-disabled"}))
+    world = World()
+    key, there = encrypted(world), world.aws.key("destination")
+    other, disabled = world.aws.key("source"), world.aws.key("destination", usable=False)
+    plan = world.plan(replace(OPTIONS, kms_key_map={key: there, other: disabled}))
     assert plan.job.state == "planned"
 
 
@@ -316,8 +343,9 @@ def test_a_missing_table_is_refused() -> None:
 
 def test_the_staging_key_is_sent_in_full() -> None:
     world = World()
-    world.start(replace(OPTIONS, sse_algorithm="KMS", kms_key_arn=KEY))
-    assert (world.aws.exports[0]["S3SseAlgorithm"], world.aws.exports[0]["S3SseKmsKeyId"]) == ("KMS", KEY)
+    key = world.aws.key("destination", shared=True)
+    world.start(replace(OPTIONS, sse_algorithm="KMS", kms_key_arn=key))
+    assert (world.aws.exports()[0]["S3SseAlgorithm"], world.aws.exports()[0]["S3SseKmsKeyId"]) == ("KMS", key)
 
 
 def test_incremental_windows() -> None:

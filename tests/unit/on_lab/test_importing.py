@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -35,16 +34,18 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.imp
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import wait_for
 from ansible_collections.tableferry.aws.plugins.module_utils.core.route import Route
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.definition import TableDefinition
-from tests.unit.core.fake_aws import BUCKET, DESTINATION, SOURCE, FakeAws, Table, failure
+from tests.unit.on_lab.in_process import failure
+from tests.unit.on_lab.staged import BUCKET, DATA, DESTINATION, SOURCE, Staged
+
+FORGOTTEN_SECONDS = 91 * 86400.0  # AWS forgets an import after 90 days
 
 
 class World:
     """A table whose export has completed."""
 
     def __init__(self, items: int = 3) -> None:
-        self.aws = FakeAws()
+        self.aws = Staged({"orders": items})
         self.source, self.destination = self.aws.account("source"), self.aws.account("destination")
-        self.aws.add_table(SOURCE, "orders", items=items)
         self.export = self.wait(self.new_export())
 
     def new_export(self) -> Job:
@@ -65,7 +66,7 @@ class World:
         return wait_for([item], clock=lambda: self.aws.clock, sleep=self.aws.sleep).jobs["t"]
 
     def drop(self) -> None:
-        del self.aws.tables[DESTINATION, "orders"]
+        self.aws.drop()
 
 
 def test_planning_changes_nothing() -> None:
@@ -79,7 +80,7 @@ def test_planning_changes_nothing() -> None:
 def test_what_is_sent() -> None:
     world = World()
     done = world.wait(world.start())
-    (call,) = world.aws.imports
+    (call,) = world.aws.imports()
     assert call["S3BucketSource"] == {
         "S3BucketOwner": DESTINATION,
         "S3Bucket": BUCKET,
@@ -106,16 +107,16 @@ def test_a_data_object_is_read_before_the_start() -> None:
     world = World()
     found = unchecked(world)
     world.plan(export=found)
-    world.aws.unreadable = "/data/"
+    world.aws.may_not("destination", "s3:GetObject", resource=DATA)
     with pytest.raises(errors.StagingBucketUnusable):
         world.plan(export=found)
-    assert world.aws.imports == []
+    assert world.aws.jobs("import") == []
 
 
 def test_what_the_waiter_read_is_not_read_again() -> None:
     world = World()
     checked = world.export.result["checked"]
-    assert (checked["item_count"], checked["objects"]) == (3, 3)
+    assert (checked["item_count"], checked["objects"]) == (3, 4)  # one of them empty (measured IMPORT-020)
     assert checked["data_prefix"] == world.export.result["data_prefix"]
     assert json.loads(json.dumps(world.export.to_dict())) == world.export.to_dict()
     world.aws.calls.clear()
@@ -152,7 +153,7 @@ def test_the_table_of_a_known_import_is_ours_without_a_call() -> None:
     world.aws.calls.clear()
     assert is_ours(world.destination, table, route, done.result["table_id"])
     assert world.aws.calls == []
-    world.aws.imports.clear()
+    world.aws.sleep(FORGOTTEN_SECONDS)
     assert not is_ours(world.destination, table, route, "another")
 
 
@@ -170,10 +171,11 @@ def test_a_look_at_something_else_is_not_trusted(other: dict[str, Any]) -> None:
 
 def test_an_export_that_cannot_be_read_fails_in_the_wait_and_is_kept() -> None:
     world = World()
-    world.aws.exports.clear()
-    world.aws.objects.clear()
+    world.aws.drop("orders", "source")
+    world.aws.remove(*world.aws.objects())
+    world.aws.add_table("orders", 3)
     job = world.new_export()
-    world.aws.unreadable = "/data/"
+    world.aws.may_not("destination", "s3:GetObject", resource=DATA)
     failed = world.wait(job)
     assert (failed.state, failed.failure_code) == ("failed", "StagingBucketUnusable")
     with pytest.raises(errors.StagingBucketUnusable) as late:
@@ -181,7 +183,7 @@ def test_an_export_that_cannot_be_read_fails_in_the_wait_and_is_kept() -> None:
     with pytest.raises(errors.StagingBucketUnusable) as early:
         world.plan(export=failed)
     assert (early.value.cause, early.value.next_step) == (late.value.cause, late.value.next_step)
-    world.aws.unreadable = "nothing"
+    world.aws.may_again("destination")
     assert unchecked(world).arn == job.arn
     assert world.plan(export=unchecked(world)).job.state == "planned"
 
@@ -193,7 +195,7 @@ def test_a_second_run_needs_nothing() -> None:
     assert (plan.job.state, plan.changes) == ("not_needed", [])
     assert plan.job.result["imported_items"] == done.result["imported_items"] == 3
     assert world.start().arn == done.arn
-    assert len(world.aws.imports) == 1
+    assert len(world.aws.jobs("import")) == 1
 
 
 def test_a_running_import_is_found() -> None:
@@ -215,7 +217,7 @@ def test_a_table_deleted_after_its_import_is_imported_again() -> None:
 
 def test_a_foreign_table_is_never_touched() -> None:
     world = World()
-    world.aws.add_table(DESTINATION, "orders", items=9)
+    world.aws.add_table("orders", 9, "destination")
     for replace_failed in (False, True):
         with pytest.raises(errors.DestinationExists):
             world.plan(replace_failed=replace_failed)
@@ -224,7 +226,8 @@ def test_a_foreign_table_is_never_touched() -> None:
 def test_a_table_made_anew_under_our_name_is_foreign() -> None:
     world = World()
     world.wait(world.start())
-    world.aws.add_table(DESTINATION, "orders", items=9)
+    world.drop()
+    world.aws.add_table("orders", 9, "destination")
     with pytest.raises(errors.DestinationExists):
         world.plan()
 
@@ -232,20 +235,18 @@ def test_a_table_made_anew_under_our_name_is_foreign() -> None:
 def test_a_lost_ledger_is_made_up_by_the_import_itself() -> None:
     world = World()
     world.wait(world.start())
-    for key in [key for key in world.aws.objects if "/ledger/" in key]:
-        del world.aws.objects[key]
+    world.aws.remove(*world.aws.objects("/ledger/"))
     assert world.plan().job.state == "not_needed"
-    world.aws.imports.clear()
+    world.aws.sleep(FORGOTTEN_SECONDS)
     with pytest.raises(errors.DestinationExists):
         world.plan()
-    world.aws.tables[DESTINATION, "orders"].tags["tableferry:migration"] = "default"
+    world.aws.tag("orders", "tableferry:migration", "default")
     assert world.plan().job.state == "not_needed"
 
 
 def failed_import(world: World) -> Job:
-    world.aws.import_failure = ("ItemValidationError", "Some of the items failed validation checks")
+    world.aws.fail_next("ImportTable", "ItemValidationError", "Some of the items failed validation checks")
     failed = world.wait(world.start())
-    world.aws.import_failure = None
     assert failed.state == "failed"
     return failed
 
@@ -274,7 +275,8 @@ def test_only_the_failed_imports_own_table_is_replaced() -> None:
     world = World()
     failed_import(world)
     plan = world.plan(replace_failed=True)
-    world.aws.tables[DESTINATION, "orders"] = Table("orders", "somebody's")
+    world.drop()
+    world.aws.add_table("orders", 0, "destination", recovery=False)
     with pytest.raises(errors.DestinationExists):
         start_import(world.destination, plan)
     assert world.aws.count("DeleteTable") == 0
@@ -295,7 +297,7 @@ def test_a_replacement_killed_half_way_needs_the_option_again() -> None:
     with pytest.raises(errors.ImportFailed):
         world.plan()
     assert world.wait(world.start(replace_failed=True)).state == "completed"
-    assert len(world.aws.imports) == 2
+    assert len(world.aws.jobs("import")) == 2
 
 
 def test_a_failure_that_left_no_table_is_tried_again() -> None:
@@ -311,9 +313,13 @@ def test_the_loser_of_a_race_says_so() -> None:
     """AWS accepts several imports for one name; the loser hears late (measured 1.8)."""
     world = World()
     plan = world.plan()
-    world.aws.tables[DESTINATION, "orders"] = Table("orders", "rival", visible_at=world.aws.now + timedelta(seconds=60))
+    rival = {**plan.job.request["call"], "ClientToken": "rival"}
+    rival["S3BucketSource"] = {"S3Bucket": BUCKET, "S3KeyPrefix": "elsewhere/"}
+    world.aws.client("dynamodb", "destination").import_table(**rival)
+    world.aws.sleep(27)  # the rival's table is there before ours could win
     job = world.wait(start_import(world.destination, plan))
     assert (job.state, job.failure_code) == ("failed", "TableAlreadyExists")
+    world.aws.sleep(100)  # until the rival's table is ACTIVE and shows its tags
     with pytest.raises(errors.DestinationExists):
         world.plan()
 
@@ -322,7 +328,7 @@ def test_the_loser_of_a_race_says_so() -> None:
     ("break_it", "words"),
     [
         (lambda world: world.drop(), "does not exist"),
-        (lambda world: world.aws.tables.update({(DESTINATION, "orders"): Table("orders", "new")}), "made it anew"),
+        (lambda world: (world.drop(), world.aws.add_table("orders", 1, "destination")), "made it anew"),
     ],
 )
 def test_completed_alone_proves_nothing(break_it, words: str) -> None:
@@ -330,7 +336,11 @@ def test_completed_alone_proves_nothing(break_it, words: str) -> None:
     job = world.start()
 
     def when_done(moment: str, operation: str, number: int) -> None:
-        if moment == "after" and operation == "DescribeImport" and world.aws.imports[0]["ImportStatus"] == "COMPLETED":
+        if (
+            moment == "after"
+            and operation == "DescribeImport"
+            and world.aws.imports()[0]["ImportStatus"] == "COMPLETED"
+        ):
             world.aws.interrupt = lambda *_call: None
             break_it(world)
 
@@ -342,7 +352,7 @@ def test_completed_alone_proves_nothing(break_it, words: str) -> None:
 
 def test_one_name_one_import() -> None:
     world = World()
-    world.aws.add_table(SOURCE, "other", items=2)
+    world.aws.add_table("other", 2)
     options = ExportOptions(table="other", bucket=BUCKET, destination_table="orders")
     other = world.wait(
         start_export(world.source, world.destination, plan_export(world.source, world.destination, options))
@@ -352,14 +362,14 @@ def test_one_name_one_import() -> None:
     with pytest.raises(errors.ImportLocked) as refused:
         start_import(world.destination, rival)
     assert refused.value.status == "refused"
-    assert len(world.aws.imports) == 1
+    assert len(world.aws.jobs("import")) == 1
 
 
 def test_a_stale_lock_is_taken_over() -> None:
     world = World()
     failed_import(world)
     world.drop()
-    world.aws.add_table(SOURCE, "other", items=2)
+    world.aws.add_table("other", 2)
     options = ExportOptions(table="other", bucket=BUCKET, destination_table="orders")
     other = world.wait(
         start_export(world.source, world.destination, plan_export(world.source, world.destination, options))
@@ -370,8 +380,7 @@ def test_a_stale_lock_is_taken_over() -> None:
 
 def test_an_export_without_items_under_its_prefix() -> None:
     world = World()
-    for key in [key for key in world.aws.objects if "/data/" in key]:
-        del world.aws.objects[key]
+    world.aws.remove(*world.aws.objects("/data/"))
     with pytest.raises(errors.EmptyPrefix):
         world.plan(export=unchecked(world))
 
@@ -422,12 +431,14 @@ def test_an_old_export_is_not_used() -> None:
 @pytest.mark.parametrize("alone", [False, True])
 def test_another_tables_key_is_no_reason_to_refuse(alone: bool) -> None:
     world = World()
-    key = f"arn:aws:kms:eu-west-1:{SOURCE}:key/one"
-    there = f"arn:aws:kms:eu-west-1:{DESTINATION}:key/two"
-    world.aws.tables[SOURCE, "orders"].extra["SSEDescription"] = {"Status": "ENABLED", "KMSMasterKeyArn": key}
+    key, other = world.aws.key("source"), world.aws.key("source")
+    there, disabled = world.aws.key("destination"), world.aws.key("destination", usable=False)
+    world.aws.client("dynamodb", "source").update_table(
+        TableName="orders", SSESpecification={"Enabled": True, "SSEType": "KMS", "KMSMasterKeyId": key}
+    )
+    world.aws.sleep(60)
     options = world.options(
-        kms_key_map={key: there, f"{key}-other": f"{there}-disabled"},
-        definition=TableDefinition.read(world.source, "orders"),
+        kms_key_map={key: there, other: disabled}, definition=TableDefinition.read(world.source, "orders")
     )
     plan = plan_import(None if alone else world.source, world.destination, options)
     assert plan.job.request["call"]["TableCreationParameters"]["SSESpecification"]["KMSMasterKeyId"] == there
@@ -437,7 +448,8 @@ def test_another_tables_key_is_no_reason_to_refuse(alone: bool) -> None:
 def test_the_first_plan_shows_the_table(bucket: bool) -> None:
     world = World()
     expected = world.plan().changes[0].after["table"]
-    world.aws.bucket_owner = DESTINATION if bucket else None
+    if not bucket:
+        world.aws.remove_bucket()
     plan = world.plan(export=replace(world.export, state="planned", arn="", result={}))
     assert (plan.job.state, plan.changes[0].after["table"]) == ("planned", expected)
     assert expected["TableName"] == "orders"
@@ -454,7 +466,7 @@ def test_a_failed_export_is_explained() -> None:
 
 def test_a_missing_bucket_is_an_obstacle_to_the_start_only() -> None:
     world = World()
-    world.aws.bucket_owner = None
+    world.aws.remove_bucket()
     assert isinstance(world.plan().obstacle, errors.StagingBucketUnusable)
 
 
@@ -468,7 +480,7 @@ EVENT = {
 def test_a_failure_is_explained_from_the_log() -> None:
     world = World()
     failed = failed_import(world)
-    world.aws.logs[f"{failed.arn.rpartition('/')[2]}/error"] = [json.dumps(EVENT)] * 3
+    world.aws.log(f"{failed.arn.rpartition('/')[2]}/error", [json.dumps(EVENT)] * 3)
     error = explain_failure(world.destination, failed)
     assert "s3://b/x/data/1.json.gz: Unexpected token" in error.cause
     assert "3 such entries" in error.cause
@@ -488,7 +500,7 @@ def test_a_failure_is_explained_from_the_log() -> None:
 def test_known_messages_have_hints(message: str, words: str) -> None:
     world = World()
     failed = failed_import(world)
-    world.aws.logs[f"{failed.arn.rpartition('/')[2]}/error"] = [json.dumps({**EVENT, "errorMessages": [message]})]
+    world.aws.log(f"{failed.arn.rpartition('/')[2]}/error", [json.dumps({**EVENT, "errorMessages": [message]})])
     assert words in explain_failure(world.destination, failed).next_step
 
 
@@ -540,6 +552,6 @@ def test_the_counts_of_a_later_run_come_from_the_ledger() -> None:
     """After 90 days AWS has forgotten the import; its end is in the ledger."""
     world = World()
     world.wait(world.start())
-    world.aws.imports.clear()
+    world.aws.sleep(FORGOTTEN_SECONDS)
     plan = world.plan()
     assert (plan.job.state, plan.job.result["imported_items"]) == ("not_needed", 3)

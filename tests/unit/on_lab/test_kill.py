@@ -7,8 +7,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -27,19 +27,20 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.imp
     start_import,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import wait_for
-from tests.unit.core.fake_aws import BUCKET, SOURCE, FakeAws, Killed, failure
+from tests.unit.on_lab.in_process import Killed, failure
+from tests.unit.on_lab.staged import BUCKET, Staged
 
-Run: TypeAlias = Callable[[FakeAws], tuple[Judgement, list]]
+Run: TypeAlias = Callable[[Staged], tuple[Judgement, list]]
 
 
-def waited(aws: FakeAws, job: Job, *then: Job) -> WaitResult:
+def waited(aws: Staged, job: Job, *then: Job) -> WaitResult:
     """What job_wait returns: through plain data, as Ansible carries it."""
     first, *others = (Job.from_dict(part.to_dict()) for part in (job, *then))
     item = WaitItem("t", aws.account("source"), aws.account("destination"), first, tuple(others))
     return wait_for([item], clock=lambda: aws.clock, sleep=aws.sleep)
 
 
-def migrate(aws: FakeAws) -> tuple[Judgement, list]:
+def migrate(aws: Staged) -> tuple[Judgement, list]:
     """One table's whole way, as the playbook goes it: the waiter starts the import."""
     source, destination = aws.account("source"), aws.account("destination")
     options = ExportOptions(table="orders", bucket=BUCKET, enable_point_in_time_recovery=True)
@@ -50,7 +51,7 @@ def migrate(aws: FakeAws) -> tuple[Judgement, list]:
     return judge("orders", source, destination, export, imported), [*plan.changes, *found.started]
 
 
-def migrate_by_verbs(aws: FakeAws) -> tuple[Judgement, list]:
+def migrate_by_verbs(aws: Staged) -> tuple[Judgement, list]:
     """The same with a verb for each job."""
     source, destination = aws.account("source"), aws.account("destination")
     options = ExportOptions(table="orders", bucket=BUCKET, enable_point_in_time_recovery=True)
@@ -63,12 +64,10 @@ def migrate_by_verbs(aws: FakeAws) -> tuple[Judgement, list]:
     return judgement, [*export_plan.changes, *import_plan.changes]
 
 
-def world(*, recovery: bool = True, slots: int = 50) -> FakeAws:
-    aws = FakeAws()
-    aws.add_table(SOURCE, "orders", items=7, recovery=recovery)
-    aws.import_slots = slots
-    aws.export_seconds, aws.import_seconds, aws.visible_after = 4.0, 3.0, 1.0
-    return aws
+def world(*, recovery: bool = True) -> Staged:
+    return Staged(
+        {"orders": 7}, recovery, export__full=4.0, import__visible=1.0, import__creating=2.0, import__completing=0.5
+    )
 
 
 def calls_of_a_run(run: Run = migrate, **how) -> int:
@@ -78,80 +77,79 @@ def calls_of_a_run(run: Run = migrate, **how) -> int:
     return len(aws.calls)
 
 
-def assert_done_once(aws: FakeAws, run: Run = migrate) -> None:
+def assert_done_once(aws: Staged, run: Run = migrate) -> None:
     judgement, changes = run(aws)
     assert (judgement.status, judgement.items_destination, judgement.verified) == ("migrated", 7, "counts")
-    assert (len(aws.exports), len(aws.imports)) == (1, 1)
+    assert (len(aws.jobs("export")), len(aws.jobs("import"))) == (1, 1)
     aws.calls.clear()
     judgement, changes = run(aws)
     assert (changes, aws.mutating()) == ([], [])
     assert (judgement.status, judgement.items_source, judgement.items_destination) == ("migrated", 7, 7)
 
 
-@pytest.mark.parametrize("recovery", [True, False])
-@pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("run", [migrate, migrate_by_verbs])
-def test_killed_at_each_call(run: Run, moment: str, recovery: bool) -> None:
-    for number in range(1, calls_of_a_run(run, recovery=recovery) + 1):
+@pytest.mark.parametrize(("run", "recovery"), [(migrate, False), (migrate_by_verbs, True)])
+def test_killed_after_each_call(run: Run, recovery: bool) -> None:
+    """After a call is before the next one: nothing of a killed run is left but what AWS holds."""
+    for number in range(calls_of_a_run(run, recovery=recovery) + 1):
         aws = world(recovery=recovery)
-
-        def kill(when: str, operation: str, at: int, number: int = number) -> None:
-            if (when, at) == (moment, number):
-                raise Killed(operation)
-
-        aws.interrupt = kill
-        with pytest.raises(Killed):
+        with killed_after(aws, number):
             run(aws)
-        aws.interrupt = lambda *_call: None
         assert_done_once(aws, run)
+        aws.close()
 
 
-def test_killed_at_each_call_twice() -> None:
-    """Killed again at each call of the second run."""
-    for first in range(5, calls_of_a_run() + 1, 3):
-        for second in range(1, 40, 2):
+@contextlib.contextmanager
+def killed_after(aws: Staged, number: int) -> Iterator[None]:
+    """A run that ends after its call ``number`` (0: before the first one), where it makes that many."""
+    last = len(aws.calls) + number
+
+    def kill(when: str, operation: str, at: int) -> None:
+        if (when, at) == ("after", last) or at > last:
+            raise Killed(operation)
+
+    aws.interrupt = kill
+    with contextlib.suppress(Killed):
+        yield
+    aws.interrupt = lambda *_call: None
+
+
+def test_killed_twice() -> None:
+    """Killed again in the second run."""
+    for first in range(5, calls_of_a_run() + 1, 5):
+        for second in range(1, 34, 4):
             aws = world()
             for number in (first, second):
-                start = len(aws.calls)
-
-                def kill(when: str, operation: str, at: int, number: int = number + start) -> None:
-                    if (when, at) == ("after", number):
-                        raise Killed(operation)
-
-                aws.interrupt = kill
-                with contextlib.suppress(Killed):
+                with killed_after(aws, number):
                     migrate(aws)
-            aws.interrupt = lambda *_call: None
             assert_done_once(aws)
+            aws.close()
 
 
-def test_killed_while_waiting_for_a_slot() -> None:
-    def full() -> FakeAws:
+def test_killed_while_waiting_for_a_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    quota = "lab.dynamodb.imports.MOST_IMPORTS"
+    for number in range(18, 50, 2):
+        monkeypatch.setattr(quota, 0)
         aws = world()
-        aws.add_table(SOURCE, "other", items=1)
-        aws.import_slots = 0
-        return aws
+        with killed_after(aws, number):
+            kill = aws.interrupt
 
-    for number in range(1, 60):
-        aws = full()
+            def free_a_slot(when: str, operation: str, at: int, aws: Staged = aws, kill: Any = kill) -> None:
+                if aws.count("ImportTable") > 3:
+                    monkeypatch.setattr(quota, 50)
+                kill(when, operation, at)
 
-        def kill(when: str, operation: str, at: int, number: int = number, aws: FakeAws = aws) -> None:
-            if aws.count("ImportTable") > 3:
-                aws.import_slots = 50
-            if (when, at) == ("after", number):
-                raise Killed(operation)
-
-        aws.interrupt = kill
-        with contextlib.suppress(Killed):
+            aws.interrupt = free_a_slot
             migrate(aws)
-        aws.interrupt = lambda *_call: None
-        aws.import_slots = 50
+        monkeypatch.setattr(quota, 50)
         assert_done_once(aws)
+        aws.close()
 
 
-@pytest.mark.parametrize("code", ["ThrottlingException", "InternalServerError", "ExpiredTokenException"])
-@pytest.mark.parametrize("moment", ["before", "after"])
-def test_every_call_of_the_waiter_may_fail_in_passing(code: str, moment: str) -> None:
+@pytest.mark.parametrize(
+    ("moment", "code"),
+    [("before", "ThrottlingException"), ("before", "ExpiredTokenException"), ("after", "InternalServerError")],
+)
+def test_every_call_may_fail_in_passing(code: str, moment: str) -> None:
     """Also when the call took effect and only its answer was lost."""
     for number in range(1, calls_of_a_run() + 1):
         aws = world()
@@ -167,3 +165,4 @@ def test_every_call_of_the_waiter_may_fail_in_passing(code: str, moment: str) ->
             assert str(error)
         aws.interrupt = lambda *_call: None
         assert_done_once(aws)
+        aws.close()

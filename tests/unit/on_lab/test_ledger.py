@@ -22,12 +22,12 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.sta
     StagingBucket,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.route import Route, with_token
-from tests.unit.core.fake_aws import BUCKET, DESTINATION, REGION, SOURCE, FakeAws
+from tests.unit.on_lab.staged import BUCKET, DESTINATION, REGION, SOURCE, Staged
 
 ROUTE = Route(SOURCE, REGION, "orders", DESTINATION, REGION, "orders")
 
 
-def ledger(aws: FakeAws, route: Route = ROUTE) -> Ledger:
+def ledger(aws: Staged, route: Route = ROUTE) -> Ledger:
     return Ledger(StagingBucket(aws.account("destination"), BUCKET, DESTINATION), route)
 
 
@@ -37,7 +37,7 @@ def job(attempt: int = 0, purpose: str = "export", route: Route = ROUTE, **more:
 
 
 def test_the_newest_entry_of_each_purpose_is_read() -> None:
-    aws = FakeAws()
+    aws = Staged()
     book = ledger(aws)
     assert book.latest() == {}
     for attempt in (0, 2, 10, 9):  # ten is after nine
@@ -54,7 +54,7 @@ def test_the_newest_entry_of_each_purpose_is_read() -> None:
 
 
 def test_entries_of_another_destination_are_refused() -> None:
-    aws = FakeAws()
+    aws = Staged()
     elsewhere = replace(ROUTE, destination_account_id="333333333333")
     ledger(aws, elsewhere).write(job(route=elsewhere))
     with pytest.raises(InvalidInput, match="another destination"):
@@ -63,21 +63,21 @@ def test_entries_of_another_destination_are_refused() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"[1]", b'{"kind": "export"}', b"\xff"])
 def test_an_unreadable_entry_stops_the_run(body: bytes) -> None:
-    aws = FakeAws()
+    aws = Staged()
     aws.put(f"{ROUTE.ledger_prefix}export-0.json", body)
     with pytest.raises((StagingBucketUnusable, InvalidInput)):
         ledger(aws).latest()
 
 
 def test_nothing_of_a_secret_is_written() -> None:
-    aws = FakeAws()
+    aws = Staged()
     ledger(aws).write(with_token(job()))
-    (body, _when), *_ = aws.objects.values()
+    (body,) = aws.objects().values()
     assert b"secret" not in body.lower()
 
 
 def test_one_name_one_lock() -> None:
-    aws = FakeAws()
+    aws = Staged()
     mine, other = ledger(aws), ledger(aws, replace(ROUTE, source_table="other"))
     mine.lock(job())
     mine.lock(job())  # entered again after a kill
@@ -92,7 +92,8 @@ def test_one_name_one_lock() -> None:
 
 
 def test_the_bucket_must_be_the_owners() -> None:
-    aws = FakeAws()
-    aws.bucket_owner = "333333333333"
+    aws = Staged()
+    aws.remove_bucket()
+    aws.make_bucket("management")
     with pytest.raises(StagingBucketUnusable, match="another account than"):
         ledger(aws).latest()

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 
 import pytest
@@ -28,9 +30,13 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.man
     summary_key,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.staging import StagingBucket
-from tests.unit.core.fake_aws import BUCKET, DESTINATION, FakeAws, md5
+from tests.unit.on_lab.staged import BUCKET, DESTINATION, Staged
 
 FOLDER = "a/b/AWSDynamoDB/0123-ab/"
+
+
+def md5(body: bytes) -> str:
+    return base64.b64encode(hashlib.md5(body).digest()).decode()
 
 
 def files(counts: list[int], folder: str = FOLDER) -> bytes:
@@ -100,8 +106,8 @@ def test_other_prefixes_are_refused(prefix: str) -> None:
         summary_key(prefix)
 
 
-def bucket_with_export(bodies: list[bytes]) -> tuple[FakeAws, StagingBucket]:
-    aws = FakeAws()
+def bucket_with_export(bodies: list[bytes]) -> tuple[Staged, StagingBucket]:
+    aws = Staged()
     told = files([0] * len(bodies))
     for number, body in enumerate(bodies):
         aws.put(f"{FOLDER}data/{number}.json.gz", body)
@@ -125,7 +131,7 @@ def test_checksums_of_all_files() -> None:
 def test_the_manifests_own_checksums(name: str) -> None:
     aws, bucket = bucket_with_export([b"one"])
     read_manifest(bucket, KEY)  # none left by AWS: nothing to compare with
-    body = aws.objects[f"{FOLDER}{name}.json"][0]
+    body = aws.objects()[f"{FOLDER}{name}.json"]
     aws.put(f"{FOLDER}{name}.md5", md5(body).encode())
     read_manifest(bucket, KEY)
     aws.put(f"{FOLDER}{name}.md5", md5(b"other").encode())
@@ -139,8 +145,7 @@ def test_exactly_the_manifests_objects_are_imported() -> None:
     aws.put(f"{FOLDER}data/stray.json.gz", b"")
     with pytest.raises(ChecksumMismatch, match="stray"):
         check_objects(bucket, manifest)
-    for key in [key for key in aws.objects if "/data/" in key]:
-        del aws.objects[key]
+    aws.remove(*aws.objects("/data/"))
     with pytest.raises(EmptyPrefix):
         check_objects(bucket, manifest)
 

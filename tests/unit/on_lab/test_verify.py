@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import gzip
 from dataclasses import replace
 from typing import Any
 
@@ -13,17 +14,22 @@ import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement, judge
-from tests.unit.core.fake_aws import DESTINATION, SOURCE, Table
 from tests.unit.on_lab.test_importing import World
 
 
 class Moved(World):
-    """A table that was exported and imported."""
+    """A table that was exported and imported; ``lost``: without one of the items, that the export had."""
 
-    def __init__(self, items: int = 3, lost: int = 0) -> None:
+    def __init__(self, items: int = 3, lost: bool = False) -> None:
         super().__init__(items)
-        self.aws.lost_items = lost
+        if lost:
+            key, body = next(iter(self.data().items()))
+            self.aws.put(key, gzip.compress(b"".join(gzip.decompress(body).splitlines(keepends=True)[1:])))
         self.imported = self.wait(self.start())
+
+    def data(self) -> dict[str, bytes]:
+        """The data files that hold items."""
+        return {key: body for key, body in self.aws.objects("/data/").items() if gzip.decompress(body)}
 
     def judge(self, export: Job | None = None, imported: Job | None = None, **how: Any) -> Judgement:
         return judge("host", self.source, self.destination, export or self.export, imported or self.imported, **how)
@@ -35,7 +41,7 @@ def test_a_table_that_arrived() -> None:
         "status": "migrated",
         "items_source": 3,
         "items_destination": 3,
-        "bytes": 360,
+        "bytes": 87,
         "verified": "counts",
         "reason": "",
     }
@@ -54,7 +60,7 @@ def test_nothing_is_said_that_was_not_looked_at() -> None:
 
 
 def test_lost_items_are_found() -> None:
-    world = Moved(lost=1)
+    world = Moved(lost=True)
     found = world.judge()
     assert (found.status, found.items_source, found.items_destination, found.verified) == ("failed", 3, 2, "none")
     assert type(found.failure).__name__ == "CountMismatch"
@@ -68,14 +74,12 @@ def test_errors_are_no_success() -> None:
     assert world.judge(imported=imported).status == "failed"
 
 
-@pytest.mark.parametrize(
-    ("table", "words"), [(None, "does not exist"), (Table("orders", "other"), "not the one that was imported")]
-)
-def test_the_table_must_be_the_imported_one(table: Table | None, words: str) -> None:
+@pytest.mark.parametrize(("anew", "words"), [(False, "does not exist"), (True, "not the one that was imported")])
+def test_the_table_must_be_the_imported_one(anew: bool, words: str) -> None:
     world = Moved()
     world.drop()
-    if table:
-        world.aws.tables[DESTINATION, "orders"] = table
+    if anew:
+        world.aws.add_table("orders", 0, "destination")
     found = world.judge()
     assert found.status == "failed"
     assert words in found.reason
@@ -111,7 +115,7 @@ def test_no_items_is_no_success_unless_the_source_is_empty() -> None:
     world.imported.request["export"]["known_empty"] = False
     world.export.result["known_empty"] = False
     assert world.judge().verified == "counts"  # looked at now
-    world.aws.tables[SOURCE, "orders"].items = 4
+    world.aws.write("orders", 4)
     assert world.judge().status == "failed"
     unknown = judge("host", None, world.destination, world.export, world.imported)
     assert (unknown.status, unknown.verified) == ("migrated", "none")
@@ -127,12 +131,10 @@ def test_a_filtered_table_is_said_to_be_filtered() -> None:
 def test_checksums() -> None:
     world = Moved()
     assert world.judge(checksums=True).status == "migrated"
-    key = next(key for key in world.aws.objects if key.endswith("data/1.json.gz"))
-    world.aws.put(key, b"changed")
+    world.aws.put(next(iter(world.data())), b"changed")
     found = world.judge(checksums=True)
     assert (found.status, type(found.failure).__name__) == ("failed", "ChecksumMismatch")
     again = world.plan().job
-    for key in [key for key in world.aws.objects if "/AWSDynamoDB/" in key]:
-        del world.aws.objects[key]
+    world.aws.remove(*world.aws.objects("/AWSDynamoDB/"))
     assert world.judge(imported=again, checksums=True).status == "migrated"
     assert world.judge(checksums=True).status == "failed"

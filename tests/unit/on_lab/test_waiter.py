@@ -22,7 +22,10 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.imp
     start_import,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import wait_for
-from tests.unit.core.fake_aws import BUCKET, SOURCE, FakeAws, failure
+from tests.unit.on_lab.in_process import failure
+from tests.unit.on_lab.staged import BUCKET, Staged
+
+EXPORT_QUOTA = "lab.dynamodb.export.MOST_EXPORTS"
 
 
 def test_the_bound_of_a_round() -> None:
@@ -30,17 +33,20 @@ def test_the_bound_of_a_round() -> None:
 
 
 class Fleet:
-    """Many tables over one FakeAws."""
+    """Many tables in one lab."""
 
     def __init__(self, tables: int) -> None:
-        self.aws = FakeAws()
-        self.aws.export_seconds = self.aws.import_seconds = 15.0
-        self.aws.visible_after = 1.0
-        self.source, self.destination = self.aws.account("source"), self.aws.account("destination")
         self.names = [f"table{number}" for number in range(tables)]
+        self.aws = Staged(dict.fromkeys(self.names, 2), export__full=15.0, import__visible=1.0, import__creating=8.0)
+        self.aws.world.throttles.enabled = False  # the exports shall all run at once
+        self.source, self.destination = self.aws.account("source"), self.aws.account("destination")
         self.lines: list[str] = []
-        for name in self.names:
-            self.aws.add_table(SOURCE, name, items=2)
+        self.began = self.aws.clock
+
+    @property
+    def passed(self) -> float:
+        """Seconds since the tables stood."""
+        return self.aws.clock - self.began
 
     def exports(self) -> dict[str, Job]:
         jobs = {}
@@ -73,12 +79,12 @@ def test_polls_stay_within_the_bound(tables: int, page: int) -> None:
     assert calls["largest_round"] <= calls["bound"]
     assert calls["list"] + calls["describe"] <= calls["rounds"] * calls["bound"]
     assert calls["result"] <= tables
-    assert fleet.aws.clock < 25
+    assert fleet.passed < 25
 
 
-def test_full_quotas_are_waited_for() -> None:
+def test_full_quotas_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.dynamodb.imports.MOST_IMPORTS", 10)
     fleet = Fleet(40)
-    fleet.aws.import_slots = 10
     exports = fleet.wait(fleet.exports()).jobs
     imports = fleet.imports(exports)
     assert sum(job.pending_reason == "slot" for job in imports.values()) == 30
@@ -86,28 +92,28 @@ def test_full_quotas_are_waited_for() -> None:
     found = fleet.wait(imports)
     assert {job.state for job in found.jobs.values()} == {"completed"}
     assert len(found.started) == 30
-    assert len(fleet.aws.imports) == 40
+    assert len(fleet.aws.jobs("import")) == 40
     assert fleet.aws.clock - before <= 15 * 4 * 1.4
     # Tries for a slot that is not there are few: one from time to time, none per waiting table.
     assert fleet.aws.count("ImportTable") <= 40 + 30 + 25
 
 
-def test_slots_that_others_free_are_found() -> None:
+def test_slots_that_others_free_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(EXPORT_QUOTA, 0)
     fleet = Fleet(5)
-    fleet.aws.export_slots = 0
     jobs = fleet.exports()
     assert {job.pending_reason for job in jobs.values()} == {"slot"}
-    fleet.aws.interrupt = lambda *_call: setattr(fleet.aws, "export_slots", 300 if fleet.aws.clock > 100 else 0)
+    fleet.aws.interrupt = lambda *_call: monkeypatch.setattr(EXPORT_QUOTA, 300 if fleet.passed > 100 else 0)
     found = fleet.wait(jobs)
     assert {job.state for job in found.jobs.values()} == {"completed"}
     assert fleet.aws.count("ExportTableToPointInTime") <= 5 + 12 + 5
 
 
-def test_throttled_starts_are_paced() -> None:
+def test_throttled_starts_are_paced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(EXPORT_QUOTA, 0)
     fleet = Fleet(6)
-    fleet.aws.export_slots = 0
     jobs = fleet.exports()
-    fleet.aws.export_slots = 300
+    monkeypatch.setattr(EXPORT_QUOTA, 300)
     starts: list[float] = []
 
     def throttle(moment: str, operation: str, number: int) -> None:
@@ -124,12 +130,9 @@ def test_throttled_starts_are_paced() -> None:
 
 def test_a_failed_job_fails_alone() -> None:
     fleet = Fleet(3)
+    table = {"TableArn": fleet.source.table_arn("table1")}
+    fleet.aws.fail_next("ExportTableToPointInTime", "S3AccessDenied", "Access Denied", match=table)
     jobs = fleet.exports()
-    fleet.aws.exports[1] |= {
-        "ExportStatus": "FAILED",
-        "FailureCode": "S3AccessDenied",
-        "FailureMessage": "Access Denied",
-    }
     found = fleet.wait(jobs).jobs
     assert [found[name].state for name in fleet.names] == ["completed", "failed", "completed"]
     assert found["table1"].failure_code == "S3AccessDenied"
@@ -150,8 +153,8 @@ def test_a_missing_account_fails_alone() -> None:
 def test_a_job_that_left_the_list_is_described() -> None:
     fleet = Fleet(3)
     jobs = fleet.exports()
-    # The list forgets the exports of a table that was made anew; describing still works (measured 1.4).
-    fleet.aws.unlisted.add(fleet.aws.exports[0]["ExportArn"])
+    # The list forgets the exports of a table that is deleted; describing still works (measured 1.4).
+    fleet.aws.drop("table0", "source")
     found = fleet.wait(jobs)
     assert {job.state for job in found.jobs.values()} == {"completed"}
     assert found.poll_calls["export"]["largest_round"] <= found.poll_calls["export"]["bound"]
@@ -189,10 +192,16 @@ def test_a_list_that_never_works_keeps_no_job_waiting() -> None:
 
 def test_a_list_that_breaks_off_leaves_describing() -> None:
     fleet = Fleet(30)
-    fleet.aws.tokens_broken = True
-    found = fleet.wait(fleet.exports())
+    jobs = fleet.exports()
+
+    def refuse(moment: str, operation: str, number: int) -> None:
+        if operation == "ListExports" and "NextToken" in fleet.aws.asked:
+            raise failure("ValidationException", "Invalid Request: Provided nextToken is invalid")
+
+    fleet.aws.interrupt = refuse
+    found = fleet.wait(jobs)
     assert {job.state for job in found.jobs.values()} == {"completed"}
-    assert fleet.aws.clock < 40
+    assert fleet.passed < 40
 
 
 @pytest.mark.parametrize("gone", [1, 30])
@@ -201,7 +210,9 @@ def test_jobs_of_a_list_that_fills_the_bound(gone: int) -> None:
     fleet = Fleet(50)
     fleet.aws.page = 10
     jobs = fleet.exports()
-    fleet.aws.unlisted |= {export["ExportArn"] for export in fleet.aws.exports[:gone]}
+    for name in fleet.names[:gone]:
+        fleet.aws.client("dynamodb", "source").delete_table(TableName=name)
+    fleet.aws.sleep(10)
     found = fleet.wait(jobs)
     calls = found.poll_calls["export"]
     assert {job.state for job in found.jobs.values()} == {"completed"}
@@ -233,7 +244,7 @@ def test_an_error_that_does_not_pass_is_the_jobs_failure() -> None:
     job = fleet.wait(jobs).jobs["table0"]
     assert job.state == "failed"
     assert "may still be running" in job.failure_message
-    assert fleet.aws.clock > 300
+    assert fleet.passed > 300
 
 
 def test_the_timeout_leaves_the_job_running() -> None:

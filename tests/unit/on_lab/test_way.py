@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -34,21 +33,22 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.migration impo
 from ansible_collections.tableferry.aws.plugins.module_utils.core.plan import METHODS
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.settings_job import SettingsKind
 from ansible_collections.tableferry.aws.plugins.module_utils.core.way import WAYS, WayOptions, way_of
-from tests.unit.core.fake_aws import BUCKET, DESTINATION, SOURCE, FakeAws
+from tests.unit.on_lab.staged import BUCKET, Staged
 
 
 class Ways:
-    """Exports and the imports after them, of many tables over one FakeAws."""
+    """Exports and the imports after them, of many tables in one lab."""
 
-    def __init__(self, tables: int) -> None:
-        self.aws = FakeAws()
-        self.aws.export_seconds = self.aws.import_seconds = 15.0
-        self.aws.visible_after = 1.0
-        self.source, self.destination = self.aws.account("source"), self.aws.account("destination")
+    def __init__(self, tables: int, failing: str = "", **export_seconds: float) -> None:
         self.names = [f"table{number}" for number in range(tables)]
+        self.aws = Staged(dict.fromkeys(self.names, 2), import__visible=1.0, import__creating=8.0)
+        self.source, self.destination = self.aws.account("source"), self.aws.account("destination")
+        if failing:
+            arn = self.source.table_arn(failing)
+            self.aws.fail_next("ExportTableToPointInTime", "S3AccessDenied", "No.", match={"TableArn": arn})
         self.items: list[WaitItem] = []
         for name in self.names:
-            self.aws.add_table(SOURCE, name, items=2)
+            self.aws.world.timings.set("export.full", export_seconds.get(name, 15.0))
             plan = plan_export(self.source, self.destination, ExportOptions(table=name, bucket=BUCKET))
             job = start_export(self.source, self.destination, plan)
             then = import_job(ImportOptions(table=name, bucket=BUCKET, definition=plan.definition))
@@ -64,26 +64,24 @@ def test_every_method_of_this_version_has_a_way() -> None:
 
 @pytest.mark.parametrize(("method", "error"), [("glue", NotInThisVersion), ("S3", UnknownMethod)])
 def test_other_methods_are_refused(method: str, error: type[Exception]) -> None:
-    aws = FakeAws()
-    aws.add_table(SOURCE, "orders", items=1)
+    aws = Staged({"orders": 1})
     with pytest.raises(error, match="orders"):
         way_of(aws.account("source"), WayOptions("orders", method=method))
 
 
-def test_imports_start_as_their_exports_end_and_wait_for_slots() -> None:
+def test_imports_start_as_their_exports_end_and_wait_for_slots(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.dynamodb.imports.MOST_IMPORTS", 10)
     ways = Ways(40)
-    ways.aws.import_slots = 10
     found = ways.wait()
     assert {tuple(job.state for job in jobs) for jobs in found.ways.values()} == {("completed", "completed")}
     assert found.jobs["table0"].kind == "import"
-    assert {kind for _name, kind in found.started} == {"import"}
-    assert len(ways.aws.imports) == 40
-    assert ways.aws.clock <= 15 + 15 * 4 * 1.4
+    assert {kind for _name, kind in found.started} == {"export", "import"}  # AWS throttles exports after the twentieth
+    assert len(ways.aws.jobs("import")) == 40
+    assert ways.aws.clock - ways.aws.began <= 15 + 15 * 4 * 1.4
 
 
 def test_no_table_waits_for_another() -> None:
-    ways = Ways(3)
-    ways.aws.exports[1]["_end"] += timedelta(hours=1)
+    ways = Ways(3, table1=3600.0)
     found = ways.wait(timeout=60)
     assert [found.jobs[name].state for name in ways.names] == ["completed", "running", "completed"]
     slow, waiting = found.ways["table1"]
@@ -91,8 +89,7 @@ def test_no_table_waits_for_another() -> None:
 
 
 def test_a_failed_job_ends_the_way_of_its_table_only() -> None:
-    ways = Ways(2)
-    ways.aws.exports[0] |= {"ExportStatus": "FAILED", "FailureCode": "S3AccessDenied", "FailureMessage": "No."}
+    ways = Ways(2, failing="table0")
     found = ways.wait()
     assert [job.state for job in found.ways["table0"]] == ["failed", "pending"]
     assert [job.state for job in found.ways["table1"]] == ["completed", "completed"]
@@ -103,7 +100,7 @@ def test_a_failed_job_ends_the_way_of_its_table_only() -> None:
 def test_what_refuses_a_later_job_is_told_as_what_it_is() -> None:
     """A table that came into being while the export ran."""
     ways = Ways(1)
-    ways.aws.add_table(DESTINATION, "table0", items=1)
+    ways.aws.add_table("table0", 1, "destination", recovery=False)
     found = ways.wait()
     assert [job.state for job in found.ways["table0"]] == ["completed", "failed"]
     with pytest.raises(DestinationExists, match="was not made by this migration") as refused:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import InvalidInput
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job, ended_with, failure_of
-from tests.unit.core.fake_aws import failure
+from tests.unit.on_lab.in_process import failure
 
 TEXT = st.text(max_size=20)
 JSON = st.dictionaries(TEXT, st.one_of(TEXT, st.integers(), st.booleans(), st.lists(TEXT, max_size=3)), max_size=4)

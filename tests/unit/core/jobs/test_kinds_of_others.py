@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account
+from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account, AccountSpec
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import ExportFailed
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job, ended_with, failure_of
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import (
@@ -26,7 +27,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind impo
     made_of,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.waiter import Waiter
-from tests.unit.core.fake_aws import FakeAws, failure
+from tests.unit.on_lab.in_process import failure
 
 
 class GlueRuns(SourceJobs):
@@ -69,10 +70,15 @@ class GlueRuns(SourceJobs):
 
 
 def waited(kind: GlueRuns, jobs: list[Job], *then: Job) -> WaitResult:
-    aws = FakeAws()
-    items = [WaitItem(job.name, aws.account("source"), None, job, then) for job in jobs]
+    account = Account(AccountSpec("source", "eu-west-1", access_key="a", secret_key="b"))
+    items = [WaitItem(job.name, account, None, job, then) for job in jobs]
     lines: list[str] = []
-    waiter = Waiter({"glue": kind}, progress=lines.append, clock=lambda: aws.clock, sleep=aws.sleep)
+    now = SimpleNamespace(seconds=0.0)
+
+    def sleep(seconds: float) -> None:
+        now.seconds += max(seconds, 0.001)
+
+    waiter = Waiter({"glue": kind}, progress=lines.append, clock=lambda: now.seconds, sleep=sleep)
     result = waiter.wait(items, 600)
     assert lines[-1].startswith("runs ")
     return result

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-import contextlib
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -26,13 +26,15 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import wait_for
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.counting import count_job
-from tests.unit.core.fake_aws import SOURCE, Killed, failure
-from tests.unit.core.fake_backup import BackupAws
+from tests.unit.on_lab.backup.ready import Ready
+from tests.unit.on_lab.in_process import failure
+from tests.unit.on_lab.test_kill import killed_after
 
 KINDS = ("backup", "copy", "restore")
+LISTS = {"ListBackupJobs": "BackupJobs", "ListCopyJobs": "CopyJobs", "ListRestoreJobs": "RestoreJobs"}
 
 
-def migrate(aws: BackupAws) -> Judgement:
+def migrate(aws: Ready) -> Judgement:
     """One table's whole way up to the count, as the playbook goes it."""
     source, destination = aws.account("source"), aws.account("destination")
     plan = plan_backup(source, destination, BackupOptions("orders"))
@@ -48,11 +50,21 @@ def migrate(aws: BackupAws) -> Judgement:
     return judge_way("orders", source, destination, jobs, writes_stopped=True)
 
 
-def world(**how: Any) -> BackupAws:
-    aws = BackupAws()
-    aws.add_table(SOURCE, "orders", items=7)
-    for name, value in how.items():
-        setattr(aws, name, value)
+def world(*, listed_after: float = 0.0, point_after: float = 0.0, ago: float = 0.0) -> Ready:
+    """``listed_after``: seconds until a list shows a new job, ``point_after`` until a new recovery point is whole."""
+    aws = Ready(ago=ago)
+
+    def show_late(operation: str, answer: dict[str, Any]) -> None:
+        if operation in LISTS:
+            member = LISTS[operation]
+            oldest = aws.now - timedelta(seconds=listed_after)
+            answer[member] = [job for job in answer[member] if job["CreationDate"] <= oldest]
+        whole = aws.now - timedelta(seconds=point_after)
+        if operation == "DescribeRecoveryPoint" and answer.get("CompletionDate", aws.now) > whole:
+            answer["Status"] = "CREATING"
+
+    if listed_after or point_after:
+        aws.edit = show_late
     return aws
 
 
@@ -63,57 +75,47 @@ def calls_of_a_run(**how: Any) -> int:
     return len(aws.calls)
 
 
-def assert_done_once(aws: BackupAws) -> None:
+def assert_done_once(aws: Ready) -> None:
     judgement = migrate(aws)
     assert (judgement.status, judgement.items_destination, judgement.verified) == ("migrated", 7, "counts")
-    assert [len(aws.of_kind(kind)) for kind in KINDS] == [1, 1, 1]
+    assert [len(aws.jobs(kind)) for kind in KINDS] == [1, 1, 1]
     aws.calls.clear()
     assert migrate(aws).status == "migrated"
     assert aws.mutating() == []
 
 
-HOW = [{}, {"listed_after": 3.0}, {"point_after": 5.0}]
-
-
-@pytest.mark.parametrize("how", HOW, ids=["plain", "late-in-the-list", "late-in-the-vault"])
-@pytest.mark.parametrize("moment", ["before", "after"])
-def test_killed_at_each_call(moment: str, how: dict[str, Any]) -> None:
-    for number in range(1, calls_of_a_run(**how) + 1):
+@pytest.mark.parametrize(
+    "how", [{}, {"listed_after": 3.0}, {"point_after": 5.0}], ids=["plain", "late-in-the-list", "late-in-the-vault"]
+)
+def test_killed_after_each_call(how: dict[str, Any]) -> None:
+    for number in range(calls_of_a_run(**how) + 1):
         aws = world(**how)
-
-        def kill(when: str, operation: str, at: int, number: int = number) -> None:
-            if (when, at) == (moment, number):
-                raise Killed(operation)
-
-        aws.interrupt = kill
-        with pytest.raises(Killed):
+        with killed_after(aws, number):
             migrate(aws)
-        aws.interrupt = lambda *_call: None
         assert_done_once(aws)
+        aws.close()
 
 
-def test_killed_at_each_call_twice() -> None:
-    for first in range(3, calls_of_a_run() + 1, 3):
-        for second in range(1, 50, 4):
+def test_killed_twice() -> None:
+    for first in range(3, calls_of_a_run() + 1, 7):
+        for second in range(1, 50, 7):
             aws = world()
             for number in (first, second):
-                start = len(aws.calls)
-
-                def kill(when: str, operation: str, at: int, number: int = number + start) -> None:
-                    if (when, at) == ("after", number):
-                        raise Killed(operation)
-
-                aws.interrupt = kill
-                with contextlib.suppress(Killed):
+                with killed_after(aws, number):
                     migrate(aws)
-            aws.interrupt = lambda *_call: None
             assert_done_once(aws)
+            aws.close()
 
 
 @pytest.mark.parametrize(
-    "code", ["ThrottlingException", "ServiceUnavailableException", "InternalServerError", "ExpiredTokenException"]
+    ("moment", "code"),
+    [
+        ("before", "ThrottlingException"),
+        ("before", "ExpiredTokenException"),
+        ("after", "ServiceUnavailableException"),
+        ("after", "InternalServerError"),
+    ],
 )
-@pytest.mark.parametrize("moment", ["before", "after"])
 def test_every_call_may_fail_in_passing(code: str, moment: str) -> None:
     """Also when the call took effect and only its answer was lost."""
     for number in range(1, calls_of_a_run() + 1):
@@ -130,3 +132,4 @@ def test_every_call_may_fail_in_passing(code: str, moment: str) -> None:
             assert str(error)
         aws.interrupt = lambda *_call: None
         assert_done_once(aws)
+        aws.close()

@@ -18,119 +18,116 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup
     plan_backup,
     start_backup,
 )
-from tests.unit.on_lab.backup.test_kill import world
-from tests.unit.core.fake_aws import DESTINATION, SOURCE
-from tests.unit.core.fake_backup import VAULT, BackupAws, allow, root
+from tests.unit.on_lab.backup.ready import DESTINATION, SOURCE, VAULT, Ready, allow, root
 
-Change = Callable[[BackupAws], Any]
+Change = Callable[[Ready], Any]
 
 
-def planned(change: Change, **options: Any) -> tuple[BackupAws, BackupPlan]:
-    aws = world()
+def planned(change: Change, **options: Any) -> tuple[Ready, BackupPlan]:
+    aws = Ready()
     change(aws)
     plan = plan_backup(aws.account("source"), aws.account("destination"), BackupOptions("orders", **options))
     return aws, plan
 
 
 def organization(account: str, name: str) -> Change:
-    return lambda aws: aws.organizations.update({account: name})
+    return lambda aws: setattr(aws.world.accounts[account], "organization_id", name)
 
 
-def features_off(account: str) -> Change:
-    return lambda aws: aws.region_settings[account]["ResourceTypeManagementPreference"].update(DynamoDB=False)
+def denied(action: str) -> Change:
+    return lambda aws: [aws.may_not(side, action) for side in ("source", "destination")]
 
 
-def key_of(account: str, **told: Any) -> Change:
-    return lambda aws: aws.keys[aws.vaults[account, VAULT]["EncryptionKeyArn"]].update(told)
+def two(*changes: Change) -> Change:
+    return lambda aws: [change(aws) for change in changes]
 
 
-def vault_of(account: str, **told: Any) -> Change:
-    return lambda aws: aws.vaults[account, VAULT].update(told)
+def locked(side: str) -> Change:
+    return lambda aws: aws.backup(side).put_backup_vault_lock_configuration(
+        BackupVaultName=VAULT, MinRetentionDays=30, MaxRetentionDays=60
+    )
 
 
-LOCKED = {"Locked": True, "MinRetentionDays": 30, "MaxRetentionDays": 60}
+def cross_account_off(aws: Ready) -> None:
+    aws.backup("management").update_global_settings(GlobalSettings={"isCrossAccountBackupEnabled": "false"})
+    aws.sleep(1000)
+
+
+def managed_vault(side: str) -> Change:
+    """The vault is made anew, under the key that AWS manages."""
+    return lambda aws: (aws.remove_vault(side), aws.backup(side).create_backup_vault(BackupVaultName=VAULT))
+
+
+def many_tags(aws: Ready) -> None:
+    tags = [{"Key": f"t{number}", "Value": ""} for number in range(50)]
+    arn = aws.described("orders", "source")["TableArn"]
+    aws.client("dynamodb", "source").tag_resource(ResourceArn=arn, Tags=tags)
+    aws.sleep(5)
+
+
+def updating(aws: Ready) -> None:
+    aws.client("dynamodb", "source").update_table(TableName="orders", TableClass="STANDARD_INFREQUENT_ACCESS")
+
 
 PROBLEMS: dict[str, tuple[Change, dict[str, Any], str]] = {
     "source in no organization": (organization(SOURCE, ""), {}, f"{SOURCE} is in no AWS Organization"),
     "neither in one": (
-        lambda aws: aws.organizations.clear(),
+        two(organization(SOURCE, ""), organization(DESTINATION, "")),
         {},
         f"{SOURCE} and {DESTINATION} are in no AWS Organization.*ferry_air_gapped_vault",
     ),
-    "another organization": (organization(DESTINATION, "o-other"), {}, "o-example, 222222222222 in o-other"),
+    "another organization": (organization(DESTINATION, "o-other"), {}, "o-tableferry1, 222222222222 in o-other"),
     "cross-account off": (
-        lambda aws: setattr(aws, "cross_account", "false"),
+        cross_account_off,
         {},
         "Cross-account backup is off.*management account 333333333333.*ferry_management",
     ),
     "advanced features off": (
-        features_off(SOURCE),
+        lambda aws: aws.settings("source", advanced=False),
         {},
         "advanced features for DynamoDB are off in eu-west-1",
     ),
-    "no source vault": (
-        lambda aws: aws.vaults.pop((SOURCE, VAULT)),
-        {},
-        "no vault tableferry in .* of the source",
-    ),
+    "no source vault": (lambda aws: aws.remove_vault("source"), {}, "no vault tableferry in .* of the source"),
     "no destination vault": (
-        lambda aws: aws.vaults.pop((DESTINATION, VAULT)),
+        lambda aws: aws.remove_vault("destination"),
         {},
         "no vault tableferry in eu-west-1 of the destination",
     ),
     "Default as a target": (lambda aws: None, {"destination_vault": "Default"}, "Default vault .*takes no copies"),
-    "managed destination key": (key_of(DESTINATION, KeyManager="AWS"), {}, "a key that AWS manages"),
-    "destination key disabled": (key_of(DESTINATION, KeyState="Disabled"), {}, "is Disabled"),
+    "managed destination key": (managed_vault("destination"), {}, "a key that AWS manages"),
+    "destination key disabled": (lambda aws: aws.set_key("destination"), {}, "is Disabled"),
     "source key not shared": (
-        key_of(SOURCE, policy=allow({"AWS": root(SOURCE)}, "kms:*")),
+        lambda aws: aws.set_key("source", **allow({"AWS": root(SOURCE)}, "kms:*")),
         {},
         f"not shared with the destination account {DESTINATION}",
     ),
     "vault policy closed": (
-        lambda aws: aws.policies.pop((DESTINATION, VAULT)),
+        lambda aws: aws.set_policy(None),
         {},
         "does not let the source account 111111111111 copy into it",
     ),
     "vault policy for another organization": (
-        lambda aws: aws.policies.update(
-            {
-                (DESTINATION, VAULT): allow(
-                    "*",
-                    "backup:CopyIntoBackupVault",
-                    Condition={"StringEquals": {"aws:PrincipalOrgID": "o-other"}},
-                )
-            }
+        lambda aws: aws.set_policy(
+            allow("*", "backup:CopyIntoBackupVault", Condition={"StringEquals": {"aws:PrincipalOrgID": "o-other"}})
         ),
         {},
         "does not let the source account",
     ),
-    "destination locked": (vault_of(DESTINATION, **LOCKED), {}, "keeps recovery points 30 days at least, 7 are asked"),
+    "destination locked": (locked("destination"), {}, "keeps recovery points 30 days at least, 7 are asked"),
     "destination locked at the top": (
-        vault_of(DESTINATION, **LOCKED),
+        locked("destination"),
         {"copy_delete_after_days": 0},
         "60 days at most, endless are asked for.*ferry_copy_days",
     ),
-    "source locked": (vault_of(SOURCE, **LOCKED), {}, "30 days at least.*ferry_backup_days"),
-    "no backup role": (
-        lambda aws: aws.roles.discard((SOURCE, "AWSBackup-tableferry")),
-        {},
-        "role/AWSBackup-tableferry",
-    ),
+    "source locked": (locked("source"), {}, "30 days at least.*ferry_backup_days"),
+    "no backup role": (lambda aws: aws.remove_role("source"), {}, "role/AWSBackup-tableferry"),
     "no restore role": (
-        lambda aws: aws.roles.discard((DESTINATION, "AWSBackup-tableferry")),
+        lambda aws: aws.remove_role("destination"),
         {},
         "222222222222:role/AWSBackup-tableferry, with which AWS Backup is to restore.*ferry_restore_role",
     ),
-    "too many tags": (
-        lambda aws: aws.tables[SOURCE, "orders"].tags.update({f"t{number}": "" for number in range(50)}),
-        {},
-        "50 tags",
-    ),
-    "table not ACTIVE": (
-        lambda aws: aws.tables[SOURCE, "orders"].extra.update(TableStatus="UPDATING"),
-        {},
-        "The table is UPDATING",
-    ),
+    "too many tags": (many_tags, {}, "50 tags"),
+    "table not ACTIVE": (updating, {}, "The table is UPDATING"),
     "no air-gapped vault": (lambda aws: None, {"air_gapped_vault": "gapped"}, "no air-gapped vault gapped"),
 }
 
@@ -153,10 +150,11 @@ def test_all_is_well_with_accounts_that_are_ready() -> None:
 
 
 def test_all_that_is_wrong_is_told_at_once() -> None:
-    def change(aws: BackupAws) -> None:
-        features_off(SOURCE)(aws)
-        aws.vaults.clear()
-        aws.roles.clear()
+    def change(aws: Ready) -> None:
+        aws.settings("source", advanced=False)
+        for side in ("source", "destination"):
+            aws.remove_vault(side)
+            aws.remove_role(side)
 
     _aws, plan = planned(change)
     assert plan.obstacle is not None
@@ -166,12 +164,12 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (features_off(DESTINATION), "off in the destination account"),
-        (key_of(SOURCE, KeyManager="AWS"), "AWS's own key"),
-        (lambda aws: aws.denied.add("DescribeOrganization"), "one organization could not be asked"),
-        (lambda aws: aws.denied.add("DescribeGlobalSettings"), "aws backup describe-global-settings"),
-        (lambda aws: aws.denied.add("DescribeRegionSettings"), "advanced features are on in the source could not be"),
-        (lambda aws: aws.denied.add("GetKeyPolicy"), "key is shared with 222222222222 could not be read"),
+        (lambda aws: aws.settings("destination", advanced=False), "off in the destination account"),
+        (managed_vault("source"), "AWS's own key"),
+        (denied("organizations:DescribeOrganization"), "one organization could not be asked"),
+        (denied("backup:DescribeGlobalSettings"), "aws backup describe-global-settings"),
+        (denied("backup:DescribeRegionSettings"), "advanced features are on in the source could not be"),
+        (denied("kms:GetKeyPolicy"), "key is shared with 222222222222 could not be read"),
     ],
 )
 def test_what_is_not_certain_is_a_warning(change: Change, words: str) -> None:
@@ -181,37 +179,43 @@ def test_what_is_not_certain_is_a_warning(change: Change, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "operation", ["GetRole", "GetBackupVaultAccessPolicy", "ListTagsOfResource", "DescribeKey", "ListTags"]
+    "action",
+    [
+        "iam:GetRole",
+        "backup:GetBackupVaultAccessPolicy",
+        "dynamodb:ListTagsOfResource",
+        "kms:DescribeKey",
+        "backup:ListTags",
+    ],
 )
-def test_what_nobody_may_look_at_is_left_to_aws(operation: str) -> None:
-    _aws, plan = planned(lambda aws: aws.denied.add(operation))
+def test_what_nobody_may_look_at_is_left_to_aws(action: str) -> None:
+    _aws, plan = planned(denied(action))
     assert plan.obstacle is None
 
 
 @pytest.mark.parametrize(
     "principal",
-    [{"AWS": SOURCE}, {"AWS": root(SOURCE)}, {"AWS": f"arn:aws:iam::{SOURCE}:role/x"}, {"AWS": ["x", "*"]}, "*"],
+    [
+        {"AWS": SOURCE},
+        {"AWS": root(SOURCE)},
+        {"AWS": f"arn:aws:iam::{SOURCE}:role/ferry"},
+        {"AWS": [root(DESTINATION), "*"]},
+        "*",
+    ],
 )
 def test_every_way_to_let_an_account_into_a_vault_is_known(principal: Any) -> None:
-    change = lambda aws: aws.policies.update(  # noqa: E731
-        {(DESTINATION, VAULT): allow(principal, "backup:CopyIntoBackupVault")}
-    )
-    _aws, plan = planned(change)
+    _aws, plan = planned(lambda aws: aws.set_policy(allow(principal, "backup:CopyIntoBackupVault")))
     assert plan.obstacle is None
 
 
 def test_a_copy_alone_needs_no_restore_role() -> None:
-    def change(aws: BackupAws) -> None:
-        aws.roles.discard((DESTINATION, "AWSBackup-tableferry"))
-
-    _aws, plan = planned(change, restore=False)
+    _aws, plan = planned(lambda aws: aws.remove_role("destination"), restore=False)
     assert plan.obstacle is None
 
 
 def test_an_air_gapped_vault_bounds_what_is_backed_up_into_it() -> None:
-    def change(aws: BackupAws) -> None:
-        kind = {"VaultType": "LOGICALLY_AIR_GAPPED_BACKUP_VAULT", "MinRetentionDays": 14, "MaxRetentionDays": 30}
-        aws.add_vault(SOURCE, "gapped", shared=True, **kind)
+    def change(aws: Ready) -> None:
+        aws.add_air_gapped_vault(shortest=14)
 
     _aws, plan = planned(change, air_gapped_vault="gapped")
     assert plan.obstacle is not None

@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -44,34 +44,34 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import wait_for
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.encryption import Encryption
+from tests.unit.on_lab.backup.ready import DESTINATION, SOURCE, Ready
 from tests.unit.on_lab.backup.test_kill import migrate, world
-from tests.unit.core.fake_aws import DESTINATION, REGION, SOURCE, FakeAccount, failure
-from tests.unit.core.fake_backup import VAULT, BackupAws
+from tests.unit.on_lab.in_process import InProcessAccount, failure
 
-HOUR = 3600.0
+HOUR, DAY = 3600.0, 86400.0
 
 
-def accounts(aws: BackupAws) -> tuple[FakeAccount, FakeAccount]:
+def accounts(aws: Ready) -> tuple[InProcessAccount, InProcessAccount]:
     return aws.account("source"), aws.account("destination")
 
 
-def ended(aws: BackupAws, job: Job, **how: Any) -> Job:
+def ended(aws: Ready, job: Job, **how: Any) -> Job:
     item = WaitItem("t", *accounts(aws), job)
     return wait_for([item], clock=lambda: aws.clock, sleep=aws.sleep, **how).jobs["t"]
 
 
-def backed_up(aws: BackupAws, **options: Any) -> Job:
+def backed_up(aws: Ready, **options: Any) -> Job:
     source, destination = accounts(aws)
     return ended(aws, start_backup(source, plan_backup(source, destination, BackupOptions("orders", **options))))
 
 
-def copied(aws: BackupAws, backup: Job, **options: Any) -> Job:
+def copied(aws: Ready, backup: Job, **options: Any) -> Job:
     source, destination = accounts(aws)
     plan = plan_copy(source, destination, CopyOptions("orders", backup, **options))
     return ended(aws, start_copy(source, plan))
 
 
-def restored(aws: BackupAws, copy: Job, **options: Any) -> Job:
+def restored(aws: Ready, copy: Job, **options: Any) -> Job:
     source, destination = accounts(aws)
     plan = plan_restore(source, destination, RestoreOptions("orders", copy=copy, **options))
     return ended(aws, start_restore(destination, plan))
@@ -108,11 +108,9 @@ def test_a_restore_always_says_its_encryption_and_nothing_else(encryption: Encry
 
 def test_a_customer_key_without_a_mapping_is_refused_before_the_backup() -> None:
     aws = world()
-    aws.tables[SOURCE, "orders"].extra["SSEDescription"] = {
-        "Status": "ENABLED",
-        "SSEType": "KMS",
-        "KMSMasterKeyArn": f"arn:aws:kms:{REGION}:{SOURCE}:key/table",
-    }
+    key = {"Enabled": True, "SSEType": "KMS", "KMSMasterKeyId": aws.key("source")}
+    aws.client("dynamodb", "source").update_table(TableName="orders", SSESpecification=key)
+    aws.sleep(60)
     with pytest.raises(MissingKeyMapping, match="kms_key_map"):
         plan_backup(*accounts(aws), BackupOptions("orders"))
     assert aws.mutating() == []
@@ -127,19 +125,12 @@ def test_a_lifecycle_that_aws_refuses_late_is_refused_now(end: int, cold: int) -
 
 def test_an_air_gapped_vault_takes_the_place_of_a_copy() -> None:
     aws = world()
-    aws.add_vault(
-        SOURCE,
-        "gapped",
-        VaultType="LOGICALLY_AIR_GAPPED_BACKUP_VAULT",
-        MinRetentionDays=7,
-        MaxRetentionDays=30,
-        shared=True,
-    )
-    aws.organizations[DESTINATION] = ""
+    aws.add_air_gapped_vault()
+    aws.world.accounts[DESTINATION].organization_id = ""
     source, destination = accounts(aws)
     plan = plan_backup(source, destination, BackupOptions("orders", air_gapped_vault="gapped"))
     assert plan.obstacle is None
-    vault = f"arn:aws:backup:{REGION}:{SOURCE}:backup-vault:gapped"
+    vault = aws.vault("source", "gapped")["BackupVaultArn"]
     assert plan.job.request["call"]["LogicallyAirGappedBackupVaultArn"] == vault
     done = replace(plan.job, state="completed", result={"recovery_point_arn": "arn:point", "end_time": "now"})
     copy = plan_copy(source, destination, CopyOptions("orders", done))
@@ -153,13 +144,12 @@ def test_an_air_gapped_vault_takes_the_place_of_a_copy() -> None:
 
 
 def test_a_backup_of_an_earlier_run_serves_while_it_is_young() -> None:
-    aws = world()
+    aws = world(ago=2 * DAY)
     first = backed_up(aws)
-    assert backed_up(aws).arn == first.arn
-    aws.jobs[0]["CompletionDate"] -= timedelta(days=2)
+    assert backed_up(aws, max_age=3 * DAY).arn == first.arn
     second = backed_up(aws)
     assert second.arn != first.arn
-    assert (len(aws.of_kind("backup")), second.attempt) == (2, 1)
+    assert (len(aws.jobs("backup")), second.attempt) == (2, 1)
 
 
 def test_a_backup_of_another_migration_does_not_serve() -> None:
@@ -170,16 +160,19 @@ def test_a_backup_of_another_migration_does_not_serve() -> None:
 
 def test_a_backup_of_our_plan_is_known_by_its_tag_with_a_capital() -> None:
     aws = world()
-    first = backed_up(aws)
-    aws.points[SOURCE, first.result["recovery_point_arn"]]["_tags"] = {"Tableferry:migration": "default"}
-    assert backed_up(aws, plan="nightly").arn == first.arn
+    call = plan_backup(*accounts(aws), BackupOptions("orders", plan="nightly")).job.request["call"]
+    call |= {"RecoveryPointTags": {"Tableferry:migration": "default"}}
+    begun = aws.backup("source").start_backup_job(**call, IdempotencyToken="plan")
+    aws.sleep(30)
+    assert backed_up(aws, plan="nightly").arn == begun["BackupJobId"]
 
 
 def test_a_backup_of_the_table_before_it_was_made_anew_does_not_serve() -> None:
     aws = world()
     first = backed_up(aws)
-    aws.clock += HOUR
-    aws.add_table(SOURCE, "orders", items=3).created = aws.now  # type: ignore[attr-defined]
+    aws.sleep(HOUR)
+    aws.drop("orders", "source")
+    aws.add_table("orders", 3, recovery=False)
     assert backed_up(aws).arn != first.arn
 
 
@@ -193,10 +186,9 @@ def test_a_running_backup_of_our_vault_serves_whoever_began_it() -> None:
 
 def test_a_spent_token_is_replaced_by_the_next() -> None:
     """AWS forgets jobs in its lists after 30 days, and nobody knows when it forgets their tokens."""
-    aws = world()
+    aws = world(ago=40 * DAY)
     first = backed_up(aws)
-    aws.jobs[0]["CreationDate"] -= timedelta(days=40)
-    aws.forgets_jobs = True
+    aws.sleep(40 * DAY)
     source, destination = accounts(aws)
     second = start_backup(source, plan_backup(source, destination, BackupOptions("orders")))
     assert second.arn != first.arn
@@ -207,18 +199,18 @@ def test_a_backup_that_was_deleted_serves_while_its_copy_is_there() -> None:
     aws = world()
     backup = backed_up(aws)
     copy = copied(aws, backup)
-    del aws.points[SOURCE, backup.result["recovery_point_arn"]]
+    aws.remove_point("source", backup.result["recovery_point_arn"])
     again = backed_up(aws)
     assert again.arn == backup.arn
     assert copied(aws, again).arn == copy.arn
-    assert (len(aws.of_kind("backup")), len(aws.of_kind("copy"))) == (1, 1)
+    assert (len(aws.jobs("backup")), len(aws.jobs("copy"))) == (1, 1)
 
 
 def test_a_failed_job_is_followed_by_another_with_another_token() -> None:
-    aws = world(endings={"copy": ("FAILED", "no")})
+    aws = world()
+    aws.fail_next("StartCopyJob", message="no")
     backup = backed_up(aws)
     failed = copied(aws, backup)
-    aws.endings = {}
     again = copied(aws, backup)
     assert (failed.state, again.state, again.attempt) == ("failed", "completed", 1)
     assert failed.request["call"]["IdempotencyToken"] != again.request["call"]["IdempotencyToken"]
@@ -226,18 +218,19 @@ def test_a_failed_job_is_followed_by_another_with_another_token() -> None:
 
 def test_a_table_of_somebody_else_is_refused_and_a_marked_one_is_ours() -> None:
     aws = world()
-    table = aws.add_table(DESTINATION, "orders", items=1)
+    aws.add_table("orders", 1, "destination", recovery=False)
     with pytest.raises(DestinationExists, match="overwrites nothing"):
         plan_backup(*accounts(aws), BackupOptions("orders"))
-    table.tags["tableferry:migration"] = "default"
+    aws.tag("orders", "tableferry:migration", "default")
     assert plan_backup(*accounts(aws), BackupOptions("orders")).job.state == "not_needed"
 
 
 def test_a_table_that_was_made_anew_after_its_restore_is_somebody_elses() -> None:
     aws = world()
     assert migrate(aws).status == "migrated"
-    aws.clock += HOUR
-    aws.tables[DESTINATION, "orders"].created = aws.now  # type: ignore[attr-defined]
+    aws.sleep(HOUR)
+    aws.drop()
+    aws.add_table("orders", 1, "destination", recovery=False)
     with pytest.raises(DestinationExists):
         migrate(aws)
 
@@ -254,7 +247,7 @@ def test_the_run_of_a_backup_plan_is_waited_for() -> None:
 
     def sleep(seconds: float) -> None:
         aws.sleep(seconds)
-        if aws.clock > HOUR and not begun:
+        if aws.clock - aws.began > HOUR and not begun:
             begun.append(source.client("backup").start_backup_job(**pending.request["call"], IdempotencyToken="plan"))
 
     item = WaitItem("t", source, destination, pending)
@@ -268,38 +261,37 @@ def test_the_run_of_a_backup_plan_is_waited_for() -> None:
     assert "copy action" in late.failure_message
 
 
-def test_restores_wait_for_a_slot_and_a_quota_that_shows_late_is_no_failure() -> None:
-    aws = world()
+def test_restores_wait_for_a_slot_and_a_quota_that_shows_late_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    aws = Ready(backup__restore_starting=30.0)
     copy = copied(aws, backed_up(aws))
-    aws.endings = {"restore": ("FAILED", "Subscriber limit exceeded: Only 50 restore operations can be done at once")}
+    monkeypatch.setattr("lab.backup.restore_jobs.MOST_RESTORES", 0)
     source, destination = accounts(aws)
     job = start_restore(destination, plan_restore(source, destination, RestoreOptions("orders", copy=copy)))
     seen = []
 
     def sleep(seconds: float) -> None:
         aws.sleep(seconds)
-        seen.append(len(aws.of_kind("restore")))
+        seen.append(len(aws.jobs("restore")))
         if seen[-1] > 1:
-            aws.endings = {}
+            monkeypatch.setattr("lab.backup.restore_jobs.MOST_RESTORES", 50)
 
     found = wait_for([WaitItem("t", source, destination, job)], clock=lambda: aws.clock, sleep=sleep).jobs["t"]
     assert (found.state, found.attempt) == ("completed", 1)
 
 
 def test_many_tables_are_listed_and_their_percents_shown() -> None:
-    aws = BackupAws()
-    aws.page, aws.job_seconds = 25, 120.0
+    aws = Ready({f"table{number}": 1 for number in range(60)}, backup__running=120.0)
+    aws.page = 25
     source, destination = accounts(aws)
     items, lines = [], []
     for number in range(60):
-        aws.add_table(SOURCE, f"table{number}", items=1)
         plan = plan_backup(source, destination, BackupOptions(f"table{number}"))
         items.append(WaitItem(f"table{number}", source, destination, start_backup(source, plan)))
     found = wait_for(items, progress=lines.append, clock=lambda: aws.clock, sleep=aws.sleep)
     assert {job.state for job in found.jobs.values()} == {"completed"}
     calls = found.poll_calls["backup"]
     assert calls["largest_round"] <= calls["bound"]
-    assert any("60 running (40 %)" in line for line in lines), lines
+    assert any(re.search(r"60 running \(\d+ %\)", line) for line in lines), lines
 
 
 # Failures
@@ -335,23 +327,32 @@ def test_known_failures_have_a_next_step(kind: str, state: str, message: str, ad
     ("kind", "error"), [("backup", BackupFailed), ("copy", CopyFailed), ("restore", RestoreFailed)]
 )
 def test_a_failed_job_fails_its_table_with_what_aws_said(kind: str, error: type[Exception]) -> None:
-    aws = world(endings={kind: ("FAILED", "AWS said this.")})
+    aws = world()
+    aws.fail_next(f"Start{kind.title()}Job", message="AWS said this.")
     judgement = migrate(aws)
     assert judgement.status == "failed"
     assert isinstance(judgement.failure, error)
     assert "orders: " in str(judgement.failure)
     assert "AWS said this." in judgement.reason
-    aws.endings = {}
+    aws.sleep(10)  # until the table of a failed restore is gone
     assert migrate(aws).status == "migrated"
 
 
 def test_a_table_that_a_failed_restore_left_is_kept_and_told() -> None:
-    aws = world(endings={"restore": ("FAILED", "out of luck")}, failed_restores_leave_tables=True)
+    aws = world()
+    aws.fail_next("StartRestoreJob", message="out of luck")
     migrate(aws)
-    aws.endings = {}
+    aws.sleep(10)  # the lab's restores take their tables with them; whether AWS's do nobody has seen
+    aws.add_table("orders", 1, "destination", recovery=False)
+
+    def name_the_table(operation: str, answer: dict[str, Any]) -> None:
+        for job in answer.get("RestoreJobs", ()):
+            job["CreatedResourceArn"] = accounts(aws)[1].table_arn("orders")
+
+    aws.edit = name_the_table
     with pytest.raises(RestoreFailed, match=r"left the table orders: out of luck.*delete exactly this table"):
         migrate(aws)
-    assert len(aws.of_kind("restore")) == 1
+    assert len(aws.jobs("restore")) == 1
 
 
 def test_a_start_that_aws_refuses_says_what_to_do() -> None:
@@ -377,36 +378,43 @@ def test_a_full_quota_is_known_by_its_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source_items", "lost", "stopped", "status", "verified"),
+    ("backed", "written", "stopped", "status", "verified"),
     [
         (7, 0, True, "migrated", "counts"),
         (7, 2, True, "failed", "none"),
         (7, 2, False, "migrated", "none"),
-        (7, 7, False, "failed", "none"),
+        (0, 7, False, "failed", "none"),
         (0, 0, False, "migrated", "counts"),
     ],
 )
 def test_counts_decide_as_far_as_writes_were_stopped(
-    source_items: int, lost: int, stopped: bool, status: str, verified: str
+    backed: int, written: int, stopped: bool, status: str, verified: str
 ) -> None:
-    aws = world(lost_items=lost)
-    aws.tables[SOURCE, "orders"].items = source_items
+    """``written``: items that came into the source after its backup."""
+    aws = Ready({"orders": backed})
     jobs = [backed_up(aws)]
+    aws.write("orders", written, first=backed)
     jobs.append(copied(aws, jobs[0]))
     jobs.append(restored(aws, jobs[1]))
     judgement = judge_way("orders", *accounts(aws), jobs, writes_stopped=stopped)
     assert (judgement.status, judgement.verified) == (status, verified)
-    assert (judgement.items_source, judgement.items_destination) == (source_items, source_items - lost)
-    if lost:
-        assert str(source_items) in judgement.reason
+    assert (judgement.items_source, judgement.items_destination) == (backed + written, backed)
+    if written:
+        assert str(backed + written) in judgement.reason
 
 
 def test_a_table_that_lacks_items_lacks_them_in_the_next_run_too() -> None:
-    aws = world(lost_items=2)
+    aws = world()
+
+    def write(when: str, operation: str, at: int) -> None:
+        if (when, operation) == ("before", "StartCopyJob"):
+            aws.write("orders", 2, first=7)
+
+    aws.interrupt = write
     for _run in range(2):
         judgement = migrate(aws)
         assert isinstance(judgement.failure, CountMismatch), judgement
-    assert len(aws.of_kind("restore")) == 1
+    assert len(aws.jobs("restore")) == 1
 
 
 def test_only_copied_is_a_status_of_its_own() -> None:
@@ -414,5 +422,5 @@ def test_only_copied_is_a_status_of_its_own() -> None:
     options = {"restore": False}
     backup = backed_up(aws, **options)
     judgement = judge_way("orders", *accounts(aws), [backup, copied(aws, backup)])
-    assert (judgement.status, judgement.verified, judgement.bytes) == ("copied", "none", 700)
-    assert aws.vaults[DESTINATION, VAULT]
+    assert (judgement.status, judgement.verified, judgement.bytes) == ("copied", "none", 42)
+    assert len(aws.points("destination")) == 1
