@@ -61,9 +61,9 @@ class InProcess:
     """A lab of one test, with what its clients were asked.
 
     ``interrupt(moment, operation, number)`` is called ``before`` and ``after`` each call and may raise; ``asked`` are
-    the parameters of that call. ``edit(operation, answer)`` may change an answer on its way. ``page`` is the most that
-    a page of a list holds, whatever the caller asks for. The world's clock begins ``ago`` seconds before that of the
-    machine, less the ``AGE`` of what tests begin with.
+    the parameters of that call. ``edit(operation, answer)`` may change an answer on its way. ``page``, where it is
+    set, is the most that a page of a list holds, whatever the caller asks for. The world's clock begins ``ago``
+    seconds before that of the machine, less the ``AGE`` of what tests begin with.
     """
 
     def __init__(self, ago: float = 0.0, **timings: float) -> None:
@@ -79,7 +79,7 @@ class InProcess:
         self.asked: Mapping[str, Any] = {}
         self.interrupt: Callable[[str, str, int], None] = lambda moment, operation, number: None
         self.edit: Callable[[str, dict[str, Any]], None] = lambda operation, answer: None
-        self.page = 1000
+        self.page = 0
         self._open.append(self)
 
     _open: ClassVar[list[InProcess]] = []
@@ -176,7 +176,7 @@ class Client:
     def _watch(self, operation: OperationModel, params: dict[str, Any]) -> Any:
         aws = self._aws
         for limit in ("MaxResults", "MaxKeys", "PageSize"):
-            if operation.input_shape and limit in operation.input_shape.members:
+            if aws.page and operation.input_shape and limit in operation.input_shape.members:
                 params[limit] = min(params.get(limit, aws.page), aws.page)
         with aws.world.lock:
             aws.calls.append((self._caller.account_id, operation.name))

@@ -20,7 +20,6 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     CountMismatch,
     JobTimeout,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.account_settings import (
     SettingsOptions,
     apply_settings,
@@ -37,10 +36,8 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup
     plan_backup_cleanup,
 )
 from demo.tables import attributes, numbered
-from lab.backup import restore_jobs
 from lab.client import running
 from tests.unit.on_lab.backup_accounts import BackupAccounts
-from tests.unit.on_lab.conftest import hurried
 from tests.unit.on_lab.test_permissions import policies
 
 MAXIMA = {"MaxReadRequestUnits": 1000, "MaxWriteRequestUnits": 500}
@@ -151,25 +148,6 @@ def test_a_vault_that_lets_nobody_in_is_refused_before_the_backup(accounts: Back
     with pytest.raises(BackupNotPossible, match="policy of the destination vault closed does not let"):
         accounts.start("closed-vault", destination_vault="closed")
     assert accounts.started("StartBackupJob") == backups
-
-
-@pytest.mark.parametrize("answer", ["failed", "pending"])
-def test_more_restores_than_aws_takes_wait_for_a_slot(
-    accounts: BackupAccounts, answer: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whether the quota shows as a failed job or as one that waits: two tables where one may be restored."""
-    monkeypatch.setattr(restore_jobs, "MOST_RESTORES", 1)
-    accounts.lab.choose_behaviours({"backup.restore_over_quota": answer})
-    accounts.lab.set_timings({"backup.restore_running": 0.5})
-    names = [f"quota-{answer}-{number}" for number in range(2)]
-    items = []
-    for name in names:
-        accounts.table(name)
-        way = accounts.start(name)
-        items.append(WaitItem(name, accounts.source, accounts.destination, way.job, way.then))
-    found = hurried(items)
-    accounts.lab.set_timings({"backup.restore_running": 0.0})
-    assert {job.state for name in names for job in found.ways[name]} == {"completed"}
 
 
 def test_only_a_copy(accounts: BackupAccounts) -> None:

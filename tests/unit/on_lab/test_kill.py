@@ -65,8 +65,15 @@ def migrate_by_verbs(aws: Staged) -> tuple[Judgement, list]:
 
 
 def world(*, recovery: bool = True) -> Staged:
+    """Few polls lie between a job's beginning and its end: each is a call to be killed at."""
     return Staged(
-        {"orders": 7}, recovery, export__full=4.0, import__visible=1.0, import__creating=2.0, import__completing=0.5
+        {"orders": 7},
+        recovery,
+        export__full=4.0,
+        import__visible=1.0,
+        import__creating=2.0,
+        import__completing=0.5,
+        pitr__latest_lag=6.0,
     )
 
 

@@ -70,7 +70,7 @@ class GlueRuns(SourceJobs):
 
 
 def waited(kind: GlueRuns, jobs: list[Job], *then: Job) -> WaitResult:
-    account = Account(AccountSpec("source", "eu-west-1", access_key="a", secret_key="b"))
+    account = Account(AccountSpec("source", "eu-west-1", access_key="a", secret_key="b", account_id="111111111111"))
     items = [WaitItem(job.name, account, None, job, then) for job in jobs]
     lines: list[str] = []
     now = SimpleNamespace(seconds=0.0)

@@ -112,7 +112,6 @@ def test_killed_twice() -> None:
     [
         ("before", "ThrottlingException"),
         ("before", "ExpiredTokenException"),
-        ("after", "ServiceUnavailableException"),
         ("after", "InternalServerError"),
     ],
 )

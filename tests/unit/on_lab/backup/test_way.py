@@ -44,6 +44,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import wait_for
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.encryption import Encryption
+from ansible_collections.tableferry.aws.plugins.module_utils.core.way import WAYS, WayOptions
 from tests.unit.on_lab.backup.ready import DESTINATION, SOURCE, Ready
 from tests.unit.on_lab.backup.test_kill import migrate, world
 from tests.unit.on_lab.in_process import InProcessAccount, failure
@@ -277,6 +278,22 @@ def test_restores_wait_for_a_slot_and_a_quota_that_shows_late_is_no_failure(monk
 
     found = wait_for([WaitItem("t", source, destination, job)], clock=lambda: aws.clock, sleep=sleep).jobs["t"]
     assert (found.state, found.attempt) == ("completed", 1)
+
+
+@pytest.mark.parametrize("answer", ["failed", "pending"])
+def test_more_restores_than_aws_takes_wait_for_a_slot(answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the quota shows as a failed job or as one that waits: two tables where one may be restored."""
+    monkeypatch.setattr("lab.backup.restore_jobs.MOST_RESTORES", 1)
+    names = ["one", "two"]
+    aws = Ready(dict.fromkeys(names, 3), backup__restore_running=60.0)
+    aws.world.behaviours.choose("backup.restore_over_quota", answer)
+    items = []
+    for name in names:
+        way = WAYS["backup"].start(*accounts(aws), WayOptions(table=name, method="backup"))
+        items.append(WaitItem(name, *accounts(aws), way.job, way.then))
+    ended_ways = wait_for(items, clock=lambda: aws.clock, sleep=aws.sleep).ways
+    assert {job.state for name in names for job in ended_ways[name]} == {"completed"}, ended_ways
+    assert len(aws.jobs("restore")) >= 2
 
 
 def test_many_tables_are_listed_and_their_percents_shown() -> None:
