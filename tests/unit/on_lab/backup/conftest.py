@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The data plane goes past the SDK, and so past an account in memory: here its counts are calls of that account."""
+"""The data plane goes past the SDK, and so past a lab in process: here its counts are calls of that lab's clients."""
 
 from __future__ import annotations
 
