@@ -113,6 +113,7 @@ class Account:
         self.region = spec.region
         self._lock = threading.RLock()
         self._clients: dict[tuple[str, str, int], Any] = {}
+        self._watchers: list[Callable[[Any], None]] = []
         self._role: _RoleCredentials | None = None
         try:
             self._session = _base_session(spec)
@@ -174,11 +175,36 @@ class Account:
         key = (service, region or self.region, retries)
         with self._lock:
             if key not in self._clients:
-                client = _make_client(self._session, self.spec, *key)
-                if self._role:
-                    client.meta.events.register("needs-retry", self._role.renew_when_expired)
+                client = self._made(_make_client(self._session, self.spec, *key))
+                for watch in self._watchers:
+                    watch(client)
                 self._clients[key] = client
             return self._clients[key]
+
+    def watch_clients(self, watch: Callable[[Any], None]) -> None:
+        """Have ``watch`` called with every client of ``client``, those made already too: it registers its handlers."""
+        with self._lock:
+            self._watchers.append(watch)
+            for client in self._clients.values():
+                watch(client)
+
+    def own_client(self, service: str, *, connect_timeout: float, read_timeout: float, attempts: int) -> Any:
+        """A client of ``service`` for one user alone, which gives up sooner and which nobody watches.
+
+        ``connect_timeout`` and ``read_timeout`` are seconds, ``attempts`` counts the first one too.
+        """
+        config = sdk.Config(
+            connect_timeout=connect_timeout,
+            read_timeout=read_timeout,
+            retries={"mode": "standard", "total_max_attempts": attempts},
+        )
+        with self._lock:
+            return self._made(_make_client(self._session, self.spec, service, self.region, config=config))
+
+    def _made(self, client: Any) -> Any:
+        if self._role:
+            client.meta.events.register("needs-retry", self._role.renew_when_expired)
+        return client
 
     def confirm(self, account_id: str) -> None:
         """Hold what AWS answered to the ``account_id`` that the user gave. Raises WrongAccount."""
@@ -402,8 +428,10 @@ def _fixed_session(credentials: Any) -> sdk.Session:
     return session
 
 
-def _make_client(session: sdk.Session, spec: AccountSpec, service: str, region: str, retries: int = RETRIES) -> Any:
-    config = sdk.Config(
+def _make_client(
+    session: sdk.Session, spec: AccountSpec, service: str, region: str, retries: int = RETRIES, config: Any = None
+) -> Any:
+    usual = sdk.Config(
         retries={"mode": "standard", "max_attempts": retries},
         user_agent_extra=USER_AGENT,
         connect_timeout=10,
@@ -413,4 +441,9 @@ def _make_client(session: sdk.Session, spec: AccountSpec, service: str, region: 
         # Another host than AWS's rarely answers to one name per bucket.
         s3={"addressing_style": "path"} if spec.endpoint_url else None,
     )
-    return session.create_client(service, region_name=region, endpoint_url=spec.endpoint_url or None, config=config)
+    return session.create_client(
+        service,
+        region_name=region,
+        endpoint_url=spec.endpoint_url or None,
+        config=usual.merge(config) if config else usual,
+    )

@@ -241,3 +241,67 @@ class ItemRefused(FerryError):
 
 class WorkerLost(FerryError):
     """A worker process ended before its work did."""
+
+
+class Held(Refused):
+    """Another run works on the table."""
+
+
+class Claimed(Refused):
+    """Another migration claimed the destination's name."""
+
+
+class Replaced(Refused):
+    """The destination table is not the one that was filled: it was made anew under its name."""
+
+
+class TakenOver(Refused):
+    """Another run ended this one: it begins nothing more."""
+
+
+class StateUnknown(Refused):
+    """The destination table carries our tags, and no record says how far it is."""
+
+
+class RecordUnusable(Refused):
+    """The table of the records is of another shape, being deleted, or cannot be read."""
+
+
+class RecordTooNew(RecordUnusable):
+    """A newer version of TableFerry wrote the record."""
+
+
+class RecordDenied(Refused):
+    """The table of the records may not be used: a permission is missing."""
+
+
+class ClockOff(Refused):
+    """The controller's clock differs so much from AWS's that AWS would refuse its signatures."""
+
+
+class RecordLost(FerryError):
+    """A record, a lease or their table was removed or replaced while a run was at work."""
+
+
+class RecordBusy(FerryError):
+    """DynamoDB throttles the table of the records, or does not answer, longer than the retries last."""
+
+
+class RecordChanged(FerryError):
+    """Somebody else wrote the record since it was read: nothing was written. Read again and decide anew."""
+
+
+class StepNotAllowed(FerryError):
+    """The record does not allow the step from where the table is."""
+
+
+class NotYet(StepNotAllowed):
+    """The step becomes possible at ``details["until"]``, AWS's time in epoch seconds."""
+
+
+class LeaseOver(FerryError):
+    """A request was not sent: the run's lease is over. The lease may be renewed as long as nobody ended it."""
+
+
+class ParentGone(FerryError):
+    """ansible-playbook, for which this process works, has ended."""

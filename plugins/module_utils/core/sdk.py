@@ -14,6 +14,8 @@ from typing import Any, ClassVar
 try:
     import boto3
     import botocore
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
     from botocore.config import Config
     from botocore.credentials import Credentials, DeferredRefreshableCredentials
     from botocore.exceptions import BotoCoreError, ClientError
@@ -24,10 +26,12 @@ except ImportError as missing:
     SDK_ERROR = str(missing)
     boto3 = None
     botocore = None
+    AWSRequest = object
     Config = object
     Credentials = object
     DeferredRefreshableCredentials = object
     Session = object
+    SigV4Auth = object
 
     class BotoCoreError(Exception):  # type: ignore[no-redef]
         """Stands in so that ``except`` clauses work without botocore."""
@@ -50,6 +54,7 @@ __all__ = [
     "botocore",
     "error_code",
     "error_message",
+    "sign_at",
     "warm",
 ]
 
@@ -66,6 +71,31 @@ def error_message(error: BaseException) -> str:
     if isinstance(error, ClientError):
         return str(error.response.get("Error", {}).get("Message", ""))
     return str(error)
+
+
+class _DatedSigner(SigV4Auth):  # type: ignore[misc]
+    """Signs with a date that is given instead of the present one."""
+
+    def __init__(self, credentials: Any, service: str, region: str, stamp: str) -> None:
+        super().__init__(credentials, service, region)
+        self._stamp = stamp
+
+    def _modify_request_before_signing(self, request: Any) -> None:
+        request.context["timestamp"] = self._stamp
+        super()._modify_request_before_signing(request)
+
+
+def sign_at(client: Any, request: Any, stamp: str) -> None:
+    """Sign anew what botocore's ``client`` is about to send, with the date ``stamp`` (20260131T070000Z)."""
+    signer = client._request_signer
+    keys = signer._credentials.get_frozen_credentials()
+    dated = AWSRequest(request.method, request.url, data=request.body, headers=dict(request.headers))
+    _DatedSigner(keys, signer.signing_name, signer.region_name, stamp).add_auth(dated)
+    for name in ("X-Amz-Date", "X-Amz-Security-Token", "Authorization"):
+        if name in request.headers:
+            del request.headers[name]
+        if name in dated.headers:
+            request.headers[name] = dated.headers[name]
 
 
 def warm(services: Iterable[str]) -> None:

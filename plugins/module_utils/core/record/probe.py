@@ -1,0 +1,46 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Has AWS begun to refuse what was signed at a date? A GetItem signed with that date shows it (design section 6).
+
+Since AWS refused it as expired, it refuses all older signatures of DynamoDB's calls too.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from .. import aws_errors, sdk
+from ..errors import FerryError
+from .lease import key
+from .record_table import explain
+
+
+def signature_expired(client: Any, table_name: str, date: int) -> bool:
+    """Whether DynamoDB refuses as expired a GetItem that is signed with ``date`` (epoch seconds).
+
+    ``client`` is a DynamoDB client of its own that does not retry: its requests are signed with that date while this
+    runs. Raises the record table's errors for any other refusal.
+    """
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(date))
+    service = client.meta.service_model.service_id.hyphenize()
+
+    def sign_anew(request: Any, **_event: Any) -> None:
+        sdk.sign_at(client, request, stamp)
+
+    client.meta.events.register_last(f"before-send.{service}.GetItem", sign_anew)
+    try:
+        client.get_item(TableName=table_name, Key=key("probe"), ConsistentRead=True)
+    except (sdk.ClientError, sdk.BotoCoreError) as error:
+        if (
+            sdk.error_code(error) in aws_errors.BAD_SIGNATURES | aws_errors.EXPIRED
+            and "expired" in sdk.error_message(error).lower()
+        ):
+            return True
+        failure: FerryError = explain(error, table_name)
+        raise failure from error
+    finally:
+        client.meta.events.unregister(f"before-send.{service}.GetItem", sign_anew)
+    return False

@@ -1,0 +1,179 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The record of a table (``table#<destination name>`` / ``record``): how far it is. Nothing else says so.
+
+Values only; ``transitions`` says which one may follow which, ``store`` writes them. All times are AWS's, in epoch
+seconds. Design section 6, "Items".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Literal
+
+from ..errors import RecordTooNew
+from .attributes import Item, from_item, to_item
+
+SCHEMA = 1
+JOBS_KEPT = 20
+
+State = Literal["claimed", "filling", "filled", "settled", "done", "following", "handed_over", "broken"]
+JobState = Literal["intended", "begun", "done", "failed", "closed"]
+
+# The purposes that the rules know; all others are texts of the methods.
+FILL = "fill"  # makes the destination table: an import, a restore, CreateTable
+WRITE = "write"  # a job of AWS's that writes items into it, such as a Spark job
+DELETE = "delete"  # removes our copy
+
+
+@dataclass(frozen=True)
+class Source:
+    """The source table, by ARN and TableId: one that was made anew under its name is another table."""
+
+    arn: str
+    table_id: str
+
+
+@dataclass(frozen=True)
+class JobEntry:
+    """A job or call of ours, written before it is sent, with its answer once there is one.
+
+    ``kind`` is what the caller calls it, ``request`` its exact JSON (empty once it is done, failed or closed).
+    ``asked_at`` is the date of the last request.
+    """
+
+    purpose: str
+    kind: str
+    attempt: int
+    token: str
+    request: str
+    intended_at: int
+    asked_at: int
+    arn: str = ""
+    table_id: str = ""
+    state: JobState = "intended"
+    result: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may still run, or be begun by a request that is under way."""
+        return self.state in ("intended", "begun")
+
+
+@dataclass(frozen=True)
+class Part:
+    """How far one source of a merge is; parts are keyed by the source's ARN."""
+
+    state: State
+    attempt: int
+    data_as_of: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of a destination table. ``run`` is who works on it, empty for nobody; ``home`` the TableId of the
+    table of the records that it was written into; ``table_id`` that of our copy, empty before there is one."""
+
+    key: str
+    home: str
+    migration: str
+    source: Source
+    method: str
+    run: str = ""
+    fence: int = 0
+    state: State = "claimed"
+    attempt: int = 1
+    table_id: str = ""
+    jobs: tuple[JobEntry, ...] = ()
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    verified: Mapping[str, Any] = field(default_factory=dict)
+    data_as_of: Mapping[str, Any] = field(default_factory=dict)
+    next: str = ""
+    parts: Mapping[str, Part] = field(default_factory=dict)
+    ver: int = 0
+    w: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the record is about: the destination table's name."""
+        return self.key.partition("#")[2]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the data is there, compared, and its settings too."""
+        return self.state in ("done", "following", "handed_over")
+
+    def job(self, token: str) -> JobEntry | None:
+        """The newest entry with ``token``."""
+        return next((job for job in reversed(self.jobs) if job.token == token), None)
+
+    def open_job(self, purpose: str) -> JobEntry | None:
+        """The entry of ``purpose`` that may still run, or be begun."""
+        return next((job for job in reversed(self.jobs) if job.purpose == purpose and job.is_open), None)
+
+    def last_job(self, purpose: str) -> JobEntry | None:
+        """The newest entry of ``purpose`` in the present attempt."""
+        return next(
+            (job for job in reversed(self.jobs) if job.purpose == purpose and job.attempt == self.attempt), None
+        )
+
+    @property
+    def highest_attempt(self) -> int:
+        """The highest number that an attempt of the table, or a job of it, has."""
+        return max([self.attempt, *(job.attempt for job in self.jobs)])
+
+    def with_job(self, entry: JobEntry) -> Record:
+        """The record with ``entry``, in the place of the one with its token. Open ones are never dropped."""
+        if self.job(entry.token) is None:
+            jobs = (*self.jobs, entry)
+        else:
+            jobs = tuple(entry if job.token == entry.token else job for job in self.jobs)
+        spare = len(jobs) - JOBS_KEPT
+        ended = [job for job in jobs if not job.is_open][: max(0, spare)]
+        return replace(self, jobs=tuple(job for job in jobs if job not in ended))
+
+    def to_item(self) -> dict[str, dict[str, Any]]:
+        """As DynamoDB's item. What is empty is left out: nobody holds a record without ``run``."""
+        values = {name: value for name, value in asdict(self).items() if value not in ("", {}, ()) or name == "state"}
+        del values["key"]
+        return {**key_of(self.key), **to_item({"schema": SCHEMA, **values})}
+
+    @classmethod
+    def from_item(cls, item: Item) -> Record:
+        """The record of DynamoDB's ``item``. Raises RecordTooNew for one of a newer version."""
+        values = from_item(item)
+        if values.get("schema", 1) > SCHEMA:
+            raise RecordTooNew(
+                f"A newer version of TableFerry wrote the record {values['pk']} (schema {values['schema']}, this"
+                f" version knows {SCHEMA}).",
+                "Use that version, or a newer one, for this table. Nothing was changed.",
+                table=str(values["pk"]).partition("#")[2],
+            )
+        known = {each.name for each in fields(cls)}
+        plain = {name: value for name, value in values.items() if name in known}
+        plain["jobs"] = tuple(_made(JobEntry, job) for job in plain.get("jobs", ()))
+        plain["parts"] = {arn: _made(Part, part) for arn, part in plain.get("parts", {}).items()}
+        return cls(**{**plain, "key": values["pk"], "source": _made(Source, plain["source"])})
+
+
+def _made(kind: Any, data: Mapping[str, Any]) -> Any:
+    """A ``kind`` of what ``data`` has of its fields."""
+    return kind(**{each.name: data[each.name] for each in fields(kind) if each.name in data})
+
+
+def table_key(name: str) -> str:
+    """The key of the record of the destination table ``name``: of the name alone, so that a claim excludes others."""
+    return f"table#{name}"
+
+
+def export_key(source_table_id: str, migration: str) -> str:
+    """The key of the record of an export that serves several destinations."""
+    return f"export#{source_table_id}#{migration}"
+
+
+def key_of(key: str) -> dict[str, dict[str, str]]:
+    """The key of a record in the table of the records."""
+    return {"pk": {"S": key}, "sk": {"S": "record"}}

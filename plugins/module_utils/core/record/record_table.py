@@ -1,0 +1,227 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The table of the records: made by the first run, held to its shape by every other (design section 6, "Items")."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .. import aws_errors, sdk
+from ..change import Change
+from ..errors import FerryError, RecordBusy, RecordDenied, RecordLost, RecordUnusable
+from .lease import iso
+
+DEFAULT_NAME = "tableferry"
+KEYS = (("pk", "HASH"), ("sk", "RANGE"))
+CREATING = 180  # seconds for the table to become ACTIVE
+READY = ("ACTIVE", "UPDATING")
+UNREADABLE = ("INACCESSIBLE_ENCRYPTION_CREDENTIALS", "ARCHIVING", "ARCHIVED")
+ACTIONS = (
+    "CreateTable", "DeleteItem", "DescribeTable", "GetItem", "PutItem", "Scan", "UpdateItem", "UpdateTable",
+)  # fmt: skip
+
+Explain = Callable[[Exception, str], FerryError]
+
+
+@dataclass(frozen=True)
+class RecordTable:
+    """The table of the records as it is. ``home`` is its TableId: one that was made anew or restored has another."""
+
+    name: str
+    arn: str
+    home: str
+    created: float
+
+
+def creation(name: str) -> Change:
+    """The change of making the table, for check mode."""
+    return Change(f"dynamodb.table.{name}", None, "table of the records, on demand, deletion protection on")
+
+
+def find(client: Any, name: str, arn: str = "", *, explain: Explain | None = None) -> RecordTable | None:
+    """The table of the records ``name``; None if there is none.
+
+    ``arn`` is only for messages; ``explain`` is what ``otherwise`` is there. Raises RecordUnusable when it has another
+    shape or is being deleted, RecordDenied with the policy to attach.
+    """
+    try:
+        described = client.describe_table(TableName=name)["Table"]
+    except (sdk.ClientError, sdk.BotoCoreError) as error:
+        if sdk.error_code(error) in aws_errors.NO_RESOURCE:
+            return None
+        raise _explain(error, name, arn, explain) from error
+    _require_shape(described)
+    status = described["TableStatus"]
+    if status == "DELETING":
+        raise RecordUnusable(
+            f"The table of the records {name} is being deleted.",
+            "Wait until it is gone, then run again: a new one is made. What stands on the destination is found by its"
+            " tags and is not touched.",
+        )
+    if status in UNREADABLE:
+        raise _key_unusable(name, status)
+    created = described["CreationDateTime"]
+    return RecordTable(name, described["TableArn"], described["TableId"], created.timestamp())
+
+
+def find_or_create(
+    client: Any,
+    name: str,
+    arn: str = "",
+    *,
+    explain: Explain | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> RecordTable:
+    """The table of the records ``name``, made if there is none, once it can be used. Raises as ``find``."""
+    end = clock() + CREATING
+    table = find(client, name, arn, explain=explain)
+    if table is None:
+        _create(client, name, arn, explain)
+    while not _is_ready(client, name, arn, explain):
+        if clock() > end:
+            raise RecordBusy(
+                f"The table of the records {name} is not ACTIVE after {CREATING} s.",
+                "Look at its status in the destination account, then run again.",
+            )
+        sleep(1.0)
+    table = find(client, name, arn, explain=explain)
+    if table is None:
+        raise gone(name)
+    return table
+
+
+def remove_if_empty(client: Any, name: str) -> bool:
+    """Delete the table of the records if nothing is left in it; whether it was. Raises as ``find``."""
+    try:
+        if client.scan(TableName=name, Limit=1, ConsistentRead=True)["Items"]:
+            return False
+        client.update_table(TableName=name, DeletionProtectionEnabled=False)
+        client.delete_table(TableName=name)
+    except (sdk.ClientError, sdk.BotoCoreError) as error:
+        if sdk.error_code(error) in aws_errors.NO_RESOURCE:
+            return False
+        raise _explain(error, name) from error
+    return True
+
+
+def _create(client: Any, name: str, arn: str, explain: Explain | None) -> None:
+    try:
+        client.create_table(
+            TableName=name,
+            AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key, _ in KEYS],
+            KeySchema=[{"AttributeName": key, "KeyType": kind} for key, kind in KEYS],
+            BillingMode="PAY_PER_REQUEST",
+            DeletionProtectionEnabled=True,
+        )
+    except (sdk.ClientError, sdk.BotoCoreError) as error:
+        # Another run makes it at this moment, or our own attempt before a retry has.
+        if sdk.error_code(error) != "ResourceInUseException":
+            raise _explain(error, name, arn, explain) from error
+
+
+def _is_ready(client: Any, name: str, arn: str, explain: Explain | None) -> bool:
+    try:
+        return client.describe_table(TableName=name)["Table"]["TableStatus"] in READY
+    except (sdk.ClientError, sdk.BotoCoreError) as error:
+        # DescribeTable is eventually consistent: it may not know yet what CreateTable has just answered.
+        if sdk.error_code(error) in aws_errors.NO_RESOURCE:
+            return False
+        raise _explain(error, name, arn, explain) from error
+
+
+def _require_shape(described: Mapping[str, Any]) -> None:
+    types = {each["AttributeName"]: each["AttributeType"] for each in described["AttributeDefinitions"]}
+    keys = tuple((key["AttributeName"], key["KeyType"]) for key in described["KeySchema"])
+    if keys == KEYS and types["pk"] == types["sk"] == "S":
+        return
+    name = described["TableName"]
+    words = ", ".join(f"{key} ({kind}, {types[key]})" for key, kind in keys)
+    raise RecordUnusable(
+        f"The table {name} has the keys {words}: it is not a table of our records, which has pk (HASH, S) and"
+        " sk (RANGE, S).",
+        "Name another table with ferry_record_table; a missing one is made with the right keys.",
+    )
+
+
+def explain(error: Exception, name: str, arn: str = "", otherwise: Explain | None = None) -> FerryError:
+    """``error`` of a call on the table of the records (ClientError, BotoCoreError) as one of ours.
+
+    ``otherwise`` explains what is not about this table, such as credentials (``Account.explain``).
+    """
+    code, message = sdk.error_code(error), sdk.error_message(error)
+    if isinstance(error, FerryError):
+        return error
+    if code in aws_errors.NO_RESOURCE:
+        return gone(name)
+    if code in aws_errors.DENIED:
+        return _key_unusable(name, message) if "kms" in message.lower() else _denied(name, arn, message)
+    if code.startswith("KMS") or "InaccessibleEncryption" in code:
+        return _key_unusable(name, message)
+    if code in aws_errors.PASSING:
+        return RecordBusy(
+            f"The table of the records {name} did not answer: {message} ({code}).",
+            "Run again: what was begun is found and continued.",
+            details={"code": code},
+        )
+    if otherwise is not None:
+        return otherwise(error, f"using the table of the records {name}")
+    return RecordUnusable(
+        f"The table of the records {name} cannot be used: {message} ({code}).",
+        "Fix the cause AWS reports, then run again. Nothing was begun.",
+        details={"code": code},
+    )
+
+
+def gone(name: str) -> RecordLost:
+    """The table of the records is not there any more."""
+    return RecordLost(
+        f"The table of the records {name} is gone: it was deleted while a run was at work.",
+        "Make sure that no run is at work, then run again: a new one is made, running jobs of ours are found, and"
+        " tables of ours without a record are shown as owned, state unknown.",
+    )
+
+
+def replaced(name: str, was: str, seen: RecordTable) -> RecordLost:
+    """Another table of the records stands under the name."""
+    return RecordLost(
+        f"The table of the records {name} was made anew or restored at {iso(seen.created)}: its TableId is {seen.home},"
+        f" this run began with {was}.",
+        "This run begins nothing more. Make sure that no other run is at work, then run again.",
+        details={"home": seen.home, "was": was},
+    )
+
+
+_explain = explain  # under a name that the functions' argument does not hide
+
+
+def policy(arn: str) -> dict[str, Any]:
+    """The IAM statement that lets a principal use the table of the records."""
+    return {
+        "Effect": "Allow",
+        "Action": [f"dynamodb:{action}" for action in ACTIONS],
+        "Resource": arn,
+    }
+
+
+def _denied(name: str, arn: str, message: str) -> RecordDenied:
+    actions = ", ".join(f"dynamodb:{action}" for action in ACTIONS)
+    return RecordDenied(
+        f"The table of the records {name} may not be used: {message}",
+        f"Allow the destination's principal {actions} on {arn or f'the table {name}'}, then run again. Nothing was"
+        " begun.",
+        details={"policy": {"Version": "2012-10-17", "Statement": [policy(arn or "*")]}},
+    )
+
+
+def _key_unusable(name: str, why: str) -> RecordUnusable:
+    return RecordUnusable(
+        f"The table of the records {name} is encrypted with a KMS key that may not be used: {why}",
+        "Allow the destination's principal kms:Decrypt, kms:Encrypt and kms:DescribeKey with this key, enable the key,"
+        " or name another table with ferry_record_table. Nothing was begun.",
+    )

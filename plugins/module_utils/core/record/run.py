@@ -1,0 +1,313 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A run at work: its lease kept, other runs' leases looked at, its requests held to ``until``.
+
+One per ansible-playbook process and table of the records; its workers find it by its process and share its lease. The
+room's front: ``Run.join`` opens it, ``read``, ``claim``, ``hold``, ``write`` and ``let_go`` are about tables, ``keep``
+renews in a thread, ``end`` lets everything go.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..errors import FerryError, LeaseOver, ParentGone, RecordBusy, RecordChanged, RecordLost, TakenOver
+from . import fence as fences
+from . import lease as leases
+from . import process as processes
+from . import takeover, transitions
+from .clock import AwsClock
+from .fence import Fence
+from .gate import Gate
+from .lease import Ended, Lease
+from .process import Process
+from .record import Record
+from .store import RecordStore
+from .takeover import Free, Holds
+from .transitions import Moment
+
+LOOK_EVERY = 1.0  # seconds: on some systems a look at another process starts one
+RUNS_TRIED = 1000  # an ansible-playbook process has one run for each of its playbooks at most
+
+
+@dataclass(frozen=True)
+class Held:
+    """A table that this run could not take: ``holder`` works on it, as ``words`` say; look again at ``again``."""
+
+    holder: str
+    words: str
+    again: float
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A table that this run holds now. ``fence`` is that of its former holders, ``why`` says how it came free where it
+    was taken over, ``former`` is the run that held it."""
+
+    record: Record
+    fence: Fence
+    former: str = ""
+    why: str = ""
+
+
+class Run:
+    """See the module. Safe to use from many threads. Made by ``join``."""
+
+    def __init__(
+        self,
+        lease: Lease,
+        store: RecordStore,
+        clock: AwsClock,
+        here: Process,
+        start_of: Callable[[int], str],
+    ) -> None:
+        self.id = lease.run
+        self.store = store
+        self.clock = clock
+        self.here = here
+        self.gate = Gate(clock, lambda: self.until, self.look)
+        self._start_of = start_of
+        self._lock = threading.Lock()
+        self._until = float(lease.until)
+        self._ended: Ended | None = lease.ended
+        self._looked = -math.inf
+        self._lost: RecordLost | None = None
+        self._seen_gone: dict[str, float] = {}
+        self._fences: dict[str, Fence] = {}
+        self._ending: dict[str, tuple[Fence, str]] = {}
+        store.allowed = self.require_lease
+
+    @classmethod
+    def join(
+        cls,
+        store: RecordStore,
+        clock: AwsClock,
+        parent: Process,
+        *,
+        start_of: Callable[[int], str] = processes.start_of,
+    ) -> Run:
+        """The run of the ansible-playbook process ``parent``, begun if it has none that goes on.
+
+        Raises ClockOff, TakenOver when another run ended it, ParentGone when the process has ended.
+        """
+        clock.require_right()
+        if not parent.started or start_of(parent.pid) != parent.started:
+            raise _parent_gone()
+        for number in range(1, RUNS_TRIED):
+            now = clock.now()
+            until = leases.until_for(leases.VERB, now, clock.ahead())
+            who = replace(parent, since=math.floor(now))
+            begun = Lease(leases.run_id(parent, number), until, math.floor(now), who=who)
+            lease = store.begin_lease(begun)
+            if lease.ended is not None and lease.ended.by == lease.run:
+                continue  # it let go itself: this process's next playbook is another run
+            run = cls(lease, store, clock, parent, start_of)
+            run._require_not_ended()
+            return run
+        raise RecordBusy("This process has begun too many runs.", "Start ansible-playbook anew.")
+
+    # The lease
+
+    @property
+    def until(self) -> float:
+        """AWS's time until which this run may send requests that change something, as AWS has acknowledged it."""
+        return self._until
+
+    def look(self) -> None:
+        """Raises when this run must stop: ParentGone, TakenOver, RecordLost. No call; for every turn of a loop.
+
+        The parent is looked at once a second at most.
+        """
+        elapsed = self.clock.elapsed()
+        if elapsed - self._looked >= LOOK_EVERY:
+            if self._start_of(self.here.pid) != self.here.started:
+                raise _parent_gone()
+            self._looked = elapsed
+        if self._lost is not None:
+            raise self._lost
+        self._require_not_ended()
+
+    def require_lease(self) -> None:
+        """``look``, and renewed where less than 120 s are left. Raises LeaseOver where that did not help."""
+        self.look()
+        self.renew_if_due()
+        if self.clock.now() > self.until:
+            raise LeaseOver(
+                "The run's lease is over and could not be renewed.",
+                "Run again: the table goes on from where its record says it is.",
+                details={"until": self.until},
+            )
+
+    def renew_if_due(self) -> None:
+        """Renew to now + 300 s where less than 120 s are left: for every verb that is not the waiter."""
+        if leases.is_due(self.until, self.clock.now()):
+            self.renew(leases.VERB)
+
+    def renew(self, seconds: int) -> None:
+        """Renew the lease for ``seconds``. A lapsed one too, after a look at the table of the records: it is lost only
+        when another run has ended it (TakenOver) or its table is another one (RecordLost)."""
+        self.look()
+        now = self.clock.now()
+        try:
+            if now > self.until:
+                self.store.require_home()
+                now = self.clock.now()
+            until = leases.until_for(seconds, now, self.clock.ahead())
+            lease = self.store.renew_lease(self.id, until, math.floor(now))
+        except RecordLost as lost:
+            self._lost = lost
+            raise
+        with self._lock:
+            if lease.ended is not None:
+                self._ended = lease.ended
+            else:
+                self._until = max(self._until, float(lease.until))
+        self._require_not_ended()
+
+    @contextmanager
+    def keep(self, pause: Callable[[threading.Event, float], bool] | None = None) -> Iterator[None]:
+        """Renew every 20 s to now + 90 s, in a thread, as long as the context lasts: for the waiter.
+
+        ``pause`` waits on the event for seconds and says whether it was set; given by tests. What ends the run is
+        raised by the next ``look``; a table of the records that does not answer is tried again at the next turn.
+        """
+        stop = threading.Event()
+        wait = pause or threading.Event.wait
+        self.renew(leases.WAITER)
+
+        def turns() -> None:
+            while not wait(stop, leases.WAITER_EVERY):
+                try:
+                    self.renew(leases.WAITER)
+                except (ParentGone, RecordLost, TakenOver):
+                    return
+                except FerryError:  # credentials that ended, a throttle: the next turn may get through
+                    continue
+
+        thread = threading.Thread(target=turns, name="tableferry-lease", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+    def end(self, totals: Mapping[str, Any] | None = None) -> None:
+        """Let everything go: this run begins nothing more. Once, and before any host is failed."""
+        fence = fences.let_go(self.gate.unanswered())
+        own = Ended(self.id, math.floor(self.clock.now()), fence.at)
+        lease = self.store.let_lease_go(self.id, own, totals)
+        self._ended = lease.ended
+        if lease.ended is not None and lease.ended.by != self.id:
+            raise _taken_over(self.id, lease.ended)
+
+    def _require_not_ended(self) -> None:
+        if self._ended is not None:
+            raise _taken_over(self.id, self._ended)
+
+    # Tables
+
+    def moment(self, subject: str, fence: Fence | None = None, expired_since: float | None = None) -> Moment:
+        """Now, for a step of the destination table ``subject``; ``fence`` as ``hold`` answered it."""
+        signed = fence.signed_until if fence else None
+        return Moment(self.id, self.clock.now(), self.gate.unanswered(subject), signed, expired_since)
+
+    def hold(self, record: Record, take_over: str = "") -> Taken | Held:
+        """Take ``record``, as just read, for this run, if nobody holds it or its holder is gone.
+
+        The holder's lease is ended first, which frees all its tables. Raises RecordChanged when somebody was faster:
+        read again.
+        """
+        if record.run == self.id:
+            return Taken(record, self._fences.get(record.key, Fence(record.fence)))
+        fence, why = Fence(), ""
+        if record.run:
+            freed = self._free(record.run, take_over)
+            if isinstance(freed, Held):
+                return freed
+            fence, why = freed
+        taken = transitions.take(record, Moment(self.id, self.clock.now()), fence)
+        fence = fences.both(fence, Fence(record.fence), self.clock.now())
+        self._fences[record.key] = fence
+        return Taken(self.store.take(record, taken), fence, record.run, why)
+
+    def claim(self, record: Record) -> Record:
+        """Write the first record of a name (``transitions.claim``). Raises Claimed."""
+        return self.store.claim(record)
+
+    def write(self, before: Record, after: Record) -> Record:
+        """Write ``after``, made of ``before`` by ``transitions``. Raises TakenOver when another run took the table,
+        RecordChanged, RecordLost."""
+        try:
+            return self.store.write(before, after)
+        except RecordChanged:
+            self._require_still_mine()
+            raise
+
+    def let_go(self, record: Record, next: str = "") -> Record:
+        """Let the table go: done, failed or refused. ``next`` says what the user should do."""
+        moment = self.moment(record.name)
+        return self.write(record, transitions.let_go(record, moment, next))
+
+    def _require_still_mine(self) -> None:
+        lease = self.store.read_lease(self.id)
+        if lease is not None and lease.ended is not None:
+            self._ended = lease.ended
+            self._require_not_ended()
+
+    def _free(self, holder: str, take_over: str) -> tuple[Fence, str] | Held:
+        """The fence of ``holder``, whose lease has ended or was ended here; Held while it may go on."""
+        if holder in self._ending:
+            return self._ending[holder]
+        lease = self.store.read_lease(holder)
+        now = self.clock.now()
+        answer = takeover.assess(lease, holder, now, gone_since=self._gone_since(lease, now), take_over=take_over)
+        if isinstance(answer, Holds):
+            return Held(holder, answer.words, answer.again)
+        if isinstance(answer, Free):
+            by = lease.ended.by if lease and lease.ended else ""
+            return answer.fence, "" if by == holder else f"run {holder} was ended by run {by}"
+        ended = answer.ended(self.id, now)
+        after = self.store.end_lease(holder, ended, lease)
+        if after.ended is None:  # it renewed at this moment: it lives
+            self._seen_gone.pop(holder, None)
+            return Held(holder, leases.held_by(after, now), after.until + takeover.GRACE + 1.0)
+        if after.ended != ended:
+            return Fence(after.ended.fence), f"run {holder} was ended by run {after.ended.by}"
+        self._ending[holder] = (answer.fence, f"taken over from run {holder}: {answer.why}")
+        return self._ending[holder]
+
+    def _gone_since(self, lease: Lease | None, now: float) -> float | None:
+        if lease is None or lease.who is None or not processes.is_gone(lease.who, self.here, self._start_of):
+            if lease is not None:
+                self._seen_gone.pop(lease.run, None)
+            return None
+        return self._seen_gone.setdefault(lease.run, now)
+
+
+def _taken_over(run: str, ended: Ended) -> TakenOver:
+    if ended.by == run:
+        return TakenOver(
+            "This run has ended: its report is written, and it begins nothing more.",
+            "Run the playbook again.",
+            details={"by": ended.by, "at": ended.at},
+        )
+    return TakenOver(
+        f"Run {ended.by} took over from this one at {leases.iso(ended.at)}: this run begins nothing more.",
+        "Follow the other run: status shows how far it is. Nothing is lost, what this run began goes on there.",
+        details={"by": ended.by, "at": ended.at},
+    )
+
+
+def _parent_gone() -> ParentGone:
+    return ParentGone(
+        "The ansible-playbook process that this work was for has ended.",
+        "Run the playbook again: it goes on from where the records say the tables are.",
+    )

@@ -1,0 +1,85 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Who still needs a shared statement, grant, key, role or share (``use#<resource ARN>`` / ``users``).
+
+One item for all users of a resource, so that taking it away and beginning to use it exclude each other: an item per
+user would race (found.md A11). Values only; ``store`` writes them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ..errors import RecordTooNew
+from .attributes import Item, from_item, to_item
+
+SCHEMA = 1
+
+Leaving = Literal["close", "leave", "gone", "wait"]
+
+
+@dataclass(frozen=True)
+class Uses:
+    """The users of ``arn``. ``closing`` is the run that is taking the resource away; nobody can be added meanwhile."""
+
+    arn: str
+    home: str
+    users: frozenset[str] = frozenset()
+    closing: str = ""
+
+    def leaving(self, mine: frozenset[str], run: str, *, closing_ended: bool = False) -> Leaving:
+        """What the run ``run`` does to leave with the users ``mine``.
+
+        "close": take the resource away, having written ``closing``; "leave": others stay; "wait": another run is taking
+        it away, unless that run has ended and its fence has passed (``closing_ended``), in which case we finish it.
+        """
+        if self.closing:
+            return "close" if self.closing == run or closing_ended else "wait"
+        if not self.users & mine:
+            return "gone" if not self.users else "leave"
+        return "close" if self.users <= mine else "leave"
+
+    def to_item(self) -> dict[str, dict[str, Any]]:
+        """As DynamoDB's item."""
+        values: dict[str, Any] = {"schema": SCHEMA, "home": self.home}
+        if self.users:
+            values["users"] = self.users
+        if self.closing:
+            values["closing"] = {"run": self.closing}
+        return {**key(self.arn), **to_item(values)}
+
+    @classmethod
+    def from_item(cls, item: Item) -> Uses:
+        """The uses of DynamoDB's ``item``. Raises RecordTooNew for those of a newer version."""
+        values = from_item(item)
+        if values.get("schema", 1) > SCHEMA:
+            raise RecordTooNew(
+                f"A newer version of TableFerry wrote {values['pk']} (schema {values['schema']}).",
+                "Use that version, or a newer one, for this account.",
+            )
+        return cls(
+            str(values["pk"]).removeprefix("use#"),
+            str(values.get("home", "")),
+            values.get("users", frozenset()),
+            str(values.get("closing", {}).get("run", "")),
+        )
+
+
+def key(arn: str) -> dict[str, dict[str, str]]:
+    """The key of the uses of ``arn`` in the table of the records."""
+    return {"pk": {"S": f"use#{arn}"}, "sk": {"S": "users"}}
+
+
+def user_id(migration: str, destination_table: str) -> str:
+    """A user: 16 hex digits over migration and destination table."""
+    return hashlib.sha256(f"{migration}\0{destination_table}".encode()).hexdigest()[:16]
+
+
+def user_ids(migration: str, destination_tables: Iterable[str]) -> frozenset[str]:
+    """The users that a pair of accounts writes at once."""
+    return frozenset(user_id(migration, table) for table in destination_tables)
