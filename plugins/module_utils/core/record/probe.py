@@ -34,10 +34,8 @@ def signature_expired(client: Any, table_name: str, date: int) -> bool:
     try:
         client.get_item(TableName=table_name, Key=key("probe"), ConsistentRead=True)
     except (sdk.ClientError, sdk.BotoCoreError) as error:
-        if (
-            sdk.error_code(error) in aws_errors.BAD_SIGNATURES | aws_errors.EXPIRED
-            and "expired" in sdk.error_message(error).lower()
-        ):
+        refused = sdk.error_code(error) in aws_errors.BAD_SIGNATURES | aws_errors.EXPIRED
+        if refused and "expired" in sdk.error_message(error).lower():
             return True
         failure: FerryError = explain(error, table_name)
         raise failure from error

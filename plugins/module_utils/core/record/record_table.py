@@ -36,6 +36,7 @@ class RecordTable:
     arn: str
     home: str
     created: float
+    status: str = "ACTIVE"
 
 
 def creation(name: str) -> Change:
@@ -66,7 +67,7 @@ def find(client: Any, name: str, arn: str = "", *, explain: Explain | None = Non
     if status in UNREADABLE:
         raise _key_unusable(name, status)
     created = described["CreationDateTime"]
-    return RecordTable(name, described["TableArn"], described["TableId"], created.timestamp())
+    return RecordTable(name, described["TableArn"], described["TableId"], created.timestamp(), status)
 
 
 def find_or_create(
@@ -79,21 +80,21 @@ def find_or_create(
     sleep: Callable[[float], None] = time.sleep,
 ) -> RecordTable:
     """The table of the records ``name``, made if there is none, once it can be used. Raises as ``find``."""
-    end = clock() + CREATING
-    table = find(client, name, arn, explain=explain)
-    if table is None:
-        _create(client, name, arn, explain)
-    while not _is_ready(client, name, arn, explain):
+    end, asked = clock() + CREATING, False
+    while True:
+        table = find(client, name, arn, explain=explain)
+        if table is not None and table.status in READY:
+            return table
         if clock() > end:
             raise RecordBusy(
                 f"The table of the records {name} is not ACTIVE after {CREATING} s.",
                 "Look at its status in the destination account, then run again.",
             )
+        # DescribeTable is eventually consistent: it may not know yet what CreateTable has just answered.
+        if table is None and not asked:
+            _create(client, name, arn, explain)
+            asked = True
         sleep(1.0)
-    table = find(client, name, arn, explain=explain)
-    if table is None:
-        raise gone(name)
-    return table
 
 
 def remove_if_empty(client: Any, name: str) -> bool:
@@ -123,16 +124,6 @@ def _create(client: Any, name: str, arn: str, explain: Explain | None) -> None:
         # Another run makes it at this moment, or our own attempt before a retry has.
         if sdk.error_code(error) != "ResourceInUseException":
             raise _explain(error, name, arn, explain) from error
-
-
-def _is_ready(client: Any, name: str, arn: str, explain: Explain | None) -> bool:
-    try:
-        return client.describe_table(TableName=name)["Table"]["TableStatus"] in READY
-    except (sdk.ClientError, sdk.BotoCoreError) as error:
-        # DescribeTable is eventually consistent: it may not know yet what CreateTable has just answered.
-        if sdk.error_code(error) in aws_errors.NO_RESOURCE:
-            return False
-        raise _explain(error, name, arn, explain) from error
 
 
 def _require_shape(described: Mapping[str, Any]) -> None:

@@ -46,7 +46,7 @@ class RecordStore:
 
     ``client`` is a DynamoDB client of its own, which the gate does not guard: a lapsed lease may be renewed.
     ``allowed`` is called before each write that is not about the own lease, and raises where the run may begin nothing.
-    ``nonce`` makes ``w``. ``explain`` makes an error of ours of AWS's errors that are not about the table of the records.
+    ``nonce`` makes ``w``. ``explain`` makes an error of ours of those of AWS's that are not about this table.
     """
 
     def __init__(

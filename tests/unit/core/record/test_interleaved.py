@@ -1,0 +1,306 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Two controllers: the second one comes between any two calls of the first, which is killed, stopped or at work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record import transitions
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record.lease import VERB
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record import FILL, Record
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record.run import Held, Taken
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record.takeover import LETTING_GO
+
+from .two import KEY, Aws, Controller
+
+OVER = VERB + 11
+
+
+class Killed(BaseException):
+    """SIGKILL at this call."""
+
+
+def go_on(by: Controller, record: Record | None) -> Record:
+    """Bring the table, from where its record says it is, to ``done`` and let it go. The import is done at once."""
+
+    def step(record: Record, change: Callable[..., Record], *args: object, **more: object) -> Record:
+        return by.run.write(record, change(record, by.moment(), *args, **more))
+
+    record = record or by.claim()
+    while not record.is_done:
+        job = record.last_job(FILL)
+        if record.state == "claimed" and job is None:
+            record = step(record, transitions.intend, purpose=FILL, kind="import", token="t1", request="{}")
+        elif record.state == "claimed" and job is not None and not job.arn:
+            record = step(record, transitions.begun, "t1", arn="arn:import", table_id="T1")
+        elif record.state == "claimed":
+            record = step(record, transitions.filling, "t1", "T1")
+        elif record.state == "filling" and job is not None and job.is_open:
+            record = step(record, transitions.ended, "t1", ok=True, result={"items": 2})
+        elif record.state == "filling":
+            record = step(
+                record, transitions.filled, seen_table_id="T1", whole=True, evidence={"items": 2}, data_as_of={}
+            )
+        elif record.state == "filled":
+            record = step(record, transitions.settled, seen_table_id="T1", read_back=True)
+        else:
+            record = step(record, transitions.done, seen_table_id="T1", verified={}, acceptable=True)
+    record = by.run.let_go(record, "Nothing.")
+    by.run.end()
+    return record
+
+
+def arrive(by: Controller) -> Record | None:
+    """The record, taken; None if there is none yet."""
+    record = by.run.store.read(KEY)
+    if record is None:
+        return None
+    taken = by.run.hold(record)
+    assert isinstance(taken, Taken), taken
+    return taken.record
+
+
+def calls_of_the_way() -> int:
+    aws = Aws()
+    one = aws.controller("one")
+    before = one.client.calls
+    go_on(one, None)
+    aws.close()
+    return one.client.calls - before
+
+
+CALLS = calls_of_the_way()
+
+
+def at_call(by: Controller, number: int, moment: str, do: Callable[[], None]) -> None:
+    """Have ``do`` done once, at the ``number``-th call from now."""
+    due = by.client.calls + number
+    done: list[int] = []
+
+    def interrupt(when: str, operation: str) -> None:
+        if when == moment and by.client.calls == due and not done:
+            done.append(due)
+            do()
+
+    by.client.interrupt = interrupt
+
+
+def kill() -> None:
+    raise Killed
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("number", range(1, CALLS + 1))
+def test_killed_at_any_call_the_next_run_takes_it_to_its_end(aws, one, number, moment):
+    at_call(one, number, moment, kill)
+    with pytest.raises(Killed):
+        go_on(one, None)
+    one.die()
+    two = aws.controller("two")
+    aws.advance(OVER)
+    record = arrive(two)
+    aws.advance(max(0.0, (record.fence if record else 0) - aws.now))
+    end = go_on(two, record) if record is None or not record.is_done else record
+    assert (end.state, end.attempt, end.table_id) == ("done", 1, "T1")
+    assert [job.state for job in end.jobs] == ["done"]
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("number", range(1, CALLS + 1))
+def test_stopped_at_any_call_and_woken_it_changes_nothing_more(aws, one, two, number, moment):
+    end: list[Record] = []
+
+    def another_run_does_it_all() -> None:
+        aws.advance(OVER)
+        record = arrive(two)
+        aws.advance(max(0.0, (record.fence if record else 0) - aws.now))
+        end.append(go_on(two, record))
+
+    at_call(one, number, moment, another_run_does_it_all)
+    try:
+        go_on(one, None)
+    except (errors.TakenOver, errors.RecordChanged, errors.Claimed):
+        stopped = True
+    else:
+        stopped = False
+    assert stopped or (number == CALLS and moment == "after") or number >= CALLS - 1
+    record = two.read()
+    assert record == end[0]
+    assert record.state == "done"
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("number", range(1, CALLS + 1))
+def test_while_a_run_lives_another_one_at_any_call_waits(aws, one, two, number, moment):
+    seen: list[Record | Held | Taken] = []
+
+    def looks() -> None:
+        record = two.run.store.read(KEY)
+        if record is not None:
+            seen.append(two.run.hold(record) if record.run else record)
+
+    at_call(one, number, moment, looks)
+    assert go_on(one, None).state == "done"
+    assert all(isinstance(each, (Held, Record)) for each in seen)
+
+
+@pytest.mark.parametrize("number", range(1, CALLS + 1))
+def test_an_answer_lost_at_any_call_changes_nothing(aws, one, number):
+    """The call is done, its answer lost, and botocore sends it again: the nonce says that it had passed."""
+    one.client.lost = frozenset({one.client.calls + number})
+    record = go_on(one, None)
+    assert one.read() == record
+    assert record.state == "done"
+
+
+def test_two_runs_take_a_free_table_at_once(aws, one, two):
+    """Both read the record that nobody holds; one of them takes it."""
+    one.claim()
+    free = one.run.let_go(one.read())
+    three = aws.controller("three")
+    assert isinstance(two.run.hold(free), Taken)
+    with pytest.raises(errors.RecordChanged):
+        three.run.hold(free)
+    assert isinstance(three.run.hold(three.read()), Held)
+
+
+class TestTheSameMachine:
+    """A run that is gone from this machine need not be waited for as long."""
+
+    def test_it_is_taken_over_after_twelve_seconds_and_fenced_for_a_minute(self, aws):
+        one, two = aws.controller("one", host="ci"), aws.controller("two", host="ci")
+        one.to_filling()
+        assert isinstance(two.run.hold(two.read()), Held)
+        one.die()
+        gone = aws.now
+        held = two.run.hold(two.read())
+        assert isinstance(held, Held) and held.again == gone + LETTING_GO
+        aws.advance(LETTING_GO)
+        taken = two.take()
+        assert "gone from this machine" in taken.why
+        assert taken.fence.at == gone + 60
+
+    def test_one_that_let_go_meanwhile_leaves_no_fence(self, aws):
+        one, two = aws.controller("one", host="ci"), aws.controller("two", host="ci")
+        one.to_filling()
+        one.run.end()
+        one.die()
+        taken = two.take()
+        assert taken.fence.at == 0
+
+    def test_its_unanswered_request_does(self, aws):
+        one, two = aws.controller("one", host="ci"), aws.controller("two", host="ci")
+        one.to_filling()
+        attempt = one.run.gate.leave(aws.now, "orders")
+        one.run.gate.lost(attempt)
+        sent = aws.now
+        aws.advance(10)
+        one.run.end()
+        assert two.take().fence.at == sent + 60
+
+    def test_another_container_with_its_pid_is_not_it(self, aws):
+        one, two = aws.controller("one", host="ci"), aws.controller("two", host="other")
+        one.to_filling()
+        one.die()
+        aws.advance(LETTING_GO)
+        assert isinstance(two.run.hold(two.read()), Held)
+        aws.advance(LETTING_GO)
+        assert isinstance(two.run.hold(two.read()), Held)
+
+
+class TestTakeOver:
+    """``ferry_take_over``: the user says that the process is gone."""
+
+    def test_it_shortens_the_wait(self, aws, one, two):
+        one.to_filling()
+        taken = two.take(take_over=one.run.id)
+        assert taken.fence.at == aws.now + 90
+        assert taken.why.endswith("ferry_take_over says that its process is gone")
+
+    def test_of_another_run_it_does_nothing(self, aws, one, two):
+        one.to_filling()
+        assert isinstance(two.run.hold(two.read(), take_over="another"), Held)
+
+    def test_the_one_that_lives_ends_at_its_next_renewal(self, aws, one, two):
+        one.to_filling()
+        two.take(take_over=one.run.id)
+        aws.advance(20)
+        with pytest.raises(errors.TakenOver, match=two.run.id):
+            one.run.renew(90)
+
+    def test_a_lease_that_is_gone_is_written_as_ended(self, aws, one, two):
+        one.to_filling()
+        aws.dynamodb("DeleteItem", {"TableName": "tableferry", "Key": two.run.store.read_lease(one.run.id).key})
+        taken = two.take()
+        assert taken.fence.at == aws.now + 300 + 240 + 910
+        lease = two.run.store.read_lease(one.run.id)
+        assert lease is not None and lease.ended is not None and lease.ended.by == two.run.id
+
+
+class TestRuns:
+    """One run for each ansible-playbook process."""
+
+    def test_its_workers_share_it(self, one):
+        first = one.run.id
+        one.begin()
+        assert one.run.id == first
+
+    def test_after_its_end_the_next_playbook_is_another_run(self, one):
+        first = one.run.id
+        one.run.end()
+        with pytest.raises(errors.TakenOver, match="ended"):
+            one.run.look()
+        one.begin()
+        assert one.run.id != first
+
+    def test_ended_by_another_run_it_begins_nothing_more(self, aws, one, two):
+        one.claim()
+        two.take(take_over=one.run.id)
+        with pytest.raises(errors.TakenOver):
+            one.begin()
+
+    def test_its_process_has_ended(self, aws, one):
+        one.die()
+        aws.advance(1)
+        with pytest.raises(errors.ParentGone):
+            one.run.look()
+        with pytest.raises(errors.ParentGone):
+            one.run.renew(90)
+        with pytest.raises(errors.ParentGone):
+            one.begin()
+
+    def test_the_waiters_thread_renews_and_ends_with_the_context(self, aws, one):
+        turns = iter([False, False, True])
+
+        def pause(_stop: object, seconds: float) -> bool:
+            aws.advance(seconds * 15)
+            return next(turns)
+
+        with one.run.keep(pause):
+            pass
+        assert one.run.until >= aws.now + 90 - 20 * 15
+
+    def test_ended_leases_go_once_nothing_names_them(self, aws, one, two):
+        one.to_filling()
+        store = two.run.store
+        one.run.end()
+        aws.advance(1000)
+        two.run.renew(90)
+        assert store.remove_ended_leases(store.everything(), aws.now) == 0
+        two.take()
+        assert store.remove_ended_leases(store.everything(), aws.now) == 1
+        assert set(store.everything().leases) == {two.run.id}
+
+    def test_a_record_that_is_removed_frees_the_name(self, aws, one, two):
+        record = one.claim()
+        with pytest.raises(errors.RecordChanged):
+            two.run.store.remove(record.__class__.from_item({**record.to_item(), "run": {"S": two.run.id}}))
+        one.run.store.remove(record)
+        one.run.store.remove(record)
+        assert two.claim(migration="another").migration == "another"
