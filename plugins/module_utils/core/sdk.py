@@ -89,7 +89,8 @@ def sign_at(client: Any, request: Any, stamp: str) -> None:
     """Sign anew what botocore's ``client`` is about to send, with the date ``stamp`` (20260131T070000Z)."""
     signer = client._request_signer
     keys = signer._credentials.get_frozen_credentials()
-    dated = AWSRequest(request.method, request.url, data=request.body, headers=dict(request.headers))
+    headers = {name: value.decode() if isinstance(value, bytes) else value for name, value in request.headers.items()}
+    dated = AWSRequest(request.method, request.url, data=request.body, headers=headers)
     _DatedSigner(keys, signer.signing_name, signer.region_name, stamp).add_auth(dated)
     for name in ("X-Amz-Date", "X-Amz-Security-Token", "Authorization"):
         if name in request.headers:

@@ -34,19 +34,28 @@ def seconds_with_sleep() -> float:
 class AwsClock:
     """``D``: AWS's time in epoch seconds, learned from its answers. Safe to use from many threads.
 
-    ``elapsed`` and ``local`` are the machine's clocks, given by tests. An answer that was read long after it came, as
+    ``elapsed`` and ``local`` are the machine's clocks, given by tests; ``offset`` is another process's on the same
+    machine, for its workers. An answer that was read long after it came, as
     by a process that was stopped meanwhile, does not set the time back: what is known is that the moment of its Date
     lies between the request and the reading, and each answer only narrows what the others left open.
     """
 
     def __init__(
-        self, elapsed: Callable[[], float] = seconds_with_sleep, local: Callable[[], float] = time.time
+        self,
+        elapsed: Callable[[], float] = seconds_with_sleep,
+        local: Callable[[], float] = time.time,
+        offset: float | None = None,
     ) -> None:
         self._elapsed = elapsed
         self._local = local
         self._lock = threading.Lock()
-        self._offset: float | None = None
+        self._offset = offset
         self._sent = threading.local()
+
+    @property
+    def offset(self) -> float | None:
+        """What ``elapsed`` lacks to AWS's time; None before the first answer."""
+        return self._offset
 
     @property
     def known(self) -> bool:

@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from .. import errors
 from ..errors import FerryError, LeaseOver, ParentGone, RecordBusy, RecordChanged, RecordLost, TakenOver
 from . import fence as fences
 from . import lease as leases
@@ -28,22 +30,34 @@ from .fence import Fence
 from .gate import Gate
 from .lease import Ended, Lease
 from .process import Process
-from .record import Record
+from .record import Record, table_key
 from .store import RecordStore
 from .takeover import Free, Holds
 from .transitions import Moment
 
+SOONEST_EXPIRY = 300  # seconds after its date in which AWS takes a signature at least (aws.md J)
+PROBE_EVERY = 10
 LOOK_EVERY = 1.0  # seconds: on some systems a look at another process starts one
 RUNS_TRIED = 1000  # an ansible-playbook process has one run for each of its playbooks at most
 
 
 @dataclass(frozen=True)
-class Held:
+class HeldElsewhere:
     """A table that this run could not take: ``holder`` works on it, as ``words`` say; look again at ``again``."""
 
     holder: str
     words: str
     again: float
+
+    def refusal(self, table: str) -> errors.Held:
+        """The error of ``table`` once nobody waits any longer."""
+        return errors.Held(
+            f"Another run works on this table, {self.words}.",
+            f"Run again once it has ended. If its process is gone for certain, ferry_take_over: {self.holder} takes"
+            " over at once.",
+            table=table,
+            details={"run": self.holder},
+        )
 
 
 @dataclass(frozen=True)
@@ -55,6 +69,14 @@ class Taken:
     fence: Fence
     former: str = ""
     why: str = ""
+
+
+def held_lines(held: Iterable[HeldElsewhere]) -> list[str]:
+    """A line for each run that holds tables which wait: ``held by ann@ci-7 since .., renewed 12 s ago: 12 tables``."""
+    waiting = list(held)
+    words = {each.holder: each.words for each in waiting}
+    counts = Counter(each.holder for each in waiting)
+    return [f"{words[run]}: {count} table{'s' if count > 1 else ''}" for run, count in sorted(counts.items())]
 
 
 class Run:
@@ -81,6 +103,8 @@ class Run:
         self._lost: RecordLost | None = None
         self._seen_gone: dict[str, float] = {}
         self._fences: dict[str, Fence] = {}
+        self._expired: dict[int, float] = {}
+        self._probed: dict[int, float] = {}
         self._ending: dict[str, tuple[Fence, str]] = {}
         store.allowed = self.require_lease
 
@@ -214,12 +238,33 @@ class Run:
 
     # Tables
 
-    def moment(self, subject: str, fence: Fence | None = None, expired_since: float | None = None) -> Moment:
-        """Now, for a step of the destination table ``subject``; ``fence`` as ``hold`` answered it."""
-        signed = fence.signed_until if fence else None
-        return Moment(self.id, self.clock.now(), self.gate.unanswered(subject), signed, expired_since)
+    def moment(self, subject: str) -> Moment:
+        """Now, for a step of the destination table ``subject``, with what is known of its former holders' requests."""
+        signed = self.fence(subject).signed_until
+        expired = None if signed is None else self._expired.get(signed)
+        return Moment(self.id, self.clock.now(), self.gate.unanswered(subject), signed, expired)
 
-    def hold(self, record: Record, take_over: str = "") -> Taken | Held:
+    def fence(self, subject: str) -> Fence:
+        """The fence of the former holders of ``subject``, where this process took it from them."""
+        return self._fences.get(table_key(subject), Fence())
+
+    def probe(self, subject: str, refused: Callable[[int], bool]) -> None:
+        """Ask AWS whether DynamoDB's own calls of the former holders of ``subject`` are over already.
+
+        ``refused`` asks with a signature of the date given (``probe.signature_expired``). Asked every ten seconds at
+        most, and not before AWS could refuse. What comes of it is in ``moment``.
+        """
+        fence, now = self.fence(subject), self.clock.now()
+        signed = fence.signed_until
+        if signed is None or signed in self._expired or fence.passed(now) or now < signed + SOONEST_EXPIRY:
+            return
+        if now < self._probed.get(signed, 0) + PROBE_EVERY:
+            return
+        self._probed[signed] = now
+        if refused(signed):
+            self._expired[signed] = self.clock.now()
+
+    def hold(self, record: Record, take_over: str = "") -> Taken | HeldElsewhere:
         """Take ``record``, as just read, for this run, if nobody holds it or its holder is gone.
 
         The holder's lease is ended first, which frees all its tables. Raises RecordChanged when somebody was faster:
@@ -230,7 +275,7 @@ class Run:
         fence, why = Fence(), ""
         if record.run:
             freed = self._free(record.run, take_over)
-            if isinstance(freed, Held):
+            if isinstance(freed, HeldElsewhere):
                 return freed
             fence, why = freed
         taken = transitions.take(record, Moment(self.id, self.clock.now()), fence)
@@ -262,15 +307,15 @@ class Run:
             self._ended = lease.ended
             self._require_not_ended()
 
-    def _free(self, holder: str, take_over: str) -> tuple[Fence, str] | Held:
-        """The fence of ``holder``, whose lease has ended or was ended here; Held while it may go on."""
+    def _free(self, holder: str, take_over: str) -> tuple[Fence, str] | HeldElsewhere:
+        """The fence of ``holder``, whose lease has ended or was ended here; HeldElsewhere while it may go on."""
         if holder in self._ending:
             return self._ending[holder]
         lease = self.store.read_lease(holder)
         now = self.clock.now()
         answer = takeover.assess(lease, holder, now, gone_since=self._gone_since(lease, now), take_over=take_over)
         if isinstance(answer, Holds):
-            return Held(holder, answer.words, answer.again)
+            return HeldElsewhere(holder, answer.words, answer.again)
         if isinstance(answer, Free):
             by = lease.ended.by if lease and lease.ended else ""
             return answer.fence, "" if by == holder else f"run {holder} was ended by run {by}"
@@ -278,7 +323,7 @@ class Run:
         after = self.store.end_lease(holder, ended, lease)
         if after.ended is None:  # it renewed at this moment: it lives
             self._seen_gone.pop(holder, None)
-            return Held(holder, leases.held_by(after, now), after.until + takeover.GRACE + 1.0)
+            return HeldElsewhere(holder, leases.held_by(after, now), after.until + takeover.GRACE + 1.0)
         if after.ended != ended:
             return Fence(after.ended.fence), f"run {holder} was ended by run {after.ended.by}"
         self._ending[holder] = (answer.fence, f"taken over from run {holder}: {answer.why}")

@@ -14,8 +14,8 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record import transitions
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.lease import VERB
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record import FILL, Record
-from ansible_collections.tableferry.aws.plugins.module_utils.core.record.run import Held, Taken
-from ansible_collections.tableferry.aws.plugins.module_utils.core.record.takeover import LETTING_GO
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record.run import HeldElsewhere, Taken, held_lines
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record.takeover import LETTING_GO, waiting_words
 
 from .two import KEY, Aws, Controller
 
@@ -138,7 +138,7 @@ def test_stopped_at_any_call_and_woken_it_changes_nothing_more(aws, one, two, nu
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("number", range(1, CALLS + 1))
 def test_while_a_run_lives_another_one_at_any_call_waits(aws, one, two, number, moment):
-    seen: list[Record | Held | Taken] = []
+    seen: list[Record | HeldElsewhere | Taken] = []
 
     def looks() -> None:
         record = two.run.store.read(KEY)
@@ -147,7 +147,7 @@ def test_while_a_run_lives_another_one_at_any_call_waits(aws, one, two, number, 
 
     at_call(one, number, moment, looks)
     assert go_on(one, None).state == "done"
-    assert all(isinstance(each, (Held, Record)) for each in seen)
+    assert all(isinstance(each, (HeldElsewhere, Record)) for each in seen)
 
 
 @pytest.mark.parametrize("number", range(1, CALLS + 1))
@@ -167,7 +167,7 @@ def test_two_runs_take_a_free_table_at_once(aws, one, two):
     assert isinstance(two.run.hold(free), Taken)
     with pytest.raises(errors.RecordChanged):
         three.run.hold(free)
-    assert isinstance(three.run.hold(three.read()), Held)
+    assert isinstance(three.run.hold(three.read()), HeldElsewhere)
 
 
 class TestTheSameMachine:
@@ -176,11 +176,11 @@ class TestTheSameMachine:
     def test_it_is_taken_over_after_twelve_seconds_and_fenced_for_a_minute(self, aws):
         one, two = aws.controller("one", host="ci"), aws.controller("two", host="ci")
         one.to_filling()
-        assert isinstance(two.run.hold(two.read()), Held)
+        assert isinstance(two.run.hold(two.read()), HeldElsewhere)
         one.die()
         gone = aws.now
         held = two.run.hold(two.read())
-        assert isinstance(held, Held) and held.again == gone + LETTING_GO
+        assert isinstance(held, HeldElsewhere) and held.again == gone + LETTING_GO
         aws.advance(LETTING_GO)
         taken = two.take()
         assert "gone from this machine" in taken.why
@@ -209,9 +209,9 @@ class TestTheSameMachine:
         one.to_filling()
         one.die()
         aws.advance(LETTING_GO)
-        assert isinstance(two.run.hold(two.read()), Held)
+        assert isinstance(two.run.hold(two.read()), HeldElsewhere)
         aws.advance(LETTING_GO)
-        assert isinstance(two.run.hold(two.read()), Held)
+        assert isinstance(two.run.hold(two.read()), HeldElsewhere)
 
 
 class TestTakeOver:
@@ -225,7 +225,7 @@ class TestTakeOver:
 
     def test_of_another_run_it_does_nothing(self, aws, one, two):
         one.to_filling()
-        assert isinstance(two.run.hold(two.read(), take_over="another"), Held)
+        assert isinstance(two.run.hold(two.read(), take_over="another"), HeldElsewhere)
 
     def test_the_one_that_lives_ends_at_its_next_renewal(self, aws, one, two):
         one.to_filling()
@@ -241,6 +241,59 @@ class TestTakeOver:
         assert taken.fence.at == aws.now + 300 + 240 + 910
         lease = two.run.store.read_lease(one.run.id)
         assert lease is not None and lease.ended is not None and lease.ended.by == two.run.id
+
+
+class TestWaiting:
+    """What is said of tables that another run holds, and how the fence of DynamoDB's own calls is seen to be over."""
+
+    def test_a_line_for_each_run(self, aws, one, two):
+        one.claim()
+        aws.advance(12)
+        held = two.run.hold(two.read())
+        assert isinstance(held, HeldElsewhere)
+        (line,) = held_lines([held, held])
+        assert line.startswith("held by ann@one since 2027-01-15T08:00:0")
+        assert line.endswith("renewed 12 s ago: 2 tables")
+        refusal = held.refusal("orders")
+        assert refusal.status == "refused" and f"ferry_take_over: {one.run.id}" in str(refusal)
+        assert held_lines([]) == []
+
+    def test_the_words_of_a_fence_name_the_way_to_shorten_it(self, aws, one, two):
+        one.claim()
+        aws.advance(OVER)
+        words = waiting_words(two.take().fence, one.run.id, aws.now)
+        assert "899 s" in words and f"ferry_take_over: {one.run.id}" in words
+
+    def test_aws_refuses_the_former_holders_signatures_already(self, aws, one, two):
+        one.to_filling()
+        one.step(transitions.broken, seen_table_id="T1", why="stopped", next="Again.")
+        asked: list[int] = []
+
+        def refuses(date: int) -> bool:
+            asked.append(date)
+            return aws.now > date + 320
+
+        until = int(one.run.until)
+        aws.advance(OVER)
+        two.take()
+        two.run.probe("orders", refuses)
+        assert asked == []  # it cannot be yet
+        aws.advance(until + 305 - aws.now)
+        for _ in range(3):
+            two.run.probe("orders", refuses)
+        assert asked == [until]
+        aws.advance(20)
+        two.run.probe("orders", refuses)
+        two.run.probe("orders", refuses)
+        assert asked == [until, until]
+        again = {"seen_table_id": "T1", "resumable": True}
+        with pytest.raises(errors.NotYet) as waits:
+            two.step(transitions.fill_again, "direct", **again)
+        assert waits.value.details["until"] == aws.now + 15
+        aws.advance(15)
+        assert two.step(transitions.fill_again, "direct", **again).state == "filling"
+        with pytest.raises(errors.NotYet):
+            transitions.require_fence(two.read(), two.moment())
 
 
 class TestRuns:

@@ -24,7 +24,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record 
     Record,
     table_key,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.record.run import Held, Taken
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record.run import HeldElsewhere, Taken
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.store import RecordStore
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.transitions import Gone
 
@@ -324,7 +324,7 @@ class TestRenew:
         aws.advance(VERB - 100)
         one.run.renew_if_due()
         aws.advance(150)
-        assert isinstance(two.run.hold(two.read()), Held)
+        assert isinstance(two.run.hold(two.read()), HeldElsewhere)
 
     def test_a_lapsed_lease_is_renewed_while_nobody_ended_it(self, aws, network, one, two):
         one.claim()
@@ -333,7 +333,7 @@ class TestRenew:
             network.send(one, "anything")
         one.step(transitions.say, "goes on")  # a verb renews by itself
         network.send(one, "anything")
-        assert isinstance(two.run.hold(two.read()), Held)
+        assert isinstance(two.run.hold(two.read()), HeldElsewhere)
 
 
 class TestKill:
@@ -353,7 +353,7 @@ class TestKill:
         two.client.interrupt = renews_in_between
         answer = two.run.hold(one.read())
         two.client.interrupt = read
-        assert isinstance(answer, Held)
+        assert isinstance(answer, HeldElsewhere)
         one.run.look()
 
     def test_the_run_that_was_ended_does_not_take_its_table_back(self, aws, one, two):
