@@ -43,7 +43,8 @@ class Ended:
 @dataclass(frozen=True)
 class Lease:
     """The lease of ``run``. ``renewed`` is when it last was; ``who`` is missing where another run wrote it as ended
-    because there was none. ``totals`` are those of the run's report."""
+    because there was none. ``totals`` are those of the run's report; ``unanswered`` is the date of the newest request
+    without an answer that a process of the run left behind, 0 for none."""
 
     run: str
     until: int = 0
@@ -51,6 +52,7 @@ class Lease:
     ended: Ended | None = None
     who: Process | None = None
     totals: Mapping[str, Any] = field(default_factory=dict)
+    unanswered: int = 0
 
     @property
     def key(self) -> dict[str, dict[str, str]]:
@@ -64,6 +66,8 @@ class Lease:
             values["ended"] = self.ended.to_dict()
         if self.who is not None:
             values["who"] = self.who.to_dict()
+        if self.unanswered:
+            values["unanswered"] = self.unanswered
         if self.totals:
             values["totals"] = self.totals
         return {**self.key, **to_item(values)}
@@ -85,6 +89,7 @@ class Lease:
             Ended(ended["by"], ended["at"], ended["fence"]) if ended else None,
             Process.from_dict(who) if who else None,
             values.get("totals", {}),
+            values.get("unanswered", 0),
         )
 
 

@@ -99,6 +99,7 @@ class Run:
         self._lock = threading.Lock()
         self._until = float(lease.until)
         self._ended: Ended | None = lease.ended
+        self._left_behind = lease.unanswered
         self._looked = -math.inf
         self._lost: RecordLost | None = None
         self._seen_gone: dict[str, float] = {}
@@ -170,8 +171,9 @@ class Run:
             )
 
     def renew_if_due(self) -> None:
-        """Renew to now + 300 s where less than 120 s are left: for every verb that is not the waiter."""
-        if leases.is_due(self.until, self.clock.now()):
+        """Renew to now + 300 s where less than 120 s are left: for every verb that is not the waiter, before it starts
+        or writes. By the local clock too, which dates the signatures and may have jumped."""
+        if leases.is_due(self.until, self.clock.now() + self.clock.ahead()):
             self.renew(leases.VERB)
 
     def renew(self, seconds: int) -> None:
@@ -224,13 +226,30 @@ class Run:
             thread.join()
 
     def end(self, totals: Mapping[str, Any] | None = None) -> None:
-        """Let everything go: this run begins nothing more. Once, and before any host is failed."""
-        fence = fences.let_go(self.gate.unanswered())
+        """Let everything go: this run begins nothing more. Once, and before any host is failed.
+
+        What other processes of the run left behind counts too (``leave``).
+        """
+        lease = self.store.read_lease(self.id)
+        self._left_behind = max(self._left_behind, lease.unanswered if lease else 0)
+        fence = fences.let_go(self._unanswered(None))
         own = Ended(self.id, math.floor(self.clock.now()), fence.at)
         lease = self.store.let_lease_go(self.id, own, totals)
         self._ended = lease.ended
         if lease.ended is not None and lease.ended.by != self.id:
             raise _taken_over(self.id, lease.ended)
+
+    def leave(self) -> None:
+        """At the end of a process of this run that is not the run's end: what it sent and has no answer to is noted for
+        the others. Only then does it cost a call."""
+        date = self.gate.unanswered()
+        if date is not None:
+            self.store.note_unanswered(self.id, math.ceil(date))
+
+    def _unanswered(self, subject: str | None) -> float | None:
+        """Date of the newest request of this run without an answer, of this process or of one that has left."""
+        own = self.gate.unanswered(subject)
+        return max(own or 0, self._left_behind) or None
 
     def _require_not_ended(self) -> None:
         if self._ended is not None:
@@ -242,7 +261,7 @@ class Run:
         """Now, for a step of the destination table ``subject``, with what is known of its former holders' requests."""
         signed = self.fence(subject).signed_until
         expired = None if signed is None else self._expired.get(signed)
-        return Moment(self.id, self.clock.now(), self.gate.unanswered(subject), signed, expired)
+        return Moment(self.id, self.clock.now(), self._unanswered(subject), signed, expired)
 
     def fence(self, subject: str) -> Fence:
         """The fence of the former holders of ``subject``, where this process took it from them."""

@@ -246,6 +246,16 @@ class RecordStore:
         before."""
         return self._end(run, ended, "", {}, totals)
 
+    def note_unanswered(self, run: str, date: int) -> None:
+        """Put the date of a request without an answer beside the lease, for the run's other processes."""
+        self._update(
+            leases.key(run),
+            "SET #unanswered = :date",
+            "attribute_exists(pk) AND (attribute_not_exists(#unanswered) OR #unanswered < :date)",
+            {"#unanswered": "unanswered"},
+            {":date": date},
+        )
+
     def add_totals(self, run: str, totals: Mapping[str, Any]) -> None:
         """Put the totals of the run's report beside its lease."""
         old, new = self._update(

@@ -290,6 +290,38 @@ def test_intentions(window, age, fence_in, asked_after, wanted, ago) -> None:
     assert last == ("send" if window.repeat is None and wanted else "close")
 
 
+WHOLE = {"seen_table_id": "T1"}
+SPOILED = {
+    "settled": ("filled", {**WHOLE, "read_back": True}),
+    "done": ("settled", {**WHOLE, "verified": {}, "acceptable": True}),
+    "following": ("done", WHOLE),
+    "handed_over": ("following", {**WHOLE, "data_as_of": {}}),
+    "fill_again": ("broken", {**WHOLE, "method": "s3", "resumable": True}),
+    "filled_by_comparison": ("broken", {**WHOLE, "comparison": {}, "full": True, "equal": True}),
+    "new_attempt": ("filling", {"method": "s3", "gone": Gone(NOW, NOW + 30)}),
+    "change_method": ("claimed", {"method": "direct"}),
+    "intend": ("broken", {"purpose": DELETE, "kind": "delete", "token": "d", "request": "{}"}),
+}
+
+
+@pytest.mark.parametrize("name", SPOILED)
+def test_a_step_that_a_late_request_could_spoil_waits(name: str) -> None:
+    state, arguments = SPOILED[name]
+    change: Callable[..., Record] = getattr(transitions, name)
+    table_id = "" if state == "claimed" else "T1"
+    record = replace(first(), state=state, table_id=table_id, fence=NOW + 100)  # type: ignore[arg-type]
+    with pytest.raises(errors.NotYet) as waits:
+        change(record, Moment("r1", NOW + 99), **arguments)
+    assert waits.value.details["until"] == NOW + 100
+    if name in LATE:
+        with pytest.raises(errors.NotYet) as waits:
+            change(record, Moment("r1", NOW + 100, unanswered=NOW + 41), **arguments)
+        assert waits.value.details["until"] == NOW + 101
+    change(record, Moment("r1", NOW + 100, unanswered=NOW + 40), **arguments)
+    with pytest.raises(errors.Held):
+        change(record, Moment("r2", NOW + 100), **arguments)
+
+
 class TestRefusals:
     """What the steps refuse that no history above draws."""
 
@@ -302,6 +334,27 @@ class TestRefusals:
                 transitions.claim(
                     table_key("orders"), Moment("r1", NOW), home="h", migration="m", source=SOURCE, method="s3", **seen
                 )
+
+    def test_a_fence_of_an_earlier_holder_outlives_letting_go(self):
+        record = replace(first(), fence=NOW + 910)
+        assert transitions.let_go(record, Moment("r1", NOW + 10)).fence == NOW + 910
+        assert transitions.let_go(record, Moment("r1", NOW + 10, unanswered=NOW + 9)).fence == NOW + 910
+        assert transitions.let_go(record, Moment("r1", NOW + 910)).fence == 0
+        assert transitions.let_go(record, Moment("r1", NOW + 900, unanswered=NOW + 899.5)).fence == NOW + 960
+
+    def test_only_what_fills_this_attempt_and_made_this_table_makes_it_filling(self):
+        moment = Moment("r1", NOW)
+        export = transitions.intend(first(), moment, purpose="export", kind="export", token="t", request="{}")
+        with pytest.raises(errors.StepNotAllowed, match="does not fill"):
+            transitions.filling(export, moment, "t", "T1")
+        record = transitions.intend(first(), moment, purpose=FILL, kind="import", token="t", request="{}")
+        with pytest.raises(errors.StepNotAllowed, match="attempt 1 does not fill attempt 2"):
+            transitions.filling(replace(record, attempt=2), moment, "t", "T1")
+        record = transitions.begun(record, moment, "t", arn="arn", table_id="T1")
+        with pytest.raises(errors.Replaced):
+            transitions.filling(record, moment, "t", "T2")
+        with pytest.raises(errors.StepNotAllowed, match="names no table"):
+            transitions.filling(record, moment, "t", "")
 
     def test_a_refusal_with_an_attempt_unanswered_closes_nothing(self):
         record = transitions.intend(
