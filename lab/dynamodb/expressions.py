@@ -580,6 +580,11 @@ class Update:
     deletions: tuple[tuple[Path, AttributeValue], ...] = ()
     removals: tuple[Path, ...] = ()
 
+    @property
+    def only_removes(self) -> bool:
+        """Whether it takes away and sets nothing: REMOVE and DELETE alone."""
+        return not self.assignments and not self.additions and bool(self.deletions or self.removals)
+
     def paths(self) -> list[Path]:
         """Every path that it writes."""
         written = [path for path, _ in (*self.assignments, *self.additions, *self.deletions)]

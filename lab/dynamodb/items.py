@@ -54,6 +54,16 @@ RETURN_VALUES = belief(
     "PutItem and DeleteItem return NONE or ALL_OLD, UpdateItem old or new ones, all or those updated",
     "AWS API reference dynamodb:UpdateItem",
 )  # fmt: skip
+UPDATED_PARTS = belief(
+    "test_items", "updated-parts-alone",
+    "UPDATED_OLD and UPDATED_NEW show the paths that were written, not the whole attributes that hold them",
+    "ScyllaDB's tests, which run on AWS: alternator/test_returnvalues.py",
+)  # fmt: skip
+REMOVING_MAKES_NOTHING = belief(
+    "test_items", "removing-makes-no-item",
+    "An UpdateItem that only removes (REMOVE, DELETE) makes no item where there is none; one without expression does",
+    "ScyllaDB's tests, which run on AWS: alternator/test_returnvalues.py (DELETE: by analogy)",
+)  # fmt: skip
 NO_LEGACY = belief(
     "test_items", "no-legacy-parameters",
     "The lab has no legacy conditions (Expected, ScanFilter..): it refuses them rather than to ignore them",
@@ -300,7 +310,9 @@ def planned_update(context: Context, params: Shape) -> Write:
     rules = ItemRules(table)
     key = rules.key(params["Key"])
 
-    def make(old: Item | None) -> tuple[Item, int]:
+    def make(old: Item | None) -> tuple[Item, int] | None:
+        if old is None and update.only_removes:
+            return None  # see REMOVING_MAKES_NOTHING
         return rules.checked(update.apply(old or dict(key)))
 
     return Write(table, key, condition, make, _shows(params), tuple(update.paths()))
@@ -318,8 +330,7 @@ def _written(context: Context, params: Shape, write: Write, allowed: Iterable[st
     answer: Shape = {}
     shown = (new[0] if new else None) if return_values.endswith("_NEW") else old
     if return_values.startswith("UPDATED") and shown is not None:
-        whole = [expressions.Path(path.parts[:1]) for path in write.updated]
-        shown = Projection(tuple(whole)).of(shown) if whole else None
+        shown = Projection(write.updated).of(shown) if write.updated else None  # see UPDATED_PARTS
     if return_values != "NONE" and shown:
         answer["Attributes"] = shown
     sizes = [values.item_size(old) if old else 0, new[1] if new else 0]

@@ -107,7 +107,9 @@ def test_return_values(tables: Any) -> None:
     assert tables("UpdateItem", **update, ReturnValues="ALL_NEW")["Attributes"] == {**item("a"), "hits": {"N": "1"}}
     assert tables("UpdateItem", **update, ReturnValues="UPDATED_NEW")["Attributes"] == {"hits": {"N": "2"}}
     assert tables("UpdateItem", **update, ReturnValues="UPDATED_OLD")["Attributes"] == {"hits": {"N": "2"}}
+    assert tables("UpdateItem", **update, ReturnValues="ALL_OLD")["Attributes"] == {**item("a"), "hits": {"N": "3"}}
     assert tables("UpdateItem", **update) == {}
+    assert "Attributes" not in tables("UpdateItem", **{**update, "Key": item("b")}, ReturnValues="ALL_OLD")
     text = "Return values set to invalid value"
     tables.refused(
         items.RETURN_VALUES,
@@ -118,6 +120,88 @@ def test_return_values(tables: Any) -> None:
         Item=item("a"),
         ReturnValues="ALL_NEW",
     )
+
+
+def test_updated_parts_alone(tables: Any) -> None:
+    nested = {"a": {"M": {"b": {"S": "dog"}, "c": {"L": [{"N": "1"}, {"N": "2"}, {"N": "3"}]}}}, "d": {"S": "cat"}}
+    tables("PutItem", TableName="tbl", Item={**item("a"), **nested})
+
+    def updated(which: str, expression: str, **named: Any) -> Any:
+        given = {"ExpressionAttributeValues": {f":{name}": value for name, value in named.items()}} if named else {}
+        answer = tables(
+            "UpdateItem", TableName="tbl", Key=item("a"), UpdateExpression=expression, ReturnValues=which, **given
+        )
+        return answer.get("Attributes")
+
+    both = {"v": {"N": "7"}, "w": {"S": "yo"}}
+    assert updated("UPDATED_OLD", "SET a.c[1] = :v, a.b = :w", **both) == {
+        "a": {"M": {"b": {"S": "dog"}, "c": {"L": [{"N": "2"}]}}}
+    }
+    assert updated("UPDATED_NEW", "SET a.b = :v", v={"S": "hi"}) == {"a": {"M": {"b": {"S": "hi"}}}}
+    assert updated("UPDATED_OLD", "SET e = :v, d = :w", **both) == {"d": {"S": "cat"}}
+    assert updated("UPDATED_OLD", "SET a.x = :v", v={"N": "8"}) is None
+    assert updated("UPDATED_OLD", "REMOVE a.c[1], a.c[3]") == {"a": {"M": {"c": {"L": [{"N": "7"}]}}}}
+    assert updated("UPDATED_NEW", "REMOVE d") is None
+
+
+def test_removing_makes_no_item(tables: Any) -> None:
+    absent = {"TableName": "tbl", "Key": item("a")}
+    assert tables("UpdateItem", **absent, UpdateExpression="REMOVE words", ReturnValues="ALL_NEW") == {}
+    values_of_delete = {":v": {"SS": ["x"]}}
+    tables("UpdateItem", **absent, UpdateExpression="DELETE colors :v", ExpressionAttributeValues=values_of_delete)
+    assert tables("Scan", TableName="tbl")["Count"] == 0
+    tables("UpdateItem", **absent)
+    assert tables("Scan", TableName="tbl")["Items"] == [item("a")]
+
+
+def test_sets_grow_and_shrink_by_conditional_updates(tables: Any) -> None:
+    """The users of a shared statement: added unless it is being taken away, taken away with the last one."""
+    users: dict[str, Any] = {"TableName": "tbl", "Key": item("use"), "ReturnValues": "ALL_NEW"}
+    users["ExpressionAttributeNames"] = {"#users": "users"}
+
+    def add(*names: str) -> Any:
+        return tables(
+            "UpdateItem", **users, UpdateExpression="ADD #users :mine SET home = if_not_exists(home, :home)",
+            ConditionExpression="attribute_not_exists(closing)", ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            ExpressionAttributeValues={":mine": {"SS": list(names)}, ":home": {"S": "t1"}},
+        )["Attributes"]  # fmt: skip
+
+    add("a", "b")
+    assert sorted(add("b", "c")["users"]["SS"]) == ["a", "b", "c"]
+    taken = tables(
+        "UpdateItem", **users, UpdateExpression="DELETE #users :v", ExpressionAttributeValues={":v": {"SS": ["b", "c"]}}
+    )
+    assert taken["Attributes"] == {**item("use"), "users": {"SS": ["a"]}, "home": {"S": "t1"}}
+    closing: dict[str, Any] = {
+        **users, "UpdateExpression": "SET closing = :run", "ConditionExpression": "#users = :mine",
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }  # fmt: skip
+    with pytest.raises(RuleBroken) as caught:
+        tables("UpdateItem", **closing, ExpressionAttributeValues={":run": {"S": "r"}, ":mine": {"SS": ["b"]}})
+    assert caught.value.members == {"Item": taken["Attributes"]}
+    tables("UpdateItem", **closing, ExpressionAttributeValues={":run": {"S": "r"}, ":mine": {"SS": ["a"]}})
+    with pytest.raises(RuleBroken) as caught:
+        add("d")
+    assert caught.value.members["Item"]["closing"] == {"S": "r"}
+    last = {"UpdateExpression": "DELETE #users :v", "ExpressionAttributeValues": {":v": {"SS": ["a"]}}}
+    assert "users" not in tables("UpdateItem", **users, **last)["Attributes"]
+
+
+def test_a_late_renewal_never_sets_a_lease_back(tables: Any) -> None:
+    lease: dict[str, Any] = {
+        "TableName": "tbl", "Key": item("run"), "UpdateExpression": "SET #until = :new",
+        "ConditionExpression": "attribute_exists(pk) AND attribute_not_exists(ended) AND #until < :new",
+        "ExpressionAttributeNames": {"#until": "until"}, "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }  # fmt: skip
+    with pytest.raises(RuleBroken) as caught:
+        tables("UpdateItem", **lease, ExpressionAttributeValues={":new": {"N": "100"}})
+    assert (caught.value.code, caught.value.members) == ("ConditionalCheckFailedException", {})
+    tables("PutItem", TableName="tbl", Item={**item("run"), "until": {"N": "100"}})
+    tables("UpdateItem", **lease, ExpressionAttributeValues={":new": {"N": "120"}})
+    with pytest.raises(RuleBroken) as caught:
+        tables("UpdateItem", **lease, ExpressionAttributeValues={":new": {"N": "110"}})
+    assert caught.value.members["Item"]["until"] == {"N": "120"}
+    assert tables("GetItem", TableName="tbl", Key=item("run"), ConsistentRead=True)["Item"]["until"] == {"N": "120"}
 
 
 def test_no_legacy_parameters(tables: Any) -> None:

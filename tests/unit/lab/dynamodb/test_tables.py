@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from lab.dynamodb import address, limits, registry, tables
+from lab.dynamodb import address, creation, items, limits, registry, tables
 from lab.dynamodb.registry import TableRegistry
 from lab.errors import AwsError
 
@@ -109,6 +109,18 @@ def test_deletion_protection_refuses(desk):
     desk.refused(tables.PROTECTED, "ValidationException", text, "DeleteTable", TableName="tbl")
     desk("UpdateTable", TableName="tbl", DeletionProtectionEnabled=False)
     assert desk("DeleteTable", TableName="tbl")["TableDescription"]["TableStatus"] == "DELETING"
+
+
+def test_name_is_free_when_the_table_is_gone(desk):
+    first = desk.table()
+    desk("DeleteTable", TableName="tbl")
+    text = "Table already exists: tbl"
+    desk.refused(creation.EXISTS, IN_USE, text, "CreateTable", TableName="tbl", **ON_DEMAND)
+    desk.refused(
+        items.NOT_READY, "ResourceNotFoundException", "not found", "PutItem", TableName="tbl", Item={"pk": {"S": "a"}}
+    )
+    desk.wait(10)
+    assert desk.table()["TableId"] != first["TableId"]
 
 
 def test_creating_refuses_changes(desk):
