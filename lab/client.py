@@ -117,6 +117,19 @@ class LabClient:
         """Plan a fault; members as in ``lab.faults.Fault``."""
         self.control("POST", "faults", members)
 
+    def hold(self, **members: Any) -> int:
+        """Plan a ``hold``, for finished calls unless ``members`` says otherwise; the id of the fault."""
+        planned = self.control("POST", "faults", {"kind": "hold", "when": "after", **members})
+        return int(planned[-1]["id"])
+
+    def held(self, hold: int) -> bool:
+        """Whether the fault with this id keeps a call back, or did."""
+        return any(fault["id"] == hold and fault["held"] for fault in self.control("GET", "faults"))
+
+    def release(self, hold: int) -> None:
+        """Let the calls go on that the fault with this id keeps back."""
+        self.control("POST", "faults/release", {"id": hold})
+
     def clear_faults(self) -> None:
         """Forget all planned faults."""
         self.control("DELETE", "faults")

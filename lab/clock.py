@@ -11,7 +11,7 @@ import itertools
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 # Seconds, measured/import-export-table.md section 2 and 3.15 unless another source is named. Services add their own
 # with Timings.define. The import's three follow one another: call -> visible -> ACTIVE -> COMPLETED.
@@ -30,20 +30,38 @@ MEASURED_SECONDS: Mapping[str, float] = {
 }
 
 
+class Moment(NamedTuple):
+    """One moment, in epoch seconds outside (``real``) and in the world."""
+
+    real: float
+    world: float
+
+
 class Clock:
-    """Real time plus an offset that only grows."""
+    """Real time plus an offset that only grows.
+
+    A client that reads the machine's clock does not see the world jump ahead. Unless ``shared`` is set, that is no
+    error of its clock: the date of its request may be real time or the world's. With ``shared`` clients read the
+    world's time (``lab.controller`` gives it to them), and dates count as they are, as on AWS.
+    """
 
     def __init__(self) -> None:
         self._offset = 0.0
+        self.shared = False
 
     def now(self) -> float:
         """Seconds since the epoch in the world."""
-        return time.time() + self._offset
+        return self.real_now() + self._offset
 
     @staticmethod
     def real_now() -> float:
-        """Seconds since the epoch outside, by which clients sign their requests."""
+        """Seconds since the epoch outside, by which clients sign their requests unless the clock is ``shared``."""
         return time.time()
+
+    def moment(self) -> Moment:
+        """Now."""
+        real = self.real_now()
+        return Moment(real, real + self._offset)
 
     @property
     def offset(self) -> float:
@@ -53,6 +71,14 @@ class Clock:
     def advance(self, seconds: float) -> None:
         """Move the world's time forward. ``World.advance`` also runs what falls due on the way."""
         self._offset += seconds
+
+    def age(self, date: float, received: Moment) -> float:
+        """Seconds of the world since a client dated a request ``date`` (its epoch seconds); negative for one ahead.
+
+        ``received`` is when the request came from the client; the seconds since then count too.
+        """
+        readings = [received.world - date] + ([] if self.shared else [received.real - date])
+        return min(readings, key=abs) + self.now() - received.world
 
 
 class Timings:

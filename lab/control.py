@@ -8,11 +8,13 @@
 - ``GET /_lab/requests?operation=&account=&region=&service=&error_code=&ok=&mutating=&entries=1``;
   ``DELETE /_lab/requests``
 - ``GET /_lab/jobs?kind=&account=&region=&resource=``: exports, imports, backups, copies and restores that were started
-- ``GET /_lab/clock``; ``POST /_lab/clock`` ``{"advance": seconds}`` or ``{"until": epoch seconds}``
+- ``GET /_lab/clock``; ``POST /_lab/clock`` ``{"advance": seconds}`` or ``{"until": epoch seconds}``, or ``{"shared":
+  true}`` where clients read the world's time (``lab.controller``)
 - ``GET /_lab/timings``; ``POST /_lab/timings`` ``{"<name>": seconds}``
 - ``POST /_lab/accounts`` ``{"<account id>": "<organization id, or empty>"}`` moves accounts between organizations
 - ``GET /_lab/behaviours``; ``POST /_lab/behaviours`` ``{"<name>": "<choice>"}``
-- ``GET /_lab/faults``; ``POST /_lab/faults`` with a fault or a list of them; ``DELETE /_lab/faults``
+- ``GET /_lab/faults``; ``POST /_lab/faults`` with a fault or a list of them; ``DELETE /_lab/faults``;
+  ``POST /_lab/faults/release`` ``{"id": number}`` lets go on what a ``hold`` keeps back
 - ``GET /_lab/quotas``; ``POST /_lab/quotas`` ``{"enforced": true}``
 """
 
@@ -98,10 +100,13 @@ def _jobs(world: World, query: dict[str, str], _content: Any) -> list[dict[str, 
 
 
 def _clock(world: World, _query: dict[str, str], _content: Any) -> dict[str, Any]:
-    return {"now": world.clock.now(), "offset": world.clock.offset}
+    return {"now": world.clock.now(), "offset": world.clock.offset, "shared": world.clock.shared}
 
 
 def _advance(world: World, query: dict[str, str], content: dict[str, Any]) -> dict[str, Any]:
+    if "shared" in content:
+        world.clock.shared = bool(content["shared"])
+        return _clock(world, query, {})
     seconds = content["advance"] if "advance" in content else float(content["until"]) - world.clock.now()
     world.advance(float(seconds))
     return _clock(world, query, {})
@@ -145,6 +150,11 @@ def _add_faults(world: World, query: dict[str, str], content: Any) -> list[dict[
     return _faults(world, query, {})
 
 
+def _release_fault(world: World, query: dict[str, str], content: dict[str, Any]) -> list[dict[str, Any]]:
+    world.faults.release(int(content["id"]))
+    return _faults(world, query, {})
+
+
 def _clear_faults(world: World, _query: dict[str, str], _content: Any) -> list[dict[str, Any]]:
     world.faults.clear()
     return []
@@ -174,6 +184,7 @@ _ROUTES: dict[tuple[str, str], Callable[[World, dict[str, str], Any], Any]] = {
     ("POST", "behaviours"): _choose_behaviours,
     ("GET", "faults"): _faults,
     ("POST", "faults"): _add_faults,
+    ("POST", "faults/release"): _release_fault,
     ("DELETE", "faults"): _clear_faults,
     ("GET", "quotas"): _quotas,
     ("POST", "quotas"): _set_quotas,

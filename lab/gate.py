@@ -9,19 +9,53 @@ from __future__ import annotations
 import re
 import sys
 import traceback
+from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from email.utils import formatdate
 from typing import Any
 
 from lab import control, protocol, signature
+from lab.clock import Moment
 from lab.errors import AwsError, ConnectionDropped
 from lab.faults import GATE_KINDS, Fault
 from lab.identity import Credential
 from lab.messages import HttpRequest, HttpResponse
 from lab.request_log import Entry, is_mutating
+from lab.rules import rule
 from lab.signature import Dialect, Scope
 from lab.world import Context, Service, World
 
+DATED = rule(
+    "answers-are-dated",
+    service="protocol",
+    says="Every answer, refusals too, carries the service's time in whole seconds as Date header",
+    fact="RFC 9110 section 6.6.1; ScyllaDB's tests, which run on AWS: alternator/test_http_headers.py",
+    test="test_server.py::test_every_answer_is_dated",
+)
+SERVER_NAMED = rule(
+    "answers-name-the-server",
+    service="protocol",
+    says="DynamoDB has a Server header (its value is a guess), S3 says AmazonS3; the lab's other services have none",
+    fact="ScyllaDB's tests, which run on AWS: alternator/test_http_headers.py; AWS API reference s3, Common response "
+    "headers",
+    test="test_server.py::test_answers_name_the_server",
+    confirmed=False,
+)
+KEY_DENIED = rule(
+    "dynamodb-key-denied",
+    service="dynamodb",
+    says="Calls on a table whose KMS key the caller may not use are AccessDeniedException with KMS's error in its text",
+    fact="aws/aws-cdk#10010 and #18616, users' reports",
+    test="test_faults.py::test_faults_of_the_records_table",
+)
+
+_KMS_DENIED = (
+    "KMS key access denied error: com.amazonaws.services.kms.model.AWSKMSException: The ciphertext refers to a "
+    "customer master key that does not exist, does not exist in this region, or you are not allowed to access. "
+    "(Service: AWSKMS; Status Code: 400; Error Code: AccessDeniedException; Request ID: {}; Proxy: null)"
+)
+_SERVER_NAMES: Mapping[str, str] = {"dynamodb": "Server", "dynamodbstreams": "Server", "s3": "AmazonS3"}
 _INTERNAL = {
     "s3": "InternalError",
     "query": "InternalFailure",
@@ -51,6 +85,7 @@ class _Call:
     account_id: str
     principal_arn: str
     request_id: str
+    received: Moment
 
     @property
     def full_name(self) -> str:
@@ -69,8 +104,21 @@ class Gate:
         if request.path.startswith(control.PREFIX):
             return control.answer(self._world, request)
         call = self._identify(request)
+        fault = self._fault(call)
+        if fault is not None and fault.kind == "late":
+            # Noted when it is executed: AWS has not seen it before.
+            self._world.schedule(fault.seconds, lambda: self._noted(call, None))
+            raise ConnectionDropped
+        response = self._noted(call, fault)
+        headers = {"Date": formatdate(self._world.clock.now(), usegmt=True), **response.headers}
+        if call.service in _SERVER_NAMES:
+            headers["Server"] = _SERVER_NAMES[call.service]
+        return replace(response, headers=headers)
+
+    def _noted(self, call: _Call, fault: Fault | None) -> HttpResponse:
+        """The response to ``call``, which goes to the request log."""
         try:
-            response = self._respond(call)
+            response = self._respond(call, fault)
             self._note(call, response.status, _code_of(response))
         except AwsError as failure:
             response = protocol.error(failure, call.service, call.operation, call.dialect, call.request_id)
@@ -94,18 +142,36 @@ class Gate:
         # The request log names the caller even where its signature is refused later; nothing is allowed by this.
         credential = self._world.identity.credential(scope.access_key_id) if scope is not None else None
         account, principal = (credential.caller.account_id, credential.caller.arn) if credential else ("", "")
-        return _Call(request, scope, dialect, service, operation, account, principal, protocol.request_id())
+        request_id, received = protocol.request_id(), self._world.clock.moment()
+        return _Call(request, scope, dialect, service, operation, account, principal, request_id, received)
 
-    def _respond(self, call: _Call) -> HttpResponse:
-        fault = self._fault(call)
+    def _respond(self, call: _Call, fault: Fault | None) -> HttpResponse:
         if fault is not None and fault.when == "before":
-            _strike(fault, call.dialect)
-        credential = signature.verify(call.request, call.scope, call.dialect, self._world.identity, self._world.clock)
-        self._world.tick()
-        response = self._serve(call, credential)
-        if fault is not None:
-            _strike(fault, call.dialect)
+            self._strike(fault, call.dialect)
+        try:
+            response = self._work_signed(call)
+        except AwsError:
+            if fault is not None and fault.when == "after" and fault.kind in ("disconnect", "hold"):
+                self._strike(fault, call.dialect)  # a refusal is lost or held like any answer
+            raise
+        if fault is not None and fault.when == "after":
+            self._strike(fault, call.dialect)
         return response
+
+    def _work_signed(self, call: _Call) -> HttpResponse:
+        world = self._world
+        credential = signature.verify(
+            call.request, call.scope, call.dialect, world.identity, world.clock, world.behaviours, call.received
+        )
+        world.tick()
+        return self._serve(call, credential)
+
+    def _strike(self, fault: Fault, dialect: Dialect) -> None:
+        """Hold the call until ``fault`` is released, or raise the error of ``fault``."""
+        if fault.kind == "hold":
+            self._world.faults.wait_for_release(fault)
+        else:
+            _strike(fault, dialect)
 
     def _fault(self, call: _Call) -> Fault | None:
         faults = self._world.faults
@@ -174,6 +240,9 @@ def _strike(fault: Fault, dialect: Dialect) -> None:
         raise ConnectionDropped
     if fault.kind == "expired_token":
         usual = signature.refusal("expired token", dialect)
+        code, message, status = usual.code, usual.message, usual.status
+    elif fault.kind == "kms_denied":
+        usual = KEY_DENIED.error("AccessDeniedException", _KMS_DENIED.format(protocol.request_id()))
         code, message, status = usual.code, usual.message, usual.status
     elif fault.kind == "throttle":
         code, message, status = _THROTTLED[dialect]

@@ -16,7 +16,8 @@ from functools import lru_cache
 from typing import Literal
 from urllib.parse import quote, unquote
 
-from lab.clock import Clock
+from lab.behaviours import Behaviour, Behaviours
+from lab.clock import Clock, Moment
 from lab.errors import AwsError
 from lab.identity import Credential, IdentityStore
 from lab.messages import HttpRequest
@@ -40,13 +41,41 @@ SESSION_ENDS = rule(
 SKEW = rule(
     "signature-skew",
     service="signature",
-    says="A signature is good for 15 minutes around its date, a presigned URL until its X-Amz-Expires",
-    fact="AWS's documentation of Signature Version 4",
-    test="test_signature.py::test_old_signature_is_refused",
+    says="A request whose signature is dated outside the window around the service's own time is refused as expired or "
+    "not yet current, in JSON services InvalidSignatureException, in query services SignatureDoesNotMatch",
+    fact="AWS's documentation of Signature Version 4; texts of DynamoDB: aws/aws-sdk-js#254, #2565; of query services: "
+    "AWS's troubleshooting of Signature Version 4",
+    test="test_signature.py::test_old_and_early_signatures_are_refused",
+)
+SKEW_S3 = rule(
+    "signature-skew-s3",
+    service="signature",
+    says="S3 takes a signature for 15 minutes around its date (RequestTimeTooSkewed), a presigned URL until its "
+    "X-Amz-Expires",
+    fact="AWS API reference s3, Error responses; Authenticating requests",
+    test="test_signature.py::test_s3_takes_signatures_for_15_minutes",
+)
+WINDOW = rule(
+    "signature-window",
+    service="signature",
+    says="Services other than S3 take a signature for 15 minutes around its date, or for 5: behaviour signature.window",
+    fact="aws.md J: users of DynamoDB saw both",
+    test="test_signature.py::test_window_is_a_behaviour",
+    confirmed=False,
+)
+DATED_ON_ARRIVAL = rule(
+    "signature-dated-on-arrival",
+    service="signature",
+    says="The date of a signature is held against the time at which the request arrives: one that the network delivers "
+    "late is refused if it is older than the window then, and else executed",
+    fact="AWS's documentation of Signature Version 4: a request must reach AWS within the window of its time stamp",
+    test="test_faults.py::test_late_request_is_executed_or_refused_by_its_date",
 )
 
 Dialect = Literal["json", "rest", "cbor", "query", "s3"]
-SKEW_SECONDS = 15 * 60
+WINDOW_S3_SECONDS = 15 * 60
+_WINDOWS = {"15 minutes": 15 * 60, "5 minutes": 5 * 60}
+BEHAVIOURS = (Behaviour("signature.window", tuple(_WINDOWS)),)
 UNSIGNED = frozenset({"UNSIGNED-PAYLOAD", "STREAMING-UNSIGNED-PAYLOAD-TRAILER"})
 EMPTY_HASH = hashlib.sha256(b"").hexdigest()
 _AUTHORIZATION = re.compile(
@@ -94,23 +123,15 @@ _REFUSALS: Mapping[str, Mapping[str, tuple[str, str, int]]] = {
         "query": ("SignatureDoesNotMatch", _MISMATCH, 403),
         "s3": ("SignatureDoesNotMatch", _MISMATCH_S3, 403),
     },
-    "skew": {
-        "json": ("InvalidSignatureException", "Signature expired: the request's date is too far from now", 400),
-        "query": ("SignatureDoesNotMatch", "Signature expired: the request's date is too far from now", 403),
-        "s3": (
-            "RequestTimeTooSkewed",
-            "The difference between the request time and the current time is too large.",
-            403,
-        ),
-    },
 }
+_SKEWED_S3 = "The difference between the request time and the current time is too large."
 
 
 def refusal(why: str, dialect: Dialect) -> AwsError:
     """The error that services of ``dialect`` answer; ``why`` is a key such as ``expired token``."""
     code, message, status = _REFUSALS[why]["json" if dialect in ("cbor", "rest") else dialect]
     status = 403 if dialect == "rest" else status
-    broken = {"expired token": SESSION_ENDS, "skew": SKEW}.get(why, SIGNATURE_CHECKED)
+    broken = SESSION_ENDS if why == "expired token" else SIGNATURE_CHECKED
     return broken.error(code, message, status)
 
 
@@ -209,12 +230,18 @@ def _canonical_request(request: HttpRequest, scope: Scope, payload_hash: str) ->
 
 
 def verify(
-    request: HttpRequest, scope: Scope | None, dialect: Dialect, identity: IdentityStore, clock: Clock
+    request: HttpRequest,
+    scope: Scope | None,
+    dialect: Dialect,
+    identity: IdentityStore,
+    clock: Clock,
+    behaviours: Behaviours,
+    received: Moment | None = None,
 ) -> Credential:
     """The credential that really signed ``request``; an AwsError as ``dialect`` writes it for any other request.
 
-    The signature's date is held against real time, as clients do not see the world's clock; a session's end is on the
-    world's clock.
+    ``received`` is when the client's request came, now where it is left out. The signature's date
+    and the end of a session are held against the world's clock as it is now (see ``Clock.age``).
     """
     if scope is None:
         raise refusal("incomplete" if "authorization" in request.headers else "missing", dialect)
@@ -236,7 +263,8 @@ def verify(
     )
     if not hmac.compare_digest(_sign(credential.secret, scope, text), scope.signature):
         raise refusal("mismatch", dialect)
-    _refuse_late(scope, signed_at, clock, dialect)
+    age = clock.age(signed_at, received or clock.moment())
+    _refuse_skewed(scope, age, clock.now(), dialect, _WINDOWS[behaviours["signature.window"]])
     if dialect == "s3" and scope.expires is None:
         _refuse_unsigned_headers(request, scope)
     if credential.expires_at is not None and credential.expires_at <= clock.now():
@@ -254,14 +282,36 @@ def _time(scope: Scope, dialect: Dialect) -> float:
     return moment.timestamp()
 
 
-def _refuse_late(scope: Scope, signed_at: float, clock: Clock, dialect: Dialect) -> None:
-    if scope.expires is None:
-        if abs(clock.real_now() - signed_at) > SKEW_SECONDS:
-            raise refusal("skew", dialect)
-    elif not 0 < scope.expires <= 604800:
+def _refuse_skewed(scope: Scope, age: float, now: float, dialect: Dialect, window: int) -> None:
+    if scope.expires is not None and not 0 < scope.expires <= 604800:
         raise AwsError("AuthorizationQueryParametersError", "X-Amz-Expires must be between 1 and 604800 seconds")
-    elif not -SKEW_SECONDS <= clock.real_now() - signed_at <= scope.expires:
-        raise SKEW.error("AccessDenied", "Request has expired", 403)
+    if scope.expires is not None:
+        if not -WINDOW_S3_SECONDS <= age <= scope.expires:
+            raise SKEW_S3.error("AccessDenied", "Request has expired", 403)
+    elif dialect == "s3":
+        if abs(age) > WINDOW_S3_SECONDS:
+            members = {
+                "RequestTime": scope.time,
+                "ServerTime": f"{datetime.fromtimestamp(now, UTC):%Y-%m-%dT%H:%M:%SZ}",
+            }
+            members["MaxAllowedSkewMilliseconds"] = str(WINDOW_S3_SECONDS * 1000)
+            raise SKEW_S3.error("RequestTimeTooSkewed", _SKEWED_S3, 403, **members)
+    elif abs(age) > window:
+        late = age > 0
+        limit, server = _stamp(now - window if late else now + window), _stamp(now)
+        message = (
+            f"Signature expired: {scope.time} is now earlier than {limit} ({server} - {window // 60} min.)"
+            if late
+            else f"Signature not yet current: {scope.time} is still later than {limit} ({server} + {window // 60} min.)"
+        )
+        if dialect == "query":
+            raise SKEW.error("SignatureDoesNotMatch", message, 403)
+        raise SKEW.error("InvalidSignatureException", message, 403 if dialect == "rest" else 400)
+
+
+def _stamp(seconds: float) -> str:
+    """An epoch time as X-Amz-Date writes it."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
 def _refuse_unsigned_headers(request: HttpRequest, scope: Scope) -> None:

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+from lab import signature
 from lab.behaviours import Behaviours
 from lab.caller import Caller, ConditionValue
 from lab.clock import Agenda, Clock, Event, Throttles, Timings
@@ -57,6 +58,7 @@ class World:
         self.timings = Timings(scale)
         self.throttles = Throttles(self.clock, self.timings)
         self.behaviours = Behaviours()
+        self.behaviours.define(signature.BEHAVIOURS)
         self.quotas = quotas
         self.request_log = RequestLog()
         self.faults = Faults()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from lab import signature
 from lab.backup import timings as backup
 from lab.behaviours import Behaviour, Behaviours
 from lab.dynamodb import timings as dynamodb
@@ -28,9 +29,12 @@ def test_first_choice_holds_until_another_is_chosen() -> None:
         behaviours.choose("a.question", "maybe")
 
 
-@pytest.mark.parametrize("behaviour", [*backup.BEHAVIOURS, *dynamodb.BEHAVIOURS], ids=lambda behaviour: behaviour.name)
+@pytest.mark.parametrize(
+    "behaviour", [*backup.BEHAVIOURS, *dynamodb.BEHAVIOURS, *signature.BEHAVIOURS], ids=lambda behaviour: behaviour.name
+)
 def test_every_behaviour_is_chosen_by_a_test(behaviour: Behaviour) -> None:
-    texts = [path.read_text() for path in (TESTS / behaviour.name.partition(".")[0]).glob("test_*.py")]
+    room = behaviour.name.partition(".")[0]
+    texts = [path.read_text() for path in (*(TESTS / room).glob("test_*.py"), *TESTS.glob(f"test_{room}.py"))]
     choosing = [text for text in texts if f'"{behaviour.name}"' in text]
     assert choosing
     assert any(f'"{behaviour.choices[1]}"' in text for text in choosing)

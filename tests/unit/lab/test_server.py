@@ -9,10 +9,12 @@ from __future__ import annotations
 import http.client
 import socket
 import threading
+from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
-from botocore.exceptions import ConnectionClosedError
+from botocore.exceptions import ClientError, ConnectionClosedError
 
 
 def connect(lab: Any) -> http.client.HTTPConnection:
@@ -44,6 +46,36 @@ def test_connections_stay_open(gate_lab: Any) -> None:
     connection.request("GET", "/_lab/clock")
     connection.getresponse().read()
     assert connection.sock is first
+
+
+def test_every_answer_is_dated(gate_lab: Any) -> None:
+    gate_lab.world.advance(7200)
+
+    def calls() -> Iterator[dict[str, Any]]:
+        yield gate_lab.client("dynamodb").describe_table(TableName="orders")
+        yield gate_lab.client("dynamodb").scan(TableName="orders")
+        yield gate_lab.client("sts").get_caller_identity()
+        yield gate_lab.client("s3").list_buckets()
+        gate_lab.world.faults.add(kind="error")
+        for _ in range(2):
+            with pytest.raises(ClientError) as failure:
+                gate_lab.client("dynamodb").describe_table(TableName="missing")
+            yield failure.value.response  # type: ignore[misc]
+
+    for answer in calls():
+        date = answer["ResponseMetadata"]["HTTPHeaders"]["date"]
+        assert date.endswith(" GMT")
+        assert abs(parsedate_to_datetime(date).timestamp() - gate_lab.world.clock.now()) < 60
+
+
+def test_answers_name_the_server(gate_lab: Any) -> None:
+    def server(answer: dict[str, Any]) -> str | None:
+        headers: dict[str, str] = answer["ResponseMetadata"]["HTTPHeaders"]
+        return headers.get("server")
+
+    assert server(gate_lab.client("dynamodb").describe_table(TableName="orders")) == "Server"
+    assert server(gate_lab.client("s3").list_buckets()) == "AmazonS3"
+    assert server(gate_lab.client("sts").get_caller_identity()) is None
 
 
 def test_connection_closes_when_asked(gate_lab: Any) -> None:

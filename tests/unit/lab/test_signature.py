@@ -10,15 +10,19 @@ import hashlib
 import http.client
 import urllib.request
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.error import HTTPError
 
+import botocore.auth
 import pytest
 from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from botocore.exceptions import ClientError
 
 from lab import signature
+from lab.client import LabClient
 from lab.clock import Clock
 from lab.errors import AwsError
 from lab.identity import AccessKey
@@ -100,7 +104,8 @@ def signed(lab: Any, body: bytes, **headers: str) -> HttpRequest:
 
 
 def verify(lab: Any, request: HttpRequest) -> Any:
-    return signature.verify(request, signature.scope_of(request), "s3", lab.world.identity, lab.world.clock)
+    world = lab.world
+    return signature.verify(request, signature.scope_of(request), "s3", world.identity, world.clock, world.behaviours)
 
 
 def test_changed_requests_are_refused(gate_lab: Any) -> None:
@@ -122,13 +127,75 @@ def test_changed_requests_are_refused(gate_lab: Any) -> None:
     assert codes == ["XAmzContentSHA256Mismatch", *["SignatureDoesNotMatch"] * 4, "AccessDenied"]
 
 
-def test_old_signature_is_refused(gate_lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    request = signed(gate_lab, b"")
-    later = Clock.real_now() + 16 * 60
-    monkeypatch.setattr(Clock, "real_now", staticmethod(lambda: later))
-    with pytest.raises(AwsError) as failure:
-        verify(gate_lab, request)
-    assert failure.value.code == "RequestTimeTooSkewed"
+@pytest.fixture
+def client_ahead(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Sets by how many seconds the clock is ahead by which botocore signs."""
+
+    def set_ahead(seconds: float) -> None:
+        monkeypatch.setattr(
+            botocore.auth, "get_current_datetime", lambda *_: datetime.now(UTC) + timedelta(seconds=seconds)
+        )
+
+    return set_ahead
+
+
+def test_old_and_early_signatures_are_refused(gate_lab: Any, client_ahead: Callable[[float], None]) -> None:
+    tables, sts = gate_lab.client("dynamodb"), gate_lab.client("sts")
+    for seconds in (-180, 180):
+        client_ahead(seconds)
+        tables.describe_table(TableName="orders")
+        sts.get_caller_identity()
+    stamp = r"\d{8}T\d{6}Z"
+    for seconds, text in (
+        (-1000, rf"Signature expired: {stamp} is now earlier than {stamp} \({stamp} - 15 min\.\)"),
+        (1000, rf"Signature not yet current: {stamp} is still later than {stamp} \({stamp} \+ 15 min\.\)"),
+    ):
+        client_ahead(seconds)
+        for call, code, status in (
+            (tables.list_tables, "InvalidSignatureException", 400),
+            (sts.get_caller_identity, "SignatureDoesNotMatch", 403),
+        ):
+            with pytest.raises(ClientError, match=rf"\({code}\).*{text}") as failure:
+                call()
+            assert failure.value.response["ResponseMetadata"]["HTTPStatusCode"] == status
+
+
+def test_window_is_a_behaviour(gate_lab: Any, client_ahead: Callable[[float], None], refused: Refused) -> None:
+    tables, behaviours = gate_lab.client("dynamodb"), gate_lab.world.behaviours
+    client_ahead(-600)
+    behaviours.choose("signature.window", "5 minutes")
+    with pytest.raises(ClientError, match=r"Signature expired: .* - 5 min\.\)"):
+        tables.describe_table(TableName="orders")
+    gate_lab.client("s3").list_buckets()
+    client_ahead(-180)
+    tables.describe_table(TableName="orders")
+    client_ahead(-600)
+    behaviours.choose("signature.window", "15 minutes")
+    tables.describe_table(TableName="orders")
+
+
+def test_s3_takes_signatures_for_15_minutes(gate_lab: Any, client_ahead: Callable[[float], None]) -> None:
+    client_ahead(-1000)
+    with pytest.raises(ClientError) as failure:
+        gate_lab.client("s3").list_buckets()
+    error: Any = failure.value.response["Error"]
+    assert (error["Code"], error["MaxAllowedSkewMilliseconds"]) == ("RequestTimeTooSkewed", "900000")
+    client_ahead(180)
+    gate_lab.client("s3").list_buckets()
+
+
+def test_the_worlds_jumps_are_no_error_of_a_clients_clock(gate_lab: Any, client_ahead: Callable[[float], None]) -> None:
+    """Unless clients read the world's time: then dates count as they are."""
+    gate_lab.world.advance(3600)
+    tables = gate_lab.client("dynamodb")
+    tables.describe_table(TableName="orders")
+    client_ahead(3600)
+    tables.describe_table(TableName="orders")
+    LabClient(gate_lab.server.endpoint_url, {}).control("POST", "clock", {"shared": True})
+    tables.describe_table(TableName="orders")
+    client_ahead(0)
+    with pytest.raises(ClientError, match="Signature expired"):
+        tables.describe_table(TableName="orders")
 
 
 def test_presigned_url(gate_lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
