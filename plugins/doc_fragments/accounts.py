@@ -4,11 +4,11 @@
 
 from __future__ import annotations
 
-# An account's own options. ``of`` and ``within`` say whose they are.
+# The options of one account. ``of`` and ``within`` name the account.
 _ACCOUNT = r"""  {option}:
     description:
       - The account and Region {purpose}.
-      - What it does not say is taken from the options of the same names that both sides share.
+      - Options that are not set here are taken from the options of the same names for both sides.
     type: dict
     suboptions:
       region:
@@ -18,12 +18,12 @@ _ACCOUNT = r"""  {option}:
       profile:
         description:
           - The profile of the AWS configuration files{of}.
-          - Not together with keys.
+          - Mutually exclusive with keys.
         type: str
       access_key:
         description:
-          - The AWS access key id{of}.
-          - It needs a secret key beside it, and wins over C(AWS_*) in the environment.
+          - The AWS access key ID{of}.
+          - It requires the secret key, and takes precedence over C(AWS_*) in the environment.
         type: str
       secret_key:
         description:
@@ -35,33 +35,33 @@ _ACCOUNT = r"""  {option}:
         type: str
       endpoint_url:
         description:
-          - Where to send the requests{of} instead of AWS's own endpoints.
+          - The endpoint for requests{of}, instead of that of AWS.
         type: str
       role_arn:
         description:
           - The ARN of the role to assume{within};
-            the profile, keys or environment are the caller.
-          - The role is assumed again before its session ends, so that a wait may last longer than a session.
+            the caller is given by the profile, keys or environment.
+          - The role is assumed again before its session expires, so that a wait may last longer than a session.
         type: str
       external_id:
         description:
-          - The external id that the trust policy of the role asks for.
+          - The external ID that the trust policy of the role requires.
         type: str
       account_id:
         description:
-          - The 12 digits of the account that the credentials must belong to.
-          - Credentials of another account are refused, and AWS is not asked whose they are.
+          - The ID of the account that the credentials must belong to, 12 digits.
+          - Credentials of another account are refused, and the account is not looked up at AWS.
         type: str
 """
 _SOURCE = _ACCOUNT.format(
     option="source",
-    purpose="that the table comes from",
+    purpose="of the source table",
     of=" of the source account",
     within=" in the source account",
 )
 _DESTINATION = _ACCOUNT.format(
     option="destination",
-    purpose="that the table goes to",
+    purpose="of the destination table",
     of=" of the destination account",
     within=" in the destination account",
 )
@@ -69,27 +69,27 @@ _ONE = _ACCOUNT.format(option="account", purpose="to open a session in", of="", 
 
 
 class ModuleDocFragment:
-    """How verbs reach an account: what both sides share, and each side's own."""
+    """Accounts and credentials: the options for both sides, and those of each side."""
 
     DOCUMENTATION = r"""
 options:
   region:
     description:
-      - The AWS Region for each side that does not say its own.
+      - The AWS Region, for a side without its own.
     type: str
   profile:
     description:
-      - The profile of the AWS configuration files for each side that does not say its own.
-      - Not together with keys.
+      - The profile of the AWS configuration files, for a side without its own.
+      - Mutually exclusive with keys.
     type: str
   access_key:
     description:
-      - The AWS access key id for each side that does not say its own.
-      - It needs a secret key beside it, and wins over C(AWS_*) in the environment.
+      - The AWS access key ID, for a side without its own.
+      - It requires the secret key, and takes precedence over C(AWS_*) in the environment.
     type: str
   secret_key:
     description:
-      - The AWS secret access key for each side that does not say its own.
+      - The AWS secret access key, for a side without its own.
     type: str
   session_token:
     description:
@@ -97,7 +97,7 @@ options:
     type: str
   endpoint_url:
     description:
-      - Where to send requests instead of AWS's own endpoints, for each side that does not say its own.
+      - The endpoint for requests, instead of that of AWS, for a side without its own.
     type: str
 requirements:
   - python >= 3.11
@@ -112,15 +112,15 @@ requirements:
     # For verbs that need both sides.
     BOTH = f"options:\n{_SOURCE}    required: true\n{_DESTINATION}    required: true\n"
 
-    # For verbs that look at one account, whichever side it is.
+    # For verbs that use one account, source or destination.
     ACCOUNT = (
         f"options:\n{_ONE}"
         + r"""
     required: true
   side:
     description:
-      - Which side of the migration the account is. It names the session of an assumed role, and the side in error
-        messages.
+      - Whether the account is the source or the destination of the migration. It is used in the session name of an
+        assumed role and in error messages.
     type: str
     choices: [source, destination]
     default: source

@@ -6,33 +6,34 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """How AWS Backup backs a table up."""
+    """Options for backups with AWS Backup."""
 
     DOCUMENTATION = r"""
 options:
   vault:
     description:
-      - The vault of the source account. It must have a customer managed key that the destination account may use.
+      - The vault in the source account. It must be encrypted with a customer managed key that the destination account
+        may use.
     type: str
     default: tableferry
   role:
     description:
-      - The role of the source account with which AWS Backup works, as ARN or name. Left out, it is
-        C(AWSBackup-tableferry).
+      - The ARN or name of the IAM role in the source account that AWS Backup uses.
+      - Defaults to C(AWSBackup-tableferry).
     type: str
   air_gapped_vault:
     description:
-      - A logically air-gapped vault of the source account that is shared with the destination. The backup goes
-        there, and nothing has to be copied.
+      - A logically air-gapped vault in the source account that is shared with the destination account. The backup
+        is stored there, and no copy is needed.
     type: str
   start_window_minutes:
     description:
-      - How long AWS may take to begin. V(60), the shortest, tells soonest that it cannot.
+      - The number of minutes within which AWS must start the backup. V(60) is the minimum.
     type: int
     default: 60
   complete_window_minutes:
     description:
-      - How long the backup may take. V(0) leaves it to AWS.
+      - The number of minutes within which the backup must be completed. With V(0) AWS decides.
     type: int
     default: 0
 """
@@ -41,14 +42,16 @@ options:
 options:
   delete_after_days:
     description:
-      - After how many days AWS deletes the recovery point. V(0) is never.
-      - A vault that is locked refuses what lies outside of its retention, late; it is looked at before.
+      - The number of days after which AWS deletes the recovery point. V(0) means never.
+      - A locked vault does not accept a value outside of its retention, which AWS would report late. It is checked
+        before.
     type: int
     default: 7
   move_to_cold_storage_after_days:
     description:
-      - After how many days AWS moves the recovery point to cold storage, where it stays for 90 days at least.
-      - What is in cold storage cannot be copied to another account. V(0) is never.
+      - The number of days after which AWS moves the recovery point to cold storage, where it stays for at least 90
+        days.
+      - Recovery points in cold storage cannot be copied to another account. V(0) means never.
     type: int
     default: 0
 """

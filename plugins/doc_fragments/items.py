@@ -6,23 +6,24 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """How this machine reads and writes items."""
+    """Options for reading and writing items on the controller."""
 
     DOCUMENTATION = r"""
 options:
   workers:
     description:
-      - The number of processes that read and write, 1 or more.
+      - The number of processes that read and write items, 1 or more.
     type: int
     default: 1
   read_rate:
     description:
-      - The most read units per second of either table, as C(500), or a part of its provisioned capacity, as C(50%).
+      - The maximum read units per second of either table, such as V(500), or a part of its provisioned capacity,
+        such as V(50%).
       - Without it there is no limit.
     type: str
   consistent:
     description:
-      - Read strongly consistent from the beginning, for twice the read units.
+      - Use strongly consistent reads from the beginning, for twice the read units.
     type: bool
     default: false
 """
@@ -31,14 +32,14 @@ options:
 options:
   write_rate:
     description:
-      - The most write units per second of the destination, as C(500), or a part of its provisioned capacity, as
-        C(50%).
+      - The maximum write units per second of the destination table, such as V(500), or a part of its provisioned
+        capacity, such as V(50%).
       - Without it there is no limit other than AWS's throttling.
     type: str
   checkpoint_dir:
     description:
-      - A directory on the controller for the checkpoint of a copy, with which a later run continues.
-      - Without it a copy that was killed starts over. It never writes an item twice in another form.
+      - A directory on the controller for checkpoints, from which a later run continues.
+      - Without it there are none, and a killed copy starts over. An item that is written again is the same.
     type: path
 """
 
@@ -46,17 +47,17 @@ options:
 options:
   sample_items:
     description:
-      - About how many items of each table a sample compares.
+      - The approximate number of items of each table that a sample compares.
     type: int
     default: 1000
   ignore_expired:
     description:
-      - Leave out items whose time to live has passed. They are copied, but AWS may delete them at any time.
+      - Do not compare items whose time to live has passed. They are copied, but AWS may delete them at any time.
     type: bool
     default: false
   differences_path:
     description:
-      - A file on the controller that gets a line of JSON for each difference. Without differences it is not
-        created.
+      - A file on the controller to which a line of JSON is written for each difference. Without differences it is
+        not created.
     type: path
 """

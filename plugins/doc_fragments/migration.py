@@ -6,14 +6,14 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """What the verbs of one migration have in common."""
+    """Options that the verbs of a migration have in common."""
 
     DOCUMENTATION = r"""
 options:
   migration_id:
     description:
-      - The name of the migration. What a run starts is found again by the next run with the same name.
-      - Tables, ledger entries and staging data of a migration carry it.
+      - The name of the migration. The next run with the same name finds the jobs that a run started.
+      - It is part of the tags of tables, of ledger entries and of the paths of staged data.
     type: str
     default: default
 """
@@ -22,9 +22,9 @@ options:
 options:
   kms_key_map:
     description:
-      - Which KMS key of the destination stands for which of the source.
-      - A source key is named by its ARN or id, a destination key by its ARN, id or alias.
-      - A source key without a mapping refuses the table; encryption never falls back in silence.
+      - Maps KMS keys of the source account to KMS keys of the destination account.
+      - Specify a source key by its ARN or ID, a destination key by its ARN, ID or alias.
+      - A table whose key has no mapping is refused; there is no silent fallback to another key.
     type: dict
     default: {}
 """
@@ -38,9 +38,9 @@ options:
     required: true
   bucket_owner:
     description:
-      - The account id of the owner of O(bucket).
-      - It is sent with every request, so that a bucket of the same name in other hands is never used.
-      - Left out, it is the destination account.
+      - The account ID of the owner of O(bucket).
+      - It is sent with every request, so that a bucket of the same name with another owner is never used.
+      - Defaults to the destination account.
     type: str
 """
 
@@ -48,28 +48,28 @@ options:
 options:
   kinesis_map:
     description:
-      - Which Kinesis stream of the destination stands for which of the source, as ARNs.
-      - A stream without a mapping is left, and named in the report.
+      - Maps ARNs of Kinesis streams of the source account to those of the destination account.
+      - A stream without a mapping is not carried, and is named in the report.
     type: dict
     default: {}
   principal_map:
     description:
-      - Which principal stands for which of the source account in resource policies, as ARNs.
-      - A principal of the source account without a mapping leaves the policy behind, and is named in
-        the report.
+      - Maps ARNs of principals of the source account in resource policies to those that replace them.
+      - A policy with a principal of the source account that has no mapping is not carried, and the principal is
+        named in the report.
     type: dict
     default: {}
   defer:
     description:
-      - Settings to leave until the cutover, such as V(time_to_live) while the table is kept in step with its source.
+      - Settings to leave until the cutover, such as V(time_to_live) while changes of the source table are synced.
     type: list
     elements: str
     default: []
   warm_throughput:
     description:
-      - Carry the warm throughput where it is above what AWS gives every table. AWS charges for raising it once, and it
-        never falls again.
-      - V(false) names it in the report instead.
+      - Carry the warm throughput where it is above AWS's default. AWS charges once for raising it, and it cannot be
+        lowered again.
+      - With V(false) it is named in the report instead.
     type: bool
     default: true
 """

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """The table, by its name on the side that a verb works on, and its name on the other side."""
+    """The table, by its names in both accounts."""
 
     SOURCE = r"""
 options:
@@ -17,7 +17,7 @@ options:
     required: true
   destination_table:
     description:
-      - The name of the table in the destination account. Left out, it is O(name).
+      - The name of the table in the destination account. Defaults to O(name).
     type: str
 """
 
@@ -30,6 +30,6 @@ options:
     required: true
   source_table:
     description:
-      - The name of the table in the source account. Left out, it is O(name).
+      - The name of the table in the source account. Defaults to O(name).
     type: str
 """

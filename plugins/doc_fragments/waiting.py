@@ -6,20 +6,20 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Waiting for the job of one table. For many tables M(tableferry.aws.job_wait) is the cheaper way."""
+    """Waiting for the job of one table. For many tables M(tableferry.aws.job_wait) needs fewer calls."""
 
     DOCUMENTATION = r"""
 options:
   wait:
     description:
-      - Wait until the job has ended, and fail when it failed.
-      - For many tables start all jobs first and wait for them with one M(tableferry.aws.job_wait).
+      - Wait until the job has ended, and fail if it failed.
+      - For many tables, start all jobs first and wait for them with one M(tableferry.aws.job_wait).
     type: bool
     default: false
   wait_timeout:
     description:
-      - How long to wait, in seconds. A job of AWS that is still running goes on, and the next run finds it
-        again; a copy stops, and the next run goes on with it.
+      - How long to wait, in seconds. A job of AWS that is still running goes on, and the next run finds it. A copy
+        stops, and the next run continues it.
     type: int
     default: 86400
 """

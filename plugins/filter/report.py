@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What happened to the tables of a run, out of what their tasks registered."""
+"""What happened to the tables of a run, from the results that their tasks registered."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from typing import Any
 from ansible_collections.tableferry.aws.plugins.module_utils.core import report
 from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import HostVars, read_if_sound
 
-# The results that the roles of a table's way register, in the order of the way.
+# The results that the roles register for a table, in the order of its migration.
 STARTED = "move_table_started"
 WAITED = "move_table_waited"
 JUDGED = "judge_table_judgement"
 STAGES = (STARTED, WAITED, JUDGED)
-FOLLOWING = ("count", "verify", "settings")  # jobs for a table that has its items
+FOLLOWING = ("count", "verify", "settings")  # jobs that follow when the items are there
 NOTE = "report_migration_failure"
 OUTLOOK = "check_inventory_outlook"
-CHOSEN = {"auto": "s3"}  # what auto means in this version (design section 10)
+CHOSEN = {"auto": "s3"}  # what auto means in this version (design section 11)
 
 
 def report_rows(hosts: Iterable[str], hostvars: HostVars) -> list[dict[str, Any]]:
@@ -31,7 +31,7 @@ def report_rows(hosts: Iterable[str], hostvars: HostVars) -> list[dict[str, Any]
 
 
 def report_problems(hosts: Iterable[str], hostvars: HostVars) -> dict[str, str]:
-    """Why tables did not arrive whole, by host; a host that arrived, or that was never reached, is absent."""
+    """Why tables were not migrated completely, by host; hosts that were, or that were never reached, are absent."""
     found = {host: _failure(host, hostvars[host]) for host in hosts}
     return {host: str(failure["msg"]) for host, failure in found.items() if failure is not None}
 
@@ -41,14 +41,14 @@ def _results(variables: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 
 def _jobs(host: str, results: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """The jobs of a table's way by their kind, as they stood last."""
+    """The jobs of a table by their kind, in their last known state."""
     started = results[STARTED]
     begun = [started.get("job") or {}, *(started.get("then") or ())]
     return {job.get("kind", ""): job for job in (results[WAITED].get("ways") or {}).get(host) or begun}
 
 
 def _failure(host: str, variables: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """What stopped a table: known before its way, on its way, or while its settings were applied."""
+    """What stopped a table: a problem known before, a job that failed, or its settings."""
     outlook = (variables.get(OUTLOOK) or {}).get(host) or {}
     if outlook.get("reason"):
         return {"msg": outlook["reason"], "ferry_status": outlook["ferry_status"]}
@@ -63,7 +63,7 @@ def _failure(host: str, variables: Mapping[str, Any]) -> Mapping[str, Any] | Non
 def settings_problem(job: Mapping[str, Any]) -> str:
     """Why a settings job did not end well, empty when it did or when there is none."""
     if (job.get("result") or {}).get("timed_out"):
-        return f"{job['name']}: the settings were still being applied when the time was up. Run again to go on."
+        return f"{job['name']}: the settings were still being applied when the wait timed out. Run again to continue."
     if job.get("state") in ("failed", "cancelled"):
         return str(job.get("failure_message") or f"{job['name']}: the settings ended {job['state']}.")
     return ""
@@ -76,7 +76,7 @@ def _row(host: str, variables: Mapping[str, Any]) -> dict[str, Any]:
     jobs = _jobs(host, results)
     if any(job.get("state") == "planned" for kind, job in jobs.items() if kind not in FOLLOWING):
         obstacle = results[STARTED].get("obstacle")
-        told = f"To be mended first: {obstacle}" if obstacle else "Nothing was changed: this was a check."
+        told = f"Fix this first: {obstacle}" if obstacle else "Check mode: nothing was changed."
         judgement = {"status": "planned", "reason": told}
     return report.row(
         host,
@@ -88,14 +88,14 @@ def _row(host: str, variables: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def report_lines(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The rows as lines of a table, what was not carried, and a summary below."""
+    """The rows as lines of a table, followed by what was not carried, and a summary."""
     found = list(rows)
     left = [f"not carried: {line}" for line in report.not_carried(found)]
     return [*report.text_table(found).splitlines(), *left, report.summary(found)]
 
 
 def failure_note(result: Mapping[str, Any], task: str = "") -> dict[str, str]:
-    """What the report keeps of a failed task's result: its message, and what a verb said of the table."""
+    """What the report keeps of the result of a failed task: its message and ferry_status."""
     message = str(
         module_message(result)
         or result.get("msg")
@@ -106,7 +106,7 @@ def failure_note(result: Mapping[str, Any], task: str = "") -> dict[str, str]:
 
 
 def module_message(result: Mapping[str, Any]) -> str:
-    """What a module said before it broke: one that fails and then breaks leaves its words in its output only."""
+    """The message of a module whose result could not be read: such a message is in the module's output only."""
     for line in str(result.get("module_stdout") or "").splitlines():
         with contextlib.suppress(ValueError):
             said = json.loads(line)
@@ -116,7 +116,7 @@ def module_message(result: Mapping[str, Any]) -> str:
 
 
 class FilterModule:
-    """Filters that make the report."""
+    """Filters for the report."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """The filters by name."""

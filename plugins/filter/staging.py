@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the staging bucket is, and what it must become: planned before it is done, also in check mode."""
+"""The staging bucket: its state, and the changes it needs, planned before they are made and in check mode too."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EXPORT_ACTIONS = ("s3:PutObject", "s3:PutObjectAcl", "s3:AbortMultipartUpload")
 
 
 def export_statement(bucket: str, principal: str, partition: str = "aws") -> dict[str, Any]:
-    """What lets ``principal`` of the source account export into ``bucket``, and nothing else (aws.md A4)."""
+    """The statement that allows ``principal`` of the source account to export to ``bucket``, no more (aws.md A4)."""
     return {
         "Sid": statement_id(principal),
         "Effect": "Allow",
@@ -34,12 +34,12 @@ def export_statement(bucket: str, principal: str, partition: str = "aws") -> dic
 
 
 def statement_id(principal: str) -> str:
-    """The Sid under which a principal's statement is found again; Sids are letters and digits only."""
+    """The Sid of the statement of a principal; Sids consist of letters and digits only."""
     return f"TableFerryExport{hashlib.sha256(principal.encode()).hexdigest()[:12]}"
 
 
 def tls_statement(bucket: str, partition: str = "aws") -> dict[str, Any]:
-    """Nobody without TLS."""
+    """The statement that denies requests without TLS."""
     arn = f"arn:{partition}:s3:::{bucket}"
     return {
         "Sid": "TableFerryTlsOnly",
@@ -58,11 +58,11 @@ def bucket_plan(
     partition: str = "aws",
     kms_key_arn: str = "",
 ) -> dict[str, Any]:
-    """What to do about the staging bucket ``name``, given what s3_bucket_info says about it.
+    """The changes to the staging bucket ``name``, from the result of s3_bucket_info.
 
-    Returns ``exists``; ``ours`` (made by us or about to be, so that all of it is ours to set); ``policy``, whole, with
-    the statements of others kept; ``changes``, in words; and ``problem``, empty or what the user must mend first.
-    A bucket that somebody else made only ever gets the statement of the source's principal.
+    Returns ``exists``; ``ours``, whether we created the bucket or are about to, so that its settings are ours;
+    ``policy``, complete, with the statements of others kept; ``changes``, in words; and ``problem``, empty or what the
+    user must fix first. A bucket that someone else created only gets the statement of the source's principal.
     """
     found = next((bucket for bucket in buckets if bucket["name"] == name), None)
     ours = found is None or _holds(found.get("bucket_tagging") or {}, MARK)
@@ -73,13 +73,13 @@ def bucket_plan(
     policy = with_statements(before, statements)
     plan = {"exists": found is not None, "ours": ours, "policy": policy, "changes": [], "problem": ""}
     if found is None:
-        return {**plan, "changes": [f"create the bucket {name}, closed to everybody but {principal} for its exports"]}
+        return {**plan, "changes": [f"create the bucket {name}, to which only {principal} may export"]}
     if not ours and _ownership(found) != ENFORCED:
-        problem = f"The bucket {name} lets writers own what they write; set its object ownership to {ENFORCED}."
+        problem = f"Writers to the bucket {name} own the objects they write. Set its object ownership to {ENFORCED}."
         return {**plan, "problem": problem}
     changes = []
     if policy != before:
-        changes.append(f"let {principal} write exports into {name}")
+        changes.append(f"allow {principal} to write exports to {name}")
     if ours:
         changes += [f"set {what} of {name}" for what, right in _settings(found, kms_key_arn) if not right]
     return {**plan, "changes": changes}
@@ -101,7 +101,7 @@ def _ownership(bucket: Mapping[str, Any]) -> str:
 
 
 def _settings(bucket: Mapping[str, Any], kms_key_arn: str) -> list[tuple[str, bool]]:
-    """What we set on a bucket of ours, and whether it is so."""
+    """The settings of a bucket of ours, and whether each is as it should be."""
     block = (bucket.get("public_access_block") or {}).get("PublicAccessBlockConfiguration") or {}
     configured = (bucket.get("bucket_encryption") or {}).get("ServerSideEncryptionConfiguration") or {}
     rule = ((configured.get("Rules") or [{}])[0]).get("ApplyServerSideEncryptionByDefault") or {}
@@ -114,7 +114,7 @@ def _settings(bucket: Mapping[str, Any], kms_key_arn: str) -> list[tuple[str, bo
 
 
 class FilterModule:
-    """Filters over the staging bucket."""
+    """Filters for the staging bucket."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """The filters by name."""

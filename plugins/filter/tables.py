@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the playbooks know about the tables of an inventory: is it sound, who shares accounts, which jobs are open."""
+"""The tables of an inventory: problems with their variables, which share accounts, which of their jobs are open."""
 
 from __future__ import annotations
 
@@ -120,20 +120,20 @@ OPEN = ("pending", "running")
 
 
 def same_text(value: Any) -> str:
-    """A text that is the same for the same value."""
+    """A text that is equal for equal values."""
     return json.dumps(value, sort_keys=True, default=str)
 
 
 def table_names(host: str, variables: Mapping[str, Any]) -> tuple[str, str]:
-    """What the table of ``host`` is called in the source and in the destination."""
+    """The names of the table of ``host`` in the source and in the destination account."""
     source = str(read(variables, "ferry_table") or host)
     return source, str(read(variables, "ferry_destination_table") or source)
 
 
 def account_pairs(hosts: Iterable[str], hostvars: HostVars) -> dict[str, str]:
-    """For each host the first one that shares its accounts, bucket and key.
+    """For each host the first one with the same accounts, bucket and key.
 
-    A host whose variables cannot be read stands for nobody: ``inventory_problems`` tells why.
+    A host whose variables cannot be read is left out: ``inventory_problems`` reports why.
     """
     first: dict[str, str] = {}
     found: dict[str, str] = {}
@@ -148,9 +148,9 @@ def account_pairs(hosts: Iterable[str], hostvars: HostVars) -> dict[str, str]:
 
 
 def pair_tables(pairs: Mapping[str, str], hostvars: HostVars, first: str) -> dict[str, list[str]]:
-    """The source tables that share accounts with ``first``, by what their data needs there.
+    """The source tables that share accounts with ``first``, by what their method needs there.
 
-    ``staged`` travel through the staging bucket, ``backed_up`` through vaults; others need neither. ``pairs`` is of
+    ``staged`` need the staging bucket, ``backed_up`` the vaults; other tables need neither. ``pairs`` is the result of
     ``account_pairs``.
     """
     found: dict[str, list[str]] = {"staged": [], "backed_up": []}
@@ -163,7 +163,7 @@ def pair_tables(pairs: Mapping[str, str], hostvars: HostVars, first: str) -> dic
 
 
 def inventory_problems(hosts: Iterable[str], hostvars: HostVars) -> dict[str, str]:
-    """What is wrong with the variables of each host, before anything is touched; hosts without a problem are absent."""
+    """The problems with the variables of each host, before anything is changed; hosts without one are absent."""
     problems: dict[str, list[str]] = {}
     owners: dict[str, list[str]] = {}
     for host in hosts:
@@ -178,13 +178,13 @@ def inventory_problems(hosts: Iterable[str], hostvars: HostVars) -> dict[str, st
             owners.setdefault(place, []).append(host)
     for host, words in _plan_problems(problems, hostvars).items():
         problems[host].append(words)
-    # Whose the name is, is not for a machine to decide: all that claim it stay where they are.
+    # Which table should get the name cannot be decided here: all of them are refused.
     for rivals in owners.values():
         for host in rivals if len(rivals) > 1 else ():
             others = ", ".join(other for other in rivals if other != host)
             destination = table_names(host, hostvars[host])[1]
             problems[host].append(
-                f"{destination} is the destination table of {others} too; set ferry_destination_table"
+                f"{destination} is also the destination table of {others}; set ferry_destination_table"
             )
     return {
         host: f"{host}: {'; '.join(found)}. Correct the inventory and run again."
@@ -194,7 +194,7 @@ def inventory_problems(hosts: Iterable[str], hostvars: HostVars) -> dict[str, st
 
 
 def _plan_problems(problems: Mapping[str, list[str]], hostvars: HostVars) -> dict[str, str]:
-    """Tables whose accounts have one backup plan, and that want it differently: each would undo the other's."""
+    """Tables that share a backup plan and need different settings of it: each would undo the other's."""
     wishes: dict[str, dict[str, list[str]]] = {}
     for host, found in problems.items():
         if not found and read(hostvars[host], "ferry_backup_plan"):
@@ -203,8 +203,8 @@ def _plan_problems(problems: Mapping[str, list[str]], hostvars: HostVars) -> dic
             wish = same_text([read(variables, name) for name in PAIR if name not in PLAN_OF])
             wishes.setdefault(plan, {}).setdefault(wish, []).append(host)
     return {
-        host: "the tables of a backup plan have other settings than this one; give it the same, or a ferry_migration_id"
-        " of its own"
+        host: "other tables of its backup plan have different settings; give it the same settings, or another"
+        " ferry_migration_id"
         for wish in wishes.values()
         if len(wish) > 1
         for hosts in wish.values()
@@ -213,13 +213,13 @@ def _plan_problems(problems: Mapping[str, list[str]], hostvars: HostVars) -> dic
 
 
 def _problems(variables: Mapping[str, Any]) -> list[str]:
-    """What is wrong with one host's variables. Values are not repeated: there may be secrets among them."""
+    """The problems with the variables of one host. Values are not repeated: there may be secrets among them."""
     given = {name: read(variables, name) for name in VARIABLES if name in variables}
     found = []
     for side in SIDES:
-        # A text may be JSON or key=value, which is for the validation to read.
+        # A text may be JSON or key=value, which the validation reads.
         if not given.get(side) or not isinstance(given[side], (Mapping, str)):
-            found.append(f"{side} has to be set to a dictionary such as {{profile: NAME, region: REGION}}")
+            found.append(f"{side} must be a dictionary such as {{profile: NAME, region: REGION}}")
             given.pop(side, None)
     checked = ArgumentSpecValidator(VARIABLES).validate(given)
     found += dict.fromkeys(filter(None, map(_told, checked.error_messages)))
@@ -227,17 +227,17 @@ def _problems(variables: Mapping[str, Any]) -> list[str]:
         if name.startswith(PREFIX) and name not in VARIABLES:
             close = difflib.get_close_matches(name, VARIABLES, n=1, cutoff=0.85)
             if close:
-                found.append(f"{name} is not a variable of TableFerry; {close[0]} is")
+                found.append(f"{name} is not a variable of TableFerry; did you mean {close[0]}?")
     return found
 
 
 def _told(message: str) -> str:
-    """One message of the validation of arguments, as words about variables; empty where another one says it."""
+    """A message of the argument validation in terms of variables; empty where another message covers it."""
     if message.startswith("dictionary requested") or message.endswith("must be of type dict or list of dicts"):
         return ""
     unknown, separator, known = message.partition(". Supported parameters include: ")
     if separator:
-        return f"{unknown} is not an option of an account; there are {known.rstrip('.')}"
+        return f"{unknown} is not an option of an account; the options are {known.rstrip('.')}"
     variable, separator, why = message.removeprefix("argument ").partition(" and we were unable to convert to ")
     if separator:
         return f"{variable.replace(chr(39), '')} and cannot be read as {why.partition(':')[0]}"
@@ -245,10 +245,11 @@ def _told(message: str) -> str:
 
 
 def account_outlook(pairs: Mapping[str, str], hostvars: HostVars, problems: Mapping[str, str]) -> dict[str, Any]:
-    """For each host what the look at the inventory and at its accounts came to.
+    """For each host the result of the checks of the inventory and of its accounts.
 
-    ``staging`` is where its data goes; ``reason`` why it cannot go, empty when it can, and ``ferry_status`` what that
-    makes of the table. ``pairs`` is of ``account_pairs``, ``problems`` of ``inventory_problems``.
+    ``staging`` is where its data is staged; ``reason`` why the table cannot be migrated, empty when it can; and
+    ``ferry_status`` its status then. ``pairs`` is the result of ``account_pairs``, ``problems`` that of
+    ``inventory_problems``.
     """
     found: dict[str, Any] = {
         host: {"staging": {}, "reason": reason, "ferry_status": "refused"} for host, reason in problems.items()
@@ -259,7 +260,7 @@ def account_outlook(pairs: Mapping[str, str], hostvars: HostVars, problems: Mapp
         staging = read(accounts[first], "destination_account_staging") or {}
         reason = f"{host}: {note['msg']}" if note else ""
         if not reason and not staging:
-            reason = f"{host}: Its accounts were not looked at, because the variables of {first} are not right."
+            reason = f"{host}: Its accounts were not checked, because the variables of {first} have problems."
         found.setdefault(
             host,
             {"staging": staging, "reason": reason, "ferry_status": note.get("ferry_status", "refused") or "failed"},
@@ -274,9 +275,9 @@ def open_jobs(
     source: Mapping[str, Any] | None = None,
     destination: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
-    """What job_wait has to wait for: the jobs and ways that the start verb, registered as ``registered``, left open.
+    """The jobs for job_wait: those that the start verb, registered as ``registered``, left open, and their followers.
 
-    ``source`` and ``destination`` serve the hosts whose variables name no accounts.
+    ``source`` and ``destination`` are for hosts whose variables name no accounts.
     """
     found = []
     for host in hosts:
@@ -307,7 +308,7 @@ def all_clean(pairs: Mapping[str, str], hostvars: HostVars, first: str, group: I
 
 
 class FilterModule:
-    """Filters over the tables of an inventory."""
+    """Filters for the tables of an inventory."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """The filters by name."""

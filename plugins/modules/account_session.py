@@ -7,17 +7,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: account_session
-short_description: Opens a session in an account for modules that take keys and no role
+short_description: Opens a session in an account for modules that accept keys but no role
 version_added: 0.1.0
 author:
   - TableFerry contributors (@tableferry)
 description:
   - Assumes the role of one side of a migration, or reads its profile or keys, and returns keys that are valid now.
-  - The modules of amazon.aws and community.aws take keys but no role to assume; give them these.
-  - Reads only, so that a playbook works in check mode on its first run too.
+  - The modules of amazon.aws and community.aws accept keys but no role to assume; pass these keys to them.
+  - It only reads, so a playbook works in check mode on its first run too.
 notes:
-  - "The result contains credentials. Say C(no_log: true) on the task."
-  - The keys of an assumed role end after an hour at most. The verbs of this collection renew theirs by themselves.
+  - "The result contains credentials. Set C(no_log: true) on the task."
+  - The keys of an assumed role expire after an hour at most. The verbs of this collection renew theirs by themselves.
 extends_documentation_fragment:
   - tableferry.aws.accounts
   - tableferry.aws.accounts.account
@@ -34,7 +34,7 @@ EXAMPLES = r"""
   register: destination_session
   no_log: true
 
-- name: Look at the staging bucket with it
+- name: Read the staging bucket with these keys
   amazon.aws.s3_bucket_info:
     name: tableferry-222222222222-eu-west-1
     region: "{{ destination_session.region }}"
@@ -45,12 +45,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 account_id:
-  description: The account's 12 digits.
+  description: The account ID.
   returned: success
   type: str
   sample: "222222222222"
 principal_arn:
-  description: The IAM ARN of the caller as policies name it; the role's own for an assumed role.
+  description: The IAM ARN of the caller as used in policies; for an assumed role the ARN of the role.
   returned: success
   type: str
   sample: arn:aws:iam::222222222222:role/ferry
@@ -70,7 +70,7 @@ credentials:
   type: dict
   contains:
     access_key:
-      description: The access key id.
+      description: The access key ID.
       returned: always
       type: str
       sample: ASIAEXAMPLE
@@ -80,21 +80,21 @@ credentials:
       type: str
       sample: "********"
     session_token:
-      description: The session token, empty for keys that are not temporary.
+      description: The session token. Empty for keys that are not temporary.
       returned: always
       type: str
       sample: "********"
 
 # make generate: failed_table
 table:
-  description: The table concerned, empty when the whole account is.
+  description: The table concerned. Empty if the whole account is.
   returned: failure
   type: str
   sample: orders
 
 # make generate: failure_message
 msg:
-  description: What went wrong, naming the table, the cause and the next step.
+  description: The error message with the table, the cause and the next step.
   returned: failure
   type: str
   sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
@@ -102,13 +102,13 @@ msg:
 
 # make generate: failure
 ferry_status:
-  description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
-    else.
+  description: V(refused) if nothing was changed because it is not possible or not safe, V(failed) for all other
+    errors.
   returned: failure
   type: str
   sample: refused
 ferry_error:
-  description: The kind of error, for programs.
+  description: The type of the error, for programs.
   returned: failure
   type: str
   sample: PointInTimeRecoveryDisabled
@@ -123,7 +123,7 @@ next_step:
   type: str
   sample: Turn it on, or set enable_point_in_time_recovery.
 details:
-  description: Values that belong to the error, such as codes and ARNs. Never secrets.
+  description: Values that belong to the error, such as codes and ARNs. They contain no secrets.
   returned: failure
   type: dict
   sample: {code: AccessDeniedException}

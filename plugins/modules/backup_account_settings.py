@@ -14,7 +14,7 @@ author:
 description:
   - Turns AWS Backup's support of DynamoDB and its advanced features on or off in an account and Region, and
     cross-account backup and backup policies in an organization.
-  - The settings of other resource types are sent back as they are, and read again afterwards.
+  - The settings of other resource types are sent back unchanged, and checked afterwards.
 options:
   opt_in:
     description:
@@ -22,27 +22,28 @@ options:
     type: bool
   advanced_features:
     description:
-      - Whether DynamoDB is backed up with AWS Backup's advanced features. Without them no copy leaves the account.
-      - Recovery points that exist stay as they are.
+      - Whether DynamoDB is backed up with the advanced features of AWS Backup. They are required for copies to other
+        accounts.
+      - Existing recovery points are not changed.
     type: bool
   service_linked_role:
     description:
-      - Make the role C(AWSServiceRoleForBackup), which copies recovery points into the account. It is never removed
-        here.
+      - Create the role C(AWSServiceRoleForBackup), which copies recovery points into the account. It is never
+        removed.
     type: bool
   cross_account_backup:
     description:
       - Whether accounts of the organization may copy recovery points to each other.
-      - With the credentials of the organization's management account only; a delegated administrator is refused.
+      - Requires credentials of the organization's management account; a delegated administrator is refused.
     type: bool
   backup_policies:
     description:
-      - Whether the organization uses backup policies. With the credentials of the management account only. A migration
-        does not need them.
+      - Whether the organization uses backup policies. Requires credentials of the management account. Migrations do
+        not need backup policies.
     type: bool
 notes:
-  - The third switch of the console's cross-account management, cross-account monitoring, has no API. It is set in the
-    console of the management account, and only shows jobs there.
+  - Cross-account monitoring, the third setting of the console's cross-account management, has no API. Set it in the
+    console of the management account. It only shows jobs there.
 seealso:
   - module: tableferry.aws.backup_account_settings_info
   - module: tableferry.aws.backup_vault_policy
@@ -54,7 +55,7 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Let AWS Backup do all it can for DynamoDB
+- name: Turn on AWS Backup with advanced features for DynamoDB
   tableferry.aws.backup_account_settings:
     account:
       profile: legacy
@@ -62,7 +63,7 @@ EXAMPLES = r"""
     opt_in: true
     advanced_features: true
 
-- name: Let the accounts of the organization copy to each other
+- name: Allow copies between the accounts of the organization
   tableferry.aws.backup_account_settings:
     account:
       profile: management
@@ -73,17 +74,17 @@ EXAMPLES = r"""
 RETURN = r"""
 # make generate: backup_settings
 settings:
-  description: What is set, after the run. What the caller may not ask is null.
+  description: The settings after the run. Null where the caller is not allowed to read them.
   returned: success
   type: dict
   contains:
     opt_in:
-      description: Whether AWS Backup is on for DynamoDB in this account and Region.
+      description: Whether AWS Backup is turned on for DynamoDB in this account and Region.
       returned: always
       type: bool
       sample: true
     advanced_features:
-      description: Whether its advanced features for DynamoDB are.
+      description: Whether its advanced features for DynamoDB are turned on.
       returned: always
       type: bool
       sample: true
@@ -93,36 +94,36 @@ settings:
       type: bool
       sample: true
     organization_id:
-      description: The organization that the account is in; empty when it is in none.
+      description: The ID of the account's organization. Empty if it belongs to none.
       returned: always
       type: str
       sample: o-exampleorgid
     management_account_id:
-      description: The organization's management account.
+      description: The ID of the organization's management account.
       returned: always
       type: str
       sample: "333333333333"
     cross_account_backup:
-      description: Whether cross-account backup is on in the organization.
+      description: Whether cross-account backup is turned on in the organization.
       returned: always
       type: bool
       sample: true
     backup_policies:
-      description: Whether backup policies are on in the organization. Only the management account may ask, and only
-        where it is asked for.
+      description: Whether backup policies are turned on in the organization. Only the management account may read
+        it. Null where it was not requested.
       returned: always
       type: bool
       sample: ~
 
 # make generate: changes what='cross-account backup of the organization' before=false after=true risk=safe
 changes:
-  description: What was changed, or would be in check mode.
+  description: What was changed, or would be changed in check mode.
   returned: success
   type: list
   elements: dict
   contains:
     what:
-      description: What is changed.
+      description: The object or setting that is changed.
       returned: always
       type: str
       sample: cross-account backup of the organization
@@ -144,14 +145,14 @@ changes:
 
 # make generate: failed_table
 table:
-  description: The table concerned, empty when the whole account is.
+  description: The table concerned. Empty if the whole account is.
   returned: failure
   type: str
   sample: orders
 
 # make generate: failure_message
 msg:
-  description: What went wrong, naming the table, the cause and the next step.
+  description: The error message with the table, the cause and the next step.
   returned: failure
   type: str
   sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
@@ -159,13 +160,13 @@ msg:
 
 # make generate: failure
 ferry_status:
-  description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
-    else.
+  description: V(refused) if nothing was changed because it is not possible or not safe, V(failed) for all other
+    errors.
   returned: failure
   type: str
   sample: refused
 ferry_error:
-  description: The kind of error, for programs.
+  description: The type of the error, for programs.
   returned: failure
   type: str
   sample: PointInTimeRecoveryDisabled
@@ -180,7 +181,7 @@ next_step:
   type: str
   sample: Turn it on, or set enable_point_in_time_recovery.
 details:
-  description: Values that belong to the error, such as codes and ARNs. Never secrets.
+  description: Values that belong to the error, such as codes and ARNs. They contain no secrets.
   returned: failure
   type: dict
   sample: {code: AccessDeniedException}

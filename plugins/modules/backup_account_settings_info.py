@@ -12,8 +12,8 @@ version_added: 0.2.0
 author:
   - TableFerry contributors (@tableferry)
 description:
-  - Returns whether AWS Backup is on for DynamoDB, with advanced features, in which organization the account is, and
-    whether cross-account backup is on there.
+  - Returns whether AWS Backup and its advanced features are turned on for DynamoDB, the organization of the account,
+    and whether cross-account backup is turned on there.
 seealso:
   - module: tableferry.aws.backup_account_settings
 extends_documentation_fragment:
@@ -23,7 +23,7 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Look whether tables can be copied from here
+- name: Read whether tables can be copied from this account
   tableferry.aws.backup_account_settings_info:
     account:
       profile: legacy
@@ -34,17 +34,17 @@ EXAMPLES = r"""
 RETURN = r"""
 # make generate: backup_settings
 settings:
-  description: What is set, after the run. What the caller may not ask is null.
+  description: The settings after the run. Null where the caller is not allowed to read them.
   returned: success
   type: dict
   contains:
     opt_in:
-      description: Whether AWS Backup is on for DynamoDB in this account and Region.
+      description: Whether AWS Backup is turned on for DynamoDB in this account and Region.
       returned: always
       type: bool
       sample: true
     advanced_features:
-      description: Whether its advanced features for DynamoDB are.
+      description: Whether its advanced features for DynamoDB are turned on.
       returned: always
       type: bool
       sample: true
@@ -54,37 +54,37 @@ settings:
       type: bool
       sample: true
     organization_id:
-      description: The organization that the account is in; empty when it is in none.
+      description: The ID of the account's organization. Empty if it belongs to none.
       returned: always
       type: str
       sample: o-exampleorgid
     management_account_id:
-      description: The organization's management account.
+      description: The ID of the organization's management account.
       returned: always
       type: str
       sample: "333333333333"
     cross_account_backup:
-      description: Whether cross-account backup is on in the organization.
+      description: Whether cross-account backup is turned on in the organization.
       returned: always
       type: bool
       sample: true
     backup_policies:
-      description: Whether backup policies are on in the organization. Only the management account may ask, and only
-        where it is asked for.
+      description: Whether backup policies are turned on in the organization. Only the management account may read
+        it. Null where it was not requested.
       returned: always
       type: bool
       sample: ~
 
 # make generate: failed_table
 table:
-  description: The table concerned, empty when the whole account is.
+  description: The table concerned. Empty if the whole account is.
   returned: failure
   type: str
   sample: orders
 
 # make generate: failure_message
 msg:
-  description: What went wrong, naming the table, the cause and the next step.
+  description: The error message with the table, the cause and the next step.
   returned: failure
   type: str
   sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
@@ -92,13 +92,13 @@ msg:
 
 # make generate: failure
 ferry_status:
-  description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
-    else.
+  description: V(refused) if nothing was changed because it is not possible or not safe, V(failed) for all other
+    errors.
   returned: failure
   type: str
   sample: refused
 ferry_error:
-  description: The kind of error, for programs.
+  description: The type of the error, for programs.
   returned: failure
   type: str
   sample: PointInTimeRecoveryDisabled
@@ -113,7 +113,7 @@ next_step:
   type: str
   sample: Turn it on, or set enable_point_in_time_recovery.
 details:
-  description: Values that belong to the error, such as codes and ARNs. Never secrets.
+  description: Values that belong to the error, such as codes and ARNs. They contain no secrets.
   returned: failure
   type: dict
   sample: {code: AccessDeniedException}

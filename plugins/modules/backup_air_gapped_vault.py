@@ -7,14 +7,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: backup_air_gapped_vault
-short_description: Makes an air-gapped vault and shares it with another account
+short_description: Creates an air-gapped vault and shares it with another account
 version_added: 0.2.0
 author:
   - TableFerry contributors (@tableferry)
 description:
-  - Makes a logically air-gapped vault in the source account, shares it with the destination account through AWS RAM,
+  - Creates a logically air-gapped vault in the source account, shares it with the destination account through AWS RAM,
     and accepts the share there.
-  - The destination then restores from it without a copy, also from another organization.
+  - The destination account can then restore from it without a copy, even in another organization.
 options:
   name:
     description:
@@ -23,27 +23,27 @@ options:
     required: true
   min_retention_days:
     description:
-      - The shortest time that a recovery point stays, V(7) or more. It can never be shortened.
+      - The minimum retention of recovery points in days, V(7) or more. It can never be shortened.
     type: int
     required: true
   max_retention_days:
     description:
-      - The longest time that a recovery point stays. It can never be shortened.
+      - The maximum retention of recovery points in days. It can never be shortened.
     type: int
     required: true
   kms_key_arn:
     description:
-      - A customer managed key. Left out, AWS owns the key and nothing has to be shared. It can never be changed.
+      - A customer managed key. By default AWS owns the key and no key has to be shared. It can never be changed.
     type: str
   wait_timeout:
     description:
-      - How long to wait, in seconds, until the destination sees the vault.
+      - How long to wait, in seconds, until the destination account can use the vault.
     type: int
     default: 900
 notes:
-  - The vault is locked in compliance mode from the start. What is backed up into it is billed until it expires, and
-    nobody can delete it before, neither you nor AWS.
-  - An invitation between organizations ends after 12 hours.
+  - The vault is locked in compliance mode from the start. Backups in it are billed until they expire, and nobody can
+    delete them before, neither you nor AWS.
+  - An invitation between organizations expires after 12 hours.
 seealso:
   - module: tableferry.aws.backup_job
   - module: tableferry.aws.backup_restore
@@ -54,7 +54,7 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Make a vault that another organization restores from
+- name: Create a vault from which another organization can restore
   tableferry.aws.backup_air_gapped_vault:
     name: tableferry-air-gapped
     source:
@@ -69,7 +69,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 vault:
-  description: The vault; empty in check mode when it is not there yet.
+  description: The vault. Empty in check mode if it does not exist yet.
   returned: success
   type: dict
   sample: {name: tableferry-air-gapped, kind: LOGICALLY_AIR_GAPPED_BACKUP_VAULT, state: AVAILABLE}
@@ -77,13 +77,13 @@ vault:
 # make generate: changes what='air-gapped vault tableferry-locked' before=~
 #   after='{account: "111111111111", min_retention_days: 7, max_retention_days: 30}' risk=billed
 changes:
-  description: What was changed, or would be in check mode.
+  description: What was changed, or would be changed in check mode.
   returned: success
   type: list
   elements: dict
   contains:
     what:
-      description: What is changed.
+      description: The object or setting that is changed.
       returned: always
       type: str
       sample: air-gapped vault tableferry-locked
@@ -105,14 +105,14 @@ changes:
 
 # make generate: failed_table
 table:
-  description: The table concerned, empty when the whole account is.
+  description: The table concerned. Empty if the whole account is.
   returned: failure
   type: str
   sample: orders
 
 # make generate: failure_message
 msg:
-  description: What went wrong, naming the table, the cause and the next step.
+  description: The error message with the table, the cause and the next step.
   returned: failure
   type: str
   sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
@@ -120,13 +120,13 @@ msg:
 
 # make generate: failure
 ferry_status:
-  description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
-    else.
+  description: V(refused) if nothing was changed because it is not possible or not safe, V(failed) for all other
+    errors.
   returned: failure
   type: str
   sample: refused
 ferry_error:
-  description: The kind of error, for programs.
+  description: The type of the error, for programs.
   returned: failure
   type: str
   sample: PointInTimeRecoveryDisabled
@@ -141,7 +141,7 @@ next_step:
   type: str
   sample: Turn it on, or set enable_point_in_time_recovery.
 details:
-  description: Values that belong to the error, such as codes and ARNs. Never secrets.
+  description: Values that belong to the error, such as codes and ARNs. They contain no secrets.
   returned: failure
   type: dict
   sample: {code: AccessDeniedException}

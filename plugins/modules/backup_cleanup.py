@@ -12,10 +12,10 @@ version_added: 0.2.0
 author:
   - TableFerry contributors (@tableferry)
 description:
-  - Deletes the recovery points of a table's migration in the vaults of both accounts, when that is asked for, and waits
-    until they are gone. Otherwise it says what is there, and until when it costs.
-  - Recovery points of others are never touched. What lies in an air-gapped vault cannot be deleted before its day,
-    which is told.
+  - On request, deletes the recovery points of a table's migration in the vaults of both accounts, and waits until
+    they are gone. Otherwise it reports them, and until when AWS bills them.
+  - Other recovery points are never deleted. Recovery points in an air-gapped vault cannot be deleted before they
+    expire; the date is reported.
 options:
   name:
     description:
@@ -34,7 +34,7 @@ options:
     default: tableferry
   remove_recovery_points:
     description:
-      - Whether recovery points are deleted, in both vaults.
+      - Whether to delete the recovery points in both vaults.
     type: bool
     default: false
   wait_timeout:
@@ -43,8 +43,8 @@ options:
     type: int
     default: 300
 notes:
-  - The role that made a recovery point must exist until it is gone. Without it AWS accepts the deletion, and keeps and
-    bills the recovery point as C(EXPIRED).
+  - The role that created a recovery point must exist until the recovery point is deleted. Without it AWS accepts the
+    deletion, but keeps and bills the recovery point as C(EXPIRED).
 seealso:
   - module: tableferry.aws.migration_cleanup
   - module: tableferry.aws.recovery_point_info
@@ -56,7 +56,7 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Remove what is left of a table's migration
+- name: Delete the recovery points of a table's migration
   tableferry.aws.backup_cleanup:
     name: orders
     source:
@@ -73,13 +73,13 @@ RETURN = r"""
 #   what="recovery point arn:aws:backup:eu-west-1:111111111111:recovery-point:01 in the source's vault tableferry"
 #   before='{created: "2026-10-08T12:00:00+00:00", bytes: 7340032}' after=~ risk=destructive
 changes:
-  description: What was changed, or would be in check mode.
+  description: What was changed, or would be changed in check mode.
   returned: success
   type: list
   elements: dict
   contains:
     what:
-      description: What is changed.
+      description: The object or setting that is changed.
       returned: always
       type: str
       sample: recovery point arn:aws:backup:eu-west-1:111111111111:recovery-point:01 in the source's vault tableferry
@@ -108,26 +108,26 @@ left:
   elements: dict
   contains:
     what:
-      description: What stays behind.
+      description: What is not carried or not removed.
       returned: always
       type: str
       sample: recovery point in the vault tableferry
     reason:
-      description: Why.
+      description: The reason.
       returned: always
       type: str
       sample: kept, until 2026-10-15; it costs until then
 
 # make generate: failed_table
 table:
-  description: The table concerned, empty when the whole account is.
+  description: The table concerned. Empty if the whole account is.
   returned: failure
   type: str
   sample: orders
 
 # make generate: failure_message
 msg:
-  description: What went wrong, naming the table, the cause and the next step.
+  description: The error message with the table, the cause and the next step.
   returned: failure
   type: str
   sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
@@ -135,13 +135,13 @@ msg:
 
 # make generate: failure
 ferry_status:
-  description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
-    else.
+  description: V(refused) if nothing was changed because it is not possible or not safe, V(failed) for all other
+    errors.
   returned: failure
   type: str
   sample: refused
 ferry_error:
-  description: The kind of error, for programs.
+  description: The type of the error, for programs.
   returned: failure
   type: str
   sample: PointInTimeRecoveryDisabled
@@ -156,7 +156,7 @@ next_step:
   type: str
   sample: Turn it on, or set enable_point_in_time_recovery.
 details:
-  description: Values that belong to the error, such as codes and ARNs. Never secrets.
+  description: Values that belong to the error, such as codes and ARNs. They contain no secrets.
   returned: failure
   type: dict
   sample: {code: AccessDeniedException}

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: backup_copy
-short_description: Copies a recovery point into the other account
+short_description: Copies a recovery point to the other account
 version_added: 0.2.0
 author:
   - TableFerry contributors (@tableferry)
 description:
-  - Starts the copy of a table's recovery point into a vault of the destination account, once, and returns at once.
-  - A copy of an earlier run, or of a backup plan, is found again. Nothing is copied where the destination table is
-    complete, or where an air-gapped vault is shared.
+  - Starts the copy of a table's recovery point to a vault in the destination account, and returns without waiting.
+  - The copy of an earlier run, or of a backup plan, is used if there is one. Nothing is copied if the destination
+    table is complete, or if an air-gapped vault is shared.
 options:
   name:
     description:
@@ -23,22 +23,23 @@ options:
     required: true
   backup:
     description:
-      - The job of the backup, as M(tableferry.aws.backup_job) or M(tableferry.aws.job_wait) returned it.
+      - The backup job, as returned by M(tableferry.aws.backup_job) or M(tableferry.aws.job_wait).
     type: dict
     required: true
   destination_vault:
     description:
-      - The vault of the destination account. Its policy must let the source account in, and it cannot be C(Default).
+      - The vault in the destination account. Its policy must allow copies from the source account. It cannot be
+        C(Default).
     type: str
     default: tableferry
   role:
     description:
-      - The role of the source account with which AWS Backup copies, as ARN or name. Left out, it is
-        C(AWSBackup-tableferry).
+      - The ARN or name of the IAM role in the source account that AWS Backup uses to copy.
+      - Defaults to C(AWSBackup-tableferry).
     type: str
 notes:
-  - Both accounts must be in one organization, with cross-account backup on.
-  - AWS may leave a copy C(CREATED) for hours while it retries by itself. It is followed, and never started again.
+  - Both accounts must be in the same organization, with cross-account backup turned on.
+  - AWS may leave a copy in the state C(CREATED) for hours while it retries. It is waited for, and never started again.
 seealso:
   - module: tableferry.aws.backup_job
   - module: tableferry.aws.backup_restore
@@ -54,7 +55,7 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Copy what was backed up
+- name: Copy the backup
   tableferry.aws.backup_copy:
     name: orders
     source:
@@ -72,13 +73,13 @@ RETURN = r"""
 # make generate: job kind=copy
 job:
   description:
-    - The job as it stands.
-    - Hand it as it is to M(tableferry.aws.job_wait) and to the next verb.
+    - The job in its current state.
+    - Pass it unchanged to M(tableferry.aws.job_wait) and to the next verb.
   returned: success
   type: dict
   contains:
     kind:
-      description: What kind of job, such as V(export), V(import), V(backup), V(copy), V(restore) or V(direct).
+      description: The kind of job, such as V(export), V(import), V(backup), V(copy), V(restore) or V(direct).
       returned: always
       type: str
       sample: copy
@@ -89,47 +90,47 @@ job:
       sample: orders
     state:
       description:
-        - How far it is. V(planned) jobs exist in check mode only; V(pending) ones wait for what
-          RV(job.pending_reason) names.
+        - The state of the job. V(planned) jobs exist in check mode only. RV(job.pending_reason) says what
+          V(pending) jobs wait for.
         - One of V(planned), V(pending), V(running), V(completed), V(failed), V(cancelled), V(not_needed).
       returned: always
       type: str
       sample: running
     arn:
-      description: The ARN or id that AWS gave the job, empty before it was started.
+      description: The ARN or ID of the job at AWS. Empty before it is started.
       returned: always
       type: str
       sample: ""
     pending_reason:
-      description: What a pending job waits for. V(slot) is AWS's quota of jobs at once.
+      description: What a pending job waits for. V(slot) is AWS's quota of concurrent jobs.
       returned: always
       type: str
       sample: slot
     request:
-      description: What AWS is, or was, asked.
+      description: The parameters of the request to AWS.
       returned: always
       type: dict
       sample: {}
     result:
-      description: What AWS reported at the end, counts and places among it.
+      description: The result that AWS reported, such as item counts and locations.
       returned: always
       type: dict
       sample: {}
     failure:
       description:
-        - Why it failed, empty while it has not.
-        - C(error) is the type of the error, C(cause) says what is wrong, C(next_step) what to do about it, and
-          C(details) has values for programs.
+        - Why the job failed. Empty if it did not fail.
+        - C(error) is the type of the error, C(cause) what is wrong, C(next_step) what to do about it, and
+          C(details) contains values for programs.
       returned: always
       type: dict
       sample: {}
     failure_code:
-      description: AWS's code for why it failed.
+      description: The error code of AWS.
       returned: always
       type: str
       sample: ""
     failure_message:
-      description: AWS's text for why it failed.
+      description: The error message of AWS.
       returned: always
       type: str
       sample: ""
@@ -139,7 +140,7 @@ job:
       type: str
       sample: default
     attempt:
-      description: How many earlier jobs of this kind for this table had failed.
+      description: The number of earlier jobs of this kind for this table that failed.
       returned: always
       type: int
       sample: 0
@@ -147,13 +148,13 @@ job:
 # make generate: changes what='copy of orders' before=~
 #   after='{to: "arn:aws:backup:eu-west-1:222222222222:backup-vault:tableferry"}' risk=billed
 changes:
-  description: What was changed, or would be in check mode.
+  description: What was changed, or would be changed in check mode.
   returned: success
   type: list
   elements: dict
   contains:
     what:
-      description: What is changed.
+      description: The object or setting that is changed.
       returned: always
       type: str
       sample: copy of orders
@@ -175,21 +176,21 @@ changes:
 
 # make generate: obstacle
 obstacle:
-  description: What would have to be mended before a start, where check mode sees it coming. Empty otherwise.
+  description: What must be fixed before the job can be started, as far as check mode can predict it. Empty otherwise.
   returned: success
   type: str
   sample: ""
 
 # make generate: failed_table
 table:
-  description: The table concerned, empty when the whole account is.
+  description: The table concerned. Empty if the whole account is.
   returned: failure
   type: str
   sample: orders
 
 # make generate: job_message
 msg:
-  description: How the job stands, or what went wrong with the table, the cause and the next step.
+  description: The state of the job; on failure the table, the cause and the next step.
   returned: always
   type: str
   sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
@@ -197,13 +198,13 @@ msg:
 
 # make generate: failure
 ferry_status:
-  description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
-    else.
+  description: V(refused) if nothing was changed because it is not possible or not safe, V(failed) for all other
+    errors.
   returned: failure
   type: str
   sample: refused
 ferry_error:
-  description: The kind of error, for programs.
+  description: The type of the error, for programs.
   returned: failure
   type: str
   sample: PointInTimeRecoveryDisabled
@@ -218,7 +219,7 @@ next_step:
   type: str
   sample: Turn it on, or set enable_point_in_time_recovery.
 details:
-  description: Values that belong to the error, such as codes and ARNs. Never secrets.
+  description: Values that belong to the error, such as codes and ARNs. They contain no secrets.
   returned: failure
   type: dict
   sample: {code: AccessDeniedException}

@@ -7,52 +7,53 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: backup_job
-short_description: Backs a DynamoDB table up with AWS Backup
+short_description: Backs up a DynamoDB table with AWS Backup
 version_added: 0.2.0
 author:
   - TableFerry contributors (@tableferry)
 description:
-  - Starts a backup of a table into a vault of its own account, once, and returns at once.
-  - What an earlier run started is found again by AWS's lists and by the tag C(tableferry:migration) of recovery points.
-    A backup that runs, or that is younger than O(backup_max_age), is used instead of a new one.
-  - Before anything is started or paid for, both accounts are looked at for everything that AWS Backup would refuse
-    late, as far as O(destination) is given. All of it is told at once.
+  - Starts a backup of a table to a vault in its own account, and returns without waiting.
+  - Backups of earlier runs are found in AWS's lists and by the tag C(tableferry:migration) of recovery points. A backup
+    that is running, or that is younger than O(backup_max_age), is used instead of a new one.
+  - Before anything is started or billed, both accounts are checked for everything that AWS Backup would refuse
+    later, the destination account only with O(destination). All problems are reported at once.
 options:
   source:
     required: true
   destination_vault:
     description:
-      - The vault of the destination account that the copy will go to.
+      - The vault in the destination account that the copy will go to.
     type: str
     default: tableferry
   restore:
     description:
-      - Whether the copy will be restored; then the destination table, its key and the role are looked at too.
+      - Whether the copy will be restored. If so, the destination table, its key and the role are checked too.
     type: bool
     default: true
   restore_role:
     description:
-      - The role of the destination account with which AWS Backup will restore. Left out, it is
-        C(AWSBackup-tableferry).
+      - The ARN or name of the IAM role in the destination account that AWS Backup will use to restore.
+      - Defaults to C(AWSBackup-tableferry).
     type: str
   plan:
     description:
-      - The name of a backup plan. Nothing is started then; M(tableferry.aws.job_wait) waits for the plan's next run.
+      - The name of a backup plan. No backup is started then; M(tableferry.aws.job_wait) waits for the next run of the
+        plan.
     type: str
 
   copy_delete_after_days:
     description:
-      - The lifecycle that the copy will have, to look whether its vault takes it.
+      - The number of days after which AWS will delete the copy, to check whether its vault accepts that.
     type: int
     default: 7
   backup_max_age:
     description:
-      - How old, in seconds, a backup of an earlier run may be to be used again.
+      - The maximum age, in seconds, of a backup of an earlier run that is used again.
     type: int
     default: 86400
 notes:
-  - A backup shows the table as it is about when it starts; AWS Backup knows no exact time and no item counts.
-  - It consumes no read capacity. A table is backed up once at a time.
+  - A backup contains the table approximately as of its start. AWS Backup reports no exact time and no item counts.
+  - It consumes no read capacity. Only one backup of a table runs at a time.
 seealso:
   - module: tableferry.aws.backup_copy
   - module: tableferry.aws.backup_restore
@@ -73,7 +74,7 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Back a table up on its way to another account
+- name: Back up a table for another account
   tableferry.aws.backup_job:
     name: orders
     source:
@@ -84,7 +85,7 @@ EXAMPLES = r"""
       region: eu-west-1
   register: backup
 
-- name: Wait for it
+- name: Wait for the backup
   tableferry.aws.job_wait:
     jobs:
       - name: orders
@@ -94,7 +95,7 @@ EXAMPLES = r"""
         job: "{{ backup.job }}"
   register: waited
 
-- name: Back a table up in its own account only, and keep that for a month
+- name: Back up a table in its own account only, and keep the backup for a month
   tableferry.aws.backup_job:
     name: orders
     source:
@@ -108,13 +109,13 @@ RETURN = r"""
 # make generate: job kind=backup
 job:
   description:
-    - The job as it stands.
-    - Hand it as it is to M(tableferry.aws.job_wait) and to the next verb.
+    - The job in its current state.
+    - Pass it unchanged to M(tableferry.aws.job_wait) and to the next verb.
   returned: success
   type: dict
   contains:
     kind:
-      description: What kind of job, such as V(export), V(import), V(backup), V(copy), V(restore) or V(direct).
+      description: The kind of job, such as V(export), V(import), V(backup), V(copy), V(restore) or V(direct).
       returned: always
       type: str
       sample: backup
@@ -125,47 +126,47 @@ job:
       sample: orders
     state:
       description:
-        - How far it is. V(planned) jobs exist in check mode only; V(pending) ones wait for what
-          RV(job.pending_reason) names.
+        - The state of the job. V(planned) jobs exist in check mode only. RV(job.pending_reason) says what
+          V(pending) jobs wait for.
         - One of V(planned), V(pending), V(running), V(completed), V(failed), V(cancelled), V(not_needed).
       returned: always
       type: str
       sample: running
     arn:
-      description: The ARN or id that AWS gave the job, empty before it was started.
+      description: The ARN or ID of the job at AWS. Empty before it is started.
       returned: always
       type: str
       sample: ""
     pending_reason:
-      description: What a pending job waits for. V(slot) is AWS's quota of jobs at once.
+      description: What a pending job waits for. V(slot) is AWS's quota of concurrent jobs.
       returned: always
       type: str
       sample: slot
     request:
-      description: What AWS is, or was, asked.
+      description: The parameters of the request to AWS.
       returned: always
       type: dict
       sample: {}
     result:
-      description: What AWS reported at the end, counts and places among it.
+      description: The result that AWS reported, such as item counts and locations.
       returned: always
       type: dict
       sample: {}
     failure:
       description:
-        - Why it failed, empty while it has not.
-        - C(error) is the type of the error, C(cause) says what is wrong, C(next_step) what to do about it, and
-          C(details) has values for programs.
+        - Why the job failed. Empty if it did not fail.
+        - C(error) is the type of the error, C(cause) what is wrong, C(next_step) what to do about it, and
+          C(details) contains values for programs.
       returned: always
       type: dict
       sample: {}
     failure_code:
-      description: AWS's code for why it failed.
+      description: The error code of AWS.
       returned: always
       type: str
       sample: ""
     failure_message:
-      description: AWS's text for why it failed.
+      description: The error message of AWS.
       returned: always
       type: str
       sample: ""
@@ -175,20 +176,20 @@ job:
       type: str
       sample: default
     attempt:
-      description: How many earlier jobs of this kind for this table had failed.
+      description: The number of earlier jobs of this kind for this table that failed.
       returned: always
       type: int
       sample: 0
 
 # make generate: changes what='backup of orders' before=~ after='{vault: tableferry}' risk=billed
 changes:
-  description: What was changed, or would be in check mode.
+  description: What was changed, or would be changed in check mode.
   returned: success
   type: list
   elements: dict
   contains:
     what:
-      description: What is changed.
+      description: The object or setting that is changed.
       returned: always
       type: str
       sample: backup of orders
@@ -210,7 +211,7 @@ changes:
 
 # make generate: obstacle
 obstacle:
-  description: What would have to be mended before a start, where check mode sees it coming. Empty otherwise.
+  description: What must be fixed before the job can be started, as far as check mode can predict it. Empty otherwise.
   returned: success
   type: str
   sample: ""
@@ -226,7 +227,7 @@ table:
 
 # make generate: job_message
 msg:
-  description: How the job stands, or what went wrong with the table, the cause and the next step.
+  description: The state of the job; on failure the table, the cause and the next step.
   returned: always
   type: str
   sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
@@ -234,13 +235,13 @@ msg:
 
 # make generate: failure
 ferry_status:
-  description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
-    else.
+  description: V(refused) if nothing was changed because it is not possible or not safe, V(failed) for all other
+    errors.
   returned: failure
   type: str
   sample: refused
 ferry_error:
-  description: The kind of error, for programs.
+  description: The type of the error, for programs.
   returned: failure
   type: str
   sample: PointInTimeRecoveryDisabled
@@ -255,7 +256,7 @@ next_step:
   type: str
   sample: Turn it on, or set enable_point_in_time_recovery.
 details:
-  description: Values that belong to the error, such as codes and ARNs. Never secrets.
+  description: Values that belong to the error, such as codes and ARNs. They contain no secrets.
   returned: failure
   type: dict
   sample: {code: AccessDeniedException}

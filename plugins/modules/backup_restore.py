@@ -12,31 +12,31 @@ version_added: 0.2.0
 author:
   - TableFerry contributors (@tableferry)
 description:
-  - Starts the restore of a recovery point in the destination account's vault, once, and returns at once.
-  - What an earlier run started is found again. A destination table that exists and does not belong to this migration is
-    refused.
-  - The encryption of the new table is always said, and nothing else than what AWS Backup takes for DynamoDB. What a
-    restore loses, M(tableferry.aws.dynamodb_table_settings) sets again. Local secondary indexes come along.
+  - Starts the restore of a recovery point in a vault of the destination account, and returns without waiting.
+  - The restore of an earlier run is used if there is one. A destination table that exists and does not belong to this
+    migration is refused.
+  - The encryption of the new table is always specified. Settings that a restore does not keep are applied by
+    M(tableferry.aws.dynamodb_table_settings). Local secondary indexes are restored.
 options:
   name:
     description:
       - The table to create in the destination account.
   copy:
     description:
-      - The job of the copy, as M(tableferry.aws.backup_copy) or M(tableferry.aws.job_wait) returned it.
+      - The copy job, as returned by M(tableferry.aws.backup_copy) or M(tableferry.aws.job_wait).
     type: dict
   recovery_point_arn:
     description:
-      - The ARN of a recovery point in a vault of the destination account, or in one that is shared with it.
+      - The ARN of a recovery point in a vault of the destination account, or in a vault that is shared with it.
     type: str
   role:
     description:
-      - The role of the destination account with which AWS Backup restores, as ARN or name. Left out, it is
-        C(AWSBackup-tableferry).
+      - The ARN or name of the IAM role in the destination account that AWS Backup uses to restore.
+      - Defaults to C(AWSBackup-tableferry).
     type: str
 notes:
-  - AWS runs at most 50 restores at once; the others stay pending and M(tableferry.aws.job_wait) starts them. A restore
-    cannot be cancelled.
+  - AWS runs at most 50 restores at a time; the others are pending until M(tableferry.aws.job_wait) starts them. A
+    restore cannot be cancelled.
 seealso:
   - module: tableferry.aws.backup_copy
   - module: tableferry.aws.dynamodb_table_settings
@@ -53,7 +53,7 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Restore what was copied
+- name: Restore the copy
   tableferry.aws.backup_restore:
     name: orders
     source:
@@ -70,13 +70,13 @@ RETURN = r"""
 # make generate: job kind=restore
 job:
   description:
-    - The job as it stands.
-    - Hand it as it is to M(tableferry.aws.job_wait) and to the next verb.
+    - The job in its current state.
+    - Pass it unchanged to M(tableferry.aws.job_wait) and to the next verb.
   returned: success
   type: dict
   contains:
     kind:
-      description: What kind of job, such as V(export), V(import), V(backup), V(copy), V(restore) or V(direct).
+      description: The kind of job, such as V(export), V(import), V(backup), V(copy), V(restore) or V(direct).
       returned: always
       type: str
       sample: restore
@@ -87,47 +87,47 @@ job:
       sample: orders
     state:
       description:
-        - How far it is. V(planned) jobs exist in check mode only; V(pending) ones wait for what
-          RV(job.pending_reason) names.
+        - The state of the job. V(planned) jobs exist in check mode only. RV(job.pending_reason) says what
+          V(pending) jobs wait for.
         - One of V(planned), V(pending), V(running), V(completed), V(failed), V(cancelled), V(not_needed).
       returned: always
       type: str
       sample: running
     arn:
-      description: The ARN or id that AWS gave the job, empty before it was started.
+      description: The ARN or ID of the job at AWS. Empty before it is started.
       returned: always
       type: str
       sample: ""
     pending_reason:
-      description: What a pending job waits for. V(slot) is AWS's quota of jobs at once.
+      description: What a pending job waits for. V(slot) is AWS's quota of concurrent jobs.
       returned: always
       type: str
       sample: slot
     request:
-      description: What AWS is, or was, asked.
+      description: The parameters of the request to AWS.
       returned: always
       type: dict
       sample: {}
     result:
-      description: What AWS reported at the end, counts and places among it.
+      description: The result that AWS reported, such as item counts and locations.
       returned: always
       type: dict
       sample: {}
     failure:
       description:
-        - Why it failed, empty while it has not.
-        - C(error) is the type of the error, C(cause) says what is wrong, C(next_step) what to do about it, and
-          C(details) has values for programs.
+        - Why the job failed. Empty if it did not fail.
+        - C(error) is the type of the error, C(cause) what is wrong, C(next_step) what to do about it, and
+          C(details) contains values for programs.
       returned: always
       type: dict
       sample: {}
     failure_code:
-      description: AWS's code for why it failed.
+      description: The error code of AWS.
       returned: always
       type: str
       sample: ""
     failure_message:
-      description: AWS's text for why it failed.
+      description: The error message of AWS.
       returned: always
       type: str
       sample: ""
@@ -137,7 +137,7 @@ job:
       type: str
       sample: default
     attempt:
-      description: How many earlier jobs of this kind for this table had failed.
+      description: The number of earlier jobs of this kind for this table that failed.
       returned: always
       type: int
       sample: 0
@@ -145,13 +145,13 @@ job:
 # make generate: changes what='restore of orders' before=~
 #   after='{from: "arn:aws:backup:eu-west-1:222222222222:recovery-point:01"}' risk=billed
 changes:
-  description: What was changed, or would be in check mode.
+  description: What was changed, or would be changed in check mode.
   returned: success
   type: list
   elements: dict
   contains:
     what:
-      description: What is changed.
+      description: The object or setting that is changed.
       returned: always
       type: str
       sample: restore of orders
@@ -173,21 +173,21 @@ changes:
 
 # make generate: obstacle
 obstacle:
-  description: What would have to be mended before a start, where check mode sees it coming. Empty otherwise.
+  description: What must be fixed before the job can be started, as far as check mode can predict it. Empty otherwise.
   returned: success
   type: str
   sample: ""
 
 # make generate: failed_table
 table:
-  description: The table concerned, empty when the whole account is.
+  description: The table concerned. Empty if the whole account is.
   returned: failure
   type: str
   sample: orders
 
 # make generate: job_message
 msg:
-  description: How the job stands, or what went wrong with the table, the cause and the next step.
+  description: The state of the job; on failure the table, the cause and the next step.
   returned: always
   type: str
   sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
@@ -195,13 +195,13 @@ msg:
 
 # make generate: failure
 ferry_status:
-  description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
-    else.
+  description: V(refused) if nothing was changed because it is not possible or not safe, V(failed) for all other
+    errors.
   returned: failure
   type: str
   sample: refused
 ferry_error:
-  description: The kind of error, for programs.
+  description: The type of the error, for programs.
   returned: failure
   type: str
   sample: PointInTimeRecoveryDisabled
@@ -216,7 +216,7 @@ next_step:
   type: str
   sample: Turn it on, or set enable_point_in_time_recovery.
 details:
-  description: Values that belong to the error, such as codes and ARNs. Never secrets.
+  description: Values that belong to the error, such as codes and ARNs. They contain no secrets.
   returned: failure
   type: dict
   sample: {code: AccessDeniedException}

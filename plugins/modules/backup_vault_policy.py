@@ -7,19 +7,19 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: backup_vault_policy
-short_description: Lets another account copy recovery points into a vault
+short_description: Allows another account to copy recovery points into a vault
 version_added: 0.2.0
 author:
   - TableFerry contributors (@tableferry)
 description:
-  - Adds one statement to the access policy of a vault of the destination account, or takes it away. All other
+  - Adds one statement to the access policy of a vault in the destination account, or removes it. All other
     statements are kept.
-  - The statement allows C(backup:CopyIntoBackupVault), which is all that AWS lets another account do, to one account or
-    to all accounts of an organization.
+  - The statement allows C(backup:CopyIntoBackupVault), the only action that AWS allows for other accounts, to one
+    account or to all accounts of an organization.
 options:
   name:
     description:
-      - The vault. The vault C(Default) takes no copies from other accounts and is refused.
+      - The vault. The vault C(Default) cannot receive copies from other accounts and is refused.
     type: str
     required: true
   destination:
@@ -34,7 +34,7 @@ options:
     type: str
   state:
     description:
-      - Whether the statement is there.
+      - Whether the statement should be present.
     type: str
     choices: [present, absent]
     default: present
@@ -48,7 +48,7 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Let the source account in
+- name: Allow copies from the source account
   tableferry.aws.backup_vault_policy:
     name: tableferry
     destination:
@@ -59,7 +59,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 policy:
-  description: The vault's policy, after the run.
+  description: The policy of the vault after the run.
   returned: success
   type: dict
   sample: {Version: "2012-10-17", Statement: []}
@@ -67,13 +67,13 @@ policy:
 # make generate: changes what='access policy of the vault tableferry' before={}
 #   after='{Version: "2012-10-17", Statement: [{Sid: TableFerryCopy, Effect: Allow}]}' risk=safe
 changes:
-  description: What was changed, or would be in check mode.
+  description: What was changed, or would be changed in check mode.
   returned: success
   type: list
   elements: dict
   contains:
     what:
-      description: What is changed.
+      description: The object or setting that is changed.
       returned: always
       type: str
       sample: access policy of the vault tableferry
@@ -95,14 +95,14 @@ changes:
 
 # make generate: failed_table
 table:
-  description: The table concerned, empty when the whole account is.
+  description: The table concerned. Empty if the whole account is.
   returned: failure
   type: str
   sample: orders
 
 # make generate: failure_message
 msg:
-  description: What went wrong, naming the table, the cause and the next step.
+  description: The error message with the table, the cause and the next step.
   returned: failure
   type: str
   sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
@@ -110,13 +110,13 @@ msg:
 
 # make generate: failure
 ferry_status:
-  description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
-    else.
+  description: V(refused) if nothing was changed because it is not possible or not safe, V(failed) for all other
+    errors.
   returned: failure
   type: str
   sample: refused
 ferry_error:
-  description: The kind of error, for programs.
+  description: The type of the error, for programs.
   returned: failure
   type: str
   sample: PointInTimeRecoveryDisabled
@@ -131,7 +131,7 @@ next_step:
   type: str
   sample: Turn it on, or set enable_point_in_time_recovery.
 details:
-  description: Values that belong to the error, such as codes and ARNs. Never secrets.
+  description: Values that belong to the error, such as codes and ARNs. They contain no secrets.
   returned: failure
   type: dict
   sample: {code: AccessDeniedException}

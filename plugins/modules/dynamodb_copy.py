@@ -13,27 +13,26 @@ author:
   - TableFerry contributors (@tableferry)
 description:
   - Creates the destination table like the source, local secondary indexes included, and copies all items by parallel
-    scans and batch writes. Needs no bucket and no point-in-time recovery, and reaches across partitions.
-  - A scan is no snapshot. What is written to the source meanwhile may or may not be in the copy.
-  - A copy that was killed goes on from its checkpoint. A destination table that does not belong to the migration is
-    refused.
+    scans and batch writes. It needs neither a bucket nor point-in-time recovery, and works across partitions.
+  - A scan is not a snapshot. What is written to the source meanwhile may or may not be in the copy.
+  - A killed copy continues from its checkpoint. A destination table that does not belong to the migration is refused.
 requirements:
   - msgspec
 options:
   warm_throughput:
     description:
-      - Create the destination with the warm throughput of the source where that is above what AWS gives every table.
-        AWS charges for it once.
+      - Create the destination table with the warm throughput of the source where it is above AWS's default. AWS
+        charges for it once.
     type: bool
     default: true
   count:
     description:
-      - Count the copied table by a consistent scan at the end.
+      - Count the items of the copied table by a consistent scan at the end.
     type: bool
     default: true
   wait:
     description:
-      - Copy now. V(false) leaves a pending job that M(tableferry.aws.job_wait) carries out.
+      - Copy now. With V(false) the job stays pending until M(tableferry.aws.job_wait) runs it.
     default: true
 seealso:
   - module: tableferry.aws.dynamodb_verify
@@ -68,13 +67,13 @@ RETURN = r"""
 # make generate: job kind=direct
 job:
   description:
-    - The job as it stands.
-    - Hand it as it is to M(tableferry.aws.job_wait) and to the next verb.
+    - The job in its current state.
+    - Pass it unchanged to M(tableferry.aws.job_wait) and to the next verb.
   returned: success
   type: dict
   contains:
     kind:
-      description: What kind of job, such as V(export), V(import), V(backup), V(copy), V(restore) or V(direct).
+      description: The kind of job, such as V(export), V(import), V(backup), V(copy), V(restore) or V(direct).
       returned: always
       type: str
       sample: direct
@@ -85,47 +84,47 @@ job:
       sample: orders
     state:
       description:
-        - How far it is. V(planned) jobs exist in check mode only; V(pending) ones wait for what
-          RV(job.pending_reason) names.
+        - The state of the job. V(planned) jobs exist in check mode only. RV(job.pending_reason) says what
+          V(pending) jobs wait for.
         - One of V(planned), V(pending), V(running), V(completed), V(failed), V(cancelled), V(not_needed).
       returned: always
       type: str
       sample: running
     arn:
-      description: The ARN or id that AWS gave the job, empty before it was started.
+      description: The ARN or ID of the job at AWS. Empty before it is started.
       returned: always
       type: str
       sample: ""
     pending_reason:
-      description: What a pending job waits for. V(slot) is AWS's quota of jobs at once.
+      description: What a pending job waits for. V(slot) is AWS's quota of concurrent jobs.
       returned: always
       type: str
       sample: slot
     request:
-      description: What AWS is, or was, asked.
+      description: The parameters of the request to AWS.
       returned: always
       type: dict
       sample: {}
     result:
-      description: What AWS reported at the end, counts and places among it.
+      description: The result that AWS reported, such as item counts and locations.
       returned: always
       type: dict
       sample: {}
     failure:
       description:
-        - Why it failed, empty while it has not.
-        - C(error) is the type of the error, C(cause) says what is wrong, C(next_step) what to do about it, and
-          C(details) has values for programs.
+        - Why the job failed. Empty if it did not fail.
+        - C(error) is the type of the error, C(cause) what is wrong, C(next_step) what to do about it, and
+          C(details) contains values for programs.
       returned: always
       type: dict
       sample: {}
     failure_code:
-      description: AWS's code for why it failed.
+      description: The error code of AWS.
       returned: always
       type: str
       sample: ""
     failure_message:
-      description: AWS's text for why it failed.
+      description: The error message of AWS.
       returned: always
       type: str
       sample: ""
@@ -135,20 +134,20 @@ job:
       type: str
       sample: default
     attempt:
-      description: How many earlier jobs of this kind for this table had failed.
+      description: The number of earlier jobs of this kind for this table that failed.
       returned: always
       type: int
       sample: 0
 
 # make generate: changes what='table orders' before=~ after='{TableName: orders}' risk=billed
 changes:
-  description: What was changed, or would be in check mode.
+  description: What was changed, or would be changed in check mode.
   returned: success
   type: list
   elements: dict
   contains:
     what:
-      description: What is changed.
+      description: The object or setting that is changed.
       returned: always
       type: str
       sample: table orders
@@ -170,7 +169,7 @@ changes:
 
 # make generate: obstacle
 obstacle:
-  description: What would have to be mended before a start, where check mode sees it coming. Empty otherwise.
+  description: What must be fixed before the job can be started, as far as check mode can predict it. Empty otherwise.
   returned: success
   type: str
   sample: ""
@@ -186,7 +185,7 @@ table:
 
 # make generate: job_message
 msg:
-  description: How the job stands, or what went wrong with the table, the cause and the next step.
+  description: The state of the job; on failure the table, the cause and the next step.
   returned: always
   type: str
   sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
@@ -194,13 +193,13 @@ msg:
 
 # make generate: failure
 ferry_status:
-  description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
-    else.
+  description: V(refused) if nothing was changed because it is not possible or not safe, V(failed) for all other
+    errors.
   returned: failure
   type: str
   sample: refused
 ferry_error:
-  description: The kind of error, for programs.
+  description: The type of the error, for programs.
   returned: failure
   type: str
   sample: PointInTimeRecoveryDisabled
@@ -215,7 +214,7 @@ next_step:
   type: str
   sample: Turn it on, or set enable_point_in_time_recovery.
 details:
-  description: Values that belong to the error, such as codes and ARNs. Never secrets.
+  description: Values that belong to the error, such as codes and ARNs. They contain no secrets.
   returned: failure
   type: dict
   sample: {code: AccessDeniedException}

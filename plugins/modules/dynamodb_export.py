@@ -12,27 +12,27 @@ version_added: 0.1.0
 author:
   - TableFerry contributors (@tableferry)
 description:
-  - Starts an export of a table to the staging bucket of the destination account, once, and returns at once.
-  - What an earlier run started is found again. An export that is running, or that finished recently and was not
-    imported yet, is used instead of a new one.
-  - Before anything is started or paid for, the table, the method, the destination table, the keys and the bucket are
-    looked at, as far as O(destination) is given.
+  - Starts an export of a table to the staging bucket in the destination account, and returns without waiting.
+  - An export of an earlier run that is running, or that completed recently and was not imported yet, is used instead
+    of a new one.
+  - Before anything is started or billed, the table, the method, the destination table, the keys and the bucket are
+    checked, those of the destination account only with O(destination).
 options:
   source:
     required: true
   method:
     description:
-      - How the data should travel. V(auto) chooses, and the result says what it chose.
+      - The migration method. With V(auto) it is chosen, and the result contains the choice.
     type: str
     default: auto
   prefix:
     description:
-      - Where in the bucket to write. Left out, it is a place below C(tableferry/<migration id>/) that the roles'
-        bucket policy allows.
+      - The prefix in the bucket to write to. By default one below C(tableferry/<migration id>/) that the bucket policy
+        of the roles allows.
     type: str
   sse_algorithm:
     description:
-      - How S3 encrypts the files.
+      - How Amazon S3 encrypts the files.
     type: str
     choices: [AES256, KMS]
     default: AES256
@@ -43,25 +43,25 @@ options:
     type: str
   export_type:
     description:
-      - Everything, or only what changed between O(from_time) and O(to_time).
+      - Whether to export all items, or only those changed between O(from_time) and O(to_time).
     type: str
     choices: [full, incremental]
     default: full
   export_time:
     description:
-      - The moment whose state a full export holds, in ISO 8601; UTC where it says no offset. Left out, it is now.
+      - The time whose state a full export contains, in ISO 8601, UTC without an offset. Defaults to now.
     type: str
   from_time:
     description:
-      - Where an incremental export begins, in ISO 8601. Needed with O(export_type=incremental).
+      - The start of an incremental export, in ISO 8601. Required with O(export_type=incremental).
     type: str
   to_time:
     description:
-      - Where an incremental export ends, in ISO 8601. Left out, it is now.
+      - The end of an incremental export, in ISO 8601. Defaults to now.
     type: str
   view_type:
     description:
-      - What an incremental export says of each item.
+      - Which images of each item an incremental export contains.
     type: str
     choices: [NEW_AND_OLD_IMAGES, NEW_IMAGE]
     default: NEW_AND_OLD_IMAGES
@@ -73,42 +73,41 @@ options:
     default: DYNAMODB_JSON
   filter:
     description:
-      - The C(FilterSpecification) of the export, in AWS's own words. Only what AWS documents as lossless is let
-        through.
+      - The C(FilterSpecification) of the export, as in AWS's API. Only filters that AWS documents as lossless are
+        accepted.
     type: dict
   export_max_age:
     description:
-      - How old, in seconds, an export of an earlier run may be to be used again, as long as its import has not
+      - The maximum age, in seconds, of an export of an earlier run that is used again, as long as its import has not
         completed.
     type: int
     default: 86400
   enable_point_in_time_recovery:
     description:
-      - Turn point-in-time recovery on where it is off; an export is impossible without it. It costs money by the size
-        of the table.
-      - What was turned on is tagged C(tableferry:point-in-time-recovery), and M(tableferry.aws.migration_cleanup) can
-        turn it off again.
-      - V(false) refuses such a table.
+      - Turn on point-in-time recovery if it is off; exports require it. AWS bills it by the size of the table.
+      - The table is then tagged C(tableferry:point-in-time-recovery), and M(tableferry.aws.migration_cleanup) can turn
+        it off again.
+      - With V(false) such a table is refused.
     type: bool
     default: false
   point_in_time_recovery_days:
     description:
-      - The recovery period, in days, with O(enable_point_in_time_recovery). V(0) leaves it to AWS.
+      - The recovery period, in days, with O(enable_point_in_time_recovery). With V(0) AWS decides.
     type: int
     default: 0
   point_in_time_recovery_wait:
     description:
-      - How long, in seconds, the waiter gives point-in-time recovery to become usable after it was turned on.
+      - How long to wait, in seconds, until point-in-time recovery can be used after it was turned on.
     type: int
     default: 1800
   replace_failed:
     description:
-      - Go on although a failed import of this migration left a partial table at the destination.
+      - Continue although a failed import of this migration left a partial table in the destination account.
         M(tableferry.aws.dynamodb_import) then replaces it.
     type: bool
     default: false
 notes:
-  - An export reads no capacity of the table, and is billed by the table's size.
+  - An export consumes no read capacity, and is billed by the size of the table.
 seealso:
   - module: tableferry.aws.dynamodb_import
   - module: tableferry.aws.job_wait
@@ -126,7 +125,7 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Export a table and go on at once
+- name: Export a table without waiting
   tableferry.aws.dynamodb_export:
     name: orders
     source:
@@ -157,13 +156,13 @@ RETURN = r"""
 # make generate: job kind=export
 job:
   description:
-    - The job as it stands.
-    - Hand it as it is to M(tableferry.aws.job_wait) and to the next verb.
+    - The job in its current state.
+    - Pass it unchanged to M(tableferry.aws.job_wait) and to the next verb.
   returned: success
   type: dict
   contains:
     kind:
-      description: What kind of job, such as V(export), V(import), V(backup), V(copy), V(restore) or V(direct).
+      description: The kind of job, such as V(export), V(import), V(backup), V(copy), V(restore) or V(direct).
       returned: always
       type: str
       sample: export
@@ -174,47 +173,47 @@ job:
       sample: orders
     state:
       description:
-        - How far it is. V(planned) jobs exist in check mode only; V(pending) ones wait for what
-          RV(job.pending_reason) names.
+        - The state of the job. V(planned) jobs exist in check mode only. RV(job.pending_reason) says what
+          V(pending) jobs wait for.
         - One of V(planned), V(pending), V(running), V(completed), V(failed), V(cancelled), V(not_needed).
       returned: always
       type: str
       sample: running
     arn:
-      description: The ARN or id that AWS gave the job, empty before it was started.
+      description: The ARN or ID of the job at AWS. Empty before it is started.
       returned: always
       type: str
       sample: ""
     pending_reason:
-      description: What a pending job waits for. V(slot) is AWS's quota of jobs at once.
+      description: What a pending job waits for. V(slot) is AWS's quota of concurrent jobs.
       returned: always
       type: str
       sample: slot
     request:
-      description: What AWS is, or was, asked.
+      description: The parameters of the request to AWS.
       returned: always
       type: dict
       sample: {}
     result:
-      description: What AWS reported at the end, counts and places among it.
+      description: The result that AWS reported, such as item counts and locations.
       returned: always
       type: dict
       sample: {}
     failure:
       description:
-        - Why it failed, empty while it has not.
-        - C(error) is the type of the error, C(cause) says what is wrong, C(next_step) what to do about it, and
-          C(details) has values for programs.
+        - Why the job failed. Empty if it did not fail.
+        - C(error) is the type of the error, C(cause) what is wrong, C(next_step) what to do about it, and
+          C(details) contains values for programs.
       returned: always
       type: dict
       sample: {}
     failure_code:
-      description: AWS's code for why it failed.
+      description: The error code of AWS.
       returned: always
       type: str
       sample: ""
     failure_message:
-      description: AWS's text for why it failed.
+      description: The error message of AWS.
       returned: always
       type: str
       sample: ""
@@ -224,7 +223,7 @@ job:
       type: str
       sample: default
     attempt:
-      description: How many earlier jobs of this kind for this table had failed.
+      description: The number of earlier jobs of this kind for this table that failed.
       returned: always
       type: int
       sample: 0
@@ -232,13 +231,13 @@ job:
 # make generate: changes
 #   what='export of orders' before=~ after='{bucket: tableferry-222222222222-eu-west-1}' risk=billed
 changes:
-  description: What was changed, or would be in check mode.
+  description: What was changed, or would be changed in check mode.
   returned: success
   type: list
   elements: dict
   contains:
     what:
-      description: What is changed.
+      description: The object or setting that is changed.
       returned: always
       type: str
       sample: export of orders
@@ -258,28 +257,28 @@ changes:
       type: str
       sample: billed
 
-# make generate: left says='What will not come along with this method, and why.'
+# make generate: left says='What this method does not carry, and why.'
 #   what=replicas why='Replicas are reported, never created on the way.'
 left:
-  description: What will not come along with this method, and why.
+  description: What this method does not carry, and why.
   returned: success
   type: list
   elements: dict
   contains:
     what:
-      description: What stays behind.
+      description: What is not carried or not removed.
       returned: always
       type: str
       sample: replicas
     reason:
-      description: Why.
+      description: The reason.
       returned: always
       type: str
       sample: Replicas are reported, never created on the way.
 
 # make generate: obstacle
 obstacle:
-  description: What would have to be mended before a start, where check mode sees it coming. Empty otherwise.
+  description: What must be fixed before the job can be started, as far as check mode can predict it. Empty otherwise.
   returned: success
   type: str
   sample: ""
@@ -295,7 +294,7 @@ table:
 
 # make generate: job_message
 msg:
-  description: How the job stands, or what went wrong with the table, the cause and the next step.
+  description: The state of the job; on failure the table, the cause and the next step.
   returned: always
   type: str
   sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
@@ -303,13 +302,13 @@ msg:
 
 # make generate: failure
 ferry_status:
-  description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
-    else.
+  description: V(refused) if nothing was changed because it is not possible or not safe, V(failed) for all other
+    errors.
   returned: failure
   type: str
   sample: refused
 ferry_error:
-  description: The kind of error, for programs.
+  description: The type of the error, for programs.
   returned: failure
   type: str
   sample: PointInTimeRecoveryDisabled
@@ -324,7 +323,7 @@ next_step:
   type: str
   sample: Turn it on, or set enable_point_in_time_recovery.
 details:
-  description: Values that belong to the error, such as codes and ARNs. Never secrets.
+  description: Values that belong to the error, such as codes and ARNs. They contain no secrets.
   returned: failure
   type: dict
   sample: {code: AccessDeniedException}

@@ -12,15 +12,15 @@ version_added: 0.1.0
 author:
   - TableFerry contributors (@tableferry)
 description:
-  - Returns the exports that AWS remembers, for 90 days, newest first.
-  - With O(arn) one export in full; otherwise what AWS lists of each, of one table or of the whole account.
+  - Returns the exports of the last 90 days, which AWS lists, newest first.
+  - With O(arn) one export in full, otherwise the summaries of those of one table or of the whole account.
 options:
   source:
     required: true
   name:
     description:
-      - Only the exports of this table. AWS forgets those of a table that was deleted or created anew under its name.
-      - Not together with O(arn).
+      - Only the exports of this table. AWS no longer lists those of a table that was deleted or re-created.
+      - Mutually exclusive with O(arn).
     type: str
   arn:
     description:
@@ -43,7 +43,7 @@ EXAMPLES = r"""
       region: eu-west-1
   register: exports
 
-- name: Read the newest in full
+- name: Read the newest export in full
   tableferry.aws.dynamodb_export_info:
     arn: "{{ exports.exports[0].export_arn }}"
     source:
@@ -53,7 +53,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 exports:
-  description: The exports, with AWS's member names in snake case. Empty where there is none.
+  description: The exports, with the names of AWS's API in snake case. Empty if there are none.
   returned: success
   type: list
   elements: dict
@@ -63,14 +63,14 @@ exports:
 
 # make generate: failed_table
 table:
-  description: The table concerned, empty when the whole account is.
+  description: The table concerned. Empty if the whole account is.
   returned: failure
   type: str
   sample: orders
 
 # make generate: failure_message
 msg:
-  description: What went wrong, naming the table, the cause and the next step.
+  description: The error message with the table, the cause and the next step.
   returned: failure
   type: str
   sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
@@ -78,13 +78,13 @@ msg:
 
 # make generate: failure
 ferry_status:
-  description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
-    else.
+  description: V(refused) if nothing was changed because it is not possible or not safe, V(failed) for all other
+    errors.
   returned: failure
   type: str
   sample: refused
 ferry_error:
-  description: The kind of error, for programs.
+  description: The type of the error, for programs.
   returned: failure
   type: str
   sample: PointInTimeRecoveryDisabled
@@ -99,7 +99,7 @@ next_step:
   type: str
   sample: Turn it on, or set enable_point_in_time_recovery.
 details:
-  description: Values that belong to the error, such as codes and ARNs. Never secrets.
+  description: Values that belong to the error, such as codes and ARNs. They contain no secrets.
   returned: failure
   type: dict
   sample: {code: AccessDeniedException}

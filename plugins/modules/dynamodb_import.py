@@ -12,11 +12,11 @@ version_added: 0.1.0
 author:
   - TableFerry contributors (@tableferry)
 description:
-  - Starts an import from the staging bucket into a new table, once, and returns at once.
-  - What an earlier run started is found again. A destination table that exists and does not belong to this migration
-    is refused.
-  - Before the import starts one data object is read with the destination's credentials, and a prefix without data is
-    refused. Where M(tableferry.aws.job_wait) has seen to that at the end of the export, it is not done again.
+  - Starts an import from the staging bucket into a new table, and returns without waiting.
+  - The import of an earlier run is used if there is one. A destination table that exists and does not belong to this
+    migration is refused.
+  - Before the import starts, one data object is read with the credentials of the destination account, and a prefix
+    without data is refused. This is skipped if M(tableferry.aws.job_wait) has done it at the end of the export.
 options:
   name:
     description:
@@ -25,17 +25,17 @@ options:
     required: true
   export:
     description:
-      - The job of the export, as M(tableferry.aws.dynamodb_export) or M(tableferry.aws.job_wait) returned it.
-      - Not together with O(prefix).
+      - The export job, as returned by M(tableferry.aws.dynamodb_export) or M(tableferry.aws.job_wait).
+      - Mutually exclusive with O(prefix).
     type: dict
   prefix:
     description:
-      - Where the data files are, for an export that somebody else made. It must end in C(/data/).
+      - The prefix of the data files, for an export by other means. It must end in C(/data/).
     type: str
   definition:
     description:
-      - The table's definition, as C(DescribeTable) shows it. Needed where O(source) is not given.
-      - With O(source) it saves a call. One with another C(TableId) than the exported table's is then read anew.
+      - The definition of the table, as returned by C(DescribeTable). Required if O(source) is not set.
+      - With O(source) it saves a call. If its C(TableId) is not that of the exported table, it is read again.
     type: dict
   input_format:
     description:
@@ -45,7 +45,7 @@ options:
     default: DYNAMODB_JSON
   compression:
     description:
-      - How the files are compressed. AWS does not find out by itself.
+      - The compression of the files. AWS does not detect it.
     type: str
     choices: [GZIP, ZSTD, NONE]
     default: GZIP
@@ -56,12 +56,12 @@ options:
     default: false
   export_max_age:
     description:
-      - How old, in seconds, the export may be.
+      - The maximum age of the export, in seconds.
     type: int
     default: 86400
 notes:
-  - An import consumes no write capacity, and is billed by the size of the files. AWS runs at most 50 at once; the
-    others stay pending and M(tableferry.aws.job_wait) starts them.
+  - An import consumes no write capacity, and is billed by the size of the files. AWS runs at most 50 at a time; the
+    others are pending until M(tableferry.aws.job_wait) starts them.
 seealso:
   - module: tableferry.aws.dynamodb_export
   - module: tableferry.aws.job_wait
@@ -91,7 +91,7 @@ EXAMPLES = r"""
     wait: true
   register: export
 
-- name: Import it into the other account
+- name: Import it in the other account
   tableferry.aws.dynamodb_import:
     name: orders
     source:
@@ -109,13 +109,13 @@ RETURN = r"""
 # make generate: job kind=import
 job:
   description:
-    - The job as it stands.
-    - Hand it as it is to M(tableferry.aws.job_wait) and to the next verb.
+    - The job in its current state.
+    - Pass it unchanged to M(tableferry.aws.job_wait) and to the next verb.
   returned: success
   type: dict
   contains:
     kind:
-      description: What kind of job, such as V(export), V(import), V(backup), V(copy), V(restore) or V(direct).
+      description: The kind of job, such as V(export), V(import), V(backup), V(copy), V(restore) or V(direct).
       returned: always
       type: str
       sample: import
@@ -126,47 +126,47 @@ job:
       sample: orders
     state:
       description:
-        - How far it is. V(planned) jobs exist in check mode only; V(pending) ones wait for what
-          RV(job.pending_reason) names.
+        - The state of the job. V(planned) jobs exist in check mode only. RV(job.pending_reason) says what
+          V(pending) jobs wait for.
         - One of V(planned), V(pending), V(running), V(completed), V(failed), V(cancelled), V(not_needed).
       returned: always
       type: str
       sample: running
     arn:
-      description: The ARN or id that AWS gave the job, empty before it was started.
+      description: The ARN or ID of the job at AWS. Empty before it is started.
       returned: always
       type: str
       sample: ""
     pending_reason:
-      description: What a pending job waits for. V(slot) is AWS's quota of jobs at once.
+      description: What a pending job waits for. V(slot) is AWS's quota of concurrent jobs.
       returned: always
       type: str
       sample: slot
     request:
-      description: What AWS is, or was, asked.
+      description: The parameters of the request to AWS.
       returned: always
       type: dict
       sample: {}
     result:
-      description: What AWS reported at the end, counts and places among it.
+      description: The result that AWS reported, such as item counts and locations.
       returned: always
       type: dict
       sample: {}
     failure:
       description:
-        - Why it failed, empty while it has not.
-        - C(error) is the type of the error, C(cause) says what is wrong, C(next_step) what to do about it, and
-          C(details) has values for programs.
+        - Why the job failed. Empty if it did not fail.
+        - C(error) is the type of the error, C(cause) what is wrong, C(next_step) what to do about it, and
+          C(details) contains values for programs.
       returned: always
       type: dict
       sample: {}
     failure_code:
-      description: AWS's code for why it failed.
+      description: The error code of AWS.
       returned: always
       type: str
       sample: ""
     failure_message:
-      description: AWS's text for why it failed.
+      description: The error message of AWS.
       returned: always
       type: str
       sample: ""
@@ -176,20 +176,20 @@ job:
       type: str
       sample: default
     attempt:
-      description: How many earlier jobs of this kind for this table had failed.
+      description: The number of earlier jobs of this kind for this table that failed.
       returned: always
       type: int
       sample: 0
 
 # make generate: changes what='import into orders' before=~ after='{table: orders}' risk=billed
 changes:
-  description: What was changed, or would be in check mode.
+  description: What was changed, or would be changed in check mode.
   returned: success
   type: list
   elements: dict
   contains:
     what:
-      description: What is changed.
+      description: The object or setting that is changed.
       returned: always
       type: str
       sample: import into orders
@@ -211,21 +211,21 @@ changes:
 
 # make generate: obstacle
 obstacle:
-  description: What would have to be mended before a start, where check mode sees it coming. Empty otherwise.
+  description: What must be fixed before the job can be started, as far as check mode can predict it. Empty otherwise.
   returned: success
   type: str
   sample: ""
 
 # make generate: failed_table
 table:
-  description: The table concerned, empty when the whole account is.
+  description: The table concerned. Empty if the whole account is.
   returned: failure
   type: str
   sample: orders
 
 # make generate: job_message
 msg:
-  description: How the job stands, or what went wrong with the table, the cause and the next step.
+  description: The state of the job; on failure the table, the cause and the next step.
   returned: always
   type: str
   sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
@@ -233,13 +233,13 @@ msg:
 
 # make generate: failure
 ferry_status:
-  description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
-    else.
+  description: V(refused) if nothing was changed because it is not possible or not safe, V(failed) for all other
+    errors.
   returned: failure
   type: str
   sample: refused
 ferry_error:
-  description: The kind of error, for programs.
+  description: The type of the error, for programs.
   returned: failure
   type: str
   sample: PointInTimeRecoveryDisabled
@@ -254,7 +254,7 @@ next_step:
   type: str
   sample: Turn it on, or set enable_point_in_time_recovery.
 details:
-  description: Values that belong to the error, such as codes and ARNs. Never secrets.
+  description: Values that belong to the error, such as codes and ARNs. They contain no secrets.
   returned: failure
   type: dict
   sample: {code: AccessDeniedException}

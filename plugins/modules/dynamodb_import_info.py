@@ -12,15 +12,15 @@ version_added: 0.1.0
 author:
   - TableFerry contributors (@tableferry)
 description:
-  - Returns the imports that AWS remembers, for 90 days, newest first.
-  - With O(arn) one import in full; otherwise what AWS lists of each, of one table or of the whole account.
+  - Returns the imports of the last 90 days, which AWS lists, newest first.
+  - With O(arn) one import in full, otherwise the summaries of those of one table or of the whole account.
 options:
   destination:
     required: true
   name:
     description:
       - Only the imports of this table.
-      - Not together with O(arn).
+      - Mutually exclusive with O(arn).
     type: str
   arn:
     description:
@@ -43,7 +43,7 @@ EXAMPLES = r"""
       region: eu-west-1
   register: imports
 
-- name: Read the newest in full
+- name: Read the newest import in full
   tableferry.aws.dynamodb_import_info:
     arn: "{{ imports.imports[0].import_arn }}"
     destination:
@@ -53,7 +53,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 imports:
-  description: The imports, with AWS's member names in snake case. Empty where there is none.
+  description: The imports, with the names of AWS's API in snake case. Empty if there are none.
   returned: success
   type: list
   elements: dict
@@ -62,14 +62,14 @@ imports:
 
 # make generate: failed_table
 table:
-  description: The table concerned, empty when the whole account is.
+  description: The table concerned. Empty if the whole account is.
   returned: failure
   type: str
   sample: orders
 
 # make generate: failure_message
 msg:
-  description: What went wrong, naming the table, the cause and the next step.
+  description: The error message with the table, the cause and the next step.
   returned: failure
   type: str
   sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
@@ -77,13 +77,13 @@ msg:
 
 # make generate: failure
 ferry_status:
-  description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
-    else.
+  description: V(refused) if nothing was changed because it is not possible or not safe, V(failed) for all other
+    errors.
   returned: failure
   type: str
   sample: refused
 ferry_error:
-  description: The kind of error, for programs.
+  description: The type of the error, for programs.
   returned: failure
   type: str
   sample: PointInTimeRecoveryDisabled
@@ -98,7 +98,7 @@ next_step:
   type: str
   sample: Turn it on, or set enable_point_in_time_recovery.
 details:
-  description: Values that belong to the error, such as codes and ARNs. Never secrets.
+  description: Values that belong to the error, such as codes and ARNs. They contain no secrets.
   returned: failure
   type: dict
   sample: {code: AccessDeniedException}

@@ -7,26 +7,27 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: dynamodb_table_settings
-short_description: Carries the settings of a DynamoDB table to another account
+short_description: Applies the settings of a DynamoDB table to its copy in another account
 version_added: 0.1.0
 author:
   - TableFerry contributors (@tableferry)
 description:
-  - Compares every setting of the source table with the destination table, and sets what differs, in the order and at
-    the pace that AWS wants.
-  - Indexes, billing mode and capacity, on-demand maxima, table class, time to live, streams, point-in-time recovery,
-    tags, resource policy, contributor insights, Kinesis destinations, encryption, autoscaling and deletion protection
-    are settings.
+  - Compares every setting of the source table with the destination table, and applies those that differ, in the order
+    and at the pace that AWS requires.
+  - The settings are indexes, billing mode and capacity, on-demand maxima, table class, time to live, streams,
+    point-in-time recovery, tags, resource policy, contributor insights, Kinesis destinations, encryption, auto scaling
+    and deletion protection.
   - A destination table that does not belong to the migration is refused.
 options:
   table_id:
     description:
-      - The id of the table that the import of this run made, C(result.table_id) of its job.
-      - A table with this id is known to belong to the migration. Any other is asked for its tag and its imports.
+      - The ID of the table that the import of this run created, C(result.table_id) of its job.
+      - A table with this ID is known to belong to the migration. For any other, its tag and its imports are read.
     type: str
   wait:
     description:
-      - Wait until everything is set. V(false) leaves a pending job that M(tableferry.aws.job_wait) carries out.
+      - Wait until all settings are applied. With V(false) the job stays pending until M(tableferry.aws.job_wait) runs
+        it.
     default: true
 seealso:
   - module: tableferry.aws.dynamodb_import
@@ -44,7 +45,7 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Carry the settings of a table and wait
+- name: Apply the settings of a table and wait
   tableferry.aws.dynamodb_table_settings:
     name: orders
     source:
@@ -56,7 +57,7 @@ EXAMPLES = r"""
     kms_key_map:
       11111111-1111-1111-1111-111111111111: alias/orders
 
-- name: Leave it to the waiter, without time to live
+- name: Leave it to job_wait, without time to live
   tableferry.aws.dynamodb_table_settings:
     name: "{{ inventory_hostname }}"
     source: "{{ ferry_source }}"
@@ -70,13 +71,13 @@ RETURN = r"""
 # make generate: job kind=settings
 job:
   description:
-    - The job as it stands.
-    - Hand it as it is to M(tableferry.aws.job_wait) and to the next verb.
+    - The job in its current state.
+    - Pass it unchanged to M(tableferry.aws.job_wait) and to the next verb.
   returned: success
   type: dict
   contains:
     kind:
-      description: What kind of job, such as V(export), V(import), V(backup), V(copy), V(restore) or V(direct).
+      description: The kind of job, such as V(export), V(import), V(backup), V(copy), V(restore) or V(direct).
       returned: always
       type: str
       sample: settings
@@ -87,47 +88,47 @@ job:
       sample: orders
     state:
       description:
-        - How far it is. V(planned) jobs exist in check mode only; V(pending) ones wait for what
-          RV(job.pending_reason) names.
+        - The state of the job. V(planned) jobs exist in check mode only. RV(job.pending_reason) says what
+          V(pending) jobs wait for.
         - One of V(planned), V(pending), V(running), V(completed), V(failed), V(cancelled), V(not_needed).
       returned: always
       type: str
       sample: running
     arn:
-      description: The ARN or id that AWS gave the job, empty before it was started.
+      description: The ARN or ID of the job at AWS. Empty before it is started.
       returned: always
       type: str
       sample: ""
     pending_reason:
-      description: What a pending job waits for. V(slot) is AWS's quota of jobs at once.
+      description: What a pending job waits for. V(slot) is AWS's quota of concurrent jobs.
       returned: always
       type: str
       sample: slot
     request:
-      description: What AWS is, or was, asked.
+      description: The parameters of the request to AWS.
       returned: always
       type: dict
       sample: {}
     result:
-      description: What AWS reported at the end, counts and places among it.
+      description: The result that AWS reported, such as item counts and locations.
       returned: always
       type: dict
       sample: {}
     failure:
       description:
-        - Why it failed, empty while it has not.
-        - C(error) is the type of the error, C(cause) says what is wrong, C(next_step) what to do about it, and
-          C(details) has values for programs.
+        - Why the job failed. Empty if it did not fail.
+        - C(error) is the type of the error, C(cause) what is wrong, C(next_step) what to do about it, and
+          C(details) contains values for programs.
       returned: always
       type: dict
       sample: {}
     failure_code:
-      description: AWS's code for why it failed.
+      description: The error code of AWS.
       returned: always
       type: str
       sample: ""
     failure_message:
-      description: AWS's text for why it failed.
+      description: The error message of AWS.
       returned: always
       type: str
       sample: ""
@@ -137,20 +138,20 @@ job:
       type: str
       sample: default
     attempt:
-      description: How many earlier jobs of this kind for this table had failed.
+      description: The number of earlier jobs of this kind for this table that failed.
       returned: always
       type: int
       sample: 0
 
 # make generate: changes what=time_to_live before=~ after='{AttributeName: expires, Enabled: true}' risk=safe
 changes:
-  description: What was changed, or would be in check mode.
+  description: What was changed, or would be changed in check mode.
   returned: success
   type: list
   elements: dict
   contains:
     what:
-      description: What is changed.
+      description: The object or setting that is changed.
       returned: always
       type: str
       sample: time_to_live
@@ -171,46 +172,46 @@ changes:
       sample: safe
 
 settings_carried:
-  description: The settings that are the same at the destination now, or will be.
+  description: The settings that are the same in the destination now, or will be.
   returned: success
   type: list
   elements: str
   sample: [tags, time_to_live]
 settings_left:
-  description: What does not come along, and why. Alarms, event source mappings, IAM policies and replicas are always
-    here where there may be any.
+  description: What is not carried, and why. Alarms, event source mappings, IAM policies and replicas are always
+    listed where there may be any.
   returned: success
   type: list
   elements: dict
   contains:
     what:
-      description: What stays behind.
+      description: What is not carried.
       returned: always
       type: str
       sample: replicas
     reason:
-      description: Why.
+      description: The reason.
       returned: always
       type: str
       sample: Replicas are reported, never created on the way.
 
 # make generate: obstacle
 obstacle:
-  description: What would have to be mended before a start, where check mode sees it coming. Empty otherwise.
+  description: What must be fixed before the job can be started, as far as check mode can predict it. Empty otherwise.
   returned: success
   type: str
   sample: ""
 
 # make generate: failed_table
 table:
-  description: The table concerned, empty when the whole account is.
+  description: The table concerned. Empty if the whole account is.
   returned: failure
   type: str
   sample: orders
 
 # make generate: job_message
 msg:
-  description: How the job stands, or what went wrong with the table, the cause and the next step.
+  description: The state of the job; on failure the table, the cause and the next step.
   returned: always
   type: str
   sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
@@ -218,13 +219,13 @@ msg:
 
 # make generate: failure
 ferry_status:
-  description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
-    else.
+  description: V(refused) if nothing was changed because it is not possible or not safe, V(failed) for all other
+    errors.
   returned: failure
   type: str
   sample: refused
 ferry_error:
-  description: The kind of error, for programs.
+  description: The type of the error, for programs.
   returned: failure
   type: str
   sample: PointInTimeRecoveryDisabled
@@ -239,7 +240,7 @@ next_step:
   type: str
   sample: Turn it on, or set enable_point_in_time_recovery.
 details:
-  description: Values that belong to the error, such as codes and ARNs. Never secrets.
+  description: Values that belong to the error, such as codes and ARNs. They contain no secrets.
   returned: failure
   type: dict
   sample: {code: AccessDeniedException}

@@ -12,7 +12,7 @@ version_added: 0.1.0
 author:
   - TableFerry contributors (@tableferry)
 description:
-  - Returns what M(tableferry.aws.dynamodb_table_settings) compares, of one table.
+  - Returns the definition and the settings that M(tableferry.aws.dynamodb_table_settings) compares, of one table.
 options:
   name:
     description:
@@ -39,31 +39,31 @@ EXAMPLES = r"""
 
 RETURN = r"""
 definition:
-  description: The table as C(DescribeTable) shows it.
+  description: The table as returned by C(DescribeTable).
   returned: success
   type: dict
   sample: {TableName: orders, TableStatus: ACTIVE}
 settings:
-  description: The value of each setting, by name. Empty or none where there is nothing to carry.
+  description: The value of each setting by its name. Empty or null where there is nothing to carry.
   returned: success
   type: dict
   sample: {tags: {team: sales}}
 unreadable:
-  description: Why a setting could not be read, by name.
+  description: The settings that could not be read, with the reason.
   returned: success
   type: dict
   sample: {}
 
 # make generate: failed_table
 table:
-  description: The table concerned, empty when the whole account is.
+  description: The table concerned. Empty if the whole account is.
   returned: failure
   type: str
   sample: orders
 
 # make generate: failure_message
 msg:
-  description: What went wrong, naming the table, the cause and the next step.
+  description: The error message with the table, the cause and the next step.
   returned: failure
   type: str
   sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
@@ -71,13 +71,13 @@ msg:
 
 # make generate: failure
 ferry_status:
-  description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
-    else.
+  description: V(refused) if nothing was changed because it is not possible or not safe, V(failed) for all other
+    errors.
   returned: failure
   type: str
   sample: refused
 ferry_error:
-  description: The kind of error, for programs.
+  description: The type of the error, for programs.
   returned: failure
   type: str
   sample: PointInTimeRecoveryDisabled
@@ -92,7 +92,7 @@ next_step:
   type: str
   sample: Turn it on, or set enable_point_in_time_recovery.
 details:
-  description: Values that belong to the error, such as codes and ARNs. Never secrets.
+  description: Values that belong to the error, such as codes and ARNs. They contain no secrets.
   returned: failure
   type: dict
   sample: {code: AccessDeniedException}

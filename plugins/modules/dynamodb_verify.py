@@ -12,29 +12,29 @@ version_added: 0.2.0
 author:
   - TableFerry contributors (@tableferry)
 description:
-  - Compares two tables of any accounts, Regions and partitions by key. Numbers are compared by value, sets as sets.
-    Items that only one side has, and items that differ, are read once more from both sides, strongly consistent, before
-    they are told.
-  - With O(repair) the destination gets what the source holds. In check mode it tells what it would mend.
+  - Compares two tables of any accounts, Regions and partitions by key. Numbers are compared by value, sets without
+    order. Missing, extra and different items are read once more from both tables with strongly consistent reads before
+    they are reported.
+  - With O(repair) the destination is repaired from the source. In check mode it reports what it would repair.
 requirements:
   - msgspec
 options:
   level:
     description:
-      - V(full) compares all items, both ways; V(sample) about O(sample_items) of either table.
+      - V(full) compares all items of both tables, V(sample) about O(sample_items) items of each.
     type: str
     choices: [sample, full]
     default: full
   repair:
     description:
-      - Put missing and different items into the destination as the source holds them now. An item that somebody changes
-        in the destination at the same time is left, and told.
-      - Without O(differences_path) only the differences that the result names are mended.
+      - Put missing and different items into the destination as the source holds them now. An item that is changed
+        in the destination at the same time is left as it is, and reported.
+      - Without O(differences_path) only the differences that the result lists are repaired.
     type: bool
     default: false
   delete_extra:
     description:
-      - With O(repair), delete items that only the destination has. Otherwise they stay.
+      - With O(repair), delete items that only the destination has. Otherwise they are kept.
     type: bool
     default: false
 seealso:
@@ -57,7 +57,7 @@ EXAMPLES = r"""
     differences_path: orders.jsonl
   register: ferry_compared
 
-- name: Mend the copy
+- name: Repair the copy
   tableferry.aws.dynamodb_verify:
     name: orders
     source: "{{ ferry_source }}"
@@ -74,42 +74,42 @@ level:
   type: str
   sample: full
 equal:
-  description: Whether nothing that was compared differs.
+  description: Whether all compared items are equal.
   returned: success
   type: bool
   sample: false
 items_source:
-  description: How many items of the source were compared.
+  description: The number of items of the source that were compared.
   returned: success
   type: int
   sample: 20000
 items_destination:
-  description: How many items of the destination were compared.
+  description: The number of items of the destination that were compared.
   returned: success
   type: int
   sample: 20000
 missing:
-  description: How many items the destination lacks.
+  description: The number of items that the destination does not have.
   returned: success
   type: int
   sample: 1
 different:
-  description: How many items differ.
+  description: The number of items that differ.
   returned: success
   type: int
   sample: 3
 extra:
-  description: How many items only the destination has.
+  description: The number of items that only the destination has.
   returned: success
   type: int
   sample: 1
 not_listed:
-  description: How many groups of keys differ too, beyond those that could be named. Mend, and compare again.
+  description: The number of groups of keys with further differences that are not listed. Repair, then compare again.
   returned: success
   type: int
   sample: 0
 differences:
-  description: The first of the differences.
+  description: The first differences.
   returned: success
   type: list
   elements: dict
@@ -125,43 +125,43 @@ differences:
       type: dict
       sample: {id: {S: order-00001}}
 differences_path:
-  description: The file with all differences, empty when there is none.
+  description: The file with all differences. Empty if there are none.
   returned: success
   type: str
   sample: orders.jsonl
 repaired:
-  description: What became of the differences, empty when nothing was to be mended.
+  description: The result of the repair, as numbers of items. Empty if nothing was repaired.
   returned: success
   type: dict
   sample: {put: 4, deleted: 1, equal: 0, left: 0, changed: 0}
 clean:
-  description: Whether nothing that was compared differs, or a repair has left nothing that differs.
+  description: Whether all compared items are equal, or were made equal by the repair.
   returned: success
   type: bool
   sample: true
 
 # make generate: failed_table
 table:
-  description: The table concerned, empty when the whole account is.
+  description: The table concerned. Empty if the whole account is.
   returned: failure
   type: str
   sample: orders
 
 msg:
-  description: What was found, or what went wrong with the table, the cause and the next step.
+  description: The result of the comparison; on failure the table, the cause and the next step.
   returned: always
   type: str
   sample: "orders: 1 missing, 3 different, 1 extra. Repaired: 4 put, 1 deleted."
 
 # make generate: failure
 ferry_status:
-  description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
-    else.
+  description: V(refused) if nothing was changed because it is not possible or not safe, V(failed) for all other
+    errors.
   returned: failure
   type: str
   sample: refused
 ferry_error:
-  description: The kind of error, for programs.
+  description: The type of the error, for programs.
   returned: failure
   type: str
   sample: PointInTimeRecoveryDisabled
@@ -176,7 +176,7 @@ next_step:
   type: str
   sample: Turn it on, or set enable_point_in_time_recovery.
 details:
-  description: Values that belong to the error, such as codes and ARNs. Never secrets.
+  description: Values that belong to the error, such as codes and ARNs. They contain no secrets.
   returned: failure
   type: dict
   sample: {code: AccessDeniedException}

@@ -12,33 +12,33 @@ version_added: 0.1.0
 author:
   - TableFerry contributors (@tableferry)
 description:
-  - Waits for exports, imports and settings of any number of tables in one process, polls with as few calls as it can,
-    and prints how they get on.
-  - Starts the jobs that were pending as soon as AWS has room for them, or point-in-time recovery is ready.
-  - Never fails for one table's job. The state of each is in the result, and M(tableferry.aws.migration_judge) fails
-    the table concerned.
+  - Waits for the jobs of any number of tables in one process, polls with as few calls as possible, and prints their
+    progress.
+  - Starts pending jobs as soon as AWS's quotas allow it, or point-in-time recovery can be used.
+  - It does not fail when a job fails. The state of each job is in the result, and M(tableferry.aws.migration_judge)
+    fails for the table concerned.
 options:
   jobs:
     description:
-      - What to wait for.
+      - The jobs to wait for.
     type: list
     elements: dict
     required: true
     suboptions:
       name:
         description:
-          - What the caller calls it; the key in the result. Use the inventory host.
+          - A name for the entry, used as its key in the result. Use the inventory host.
         type: str
         required: true
       job:
         description:
-          - The job, as a start verb returned it.
+          - The job, as returned by the verb that started it.
         type: dict
         required: true
       then:
         description:
-          - The jobs that follow on the table's way, as M(tableferry.aws.migration_start) returned them. Each is started
-            when the one before it has completed, so that no table waits for another.
+          - The following jobs of the table's migration, as returned by M(tableferry.aws.migration_start). Each is
+            started when the one before it has completed, so that no table waits for another.
         type: list
         elements: dict
         default: []
@@ -46,8 +46,8 @@ options:
       # make generate: accounts.source
       source:
         description:
-          - The account and Region that the table comes from.
-          - What it does not say is taken from the options of the same names that both sides share.
+          - The account and Region of the source table.
+          - Options that are not set here are taken from the options of the same names for both sides.
         type: dict
         suboptions:
           region:
@@ -57,12 +57,12 @@ options:
           profile:
             description:
               - The profile of the AWS configuration files of the source account.
-              - Not together with keys.
+              - Mutually exclusive with keys.
             type: str
           access_key:
             description:
-              - The AWS access key id of the source account.
-              - It needs a secret key beside it, and wins over C(AWS_*) in the environment.
+              - The AWS access key ID of the source account.
+              - It requires the secret key, and takes precedence over C(AWS_*) in the environment.
             type: str
           secret_key:
             description:
@@ -74,28 +74,28 @@ options:
             type: str
           endpoint_url:
             description:
-              - Where to send the requests of the source account instead of AWS's own endpoints.
+              - The endpoint for requests of the source account, instead of that of AWS.
             type: str
           role_arn:
             description:
               - The ARN of the role to assume in the source account;
-                the profile, keys or environment are the caller.
-              - The role is assumed again before its session ends, so that a wait may last longer than a session.
+                the caller is given by the profile, keys or environment.
+              - The role is assumed again before its session expires, so that a wait may last longer than a session.
             type: str
           external_id:
             description:
-              - The external id that the trust policy of the role asks for.
+              - The external ID that the trust policy of the role requires.
             type: str
           account_id:
             description:
-              - The 12 digits of the account that the credentials must belong to.
-              - Credentials of another account are refused, and AWS is not asked whose they are.
+              - The ID of the account that the credentials must belong to, 12 digits.
+              - Credentials of another account are refused, and the account is not looked up at AWS.
             type: str
       # make generate: accounts.destination
       destination:
         description:
-          - The account and Region that the table goes to.
-          - What it does not say is taken from the options of the same names that both sides share.
+          - The account and Region of the destination table.
+          - Options that are not set here are taken from the options of the same names for both sides.
         type: dict
         suboptions:
           region:
@@ -105,12 +105,12 @@ options:
           profile:
             description:
               - The profile of the AWS configuration files of the destination account.
-              - Not together with keys.
+              - Mutually exclusive with keys.
             type: str
           access_key:
             description:
-              - The AWS access key id of the destination account.
-              - It needs a secret key beside it, and wins over C(AWS_*) in the environment.
+              - The AWS access key ID of the destination account.
+              - It requires the secret key, and takes precedence over C(AWS_*) in the environment.
             type: str
           secret_key:
             description:
@@ -122,31 +122,31 @@ options:
             type: str
           endpoint_url:
             description:
-              - Where to send the requests of the destination account instead of AWS's own endpoints.
+              - The endpoint for requests of the destination account, instead of that of AWS.
             type: str
           role_arn:
             description:
               - The ARN of the role to assume in the destination account;
-                the profile, keys or environment are the caller.
-              - The role is assumed again before its session ends, so that a wait may last longer than a session.
+                the caller is given by the profile, keys or environment.
+              - The role is assumed again before its session expires, so that a wait may last longer than a session.
             type: str
           external_id:
             description:
-              - The external id that the trust policy of the role asks for.
+              - The external ID that the trust policy of the role requires.
             type: str
           account_id:
             description:
-              - The 12 digits of the account that the credentials must belong to.
-              - Credentials of another account are refused, and AWS is not asked whose they are.
+              - The ID of the account that the credentials must belong to, 12 digits.
+              - Credentials of another account are refused, and the account is not looked up at AWS.
             type: str
   wait_timeout:
     description:
-      - How long to wait, in seconds. A job that is still running goes on; the next run finds it again.
+      - How long to wait, in seconds. A job that is still running goes on, and the next run finds it.
     type: int
     default: 86400
   progress:
     description:
-      - Print lines while waiting. Only the action prints, not the module under C(async).
+      - Print progress while waiting. Only the action prints, not the module under C(async).
     type: bool
     default: true
 seealso:
@@ -167,7 +167,7 @@ EXAMPLES = r"""
     bucket: "{{ ferry_staging_bucket }}"
   register: ferry_export
 
-- name: Wait for all of them at once
+- name: Wait for all exports
   tableferry.aws.job_wait:
     jobs: >-
       {{ ansible_play_hosts
@@ -180,32 +180,32 @@ EXAMPLES = r"""
 RETURN = r"""
 jobs:
   description:
-    - How the jobs stand, by name; of a way the job that was reached last.
+    - The jobs by name; of several jobs of a table the one that was reached last.
     - Each has the shape of RV(tableferry.aws.dynamodb_export#module:job).
   returned: success
   type: dict
   sample: {orders: {kind: export, state: completed}}
 ways:
-  description: All jobs of each way in their order, by name.
+  description: All jobs of each table in their order, by name.
   returned: success
   type: dict
   sample: {orders: [{kind: export, state: completed}, {kind: import, state: running}]}
 poll_calls:
-  description: What the polling took for each kind of job, as numbers of calls and rounds.
+  description: The numbers of calls and rounds of polling for each kind of job.
   returned: success
   type: dict
   sample: {export: {list: 12, describe: 3, result: 100, rounds: 6, largest_round: 4, bound: 5}}
 
 # make generate: failed_table
 table:
-  description: The table concerned, empty when the whole account is.
+  description: The table concerned. Empty if the whole account is.
   returned: failure
   type: str
   sample: orders
 
 # make generate: failure_message
 msg:
-  description: What went wrong, naming the table, the cause and the next step.
+  description: The error message with the table, the cause and the next step.
   returned: failure
   type: str
   sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
@@ -213,13 +213,13 @@ msg:
 
 # make generate: failure
 ferry_status:
-  description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
-    else.
+  description: V(refused) if nothing was changed because it is not possible or not safe, V(failed) for all other
+    errors.
   returned: failure
   type: str
   sample: refused
 ferry_error:
-  description: The kind of error, for programs.
+  description: The type of the error, for programs.
   returned: failure
   type: str
   sample: PointInTimeRecoveryDisabled
@@ -234,7 +234,7 @@ next_step:
   type: str
   sample: Turn it on, or set enable_point_in_time_recovery.
 details:
-  description: Values that belong to the error, such as codes and ARNs. Never secrets.
+  description: Values that belong to the error, such as codes and ARNs. They contain no secrets.
   returned: failure
   type: dict
   sample: {code: AccessDeniedException}

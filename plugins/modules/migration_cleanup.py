@@ -14,16 +14,16 @@ author:
 description:
   - Removes the exported data and the lock of one table from the staging bucket, and on request the ledger, and
     point-in-time recovery that the migration turned on.
-  - Nothing is removed while a job of the table still runs. The tables themselves are never touched.
+  - Nothing is removed while a job of the table is running. The tables themselves are never deleted.
 options:
   destination:
     required: true
   source:
     description:
-      - Needed for O(disable_point_in_time_recovery), and where O(source_account_id) is not given.
+      - Required for O(disable_point_in_time_recovery), and if O(source_account_id) is not set.
   source_account_id:
     description:
-      - The account id of the source, where O(source) is not given, for example because the account is closed.
+      - The account ID of the source, if O(source) is not set, for example because the account is closed.
     type: str
   source_region:
     description:
@@ -31,14 +31,14 @@ options:
     type: str
   remove_ledger:
     description:
-      - Remove the record of the jobs too. A later run then knows a migrated table by its tag only, and not its
-        counts.
+      - Remove the record of the jobs too. A later run then recognizes a migrated table by its tag only, without its
+        item counts.
     type: bool
     default: false
   disable_point_in_time_recovery:
     description:
-      - Turn point-in-time recovery of the source table off, if this migration turned it on.
-      - It ends the chain of incremental exports; a sync would have to begin with a full export again.
+      - Turn off point-in-time recovery of the source table if this migration turned it on.
+      - This ends the chain of incremental exports; a sync then has to start with a full export again.
     type: bool
     default: false
 seealso:
@@ -68,7 +68,7 @@ EXAMPLES = r"""
   check_mode: true
   diff: true
 
-- name: Remove it, and point-in-time recovery if we turned it on
+- name: Remove it, and turn off point-in-time recovery if the migration turned it on
   tableferry.aws.migration_cleanup:
     name: orders
     source:
@@ -86,13 +86,13 @@ RETURN = r"""
 #   what=s3://tableferry-222222222222-eu-west-1/tableferry/default/export/111111111111/eu-west-1/orders/
 #   before='{objects: 9, bytes: 7340032}' after=~ risk=destructive
 changes:
-  description: What was changed, or would be in check mode.
+  description: What was changed, or would be changed in check mode.
   returned: success
   type: list
   elements: dict
   contains:
     what:
-      description: What is changed.
+      description: The object or setting that is changed.
       returned: always
       type: str
       sample: s3://tableferry-222222222222-eu-west-1/tableferry/default/export/111111111111/eu-west-1/orders/
@@ -112,35 +112,35 @@ changes:
       type: str
       sample: destructive
 
-# make generate: left says='What stays, and why.'
+# make generate: left says='What is kept, and why.'
 #   what='point-in-time recovery of orders' why='this migration turned it on; it costs until it is turned off'
 left:
-  description: What stays, and why.
+  description: What is kept, and why.
   returned: success
   type: list
   elements: dict
   contains:
     what:
-      description: What stays behind.
+      description: What is not carried or not removed.
       returned: always
       type: str
       sample: point-in-time recovery of orders
     reason:
-      description: Why.
+      description: The reason.
       returned: always
       type: str
       sample: this migration turned it on; it costs until it is turned off
 
 # make generate: failed_table
 table:
-  description: The table concerned, empty when the whole account is.
+  description: The table concerned. Empty if the whole account is.
   returned: failure
   type: str
   sample: orders
 
 # make generate: failure_message
 msg:
-  description: What went wrong, naming the table, the cause and the next step.
+  description: The error message with the table, the cause and the next step.
   returned: failure
   type: str
   sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
@@ -148,13 +148,13 @@ msg:
 
 # make generate: failure
 ferry_status:
-  description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
-    else.
+  description: V(refused) if nothing was changed because it is not possible or not safe, V(failed) for all other
+    errors.
   returned: failure
   type: str
   sample: refused
 ferry_error:
-  description: The kind of error, for programs.
+  description: The type of the error, for programs.
   returned: failure
   type: str
   sample: PointInTimeRecoveryDisabled
@@ -169,7 +169,7 @@ next_step:
   type: str
   sample: Turn it on, or set enable_point_in_time_recovery.
 details:
-  description: Values that belong to the error, such as codes and ARNs. Never secrets.
+  description: Values that belong to the error, such as codes and ARNs. They contain no secrets.
   returned: failure
   type: dict
   sample: {code: AccessDeniedException}

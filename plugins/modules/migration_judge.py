@@ -7,40 +7,41 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: migration_judge
-short_description: Judges whether a table has arrived
+short_description: Checks whether a table was migrated completely
 version_added: 0.1.0
 author:
   - TableFerry contributors (@tableferry)
 description:
-  - Compares what the export and the import of a table reported, fails when the table has not arrived, and says why.
+  - Compares the results of the jobs of a table's migration, and fails with the reason if the table was not migrated
+    completely.
   - A failed import is explained from its log in CloudWatch Logs.
-  - AWS Backup counts no items. Both tables of a restore are counted by parallel scans, which read all of them, by a job
-    of the way or here.
+  - AWS Backup does not count items. After a restore both tables are counted by parallel scans of all items, by a job
+    of the migration or by this module.
 options:
   jobs:
     description:
-      - The jobs of the table's way, C(ways) of M(tableferry.aws.job_wait)'s result, or the single jobs that were waited
-        for.
+      - The jobs of the table's migration, from C(ways) in the result of M(tableferry.aws.job_wait), or single jobs
+        that were waited for.
     type: list
     elements: dict
     required: true
     version_added: 0.2.0
   verify:
     description:
-      - V(counts) demands that as many items arrived as left. V(none) only that the jobs completed.
-      - V(sample) and V(full) are V(counts), and the comparison among O(jobs) decides.
+      - V(counts) compares the numbers of items. V(none) only requires that the jobs completed.
+      - V(sample) and V(full) also require the comparison among O(jobs).
     type: str
     choices: [counts, sample, full, none]
     default: counts
   verify_checksums:
     description:
-      - Read every data file of the export again and compare its checksum with the manifest's.
+      - Read every data file of the export again and compare its checksum with that in the manifest.
     type: bool
     default: false
   writes_stopped:
     description:
-      - Whether nothing wrote to the source since its backup. Then a restored table that has another number of items has
-        failed; otherwise the difference is told, and nothing counts as verified.
+      - Whether writes to the source stopped before its backup. A restored table with another number of items then
+        fails; otherwise the difference is reported, and the table counts as not verified.
     type: bool
     default: false
     version_added: 0.2.0
@@ -55,7 +56,7 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Judge the table
+- name: Check the table
   tableferry.aws.migration_judge:
     name: orders
     source: "{{ ferry_source }}"
@@ -71,17 +72,17 @@ status:
   type: str
   sample: migrated
 items_source:
-  description: How many items the export holds, or were counted in the source; none where nobody knows.
+  description: The number of items in the export, or counted in the source. Null if unknown.
   returned: always
   type: int
   sample: 20000
 items_destination:
-  description: How many items were imported, or were counted; none where nobody knows.
+  description: The number of items imported, or counted in the destination. Null if unknown.
   returned: always
   type: int
   sample: 20000
 bytes:
-  description: The size of the data, as the import reported it.
+  description: The size of the data, as reported by the import.
   returned: always
   type: int
   sample: 7340032
@@ -91,21 +92,21 @@ verified:
   type: str
   sample: counts
 reason:
-  description: Why the judgement is what it is, where there is something to say.
+  description: The reason for the status, if there is one.
   returned: always
   type: str
   sample: ""
 
 # make generate: failed_table
 table:
-  description: The table concerned, empty when the whole account is.
+  description: The table concerned. Empty if the whole account is.
   returned: failure
   type: str
   sample: orders
 
 # make generate: failure_message
 msg:
-  description: What went wrong, naming the table, the cause and the next step.
+  description: The error message with the table, the cause and the next step.
   returned: failure
   type: str
   sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
@@ -113,13 +114,13 @@ msg:
 
 # make generate: failure
 ferry_status:
-  description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
-    else.
+  description: V(refused) if nothing was changed because it is not possible or not safe, V(failed) for all other
+    errors.
   returned: failure
   type: str
   sample: refused
 ferry_error:
-  description: The kind of error, for programs.
+  description: The type of the error, for programs.
   returned: failure
   type: str
   sample: PointInTimeRecoveryDisabled
@@ -134,7 +135,7 @@ next_step:
   type: str
   sample: Turn it on, or set enable_point_in_time_recovery.
 details:
-  description: Values that belong to the error, such as codes and ARNs. Never secrets.
+  description: Values that belong to the error, such as codes and ARNs. They contain no secrets.
   returned: failure
   type: dict
   sample: {code: AccessDeniedException}

@@ -7,193 +7,195 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: migration_start
-short_description: Starts the way of a table to another account
+short_description: Starts the migration of a table to another account
 version_added: 0.2.0
 author:
   - TableFerry contributors (@tableferry)
 description:
-  - Chooses the method, refuses the table where it cannot go, starts the first job of its way, or finds the one of an
-    earlier run, and returns at once.
-  - M(tableferry.aws.job_wait) brings the way to its end; M(tableferry.aws.migration_judge) judges it.
-  - In check mode the whole way is foreseen, with every setting.
+  - Chooses the method, refuses the table if it cannot be migrated, starts the first job of the migration or finds that
+    of an earlier run, and returns without waiting.
+  - M(tableferry.aws.job_wait) completes the migration; M(tableferry.aws.migration_judge) checks the result.
+  - In check mode the whole migration is predicted, with every setting.
 options:
   method:
     description:
-      - The way to travel. A table that cannot go this way is refused.
-      - V(auto) chooses.
+      - The migration method. A table that cannot be migrated with it is refused.
+      - V(auto) chooses a method.
     type: str
     default: auto
   bucket:
     description:
-      - The staging bucket, in the destination account. The method V(s3) needs it.
+      - The staging bucket, in the destination account. Required for the method V(s3).
     type: str
   bucket_owner:
     description:
-      - The account id of the owner of O(bucket). Left out, it is the destination account.
+      - The account ID of the owner of O(bucket). Defaults to the destination account.
     type: str
   kms_key_arn:
     description:
-      - The customer managed key, in full, that encrypts the staged data. Left out, keys of S3 do.
+      - The full ARN of the customer managed key that encrypts the staged data. By default Amazon S3 managed keys are
+        used.
     type: str
   export_max_age:
     description:
-      - For how many seconds the export of an earlier run is used again.
+      - The maximum age, in seconds, of an export of an earlier run that is used again.
     type: int
     default: 86400
   enable_point_in_time_recovery:
     description:
-      - Turn point-in-time recovery of the source table on where an export needs it. It is billed until turned off.
+      - Turn on point-in-time recovery of the source table if an export needs it. AWS bills it until it is turned off.
       - The playbook C(migrate) allows it unless C(ferry_enable_point_in_time_recovery) is false.
     type: bool
     default: false
   point_in_time_recovery_wait:
     description:
-      - How many seconds point-in-time recovery may take to become usable.
+      - How long to wait, in seconds, until point-in-time recovery can be used.
     type: int
     default: 1800
   replace_failed:
     description:
-      - Delete the partial table that a failed import of this migration left, and import anew. No other table is
+      - Delete the partial table that a failed import of this migration left, and import again. No other table is
         deleted.
     type: bool
     default: false
   backup:
     description:
-      - What concerns the method V(backup).
+      - Options of the method V(backup).
     type: dict
     suboptions:
       # make generate: backup
       vault:
         description:
-          - The vault of the source account. It must have a customer managed key that the destination account may use.
+          - The vault in the source account. It must be encrypted with a customer managed key that the destination account
+            may use.
         type: str
         default: tableferry
       role:
         description:
-          - The role of the source account with which AWS Backup works, as ARN or name. Left out, it is
-            C(AWSBackup-tableferry).
+          - The ARN or name of the IAM role in the source account that AWS Backup uses.
+          - Defaults to C(AWSBackup-tableferry).
         type: str
       air_gapped_vault:
         description:
-          - A logically air-gapped vault of the source account that is shared with the destination. The backup goes
-            there, and nothing has to be copied.
+          - A logically air-gapped vault in the source account that is shared with the destination account. The backup
+            is stored there, and no copy is needed.
         type: str
       start_window_minutes:
         description:
-          - How long AWS may take to begin. V(60), the shortest, tells soonest that it cannot.
+          - The number of minutes within which AWS must start the backup. V(60) is the minimum.
         type: int
         default: 60
       complete_window_minutes:
         description:
-          - How long the backup may take. V(0) leaves it to AWS.
+          - The number of minutes within which the backup must be completed. With V(0) AWS decides.
         type: int
         default: 0
 
       destination_vault:
         description:
-          - The vault of the destination account that the copy goes to.
+          - The vault in the destination account that the copy goes to.
         type: str
         default: tableferry
       restore:
         description:
-          - Whether the copy is restored. Without, the table ends as V(copied).
+          - Whether to restore the copy. With V(false) the table ends as V(copied).
         type: bool
         default: true
       restore_role:
         description:
-          - The role of the destination account with which AWS Backup restores. Left out, it is
-            C(AWSBackup-tableferry).
+          - The ARN or name of the IAM role in the destination account that AWS Backup uses to restore.
+          - Defaults to C(AWSBackup-tableferry).
         type: str
       plan:
         description:
-          - The name of a backup plan with a copy action. Nothing is backed up on demand; the plan's next run is waited
-            for.
+          - The name of a backup plan with a copy action. Its next run is waited for, instead of an on-demand backup.
         type: str
       delete_after_days:
         description:
-          - After how many days AWS deletes the backup. V(0) is never.
+          - The number of days after which AWS deletes the backup. V(0) means never.
         type: int
         default: 7
       move_to_cold_storage_after_days:
         description:
-          - After how many days AWS moves the backup to cold storage. V(0) is never.
+          - The number of days after which AWS moves the backup to cold storage. V(0) means never.
         type: int
         default: 0
       copy_delete_after_days:
         description:
-          - After how many days AWS deletes the copy. With V(0) it inherits what holds for the backup.
+          - The number of days after which AWS deletes the copy. With V(0) that of the backup applies.
         type: int
         default: 7
       copy_move_to_cold_storage_after_days:
         description:
-          - After how many days AWS moves the copy to cold storage. V(0) is never.
+          - The number of days after which AWS moves the copy to cold storage. V(0) means never.
         type: int
         default: 0
       max_age:
         description:
-          - For how many seconds the backup of an earlier run is used again.
+          - The maximum age, in seconds, of a backup of an earlier run that is used again.
         type: int
         default: 86400
       writes_stopped:
         description:
-          - Whether nothing writes to the source. Then another number of items fails the table.
+          - Whether writes to the source have stopped. The table then fails if the numbers of items differ.
         type: bool
         default: false
   verify:
     description:
-      - How the table is compared with its source before its settings are carried.
-      - V(counts) by numbers of items; V(sample) also by the items of a sample; V(full) by all items, both ways.
+      - How the table is compared with its source before its settings are applied.
+      - V(counts) compares the numbers of items, V(sample) also the items of a sample, V(full) all items of both tables.
     type: str
     choices: [counts, sample, full, none]
     default: counts
   items:
     description:
-      - How this machine reads and writes items, for the method V(direct) and for comparisons.
+      - How the controller reads and writes items, for the method V(direct) and for comparisons.
     type: dict
     suboptions:
       # make generate: items
       workers:
         description:
-          - The number of processes that read and write, 1 or more.
+          - The number of processes that read and write items, 1 or more.
         type: int
         default: 1
       read_rate:
         description:
-          - The most read units per second of either table, as C(500), or a part of its provisioned capacity, as C(50%).
+          - The maximum read units per second of either table, such as V(500), or a part of its provisioned capacity,
+            such as V(50%).
           - Without it there is no limit.
         type: str
       consistent:
         description:
-          - Read strongly consistent from the beginning, for twice the read units.
+          - Use strongly consistent reads from the beginning, for twice the read units.
         type: bool
         default: false
       # make generate: items.copying
       write_rate:
         description:
-          - The most write units per second of the destination, as C(500), or a part of its provisioned capacity, as
-            C(50%).
+          - The maximum write units per second of the destination table, such as V(500), or a part of its provisioned
+            capacity, such as V(50%).
           - Without it there is no limit other than AWS's throttling.
         type: str
       checkpoint_dir:
         description:
-          - A directory on the controller for the checkpoint of a copy, with which a later run continues.
-          - Without it a copy that was killed starts over. It never writes an item twice in another form.
+          - A directory on the controller for checkpoints, from which a later run continues.
+          - Without it there are none, and a killed copy starts over. An item that is written again is the same.
         type: path
       # make generate: items.comparing
       sample_items:
         description:
-          - About how many items of each table a sample compares.
+          - The approximate number of items of each table that a sample compares.
         type: int
         default: 1000
       ignore_expired:
         description:
-          - Leave out items whose time to live has passed. They are copied, but AWS may delete them at any time.
+          - Do not compare items whose time to live has passed. They are copied, but AWS may delete them at any time.
         type: bool
         default: false
       differences_path:
         description:
-          - A file on the controller that gets a line of JSON for each difference. Without differences it is not
-            created.
+          - A file on the controller to which a line of JSON is written for each difference. Without differences it is
+            not created.
         type: path
 seealso:
   - module: tableferry.aws.job_wait
@@ -210,7 +212,7 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Start the way of each table
+- name: Start the migration of each table
   tableferry.aws.migration_start:
     name: "{{ inventory_hostname }}"
     source: "{{ ferry_source }}"
@@ -219,7 +221,7 @@ EXAMPLES = r"""
     enable_point_in_time_recovery: true
   register: ferry_started
 
-- name: Bring all of them to their end
+- name: Wait for all migrations
   tableferry.aws.job_wait:
     jobs: >-
       {{ ansible_play_hosts
@@ -232,13 +234,13 @@ RETURN = r"""
 # make generate: job kind=export
 job:
   description:
-    - The job as it stands.
-    - Hand it as it is to M(tableferry.aws.job_wait) and to the next verb.
+    - The job in its current state.
+    - Pass it unchanged to M(tableferry.aws.job_wait) and to the next verb.
   returned: success
   type: dict
   contains:
     kind:
-      description: What kind of job, such as V(export), V(import), V(backup), V(copy), V(restore) or V(direct).
+      description: The kind of job, such as V(export), V(import), V(backup), V(copy), V(restore) or V(direct).
       returned: always
       type: str
       sample: export
@@ -249,47 +251,47 @@ job:
       sample: orders
     state:
       description:
-        - How far it is. V(planned) jobs exist in check mode only; V(pending) ones wait for what
-          RV(job.pending_reason) names.
+        - The state of the job. V(planned) jobs exist in check mode only. RV(job.pending_reason) says what
+          V(pending) jobs wait for.
         - One of V(planned), V(pending), V(running), V(completed), V(failed), V(cancelled), V(not_needed).
       returned: always
       type: str
       sample: running
     arn:
-      description: The ARN or id that AWS gave the job, empty before it was started.
+      description: The ARN or ID of the job at AWS. Empty before it is started.
       returned: always
       type: str
       sample: ""
     pending_reason:
-      description: What a pending job waits for. V(slot) is AWS's quota of jobs at once.
+      description: What a pending job waits for. V(slot) is AWS's quota of concurrent jobs.
       returned: always
       type: str
       sample: slot
     request:
-      description: What AWS is, or was, asked.
+      description: The parameters of the request to AWS.
       returned: always
       type: dict
       sample: {}
     result:
-      description: What AWS reported at the end, counts and places among it.
+      description: The result that AWS reported, such as item counts and locations.
       returned: always
       type: dict
       sample: {}
     failure:
       description:
-        - Why it failed, empty while it has not.
-        - C(error) is the type of the error, C(cause) says what is wrong, C(next_step) what to do about it, and
-          C(details) has values for programs.
+        - Why the job failed. Empty if it did not fail.
+        - C(error) is the type of the error, C(cause) what is wrong, C(next_step) what to do about it, and
+          C(details) contains values for programs.
       returned: always
       type: dict
       sample: {}
     failure_code:
-      description: AWS's code for why it failed.
+      description: The error code of AWS.
       returned: always
       type: str
       sample: ""
     failure_message:
-      description: AWS's text for why it failed.
+      description: The error message of AWS.
       returned: always
       type: str
       sample: ""
@@ -299,7 +301,7 @@ job:
       type: str
       sample: default
     attempt:
-      description: How many earlier jobs of this kind for this table had failed.
+      description: The number of earlier jobs of this kind for this table that failed.
       returned: always
       type: int
       sample: 0
@@ -307,13 +309,13 @@ job:
 # make generate: changes
 #   what='export of orders' before=~ after='{bucket: tableferry-222222222222-eu-west-1}' risk=billed
 changes:
-  description: What was changed, or would be in check mode.
+  description: What was changed, or would be changed in check mode.
   returned: success
   type: list
   elements: dict
   contains:
     what:
-      description: What is changed.
+      description: The object or setting that is changed.
       returned: always
       type: str
       sample: export of orders
@@ -333,32 +335,32 @@ changes:
       type: str
       sample: billed
 
-# make generate: left says='What will not come along with this method, and why; in check mode also of the settings.'
+# make generate: left says='What this method does not carry, and why; in check mode also settings.'
 #   what=replicas why='Replicas are reported, never created on the way.'
 left:
-  description: What will not come along with this method, and why; in check mode also of the settings.
+  description: What this method does not carry, and why; in check mode also settings.
   returned: success
   type: list
   elements: dict
   contains:
     what:
-      description: What stays behind.
+      description: What is not carried or not removed.
       returned: always
       type: str
       sample: replicas
     reason:
-      description: Why.
+      description: The reason.
       returned: always
       type: str
       sample: Replicas are reported, never created on the way.
 
 method:
-  description: The method, what V(auto) came to.
+  description: The method, as chosen with V(auto).
   returned: success
   type: str
   sample: s3
 then:
-  description: The jobs that follow on the table's way, for M(tableferry.aws.job_wait). Shaped like RV(job).
+  description: The following jobs of the migration, for M(tableferry.aws.job_wait). Each has the shape of RV(job).
   returned: success
   type: list
   elements: dict
@@ -366,7 +368,7 @@ then:
 
 # make generate: obstacle
 obstacle:
-  description: What would have to be mended before a start, where check mode sees it coming. Empty otherwise.
+  description: What must be fixed before the job can be started, as far as check mode can predict it. Empty otherwise.
   returned: success
   type: str
   sample: ""
@@ -382,7 +384,7 @@ table:
 
 # make generate: job_message
 msg:
-  description: How the job stands, or what went wrong with the table, the cause and the next step.
+  description: The state of the job; on failure the table, the cause and the next step.
   returned: always
   type: str
   sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
@@ -390,13 +392,13 @@ msg:
 
 # make generate: failure
 ferry_status:
-  description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
-    else.
+  description: V(refused) if nothing was changed because it is not possible or not safe, V(failed) for all other
+    errors.
   returned: failure
   type: str
   sample: refused
 ferry_error:
-  description: The kind of error, for programs.
+  description: The type of the error, for programs.
   returned: failure
   type: str
   sample: PointInTimeRecoveryDisabled
@@ -411,7 +413,7 @@ next_step:
   type: str
   sample: Turn it on, or set enable_point_in_time_recovery.
 details:
-  description: Values that belong to the error, such as codes and ARNs. Never secrets.
+  description: Values that belong to the error, such as codes and ARNs. They contain no secrets.
   returned: failure
   type: dict
   sample: {code: AccessDeniedException}

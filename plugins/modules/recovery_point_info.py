@@ -12,7 +12,7 @@ version_added: 0.2.0
 author:
   - TableFerry contributors (@tableferry)
 description:
-  - Returns what AWS Backup keeps of a table in all vaults of an account, or what is in one vault.
+  - Returns the recovery points of a table in all vaults of an account, or those in one vault.
 options:
   name:
     description:
@@ -24,7 +24,7 @@ options:
     type: str
   vault_account_id:
     description:
-      - The owner of O(vault), where it is an air-gapped vault that another account shares.
+      - The ID of the owner of O(vault), if it is an air-gapped vault that another account shares.
     type: str
 seealso:
   - module: tableferry.aws.backup_job
@@ -36,14 +36,14 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: List what there is of a table
+- name: List the recovery points of a table
   tableferry.aws.recovery_point_info:
     name: orders
     account:
       profile: legacy
       region: eu-west-1
 
-- name: List what was copied into the destination's vault
+- name: List the recovery points in the destination vault
   tableferry.aws.recovery_point_info:
     vault: tableferry
     side: destination
@@ -54,7 +54,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 recovery_points:
-  description: The recovery points, with AWS's member names in snake case. Empty where there is none.
+  description: The recovery points, with the names of AWS's API in snake case. Empty if there are none.
   returned: success
   type: list
   elements: dict
@@ -64,14 +64,14 @@ recovery_points:
 
 # make generate: failed_table
 table:
-  description: The table concerned, empty when the whole account is.
+  description: The table concerned. Empty if the whole account is.
   returned: failure
   type: str
   sample: orders
 
 # make generate: failure_message
 msg:
-  description: What went wrong, naming the table, the cause and the next step.
+  description: The error message with the table, the cause and the next step.
   returned: failure
   type: str
   sample: "orders: Point-in-time recovery is off, and an export needs it. Turn it on, or set
@@ -79,13 +79,13 @@ msg:
 
 # make generate: failure
 ferry_status:
-  description: V(refused) when nothing was touched because it cannot be done or not safely, V(failed) for everything
-    else.
+  description: V(refused) if nothing was changed because it is not possible or not safe, V(failed) for all other
+    errors.
   returned: failure
   type: str
   sample: refused
 ferry_error:
-  description: The kind of error, for programs.
+  description: The type of the error, for programs.
   returned: failure
   type: str
   sample: PointInTimeRecoveryDisabled
@@ -100,7 +100,7 @@ next_step:
   type: str
   sample: Turn it on, or set enable_point_in_time_recovery.
 details:
-  description: Values that belong to the error, such as codes and ARNs. Never secrets.
+  description: Values that belong to the error, such as codes and ARNs. They contain no secrets.
   returned: failure
   type: dict
   sample: {code: AccessDeniedException}

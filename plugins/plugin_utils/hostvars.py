@@ -14,12 +14,12 @@ from jinja2 import Undefined, UndefinedError
 
 HostVars = Mapping[str, Mapping[str, Any]]
 
-# What reading a variable raises that is made of something undefined.
+# What reading a variable raises whose template uses something undefined.
 BROKEN = (AnsibleError, UndefinedError)
 
 
 def plain(value: Any) -> Any:
-    """``value`` as plain JSON types; the engine's containers template what is in them only when asked.
+    """``value`` as plain JSON types; the engine's containers template their contents only when read.
 
     Raises one of ``BROKEN`` where something in it is undefined.
     """
@@ -38,7 +38,7 @@ def read(variables: Mapping[str, Any], name: str, default: Any = None) -> Any:
 
 
 def read_if_sound(variables: Mapping[str, Any], name: str, default: Any = None) -> Any:
-    """As ``read``, but ``default`` where the variable is broken, for the report on a host whose variables are."""
+    """As ``read``, but ``default`` where the variable cannot be read, for the report on such a host."""
     try:
         return read(variables, name, default)
     except BROKEN:

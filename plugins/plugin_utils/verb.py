@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the actions of all verbs share: the fast path in the worker, and the way to the module where that is not one."""
+"""What the actions of all verbs share: the fast path in the worker, and the module where that is not possible."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.glue.spec import Ve
 
 
 def secrets_in(spec: Mapping[str, Any], values: Any) -> Iterator[str]:
-    """The values in ``values`` that ``spec`` says must never be printed."""
+    """The values in ``values`` that must never be printed according to ``spec``."""
     if not isinstance(values, Mapping):
         return
     for name, option in spec.items():
@@ -35,11 +35,11 @@ def secrets_in(spec: Mapping[str, Any], values: Any) -> Iterator[str]:
 
 
 class VerbAction(ActionBase):
-    """The action of one verb; a subclass names it.
+    """The action of one verb, which a subclass sets.
 
-    What the verb needs of the SDK is loaded with its class. The linear strategy imports an action in the parent before
-    it forks, so that this is paid once for all hosts (ansible.md 5 and 6b). Where it does not, each worker pays and
-    nothing else changes.
+    The parts of the SDK that the verb needs are loaded with its class. The linear strategy imports an action in the
+    parent before it forks, so they are loaded once for all hosts (ansible.md 5 and 6b). With other strategies each
+    worker loads them.
     """
 
     _requires_connection = False
@@ -54,7 +54,7 @@ class VerbAction(ActionBase):
         sdk.warm(cls.verb.services)
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Do the verb's work here, or send its module where the work has to be done."""
+        """Run the verb here, or send its module to the target."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         if self._needs_module():
             result.update(
@@ -67,7 +67,7 @@ class VerbAction(ActionBase):
             return result
         arguments = plain(self._task.args)
         hidden = set(filter(None, secrets_in(self.verb.spec, arguments)))
-        found = outcome(
+        response = outcome(
             self.verb,
             self._validated(arguments, hidden),
             check_mode=bool(self._task.check_mode),
@@ -75,17 +75,17 @@ class VerbAction(ActionBase):
             progress=lambda line: self._display.display(remove_values(line, hidden)),
         )
         if self.verb.hands_out_credentials:
-            hidden -= set(found.get("credentials", {}).values())
-        result.update(remove_values(found, hidden))
+            hidden -= set(response.get("credentials", {}).values())
+        result.update(remove_values(response, hidden))
         return result
 
     def _needs_module(self) -> bool:
-        """Whether the task asks for another machine, user, environment or time than this process has."""
+        """Whether the task needs another machine, user or environment than this process, or runs asynchronously."""
         local = self._connection.transport in ("local", "ansible.builtin.local")
         return bool(not local or self._task.async_val or self._task.become or any(self._task.environment or ()))
 
     def _validated(self, arguments: dict[str, Any], hidden: set[str]) -> dict[str, Any]:
-        """The arguments with types and defaults as the module would see them."""
+        """The arguments with the types and defaults that the module would see."""
         checked = ArgumentSpecValidator(self.verb.spec, **self.verb.rules).validate(arguments)
         if checked.error_messages:
             raise AnsibleActionFail(remove_values("; ".join(checked.error_messages), hidden))
@@ -93,5 +93,5 @@ class VerbAction(ActionBase):
 
 
 def plain(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments as a module gets them: plain JSON types, without the engine's lazy and tagged containers."""
+    """The arguments as a module receives them: plain JSON types, without the engine's lazy and tagged containers."""
     return json.loads(json.dumps(arguments, default=str))

@@ -17,10 +17,10 @@ _CREDENTIALS = tuple(name for name in SHARED_OPTIONS if name not in _PLACES)
 
 
 def settings_of(side: Mapping[str, Any], shared: Parameters) -> dict[str, Any]:
-    """What a side says, completed by what both sides share.
+    """The options of a side, completed by the options that both sides share.
 
-    Shared credentials come in as a whole or not at all: a side with a profile or keys of its own takes none of them,
-    a side with only a role assumes it from them.
+    Shared credentials are used as a whole or not at all: a side with a profile or keys of its own uses none of them,
+    a side with only a role assumes it with them.
     """
     own = {name: value for name, value in side.items() if value not in (None, "")}
     inherited = _PLACES if any(own.get(name) for name in _CREDENTIALS) else _PLACES + _CREDENTIALS
@@ -28,7 +28,7 @@ def settings_of(side: Mapping[str, Any], shared: Parameters) -> dict[str, Any]:
 
 
 class Accounts:
-    """The accounts of one run: one object per account and way in, so that clients and role sessions are shared."""
+    """The accounts of one run: one object per account and credentials, so that clients and role sessions are shared."""
 
     def __init__(self, shared: Parameters) -> None:
         self._shared = shared
@@ -42,5 +42,5 @@ class Accounts:
         return self._made[spec]
 
     def find(self, side: Side, given: Mapping[str, Any] | None) -> Account | None:
-        """The account of an option that may be left out."""
+        """The account of an optional option; None where it is not given."""
         return None if given is None else self.get(side, given)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""From a verb to what Ansible prints: one place for errors, one for the module's way in and out."""
+"""From a verb to the result that Ansible prints: the only place that turns errors into failures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class SdkMissing(errors.FerryError):
 
 
 def explain(error: BaseException) -> errors.FerryError:
-    """What an error of the SDK, that the core did not explain, means to the user.
+    """An error of the SDK that the core did not explain, in words for the user.
 
     AWS quotes the signed headers, the session token among them, in the text of a signature error: the texts of
     credential errors are therefore not passed on.
@@ -33,33 +33,33 @@ def explain(error: BaseException) -> errors.FerryError:
         if code in aws_errors.BAD_CREDENTIALS:
             return errors.CredentialsError(
                 f"AWS does not accept the credentials ({operation} answered {code}).",
-                "Renew the credentials of the side concerned, and check that this machine's clock is right.",
+                "Renew the credentials of that account, and check the clock of this machine.",
                 details=details,
             )
         if code in aws_errors.DENIED:
             return errors.AccessDenied(
                 text,
-                "Grant the permission named to the principal named; the README of each role lists what it needs.",
+                "Grant this permission to this principal; the README of each role lists the permissions it needs.",
                 details=details,
             )
         if code in aws_errors.BUSY:
             return errors.ServiceError(
-                text, "Run again in a few minutes: what is running is found again.", details=details
+                text, "Run again in a few minutes: running jobs are found and continued.", details=details
             )
-        return errors.ServiceError(text, "Mend what AWS names and run again.", details=details)
+        return errors.ServiceError(text, "Fix the cause AWS reports, then run again.", details=details)
     if code in aws_errors.NO_CREDENTIALS:
         return errors.CredentialsError(
             f"No usable AWS credentials were found ({code}: {error}).",
-            "Give the side a profile, an access_key with its secret_key, or a role_arn, or log in again.",
+            "Set a profile, an access_key with its secret_key, or a role_arn, or log in again.",
             details=details,
         )
     if code in aws_errors.BAD_REGION:
         return errors.InvalidInput(
-            f"The Region is missing or malformed ({error}).", "Give the side a region.", details=details
+            f"The Region is missing or malformed ({error}).", "Set the option region.", details=details
         )
     if code == "ParamValidationError":
-        cause = f"An option is not what AWS takes ({str(error).rstrip('.')})."
-        return errors.InvalidInput(cause, "Mend the option named.", details=details)
+        cause = f"AWS does not accept the value of an option ({str(error).rstrip('.')})."
+        return errors.InvalidInput(cause, "Correct this option.", details=details)
     return errors.ServiceError(
         f"AWS could not be reached ({code}: {str(error).rstrip('.')}).",
         "Check the region, the endpoint_url, and this machine's network and proxy, then run again.",
@@ -82,12 +82,12 @@ def failure(error: errors.FerryError) -> dict[str, Any]:
 
 
 def outcome(verb: Verb, params: dict[str, Any], *, check_mode: bool, diff: bool, progress: Progress) -> dict[str, Any]:
-    """Run ``verb`` with validated ``params``: its result, or the failure that says what to do. Never raises for AWS."""
+    """Run ``verb`` with validated ``params``: its result, or the failure with the next step. Never raises for AWS."""
     table = str(params.get("name") or "")
     if sdk.SDK_ERROR:
         missing = SdkMissing(
             missing_required_lib("boto3 and botocore"),
-            "Install boto3 for that Python, or set ansible_python_interpreter to one that has it.",
+            "Install boto3 for this Python, or set ansible_python_interpreter to one that has it.",
             table=table,
             details={"import_error": sdk.SDK_ERROR},
         )
@@ -104,13 +104,13 @@ def outcome(verb: Verb, params: dict[str, Any], *, check_mode: bool, diff: bool,
 
 
 def run_module(verb: Verb) -> None:
-    """The whole of a module: options in, result out."""
+    """Run ``verb`` as a module."""
     module = AnsibleModule(argument_spec=verb.spec, supports_check_mode=True, **verb.rules)
     result = outcome(
         verb, dict(module.params), check_mode=module.check_mode, diff=module._diff, progress=lambda line: None
     )
     if verb.hands_out_credentials and "credentials" in result:
-        # Masking what the caller asked for would hand out asterisks; the task says no_log.
+        # Masking the requested credentials would return asterisks; the task sets no_log.
         module.no_log_values.difference_update(result["credentials"].values())
     for warning in result.pop("warnings", ()):
         module.warn(warning)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What every verb is made of: its options, the options that verbs share, and what runs it."""
+"""What a verb is made of: its options, the options that verbs share, and the function that runs it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Run = Callable[[dict[str, Any], bool, Progress], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Verb:
-    """One verb, for its module and its action alike.
+    """One verb, for its module and its action.
 
-    ``spec`` is the argument spec, ``rules`` the keyword arguments that go with it (``mutually_exclusive`` and so on).
+    ``spec`` is the argument spec, ``rules`` its other keyword arguments (``mutually_exclusive`` and so on).
     ``run(params, check_mode, progress)`` does the work: it returns a JSON-safe result or raises ``FerryError``, and it
     changes nothing in check mode. ``services`` are the SDK models that the action loads once for all hosts.
     ``hands_out_credentials``: the result carries credentials on purpose.
@@ -81,7 +81,7 @@ SETTINGS_OPTIONS: dict[str, Any] = {
 }
 
 
-# How this machine reads and writes items.
+# How the controller reads and writes items.
 READING_OPTIONS: dict[str, Any] = {
     "workers": {"type": "int", "default": 1},
     "read_rate": {"type": "str"},
@@ -114,7 +114,7 @@ BOTH_ACCOUNTS_OPTIONS: dict[str, Any] = {
     "destination": account_option(required=True),
 }
 
-# For verbs that look at one account, whichever side it is.
+# For verbs that use one account, source or destination.
 ONE_ACCOUNT_OPTIONS: dict[str, Any] = {
     "account": account_option(required=True),
     "side": {"type": "str", "choices": ["source", "destination"], "default": "source"},
@@ -122,5 +122,5 @@ ONE_ACCOUNT_OPTIONS: dict[str, Any] = {
 
 
 def given(params: Parameters, names: Iterable[str]) -> dict[str, Any]:
-    """Those of the options ``names`` that the user gave or that have a default; the core knows the rest."""
+    """The options among ``names`` that are set; the core has defaults for the others."""
     return {name: params[name] for name in names if params[name] is not None}

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the verbs that start a job have in common: the result, and waiting for the one job."""
+"""What the verbs that start a job have in common: the result, and waiting for the job."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from .spec import Progress
 
 
 def start_result(job: Job, changes: Sequence[Change], obstacle: FerryError | None = None) -> dict[str, Any]:
-    """The result of a start verb. ``obstacle`` is what would stop the start that check mode foresees."""
-    said = [f"{job.name}: the {job.kind} is {job.state.replace('_', ' ')}."]
+    """The result of a verb that starts a job. ``obstacle`` is what would prevent the start that check mode predicts."""
+    sentences = [f"{job.name}: the {job.kind} is {job.state.replace('_', ' ')}."]
     if obstacle:
-        said.append(f"To be mended first: {obstacle.cause} {obstacle.next_step}")
+        sentences.append(f"Fix this first: {obstacle.cause} {obstacle.next_step}")
     return {
         "changed": bool(changes),
         "job": job.to_dict(),
         "changes": [change.to_dict() for change in changes],
         "diff": to_diff(changes, f"{job.kind} of {job.name}"),
         "obstacle": str(obstacle or ""),
-        "msg": " ".join(said),
+        "msg": " ".join(sentences),
     }
 
 
 def finished(job: Job, source: Account | None, destination: Account | None, timeout: float, progress: Progress) -> Job:
-    """Wait for ``job`` and return it completed. Raises what says why it did not complete."""
+    """Wait for ``job`` and return it completed. Raises JobTimeout, or the error that explains why it failed."""
     if job.open:
         job = wait_for([WaitItem(job.name, source, destination, job)], timeout, progress).jobs[job.name]
     if job.timed_out:
         raise JobTimeout(
             f"The {job.kind} is still {job.state} after {timeout} seconds.",
-            "Run again, with a longer wait_timeout if need be: it goes on meanwhile and is found again.",
+            "Run again, with a longer wait_timeout if necessary: jobs already started are found and continued.",
             table=job.name,
             details={"job": job.to_dict()},
         )

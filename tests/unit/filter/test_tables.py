@@ -68,7 +68,7 @@ def test_problems_name_host_variable_and_what_is_right() -> None:
     assert "ferry_pitr_wait" in found["kind"]
     assert "ferry_source" in found["side"]
     assert "acess_key" in found["unknown"]
-    assert "ferry_destination_table is" in found["typo"]
+    assert "did you mean ferry_destination_table?" in found["typo"]
     assert "'nothing' is undefined" in found["broken"]
 
 
@@ -90,7 +90,7 @@ def test_two_tables_for_one_name() -> None:
     }
     found = inventory_problems(hostvars, hostvars)
     assert list(found) == ["a", "b", "d"]
-    assert "a is the destination table of b too" in found["a"]
+    assert "a is also the destination table of b" in found["a"]
     assert "of TableFerry" in found["d"]
 
 
@@ -101,7 +101,7 @@ def test_tables_of_one_backup_plan_want_it_alike() -> None:
     hostvars["d"] = {**planned, "ferry_copy_days": 30}
     problems = inventory_problems(hostvars, hostvars)
     assert set(problems) == {"a", "b", "d"}
-    assert all("ferry_migration_id of its own" in words for words in problems.values())
+    assert all("another ferry_migration_id" in words for words in problems.values())
 
 
 def test_pair_tables_by_what_their_data_needs() -> None:

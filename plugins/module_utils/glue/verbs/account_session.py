@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Opens a session in an account, for modules that take keys and no role."""
+"""Opens a session in an account, for modules that accept keys but no role."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SPEC: dict[str, Any] = {
 
 
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
-    """Who the caller is there, and keys that are valid now."""
+    """The caller's identity in the account, and keys that are valid now."""
     account = Accounts(params).get(params["side"], params["account"])
     keys = account.temporary_credentials()
     account.confirm(account.caller_arn.split(":")[4])

@@ -23,14 +23,14 @@ SPEC: dict[str, Any] = {
 
 
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
-    """Read what is set, and set what differs."""
+    """Read the settings, and change those that differ."""
     account = Accounts(params).get(params["side"], params["account"])
     options = SettingsOptions(**{name: params[name] for name in _SWITCHES})
     plan = plan_settings(account, options)
-    found = plan.found if check_mode else apply_settings(account, options, plan)
+    settings = plan.found if check_mode else apply_settings(account, options, plan)
     return {
         "changed": bool(plan.changes),
-        "settings": found.to_dict(),
+        "settings": settings.to_dict(),
         "changes": [change.to_dict() for change in plan.changes],
         "diff": to_diff(plan.changes, f"AWS Backup in {account.region} of {account.account_id}"),
     }

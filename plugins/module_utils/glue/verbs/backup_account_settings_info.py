@@ -19,7 +19,7 @@ SPEC: dict[str, Any] = {
 
 
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
-    """The settings; what the caller may not ask is null."""
+    """The settings; null where the caller is not allowed to read them."""
     account = Accounts(params).get(params["side"], params["account"])
     return {"changed": False, "settings": read_settings(account, policies=True).to_dict()}
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Copies a recovery point into the other account's vault."""
+"""Copies a recovery point to the vault of the other account."""
 
 from __future__ import annotations
 

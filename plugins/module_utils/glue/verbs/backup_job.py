@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Backs a table up with AWS Backup."""
+"""Backs up a table with AWS Backup."""
 
 from __future__ import annotations
 

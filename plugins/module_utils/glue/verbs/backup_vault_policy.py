@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Lets another account copy recovery points into a vault."""
+"""Allows another account to copy recovery points into a vault."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SPEC: dict[str, Any] = {
 
 
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
-    """Read the policy, and change our statement in it."""
+    """Read the policy, and add or remove our statement."""
     account = Accounts(params).get("destination", params["destination"])
     statement = copy_statement(params["source_account_id"] or "", account.partition, params["organization_id"] or "")
     plan = plan_policy(account, params["name"], statement, present=params["state"] == "present")

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Copies a table through this machine."""
+"""Copies a table through the controller."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _SAME_NAME = (
 
 
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
-    """Copy, or leave it to the waiter; an earlier run's copy is found."""
+    """Copy the table, or leave it to the waiter; the copy of an earlier run is found."""
     accounts = Accounts(params)
     source = accounts.get("source", params["source"])
     destination = accounts.get("destination", params["destination"])

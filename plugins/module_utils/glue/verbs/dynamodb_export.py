@@ -63,14 +63,14 @@ _SAME_NAME = (
 
 
 def to_time(name: str, text: str | None) -> datetime | None:
-    """A time option: ISO 8601, UTC where it says no offset; None where it is not given. Raises InvalidInput."""
+    """A time option: ISO 8601, UTC without an offset; None where it is not given. Raises InvalidInput."""
     if not text:
         return None
     try:
         time = datetime.fromisoformat(text)
     except ValueError as error:
         raise InvalidInput(
-            f"{name} {text!r} is not a time.", "Write it as in ISO 8601, for example 2026-10-08T12:00:00Z."
+            f"{name} {text!r} is not a time.", "Use the ISO 8601 format, for example 2026-10-08T12:00:00Z."
         ) from error
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 

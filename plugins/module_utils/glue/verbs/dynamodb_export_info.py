@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Reads the exports of an account that AWS remembers."""
+"""Reads the exports of an account that AWS lists."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ SPEC: dict[str, Any] = {
 
 
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
-    """One export in full, or a table's or the whole account's in short."""
+    """One export in full, or a summary of those of a table or of the account."""
     account = Accounts(params).get("source", params["source"])
     if params["arn"]:
-        answer = account.ask("dynamodb", "describe_export", "describing the export", ExportArn=params["arn"])
-        found = [answer["ExportDescription"]]
+        response = account.ask("dynamodb", "describe_export", "describing the export", ExportArn=params["arn"])
+        exports = [response["ExportDescription"]]
     else:
         request = {"MaxResults": 25}
         if params["name"]:
             request["TableArn"] = account.table_arn(params["name"])
-        found = list(account.pages("dynamodb", "list_exports", "ExportSummaries", "listing the exports", **request))
-    return {"changed": False, "exports": [snake(entry) for entry in found]}
+        exports = list(account.pages("dynamodb", "list_exports", "ExportSummaries", "listing the exports", **request))
+    return {"changed": False, "exports": [snake(entry) for entry in exports]}
 
 
 VERB = Verb(

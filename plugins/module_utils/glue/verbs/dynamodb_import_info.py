@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Reads the imports of an account that AWS remembers."""
+"""Reads the imports of an account that AWS lists."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ SPEC: dict[str, Any] = {
 
 
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
-    """One import in full, or a table's or the whole account's in short."""
+    """One import in full, or a summary of those of a table or of the account."""
     account = Accounts(params).get("destination", params["destination"])
     if params["arn"]:
-        answer = account.ask("dynamodb", "describe_import", "describing the import", ImportArn=params["arn"])
-        found = [answer["ImportTableDescription"]]
+        response = account.ask("dynamodb", "describe_import", "describing the import", ImportArn=params["arn"])
+        imports = [response["ImportTableDescription"]]
     else:
         request = {"PageSize": 25}
         if params["name"]:
             request["TableArn"] = account.table_arn(params["name"])
-        found = list(account.pages("dynamodb", "list_imports", "ImportSummaryList", "listing the imports", **request))
-    return {"changed": False, "imports": [snake(entry) for entry in found]}
+        imports = list(account.pages("dynamodb", "list_imports", "ImportSummaryList", "listing the imports", **request))
+    return {"changed": False, "imports": [snake(entry) for entry in imports]}
 
 
 VERB = Verb(

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Carries the settings of a table to its copy."""
+"""Applies the settings of a table to its copy."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SPEC: dict[str, Any] = {
 
 
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
-    """Plan what differs, and set it or leave it to the waiter."""
+    """Find the settings that differ, and apply them or leave that to the waiter."""
     accounts = Accounts(params)
     source = accounts.get("source", params["source"])
     destination = accounts.get("destination", params["destination"])

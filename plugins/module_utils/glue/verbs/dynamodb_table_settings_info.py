@@ -21,14 +21,14 @@ SPEC: dict[str, Any] = {
 
 
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
-    """The table as the core sees it."""
+    """The definition and the settings of the table."""
     account = Accounts(params).get(params["side"], params["account"])
-    found = read_settings(account, TableDefinition.read(account, params["name"]))
+    settings = read_settings(account, TableDefinition.read(account, params["name"]))
     return {
         "changed": False,
-        "definition": found.definition.to_dict(),
-        "settings": dict(found.values),
-        "unreadable": dict(found.unreadable),
+        "definition": settings.definition.to_dict(),
+        "settings": dict(settings.values),
+        "unreadable": dict(settings.unreadable),
     }
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Compares two tables item by item, and mends the destination on request."""
+"""Compares two tables item by item, and repairs the destination on request."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _SAME_NAME = (
 
 
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
-    """Compare; with ``repair`` mend what differs, in check mode only tell what would be mended."""
+    """Compare the tables. With ``repair`` also repair the differences; in check mode only report them."""
     accounts = Accounts(params)
     source = accounts.get("source", params["source"])
     destination = accounts.get("destination", params["destination"])
@@ -50,64 +50,66 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
         source_table=params["source_table"] or params["name"], table=params["name"], **given(params, _SAME_NAME)
     )
 
-    told_at = time.monotonic()
+    last_line = time.monotonic()
 
-    def tell(now: CompareProgress) -> None:
-        nonlocal told_at
-        if time.monotonic() - told_at >= LINE_GAP:
-            told_at = time.monotonic()
+    def report(now: CompareProgress) -> None:
+        nonlocal last_line
+        if time.monotonic() - last_line >= LINE_GAP:
+            last_line = time.monotonic()
             progress(
                 f"{params['name']}: {now.items_source} items read, {now.segments_done}/{now.segments} segments done"
             )
 
-    found = verify_tables(source, destination, options, tell)
-    mended: dict[str, int] = {}
-    changes = _changes(params, found) if params["repair"] else []
+    result = verify_tables(source, destination, options, report)
+    repaired: dict[str, int] = {}
+    changes = _changes(params, result) if params["repair"] else []
     if changes and not check_mode:
-        mended = asdict(mend(source, destination, options, found, delete_extra=params["delete_extra"]))
-    changed = bool(changes) if check_mode else bool(mended.get("put") or mended.get("deleted"))
+        repaired = asdict(mend(source, destination, options, result, delete_extra=params["delete_extra"]))
+    changed = bool(changes) if check_mode else bool(repaired.get("put") or repaired.get("deleted"))
     return {
         "changed": changed,
         "level": options.level,
-        "equal": found.comparison.equal,
-        **found.to_dict(),
-        "repaired": mended,
-        "clean": found.comparison.equal or bool(mended and not _left(found, mended)),
+        "equal": result.comparison.equal,
+        **result.to_dict(),
+        "repaired": repaired,
+        "clean": result.comparison.equal or bool(repaired and not _left(result, repaired)),
         "diff": to_diff(changes, params["name"]),
-        "msg": _words(params, found, mended, changes),
+        "msg": _message(params, result, repaired, changes),
     }
 
 
-def _left(found: Verification, mended: dict[str, int]) -> int:
+def _left(result: Verification, repaired: dict[str, int]) -> int:
     """How many differences are known to be left after a repair, or groups of them."""
-    told = found.comparison
-    unseen = told.differences - sum(mended.values())
-    return mended["left"] + mended["changed"] + unseen + told.unlisted_buckets
+    comparison = result.comparison
+    unseen = comparison.differences - sum(repaired.values())
+    return repaired["left"] + repaired["changed"] + unseen + comparison.unlisted_buckets
 
 
-def _changes(params: dict[str, Any], found: Verification) -> list[Change]:
-    compared = found.comparison
-    extra = compared.extra if params["delete_extra"] else 0
-    wanted = (("put", compared.missing + compared.different), ("delete", extra))
+def _changes(params: dict[str, Any], result: Verification) -> list[Change]:
+    comparison = result.comparison
+    extra = comparison.extra if params["delete_extra"] else 0
+    repairs = (("put", comparison.missing + comparison.different), ("delete", extra))
     name = params["name"]
-    return [Change(f"items of {name} to {what}", None, count, "destructive") for what, count in wanted if count]
+    return [Change(f"items of {name} to {what}", None, count, "destructive") for what, count in repairs if count]
 
 
-def _words(params: dict[str, Any], found: Verification, mended: dict[str, int], changes: list[Change]) -> str:
-    name, compared = params["name"], found.comparison
-    if compared.equal:
-        return f"{name}: {compared.items_destination} items compared ({params['level']}), all are equal."
-    said = f"{name}: {compared.missing} missing, {compared.different} different, {compared.extra} extra."
-    if compared.unlisted_buckets:
-        said += f" More differ in {compared.unlisted_buckets} groups of keys: mend these, then compare again."
-    if mended:
-        said += f" Repaired: {', '.join(f'{count} {what}' for what, count in mended.items() if count)}."
+def _message(params: dict[str, Any], result: Verification, repaired: dict[str, int], changes: list[Change]) -> str:
+    name, comparison = params["name"], result.comparison
+    if comparison.equal:
+        return f"{name}: {comparison.items_destination} items compared ({params['level']}), all are equal."
+    message = f"{name}: {comparison.missing} missing, {comparison.different} different, {comparison.extra} extra."
+    if comparison.unlisted_buckets:
+        message += (
+            f" More items differ in {comparison.unlisted_buckets} groups of keys: repair these, then compare again."
+        )
+    if repaired:
+        message += f" Repaired: {', '.join(f'{count} {what}' for what, count in repaired.items() if count)}."
     elif changes:
-        wanted = ", ".join(f"{change.what.rpartition(' ')[2]} {change.after}" for change in changes)
-        said += f" A repair would {wanted}."
-    if compared.extra and not params["delete_extra"]:
-        said += f" The {compared.extra} extra stay: delete_extra (ferry_delete_extra) deletes them."
-    return said
+        repairs = ", ".join(f"{change.what.rpartition(' ')[2]} {change.after}" for change in changes)
+        message += f" A repair would {repairs}."
+    if comparison.extra and not params["delete_extra"]:
+        message += f" The {comparison.extra} extra items are kept: delete_extra (ferry_delete_extra) deletes them."
+    return message
 
 
 VERB = Verb("dynamodb_verify", SPEC, run, services=("dynamodb", "sts"))

@@ -48,14 +48,14 @@ def _item(accounts: Accounts, entry: dict[str, Any]) -> WaitItem:
 
 
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
-    """Wait until all jobs have ended; in check mode say how they stand and start none."""
+    """Wait until all jobs have ended; in check mode return their states and start none."""
     accounts = Accounts(params)
     items = [_item(accounts, entry) for entry in params["jobs"]]
     if check_mode:
-        ways = {item.name: (item.job, *item.then) for item in items}
-        first = {name: jobs[0] for name, jobs in ways.items()}
-        pending = [(name, job.kind) for name, jobs in ways.items() for job in jobs if job.state == "pending"]
-        return _result(WaitResult(first, {}, frozenset(pending), ways))
+        jobs = {item.name: (item.job, *item.then) for item in items}
+        first = {name: follow[0] for name, follow in jobs.items()}
+        pending = [(name, job.kind) for name, follow in jobs.items() for job in follow if job.state == "pending"]
+        return _result(WaitResult(first, {}, frozenset(pending), jobs))
     return _result(wait_for(items, params["wait_timeout"], progress if params["progress"] else _silent))
 
 
@@ -63,13 +63,13 @@ def _silent(line: str) -> None:
     """Prints nothing."""
 
 
-def _result(found: WaitResult) -> dict[str, Any]:
-    changes = [Change(f"{kind} of {name}", "pending", "started", "billed") for name, kind in sorted(found.started)]
+def _result(result: WaitResult) -> dict[str, Any]:
+    changes = [Change(f"{kind} of {name}", "pending", "started", "billed") for name, kind in sorted(result.started)]
     return {
         "changed": bool(changes),
-        "jobs": {name: job.to_dict() for name, job in found.jobs.items()},
-        "ways": {name: [job.to_dict() for job in jobs] for name, jobs in found.ways.items()},
-        "poll_calls": found.poll_calls,
+        "jobs": {name: job.to_dict() for name, job in result.jobs.items()},
+        "ways": {name: [job.to_dict() for job in jobs] for name, jobs in result.ways.items()},
+        "poll_calls": result.poll_calls,
         "diff": to_diff(changes, "jobs"),
     }
 

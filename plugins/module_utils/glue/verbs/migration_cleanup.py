@@ -40,7 +40,7 @@ _SAME_NAME = (
 
 
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
-    """Plan what goes, and remove it."""
+    """Plan the removal, and carry it out."""
     accounts = Accounts(params)
     source = accounts.find("source", params["source"])
     destination = accounts.get("destination", params["destination"])

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Judges whether a table has arrived."""
+"""Checks whether a table was migrated completely."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SPEC: dict[str, Any] = {
 
 
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
-    """The judgement; it fails where the table has not arrived."""
+    """The judgement; a failure where the table was not migrated completely."""
     accounts = Accounts(params)
     judgement = judge_way(
         params["name"],

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Starts the way of a table."""
+"""Starts the migration of a table."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ _OTHER_NAMES = {"name", "source", "destination", "defer", "backup", "items", *SH
 
 
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
-    """Start the first job of the table's way, or find it; in check mode foresee the whole way."""
+    """Start the first job of the table's migration, or find it; in check mode predict the whole migration."""
     accounts = Accounts(params)
     source = accounts.get("source", params["source"])
     destination = accounts.get("destination", params["destination"])

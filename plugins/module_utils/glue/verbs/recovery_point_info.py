@@ -22,7 +22,7 @@ SPEC: dict[str, Any] = {
 
 
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
-    """A vault's recovery points, or those of a table in all vaults of the account."""
+    """The recovery points of a vault, or those of a table in all vaults of the account."""
     account = Accounts(params).get(params["side"], params["account"])
     if params["vault"]:
         request = {"BackupVaultName": params["vault"]}
@@ -34,8 +34,8 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     else:
         request = {"ResourceArn": account.table_arn(params["name"])}
         operation = "list_recovery_points_by_resource"
-    found = account.pages("backup", operation, "RecoveryPoints", "listing the recovery points", **request)
-    return {"changed": False, "recovery_points": [snake(entry) for entry in found]}
+    points = account.pages("backup", operation, "RecoveryPoints", "listing the recovery points", **request)
+    return {"changed": False, "recovery_points": [snake(entry) for entry in points]}
 
 
 VERB = Verb(
