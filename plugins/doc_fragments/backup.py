@@ -12,8 +12,8 @@ class ModuleDocFragment:
 options:
   vault:
     description:
-      - The vault in the source account. It must be encrypted with a customer managed key that the destination account
-        may use.
+      - The vault in the source account. It must be encrypted with a customer managed key that the destination
+        account may use.
     type: str
     default: tableferry
   role:
