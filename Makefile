@@ -1,8 +1,8 @@
-# make demo          moves a dozen and more tables between two accounts of the lab and prints what happened
+# make demo          migrates 17 tables between two accounts of the lab and prints the result
 # make test          runs every check
-# make setup         installs what they need into .venv, and nothing else
-# make bench         the data plane beside its peers (11 minutes)
-# make bench-fleet   100 and 500 tables at once (12 minutes)
+# make setup         only installs their requirements into .venv
+# make bench         compares the data plane with its peers (11 minutes)
+# make bench-fleet   migrates 100 and 500 tables at once (12 minutes)
 # All need Python 3.11 or newer, make and a package index, and install the rest into .venv.
 
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
@@ -22,7 +22,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(ROOT)/$(LINKED)
 export ANSIBLE_HOME := $(ROOT)/build/ansible
 export ANSIBLE_NOCOLOR ?= 1
 export AWS_EC2_METADATA_DISABLED := true
-# The checks must not depend on, or reach, anybody's account.
+# The checks must neither depend on an account nor reach one.
 unexport AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_DEFAULT_REGION AWS_REGION
 
 .PHONY: help setup demo test lint types unit docs sanity molecule engines test-engines bench bench-peers bench-fleet artifact generate clean
@@ -33,7 +33,7 @@ help:
 setup: $(VENV)/.installed $(LINKED)/ansible_collections/tableferry/aws
 
 $(VENV)/.installed: requirements.txt requirements-dev.txt
-	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and was not found. Install it, or say PYTHON=/path/to/python3."; exit 1; }
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and was not found. Install it, or set PYTHON=/path/to/python3."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
@@ -103,7 +103,7 @@ bench: setup engines bench-peers
 bench-fleet: artifact
 	$(AS_INSTALLED) $(BIN)/python -m benchmarks.fleet
 
-# What is made from other files and kept in the repository.
+# Files that are generated from others and kept in the repository.
 generate: setup
 	$(BIN)/python -m lab.rules > docs/lab-rules.md
 	$(BIN)/python -m generate.module_docs

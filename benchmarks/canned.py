@@ -65,8 +65,8 @@ def scan(request: dict[str, Any]) -> bytes:
 def batch_get_item(request: dict[str, Any]) -> bytes:
     """The items of the keys that a table holds."""
     responses = []
-    for table, wanted in request["RequestItems"].items():
-        held = (number for number in map(number_of, wanted["Keys"]) if number < shape(table)[1])
+    for table, keys in request["RequestItems"].items():
+        held = (number for number in map(number_of, keys["Keys"]) if number < shape(table)[1])
         responses.append(b'"%s":[%s]' % (table.encode(), _items(table, held)))
     return b'{"Responses":{%s},"UnprocessedKeys":{}}' % b",".join(responses)
 
@@ -157,7 +157,7 @@ def requests(stream: Any) -> Iterator[tuple[bytes, bytes]]:
 
 
 def listen(secure: Callable[[socket.socket], socket.socket]) -> int:
-    """Accept connections for ever on a free port of loopback, each in a thread; return the port."""
+    """Accept connections on a free port of loopback, each in a thread; return the port."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=128)
 
     def attend(connection: socket.socket) -> None:

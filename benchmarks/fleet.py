@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Many tables at once: the migrate playbook beside its ideal, and beside the same verbs with their waits inside.
+"""Many tables at once: the migrate playbook compared with its ideal, and with the same verbs that each wait.
 
 Every export and every import takes 15 s in the lab, and AWS's quotas are on (50 imports and 300 exports at once), so no
 run can be faster than 15 + 15 * ceil(N / 50) s. Prints a table and writes ``build/bench/fleet.json``.
@@ -44,7 +44,7 @@ TIMINGS = {
 
 @dataclass(frozen=True)
 class Run:
-    """What one playbook run took, and how often it asked AWS for the state of a job."""
+    """The cost of one playbook run, and how often it asked AWS for the state of a job."""
 
     measurement: Measurement
     poll_calls: dict[str, int]
@@ -113,7 +113,7 @@ def run(tables: int, playbook: str) -> Run:
 
 
 def seed(lab: LabClient, tables: int) -> Path:
-    """Make the staging bucket and ``tables`` small tables with point-in-time recovery; return the inventory's path."""
+    """Create a bucket and ``tables`` small tables with point-in-time recovery; return the inventory's path."""
     names = [f"table-{number:03d}" for number in range(tables)]
     source, destination = lab.landscape["accounts"]["source"], lab.landscape["accounts"]["destination"]
     dynamodb = client(lab, "dynamodb", source)

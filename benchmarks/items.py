@@ -4,7 +4,7 @@
 
 """The items of the data plane's benchmark: numbered, of one size, the same on every server.
 
-A number alone says what an item is, so a server can make up a table of any size and a test can tell what is missing.
+An item follows from its number alone, so a server can generate a table of any size and a test can find missing items.
 """
 
 from __future__ import annotations

@@ -45,8 +45,8 @@ class Client:
 
 def _python(who: str) -> Callable[[str, Task, Path], list[str]]:
     def command(work: str, task: Task, folder: Path) -> list[str]:
-        told = [task.source_url, task.source_table, task.destination_url, task.destination_table]
-        return [sys.executable, "-m", f"benchmarks.clients.{who}", work, *told, "--units", str(task.units)]
+        arguments = [task.source_url, task.source_table, task.destination_url, task.destination_table]
+        return [sys.executable, "-m", f"benchmarks.clients.{who}", work, *arguments, "--units", str(task.units)]
 
     return command
 
@@ -63,8 +63,8 @@ def _dynamodump(work: str, task: Task, folder: Path) -> list[str]:
 
 def _copy_dynamodb_table(work: str, task: Task, folder: Path) -> list[str]:
     """A library without a command line; its connections are kept, as the SDK advises."""
-    told = [task.source_url, task.source_table, task.destination_url, task.destination_table]
-    script = shlex.join(["node", str(PACKAGES / "copy_table.js"), *told])
+    arguments = [task.source_url, task.source_table, task.destination_url, task.destination_table]
+    script = shlex.join(["node", str(PACKAGES / "copy_table.js"), *arguments])
     kept = "AWS_NODEJS_CONNECTION_REUSE_ENABLED=1 AWS_SDK_JS_SUPPRESS_MAINTENANCE_MODE_MESSAGE=1"
     return ["sh", "-c", f"cd {shlex.quote(str(COPY_DYNAMODB_TABLE))} && {kept} exec {script}"]
 

@@ -84,12 +84,12 @@ def _descendants(root: int) -> list[int]:
             except (OSError, IndexError):
                 continue
             children.setdefault(int(fields[1]), []).append(int(entry.name))
-    found, pending = [], [root]
+    processes, pending = [], [root]
     while pending:
         process = pending.pop()
-        found.append(process)
+        processes.append(process)
         pending += children.get(process, [])
-    return found
+    return processes
 
 
 def _proportional_set_size(process: int) -> int:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What somebody else does to a copy: five items are not what they were."""
+"""Damages a copy: five of its items."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DAMAGED = "orders"
 
 
 def damage(lab: LabClient) -> dict[str, str]:
-    """Change three items of the destination's orders, remove one and add one: what became of each, by its OrderId."""
+    """Change three items of the copy of orders, remove one and add one; returns the differences by OrderId."""
     dynamodb = lab.client("dynamodb", "destination")
     *changed, removed = islice(orders(), 100, 104)
     for item in changed:

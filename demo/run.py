@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The demo: a lab, a dozen tables, one playbook run, and a look at what came of it; then a damaged copy is mended."""
+"""The demo: a lab, a dozen tables, one playbook run and its result; then a damaged copy is repaired."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ def main() -> int:
         say("Filling the source account ...")
         tables = seed(lab)
         inventory = write_inventory(lab, tables)
-        begun = time.monotonic()
+        started = time.monotonic()
         status = play(MIGRATE, inventory)
-        seconds = time.monotonic() - begun
+        seconds = time.monotonic() - started
         report = OUTPUT / "report.json"
         if not report.exists():
-            say(f"The playbook ended with {status} and left no report. {OUTPUT / 'ansible.log'} ends with:")
+            say(f"The playbook exited with {status} and wrote no report. {OUTPUT / 'ansible.log'} ends with:")
             say((OUTPUT / "ansible.log").read_text()[-3000:])
             return 1
         rows = json.loads(report.read_text())["tables"]
         wrong = unexpected(rows, tables) + differences(lab, rows, tables)
         show(rows)
         say(f"\n{summary(rows)} in {seconds:.0f} s, with AWS's own times scaled by {SCALE}. Report: {report}\n")
-        wrong += damage_and_mend(lab, inventory)
+        wrong += damage_and_repair(lab, inventory)
     for line in wrong:
         say(f"NOT AS EXPECTED: {line}")
     if not wrong:
@@ -127,10 +127,10 @@ def play(playbook: str, inventory: Path, *arguments: str) -> int:
         return subprocess.call(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
 
 
-def damage_and_mend(lab: LabClient, inventory: Path) -> list[str]:
-    """Damage the copy of one table, find what is wrong with it, mend it, and compare again; what went otherwise."""
+def damage_and_repair(lab: LabClient, inventory: Path) -> list[str]:
+    """Damage the copy of one table, find the differences, repair it and compare again; returns what did not work."""
     damaged = damage(lab)
-    say(f"Somebody changed 3 items in the copy of {DAMAGED}, removed one and added one.")
+    say(f"In the copy of {DAMAGED}, 3 items were changed, one was removed and one was added.")
     wrong = []
     if play(VERIFY, inventory, "--limit", DAMAGED) != 2:
         wrong.append(f"the damage to {DAMAGED} was not found")
@@ -139,25 +139,25 @@ def damage_and_mend(lab: LabClient, inventory: Path) -> list[str]:
     for order, difference in sorted(found.items()):
         say(f"  {difference:10} {order}")
     if found != damaged:
-        wrong.append(f"{DAMAGED} was damaged in {damaged}, found was {found}")
+        wrong.append(f"{DAMAGED} was damaged in {damaged}, but the differences found are {found}")
     if play(VERIFY, inventory, "--limit", DAMAGED, "-e", "ferry_repair=true", "-e", "ferry_delete_extra=true"):
-        wrong.append(f"{DAMAGED} could not be mended")
+        wrong.append(f"{DAMAGED} could not be repaired")
     if play(VERIFY, inventory, "--limit", DAMAGED):
-        wrong.append(f"{DAMAGED} is not equal after it was mended")
+        wrong.append(f"{DAMAGED} is not equal after it was repaired")
     if not wrong:
-        say("Exactly these five were found and mended, and a second comparison is clean.\n")
+        say("Exactly these five were found and repaired, and a second comparison finds no difference.\n")
     return wrong
 
 
 def unexpected(rows: Sequence[Mapping[str, Any]], tables: Sequence[DemoTable]) -> list[str]:
     """What did not end as the inventory expects."""
-    found = {row["name"]: row for row in rows}
-    wrong = [f"{table.name} is not in the report" for table in tables if table.name not in found]
+    by_name = {row["name"]: row for row in rows}
+    wrong = [f"{table.name} is not in the report" for table in tables if table.name not in by_name]
     for table in tables:
-        row = found.get(table.name, {})
-        wanted = table.variables.get("ferry_expect", "migrated")
-        if row and not expected(row, wanted):
-            wrong.append(f"{table.name} is {row['status']}, expected was {wanted}: {row['reason']}")
+        row = by_name.get(table.name, {})
+        status = table.variables.get("ferry_expect", "migrated")
+        if row and not expected(row, status):
+            wrong.append(f"{table.name} is {row['status']}, but {status} was expected: {row['reason']}")
     return wrong
 
 

@@ -23,7 +23,7 @@ READY_TRIES, READY_GAP = 100, 0.2  # tries, and seconds between them
 
 
 def seed(lab: LabClient) -> list[DemoTable]:
-    """Make keys and tables in both accounts, and give point-in-time recovery its window; return the source's tables."""
+    """Create keys and tables in both accounts, and wait for a recovery window; return the tables of the source."""
     keys = Keys(*(make_key(lab, side) for side in ("source", "destination")))
     tables = demo_tables(keys)
     make_tables(lab, "source", tables)

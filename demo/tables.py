@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The tables of the demo: real shapes, each with its items and with what its inventory says.
+"""The tables of the demo: real shapes, each with its items and its inventory variables.
 
 ProductCatalog, Forum, Thread and Reply carry the values of Amazon's developer guide ("Example tables and data").
 """
@@ -25,7 +25,7 @@ Item = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Keys:
-    """Customer managed keys: the source's, and the one of the destination that takes its place."""
+    """Customer managed keys: the one of the source, and the one of the destination that replaces it."""
 
     source: str
     destination: str
@@ -118,7 +118,7 @@ def demo_tables(keys: Keys) -> list[DemoTable]:
             variables={"ferry_method": "s3", "ferry_expect": "refused"},
         ),
         DemoTable("ThreadHistory", thread_by_date(), sample("Thread").items, variables={"ferry_method": "direct"}),
-        # By AWS Backup: backed up, copied into the other account's vault, restored there.
+        # With AWS Backup: backed up, copied to the vault of the other account, restored there.
         DemoTable(
             "ThreadVault",
             {
@@ -143,7 +143,7 @@ def demo_tables(keys: Keys) -> list[DemoTable]:
 
 
 def taken_tables() -> list[DemoTable]:
-    """Tables that the destination has before the run, and that somebody else made."""
+    """Tables that exist in the destination before the run, created by someone else."""
     return [DemoTable("invoices", on_demand(("id", "S")), lambda: iter([{"id": {"S": "somebody else's"}}]))]
 
 

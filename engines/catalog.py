@@ -44,7 +44,7 @@ class Engine:
 
     @property
     def stamp(self) -> Path:
-        """The file that says by which description it was fetched."""
+        """The file with the fingerprint of the description by which it was fetched."""
         return self.folder / ".fetched"
 
     def missing_tools(self) -> list[str]:

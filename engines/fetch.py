@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""``make engines``: fetches each engine whose tools are here, and says which it left out.
+"""``make engines``: fetches each engine whose tools are installed, and reports which it left out.
 
 In continuous integration (``CI=true``) nothing may be left out.
 """
@@ -33,7 +33,7 @@ def main() -> int:
 
 
 def fetch(engine: Engine) -> bool:
-    """Lay the engine's folder anew; whether it succeeded."""
+    """Fetch the engine into an empty directory; whether that succeeded."""
     shutil.rmtree(engine.folder, ignore_errors=True)
     engine.folder.mkdir(parents=True)
     for name in engine.described_by:

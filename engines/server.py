@@ -68,8 +68,8 @@ def _process(engine: Engine) -> Iterator[Any]:
             while not _answers(port):
                 if process.poll() is not None or time.monotonic() > deadline:
                     log.seek(0)
-                    said = log.read().decode(errors="replace")[-3000:]
-                    raise RuntimeError(f"{engine.name} does not answer on port {port}; it said:\n{said}")
+                    output = log.read().decode(errors="replace")[-3000:]
+                    raise RuntimeError(f"{engine.name} does not answer on port {port}. Its output:\n{output}")
                 time.sleep(0.1)
             return RunningEngine(engine.name, f"http://127.0.0.1:{port}", process.pid)
 

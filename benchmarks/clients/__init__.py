@@ -27,11 +27,11 @@ class Task:
 
 
 def run(works: dict[str, Callable[[Task], int]]) -> None:
-    """Do the work that the command line asks for, and print the number of items that it was done for."""
+    """Do the work of the command line, and print the number of items processed."""
     parser = argparse.ArgumentParser()
     parser.add_argument("work", choices=works)
     for name in ("source_url", "source_table", "destination_url", "destination_table"):
         parser.add_argument(name)
     parser.add_argument("--units", type=float, default=0)
-    told = vars(parser.parse_args())
-    print(works[told.pop("work")](Task(**told)))
+    arguments = vars(parser.parse_args())
+    print(works[arguments.pop("work")](Task(**arguments)))

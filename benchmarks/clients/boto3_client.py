@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The peer that everybody can write: loops over a boto3 client, as lean as boto3's settings allow."""
+"""The simplest peer: loops over a boto3 client, as lean as boto3's settings allow."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def pages(dynamodb: Any, table: str) -> Iterator[list[dict[str, Any]]]:
 
 
 def key(item: dict[str, Any]) -> tuple[str, str]:
-    """What tells items apart."""
+    """The key of an item."""
     return item["customer"]["S"], item["order"]["S"]
 
 

@@ -113,7 +113,7 @@ def _settled(value: Any) -> Any:
 
 
 def numbered(items: int, size: int = 40) -> Iterator[Item]:
-    """Small items, told apart by a number."""
+    """Small items, numbered."""
     text = "x" * size
     return (
         {"id": {"S": f"item-{number:08d}"}, "n": {"N": str(number)}, "text": {"S": text}} for number in range(items)

@@ -44,7 +44,7 @@ def tables(accounts: Accounts) -> Callable[[str], tuple[ItemTable, ItemTable]]:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Say which engine was left out: nobody shall take a short run for a whole one."""
+    """Report which engine was left out, so that a short run is not mistaken for a complete one."""
     for engine in ENGINES:
         reason = engine.why_not()
         if reason:

@@ -26,7 +26,7 @@ from demo.tables import ITEM_LIMIT, all_types, index, on_demand
 from tests.engines.accounts import numbered
 
 BY_ID = on_demand(("id", "S"))
-# Written so that engines that compare numbers as text would tell them apart from their value.
+# Written so that engines that compare numbers as text would treat equal numbers as different.
 NUMBERS = ("0", "-1", "1E+3", "0.001", "-0.5E-100", "9.9999999999999999999999999999999999999E+125", "1E-130", "42")
 
 
@@ -154,10 +154,10 @@ def test_a_killed_copy_goes_on(accounts, tables, tmp_path):
     kill_when_half_done(accounts, table, checkpoint, items)
     done_before = json.loads(checkpoint.read_text())["counts"]["items"]
     assert 0 < done_before < items
-    told = []
-    result = copy_items(*tables(table), CopyOptions(checkpoint=checkpoint), told.append)
+    progress = []
+    result = copy_items(*tables(table), CopyOptions(checkpoint=checkpoint), progress.append)
     assert (result.resumed, result.counts.items) == (True, items)
-    assert told[0].counts.items >= done_before
+    assert progress[0].counts.items >= done_before
     assert accounts.items("destination", table) == accounts.items("source", table)
 
 

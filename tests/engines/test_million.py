@@ -26,9 +26,9 @@ def test_a_million_items_arrive_and_five_differences_among_them_are_found(accoun
         accounts.put("destination", table, {"id": {"S": name}, "n": {"N": "-1"}})
     accounts.delete("destination", table, {"id": {"S": "item-00000042"}})
     accounts.put("destination", table, {"id": {"S": "nobody's"}})
-    told: list[Difference] = []
-    result = compare_tables(*tables(table), report=told.append)
+    differences: list[Difference] = []
+    result = compare_tables(*tables(table), report=differences.append)
     assert (result.items_source, result.items_destination) == (items, items)
     expected = {("different", name) for name in changed} | {("missing", "item-00000042"), ("extra", "nobody's")}
-    assert {(difference.kind, difference.key["id"]["S"]) for difference in told} == expected
-    assert len(told) == len(expected)
+    assert {(difference.kind, difference.key["id"]["S"]) for difference in differences} == expected
+    assert len(differences) == len(expected)

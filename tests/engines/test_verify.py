@@ -45,34 +45,34 @@ DIFFERENT = [
 
 
 def compared(tables, table, **options):
-    """The comparison, and the differences that were told."""
-    told: list[Difference] = []
-    return compare_tables(*tables(table), CompareOptions(**options), told.append), told
+    """The comparison, and the differences that were reported."""
+    differences: list[Difference] = []
+    return compare_tables(*tables(table), CompareOptions(**options), differences.append), differences
 
 
 def test_a_copy_of_every_type_is_equal(accounts, tables):
     table = accounts.pair(BY_BINARY_AND_NUMBER)
     accounts.fill("source", table, all_types())
     copy_items(*tables(table))
-    result, told = compared(tables, table)
+    result, differences = compared(tables, table)
     count = len(list(all_types()))
-    assert (result.equal, result.items_source, result.items_destination, told) == (True, count, count, [])
+    assert (result.equal, result.items_source, result.items_destination, differences) == (True, count, count, [])
 
 
 def test_one_value_in_two_forms_is_equal(accounts, tables):
     table = accounts.pair(BY_ID)
     for side, form in (("source", 0), ("destination", 1)):
         accounts.fill(side, table, ({"id": {"S": str(row)}, "v": both[form]} for row, both in enumerate(SAME)))
-    result, told = compared(tables, table)
-    assert (result.equal, result.items_source, told) == (True, len(SAME), [])
+    result, differences = compared(tables, table)
+    assert (result.equal, result.items_source, differences) == (True, len(SAME), [])
 
 
 def test_two_values_that_look_alike_differ(accounts, tables):
     table = accounts.pair(BY_ID)
     for side, form in (("source", 0), ("destination", 1)):
         accounts.fill(side, table, ({"id": {"S": str(row)}, "v": both[form]} for row, both in enumerate(DIFFERENT)))
-    result, told = compared(tables, table)
-    assert {difference.key["id"]["S"] for difference in told} == {str(row) for row in range(len(DIFFERENT))}
+    result, differences = compared(tables, table)
+    assert {difference.key["id"]["S"] for difference in differences} == {str(row) for row in range(len(DIFFERENT))}
     assert (result.different, result.missing, result.extra) == (len(DIFFERENT), 0, 0)
 
 
@@ -82,13 +82,13 @@ def test_one_byte_in_400_kb_is_found(accounts, tables):
     accounts.fill("source", table, ({"id": {"S": str(row)}, "payload": {"S": payload}} for row in range(12)))
     copy_items(*tables(table))
     accounts.put("destination", table, {"id": {"S": "7"}, "payload": {"S": payload[:-1] + "y"}})
-    _, told = compared(tables, table)
-    assert told == [Difference("different", {"id": {"S": "7"}})]
+    _, differences = compared(tables, table)
+    assert differences == [Difference("different", {"id": {"S": "7"}})]
 
 
 @pytest.fixture
 def with_five_differences(accounts, tables):
-    """A copy in which three items were changed, one removed and one added; and what is to be told of it."""
+    """A copy in which three items were changed, one removed and one added; and the differences that must be found."""
     table = accounts.pair(BY_ID)
     accounts.fill("source", table, numbered(3_000))
     copy_items(*tables(table))
@@ -103,23 +103,23 @@ def with_five_differences(accounts, tables):
 
 def test_five_differences_are_found_exactly(tables, with_five_differences):
     table, expected = with_five_differences
-    result, told = compared(tables, table)
-    assert {(difference.kind, difference.key["id"]["S"]) for difference in told} == expected
-    assert (len(told), result.different, result.missing, result.extra) == (5, 3, 1, 1)
+    result, differences = compared(tables, table)
+    assert {(difference.kind, difference.key["id"]["S"]) for difference in differences} == expected
+    assert (len(differences), result.different, result.missing, result.extra) == (5, 3, 1, 1)
 
 
 def test_a_sample_of_all_finds_them_too(tables, with_five_differences):
     table, expected = with_five_differences
-    told: list[Difference] = []
-    compare_sample(*tables(table), 10_000, report=told.append)
-    assert {(difference.kind, difference.key["id"]["S"]) for difference in told} == expected
+    differences: list[Difference] = []
+    compare_sample(*tables(table), 10_000, report=differences.append)
+    assert {(difference.kind, difference.key["id"]["S"]) for difference in differences} == expected
 
 
 @pytest.mark.parametrize("delete_extra", [False, True])
-def test_repair_mends_what_was_found(accounts, tables, with_five_differences, delete_extra):
+def test_repair_fixes_what_was_found(accounts, tables, with_five_differences, delete_extra):
     table, _ = with_five_differences
-    _, told = compared(tables, table)
-    repaired = repair(*tables(table), told, RepairOptions(delete_extra=delete_extra))
+    _, differences = compared(tables, table)
+    repaired = repair(*tables(table), differences, RepairOptions(delete_extra=delete_extra))
     assert (repaired.put, repaired.deleted, repaired.left) == (4, int(delete_extra), int(not delete_extra))
     again, left = compared(tables, table)
     assert again.equal is delete_extra
@@ -135,15 +135,15 @@ def test_repair_of_every_type(accounts, tables):
     accounts.fill("source", table, all_types())
     keys = [{"id": item["id"], "part": item["part"]} for item in all_types()]
     accounts.fill("destination", table, ({**key, "wrong": {"N": str(row)}} for row, key in enumerate(keys[::2])))
-    _, told = compared(tables, table)
-    assert len(told) == len(keys)
-    assert repair(*tables(table), told).put == len(keys)
+    _, differences = compared(tables, table)
+    assert len(differences) == len(keys)
+    assert repair(*tables(table), differences).put == len(keys)
     assert accounts.items("destination", table) == accounts.items("source", table)
 
 
 def test_repair_leaves_what_is_equal_by_now(accounts, tables, with_five_differences):
     table, _ = with_five_differences
-    _, told = compared(tables, table)
+    _, differences = compared(tables, table)
     copy_items(*tables(table))
-    repaired = repair(*tables(table), told)
+    repaired = repair(*tables(table), differences)
     assert (repaired.equal, repaired.left, repaired.put) == (4, 1, 0)

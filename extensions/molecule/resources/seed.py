@@ -188,7 +188,7 @@ def backup_faults(lab: LabClient) -> None:
 
 
 def remember(values: dict[str, str]) -> None:
-    """Tell the inventory what was made up here."""
+    """Pass the generated values to the inventory."""
     Path(sys.argv[1]).with_name(f"{sys.argv[2]}.json").write_text(json.dumps(values))
 
 
