@@ -21,11 +21,11 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.exp
     RECOVERY_TAG,
     ExportOptions,
     RecoveryWindow,
-    filter_attributes,
     plan_export,
     start_export,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.failures import export_hint
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.filter import filter_attributes
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import wait_for
 from tests.unit.on_lab.in_process import failure
 from tests.unit.on_lab.staged import BUCKET, DESTINATION, REGION, SOURCE, Staged
@@ -368,14 +368,14 @@ def test_incremental_windows() -> None:
 
 @given(st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1)), st.integers(-12, 12))
 def test_times_are_whole_seconds_of_utc(time: datetime, offset: int) -> None:
-    from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3 import export
+    from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3 import export_request
 
-    text = export._to_text(time.replace(tzinfo=timezone(timedelta(hours=offset))))
+    text = export_request.to_text(time.replace(tzinfo=timezone(timedelta(hours=offset))))
     assert text.endswith("Z")
-    back = export._to_time(text)
+    back = export_request.to_time(text)
     assert back.utcoffset() == timedelta(0)
     assert timedelta(0) <= time.replace(tzinfo=timezone(timedelta(hours=offset))) - back < timedelta(seconds=1)
-    assert export._to_call({"ExportTime": text})["ExportTime"] == back
+    assert export_request.to_call({"ExportTime": text})["ExportTime"] == back
 
 
 @pytest.mark.parametrize(

@@ -23,11 +23,13 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.exp
     plan_export,
     start_export,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.failures import export_failed
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.failures import (
+    export_failed,
+    parse_log_event,
+)
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.importing import (
     ImportOptions,
     explain_failure,
-    parse_log_event,
     plan_import,
     start_import,
 )

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ...core.errors import InvalidInput
-from ...core.methods.s3.export import ExportOptions, plan_export, start_export
+from ...core.methods.s3.export import plan_export, start_export
+from ...core.methods.s3.export_request import ExportOptions
 from ..accounts import Accounts
 from ..spec import KEY_MAP_OPTIONS, STAGING_OPTIONS, STARTING_OPTIONS, Progress, Verb, account_option, given
 from ..starting import finished, start_result

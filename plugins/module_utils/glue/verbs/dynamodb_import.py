@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...core.methods.s3.importing import ImportOptions, plan_import, start_import
+from ...core.methods.s3.import_request import ImportOptions
+from ...core.methods.s3.importing import plan_import, start_import
 from ...core.migration import job_from
 from ...core.table.definition import TableDefinition
 from ..accounts import Accounts

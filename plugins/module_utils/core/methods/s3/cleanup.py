@@ -16,10 +16,11 @@ from ...jobs.job import Job
 from ...route import Route
 from ...table.definition import TableDefinition
 from ...table.ownership import read_tags
-from .export import RECOVERY_TAG, describe_export, read_recovery
+from .export_status import describe_export
+from .import_status import describe_import, find_started
 from .importing import PURPOSE as IMPORT
-from .importing import describe_import, find_started
 from .ledger import Ledger
+from .recovery import RECOVERY_TAG, read_recovery
 from .staging import BucketMissing, StagingBucket
 
 

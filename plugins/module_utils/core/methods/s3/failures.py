@@ -6,9 +6,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+from typing import Any
 
-from ...errors import ExportFailed
+from ... import sdk
+from ...account import Account
+from ...aws_errors import NO_RESOURCE
+from ...errors import ExportFailed, FerryError, ImportFailed
+from ...jobs.job import Job, failure_of
+from ...table.definition import TableDefinition
+
+LOG_GROUP = "/aws-dynamodb/imports"
+LOGGED_FAILURES = 20  # how many failures of a log are read and shown
 
 _EXPORT = {
     "S3NoSuchBucket": "Create the staging bucket, or set ferry_staging_bucket to one that exists, and run again.",
@@ -91,3 +101,94 @@ def import_hint(code: str, message: str, logged: Iterable[str]) -> str:
     if "AccessDenied" in code or "kms:" in message.lower():
         return _IMPORT["S3AccessDenied"]
     return "Mend what AWS names and run again."
+
+
+def import_failed(job: Job, state: str, code: str, message: str) -> ImportFailed:
+    """What AWS reports of an import that ended FAILED or CANCELLED."""
+    words = ": ".join(word for word in (code, message.rstrip(".")) if word)
+    return ImportFailed(
+        f"The import {job.arn or 'of the table'} ended {state.upper()}{f': {words}' if words else ''}.",
+        import_hint(code, message, ()),
+        details={"import_arn": job.arn, "code": code, "message": message},
+    )
+
+
+def explain_failure(destination: Account, job: Job) -> FerryError:
+    """Why the import ``job`` failed or was cancelled: object and message from its log, a hint, and what to do with the
+    table that AWS leaves behind. A log that cannot be read is said, never raised."""
+    if job.reported:
+        return _explain_reported(destination, job, *job.reported)
+    error = failure_of(job, ImportFailed)
+    if not isinstance(error, ImportFailed):
+        return error
+    left = _about_partial_table(destination, job)
+    return ImportFailed(error.cause, f"{error.next_step} {left}".strip(), table=job.name, details=error.details)
+
+
+def _explain_reported(destination: Account, job: Job, code: str, message: str) -> ImportFailed:
+    events, unread = _logged(destination, job)
+    reported = import_failed(job, job.state, code, message)
+    cause = reported.cause
+    if events:
+        first = events[0]
+        cause += f" {first['object'] or 'An object'}: {'; '.join(first['messages']).rstrip('.')}."
+        if len(events) > 1:
+            cause += f" The log has {len(events)}{'+' if len(events) == LOGGED_FAILURES else ''} such entries."
+    elif unread:
+        cause += f" The log {LOG_GROUP} could not be read ({unread})."
+    hint = import_hint(code, message, [text for event in events for text in event["messages"]])
+    left = _about_partial_table(destination, job) or "It left no table: the next run imports again."
+    return ImportFailed(
+        cause,
+        f"{hint} {left}",
+        table=job.name,
+        details={
+            **reported.details,
+            "imported_items": job.result.get("imported_items", 0),
+            "errors": job.result.get("errors", 0),
+            "log": events,
+        },
+    )
+
+
+def _about_partial_table(destination: Account, job: Job) -> str:
+    """What to do about the table that the import left; "" where it left none."""
+    try:
+        table = TableDefinition.find(destination, job.name)
+    except FerryError:
+        return "AWS may have left a partial table: look before you run again."
+    if table is None or table.table_id not in (job.result.get("table_id"), job.request.get("replaces")):
+        return ""
+    return (
+        f"AWS left the partial table {job.name} ({job.result.get('imported_items', 0)} items imported, and more may be"
+        " missing than errors were counted): TableFerry keeps it. Delete it yourself, or set replace_failed"
+        " (ferry_safe_mode: false in the playbooks) to let the next run delete exactly this table and import again."
+    )
+
+
+def _logged(destination: Account, job: Job) -> tuple[list[dict[str, Any]], str]:
+    """The log's first failures as {object, item, messages}, and why it could not be read."""
+    import_id = job.arn.rpartition("/")[2]
+    try:
+        answer = destination.client("logs").get_log_events(
+            logGroupName=LOG_GROUP, logStreamName=f"{import_id}/error", startFromHead=True, limit=LOGGED_FAILURES
+        )
+    except (sdk.ClientError, sdk.BotoCoreError) as error:
+        code = sdk.error_code(error)
+        return [], "" if code in NO_RESOURCE else code
+    return [parse_log_event(event.get("message", "")) for event in answer.get("events", ())], ""
+
+
+def parse_log_event(message: str) -> dict[str, Any]:
+    """One event of an import's error log (aws.md B4): {object, item, messages}; itemIndex is often absent."""
+    try:
+        told = json.loads(message)
+        pointer = told.get("itemS3Pointer", {})
+        where = f"s3://{pointer['bucket']}/{pointer['key']}" if pointer.get("key") else ""
+        return {
+            "object": where,
+            "item": pointer.get("itemIndex"),
+            "messages": [str(text) for text in told["errorMessages"]],
+        }
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {"object": "", "item": None, "messages": [message]}

@@ -6,76 +6,42 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Literal
 
 from ... import sdk
-from ...account import RETRIES, Account
-from ...aws_errors import NO_RESOURCE, is_passing
+from ...account import Account
+from ...aws_errors import is_passing
 from ...change import Change
-from ...destination import UNKNOWN_IMPORT, imports_of, is_ours, not_ours, read_import
+from ...destination import UNKNOWN_IMPORT, is_ours, not_ours
 from ...errors import (
     DestinationExists,
     ExportFailed,
     FerryError,
     ImportFailed,
     ImportLocked,
-    InvalidInput,
     JobTimeout,
-    PrefixNotData,
 )
-from ...jobs.job import Job, State, ended_with, failure_of
+from ...jobs.job import Job, ended_with, failure_of
 from ...jobs.kind import DestinationJobs, Made, Page, Pause, Steps, WaitItem, made_of
 from ...route import Route, with_token
-from ...table.creation import import_parameters
 from ...table.definition import TableDefinition, json_safe
-from ...table.encryption import Encryption, read_encryption, resolve_key_map
 from ...table_status import require_usable
-from .failures import import_hint
+from .failures import explain_failure as explain_failure
+from .import_request import ImportOptions as ImportOptions
+from .import_request import check_age, check_manifest, foreseen_call, import_change, route_of, table_parameters
+from .import_status import IMPORT_STATES, describe_import, described, find_started
 from .ledger import Ledger, ledger_of
-from .manifest import Manifest, check_readable, checked_manifest, read_manifest, summary_key
+from .manifest import check_readable, checked_manifest, read_manifest, summary_key
 from .staging import BucketMissing, ConditionFailed, StagingBucket
 
 PURPOSE = "import"
-LOG_GROUP = "/aws-dynamodb/imports"
-LOGGED_FAILURES = 20  # how many failures of a log are read and shown
 STALE_LOCK = timedelta(minutes=15)  # a lock without a ledger entry is older than any start needs
 ABSENCE = 60.0  # seconds in which not-found proves nothing (measured/import-export-table 3.12)
 VISIBLE_GAP = 2.0  # seconds between looks at a table that is about to be there
 ACTIVE_WAIT = 900.0  # seconds that a completed import's table may take to be ACTIVE
-
-_STATES: dict[str, State] = {
-    "IN_PROGRESS": "running",
-    "CANCELLING": "running",
-    "COMPLETED": "completed",
-    "FAILED": "failed",
-    "CANCELLED": "cancelled",
-}
-
-
-@dataclass(frozen=True)
-class ImportOptions:
-    """What to import and from where. ``table`` is the destination table, ``source_table`` defaults to the same name.
-
-    Either ``export`` (the job of an export) or ``prefix`` (``.../AWSDynamoDB/<id>/data/``) names the data.
-    """
-
-    table: str
-    bucket: str
-    source_table: str = ""
-    bucket_owner: str = ""
-    export: Job | None = None
-    prefix: str = ""
-    input_format: Literal["DYNAMODB_JSON", "ION"] = "DYNAMODB_JSON"
-    compression: Literal["GZIP", "ZSTD", "NONE"] = "GZIP"
-    definition: TableDefinition | None = None
-    kms_key_map: Mapping[str, str] = field(default_factory=dict)
-    migration_id: str = "default"
-    replace_failed: bool = False
-    max_age: int = 86400
 
 
 @dataclass(frozen=True)
@@ -135,52 +101,6 @@ def look_at_destination(destination: Account, route: Route, last: Job | None) ->
     raise not_ours(destination, table, route.source_table)
 
 
-def find_started(destination: Account, job: Job) -> Job | None:
-    """The import of ``job``'s token, when it was started but its ARN was lost. Reads only."""
-    call = job.request["call"]
-    table_arn = destination.table_arn(call["TableCreationParameters"]["TableName"])
-    for summary in imports_of(destination, table_arn):
-        if summary.get("S3BucketSource", {}).get("S3KeyPrefix") != call["S3BucketSource"]["S3KeyPrefix"]:
-            continue
-        description = read_import(destination, summary["ImportArn"])
-        if description is not None and description.get("ClientToken") == call["ClientToken"]:
-            return described(job, description)
-    return None
-
-
-def describe_import(destination: Account, job: Job, *, retries: int = RETRIES) -> Job:
-    """How the import stands now. A waiter, which paces its calls itself, asks for no ``retries``."""
-    description = read_import(destination, job.arn, retries)
-    if description is None:
-        return ended_with(job, _reported(job, "failed", UNKNOWN_IMPORT, "AWS does not know the import."))
-    return described(job, description)
-
-
-def described(job: Job, description: Mapping[str, Any]) -> Job:
-    """``job`` with what DescribeImport says. Counters are 0 until the end (aws.md B2)."""
-    state = _STATES.get(description["ImportStatus"], "running")
-    job = replace(job, arn=description["ImportArn"])
-    code, message = description.get("FailureCode", ""), description.get("FailureMessage", "")
-    failed = state in ("failed", "cancelled")
-    return replace(
-        job,
-        state=state,
-        pending_reason="",
-        failure=_reported(job, state, code, message).to_failure() if failed else {},
-        result={
-            "table_id": description.get("TableId", ""),
-            "table_arn": description.get("TableArn", ""),
-            "processed_items": int(description.get("ProcessedItemCount", 0)),
-            "imported_items": int(description.get("ImportedItemCount", 0)),
-            "errors": int(description.get("ErrorCount", 0)),
-            "processed_bytes": int(description.get("ProcessedSizeBytes") or 0),
-            "start_time": description.get("StartTime", ""),
-            "end_time": description.get("EndTime", ""),
-            "log_group": description.get("CloudWatchLogGroupArn", ""),
-        },
-    )
-
-
 # Planning
 
 
@@ -203,11 +123,11 @@ def plan_import(source: Account | None, destination: Account, options: ImportOpt
     blank = Job("import", options.table, migration_id=options.migration_id)
     try:
         manifest = None if export else read_manifest(bucket, summary_key(options.prefix))
-        route = _route(source, destination, options, manifest)
+        route = route_of(source, destination, options, manifest)
         place = look_at_destination(destination, route, Ledger(bucket, route).latest(PURPOSE).get(PURPOSE))
     except BucketMissing as error:
-        planned = _foreseen_call(source, destination, options)
-        return ImportPlan(blank, [_import_change(options, options.prefix, planned)], error)
+        planned = foreseen_call(source, destination, options)
+        return ImportPlan(blank, [import_change(options, options.prefix, planned)], error)
     if place.job is not None and place.state == "done":
         return ImportPlan(replace(place.job, state="not_needed"), [])
     if place.job is not None and place.state == "running":
@@ -217,9 +137,9 @@ def plan_import(source: Account | None, destination: Account, options: ImportOpt
     if export is not None and not export.result.get("manifest_key"):
         # Check mode before the first run has an export that is only planned: nothing to mend.
         if export.state == "planned":
-            return ImportPlan(blank, [_import_change(options, "", _foreseen_call(source, destination, options))])
-        return ImportPlan(blank, [_import_change(options, "", {})], _export_error(export))
-    _check_age(options)
+            return ImportPlan(blank, [import_change(options, "", foreseen_call(source, destination, options))])
+        return ImportPlan(blank, [import_change(options, "", {})], _export_error(export))
+    check_age(options)
     before = None
     if export is not None:
         key = export.result["manifest_key"]
@@ -227,7 +147,7 @@ def plan_import(source: Account | None, destination: Account, options: ImportOpt
         manifest = before or read_manifest(bucket, key)
     elif manifest is None:
         manifest = read_manifest(bucket, summary_key(options.prefix))
-    _check_manifest(options, route, manifest)
+    check_manifest(options, route, manifest)
     if before is None:
         check_readable(bucket, manifest)
     call = {
@@ -238,7 +158,7 @@ def plan_import(source: Account | None, destination: Account, options: ImportOpt
         },
         "InputFormat": options.input_format,
         "InputCompressionType": options.compression,
-        "TableCreationParameters": _table_parameters(source, destination, options, manifest.table_id),
+        "TableCreationParameters": table_parameters(source, destination, options, manifest.table_id),
     }
     replaces = place.table.table_id if place.table is not None else ""
     wanted = replace(
@@ -259,7 +179,7 @@ def plan_import(source: Account | None, destination: Account, options: ImportOpt
             "replaces": replaces,
         },
     )
-    changes = [_import_change(options, manifest.data_prefix, call)]
+    changes = [import_change(options, manifest.data_prefix, call)]
     if replaces:
         changes.insert(0, Change(f"table {options.table}", "what a failed import left", None, "destructive"))
     return ImportPlan(_numbered(wanted, place), changes)
@@ -272,97 +192,6 @@ def _numbered(wanted: Job, place: Place) -> Job:
         if again.request["call"] == place.job.request["call"]:
             return again
     return with_token(replace(wanted, attempt=place.job.attempt + 1 if place.job else 0))
-
-
-def _route(source: Account | None, destination: Account, options: ImportOptions, manifest: Manifest | None) -> Route:
-    """The table's way. Where the data came from is in the export or, for a bare prefix, in its manifest."""
-    told = options.export.request.get("source", {}) if options.export else {}
-    arn = told.get("table_arn") or (manifest.table_arn if manifest else "")
-    if not arn and source is not None:
-        arn = source.table_arn(options.source_table or options.table)
-    if not arn:
-        raise InvalidInput("The source table is not known.", "Give the export's job, a prefix or the source account.")
-    region, account_id, resource = arn.split(":", 5)[3:6]
-    return Route(
-        source_account_id=account_id,
-        source_region=region,
-        source_table=resource.removeprefix("table/"),
-        destination_account_id=destination.account_id,
-        destination_region=destination.region,
-        destination_table=options.table,
-        migration_id=options.migration_id,
-    )
-
-
-def _check_manifest(options: ImportOptions, route: Route, manifest: Manifest) -> None:
-    """What AWS would find out only after the start, or never: kind of export, prefix, format."""
-    if manifest.export_type != "FULL_EXPORT":
-        raise PrefixNotData(
-            "An incremental export cannot be imported (aws.md B2).",
-            "Import a full export, then apply the incremental ones with sync.",
-            table=route.source_table,
-        )
-    if options.prefix and options.prefix != manifest.data_prefix:
-        raise PrefixNotData(
-            f"The prefix {options.prefix} is not that of the export {manifest.export_arn}.",
-            f"Leave prefix out or set it to {manifest.data_prefix}.",
-            table=route.source_table,
-        )
-    if manifest.output_format != options.input_format:
-        raise InvalidInput(
-            f"The export is {manifest.output_format}, input_format says {options.input_format}.",
-            f"Set input_format to {manifest.output_format}.",
-            table=route.source_table,
-        )
-    if options.compression != "GZIP":
-        raise InvalidInput(
-            f"Exports are compressed with GZIP, compression says {options.compression}.",
-            "Leave compression out.",
-            table=route.source_table,
-        )
-
-
-def _table_parameters(
-    source: Account | None, destination: Account, options: ImportOptions, exported_id: str
-) -> dict[str, Any]:
-    """TableCreationParameters from the definition given, or read at the source where that one is of another table than
-    the exported one (``exported_id``); a definition without id is written by hand, and meant."""
-    definition = options.definition
-    other = definition is None or definition.table_id not in ("", exported_id)
-    if other and source is not None:
-        definition = TableDefinition.read(source, options.source_table or options.table)
-    if definition is None:
-        raise InvalidInput(
-            "The source table's definition is not known.", "Give definition or source.", table=options.table
-        )
-    encryption, key_map = None, dict[str, str]()
-    if definition.kms_key_arn:
-        # Nobody to ask at the source: a key counts as a customer's.
-        encryption = read_encryption(source, definition) if source else Encryption("customer", definition.kms_key_arn)
-        key_map = resolve_key_map(destination, options.kms_key_map, options.table, encryption)
-    return import_parameters(definition, options.table, key_map, encryption=encryption)
-
-
-def _foreseen_call(source: Account | None, destination: Account, options: ImportOptions) -> dict[str, Any]:
-    """What can be said of the import's request while there is no export: the table that it will create."""
-    exported = options.export.request.get("source", {}).get("table_id", "") if options.export else ""
-    return {"TableCreationParameters": _table_parameters(source, destination, options, exported)}
-
-
-def _check_age(options: ImportOptions) -> None:
-    """An export is used while it is young; how long ago a bare prefix was exported is the user's business."""
-    ended = options.export.result.get("end_time") if options.export else None
-    if ended and datetime.now(UTC) - datetime.fromisoformat(ended) > timedelta(seconds=options.max_age):
-        raise ExportFailed(
-            f"The export ended at {ended}, longer ago than export_max_age allows ({options.max_age} s).",
-            "Run the export again: it makes a new one.",
-            table=options.table,
-        )
-
-
-def _import_change(options: ImportOptions, prefix: str, call: Mapping[str, Any]) -> Change:
-    after = {"from": f"s3://{options.bucket}/{prefix}", "table": call.get("TableCreationParameters", {})}
-    return Change(f"import into {options.table}", None, after, "billed")
 
 
 def _export_error(export: Job) -> FerryError:
@@ -522,7 +351,8 @@ class ImportKind(DestinationJobs):
         request = {"PageSize": 25, **({"NextToken": next_token} if next_token else {})}
         page = account.client("dynamodb").list_imports(**request)
         states = {
-            entry["ImportArn"]: _STATES.get(entry["ImportStatus"], "running") for entry in page["ImportSummaryList"]
+            entry["ImportArn"]: IMPORT_STATES.get(entry["ImportStatus"], "running")
+            for entry in page["ImportSummaryList"]
         }
         return Page(states, page.get("NextToken", ""))
 
@@ -587,97 +417,3 @@ def _settled(destination: Account, job: Job, clock: Callable[[], float]) -> Step
         if clock() - begun >= patience:
             return ended_with(job, ImportFailed(f"The import completed, but {cause}.", "Find out why, then run again."))
         yield Pause(replace(job, state="running"), "time", VISIBLE_GAP)
-
-
-# Explaining
-
-
-def _reported(job: Job, state: str, code: str, message: str) -> ImportFailed:
-    """What AWS reports of an import that ended FAILED or CANCELLED."""
-    words = ": ".join(word for word in (code, message.rstrip(".")) if word)
-    return ImportFailed(
-        f"The import {job.arn or 'of the table'} ended {state.upper()}{f': {words}' if words else ''}.",
-        import_hint(code, message, ()),
-        details={"import_arn": job.arn, "code": code, "message": message},
-    )
-
-
-def explain_failure(destination: Account, job: Job) -> FerryError:
-    """Why the import ``job`` failed or was cancelled: object and message from its log, a hint, and what to do with the
-    table that AWS leaves behind. A log that cannot be read is said, never raised."""
-    if job.reported:
-        return _explain_reported(destination, job, *job.reported)
-    error = failure_of(job, ImportFailed)
-    if not isinstance(error, ImportFailed):
-        return error
-    left = _about_partial_table(destination, job)
-    return ImportFailed(error.cause, f"{error.next_step} {left}".strip(), table=job.name, details=error.details)
-
-
-def _explain_reported(destination: Account, job: Job, code: str, message: str) -> ImportFailed:
-    events, unread = _logged(destination, job)
-    reported = _reported(job, job.state, code, message)
-    cause = reported.cause
-    if events:
-        first = events[0]
-        cause += f" {first['object'] or 'An object'}: {'; '.join(first['messages']).rstrip('.')}."
-        if len(events) > 1:
-            cause += f" The log has {len(events)}{'+' if len(events) == LOGGED_FAILURES else ''} such entries."
-    elif unread:
-        cause += f" The log {LOG_GROUP} could not be read ({unread})."
-    hint = import_hint(code, message, [text for event in events for text in event["messages"]])
-    left = _about_partial_table(destination, job) or "It left no table: the next run imports again."
-    return ImportFailed(
-        cause,
-        f"{hint} {left}",
-        table=job.name,
-        details={
-            **reported.details,
-            "imported_items": job.result.get("imported_items", 0),
-            "errors": job.result.get("errors", 0),
-            "log": events,
-        },
-    )
-
-
-def _about_partial_table(destination: Account, job: Job) -> str:
-    """What to do about the table that the import left; "" where it left none."""
-    try:
-        table = TableDefinition.find(destination, job.name)
-    except FerryError:
-        return "AWS may have left a partial table: look before you run again."
-    if table is None or table.table_id not in (job.result.get("table_id"), job.request.get("replaces")):
-        return ""
-    return (
-        f"AWS left the partial table {job.name} ({job.result.get('imported_items', 0)} items imported, and more may be"
-        " missing than errors were counted): TableFerry keeps it. Delete it yourself, or set replace_failed"
-        " (ferry_safe_mode: false in the playbooks) to let the next run delete exactly this table and import again."
-    )
-
-
-def _logged(destination: Account, job: Job) -> tuple[list[dict[str, Any]], str]:
-    """The log's first failures as {object, item, messages}, and why it could not be read."""
-    import_id = job.arn.rpartition("/")[2]
-    try:
-        answer = destination.client("logs").get_log_events(
-            logGroupName=LOG_GROUP, logStreamName=f"{import_id}/error", startFromHead=True, limit=LOGGED_FAILURES
-        )
-    except (sdk.ClientError, sdk.BotoCoreError) as error:
-        code = sdk.error_code(error)
-        return [], "" if code in NO_RESOURCE else code
-    return [parse_log_event(event.get("message", "")) for event in answer.get("events", ())], ""
-
-
-def parse_log_event(message: str) -> dict[str, Any]:
-    """One event of an import's error log (aws.md B4): {object, item, messages}; itemIndex is often absent."""
-    try:
-        told = json.loads(message)
-        pointer = told.get("itemS3Pointer", {})
-        where = f"s3://{pointer['bucket']}/{pointer['key']}" if pointer.get("key") else ""
-        return {
-            "object": where,
-            "item": pointer.get("itemIndex"),
-            "messages": [str(text) for text in told["errorMessages"]],
-        }
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return {"object": "", "item": None, "messages": [message]}

@@ -1,0 +1,231 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is asked of an export: its options, the call made of them, the instant it shows, its attempt and token."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from ...errors import InvalidInput
+from ...jobs.job import Job
+from ...route import Route, with_token
+from ...table.definition import TableDefinition, json_safe
+from .manifest import FOLDER
+from .recovery import RecoveryWindow
+from .staging import StagingBucket
+
+PURPOSE = "export"
+SHORTEST_WINDOW, LONGEST_WINDOW = timedelta(minutes=15), timedelta(hours=24)  # of an incremental export (aws.md A8)
+_TIMES = ("ExportTime", "ExportFromTime", "ExportToTime")
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What to export, and where to. ``max_age`` and the wait are seconds; times are floored to whole UTC seconds."""
+
+    table: str
+    bucket: str
+    destination_table: str = ""
+    method: str = "auto"
+    bucket_owner: str = ""
+    prefix: str = ""
+    sse_algorithm: Literal["AES256", "KMS"] = "AES256"
+    kms_key_arn: str = ""
+    export_type: Literal["FULL_EXPORT", "INCREMENTAL_EXPORT"] = "FULL_EXPORT"
+    export_time: datetime | None = None
+    from_time: datetime | None = None
+    to_time: datetime | None = None
+    view_type: Literal["NEW_AND_OLD_IMAGES", "NEW_IMAGE"] = "NEW_AND_OLD_IMAGES"
+    export_format: Literal["DYNAMODB_JSON", "ION"] = "DYNAMODB_JSON"
+    filter: Mapping[str, Any] | None = None
+    migration_id: str = "default"
+    max_age: int = 86400
+    enable_point_in_time_recovery: bool = False
+    point_in_time_recovery_days: int = 0
+    point_in_time_recovery_wait: int = 1800
+    kms_key_map: Mapping[str, str] = field(default_factory=dict)
+    replace_failed: bool = False
+
+
+def export_job(options: ExportOptions, definition: TableDefinition, route: Route, bucket: StagingBucket) -> Job:
+    """The export that is asked for, without its time, attempt and token."""
+    call: dict[str, Any] = {
+        "TableArn": definition.arn,
+        "S3Bucket": bucket.name,
+        "S3BucketOwner": bucket.owner,
+        "S3Prefix": options.prefix.strip("/") or route.export_prefix,
+        "S3SseAlgorithm": options.sse_algorithm,
+        "ExportFormat": options.export_format,
+        "ExportType": options.export_type,
+    }
+    if options.kms_key_arn:
+        call["S3SseKmsKeyId"] = options.kms_key_arn
+    if options.filter:
+        call["FilterSpecification"] = json_safe(options.filter)
+    purpose = PURPOSE
+    if options.export_type == "INCREMENTAL_EXPORT":
+        call["IncrementalExportSpecification"] = _increment(options)
+        purpose = (
+            f"incremental-{_floor(options.from_time).strftime('%Y%m%dt%H%M%Sz')}" if options.from_time else PURPOSE
+        )
+    elif options.export_time is not None:
+        call["ExportTime"] = to_text(options.export_time)
+    return Job(
+        "export",
+        definition.name,
+        migration_id=options.migration_id,
+        request={
+            "purpose": purpose,
+            "route": route.to_dict(),
+            "bucket": bucket.to_dict(),
+            "call": call,
+            "source": {"table_arn": definition.arn, "table_id": definition.table_id},
+            "filtered": bool(options.filter),
+            "enable_point_in_time_recovery": options.enable_point_in_time_recovery,
+            "point_in_time_recovery_days": options.point_in_time_recovery_days,
+            "point_in_time_recovery_wait": options.point_in_time_recovery_wait,
+        },
+    )
+
+
+def _increment(options: ExportOptions) -> dict[str, str]:
+    if options.from_time is None:
+        raise InvalidInput("An incremental export needs from_time.", "Give from_time.", table=options.table)
+    told = {"ExportFromTime": to_text(options.from_time), "ExportViewType": options.view_type}
+    if options.to_time is not None:
+        length = _floor(options.to_time) - _floor(options.from_time)
+        if not SHORTEST_WINDOW <= length <= LONGEST_WINDOW:
+            raise InvalidInput(
+                f"The window of the incremental export is {length}: AWS takes 15 minutes to 24 hours.",
+                "Choose from_time and to_time accordingly.",
+                table=options.table,
+            )
+        told["ExportToTime"] = to_text(options.to_time)
+    return told
+
+
+def timed(wanted: Job, window: RecoveryWindow) -> Job:
+    """``wanted`` with the instant it shows, or pending while there is none yet. Raises InvalidInput."""
+    newest = window.newest
+    call = wanted.request["call"]
+    asked = call.get("ExportTime") or call.get("IncrementalExportSpecification", {}).get("ExportFromTime")
+    if asked and window.enabled and window.earliest is not None and to_time(asked) < window.earliest:
+        raise InvalidInput(
+            f"{asked} lies before the beginning of point-in-time recovery ({to_text(window.earliest)}).",
+            "Choose a later time.",
+            table=wanted.name,
+        )
+    if newest is None:
+        return replace(wanted, state="pending", pending_reason="point_in_time_recovery")
+    last = call.get("ExportTime") or call.get("IncrementalExportSpecification", {}).get("ExportToTime")
+    if last and to_time(last) > newest:
+        raise InvalidInput(
+            f"{last} is later than what can be exported now ({to_text(newest)}).",
+            "Choose an earlier time, or none.",
+            table=wanted.name,
+        )
+    return at_time(wanted, newest)
+
+
+def at_time(job: Job, newest: datetime) -> Job:
+    """``job`` ready to start, showing the newest instant where it names none (whole seconds: aws.md A1)."""
+    call = dict(job.request["call"])
+    window = call.get("IncrementalExportSpecification")
+    if window is None:
+        call.setdefault("ExportTime", to_text(newest))
+    elif "ExportToTime" not in window:
+        end = min(newest, to_time(window["ExportFromTime"]) + LONGEST_WINDOW)
+        if end - to_time(window["ExportFromTime"]) < SHORTEST_WINDOW:
+            raise InvalidInput(
+                f"The window of the incremental export would be {end - to_time(window['ExportFromTime'])}.",
+                "Wait until 15 minutes of changes can be exported.",
+                table=job.name,
+            )
+        call["IncrementalExportSpecification"] = {**window, "ExportToTime": to_text(end)}
+    return replace(job, state="planned", pending_reason="", request={**job.request, "call": call})
+
+
+def numbered(wanted: Job, last: Job | None, window: RecoveryWindow, options: ExportOptions) -> Job:
+    """``wanted`` with its attempt and, where its time is known, its token.
+
+    A start that was killed before the call is begun again with the instant and token it had, while that instant serves.
+    """
+    if last is not None and not last.arn:
+        again = _with_time_of(replace(wanted, state="planned", pending_reason="", attempt=last.attempt), last)
+        since = _shows(again)
+        if (
+            again.request["call"] == last.request["call"]
+            and since is not None
+            and window.earliest is not None
+            and since >= window.earliest
+            and datetime.now(UTC) - since <= timedelta(seconds=options.max_age)
+        ):
+            return again
+    fresh = replace(wanted, attempt=last.attempt + 1 if last else 0)
+    return with_token(fresh) if fresh.state == "planned" else fresh
+
+
+def _with_time_of(job: Job, last: Job) -> Job:
+    told = last.request["call"]
+    times = {name: told[name] for name in ("ExportTime", "IncrementalExportSpecification") if name in told}
+    return with_token(replace(job, request={**job.request, "call": {**job.request["call"], **times}}))
+
+
+def _shows(job: Job) -> datetime | None:
+    """The instant that an export shows; of an incremental one its beginning."""
+    call = job.request["call"]
+    told = call.get("ExportTime") or call.get("IncrementalExportSpecification", {}).get("ExportFromTime")
+    return to_time(told) if told else None
+
+
+def summary_of(job: Job) -> dict[str, Any]:
+    """What a preview shows of the export: where it goes, the instant it shows, format and filter."""
+    call = job.request["call"]
+    return {
+        "to": f"s3://{call['S3Bucket']}/{call['S3Prefix']}/{FOLDER}",
+        **{
+            name: call[name]
+            for name in ("ExportTime", "IncrementalExportSpecification", "ExportFormat")
+            if name in call
+        },
+        **({"filter": call["FilterSpecification"]} if "FilterSpecification" in call else {}),
+    }
+
+
+def to_call(call: Mapping[str, Any]) -> dict[str, Any]:
+    """The request as botocore takes it: times as datetimes."""
+    return {
+        name: to_call(value)
+        if isinstance(value, Mapping) and name == "IncrementalExportSpecification"
+        else to_time(value)
+        if name in _TIMES
+        else value
+        for name, value in call.items()
+    }
+
+
+def texts_of(call: Mapping[str, Any]) -> dict[str, Any]:
+    """Times of a description as the ledger writes them."""
+    return {
+        name: texts_of(value) if isinstance(value, Mapping) else to_text(value) if name in _TIMES else value
+        for name, value in call.items()
+    }
+
+
+def _floor(time: datetime) -> datetime:
+    return time.astimezone(UTC).replace(microsecond=0)
+
+
+def to_text(time: datetime) -> str:
+    """A time as requests and the ledger write it: whole seconds, UTC."""
+    return _floor(time).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def to_time(text: str) -> datetime:
+    """The time that ``to_text`` wrote."""
+    return datetime.fromisoformat(text)

@@ -1,0 +1,164 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How exports stand, and finding that of an earlier run: by the ledger, by its token, by its own summary."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from ... import sdk
+from ...account import RETRIES, Account
+from ...errors import FerryError
+from ...jobs.job import Job, State, ended_with
+from ...route import with_token
+from ...table.definition import json_safe
+from .export_request import ExportOptions, texts_of, to_time
+from .failures import export_failed
+from .manifest import FOLDER, SUMMARY, data_prefix
+from .staging import StagingBucket
+
+TOKENS_LOOKED_FOR = 20  # attempts whose token is tried on exports found without a ledger
+EXPORT_STATES: dict[str, State] = {"IN_PROGRESS": "running", "COMPLETED": "completed", "FAILED": "failed"}
+
+
+def look_up(source: Account, last: Job) -> Job:
+    """The ledger's newest export as it stands now."""
+    if last.arn:
+        return describe_export(source, last) if last.open else last
+    token = last.request["call"].get("ClientToken")
+    for description in _exports_of(source, last.request["source"]["table_arn"]) if token else ():
+        if description.get("ClientToken") == token:
+            return described(last, description)
+    return last
+
+
+def find_by_token(source: Account, wanted: Job) -> Job | None:
+    """The newest export that this very request made, found without a ledger: its token is made of all it says.
+
+    Used by the export verb alone, where no ledger can be written. A foreign export cannot have such a token, so that
+    none is adopted whose filter an old SDK does not show (measured/import-export-table 1.4).
+    """
+    for description in _exports_of(source, wanted.request["source"]["table_arn"]):
+        times = {"ExportTime": description["ExportTime"]} if description.get("ExportTime") else {}
+        if "IncrementalExportSpecification" in wanted.request["call"]:
+            times = {"IncrementalExportSpecification": description.get("IncrementalExportSpecification", {})}
+        times = json_safe(texts_of(times))
+        call = {**wanted.request["call"], **times}
+        for attempt in range(TOKENS_LOOKED_FOR):
+            guess = with_token(replace(wanted, attempt=attempt, request={**wanted.request, "call": call}))
+            if guess.request["call"]["ClientToken"] == description.get("ClientToken"):
+                return described(guess, description)
+    return None
+
+
+def _exports_of(source: Account, table_arn: str) -> Iterator[dict[str, Any]]:
+    """Descriptions of the table's exports, newest first."""
+    doing = "listing exports"
+    summaries = source.pages("dynamodb", "list_exports", "ExportSummaries", doing, TableArn=table_arn, MaxResults=25)
+    for summary in summaries:
+        answer = source.ask("dynamodb", "describe_export", doing, ExportArn=summary["ExportArn"])
+        yield answer["ExportDescription"]
+
+
+def describe_export(source: Account, job: Job, *, retries: int = RETRIES) -> Job:
+    """How the export stands now. A record that AWS forgot (90 days) is a failed export.
+
+    A waiter, which paces its calls itself, asks for no ``retries``.
+    """
+    try:
+        answer = source.client("dynamodb", retries=retries).describe_export(ExportArn=job.arn)
+        return described(job, answer["ExportDescription"])
+    except (sdk.ClientError, sdk.BotoCoreError) as error:
+        if sdk.error_code(error) == "ExportNotFoundException":
+            return ended_with(job, export_failed(job.arn, sdk.error_code(error), sdk.error_message(error)))
+        raise source.explain(error, f"describing the export {job.arn}", job.name) from error
+
+
+def read_result(destination: Account, job: Job) -> Job | None:
+    """The completed export from its own summary, read by the destination, which needs it anyway.
+
+    Many exports end at once, and DescribeExport is throttled after a dozen (measured/import-export-table 1.11), S3 is
+    not. None when it cannot be read: then AWS is asked.
+    """
+    call = job.request["call"]
+    key = f"{call['S3Prefix']}/{FOLDER}{job.arn.rpartition('/')[2]}/{SUMMARY}"
+    try:
+        told = json.loads(StagingBucket.from_dict(destination, job.request["bucket"]).read(key))
+        if told["exportArn"] != job.arn:
+            return None
+        description = {
+            "ExportArn": job.arn,
+            "ExportStatus": "COMPLETED",
+            "ExportManifest": key,
+            "ItemCount": told["itemCount"],
+            "BilledSizeBytes": told.get("billedSizeBytes"),
+            "TableId": told.get("tableId", ""),
+            "ExportTime": told.get("exportTime", ""),
+            "StartTime": told.get("startTime", ""),
+            "EndTime": told.get("endTime", ""),
+        }
+        return described(job, description)
+    except (FerryError, ValueError, KeyError, TypeError):
+        return None
+
+
+def described(job: Job, description: Mapping[str, Any]) -> Job:
+    """``job`` with what DescribeExport says; counts and manifest are there only at the end."""
+    manifest_key = description.get("ExportManifest", "")
+    told = json_safe(description)
+    state = EXPORT_STATES.get(description["ExportStatus"], "running")
+    result = {
+        "export_id": description["ExportArn"].rpartition("/")[2],
+        "export_time": told.get("ExportTime", ""),
+        "start_time": told.get("StartTime", ""),
+        "end_time": told.get("EndTime", ""),
+        "table_id": told.get("TableId", ""),
+    }
+    if state == "completed":
+        result |= {
+            "item_count": int(description.get("ItemCount", 0)),
+            "billed_bytes": int(description.get("BilledSizeBytes") or 0),
+            "manifest_key": manifest_key,
+        }
+        if job.request["call"].get("ExportType") != "INCREMENTAL_EXPORT":
+            result["data_prefix"] = data_prefix(manifest_key)
+    return replace(
+        job,
+        state=state,
+        pending_reason="",
+        arn=description["ExportArn"],
+        failure=_failure(description) if state == "failed" else {},
+        result={**job.result, **result},
+    )
+
+
+def _failure(description: Mapping[str, Any]) -> dict[str, Any]:
+    code, message = description.get("FailureCode", ""), description.get("FailureMessage", "")
+    return export_failed(description["ExportArn"], code, message).to_failure()
+
+
+def serves(last: Job, wanted: Job, options: ExportOptions) -> bool:
+    """Whether an earlier export is what is asked for: running, or completed not longer ago than ``max_age``."""
+    if last.state not in ("running", "completed") or not last.arn:
+        return False
+    if last.request["source"] != wanted.request["source"]:
+        return False
+    asked, made = wanted.request["call"], last.request["call"]
+    for member in ("S3Bucket", "S3Prefix", "ExportFormat", "ExportType", "FilterSpecification"):
+        if asked.get(member) != made.get(member):
+            return False
+    if "ExportTime" in asked and asked["ExportTime"] != made.get("ExportTime"):
+        return False
+    window, had = (call.get("IncrementalExportSpecification", {}) for call in (asked, made))
+    if any(had.get(member) != value for member, value in window.items()):
+        return False
+    if last.state == "running":
+        return True
+    ended = last.result.get("end_time") or last.result.get("export_time") or None
+    return ended is not None and datetime.now(UTC) - to_time(ended) <= timedelta(seconds=options.max_age)

@@ -1,0 +1,99 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Point-in-time recovery of a source table: what can be exported, turning it on, waiting until it is usable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ...account import Account
+from ...errors import PointInTimeRecoveryNotReady
+from ...jobs.job import Job
+from ...jobs.kind import Pause
+
+RECOVERY_TAG = "tableferry:point-in-time-recovery"
+SHORTEST_LOOK, LONGEST_LOOK = 1.0, 15.0  # seconds between looks at point-in-time recovery that was just turned on
+
+
+@dataclass(frozen=True)
+class RecoveryWindow:
+    """Point-in-time recovery of a table (measured/settings 2.5): the instants an export can show."""
+
+    enabled: bool
+    earliest: datetime | None = None
+    latest: datetime | None = None
+
+    @property
+    def newest(self) -> datetime | None:
+        """The newest whole second that can be exported, None while recovery was only just turned on.
+
+        Latest stands still at the enable time for 5 minutes; an export then may hold nothing (aws.md A3).
+        """
+        if not self.enabled or self.earliest is None or self.latest is None or self.latest <= self.earliest:
+            return None
+        whole = self.latest.replace(microsecond=0)
+        return whole if whole > self.earliest else None
+
+
+def read_recovery(source: Account, table: str) -> RecoveryWindow:
+    """The table's point-in-time recovery by one call. Raises what Account.explain gives."""
+    doing = "reading point-in-time recovery"
+    answer = source.ask("dynamodb", "describe_continuous_backups", doing, table, TableName=table)
+    told = answer["ContinuousBackupsDescription"].get("PointInTimeRecoveryDescription", {})
+    return RecoveryWindow(
+        enabled=told.get("PointInTimeRecoveryStatus") == "ENABLED",
+        earliest=told.get("EarliestRestorableDateTime"),
+        latest=told.get("LatestRestorableDateTime"),
+    )
+
+
+def turn_on_recovery(source: Account, job: Job) -> bool:
+    """Turn point-in-time recovery on where it is off; False when AWS cannot do it yet (measured 1.2)."""
+    if read_recovery(source, job.name).enabled:
+        return True
+    specification: dict[str, Any] = {"PointInTimeRecoveryEnabled": True}
+    if job.request["point_in_time_recovery_days"]:
+        specification["RecoveryPeriodInDays"] = job.request["point_in_time_recovery_days"]
+    doing = "turning point-in-time recovery on"
+    table_arn, mark = job.request["source"]["table_arn"], {"Key": RECOVERY_TAG, "Value": job.migration_id}
+    source.ask("dynamodb", "tag_resource", doing, job.name, ResourceArn=table_arn, Tags=[mark])
+    answer = source.ask(
+        "dynamodb",
+        "update_continuous_backups",
+        doing,
+        job.name,
+        missing=("ContinuousBackupsUnavailableException",),
+        TableName=job.name,
+        PointInTimeRecoverySpecification=specification,
+    )
+    return answer is not None
+
+
+def wait_for_recovery(
+    source: Account, job: Job, waiting_since: float, clock: Callable[[], float]
+) -> Generator[Pause, str | None, datetime]:
+    """Wait, as a kind's steps do, until point-in-time recovery reaches back past its beginning: the newest instant.
+
+    Turns it on where ``job`` allows that and AWS could not do it before. Raises PointInTimeRecoveryNotReady.
+    """
+    gap = SHORTEST_LOOK
+    allowed = float(job.request["point_in_time_recovery_wait"])
+    while True:
+        window = read_recovery(source, job.name)
+        if window.newest is not None:
+            return window.newest
+        if not window.enabled and job.request["enable_point_in_time_recovery"]:
+            turn_on_recovery(source, job)
+        if clock() - waiting_since >= allowed:
+            raise PointInTimeRecoveryNotReady(
+                f"Point-in-time recovery was not usable after {allowed:.0f} s.",
+                "It becomes so 5 minutes after it was turned on; allow more with ferry_pitr_wait, or run again.",
+                table=job.name,
+            )
+        yield Pause(job, "time", gap)
+        gap = min(gap * 1.25, LONGEST_LOOK)
