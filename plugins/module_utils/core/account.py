@@ -226,13 +226,13 @@ class Account:
     def temporary_credentials(self) -> Credentials:
         """The keys valid now; a role's are at least 10 minutes from their end. Raises CredentialsError."""
         try:
-            found = self._session.get_credentials()
-            if found is None:
+            credentials = self._session.get_credentials()
+            if credentials is None:
                 raise CredentialsError(
                     f"There are no credentials for the {self.side} account.",
                     f"Give {self.side} a profile, keys or a role_arn.",
                 )
-            keys = found.get_frozen_credentials()
+            keys = credentials.get_frozen_credentials()
         except (sdk.ClientError, sdk.BotoCoreError) as error:
             raise self.explain(error, "reading the credentials") from error
         return Credentials(str(keys.access_key), str(keys.secret_key), keys.token or "")
@@ -304,32 +304,32 @@ class Account:
         code, message = sdk.error_code(error), sdk.error_message(error)
         details = {"code": code, "side": self.side, "region": self.region}
         # AWS quotes the signed headers, the session token among them, where a signature is wrong.
-        said = f"{message} ({code})" if message and code not in aws_errors.BAD_SIGNATURES else code
+        reason = f"{message} ({code})" if message and code not in aws_errors.BAD_SIGNATURES else code
         if isinstance(error, FerryError):
             return error.for_table(table) if table else error
         if code in aws_errors.BAD_CREDENTIALS | aws_errors.NO_CREDENTIALS:
             return CredentialsError(
-                f"The credentials of the {self.side} account do not work: {said}.",
+                f"The credentials of the {self.side} account do not work: {reason}.",
                 f"Check profile, keys or role of {self.side}.",
                 table=table,
                 details=details,
             )
         if code in aws_errors.DENIED:
             return AccessDenied(
-                f"The {self.side} account refused {doing}: {said}.",
+                f"The {self.side} account refused {doing}: {reason}.",
                 "Allow the action named for the principal named; the roles' READMEs list what is needed.",
                 table=table,
                 details=details,
             )
         if code == "ParamValidationError":
             return InvalidInput(
-                f"{doing[:1].upper()}{doing[1:]} was not even sent: {said}.",
+                f"{doing[:1].upper()}{doing[1:]} was not even sent: {reason}.",
                 "Correct the option named.",
                 table=table,
                 details=details,
             )
         return ServiceError(
-            f"{doing[:1].upper()}{doing[1:]} failed in the {self.side} account ({self.region}): {said}.",
+            f"{doing[:1].upper()}{doing[1:]} failed in the {self.side} account ({self.region}): {reason}.",
             "Run again; what was begun is found and goes on.",
             table=table,
             details=details,

@@ -61,8 +61,8 @@ def _restore(kind: type[FerryError], cause: str, next_step: str, table: str, det
 
 def is_known(name: str) -> bool:
     """Whether ``name`` is that of an error of this file."""
-    found = globals().get(name)
-    return isinstance(found, type) and issubclass(found, FerryError)
+    kind = globals().get(name)
+    return isinstance(kind, type) and issubclass(kind, FerryError)
 
 
 def error_from(failure: Mapping[str, Any]) -> FerryError:

@@ -69,19 +69,19 @@ def _time(text: Any) -> datetime | None:
         return None
 
 
-def expected(found: Mapping[str, Any], ferry_expect: str) -> bool:
+def expected(entry: Mapping[str, Any], status: str) -> bool:
     """Whether a table ended as its inventory expects."""
-    return bool(found["status"] == (ferry_expect or "migrated"))
+    return bool(entry["status"] == (status or "migrated"))
 
 
 def document(rows: Iterable[Row]) -> dict[str, list[Row]]:
     """The report of a run: what is written to report.json."""
-    return {"tables": sorted(rows, key=lambda found: str(found["name"]))}
+    return {"tables": sorted(rows, key=lambda entry: str(entry["name"]))}
 
 
 def text_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """The rows as a table for a terminal, one line each, numbers to the right."""
-    lines = [[_cell(column, _shown(found, column)) for column in COLUMNS] for found in rows]
+    lines = [[_cell(column, _shown(entry, column)) for column in COLUMNS] for entry in rows]
     widths = [max(len(line[index]) for line in [list(COLUMNS), *lines]) for index in range(len(COLUMNS))]
     numbers = {"items_source", "items_destination", "seconds"}
     return "\n".join(
@@ -93,10 +93,10 @@ def text_table(rows: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def _shown(found: Mapping[str, Any], column: str) -> Any:
+def _shown(entry: Mapping[str, Any], column: str) -> Any:
     """A row's value as the table shows it: the reason without the name, which has a column of its own."""
-    value = found.get(column)
-    return str(value).removeprefix(f"{found.get('name')}: ") if column == "reason" and value else value
+    value = entry.get(column)
+    return str(value).removeprefix(f"{entry.get('name')}: ") if column == "reason" and value else value
 
 
 def _cell(column: str, value: Any) -> str:
@@ -109,18 +109,18 @@ def _cell(column: str, value: Any) -> str:
 def not_carried(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """What did not come along, one line for each cause with the tables it holds for; empty when everything did."""
     tables: dict[str, list[str]] = {}
-    for found in rows:
-        for left in found["settings_left"]:
-            tables.setdefault(f"{left['what']}: {left['reason']}", []).append(str(found["name"]))
-    told = {cause: names if len(names) < 4 else [f"{len(names)} tables"] for cause, names in tables.items()}
-    return [f"{cause} [{', '.join(names)}]" for cause, names in told.items()]
+    for entry in rows:
+        for left in entry["settings_left"]:
+            tables.setdefault(f"{left['what']}: {left['reason']}", []).append(str(entry["name"]))
+    named = {cause: names if len(names) < 4 else [f"{len(names)} tables"] for cause, names in tables.items()}
+    return [f"{cause} [{', '.join(names)}]" for cause, names in named.items()]
 
 
 def summary(rows: Iterable[Mapping[str, Any]]) -> str:
     """``8 tables: 7 migrated, 1 refused``."""
     counts: dict[str, int] = {}
-    for found in rows:
-        counts[found["status"]] = counts.get(found["status"], 0) + 1
+    for entry in rows:
+        counts[entry["status"]] = counts.get(entry["status"], 0) + 1
     total = sum(counts.values())
-    told = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
-    return f"{total} table{'' if total == 1 else 's'}{': ' if told else ''}{told}"
+    parts = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+    return f"{total} table{'' if total == 1 else 's'}{': ' if parts else ''}{parts}"

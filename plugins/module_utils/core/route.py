@@ -95,7 +95,7 @@ def client_token(
     route: Route, source_arn: str, source_table_id: str, purpose: str, attempt: int, request: Mapping[str, Any]
 ) -> str:
     """The token of a request (JSON-safe, times whole seconds): the same for the same job, another for another."""
-    told = {name: value for name, value in request.items() if name not in TOKEN_MEMBERS}
+    call = {name: value for name, value in request.items() if name not in TOKEN_MEMBERS}
     parts = [
         source_arn,
         source_table_id,
@@ -105,7 +105,7 @@ def client_token(
         route.migration_id,
         purpose,
         attempt,
-        told,
+        call,
     ]
     return hashlib.sha256(canonical(parts).encode()).hexdigest()[:TOKEN_DIGITS]
 

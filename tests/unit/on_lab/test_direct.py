@@ -21,7 +21,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement impo
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.direct import copy_job as direct
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.comparison import (
     VerifyOptions,
-    mend,
+    repair_differences,
     verify_tables,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.way import ItemChoices, WayOptions, way_of
@@ -280,7 +280,7 @@ def test_differences_are_told_stop_the_settings_and_are_mended(
     assert sorted(line["difference"] for line in lines) == ["different", "different", "different", "extra", "missing"]
     options = VerifyOptions("damaged", "damaged", differences_path=str(ways.folder / "damaged.jsonl"))
     found = verify_tables(crossing.source, crossing.destination, options)
-    mended = mend(crossing.source, crossing.destination, options, found, delete_extra=True)
+    mended = repair_differences(crossing.source, crossing.destination, options, found, delete_extra=True)
     assert (mended.put, mended.deleted) == (4, 1)
     assert verify_tables(crossing.source, crossing.destination, options).comparison.equal
     assert not (ways.folder / "damaged.jsonl").exists()

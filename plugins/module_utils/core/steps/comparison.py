@@ -63,9 +63,12 @@ class Verification:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON-safe data."""
-        told = asdict(self.comparison)
+        comparison = asdict(self.comparison)
         return {
-            **{name: told[name] for name in ("items_source", "items_destination", "missing", "different", "extra")},
+            **{
+                name: comparison[name]
+                for name in ("items_source", "items_destination", "missing", "different", "extra")
+            },
             "not_listed": self.comparison.unlisted_buckets,
             "differences": [{"difference": entry.kind, "key": entry.key} for entry in self.shown],
             "differences_path": self.path,
@@ -87,23 +90,23 @@ def verify_tables(
         destination_rate=to_rate("read_rate", options.read_rate, there.read_capacity),
         ignore_expired=_expiring(source, here) if options.ignore_expired else "",
     )
-    with _Differences(options.differences_path) as found:
+    with _Differences(options.differences_path) as differences:
         if options.level == "sample":
-            comparison = compare_sample(here, there, options.sample_items, compared, found.note)
+            comparison = compare_sample(here, there, options.sample_items, compared, differences.note)
         else:
-            comparison = compare_tables(here, there, compared, found.note, progress)
-    return Verification(comparison, tuple(found.shown), found.path)
+            comparison = compare_tables(here, there, compared, differences.note, progress)
+    return Verification(comparison, tuple(differences.shown), differences.path)
 
 
-def mend(
-    source: Account, destination: Account, options: VerifyOptions, found: Verification, *, delete_extra: bool
+def repair_differences(
+    source: Account, destination: Account, options: VerifyOptions, verification: Verification, *, delete_extra: bool
 ) -> RepairResult:
     """Mend the destination by what the source holds now, key by key. Raises what ``verify_tables`` does, ItemRefused.
 
     All differences are read from the file where there is one; without, only the shown ones are known.
     """
     here, there = item_table(source, options.source_table), item_table(destination, options.table)
-    differences = _read(Path(found.path)) if found.path else iter(found.shown)
+    differences = _read(Path(verification.path)) if verification.path else iter(verification.shown)
     return repair(here, there, differences, RepairOptions(delete_extra=delete_extra))
 
 
@@ -184,10 +187,10 @@ class VerifyKind(OwnWork):
 
             return verify_tables(source, destination, options, tell)
 
-        found = yield from self._workbench.steps(job, work)
+        verification = yield from self._workbench.steps(job, work)
         took = {"seconds": round(clock() - begun, 1), "end_time": datetime.now(UTC).isoformat(timespec="seconds")}
-        result = {**job.result, "level": options.level, **took, **found.to_dict()}
-        if found.comparison.equal:
+        result = {**job.result, "level": options.level, **took, **verification.to_dict()}
+        if verification.comparison.equal:
             _mark(destination, arn, options, made["table_id"], result)
         return replace(job, state="completed", result=result)
 
@@ -202,21 +205,21 @@ class VerifyKind(OwnWork):
 
 def require_equal(job: Job) -> None:
     """Raises DifferencesFound where the comparison ``job`` found any."""
-    told = job.result
-    counts = {name: int(told.get(name, 0)) for name in ("missing", "different", "extra")}
-    beyond = int(told.get("not_listed", 0))
+    result = job.result
+    counts = {name: int(result.get(name, 0)) for name in ("missing", "different", "extra")}
+    beyond = int(result.get("not_listed", 0))
     if not any(counts.values()) and not beyond:
         return
     words = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     more = f" and more in {beyond} groups of keys that were not looked into" if beyond else ""
-    first = "; ".join(f"{entry['difference']} {_key_words(entry['key'])}" for entry in told["differences"][:3])
+    first = "; ".join(f"{entry['difference']} {_key_words(entry['key'])}" for entry in result["differences"][:3])
     first = f", for example {first}" if first else ""
-    where = f" All are in {told['differences_path']}." if told.get("differences_path") else ""
+    where = f" All are in {result['differences_path']}." if result.get("differences_path") else ""
     raise DifferencesFound(
         f"Source and destination differ: {words}{more}{first}.{where}",
         "If the source was written to meanwhile, that is why. Mend them with the playbook verify and"
         " ferry_repair: true, or run it again to compare anew.",
-        details={**counts, "differences_path": told.get("differences_path", "")},
+        details={**counts, "differences_path": result.get("differences_path", "")},
     )
 
 
@@ -227,13 +230,18 @@ def _key_words(key: Mapping[str, Mapping[str, str]]) -> str:
 def _verified(destination: Account, arn: str, options: VerifyOptions, table_id: str) -> dict[str, Any] | None:
     """What the mark on the table says of an earlier comparison of as much; None without one, or of another table."""
     words = read_tags(destination, arn, table=options.table).get(VERIFIED_TAG, "").split(" ")
-    told = dict(word.partition("=")[::2] for word in words[1:])
-    level, items = words[0], told.get("items", "")
+    values = dict(word.partition("=")[::2] for word in words[1:])
+    level, items = words[0], values.get("items", "")
     if level not in LEVELS or LEVELS.index(level) < LEVELS.index(options.level) or not items.isdigit():
         return None
-    if told.get("table") != _short(table_id):
+    if values.get("table") != _short(table_id):
         return None
-    return {"level": level, "items_source": int(items), "items_destination": int(items), "end_time": told.get("at", "")}
+    return {
+        "level": level,
+        "items_source": int(items),
+        "items_destination": int(items),
+        "end_time": values.get("at", ""),
+    }
 
 
 def _mark(destination: Account, arn: str, options: VerifyOptions, table_id: str, result: Mapping[str, Any]) -> None:

@@ -39,10 +39,10 @@ def plan_table_settings(
     there yet is taken as ``as_made`` will make it, as an import where nothing is said. Raises DestinationExists for a
     table that is not of this migration, and what ``prepare_settings`` raises.
     """
-    found = TableDefinition.find(destination, table)
-    if found is None and foresee:
+    there = TableDefinition.find(destination, table)
+    if there is None and foresee:
         return preview_settings(source, destination, source_table, table, options, as_made)
-    if found is not None:
+    if there is not None:
         route = Route(
             source_account_id=source.account_id,
             source_region=source.region,
@@ -52,15 +52,15 @@ def plan_table_settings(
             destination_table=table,
             migration_id=options.migration_id,
         )
-        if not is_ours(destination, found, route, made_id):
+        if not is_ours(destination, there, route, made_id):
             raise not_ours(
                 destination,
-                found,
+                there,
                 table,
                 f"To give it the settings all the same, tag it tableferry:migration={options.migration_id} and take"
                 " tableferry:source away.",
             )
-    return prepare_settings(source, destination, source_table, table, options, found)
+    return prepare_settings(source, destination, source_table, table, options, there)
 
 
 def settings_job(table: str, source_table: str, options: SettingsOptions, plan: SettingsPlan | None = None) -> Job:
@@ -131,12 +131,12 @@ class SettingsKind(OwnWork):
         return replace(job, request={**job.request, "table_id": made.table_id}) if made.whole else None
 
 
-def _ended(job: Job, found: SettingsResult) -> Job:
+def _ended(job: Job, settings: SettingsResult) -> Job:
     """``job`` completed, or failed where AWS refused a setting."""
-    job = replace(job, state="completed", pending_reason="", result=_result(found))
-    if not found.failed:
+    job = replace(job, state="completed", pending_reason="", result=_result(settings))
+    if not settings.failed:
         return job
-    words = "; ".join(f"{entry.what}: {entry.reason}" for entry in found.failed)
+    words = "; ".join(f"{entry.what}: {entry.reason}" for entry in settings.failed)
     return ended_with(
         job,
         SettingFailed(
@@ -146,11 +146,11 @@ def _ended(job: Job, found: SettingsResult) -> Job:
     )
 
 
-def _result(found: SettingsResult) -> dict[str, Any]:
+def _result(settings: SettingsResult) -> dict[str, Any]:
     """What became of the settings, under the names that the verbs return."""
     return {
-        "changes": [change.to_dict() for change in found.applied],
-        "settings_carried": list(found.carried),
-        "settings_left": [entry.to_dict() for entry in (*found.left, *found.failed)],
-        "settings_failed": [entry.to_dict() for entry in found.failed],
+        "changes": [change.to_dict() for change in settings.applied],
+        "settings_carried": list(settings.carried),
+        "settings_left": [entry.to_dict() for entry in (*settings.left, *settings.failed)],
+        "settings_failed": [entry.to_dict() for entry in settings.failed],
     }

@@ -12,7 +12,7 @@ from typing import Any
 
 from ...core.change import Change, to_diff
 from ...core.items.differences import CompareProgress
-from ...core.steps.comparison import Verification, VerifyOptions, mend, verify_tables
+from ...core.steps.comparison import Verification, VerifyOptions, repair_differences, verify_tables
 from ..accounts import Accounts
 from ..spec import BOTH_ACCOUNTS_OPTIONS, COMPARING_OPTIONS, READING_OPTIONS, SHARED_OPTIONS, Progress, Verb, given
 
@@ -64,7 +64,7 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     repaired: dict[str, int] = {}
     changes = _changes(params, result) if params["repair"] else []
     if changes and not check_mode:
-        repaired = asdict(mend(source, destination, options, result, delete_extra=params["delete_extra"]))
+        repaired = asdict(repair_differences(source, destination, options, result, delete_extra=params["delete_extra"]))
     changed = bool(changes) if check_mode else bool(repaired.get("put") or repaired.get("deleted"))
     return {
         "changed": changed,

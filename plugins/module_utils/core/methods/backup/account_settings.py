@@ -105,14 +105,14 @@ def _has_linked_role(account: Account) -> bool | None:
 def _organization(account: Account) -> tuple[str | None, str]:
     """The organization's id and its management account: ("", "") outside any, (None, "") where we may not ask."""
     try:
-        told = account.client("organizations").describe_organization()["Organization"]
+        organization = account.client("organizations").describe_organization()["Organization"]
     except (sdk.ClientError, sdk.BotoCoreError) as error:
         if sdk.error_code(error) == "AWSOrganizationsNotInUseException":
             return "", ""
         if sdk.error_code(error) in aws_errors.DENIED:
             return None, ""
         raise account.explain(error, "asking for the organization") from error
-    return str(told["Id"]), str(told.get("MasterAccountId", ""))
+    return str(organization["Id"]), str(organization.get("MasterAccountId", ""))
 
 
 def _roots(account: Account) -> list[Shape]:
@@ -136,19 +136,19 @@ def plan_settings(account: Account, options: SettingsOptions) -> SettingsPlan:
 
     Raises NotManagementAccount, CredentialsError, ServiceError; InvalidInput for advanced features without DynamoDB.
     """
-    found = read_settings(account, policies=options.backup_policies is not None)
+    settings = read_settings(account, policies=options.backup_policies is not None)
     if options.cross_account_backup is not None or options.backup_policies is not None:
-        _check_management(account, found)
+        _check_management(account, settings)
     if options.advanced_features and options.opt_in is False:
         raise InvalidInput("Advanced features without DynamoDB itself make no sense.", "Leave opt_in out.")
     if options.service_linked_role is False:
         raise InvalidInput("The service-linked role is not removed here.", "IAM deletes it when nothing needs it.")
     changes = [
-        Change(what, getattr(found, name), getattr(options, name), risk)
+        Change(what, getattr(settings, name), getattr(options, name), risk)
         for name, what, risk in _CHANGES
-        if getattr(options, name) is not None and getattr(options, name) != getattr(found, name)
+        if getattr(options, name) is not None and getattr(options, name) != getattr(settings, name)
     ]
-    return SettingsPlan(found, changes)
+    return SettingsPlan(settings, changes)
 
 
 _CHANGES: tuple[tuple[str, str, Any], ...] = (
@@ -161,15 +161,15 @@ _CHANGES: tuple[tuple[str, str, Any], ...] = (
 _MEMBERS = {"opt_in": _REGION[0], "advanced_features": _REGION[1]}
 
 
-def _check_management(account: Account, found: AccountSettings) -> None:
-    if found.organization_id == "":
+def _check_management(account: Account, settings: AccountSettings) -> None:
+    if settings.organization_id == "":
         raise NotManagementAccount(
             f"The account {account.account_id} is in no organization: there is no cross-account backup to turn on.",
             "Use the credentials of the organization's management account.",
         )
-    if found.management_account_id and found.management_account_id != account.account_id:
+    if settings.management_account_id and settings.management_account_id != account.account_id:
         raise NotManagementAccount(
-            f"Cross-account backup and backup policies are set in the management account {found.management_account_id},"
+            f"Cross-account backup and backup policies are set in the management account {settings.management_account_id},"
             f" not in {account.account_id}; not by a delegated administrator either.",
             "Use the management account's credentials.",
         )
@@ -180,26 +180,26 @@ def apply_settings(account: Account, options: SettingsOptions, plan: SettingsPla
 
     Raises ServiceError where AWS does not show what was set, AccessDenied, CredentialsError.
     """
-    wanted = {name: getattr(options, name) for name, what, _risk in _CHANGES if _changed(plan, what)}
-    if not wanted:
+    values = {name: getattr(options, name) for name, what, _risk in _CHANGES if _changed(plan, what)}
+    if not values:
         return plan.found
-    if wanted.keys() & _MEMBERS.keys():
-        _update_region(account, {member: wanted[name] for name, member in _MEMBERS.items() if name in wanted})
-    if "service_linked_role" in wanted:
+    if values.keys() & _MEMBERS.keys():
+        _update_region(account, {member: values[name] for name, member in _MEMBERS.items() if name in values})
+    if "service_linked_role" in values:
         _make_linked_role(account)
-    if "cross_account_backup" in wanted:
-        _update_global(account, on=wanted["cross_account_backup"])
-    if "backup_policies" in wanted:
-        _update_policies(account, on=wanted["backup_policies"])
-    found = read_settings(account, policies="backup_policies" in wanted)
-    for name, value in wanted.items():
-        if getattr(found, name) not in (value, None):
+    if "cross_account_backup" in values:
+        _update_global(account, on=values["cross_account_backup"])
+    if "backup_policies" in values:
+        _update_policies(account, on=values["backup_policies"])
+    settings = read_settings(account, policies="backup_policies" in values)
+    for name, value in values.items():
+        if getattr(settings, name) not in (value, None):
             raise ServiceError(
-                f"AWS accepted {name}={value} but shows {getattr(found, name)}.",
+                f"AWS accepted {name}={value} but shows {getattr(settings, name)}.",
                 "Turning cross-account backup off takes up to 15 minutes; otherwise look into the console's settings"
                 " of AWS Backup.",
             )
-    return found
+    return settings
 
 
 def _changed(plan: SettingsPlan, what: str) -> bool:
@@ -214,12 +214,12 @@ def _make_linked_role(account: Account) -> None:
             raise account.explain(error, f"making the role {LINKED_ROLE}") from error
 
 
-def _update_region(account: Account, wanted: dict[str, bool]) -> None:
+def _update_region(account: Account, values: dict[str, bool]) -> None:
     """Send the maps as they were described, with only DynamoDB changed; nothing else may move."""
     doing = "changing AWS Backup's settings"
     before = account.ask("backup", "describe_region_settings", doing)
     maps: dict[str, Any] = {
-        member: {**before.get(member, {}), RESOURCE_TYPE: value} for member, value in wanted.items()
+        member: {**before.get(member, {}), RESOURCE_TYPE: value} for member, value in values.items()
     }
     account.ask("backup", "update_region_settings", doing, **maps)
     after = account.ask("backup", "describe_region_settings", doing)

@@ -200,10 +200,10 @@ def _invite_and_accept(source: Account, destination: Account, share: Shape) -> N
     """Accept our own invitation, where one is needed: outside of the organization, or without RAM's sharing in it. One
     that has ended (12 hours) is made anew."""
     share_arn = share["resourceShareArn"]
-    found = destination.ask(
+    response = destination.ask(
         "ram", "get_resource_share_invitations", "listing invitations", resourceShareArns=[share_arn]
     )
-    status = {each["status"]: each for each in found.get("resourceShareInvitations", ())}
+    status = {each["status"]: each for each in response.get("resourceShareInvitations", ())}
     if "PENDING" in status:
         arn = status["PENDING"]["resourceShareInvitationArn"]
         destination.ask(

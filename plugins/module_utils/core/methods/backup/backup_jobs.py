@@ -119,7 +119,7 @@ def plan_backup(source: Account, destination: Account | None, options: BackupOpt
     definition = TableDefinition.read(source, options.table)
     choose_method(definition, PURPOSE)
     route = _route(source, destination, definition, options)
-    wanted = _wanted(source, options, definition, route)
+    requested = _requested(source, options, definition, route)
     backups = list_backups(source, definition, {options.vault, options.air_gapped_vault} - {""})
     copies = _copies(source, destination, options, definition)
     if destination is not None and options.restore:
@@ -129,21 +129,21 @@ def plan_backup(source: Account, destination: Account | None, options: BackupOpt
         if place.state != "free":
             restored_from = str((place.job or {}).get("RecoveryPointArn", ""))
             return BackupPlan(
-                replace(wanted, state="not_needed", result={"restored_from": restored_from}), [], definition
+                replace(requested, state="not_needed", result={"restored_from": restored_from}), [], definition
             )
         _check_keys(source, destination, definition, options)
-    found = _serving(source, destination, options, backups, copies)
-    if found is not None:
+    serving = _serving(source, destination, options, backups, copies)
+    if serving is not None:
         # To be looked at once more: what completed is not there at once.
-        return BackupPlan(replace(described(wanted, found), state="running"), [], definition)
+        return BackupPlan(replace(described(requested, serving), state="running"), [], definition)
     require_usable(definition.raw)
     verdict = judge_readiness(read_readiness(source, destination, definition, options))
     obstacle = verdict.refusal(options.table)
     if options.plan:
-        job = replace(wanted, state="pending", pending_reason="backup_plan")
+        job = replace(requested, state="pending", pending_reason="backup_plan")
         return BackupPlan(job, [], definition, list(verdict.warnings), obstacle)
     # Every earlier job spent its token: AWS answers with the old job (aws.md C4).
-    job = with_token(replace(wanted, attempt=len(backups)), TOKEN)
+    job = with_token(replace(requested, attempt=len(backups)), TOKEN)
     change = Change(f"backup of {options.table}", None, _summary(job), "billed")
     return BackupPlan(job, [change], definition, list(verdict.warnings), obstacle)
 
@@ -160,7 +160,7 @@ def _route(source: Account, destination: Account | None, definition: TableDefini
     )
 
 
-def _wanted(source: Account, options: BackupOptions, definition: TableDefinition, route: Route) -> Job:
+def _requested(source: Account, options: BackupOptions, definition: TableDefinition, route: Route) -> Job:
     """The backup that is asked for, without attempt and token."""
     if options.start_window_minutes < SHORTEST_START_WINDOW:
         raise InvalidInput(
@@ -287,33 +287,35 @@ def _summary(job: Job) -> dict[str, Any]:
 # Describing
 
 
-def described(job: Job, told: Mapping[str, Any]) -> Job:
+def described(job: Job, description: Mapping[str, Any]) -> Job:
     """``job`` with what a list or DescribeBackupJob says of it."""
-    state = BACKUP_STATES.get(state_of(told), "running")
+    state = BACKUP_STATES.get(state_of(description), "running")
     ended = state in ("failed", "cancelled")
     # What a backup plan made is asked for as it is, not as we would have.
     call = {
         **job.request["call"],
-        "BackupVaultName": told.get("BackupVaultName", job.request["call"]["BackupVaultName"]),
+        "BackupVaultName": description.get("BackupVaultName", job.request["call"]["BackupVaultName"]),
     }
     return replace(
         job,
         state=state,
         pending_reason="",
-        arn=str(told["BackupJobId"]),
+        arn=str(description["BackupJobId"]),
         request={**job.request, "call": call},
-        failure=_failure(str(told["BackupJobId"]), state_of(told), str(told.get("StatusMessage") or ""))
+        failure=_failure(
+            str(description["BackupJobId"]), state_of(description), str(description.get("StatusMessage") or "")
+        )
         if ended
         else {},
         result={
-            "recovery_point_arn": told.get("RecoveryPointArn", ""),
-            "aws_state": state_of(told),
-            "percent_done": percent_done(told),
-            "status_message": told.get("StatusMessage", ""),
-            "start_time": told.get("CreationDate", ""),
-            "end_time": told.get("CompletionDate", ""),
-            "bytes": int(told.get("BackupSizeInBytes") or 0),
-            "created_by_plan": (told.get("CreatedBy") or {}).get("BackupPlanName", ""),
+            "recovery_point_arn": description.get("RecoveryPointArn", ""),
+            "aws_state": state_of(description),
+            "percent_done": percent_done(description),
+            "status_message": description.get("StatusMessage", ""),
+            "start_time": description.get("CreationDate", ""),
+            "end_time": description.get("CompletionDate", ""),
+            "bytes": int(description.get("BackupSizeInBytes") or 0),
+            "created_by_plan": (description.get("CreatedBy") or {}).get("BackupPlanName", ""),
         },
     )
 
@@ -325,13 +327,13 @@ def _failure(job_id: str, state: str, message: str) -> dict[str, Any]:
 def describe_backup(source: Account, job: Job, *, retries: int = RETRIES) -> Job:
     """How the backup job stands now. A waiter, which paces its calls itself, asks for no ``retries``."""
     doing = f"describing the backup job {job.arn}"
-    told = json_safe(
+    description = json_safe(
         source.ask("backup", "describe_backup_job", doing, missing=NO_RESOURCE, retries=retries, BackupJobId=job.arn)
     )
-    if told is None:
+    if description is None:
         failure = _failure(job.arn, UNKNOWN, "AWS does not know it any more")
         return replace(job, state="failed", failure=failure)
-    return described(job, told)
+    return described(job, description)
 
 
 # Starting
@@ -367,9 +369,9 @@ def begin_backup(source: Account, job: Job) -> Job:
         created = answer.get("CreationDate")
         if created is None or created >= sent - REPLAYED:
             break
-        found = describe_backup(source, replace(job, arn=answer["BackupJobId"]))
-        if found.open:
-            return found
+        earlier = describe_backup(source, replace(job, arn=answer["BackupJobId"]))
+        if earlier.open:
+            return earlier
         job = with_token(replace(job, attempt=job.attempt + 1), TOKEN)
     else:
         raise BackupFailed(
@@ -412,12 +414,12 @@ class BackupKind(SourceJobs):
         source, job = self.account(item), item.job
         gap = SHORTEST_LOOK
         while job.pending_reason == "backup_plan":
-            found = _planned_run(source, job)
-            if found is None:
+            planned = _planned_run(source, job)
+            if planned is None:
                 yield Pause(job, "time", gap)
                 gap = min(gap * 1.5, LONGEST_LOOK)
             else:
-                job = replace(found, state="running")
+                job = replace(planned, state="running")
         job = yield from begun(job, partial(begin_backup, source), partial(_refusal, source, job))
         while job.state == "running":
             yield Pause(job, "end")
@@ -435,10 +437,10 @@ def _planned_run(source: Account, job: Job) -> Job | None:
     """The newest job that a backup plan has started for the table meanwhile."""
     definition = TableDefinition.read(source, job.name)
     vault = job.request["call"]["BackupVaultName"]
-    for told in list_backups(source, definition, {vault}):
-        young = is_completed(told) and is_young(told, job.request["max_age"])
-        if is_open(told) or (young and is_of_migration(source, str(told["RecoveryPointArn"]), job.migration_id)):
-            return described(job, told)
+    for backup in list_backups(source, definition, {vault}):
+        young = is_completed(backup) and is_young(backup, job.request["max_age"])
+        if is_open(backup) or (young and is_of_migration(source, str(backup["RecoveryPointArn"]), job.migration_id)):
+            return described(job, backup)
     return None
 
 

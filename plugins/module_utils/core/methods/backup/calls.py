@@ -31,11 +31,11 @@ def page_of_jobs(
     if next_token:
         request["NextToken"] = next_token
     page = getattr(account.client("backup", retries=0), operation)(**request)
-    found = page.get(member, ())
+    jobs = page.get(member, ())
     return Page(
-        {job[key]: states.get(state_of(job), "running") for job in found},
+        {job[key]: states.get(state_of(job), "running") for job in jobs},
         page.get("NextToken", ""),
-        {job[key]: percent for job in found for percent in [percent_done(job)] if percent is not None},
+        {job[key]: percent for job in jobs for percent in [percent_done(job)] if percent is not None},
     )
 
 

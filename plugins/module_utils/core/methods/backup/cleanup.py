@@ -81,11 +81,11 @@ def plan_backup_cleanup(source: Account, destination: Account, options: BackupCl
     points: list[Point] = []
     changes: list[Change] = []
     left: list[NotCarried] = _air_gapped(source, arn, options.migration_id)
-    for side, vault, found in (
+    for side, vault, in_vault in (
         ("destination", options.destination_vault, there),
         ("source", options.vault, here),
     ):
-        for point in found:
+        for point in in_vault:
             what = f"recovery point {point['RecoveryPointArn']} in the {side}'s vault {vault}"
             if not options.remove_recovery_points:
                 left.append(NotCarried(what, f"kept{_until(point)}; it costs until then"))
@@ -100,7 +100,7 @@ def _ours(account: Account, vault: str, table_arn: str, migration_id: str, known
     """The recovery points of the table in a vault that are of this migration."""
     if find_vault(account, vault) is None:
         return []
-    found = account.pages(
+    points = account.pages(
         "backup",
         "list_recovery_points_by_backup_vault",
         "RecoveryPoints",
@@ -111,7 +111,7 @@ def _ours(account: Account, vault: str, table_arn: str, migration_id: str, known
     known = set(known)
     return [
         point
-        for point in found
+        for point in points
         if point["RecoveryPointArn"] in known
         or read_tags(account, point["RecoveryPointArn"]).get(MIGRATION_TAG) == migration_id
     ]
@@ -163,9 +163,9 @@ def apply_backup_cleanup(
     open_points = dict.fromkeys(plan.points, "")
     while open_points:
         for point in list(open_points):
-            found = read_recovery_point(accounts[point.side], point.vault, point.arn)
-            open_points[point] = str((found or {}).get("Status", ""))
-            if found is None:
+            description = read_recovery_point(accounts[point.side], point.vault, point.arn)
+            open_points[point] = str((description or {}).get("Status", ""))
+            if description is None:
                 del open_points[point]
         if not open_points or clock() >= end or all(status == "EXPIRED" for status in open_points.values()):
             break

@@ -79,20 +79,20 @@ def plan_copy(source: Account, destination: Account, options: CopyOptions) -> Co
         # Check mode before there is a backup: nothing to mend.
         return CopyPlan(blank, [] if air_gapped or backup.request.get("plan") else [change])
     _check_backup(backup)
-    wanted = _wanted(source, destination, options, arn)
+    requested = _requested(source, destination, options, arn)
     copies = _of_point(source, destination, options, backup, arn)
     running = next((copy for copy in copies if is_open(copy)), None)
     if running is not None:
-        return CopyPlan(described(wanted, running), [])
+        return CopyPlan(described(requested, running), [])
     made = made_copy(destination, copies, options.destination_vault, arn)
     if made is not None:
-        done = described(wanted, made)
+        done = described(requested, made)
         point = done.result["destination_recovery_point_arn"]
         usable = is_usable(read_recovery_point(destination, options.destination_vault, point))
         return CopyPlan(replace(done, state="not_needed" if usable else "running"), [])
     if backup.request.get("plan") and not copies:
-        return CopyPlan(replace(wanted, state="pending", pending_reason="backup_plan"), [])
-    return CopyPlan(with_token(replace(wanted, attempt=len(copies)), TOKEN), [change])
+        return CopyPlan(replace(requested, state="pending", pending_reason="backup_plan"), [])
+    return CopyPlan(with_token(replace(requested, attempt=len(copies)), TOKEN), [change])
 
 
 def _about(backup: Job) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def _check_backup(backup: Job) -> None:
         raise BackupFailed("There is no backup to copy.", "Back the table up first.", table=backup.name)
 
 
-def _wanted(source: Account, destination: Account, options: CopyOptions, arn: str) -> Job:
+def _requested(source: Account, destination: Account, options: CopyOptions, arn: str) -> Job:
     call: dict[str, Any] = {
         "RecoveryPointArn": arn,
         "SourceBackupVaultName": options.backup.request["call"]["BackupVaultName"],
@@ -144,25 +144,27 @@ def _of_point(source: Account, destination: Account, options: CopyOptions, backu
     return [copy for copy in copies if copy.get("SourceRecoveryPointArn") == arn]
 
 
-def described(job: Job, told: Mapping[str, Any]) -> Job:
+def described(job: Job, description: Mapping[str, Any]) -> Job:
     """``job`` with what a list or DescribeCopyJob says of it."""
-    state = COPY_STATES.get(state_of(told), "running")
+    state = COPY_STATES.get(state_of(description), "running")
     failed = state == "failed"
     return replace(
         job,
         state=state,
         pending_reason="",
-        arn=str(told["CopyJobId"]),
-        failure=_failure(str(told["CopyJobId"]), state_of(told), str(told.get("StatusMessage") or ""))
+        arn=str(description["CopyJobId"]),
+        failure=_failure(
+            str(description["CopyJobId"]), state_of(description), str(description.get("StatusMessage") or "")
+        )
         if failed
         else {},
         result={
-            "destination_recovery_point_arn": told.get("DestinationRecoveryPointArn", ""),
-            "vault_arn": told.get("DestinationBackupVaultArn", ""),
-            "aws_state": state_of(told),
-            "start_time": told.get("CreationDate", ""),
-            "end_time": told.get("CompletionDate", ""),
-            "bytes": int(told.get("BackupSizeInBytes") or 0),
+            "destination_recovery_point_arn": description.get("DestinationRecoveryPointArn", ""),
+            "vault_arn": description.get("DestinationBackupVaultArn", ""),
+            "aws_state": state_of(description),
+            "start_time": description.get("CreationDate", ""),
+            "end_time": description.get("CompletionDate", ""),
+            "bytes": int(description.get("BackupSizeInBytes") or 0),
         },
     )
 
@@ -174,19 +176,19 @@ def _failure(job_id: str, state: str, message: str) -> dict[str, Any]:
 def describe_copy(source: Account, job: Job, *, retries: int = RETRIES) -> Job:
     """How the copy job stands now. A waiter, which paces its calls itself, asks for no ``retries``."""
     doing = f"describing the copy job {job.arn}"
-    told = json_safe(
+    description = json_safe(
         source.ask("backup", "describe_copy_job", doing, missing=NO_RESOURCE, retries=retries, CopyJobId=job.arn)
     )
-    if told is None:
+    if description is None:
         failure = _failure(job.arn, UNKNOWN, "AWS does not know it any more")
         return replace(job, state="failed", failure=failure)
-    return described(job, told["CopyJob"])
+    return described(job, description["CopyJob"])
 
 
 def copy_job(options: CopyOptions) -> Job:
     """The copy that follows a backup on a table's way: the waiter plans and starts it when that has completed."""
-    told = {name: value for name, value in vars(options).items() if name != "backup"}
-    return Job("copy", options.table, "pending", "", "job", {"options": told}, migration_id=options.migration_id)
+    values = {name: value for name, value in vars(options).items() if name != "backup"}
+    return Job("copy", options.table, "pending", "", "job", {"options": values}, migration_id=options.migration_id)
 
 
 def start_copy(source: Account, plan: CopyPlan) -> Job:
@@ -273,9 +275,9 @@ class CopyKind(SourceJobs):
 def _planned_run(source: Account, job: Job) -> Job:
     """``job`` as the copy that a backup plan has started meanwhile; unchanged while there is none."""
     call = job.request["call"]
-    for told in list_copies(source, job.request["source"]["table_arn"], call["DestinationBackupVaultArn"]):
-        if told.get("SourceRecoveryPointArn") == call["RecoveryPointArn"]:
-            return replace(described(job, told), state="running")
+    for copy in list_copies(source, job.request["source"]["table_arn"], call["DestinationBackupVaultArn"]):
+        if copy.get("SourceRecoveryPointArn") == call["RecoveryPointArn"]:
+            return replace(described(job, copy), state="running")
     return job
 
 

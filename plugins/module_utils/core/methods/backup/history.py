@@ -60,12 +60,12 @@ def list_backups(source: Account, definition: TableDefinition, vaults: Iterable[
     is of another one.
     """
     made = moment(definition.raw.get("CreationDateTime"))
-    found = _jobs(source, "list_backup_jobs", "BackupJobs", "listing backup jobs", ByResourceArn=definition.arn)
-    wanted = set(vaults)
+    jobs = _jobs(source, "list_backup_jobs", "BackupJobs", "listing backup jobs", ByResourceArn=definition.arn)
+    names = set(vaults)
     return newest_first(
         job
-        for job in found
-        if job.get("BackupVaultName") in wanted
+        for job in jobs
+        if job.get("BackupVaultName") in names
         and (made is None or (moment(job["CreationDate"]) or made) >= made - CLOCKS)
     )
 

@@ -96,7 +96,7 @@ def read_key(account: Account, arn: str) -> Key | None:
         return None
     kms = account.client("kms")
     try:
-        told = kms.describe_key(KeyId=arn)["KeyMetadata"]
+        metadata = kms.describe_key(KeyId=arn)["KeyMetadata"]
     except (sdk.ClientError, sdk.BotoCoreError) as error:
         if sdk.error_code(error) in aws_errors.DENIED:
             return None
@@ -104,12 +104,12 @@ def read_key(account: Account, arn: str) -> Key | None:
             return Key(arn, state="missing")
         raise account.explain(error, f"describing the key {arn}") from error
     policy: Mapping[str, Any] | None = None
-    if told.get("KeyManager") != "AWS":
+    if metadata.get("KeyManager") != "AWS":
         try:
             policy = json.loads(kms.get_key_policy(KeyId=arn, PolicyName="default")["Policy"])
         except (sdk.ClientError, sdk.BotoCoreError):
             policy = None
-    return Key(arn, str(told.get("KeyManager", "")), str(told.get("KeyState", "Enabled")), policy)
+    return Key(arn, str(metadata.get("KeyManager", "")), str(metadata.get("KeyState", "Enabled")), policy)
 
 
 def role_exists(account: Account, arn: str) -> bool | None:
@@ -158,37 +158,37 @@ def read_destination_policy(destination: Account, vault: Vault | None) -> Mappin
 # Judging
 
 
-def judge_readiness(found: Readiness) -> Verdict:
+def judge_readiness(readiness: Readiness) -> Verdict:
     """What keeps the table from travelling by AWS Backup, and what may. Pure."""
-    problems = list(_table_problems(found))
+    problems = list(_table_problems(readiness))
     warnings: list[str] = []
-    problems += _source_problems(found)
-    if found.destination is not None:
-        if found.air_gapped_name:
-            problems += _air_gapped_problems(found)
+    problems += _source_problems(readiness)
+    if readiness.destination is not None:
+        if readiness.air_gapped_name:
+            problems += _air_gapped_problems(readiness)
         else:
-            problems += _between_problems(found, found.destination)
-            problems += _destination_problems(found, found.destination)
-            warnings += _copy_warnings(found, found.destination)
-        problems += _role_problems(found.destination, "restore") if found.restore else ()
+            problems += _between_problems(readiness, readiness.destination)
+            problems += _destination_problems(readiness, readiness.destination)
+            warnings += _copy_warnings(readiness, readiness.destination)
+        problems += _role_problems(readiness.destination, "restore") if readiness.restore else ()
     return Verdict(tuple(problems), tuple(warnings))
 
 
 Problem = tuple[str, str]
 
 
-def _table_problems(found: Readiness) -> Iterator[Problem]:
-    if found.status != "ACTIVE":
-        yield f"The table is {found.status}: AWS cannot back it up.", "Wait until it is ACTIVE, then run again."
-    if found.tags is not None and found.tags >= MOST_TAGS:
+def _table_problems(readiness: Readiness) -> Iterator[Problem]:
+    if readiness.status != "ACTIVE":
+        yield f"The table is {readiness.status}: AWS cannot back it up.", "Wait until it is ACTIVE, then run again."
+    if readiness.tags is not None and readiness.tags >= MOST_TAGS:
         yield (
-            f"The table has {found.tags} tags, and its recovery point takes one of ours: AWS allows {MOST_TAGS}.",
+            f"The table has {readiness.tags} tags, and its recovery point takes one of ours: AWS allows {MOST_TAGS}.",
             "Remove a tag from the table.",
         )
 
 
-def _source_problems(found: Readiness) -> Iterator[Problem]:
-    source = found.source
+def _source_problems(readiness: Readiness) -> Iterator[Problem]:
+    source = readiness.source
     if source.settings.advanced_features is False:
         yield (
             f"AWS Backup's advanced features for DynamoDB are off in {source.region} of the source account"
@@ -198,7 +198,7 @@ def _source_problems(found: Readiness) -> Iterator[Problem]:
         )
     yield from _vault_problems(source, "source", "ferry_backup_source_vault")
     if source.vault is not None:
-        words = "" if found.air_gapped_name else source.vault.forbids(found.backup_days)
+        words = "" if readiness.air_gapped_name else source.vault.forbids(readiness.backup_days)
         if words:
             yield f"Locked: {words}.", "Choose ferry_backup_days accordingly."
     yield from _role_problems(source, "backup")
@@ -227,8 +227,8 @@ def _role_problems(side: Side, purpose: str) -> Iterator[Problem]:
         )
 
 
-def _between_problems(found: Readiness, destination: Side) -> Iterator[Problem]:
-    source = found.source
+def _between_problems(readiness: Readiness, destination: Side) -> Iterator[Problem]:
+    source = readiness.source
     if source.account_id == destination.account_id:
         yield (
             "Source and destination are one account: there is nothing to copy to another one.",
@@ -261,7 +261,7 @@ def _between_problems(found: Readiness, destination: Side) -> Iterator[Problem]:
         )
 
 
-def _destination_problems(found: Readiness, destination: Side) -> Iterator[Problem]:
+def _destination_problems(readiness: Readiness, destination: Side) -> Iterator[Problem]:
     if destination.vault_name.lower() == DEFAULT_VAULT:
         yield (
             "The Default vault of the destination takes no copies from other accounts.",
@@ -270,7 +270,7 @@ def _destination_problems(found: Readiness, destination: Side) -> Iterator[Probl
         return
     yield from _vault_problems(destination, "destination", "ferry_backup_destination_vault")
     if destination.vault is not None:
-        words = destination.vault.forbids(found.copy_days)
+        words = destination.vault.forbids(readiness.copy_days)
         if words:
             yield f"Locked: {words}.", "Choose ferry_copy_days accordingly."
         if destination.vault.kind != "BACKUP_VAULT":
@@ -283,15 +283,15 @@ def _destination_problems(found: Readiness, destination: Side) -> Iterator[Probl
             f"The destination vault {destination.vault_name} is encrypted with a key that AWS manages.",
             "Use a vault with a customer managed key (its key cannot be changed).",
         )
-    organization = found.source.settings.organization_id or ""
-    policy = found.destination_policy
-    if policy is not None and not lets_copy(policy, found.source.account_id, organization):
+    organization = readiness.source.settings.organization_id or ""
+    policy = readiness.destination_policy
+    if policy is not None and not lets_copy(policy, readiness.source.account_id, organization):
         yield (
             f"The policy of the destination vault {destination.vault_name} does not let the source account"
-            f" {found.source.account_id} copy into it.",
+            f" {readiness.source.account_id} copy into it.",
             "Add it (backup_vault_policy, or ferry_manage_accounts: true).",
         )
-    key = found.source.key
+    key = readiness.source.key
     if key is not None and key.policy is not None and not _shared(key.policy, destination.account_id):
         yield (
             f"The key {key.arn} of the source vault is not shared with the destination account"
@@ -311,30 +311,30 @@ def _shared(policy: Mapping[str, Any], account_id: str) -> bool:
     return False
 
 
-def _air_gapped_problems(found: Readiness) -> Iterator[Problem]:
-    if found.source.partition in (NO_CROSS_ACCOUNT, CHINA):
-        yield f"There are no air-gapped vaults in the partition {found.source.partition}.", "Use the method s3."
-    elif found.air_gapped is None:
+def _air_gapped_problems(readiness: Readiness) -> Iterator[Problem]:
+    if readiness.source.partition in (NO_CROSS_ACCOUNT, CHINA):
+        yield f"There are no air-gapped vaults in the partition {readiness.source.partition}.", "Use the method s3."
+    elif readiness.air_gapped is None:
         yield (
-            f"There is no air-gapped vault {found.air_gapped_name} in {found.source.region} of the source account"
-            f" {found.source.account_id}, or it is not shared with the destination.",
+            f"There is no air-gapped vault {readiness.air_gapped_name} in {readiness.source.region} of the source account"
+            f" {readiness.source.account_id}, or it is not shared with the destination.",
             "Make and share it (backup_air_gapped_vault, or ferry_manage_accounts: true); invitations end after 12 h.",
         )
-    elif found.air_gapped.forbids(found.backup_days):
+    elif readiness.air_gapped.forbids(readiness.backup_days):
         yield (
-            f"Locked: {found.air_gapped.forbids(found.backup_days)}.",
+            f"Locked: {readiness.air_gapped.forbids(readiness.backup_days)}.",
             "Choose ferry_backup_days within its retention.",
         )
-    destination = found.destination
-    if destination is not None and destination.region != found.source.region:
+    destination = readiness.destination
+    if destination is not None and destination.region != readiness.source.region:
         yield (
             "An air-gapped vault is restored from in its own Region.",
-            f"Use a destination in {found.source.region}, or another method.",
+            f"Use a destination in {readiness.source.region}, or another method.",
         )
 
 
-def _copy_warnings(found: Readiness, destination: Side) -> Iterator[str]:
-    table, source = found.table, found.source
+def _copy_warnings(readiness: Readiness, destination: Side) -> Iterator[str]:
+    table, source = readiness.table, readiness.source
     if None in (source.settings.organization_id, destination.settings.organization_id):
         yield f"{table}: whether both accounts are in one organization could not be asked; AWS decides when it copies."
     if source.settings.organization_id != "" and source.settings.cross_account_backup is None:

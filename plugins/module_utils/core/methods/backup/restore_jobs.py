@@ -160,10 +160,10 @@ def plan_restore(source: Account | None, destination: Account, options: RestoreO
         result = {"table_id": place.table.table_id, "table_arn": place.table.arn, "judged_before": True}
         return RestorePlan(replace(blank, state="not_needed", result=result), [])
     if place.state == "restored" and place.table is not None and place.job is not None:
-        job = described(_wanted(source, destination, options, route, arn, {}), place.job)
+        job = described(_requested(source, destination, options, route, arn, {}), place.job)
         return RestorePlan(replace(job, state="not_needed", result={**job.result, **_table_of(place.table)}), [])
     if place.state == "running" and place.job is not None:
-        return RestorePlan(described(_wanted(source, destination, options, route, arn, {}), place.job), [])
+        return RestorePlan(described(_requested(source, destination, options, route, arn, {}), place.job), [])
     change = Change(
         f"restore of {options.table}", None, {"from": arn, "role": role_arn(destination, options.role)}, "billed"
     )
@@ -173,9 +173,9 @@ def plan_restore(source: Account | None, destination: Account, options: RestoreO
     if not arn or (copy is not None and copy.state not in ("completed", "not_needed")):
         raise _copy_error(copy, options.table)
     metadata = restore_metadata(options.table, _encryption(source, destination, options))
-    wanted = _wanted(source, destination, options, route, arn, metadata)
+    requested = _requested(source, destination, options, route, arn, metadata)
     earlier = [job for job in restores if job.get("RecoveryPointArn") == arn and not is_open(job)]
-    return RestorePlan(with_token(replace(wanted, attempt=len(earlier)), TOKEN), [change])
+    return RestorePlan(with_token(replace(requested, attempt=len(earlier)), TOKEN), [change])
 
 
 def restore_metadata(table: str, encryption: Encryption) -> dict[str, str]:
@@ -188,9 +188,9 @@ def restore_metadata(table: str, encryption: Encryption) -> dict[str, str]:
 
 
 def _route(source: Account | None, destination: Account, options: RestoreOptions) -> Route:
-    told = options.copy.request.get("route") if options.copy else None
-    if told:
-        return Route.from_dict(told)
+    data = options.copy.request.get("route") if options.copy else None
+    if data:
+        return Route.from_dict(data)
     arn = options.source_table_arn.split(":")
     if source is None and len(arn) != 6:
         raise InvalidInput(
@@ -219,7 +219,7 @@ def _encryption(source: Account | None, destination: Account, options: RestoreOp
     return map_encryption(encryption, key_map, table)
 
 
-def _wanted(
+def _requested(
     source: Account | None,
     destination: Account,
     options: RestoreOptions,
@@ -227,8 +227,8 @@ def _wanted(
     arn: str,
     metadata: Mapping[str, str],
 ) -> Job:
-    told = options.copy.request.get("source", {}) if options.copy else {}
-    table_arn = told.get("table_arn") or options.source_table_arn
+    origin = options.copy.request.get("source", {}) if options.copy else {}
+    table_arn = origin.get("table_arn") or options.source_table_arn
     if not table_arn and source is not None:
         table_arn = source.table_arn(route.source_table)
     return Job(
@@ -238,7 +238,7 @@ def _wanted(
         request={
             "purpose": PURPOSE,
             "route": route.to_dict(),
-            "source": {"table_arn": table_arn, "table_id": told.get("table_id", "")},
+            "source": {"table_arn": table_arn, "table_id": origin.get("table_id", "")},
             "call": {
                 "RecoveryPointArn": arn,
                 "Metadata": dict(metadata),
@@ -266,25 +266,27 @@ def _copy_error(copy: Job | None, table: str) -> FerryError:
 # Describing
 
 
-def described(job: Job, told: Mapping[str, Any]) -> Job:
+def described(job: Job, description: Mapping[str, Any]) -> Job:
     """``job`` with what a list or DescribeRestoreJob says of it."""
-    state = RESTORE_STATES.get(state_of(told), "running")
+    state = RESTORE_STATES.get(state_of(description), "running")
     ended = state in ("failed", "cancelled")
     return replace(
         job,
         state=state,
         pending_reason="",
-        arn=str(told["RestoreJobId"]),
-        failure=_failure(str(told["RestoreJobId"]), state_of(told), str(told.get("StatusMessage") or ""))
+        arn=str(description["RestoreJobId"]),
+        failure=_failure(
+            str(description["RestoreJobId"]), state_of(description), str(description.get("StatusMessage") or "")
+        )
         if ended
         else {},
         result={
-            "table_arn": told.get("CreatedResourceArn", ""),
-            "aws_state": state_of(told),
-            "percent_done": percent_done(told),
-            "start_time": told.get("CreationDate", ""),
-            "end_time": told.get("CompletionDate", ""),
-            "bytes": int(told.get("BackupSizeInBytes") or 0),
+            "table_arn": description.get("CreatedResourceArn", ""),
+            "aws_state": state_of(description),
+            "percent_done": percent_done(description),
+            "start_time": description.get("CreationDate", ""),
+            "end_time": description.get("CompletionDate", ""),
+            "bytes": int(description.get("BackupSizeInBytes") or 0),
         },
     )
 
@@ -296,15 +298,15 @@ def _failure(job_id: str, state: str, message: str) -> dict[str, Any]:
 def describe_restore(destination: Account, job: Job, *, retries: int = RETRIES) -> Job:
     """How the restore job stands now. A waiter, which paces its calls itself, asks for no ``retries``."""
     doing = f"describing the restore job {job.arn}"
-    told = json_safe(
+    description = json_safe(
         destination.ask(
             "backup", "describe_restore_job", doing, missing=NO_RESOURCE, retries=retries, RestoreJobId=job.arn
         )
     )
-    if told is None:
+    if description is None:
         failure = _failure(job.arn, UNKNOWN, "AWS does not know it any more")
         return replace(job, state="failed", failure=failure)
-    return described(job, told)
+    return described(job, description)
 
 
 def _table_of(table: TableDefinition) -> dict[str, str]:
@@ -316,8 +318,8 @@ def _table_of(table: TableDefinition) -> dict[str, str]:
 
 def restore_job(options: RestoreOptions) -> Job:
     """The restore that follows a copy on a table's way: the waiter plans and starts it when that has completed."""
-    told = {name: value for name, value in vars(options).items() if name not in ("copy", "encryption")}
-    return Job("restore", options.table, "pending", "", "job", {"options": told}, migration_id=options.migration_id)
+    values = {name: value for name, value in vars(options).items() if name not in ("copy", "encryption")}
+    return Job("restore", options.table, "pending", "", "job", {"options": values}, migration_id=options.migration_id)
 
 
 def start_restore(destination: Account, plan: RestorePlan) -> Job:

@@ -106,24 +106,27 @@ def plan_direct(source: Account, destination: Account, options: DirectOptions) -
         kms_key_map=options.kms_key_map,
         warm_throughput=options.warm_throughput,
     )
-    request = {"options": _told(options), "source": {"table_arn": definition.arn, "table_id": definition.table_id}}
+    request = {
+        "options": _option_values(options),
+        "source": {"table_arn": definition.arn, "table_id": definition.table_id},
+    }
     job = Job("direct", name, "pending", pending_reason="waiter", request=request, migration_id=options.migration_id)
-    found = TableDefinition.find(destination, name)
-    changes = [] if found else [Change(f"table {name}", None, call, "billed")]
-    if found is not None:
-        tags = tags_there(destination, found)
-        require_ours(destination, found, tags, options.migration_id, definition.arn, definition.name)
+    there = TableDefinition.find(destination, name)
+    changes = [] if there else [Change(f"table {name}", None, call, "billed")]
+    if there is not None:
+        tags = tags_there(destination, there)
+        require_ours(destination, there, tags, options.migration_id, definition.arn, definition.name)
         done = _copied(tags, definition.table_id)
         if done is not None:
-            require_usable(found.raw)
-            result = {**done, "table_id": found.table_id, "table_arn": found.arn}
+            require_usable(there.raw)
+            result = {**done, "table_id": there.table_id, "table_arn": there.arn}
             return DirectPlan(replace(job, state="not_needed", pending_reason="", result=result), [], definition)
     require_usable(definition.raw)
     items = {"about": definition.item_count, "bytes": definition.size_bytes, "as_of": AS_OF}
     return DirectPlan(job, [*changes, Change(f"items of {options.table}", None, items, "billed")], definition)
 
 
-def _told(options: DirectOptions) -> dict[str, Any]:
+def _option_values(options: DirectOptions) -> dict[str, Any]:
     return {**asdict(options), "kms_key_map": dict(options.kms_key_map)}
 
 
@@ -136,10 +139,10 @@ def _mark(source_id: str, result: Mapping[str, Any]) -> str:
 
 def _copied(tags: Mapping[str, str], source_id: str) -> dict[str, Any] | None:
     """What ``_mark`` says of a copy of just this source table, None where there is no such mark."""
-    told_id, *parts = tags.get(COPY_TAG, "").split(" ")
-    told = dict(part.partition("=")[::2] for part in parts)
-    numbers = {name: int(told[name]) for name in _NUMBERS if told.get(name, "").isdigit()}
-    return {**numbers, "end_time": told.get("at", "")} if told_id == source_id and "items" in numbers else None
+    copied_id, *parts = tags.get(COPY_TAG, "").split(" ")
+    values = dict(part.partition("=")[::2] for part in parts)
+    numbers = {name: int(values[name]) for name in _NUMBERS if values.get(name, "").isdigit()}
+    return {**numbers, "end_time": values.get("at", "")} if copied_id == source_id and "items" in numbers else None
 
 
 class DirectKind(OwnWork):

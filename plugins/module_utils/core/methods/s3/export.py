@@ -84,33 +84,33 @@ def plan_export(source: Account, destination: Account | None, options: ExportOpt
     route = _route(source, destination, definition, options)
     account = destination or source
     bucket = StagingBucket(account, options.bucket, _owner(source, destination, options), options.kms_key_arn)
-    wanted = export_job(options, definition, route, bucket)
+    requested = export_job(options, definition, route, bucket)
     place, entries, obstacle = Place("free"), dict[str, Job](), None
     try:
         check_staging_key(bucket, options)
         if destination is not None or bucket.owner == source.account_id:
-            entries = Ledger(bucket, route).latest(wanted.request["purpose"], IMPORT)
+            entries = Ledger(bucket, route).latest(requested.request["purpose"], IMPORT)
     except BucketMissing as error:
         obstacle = error
     if destination is not None and options.export_type == "FULL_EXPORT":
         place = look_at_destination(destination, route, entries.get(IMPORT))
         check_keys(source, destination, definition, options)
-    last = entries.get(wanted.request["purpose"])
+    last = entries.get(requested.request["purpose"])
     if place.state in ("done", "running"):
-        served = last or replace(wanted, request={**wanted.request, "call": {}})
+        served = last or replace(requested, request={**requested.request, "call": {}})
         return ExportPlan(replace(served, state="not_needed"), [], definition, [])
     if last is None and destination is None:
-        last = find_by_token(source, wanted)
+        last = find_by_token(source, requested)
     elif last is not None:
         last = look_up(source, last)
-    if last is not None and serves(last, wanted, options):
+    if last is not None and serves(last, requested, options):
         return ExportPlan(last, [], definition, [], obstacle)
     if place.state == "partial" and place.job is not None and destination is not None and not options.replace_failed:
         raise explain_failure(destination, place.job)
     require_usable(definition.raw)
     window = read_recovery(source, options.table)
     changes = _recovery_changes(window, options)
-    job = numbered(timed(wanted, window), last, window, options)
+    job = numbered(timed(requested, window), last, window, options)
     changes.append(Change(f"export of {options.table}", None, summary_of(job), "billed"))
     left = [NotCarried("items that do not match the filter", "the filter leaves them out")] if options.filter else []
     return ExportPlan(job, changes, definition, left, obstacle)
@@ -289,8 +289,8 @@ class ExportKind(SourceJobs):
             job = replace(job, state="pending", pending_reason="slot")
         job = yield from begun(job, partial(begin_export, source, ledger), partial(_refusal, source, job))
         while job.state == "running":
-            told = yield Pause(job, "end")
-            read = read_result(item.destination, job) if told == "completed" and item.destination else None
+            state = yield Pause(job, "end")
+            read = read_result(item.destination, job) if state == "completed" and item.destination else None
             job = read or describe_export(source, job, retries=0)
         if job.state == "completed" and not job.result["item_count"]:
             job = _known_empty(source, job)
@@ -330,12 +330,12 @@ def _known_empty(source: Account, job: Job) -> Job:
     full = has_items(source, job.name)
     if not full:
         return job if full is None else replace(job, result={**job.result, "known_empty": True})
-    found = ExportFailed(
+    error = ExportFailed(
         f"The export shows the table of {job.result['export_time']}, which was empty; now it has items.",
         "Run again: the next export shows a later time.",
         table=job.name,
     )
-    return ended_with(job, found)
+    return ended_with(job, error)
 
 
 def has_items(source: Account, table: str) -> bool | None:

@@ -96,7 +96,7 @@ def export_job(options: ExportOptions, definition: TableDefinition, route: Route
 def _increment(options: ExportOptions) -> dict[str, str]:
     if options.from_time is None:
         raise InvalidInput("An incremental export needs from_time.", "Give from_time.", table=options.table)
-    told = {"ExportFromTime": to_text(options.from_time), "ExportViewType": options.view_type}
+    specification = {"ExportFromTime": to_text(options.from_time), "ExportViewType": options.view_type}
     if options.to_time is not None:
         length = _floor(options.to_time) - _floor(options.from_time)
         if not SHORTEST_WINDOW <= length <= LONGEST_WINDOW:
@@ -105,31 +105,31 @@ def _increment(options: ExportOptions) -> dict[str, str]:
                 "Choose from_time and to_time accordingly.",
                 table=options.table,
             )
-        told["ExportToTime"] = to_text(options.to_time)
-    return told
+        specification["ExportToTime"] = to_text(options.to_time)
+    return specification
 
 
-def timed(wanted: Job, window: RecoveryWindow) -> Job:
+def timed(requested: Job, window: RecoveryWindow) -> Job:
     """``wanted`` with the instant it shows, or pending while there is none yet. Raises InvalidInput."""
     newest = window.newest
-    call = wanted.request["call"]
+    call = requested.request["call"]
     asked = call.get("ExportTime") or call.get("IncrementalExportSpecification", {}).get("ExportFromTime")
     if asked and window.enabled and window.earliest is not None and to_time(asked) < window.earliest:
         raise InvalidInput(
             f"{asked} lies before the beginning of point-in-time recovery ({to_text(window.earliest)}).",
             "Choose a later time.",
-            table=wanted.name,
+            table=requested.name,
         )
     if newest is None:
-        return replace(wanted, state="pending", pending_reason="point_in_time_recovery")
+        return replace(requested, state="pending", pending_reason="point_in_time_recovery")
     last = call.get("ExportTime") or call.get("IncrementalExportSpecification", {}).get("ExportToTime")
     if last and to_time(last) > newest:
         raise InvalidInput(
             f"{last} is later than what can be exported now ({to_text(newest)}).",
             "Choose an earlier time, or none.",
-            table=wanted.name,
+            table=requested.name,
         )
-    return at_time(wanted, newest)
+    return at_time(requested, newest)
 
 
 def at_time(job: Job, newest: datetime) -> Job:
@@ -150,13 +150,13 @@ def at_time(job: Job, newest: datetime) -> Job:
     return replace(job, state="planned", pending_reason="", request={**job.request, "call": call})
 
 
-def numbered(wanted: Job, last: Job | None, window: RecoveryWindow, options: ExportOptions) -> Job:
+def numbered(requested: Job, last: Job | None, window: RecoveryWindow, options: ExportOptions) -> Job:
     """``wanted`` with its attempt and, where its time is known, its token.
 
     A start that was killed before the call is begun again with the instant and token it had, while that instant serves.
     """
     if last is not None and not last.arn:
-        again = _with_time_of(replace(wanted, state="planned", pending_reason="", attempt=last.attempt), last)
+        again = _with_time_of(replace(requested, state="planned", pending_reason="", attempt=last.attempt), last)
         since = _shows(again)
         if (
             again.request["call"] == last.request["call"]
@@ -166,21 +166,21 @@ def numbered(wanted: Job, last: Job | None, window: RecoveryWindow, options: Exp
             and datetime.now(UTC) - since <= timedelta(seconds=options.max_age)
         ):
             return again
-    fresh = replace(wanted, attempt=last.attempt + 1 if last else 0)
+    fresh = replace(requested, attempt=last.attempt + 1 if last else 0)
     return with_token(fresh) if fresh.state == "planned" else fresh
 
 
 def _with_time_of(job: Job, last: Job) -> Job:
-    told = last.request["call"]
-    times = {name: told[name] for name in ("ExportTime", "IncrementalExportSpecification") if name in told}
+    call = last.request["call"]
+    times = {name: call[name] for name in ("ExportTime", "IncrementalExportSpecification") if name in call}
     return with_token(replace(job, request={**job.request, "call": {**job.request["call"], **times}}))
 
 
 def _shows(job: Job) -> datetime | None:
     """The instant that an export shows; of an incremental one its beginning."""
     call = job.request["call"]
-    told = call.get("ExportTime") or call.get("IncrementalExportSpecification", {}).get("ExportFromTime")
-    return to_time(told) if told else None
+    time = call.get("ExportTime") or call.get("IncrementalExportSpecification", {}).get("ExportFromTime")
+    return to_time(time) if time else None
 
 
 def summary_of(job: Job) -> dict[str, Any]:

@@ -38,20 +38,20 @@ def look_up(source: Account, last: Job) -> Job:
     return last
 
 
-def find_by_token(source: Account, wanted: Job) -> Job | None:
+def find_by_token(source: Account, requested: Job) -> Job | None:
     """The newest export that this very request made, found without a ledger: its token is made of all it says.
 
     Used by the export verb alone, where no ledger can be written. A foreign export cannot have such a token, so that
     none is adopted whose filter an old SDK does not show (measured/import-export-table 1.4).
     """
-    for description in _exports_of(source, wanted.request["source"]["table_arn"]):
+    for description in _exports_of(source, requested.request["source"]["table_arn"]):
         times = {"ExportTime": description["ExportTime"]} if description.get("ExportTime") else {}
-        if "IncrementalExportSpecification" in wanted.request["call"]:
+        if "IncrementalExportSpecification" in requested.request["call"]:
             times = {"IncrementalExportSpecification": description.get("IncrementalExportSpecification", {})}
         times = json_safe(texts_of(times))
-        call = {**wanted.request["call"], **times}
+        call = {**requested.request["call"], **times}
         for attempt in range(TOKENS_LOOKED_FOR):
-            guess = with_token(replace(wanted, attempt=attempt, request={**wanted.request, "call": call}))
+            guess = with_token(replace(requested, attempt=attempt, request={**requested.request, "call": call}))
             if guess.request["call"]["ClientToken"] == description.get("ClientToken"):
                 return described(guess, description)
     return None
@@ -89,19 +89,19 @@ def read_result(destination: Account, job: Job) -> Job | None:
     call = job.request["call"]
     key = f"{call['S3Prefix']}/{FOLDER}{job.arn.rpartition('/')[2]}/{SUMMARY}"
     try:
-        told = json.loads(StagingBucket.from_dict(destination, job.request["bucket"]).read(key))
-        if told["exportArn"] != job.arn:
+        summary = json.loads(StagingBucket.from_dict(destination, job.request["bucket"]).read(key))
+        if summary["exportArn"] != job.arn:
             return None
         description = {
             "ExportArn": job.arn,
             "ExportStatus": "COMPLETED",
             "ExportManifest": key,
-            "ItemCount": told["itemCount"],
-            "BilledSizeBytes": told.get("billedSizeBytes"),
-            "TableId": told.get("tableId", ""),
-            "ExportTime": told.get("exportTime", ""),
-            "StartTime": told.get("startTime", ""),
-            "EndTime": told.get("endTime", ""),
+            "ItemCount": summary["itemCount"],
+            "BilledSizeBytes": summary.get("billedSizeBytes"),
+            "TableId": summary.get("tableId", ""),
+            "ExportTime": summary.get("exportTime", ""),
+            "StartTime": summary.get("startTime", ""),
+            "EndTime": summary.get("endTime", ""),
         }
         return described(job, description)
     except (FerryError, ValueError, KeyError, TypeError):
@@ -111,14 +111,14 @@ def read_result(destination: Account, job: Job) -> Job | None:
 def described(job: Job, description: Mapping[str, Any]) -> Job:
     """``job`` with what DescribeExport says; counts and manifest are there only at the end."""
     manifest_key = description.get("ExportManifest", "")
-    told = json_safe(description)
+    values = json_safe(description)
     state = EXPORT_STATES.get(description["ExportStatus"], "running")
     result = {
         "export_id": description["ExportArn"].rpartition("/")[2],
-        "export_time": told.get("ExportTime", ""),
-        "start_time": told.get("StartTime", ""),
-        "end_time": told.get("EndTime", ""),
-        "table_id": told.get("TableId", ""),
+        "export_time": values.get("ExportTime", ""),
+        "start_time": values.get("StartTime", ""),
+        "end_time": values.get("EndTime", ""),
+        "table_id": values.get("TableId", ""),
     }
     if state == "completed":
         result |= {
@@ -143,13 +143,13 @@ def _failure(description: Mapping[str, Any]) -> dict[str, Any]:
     return export_failed(description["ExportArn"], code, message).to_failure()
 
 
-def serves(last: Job, wanted: Job, options: ExportOptions) -> bool:
+def serves(last: Job, requested: Job, options: ExportOptions) -> bool:
     """Whether an earlier export is what is asked for: running, or completed not longer ago than ``max_age``."""
     if last.state not in ("running", "completed") or not last.arn:
         return False
-    if last.request["source"] != wanted.request["source"]:
+    if last.request["source"] != requested.request["source"]:
         return False
-    asked, made = wanted.request["call"], last.request["call"]
+    asked, made = requested.request["call"], last.request["call"]
     for member in ("S3Bucket", "S3Prefix", "ExportFormat", "ExportType", "FilterSpecification"):
         if asked.get(member) != made.get(member):
             return False

@@ -182,13 +182,13 @@ def _logged(destination: Account, job: Job) -> tuple[list[dict[str, Any]], str]:
 def parse_log_event(message: str) -> dict[str, Any]:
     """One event of an import's error log (aws.md B4): {object, item, messages}; itemIndex is often absent."""
     try:
-        told = json.loads(message)
-        pointer = told.get("itemS3Pointer", {})
+        event = json.loads(message)
+        pointer = event.get("itemS3Pointer", {})
         where = f"s3://{pointer['bucket']}/{pointer['key']}" if pointer.get("key") else ""
         return {
             "object": where,
             "item": pointer.get("itemIndex"),
-            "messages": [str(text) for text in told["errorMessages"]],
+            "messages": [str(text) for text in event["errorMessages"]],
         }
     except (ValueError, KeyError, TypeError, AttributeError):
         return {"object": "", "item": None, "messages": [message]}

@@ -37,26 +37,26 @@ def check_filter(source: Account, definition: TableDefinition, options: ExportOp
 
     Raises FilterNotAllowed.
     """
-    told = options.filter
-    if told is None:
+    members = options.filter
+    if members is None:
         return
 
     def refuse(cause: str, next_step: str) -> FilterNotAllowed:
         return FilterNotAllowed(cause, next_step, table=options.table)
 
-    unknown = sorted(set(told) - _FILTER_MEMBERS)
-    if unknown or not told:
+    unknown = sorted(set(members) - _FILTER_MEMBERS)
+    if unknown or not members:
         raise refuse(
             f"The filter has unknown members: {', '.join(unknown)}." if unknown else "The filter is empty.",
             f"Use {', '.join(sorted(_FILTER_MEMBERS))}, as a Query takes them.",
         )
     if options.export_type != "FULL_EXPORT":
         raise refuse("Changes cannot be filtered: an item that stops matching would stay.", "Leave the filter out.")
-    if told.get("ProjectionExpression"):
+    if members.get("ProjectionExpression"):
         raise refuse("A projection would make partial items.", "Leave ProjectionExpression out.")
-    if told.get("KeyConditionExpression") and told.get("FilterExpression"):
+    if members.get("KeyConditionExpression") and members.get("FilterExpression"):
         raise refuse("With a key condition AWS filters other attributes than keys.", "Give one of the two.")
-    strangers = filter_attributes(str(told.get("FilterExpression", "")), told.get("ExpressionAttributeNames", {}))
+    strangers = filter_attributes(str(members.get("FilterExpression", "")), members.get("ExpressionAttributeNames", {}))
     strangers -= set(definition.key_attributes)
     if strangers:
         raise refuse(
@@ -73,11 +73,11 @@ def check_filter(source: Account, definition: TableDefinition, options: ExportOp
 
 def filter_attributes(expression: str, names: Mapping[str, str]) -> set[str]:
     """The top-level attributes that a filter expression looks at."""
-    found = set()
+    attributes = set()
     for match in re.finditer(r"(?<![\w.:#\]])(#?[A-Za-z_][\w-]*)", expression):
         word = match[1]
         if word.startswith("#"):
-            found.add(names.get(word, word))
+            attributes.add(names.get(word, word))
         elif word.lower() not in _FILTER_WORDS:
-            found.add(word)
-    return found
+            attributes.add(word)
+    return attributes

@@ -46,8 +46,8 @@ class ImportOptions:
 
 def route_of(source: Account | None, destination: Account, options: ImportOptions, manifest: Manifest | None) -> Route:
     """The table's way. Where the data came from is in the export or, for a bare prefix, in its manifest."""
-    told = options.export.request.get("source", {}) if options.export else {}
-    arn = told.get("table_arn") or (manifest.table_arn if manifest else "")
+    table = options.export.request.get("source", {}) if options.export else {}
+    arn = table.get("table_arn") or (manifest.table_arn if manifest else "")
     if not arn and source is not None:
         arn = source.table_arn(options.source_table or options.table)
     if not arn:

@@ -161,7 +161,7 @@ def plan_import(source: Account | None, destination: Account, options: ImportOpt
         "TableCreationParameters": table_parameters(source, destination, options, manifest.table_id),
     }
     replaces = place.table.table_id if place.table is not None else ""
-    wanted = replace(
+    requested = replace(
         blank,
         request={
             "purpose": PURPOSE,
@@ -182,16 +182,16 @@ def plan_import(source: Account | None, destination: Account, options: ImportOpt
     changes = [import_change(options, manifest.data_prefix, call)]
     if replaces:
         changes.insert(0, Change(f"table {options.table}", "what a failed import left", None, "destructive"))
-    return ImportPlan(_numbered(wanted, place), changes)
+    return ImportPlan(_numbered(requested, place), changes)
 
 
-def _numbered(wanted: Job, place: Place) -> Job:
+def _numbered(requested: Job, place: Place) -> Job:
     """``wanted`` with its attempt and token: an unfinished start's again when it asks for just the same."""
     if place.job is not None and place.state == "unfinished":
-        again = with_token(replace(wanted, attempt=place.job.attempt))
+        again = with_token(replace(requested, attempt=place.job.attempt))
         if again.request["call"] == place.job.request["call"]:
             return again
-    return with_token(replace(wanted, attempt=place.job.attempt + 1 if place.job else 0))
+    return with_token(replace(requested, attempt=place.job.attempt + 1 if place.job else 0))
 
 
 def _export_error(export: Job) -> FerryError:
@@ -210,19 +210,19 @@ def _export_error(export: Job) -> FerryError:
 
 def import_job(options: ImportOptions) -> Job:
     """The import that follows an export on a table's way: the waiter plans and starts it when that has completed."""
-    told = {name: value for name, value in vars(options).items() if name not in ("export", "definition")}
+    values = {name: value for name, value in vars(options).items() if name not in ("export", "definition")}
     if options.definition is not None:
-        told["definition"] = options.definition.to_dict()
-    request = {"options": told}
+        values["definition"] = options.definition.to_dict()
+    request = {"options": values}
     return Job("import", options.table, "pending", "", "job", request, migration_id=options.migration_id)
 
 
 def _planned_options(request: Mapping[str, Any]) -> ImportOptions:
     """The options of ``import_job``'s request, with the export that ``ImportKind.after`` put there."""
-    told = dict(request["options"])
-    if "definition" in told:
-        told["definition"] = TableDefinition.from_dict(told["definition"])
-    return ImportOptions(**told, export=Job.from_dict(request["export"]))
+    values = dict(request["options"])
+    if "definition" in values:
+        values["definition"] = TableDefinition.from_dict(values["definition"])
+    return ImportOptions(**values, export=Job.from_dict(request["export"]))
 
 
 def start_import(destination: Account, plan: ImportPlan) -> Job:
@@ -282,11 +282,11 @@ def begin_import(destination: Account, job: Job) -> Job:
 
 def _check_echo(job: Job, description: Mapping[str, Any]) -> None:
     """A replayed token ignores a changed source (measured/import-export-table 1.8): compare what AWS imports."""
-    sent, told = job.request["call"]["S3BucketSource"], description.get("S3BucketSource", {})
+    sent, used = job.request["call"]["S3BucketSource"], description.get("S3BucketSource", {})
     for member in ("S3Bucket", "S3KeyPrefix"):
-        if member in told and told[member] != sent[member]:
+        if member in used and used[member] != sent[member]:
             raise ImportFailed(
-                f"AWS answered with an older import, {description['ImportArn']}: of {told[member]} not {sent[member]}.",
+                f"AWS answered with an older import, {description['ImportArn']}: of {used[member]} not {sent[member]}.",
                 "Wait until that import has ended, look at its table, and run again.",
                 table=job.name,
                 details={"import_arn": description["ImportArn"]},
@@ -322,9 +322,10 @@ def _reserve(destination: Account, ledger: Ledger, job: Job) -> None:
         if last is None:
             stale = datetime.now(UTC) - held.written > STALE_LOCK
         else:
-            found = last if last.arn else find_started(destination, last)
+            started = last if last.arn else find_started(destination, last)
             stale = (
-                found is not None and (describe_import(destination, found) if found.open else found).state != "running"
+                started is not None
+                and (describe_import(destination, started) if started.open else started).state != "running"
             )
         if not stale:
             raise

@@ -97,10 +97,10 @@ class Ledger:
 
     def holder(self) -> Lock | None:
         """Who holds the lock; None when the name is not locked."""
-        found = self.bucket.find_with_tag(self.route.lock_key)
-        if found is None:
+        stored = self.bucket.find_with_tag(self.route.lock_key)
+        if stored is None:
             return None
-        body, tag, written = found
+        body, tag, written = stored
         try:
             return Lock(Route.from_dict(json.loads(body)["route"]), tag, written)
         except (ValueError, KeyError, TypeError) as error:

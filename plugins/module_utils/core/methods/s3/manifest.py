@@ -71,18 +71,18 @@ def parse_manifest(key: str, summary: bytes, files: bytes) -> Manifest:
     """The manifest from its two files. Raises StagingBucketUnusable when they are no manifest, CountMismatch when the
     files' items are not the summary's, PrefixNotData when a full export's file lies elsewhere."""
     try:
-        told: dict[str, Any] = json.loads(summary)
+        data: dict[str, Any] = json.loads(summary)
         entries = [json.loads(line) for line in files.splitlines() if line.strip()]
         root = key.split(FOLDER)[0]
         manifest = Manifest(
             key=key,
-            export_arn=told["exportArn"],
-            table_arn=told["tableArn"],
-            table_id=told.get("tableId", ""),
-            export_type=told.get("exportType", "FULL_EXPORT"),
-            output_format=told.get("outputFormat", "DYNAMODB_JSON"),
-            item_count=int(told["itemCount"]),
-            billed_bytes=int(told.get("billedSizeBytes") or 0),
+            export_arn=data["exportArn"],
+            table_arn=data["tableArn"],
+            table_id=data.get("tableId", ""),
+            export_type=data.get("exportType", "FULL_EXPORT"),
+            output_format=data.get("outputFormat", "DYNAMODB_JSON"),
+            item_count=int(data["itemCount"]),
+            billed_bytes=int(data.get("billedSizeBytes") or 0),
             files=tuple(
                 DataFile(_rooted(entry["dataFileS3Key"], root), int(entry["itemCount"]), entry.get("md5Checksum", ""))
                 for entry in entries
@@ -128,16 +128,16 @@ def read_manifest(bucket: StagingBucket, key: str) -> Manifest:
 
 def _checked(bucket: StagingBucket, key: str) -> bytes:
     body = bucket.read(key)
-    told = bucket.find(f"{key.removesuffix('.json')}.md5")
-    if told is not None:
-        _same(key, told.decode().strip(), b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode())
+    checksum = bucket.find(f"{key.removesuffix('.json')}.md5")
+    if checksum is not None:
+        _same(key, checksum.decode().strip(), b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode())
     return body
 
 
-def _same(key: str, told: str, found: str) -> None:
-    if told != found:
+def _same(key: str, expected: str, md5: str) -> None:
+    if expected != md5:
         raise ChecksumMismatch(
-            f"{key} has the MD5 {found}, the export wrote {told}: the object was changed.",
+            f"{key} has the MD5 {md5}, the export wrote {expected}: the object was changed.",
             "Export the table again, and keep others from writing to the staging bucket.",
             details={"key": key},
         )
@@ -149,13 +149,13 @@ def check_objects(bucket: StagingBucket, manifest: Manifest) -> list[StoredObjec
     AWS completes an import of an empty prefix with an empty table (measured/import-export-table 1.6). Raises
     EmptyPrefix, ChecksumMismatch, StagingBucketUnusable.
     """
-    found = list(bucket.objects(manifest.data_prefix))
-    if not found:
+    objects = list(bucket.objects(manifest.data_prefix))
+    if not objects:
         raise EmptyPrefix(
             f"No object lies under s3://{bucket.name}/{manifest.data_prefix}.",
             "Export the table again: its files are gone.",
         )
-    differing = sorted({stored.key for stored in found} ^ {file.key for file in manifest.files})
+    differing = sorted({stored.key for stored in objects} ^ {file.key for file in manifest.files})
     if differing:
         raise ChecksumMismatch(
             f"The objects under {manifest.data_prefix} are not those of the manifest; {differing[0]} is one"
@@ -163,7 +163,7 @@ def check_objects(bucket: StagingBucket, manifest: Manifest) -> list[StoredObjec
             "Remove what others put there, or export the table again.",
             details={"keys": differing[:10]},
         )
-    return found
+    return objects
 
 
 def check_readable(bucket: StagingBucket, manifest: Manifest) -> dict[str, Any]:
@@ -177,7 +177,7 @@ def check_readable(bucket: StagingBucket, manifest: Manifest) -> dict[str, Any]:
     bucket.probe(sample.key, empty=not sample.size)
     return {
         **_whose(bucket),
-        **{name: getattr(manifest, name) for name in _TOLD},
+        **{name: getattr(manifest, name) for name in _RECORDED},
         "data_prefix": manifest.data_prefix,
         "objects": len(stored),
         "bytes": sum(entry.size for entry in stored),
@@ -187,14 +187,14 @@ def check_readable(bucket: StagingBucket, manifest: Manifest) -> dict[str, Any]:
 def checked_manifest(bucket: StagingBucket, key: str, checked: Mapping[str, Any]) -> Manifest | None:
     """The manifest at ``key``, without its files, as ``check_readable`` found it before; None when that looked at
     another export or bucket, or as another account."""
-    told: dict[str, Any] = {name: checked.get(name) for name in _TOLD}
+    values: dict[str, Any] = {name: checked.get(name) for name in _RECORDED}
     known = all(checked.get(name) == value for name, value in _whose(bucket).items())
-    if not known or told["key"] != key or None in told.values():
+    if not known or values["key"] != key or None in values.values():
         return None
-    return Manifest(**told, files=())
+    return Manifest(**values, files=())
 
 
-_TOLD = tuple(member.name for member in fields(Manifest) if member.name != "files")
+_RECORDED = tuple(member.name for member in fields(Manifest) if member.name != "files")
 
 
 def _whose(bucket: StagingBucket) -> dict[str, str]:
@@ -206,9 +206,9 @@ def check_checksums(
 ) -> int:
     """Read every data file and compare its MD5 with the manifest's; how many were read. Raises ChecksumMismatch."""
     with ThreadPoolExecutor(READERS) as pool:
-        for done, (file, found) in enumerate(
+        for done, (file, md5) in enumerate(
             zip(manifest.files, pool.map(lambda file: bucket.md5(file.key), manifest.files), strict=True), 1
         ):
-            _same(file.key, file.md5, found)
+            _same(file.key, file.md5, md5)
             progress(done)
     return len(manifest.files)

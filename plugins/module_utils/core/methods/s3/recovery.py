@@ -44,11 +44,11 @@ def read_recovery(source: Account, table: str) -> RecoveryWindow:
     """The table's point-in-time recovery by one call. Raises what Account.explain gives."""
     doing = "reading point-in-time recovery"
     answer = source.ask("dynamodb", "describe_continuous_backups", doing, table, TableName=table)
-    told = answer["ContinuousBackupsDescription"].get("PointInTimeRecoveryDescription", {})
+    description = answer["ContinuousBackupsDescription"].get("PointInTimeRecoveryDescription", {})
     return RecoveryWindow(
-        enabled=told.get("PointInTimeRecoveryStatus") == "ENABLED",
-        earliest=told.get("EarliestRestorableDateTime"),
-        latest=told.get("LatestRestorableDateTime"),
+        enabled=description.get("PointInTimeRecoveryStatus") == "ENABLED",
+        earliest=description.get("EarliestRestorableDateTime"),
+        latest=description.get("LatestRestorableDateTime"),
     )
 
 

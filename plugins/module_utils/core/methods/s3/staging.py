@@ -60,16 +60,16 @@ class StagingBucket:
 
     def find(self, key: str) -> bytes | None:
         """The whole object, None when there is none. For small objects. Raises StagingBucketUnusable, FerryError."""
-        found = self._get(key)
-        if found is None:
+        response = self._get(key)
+        if response is None:
             return None
-        body: bytes = found["Body"].read()
+        body: bytes = response["Body"].read()
         return body
 
     def find_with_tag(self, key: str) -> tuple[bytes, str, datetime] | None:
         """The whole object, its ETag (makes a later write conditional) and when it was written; None without one."""
-        found = self._get(key)
-        return None if found is None else (found["Body"].read(), str(found["ETag"]), found["LastModified"])
+        response = self._get(key)
+        return None if response is None else (response["Body"].read(), str(response["ETag"]), response["LastModified"])
 
     def read(self, key: str) -> bytes:
         """As ``find``, but a missing object raises StagingBucketUnusable."""
@@ -83,18 +83,18 @@ class StagingBucket:
 
         An ``empty`` object has no first byte to ask for. Raises StagingBucketUnusable, FerryError.
         """
-        found = self._get(key, {} if empty else {"Range": "bytes=0-0"})
-        if found is None:
+        response = self._get(key, {} if empty else {"Range": "bytes=0-0"})
+        if response is None:
             raise self._lacks(key)
-        found["Body"].read()
+        response["Body"].read()
 
     def md5(self, key: str) -> str:
         """The base64 MD5 of an object of any size, as export manifests write it."""
-        found = self._get(key)
-        if found is None:
+        response = self._get(key)
+        if response is None:
             raise self._lacks(key)
         digest = hashlib.md5(usedforsecurity=False)
-        while chunk := found["Body"].read(CHUNK):
+        while chunk := response["Body"].read(CHUNK):
             digest.update(chunk)
         return b64encode(digest.digest()).decode()
 
@@ -144,9 +144,9 @@ class StagingBucket:
 
     def delete(self, keys: Iterable[str]) -> int:
         """Delete objects, missing ones included; how many were asked for. Raises StagingBucketUnusable, FerryError."""
-        wanted = list(keys)
-        for start in range(0, len(wanted), DELETE_BATCH):
-            batch = [{"Key": key} for key in wanted[start : start + DELETE_BATCH]]
+        listed = list(keys)
+        for start in range(0, len(listed), DELETE_BATCH):
+            batch = [{"Key": key} for key in listed[start : start + DELETE_BATCH]]
             try:
                 answer = self._client.delete_objects(
                     Bucket=self.name, Delete={"Objects": batch, "Quiet": True}, ExpectedBucketOwner=self.owner
@@ -159,7 +159,7 @@ class StagingBucket:
                     f" ({refused.get('Code')}).",
                     f"Allow s3:DeleteObject on arn:{self.account.partition}:s3:::{self.name}/tableferry/*.",
                 )
-        return len(wanted)
+        return len(listed)
 
     def region(self) -> str:
         """The Region the bucket lies in. Raises BucketMissing, StagingBucketUnusable, FerryError."""
@@ -178,14 +178,14 @@ class StagingBucket:
 
     def _get(self, key: str, more: Mapping[str, str] | None = None) -> dict[str, Any] | None:
         try:
-            found: dict[str, Any] = self._client.get_object(
+            response: dict[str, Any] = self._client.get_object(
                 Bucket=self.name, Key=key, ExpectedBucketOwner=self.owner, **(more or {})
             )
         except (sdk.ClientError, sdk.BotoCoreError) as error:
             if sdk.error_code(error) in aws_errors.NO_OBJECT:
                 return None
             raise self._explain(error, f"reading {key}") from error
-        return found
+        return response
 
     def _lacks(self, key: str) -> StagingBucketUnusable:
         return StagingBucketUnusable(
