@@ -317,20 +317,20 @@ class Account:
         if code in aws_errors.DENIED:
             return AccessDenied(
                 f"The {self.side} account refused {doing}: {reason}.",
-                "Allow the action named for the principal named; the roles' READMEs list what is needed.",
+                "Allow the action named for the principal named: the roles' READMEs list the permissions.",
                 table=table,
                 details=details,
             )
         if code == "ParamValidationError":
             return InvalidInput(
-                f"{doing[:1].upper()}{doing[1:]} was not even sent: {reason}.",
+                f"{doing[:1].upper()}{doing[1:]} was not sent: {reason}.",
                 "Correct the option named.",
                 table=table,
                 details=details,
             )
         return ServiceError(
             f"{doing[:1].upper()}{doing[1:]} failed in the {self.side} account ({self.region}): {reason}.",
-            "Run again; what was begun is found and goes on.",
+            "Run again: jobs already started are found and continued.",
             table=table,
             details=details,
         )

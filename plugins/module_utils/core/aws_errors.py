@@ -136,7 +136,7 @@ def status_of(error: BaseException) -> int:
 
 
 def is_throttle(error: BaseException) -> bool:
-    """Whether AWS asks for patience: a quota is full or calls come too fast (measured/import-export-table 1.11)."""
+    """Whether AWS asks to slow down: a quota is full or calls come too fast (measured/import-export-table 1.11)."""
     return code_of(error) in BUSY
 
 
@@ -146,6 +146,6 @@ def is_passing(error: BaseException) -> bool:
 
 
 def is_wrong_request(code: str, message: str) -> bool:
-    """Whether a server error tells in truth of a wrong request: an InternalFailure without text
+    """Whether a server error really means a wrong request: an InternalFailure without text
     (measured/indexes-capacity 5.11)."""
     return code == "InternalFailure" and not message

@@ -32,7 +32,7 @@ class Change:
 
 @dataclass(frozen=True)
 class NotCarried:
-    """Something that does not come along, and why: never dropped in silence."""
+    """Something that is not carried over, and why: nothing is dropped silently."""
 
     what: str
     reason: str

@@ -34,8 +34,7 @@ def not_ours(destination: Account, table: TableDefinition, source_table: str, ne
     return DestinationExists(
         f"The table {table.name} exists in {destination.region} of account {destination.account_id} and was not made by"
         " this migration.",
-        next_step
-        or "Choose another ferry_destination_table, or remove the table yourself; TableFerry overwrites nothing.",
+        next_step or "Choose another destination_table, or delete the table yourself; TableFerry overwrites nothing.",
         table=source_table,
         details={"table_arn": table.arn, "table_id": table.table_id},
     )
@@ -51,7 +50,7 @@ def tags_there(destination: Account, table: TableDefinition) -> dict[str, str]:
 
 
 def is_ours(destination: Account, table: TableDefinition, route: Route, imported_id: str = "") -> bool:
-    """Whether the table carries our tag, or an import of it read this way's staging prefix.
+    """Whether the table carries our tag, or an import of it read this route's staging prefix.
 
     ``imported_id`` is the id of the table that a completed import of ours made, where the caller knows it: that table
     is ours without a call.
@@ -191,7 +190,7 @@ def make_table(
         if clock() - begun > ACTIVE_WAIT:
             raise JobTimeout(
                 f"The table {table} is not ACTIVE after {ACTIVE_WAIT:.0f} seconds.",
-                "Look at it in the console, then run again.",
+                "Check its status in the console, then run again.",
                 table=definition.name,
             )
         yield Pause(job, "time", LOOK_GAP)

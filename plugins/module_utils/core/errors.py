@@ -84,15 +84,15 @@ class Refused(FerryError):
 
 
 class InvalidInput(Refused):
-    """An inventory value or option is malformed."""
+    """An option has a value that cannot be used."""
 
 
 class UnknownMethod(Refused):
-    """The method named is none of TableFerry's."""
+    """TableFerry has no method of that name."""
 
 
 class NotInThisVersion(Refused):
-    """The method exists in the plan of TableFerry but is not built yet."""
+    """The method is planned, but this version does not have it."""
 
 
 class LocalSecondaryIndexes(Refused):
@@ -112,11 +112,11 @@ class PointInTimeRecoveryDisabled(Refused):
 
 
 class DestinationExists(Refused):
-    """The destination table exists and is not ours (design section 10)."""
+    """The destination table exists and is not ours (design section 11)."""
 
 
 class MissingKeyMapping(Refused):
-    """The source uses a customer managed key and ``ferry_kms_key_map`` names no key of the destination for it."""
+    """The source uses a customer managed key and ``kms_key_map`` names no key of the destination for it."""
 
 
 class KeyNotUsable(Refused):
@@ -124,7 +124,7 @@ class KeyNotUsable(Refused):
 
 
 class StagingBucketUnusable(Refused):
-    """The staging bucket is missing, belongs to someone else, or its policy does not let us in."""
+    """The staging bucket is missing, belongs to another account, or its policy does not allow access."""
 
 
 class PrefixNotData(Refused):
@@ -132,7 +132,7 @@ class PrefixNotData(Refused):
 
 
 class FilterNotAllowed(Refused):
-    """An export filter would lose data on the way (aws.md A8)."""
+    """An export filter would leave out data that is needed (aws.md A8)."""
 
 
 class ImportLocked(Refused):
@@ -140,15 +140,15 @@ class ImportLocked(Refused):
 
 
 class BackupNotPossible(Refused):
-    """AWS Backup would refuse the table's way late: what the preflight found (aws.md C)."""
+    """AWS Backup would refuse the table after jobs were started; the checks before the start show it (aws.md C)."""
 
 
 class StillRunning(Refused):
-    """A job of the table still needs what shall be removed."""
+    """A job of the table still uses what is to be removed."""
 
 
 class WrongAccount(Refused):
-    """The credentials belong to another account than was said."""
+    """The credentials belong to another account than ``account_id``."""
 
 
 class MissingLibrary(Refused):
@@ -156,11 +156,11 @@ class MissingLibrary(Refused):
 
 
 class KeySchemaDiffers(Refused):
-    """The two tables do not have the same key attributes, so that items of one cannot be items of the other."""
+    """The two tables do not have the same key attributes, so items of one cannot be written to the other."""
 
 
 class CheckpointUnusable(Refused):
-    """A checkpoint file belongs to another copy, or is no checkpoint."""
+    """A checkpoint file belongs to another copy, is not a checkpoint, or cannot be written."""
 
 
 class CredentialsError(FerryError):
@@ -172,7 +172,7 @@ class AccessDenied(FerryError):
 
 
 class ServiceError(FerryError):
-    """AWS answered a call with an error that we do not explain better."""
+    """AWS answered a call with an error that no other type here explains."""
 
 
 class PointInTimeRecoveryNotReady(FerryError):
@@ -200,7 +200,7 @@ class RestoreFailed(FerryError):
 
 
 class EmptyPrefix(FerryError):
-    """No object lies under the prefix: AWS would complete with an empty table (measured/import-export-table 1.6)."""
+    """No object is under the prefix: an import would make an empty table (measured/import-export-table 1.6)."""
 
 
 class CountMismatch(FerryError):
@@ -220,7 +220,7 @@ class SettingFailed(FerryError):
 
 
 class JobTimeout(FerryError):
-    """A job is still running after the time allowed. It goes on; the next run finds it."""
+    """A job is still running after the time allowed. It continues; the next run finds it."""
 
 
 class EndpointUnreachable(FerryError):
@@ -228,15 +228,15 @@ class EndpointUnreachable(FerryError):
 
 
 class KeepsFailing(FerryError):
-    """The service throttles a request or fails it, longer than patience lasts. What was acknowledged stays."""
+    """The service throttles a request or fails it, for longer than retries last. Writes that were acknowledged stay."""
 
 
 class TableVanished(FerryError):
-    """A table was deleted, or made anew under its name, while its items were on the way."""
+    """A table was deleted, or deleted and created again, while its items were being copied or compared."""
 
 
 class ItemRefused(FerryError):
-    """The destination does not take an item: too large, or its index keys are of another type."""
+    """The destination refuses an item: it is too large, or its index keys have another type."""
 
 
 class WorkerLost(FerryError):

@@ -26,7 +26,7 @@ def row(
 ) -> Row:
     """One table's row.
 
-    ``judgement`` is migration_judge's result, ``jobs`` are those of the table's way by their kind, as data and in their
+    ``judgement`` is migration_judge's result, ``jobs`` are the table's jobs by kind, as data and in their
     order, ``failure`` the first failed result of the table: it decides, whatever came before it.
     """
     judged, jobs = judgement or {}, jobs or {}
@@ -70,7 +70,7 @@ def _time(text: Any) -> datetime | None:
 
 
 def expected(entry: Mapping[str, Any], status: str) -> bool:
-    """Whether a table ended as its inventory expects."""
+    """Whether a table ended with the ``status`` that its inventory expects, by default ``migrated``."""
     return bool(entry["status"] == (status or "migrated"))
 
 
@@ -107,7 +107,7 @@ def _cell(column: str, value: Any) -> str:
 
 
 def not_carried(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """What did not come along, one line for each cause with the tables it holds for; empty when everything did."""
+    """What was not carried over, one line for each cause with its tables; empty when everything was."""
     tables: dict[str, list[str]] = {}
     for entry in rows:
         for left in entry["settings_left"]:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which table goes where, and the tokens of requests on that way: both the same for every method."""
+"""Which table goes where, and the tokens of the requests for it: the same for every method."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class Route:
     def __post_init__(self) -> None:
         if not _MIGRATION_ID.fullmatch(self.migration_id):
             raise InvalidInput(
-                f"The migration id {self.migration_id!r} is malformed.",
+                f"migration_id {self.migration_id!r} is not valid.",
                 "Use 1 to 64 letters, digits, dots, dashes or underscores.",
                 table=self.source_table,
             )
         if not _TABLE_NAME.fullmatch(self.destination_table):
             raise InvalidInput(
-                f"The destination table's name {self.destination_table!r} is malformed.",
+                f"The destination table's name {self.destination_table!r} is not valid.",
                 "Use 3 to 255 letters, digits, dots, dashes or underscores.",
                 table=self.source_table,
             )
@@ -65,7 +65,7 @@ class Route:
 
     @property
     def _place(self) -> str:
-        """The folder of the table's way. A copy under another name has one of its own ("!" is in no table name)."""
+        """The folder of this route. A copy under another name has its own ("!" is in no table name)."""
         renamed = "" if self.destination_table == self.source_table else f"!{self.destination_table}"
         return f"{self.source_account_id}/{self.source_region}/{self.source_table}{renamed}"
 

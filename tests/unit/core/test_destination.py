@@ -37,7 +37,7 @@ def test_the_error_names_both_tables_and_what_to_do(destination: Account) -> Non
     error = not_ours(destination, TABLE, "orders")
     assert str(error) == (
         "orders: The table copy exists in eu-west-1 of account 222222222222 and was not made by this migration. Choose"
-        " another ferry_destination_table, or remove the table yourself; TableFerry overwrites nothing."
+        " another destination_table, or delete the table yourself; TableFerry overwrites nothing."
     )
     assert error.details == {"table_arn": ARN, "table_id": "id-1"}
     assert not_ours(destination, TABLE, "orders", "Tag it.").next_step == "Tag it."

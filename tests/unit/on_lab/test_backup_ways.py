@@ -248,7 +248,7 @@ def strangers(accounts: BackupAccounts) -> BackupAccounts:
 
 def test_accounts_of_different_organizations_are_refused(strangers: BackupAccounts) -> None:
     strangers.table("abroad")
-    with pytest.raises(BackupNotPossible, match=r"444444444444 is in no AWS Organization.*ferry_air_gapped_vault"):
+    with pytest.raises(BackupNotPossible, match=r"444444444444 is in no AWS Organization.*air_gapped_vault"):
         strangers.start("abroad")
 
 

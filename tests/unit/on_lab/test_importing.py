@@ -256,7 +256,7 @@ def failed_import(world: World) -> Job:
 def test_a_partial_table_is_kept() -> None:
     world = World()
     failed_import(world)
-    with pytest.raises(errors.ImportFailed, match=r"replace_failed \(ferry_safe_mode: false"):
+    with pytest.raises(errors.ImportFailed, match=r"replace_failed: true"):
         world.plan()
     assert "DeleteTable" not in world.aws.mutating()
 
@@ -330,7 +330,7 @@ def test_the_loser_of_a_race_says_so() -> None:
     ("break_it", "words"),
     [
         (lambda world: world.drop(), "does not exist"),
-        (lambda world: (world.drop(), world.aws.add_table("orders", 1, "destination")), "made it anew"),
+        (lambda world: (world.drop(), world.aws.add_table("orders", 1, "destination")), "created again"),
     ],
 )
 def test_completed_alone_proves_nothing(break_it, words: str) -> None:
@@ -496,7 +496,7 @@ def test_a_failure_is_explained_from_the_log() -> None:
     [
         ("Expected 'Item' top level container. Remainder of the file will not be processed.", "data/ folder"),
         ("One of the required keys was not given a value", "table's key"),
-        ("Brand new", "Mend what AWS names"),
+        ("Brand new", "Fix the cause AWS reports"),
     ],
 )
 def test_known_messages_have_hints(message: str, words: str) -> None:

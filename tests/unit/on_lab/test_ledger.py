@@ -95,5 +95,5 @@ def test_the_bucket_must_be_the_owners() -> None:
     aws = Staged()
     aws.remove_bucket()
     aws.make_bucket("management")
-    with pytest.raises(StagingBucketUnusable, match="another account than"):
+    with pytest.raises(StagingBucketUnusable, match="does not belong to account"):
         ledger(aws).latest()

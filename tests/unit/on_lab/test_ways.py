@@ -173,7 +173,7 @@ def test_a_bad_line_is_named_with_its_object(crossing):
     told = explain_failure(crossing.destination, moved)
     assert told.details["log"][0]["object"].startswith(f"s3://{crossing.bucket}/")
     assert told.details["log"][0]["object"] in told.cause
-    assert "ferry_export_max_age: 0" in told.next_step
+    assert "export_max_age: 0" in told.next_step
     assert "replace_failed" in told.next_step
     judgement = judge("lines", crossing.source, crossing.destination, export, moved)
     assert judgement.status == "failed"

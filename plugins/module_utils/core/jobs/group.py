@@ -48,7 +48,7 @@ class Entry:
     reading: Literal["", "describe", "result"] = ""  # what going on now is: a poll, the look at an ended job, neither
     probing: bool = False  # going on now tries for a slot that nobody of ours left
     listed: State | Literal[""] = ""  # the end that a listing showed
-    percent: float | None = None  # how far a listing, or the job itself, said it is
+    percent: float | None = None  # how far it is, by a listing or by the job itself
     failures: int = 0
     described: float = 0.0  # when it was last asked for by itself
 
@@ -258,7 +258,7 @@ class Group:
             self.probe_at = now  # one slot was free: there may be more
 
     def note_full(self, now: float) -> None:
-        """A start found no slot."""
+        """No slot was free for a start."""
         self.credits = 0
         self.probe_at = max(self.probe_at, now + self.probe_gap)
 

@@ -27,7 +27,7 @@ class Job:
 
     ``name`` is the table (an import's, a restore's, a direct copy's and settings' destination table, else the source
     table). ``arn`` is what its list call knows it by: with AWS Backup the job's id, which is no ARN. ``pending`` waits
-    for ``pending_reason`` (``job``: the one before it on the table's way, ``waiter``: its own work) and is started by
+    for ``pending_reason`` (``job``: the table's job before it, ``waiter``: its own work) and is started by
     the waiter; ``not_needed`` was done by an earlier run: ``result`` is its.
     ``request`` is what is needed to start it again exactly so, ``attempt`` the number of earlier jobs of this table and
     purpose that must not be used again. ``failure`` is why it failed, as ``FerryError.to_failure`` gives it: error,
@@ -52,7 +52,7 @@ class Job:
 
     @property
     def timed_out(self) -> bool:
-        """Whether a waiter gave up while the job was still open; it goes on, and the next run finds it."""
+        """Whether a waiter gave up while the job was still open; it continues, and the next run finds it."""
         return bool(self.result.get("timed_out"))
 
     @property

@@ -21,7 +21,7 @@ from .job import Job, State, failure_of
 class WaitItem:
     """One job to wait for. ``name`` is the caller's key for it (the host); sides as the jobs' kinds need them.
 
-    ``then`` are the jobs that follow on the table's way, each when the one before it has completed.
+    ``then`` are the table's jobs that follow, each when the one before it has completed.
     """
 
     name: str
@@ -41,7 +41,7 @@ class WaitItem:
 
 @dataclass(frozen=True)
 class WaitResult:
-    """How all jobs stand: of each way the ``jobs`` that was reached last, and in ``ways`` all of them.
+    """How all jobs stand: in ``jobs`` the last one that each table reached, in ``ways`` all of a table's jobs.
 
     ``started`` has name and kind of those that the waiter started, ``poll_calls`` counts calls per kind.
     """
@@ -109,7 +109,7 @@ class JobKind(Protocol):
         """The account that runs the job."""
 
     def list_scope(self, item: WaitItem) -> str:
-        """What else the list call wants to be told, such as an application; jobs of one scope share its pages."""
+        """What else the list call needs, such as an application; jobs of one scope share its pages."""
 
     def list_page(self, account: Account, scope: str, next_token: str) -> Page:
         """One page of the kind's list call in ``scope``, newest jobs first; one API call."""

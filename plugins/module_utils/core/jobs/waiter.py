@@ -80,7 +80,7 @@ class Waiter:
                 self._collect(wait(self._flying, return_when=FIRST_COMPLETED).done)
         for way in self._ways.values():
             if way.entry and way.entry.steps:
-                way.entry.steps.close()  # what works beside it is to stop
+                way.entry.steps.close()  # work of its own must stop
             if way.reached.open:
                 way.jobs[way.at] = replace(way.reached, result={**way.reached.result, "timed_out": True})
         if self._groups:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Work that this machine does itself, as steps for the waiter: it runs beside, and the steps look how it gets on."""
+"""Work that the controller does itself, as steps for the waiter: it runs in a thread, and the steps report progress."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from typing import Any, TypeVar
 from ..jobs.job import Job
 from ..jobs.kind import Pause
 
-LOOK_SECONDS = 0.5  # between looks at work that goes on
+LOOK_SECONDS = 0.5  # between looks at running work
 
 Done = TypeVar("Done")
 
 
 class CalledOff(Exception):
-    """The waiter has gone: the work is to stop, and to leave what a later run can go on with."""
+    """The waiter has stopped: the work must end, and leave what a later run can continue from."""
 
 
 class Workbench:
-    """Room for some pieces of work at once; the others wait until one is done."""
+    """Runs up to ``at_once`` pieces of work at the same time; the others wait until one is done."""
 
     def __init__(self, at_once: int) -> None:
         self._pool = ThreadPoolExecutor(at_once, "workbench")
@@ -51,7 +51,7 @@ class Workbench:
         finally:
             called_off = True
             if not future.cancel():
-                wait((future,))  # what it leaves behind is whole before anybody goes on
+                wait((future,))  # what it leaves behind must be complete before anything continues
 
 
 def percent(done: Any, whole: Any) -> float:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Two tables compared item by item, by a sample or whole, and mended where that is asked for (design section 7)."""
+"""Two tables compared item by item, by a sample or completely, and repaired where asked for (design section 8)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class VerifyOptions:
 
     ``sample`` reads about ``sample_items`` of either side, ``full`` everything. ``ignore_expired`` leaves items out
     whose time to live has passed; ``read_rate`` limits either side's read units ("500", "50%"). ``differences_path`` is
-    the file of this machine that gets a line of JSON for each difference; it is not made where there is none.
+    the file on the controller that gets a line of JSON for each difference; without differences it is not made.
     """
 
     source_table: str
@@ -55,7 +55,7 @@ class VerifyOptions:
 
 @dataclass(frozen=True)
 class Verification:
-    """What a comparison found; ``shown`` are the first of its differences, ``path`` the file with all of them."""
+    """The result of a comparison; ``shown`` are the first of its differences, ``path`` the file with all of them."""
 
     comparison: Comparison
     shown: tuple[Difference, ...] = ()
@@ -101,7 +101,7 @@ def verify_tables(
 def repair_differences(
     source: Account, destination: Account, options: VerifyOptions, verification: Verification, *, delete_extra: bool
 ) -> RepairResult:
-    """Mend the destination by what the source holds now, key by key. Raises what ``verify_tables`` does, ItemRefused.
+    """Repair the destination by what the source holds now, key by key. Raises what ``verify_tables`` does, ItemRefused.
 
     All differences are read from the file where there is one; without, only the shown ones are known.
     """
@@ -153,7 +153,7 @@ class _Differences:
         self._file.write(difference.to_line() + "\n")
 
 
-# As a job of a table's way
+# As one of a table's jobs
 
 
 def verify_job(options: VerifyOptions, migration_id: str = "default") -> Job:
@@ -163,7 +163,7 @@ def verify_job(options: VerifyOptions, migration_id: str = "default") -> Job:
 
 
 class VerifyKind(OwnWork):
-    """Comparisons, for the waiter: the work is its own machine's."""
+    """Comparisons, for the waiter: the controller does the work."""
 
     plural: ClassVar[str] = "comparisons"
 
@@ -171,7 +171,7 @@ class VerifyKind(OwnWork):
         self._workbench = Workbench(AT_ONCE)
 
     def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
-        """Compare, unless the table is marked as found equal by as much; mark it when it is."""
+        """Compare, unless the table is marked as equal by at least this level; mark it when it is equal."""
         source, destination, job = item.need("source"), self.account(item), item.job
         options = VerifyOptions(**job.request["options"])
         made = {name: job.request.get(name, "") for name in ("table_id", "table_arn")}
@@ -195,7 +195,7 @@ class VerifyKind(OwnWork):
         return replace(job, state="completed", result=result)
 
     def after(self, job: Job, before: Job, made: Made) -> Job | None:
-        """The comparison of the table that was made: also of one that lacks items, to tell which."""
+        """The comparison of the table that was made: also of one that lacks items, to list them."""
         return replace(job, request={**job.request, "table_id": made.table_id, "table_arn": made.table_arn})
 
     def made(self, job: Job) -> Made:
@@ -204,21 +204,21 @@ class VerifyKind(OwnWork):
 
 
 def require_equal(job: Job) -> None:
-    """Raises DifferencesFound where the comparison ``job`` found any."""
+    """Raises DifferencesFound where the comparison ``job`` lists any."""
     result = job.result
     counts = {name: int(result.get(name, 0)) for name in ("missing", "different", "extra")}
     beyond = int(result.get("not_listed", 0))
     if not any(counts.values()) and not beyond:
         return
     words = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    more = f" and more in {beyond} groups of keys that were not looked into" if beyond else ""
+    more = f" and more in {beyond} groups of keys that were not examined" if beyond else ""
     first = "; ".join(f"{entry['difference']} {_key_words(entry['key'])}" for entry in result["differences"][:3])
     first = f", for example {first}" if first else ""
     where = f" All are in {result['differences_path']}." if result.get("differences_path") else ""
     raise DifferencesFound(
         f"Source and destination differ: {words}{more}{first}.{where}",
-        "If the source was written to meanwhile, that is why. Mend them with the playbook verify and"
-        " ferry_repair: true, or run it again to compare anew.",
+        "Writes to the source since the copy can be the cause. Repair the destination with dynamodb_verify and"
+        " repair: true, or compare again.",
         details={**counts, "differences_path": result.get("differences_path", "")},
     )
 
@@ -228,7 +228,7 @@ def _key_words(key: Mapping[str, Mapping[str, str]]) -> str:
 
 
 def _verified(destination: Account, arn: str, options: VerifyOptions, table_id: str) -> dict[str, Any] | None:
-    """What the mark on the table says of an earlier comparison of as much; None without one, or of another table."""
+    """The earlier comparison of at least this level by the table's mark; None without one, or of another table."""
     words = read_tags(destination, arn, table=options.table).get(VERIFIED_TAG, "").split(" ")
     values = dict(word.partition("=")[::2] for word in words[1:])
     level, items = words[0], values.get("items", "")
@@ -252,5 +252,5 @@ def _mark(destination: Account, arn: str, options: VerifyOptions, table_id: str,
 
 
 def _short(table_id: str) -> str:
-    """A table's id in few letters: another table made anew under the name is not the one that was compared."""
+    """A table's id in few letters: a table created again under the same name is not the one that was compared."""
     return hashlib.sha256(table_id.encode()).hexdigest()[:12]

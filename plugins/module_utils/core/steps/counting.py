@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Counting the items of a table and of its copy, where no job of AWS's counts them: AWS Backup (design section 10)."""
+"""Counting the items of a table and of its copy, where no job of AWS counts them: AWS Backup (design section 11)."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def units_for(size_bytes: int) -> int:
 
 
 def compare_counts(items_source: int, items_destination: int, writes_stopped: bool) -> str:
-    """What keeps the counts from proving the move; "" when they do. Raises CountMismatch.
+    """Why the counts do not prove that all items were restored; "" when they do. Raises CountMismatch.
 
-    Equality is demanded only when writes to the source were stopped (design section 10).
+    Counts must be equal only when writes to the source were stopped (design section 11).
     """
     if items_source == items_destination:
         return ""
@@ -36,31 +36,31 @@ def compare_counts(items_source: int, items_destination: int, writes_stopped: bo
     if writes_stopped:
         raise CountMismatch(
             f"The source has {items_source} items, the restored table {items_destination}, though writes were stopped.",
-            "Keep the source. Look whether AWS Backup's roles may use the keys of table and vaults: without, it reports"
-            " jobs as done whose items are missing.",
+            "Keep the source. Check that AWS Backup's roles may use the keys of the table and the vaults: without them"
+            " AWS reports jobs as completed although items are missing.",
             details=details,
         )
     if not items_destination:
         raise CountMismatch(
             f"The source has {items_source} items, the restored table none.",
-            "Look whether AWS Backup's roles may use the keys of table and vaults. If the source was empty when it was"
-            " backed up, delete the restored table yourself and run again.",
+            "Check that AWS Backup's roles may use the keys of the table and the vaults. If the source was empty when"
+            " it was backed up, delete the restored table yourself and run again.",
             details=details,
         )
     return (
-        f"The source has {items_source} items now, the restored table has {items_destination}: writes went on after the"
-        " backup. Stop them and set ferry_writes_stopped: true to have the counts compared."
+        f"The source has {items_source} items now, the restored table has {items_destination}: the source was written"
+        " to after the backup. Stop the writes and set writes_stopped: true to have the counts compared."
     )
 
 
 def count_job(table: str, source_table: str, *, writes_stopped: bool = False) -> Job:
-    """The job that counts ``table`` and its source after a restore, before anybody takes the table for whole."""
+    """The job that counts ``table`` and its source after a restore, before the table counts as complete."""
     request = {"source_table": source_table, "writes_stopped": writes_stopped}
     return Job("count", table, state="pending", pending_reason="job", request=request)
 
 
 class CountKind(OwnWork):
-    """Counting, for the waiter: the work is its own machine's."""
+    """Counting, for the waiter: the controller does the work."""
 
     plural: ClassVar[str] = "counts"
 
@@ -68,7 +68,7 @@ class CountKind(OwnWork):
         self._workbench = Workbench(AT_ONCE)
 
     def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
-        """Count both tables and compare. Begun again it counts anew."""
+        """Count both tables and compare. Started again, it counts again."""
         destination, source, job = self.account(item), item.need("source"), replace(item.job, state="running")
         tables = (
             ("items_destination", item_table(destination, job.name)),
@@ -86,7 +86,7 @@ class CountKind(OwnWork):
         return replace(job, state="completed", result={**job.result, "note": note})
 
     def after(self, job: Job, before: Job, made: Made) -> Job | None:
-        """The count of the restored table; a table that an earlier run has counted is not read again."""
+        """The count of the restored table; a table that an earlier run counted is not read again."""
         table = {"table_id": made.table_id, "table_arn": made.table_arn}
         if made.counted:
             known = {**table, "judged_before": True}

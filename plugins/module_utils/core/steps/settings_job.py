@@ -36,7 +36,7 @@ def plan_table_settings(
     """What brings ``table`` to ``source_table``'s settings; reads only.
 
     ``made_id`` is the id of the table that this migration is known to have made. With ``foresee`` a table that is not
-    there yet is taken as ``as_made`` will make it, as an import where nothing is said. Raises DestinationExists for a
+    there yet is assumed as ``as_made`` will make it, by default an import. Raises DestinationExists for a
     table that is not of this migration, and what ``prepare_settings`` raises.
     """
     there = TableDefinition.find(destination, table)
@@ -57,8 +57,8 @@ def plan_table_settings(
                 destination,
                 there,
                 table,
-                f"To give it the settings all the same, tag it tableferry:migration={options.migration_id} and take"
-                " tableferry:source away.",
+                f"To apply the settings anyway, tag it tableferry:migration={options.migration_id} and remove its tag"
+                " tableferry:source.",
             )
     return prepare_settings(source, destination, source_table, table, options, there)
 
@@ -92,7 +92,7 @@ def options_from_dict(data: Mapping[str, Any]) -> SettingsOptions:
     try:
         return SettingsOptions(**{**data, "defer": tuple(data.get("defer", ()))})
     except TypeError as error:
-        raise InvalidInput("The settings job's options are malformed.", "Pass the job of the start verb.") from error
+        raise InvalidInput("The settings job's options are not valid.", "Pass the job of the start verb.") from error
 
 
 class SettingsKind(OwnWork):
@@ -101,7 +101,7 @@ class SettingsKind(OwnWork):
     plural: ClassVar[str] = "settings"
 
     def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
-        """Apply the plan, or read both tables, plan and apply. Begun again it applies what is missing."""
+        """Apply the plan, or read both tables, plan and apply. Started again, it applies what is missing."""
         destination, job = self.account(item), item.job
         if "plan" not in job.request:
             request = job.request
@@ -127,7 +127,7 @@ class SettingsKind(OwnWork):
             yield Pause(job, "time", seconds)
 
     def after(self, job: Job, before: Job, made: Made) -> Job | None:
-        """The settings of the table that was made; none for one that lacks items: nobody shall take it for whole."""
+        """The settings of the table that was made; none for one that lacks items: it must not look complete."""
         return replace(job, request={**job.request, "table_id": made.table_id}) if made.whole else None
 
 

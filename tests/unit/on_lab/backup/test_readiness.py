@@ -74,13 +74,13 @@ PROBLEMS: dict[str, tuple[Change, dict[str, Any], str]] = {
     "neither in one": (
         two(organization(SOURCE, ""), organization(DESTINATION, "")),
         {},
-        f"{SOURCE} and {DESTINATION} are in no AWS Organization.*ferry_air_gapped_vault",
+        f"{SOURCE} and {DESTINATION} are in no AWS Organization.*air_gapped_vault",
     ),
     "another organization": (organization(DESTINATION, "o-other"), {}, "o-tableferry1, 222222222222 in o-other"),
     "cross-account off": (
         cross_account_off,
         {},
-        "Cross-account backup is off.*management account 333333333333.*ferry_management",
+        "Cross-account backup is off.*management account 333333333333.*backup_account_settings",
     ),
     "advanced features off": (
         lambda aws: aws.settings("source", advanced=False),
@@ -113,18 +113,18 @@ PROBLEMS: dict[str, tuple[Change, dict[str, Any], str]] = {
         {},
         "does not let the source account",
     ),
-    "destination locked": (locked("destination"), {}, "keeps recovery points 30 days at least, 7 are asked"),
+    "destination locked": (locked("destination"), {}, "keeps recovery points for at least 30 days, not 7"),
     "destination locked at the top": (
         locked("destination"),
         {"copy_delete_after_days": 0},
-        "60 days at most, endless are asked for.*ferry_copy_days",
+        "at most 60 days, not for ever.*copy_delete_after_days",
     ),
-    "source locked": (locked("source"), {}, "30 days at least.*ferry_backup_days"),
+    "source locked": (locked("source"), {}, "at least 30 days.*delete_after_days"),
     "no backup role": (lambda aws: aws.remove_role("source"), {}, "role/AWSBackup-tableferry"),
     "no restore role": (
         lambda aws: aws.remove_role("destination"),
         {},
-        "222222222222:role/AWSBackup-tableferry, with which AWS Backup is to restore.*ferry_restore_role",
+        "222222222222:role/AWSBackup-tableferry for AWS Backup's restore jobs does not exist.*restore_role",
     ),
     "too many tags": (many_tags, {}, "50 tags"),
     "table not ACTIVE": (updating, {}, "The table is UPDATING"),
@@ -165,11 +165,11 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
     ("change", "words"),
     [
         (lambda aws: aws.settings("destination", advanced=False), "off in the destination account"),
-        (managed_vault("source"), "AWS's own key"),
-        (denied("organizations:DescribeOrganization"), "one organization could not be asked"),
+        (managed_vault("source"), "an AWS managed key"),
+        (denied("organizations:DescribeOrganization"), "one organization is not known"),
         (denied("backup:DescribeGlobalSettings"), "aws backup describe-global-settings"),
-        (denied("backup:DescribeRegionSettings"), "advanced features are on in the source could not be"),
-        (denied("kms:GetKeyPolicy"), "key is shared with 222222222222 could not be read"),
+        (denied("backup:DescribeRegionSettings"), "advanced features are on in the source is not known"),
+        (denied("kms:GetKeyPolicy"), "key is shared with 222222222222 is not known"),
     ],
 )
 def test_what_is_not_certain_is_a_warning(change: Change, words: str) -> None:
@@ -219,6 +219,6 @@ def test_an_air_gapped_vault_bounds_what_is_backed_up_into_it() -> None:
 
     _aws, plan = planned(change, air_gapped_vault="gapped")
     assert plan.obstacle is not None
-    assert "14 days at least" in plan.obstacle.cause
+    assert "at least 14 days" in plan.obstacle.cause
     _aws, plan = planned(change, air_gapped_vault="gapped", delete_after_days=14)
     assert plan.obstacle is None

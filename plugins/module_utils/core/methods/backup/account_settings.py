@@ -19,7 +19,7 @@ from .calls import RESOURCE_TYPE
 CROSS_ACCOUNT = "isCrossAccountBackupEnabled"
 BACKUP_POLICY = "BACKUP_POLICY"
 LINKED_ROLE = "AWSServiceRoleForBackup"
-# All that UpdateGlobalSettings knows; DescribeGlobalSettings may tell more.
+# All that UpdateGlobalSettings takes; DescribeGlobalSettings may return more.
 _GLOBAL = (CROSS_ACCOUNT, "isMpaEnabled", "isDelegatedAdministratorEnabled")
 _REGION = ("ResourceTypeOptInPreference", "ResourceTypeManagementPreference")
 # An account outside any organization gets an answer of its own.
@@ -32,9 +32,9 @@ class NotManagementAccount(Refused):
 
 @dataclass(frozen=True)
 class SettingsOptions:
-    """What is wanted; None leaves a setting as it is. The last two are the management account's.
+    """The settings to make; None leaves one as it is. The last two are the management account's.
 
-    ``service_linked_role`` can only be made: without it no copy comes into an account, and no key policy may name it
+    ``service_linked_role`` can only be created: without it no copy comes into an account, and no key policy may name it
     (aws.md C3).
     """
 
@@ -140,9 +140,13 @@ def plan_settings(account: Account, options: SettingsOptions) -> SettingsPlan:
     if options.cross_account_backup is not None or options.backup_policies is not None:
         _check_management(account, settings)
     if options.advanced_features and options.opt_in is False:
-        raise InvalidInput("Advanced features without DynamoDB itself make no sense.", "Leave opt_in out.")
+        raise InvalidInput(
+            "advanced_features needs AWS Backup for DynamoDB, which opt_in: false turns off.", "Leave opt_in out."
+        )
     if options.service_linked_role is False:
-        raise InvalidInput("The service-linked role is not removed here.", "IAM deletes it when nothing needs it.")
+        raise InvalidInput(
+            "service_linked_role: false is not possible: TableFerry never removes the role.", "Delete it in IAM."
+        )
     changes = [
         Change(what, getattr(settings, name), getattr(options, name), risk)
         for name, what, risk in _CHANGES
@@ -169,8 +173,8 @@ def _check_management(account: Account, settings: AccountSettings) -> None:
         )
     if settings.management_account_id and settings.management_account_id != account.account_id:
         raise NotManagementAccount(
-            f"Cross-account backup and backup policies are set in the management account {settings.management_account_id},"
-            f" not in {account.account_id}; not by a delegated administrator either.",
+            "Cross-account backup and backup policies can be set only in the management account"
+            f" {settings.management_account_id}, not in {account.account_id} or by a delegated administrator.",
             "Use the management account's credentials.",
         )
 
@@ -196,8 +200,8 @@ def apply_settings(account: Account, options: SettingsOptions, plan: SettingsPla
         if getattr(settings, name) not in (value, None):
             raise ServiceError(
                 f"AWS accepted {name}={value} but shows {getattr(settings, name)}.",
-                "Turning cross-account backup off takes up to 15 minutes; otherwise look into the console's settings"
-                " of AWS Backup.",
+                "Turning cross-account backup off takes up to 15 minutes; otherwise check the settings of AWS Backup in"
+                " the console.",
             )
     return settings
 
@@ -231,8 +235,8 @@ def _update_region(account: Account, values: dict[str, bool]) -> None:
     )
     if moved:
         raise ServiceError(
-            f"AWS Backup's settings of {', '.join(moved)} changed beside DynamoDB's.",
-            "Set them back in the console's settings of AWS Backup, and tell us which SDK you use.",
+            f"AWS Backup's settings of {', '.join(moved)} changed together with DynamoDB's.",
+            "Change them back in the console, AWS Backup, Settings, and report the version of botocore.",
         )
 
 

@@ -28,7 +28,7 @@ _GONE = frozenset({"DELETED", "DELETING", "FAILED"})
 
 @dataclass(frozen=True)
 class AirGappedOptions:
-    """The vault, and whom it is shared with. Retentions are days; both bind for ever, and nobody deletes earlier."""
+    """The vault, and whom it is shared with. Retentions are days; both are final, and nobody can delete earlier."""
 
     name: str
     min_retention_days: int
@@ -56,12 +56,14 @@ def plan_air_gapped(source: Account, destination: Account, options: AirGappedOpt
     """
     if not SHORTEST_RETENTION <= options.min_retention_days <= options.max_retention_days:
         raise InvalidInput(
-            f"An air-gapped vault keeps from {options.min_retention_days} to {options.max_retention_days} days.",
-            f"Give min_retention_days of {SHORTEST_RETENTION} or more, and max_retention_days not below it. They can"
-            " never be shortened, and each recovery point is billed until it may go.",
+            f"min_retention_days is {options.min_retention_days}, max_retention_days is {options.max_retention_days}.",
+            f"Set min_retention_days to {SHORTEST_RETENTION} or more, and max_retention_days not below it. They can"
+            " never be shortened, and each recovery point is billed until it expires.",
         )
     if source.region != destination.region:
-        raise InvalidInput("An air-gapped vault is shared within its Region.", "Use one Region on both sides.")
+        raise InvalidInput(
+            "An air-gapped vault can be shared only within its Region.", "Use the same Region on both sides."
+        )
     vault = find_vault(source, options.name)
     changes: list[Change] = []
     if vault is None:
@@ -69,8 +71,7 @@ def plan_air_gapped(source: Account, destination: Account, options: AirGappedOpt
             "account": source.account_id,
             "min_retention_days": options.min_retention_days,
             "max_retention_days": options.max_retention_days,
-            "note": "locked for ever: what is backed up into it is billed until it expires, and nobody can delete it"
-            " before",
+            "note": "locked for ever: backups in it are billed until they expire, and nobody can delete them before",
         }
         changes.append(Change(f"air-gapped vault {options.name}", None, after, "billed"))
     elif vault.kind != AIR_GAPPED or vault.state == "FAILED":
@@ -92,7 +93,7 @@ def _sees(destination: Account, vault: Vault) -> bool:
 
 
 def share_name(options: AirGappedOptions) -> str:
-    """What the resource share is called, in the source's RAM."""
+    """The name of the resource share, in the source's AWS RAM."""
     return f"tableferry-{options.name}"
 
 
@@ -151,8 +152,8 @@ def _not_here(source: Account, error: Exception) -> FerryError:
     """Lists of Regions with air-gapped vaults contradict each other: AWS's answer decides (aws.md C7)."""
     if sdk.error_code(error) in aws_errors.BAD_BACKUP_REQUEST:
         return BackupNotPossible(
-            f"AWS does not make the air-gapped vault in {source.region}: {sdk.error_message(error).rstrip('.')}.",
-            "Not every Region has them: use another Region or the method s3.",
+            f"AWS does not create the air-gapped vault in {source.region}: {sdk.error_message(error).rstrip('.')}.",
+            "Not every Region has air-gapped vaults: use another Region or the method s3.",
         )
     return source.explain(error, "making the air-gapped vault")
 
@@ -166,8 +167,8 @@ def _available(
             return vault
         if vault is not None and vault.state == "FAILED":
             raise BackupNotPossible(
-                f"AWS could not make the air-gapped vault {options.name}.",
-                "Its key must allow the caller kms:CreateGrant; delete the failed vault and run again.",
+                f"AWS could not create the air-gapped vault {options.name}.",
+                "Its key must allow the caller kms:CreateGrant. Delete the failed vault, then run again.",
             )
         if clock() >= end:
             raise _late(f"the vault {options.name} is {vault.state if vault else 'not there'}")
@@ -176,8 +177,8 @@ def _available(
 
 def _late(what: str) -> JobTimeout:
     return JobTimeout(
-        f"After the time allowed {what}.",
-        "Run again: what was made is found. An invitation ends after 12 hours.",
+        f"The time allowed is over: {what}.",
+        "Run again: it continues from what exists. An invitation expires after 12 hours.",
     )
 
 
@@ -197,8 +198,8 @@ def _create_share(source: Account, destination: Account, options: AirGappedOptio
 
 
 def _invite_and_accept(source: Account, destination: Account, share: Shape) -> None:
-    """Accept our own invitation, where one is needed: outside of the organization, or without RAM's sharing in it. One
-    that has ended (12 hours) is made anew."""
+    """Accept our own invitation, where one is needed: outside of the organization, or without RAM's sharing in it. An
+    expired one (12 hours) is sent again."""
     share_arn = share["resourceShareArn"]
     response = destination.ask(
         "ram", "get_resource_share_invitations", "listing invitations", resourceShareArns=[share_arn]

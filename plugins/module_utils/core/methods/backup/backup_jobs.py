@@ -60,19 +60,19 @@ from .vaults import Vault, find_vault, is_there, is_usable, list_vaults, read_re
 
 PURPOSE = "backup"
 TOKEN = "IdempotencyToken"
-SHORTEST_START_WINDOW = 60  # minutes; also what tells soonest that AWS cannot begin (aws.md C4)
+SHORTEST_START_WINDOW = 60  # minutes; it also shows soonest that AWS cannot start (aws.md C4)
 REPLAYED = timedelta(minutes=5)  # an answer about a job older than this is about an earlier one
-TRIES = 5  # tokens that may be spent by jobs which the list does not show any more
+TRIES = 5  # tokens that jobs may have used which are not listed any more
 SETTLE_GAP, SETTLE_WAIT = 3.0, 900.0  # seconds between looks at a recovery point, and for all of them
 SHORTEST_LOOK, LONGEST_LOOK = 1.0, 60.0  # seconds between looks for the run of a backup plan, longer and longer
 
 
 @dataclass(frozen=True)
 class BackupOptions:
-    """What to back up, where to, and what shall become of it.
+    """What to back up, where to, and how long it is kept.
 
     ``max_age`` is seconds, windows are minutes, retentions days (0: never). With ``plan``, the name of a backup plan,
-    nothing is started: its next run is waited for. ``air_gapped_vault`` takes the place of a copy.
+    nothing is started: the waiter waits for the plan's next run. ``air_gapped_vault`` takes the place of a copy.
     """
 
     table: str
@@ -96,7 +96,7 @@ class BackupOptions:
 
 @dataclass(frozen=True)
 class BackupPlan:
-    """What a start would do. ``warnings`` are what may go wrong on the way, ``obstacle`` what must be mended first."""
+    """What a start would do. ``warnings`` are what may go wrong later, ``obstacle`` what must be fixed first."""
 
     job: Job
     changes: list[Change]
@@ -109,7 +109,7 @@ class BackupPlan:
 
 
 def plan_backup(source: Account, destination: Account | None, options: BackupOptions) -> BackupPlan:
-    """What a start would do; reads only. With ``destination`` the whole way is looked at before anything is billed.
+    """What a start would do; reads only. With ``destination`` all up to the restore is checked before AWS charges.
 
     The plan's job is ``not_needed`` when the destination is complete, ``running`` or ``completed`` for a backup of an
     earlier run that serves, ``pending`` when a backup plan is waited for, else ``planned``. What AWS would refuse late
@@ -134,7 +134,7 @@ def plan_backup(source: Account, destination: Account | None, options: BackupOpt
         _check_keys(source, destination, definition, options)
     serving = _serving(source, destination, options, backups, copies)
     if serving is not None:
-        # To be looked at once more: what completed is not there at once.
+        # Checked once more by the waiter: a completed backup is not there at once.
         return BackupPlan(replace(described(requested, serving), state="running"), [], definition)
     require_usable(definition.raw)
     verdict = judge_readiness(read_readiness(source, destination, definition, options))
@@ -142,7 +142,7 @@ def plan_backup(source: Account, destination: Account | None, options: BackupOpt
     if options.plan:
         job = replace(requested, state="pending", pending_reason="backup_plan")
         return BackupPlan(job, [], definition, list(verdict.warnings), obstacle)
-    # Every earlier job spent its token: AWS answers with the old job (aws.md C4).
+    # Every earlier job has used its token: AWS answers it with the old job (aws.md C4).
     job = with_token(replace(requested, attempt=len(backups)), TOKEN)
     change = Change(f"backup of {options.table}", None, _summary(job), "billed")
     return BackupPlan(job, [change], definition, list(verdict.warnings), obstacle)
@@ -161,11 +161,11 @@ def _route(source: Account, destination: Account | None, definition: TableDefini
 
 
 def _requested(source: Account, options: BackupOptions, definition: TableDefinition, route: Route) -> Job:
-    """The backup that is asked for, without attempt and token."""
+    """The backup that is requested, without attempt and token."""
     if options.start_window_minutes < SHORTEST_START_WINDOW:
         raise InvalidInput(
             f"start_window_minutes is {options.start_window_minutes}.",
-            f"AWS takes {SHORTEST_START_WINDOW} or more.",
+            f"Set it to {SHORTEST_START_WINDOW} or more: AWS takes no shorter one.",
             table=options.table,
         )
     call: dict[str, Any] = {
@@ -206,7 +206,7 @@ def _copies(
 
 
 def _check_keys(source: Account, destination: Account, definition: TableDefinition, options: BackupOptions) -> None:
-    """Whether the destination table can be encrypted as asked. Raises MissingKeyMapping, KeyNotUsable."""
+    """Whether the destination table can be encrypted as requested. Raises MissingKeyMapping, KeyNotUsable."""
     encryption = read_encryption(source, definition)
     key_map = resolve_key_map(destination, options.kms_key_map, definition.name, encryption)
     map_encryption(encryption, key_map, definition.name)
@@ -220,7 +220,7 @@ def _serving(
     copies: list[Shape],
 ) -> Shape | None:
     """The backup job of an earlier run, or of a plan's, that serves: one that runs, or the newest whose recovery point
-    or copy is there. Any that runs in our vault will do: AWS takes no second one beside it (aws.md C6)."""
+    or copy is there. Any that runs in our vault serves: AWS runs no second one at the same time (aws.md C6)."""
     running = next((job for job in backups if is_open(job)), None)
     if running is not None:
         return running
@@ -233,7 +233,7 @@ def _serving(
                 return job
         elif destination is not None:
             copy = made_copy(destination, copies, options.destination_vault, arn)
-            # Whether a copy keeps its tags is not documented: one without any is known by where it is.
+            # Whether a copy keeps its tags is not documented: one without tags is recognized by its vault.
             if copy and is_of_migration(
                 destination, str(copy["DestinationRecoveryPointArn"]), options.migration_id, untagged=True
             ):
@@ -244,7 +244,7 @@ def _serving(
 def read_readiness(
     source: Account, destination: Account | None, definition: TableDefinition, options: BackupOptions
 ) -> Readiness:
-    """What the preflight looks at; reads only. Raises what Account.explain gives where AWS cannot be asked."""
+    """What the checks before the start need; reads only. Raises what Account.explain gives."""
     there: Side | None = None
     if destination is not None:
         role = role_arn(destination, options.restore_role) if options.restore else ""
@@ -291,7 +291,7 @@ def described(job: Job, description: Mapping[str, Any]) -> Job:
     """``job`` with what a list or DescribeBackupJob says of it."""
     state = BACKUP_STATES.get(state_of(description), "running")
     ended = state in ("failed", "cancelled")
-    # What a backup plan made is asked for as it is, not as we would have.
+    # What a backup plan made keeps the plan's vault, not that of the options.
     call = {
         **job.request["call"],
         "BackupVaultName": description.get("BackupVaultName", job.request["call"]["BackupVaultName"]),
@@ -325,7 +325,7 @@ def _failure(job_id: str, state: str, message: str) -> dict[str, Any]:
 
 
 def describe_backup(source: Account, job: Job, *, retries: int = RETRIES) -> Job:
-    """How the backup job stands now. A waiter, which paces its calls itself, asks for no ``retries``."""
+    """The backup job's status now. A waiter, which paces its calls itself, asks for no ``retries``."""
     doing = f"describing the backup job {job.arn}"
     description = json_safe(
         source.ask("backup", "describe_backup_job", doing, missing=NO_RESOURCE, retries=retries, BackupJobId=job.arn)
@@ -360,8 +360,8 @@ def start_backup(source: Account, plan: BackupPlan) -> Job:
 def begin_backup(source: Account, job: Job) -> Job:
     """Send the request: the running job. Sending it again finds the first one.
 
-    A token that AWS answers with an old job, because the list forgot it, is replaced by the next one. Raises the SDK's
-    errors as they are (a full quota is one), BackupFailed.
+    A token that AWS answers with an old job, which is not listed any more, is replaced by the next one. Raises the
+    SDK's errors as they are (a full quota is one), BackupFailed.
     """
     for _try in range(TRIES):
         sent = datetime.now(UTC)
@@ -374,9 +374,7 @@ def begin_backup(source: Account, job: Job) -> Job:
             return earlier
         job = with_token(replace(job, attempt=job.attempt + 1), TOKEN)
     else:
-        raise BackupFailed(
-            "AWS answers with backup jobs that have ended long ago.", "Run again with another ferry_migration_id."
-        )
+        raise BackupFailed("AWS answers with backup jobs that ended long ago.", "Run again with another migration_id.")
     result = {
         "recovery_point_arn": answer.get("RecoveryPointArn", ""),
         "start_time": created.isoformat() if created else "",
@@ -390,7 +388,8 @@ def _refusal(source: Account, job: Job, error: Exception) -> FerryError:
     if code in BACKUP_REFUSED:
         return BackupNotPossible(
             f"AWS refuses the backup: {sdk.error_message(error).rstrip('.')}.",
-            "Mend what AWS names; the vault, the role and the settings are made by ferry_manage_accounts: true.",
+            "Fix the cause AWS reports, then run again. The roles tableferry.aws.source_account and"
+            " tableferry.aws.destination_account make the vaults, the roles and the settings.",
             table=job.name,
             details={"code": code},
         )
@@ -410,7 +409,7 @@ class BackupKind(SourceJobs):
         return page_of_jobs(account, "list_backup_jobs", "BackupJobs", next_token, "BackupJobId", BACKUP_STATES)
 
     def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
-        """Start the backup when it is pending, or wait for a plan to start one, and wait for its end."""
+        """Start the backup when it is pending, or wait for a plan to start one, then wait for its end."""
         source, job = self.account(item), item.job
         gap = SHORTEST_LOOK
         while job.pending_reason == "backup_plan":
@@ -429,7 +428,7 @@ class BackupKind(SourceJobs):
         return job
 
     def after(self, job: Job, before: Job, made: Made) -> Job | None:
-        """Nothing comes before a backup."""
+        """A backup follows no other job."""
         return job
 
 
@@ -455,10 +454,12 @@ def _settled(source: Account, job: Job, clock: Callable[[], float]) -> Steps:
         return ended_with(job, error)
     while True:
         point = read_recovery_point(source, job.request["call"]["BackupVaultName"], arn)
-        # Its copy may be there, and the backup gone already: the copy's plan looks.
+        # The backup may be gone already and its copy there: the copy's plan checks that.
         if point is None or is_usable(point):
             return job
         if clock() - begun >= SETTLE_WAIT or not is_there(point):
             cause = f"The backup completed, but its recovery point {arn} is {point.get('Status')}."
-            return ended_with(job, BackupFailed(cause, "Look into the source's vault, then run again."))
+            return ended_with(
+                job, BackupFailed(cause, "Check the recovery point in the source's vault, then run again.")
+            )
         yield Pause(replace(job, state="running"), "time", SETTLE_GAP)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Calls of AWS Backup that every part of the way makes."""
+"""What the backup, copy and restore jobs of AWS Backup have in common."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ...errors import InvalidInput
 from ...jobs.job import State
 from ...jobs.kind import Page
 
-VAULT = "tableferry"  # what vaults are called that nobody named
+VAULT = "tableferry"  # the default name of vaults
 ROLE = "AWSBackup-tableferry"  # AWSBackupFullAccess passes roles with AWSBackup in their names only (aws.md C3)
 MIGRATION_TAG = "tableferry:migration"  # of recovery points: whose they are
 RESOURCE_TYPE = "DynamoDB"
@@ -45,7 +45,7 @@ def state_of(job: Mapping[str, Any]) -> str:
 
 
 def percent_done(job: Mapping[str, Any]) -> float | None:
-    """PercentDone, a text such as ``12.50%`` or ``12.50``; None where AWS does not tell it, as for copies."""
+    """PercentDone, a text such as ``12.50%`` or ``12.50``; None where AWS does not give it, as for copies."""
     text = str(job.get("PercentDone") or "").rstrip("% ")
     try:
         return float(text) if text else None
@@ -59,7 +59,7 @@ def moment(text: Any) -> datetime | None:
 
 
 def role_arn(account: Account, given: str) -> str:
-    """The role that AWS Backup works with in ``account``: the one given, as ARN or name, or ours."""
+    """The role that AWS Backup uses in ``account``: ``given``, an ARN or a name, or by default ours."""
     if given.startswith("arn:"):
         return given
     return f"arn:{account.partition}:iam::{account.account_id}:role/{given or ROLE}"
@@ -71,15 +71,15 @@ def vault_arn(account: Account, name: str) -> str:
 
 
 def lifecycle(delete_after_days: int, move_to_cold_storage_after_days: int, table: str = "") -> dict[str, int]:
-    """A Lifecycle; 0 days mean never. Raises InvalidInput where AWS would refuse it late (aws.md C6)."""
+    """A Lifecycle; 0 days mean never. Raises InvalidInput where AWS would refuse it after the start (aws.md C6)."""
     cold, end = move_to_cold_storage_after_days, delete_after_days
     if cold < 0 or end < 0:
         raise InvalidInput("Days cannot be negative.", "Use 0 for never.", table=table)
     if cold and end and end < cold + SHORTEST_COLD:
         raise InvalidInput(
-            f"Recovery points that go to cold storage after {cold} days stay there for {SHORTEST_COLD} days at least:"
+            f"Recovery points that move to cold storage after {cold} days stay there for at least {SHORTEST_COLD} days:"
             f" they cannot be deleted after {end} days.",
-            f"Delete them after {cold + SHORTEST_COLD} days or later, or keep them warm.",
+            f"Set delete_after_days to {cold + SHORTEST_COLD} or more, or move_to_cold_storage_after_days to 0.",
             table=table,
         )
     return {

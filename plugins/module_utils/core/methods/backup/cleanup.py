@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Removing the recovery points of a table's way, where that is wanted."""
+"""Removing the recovery points of a table, where that is asked for."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def plan_backup_cleanup(source: Account, destination: Account, options: BackupCl
     """What cleaning up would remove; reads only.
 
     Recovery points are ours by their tag, copies by their copy job or their tag. What lies in an air-gapped vault
-    cannot go before its day, which is said. Raises StillRunning while a job works on one, AccessDenied,
+    cannot be deleted before it expires, and is listed. Raises StillRunning while a job works on one, AccessDenied,
     CredentialsError, ServiceError.
     """
     arn = source.table_arn(options.table)
@@ -67,7 +67,7 @@ def plan_backup_cleanup(source: Account, destination: Account, options: BackupCl
     if running is not None:
         raise StillRunning(
             f"The copy {running['CopyJobId']} is still running.",
-            "Wait for its end, then clean up.",
+            "Wait for it to end, then clean up.",
             table=options.table,
         )
     here = _ours(source, options.vault, arn, options.migration_id, ())
@@ -88,7 +88,7 @@ def plan_backup_cleanup(source: Account, destination: Account, options: BackupCl
         for point in in_vault:
             what = f"recovery point {point['RecoveryPointArn']} in the {side}'s vault {vault}"
             if not options.remove_recovery_points:
-                left.append(NotCarried(what, f"kept{_until(point)}; it costs until then"))
+                left.append(NotCarried(what, f"kept{_until(point)}; AWS charges for it until then"))
                 continue
             before = {"created": point.get("CreationDate", ""), "bytes": int(point.get("BackupSizeInBytes") or 0)}
             changes.append(Change(what, before, None, "destructive"))
@@ -131,7 +131,7 @@ def _air_gapped(source: Account, table_arn: str, migration_id: str) -> list[NotC
 
 def _until(point: Shape) -> str:
     day = str((point.get("CalculatedLifecycle") or {}).get("DeleteAt", ""))[:10]
-    return f", until {day}" if day else ", for ever: it has no lifecycle"
+    return f", until {day}" if day else ", without end: it has no lifecycle"
 
 
 def apply_backup_cleanup(
@@ -142,10 +142,10 @@ def apply_backup_cleanup(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> dict[str, Any]:
-    """Delete the recovery points of ``plan`` and look that they go: {recovery_points_removed, left}.
+    """Delete the recovery points of ``plan`` and wait until they are gone: {recovery_points_removed, left}.
 
-    AWS says 200 to a deletion that it cannot carry out, as without the role that made the point; the point is then
-    EXPIRED and billed on (aws.md C3). Raises AccessDenied, CredentialsError, ServiceError.
+    AWS answers 200 to a deletion that it cannot carry out, as without the role that made the point; the point is then
+    EXPIRED and still billed (aws.md C3). Raises AccessDenied, CredentialsError, ServiceError.
     """
     accounts = {"source": source, "destination": destination}
     for point in plan.points:

@@ -58,8 +58,8 @@ def plan_copy(source: Account, destination: Account, options: CopyOptions) -> Co
     """What a start would do; reads only.
 
     The plan's job is ``not_needed`` where nothing has to be copied (the copy is there, the destination is complete, or
-    an air-gapped vault is shared), ``running`` for a copy that an earlier run or a backup plan began, else ``planned``,
-    or ``pending`` until the backup plan that made the backup copies it. Raises
+    an air-gapped vault is shared), ``running`` for a copy that an earlier run or a backup plan started, else
+    ``planned``, or ``pending`` until the backup plan that made the backup copies it. Raises
     BackupFailed, BackupNotPossible, JobTimeout, InvalidInput, AccessDenied, CredentialsError, ServiceError.
     """
     backup = options.backup
@@ -76,7 +76,7 @@ def plan_copy(source: Account, destination: Account, options: CopyOptions) -> Co
         f"copy of {options.table}", None, {"to": vault_arn(destination, options.destination_vault)}, "billed"
     )
     if backup.state in ("planned", "pending") and not backup.arn:
-        # Check mode before there is a backup: nothing to mend.
+        # Check mode before there is a backup: that is no error.
         return CopyPlan(blank, [] if air_gapped or backup.request.get("plan") else [change])
     _check_backup(backup)
     requested = _requested(source, destination, options, arn)
@@ -96,7 +96,7 @@ def plan_copy(source: Account, destination: Account, options: CopyOptions) -> Co
 
 
 def _about(backup: Job) -> dict[str, Any]:
-    """What the jobs of a way hand on: from which table to which."""
+    """What a table's jobs hand on: its route and its source."""
     return {"route": backup.request["route"], "source": backup.request["source"]}
 
 
@@ -106,7 +106,7 @@ def _check_backup(backup: Job) -> None:
         raise failure_of(backup)
     if backup.open:
         raise JobTimeout(
-            f"The backup has not ended yet: AWS says {backup.result.get('aws_state') or backup.state}.",
+            f"The backup has not ended yet: it is {backup.result.get('aws_state') or backup.state}.",
             "Wait for it with job_wait, or run again later.",
             table=backup.name,
         )
@@ -174,7 +174,7 @@ def _failure(job_id: str, state: str, message: str) -> dict[str, Any]:
 
 
 def describe_copy(source: Account, job: Job, *, retries: int = RETRIES) -> Job:
-    """How the copy job stands now. A waiter, which paces its calls itself, asks for no ``retries``."""
+    """The copy job's status now. A waiter, which paces its calls itself, asks for no ``retries``."""
     doing = f"describing the copy job {job.arn}"
     description = json_safe(
         source.ask("backup", "describe_copy_job", doing, missing=NO_RESOURCE, retries=retries, CopyJobId=job.arn)
@@ -186,7 +186,7 @@ def describe_copy(source: Account, job: Job, *, retries: int = RETRIES) -> Job:
 
 
 def copy_job(options: CopyOptions) -> Job:
-    """The copy that follows a backup on a table's way: the waiter plans and starts it when that has completed."""
+    """The copy that follows a backup: the waiter plans and starts it when the backup has completed."""
     values = {name: value for name, value in vars(options).items() if name != "backup"}
     return Job("copy", options.table, "pending", "", "job", {"options": values}, migration_id=options.migration_id)
 
@@ -284,8 +284,8 @@ def _planned_run(source: Account, job: Job) -> Job:
 def _no_planned_copy(job: Job) -> CopyFailed:
     return CopyFailed(
         "The backup plan made the backup, but no copy of it.",
-        f"Look whether its rule has a copy action to {job.request['call']['DestinationBackupVaultArn']}; without"
-        " ferry_backup_plan the copy is made on demand.",
+        f"Check that its rule has a copy action to {job.request['call']['DestinationBackupVaultArn']}; without plan the"
+        " copy is made on demand.",
     )
 
 
@@ -299,5 +299,7 @@ def _settled(destination: Account, job: Job, clock: Callable[[], float]) -> Step
         status = str((point or {}).get("Status", "not there"))
         if clock() - begun >= SETTLE_WAIT or status in ("EXPIRED", "DELETING", "PARTIAL"):
             cause = f"The copy completed, but its recovery point {arn} is {status}."
-            return ended_with(job, CopyFailed(cause, "Look into the destination vault, then run again."))
+            return ended_with(
+                job, CopyFailed(cause, "Check the recovery point in the destination vault, then run again.")
+            )
         yield Pause(replace(job, state="running"), "time", SETTLE_GAP)

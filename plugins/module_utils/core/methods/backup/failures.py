@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the failures that AWS Backup reports late mean, and what to do (aws.md C4)."""
+"""What the failures of AWS Backup's jobs mean, and what to do (aws.md C4)."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ _KNOWN = (
     (
         "member of the same organization",
         "Both accounts must be in one AWS Organization: invite the one that is not, share an air-gapped vault instead"
-        " (ferry_air_gapped_vault), or use the method s3.",
+        " (air_gapped_vault), or use the method s3.",
     ),
     (
         "default backup service managed key",
-        "The destination vault must have a customer managed key: make such a vault and name it in"
-        " ferry_backup_destination_vault.",
+        "The destination vault must have a customer managed key: create such a vault and set destination_vault to its"
+        " name.",
     ),
     (
         "running job for the same resource",
-        "AWS backs a table up once at a time: wait for the other job, then run again.",
+        "AWS runs one backup of a table at a time: wait for the other job, then run again.",
     ),
     (
         "outside the valid range for backup vault",
-        "The vault is locked: choose ferry_backup_days within its retention.",
+        "The vault is locked: set delete_after_days within its retention.",
     ),
     (
         "not within the range specified for the target backup vault",
-        "The destination vault is locked: choose ferry_copy_days within its retention.",
+        "The destination vault is locked: set copy_delete_after_days within its retention.",
     ),
     (
         "feature is not supported for provided resource type",
         "The recovery point was made without AWS Backup's advanced features for DynamoDB: turn them on in the source"
-        " account and run again; a new backup is made.",
+        " account, then run again: the next run makes a new backup.",
     ),
     (
         "access denied trying to call aws backup",
@@ -56,21 +56,21 @@ _KNOWN = (
     ),
     (
         "cold",
-        "A recovery point in cold storage cannot be copied to another account: run again; a new backup is made.",
+        "A recovery point in cold storage cannot be copied to another account. Run again: a new backup is made.",
     ),
     (
         "already exists",
-        "A table of that name came into being in the meantime: look whose it is, choose another"
-        " ferry_destination_table, or delete it yourself.",
+        "A table of that name has been created in the meantime: find out whose it is, then choose another"
+        " destination_table or delete it yourself.",
     ),
 )
 _STATES = {
-    "EXPIRED": "AWS did not begin within the start window, most likely because another backup of the table ran: wait"
-    " for it, then run again.",
-    "ABORTED": "Somebody stopped it. Run again when that is settled.",
-    "PARTIAL": "Part of it is missing: it is not used. Mend what AWS names and run again.",
+    "EXPIRED": "AWS did not start it within the start window, most likely because another backup of the table was"
+    " running: wait for that one, then run again.",
+    "ABORTED": "It was stopped by a user. Find out why, then run again.",
+    "PARTIAL": "It is incomplete and is not used. Fix the cause AWS reports, then run again.",
 }
-UNKNOWN = "UNKNOWN"  # of a job that AWS has forgotten
+UNKNOWN = "UNKNOWN"  # of a job that AWS does not know any more
 _ACTION = re.compile(r"not authorized to perform:? ([a-z0-9-]+:\w+)")
 _BUSY = re.compile(
     r"subscriber limit exceeded|only \d+ restore operations|limit exceeded|being used to restore", re.IGNORECASE
@@ -85,12 +85,12 @@ def hint(state: str, message: str, kind: str) -> str:
             return advice
     denied = _ACTION.search(message)
     if denied:
-        return f"Allow the role of AWS Backup {denied[1]}, then run again."
+        return f"Allow AWS Backup's role {denied[1]}, then run again."
     if "kms" in words:
-        return "Allow the role of AWS Backup, and the other account, the use of the key that AWS names, then run again."
+        return "Allow AWS Backup's role and the other account to use the key that AWS names, then run again."
     if state in _STATES:
         return _STATES[state]
-    return f"Mend what AWS names and run again: the next run starts a new {kind}."
+    return f"Fix the cause AWS reports, then run again: the next run starts a new {kind}."
 
 
 def is_full(message: str) -> bool:
@@ -99,8 +99,8 @@ def is_full(message: str) -> bool:
 
 
 def reported(error: type[FerryError], kind: str, job_id: str, state: str, message: str) -> dict[str, Any]:
-    """The failure, an ``error``, of a job of ``kind`` that AWS Backup reports as ended without success, or has
-    forgotten (``UNKNOWN``)."""
+    """The failure, an ``error``, of a job of ``kind`` that AWS Backup reports as ended without success, or does not
+    know any more (``UNKNOWN``)."""
     words = message.rstrip(".")
     return error(
         f"The {kind} job {job_id} ended {state}{f': {words}' if words else ''}.",

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What AWS Backup remembers of a table's way: the ledger of a method that has no bucket (design section 10).
+"""What AWS Backup remembers of a table: the ledger of a method that has no bucket (design section 11).
 
 Backup jobs are listed for 30 days (aws.md C4), recovery points carry our tag for as long as they live.
 """
@@ -56,8 +56,8 @@ def newest_first(jobs: Iterable[Shape]) -> list[Shape]:
 def list_backups(source: Account, definition: TableDefinition, vaults: Iterable[str]) -> list[Shape]:
     """The backup jobs of this very table into one of ``vaults``, newest first.
 
-    A table made anew under its name keeps the ARN (measured/backup-restore-service 2.14): what is older than the table
-    is of another one.
+    A table created again under its name keeps the ARN (measured/backup-restore-service 2.14): what is older than the
+    table is of another one.
     """
     made = moment(definition.raw.get("CreationDateTime"))
     jobs = _jobs(source, "list_backup_jobs", "BackupJobs", "listing backup jobs", ByResourceArn=definition.arn)
@@ -86,7 +86,7 @@ def list_copies(source: Account, table_arn: str, destination_vault_arn: str) -> 
 
 
 def list_restores(destination: Account) -> list[Shape]:
-    """The restore jobs of DynamoDB tables in the destination, newest first. They do not tell what they were asked."""
+    """The restore jobs of DynamoDB tables in the destination, newest first. They do not show their request."""
     return newest_first(
         _jobs(destination, "list_restore_jobs", "RestoreJobs", "listing restore jobs", ByResourceType=RESOURCE_TYPE)
     )
@@ -98,12 +98,12 @@ def _jobs(account: Account, operation: str, member: str, doing: str, **request: 
 
 
 def is_open(job: Mapping[str, Any]) -> bool:
-    """Whether a listed job goes on."""
+    """Whether a listed job is still running."""
     return state_of(job) in ("CREATED", "PENDING", "RUNNING", "ABORTING")
 
 
 def is_completed(job: Mapping[str, Any]) -> bool:
-    """Whether a listed job has all that it was to do."""
+    """Whether a listed job has completed."""
     return state_of(job) == "COMPLETED"
 
 
@@ -121,7 +121,7 @@ def is_young(job: Mapping[str, Any], max_age: int) -> bool:
 def is_of_migration(account: Account, recovery_point_arn: str, migration_id: str, *, untagged: bool = False) -> bool:
     """Whether the recovery point carries our tag; ``untagged`` is the answer for one without any tag of ours.
 
-    Where we may not look, that it lies in our vault has to do.
+    Without the permission to read tags, lying in our vault counts as ours.
     """
     try:
         tags = read_tags(account, recovery_point_arn)
@@ -131,7 +131,7 @@ def is_of_migration(account: Account, recovery_point_arn: str, migration_id: str
 
 
 def made_copy(destination: Account, copies: Iterable[Shape], vault: str, point: str) -> Shape | None:
-    """The completed copy job of the recovery point ``point`` whose copy is still there, or about to be."""
+    """The completed copy job of the recovery point ``point`` whose copy still exists, or will soon."""
     for job in copies:
         if job.get("SourceRecoveryPointArn") != point or not is_completed(job):
             continue

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether AWS Backup can take a table's way: what would fail late is said before anything is started (aws.md C).
+"""Whether AWS Backup can move a table: what would fail late is reported before anything is started (aws.md C).
 
-``read_readiness`` asks, ``judge_readiness`` is a pure judgement over what was answered. What could not be asked counts
-as right and is a warning: AWS decides.
+``read_readiness`` asks AWS, ``judge_readiness`` judges the answers without any call. What could not be asked counts as
+right and is a warning: AWS decides.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Side:
-    """One account as the way by AWS Backup sees it. ``role_exists`` is None where IAM could not be asked."""
+    """What matters of one account for AWS Backup. ``role_exists`` is None where IAM could not be asked."""
 
     account_id: str
     region: str
@@ -56,7 +56,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Readiness:
-    """All that the judgement looks at. ``destination`` is None for a backup alone; ``air_gapped`` is the vault that
+    """Everything that the judgement needs. ``destination`` is None for a backup alone; ``air_gapped`` is the vault that
     takes the place of a copy, ``air_gapped_name`` its name when one is asked for."""
 
     table: str
@@ -74,7 +74,7 @@ class Readiness:
 
 @dataclass(frozen=True)
 class Verdict:
-    """``problems`` as (cause, next step), what is wrong beyond doubt; ``warnings`` what may go wrong."""
+    """``problems`` as (cause, next step), what is certainly wrong; ``warnings`` what may go wrong."""
 
     problems: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = field(default=())
@@ -91,7 +91,7 @@ class Verdict:
 
 
 def read_key(account: Account, arn: str) -> Key | None:
-    """What KMS tells of a key; None where it tells nothing. Raises what Account.explain gives for other errors."""
+    """A key as KMS describes it; None without the permission to ask. Raises what Account.explain gives."""
     if not arn:
         return None
     kms = account.client("kms")
@@ -122,7 +122,7 @@ def role_exists(account: Account, arn: str) -> bool | None:
 
 
 def read_side(account: Account, vault_name: str, role: str) -> Side:
-    """One account. Raises what Account.explain gives where AWS cannot be asked at all."""
+    """One account. Raises what Account.explain gives."""
     vault = find_vault(account, vault_name)
     return Side(
         account_id=account.account_id,
@@ -138,7 +138,7 @@ def read_side(account: Account, vault_name: str, role: str) -> Side:
 
 
 def count_tags(source: Account, definition: TableDefinition) -> int | None:
-    """How many tags the table has, None where we may not look."""
+    """How many tags the table has; None without the permission to read them."""
     try:
         return len(read_tags(source, definition.arn))
     except FerryError:
@@ -159,7 +159,7 @@ def read_destination_policy(destination: Account, vault: Vault | None) -> Mappin
 
 
 def judge_readiness(readiness: Readiness) -> Verdict:
-    """What keeps the table from travelling by AWS Backup, and what may. Pure."""
+    """Why AWS Backup cannot move the table, and what may go wrong. Makes no call."""
     problems = list(_table_problems(readiness))
     warnings: list[str] = []
     problems += _source_problems(readiness)
@@ -182,7 +182,7 @@ def _table_problems(readiness: Readiness) -> Iterator[Problem]:
         yield f"The table is {readiness.status}: AWS cannot back it up.", "Wait until it is ACTIVE, then run again."
     if readiness.tags is not None and readiness.tags >= MOST_TAGS:
         yield (
-            f"The table has {readiness.tags} tags, and its recovery point takes one of ours: AWS allows {MOST_TAGS}.",
+            f"The table has {readiness.tags} tags, and its recovery point gets one of ours: AWS allows {MOST_TAGS}.",
             "Remove a tag from the table.",
         )
 
@@ -193,25 +193,28 @@ def _source_problems(readiness: Readiness) -> Iterator[Problem]:
         yield (
             f"AWS Backup's advanced features for DynamoDB are off in {source.region} of the source account"
             f" {source.account_id}: what is backed up without them cannot be copied.",
-            "Turn them on (backup_account_settings, or ferry_manage_accounts: true); backups made before stay as"
-            " they are.",
+            "Turn them on with backup_account_settings or the role tableferry.aws.source_account; earlier backups stay"
+            " as they are.",
         )
-    yield from _vault_problems(source, "source", "ferry_backup_source_vault")
+    yield from _vault_problems(source, "source", "vault")
     if source.vault is not None:
         words = "" if readiness.air_gapped_name else source.vault.forbids(readiness.backup_days)
         if words:
-            yield f"Locked: {words}.", "Choose ferry_backup_days accordingly."
+            yield f"Locked: {words}.", "Set delete_after_days accordingly."
     yield from _role_problems(source, "backup")
 
 
-def _vault_problems(side: Side, name: str, variable: str) -> Iterator[Problem]:
+def _vault_problems(side: Side, name: str, option: str) -> Iterator[Problem]:
     if side.vault is None:
         yield (
             f"There is no vault {side.vault_name} in {side.region} of the {name} account {side.account_id}.",
-            f"Make it, name another one in {variable}, or let the playbook make it (ferry_manage_accounts: true).",
+            f"Create it, for example with the role tableferry.aws.{name}_account, or set {option} to another one.",
         )
     elif side.vault.state != "AVAILABLE":
-        yield f"The vault {side.vault_name} of the {name} account is {side.vault.state}.", "Wait, or use another one."
+        yield (
+            f"The vault {side.vault_name} of the {name} account is {side.vault.state}.",
+            "Wait until it is AVAILABLE, or use another one.",
+        )
     if side.key is not None and side.key.state not in ("", "Enabled"):
         yield (
             f"The key {side.key.arn} of the vault {side.vault_name} is {side.key.state}.",
@@ -222,8 +225,8 @@ def _vault_problems(side: Side, name: str, variable: str) -> Iterator[Problem]:
 def _role_problems(side: Side, purpose: str) -> Iterator[Problem]:
     if side.role_exists is False:
         yield (
-            f"The role {side.role_arn}, with which AWS Backup is to {purpose}, does not exist.",
-            f"Make it, or name another one in ferry_{purpose}_role.",
+            f"The role {side.role_arn} for AWS Backup's {purpose} jobs does not exist.",
+            f"Create it, or set {'role' if purpose == 'backup' else 'restore_role'} to another one.",
         )
 
 
@@ -231,14 +234,14 @@ def _between_problems(readiness: Readiness, destination: Side) -> Iterator[Probl
     source = readiness.source
     if source.account_id == destination.account_id:
         yield (
-            "Source and destination are one account: there is nothing to copy to another one.",
-            "Use the method s3 within an account.",
+            "Source and destination are the same account: AWS Backup copies nothing to another one.",
+            "Use the method s3 within one account.",
         )
         return
     if NO_CROSS_ACCOUNT in (source.partition, destination.partition) or source.partition != destination.partition:
         yield (
             f"AWS Backup does not copy from the partition {source.partition} to {destination.partition}.",
-            "Use the method s3 within a partition, direct across partitions.",
+            "Use the method s3 within one partition, direct across partitions.",
         )
         return
     ours, theirs = source.settings.organization_id, destination.settings.organization_id
@@ -250,14 +253,14 @@ def _between_problems(readiness: Readiness, destination: Side) -> Iterator[Probl
             else f"{source.account_id} is in the organization {ours}, {destination.account_id} in {theirs}"
         )
         yield (
-            f"{cause}: AWS Backup copies between accounts of one organization only.",
-            "Share an air-gapped vault instead (ferry_air_gapped_vault), use the method s3, or invite the account.",
+            f"{cause}: AWS Backup copies only between accounts of one organization.",
+            "Share an air-gapped vault instead (air_gapped_vault), use the method s3, or invite the account.",
         )
     elif source.settings.cross_account_backup is False:
         yield (
             "Cross-account backup is off in the organization.",
             f"Turn it on in the management account {source.settings.management_account_id}: AWS Backup, Settings,"
-            " Cross-account management; or give ferry_management its credentials.",
+            " Cross-account management; or with backup_account_settings and that account's credentials.",
         )
 
 
@@ -265,23 +268,23 @@ def _destination_problems(readiness: Readiness, destination: Side) -> Iterator[P
     if destination.vault_name.lower() == DEFAULT_VAULT:
         yield (
             "The Default vault of the destination takes no copies from other accounts.",
-            "Name another vault in ferry_backup_destination_vault.",
+            "Set destination_vault to another vault.",
         )
         return
-    yield from _vault_problems(destination, "destination", "ferry_backup_destination_vault")
+    yield from _vault_problems(destination, "destination", "destination_vault")
     if destination.vault is not None:
         words = destination.vault.forbids(readiness.copy_days)
         if words:
-            yield f"Locked: {words}.", "Choose ferry_copy_days accordingly."
+            yield f"Locked: {words}.", "Set copy_delete_after_days accordingly."
         if destination.vault.kind != "BACKUP_VAULT":
             yield (
                 f"The destination vault {destination.vault_name} is a {destination.vault.kind}.",
-                "Copy into an ordinary vault.",
+                "Set destination_vault to an ordinary vault.",
             )
     if destination.key is not None and destination.key.manager == "AWS":
         yield (
             f"The destination vault {destination.vault_name} is encrypted with a key that AWS manages.",
-            "Use a vault with a customer managed key (its key cannot be changed).",
+            "Use a vault with a customer managed key: a vault's key cannot be changed.",
         )
     organization = readiness.source.settings.organization_id or ""
     policy = readiness.destination_policy
@@ -289,7 +292,7 @@ def _destination_problems(readiness: Readiness, destination: Side) -> Iterator[P
         yield (
             f"The policy of the destination vault {destination.vault_name} does not let the source account"
             f" {readiness.source.account_id} copy into it.",
-            "Add it (backup_vault_policy, or ferry_manage_accounts: true).",
+            "Allow it with backup_vault_policy or the role tableferry.aws.destination_account.",
         )
     key = readiness.source.key
     if key is not None and key.policy is not None and not _shared(key.policy, destination.account_id):
@@ -302,7 +305,7 @@ def _destination_problems(readiness: Readiness, destination: Side) -> Iterator[P
 
 
 def _shared(policy: Mapping[str, Any], account_id: str) -> bool:
-    """Whether a statement lets the account decrypt; conditions count as fulfilled."""
+    """Whether a statement allows the account to decrypt; conditions count as met."""
     for statement in statements_of(policy):
         actions = [action.lower() for action in texts(statement.get("Action"))]
         decrypts = any(action in ("*", "kms:*", "kms:decrypt", "kms:d*", "kms:de*") for action in actions)
@@ -316,19 +319,19 @@ def _air_gapped_problems(readiness: Readiness) -> Iterator[Problem]:
         yield f"There are no air-gapped vaults in the partition {readiness.source.partition}.", "Use the method s3."
     elif readiness.air_gapped is None:
         yield (
-            f"There is no air-gapped vault {readiness.air_gapped_name} in {readiness.source.region} of the source account"
-            f" {readiness.source.account_id}, or it is not shared with the destination.",
-            "Make and share it (backup_air_gapped_vault, or ferry_manage_accounts: true); invitations end after 12 h.",
+            f"There is no air-gapped vault {readiness.air_gapped_name} in {readiness.source.region} of the source"
+            f" account {readiness.source.account_id}, or it is not shared with the destination.",
+            "Create and share it with backup_air_gapped_vault; an invitation expires after 12 hours.",
         )
     elif readiness.air_gapped.forbids(readiness.backup_days):
         yield (
             f"Locked: {readiness.air_gapped.forbids(readiness.backup_days)}.",
-            "Choose ferry_backup_days within its retention.",
+            "Set delete_after_days within its retention.",
         )
     destination = readiness.destination
     if destination is not None and destination.region != readiness.source.region:
         yield (
-            "An air-gapped vault is restored from in its own Region.",
+            "An air-gapped vault can be restored from only in its own Region.",
             f"Use a destination in {readiness.source.region}, or another method.",
         )
 
@@ -336,14 +339,14 @@ def _air_gapped_problems(readiness: Readiness) -> Iterator[Problem]:
 def _copy_warnings(readiness: Readiness, destination: Side) -> Iterator[str]:
     table, source = readiness.table, readiness.source
     if None in (source.settings.organization_id, destination.settings.organization_id):
-        yield f"{table}: whether both accounts are in one organization could not be asked; AWS decides when it copies."
+        yield f"{table}: whether both accounts are in one organization is not known; AWS checks it when it copies."
     if source.settings.organization_id != "" and source.settings.cross_account_backup is None:
         yield (
-            f"{table}: whether cross-account backup is on could not be asked. The management account sees it in AWS"
-            " Backup, Settings; or run aws backup describe-global-settings."
+            f"{table}: whether cross-account backup is on is not known. The management account sees it in AWS"
+            " Backup, Settings, or by aws backup describe-global-settings."
         )
     if source.settings.advanced_features is None:
-        yield f"{table}: whether AWS Backup's advanced features are on in the source could not be asked."
+        yield f"{table}: whether AWS Backup's advanced features are on in the source is not known."
     if destination.settings.advanced_features is False:
         yield (
             f"{table}: AWS Backup's advanced features for DynamoDB are off in the destination account; whether it"
@@ -351,8 +354,8 @@ def _copy_warnings(readiness: Readiness, destination: Side) -> Iterator[str]:
         )
     if source.key is not None and source.key.manager == "AWS":
         yield (
-            f"{table}: the source vault {source.vault_name} is encrypted with AWS's own key. By the newest"
-            " documentation copies work all the same; if this one does not, use a vault with a customer managed key."
+            f"{table}: the source vault {source.vault_name} is encrypted with an AWS managed key. By the newest"
+            " documentation copies work; if this one fails, use a vault with a customer managed key."
         )
     if source.key is not None and source.key.manager == "CUSTOMER" and source.key.policy is None:
-        yield f"{table}: whether the source vault's key is shared with {destination.account_id} could not be read."
+        yield f"{table}: whether the source vault's key is shared with {destination.account_id} is not known."

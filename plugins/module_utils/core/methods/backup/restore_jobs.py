@@ -39,8 +39,8 @@ class RestoreOptions:
     """What to restore and as which table. ``table`` is the destination table.
 
     Either ``copy`` (the job of a copy) or ``recovery_point_arn`` names the data; ``source_table_arn`` is needed with
-    the latter where the source cannot be asked. ``encryption`` is what the source is encrypted with, where there is no
-    source to ask.
+    the latter where there is no source account. ``encryption`` is the source table's, where there is no
+    source account.
     """
 
     table: str
@@ -66,8 +66,9 @@ class RestorePlan:
 class Place:
     """What is at the destination's name.
 
-    ``free``: nothing, or a table that a restore of ours just begins to make. ``running`` and ``restored``: a restore of
-    ours runs, or has made the table. ``done``: the table carries our mark, which it gets after it was counted.
+    ``free``: nothing, or a table that a restore of ours has just started to make. ``running`` and ``restored``: a
+    restore of ours runs, or has made the table. ``done``: the table carries our mark, which it gets once it was
+    counted.
     """
 
     state: Literal["free", "running", "restored", "done"]
@@ -82,9 +83,9 @@ def look_at_destination(
     destination: Account, route: Route, restores: Iterable[Shape], recovery_points: Collection[str]
 ) -> Place:
     """What is at the destination's name; ``restores`` are the account's restore jobs, ``recovery_points`` those that
-    this way may have restored. Reads only.
+    this migration may have restored. Reads only.
 
-    Raises DestinationExists when the table there is not ours (design section 10), RestoreFailed when a restore of ours
+    Raises DestinationExists when the table there is not ours (design section 11), RestoreFailed when a restore of ours
     failed and left it, TableUnusable when our copy is being deleted, archived or without its key.
     """
     table = TableDefinition.find(destination, route.destination_table)
@@ -105,8 +106,8 @@ def look_at_destination(
     if left is not None:
         raise RestoreFailed(
             f"The restore job {left['RestoreJobId']} ended {state_of(left)} and left the table"
-            f" {route.destination_table}: {str(left.get('StatusMessage') or 'AWS does not say why').rstrip('.')}.",
-            "TableFerry keeps it. Mend what AWS names, delete exactly this table yourself, and run again.",
+            f" {route.destination_table}: {str(left.get('StatusMessage') or 'AWS gives no reason').rstrip('.')}.",
+            "TableFerry keeps it. Fix the cause AWS reports, delete exactly this table yourself, then run again.",
             table=route.source_table,
             details={"job_id": left["RestoreJobId"], "table_id": table.table_id},
         )
@@ -114,8 +115,8 @@ def look_at_destination(
 
 
 def _is_being_restored(destination: Account, table: TableDefinition, route: Route) -> bool:
-    """Whether the table is just coming out of a restore of our source that no list shows yet: starting that restore
-    again, with its token, finds it (measured/backup-restore-service 2.7; of AWS Backup unmeasured)."""
+    """Whether a restore of our source, which is not listed yet, is making the table: starting that restore again, with
+    its token, finds it (measured/backup-restore-service 2.7; of AWS Backup unmeasured)."""
     summary = table.raw.get("RestoreSummary", {})
     place = f"{route.source_region}:{route.source_account_id}:table/{route.source_table}"
     source_arn = f"arn:{destination.partition}:dynamodb:{place}"
@@ -123,7 +124,7 @@ def _is_being_restored(destination: Account, table: TableDefinition, route: Rout
 
 
 def _is_of_way(job: Shape, destination: Account, route: Route, recovery_points: Collection[str]) -> bool:
-    """Whether a restore job is of this table's way: of one of its recovery points, and not into another table."""
+    """Whether a restore job is this table's: of one of its recovery points, and not into another table."""
     created = job.get("CreatedResourceArn")
     if created and created != destination.table_arn(route.destination_table):
         return False
@@ -131,7 +132,7 @@ def _is_of_way(job: Shape, destination: Account, route: Route, recovery_points: 
 
 
 def _made(job: Shape, table: TableDefinition) -> bool:
-    """Whether this very table came out of the completed job: a table made anew has the same ARN
+    """Whether the completed job made this very table: a table created again has the same ARN
     (measured/backup-restore-service 2.14)."""
     created, begun = moment(table.raw.get("CreationDateTime")), moment(job.get("CreationDate"))
     ended = moment(job.get("CompletionDate"))
@@ -168,7 +169,7 @@ def plan_restore(source: Account | None, destination: Account, options: RestoreO
         f"restore of {options.table}", None, {"from": arn, "role": role_arn(destination, options.role)}, "billed"
     )
     if not arn and copy is not None and copy.state in ("planned", "pending", "not_needed") and not copy.arn:
-        # Check mode before there is a copy: nothing to mend.
+        # Check mode before there is a copy: that is no error.
         return RestorePlan(blank, [change])
     if not arn or (copy is not None and copy.state not in ("completed", "not_needed")):
         raise _copy_error(copy, options.table)
@@ -179,7 +180,7 @@ def plan_restore(source: Account | None, destination: Account, options: RestoreO
 
 
 def restore_metadata(table: str, encryption: Encryption) -> dict[str, str]:
-    """Exactly the keys that AWS Backup takes for a DynamoDB table; the encryption is always said: left out, AWS tries
+    """Exactly the keys that AWS Backup takes for a DynamoDB table; the encryption is always given: without it AWS tries
     the source table's key (aws.md C5)."""
     metadata = {"targetTableName": table, "encryptionType": "Default" if encryption.kind == "aws_owned" else "KMS"}
     if encryption.kind == "customer":
@@ -194,7 +195,7 @@ def _route(source: Account | None, destination: Account, options: RestoreOptions
     arn = options.source_table_arn.split(":")
     if source is None and len(arn) != 6:
         raise InvalidInput(
-            "Where the recovery point comes from is not known.", "Give source or source_table_arn.", table=options.table
+            "The source of the recovery point is not known.", "Set source or source_table_arn.", table=options.table
         )
     return Route(
         source_account_id=source.account_id if source else arn[4],
@@ -208,13 +209,13 @@ def _route(source: Account | None, destination: Account, options: RestoreOptions
 
 
 def _encryption(source: Account | None, destination: Account, options: RestoreOptions) -> Encryption:
-    """What shall encrypt the table. Raises MissingKeyMapping, KeyNotUsable, InvalidInput."""
+    """What encrypts the table. Raises MissingKeyMapping, KeyNotUsable, InvalidInput."""
     table = options.source_table or options.table
     encryption = options.encryption
     if encryption is None and source is not None:
         encryption = read_encryption(source, TableDefinition.read(source, table))
     if encryption is None:
-        raise InvalidInput("How the source table is encrypted is not known.", "Give source.", table=options.table)
+        raise InvalidInput("How the source table is encrypted is not known.", "Set source.", table=options.table)
     key_map = resolve_key_map(destination, options.kms_key_map, table, encryption)
     return map_encryption(encryption, key_map, table)
 
@@ -255,8 +256,8 @@ def _copy_error(copy: Job | None, table: str) -> FerryError:
         return failure_of(copy)
     if copy is not None and copy.open:
         return JobTimeout(
-            f"The copy has not ended yet: AWS says {copy.result.get('aws_state') or copy.state}.",
-            "Wait for it with job_wait, or run again later; AWS goes on by itself.",
+            f"The copy has not ended yet: it is {copy.result.get('aws_state') or copy.state}.",
+            "Wait for it with job_wait, or run again later: AWS continues by itself.",
             table=copy.name,
             details={"job_id": copy.arn},
         )
@@ -296,7 +297,7 @@ def _failure(job_id: str, state: str, message: str) -> dict[str, Any]:
 
 
 def describe_restore(destination: Account, job: Job, *, retries: int = RETRIES) -> Job:
-    """How the restore job stands now. A waiter, which paces its calls itself, asks for no ``retries``."""
+    """The restore job's status now. A waiter, which paces its calls itself, asks for no ``retries``."""
     doing = f"describing the restore job {job.arn}"
     description = json_safe(
         destination.ask(
@@ -317,7 +318,7 @@ def _table_of(table: TableDefinition) -> dict[str, str]:
 
 
 def restore_job(options: RestoreOptions) -> Job:
-    """The restore that follows a copy on a table's way: the waiter plans and starts it when that has completed."""
+    """The restore that follows a copy: the waiter plans and starts it when the copy has completed."""
     values = {name: value for name, value in vars(options).items() if name not in ("copy", "encryption")}
     return Job("restore", options.table, "pending", "", "job", {"options": values}, migration_id=options.migration_id)
 
@@ -416,7 +417,7 @@ def _settled(destination: Account, job: Job, clock: Callable[[], float]) -> Step
     made = job.result["table_arn"]
     if made and made != destination.table_arn(job.name):
         cause = f"The restore {job.arn} made {made}, not {job.name}."
-        return ended_with(job, RestoreFailed(cause, "Somebody else restored this recovery point: run again."))
+        return ended_with(job, RestoreFailed(cause, "Another restore of this recovery point was started. Run again."))
     while True:
         table = TableDefinition.find(destination, job.name)
         if table is not None and table.status == "ACTIVE":

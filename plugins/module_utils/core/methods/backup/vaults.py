@@ -81,9 +81,9 @@ class Vault:
             return ""
         least, most = self.min_retention_days, self.max_retention_days
         if least and days and days < least:
-            return f"the vault {self.name} keeps recovery points {least} days at least, {days} are asked for"
+            return f"the vault {self.name} keeps recovery points for at least {least} days, not {days}"
         if most and (not days or days > most):
-            return f"the vault {self.name} keeps recovery points {most} days at most, {days or 'endless'} are asked for"
+            return f"the vault {self.name} keeps recovery points for at most {most} days, not {days or 'for ever'}"
         return ""
 
 
@@ -117,7 +117,7 @@ def read_policy(account: Account, name: str) -> dict[str, Any]:
 def copy_statement(source_account_id: str, partition: str, organization_id: str = "") -> dict[str, Any]:
     """What lets the source account, or every account of the organization, copy recovery points into a vault.
 
-    The account's root is named rather than a role: a role made a moment ago is no valid principal yet (aws.md C2).
+    The account's root is named rather than a role: a role created just now is not a valid principal yet (aws.md C2).
     """
     if organization_id:
         who = {"Principal": "*", "Condition": {"StringEquals": {"aws:PrincipalOrgID": organization_id}}}
@@ -133,14 +133,14 @@ def copy_statement(source_account_id: str, partition: str, organization_id: str 
 
 
 def copy_statement_id(who: str) -> str:
-    """The Sid under which the statement of an account or organization is found again."""
+    """The Sid of the statement for an account or organization."""
     return f"TableFerryCopy{hashlib.sha256(who.encode()).hexdigest()[:12]}"
 
 
 def lets_copy(policy: Mapping[str, Any], source_account_id: str, organization_id: str) -> bool:
     """Whether ``policy`` has a statement that lets the account copy into the vault.
 
-    A look before a start, not IAM's judgement: conditions other than on the organization count as fulfilled.
+    A check before the start, not IAM's decision: conditions other than on the organization count as met.
     """
     return any(_allows_copy(statement, source_account_id, organization_id) for statement in statements_of(policy))
 
@@ -181,11 +181,11 @@ def plan_policy(account: Account, name: str, statement: Statement, *, present: b
     Raises BackupNotPossible when there is no such vault, InvalidInput for the Default vault.
     """
     if name.lower() == DEFAULT_VAULT:
-        raise InvalidInput("The Default vault takes no copies from other accounts.", "Name another vault.")
+        raise InvalidInput("The Default vault takes no copies from other accounts.", "Use another vault.")
     if find_vault(account, name) is None:
         raise BackupNotPossible(
             f"There is no vault {name} in {account.region} of the {account.side} account {account.account_id}.",
-            "Make it first: the roles source_account and destination_account do.",
+            "Create it first: the roles tableferry.aws.source_account and tableferry.aws.destination_account do.",
         )
     before = read_policy(account, name)
     after = with_statements(before, [statement]) if present else without_statement(before, str(statement["Sid"]))
@@ -207,7 +207,7 @@ def apply_policy(account: Account, plan: PolicyPlan) -> None:
         if sdk.error_code(error) == "InvalidParameterValueException":
             raise ServiceError(
                 f"AWS refuses the policy of the vault {plan.vault}: {sdk.error_message(error)}.",
-                "Look whether a statement names a principal that is gone: AWS judges the whole policy.",
+                "Check whether a statement names a principal that no longer exists: AWS checks the whole policy.",
             ) from error
         raise account.explain(error, f"writing the policy of the vault {plan.vault}") from error
 

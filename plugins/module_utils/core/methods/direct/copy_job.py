@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Copies of a table through this machine: create the destination, copy its items, by a later run from where it was."""
+"""Copies of a table through the controller: create the destination, copy the items, continue in a later run."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class DirectOptions:
     """What to copy and how.
 
     ``read_rate`` and ``write_rate`` are units per second or parts of the provisioned capacity ("50%"), "" for no limit.
-    ``workers`` are processes. ``checkpoint_dir`` is a folder of this machine where a copy keeps how far it is, "" for
-    none: a copy that is killed then begins anew. With ``count`` the copied table is counted by a scan.
+    ``workers`` are processes. ``checkpoint_dir`` is a directory on the controller for checkpoints; empty: none, and a
+    killed copy starts over. With ``count`` the copied table is counted by a scan.
     """
 
     table: str
@@ -58,7 +58,7 @@ class DirectOptions:
 
     @property
     def made_table(self) -> str:
-        """What the table is called in the destination."""
+        """The table's name in the destination."""
         return self.destination_table or self.table
 
 
@@ -74,7 +74,7 @@ class DirectPlan:
 def plan_direct(source: Account, destination: Account, options: DirectOptions) -> DirectPlan:
     """What a start would do; reads only.
 
-    The plan's job is ``not_needed`` when an earlier run has copied everything, else ``pending``: the waiter does it.
+    The plan's job is ``not_needed`` when an earlier run has copied everything, else ``pending``: the waiter copies.
     Raises MissingTable, TableUnusable, MissingLibrary, DestinationExists, MissingKeyMapping, KeyNotUsable,
     InvalidInput, AccessDenied, CredentialsError.
     """
@@ -90,11 +90,9 @@ def plan_direct(source: Account, destination: Account, options: DirectOptions) -
         destination_region=destination.region,
         destination_table=name,
         migration_id=options.migration_id,
-    )  # which names it takes, and which it refuses
+    )  # checks the names
     if destination.table_arn(name) == definition.arn:
-        raise InvalidInput(
-            "Source and destination are the same table.", "Set ferry_destination_table.", table=options.table
-        )
+        raise InvalidInput("Source and destination are the same table.", "Set destination_table.", table=options.table)
     for option, capacity in (("read_rate", "ReadCapacityUnits"), ("write_rate", "WriteCapacityUnits")):
         to_rate(option, getattr(options, option), int((definition.provisioned_throughput or {}).get(capacity, 0)))
     call = creation_call(
@@ -146,7 +144,7 @@ def _copied(tags: Mapping[str, str], source_id: str) -> dict[str, Any] | None:
 
 
 class DirectKind(OwnWork):
-    """Direct copies, for the waiter: the work is its own machine's."""
+    """Direct copies, for the waiter: the controller does the work."""
 
     plural: ClassVar[str] = "direct copies"
 
@@ -154,7 +152,7 @@ class DirectKind(OwnWork):
         self._workbench = Workbench(AT_ONCE)
 
     def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
-        """Create the table where it is not there, copy, and mark the table as complete. Begun again it goes on."""
+        """Create the table where there is none, copy, and mark the table as complete. Started again, it continues."""
         source, destination, job = item.need("source"), self.account(item), item.job
         options = DirectOptions(**job.request["options"])
         begun = datetime.now(UTC).isoformat(timespec="seconds")
@@ -226,9 +224,9 @@ def _copy(source: Account, destination: Account, options: DirectOptions, job: Jo
 
 
 def checkpoint_path(options: DirectOptions, source_arn: str, destination: Account, table_id: str) -> Path | None:
-    """Where this copy keeps how far it is: a file of its own for each pair of tables, and for each table made anew.
+    """The copy's checkpoint: one file for each pair of tables, and another one for a table that was created again.
 
-    Raises CheckpointUnusable when the folder cannot be made.
+    Raises CheckpointUnusable when the directory cannot be made.
     """
     if not options.checkpoint_dir:
         return None
@@ -237,8 +235,8 @@ def checkpoint_path(options: DirectOptions, source_arn: str, destination: Accoun
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise CheckpointUnusable(
-            f"The folder {folder} for checkpoints cannot be made: {error.strerror}.",
-            "Set ferry_checkpoint_dir to a folder that can be written.",
+            f"The directory {folder} for checkpoints cannot be created: {error.strerror}.",
+            "Set checkpoint_dir to a directory that can be written.",
             table=options.table,
         ) from error
     pair = f"{source_arn} {destination.table_arn(options.made_table)} {table_id} {options.migration_id}"

@@ -26,9 +26,8 @@ from .staging import BucketMissing, StagingBucket
 
 @dataclass(frozen=True)
 class CleanupOptions:
-    """What to remove of one table's way. ``table`` is the source table; data goes, the rest only when asked.
-
-    Without a source account its id and Region name the way.
+    """What to remove of one table's migration. ``table`` is the source table; staged data is removed, the rest only
+    when asked for. Without a source account its id and Region are needed.
     """
 
     table: str
@@ -64,7 +63,9 @@ def plan_cleanup(source: Account | None, destination: Account, options: CleanupO
     region = options.source_region or (source.region if source else "")
     if not account_id or not region:
         raise InvalidInput(
-            "The source account is not known.", "Give source, or its id and Region.", table=options.table
+            "The source account is not known.",
+            "Set source, or source_account_id and source_region.",
+            table=options.table,
         )
     route = Route(
         source_account_id=account_id,
@@ -99,7 +100,7 @@ def plan_cleanup(source: Account | None, destination: Account, options: CleanupO
             )
             keys += entries
         elif entries:
-            left.append(NotCarried(f"s3://{bucket.name}/{route.ledger_prefix}", "the record of what was done is kept"))
+            left.append(NotCarried(f"s3://{bucket.name}/{route.ledger_prefix}", "the ledger of the jobs is kept"))
     except BucketMissing:
         left.append(NotCarried(f"bucket {bucket.name}", "it does not exist"))
     recovery_of = _plan_recovery(source, options, changes, left, warnings)
@@ -121,7 +122,7 @@ def _check_ended(source: Account | None, destination: Account, ledger: Ledger) -
         if job.open:
             raise StillRunning(
                 f"The {job.kind} {job.arn} is still running.",
-                "Wait for its end, then clean up.",
+                "Wait for it to end, then clean up.",
                 table=ledger.route.source_table,
                 details={"arn": job.arn},
             )
@@ -142,11 +143,11 @@ def _plan_recovery(
         return ""
     what = f"point-in-time recovery of {options.table}"
     if not options.disable_point_in_time_recovery:
-        left.append(NotCarried(what, "this migration turned it on; it costs until it is turned off"))
+        left.append(NotCarried(what, "this migration turned it on; AWS charges for it until it is turned off"))
         return ""
     warnings.append(
         f"{options.table}: turning point-in-time recovery off ends the chain of incremental exports: a sync would have"
-        " to begin with a full export again, and the table can no longer be restored to a point in time."
+        " to start with a full export again, and the table can no longer be restored to a point in time."
     )
     changes.append(Change(what, {"status": "ENABLED"}, {"status": "DISABLED"}, "destructive"))
     return table.arn

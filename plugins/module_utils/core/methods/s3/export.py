@@ -57,7 +57,7 @@ PROBE = "tableferry-probe"  # the object that shows, before any cost, that the s
 
 @dataclass(frozen=True)
 class ExportPlan:
-    """What a start would do. ``obstacle`` is what must be mended first: the start raises it."""
+    """What a start would do. ``obstacle`` is what must be fixed first: the start raises it."""
 
     job: Job
     changes: list[Change]
@@ -70,7 +70,7 @@ class ExportPlan:
 
 
 def plan_export(source: Account, destination: Account | None, options: ExportOptions) -> ExportPlan:
-    """What a start would do; reads only. With ``destination`` everything that can be known before a cost is looked at.
+    """What a start would do; reads only. With ``destination`` all that can be known is checked before AWS charges.
 
     The plan's job is ``not_needed`` when the destination is complete, ``running`` or ``completed`` for an export of an
     earlier run that serves, else ``planned``. Raises MissingTable, TableUnusable, UnknownMethod, NotInThisVersion,
@@ -117,7 +117,7 @@ def plan_export(source: Account, destination: Account | None, options: ExportOpt
 
 
 def _recovery_changes(window: RecoveryWindow, options: ExportOptions) -> list[Change]:
-    """Turning point-in-time recovery on, where it is off and that is allowed. Raises PointInTimeRecoveryDisabled."""
+    """Turning point-in-time recovery on, where it is off and may be turned on. Raises PointInTimeRecoveryDisabled."""
     if window.enabled:
         return []
     if options.export_type == "INCREMENTAL_EXPORT":
@@ -129,7 +129,7 @@ def _recovery_changes(window: RecoveryWindow, options: ExportOptions) -> list[Ch
     if not options.enable_point_in_time_recovery:
         raise PointInTimeRecoveryDisabled(
             "Point-in-time recovery is off, and an export needs it.",
-            "Turn it on, or allow it with ferry_enable_point_in_time_recovery (it costs until it is turned off).",
+            "Turn it on, or set enable_point_in_time_recovery: true (AWS charges for it until it is turned off).",
             table=options.table,
         )
     after: dict[str, Any] = {"status": "ENABLED"}
@@ -148,15 +148,13 @@ def _owner(source: Account, destination: Account | None, options: ExportOptions)
 def _route(source: Account, destination: Account | None, definition: TableDefinition, options: ExportOptions) -> Route:
     if destination is not None and destination.partition != source.partition:
         raise Refused(
-            f"S3 does not reach from the partition {source.partition} into {destination.partition}.",
+            f"An export in the partition {source.partition} cannot be imported in {destination.partition}.",
             "Use the method direct for this table.",
             table=options.table,
         )
     here, name = (source.account_id, source.region), options.destination_table or definition.name
     if destination is not None and (destination.account_id, destination.region, name) == (*here, definition.name):
-        raise InvalidInput(
-            "Source and destination are the same table.", "Set ferry_destination_table.", table=options.table
-        )
+        raise InvalidInput("Source and destination are the same table.", "Set destination_table.", table=options.table)
     return Route(
         source_account_id=source.account_id,
         source_region=source.region,
@@ -174,7 +172,7 @@ def _route(source: Account, destination: Account | None, definition: TableDefini
 def start_export(source: Account, destination: Account | None, plan: ExportPlan) -> Job:
     """Start the export of ``plan``, once; or leave it pending for a slot or for point-in-time recovery.
 
-    Point-in-time recovery is turned on when the plan says so, with a tag before it that says who did. Raises the plan's
+    Point-in-time recovery is turned on when the plan says so, after a tag that names the migration. Raises the plan's
     obstacle, StagingBucketUnusable, ExportFailed, FerryError.
     """
     if plan.obstacle is not None:
@@ -216,7 +214,7 @@ def begin_export(source: Account, ledger: Ledger | None, job: Job) -> Job:
         if member in description and description[member] != sent[member]:
             raise ExportFailed(
                 f"AWS answered with another export, {description['ExportArn']}: its {member} is {description[member]}.",
-                "Look at that export, then run again with another ferry_migration_id.",
+                "Check that export, then run again with another migration_id.",
                 table=job.name,
             )
     started = replace(described(job, description), state="running", failure={})
@@ -229,12 +227,12 @@ def _refusal(source: Account, job: Job, error: Exception) -> FerryError:
     code, message = sdk.error_code(error), sdk.error_message(error)
     if code == "PointInTimeRecoveryUnavailableException":
         return PointInTimeRecoveryDisabled(
-            "Point-in-time recovery was turned off in the meantime.", "Turn it on and run again.", table=job.name
+            "Point-in-time recovery has been turned off in the meantime.", "Turn it on and run again.", table=job.name
         )
     if code == "TableNotFoundException":
-        return MissingTable("The table was deleted in the meantime.", "Look who deleted it.", table=job.name)
+        return MissingTable("The table has been deleted in the meantime.", "Find out who deleted it.", table=job.name)
     if code == "InvalidExportTimeException":
-        return InvalidInput(f"AWS refuses the time of the export: {message}.", "Choose another.", table=job.name)
+        return InvalidInput(f"AWS refuses the time of the export: {message}.", "Choose another time.", table=job.name)
     return source.explain(error, "starting the export", job.name)
 
 
@@ -244,7 +242,7 @@ def _bucket(account: Account, job: Job) -> StagingBucket:
 
 def _ledger(source: Account, destination: Account | None, job: Job) -> Ledger | None:
     """The ledger of the export: the destination's. Without a destination the source's own bucket can keep one; in
-    anybody else's bucket the source may write nothing but exports, and ``find_by_token`` finds them."""
+    another account's bucket the source may write only exports, and ``find_by_token`` finds them."""
     if destination is not None:
         return ledger_of(job, _bucket(destination, job))
     if job.request["bucket"]["owner"] == source.account_id:
@@ -275,7 +273,8 @@ class ExportKind(SourceJobs):
         return Page(states, page.get("NextToken", ""))
 
     def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
-        """Start the export when it is pending, wait for its end, and look whether an empty one may be empty."""
+        """Start the export when it is pending, wait for its end, and check whether the table is really empty when the
+        export is."""
         source, job = self.account(item), item.job
         ledger = _ledger(source, item.destination, job)
         if job.pending_reason == "point_in_time_recovery":
@@ -294,20 +293,20 @@ class ExportKind(SourceJobs):
             job = read or describe_export(source, job, retries=0)
         if job.state == "completed" and not job.result["item_count"]:
             job = _known_empty(source, job)
-        # The ledger keeps no check: what a later run imports is looked at by that run.
+        # The ledger keeps no check: a later run checks what it imports.
         _record(ledger, job)
         return _checked(item.destination, job) if item.destination else job
 
     def after(self, job: Job, before: Job, made: Made) -> Job | None:
-        """Nothing comes before an export."""
+        """An export follows no other job."""
         return job
 
 
 def _checked(destination: Account, job: Job) -> Job:
     """The completed full export with ``result["checked"]``: its files are complete, and the destination may read them.
 
-    Many tables are looked at in one process here, each import's start would need its own clients for it. What is wrong
-    fails the job, but not the export: with the bucket mended the next run goes on with it.
+    Many tables are looked at in one process here, each import's start would need its own clients for it. A problem
+    fails the job, but not the export: once the bucket is fixed, the next run uses it.
     """
     if job.state != "completed" or job.request["call"]["ExportType"] != "FULL_EXPORT":
         return job
@@ -315,7 +314,7 @@ def _checked(destination: Account, job: Job) -> Job:
     try:
         checked = check_readable(bucket, read_manifest(bucket, job.result["manifest_key"]))
     except FerryError as error:
-        # What passes is no reason to fail: the import's start looks then.
+        # Passing errors are no reason to fail: the import's start checks again.
         if is_passing(error):
             return job
         error.details["export_arn"] = job.arn
@@ -331,7 +330,7 @@ def _known_empty(source: Account, job: Job) -> Job:
     if not full:
         return job if full is None else replace(job, result={**job.result, "known_empty": True})
     error = ExportFailed(
-        f"The export shows the table of {job.result['export_time']}, which was empty; now it has items.",
+        f"The export shows the table at {job.result['export_time']}, when it was empty; now it has items.",
         "Run again: the next export shows a later time.",
         table=job.name,
     )
@@ -339,7 +338,7 @@ def _known_empty(source: Account, job: Job) -> Job:
 
 
 def has_items(source: Account, table: str) -> bool | None:
-    """Whether the table has an item now, by one read; None when we may not look. Raises the SDK's passing errors."""
+    """Whether the table has an item now, by one read; None without permission. Raises the SDK's passing errors."""
     try:
         answer = source.client("dynamodb").scan(TableName=table, Limit=1, Select="COUNT", ConsistentRead=True)
     except (sdk.ClientError, sdk.BotoCoreError) as error:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is asked of an export: its options, the call made of them, the instant it shows, its attempt and token."""
+"""The request for an export: its options, the call made of them, the instant it shows, its attempt and token."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TIMES = ("ExportTime", "ExportFromTime", "ExportToTime")
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What to export, and where to. ``max_age`` and the wait are seconds; times are floored to whole UTC seconds."""
+    """What to export, and where. ``max_age`` and the wait are seconds; times are rounded down to whole UTC seconds."""
 
     table: str
     bucket: str
@@ -53,7 +53,7 @@ class ExportOptions:
 
 
 def export_job(options: ExportOptions, definition: TableDefinition, route: Route, bucket: StagingBucket) -> Job:
-    """The export that is asked for, without its time, attempt and token."""
+    """The export that is requested, without its time, attempt and token."""
     call: dict[str, Any] = {
         "TableArn": definition.arn,
         "S3Bucket": bucket.name,
@@ -95,13 +95,13 @@ def export_job(options: ExportOptions, definition: TableDefinition, route: Route
 
 def _increment(options: ExportOptions) -> dict[str, str]:
     if options.from_time is None:
-        raise InvalidInput("An incremental export needs from_time.", "Give from_time.", table=options.table)
+        raise InvalidInput("An incremental export needs from_time.", "Set from_time.", table=options.table)
     specification = {"ExportFromTime": to_text(options.from_time), "ExportViewType": options.view_type}
     if options.to_time is not None:
         length = _floor(options.to_time) - _floor(options.from_time)
         if not SHORTEST_WINDOW <= length <= LONGEST_WINDOW:
             raise InvalidInput(
-                f"The window of the incremental export is {length}: AWS takes 15 minutes to 24 hours.",
+                f"The window of the incremental export is {length}: AWS allows 15 minutes to 24 hours.",
                 "Choose from_time and to_time accordingly.",
                 table=options.table,
             )
@@ -110,13 +110,13 @@ def _increment(options: ExportOptions) -> dict[str, str]:
 
 
 def timed(requested: Job, window: RecoveryWindow) -> Job:
-    """``wanted`` with the instant it shows, or pending while there is none yet. Raises InvalidInput."""
+    """``requested`` with the instant it shows, or pending while there is none yet. Raises InvalidInput."""
     newest = window.newest
     call = requested.request["call"]
     asked = call.get("ExportTime") or call.get("IncrementalExportSpecification", {}).get("ExportFromTime")
     if asked and window.enabled and window.earliest is not None and to_time(asked) < window.earliest:
         raise InvalidInput(
-            f"{asked} lies before the beginning of point-in-time recovery ({to_text(window.earliest)}).",
+            f"{asked} is before the start of point-in-time recovery ({to_text(window.earliest)}).",
             "Choose a later time.",
             table=requested.name,
         )
@@ -126,7 +126,7 @@ def timed(requested: Job, window: RecoveryWindow) -> Job:
     if last and to_time(last) > newest:
         raise InvalidInput(
             f"{last} is later than what can be exported now ({to_text(newest)}).",
-            "Choose an earlier time, or none.",
+            "Choose an earlier time, or leave it out.",
             table=requested.name,
         )
     return at_time(requested, newest)
@@ -143,7 +143,7 @@ def at_time(job: Job, newest: datetime) -> Job:
         if end - to_time(window["ExportFromTime"]) < SHORTEST_WINDOW:
             raise InvalidInput(
                 f"The window of the incremental export would be {end - to_time(window['ExportFromTime'])}.",
-                "Wait until 15 minutes of changes can be exported.",
+                "Run again when 15 minutes of changes can be exported.",
                 table=job.name,
             )
         call["IncrementalExportSpecification"] = {**window, "ExportToTime": to_text(end)}
@@ -151,9 +151,9 @@ def at_time(job: Job, newest: datetime) -> Job:
 
 
 def numbered(requested: Job, last: Job | None, window: RecoveryWindow, options: ExportOptions) -> Job:
-    """``wanted`` with its attempt and, where its time is known, its token.
+    """``requested`` with its attempt and, where its time is known, its token.
 
-    A start that was killed before the call is begun again with the instant and token it had, while that instant serves.
+    A start that was killed before the call is repeated with its instant and token, while that instant can be exported.
     """
     if last is not None and not last.arn:
         again = _with_time_of(replace(requested, state="planned", pending_reason="", attempt=last.attempt), last)

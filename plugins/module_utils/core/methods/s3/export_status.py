@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How exports stand, and finding that of an earlier run: by the ledger, by its token, by its own summary."""
+"""The status of exports, and finding that of an earlier run: by the ledger, by its token, by its summary on S3."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from .failures import export_failed
 from .manifest import FOLDER, SUMMARY, data_prefix
 from .staging import StagingBucket
 
-TOKENS_LOOKED_FOR = 20  # attempts whose token is tried on exports found without a ledger
+TOKENS_LOOKED_FOR = 20  # attempts whose token is tried on exports without a ledger
 EXPORT_STATES: dict[str, State] = {"IN_PROGRESS": "running", "COMPLETED": "completed", "FAILED": "failed"}
 
 
 def look_up(source: Account, last: Job) -> Job:
-    """The ledger's newest export as it stands now."""
+    """The ledger's newest export with its status now."""
     if last.arn:
         return describe_export(source, last) if last.open else last
     token = last.request["call"].get("ClientToken")
@@ -39,9 +39,9 @@ def look_up(source: Account, last: Job) -> Job:
 
 
 def find_by_token(source: Account, requested: Job) -> Job | None:
-    """The newest export that this very request made, found without a ledger: its token is made of all it says.
+    """The newest export that this very request made, without a ledger: its token is made of the whole request.
 
-    Used by the export verb alone, where no ledger can be written. A foreign export cannot have such a token, so that
+    Used by the export verb alone, where no ledger can be written. A foreign export cannot have such a token, so
     none is adopted whose filter an old SDK does not show (measured/import-export-table 1.4).
     """
     for description in _exports_of(source, requested.request["source"]["table_arn"]):
@@ -67,7 +67,7 @@ def _exports_of(source: Account, table_arn: str) -> Iterator[dict[str, Any]]:
 
 
 def describe_export(source: Account, job: Job, *, retries: int = RETRIES) -> Job:
-    """How the export stands now. A record that AWS forgot (90 days) is a failed export.
+    """The export's status now. A record that AWS has dropped (90 days) is a failed export.
 
     A waiter, which paces its calls itself, asks for no ``retries``.
     """
@@ -81,7 +81,7 @@ def describe_export(source: Account, job: Job, *, retries: int = RETRIES) -> Job
 
 
 def read_result(destination: Account, job: Job) -> Job | None:
-    """The completed export from its own summary, read by the destination, which needs it anyway.
+    """The completed export from its summary on S3, read by the destination, which needs it anyway.
 
     Many exports end at once, and DescribeExport is throttled after a dozen (measured/import-export-table 1.11), S3 is
     not. None when it cannot be read: then AWS is asked.
@@ -144,7 +144,7 @@ def _failure(description: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def serves(last: Job, requested: Job, options: ExportOptions) -> bool:
-    """Whether an earlier export is what is asked for: running, or completed not longer ago than ``max_age``."""
+    """Whether an earlier export is what is requested: running, or completed not longer ago than ``max_age``."""
     if last.state not in ("running", "completed") or not last.arn:
         return False
     if last.request["source"] != requested.request["source"]:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the failures that AWS reports late mean, and what to do (aws.md A3, B4; measured/import-export-table 1.3)."""
+"""What the failures of exports and imports mean, and what to do (aws.md A3, B4; measured/import-export-table 1.3)."""
 
 from __future__ import annotations
 
@@ -21,48 +21,47 @@ LOG_GROUP = "/aws-dynamodb/imports"
 LOGGED_FAILURES = 20  # how many failures of a log are read and shown
 
 _EXPORT = {
-    "S3NoSuchBucket": "Create the staging bucket, or set ferry_staging_bucket to one that exists, and run again.",
-    "KmsNotFoundException": "Name the staging key by its full ARN; it must exist, be enabled, and lie in the bucket's"
-    " Region. Then run again.",
+    "S3NoSuchBucket": "Create the staging bucket, or set bucket to one that exists, then run again.",
+    "KmsNotFoundException": "Set kms_key_arn to the full ARN of a key that exists, is enabled and is in the bucket's"
+    " Region, then run again.",
 }
 _S3_DENIED = (
-    "Check that the bucket belongs to the account that bucket_owner names, and that its policy allows the exporting"
-    " principal s3:PutObject, s3:PutObjectAcl and s3:AbortMultipartUpload, as that principal's own policy must."
-    " Then run again."
+    "Check that the bucket belongs to the account bucket_owner, and that its policy and the exporting principal's own"
+    " policy allow that principal s3:PutObject, s3:PutObjectAcl and s3:AbortMultipartUpload. Then run again."
 )
 _KMS_DENIED = (
-    "Allow the exporting principal kms:GenerateDataKey, kms:Decrypt and kms:DescribeKey, in the key's policy and in its"
-    " own. Then run again."
+    "Allow the exporting principal kms:GenerateDataKey, kms:Decrypt and kms:DescribeKey, in the key's policy and in"
+    " its own. Then run again."
 )
 
 # In the order of what explains most: (words to look for in the log's messages, what to do).
 _IMPORT_LOG = (
     (
         "unexpected token",
-        "The import read the objects with another compression than they have: exports are GZIP, say so.",
+        "The import used another compression than the objects have: exports are GZIP. Leave compression out.",
     ),
     (
         "expected 'item' top level container",
-        "The prefix is not at the export's data/ folder, or the files are those of an incremental export, which cannot"
-        " be imported.",
+        "The prefix is not the export's data/ folder, or the files are those of an incremental export, which cannot be"
+        " imported.",
     ),
     (
         "failed to decompress",
-        "A staged object is damaged: make a new export (with ferry_export_max_age: 0 the old one is not used again).",
+        "A staged object is damaged: make a new export (with export_max_age: 0 the old one is not used again).",
     ),
-    ("modified", "An object changed while it was being read: keep others from writing to the staging bucket."),
+    ("modified", "An object changed while it was being read: make sure that nobody else writes to the staging bucket."),
     (
         "key",
-        "Items lack the table's key or have it with another type: export the table again, and do not edit the files.",
+        "Items lack the table's key, or have it with another type: export the table again, and do not edit the files.",
     ),
 )
 _IMPORT = {
-    "S3NoSuchBucket": "Set ferry_staging_bucket to a bucket that exists.",
-    "TableAlreadyExists": "Another import or CreateTable made a table of this name first: nothing of this import was"
-    " written. Look whose table it is; choose another ferry_destination_table or delete that table yourself.",
+    "S3NoSuchBucket": "Set bucket to a bucket that exists.",
+    "TableAlreadyExists": "Another import or CreateTable created a table of this name first: this import wrote"
+    " nothing. Find out whose table it is, then choose another destination_table or delete that table yourself.",
     "S3AccessDenied": "Allow the importing principal s3:GetObject on the bucket's objects, s3:ListBucket on the bucket"
     " and kms:Decrypt on its key.",
-    "ImportNotFoundException": "AWS keeps the records of imports for 90 days: look at the table yourself.",
+    "ImportNotFoundException": "AWS keeps the records of imports for 90 days: check the table yourself.",
 }
 _LOGS = (
     "Allow the importing principal logs:CreateLogGroup, logs:CreateLogStream, logs:DescribeLogGroups,"
@@ -76,11 +75,11 @@ def export_hint(code: str, message: str) -> str:
         return _EXPORT[code]
     if "AccessDenied" in code or "Access Denied" in message:
         return _KMS_DENIED if "kms:" in message.lower() else _S3_DENIED
-    return "Mend what AWS names and run again: the next run starts a new export."
+    return "Fix the cause AWS reports, then run again: the next run starts a new export."
 
 
 def export_failed(arn: str, code: str, message: str) -> ExportFailed:
-    """The error for an export that AWS reports FAILED, or does not know any more."""
+    """The error for an export that AWS reports as FAILED, or does not know any more."""
     return ExportFailed(
         f"The export {arn} failed: {code}{f': {message}' if message else ''}".rstrip(".") + ".",
         export_hint(code, message),
@@ -100,11 +99,11 @@ def import_hint(code: str, message: str, logged: Iterable[str]) -> str:
         return _LOGS
     if "AccessDenied" in code or "kms:" in message.lower():
         return _IMPORT["S3AccessDenied"]
-    return "Mend what AWS names and run again."
+    return "Fix the cause AWS reports, then run again."
 
 
 def import_failed(job: Job, state: str, code: str, message: str) -> ImportFailed:
-    """What AWS reports of an import that ended FAILED or CANCELLED."""
+    """The error for an import that AWS reports as FAILED or CANCELLED."""
     words = ": ".join(word for word in (code, message.rstrip(".")) if word)
     return ImportFailed(
         f"The import {job.arn or 'of the table'} ended {state.upper()}{f': {words}' if words else ''}.",
@@ -115,7 +114,7 @@ def import_failed(job: Job, state: str, code: str, message: str) -> ImportFailed
 
 def explain_failure(destination: Account, job: Job) -> FerryError:
     """Why the import ``job`` failed or was cancelled: object and message from its log, a hint, and what to do with the
-    table that AWS leaves behind. A log that cannot be read is said, never raised."""
+    table that AWS leaves behind. A log that cannot be read is mentioned, never raised."""
     if job.reported:
         return _explain_reported(destination, job, *job.reported)
     error = failure_of(job, ImportFailed)
@@ -137,7 +136,7 @@ def _explain_reported(destination: Account, job: Job, code: str, message: str) -
     elif unread:
         cause += f" The log {LOG_GROUP} could not be read ({unread})."
     hint = import_hint(code, message, [text for event in events for text in event["messages"]])
-    left = _about_partial_table(destination, job) or "It left no table: the next run imports again."
+    left = _about_partial_table(destination, job) or "There is no partial table: the next run imports again."
     return ImportFailed(
         cause,
         f"{hint} {left}",
@@ -156,13 +155,13 @@ def _about_partial_table(destination: Account, job: Job) -> str:
     try:
         table = TableDefinition.find(destination, job.name)
     except FerryError:
-        return "AWS may have left a partial table: look before you run again."
+        return "AWS may have left a partial table: check before you run again."
     if table is None or table.table_id not in (job.result.get("table_id"), job.request.get("replaces")):
         return ""
     return (
-        f"AWS left the partial table {job.name} ({job.result.get('imported_items', 0)} items imported, and more may be"
-        " missing than errors were counted): TableFerry keeps it. Delete it yourself, or set replace_failed"
-        " (ferry_safe_mode: false in the playbooks) to let the next run delete exactly this table and import again."
+        f"AWS left the partial table {job.name} ({job.result.get('imported_items', 0)} items imported; more may be"
+        " missing than errors were counted). TableFerry keeps it. Delete it yourself, or set replace_failed: true"
+        " to let the next run delete exactly this table and import again."
     )
 
 

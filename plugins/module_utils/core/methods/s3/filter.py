@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Export filters: only those that lose nothing in silence (aws.md A8)."""
+"""Export filters: only those that lose nothing silently (aws.md A8)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _FILTER_WORDS = frozenset(
 
 
 def check_filter(source: Account, definition: TableDefinition, options: ExportOptions) -> None:
-    """Only filters that lose nothing in silence: key attributes, no projection, one-shot full exports (aws.md A8).
+    """Only filters that lose nothing silently: key attributes, no projection, one-shot full exports (aws.md A8).
 
     Raises FilterNotAllowed.
     """
@@ -51,16 +51,21 @@ def check_filter(source: Account, definition: TableDefinition, options: ExportOp
             f"Use {', '.join(sorted(_FILTER_MEMBERS))}, as a Query takes them.",
         )
     if options.export_type != "FULL_EXPORT":
-        raise refuse("Changes cannot be filtered: an item that stops matching would stay.", "Leave the filter out.")
+        raise refuse(
+            "An incremental export cannot be filtered: an item that no longer matches would stay in the destination.",
+            "Leave the filter out.",
+        )
     if members.get("ProjectionExpression"):
-        raise refuse("A projection would make partial items.", "Leave ProjectionExpression out.")
+        raise refuse("A projection would leave attributes out of the items.", "Leave ProjectionExpression out.")
     if members.get("KeyConditionExpression") and members.get("FilterExpression"):
-        raise refuse("With a key condition AWS filters other attributes than keys.", "Give one of the two.")
+        raise refuse(
+            "With a key condition, FilterExpression applies to attributes other than keys.", "Set only one of the two."
+        )
     strangers = filter_attributes(str(members.get("FilterExpression", "")), members.get("ExpressionAttributeNames", {}))
     strangers -= set(definition.key_attributes)
     if strangers:
         raise refuse(
-            f"The filter looks at {', '.join(sorted(strangers))}, which can change.",
+            f"The filter uses {', '.join(sorted(strangers))}, which can change.",
             f"Filter on the key attributes {', '.join(definition.key_attributes)} only.",
         )
     try:
@@ -68,11 +73,11 @@ def check_filter(source: Account, definition: TableDefinition, options: ExportOp
     except (sdk.ClientError, sdk.BotoCoreError) as error:
         raise source.explain(error, "reading the SDK's model", options.table) from error
     if "FilterSpecification" not in model.input_shape.members:
-        raise refuse("The installed botocore does not know export filters.", "Install botocore 1.43.106 or newer.")
+        raise refuse("The installed botocore does not support export filters.", "Install botocore 1.43.106 or newer.")
 
 
 def filter_attributes(expression: str, names: Mapping[str, str]) -> set[str]:
-    """The top-level attributes that a filter expression looks at."""
+    """The top-level attributes that a filter expression uses."""
     attributes = set()
     for match in re.finditer(r"(?<![\w.:#\]])(#?[A-Za-z_][\w-]*)", expression):
         word = match[1]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is asked of an import: its options, the route they name, and the call made of them and of a manifest."""
+"""The request for an import: its options, the route they name, and the call made of them and of a manifest."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ class ImportOptions:
 
 
 def route_of(source: Account | None, destination: Account, options: ImportOptions, manifest: Manifest | None) -> Route:
-    """The table's way. Where the data came from is in the export or, for a bare prefix, in its manifest."""
+    """The table's route. Where the data came from is in the export or, for a bare prefix, in its manifest."""
     table = options.export.request.get("source", {}) if options.export else {}
     arn = table.get("table_arn") or (manifest.table_arn if manifest else "")
     if not arn and source is not None:
         arn = source.table_arn(options.source_table or options.table)
     if not arn:
-        raise InvalidInput("The source table is not known.", "Give the export's job, a prefix or the source account.")
+        raise InvalidInput("The source table is not known.", "Set export, prefix or source.")
     region, account_id, resource = arn.split(":", 5)[3:6]
     return Route(
         source_account_id=account_id,
@@ -65,28 +65,28 @@ def route_of(source: Account | None, destination: Account, options: ImportOption
 
 
 def check_manifest(options: ImportOptions, route: Route, manifest: Manifest) -> None:
-    """What AWS would find out only after the start, or never: kind of export, prefix, format."""
+    """What AWS would check only after the start, or never: kind of export, prefix, format."""
     if manifest.export_type != "FULL_EXPORT":
         raise PrefixNotData(
-            "An incremental export cannot be imported (aws.md B2).",
-            "Import a full export, then apply the incremental ones with sync.",
+            "An incremental export cannot be imported.",
+            "Import a full export.",
             table=route.source_table,
         )
     if options.prefix and options.prefix != manifest.data_prefix:
         raise PrefixNotData(
-            f"The prefix {options.prefix} is not that of the export {manifest.export_arn}.",
+            f"The prefix {options.prefix} is not the data prefix of the export {manifest.export_arn}.",
             f"Leave prefix out or set it to {manifest.data_prefix}.",
             table=route.source_table,
         )
     if manifest.output_format != options.input_format:
         raise InvalidInput(
-            f"The export is {manifest.output_format}, input_format says {options.input_format}.",
+            f"The export is {manifest.output_format}, but input_format is {options.input_format}.",
             f"Set input_format to {manifest.output_format}.",
             table=route.source_table,
         )
     if options.compression != "GZIP":
         raise InvalidInput(
-            f"Exports are compressed with GZIP, compression says {options.compression}.",
+            f"Exports are compressed with GZIP, but compression is {options.compression}.",
             "Leave compression out.",
             table=route.source_table,
         )
@@ -96,35 +96,35 @@ def table_parameters(
     source: Account | None, destination: Account, options: ImportOptions, exported_id: str
 ) -> dict[str, Any]:
     """TableCreationParameters from the definition given, or read at the source where that one is of another table than
-    the exported one (``exported_id``); a definition without id is written by hand, and meant."""
+    the exported one (``exported_id``); a definition without an id was written by hand and is used as it is."""
     definition = options.definition
     other = definition is None or definition.table_id not in ("", exported_id)
     if other and source is not None:
         definition = TableDefinition.read(source, options.source_table or options.table)
     if definition is None:
         raise InvalidInput(
-            "The source table's definition is not known.", "Give definition or source.", table=options.table
+            "The source table's definition is not known.", "Set definition or source.", table=options.table
         )
     encryption, key_map = None, dict[str, str]()
     if definition.kms_key_arn:
-        # Nobody to ask at the source: a key counts as a customer's.
+        # Without the source account a key counts as customer managed.
         encryption = read_encryption(source, definition) if source else Encryption("customer", definition.kms_key_arn)
         key_map = resolve_key_map(destination, options.kms_key_map, options.table, encryption)
     return import_parameters(definition, options.table, key_map, encryption=encryption)
 
 
 def foreseen_call(source: Account | None, destination: Account, options: ImportOptions) -> dict[str, Any]:
-    """What can be said of the import's request while there is no export: the table that it will create."""
+    """What is known of the import's request while there is no export: the table that it will create."""
     exported = options.export.request.get("source", {}).get("table_id", "") if options.export else ""
     return {"TableCreationParameters": table_parameters(source, destination, options, exported)}
 
 
 def check_age(options: ImportOptions) -> None:
-    """An export is used while it is young; how long ago a bare prefix was exported is the user's business."""
+    """An export is used up to its max_age; the age of a bare prefix is not checked."""
     ended = options.export.result.get("end_time") if options.export else None
     if ended and datetime.now(UTC) - datetime.fromisoformat(ended) > timedelta(seconds=options.max_age):
         raise ExportFailed(
-            f"The export ended at {ended}, longer ago than export_max_age allows ({options.max_age} s).",
+            f"The export ended at {ended}, longer ago than export_max_age ({options.max_age} s).",
             "Run the export again: it makes a new one.",
             table=options.table,
         )

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How imports stand, and finding one by its token when its ARN was lost."""
+"""The status of imports, and finding one by its token when its ARN was lost."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def find_started(destination: Account, job: Job) -> Job | None:
 
 
 def describe_import(destination: Account, job: Job, *, retries: int = RETRIES) -> Job:
-    """How the import stands now. A waiter, which paces its calls itself, asks for no ``retries``."""
+    """The import's status now. A waiter, which paces its calls itself, asks for no ``retries``."""
     description = read_import(destination, job.arn, retries)
     if description is None:
         return ended_with(job, import_failed(job, "failed", UNKNOWN_IMPORT, "AWS does not know the import."))

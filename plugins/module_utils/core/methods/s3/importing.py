@@ -46,7 +46,7 @@ ACTIVE_WAIT = 900.0  # seconds that a completed import's table may take to be AC
 
 @dataclass(frozen=True)
 class ImportPlan:
-    """What a start would do. ``obstacle`` is what must be mended first: the start raises it."""
+    """What a start would do. ``obstacle`` is what must be fixed first: the start raises it."""
 
     job: Job
     changes: list[Change]
@@ -55,9 +55,9 @@ class ImportPlan:
 
 @dataclass(frozen=True)
 class Place:
-    """What is at the destination's name, as far as we are concerned.
+    """What is at the destination's name, as far as this migration is concerned.
 
-    ``free``: nothing of ours that counts. ``unfinished``: an import was about to be started, and was not. ``running``,
+    ``free``: nothing of ours that matters. ``unfinished``: an import was about to start, and did not. ``running``,
     ``done`` and ``partial``: an import of ours runs, has completed, or has failed and left a table.
     ``job`` is the newest import of ours, ``table`` the table of the name where there is one.
     """
@@ -73,7 +73,7 @@ class Place:
 def look_at_destination(destination: Account, route: Route, last: Job | None) -> Place:
     """What is at the destination's name; ``last`` is the newest import in the ledger. Reads only.
 
-    Raises DestinationExists when the table there is not ours (design section 10), TableUnusable when it is our copy
+    Raises DestinationExists when the table there is not ours (design section 11), TableUnusable when it is our copy
     and is being deleted, archived or without its key.
     """
     table = TableDefinition.find(destination, route.destination_table)
@@ -95,7 +95,7 @@ def look_at_destination(destination: Account, route: Route, last: Job | None) ->
         return Place("done", last, table)
     if is_ours(destination, table, route):
         require_usable(table.raw)
-        # Marked by us, but the ledger has no import of it any more: nothing is known but that it is ours.
+        # Marked by us, but the ledger has no import of it any more: only that it is ours is known.
         job = Job("import", route.destination_table, state="completed", migration_id=route.migration_id)
         return Place("done", replace(job, result={"table_id": table.table_id, "table_arn": table.arn}), table)
     raise not_ours(destination, table, route.source_table)
@@ -135,7 +135,7 @@ def plan_import(source: Account | None, destination: Account, options: ImportOpt
     if place.job is not None and place.table is not None and not options.replace_failed:
         raise explain_failure(destination, place.job)
     if export is not None and not export.result.get("manifest_key"):
-        # Check mode before the first run has an export that is only planned: nothing to mend.
+        # Check mode before the first run has an export that is only planned: that is no error.
         if export.state == "planned":
             return ImportPlan(blank, [import_change(options, "", foreseen_call(source, destination, options))])
         return ImportPlan(blank, [import_change(options, "", {})], _export_error(export))
@@ -186,7 +186,7 @@ def plan_import(source: Account | None, destination: Account, options: ImportOpt
 
 
 def _numbered(requested: Job, place: Place) -> Job:
-    """``wanted`` with its attempt and token: an unfinished start's again when it asks for just the same."""
+    """``requested`` with its attempt and token: those of an unfinished start when the request is the same."""
     if place.job is not None and place.state == "unfinished":
         again = with_token(replace(requested, attempt=place.job.attempt))
         if again.request["call"] == place.job.request["call"]:
@@ -209,7 +209,7 @@ def _export_error(export: Job) -> FerryError:
 
 
 def import_job(options: ImportOptions) -> Job:
-    """The import that follows an export on a table's way: the waiter plans and starts it when that has completed."""
+    """The import that follows an export: the waiter plans and starts it when the export has completed."""
     values = {name: value for name, value in vars(options).items() if name not in ("export", "definition")}
     if options.definition is not None:
         values["definition"] = options.definition.to_dict()
@@ -267,8 +267,8 @@ def begin_import(destination: Account, job: Job) -> Job:
         started = find_started(destination, job)
         if started is None:
             raise DestinationExists(
-                f"A table {name} came into being in the meantime: {sdk.error_message(error)}.",
-                "Choose another ferry_destination_table, or look who made the table.",
+                f"The table {name} has been created in the meantime: {sdk.error_message(error)}.",
+                "Find out who created it, or choose another destination_table.",
                 table=job.name,
             ) from error
     else:
@@ -287,7 +287,7 @@ def _check_echo(job: Job, description: Mapping[str, Any]) -> None:
         if member in used and used[member] != sent[member]:
             raise ImportFailed(
                 f"AWS answered with an older import, {description['ImportArn']}: of {used[member]} not {sent[member]}.",
-                "Wait until that import has ended, look at its table, and run again.",
+                "Wait until that import has ended, check its table, and run again.",
                 table=job.name,
                 details={"import_arn": description["ImportArn"]},
             )
@@ -301,7 +301,7 @@ def _make_room(destination: Account, dynamodb: Any, job: Job, name: str) -> bool
     if table.table_id != job.request["replaces"]:
         raise DestinationExists(
             f"The table {name} is no longer the one that the failed import left.",
-            "Look who made it; choose another ferry_destination_table.",
+            "Find out who created it, or choose another destination_table.",
             table=job.name,
         )
     if table.status == "ACTIVE":
@@ -408,9 +408,9 @@ def _settled(destination: Account, job: Job, clock: Callable[[], float]) -> Step
         patience = ABSENCE if table is None else ACTIVE_WAIT
         cause = ""
         if table is None:
-            cause = "its table does not exist: somebody deleted it"
+            cause = "its table does not exist: it was deleted"
         elif table.table_id != job.result["table_id"]:
-            cause, patience = f"its table now has the id {table.table_id}: somebody made it anew", 0.0
+            cause, patience = f"its table now has the id {table.table_id}: it was deleted and created again", 0.0
         elif table.status != "ACTIVE":
             cause = f"its table is {table.status}"
         if not cause:

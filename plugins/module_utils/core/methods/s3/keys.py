@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The KMS keys of a table's way over S3: whether each can be used, looked at before anything is billed."""
+"""The KMS keys of a migration over S3: whether each can be used, checked before AWS charges for anything."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ def check_staging_key(bucket: StagingBucket, options: ExportOptions) -> None:
     if options.sse_algorithm == "AES256":
         if options.kms_key_arn:
             raise InvalidInput(
-                "kms_key_arn is given, but sse_algorithm is AES256.", "Set sse_algorithm to KMS.", table=options.table
+                "kms_key_arn is set, but sse_algorithm is AES256.", "Set sse_algorithm to KMS.", table=options.table
             )
         return
     parts = options.kms_key_arn.split(":")
     if len(parts) != 6 or parts[2] != "kms" or not parts[5].startswith("key/"):
         raise KeyNotUsable(
             f"The staging key {options.kms_key_arn!r} is not the full ARN of a key: the other account cannot use it.",
-            "Set ferry_staging_kms_key_arn to arn:<partition>:kms:<region>:<account>:key/<id>.",
+            "Set kms_key_arn to arn:<partition>:kms:<region>:<account>:key/<id>.",
             table=options.table,
         )
     region = bucket.region()
     if parts[3] != region:
         raise KeyNotUsable(
-            f"The staging key lies in {parts[3]}, the bucket {bucket.name} in {region}.",
+            f"The staging key is in {parts[3]}, the bucket {bucket.name} in {region}.",
             f"Use a key of {region}.",
             table=options.table,
         )
@@ -43,7 +43,7 @@ def check_staging_key(bucket: StagingBucket, options: ExportOptions) -> None:
 
 
 def _check_enabled(account: Account, key_arn: str, whose: str, table: str) -> None:
-    """Refuse a key that KMS knows to be unusable; a key that we may not look at may still work for DynamoDB."""
+    """Refuse a key that KMS knows to be unusable; a key that may not be described may still work for DynamoDB."""
     try:
         metadata = account.client("kms").describe_key(KeyId=key_arn)["KeyMetadata"]
     except (sdk.ClientError, sdk.BotoCoreError) as error:
@@ -51,7 +51,7 @@ def _check_enabled(account: Account, key_arn: str, whose: str, table: str) -> No
             return
         if sdk.error_code(error) in NO_KEY:
             raise KeyNotUsable(
-                f"The {whose} key {key_arn} does not exist.", "Name a key that exists.", table=table
+                f"The {whose} key {key_arn} does not exist.", "Set the ARN of a key that exists.", table=table
             ) from error
         raise account.explain(error, f"describing the {whose} key", table) from error
     state = metadata.get("KeyState", "Enabled")
@@ -66,7 +66,7 @@ def _check_enabled(account: Account, key_arn: str, whose: str, table: str) -> No
 
 
 def check_keys(source: Account, destination: Account, definition: TableDefinition, options: ExportOptions) -> None:
-    """Whether the destination can be encrypted as asked, and the source's key still works."""
+    """Whether the destination can be encrypted as requested, and the source's key still works."""
     encryption, key_map = None, dict[str, str]()
     if definition.kms_key_arn:
         encryption = read_encryption(source, definition)

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What was started, kept in the staging bucket, so that a killed run loses nothing (design section 10).
+"""What was started, kept in the staging bucket, so that a killed run loses nothing (design section 11).
 
 Before a job is started, the job with its exact request is written; once it runs, its ARN is added; when it ends, its
-result. A later run reads the newest entry of a purpose and goes on from there. The objects are jobs as JSON.
+result. A later run reads the newest entry of a purpose and continues from there. The objects are jobs as JSON.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Lock:
 
 
 class Ledger:
-    """The ledger of one table's way, and the lock on its destination name."""
+    """The ledger of one table's route, and the lock on its destination name."""
 
     def __init__(self, bucket: StagingBucket, route: Route) -> None:
         self.bucket = bucket
@@ -46,7 +46,7 @@ class Ledger:
     def latest(self, *purposes: str) -> dict[str, Job]:
         """The newest entry of each purpose, or of these: one listing and one read per purpose.
 
-        Raises StagingBucketUnusable (an entry that cannot be read included: going on would forget a started job),
+        Raises StagingBucketUnusable (also for an entry that cannot be read: ignoring it would forget a started job),
         InvalidInput when the entries are about another destination.
         """
         newest: dict[str, int] = {}
@@ -70,9 +70,9 @@ class Ledger:
         self.bucket.put(self.key(job.request["purpose"], job.attempt), _to_json(body))
 
     def lock(self, job: Job) -> None:
-        """Reserve the destination's name for ``job``. A lock of the same way is entered again.
+        """Reserve the destination's name for ``job``. A lock of the same route may be taken again.
 
-        Raises ImportLocked with the holder in ``details`` when another way holds it.
+        Raises ImportLocked with the holder in ``details`` when another route holds it.
         """
         try:
             self.bucket.put(self.route.lock_key, self._lock_body(), if_absent=True)
@@ -83,13 +83,13 @@ class Ledger:
                 raise ImportLocked(
                     f"An import into {route.destination_table} of {route.source_account_id}/{route.source_table}"
                     f" (migration {route.migration_id}) holds s3://{self.bucket.name}/{route.lock_key}.",
-                    "Wait for that import, run cleanup for it, or choose another ferry_destination_table.",
+                    "Wait for that import, run cleanup for it, or choose another destination_table.",
                     table=job.name,
                     details={"holder": route.to_dict()},
                 ) from None
 
     def take_over(self, tag: str) -> None:
-        """Replace a stale lock, seen with ETag ``tag``. Raises ConditionFailed when somebody was faster."""
+        """Replace a stale lock, seen with ETag ``tag``. Raises ConditionFailed when another run was faster."""
         self.bucket.put(self.route.lock_key, self._lock_body(), if_tag=tag)
 
     def _lock_body(self) -> bytes:
@@ -116,15 +116,15 @@ class Ledger:
             raise InvalidInput(
                 f"The ledger s3://{self.bucket.name}/{key} is about another destination"
                 f" ({route.destination_account_id}/{route.destination_region}/{route.destination_table}).",
-                "Give this migration an id of its own (ferry_migration_id).",
+                "Set another migration_id for this migration.",
                 table=self.route.source_table,
             )
         return job
 
     def _unreadable(self, key: str) -> StagingBucketUnusable:
         return StagingBucketUnusable(
-            f"s3://{self.bucket.name}/{key} is not what TableFerry wrote.",
-            "Look which job it was about, then delete the object and run again.",
+            f"s3://{self.bucket.name}/{key} was not written by TableFerry, or was changed.",
+            "Find out which job it describes, then delete the object and run again.",
             table=self.route.source_table,
         )
 

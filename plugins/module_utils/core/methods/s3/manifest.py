@@ -62,14 +62,14 @@ def summary_key(prefix: str) -> str:
     if len(parts) < 4 or parts[-1] or parts[-2] != "data" or parts[-4] != FOLDER.rstrip("/"):
         raise PrefixNotData(
             f"The prefix {prefix!r} is not the data of a full export.",
-            "Give .../AWSDynamoDB/<export id>/data/ with the slash at the end, as the export's data_prefix says.",
+            "Set prefix to .../AWSDynamoDB/<export id>/data/ with the slash at the end: the export's data_prefix.",
         )
     return "/".join([*parts[:-2], SUMMARY])
 
 
 def parse_manifest(key: str, summary: bytes, files: bytes) -> Manifest:
-    """The manifest from its two files. Raises StagingBucketUnusable when they are no manifest, CountMismatch when the
-    files' items are not the summary's, PrefixNotData when a full export's file lies elsewhere."""
+    """The manifest from its two files. Raises StagingBucketUnusable when they are not a manifest, CountMismatch when
+    the files' items are not the summary's, PrefixNotData when a full export's file lies elsewhere."""
     try:
         data: dict[str, Any] = json.loads(summary)
         entries = [json.loads(line) for line in files.splitlines() if line.strip()]
@@ -96,7 +96,7 @@ def parse_manifest(key: str, summary: bytes, files: bytes) -> Manifest:
     if counted != manifest.item_count:
         raise CountMismatch(
             f"The manifest {key} says {manifest.item_count} items, but its files hold {counted}.",
-            "Export the table again, and ask AWS support about this export.",
+            "Export the table again, and report this export to AWS Support.",
             details={"export_arn": manifest.export_arn},
         )
     strangers = [file.key for file in manifest.files if not file.key.startswith(manifest.data_prefix)]
@@ -137,8 +137,8 @@ def _checked(bucket: StagingBucket, key: str) -> bytes:
 def _same(key: str, expected: str, md5: str) -> None:
     if expected != md5:
         raise ChecksumMismatch(
-            f"{key} has the MD5 {md5}, the export wrote {expected}: the object was changed.",
-            "Export the table again, and keep others from writing to the staging bucket.",
+            f"{key} has the MD5 {md5}, the manifest says {expected}: the object was changed.",
+            "Export the table again, and make sure that nobody else writes to the staging bucket.",
             details={"key": key},
         )
 
@@ -152,7 +152,7 @@ def check_objects(bucket: StagingBucket, manifest: Manifest) -> list[StoredObjec
     objects = list(bucket.objects(manifest.data_prefix))
     if not objects:
         raise EmptyPrefix(
-            f"No object lies under s3://{bucket.name}/{manifest.data_prefix}.",
+            f"There are no objects under s3://{bucket.name}/{manifest.data_prefix}.",
             "Export the table again: its files are gone.",
         )
     differing = sorted({stored.key for stored in objects} ^ {file.key for file in manifest.files})
@@ -160,15 +160,15 @@ def check_objects(bucket: StagingBucket, manifest: Manifest) -> list[StoredObjec
         raise ChecksumMismatch(
             f"The objects under {manifest.data_prefix} are not those of the manifest; {differing[0]} is one"
             f" of {len(differing)} that differ.",
-            "Remove what others put there, or export the table again.",
+            "Remove the objects that do not belong there, or export the table again.",
             details={"keys": differing[:10]},
         )
     return objects
 
 
 def check_readable(bucket: StagingBucket, manifest: Manifest) -> dict[str, Any]:
-    """Look that the export's objects are there and that ``bucket``'s account may read one of them: what AWS would find
-    out only after an import's start, or never. What was found, JSON-safe, for ``checked_manifest``.
+    """Check that the export's objects are there and that ``bucket``'s account may read one of them, which AWS would
+    check only after an import's start, or never. Returns what ``checked_manifest`` takes, JSON-safe.
 
     Raises EmptyPrefix, ChecksumMismatch, StagingBucketUnusable.
     """
@@ -185,8 +185,8 @@ def check_readable(bucket: StagingBucket, manifest: Manifest) -> dict[str, Any]:
 
 
 def checked_manifest(bucket: StagingBucket, key: str, checked: Mapping[str, Any]) -> Manifest | None:
-    """The manifest at ``key``, without its files, as ``check_readable`` found it before; None when that looked at
-    another export or bucket, or as another account."""
+    """The manifest at ``key``, without its files, from what ``check_readable`` returned; None when that was of
+    another export, bucket or account."""
     values: dict[str, Any] = {name: checked.get(name) for name in _RECORDED}
     known = all(checked.get(name) == value for name, value in _whose(bucket).items())
     if not known or values["key"] != key or None in values.values():

@@ -32,7 +32,7 @@ class RecoveryWindow:
     def newest(self) -> datetime | None:
         """The newest whole second that can be exported, None while recovery was only just turned on.
 
-        Latest stands still at the enable time for 5 minutes; an export then may hold nothing (aws.md A3).
+        For 5 minutes Latest stays at the time of turning on; an export then may be empty (aws.md A3).
         """
         if not self.enabled or self.earliest is None or self.latest is None or self.latest <= self.earliest:
             return None
@@ -92,7 +92,7 @@ def wait_for_recovery(
         if clock() - waiting_since >= allowed:
             raise PointInTimeRecoveryNotReady(
                 f"Point-in-time recovery was not usable after {allowed:.0f} s.",
-                "It becomes so 5 minutes after it was turned on; allow more with ferry_pitr_wait, or run again.",
+                "It takes about 5 minutes after turning on: set point_in_time_recovery_wait higher, or run again.",
                 table=job.name,
             )
         yield Pause(job, "time", gap)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The staging bucket: the few S3 calls that ledger, manifest and cleanup need, always naming the expected owner."""
+"""The staging bucket: the S3 calls that ledger, manifest and cleanup need, always with the expected owner."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class BucketMissing(StagingBucketUnusable):
 
 
 class ConditionFailed(Exception):
-    """A conditional write was refused: somebody else wrote first."""
+    """A conditional write was refused: the object was written by another run first."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class StoredObject:
 class StagingBucket:
     """A bucket as one account sees it. Every call says whose bucket it must be (``owner``, 12 digits).
 
-    ``kms_key_arn`` encrypts what is written here; empty leaves it to S3's own key.
+    ``kms_key_arn`` encrypts what is written here; empty: S3's own key does.
     """
 
     account: Account = field(repr=False)
@@ -79,7 +79,7 @@ class StagingBucket:
         return body
 
     def probe(self, key: str, *, empty: bool = False) -> None:
-        """Read one byte of an object: shows that its owner, the bucket's policy and the key let this account in.
+        """Read one byte of an object: shows that its owner, the bucket's policy and the key allow this account to read.
 
         An ``empty`` object has no first byte to ask for. Raises StagingBucketUnusable, FerryError.
         """
@@ -99,7 +99,7 @@ class StagingBucket:
         return b64encode(digest.digest()).decode()
 
     def put(self, key: str, body: bytes, *, if_absent: bool = False, if_tag: str = "", as_export: bool = False) -> None:
-        """Write one object; with ``if_absent`` or ``if_tag`` only when nobody wrote since, else ConditionFailed.
+        """Write one object; with ``if_absent`` or ``if_tag`` only when it was not written since, else ConditionFailed.
 
         ``as_export``: with the ACL and the encryption that an export's objects are written with.
         """
@@ -143,7 +143,7 @@ class StagingBucket:
             request["ContinuationToken"] = page["NextContinuationToken"]
 
     def delete(self, keys: Iterable[str]) -> int:
-        """Delete objects, missing ones included; how many were asked for. Raises StagingBucketUnusable, FerryError."""
+        """Delete objects, missing ones included; returns how many. Raises StagingBucketUnusable, FerryError."""
         listed = list(keys)
         for start in range(0, len(listed), DELETE_BATCH):
             batch = [{"Key": key} for key in listed[start : start + DELETE_BATCH]]
@@ -195,7 +195,7 @@ class StagingBucket:
     def _missing(self) -> BucketMissing:
         return BucketMissing(
             f"The staging bucket {self.name} does not exist.",
-            "Create it with the role tableferry.aws.destination_account, or name another in ferry_staging_bucket.",
+            "Create it with the role tableferry.aws.destination_account, or set bucket to another one.",
             details={"bucket": self.name},
         )
 
@@ -206,9 +206,9 @@ class StagingBucket:
         if code in aws_errors.DENIED:
             return StagingBucketUnusable(
                 f"The {self.account.side} account may not use the staging bucket {self.name} ({doing}:"
-                f" {sdk.error_message(error) or code}): it belongs to another account than {self.owner}, or its policy,"
-                " its KMS key or the caller's own policy does not allow it.",
-                "Check the bucket's owner, policy and key; the role tableferry.aws.destination_account sets them.",
+                f" {sdk.error_message(error) or code}): it does not belong to account {self.owner}, or its policy, its"
+                " KMS key or the caller's own policy does not allow it.",
+                "Check the bucket's owner, policy and key: the role tableferry.aws.destination_account sets them.",
                 details={"bucket": self.name, "expected_owner": self.owner, "code": code},
             )
         return self.account.explain(error, f"{doing} in s3://{self.name}")
