@@ -238,7 +238,7 @@ class Account:
         return Credentials(str(keys.access_key), str(keys.secret_key), keys.token or "")
 
     def renewed_credentials(self) -> Credentials:
-        """As ``temporary_credentials``, of a role that was assumed anew. Raises CredentialsError."""
+        """As ``temporary_credentials``, of a role that was assumed again. Raises CredentialsError."""
         if self._role:
             self._role.renew()
         return self.temporary_credentials()
@@ -288,7 +288,7 @@ class Account:
     def pages(
         self, service: str, operation: str, member: str, doing: str, table: str = "", **params: Any
     ) -> Iterator[dict[str, Any]]:
-        """The entries of a list call that goes on by NextToken, all its pages, each asked for when it is needed.
+        """The entries of a list call that continues by NextToken, all its pages, each asked for when it is needed.
 
         ``member`` is the answer's list; the rest is as in ``ask``. Raises what ``explain`` gives.
         """
@@ -398,7 +398,7 @@ class _RoleCredentials:
         return 0
 
     def renew(self) -> None:
-        """Have the role assumed anew at the next use."""
+        """Have the role assumed again at the next use."""
         self._current = self._fresh()
 
 

@@ -138,7 +138,7 @@ def test_a_role_without_the_vaults_key_loses_no_table_in_silence(accounts: Backu
     if answer == "completed":
         assert isinstance(judgement.failure, CountMismatch)
         assert (judgement.items_source, judgement.items_destination) == (100, 0)
-        assert "keys of table and vaults" in str(judgement.failure)
+        assert "keys of the table and the vaults" in str(judgement.failure)
 
 
 def test_a_vault_that_lets_nobody_in_is_refused_before_the_backup(accounts: BackupAccounts) -> None:

@@ -46,7 +46,7 @@ class Entry:
     due: float = 0.0
     steps: Steps | None = None
     reading: Literal["", "describe", "result"] = ""  # what going on now is: a poll, the look at an ended job, neither
-    probing: bool = False  # going on now tries for a slot that nobody of ours left
+    probing: bool = False  # its next step tries for a slot that none of our jobs left
     listed: State | Literal[""] = ""  # the end that a listing showed
     percent: float | None = None  # how far it is, by a listing or by the job itself
     failures: int = 0
@@ -125,7 +125,7 @@ class Group:
     # Sending work out
 
     def due(self, now: float) -> list[Entry]:
-        """The jobs that may go on at ``now``: describes go out in bursts, other steps are not held back."""
+        """The jobs that may continue at ``now``: describes go out in bursts, other steps are not held back."""
         if now >= self.next_burst:
             self.burst_left, self.next_burst = BURST, now + self.burst_gap
         return [entry for entry in self.waiting("due") if entry.due <= now and self._allowed(entry)]
@@ -222,7 +222,7 @@ class Group:
     # Taking results in
 
     def listed(self, listing: Listing, now: float) -> None:
-        """Take in what a list showed: jobs that have ended go on."""
+        """Take in what a list showed: jobs that have ended continue."""
         self.list_calls += listing.calls
         if listing.error is not None and not is_passing(listing.error):
             self.lists = False  # not allowed, or broken: describe calls do without
@@ -239,7 +239,7 @@ class Group:
             if state != "running":
                 entry.phase, entry.due, entry.reading, entry.listed = "due", now, "result", state
         if listing.complete:
-            # A job leaves the list when its table is deleted or made anew (measured/import-export-table 1.4).
+            # A job leaves the list when its table is deleted or created again (measured/import-export-table 1.4).
             self.missing = {entry.job.arn for entry in waiting if entry.job.arn not in self.seen}
             self.seen.clear()
         self.largest_round = max(self.largest_round, listing.calls)

@@ -54,7 +54,7 @@ class WaitResult:
 
 @dataclass(frozen=True)
 class Pause:
-    """Where a job stands and when it wants to go on.
+    """Where a job stands and when it continues.
 
     ``time``: in ``seconds``. ``slot``: when another job of its kind, account and Region has ended, or some time later.
     ``end``: when a listing shows it ended; the state that it showed is sent in, "" when the job is to look itself.
@@ -69,7 +69,7 @@ class Pause:
 
 @dataclass(frozen=True)
 class Page:
-    """One page of a list call: the state of each ARN on it, and where the list goes on.
+    """One page of a list call: the state of each ARN on it, and where the list continues.
 
     ``percents`` are those that AWS tells of running jobs, for the progress lines.
     """
@@ -115,7 +115,7 @@ class JobKind(Protocol):
         """One page of the kind's list call in ``scope``, newest jobs first; one API call."""
 
     def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
-        """Bring the job from where it stands to its end. May be begun again from any job it paused with; with a job
+        """Bring the job from where it stands to its end. May be started again from any job it paused with; with a job
         that runs it pauses for the end first.
 
         ``waiting_since`` is when the waiter began, by ``clock``.
@@ -125,7 +125,7 @@ class JobKind(Protocol):
         """The table that the ended ``job`` made or looked at."""
 
     def after(self, job: Job, before: Job, made: Made) -> Job | None:
-        """``job``, which waited for ``before``, with what that one left for it; None where it must not go on.
+        """``job``, which waited for ``before``, with what that one left for it; None where it must not start.
 
         ``made`` is what ``before``'s own kind says of its table: only a kind of the same method reads more of
         ``before``.

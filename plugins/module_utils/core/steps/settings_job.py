@@ -96,7 +96,7 @@ def options_from_dict(data: Mapping[str, Any]) -> SettingsOptions:
 
 
 class SettingsKind(OwnWork):
-    """Settings, for the waiter: nothing to list, each job is a generator that says when it goes on."""
+    """Settings, for the waiter: nothing to list, each job is a generator that says when it continues."""
 
     plural: ClassVar[str] = "settings"
 

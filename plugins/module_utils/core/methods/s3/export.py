@@ -196,7 +196,7 @@ def start_export(source: Account, destination: Account | None, plan: ExportPlan)
 
 def _probe(source: Account, job: Job) -> None:
     """Write a small object as the export will: policy, ownership and key fail now, and not minutes later when the
-    token is burnt (measured/import-export-table 3.10). Raises StagingBucketUnusable."""
+    token is used up (measured/import-export-table 3.10). Raises StagingBucketUnusable."""
     bucket = _bucket(source, job)
     folder = f"{job.request['call']['S3Prefix']}/{FOLDER}"
     bucket.put(f"{folder}{PROBE}", b"{}", as_export=True)
