@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core import report
+from ansible_collections.tableferry.aws.plugins.module_utils.core import migration, report
 from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import HostVars, read_if_sound
 
 # The results that the roles register for a table, in the order of its migration.
@@ -19,10 +19,8 @@ STARTED = "move_table_started"
 WAITED = "move_table_waited"
 JUDGED = "judge_table_judgement"
 STAGES = (STARTED, WAITED, JUDGED)
-FOLLOWING = ("count", "verify", "settings")  # jobs that follow when the items are there
 NOTE = "report_migration_failure"
 OUTLOOK = "check_inventory_outlook"
-CHOSEN = {"auto": "s3"}  # what auto means in this version (design section 11)
 
 
 def report_rows(hosts: Iterable[str], hostvars: HostVars) -> list[dict[str, Any]]:
@@ -56,7 +54,7 @@ def _failure(host: str, variables: Mapping[str, Any]) -> Mapping[str, Any] | Non
     failed = variables.get(NOTE) or next((found for found in results.values() if found.get("failed")), None)
     if failed:
         return failure_note(failed)
-    words = settings_problem(_jobs(host, results).get("settings") or {})
+    words = settings_problem(_jobs(host, results).get(report.SETTINGS) or {})
     return {"msg": words, "ferry_status": "failed"} if words else None
 
 
@@ -71,20 +69,25 @@ def settings_problem(job: Mapping[str, Any]) -> str:
 
 def _row(host: str, variables: Mapping[str, Any]) -> dict[str, Any]:
     results = _results(variables)
-    asked = str(read_if_sound(variables, "ferry_method") or "auto")
+    asked = str(read_if_sound(variables, "ferry_method") or migration.AUTO)
     judgement = results[JUDGED]
     jobs = _jobs(host, results)
-    if any(job.get("state") == "planned" for kind, job in jobs.items() if kind not in FOLLOWING):
+    if any(job.get("state") == "planned" for kind, job in jobs.items() if kind not in migration.STEPS):
         obstacle = results[STARTED].get("obstacle")
         told = f"Fix this first: {obstacle}" if obstacle else "Check mode: nothing was changed."
         judgement = {"status": "planned", "reason": told}
     return report.row(
         host,
-        str(results[STARTED].get("method") or CHOSEN.get(asked, asked)),
+        str(results[STARTED].get("method") or migration.chosen(asked)),
         judgement=judgement if "status" in judgement else None,
         jobs=jobs,
         failure=_failure(host, variables),
     )
+
+
+def item_jobs(jobs: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Those of ``jobs`` that bring a table's items, without those that follow on every method."""
+    return [job for job in jobs if job["kind"] not in migration.STEPS]
 
 
 def report_lines(rows: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -122,6 +125,7 @@ class FilterModule:
         """The filters by name."""
         return {
             "failure_note": failure_note,
+            "item_jobs": item_jobs,
             "report_lines": report_lines,
             "report_problems": report_problems,
             "report_rows": report_rows,

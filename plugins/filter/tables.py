@@ -13,6 +13,7 @@ from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
+from ansible_collections.tableferry.aws.plugins.module_utils.core import migration
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.spec import ACCOUNT_OPTIONS
 from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import BROKEN, HostVars, plain, read
 
@@ -115,7 +116,6 @@ PAIR = (
     "ferry_air_gapped_max_days",
 )
 PLAN_OF = ("ferry_source", "ferry_destination", "ferry_migration_id")  # what tables of one backup plan share
-NEEDS = {"backup": "backed_up", "direct": ""}  # what the data of a method needs in the accounts, unless a bucket
 OPEN = ("pending", "running")
 
 
@@ -147,6 +147,12 @@ def account_pairs(hosts: Iterable[str], hostvars: HostVars) -> dict[str, str]:
     return found
 
 
+def data_needs(method: Any) -> str:
+    """What the data of a table of ``method`` needs in the accounts: ``staged`` a staging bucket, ``backed_up`` vaults,
+    empty neither."""
+    return migration.data_needs(str(method or migration.AUTO))
+
+
 def pair_tables(pairs: Mapping[str, str], hostvars: HostVars, first: str) -> dict[str, list[str]]:
     """The source tables that share accounts with ``first``, by what their method needs there.
 
@@ -156,7 +162,7 @@ def pair_tables(pairs: Mapping[str, str], hostvars: HostVars, first: str) -> dic
     found: dict[str, list[str]] = {"staged": [], "backed_up": []}
     for host, owner in pairs.items():
         variables = hostvars[host]
-        needs = NEEDS.get(str(read(variables, "ferry_method") or "auto"), "staged")
+        needs = data_needs(read(variables, "ferry_method"))
         if owner == first and needs:
             found[needs].append(table_names(host, variables)[0])
     return found
@@ -316,6 +322,7 @@ class FilterModule:
             "account_outlook": account_outlook,
             "account_pairs": account_pairs,
             "all_clean": all_clean,
+            "data_needs": data_needs,
             "inventory_problems": inventory_problems,
             "open_jobs": open_jobs,
             "pair_tables": pair_tables,

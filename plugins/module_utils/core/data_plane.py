@@ -2,17 +2,39 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""From an account to its tables as the data plane sees them."""
+"""From an account to its tables as the data plane sees them, and how this machine shall read and write them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from . import sdk
 from .account import Account
 from .items.client import Client, Endpoint
 from .items.scan import count_items as count_scanned
 from .items.tables import ItemTable, find_table
+
+
+@dataclass(frozen=True)
+class ItemChoices:
+    """How this machine reads and writes items: for direct copies, and for comparisons.
+
+    Rates are units per second or parts of the provisioned capacity ("50%"), "" for no limit; ``workers`` are processes.
+    Paths are of this machine, "" for none: ``checkpoint_dir`` is the folder where a copy keeps how far it is (without
+    it a copy that is killed begins anew), ``differences_path`` the file that gets a line of JSON for each difference,
+    and is not made where there is none. A sample reads about ``sample_items`` of either side; ``ignore_expired`` leaves
+    items out whose time to live has passed.
+    """
+
+    workers: int = 1
+    read_rate: str = ""
+    write_rate: str = ""
+    consistent: bool = False
+    checkpoint_dir: str = ""
+    sample_items: int = 1000
+    ignore_expired: bool = False
+    differences_path: str = ""
 
 
 def endpoint_of(account: Account) -> Endpoint:

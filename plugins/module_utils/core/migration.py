@@ -2,40 +2,234 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What knows every kind of job: waiting for jobs of all kinds, and taking a job that a user passes."""
+"""The migration of a table, from its start to its judgement (design 2, 5, 7).
+
+This file alone knows which methods and which kinds of jobs there are. Everything that can be refused is refused by
+``start``, before anything is billed; the waiter brings the jobs to their end, each when the one before it has
+completed, so that no table waits for another.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from .account import Account
-from .errors import FerryError
+from .change import Change, NotCarried
+from .errors import FerryError, InvalidInput, LocalSecondaryIndexes, NotInThisVersion, UnknownMethod
+from .items.throttle import check_rate
 from .jobs.job import Job, not_a_job
-from .jobs.kind import JobKind, WaitItem, WaitResult
+from .jobs.kind import JobKind, WaitItem, WaitResult, made_of
 from .jobs.waiter import Waiter
-from .methods.backup.backup_jobs import BackupKind
-from .methods.backup.copy_jobs import CopyKind
-from .methods.backup.restore_jobs import RestoreKind
-from .methods.direct.copy_job import DirectKind
-from .methods.s3.export import ExportKind
-from .methods.s3.importing import ImportKind
-from .steps.comparison import VerifyKind
-from .steps.counting import CountKind
-from .steps.settings_job import SettingsKind
+from .judgement import Counts, Judgement, JudgeOptions, Verify, nothing_to_judge, with_comparison
+from .methods.backup.method import BackupMethod
+from .methods.direct.method import DirectMethod
+from .methods.method import ItemJobs, Method, Needs
+from .methods.options import AUTO, MigrationOptions
+from .methods.s3.method import S3Method
+from .steps.comparison import VerifyKind, VerifyOptions, comparison_change, verify_job
+from .steps.counting import CountKind, count_change, count_job
+from .steps.settings_job import SettingsKind, plan_table_settings, settings_job
+from .table.definition import TableDefinition
+
+METHODS: Mapping[str, Method] = {method.name: method for method in (S3Method(), BackupMethod(), DirectMethod())}
+DEFAULT = "s3"  # what auto means before there is a planner (design section 10)
+
+# Methods of the design that this version does not have, with their paths.
+LATER: Mapping[str, str] = {
+    "bulk": "export to S3, bulk put into a table made beforehand",
+    "glue": "export to S3, Spark job on AWS Glue, transforms",
+    "emr": "the same Spark job on EMR Serverless or an EMR cluster",
+    "replica": "multi-account global table, then disassociate",
+}
+
+# The jobs that follow those of the method, for a table that has its items.
+STEPS: Mapping[str, Callable[[], JobKind]] = {"count": CountKind, "verify": VerifyKind, "settings": SettingsKind}
 
 KINDS: Mapping[str, Callable[[], JobKind]] = {
-    "export": ExportKind,
-    "import": ImportKind,
-    "backup": BackupKind,
-    "copy": CopyKind,
-    "restore": RestoreKind,
-    "count": CountKind,
-    "direct": DirectKind,
-    "verify": VerifyKind,
-    "settings": SettingsKind,
+    **{kind: make for method in METHODS.values() for kind, make in method.kinds.items()},
+    **STEPS,
 }
+
+
+# Methods
+
+
+def chosen(method: str) -> str:
+    """What the name of a ``method`` comes to: ``auto`` is the default."""
+    return DEFAULT if method == AUTO else method
+
+
+def method_of(name: str, table: str = "") -> Method:
+    """The method called ``name``. Raises UnknownMethod, NotInThisVersion, naming the ``table`` that it is for."""
+    method = METHODS.get(chosen(name))
+    if method is not None:
+        return method
+    ready = ", ".join(METHODS)
+    if name in LATER:
+        raise NotInThisVersion(f"The method {name} is not in this version.", f"Use {ready}.", table=table)
+    raise UnknownMethod(f"There is no method {name!r}.", f"Use {AUTO}, {ready}.", table=table)
+
+
+def data_needs(name: str) -> Needs:
+    """What the data of a table of the method ``name`` needs in the accounts; of an unknown one what the default's
+    needs: the table itself is refused later."""
+    return METHODS.get(chosen(name), METHODS[DEFAULT]).data_needs
+
+
+@contextmanager
+def naming_methods() -> Iterator[None]:
+    """A table that is refused for its local secondary indexes is told which methods can create them.
+
+    Raises LocalSecondaryIndexes anew.
+    """
+    try:
+        yield
+    except LocalSecondaryIndexes as error:
+        others = ", ".join(name for name, method in METHODS.items() if method.local_secondary_indexes)
+        raise LocalSecondaryIndexes(
+            error.cause, f"Methods that can: {others}.", table=error.table, details=error.details
+        ) from error
+
+
+# A table's migration
+
+
+@dataclass(frozen=True)
+class Migration:
+    """A table's migration: the first ``job``, those that follow ``then``, and what the first one changes.
+
+    ``obstacle`` is what must be mended before it can start; only a preview has one.
+    """
+
+    method: str
+    job: Job
+    then: tuple[Job, ...]
+    changes: tuple[Change, ...]
+    definition: TableDefinition
+    left: tuple[NotCarried, ...] = ()
+    obstacle: FerryError | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def start(source: Account, destination: Account, options: MigrationOptions) -> Migration:
+    """Start the first job of the table's migration, or find the one of an earlier run.
+
+    Raises InvalidInput, UnknownMethod, NotInThisVersion, and what the method's own start raises.
+    """
+    _check_items(options)
+    method = method_of(options.method, options.table)
+    with naming_methods():
+        jobs = method.start(source, destination, options)
+    then = jobs.then if jobs.maker is None else (*jobs.then, *_following(method, options))
+    return Migration(
+        method.name, jobs.job, then, jobs.changes, jobs.definition, jobs.left, jobs.obstacle, jobs.warnings
+    )
+
+
+def preview(source: Account, destination: Account, options: MigrationOptions) -> Migration:
+    """All that ``start`` and the jobs after it would do, with every setting; reads only.
+
+    Raises what ``start`` raises, but for what is the migration's obstacle.
+    """
+    _check_items(options)
+    method = method_of(options.method, options.table)
+    with naming_methods():
+        jobs = method.preview(source, destination, options)
+        then, changes, left = list(jobs.then), list(jobs.changes), list(jobs.left)
+        if jobs.maker is not None:
+            settings = plan_table_settings(
+                source,
+                destination,
+                options.table,
+                options.made_table,
+                options.settings,
+                made_id=made_of(jobs.maker).table_id,
+                preview=True,
+                as_made=jobs.as_made,
+            )
+            last = settings_job(options.made_table, options.table, options.settings, settings)
+            then += [job.foreseen for job in (*_following(method, options)[:-1], last)]
+            changes += [*_costs(method, options, jobs, jobs.maker), *settings.changes]
+            left += settings.left
+    return Migration(
+        method.name,
+        jobs.job,
+        tuple(then),
+        tuple(changes),
+        jobs.definition,
+        tuple(left),
+        jobs.obstacle,
+        jobs.warnings,
+    )
+
+
+def _following(method: Method, options: MigrationOptions) -> tuple[Job, ...]:
+    """The jobs that follow on every method when the items are there: counting them where nobody has, comparing them
+    where that is asked for, and the settings."""
+    jobs = []
+    if not method.counts and options.verify != "none":
+        jobs.append(count_job(options.made_table, options.table, writes_stopped=options.backup.writes_stopped))
+    if options.verify in ("sample", "full"):
+        compared = VerifyOptions(options.table, options.made_table, options.verify, options.items)
+        jobs.append(verify_job(compared, options.migration_id))
+    return (*jobs, settings_job(options.made_table, options.table, options.settings))
+
+
+def _costs(method: Method, options: MigrationOptions, jobs: ItemJobs, maker: Job) -> list[Change]:
+    """What counting and comparing the items will cost, where ``maker`` has yet to bring them."""
+    changes = []
+    if not method.counts and options.verify != "none" and maker.state == "planned":
+        changes.append(count_change(options.table, options.made_table, jobs.definition))
+    if options.verify in ("sample", "full") and maker.state in ("planned", "pending"):
+        compared = VerifyOptions(options.table, options.made_table, options.verify, options.items)
+        changes.append(comparison_change(compared, jobs.definition))
+    return changes
+
+
+def _check_items(options: MigrationOptions) -> None:
+    """Raises InvalidInput for what no table could be read or written with."""
+    items = options.items
+    for name, number in (("workers", items.workers), ("sample_items", items.sample_items)):
+        if number < 1:
+            raise InvalidInput(f"{name} is {number}.", "Give 1 or more.", table=options.table)
+    for name, text in (("read_rate", items.read_rate), ("write_rate", items.write_rate)):
+        try:
+            check_rate(name, text)
+        except InvalidInput as error:
+            raise error.for_table(options.table) from error
+
+
+def judge(
+    name: str,
+    source: Account | None,
+    destination: Account,
+    jobs: Sequence[Job],
+    *,
+    source_table: str = "",
+    verify: Verify = "counts",
+    checksums: bool = False,
+    writes_stopped: bool = False,
+) -> Judgement:
+    """Judge the table that the ``jobs`` of its migration made: by what they counted, and by the comparison among them.
+
+    ``source_table`` is the source's where it has another name. The table's own failure is returned, not raised. Raises
+    InvalidInput where no job makes a table, and what Account.explain gives where AWS cannot be asked.
+    """
+    kinds = {job.kind: job for job in jobs}
+    method = next((method for method in METHODS.values() if method.kinds.keys() & kinds.keys()), None)
+    if method is None:
+        raise nothing_to_judge(name)
+    counts: Counts = "none" if verify == "none" else "counts"
+    options = JudgeOptions(source_table, counts, checksums, writes_stopped, kinds.get("count"))
+    judged = method.judge(name, source, destination, jobs, options)
+    return with_comparison(judged, kinds.get("verify"), name)
+
+
+# Jobs of all kinds
 
 
 def kinds() -> dict[str, JobKind]:

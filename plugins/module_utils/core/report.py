@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from .steps.settings_job import KIND as SETTINGS
+
 Row = dict[str, Any]
 
 COLUMNS = ("name", "method", "status", "items_source", "items_destination", "seconds", "verified", "reason")
@@ -30,7 +32,7 @@ def row(
     order, ``failure`` the first failed result of the table: it decides, whatever came before it.
     """
     judged, jobs = judgement or {}, jobs or {}
-    settings = jobs.get("settings", {}).get("result", {})
+    settings = jobs.get(SETTINGS, {}).get("result", {})
     carried, left = (list(settings.get(part, ())) for part in ("settings_carried", "settings_left"))
     if failure is not None:
         status = "refused" if failure.get("ferry_status") == "refused" else "failed"

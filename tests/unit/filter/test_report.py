@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible_collections.tableferry.aws.plugins.filter.report import (
     failure_note,
+    item_jobs,
     report_lines,
     report_problems,
     report_rows,
@@ -110,3 +111,8 @@ def test_the_words_of_a_module_that_broke_after_failing_are_kept() -> None:
     broken = {"msg": "Module result deserialization failed", "module_stdout": output}
     assert failure_note(broken)["msg"] == "The config profile (x) could not be found"
     assert failure_note({**broken, "module_stdout": "no JSON"})["msg"] == broken["msg"]
+
+
+def test_jobs_that_bring_items_are_told_from_those_that_follow() -> None:
+    jobs = [{"kind": kind} for kind in ("backup", "copy", "restore", "count", "verify", "settings")]
+    assert item_jobs(jobs) == jobs[:3]

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from ansible.errors import AnsibleError
 
 from ansible_collections.tableferry.aws.plugins.filter.tables import (
     account_outlook,
     account_pairs,
     all_clean,
+    data_needs,
     inventory_problems,
     open_jobs,
     pair_tables,
@@ -158,3 +160,10 @@ def test_a_pair_is_clean_when_all_its_tables_are() -> None:
     assert not all_clean(pairs, hostvars, "c", ["a", "b", "c"])
     assert not all_clean(pairs, {**hostvars, "b": {}}, "a", ["a", "b", "c"])
     assert not all_clean(pairs, hostvars, "a", ["a", "b", "c", "left out by limit"])
+
+
+@pytest.mark.parametrize(
+    ("method", "needs"), [("auto", "staged"), ("", "staged"), (None, "staged"), ("backup", "backed_up"), ("direct", "")]
+)
+def test_what_the_data_of_a_method_needs(method: str | None, needs: str) -> None:
+    assert data_needs(method) == needs

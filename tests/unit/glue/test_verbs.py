@@ -24,10 +24,10 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3 imp
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.cleanup import CleanupPlan
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.export import ExportPlan
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.importing import ImportPlan
+from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import Migration
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import settings_job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.definition import TableDefinition
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.settings import Settings, SettingsPlan
-from ansible_collections.tableferry.aws.plugins.module_utils.core.way import Way
 from ansible_collections.tableferry.aws.plugins.module_utils.glue import starting
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs import (
     account_session,
@@ -161,15 +161,17 @@ class OneWay:
     def __init__(self) -> None:
         self.gone = Calls()
         then = (Job("import", "orders", "pending", pending_reason="job"),)
-        way = Way("s3", EXPORT, then, (BILLED,), DEFINITION, (NotCarried("replicas", "never"),))
-        self.start = self.gone.answer(way)
-        self.foresee = self.gone.answer(replace(way, obstacle=errors.StagingBucketUnusable("No bucket.", "Make it.")))
+        migration = Migration("s3", EXPORT, then, (BILLED,), DEFINITION, (NotCarried("replicas", "never"),))
+        self.start = self.gone.answer(migration)
+        obstacle = errors.StagingBucketUnusable("No bucket.", "Make it.")
+        self.preview = self.gone.answer(replace(migration, obstacle=obstacle))
 
 
 @pytest.mark.parametrize("check_mode", [True, False])
 def test_a_way_is_started_or_foreseen(monkeypatch: pytest.MonkeyPatch, check_mode: bool) -> None:
     method = OneWay()
-    monkeypatch.setattr(migration_start, "way_of", lambda source, options: method)
+    monkeypatch.setattr(migration_start, "start", method.start)
+    monkeypatch.setattr(migration_start, "preview", method.preview)
     arguments = {"name": "orders", "bucket": "b", "defer": ["time_to_live"], "method": "s3", **SIDES}
     result = run(migration_start, arguments, check_mode)
     assert_documented(migration_start, result)
@@ -223,7 +225,7 @@ def test_a_judgement_says_the_counts_and_fails_where_they_differ(
     monkeypatch: pytest.MonkeyPatch, failure: errors.FerryError | None
 ) -> None:
     judgement = Judgement("failed" if failure else "migrated", 10, 9, 100, "counts", "", failure)
-    monkeypatch.setattr(migration_judge, "judge_way", Calls().answer(judgement))
+    monkeypatch.setattr(migration_judge, "judge", Calls().answer(judgement))
     result = run(migration_judge, {"name": "orders", "jobs": [IMPORT.to_dict()], **SIDES})
     assert_documented(migration_judge, result)
     assert (result["items_source"], result["items_destination"], result["verified"]) == (10, 9, "counts")

@@ -13,13 +13,9 @@ from typing import Any
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account, AccountSpec
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem, WaitResult
-from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement, judge_way
-from ansible_collections.tableferry.aws.plugins.module_utils.core.way import (
-    WAYS,
-    BackupChoices,
-    Way,
-    WayOptions,
-)
+from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import BackupChoices, MigrationOptions
+from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import Migration, judge, start
 from demo.seed import make_tables
 from demo.tables import DemoTable, Item, numbered, on_demand
 from lab.client import RunningLab
@@ -112,16 +108,16 @@ class BackupAccounts:
         """A table of a hundred items in the source."""
         make_tables(self.lab, "source", [DemoTable(name, {**on_demand(("id", "S")), **create}, items)])
 
-    def options(self, table: str, **more: Any) -> WayOptions:
+    def options(self, table: str, **more: Any) -> MigrationOptions:
         """The way's options; those of AWS Backup among ``more`` by their names."""
         chosen = {name: more.pop(name) for name in list(more) if name in BackupChoices.__dataclass_fields__}
-        return WayOptions(table=table, method="backup", backup=BackupChoices(**chosen), **more)
+        return MigrationOptions(table=table, method="backup", backup=BackupChoices(**chosen), **more)
 
-    def start(self, table: str, **more: Any) -> Way:
+    def start(self, table: str, **more: Any) -> Migration:
         """The way begun."""
-        return WAYS["backup"].start(self.source, self.destination, self.options(table, **more))
+        return start(self.source, self.destination, self.options(table, **more))
 
-    def ended(self, way: Way, **more: Any) -> WaitResult:
+    def ended(self, way: Migration, **more: Any) -> WaitResult:
         """The way at its end, through plain data as Ansible carries it."""
         first, *others = (Job.from_dict(job.to_dict()) for job in (way.job, *way.then))
         item = WaitItem("t", self.source, self.destination, first, tuple(others))
@@ -130,7 +126,7 @@ class BackupAccounts:
     def moved(self, table: str, **more: Any) -> tuple[Judgement, tuple[Job, ...]]:
         """The table's whole way and its judgement."""
         jobs = self.ended(self.start(table, **more)).ways["t"]
-        judgement = judge_way(
+        judgement = judge(
             more.get("destination_table", table),
             self.source,
             self.destination,

@@ -21,7 +21,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     JobTimeout,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.account_settings import (
-    SettingsOptions,
+    AccountSettingsOptions,
     apply_settings,
     plan_settings,
 )
@@ -166,7 +166,7 @@ def test_the_verb_changes_nothing_but_dynamodb_however_aws_merges(accounts: Back
         accounts.lab.choose_behaviours({"backup.partial_region_settings": answer})
         for on in (True, False):
             before = backup.describe_region_settings()
-            options = SettingsOptions(opt_in=on, advanced_features=on)
+            options = AccountSettingsOptions(opt_in=on, advanced_features=on)
             apply_settings(account, options, plan_settings(account, options))
             after = backup.describe_region_settings()
             for member in ("ResourceTypeOptInPreference", "ResourceTypeManagementPreference"):

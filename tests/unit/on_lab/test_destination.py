@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account
+from ansible_collections.tableferry.aws.plugins.module_utils.core.data_plane import ItemChoices
 from ansible_collections.tableferry.aws.plugins.module_utils.core.destination import has_mark, is_ours, make_table
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import DestinationExists, TableUnusable
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
@@ -21,11 +22,12 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.restore_jobs import (
     look_at_destination as look_at_restored,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.cleanup import CleanupOptions, plan_cleanup
+from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import start
 from ansible_collections.tableferry.aws.plugins.module_utils.core.route import Route
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.definition import TableDefinition
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.ownership import read_tags
-from ansible_collections.tableferry.aws.plugins.module_utils.core.way import ItemChoices, WayOptions, way_of
 from tests.unit.on_lab.conftest import Crossing
 from tests.unit.on_lab.test_direct import Direct, fill, make
 
@@ -109,7 +111,7 @@ def test_a_copy_that_is_being_deleted_is_not_migrated(ways: Direct, hurry: Any) 
     crossing = ways.crossing
     jobs = copied(ways, hurry, "going")
     assert ways.judge(jobs, "counts").status == "migrated"
-    s3 = WayOptions("going", bucket=crossing.bucket, enable_point_in_time_recovery=True)
+    s3 = MigrationOptions("going", bucket=crossing.bucket, enable_point_in_time_recovery=True)
     crossing.lab.set_timings({"table.deleting": 600})
     try:
         crossing.lab.client("dynamodb", "destination").delete_table(TableName="going")
@@ -117,7 +119,7 @@ def test_a_copy_that_is_being_deleted_is_not_migrated(ways: Direct, hurry: Any) 
         assert (judged.status, type(judged.failure)) == ("failed", TableUnusable)
         for options in (ways.options("going"), s3):
             with pytest.raises(TableUnusable, match=r"going in .* is DELETING\. Wait until it is gone"):
-                way_of(crossing.source, options).start(crossing.source, crossing.destination, options)
+                start(crossing.source, crossing.destination, options)
         with pytest.raises(TableUnusable, match="is DELETING"):
             look_at_restored(crossing.destination, route(crossing, "going"), [], set())
     finally:
@@ -142,10 +144,12 @@ def test_a_source_that_is_lost_is_refused_before_anything_is_begun(
     monkeypatch.setattr(TableDefinition, "read", as_lost)
     crossing.lab.clear_requests()
     items = ItemChoices(checkpoint_dir=str(tmp_path))
-    options = WayOptions(name, method=method, bucket=crossing.bucket, items=items, enable_point_in_time_recovery=True)
+    options = MigrationOptions(
+        name, method=method, bucket=crossing.bucket, items=items, enable_point_in_time_recovery=True
+    )
     words = "arn:of-the-backup" if status == "ARCHIVED" else ""
     with pytest.raises(TableUnusable, match=f"is {status}.*{words}"):
-        way_of(crossing.source, options).start(crossing.source, crossing.destination, options)
+        start(crossing.source, crossing.destination, options)
     assert crossing.lab.mutating_calls() == []
 
 

@@ -14,17 +14,18 @@ from typing import Any
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
+from ansible_collections.tableferry.aws.plugins.module_utils.core.data_plane import ItemChoices
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import DestinationExists, InvalidInput
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
-from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import judge_way
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.direct import copy_job as direct
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
+from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import judge, preview, start
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.comparison import (
     VerifyOptions,
     repair_differences,
     verify_tables,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.way import ItemChoices, WayOptions, way_of
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.outcome import outcome
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs import dynamodb_copy
 from demo.tables import Keys, demo_tables, numbered, on_demand
@@ -38,21 +39,21 @@ class Direct:
         self.crossing = crossing
         self.folder = folder
 
-    def options(self, table: str, **more: Any) -> WayOptions:
+    def options(self, table: str, **more: Any) -> MigrationOptions:
         items = ItemChoices(
             checkpoint_dir=str(self.folder / "checkpoints"), differences_path=str(self.folder / f"{table}.jsonl")
         )
-        return WayOptions(table, method="direct", items=items, **more)
+        return MigrationOptions(table, method="direct", items=items, **more)
 
     def go(self, hurry: Any, table: str, **more: Any) -> tuple[Job, ...]:
         options = self.options(table, **more)
         source, destination = self.crossing.source, self.crossing.destination
-        way = way_of(source, options).start(source, destination, options)
+        way = start(source, destination, options)
         item = WaitItem(table, source, destination, way.job, way.then)
         return hurry([item]).ways[table]
 
     def judge(self, jobs: tuple[Job, ...], verify: Any = "full") -> Any:
-        return judge_way(jobs[0].name, self.crossing.source, self.crossing.destination, jobs, verify=verify)
+        return judge(jobs[0].name, self.crossing.source, self.crossing.destination, jobs, verify=verify)
 
 
 @pytest.fixture
@@ -110,7 +111,7 @@ def test_a_foreign_table_is_refused(ways: Direct) -> None:
     make(crossing, "foreign", "destination")
     options = ways.options("foreign")
     with pytest.raises(DestinationExists, match="overwrites nothing"):
-        way_of(crossing.source, options).start(crossing.source, crossing.destination, options)
+        start(crossing.source, crossing.destination, options)
 
 
 def test_a_copy_that_may_not_write_says_so(crossing: Crossing) -> None:
@@ -151,7 +152,7 @@ def test_another_tables_copy_is_a_foreign_table(ways: Direct, hurry: Any) -> Non
         options = ways.options("second-of-two", destination_table="first-of-two", bucket=crossing.bucket)
         options = replace(options, method=method, enable_point_in_time_recovery=True)
         with pytest.raises(DestinationExists):
-            way_of(crossing.source, options).start(crossing.source, crossing.destination, options)
+            start(crossing.source, crossing.destination, options)
     assert crossing.items("destination", "first-of-two") == [{"id": {"S": "first-of-two"}}]
 
 
@@ -161,9 +162,9 @@ def test_another_tables_copy_is_a_foreign_table(ways: Direct, hurry: Any) -> Non
 @pytest.mark.parametrize("method", ["direct", "s3"])
 def test_choices_that_move_nothing_are_refused(ways: Direct, method: str, choices: dict[str, Any]) -> None:
     crossing = ways.crossing
-    options = WayOptions("any", method=method, items=ItemChoices(**choices))
+    options = MigrationOptions("any", method=method, items=ItemChoices(**choices))
     with pytest.raises(InvalidInput, match=f"any: {next(iter(choices))}"):
-        way_of(crossing.source, options)
+        start(crossing.source, crossing.destination, options)
 
 
 @pytest.mark.parametrize("rate", ["fast", "50%", "0"])
@@ -171,9 +172,9 @@ def test_rates_that_are_none_are_refused_before_anything_is_made(ways: Direct, r
     crossing = ways.crossing
     name = f"rate-{len(rate)}"
     make(crossing, name)
-    options = WayOptions(name, method="direct", items=ItemChoices(write_rate=rate))
+    options = MigrationOptions(name, method="direct", items=ItemChoices(write_rate=rate))
     with pytest.raises(InvalidInput):
-        way_of(crossing.source, options).foresee(crossing.source, crossing.destination, options)
+        preview(crossing.source, crossing.destination, options)
 
 
 def test_a_check_changes_nothing(ways: Direct) -> None:
@@ -181,7 +182,7 @@ def test_a_check_changes_nothing(ways: Direct) -> None:
     make(crossing, "checked")
     crossing.lab.clear_requests()
     options = ways.options("checked", verify="full")
-    way = way_of(crossing.source, options).foresee(crossing.source, crossing.destination, options)
+    way = preview(crossing.source, crossing.destination, options)
     foreseen = [change.what for change in way.changes[:3]]
     assert foreseen == ["table checked", "items of checked", "comparison of checked and checked"]
     assert [(job.kind, job.state) for job in (way.job, *way.then)][:2] == [("direct", "planned"), ("verify", "planned")]
@@ -222,7 +223,7 @@ def test_a_copy_that_is_not_waited_for_stops_and_goes_on_later(ways: Direct, hur
     fill(crossing, "slow", list(numbered()))
     options = ways.options("slow")
     slow = replace(options, items=replace(options.items, write_rate="10"))
-    way = way_of(crossing.source, slow).start(crossing.source, crossing.destination, slow)
+    way = start(crossing.source, crossing.destination, slow)
     item = WaitItem("slow", crossing.source, crossing.destination, way.job, way.then)
     (stopped, settings) = hurry([item], timeout=50.0).ways["slow"]
     assert (stopped.state, stopped.timed_out, settings.state) == ("running", True, "pending")
@@ -278,7 +279,9 @@ def test_differences_are_told_stop_the_settings_and_are_mended(
     assert "1 missing, 3 different, 1 extra" in judgement.reason
     lines = [json.loads(line) for line in (ways.folder / "damaged.jsonl").read_text().splitlines()]
     assert sorted(line["difference"] for line in lines) == ["different", "different", "different", "extra", "missing"]
-    options = VerifyOptions("damaged", "damaged", differences_path=str(ways.folder / "damaged.jsonl"))
+    options = VerifyOptions(
+        "damaged", "damaged", items=ItemChoices(differences_path=str(ways.folder / "damaged.jsonl"))
+    )
     found = verify_tables(crossing.source, crossing.destination, options)
     mended = repair_differences(crossing.source, crossing.destination, options, found, delete_extra=True)
     assert (mended.put, mended.deleted) == (4, 1)

@@ -269,8 +269,6 @@ def test_a_table_with_our_tag_is_done() -> None:
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        ({"method": "teleport"}, errors.UnknownMethod),
-        ({"method": "glue"}, errors.NotInThisVersion),
         ({"sse_algorithm": "KMS"}, errors.KeyNotUsable),
         ({"sse_algorithm": "KMS", "kms_key_arn": "alias/staging"}, errors.KeyNotUsable),
         ({"sse_algorithm": "KMS", "kms_key_arn": KEY.replace(REGION, "us-east-1")}, errors.KeyNotUsable),

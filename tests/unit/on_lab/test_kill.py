@@ -14,7 +14,7 @@ import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem, WaitResult
-from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement, judge
+from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.export import (
     ExportOptions,
     plan_export,
@@ -26,6 +26,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.imp
     plan_import,
     start_import,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.judge import judge_import
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import wait_for
 from tests.unit.on_lab.in_process import Killed, failure
 from tests.unit.on_lab.staged import BUCKET, Staged
@@ -48,7 +49,7 @@ def migrate(aws: Staged) -> tuple[Judgement, list]:
     then = import_job(ImportOptions(table="orders", bucket=BUCKET, definition=plan.definition))
     found = waited(aws, start_export(source, destination, plan), then)
     export, imported = found.ways["t"]
-    return judge("orders", source, destination, export, imported), [*plan.changes, *found.started]
+    return judge_import("orders", source, destination, export, imported), [*plan.changes, *found.started]
 
 
 def migrate_by_verbs(aws: Staged) -> tuple[Judgement, list]:
@@ -60,7 +61,7 @@ def migrate_by_verbs(aws: Staged) -> tuple[Judgement, list]:
     import_options = ImportOptions(table="orders", bucket=BUCKET, export=export, definition=export_plan.definition)
     import_plan = plan_import(source, destination, import_options)
     imported = waited(aws, start_import(destination, import_plan)).jobs["t"]
-    judgement = judge("orders", source, destination, export, imported)
+    judgement = judge_import("orders", source, destination, export, imported)
     return judgement, [*export_plan.changes, *import_plan.changes]
 
 

@@ -15,8 +15,9 @@ import pytest
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import AccessDenied
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
-from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import judge, judge_way
-from ansible_collections.tableferry.aws.plugins.module_utils.core.way import WayOptions, way_of
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.judge import judge_import
+from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import judge, start
 from demo.tables import index
 
 ROLES = Path(__file__).resolve().parents[3] / "roles"
@@ -85,7 +86,7 @@ def test_the_policies_of_the_readmes_suffice(narrowed):
     export = narrowed.export("narrow")
     moved = narrowed.bring_in(export)
     settings = narrowed.settings("narrow")
-    judgement = judge("narrow", narrowed.source, narrowed.destination, export, moved, checksums=True)
+    judgement = judge_import("narrow", narrowed.source, narrowed.destination, export, moved, checksums=True)
     denied = [call["operation"] for call in narrowed.lab.calls(ok=False) if "Denied" in call["error_code"]]
     assert denied == []
     assert [job.state for job in (export, moved, settings)] == ["completed"] * 3
@@ -106,14 +107,14 @@ def test_the_policies_of_a_direct_copy_suffice(crossing, hurry):
             json.dumps([part for text in texts for part in text[position]]).replace("narrow", "narrow-direct")
         )
         setattr(crossing, side, user(crossing, side, "narrow-direct", statements))
-    options = WayOptions("narrow-direct", method="direct", verify="full")
+    options = MigrationOptions("narrow-direct", method="direct", verify="full")
     crossing.lab.clear_requests()
-    way = way_of(crossing.source, options).start(crossing.source, crossing.destination, options)
+    way = start(crossing.source, crossing.destination, options)
     item = WaitItem("it", crossing.source, crossing.destination, way.job, way.then)
     jobs = hurry([item]).ways["it"]
     denied = [call["operation"] for call in crossing.lab.calls(ok=False) if "Denied" in call["error_code"]]
     assert denied == []
-    judgement = judge_way("narrow-direct", crossing.source, crossing.destination, jobs, verify="full")
+    judgement = judge("narrow-direct", crossing.source, crossing.destination, jobs, verify="full")
     assert (judgement.status, judgement.verified, judgement.failure) == ("migrated", "full", None)
 
 

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
-from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement, judge
+from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.judge import judge_import
 from tests.unit.on_lab.test_importing import World
 
 
@@ -32,7 +33,8 @@ class Moved(World):
         return {key: body for key, body in self.aws.objects("/data/").items() if gzip.decompress(body)}
 
     def judge(self, export: Job | None = None, imported: Job | None = None, **how: Any) -> Judgement:
-        return judge("host", self.source, self.destination, export or self.export, imported or self.imported, **how)
+        jobs = (export or self.export, imported or self.imported)
+        return judge_import("host", self.source, self.destination, *jobs, **how)
 
 
 def test_a_table_that_arrived() -> None:
@@ -117,7 +119,7 @@ def test_no_items_is_no_success_unless_the_source_is_empty() -> None:
     assert world.judge().verified == "counts"  # looked at now
     world.aws.write("orders", 4)
     assert world.judge().status == "failed"
-    unknown = judge("host", None, world.destination, world.export, world.imported)
+    unknown = judge_import("host", None, world.destination, world.export, world.imported)
     assert (unknown.status, unknown.verified) == ("migrated", "none")
 
 

@@ -18,7 +18,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem, WaitResult
-from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import judge_way
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.export import (
     ExportOptions,
     plan_export,
@@ -29,10 +29,8 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.imp
     ImportOptions,
     import_job,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import wait_for
-from ansible_collections.tableferry.aws.plugins.module_utils.core.plan import METHODS
+from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import judge, start, wait_for
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.settings_job import SettingsKind
-from ansible_collections.tableferry.aws.plugins.module_utils.core.way import WAYS, WayOptions, way_of
 from tests.unit.on_lab.staged import BUCKET, Staged
 
 
@@ -58,15 +56,11 @@ class Ways:
         return wait_for(self.items, clock=lambda: self.aws.clock, sleep=self.aws.sleep, **how)
 
 
-def test_every_method_of_this_version_has_a_way() -> None:
-    assert set(WAYS) == {method.name for method in METHODS.values() if method.available}
-
-
 @pytest.mark.parametrize(("method", "error"), [("glue", NotInThisVersion), ("S3", UnknownMethod)])
 def test_other_methods_are_refused(method: str, error: type[Exception]) -> None:
     aws = Staged({"orders": 1})
     with pytest.raises(error, match="orders"):
-        way_of(aws.account("source"), WayOptions("orders", method=method))
+        start(aws.account("source"), aws.account("destination"), MigrationOptions("orders", method=method))
 
 
 def test_imports_start_as_their_exports_end_and_wait_for_slots(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +87,7 @@ def test_a_failed_job_ends_the_way_of_its_table_only() -> None:
     found = ways.wait()
     assert [job.state for job in found.ways["table0"]] == ["failed", "pending"]
     assert [job.state for job in found.ways["table1"]] == ["completed", "completed"]
-    judgement = judge_way("table0", ways.source, ways.destination, found.ways["table0"])
+    judgement = judge("table0", ways.source, ways.destination, found.ways["table0"])
     assert (judgement.status, type(judgement.failure).__name__) == ("failed", "ExportFailed")
 
 
@@ -104,7 +98,7 @@ def test_what_refuses_a_later_job_is_told_as_what_it_is() -> None:
     found = ways.wait()
     assert [job.state for job in found.ways["table0"]] == ["completed", "failed"]
     with pytest.raises(DestinationExists, match="was not made by this migration") as refused:
-        judge_way("table0", ways.source, ways.destination, found.ways["table0"])
+        judge("table0", ways.source, ways.destination, found.ways["table0"])
     assert refused.value.status == "refused"
 
 

@@ -20,7 +20,6 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     ImportLocked,
     PrefixNotData,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import judge
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.export import plan_export, start_export
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.importing import (
     ImportOptions,
@@ -28,6 +27,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.imp
     plan_import,
     start_import,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.judge import judge_import
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.manifest import read_manifest
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.staging import StagingBucket
 from demo.tables import all_types, attributes, key_schema
@@ -44,7 +44,9 @@ def test_ion_arrives_unchanged(crossing):
     moved = crossing.bring_in(export, input_format="ION")
     assert (export.state, moved.state) == ("completed", "completed"), (export, moved)
     assert crossing.items("destination", "ion") == crossing.items("source", "ion")
-    assert judge("ion", crossing.source, crossing.destination, export, moved, checksums=True).verified == "counts"
+    assert (
+        judge_import("ion", crossing.source, crossing.destination, export, moved, checksums=True).verified == "counts"
+    )
 
 
 def test_an_increment_holds_the_window_and_is_not_imported(crossing):
@@ -82,7 +84,7 @@ def test_a_filtered_table_says_so(crossing):
     assert [item["part"] for item in crossing.items("destination", "filtered")] == [
         {"N": number} for number in ("0", "2", "4", "6", "8")
     ]
-    judgement = judge("filtered", crossing.source, crossing.destination, export, moved)
+    judgement = judge_import("filtered", crossing.source, crossing.destination, export, moved)
     assert (judgement.items_source, judgement.items_destination) == (5, 5)
     assert judgement.reason.startswith("Filtered")
 
@@ -116,13 +118,13 @@ def test_checksums_are_read_again(crossing):
     crossing.table("summed")
     export = crossing.export("summed")
     moved = crossing.bring_in(export)
-    whole = judge("summed", crossing.source, crossing.destination, export, moved, checksums=True)
+    whole = judge_import("summed", crossing.source, crossing.destination, export, moved, checksums=True)
     assert whole.status == "migrated"
     found = crossing.s3.list_objects_v2(Bucket=crossing.bucket, Prefix=export.result["data_prefix"])["Contents"]
     key = max(found, key=lambda entry: entry["Size"])["Key"]
     body = crossing.s3.get_object(Bucket=crossing.bucket, Key=key)["Body"].read()
     crossing.s3.put_object(Bucket=crossing.bucket, Key=key, Body=body[:-1] + bytes([body[-1] ^ 1]))
-    broken = judge("summed", crossing.source, crossing.destination, export, moved, checksums=True)
+    broken = judge_import("summed", crossing.source, crossing.destination, export, moved, checksums=True)
     assert isinstance(broken.failure, ChecksumMismatch)
 
 
@@ -175,7 +177,7 @@ def test_a_bad_line_is_named_with_its_object(crossing):
     assert told.details["log"][0]["object"] in told.cause
     assert "export_max_age: 0" in told.next_step
     assert "replace_failed" in told.next_step
-    judgement = judge("lines", crossing.source, crossing.destination, export, moved)
+    judgement = judge_import("lines", crossing.source, crossing.destination, export, moved)
     assert judgement.status == "failed"
     with pytest.raises(ImportFailed, match="partial table"):
         crossing.bring_in(export)

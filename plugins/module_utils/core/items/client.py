@@ -31,7 +31,7 @@ from ..errors import (
     MissingTable,
     ServiceError,
 )
-from .transport import CONTENT_TYPE, Answer, BrokenConnection, Connection, Credentials, Distrusted, NetworkRoute, Signer
+from .transport import CONTENT_TYPE, Answer, BrokenConnection, Connection, Distrusted, NetworkRoute, Signer, SigningKeys
 
 CREDENTIALS_SECONDS = 60.0  # how long credentials are kept before the caller is asked again
 SKEW_SECONDS = 120.0  # a clock that is off by less does not explain a rejected signature
@@ -50,9 +50,9 @@ class Endpoint:
 
     url: str
     region: str
-    credentials: Callable[[], Credentials] = field(repr=False)
+    credentials: Callable[[], SigningKeys] = field(repr=False)
     side: str = ""
-    renewed: Callable[[], Credentials] | None = field(default=None, repr=False)
+    renewed: Callable[[], SigningKeys] | None = field(default=None, repr=False)
 
     @property
     def account(self) -> str:
@@ -98,7 +98,7 @@ class Call:
     failing_since: float = 0.0
     renewed: bool = False
     clock_corrected: bool = False
-    credentials: Credentials | None = None
+    credentials: SigningKeys | None = None
 
 
 class Client:
@@ -117,7 +117,7 @@ class Client:
             f"POST {path} HTTP/1.1\r\nHost: {named}\r\nUser-Agent: tableferry\r\nContent-Type: {CONTENT_TYPE}\r\n"
         )
         self._idle: Connection | None = None
-        self._credentials: tuple[float, Credentials] | None = None
+        self._credentials: tuple[float, SigningKeys] | None = None
         self._skew = 0.0
         self._answered = False
         self._unreachable_since = 0.0  # the first failure of any call, while nothing was ever answered
@@ -219,13 +219,13 @@ class Client:
         call.failures += 1
         return self.retry_policy.pause(call.failures)
 
-    def _keys(self) -> Credentials:
+    def _keys(self) -> SigningKeys:
         kept = self._credentials
         if kept is None or time.monotonic() - kept[0] > CREDENTIALS_SECONDS:
             kept = self._credentials = (time.monotonic(), self.endpoint.credentials())
         return kept[1]
 
-    def _renew(self, expired: Credentials | None) -> bool:
+    def _renew(self, expired: SigningKeys | None) -> bool:
         """Get credentials again, once for all calls that found them expired; False when they are the same."""
         if self._credentials is None or self._credentials[1] is expired:
             ask = self.endpoint.renewed or self.endpoint.credentials
@@ -316,7 +316,7 @@ def _parts(url: str) -> tuple[str, int, bool, str]:
     return parts.hostname, port or (443 if secure else 80), secure, parts.path or "/"
 
 
-def _values(credentials: Credentials) -> tuple[str, str, str]:
+def _values(credentials: SigningKeys) -> tuple[str, str, str]:
     return credentials.access_key, credentials.secret_key, credentials.session_token
 
 

@@ -27,7 +27,7 @@ from .differences import CompareOptions, CompareProgress, Comparison, Difference
 from .digest import canonical_item, is_expired
 from .lookup import READ_ITEMS, Lookup
 from .readings import Reading, collect_keys, sum_tables
-from .scan import Page, Scanner, Segment
+from .scan import Scanner, Segment, SegmentPage
 from .tables import ItemTable, require_same_key
 from .throttle import Rate, Throttle
 
@@ -123,9 +123,9 @@ class _KeyedTable:
         self.keys = self.lookup.keys
         self._scanner = Scanner(table, metered=rate is not None)
 
-    def page(self, segment: Segment, limit: int) -> Page:
+    def page(self, segment: Segment, limit: int) -> SegmentPage:
         """One page of at most ``limit`` items."""
-        pages: list[Page] = []
+        pages: list[SegmentPage] = []
 
         def read() -> float:
             pages.append(self._scanner.read(self.client, segment, limit))
@@ -153,7 +153,7 @@ class _KeyedTable:
             segment = Segment(0, 1, page.next_key) if page.next_key else None
         return list(drawn)[:keys]
 
-    def _note(self, page: Page, drawn: dict[Key, None]) -> None:
+    def _note(self, page: SegmentPage, drawn: dict[Key, None]) -> None:
         if page.items:
             drawn.update(dict.fromkeys(self.keys.of_page(page.body)))
 

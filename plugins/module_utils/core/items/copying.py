@@ -27,7 +27,7 @@ from .carried import CARRIED, Carried
 from .checkpoint import Checkpoint, Counts
 from .client import Client, Retries, RetryPolicy
 from .lanes import LOOK_SECONDS, Lanes
-from .scan import Page, ParallelScan, Scanner, Segment, segments_for
+from .scan import ParallelScan, Scanner, Segment, SegmentPage, segments_for
 from .tables import ItemTable, require_same_key, require_two, require_unchanged
 from .throttle import Rate, Throttle
 from .workers import run_in_workers
@@ -112,7 +112,7 @@ def copy_items(
     require_same_key(source, destination)
     segments = options.segments or segments_for(source, options.workers)
     checkpoint = Checkpoint.load(source, destination, segments, options.checkpoint)
-    desk = _Desk(checkpoint, progress)
+    desk = _CopyDesk(checkpoint, progress)
     task = _CopyTask(source, destination, options)
     retries: list[Retries] = []
     try:
@@ -147,7 +147,7 @@ class _Segments(Protocol):
         """See Checkpoint.advance."""
 
 
-class _Desk:
+class _CopyDesk:
     """Hands out segments to the workers and takes in what they did: keeps the checkpoint, reports the progress."""
 
     def __init__(self, checkpoint: Checkpoint, progress: Callable[[CopyProgress], None]) -> None:
@@ -218,7 +218,7 @@ class _CopyTask:
 class _Work:
     """A page on its way: the batches that wait, how many are under way, and how many are not yet acknowledged."""
 
-    page: Page
+    page: SegmentPage
     waiting: list[list[Slice]]
     counts: Counts
     open: int
@@ -261,7 +261,7 @@ class _Pool:
         """Whether more pages may be requested."""
         return self._bytes < max(1, self.most_bytes)
 
-    def take(self, page: Page) -> None:
+    def take(self, page: SegmentPage) -> None:
         """Take in a page."""
         items = distinct(page.items, self._keys.of_page(page.body)) if page.items else []
         counts = Counts(len(items), len(page.body), page.units, duplicates=page.count - len(items))
@@ -287,7 +287,7 @@ class _Pool:
             self._writer.put(batch, partial(self._acknowledge, work))
         return LOOK_SECONDS
 
-    def _most_items(self, page: Page) -> int:
+    def _most_items(self, page: SegmentPage) -> int:
         """How many items a batch may have so that each second keeps the rate."""
         if self._throttle is None or not page.items:
             return BATCH_ITEMS

@@ -20,7 +20,7 @@ from .client import Client
 from .differences import CompareOptions, CompareProgress, Comparison
 from .digest import BucketSums, canonical_digest, is_expired, raw_digest
 from .lanes import Lanes
-from .scan import Page, ParallelScan, Scanner, Segment, segments_for, spread
+from .scan import ParallelScan, Scanner, Segment, SegmentPage, segments_for, spread
 from .tables import ItemTable
 from .throttle import Rate, Throttle
 from .workers import run_in_workers
@@ -77,7 +77,7 @@ def _plus(units: float | None, more: float | None) -> float | None:
     return units if more is None else (units or 0.0) + more
 
 
-class _Desk:
+class _ReadingDesk:
     """Hands out the segments of both tables, counts what is read, and matches the keys of buckets that differ."""
 
     def __init__(self, task: Reading, progress: Callable[[CompareProgress], None], reading: int) -> None:
@@ -145,7 +145,7 @@ def _segments(table: ItemTable, workers: int) -> deque[Segment]:
 
 def sum_tables(task: Reading, progress: Callable[[CompareProgress], None], reading: int) -> tuple[Totals, list[int]]:
     """Read both tables; the counts, and the buckets that differ. Raises WorkerLost."""
-    desk = _Desk(task, progress, reading)
+    desk = _ReadingDesk(task, progress, reading)
     sums = BucketSums(task.buckets)
     for each in run_in_workers(task, desk, task.options.workers):
         sums.merge(each)
@@ -155,7 +155,7 @@ def sum_tables(task: Reading, progress: Callable[[CompareProgress], None], readi
 
 def collect_keys(task: Reading, progress: Callable[[CompareProgress], None]) -> list[Key]:
     """Read both tables again; the keys in ``task.looked_into`` that are not equal on both sides. Raises WorkerLost."""
-    desk = _Desk(task, progress, 3)
+    desk = _ReadingDesk(task, progress, 3)
     run_in_workers(task, desk, task.options.workers)
     desk.require_whole()
     return desk.candidates
@@ -165,16 +165,16 @@ def collect_keys(task: Reading, progress: Callable[[CompareProgress], None]) -> 
 
 
 class _Readings(Protocol):
-    """What a worker asks the desk for; see _Desk."""
+    """What a worker asks the desk for; see _ReadingDesk."""
 
     def next_segment(self, side: Side) -> Segment | None:
-        """See _Desk.next_segment."""
+        """See _ReadingDesk.next_segment."""
 
     def count(self, side: Side, items: int, expired: int, units: float | None, ended: bool) -> None:
-        """See _Desk.count."""
+        """See _ReadingDesk.count."""
 
     def match(self, side: Side, digests: Sequence[tuple[Key, int]]) -> None:
-        """See _Desk.match."""
+        """See _ReadingDesk.match."""
 
 
 @dataclass(frozen=True)
@@ -223,7 +223,7 @@ class Reading:
         return sums.sums
 
     def _take(
-        self, side: Side, reader: KeyReader, desk: _Readings, add: Callable[[Iterable[int]], None], page: Page
+        self, side: Side, reader: KeyReader, desk: _Readings, add: Callable[[Iterable[int]], None], page: SegmentPage
     ) -> None:
         items = self.options.carried.of_page(page.body, page.items)
         live: Sequence[int] = range(len(items))
@@ -243,7 +243,7 @@ class Reading:
         side: Side,
         reader: KeyReader,
         desk: _Readings,
-        page: Page,
+        page: SegmentPage,
         live: Sequence[int],
         digests: Sequence[int],
     ) -> None:

@@ -34,7 +34,7 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class Page:
+class SegmentPage:
     """One answer of Scan: the whole ``body``, its ``items`` as slices, the key after which the segment continues (b""
     at its end), and the read units where they were requested."""
 
@@ -95,7 +95,7 @@ class Scanner:
         )
         return Call("Scan", body, self.table.name)
 
-    def page(self, segment: Segment, body: bytes) -> Page:
+    def page(self, segment: Segment, body: bytes) -> SegmentPage:
         """The page in an answer. Raises ServiceError when it is malformed, or its count is not that of its items."""
         response: ScanPage = decode(body, ScanPage, "Scan", self.table.name)
         if len(response.items) != response.count and not self._counting:
@@ -105,13 +105,15 @@ class Scanner:
         self._pages += 1
         units = response.consumed_capacity.capacity_units if response.consumed_capacity else None
         next_key = bytes(response.last_evaluated_key)
-        return Page(segment, body, response.items, response.count, b"" if next_key == b"null" else next_key, units)
+        return SegmentPage(
+            segment, body, response.items, response.count, b"" if next_key == b"null" else next_key, units
+        )
 
     def explain(self, error: FerryError) -> FerryError:
         """The error to raise for ``error``: a table that is missing after it returned a page has vanished."""
         return vanished(self.table) if isinstance(error, MissingTable) and self._pages else error
 
-    def read(self, client: Client, segment: Segment, limit: int = 0) -> Page:
+    def read(self, client: Client, segment: Segment, limit: int = 0) -> SegmentPage:
         """One page. Raises what Client.call does, TableVanished."""
         call = self.request(segment, limit)
         try:
@@ -133,7 +135,7 @@ class ParallelScan:
         client: Client,
         scanner: Scanner,
         next_segment: Callable[[], Segment | None],
-        take: Callable[[Page], None],
+        take: Callable[[SegmentPage], None],
         at_once: int,
         throttle: Throttle | None = None,
     ) -> None:
@@ -219,7 +221,7 @@ def count_items(
     waiting = deque(Segment(number, total) for number in spread(total))
     counted = 0
 
-    def add(page: Page) -> None:
+    def add(page: SegmentPage) -> None:
         nonlocal counted
         counted += page.count
         progress(counted)

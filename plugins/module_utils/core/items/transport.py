@@ -34,7 +34,7 @@ SMALL_READ, LARGE_READ = 64 * 1024, 512 * 1024
 LONGEST_HEAD = 64 * 1024
 
 
-class Credentials(Protocol):
+class SigningKeys(Protocol):
     """Keys that are valid now; ``session_token`` is "" where there is none."""
 
     @property
@@ -86,7 +86,7 @@ class Signer:
         self._region = region
         self._kept: tuple[str, str, bytes] = ("", "", b"")
 
-    def headers(self, credentials: Credentials, operation: str, body: bytes, now: float) -> str:
+    def headers(self, credentials: SigningKeys, operation: str, body: bytes, now: float) -> str:
         """The header lines that sign ``body``; ``now`` in epoch seconds."""
         time_text = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
         day = time_text[:8]

@@ -27,7 +27,7 @@ from typing import Any, Protocol, TypeVar
 
 from ..errors import InvalidInput, WorkerLost
 from .client import Endpoint
-from .transport import Credentials
+from .transport import SigningKeys
 
 Result = TypeVar("Result")
 Result_co = TypeVar("Result_co", covariant=True)
@@ -143,7 +143,7 @@ class _Keys:
         self.session_token = session_token
 
     @classmethod
-    def of(cls, credentials: Credentials) -> _Keys:
+    def of(cls, credentials: SigningKeys) -> _Keys:
         """From any credentials."""
         return cls(credentials.access_key, credentials.secret_key, credentials.session_token)
 
@@ -173,7 +173,7 @@ def _dump(task: Any) -> tuple[bytes, list[Endpoint]]:
 
 
 class _Unpickler(pickle.Unpickler):
-    def __init__(self, stream: io.BytesIO, ask: Callable[[str, int], Credentials]) -> None:
+    def __init__(self, stream: io.BytesIO, ask: Callable[[str, int], SigningKeys]) -> None:
         super().__init__(stream)
         self._ask = ask
 

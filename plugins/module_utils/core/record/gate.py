@@ -63,7 +63,7 @@ class Attempt:
     lost: bool = False
 
 
-class Call:
+class Attempts:
     """The attempts that were made within ``Gate.about``."""
 
     def __init__(self) -> None:
@@ -149,10 +149,10 @@ class Gate:
             attempt.lost = True
 
     @contextmanager
-    def about(self, subject: str) -> Iterator[Call]:
+    def about(self, subject: str) -> Iterator[Attempts]:
         """Requests of this thread within are for ``subject``, a destination table."""
         before = (self._subject, getattr(self._local, "call", None))
-        self._local.subject, self._local.call = subject, Call()
+        self._local.subject, self._local.call = subject, Attempts()
         try:
             yield self._local.call
         finally:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from ..account import Account
-from ..data_plane import item_table
+from ..change import Change
+from ..data_plane import ItemChoices, item_table
 from ..errors import DifferencesFound
 from ..items.comparing import compare_sample, compare_tables
 from ..items.differences import CompareOptions, CompareProgress, Comparison, Difference
@@ -23,8 +24,10 @@ from ..items.tables import ItemTable
 from ..items.throttle import to_rate
 from ..jobs.job import Job
 from ..jobs.kind import Made, OwnWork, Steps, WaitItem, made_of
+from ..table.definition import AS_OF, TableDefinition
 from ..table.ownership import read_tags
 from .background import Workbench, percent
+from .counting import units_for
 
 VERIFIED_TAG = "tableferry:verified"  # which comparison found the table equal to its source, and when
 AT_ONCE = 4  # comparisons that one waiter makes at the same time
@@ -35,22 +38,12 @@ DIFFERING = ("missing", "different", "extra", "not_listed")  # what a result cou
 
 @dataclass(frozen=True)
 class VerifyOptions:
-    """What to compare and how.
-
-    ``sample`` reads about ``sample_items`` of either side, ``full`` everything. ``ignore_expired`` leaves items out
-    whose time to live has passed; ``read_rate`` limits either side's read units ("500", "50%"). ``differences_path`` is
-    the file on the controller that gets a line of JSON for each difference; without differences it is not made.
-    """
+    """What to compare and how: ``sample`` reads some items of either side, ``full`` everything."""
 
     source_table: str
     table: str
     level: Literal["sample", "full"] = "full"
-    sample_items: int = 1000
-    ignore_expired: bool = False
-    consistent: bool = False
-    workers: int = 1
-    read_rate: str = ""
-    differences_path: str = ""
+    items: ItemChoices = field(default_factory=ItemChoices)
 
 
 @dataclass(frozen=True)
@@ -84,15 +77,15 @@ def verify_tables(
     """Compare both tables; reads only. Raises MissingTable, KeySchemaDiffers, and what the data plane raises."""
     here, there = item_table(source, options.source_table), item_table(destination, options.table)
     compared = CompareOptions(
-        consistent=options.consistent,
-        workers=options.workers,
-        source_rate=to_rate("read_rate", options.read_rate, here.read_capacity),
-        destination_rate=to_rate("read_rate", options.read_rate, there.read_capacity),
-        ignore_expired=_expiring(source, here) if options.ignore_expired else "",
+        consistent=options.items.consistent,
+        workers=options.items.workers,
+        source_rate=to_rate("read_rate", options.items.read_rate, here.read_capacity),
+        destination_rate=to_rate("read_rate", options.items.read_rate, there.read_capacity),
+        ignore_expired=_expiring(source, here) if options.items.ignore_expired else "",
     )
-    with _Differences(options.differences_path) as differences:
+    with _Differences(options.items.differences_path) as differences:
         if options.level == "sample":
-            comparison = compare_sample(here, there, options.sample_items, compared, differences.note)
+            comparison = compare_sample(here, there, options.items.sample_items, compared, differences.note)
         else:
             comparison = compare_tables(here, there, compared, differences.note, progress)
     return Verification(comparison, tuple(differences.shown), differences.path)
@@ -162,6 +155,23 @@ def verify_job(options: VerifyOptions, migration_id: str = "default") -> Job:
     return Job("verify", options.table, "pending", "", "job", request, migration_id=migration_id)
 
 
+def _options_of(job: Job) -> VerifyOptions:
+    """The options of ``verify_job``'s request."""
+    values = job.request["options"]
+    return VerifyOptions(**{**values, "items": ItemChoices(**values["items"])})
+
+
+def comparison_change(options: VerifyOptions, definition: TableDefinition) -> Change:
+    """What comparing a table like ``definition`` costs: an eventually consistent read is half a unit (aws.md H)."""
+    if options.level == "sample":
+        cost: dict[str, int | str] = {"items_of_each_table": options.items.sample_items}
+    else:
+        units = units_for(definition.size_bytes)
+        units = units if options.items.consistent else -(-units // 2)
+        cost = {"read_units_of_each_table": units, "as_of": AS_OF}
+    return Change(f"comparison of {options.source_table} and {options.table}", None, cost, "billed")
+
+
 class VerifyKind(OwnWork):
     """Comparisons, for the waiter: the controller does the work."""
 
@@ -173,7 +183,7 @@ class VerifyKind(OwnWork):
     def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
         """Compare, unless the table is marked as equal by at least this level; mark it when it is equal."""
         source, destination, job = item.need("source"), self.account(item), item.job
-        options = VerifyOptions(**job.request["options"])
+        options = _options_of(job)
         made = {name: job.request.get(name, "") for name in ("table_id", "table_arn")}
         arn = made["table_arn"] or destination.table_arn(options.table)
         earlier = _verified(destination, arn, options, made["table_id"])

@@ -10,10 +10,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import ClassVar
 
+from ..change import Change
 from ..data_plane import count_items, item_table
 from ..errors import CountMismatch
 from ..jobs.job import Job, ended_with
 from ..jobs.kind import Made, OwnWork, Steps, WaitItem, made_of
+from ..table.definition import AS_OF, TableDefinition
 from .background import Workbench
 
 AT_ONCE = 4  # tables that one waiter counts at the same time
@@ -23,6 +25,12 @@ UNIT_BYTES = 4096  # that one read unit of a consistent scan reads (aws.md H)
 def units_for(size_bytes: int) -> int:
     """The read units that counting a table of that size costs."""
     return -(-size_bytes // UNIT_BYTES)
+
+
+def count_change(source_table: str, table: str, definition: TableDefinition) -> Change:
+    """What counting both tables, of the size of ``definition``, costs."""
+    units = {"read_units_of_each_table": units_for(definition.size_bytes), "as_of": AS_OF}
+    return Change(f"count of {source_table} and {table}", None, units, "billed")
 
 
 def compare_counts(items_source: int, items_destination: int, writes_stopped: bool) -> str:

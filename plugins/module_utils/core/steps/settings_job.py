@@ -21,6 +21,8 @@ from ..table.preview import MadeBy, preview_settings
 from ..table.setting import SettingsOptions
 from ..table.settings import SettingsPlan, SettingsResult, apply_settings, prepare_settings
 
+KIND = "settings"
+
 
 def plan_table_settings(
     source: Account,
@@ -30,17 +32,17 @@ def plan_table_settings(
     options: SettingsOptions,
     *,
     made_id: str = "",
-    foresee: bool = False,
+    preview: bool = False,
     as_made: MadeBy | None = None,
 ) -> SettingsPlan:
     """What brings ``table`` to ``source_table``'s settings; reads only.
 
-    ``made_id`` is the id of the table that this migration is known to have made. With ``foresee`` a table that is not
+    ``made_id`` is the id of the table that this migration is known to have made. For a ``preview`` a table that is not
     there yet is assumed as ``as_made`` will make it, by default an import. Raises DestinationExists for a
     table that is not of this migration, and what ``prepare_settings`` raises.
     """
     there = TableDefinition.find(destination, table)
-    if there is None and foresee:
+    if there is None and preview:
         return preview_settings(source, destination, source_table, table, options, as_made)
     if there is not None:
         route = Route(
@@ -70,7 +72,7 @@ def settings_job(table: str, source_table: str, options: SettingsOptions, plan: 
     table, and the waiter reads both tables and plans.
     """
     request: dict[str, Any] = {"source_table": source_table, "options": options_to_dict(options)}
-    job = Job("settings", table, state="pending", pending_reason="job", migration_id=options.migration_id)
+    job = Job(KIND, table, state="pending", pending_reason="job", migration_id=options.migration_id)
     if plan is None:
         return replace(job, request=request)
     return _planned(replace(job, pending_reason="settings", request=request), plan)

@@ -31,14 +31,19 @@ def import_parameters(
     counts as a customer's. Table class, stream, tags, warm throughput of the table and the rest are settings:
     an import cannot express them. Raises MissingKeyMapping, LocalSecondaryIndexes, InvalidInput.
     """
+    require_importable(definition)
+    return _parameters(definition, name, kms_key_map, encryption, warm_throughput)
+
+
+def require_importable(definition: TableDefinition) -> None:
+    """Raises LocalSecondaryIndexes for a table that an import cannot create (aws.md B1)."""
     if definition.local_secondary_indexes:
         names = ", ".join(index.name for index in definition.local_secondary_indexes)
         raise LocalSecondaryIndexes(
             f"The table has local secondary indexes ({names}), which an import cannot create.",
-            "Use the method backup or direct.",
+            "Use a method that can create them.",
             table=definition.name,
         )
-    return _parameters(definition, name, kms_key_map, encryption, warm_throughput)
 
 
 def creation_parameters(

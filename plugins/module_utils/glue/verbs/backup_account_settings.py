@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...core.change import to_diff
-from ...core.methods.backup.account_settings import SettingsOptions, apply_settings, plan_settings
+from ...core.methods.backup.account_settings import AccountSettingsOptions, apply_settings, plan_settings
 from ..accounts import Accounts
 from ..spec import ONE_ACCOUNT_OPTIONS, SHARED_OPTIONS, Progress, Verb
 
@@ -25,7 +25,7 @@ SPEC: dict[str, Any] = {
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
     """Read the settings, and change those that differ."""
     account = Accounts(params).get(params["side"], params["account"])
-    options = SettingsOptions(**{name: params[name] for name in _SWITCHES})
+    options = AccountSettingsOptions(**{name: params[name] for name in _SWITCHES})
     plan = plan_settings(account, options)
     settings = plan.found if check_mode else apply_settings(account, options, plan)
     return {

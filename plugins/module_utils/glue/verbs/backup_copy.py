@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...core.methods.backup.copy_jobs import CopyOptions, plan_copy, start_copy
+from ...core.methods.backup.copy_jobs import RecoveryPointCopyOptions, plan_copy, start_copy
+from ...core.methods.options import BackupChoices
 from ...core.migration import job_from
 from ..accounts import Accounts
 from ..spec import BOTH_ACCOUNTS_OPTIONS, LIFECYCLE_OPTIONS, STARTING_OPTIONS, Progress, Verb, given
@@ -24,15 +25,16 @@ SPEC: dict[str, Any] = {
     "role": {"type": "str"},
 }
 
-_SAME_NAME = ("destination_vault", "role", "delete_after_days", "move_to_cold_storage_after_days", "migration_id")
-
 
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
     """Find the copy of an earlier run, or start one."""
     accounts = Accounts(params)
     source = accounts.get("source", params["source"])
     destination = accounts.get("destination", params["destination"])
-    options = CopyOptions(table=params["name"], backup=job_from(params["backup"]), **given(params, _SAME_NAME))
+    choices = BackupChoices(
+        **{f"copy_{name}": params[name] for name in LIFECYCLE_OPTIONS}, **given(params, ("destination_vault", "role"))
+    )
+    options = RecoveryPointCopyOptions(params["name"], job_from(params["backup"]), params["migration_id"], choices)
     plan = plan_copy(source, destination, options)
     job = plan.job.foreseen if check_mode else start_copy(source, plan)
     if params["wait"] and not check_mode:

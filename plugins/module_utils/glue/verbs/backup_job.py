@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...core.methods.backup.backup_jobs import BackupOptions, plan_backup, start_backup
+from ...core.methods.options import BackupChoices
 from ..accounts import Accounts
 from ..spec import KEY_MAP_OPTIONS, LIFECYCLE_OPTIONS, STARTING_OPTIONS, Progress, Verb, account_option, given
 from ..starting import finished, start_result
@@ -34,8 +35,8 @@ SPEC: dict[str, Any] = {
     "backup_max_age": {"type": "int", "default": 86400},
 }
 
-_SAME_NAME = (
-    "destination_table",
+_SAME_NAME = ("destination_table", "migration_id", "kms_key_map")
+_CHOICES = (
     "vault",
     "role",
     "destination_vault",
@@ -43,13 +44,10 @@ _SAME_NAME = (
     "restore_role",
     "air_gapped_vault",
     "plan",
-    "delete_after_days",
-    "move_to_cold_storage_after_days",
     "copy_delete_after_days",
     "start_window_minutes",
     "complete_window_minutes",
-    "migration_id",
-    "kms_key_map",
+    *LIFECYCLE_OPTIONS,
 )
 
 
@@ -58,7 +56,8 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     accounts = Accounts(params)
     source = accounts.get("source", params["source"])
     destination = accounts.find("destination", params["destination"])
-    options = BackupOptions(table=params["name"], max_age=params["backup_max_age"], **given(params, _SAME_NAME))
+    choices = BackupChoices(max_age=params["backup_max_age"], **given(params, _CHOICES))
+    options = BackupOptions(table=params["name"], choices=choices, **given(params, _SAME_NAME))
     plan = plan_backup(source, destination, options)
     job = plan.job.foreseen if check_mode else start_backup(source, plan)
     if params["wait"] and not check_mode:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...core.methods.backup.restore_jobs import RestoreOptions, plan_restore, start_restore
+from ...core.methods.options import BackupChoices
 from ...core.migration import job_from
 from ..accounts import Accounts
 from ..spec import BOTH_ACCOUNTS_OPTIONS, KEY_MAP_OPTIONS, STARTING_OPTIONS, Progress, Verb, given
@@ -25,7 +26,7 @@ SPEC: dict[str, Any] = {
     "role": {"type": "str"},
 }
 
-_SAME_NAME = ("source_table", "recovery_point_arn", "role", "kms_key_map", "migration_id")
+_SAME_NAME = ("source_table", "recovery_point_arn", "kms_key_map", "migration_id")
 
 
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
@@ -34,9 +35,9 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     source = accounts.get("source", params["source"])
     destination = accounts.get("destination", params["destination"])
     copy = job_from(params["copy"]) if params["copy"] else None
-    plan = plan_restore(
-        source, destination, RestoreOptions(table=params["name"], copy=copy, **given(params, _SAME_NAME))
-    )
+    choices = BackupChoices(restore_role=params["role"] or "")
+    options = RestoreOptions(table=params["name"], copy=copy, choices=choices, **given(params, _SAME_NAME))
+    plan = plan_restore(source, destination, options)
     job = plan.job.foreseen if check_mode else start_restore(destination, plan)
     if params["wait"] and not check_mode:
         job = finished(job, source, destination, params["wait_timeout"], progress)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...core.data_plane import ItemChoices
 from ...core.methods.direct.copy_job import DirectOptions, plan_direct
 from ..accounts import Accounts
 from ..spec import (
@@ -40,11 +41,6 @@ _SAME_NAME = (
     "migration_id",
     "kms_key_map",
     "warm_throughput",
-    "consistent",
-    "workers",
-    "read_rate",
-    "write_rate",
-    "checkpoint_dir",
     "count",
 )
 
@@ -54,7 +50,9 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     accounts = Accounts(params)
     source = accounts.get("source", params["source"])
     destination = accounts.get("destination", params["destination"])
-    plan = plan_direct(source, destination, DirectOptions(table=params["name"], **given(params, _SAME_NAME)))
+    items = ItemChoices(**given(params, (*READING_OPTIONS, *COPYING_OPTIONS)))
+    options = DirectOptions(table=params["name"], items=items, **given(params, _SAME_NAME))
+    plan = plan_direct(source, destination, options)
     job = plan.job.foreseen if check_mode else plan.job
     if params["wait"] and not check_mode:
         job = finished(job, source, destination, params["wait_timeout"], progress)

@@ -12,6 +12,7 @@ from typing import Any
 from ...core.errors import InvalidInput
 from ...core.methods.s3.export import plan_export, start_export
 from ...core.methods.s3.export_request import ExportOptions
+from ...core.migration import method_of, naming_methods
 from ..accounts import Accounts
 from ..spec import KEY_MAP_OPTIONS, STAGING_OPTIONS, STARTING_OPTIONS, Progress, Verb, account_option, given
 from ..starting import finished, start_result
@@ -45,7 +46,6 @@ SPEC: dict[str, Any] = {
 _EXPORT_TYPES = {"full": "FULL_EXPORT", "incremental": "INCREMENTAL_EXPORT"}
 _SAME_NAME = (
     "destination_table",
-    "method",
     "bucket",
     "bucket_owner",
     "prefix",
@@ -77,9 +77,11 @@ def to_time(name: str, text: str | None) -> datetime | None:
 
 
 def options(params: dict[str, Any]) -> ExportOptions:
-    """The core's options from the verb's. Raises InvalidInput."""
+    """The core's options from the verb's. Raises InvalidInput, UnknownMethod, NotInThisVersion."""
+    full = params["export_type"] == "full"
     return ExportOptions(
         table=params["name"],
+        to_import=full and not method_of(params["method"], params["name"]).local_secondary_indexes,
         export_type=_EXPORT_TYPES[params["export_type"]],
         max_age=params["export_max_age"],
         **{name: to_time(name, params[name]) for name in ("export_time", "from_time", "to_time")},
@@ -92,7 +94,8 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     accounts = Accounts(params)
     source = accounts.get("source", params["source"])
     destination = accounts.find("destination", params["destination"])
-    plan = plan_export(source, destination, options(params))
+    with naming_methods():
+        plan = plan_export(source, destination, options(params))
     job = plan.job.foreseen if check_mode else start_export(source, destination, plan)
     if params["wait"] and not check_mode:
         job = finished(job, source, destination, params["wait_timeout"], progress)

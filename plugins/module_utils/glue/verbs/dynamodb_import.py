@@ -10,7 +10,7 @@ from typing import Any
 
 from ...core.methods.s3.import_request import ImportOptions
 from ...core.methods.s3.importing import plan_import, start_import
-from ...core.migration import job_from
+from ...core.migration import job_from, naming_methods
 from ...core.table.definition import TableDefinition
 from ..accounts import Accounts
 from ..spec import KEY_MAP_OPTIONS, STAGING_OPTIONS, STARTING_OPTIONS, Progress, Verb, account_option, given
@@ -62,7 +62,8 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     accounts = Accounts(params)
     source = accounts.find("source", params["source"])
     destination = accounts.get("destination", params["destination"])
-    plan = plan_import(source, destination, options(params))
+    with naming_methods():
+        plan = plan_import(source, destination, options(params))
     job = plan.job.foreseen if check_mode else start_import(destination, plan)
     if params["wait"] and not check_mode:
         job = finished(job, source, destination, params["wait_timeout"], progress)

@@ -38,7 +38,7 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
         **given(params, ("kms_key_map", "kinesis_map", "principal_map", "migration_id", "warm_throughput")),
     )
     plan = plan_table_settings(
-        source, destination, source_table, table, options, made_id=params["table_id"] or "", foresee=check_mode
+        source, destination, source_table, table, options, made_id=params["table_id"] or "", preview=check_mode
     )
     job = settings_job(table, source_table, options, plan)
     if check_mode:

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ...core.change import Change, to_diff
+from ...core.data_plane import ItemChoices
 from ...core.items.differences import CompareProgress
 from ...core.steps.comparison import Verification, VerifyOptions, repair_differences, verify_tables
 from ..accounts import Accounts
@@ -30,16 +31,6 @@ SPEC: dict[str, Any] = {
 
 LINE_GAP = 5.0  # seconds between progress lines
 
-_SAME_NAME = (
-    "level",
-    "sample_items",
-    "ignore_expired",
-    "consistent",
-    "workers",
-    "read_rate",
-    "differences_path",
-)
-
 
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
     """Compare the tables. With ``repair`` also repair the differences; in check mode only report them."""
@@ -47,7 +38,10 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     source = accounts.get("source", params["source"])
     destination = accounts.get("destination", params["destination"])
     options = VerifyOptions(
-        source_table=params["source_table"] or params["name"], table=params["name"], **given(params, _SAME_NAME)
+        source_table=params["source_table"] or params["name"],
+        table=params["name"],
+        level=params["level"],
+        items=ItemChoices(**given(params, (*READING_OPTIONS, *COMPARING_OPTIONS))),
     )
 
     last_line = time.monotonic()

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...core.judgement import judge_way
-from ...core.migration import job_from
+from ...core.migration import job_from, judge
 from ..accounts import Accounts
 from ..outcome import failure
 from ..spec import BOTH_ACCOUNTS_OPTIONS, SHARED_OPTIONS, Progress, Verb
@@ -29,7 +28,7 @@ SPEC: dict[str, Any] = {
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
     """The judgement; a failure where the table was not migrated completely."""
     accounts = Accounts(params)
-    judgement = judge_way(
+    judgement = judge(
         params["name"],
         accounts.get("source", params["source"]),
         accounts.get("destination", params["destination"]),

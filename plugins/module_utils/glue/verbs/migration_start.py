@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...core.way import BackupChoices, ItemChoices, WayOptions, way_of
+from ...core.data_plane import ItemChoices
+from ...core.methods.options import BackupChoices, MigrationOptions
+from ...core.migration import preview, start
 from ..accounts import Accounts
 from ..spec import (
     BOTH_ACCOUNTS_OPTIONS,
@@ -68,27 +70,26 @@ _OTHER_NAMES = {"name", "source", "destination", "defer", "backup", "items", *SH
 
 
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
-    """Start the first job of the table's migration, or find it; in check mode predict the whole migration."""
+    """Start the first job of the table's migration, or find it; in check mode preview the whole migration."""
     accounts = Accounts(params)
     source = accounts.get("source", params["source"])
     destination = accounts.get("destination", params["destination"])
-    options = WayOptions(
+    options = MigrationOptions(
         table=params["name"],
         defer=tuple(params["defer"]),
         backup=BackupChoices(**given(params["backup"] or {}, params["backup"] or ())),
         items=ItemChoices(**given(params["items"] or {}, params["items"] or ())),
         **given(params, [name for name in SPEC if name not in _OTHER_NAMES]),
     )
-    method = way_of(source, options)
-    way = (method.foresee if check_mode else method.start)(source, destination, options)
-    told = {
-        **start_result(way.job, way.changes, way.obstacle),
-        "method": way.method,
-        "then": [job.to_dict() for job in way.then],
-        "table": way.definition.to_dict(),
-        "left": [left.to_dict() for left in way.left],
+    migration = (preview if check_mode else start)(source, destination, options)
+    result = {
+        **start_result(migration.job, migration.changes, migration.obstacle),
+        "method": migration.method,
+        "then": [job.to_dict() for job in migration.then],
+        "table": migration.definition.to_dict(),
+        "left": [left.to_dict() for left in migration.left],
     }
-    return {**told, "warnings": list(way.warnings)} if way.warnings else told
+    return {**result, "warnings": list(migration.warnings)} if migration.warnings else result
 
 
 VERB = Verb("migration_start", SPEC, run, services=("application-autoscaling", "dynamodb", "kms", "logs", "s3", "sts"))

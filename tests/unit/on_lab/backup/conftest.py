@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core import judgement as verify
 from ansible_collections.tableferry.aws.plugins.module_utils.core import sdk
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup import judge as verify
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import counting
 
 Counted = tuple[Account, str]

@@ -18,8 +18,8 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     StillRunning,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.account_settings import (
+    AccountSettingsOptions,
     NotManagementAccount,
-    SettingsOptions,
     apply_settings,
     plan_settings,
 )
@@ -29,7 +29,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup
     plan_backup_cleanup,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.copy_jobs import (
-    CopyOptions,
+    RecoveryPointCopyOptions,
     plan_copy,
     start_copy,
 )
@@ -42,7 +42,7 @@ from tests.unit.on_lab.backup.ready import SOURCE, VAULT, Ready, allow, root
 from tests.unit.on_lab.backup.test_kill import migrate, world
 from tests.unit.on_lab.backup.test_way import backed_up, copied
 
-ON = SettingsOptions(opt_in=True, advanced_features=True)
+ON = AccountSettingsOptions(opt_in=True, advanced_features=True)
 
 
 def test_only_dynamodb_changes_in_the_maps_and_the_rest_is_sent_back() -> None:
@@ -104,7 +104,7 @@ def test_the_organization_is_set_in_its_management_account_only(organization: st
     aws = world()
     aws.world.accounts[SOURCE].organization_id = organization
     with pytest.raises(NotManagementAccount, match="management account"):
-        plan_settings(aws.account("source"), SettingsOptions(cross_account_backup=True))
+        plan_settings(aws.account("source"), AccountSettingsOptions(cross_account_backup=True))
 
 
 # Policies
@@ -181,7 +181,7 @@ def test_a_copy_that_still_runs_keeps_its_recovery_point() -> None:
     backup = backed_up(aws)
     aws.world.timings.set("backup.copy_running", 100.0)
     source, destination = aws.account("source"), aws.account("destination")
-    start_copy(source, plan_copy(source, destination, CopyOptions("orders", backup)))
+    start_copy(source, plan_copy(source, destination, RecoveryPointCopyOptions("orders", backup)))
     with pytest.raises(StillRunning, match="still running"):
         clean(aws, remove_recovery_points=True)
 

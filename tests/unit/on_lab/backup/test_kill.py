@@ -13,18 +13,21 @@ import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
-from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement, judge_way
+from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.backup_jobs import (
     BackupOptions,
     plan_backup,
     start_backup,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.copy_jobs import CopyOptions, copy_job
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.copy_jobs import (
+    RecoveryPointCopyOptions,
+    copy_job,
+)
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.restore_jobs import (
     RestoreOptions,
     restore_job,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import wait_for
+from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import judge, wait_for
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.counting import count_job
 from tests.unit.on_lab.backup.ready import Ready
 from tests.unit.on_lab.in_process import failure
@@ -40,14 +43,14 @@ def migrate(aws: Ready) -> Judgement:
     plan = plan_backup(source, destination, BackupOptions("orders"))
     job = start_backup(source, plan)
     then = (
-        copy_job(CopyOptions("orders", job)),
+        copy_job(RecoveryPointCopyOptions("orders", job)),
         restore_job(RestoreOptions("orders")),
         count_job("orders", "orders", writes_stopped=True),
     )
     first, *others = (Job.from_dict(part.to_dict()) for part in (job, *then))
     item = WaitItem("t", source, destination, first, tuple(others))
     jobs = wait_for([item], clock=lambda: aws.clock, sleep=aws.sleep).ways["t"]
-    return judge_way("orders", source, destination, jobs, writes_stopped=True)
+    return judge("orders", source, destination, jobs, writes_stopped=True)
 
 
 def world(*, listed_after: float = 0.0, point_after: float = 0.0, ago: float = 0.0) -> Ready:

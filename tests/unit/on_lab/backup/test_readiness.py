@@ -14,19 +14,21 @@ import pytest
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import BackupNotPossible
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.backup_jobs import (
     BackupOptions,
-    BackupPlan,
+    PlannedBackup,
     plan_backup,
     start_backup,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import BackupChoices
 from tests.unit.on_lab.backup.ready import DESTINATION, SOURCE, VAULT, Ready, allow, root
 
 Change = Callable[[Ready], Any]
 
 
-def planned(change: Change, **options: Any) -> tuple[Ready, BackupPlan]:
+def planned(change: Change, **options: Any) -> tuple[Ready, PlannedBackup]:
     aws = Ready()
     change(aws)
-    plan = plan_backup(aws.account("source"), aws.account("destination"), BackupOptions("orders", **options))
+    backup = BackupOptions("orders", choices=BackupChoices(**options))
+    plan = plan_backup(aws.account("source"), aws.account("destination"), backup)
     return aws, plan
 
 

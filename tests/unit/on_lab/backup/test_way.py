@@ -24,14 +24,13 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
-from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import judge_way
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.backup_jobs import (
     BackupOptions,
     plan_backup,
     start_backup,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.copy_jobs import (
-    CopyOptions,
+    RecoveryPointCopyOptions,
     plan_copy,
     start_copy,
 )
@@ -42,9 +41,9 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup
     restore_metadata,
     start_restore,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import wait_for
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import BackupChoices, MigrationOptions
+from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import judge, start, wait_for
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.encryption import Encryption
-from ansible_collections.tableferry.aws.plugins.module_utils.core.way import WAYS, WayOptions
 from tests.unit.on_lab.backup.ready import DESTINATION, SOURCE, Ready
 from tests.unit.on_lab.backup.test_kill import migrate, world
 from tests.unit.on_lab.in_process import InProcessAccount, failure
@@ -61,14 +60,15 @@ def ended(aws: Ready, job: Job, **how: Any) -> Job:
     return wait_for([item], clock=lambda: aws.clock, sleep=aws.sleep, **how).jobs["t"]
 
 
-def backed_up(aws: Ready, **options: Any) -> Job:
+def backed_up(aws: Ready, migration_id: str = "default", **choices: Any) -> Job:
     source, destination = accounts(aws)
-    return ended(aws, start_backup(source, plan_backup(source, destination, BackupOptions("orders", **options))))
+    options = BackupOptions("orders", migration_id=migration_id, choices=BackupChoices(**choices))
+    return ended(aws, start_backup(source, plan_backup(source, destination, options)))
 
 
 def copied(aws: Ready, backup: Job, **options: Any) -> Job:
     source, destination = accounts(aws)
-    plan = plan_copy(source, destination, CopyOptions("orders", backup, **options))
+    plan = plan_copy(source, destination, RecoveryPointCopyOptions("orders", backup, choices=BackupChoices(**options)))
     return ended(aws, start_copy(source, plan))
 
 
@@ -119,7 +119,9 @@ def test_a_customer_key_without_a_mapping_is_refused_before_the_backup() -> None
 
 @pytest.mark.parametrize(("end", "cold"), [(30, 10), (-1, 0), (99, 10)])
 def test_a_lifecycle_that_aws_refuses_late_is_refused_now(end: int, cold: int) -> None:
-    options = BackupOptions("orders", delete_after_days=end, move_to_cold_storage_after_days=cold)
+    options = BackupOptions(
+        "orders", choices=BackupChoices(delete_after_days=end, move_to_cold_storage_after_days=cold)
+    )
     with pytest.raises(InvalidInput):
         plan_backup(*accounts(world()), options)
 
@@ -129,12 +131,12 @@ def test_an_air_gapped_vault_takes_the_place_of_a_copy() -> None:
     aws.add_air_gapped_vault()
     aws.world.accounts[DESTINATION].organization_id = ""
     source, destination = accounts(aws)
-    plan = plan_backup(source, destination, BackupOptions("orders", air_gapped_vault="gapped"))
+    plan = plan_backup(source, destination, BackupOptions("orders", choices=BackupChoices(air_gapped_vault="gapped")))
     assert plan.obstacle is None
     vault = aws.vault("source", "gapped")["BackupVaultArn"]
     assert plan.job.request["call"]["LogicallyAirGappedBackupVaultArn"] == vault
     done = replace(plan.job, state="completed", result={"recovery_point_arn": "arn:point", "end_time": "now"})
-    copy = plan_copy(source, destination, CopyOptions("orders", done))
+    copy = plan_copy(source, destination, RecoveryPointCopyOptions("orders", done))
     assert (copy.job.state, copy.changes) == ("not_needed", [])
     assert copy.job.result["destination_recovery_point_arn"] == "arn:point"
     restore = plan_restore(source, destination, RestoreOptions("orders", copy=copy.job))
@@ -161,7 +163,8 @@ def test_a_backup_of_another_migration_does_not_serve() -> None:
 
 def test_a_backup_of_our_plan_is_known_by_its_tag_with_a_capital() -> None:
     aws = world()
-    call = plan_backup(*accounts(aws), BackupOptions("orders", plan="nightly")).job.request["call"]
+    nightly = BackupOptions("orders", choices=BackupChoices(plan="nightly"))
+    call = plan_backup(*accounts(aws), nightly).job.request["call"]
     call |= {"RecoveryPointTags": {"Tableferry:migration": "default"}}
     begun = aws.backup("source").start_backup_job(**call, IdempotencyToken="plan")
     aws.sleep(30)
@@ -242,7 +245,8 @@ def test_a_table_that_was_made_anew_after_its_restore_is_somebody_elses() -> Non
 def test_the_run_of_a_backup_plan_is_waited_for() -> None:
     aws = world()
     source, destination = accounts(aws)
-    pending = start_backup(source, plan_backup(source, destination, BackupOptions("orders", plan="nightly")))
+    nightly = BackupOptions("orders", choices=BackupChoices(plan="nightly"))
+    pending = start_backup(source, plan_backup(source, destination, nightly))
     assert (pending.state, pending.pending_reason) == ("pending", "backup_plan")
     begun: list[Any] = []
 
@@ -255,7 +259,7 @@ def test_the_run_of_a_backup_plan_is_waited_for() -> None:
     found = wait_for([item], clock=lambda: aws.clock, sleep=sleep).jobs["t"]
     assert (found.state, found.arn) == ("completed", begun[0]["BackupJobId"])
     assert aws.count("StartBackupJob") == 1
-    copy = plan_copy(source, destination, CopyOptions("orders", found))
+    copy = plan_copy(source, destination, RecoveryPointCopyOptions("orders", found))
     assert (copy.job.state, copy.job.pending_reason) == ("pending", "backup_plan")
     late = ended(aws, copy.job)
     assert (late.state, late.failure_code) == ("failed", "CopyFailed")
@@ -289,7 +293,7 @@ def test_more_restores_than_aws_takes_wait_for_a_slot(answer: str, monkeypatch: 
     aws.world.behaviours.choose("backup.restore_over_quota", answer)
     items = []
     for name in names:
-        way = WAYS["backup"].start(*accounts(aws), WayOptions(table=name, method="backup"))
+        way = start(*accounts(aws), MigrationOptions(table=name, method="backup"))
         items.append(WaitItem(name, *accounts(aws), way.job, way.then))
     ended_ways = wait_for(items, clock=lambda: aws.clock, sleep=aws.sleep).ways
     assert {job.state for name in names for job in ended_ways[name]} == {"completed"}, ended_ways
@@ -413,7 +417,7 @@ def test_counts_decide_as_far_as_writes_were_stopped(
     aws.write("orders", written, first=backed)
     jobs.append(copied(aws, jobs[0]))
     jobs.append(restored(aws, jobs[1]))
-    judgement = judge_way("orders", *accounts(aws), jobs, writes_stopped=stopped)
+    judgement = judge("orders", *accounts(aws), jobs, writes_stopped=stopped)
     assert (judgement.status, judgement.verified) == (status, verified)
     assert (judgement.items_source, judgement.items_destination) == (backed + written, backed)
     if written:
@@ -438,6 +442,6 @@ def test_only_copied_is_a_status_of_its_own() -> None:
     aws = world()
     options = {"restore": False}
     backup = backed_up(aws, **options)
-    judgement = judge_way("orders", *accounts(aws), [backup, copied(aws, backup)])
+    judgement = judge("orders", *accounts(aws), [backup, copied(aws, backup)])
     assert (judgement.status, judgement.verified, judgement.bytes) == ("copied", "none", 42)
     assert len(aws.points("destination")) == 1

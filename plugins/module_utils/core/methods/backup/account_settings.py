@@ -31,7 +31,7 @@ class NotManagementAccount(Refused):
 
 
 @dataclass(frozen=True)
-class SettingsOptions:
+class AccountSettingsOptions:
     """The settings to make; None leaves one as it is. The last two are the management account's.
 
     ``service_linked_role`` can only be created: without it no copy comes into an account, and no key policy may name it
@@ -63,7 +63,7 @@ class AccountSettings:
 
 
 @dataclass(frozen=True)
-class SettingsPlan:
+class AccountSettingsPlan:
     """What is set, and what will change."""
 
     found: AccountSettings
@@ -131,7 +131,7 @@ def _policies_on(account: Account) -> bool | None:
     )
 
 
-def plan_settings(account: Account, options: SettingsOptions) -> SettingsPlan:
+def plan_settings(account: Account, options: AccountSettingsOptions) -> AccountSettingsPlan:
     """What has to change for ``options``; reads only.
 
     Raises NotManagementAccount, CredentialsError, ServiceError; InvalidInput for advanced features without DynamoDB.
@@ -152,7 +152,7 @@ def plan_settings(account: Account, options: SettingsOptions) -> SettingsPlan:
         for name, what, risk in _CHANGES
         if getattr(options, name) is not None and getattr(options, name) != getattr(settings, name)
     ]
-    return SettingsPlan(settings, changes)
+    return AccountSettingsPlan(settings, changes)
 
 
 _CHANGES: tuple[tuple[str, str, Any], ...] = (
@@ -179,7 +179,7 @@ def _check_management(account: Account, settings: AccountSettings) -> None:
         )
 
 
-def apply_settings(account: Account, options: SettingsOptions, plan: SettingsPlan) -> AccountSettings:
+def apply_settings(account: Account, options: AccountSettingsOptions, plan: AccountSettingsPlan) -> AccountSettings:
     """Set what ``plan`` changes and read it again: whether AWS merges a part of a map is disputed (aws.md C1).
 
     Raises ServiceError where AWS does not show what was set, AccessDenied, CredentialsError.
@@ -206,7 +206,7 @@ def apply_settings(account: Account, options: SettingsOptions, plan: SettingsPla
     return settings
 
 
-def _changed(plan: SettingsPlan, what: str) -> bool:
+def _changed(plan: AccountSettingsPlan, what: str) -> bool:
     return any(change.what == what for change in plan.changes)
 
 

@@ -19,14 +19,13 @@ from ...change import Change
 from ...errors import BackupFailed, BackupNotPossible, FerryError, InvalidInput
 from ...jobs.job import Job, ended_with
 from ...jobs.kind import Made, Page, Pause, SourceJobs, Steps, WaitItem, begun
-from ...plan import choose_method
 from ...route import Route, with_token
 from ...table.definition import Shape, TableDefinition, json_safe
 from ...table.encryption import map_encryption, read_encryption, resolve_key_map
 from ...table_status import require_usable
+from ..options import BackupChoices
 from .calls import (
     MIGRATION_TAG,
-    VAULT,
     lifecycle,
     page_of_jobs,
     percent_done,
@@ -48,8 +47,8 @@ from .history import (
     made_copy,
 )
 from .readiness import (
+    BackupAccount,
     Readiness,
-    Side,
     count_tags,
     judge_readiness,
     read_destination_policy,
@@ -71,31 +70,18 @@ SHORTEST_LOOK, LONGEST_LOOK = 1.0, 60.0  # seconds between looks for the run of 
 class BackupOptions:
     """What to back up, where to, and how long it is kept.
 
-    ``max_age`` is seconds, windows are minutes, retentions days (0: never). With ``plan``, the name of a backup plan,
-    nothing is started: the waiter waits for the plan's next run. ``air_gapped_vault`` takes the place of a copy.
+    With ``choices.plan``, the name of a backup plan, nothing is started: the waiter waits for the plan's next run.
     """
 
     table: str
-    vault: str = VAULT
-    role: str = ""
     destination_table: str = ""
-    destination_vault: str = VAULT
-    restore: bool = True
-    restore_role: str = ""
-    air_gapped_vault: str = ""
-    plan: str = ""
-    delete_after_days: int = 7
-    move_to_cold_storage_after_days: int = 0
-    copy_delete_after_days: int = 7
-    start_window_minutes: int = SHORTEST_START_WINDOW
-    complete_window_minutes: int = 0
     migration_id: str = "default"
-    max_age: int = 86400
     kms_key_map: Mapping[str, str] = field(default_factory=dict)
+    choices: BackupChoices = field(default_factory=BackupChoices)
 
 
 @dataclass(frozen=True)
-class BackupPlan:
+class PlannedBackup:
     """What a start would do. ``warnings`` are what may go wrong later, ``obstacle`` what must be fixed first."""
 
     job: Job
@@ -108,44 +94,43 @@ class BackupPlan:
 # Planning
 
 
-def plan_backup(source: Account, destination: Account | None, options: BackupOptions) -> BackupPlan:
+def plan_backup(source: Account, destination: Account | None, options: BackupOptions) -> PlannedBackup:
     """What a start would do; reads only. With ``destination`` all up to the restore is checked before AWS charges.
 
     The plan's job is ``not_needed`` when the destination is complete, ``running`` or ``completed`` for a backup of an
     earlier run that serves, ``pending`` when a backup plan is waited for, else ``planned``. What AWS would refuse late
-    is the plan's obstacle. Raises MissingTable, TableUnusable, NotInThisVersion, DestinationExists, MissingKeyMapping,
+    is the plan's obstacle. Raises MissingTable, TableUnusable, DestinationExists, MissingKeyMapping,
     KeyNotUsable, InvalidInput, AccessDenied, CredentialsError, ServiceError.
     """
     definition = TableDefinition.read(source, options.table)
-    choose_method(definition, PURPOSE)
     route = _route(source, destination, definition, options)
     requested = _requested(source, options, definition, route)
-    backups = list_backups(source, definition, {options.vault, options.air_gapped_vault} - {""})
+    backups = list_backups(source, definition, {options.choices.vault, options.choices.air_gapped_vault} - {""})
     copies = _copies(source, destination, options, definition)
-    if destination is not None and options.restore:
+    if destination is not None and options.choices.restore:
         points = {str(copy.get("DestinationRecoveryPointArn")) for copy in copies}
         points |= {str(job.get("RecoveryPointArn")) for job in backups}
         place = look_at_destination(destination, route, list_restores(destination), points)
         if place.state != "free":
             restored_from = str((place.job or {}).get("RecoveryPointArn", ""))
-            return BackupPlan(
+            return PlannedBackup(
                 replace(requested, state="not_needed", result={"restored_from": restored_from}), [], definition
             )
         _check_keys(source, destination, definition, options)
     serving = _serving(source, destination, options, backups, copies)
     if serving is not None:
         # Checked once more by the waiter: a completed backup is not there at once.
-        return BackupPlan(replace(described(requested, serving), state="running"), [], definition)
+        return PlannedBackup(replace(described(requested, serving), state="running"), [], definition)
     require_usable(definition.raw)
     verdict = judge_readiness(read_readiness(source, destination, definition, options))
     obstacle = verdict.refusal(options.table)
-    if options.plan:
+    if options.choices.plan:
         job = replace(requested, state="pending", pending_reason="backup_plan")
-        return BackupPlan(job, [], definition, list(verdict.warnings), obstacle)
+        return PlannedBackup(job, [], definition, list(verdict.warnings), obstacle)
     # Every earlier job has used its token: AWS answers it with the old job (aws.md C4).
     job = with_token(replace(requested, attempt=len(backups)), TOKEN)
     change = Change(f"backup of {options.table}", None, _summary(job), "billed")
-    return BackupPlan(job, [change], definition, list(verdict.warnings), obstacle)
+    return PlannedBackup(job, [change], definition, list(verdict.warnings), obstacle)
 
 
 def _route(source: Account, destination: Account | None, definition: TableDefinition, options: BackupOptions) -> Route:
@@ -162,26 +147,26 @@ def _route(source: Account, destination: Account | None, definition: TableDefini
 
 def _requested(source: Account, options: BackupOptions, definition: TableDefinition, route: Route) -> Job:
     """The backup that is requested, without attempt and token."""
-    if options.start_window_minutes < SHORTEST_START_WINDOW:
+    if options.choices.start_window_minutes < SHORTEST_START_WINDOW:
         raise InvalidInput(
-            f"start_window_minutes is {options.start_window_minutes}.",
+            f"start_window_minutes is {options.choices.start_window_minutes}.",
             f"Set it to {SHORTEST_START_WINDOW} or more: AWS takes no shorter one.",
             table=options.table,
         )
     call: dict[str, Any] = {
-        "BackupVaultName": options.vault,
+        "BackupVaultName": options.choices.vault,
         "ResourceArn": definition.arn,
-        "IamRoleArn": role_arn(source, options.role),
-        "StartWindowMinutes": options.start_window_minutes,
+        "IamRoleArn": role_arn(source, options.choices.role),
+        "StartWindowMinutes": options.choices.start_window_minutes,
         "RecoveryPointTags": {MIGRATION_TAG: options.migration_id},
     }
-    if options.complete_window_minutes:
-        call["CompleteWindowMinutes"] = options.complete_window_minutes
-    kept = lifecycle(options.delete_after_days, options.move_to_cold_storage_after_days, options.table)
+    if options.choices.complete_window_minutes:
+        call["CompleteWindowMinutes"] = options.choices.complete_window_minutes
+    kept = lifecycle(options.choices.delete_after_days, options.choices.move_to_cold_storage_after_days, options.table)
     if kept:
         call["Lifecycle"] = kept
-    if options.air_gapped_vault:
-        call["LogicallyAirGappedBackupVaultArn"] = vault_arn(source, options.air_gapped_vault)
+    if options.choices.air_gapped_vault:
+        call["LogicallyAirGappedBackupVaultArn"] = vault_arn(source, options.choices.air_gapped_vault)
     return Job(
         "backup",
         definition.name,
@@ -191,8 +176,8 @@ def _requested(source: Account, options: BackupOptions, definition: TableDefinit
             "route": route.to_dict(),
             "call": call,
             "source": {"table_arn": definition.arn, "table_id": definition.table_id},
-            "plan": options.plan,
-            "max_age": options.max_age,
+            "plan": options.choices.plan,
+            "max_age": options.choices.max_age,
         },
     )
 
@@ -200,9 +185,9 @@ def _requested(source: Account, options: BackupOptions, definition: TableDefinit
 def _copies(
     source: Account, destination: Account | None, options: BackupOptions, definition: TableDefinition
 ) -> list[Shape]:
-    if destination is None or options.air_gapped_vault:
+    if destination is None or options.choices.air_gapped_vault:
         return []
-    return list_copies(source, definition.arn, vault_arn(destination, options.destination_vault))
+    return list_copies(source, definition.arn, vault_arn(destination, options.choices.destination_vault))
 
 
 def _check_keys(source: Account, destination: Account, definition: TableDefinition, options: BackupOptions) -> None:
@@ -226,13 +211,13 @@ def _serving(
         return running
     for job in backups:
         arn = str(job.get("RecoveryPointArn", ""))
-        if not is_completed(job) or not is_young(job, options.max_age) or not is_advanced(arn):
+        if not is_completed(job) or not is_young(job, options.choices.max_age) or not is_advanced(arn):
             continue
         if is_there(read_recovery_point(source, str(job["BackupVaultName"]), arn)):
             if is_of_migration(source, arn, options.migration_id):
                 return job
         elif destination is not None:
-            copy = made_copy(destination, copies, options.destination_vault, arn)
+            copy = made_copy(destination, copies, options.choices.destination_vault, arn)
             # Whether a copy keeps its tags is not documented: one without tags is recognized by its vault.
             if copy and is_of_migration(
                 destination, str(copy["DestinationRecoveryPointArn"]), options.migration_id, untagged=True
@@ -245,30 +230,30 @@ def read_readiness(
     source: Account, destination: Account | None, definition: TableDefinition, options: BackupOptions
 ) -> Readiness:
     """What the checks before the start need; reads only. Raises what Account.explain gives."""
-    there: Side | None = None
+    there: BackupAccount | None = None
     if destination is not None:
-        role = role_arn(destination, options.restore_role) if options.restore else ""
-        there = read_side(destination, options.destination_vault, role)
+        role = role_arn(destination, options.choices.restore_role) if options.choices.restore else ""
+        there = read_side(destination, options.choices.destination_vault, role)
     return Readiness(
         table=definition.name,
         status=definition.status,
         tags=count_tags(source, definition),
-        source=read_side(source, options.vault, role_arn(source, options.role)),
+        source=read_side(source, options.choices.vault, role_arn(source, options.choices.role)),
         destination=there,
         destination_policy=read_destination_policy(destination, there.vault) if destination and there else None,
-        air_gapped_name=options.air_gapped_vault,
+        air_gapped_name=options.choices.air_gapped_vault,
         air_gapped=_air_gapped(source, destination, options),
-        backup_days=options.delete_after_days,
-        copy_days=options.copy_delete_after_days,
-        restore=options.restore,
+        backup_days=options.choices.delete_after_days,
+        copy_days=options.choices.copy_delete_after_days,
+        restore=options.choices.restore,
     )
 
 
 def _air_gapped(source: Account, destination: Account | None, options: BackupOptions) -> Vault | None:
     """The air-gapped vault of the source, where the destination sees it too."""
-    if not options.air_gapped_vault:
+    if not options.choices.air_gapped_vault:
         return None
-    vault = find_vault(source, options.air_gapped_vault)
+    vault = find_vault(source, options.choices.air_gapped_vault)
     if vault is None or destination is None:
         return vault
     shared = any(seen.arn == vault.arn for seen in list_vaults(destination, shared=True))
@@ -339,7 +324,7 @@ def describe_backup(source: Account, job: Job, *, retries: int = RETRIES) -> Job
 # Starting
 
 
-def start_backup(source: Account, plan: BackupPlan) -> Job:
+def start_backup(source: Account, plan: PlannedBackup) -> Job:
     """Start the backup of ``plan``, once; or leave it pending for a slot or for the run of a backup plan.
 
     Raises the plan's obstacle, BackupFailed, FerryError.

@@ -15,7 +15,6 @@ from ...errors import InvalidInput
 from ...jobs.job import State
 from ...jobs.kind import Page
 
-VAULT = "tableferry"  # the default name of vaults
 ROLE = "AWSBackup-tableferry"  # AWSBackupFullAccess passes roles with AWSBackup in their names only (aws.md C3)
 MIGRATION_TAG = "tableferry:migration"  # of recovery points: whose they are
 RESOURCE_TYPE = "DynamoDB"

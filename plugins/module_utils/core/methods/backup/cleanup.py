@@ -16,8 +16,9 @@ from ...aws_errors import NO_RESOURCE
 from ...change import Change, NotCarried
 from ...errors import StillRunning
 from ...table.definition import Shape
+from ..options import VAULT
 from .air_gapped import AIR_GAPPED
-from .calls import MIGRATION_TAG, VAULT, vault_arn
+from .calls import MIGRATION_TAG, vault_arn
 from .history import is_completed, is_open, list_copies
 from .vaults import find_vault, list_vaults, read_recovery_point, read_tags
 

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -20,7 +20,8 @@ from ...jobs.job import Job, ended_with, failure_of
 from ...jobs.kind import Made, Page, Pause, SourceJobs, Steps, WaitItem, begun
 from ...route import with_token
 from ...table.definition import Shape, json_safe
-from .calls import VAULT, lifecycle, page_of_jobs, role_arn, state_of, vault_arn
+from ..options import BackupChoices
+from .calls import lifecycle, page_of_jobs, role_arn, state_of, vault_arn
 from .failures import UNKNOWN, hint, reported
 from .history import COPY_STATES, is_open, list_copies, made_copy
 from .vaults import is_usable, read_recovery_point
@@ -33,17 +34,13 @@ PLAN_WAIT = 3600.0  # seconds for all of them
 
 
 @dataclass(frozen=True)
-class CopyOptions:
-    """What to copy, and where to. ``backup`` is the job of a backup; ``delete_after_days`` 0 means that the copy
-    expires with the source's lifecycle, which AWS inherits all the same (aws.md C4)."""
+class RecoveryPointCopyOptions:
+    """What to copy, and where to. ``backup`` is the job of a backup."""
 
     table: str
     backup: Job
-    destination_vault: str = VAULT
-    role: str = ""
-    delete_after_days: int = 7
-    move_to_cold_storage_after_days: int = 0
     migration_id: str = "default"
+    choices: BackupChoices = field(default_factory=BackupChoices)
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,7 @@ class CopyPlan:
     changes: list[Change]
 
 
-def plan_copy(source: Account, destination: Account, options: CopyOptions) -> CopyPlan:
+def plan_copy(source: Account, destination: Account, options: RecoveryPointCopyOptions) -> CopyPlan:
     """What a start would do; reads only.
 
     The plan's job is ``not_needed`` where nothing has to be copied (the copy is there, the destination is complete, or
@@ -73,7 +70,7 @@ def plan_copy(source: Account, destination: Account, options: CopyOptions) -> Co
         shared = {"destination_recovery_point_arn": arn, "vault_arn": air_gapped, "end_time": backup.result["end_time"]}
         return CopyPlan(replace(blank, state="not_needed", request=_about(backup), result=shared), [])
     change = Change(
-        f"copy of {options.table}", None, {"to": vault_arn(destination, options.destination_vault)}, "billed"
+        f"copy of {options.table}", None, {"to": vault_arn(destination, options.choices.destination_vault)}, "billed"
     )
     if backup.state in ("planned", "pending") and not backup.arn:
         # Check mode before there is a backup: that is no error.
@@ -84,11 +81,11 @@ def plan_copy(source: Account, destination: Account, options: CopyOptions) -> Co
     running = next((copy for copy in copies if is_open(copy)), None)
     if running is not None:
         return CopyPlan(described(requested, running), [])
-    made = made_copy(destination, copies, options.destination_vault, arn)
+    made = made_copy(destination, copies, options.choices.destination_vault, arn)
     if made is not None:
         done = described(requested, made)
         point = done.result["destination_recovery_point_arn"]
-        usable = is_usable(read_recovery_point(destination, options.destination_vault, point))
+        usable = is_usable(read_recovery_point(destination, options.choices.destination_vault, point))
         return CopyPlan(replace(done, state="not_needed" if usable else "running"), [])
     if backup.request.get("plan") and not copies:
         return CopyPlan(replace(requested, state="pending", pending_reason="backup_plan"), [])
@@ -114,14 +111,16 @@ def _check_backup(backup: Job) -> None:
         raise BackupFailed("There is no backup to copy.", "Back the table up first.", table=backup.name)
 
 
-def _requested(source: Account, destination: Account, options: CopyOptions, arn: str) -> Job:
+def _requested(source: Account, destination: Account, options: RecoveryPointCopyOptions, arn: str) -> Job:
     call: dict[str, Any] = {
         "RecoveryPointArn": arn,
         "SourceBackupVaultName": options.backup.request["call"]["BackupVaultName"],
-        "DestinationBackupVaultArn": vault_arn(destination, options.destination_vault),
-        "IamRoleArn": role_arn(source, options.role),
+        "DestinationBackupVaultArn": vault_arn(destination, options.choices.destination_vault),
+        "IamRoleArn": role_arn(source, options.choices.role),
     }
-    kept = lifecycle(options.delete_after_days, options.move_to_cold_storage_after_days, options.table)
+    kept = lifecycle(
+        options.choices.copy_delete_after_days, options.choices.copy_move_to_cold_storage_after_days, options.table
+    )
     if kept:
         call["Lifecycle"] = kept
     return Job(
@@ -132,15 +131,17 @@ def _requested(source: Account, destination: Account, options: CopyOptions, arn:
             **_about(options.backup),
             "purpose": PURPOSE,
             "call": call,
-            "destination_vault": options.destination_vault,
+            "destination_vault": options.choices.destination_vault,
         },
     )
 
 
-def _of_point(source: Account, destination: Account, options: CopyOptions, backup: Job, arn: str) -> list[Shape]:
+def _of_point(
+    source: Account, destination: Account, options: RecoveryPointCopyOptions, backup: Job, arn: str
+) -> list[Shape]:
     """The copy jobs of the recovery point into the destination's vault, newest first."""
     table_arn = backup.request["source"]["table_arn"]
-    copies = list_copies(source, table_arn, vault_arn(destination, options.destination_vault))
+    copies = list_copies(source, table_arn, vault_arn(destination, options.choices.destination_vault))
     return [copy for copy in copies if copy.get("SourceRecoveryPointArn") == arn]
 
 
@@ -185,10 +186,16 @@ def describe_copy(source: Account, job: Job, *, retries: int = RETRIES) -> Job:
     return described(job, description["CopyJob"])
 
 
-def copy_job(options: CopyOptions) -> Job:
+def copy_job(options: RecoveryPointCopyOptions) -> Job:
     """The copy that follows a backup: the waiter plans and starts it when the backup has completed."""
-    values = {name: value for name, value in vars(options).items() if name != "backup"}
-    return Job("copy", options.table, "pending", "", "job", {"options": values}, migration_id=options.migration_id)
+    request = {"options": {"choices": asdict(options.choices)}}
+    return Job("copy", options.table, "pending", "", "job", request, migration_id=options.migration_id)
+
+
+def _options_of(job: Job) -> RecoveryPointCopyOptions:
+    """The options of ``copy_job``'s request, with the backup that ``CopyKind.after`` put there."""
+    choices = BackupChoices(**job.request["options"]["choices"])
+    return RecoveryPointCopyOptions(job.name, Job.from_dict(job.request["backup"]), job.migration_id, choices)
 
 
 def start_copy(source: Account, plan: CopyPlan) -> Job:
@@ -243,8 +250,7 @@ class CopyKind(SourceJobs):
         """
         source, job, adopted = self.account(item), item.job, False
         if job.state == "pending" and "call" not in job.request:
-            options = CopyOptions(**job.request["options"], backup=Job.from_dict(job.request["backup"]))
-            plan = plan_copy(source, item.need("destination"), options)
+            plan = plan_copy(source, item.need("destination"), _options_of(job))
             job, adopted = start_copy(source, plan), not plan.changes
             if job.state == "not_needed":
                 return job

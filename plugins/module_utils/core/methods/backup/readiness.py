@@ -40,7 +40,7 @@ class Key:
 
 
 @dataclass(frozen=True)
-class Side:
+class BackupAccount:
     """What matters of one account for AWS Backup. ``role_exists`` is None where IAM could not be asked."""
 
     account_id: str
@@ -62,8 +62,8 @@ class Readiness:
     table: str
     status: str
     tags: int | None
-    source: Side
-    destination: Side | None = None
+    source: BackupAccount
+    destination: BackupAccount | None = None
     destination_policy: Mapping[str, Any] | None = None
     air_gapped_name: str = ""
     air_gapped: Vault | None = None
@@ -121,10 +121,10 @@ def role_exists(account: Account, arn: str) -> bool | None:
     return True
 
 
-def read_side(account: Account, vault_name: str, role: str) -> Side:
+def read_side(account: Account, vault_name: str, role: str) -> BackupAccount:
     """One account. Raises what Account.explain gives."""
     vault = find_vault(account, vault_name)
-    return Side(
+    return BackupAccount(
         account_id=account.account_id,
         region=account.region,
         partition=account.partition,
@@ -204,7 +204,7 @@ def _source_problems(readiness: Readiness) -> Iterator[Problem]:
     yield from _role_problems(source, "backup")
 
 
-def _vault_problems(side: Side, name: str, option: str) -> Iterator[Problem]:
+def _vault_problems(side: BackupAccount, name: str, option: str) -> Iterator[Problem]:
     if side.vault is None:
         yield (
             f"There is no vault {side.vault_name} in {side.region} of the {name} account {side.account_id}.",
@@ -222,7 +222,7 @@ def _vault_problems(side: Side, name: str, option: str) -> Iterator[Problem]:
         )
 
 
-def _role_problems(side: Side, purpose: str) -> Iterator[Problem]:
+def _role_problems(side: BackupAccount, purpose: str) -> Iterator[Problem]:
     if side.role_exists is False:
         yield (
             f"The role {side.role_arn} for AWS Backup's {purpose} jobs does not exist.",
@@ -230,7 +230,7 @@ def _role_problems(side: Side, purpose: str) -> Iterator[Problem]:
         )
 
 
-def _between_problems(readiness: Readiness, destination: Side) -> Iterator[Problem]:
+def _between_problems(readiness: Readiness, destination: BackupAccount) -> Iterator[Problem]:
     source = readiness.source
     if source.account_id == destination.account_id:
         yield (
@@ -264,7 +264,7 @@ def _between_problems(readiness: Readiness, destination: Side) -> Iterator[Probl
         )
 
 
-def _destination_problems(readiness: Readiness, destination: Side) -> Iterator[Problem]:
+def _destination_problems(readiness: Readiness, destination: BackupAccount) -> Iterator[Problem]:
     if destination.vault_name.lower() == DEFAULT_VAULT:
         yield (
             "The Default vault of the destination takes no copies from other accounts.",
@@ -336,7 +336,7 @@ def _air_gapped_problems(readiness: Readiness) -> Iterator[Problem]:
         )
 
 
-def _copy_warnings(readiness: Readiness, destination: Side) -> Iterator[str]:
+def _copy_warnings(readiness: Readiness, destination: BackupAccount) -> Iterator[str]:
     table, source = readiness.table, readiness.source
     if None in (source.settings.organization_id, destination.settings.organization_id):
         yield f"{table}: whether both accounts are in one organization is not known; AWS checks it when it copies."

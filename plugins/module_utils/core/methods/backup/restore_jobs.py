@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, ClassVar, Literal
@@ -24,6 +24,7 @@ from ...route import Route, with_token
 from ...table.definition import Shape, TableDefinition, json_safe
 from ...table.encryption import Encryption, map_encryption, read_encryption, resolve_key_map
 from ...table_status import require_usable
+from ..options import BackupChoices
 from .calls import RESOURCE_TYPE, moment, page_of_jobs, percent_done, role_arn, state_of
 from .failures import UNKNOWN, hint, is_full, reported
 from .history import RESTORE_STATES, is_completed, is_open, list_restores
@@ -47,11 +48,11 @@ class RestoreOptions:
     source_table: str = ""
     copy: Job | None = None
     recovery_point_arn: str = ""
-    role: str = ""
     kms_key_map: Mapping[str, str] = field(default_factory=dict)
     encryption: Encryption | None = None
     source_table_arn: str = ""
     migration_id: str = "default"
+    choices: BackupChoices = field(default_factory=BackupChoices)
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class RestorePlan:
 
 
 @dataclass(frozen=True)
-class Place:
+class RestoreTarget:
     """What is at the destination's name.
 
     ``free``: nothing, or a table that a restore of ours has just started to make. ``running`` and ``restored``: a
@@ -81,7 +82,7 @@ class Place:
 
 def look_at_destination(
     destination: Account, route: Route, restores: Iterable[Shape], recovery_points: Collection[str]
-) -> Place:
+) -> RestoreTarget:
     """What is at the destination's name; ``restores`` are the account's restore jobs, ``recovery_points`` those that
     this migration may have restored. Reads only.
 
@@ -92,16 +93,16 @@ def look_at_destination(
     mine = [job for job in restores if _is_of_way(job, destination, route, recovery_points)]
     running = next((job for job in mine if is_open(job)), None)
     if running is not None:
-        return Place("running", running, table)
+        return RestoreTarget("running", running, table)
     if table is None or _is_being_restored(destination, table, route):
-        return Place("free", table=table)
+        return RestoreTarget("free", table=table)
     if has_mark(destination, table, route.migration_id, route.source_arn):
         require_usable(table.raw)
-        return Place("done", table=table)
+        return RestoreTarget("done", table=table)
     made = next((job for job in mine if is_completed(job) and _made(job, table)), None)
     if made is not None:
         require_usable(table.raw)
-        return Place("restored", made, table)
+        return RestoreTarget("restored", made, table)
     left = next((job for job in mine if not is_completed(job) and _made(job, table)), None)
     if left is not None:
         raise RestoreFailed(
@@ -165,9 +166,8 @@ def plan_restore(source: Account | None, destination: Account, options: RestoreO
         return RestorePlan(replace(job, state="not_needed", result={**job.result, **_table_of(place.table)}), [])
     if place.state == "running" and place.job is not None:
         return RestorePlan(described(_requested(source, destination, options, route, arn, {}), place.job), [])
-    change = Change(
-        f"restore of {options.table}", None, {"from": arn, "role": role_arn(destination, options.role)}, "billed"
-    )
+    role = role_arn(destination, options.choices.restore_role)
+    change = Change(f"restore of {options.table}", None, {"from": arn, "role": role}, "billed")
     if not arn and copy is not None and copy.state in ("planned", "pending", "not_needed") and not copy.arn:
         # Check mode before there is a copy: that is no error.
         return RestorePlan(blank, [change])
@@ -243,7 +243,7 @@ def _requested(
             "call": {
                 "RecoveryPointArn": arn,
                 "Metadata": dict(metadata),
-                "IamRoleArn": role_arn(destination, options.role),
+                "IamRoleArn": role_arn(destination, options.choices.restore_role),
                 "ResourceType": RESOURCE_TYPE,
             },
         },
@@ -320,7 +320,15 @@ def _table_of(table: TableDefinition) -> dict[str, str]:
 def restore_job(options: RestoreOptions) -> Job:
     """The restore that follows a copy: the waiter plans and starts it when the copy has completed."""
     values = {name: value for name, value in vars(options).items() if name not in ("copy", "encryption")}
-    return Job("restore", options.table, "pending", "", "job", {"options": values}, migration_id=options.migration_id)
+    request = {"options": {**values, "choices": asdict(options.choices)}}
+    return Job("restore", options.table, "pending", "", "job", request, migration_id=options.migration_id)
+
+
+def _options_of(job: Job) -> RestoreOptions:
+    """The options of ``restore_job``'s request, with the copy that ``RestoreKind.after`` put there."""
+    values = job.request["options"]
+    choices = BackupChoices(**values["choices"])
+    return RestoreOptions(**{**values, "choices": choices}, copy=Job.from_dict(job.request["copy"]))
 
 
 def start_restore(destination: Account, plan: RestorePlan) -> Job:
@@ -380,8 +388,7 @@ class RestoreKind(DestinationJobs):
         """
         destination, job, adopted = self.account(item), item.job, False
         if job.state == "pending" and "call" not in job.request:
-            options = RestoreOptions(**job.request["options"], copy=Job.from_dict(job.request["copy"]))
-            plan = plan_restore(item.source, destination, options)
+            plan = plan_restore(item.source, destination, _options_of(job))
             job, adopted = start_restore(destination, plan), not plan.changes
             if job.state == "not_needed":
                 return job

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from ...account import Account
 from ...change import Change
-from ...data_plane import count_items, item_table
+from ...data_plane import ItemChoices, count_items, item_table
 from ...destination import creation_call, make_table, require_ours, tags_there
 from ...errors import CheckpointUnusable, InvalidInput
 from ...items.answers import require_msgspec
@@ -23,7 +23,6 @@ from ...items.copying import CopyOptions, CopyProgress, copy_items
 from ...items.throttle import to_rate
 from ...jobs.job import Job
 from ...jobs.kind import Made, OwnWork, Steps, WaitItem, made_of
-from ...plan import choose_method
 from ...route import Route
 from ...steps.background import Workbench, percent
 from ...table.definition import AS_OF, TableDefinition
@@ -37,23 +36,14 @@ _NUMBERS = ("items", "bytes", "counted")
 
 @dataclass(frozen=True)
 class DirectOptions:
-    """What to copy and how.
-
-    ``read_rate`` and ``write_rate`` are units per second or parts of the provisioned capacity ("50%"), "" for no limit.
-    ``workers`` are processes. ``checkpoint_dir`` is a directory on the controller for checkpoints; empty: none, and a
-    killed copy starts over. With ``count`` the copied table is counted by a scan.
-    """
+    """What to copy and how. With ``count`` the copied table is counted by a scan."""
 
     table: str
     destination_table: str = ""
     migration_id: str = "default"
     kms_key_map: Mapping[str, str] = field(default_factory=dict)
     warm_throughput: bool = True
-    consistent: bool = False
-    workers: int = 1
-    read_rate: str = ""
-    write_rate: str = ""
-    checkpoint_dir: str = ""
+    items: ItemChoices = field(default_factory=ItemChoices)
     count: bool = True
 
     @property
@@ -80,7 +70,6 @@ def plan_direct(source: Account, destination: Account, options: DirectOptions) -
     """
     require_msgspec()
     definition = TableDefinition.read(source, options.table)
-    choose_method(definition, "direct")
     name = options.made_table
     Route(
         source_account_id=source.account_id,
@@ -94,7 +83,7 @@ def plan_direct(source: Account, destination: Account, options: DirectOptions) -
     if destination.table_arn(name) == definition.arn:
         raise InvalidInput("Source and destination are the same table.", "Set destination_table.", table=options.table)
     for option, capacity in (("read_rate", "ReadCapacityUnits"), ("write_rate", "WriteCapacityUnits")):
-        to_rate(option, getattr(options, option), int((definition.provisioned_throughput or {}).get(capacity, 0)))
+        to_rate(option, getattr(options.items, option), int((definition.provisioned_throughput or {}).get(capacity, 0)))
     call = creation_call(
         source,
         destination,
@@ -128,6 +117,12 @@ def _option_values(options: DirectOptions) -> dict[str, Any]:
     return {**asdict(options), "kms_key_map": dict(options.kms_key_map)}
 
 
+def _options_of(job: Job) -> DirectOptions:
+    """The options of ``_option_values``'s data."""
+    values = job.request["options"]
+    return DirectOptions(**{**values, "items": ItemChoices(**values["items"])})
+
+
 def _mark(source_id: str, result: Mapping[str, Any]) -> str:
     """The tag's value: a tag takes no more than letters, digits, spaces and + - = . _ : / @."""
     numbers = {name: result[name] for name in _NUMBERS if result.get(name) is not None}
@@ -154,7 +149,7 @@ class DirectKind(OwnWork):
     def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
         """Create the table where there is none, copy, and mark the table as complete. Started again, it continues."""
         source, destination, job = item.need("source"), self.account(item), item.job
-        options = DirectOptions(**job.request["options"])
+        options = _options_of(job)
         begun = datetime.now(UTC).isoformat(timespec="seconds")
         job = replace(job, state="running", pending_reason="", result={"start_time": begun})
         definition = TableDefinition.read(source, options.table)
@@ -200,10 +195,10 @@ def _copy(source: Account, destination: Account, options: DirectOptions, job: Jo
         here,
         there,
         CopyOptions(
-            consistent=options.consistent,
-            workers=options.workers,
-            read_rate=to_rate("read_rate", options.read_rate, here.read_capacity),
-            write_rate=to_rate("write_rate", options.write_rate, there.write_capacity),
+            consistent=options.items.consistent,
+            workers=options.items.workers,
+            read_rate=to_rate("read_rate", options.items.read_rate, here.read_capacity),
+            write_rate=to_rate("write_rate", options.items.write_rate, there.write_capacity),
             checkpoint=checkpoint_path(options, source.table_arn(options.table), destination, there.table_id),
         ),
         tell,
@@ -228,9 +223,9 @@ def checkpoint_path(options: DirectOptions, source_arn: str, destination: Accoun
 
     Raises CheckpointUnusable when the directory cannot be made.
     """
-    if not options.checkpoint_dir:
+    if not options.items.checkpoint_dir:
         return None
-    folder = Path(options.checkpoint_dir).expanduser()
+    folder = Path(options.items.checkpoint_dir).expanduser()
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:

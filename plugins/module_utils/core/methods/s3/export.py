@@ -27,8 +27,8 @@ from ...errors import (
 )
 from ...jobs.job import Job, ended_with
 from ...jobs.kind import Made, Page, Pause, SourceJobs, Steps, WaitItem, begun
-from ...plan import choose_method
 from ...route import Route, with_token
+from ...table.creation import require_importable
 from ...table.definition import TableDefinition
 from ...table_status import require_usable
 from .export_request import ExportOptions as ExportOptions
@@ -73,13 +73,13 @@ def plan_export(source: Account, destination: Account | None, options: ExportOpt
     """What a start would do; reads only. With ``destination`` all that can be known is checked before AWS charges.
 
     The plan's job is ``not_needed`` when the destination is complete, ``running`` or ``completed`` for an export of an
-    earlier run that serves, else ``planned``. Raises MissingTable, TableUnusable, UnknownMethod, NotInThisVersion,
-    LocalSecondaryIndexes, FilterNotAllowed, PointInTimeRecoveryDisabled, DestinationExists, ImportFailed,
+    earlier run that serves, else ``planned``. Raises MissingTable, TableUnusable, LocalSecondaryIndexes,
+    FilterNotAllowed, PointInTimeRecoveryDisabled, DestinationExists, ImportFailed,
     MissingKeyMapping, KeyNotUsable, StagingBucketUnusable, InvalidInput, AccessDenied, CredentialsError.
     """
     definition = TableDefinition.read(source, options.table)
-    if options.export_type == "FULL_EXPORT":
-        choose_method(definition, options.method)
+    if options.export_type == "FULL_EXPORT" and options.to_import:
+        require_importable(definition)
     check_filter(source, definition, options)
     route = _route(source, destination, definition, options)
     account = destination or source

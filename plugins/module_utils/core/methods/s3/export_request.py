@@ -26,12 +26,14 @@ _TIMES = ("ExportTime", "ExportFromTime", "ExportToTime")
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What to export, and where. ``max_age`` and the wait are seconds; times are rounded down to whole UTC seconds."""
+    """What to export, and where. ``max_age`` and the wait are seconds; times are rounded down to whole UTC seconds.
+
+    With ``to_import`` a table is refused that an import cannot create.
+    """
 
     table: str
     bucket: str
     destination_table: str = ""
-    method: str = "auto"
     bucket_owner: str = ""
     prefix: str = ""
     sse_algorithm: Literal["AES256", "KMS"] = "AES256"
@@ -50,6 +52,7 @@ class ExportOptions:
     point_in_time_recovery_wait: int = 1800
     kms_key_map: Mapping[str, str] = field(default_factory=dict)
     replace_failed: bool = False
+    to_import: bool = True
 
 
 def export_job(options: ExportOptions, definition: TableDefinition, route: Route, bucket: StagingBucket) -> Job:

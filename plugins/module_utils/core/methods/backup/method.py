@@ -1,0 +1,124 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The method backup: AWS Backup backs the table up, copies it to the other account's vault and restores it there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+from ...account import Account
+from ...jobs.job import Job
+from ...jobs.kind import JobKind
+from ...judgement import Judgement, JudgeOptions, nothing_to_judge
+from ...table.preview import as_restored
+from ..method import ItemJobs, Needs
+from ..options import MigrationOptions
+from .backup_jobs import BackupKind, BackupOptions, PlannedBackup, plan_backup, start_backup
+from .copy_jobs import CopyKind, RecoveryPointCopyOptions, copy_job, plan_copy
+from .judge import judge_restore
+from .restore_jobs import RestoreKind, RestoreOptions, plan_restore, restore_job
+
+
+class BackupMethod:
+    """AWS Backup: backup, copy to the other account's vault, restore. AWS counts no items on the way."""
+
+    name: ClassVar[str] = "backup"
+    path: ClassVar[str] = "AWS Backup: backup, copy to the other account's vault, restore"
+    local_secondary_indexes: ClassVar[bool] = True
+    data_needs: ClassVar[Needs] = "backed_up"
+    counts: ClassVar[bool] = False
+    kinds: ClassVar[Mapping[str, Callable[[], JobKind]]] = {
+        "backup": BackupKind,
+        "copy": CopyKind,
+        "restore": RestoreKind,
+    }
+
+    def start(self, source: Account, destination: Account, options: MigrationOptions) -> ItemJobs:
+        """The backup started. Raises what plan_backup and start_backup raise."""
+        plan = _planned(source, destination, options)
+        job = start_backup(source, plan)
+        copy = copy_job(_copy_options(options, job))
+        restore = restore_job(_restore_options(options)) if options.backup.restore else None
+        then = (copy, restore) if restore is not None else (copy,)
+        return ItemJobs(
+            job, then, tuple(plan.changes), plan.definition, restore, warnings=tuple(plan.warnings), as_made=as_restored
+        )
+
+    def preview(self, source: Account, destination: Account, options: MigrationOptions) -> ItemJobs:
+        """Backup, copy and restore foreseen. Raises what their plans raise."""
+        backup = _planned(source, destination, options)
+        copy = plan_copy(source, destination, _copy_options(options, _as_it_will_be(backup.job)))
+        then, changes = [copy.job.foreseen], [*backup.changes, *copy.changes]
+        maker = None
+        if options.backup.restore:
+            restore_options = replace(_restore_options(options), copy=_as_it_will_be(copy.job))
+            restore = plan_restore(source, destination, restore_options)
+            maker = restore.job
+            then.append(restore.job.foreseen)
+            changes += restore.changes
+        return ItemJobs(
+            backup.job.foreseen,
+            tuple(then),
+            tuple(changes),
+            backup.definition,
+            maker,
+            obstacle=backup.obstacle,
+            warnings=tuple(backup.warnings),
+            as_made=as_restored,
+        )
+
+    def judge(
+        self, name: str, source: Account | None, destination: Account, jobs: Sequence[Job], options: JudgeOptions
+    ) -> Judgement:
+        """Judge the table that was restored, or whose backup was copied; see ``judge_restore``."""
+        if source is None or not {job.kind for job in jobs} & {"copy", "restore"}:
+            raise nothing_to_judge(name)
+        return judge_restore(
+            name,
+            source,
+            destination,
+            options.source_table or name,
+            [job for job in jobs if job.kind in self.kinds],
+            counted=options.counted,
+            verify=options.verify,
+            writes_stopped=options.writes_stopped,
+        )
+
+
+def _planned(source: Account, destination: Account, options: MigrationOptions) -> PlannedBackup:
+    return plan_backup(
+        source,
+        destination,
+        BackupOptions(
+            table=options.table,
+            destination_table=options.made_table,
+            migration_id=options.migration_id,
+            kms_key_map=options.kms_key_map,
+            choices=options.backup,
+        ),
+    )
+
+
+def _copy_options(options: MigrationOptions, backup: Job) -> RecoveryPointCopyOptions:
+    return RecoveryPointCopyOptions(options.table, backup, options.migration_id, options.backup)
+
+
+def _restore_options(options: MigrationOptions) -> RestoreOptions:
+    return RestoreOptions(
+        table=options.made_table,
+        source_table=options.table,
+        kms_key_map=options.kms_key_map,
+        migration_id=options.migration_id,
+        choices=options.backup,
+    )
+
+
+def _as_it_will_be(job: Job) -> Job:
+    """A job of AWS Backup as the plan of the next one takes it: what still runs is taken as not begun."""
+    if job.state == "running" and job.result.get("aws_state") == "COMPLETED":
+        return replace(job, state="completed")
+    return replace(job, state="planned", pending_reason="", arn="") if job.open else job

@@ -1,0 +1,43 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The judgement of a table that was copied through this machine."""
+
+from __future__ import annotations
+
+from ...account import Account
+from ...errors import CountMismatch, FerryError, JobTimeout
+from ...jobs.job import Job, failure_of
+from ...judgement import Counts, Judgement, check_table
+
+
+def judge_direct(name: str, destination: Account, job: Job, *, verify: Counts = "counts") -> Judgement:
+    """Judge the table that a direct copy filled: every item was acknowledged, and a consistent scan counted as many.
+
+    More items than were copied are no loss: somebody writes to the destination, or the source lost some while a killed
+    copy waited to go on. Raises what Account.explain gives where AWS cannot be asked.
+    """
+    result = job.result
+    copied, counted = result.get("items"), result.get("counted")
+    try:
+        if job.open:
+            raise JobTimeout(f"The copy of {job.name} has not ended.", "Run again: it goes on from where it is.")
+        if job.state == "failed":
+            raise failure_of(job)
+        check_table(destination, job, "copy", "copied")
+        if verify == "counts" and counted is not None and counted < copied:
+            raise CountMismatch(
+                f"{copied} items were copied, a scan of the destination counts {counted}.",
+                "Keep the source. Compare the tables with the playbook verify before you copy again.",
+                details={"items_source": copied, "items_destination": counted},
+            )
+    except FerryError as error:
+        failed = error.for_table(name)
+        return Judgement("failed", copied, counted, result.get("bytes"), "none", failed.cause, failed)
+    if verify == "none" or counted is None:
+        return Judgement("migrated", copied, counted, result.get("bytes"), "none", "")
+    if counted != copied:
+        note = f"{copied} items were copied, the destination has {counted}: was one of the tables written to?"
+        return Judgement("migrated", copied, counted, result.get("bytes"), "none", note)
+    return Judgement("migrated", copied, counted, result.get("bytes"), "counts", "")

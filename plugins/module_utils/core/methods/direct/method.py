@@ -1,0 +1,66 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The method direct: the table is read and written through this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar
+
+from ...account import Account
+from ...jobs.job import Job
+from ...jobs.kind import JobKind
+from ...judgement import Judgement, JudgeOptions, nothing_to_judge
+from ...table.preview import as_created
+from ..method import ItemJobs, Needs
+from ..options import MigrationOptions
+from .copy_job import DirectKind, DirectOptions, DirectPlan, plan_direct
+from .judge import judge_direct
+
+
+class DirectMethod:
+    """Read and write through this machine."""
+
+    name: ClassVar[str] = "direct"
+    path: ClassVar[str] = "parallel scan and batch write through the controller"
+    local_secondary_indexes: ClassVar[bool] = True
+    data_needs: ClassVar[Needs] = ""
+    counts: ClassVar[bool] = True
+    kinds: ClassVar[Mapping[str, Callable[[], JobKind]]] = {"direct": DirectKind}
+
+    def start(self, source: Account, destination: Account, options: MigrationOptions) -> ItemJobs:
+        """The copy planned; the waiter makes it. Raises what plan_direct raises."""
+        plan = _planned(source, destination, options)
+        return ItemJobs(plan.job, (), tuple(plan.changes), plan.definition, plan.job, as_made=as_created)
+
+    def preview(self, source: Account, destination: Account, options: MigrationOptions) -> ItemJobs:
+        """The copy foreseen. Raises what plan_direct raises."""
+        plan = _planned(source, destination, options)
+        return ItemJobs(plan.job.foreseen, (), tuple(plan.changes), plan.definition, plan.job, as_made=as_created)
+
+    def judge(
+        self, name: str, source: Account | None, destination: Account, jobs: Sequence[Job], options: JudgeOptions
+    ) -> Judgement:
+        """Judge the table that was copied; see ``judge_direct``."""
+        copy = next((job for job in jobs if job.kind in self.kinds), None)
+        if copy is None:
+            raise nothing_to_judge(name)
+        return judge_direct(name, destination, copy, verify=options.verify)
+
+
+def _planned(source: Account, destination: Account, options: MigrationOptions) -> DirectPlan:
+    return plan_direct(
+        source,
+        destination,
+        DirectOptions(
+            table=options.table,
+            destination_table=options.made_table,
+            migration_id=options.migration_id,
+            kms_key_map=options.kms_key_map,
+            warm_throughput=options.warm_throughput,
+            items=options.items,
+            count=options.verify != "none",
+        ),
+    )

@@ -1,0 +1,77 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What every method is made of: how it brings the items of a table, and how such a table is judged.
+
+``core/migration.py`` lists the methods that there are; no method imports another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol, TypeAlias
+
+from ..account import Account
+from ..change import Change, NotCarried
+from ..errors import FerryError
+from ..jobs.job import Job
+from ..jobs.kind import JobKind
+from ..judgement import Judgement, JudgeOptions
+from ..table.definition import TableDefinition
+from ..table.preview import MadeBy, as_imported
+from .options import MigrationOptions
+
+# What the data needs in the accounts beforehand: a staging bucket, vaults of AWS Backup, or nothing.
+Needs: TypeAlias = Literal["staged", "backed_up", ""]
+
+
+@dataclass(frozen=True)
+class ItemJobs:
+    """The jobs that bring the items: the first ``job``, those that follow ``then``, and what they change.
+
+    ``maker`` is the one of them that makes the table, as it was planned; None where none is made, as by a copy of a
+    backup alone. ``as_made`` says which settings its table will have. ``obstacle`` is what must be mended before the
+    first job can start; only a preview has one.
+    """
+
+    job: Job
+    then: tuple[Job, ...]
+    changes: tuple[Change, ...]
+    definition: TableDefinition
+    maker: Job | None
+    left: tuple[NotCarried, ...] = ()
+    obstacle: FerryError | None = None
+    warnings: tuple[str, ...] = ()
+    as_made: MadeBy = as_imported
+
+
+class Method(Protocol):
+    """A way for the items of a table.
+
+    ``path`` is the way in words. ``local_secondary_indexes``: whether the tables it makes can have some. ``counts``:
+    whether its own jobs count the items. ``kinds`` are the kinds of its jobs, each made anew for one waiter.
+    """
+
+    name: ClassVar[str]
+    path: ClassVar[str]
+    local_secondary_indexes: ClassVar[bool]
+    data_needs: ClassVar[Needs]
+    counts: ClassVar[bool]
+    kinds: ClassVar[Mapping[str, Callable[[], JobKind]]]
+
+    def start(self, source: Account, destination: Account, options: MigrationOptions) -> ItemJobs:
+        """Start the first job, or find the one of an earlier run. Raises what refuses it before anything is billed."""
+
+    def preview(self, source: Account, destination: Account, options: MigrationOptions) -> ItemJobs:
+        """All that ``start`` and the jobs after it would do; reads only."""
+
+    def judge(
+        self, name: str, source: Account | None, destination: Account, jobs: Sequence[Job], options: JudgeOptions
+    ) -> Judgement:
+        """Judge the table ``name`` of the destination that the ``jobs``, in their order, have made.
+
+        The table's own failure is part of the judgement. Raises InvalidInput where no job makes a table, and what
+        Account.explain gives where AWS cannot be asked.
+        """

@@ -1,0 +1,85 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a user chooses for the migration of a table: values that the methods take their own options from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ..data_plane import ItemChoices
+from ..judgement import Verify
+from ..table.setting import SettingsOptions
+
+AUTO = "auto"  # leaves the choice of the method to TableFerry
+VAULT = "tableferry"  # what vaults are called that nobody named
+
+
+@dataclass(frozen=True)
+class BackupChoices:
+    """What the user chose for AWS Backup; windows are minutes, retentions days (0: never), ages seconds.
+
+    Without ``restore`` the table is only copied. ``plan`` names a backup plan whose next run is waited for instead of
+    starting a backup, ``air_gapped_vault`` a vault that takes the place of a copy. ``copy_delete_after_days`` 0 means
+    that the copy expires with the source's lifecycle, which AWS inherits all the same (aws.md C4).
+    """
+
+    vault: str = VAULT
+    role: str = ""
+    destination_vault: str = VAULT
+    restore: bool = True
+    restore_role: str = ""
+    air_gapped_vault: str = ""
+    plan: str = ""
+    delete_after_days: int = 7
+    move_to_cold_storage_after_days: int = 0
+    copy_delete_after_days: int = 7
+    copy_move_to_cold_storage_after_days: int = 0
+    start_window_minutes: int = 60
+    complete_window_minutes: int = 0
+    max_age: int = 86400
+    writes_stopped: bool = False
+
+
+@dataclass(frozen=True)
+class MigrationOptions:
+    """What the user chose for a table. ``table`` is the source's; ages and waits are seconds."""
+
+    table: str
+    destination_table: str = ""
+    method: str = AUTO
+    migration_id: str = "default"
+    bucket: str = ""
+    bucket_owner: str = ""
+    kms_key_arn: str = ""
+    kms_key_map: Mapping[str, str] = field(default_factory=dict)
+    kinesis_map: Mapping[str, str] = field(default_factory=dict)
+    principal_map: Mapping[str, str] = field(default_factory=dict)
+    defer: tuple[str, ...] = ()
+    warm_throughput: bool = True
+    export_max_age: int = 86400
+    enable_point_in_time_recovery: bool = False
+    point_in_time_recovery_wait: int = 1800
+    replace_failed: bool = False
+    backup: BackupChoices = field(default_factory=BackupChoices)
+    verify: Verify = "counts"
+    items: ItemChoices = field(default_factory=ItemChoices)
+
+    @property
+    def made_table(self) -> str:
+        """What the table is called in the destination."""
+        return self.destination_table or self.table
+
+    @property
+    def settings(self) -> SettingsOptions:
+        """What concerns the settings."""
+        return SettingsOptions(
+            kms_key_map=self.kms_key_map,
+            kinesis_map=self.kinesis_map,
+            principal_map=self.principal_map,
+            defer=self.defer,
+            migration_id=self.migration_id,
+            warm_throughput=self.warm_throughput,
+        )

@@ -1,0 +1,106 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The method s3: an export to S3, and an import from there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+from ...account import Account
+from ...jobs.job import Job
+from ...jobs.kind import JobKind
+from ...judgement import Judgement, JudgeOptions, nothing_to_judge
+from ..method import ItemJobs, Needs
+from ..options import MigrationOptions
+from .export import ExportKind, ExportPlan, plan_export, start_export
+from .export_request import ExportOptions
+from .import_request import ImportOptions
+from .importing import ImportKind, import_job, plan_import
+from .judge import judge_import
+
+LONGEST_WAY = 86400  # seconds that an export may wait on the way to its import, whatever its age when it was chosen
+
+
+class S3Method:
+    """Export to S3, import from S3."""
+
+    name: ClassVar[str] = "s3"
+    path: ClassVar[str] = "export to S3, import from S3"
+    local_secondary_indexes: ClassVar[bool] = False
+    data_needs: ClassVar[Needs] = "staged"
+    counts: ClassVar[bool] = True
+    kinds: ClassVar[Mapping[str, Callable[[], JobKind]]] = {"export": ExportKind, "import": ImportKind}
+
+    def start(self, source: Account, destination: Account, options: MigrationOptions) -> ItemJobs:
+        """The export started. Raises what plan_export and start_export raise."""
+        plan = plan_export(source, destination, _export_options(options))
+        job = start_export(source, destination, plan)
+        following = import_job(_import_options(options, plan))
+        return ItemJobs(job, (following,), tuple(plan.changes), plan.definition, following, tuple(plan.left))
+
+    def preview(self, source: Account, destination: Account, options: MigrationOptions) -> ItemJobs:
+        """Export and import foreseen. Raises what plan_export and plan_import raise."""
+        exported = plan_export(source, destination, _export_options(options))
+        import_options = replace(_import_options(options, exported), export=exported.job.foreseen)
+        imported = plan_import(source, destination, import_options)
+        return ItemJobs(
+            exported.job.foreseen,
+            (imported.job.foreseen,),
+            (*exported.changes, *imported.changes),
+            exported.definition,
+            imported.job,
+            tuple(exported.left),
+            exported.obstacle or imported.obstacle,
+        )
+
+    def judge(
+        self, name: str, source: Account | None, destination: Account, jobs: Sequence[Job], options: JudgeOptions
+    ) -> Judgement:
+        """Judge the table that was imported; see ``judge_import``."""
+        kinds = {job.kind: job for job in jobs}
+        if "import" not in kinds:
+            raise nothing_to_judge(name)
+        return judge_import(
+            name,
+            source,
+            destination,
+            kinds.get("export"),
+            kinds["import"],
+            verify=options.verify,
+            checksums=options.checksums,
+        )
+
+
+def _export_options(options: MigrationOptions) -> ExportOptions:
+    return ExportOptions(
+        table=options.table,
+        bucket=options.bucket,
+        destination_table=options.made_table,
+        bucket_owner=options.bucket_owner,
+        sse_algorithm="KMS" if options.kms_key_arn else "AES256",
+        kms_key_arn=options.kms_key_arn,
+        migration_id=options.migration_id,
+        max_age=options.export_max_age,
+        enable_point_in_time_recovery=options.enable_point_in_time_recovery,
+        point_in_time_recovery_wait=options.point_in_time_recovery_wait,
+        kms_key_map=options.kms_key_map,
+        replace_failed=options.replace_failed,
+    )
+
+
+def _import_options(options: MigrationOptions, exported: ExportPlan) -> ImportOptions:
+    return ImportOptions(
+        table=options.made_table,
+        bucket=options.bucket,
+        source_table=options.table,
+        bucket_owner=options.bucket_owner,
+        definition=exported.definition,
+        kms_key_map=options.kms_key_map,
+        migration_id=options.migration_id,
+        replace_failed=options.replace_failed,
+        max_age=max(options.export_max_age, LONGEST_WAY),
+    )
