@@ -23,6 +23,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     WorkerLost,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Endpoint
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.permit import Bounds
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.workers import run_in_workers
 
 
@@ -49,7 +50,7 @@ class Summing:
 
     endpoint: Endpoint
 
-    def run(self, desk: Desk, workers: int) -> tuple[int, int, str]:
+    def run(self, desk: Desk, workers: int, bounds: Bounds) -> tuple[int, int, str]:
         total = 0
         while (number := desk.next_number(os.getpid())) is not None:
             total += number
@@ -62,7 +63,7 @@ class Failing:
 
     how: str
 
-    def run(self, desk: Desk, workers: int) -> None:
+    def run(self, desk: Desk, workers: int, bounds: Bounds) -> None:
         first = desk.next_number(os.getpid()) == 0
         if self.how == "error" and first:
             raise ItemRefused("Cause.", "Next step.", table="orders", details={"key": 1})
