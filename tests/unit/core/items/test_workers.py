@@ -153,9 +153,8 @@ def test_nothing_secret_is_in_arguments_or_environment(monkeypatch):
         return Popen(command, **members)
 
     monkeypatch.setattr(f"{module}.subprocess.Popen", popen)
-    run_in_workers(Summing(endpoint()), Desk(1), 2)
-    assert len(started) == 2
-    assert all("env" not in members for _, members in started)
     keys = SimpleNamespace(access_key="AKIASECRET", secret_key="SECRET", session_token="TOKEN")
     run_in_workers(Summing(endpoint(lambda: keys)), Desk(1), 2)
+    assert len(started) == 2
+    assert all("env" not in members for _, members in started)
     assert "SECRET" not in repr(started)
