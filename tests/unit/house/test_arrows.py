@@ -20,6 +20,7 @@ LAYERS = (
     ("core.judgement", "core.report"),
     ("core.steps.",),
     ("core.jobs.", "core.destination", "core.route"),
+    ("core.statements.",),
     ("core.",),
 )
 
@@ -60,6 +61,7 @@ def test_arrows_point_down() -> None:
         ("methods.method", "methods.s3.method"),
         ("steps.counting", "methods.method"),
         ("table.settings", "jobs.job"),
+        ("policy_documents", "statements.statement"),
     ],
 )
 def test_an_arrow_upwards_is_found(name: str, target: str) -> None:
