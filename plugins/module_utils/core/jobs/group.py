@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The jobs of one kind in one account: when they start, and whether a look at them lists or describes (design 5)."""
+"""The jobs of one kind in one account: when they start, and whether a look lists or describes (design section 5)."""
 
 from __future__ import annotations
 

@@ -228,17 +228,16 @@ class Waiter:
         entry.job, entry.phase = self._given_up(entry, error), "over"
         self._over(entry, now)
 
-    @staticmethod
-    def _given_up(entry: Entry, error: Exception) -> Job:
-        job = entry.job
+    def _given_up(self, entry: Entry, error: Exception) -> Job:
+        job, noun = entry.job, self._kinds[entry.job.kind].noun
         if isinstance(error, (sdk.ClientError, sdk.BotoCoreError)):
-            doing = f"following the {job.kind} {job.arn}" if job.arn else f"starting the {job.kind}"
+            doing = f"following the {noun} {job.arn}" if job.arn else f"starting the {noun}"
             error = entry.group.account.explain(error, doing, job.name)
         failed = ended_with(job, error)
         if not job.arn:
             return failed
-        cause = f"{failed.failure['cause']} The {job.kind} {job.arn} could not be followed; it may still be running."
-        next_step = f"{failed.failure['next_step']} The next run finds the {job.kind}.".strip()
+        cause = f"{failed.failure['cause']} The {noun} {job.arn} could not be followed; it may still be running."
+        next_step = f"{failed.failure['next_step']} The next run finds the {noun}.".strip()
         return replace(failed, failure={**failed.failure, "cause": cause, "next_step": next_step})
 
     def _calls(self) -> dict[str, dict[str, int]]:

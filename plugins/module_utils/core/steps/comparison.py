@@ -185,6 +185,7 @@ def comparison_change(options: VerifyOptions, definition: TableDefinition) -> Ch
 class VerifyKind(OwnWork):
     """Comparisons, for the waiter: the controller does the work."""
 
+    noun: ClassVar[str] = "comparison"
     plural: ClassVar[str] = "comparisons"
 
     def __init__(self) -> None:
@@ -204,12 +205,12 @@ class VerifyKind(OwnWork):
         def work(show: Callable[[Job], None]) -> Verification:
             shown = job
 
-            def tell(now: CompareProgress) -> None:
+            def show_progress(now: CompareProgress) -> None:
                 nonlocal shown
                 shown = replace(job, result={**job.result, "percent": percent(now.segments_done, now.segments)})
                 show(shown)
 
-            return verify_tables(source, destination, options, tell, Bounds(look=lambda: show(shown)))
+            return verify_tables(source, destination, options, show_progress, Bounds(look=lambda: show(shown)))
 
         verification = yield from self._workbench.steps(job, work)
         took = {"seconds": round(clock() - begun, 1), "end_time": datetime.now(UTC).isoformat(timespec="seconds")}

@@ -71,6 +71,7 @@ def count_job(table: str, source_table: str, *, writes_stopped: bool = False) ->
 class CountKind(OwnWork):
     """Counting, for the waiter: the controller does the work."""
 
+    noun: ClassVar[str] = "count"
     plural: ClassVar[str] = "counts"
 
     def __init__(self) -> None:

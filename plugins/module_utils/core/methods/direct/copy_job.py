@@ -143,6 +143,7 @@ def _copied(tags: Mapping[str, str], source_id: str) -> dict[str, Any] | None:
 class DirectKind(OwnWork):
     """Direct copies, for the waiter: the controller does the work."""
 
+    noun: ClassVar[str] = "direct copy"
     plural: ClassVar[str] = "direct copies"
 
     def __init__(self, permit: Permit | None = None) -> None:
@@ -199,7 +200,7 @@ def _copy(
     """All items copied: ``job`` with what was counted. Raises Replaced where another table has taken the name."""
     shown = job
 
-    def tell(progress: CopyProgress) -> None:
+    def show_progress(progress: CopyProgress) -> None:
         nonlocal shown
         counts = progress.counts
         share = percent(progress.segments_done, progress.segments)
@@ -222,7 +223,7 @@ def _copy(
             checkpoint=checkpoint_path(options, source.table_arn(options.table), destination, there.table_id),
             bounds=bounds,
         ),
-        tell,
+        show_progress,
     )
     counts = copied.counts
     counted = {"counted": count_items(there, lambda _: show(job), bounds)} if options.count else {}
@@ -247,7 +248,7 @@ def _require_made(table: ItemTable, job: Job) -> None:
         raise Replaced(
             f"The destination table is not the one that was made for the copy: its id is {table.table_id}, not"
             f" {job.result['table_id']}.",
-            "Find out who created it again. Delete it, or choose another ferry_destination_table, and run again.",
+            "Find out who created it again. Delete it, or choose another destination_table, and run again.",
             table=table.name,
         )
 

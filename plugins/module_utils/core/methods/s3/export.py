@@ -261,6 +261,7 @@ def _record(ledger: Ledger | None, job: Job) -> None:
 class ExportKind(SourceJobs):
     """Exports, for the waiter."""
 
+    noun: ClassVar[str] = "export"
     plural: ClassVar[str] = "exports"
 
     def list_page(self, account: Account, scope: str, next_token: str) -> Page:
