@@ -38,7 +38,7 @@ def round_bound(jobs: int) -> int:
 class Entry:
     """One job under way. ``job`` is where it stands; ``steps`` brings it on, None after a failure in passing."""
 
-    way: Way
+    table: TableJobs
     item: WaitItem
     job: Job
     group: Group
@@ -54,7 +54,7 @@ class Entry:
 
 
 @dataclass(eq=False)
-class Way:
+class TableJobs:
     """The jobs of one table, one after the other; ``at`` is the one that was reached."""
 
     item: WaitItem
