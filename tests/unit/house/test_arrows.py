@@ -23,8 +23,9 @@ LAYERS = (
     ("core.steps.",),
     ("core.destination", "core.route"),
     ("core.jobs.",),
-    ("core.record.", "core.statements.", "core.table.", "core.data_plane"),
+    ("core.record.", "core.table.", "core.data_plane"),
     ("core.items.",),
+    ("core.statements.",),
     ("",),
 )
 
