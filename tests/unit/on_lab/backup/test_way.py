@@ -239,6 +239,38 @@ def test_a_table_that_was_made_anew_after_its_restore_is_somebody_elses() -> Non
         migrate(aws)
 
 
+def test_a17_a_table_made_within_two_minutes_of_the_restores_end_is_somebody_elses() -> None:
+    aws = world()
+    assert migrate(aws).status == "migrated"
+    aws.drop()
+    aws.add_table("orders", 1, "destination", recovery=False)
+    ended_at = accounts(aws)[1].client("backup").list_restore_jobs()["RestoreJobs"][0]["CompletionDate"]
+    assert (aws.now - ended_at).total_seconds() < 120
+    with pytest.raises(DestinationExists):
+        migrate(aws)
+
+
+def test_a17_a_table_made_before_the_restored_one_was_seen_is_not_taken_for_it() -> None:
+    aws = world()
+    copy = copied(aws, backed_up(aws))
+    mine: list[bool] = []
+
+    def take_the_name(when: str, operation: str, at: int) -> None:
+        if when == "after" and operation in ("ListRestoreJobs", "DescribeRestoreJob") and not mine:
+            listed = aws.client("backup", "destination").list_restore_jobs()["RestoreJobs"]
+            if listed and listed[0]["Status"] == "COMPLETED":
+                mine.append(True)
+                aws.drop()
+                aws.add_table("orders", 1, "destination", recovery=False)
+
+    aws.interrupt = take_the_name
+    job = restored(aws, copy)
+    assert mine
+    assert (job.state, job.failure_code) == ("failed", "RestoreFailed")
+    assert "was created again" in job.failure_message
+    assert not aws.tags("orders", "destination")
+
+
 # Waiting
 
 
@@ -368,7 +400,7 @@ def test_a_table_that_a_failed_restore_left_is_kept_and_told() -> None:
 
     def name_the_table(operation: str, answer: dict[str, Any]) -> None:
         for job in answer.get("RestoreJobs", ()):
-            job["CreatedResourceArn"] = accounts(aws)[1].table_arn("orders")
+            job |= {"CreatedResourceArn": accounts(aws)[1].table_arn("orders"), "CompletionDate": aws.now}
 
     aws.edit = name_the_table
     with pytest.raises(RestoreFailed, match=r"left the table orders: out of luck.*delete exactly this table"):

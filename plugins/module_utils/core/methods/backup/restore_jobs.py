@@ -32,7 +32,7 @@ from .history import RESTORE_STATES, is_completed, is_open, list_restores
 PURPOSE = "restore"
 TOKEN = "IdempotencyToken"
 SETTLE_GAP, SETTLE_WAIT = 3.0, 900.0  # seconds between looks at the table, and for all of them
-CLOCKS = timedelta(minutes=2)  # by how much a table's creation may lie outside of its restore job
+CLOCKS = timedelta(minutes=2)  # by how much a table's creation may lie before its restore job; never after its end
 
 
 @dataclass(frozen=True)
@@ -134,12 +134,18 @@ def _is_of_way(job: Shape, destination: Account, route: Route, recovery_points: 
 
 def _made(job: Shape, table: TableDefinition) -> bool:
     """Whether the completed job made this very table: a table created again has the same ARN
-    (measured/backup-restore-service 2.14)."""
+    (measured/backup-restore-service 2.14). What was created after the job's end is somebody else's."""
     created, begun = moment(table.raw.get("CreationDateTime")), moment(job.get("CreationDate"))
-    ended = moment(job.get("CompletionDate"))
     if job.get("CreatedResourceArn") != table.arn or created is None or begun is None:
         return False
-    return begun - CLOCKS <= created and (ended is None or created <= ended + CLOCKS)
+    return begun - CLOCKS <= created and _was_there(table, job.get("CompletionDate"))
+
+
+def _was_there(table: TableDefinition, ended: Any) -> bool:
+    """Whether the table was created before its restore job ``ended``; both times are AWS's, so without a margin. A job
+    or a table without a time proves nothing against it."""
+    created, end = moment(table.raw.get("CreationDateTime")), moment(ended)
+    return created is None or end is None or created <= end
 
 
 # Planning
@@ -420,14 +426,21 @@ class RestoreKind(DestinationJobs):
 
 
 def _settled(destination: Account, job: Job, clock: Callable[[], float]) -> Steps:
-    """The completed ``job`` once its table is ACTIVE, or failed."""
-    begun = clock()
+    """The completed ``job`` once its table is ACTIVE, or failed: the table that was there at the job's end, known by
+    its id from the first look on."""
+    begun, table_id = clock(), ""
     made = job.result["table_arn"]
     if made and made != destination.table_arn(job.name):
         cause = f"The restore {job.arn} made {made}, not {job.name}."
         return ended_with(job, RestoreFailed(cause, "Another restore of this recovery point was started. Run again."))
     while True:
         table = TableDefinition.find(destination, job.name)
+        if table is not None:
+            if table.table_id != (table_id or table.table_id) or not _was_there(table, job.result["end_time"]):
+                cause = f"The restore completed, but {job.name} was created again since: its id is {table.table_id}."
+                step = "Find out who deleted the restored table, then run again with another destination_table."
+                return ended_with(job, RestoreFailed(cause, step))
+            table_id = table.table_id
         if table is not None and table.status == "ACTIVE":
             return replace(job, result={**job.result, **_table_of(table)})
         if clock() - begun >= SETTLE_WAIT:
