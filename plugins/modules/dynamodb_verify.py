@@ -30,11 +30,15 @@ options:
       - Put missing and different items into the destination as the source holds them now. An item that is changed
         in the destination at the same time is left as it is, and reported.
       - Without O(differences_path) only the differences that the result lists are repaired.
+      - Only a table that the migration O(migration_id) filled is repaired, by its tags or by the import or restore that
+        made it. Any other table is refused before it is read. To have a copy repaired that was filled in another way,
+        tag it C(tableferry:migration) with O(migration_id).
     type: bool
     default: false
   delete_extra:
     description:
       - With O(repair), delete items that only the destination has. Otherwise they are kept.
+      - Refused where the tag C(tableferry:migration) alone, which can be set by hand, says that the table is a copy.
     type: bool
     default: false
 seealso:
@@ -45,6 +49,7 @@ extends_documentation_fragment:
   - tableferry.aws.tables.destination
   - tableferry.aws.items
   - tableferry.aws.items.comparing
+  - tableferry.aws.migration
   - tableferry.aws.attributes
 """
 

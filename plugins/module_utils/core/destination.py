@@ -7,18 +7,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from . import sdk
 from .account import RETRIES, Account
-from .errors import DestinationExists, JobTimeout
+from .aws_errors import NO_RESOURCE
+from .errors import AccessDenied, DestinationExists, JobTimeout
 from .jobs.job import Job
 from .jobs.kind import Pause
 from .route import Route
 from .table.creation import creation_parameters
 from .table.definition import TableDefinition, json_safe
 from .table.encryption import read_encryption, resolve_key_map
-from .table.ownership import is_marked, marks, read_tags
+from .table.ownership import OWNERSHIP_TAG, SOURCE_TAG, is_marked, marks, read_tags
 from .table_status import Phase, phase_of, require_usable
 
 UNKNOWN_IMPORT = "ImportNotFoundException"  # what DescribeImport answers for records older than 90 days
@@ -59,13 +61,8 @@ def is_ours(destination: Account, table: TableDefinition, route: Route, imported
         return True
     if is_marked(tags_there(destination, table), route.migration_id, route.source_arn):
         return True
-    prefix = f"{route.export_prefix}/"
-    for summary in imports_of(destination, table.arn):
-        if summary.get("S3BucketSource", {}).get("S3KeyPrefix", "").startswith(prefix):
-            description = read_import(destination, summary["ImportArn"])
-            if description is not None and description.get("TableId") == table.table_id:
-                return bool(description["ImportStatus"] == "COMPLETED")
-    return False
+    description = _imported(destination, table, route)
+    return description is not None and bool(description["ImportStatus"] == "COMPLETED")
 
 
 def has_mark(destination: Account, table: TableDefinition, migration_id: str, source_arn: str) -> bool:
@@ -87,6 +84,78 @@ def require_ours(
     """Raises DestinationExists unless ``tags``, those of ``table``, mark it as this migration's copy of the source."""
     if not is_marked(tags, migration_id, source_arn):
         raise not_ours(destination, table, source_table)
+
+
+def require_filled_by_us(destination: Account, table: TableDefinition, route: Route, *, deletes: bool = False) -> None:
+    """Raises DestinationExists unless items may be written into ``table``, which is there: this migration filled it.
+
+    The one place that answers this, for repairs (found.md A2). What counts is an import or a restore that made just
+    this TableId, or both our tags. The tag ``tableferry:migration`` alone was set by hand: whoever sets it lets us
+    write, but that we filled the table is not known, so nothing is deleted (``deletes``). The record of the table takes
+    over here once it is read (design 6): its ``table_id`` and state answer then, without these calls. Raises what
+    Account.explain gives.
+    """
+    tags = tags_there(destination, table)
+    marked = is_marked(tags, route.migration_id, route.source_arn)
+    if marked and (not deletes or SOURCE_TAG in tags):
+        return
+    if _imported(destination, table, route) is not None or _restored(destination, table, route):
+        return
+    if marked:
+        raise DestinationExists(
+            f"That this migration filled the table {table.name} is not known: only its tag {OWNERSHIP_TAG} says that it"
+            " is a copy, so its items are not deleted.",
+            "Repair it without delete_extra, and delete the extra items yourself.",
+            table=route.source_table,
+            details={"table_arn": table.arn, "table_id": table.table_id},
+        )
+    raise not_ours(
+        destination,
+        table,
+        route.source_table,
+        "Check destination_table, destination and migration_id. To have this table repaired all the same, tag it"
+        f" {OWNERSHIP_TAG}={route.migration_id}.",
+    )
+
+
+def _imported(destination: Account, table: TableDefinition, route: Route) -> dict[str, Any] | None:
+    """The import of this route's staging prefix that made just this table, whatever became of it; None without one."""
+    prefix = f"{route.export_prefix}/"
+    for summary in imports_of(destination, table.arn):
+        if summary.get("S3BucketSource", {}).get("S3KeyPrefix", "").startswith(prefix):
+            description = read_import(destination, summary["ImportArn"])
+            if description is not None and description.get("TableId") == table.table_id:
+                return description
+    return None
+
+
+def _restored(destination: Account, table: TableDefinition, route: Route) -> bool:
+    """Whether a restore of a recovery point of this migration made just this table: created while the job ran.
+
+    A caller who may not read restore jobs or the tags of recovery points does not know it.
+    """
+    doing, created = "listing restore jobs", table.raw.get("CreationDateTime")
+    try:
+        for job in map(
+            json_safe, destination.pages("backup", "list_restore_jobs", "RestoreJobs", doing, ByResourceType="DynamoDB")
+        ):
+            begun, ended = job.get("CreationDate"), job.get("CompletionDate")
+            source = str(job.get("SourceResourceArn", "")).split(":", 3)[-1]
+            if job.get("CreatedResourceArn") != table.arn or source != route.source_arn.split(":", 3)[-1]:
+                continue
+            if not (created and begun and ended) or not _time(begun) <= _time(created) <= _time(ended):
+                continue
+            doing, point = "reading the tags of a recovery point", job["RecoveryPointArn"]
+            answer = destination.ask("backup", "list_tags", doing, missing=NO_RESOURCE, ResourceArn=point)
+            if answer is not None and answer.get("Tags", {}).get(OWNERSHIP_TAG) == route.migration_id:
+                return True
+    except AccessDenied:
+        return False
+    return False
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
 
 
 # Imports, which tell whose a table is too

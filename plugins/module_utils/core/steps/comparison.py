@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal
 from ..account import Account
 from ..change import Change
 from ..data_plane import ItemChoices, item_table
+from ..destination import require_filled_by_us
 from ..errors import DifferencesFound
 from ..items.comparing import compare_sample, compare_tables
 from ..items.differences import CompareOptions, CompareProgress, Comparison, Difference
@@ -25,6 +26,7 @@ from ..items.tables import ItemTable
 from ..items.throttle import to_rate
 from ..jobs.job import Job
 from ..jobs.kind import Made, OwnWork, Steps, WaitItem, made_of
+from ..route import Route
 from ..table.definition import AS_OF, TableDefinition
 from ..table.ownership import read_tags
 from .background import Workbench, percent
@@ -95,6 +97,29 @@ def verify_tables(
     return Verification(comparison, tuple(differences.shown), differences.path)
 
 
+def require_repairable(
+    source: Account, destination: Account, options: VerifyOptions, migration_id: str, *, delete_extra: bool
+) -> str:
+    """The id of the destination's table, which the migration filled: other tables are not repaired, whatever the user
+    allows.
+
+    With ``delete_extra`` items may be deleted too. Raises MissingTable, DestinationExists, InvalidInput, and what
+    Account.explain gives.
+    """
+    table = TableDefinition.read(destination, options.table)
+    route = Route(
+        source_account_id=source.account_id,
+        source_region=source.region,
+        source_table=options.source_table,
+        destination_account_id=destination.account_id,
+        destination_region=destination.region,
+        destination_table=options.table,
+        migration_id=migration_id,
+    )
+    require_filled_by_us(destination, table, route, deletes=delete_extra)
+    return table.table_id
+
+
 def repair_differences(
     source: Account,
     destination: Account,
@@ -102,12 +127,15 @@ def repair_differences(
     verification: Verification,
     *,
     delete_extra: bool,
+    migration_id: str = "default",
     bounds: Bounds = FREE,
 ) -> RepairResult:
-    """Repair the destination by what the source holds now, key by key. Raises what ``verify_tables`` does, ItemRefused.
+    """Repair the destination by what the source holds now, key by key. Raises what ``verify_tables`` and
+    ``require_repairable`` do, ItemRefused.
 
     All differences are read from the file where there is one; without, only the shown ones are known.
     """
+    require_repairable(source, destination, options, migration_id, delete_extra=delete_extra)
     here, there = item_table(source, options.source_table), item_table(destination, options.table)
     differences = _read(Path(verification.path)) if verification.path else iter(verification.shown)
     return repair(here, there, differences, RepairOptions(delete_extra=delete_extra, bounds=bounds))

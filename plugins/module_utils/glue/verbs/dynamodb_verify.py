@@ -13,12 +13,28 @@ from typing import Any
 from ...core.change import Change, to_diff
 from ...core.data_plane import ItemChoices
 from ...core.items.differences import CompareProgress
-from ...core.steps.comparison import Verification, VerifyOptions, repair_differences, verify_tables
+from ...core.steps.comparison import (
+    Verification,
+    VerifyOptions,
+    repair_differences,
+    require_repairable,
+    verify_tables,
+)
 from ..accounts import Accounts
-from ..spec import BOTH_ACCOUNTS_OPTIONS, COMPARING_OPTIONS, READING_OPTIONS, SHARED_OPTIONS, Progress, Verb, given
+from ..spec import (
+    BOTH_ACCOUNTS_OPTIONS,
+    COMPARING_OPTIONS,
+    MIGRATION_OPTIONS,
+    READING_OPTIONS,
+    SHARED_OPTIONS,
+    Progress,
+    Verb,
+    given,
+)
 
 SPEC: dict[str, Any] = {
     **SHARED_OPTIONS,
+    **MIGRATION_OPTIONS,
     **READING_OPTIONS,
     **COMPARING_OPTIONS,
     "name": {"type": "str", "required": True},
@@ -33,7 +49,10 @@ LINE_GAP = 5.0  # seconds between progress lines
 
 
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
-    """Compare the tables. With ``repair`` also repair the differences; in check mode only report them."""
+    """Compare the tables. With ``repair`` also repair the differences; in check mode only report them.
+
+    A table that the migration did not fill is refused before anything is read.
+    """
     accounts = Accounts(params)
     source = accounts.get("source", params["source"])
     destination = accounts.get("destination", params["destination"])
@@ -43,6 +62,9 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
         level=params["level"],
         items=ItemChoices(**given(params, (*READING_OPTIONS, *COMPARING_OPTIONS))),
     )
+    repairing = {"migration_id": params["migration_id"], "delete_extra": params["delete_extra"]}
+    if params["repair"]:
+        require_repairable(source, destination, options, **repairing)
 
     last_line = time.monotonic()
 
@@ -58,7 +80,7 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     repaired: dict[str, int] = {}
     changes = _changes(params, result) if params["repair"] else []
     if changes and not check_mode:
-        repaired = asdict(repair_differences(source, destination, options, result, delete_extra=params["delete_extra"]))
+        repaired = asdict(repair_differences(source, destination, options, result, **repairing))
     changed = bool(changes) if check_mode else bool(repaired.get("put") or repaired.get("deleted"))
     return {
         "changed": changed,
@@ -106,4 +128,4 @@ def _message(params: dict[str, Any], result: Verification, repaired: dict[str, i
     return message
 
 
-VERB = Verb("dynamodb_verify", SPEC, run, services=("dynamodb", "sts"))
+VERB = Verb("dynamodb_verify", SPEC, run, services=("backup", "dynamodb", "sts"))

@@ -1,0 +1,122 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which tables a repair may write into: those that the migration filled (found.md A2)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import DestinationExists
+from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.comparison import (
+    VerifyOptions,
+    require_repairable,
+)
+from ansible_collections.tableferry.aws.plugins.module_utils.glue.outcome import outcome
+from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs import dynamodb_verify
+from tests.unit.on_lab.backup.test_kill import world
+from tests.unit.on_lab.backup.test_way import accounts, backed_up, copied, restored
+from tests.unit.on_lab.conftest import Crossing
+from tests.unit.on_lab.test_direct import fill, make
+from tests.unit.on_lab.test_importing import World
+
+WRITES = {"PutItem", "DeleteItem", "BatchWriteItem", "UpdateItem", "TransactWriteItems"}
+
+
+def verify(crossing: Crossing, folder: Path, name: str, check_mode: bool = False, **options: Any) -> dict[str, Any]:
+    """What the verb answers for the source's table ``name`` and the destination's ``production``."""
+    place = {"endpoint_url": crossing.lab.endpoint_url, "region": crossing.region}
+    keys = ("access_key", "secret_key")
+    sides = {
+        side: {**place, **{key: crossing.lab.landscape["accounts"][side][key] for key in keys}}
+        for side in ("source", "destination")
+    }
+    arguments = {"name": name, "repair": True, "differences_path": str(folder / "differences"), **sides, **options}
+    params = ArgumentSpecValidator(dynamodb_verify.SPEC).validate(arguments).validated_parameters
+    return outcome(dynamodb_verify.VERB, params, check_mode=check_mode, diff=False, progress=lambda line: None)
+
+
+def two(crossing: Crossing, name: str, **there: Any) -> None:
+    """A source table of three items, and a table ``name`` of the destination that has others."""
+    make(crossing, name)
+    fill(crossing, name, [{"id": {"S": str(number)}} for number in range(3)])
+    make(crossing, name, "destination", **there)
+    fill(crossing, name, [{"id": {"S": str(number)}, "own": {"BOOL": True}} for number in range(2, 9)], "destination")
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+@pytest.mark.parametrize("delete_extra", [False, True])
+def test_a2_a_table_that_is_not_ours_is_neither_repaired_nor_emptied(
+    crossing: Crossing, tmp_path: Path, delete_extra: bool, check_mode: bool
+) -> None:
+    name = f"production-{delete_extra}-{check_mode}"
+    two(crossing, name)
+    before = crossing.items("destination", name)
+    crossing.lab.clear_requests()
+    result = verify(crossing, tmp_path, name, check_mode, delete_extra=delete_extra)
+    assert (result["failed"], result["ferry_error"]) == (True, "DestinationExists"), result
+    assert "tableferry:migration=default" in result["next_step"]
+    assert crossing.lab.count("Scan") == 0
+    assert crossing.lab.mutating_calls() == []
+    assert crossing.items("destination", name) == before
+
+
+def test_a2_a_table_that_was_marked_by_hand_is_repaired_but_nothing_in_it_is_deleted(
+    crossing: Crossing, tmp_path: Path
+) -> None:
+    two(crossing, "adopted", Tags=[{"Key": "tableferry:migration", "Value": "default"}])
+    refused = verify(crossing, tmp_path, "adopted", delete_extra=True)
+    assert (refused["ferry_error"], "not deleted" in refused["cause"]) == ("DestinationExists", True)
+    assert len(crossing.items("destination", "adopted")) == 7
+    other = verify(crossing, tmp_path, "adopted", migration_id="other")
+    assert other["ferry_error"] == "DestinationExists"
+    mended = verify(crossing, tmp_path, "adopted")
+    assert mended["repaired"] == {"put": 3, "deleted": 0, "equal": 0, "changed": 0, "left": 6}
+    assert len(crossing.items("destination", "adopted")) == 9
+
+
+def test_a2_a_comparison_without_a_repair_reads_any_table(crossing: Crossing, tmp_path: Path) -> None:
+    two(crossing, "compared")
+    result = verify(crossing, tmp_path, "compared", repair=False)
+    assert (result["missing"], result["different"], result["extra"]) == (2, 1, 6)
+
+
+@pytest.mark.parametrize("state", ["completed", "failed"])
+def test_a2_what_our_import_made_may_be_repaired(state: str) -> None:
+    """A failed import leaves a table of which a repair is one way out; a table made anew is no longer it."""
+    ours = World(3)
+    if state == "failed":
+        ours.aws.fail_next("ImportTable", "ItemValidationError", "no")
+    assert ours.wait(ours.start()).state == state
+    options = VerifyOptions("orders", "orders")
+    table_id = ours.aws.described("orders")["TableId"]
+    assert require_repairable(ours.source, ours.destination, options, "default", delete_extra=True) == table_id
+    with pytest.raises(DestinationExists):
+        require_repairable(ours.source, ours.destination, options, "other", delete_extra=False)
+    ours.aws.drop()
+    ours.aws.add_table("orders", 1, "destination", recovery=False)
+    with pytest.raises(DestinationExists):
+        require_repairable(ours.source, ours.destination, options, "default", delete_extra=False)
+
+
+def test_a2_what_our_restore_made_may_be_repaired_before_it_has_our_marks() -> None:
+    aws = world()
+    assert restored(aws, copied(aws, backed_up(aws))).state == "completed"
+    assert "tableferry:source" not in aws.tags("orders", "destination")
+    options = VerifyOptions("orders", "orders")
+    assert require_repairable(*accounts(aws), options, "default", delete_extra=True)
+    with pytest.raises(DestinationExists):
+        require_repairable(*accounts(aws), options, "other", delete_extra=True)
+    aws.may_not("destination", "backup:ListRestoreJobs")
+    with pytest.raises(DestinationExists):
+        require_repairable(*accounts(aws), options, "default", delete_extra=True)
+    aws.may_again("destination")
+    aws.drop()
+    aws.add_table("orders", 1, "destination", recovery=False)
+    with pytest.raises(DestinationExists):
+        require_repairable(*accounts(aws), options, "default", delete_extra=True)
