@@ -32,6 +32,11 @@ SHAPE = belief(
     "ImportTable refuses at the call what CreateTable refuses: keys, definitions, capacity, a missing key alias",
     "measured/import-export-table 1.6 [IMPORT-009], aws.md B1",
 )  # fmt: skip
+NO_WARM_INDEX = belief(
+    "test_imports", "import-refuses-warm-indexes",
+    "WarmThroughput of a global secondary index, which the model has, is a ValidationException of ImportTable",
+    "aws.md B1 (SCY-I)",
+)  # fmt: skip
 OPTIONS = belief(
     "test_imports", "import-format-options",
     "InputFormatOptions go with CSV only",
@@ -169,6 +174,9 @@ def import_table(context: Context, params: Shape) -> Shape:
     world = context.world
     parameters = params["TableCreationParameters"]
     _check_input(params)
+    if any("WarmThroughput" in index for index in parameters.get("GlobalSecondaryIndexes", ())):
+        text = "WarmThroughput is not supported on Global Secondary Indexes via ImportTable"
+        raise validation(NO_WARM_INDEX, text)
     tables.check_import(context, parameters)
     imports = registry(context).imports
     earlier = next((job for job in imports if job.token == params["ClientToken"] and _same_place(job, context)), None)

@@ -67,7 +67,7 @@ options:
     default: []
   warm_throughput:
     description:
-      - Carry the warm throughput where it is above AWS's default. AWS charges once for raising it, and it cannot be
+      - Carry the warm throughput where the destination has less. AWS charges once for raising it, and it cannot be
         lowered again.
       - With V(false) it is named in the report instead.
     type: bool

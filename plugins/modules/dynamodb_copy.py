@@ -21,7 +21,7 @@ requirements:
 options:
   warm_throughput:
     description:
-      - Create the destination table with the warm throughput of the source where it is above AWS's default. AWS
+      - Create the destination table with the warm throughput of the source where it is above what AWS gives. AWS
         charges for it once.
     type: bool
     default: true

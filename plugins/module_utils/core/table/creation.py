@@ -12,8 +12,29 @@ from ..errors import LocalSecondaryIndexes
 from .definition import Index, Shape, TableDefinition
 from .encryption import Encryption, map_encryption
 
-# What AWS gives every on-demand table anyway (measured/indexes-capacity 1).
+# What AWS gives every on-demand table anyway (measured/indexes-capacity 1), and a provisioned one by its capacity.
 WARM_BY_DEFAULT = {"ReadUnitsPerSecond": 12000, "WriteUnitsPerSecond": 4000}
+_CAPACITY = {"ReadUnitsPerSecond": "ReadCapacityUnits", "WriteUnitsPerSecond": "WriteCapacityUnits"}
+
+
+def initial_warm(provisioned_throughput: Shape | None) -> dict[str, int]:
+    """The warm throughput that a new table or index has by itself: its capacity, or on demand AWS's default
+    (measured/indexes-capacity 3)."""
+    if not provisioned_throughput:
+        return dict(WARM_BY_DEFAULT)
+    return {member: int(provisioned_throughput.get(units, 0)) for member, units in _CAPACITY.items()}
+
+
+def warm_above(units: Shape, provisioned_throughput: Shape | None) -> tuple[dict[str, int], dict[str, int]]:
+    """What of the warm throughput ``units`` is above what a table or index of that capacity has by itself: what was
+    once provisioned or bought, and what only says that the table was on demand once.
+
+    The latter are provisioned units at exactly AWS's default for on-demand tables (measured/indexes-capacity 5.8).
+    """
+    own = initial_warm(provisioned_throughput)
+    above = {member: value for member, value in units.items() if value > own.get(member, 0)}
+    once = {member: value for member, value in above.items() if value == WARM_BY_DEFAULT[member]}
+    return {member: value for member, value in above.items() if member not in once}, once
 
 
 def import_parameters(
@@ -22,17 +43,17 @@ def import_parameters(
     kms_key_map: Mapping[str, str],
     *,
     encryption: Encryption | None = None,
-    warm_throughput: bool = False,
 ) -> Shape:
     """TableCreationParameters of ImportTable for a table ``name`` like ``definition``, with all its indexes.
 
     Indexes added later cost 8 to 17 minutes each, here nothing (measured/indexes-capacity 5.1). AttributeDefinitions
     hold exactly the keys used (aws.md B1). ``encryption`` is the source's, from read_encryption; without it any KMS key
-    counts as a customer's. Table class, stream, tags, warm throughput of the table and the rest are settings:
-    an import cannot express them. Raises MissingKeyMapping, LocalSecondaryIndexes, InvalidInput.
+    counts as a customer's. Table class, stream, tags, warm throughput (of indexes too: AWS refuses it there,
+    aws.md B1) and the rest are settings: an import cannot express them. Raises MissingKeyMapping,
+    LocalSecondaryIndexes, InvalidInput.
     """
     require_importable(definition)
-    return _parameters(definition, name, kms_key_map, encryption, warm_throughput)
+    return _parameters(definition, name, kms_key_map, encryption, warm_throughput=False)
 
 
 def require_importable(definition: TableDefinition) -> None:
@@ -60,7 +81,7 @@ def creation_parameters(
     With ``warm_throughput`` table and indexes are warm from the start, which is charged. Stream, time to
     live and protection are settings for a table that has its items. Raises MissingKeyMapping.
     """
-    warm = {key: value for key, value in definition.warm_throughput.items() if value > WARM_BY_DEFAULT[key]}
+    warm, _once = warm_above(definition.warm_throughput, definition.provisioned_throughput)
     parameters: Shape = {
         **_parameters(definition, name, kms_key_map, encryption, warm_throughput),
         "AttributeDefinitions": list(definition.attribute_definitions),
@@ -117,9 +138,10 @@ def used_attributes(definition: TableDefinition) -> list[str]:
 def index_parameters(index: Index, provisioned: bool, warm_throughput: bool = False) -> Shape:
     """A global secondary index as CreateTable, ImportTable and UpdateTable take it.
 
-    With ``warm_throughput`` its warm throughput too, where above what AWS gives anyway: it is charged.
+    With ``warm_throughput``, which ImportTable refuses, its warm throughput too, where above what AWS gives anyway: it
+    is charged.
     """
-    warm = {key: value for key, value in index.warm_throughput.items() if value > WARM_BY_DEFAULT[key]}
+    warm, _once = warm_above(index.warm_throughput, index.provisioned_throughput if provisioned else None)
     parameters: Shape = {
         "IndexName": index.name,
         "KeySchema": list(index.key_schema),

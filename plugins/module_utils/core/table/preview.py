@@ -95,6 +95,11 @@ def as_created(source: Settings, arn: str, table: str, options: SettingsOptions)
 def as_restored(source: Settings, arn: str, table: str, options: SettingsOptions) -> Settings:
     """The settings of ``table`` just after a restore of ``source``, which brings keys, indexes and capacity."""
     kept = {name: value for name, value in source.definition.raw.items() if name not in _DROPPED}
+    if "GlobalSecondaryIndexes" in kept:
+        kept["GlobalSecondaryIndexes"] = [
+            {name: value for name, value in index.items() if name not in _DROPPED}
+            for index in kept["GlobalSecondaryIndexes"]
+        ]
     definition = TableDefinition.from_dict({**kept, "TableName": table, "TableArn": arn, "TableStatus": "ACTIVE"})
     encryption = Encryption(**(source.get(EncryptionSetting.name) or {}))
     mapped = map_encryption(encryption, options.kms_key_map, source.definition.name)

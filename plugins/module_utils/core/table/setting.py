@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -87,6 +87,10 @@ class Setting(ABC):
     @abstractmethod
     def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterable[Change | NotCarried]:
         """What to change on the destination, and what is not carried. Nothing is ever switched off there."""
+
+    def carries(self, source: Settings, left: Collection[str]) -> bool:
+        """Whether the destination gets any of what the source has, where ``left`` names what is not carried."""
+        return bool(source.get(self.name)) and self.name not in left
 
     def apply(self, target: Target, change: Change) -> Steps[None]:
         """Make the change. Raises SettingFailed."""

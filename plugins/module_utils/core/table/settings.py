@@ -179,8 +179,7 @@ def plan_settings(source: Settings, destination: Settings, options: SettingsOpti
         planned = list(setting.plan(source, destination, options))
         changes += [entry for entry in planned if isinstance(entry, Change)]
         left += [entry for entry in planned if isinstance(entry, NotCarried)]
-        stays = reason or any(entry.what == name for entry in planned if isinstance(entry, NotCarried))
-        if source.get(name) and not stays:
+        if not reason and setting.carries(source, {entry.what for entry in planned if isinstance(entry, NotCarried)}):
             carried.append(name)
     came_along = {index.name for index in destination.definition.local_secondary_indexes}
     if came_along and came_along >= {index.name for index in source.definition.local_secondary_indexes}:

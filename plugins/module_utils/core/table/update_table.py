@@ -6,13 +6,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
 from .. import sdk
 from ..change import Change, NotCarried
-from .creation import WARM_BY_DEFAULT, index_parameters, vector_index_parameters
+from .creation import index_parameters, initial_warm, vector_index_parameters, warm_above
 from .definition import Index, Shape, TableDefinition
 from .encryption import UNANSWERED, Encryption, classify, map_encryption
 from .patient_calls import Caller, Steps
@@ -262,26 +262,41 @@ class WarmThroughput(TableUpdate):
     name = "warm_throughput"
     order = 50
 
-    def of(self, definition: TableDefinition) -> Shape:
-        """{"": table's, index name: index's}, without what every on-demand table has anyway."""
-        return {
-            part: above
-            for part, units in _parts(definition, definition.warm_throughput, "warm_throughput").items()
-            if (above := {name: value for name, value in units.items() if value > WARM_BY_DEFAULT[name]})
-        }
+    def of(self, definition: TableDefinition) -> dict[str, dict[str, int]]:
+        """{"": table's, index name: index's}, what is above that which a new table of this capacity has by itself."""
+        parts = {}
+        for part, (units, provisioned) in _warm_parts(definition).items():
+            bought, once = warm_above(units, provisioned)
+            if bought or once:
+                parts[part] = {**bought, **once}
+        return parts
 
     def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | NotCarried]:
-        """A change for the table and for each index where the source is warmer; a new index brings its own."""
-        have = self.of(destination.definition)
-        for part, units in self.of(source.definition).items():
-            before = have.get(part, {})
-            after = {name: value for name, value in units.items() if value > before.get(name, WARM_BY_DEFAULT[name])}
-            if not after or (part and not destination.definition.index(part)):
-                continue
-            if options.warm_throughput:
-                yield Change(what(self.name, part), before, after, "billed")
-            else:
-                yield NotCarried(what(self.name, part), f"raising it to {after} is charged, and warm_throughput is off")
+        """A change for the table and for each index where the source is warmer; a new index brings its own.
+
+        That a provisioned table was on demand once is named only: AWS would charge for what nobody asked for.
+        """
+        there = _warm_parts(destination.definition)
+        for part, (units, provisioned) in _warm_parts(source.definition).items():
+            before = _warm(*there[part]) if part in there else {}
+            bought, once = (
+                {name: value for name, value in wanted.items() if value > before.get(name, 0)}
+                for wanted in warm_above(units, provisioned)
+            )
+            if bought and options.warm_throughput and part not in there:
+                pass  # it is created with it
+            elif bought and options.warm_throughput:
+                yield Change(what(self.name, part), {name: before.get(name) for name in bought}, bought, "billed")
+            elif bought:
+                reason = f"raising it to {bought} is charged, and warm_throughput is off"
+                yield NotCarried(what(self.name, part), reason)
+            if once:
+                reason = f"{once} only says that the table was on demand once: raise it yourself if you need it"
+                yield NotCarried(what(self.name, part), reason)
+
+    def carries(self, source: Settings, left: Collection[str]) -> bool:
+        """Unless every part that the source has is left."""
+        return any(what(self.name, part) not in left for part in self.of(source.definition))
 
     def members(self, change: Change, definition: TableDefinition) -> Shape:
         """The table's member, or one index Update."""
@@ -289,8 +304,23 @@ class WarmThroughput(TableUpdate):
 
     def landed(self, definition: TableDefinition, change: Change) -> bool:
         """Whether it is at least as warm."""
-        have = self.of(definition).get(part_of(change), {})
+        have = _warm(*_warm_parts(definition).get(part_of(change), ({}, None)))
         return all(have.get(name, 0) >= value for name, value in change.after.items())
+
+
+def _warm_parts(definition: TableDefinition) -> dict[str, tuple[Shape, Shape | None]]:
+    """{"": table's, index name: index's} warm throughput and capacity; no capacity on demand."""
+    provisioned = definition.billing_mode == "PROVISIONED"
+    parts = {"": (definition.warm_throughput, definition.provisioned_throughput)} | {
+        index.name: (index.warm_throughput, index.provisioned_throughput)
+        for index in definition.global_secondary_indexes
+    }
+    return {part: (units, capacity if provisioned else None) for part, (units, capacity) in parts.items()}
+
+
+def _warm(units: Shape, provisioned_throughput: Shape | None) -> dict[str, int]:
+    """The warm throughput of a table or index: what DescribeTable shows, or a table yet to be made will have."""
+    return {**initial_warm(provisioned_throughput), **units}
 
 
 def _parts(definition: TableDefinition, table: Shape, attribute: str) -> dict[str, Shape]:

@@ -17,7 +17,10 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     LocalSecondaryIndexes,
     MissingKeyMapping,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.table.creation import import_parameters
+from ansible_collections.tableferry.aws.plugins.module_utils.core.table.creation import (
+    creation_parameters,
+    import_parameters,
+)
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.definition import TableDefinition
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.encryption import (
     Encryption,
@@ -84,9 +87,9 @@ def definitions(draw):
     }
 
 
-@given(definitions(), st.booleans())
-def test_parameters_are_what_the_api_takes_and_hold_exactly_the_used_attributes(described, warm):
-    parameters = import_parameters(TableDefinition.from_dict(described), "copy", {KEY: THERE}, warm_throughput=warm)
+@given(definitions())
+def test_parameters_are_what_the_api_takes_and_hold_exactly_the_used_attributes(described):
+    parameters = import_parameters(TableDefinition.from_dict(described), "copy", {KEY: THERE})
     validate_parameters(parameters, SHAPE)
     used = {key["AttributeName"] for key in parameters["KeySchema"]}
     for index in parameters.get("GlobalSecondaryIndexes", []):
@@ -131,17 +134,47 @@ def test_local_secondary_indexes_are_refused_by_name():
         import_parameters(definition(LocalSecondaryIndexes=[index]), "copy", {})
 
 
-def test_warm_throughput_of_an_index_only_when_asked_and_above_the_default():
+@pytest.mark.parametrize(
+    ("provisioned", "units", "created"),
+    [
+        (None, (20000, 4000), {"ReadUnitsPerSecond": 20000}),
+        (None, (12000, 4000), None),
+        (5, (5, 5), None),
+        (5, (200, 5), {"ReadUnitsPerSecond": 200}),
+        (5, (12000, 4000), None),  # it was on demand once
+        (5, (12000, 5000), {"WriteUnitsPerSecond": 5000}),
+    ],
+)
+def test_a13_warm_throughput_is_created_where_it_is_above_what_aws_gives(provisioned, units, created):
+    capacity = {"ReadCapacityUnits": provisioned, "WriteCapacityUnits": provisioned} if provisioned else None
+    part = {
+        "WarmThroughput": dict(zip(("ReadUnitsPerSecond", "WriteUnitsPerSecond"), units, strict=True)),
+        **({"ProvisionedThroughput": capacity} if capacity else {}),
+    }
     index = {
         "IndexName": "i",
         "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
         "Projection": {"ProjectionType": "ALL"},
-        "WarmThroughput": {"ReadUnitsPerSecond": 20000, "WriteUnitsPerSecond": 4000},
+        **part,
     }
-    table = definition(GlobalSecondaryIndexes=[index])
-    assert "WarmThroughput" not in import_parameters(table, "copy", {})["GlobalSecondaryIndexes"][0]
-    (asked,) = import_parameters(table, "copy", {}, warm_throughput=True)["GlobalSecondaryIndexes"]
-    assert asked["WarmThroughput"] == {"ReadUnitsPerSecond": 20000}
+    mode = {"BillingModeSummary": {"BillingMode": "PROVISIONED" if provisioned else "PAY_PER_REQUEST"}}
+    table = definition(GlobalSecondaryIndexes=[index], **part, **mode)
+    for warm in (True, False):
+        made = creation_parameters(table, "copy", {}, tags={}, warm_throughput=warm)
+        assert made.get("WarmThroughput") == (created if warm else None)
+        assert made["GlobalSecondaryIndexes"][0].get("WarmThroughput") == (created if warm else None)
+
+
+def test_a13_an_import_is_never_asked_for_warm_throughput():
+    """ImportTable refuses it on indexes and has no member for the table's (aws.md B1)."""
+    warm = {"WarmThroughput": {"ReadUnitsPerSecond": 20000, "WriteUnitsPerSecond": 9000}}
+    index = {
+        "IndexName": "i",
+        "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
+        "Projection": {"ProjectionType": "ALL"},
+    }
+    parameters = import_parameters(definition(GlobalSecondaryIndexes=[{**index, **warm}], **warm), "copy", {})
+    assert "WarmThroughput" not in str(parameters)
 
 
 def test_vector_indexes_come_along_without_their_state():

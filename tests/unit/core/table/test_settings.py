@@ -542,6 +542,61 @@ def test_warm_throughput_is_carried_as_a_billed_change_unless_switched_off(accou
     assert result.carried == ("billing_mode", "warm_throughput")
 
 
+def warm(read, write):
+    return {"WarmThroughput": {"ReadUnitsPerSecond": read, "WriteUnitsPerSecond": write}}
+
+
+def test_a13_warm_throughput_of_a_table_that_was_scaled_up_once_is_carried_or_named(accounts, described):
+    """Its index too: below AWS's default for on-demand tables, and above what the destination has."""
+    five = {"ReadCapacityUnits": 5, "WriteCapacityUnits": 6}
+    source, destination = (
+        described(account, **provisioned(), **table, GlobalSecondaryIndexes=[index(ProvisionedThroughput=five, **part)])
+        for account, table, part in (
+            ("111111111111", warm(900, 6), warm(5, 700)),
+            ("222222222222", warm(5, 6), warm(5, 6)),
+        )
+    )
+    pair = accounts(source, destination)
+    plan, _, _ = migrate(*pair, warm_throughput=False)
+    assert "900" in reasons(plan.left)["warm_throughput"]
+    assert "700" in reasons(plan.left)["warm_throughput.by_customer"]
+    assert "warm_throughput" not in plan.carried
+    plan, result, _ = migrate(*pair)
+    assert [(change.what, change.before, change.after, change.risk) for change in plan.changes] == [
+        ("warm_throughput", {"ReadUnitsPerSecond": 5}, {"ReadUnitsPerSecond": 900}, "billed"),
+        ("warm_throughput.by_customer", {"WriteUnitsPerSecond": 6}, {"WriteUnitsPerSecond": 700}, "billed"),
+    ]
+    assert "warm_throughput" in result.carried
+    plan, result, _ = migrate(*pair)
+    assert (plan.changes, "warm_throughput" in plan.carried) == ((), True)
+
+
+def test_a13_that_a_provisioned_table_was_on_demand_once_is_named_and_not_bought(accounts, described):
+    five = {"ReadCapacityUnits": 5, "WriteCapacityUnits": 6}
+    source, destination = (
+        described(
+            account, **provisioned(), **units, GlobalSecondaryIndexes=[index(ProvisionedThroughput=five, **units)]
+        )
+        for account, units in (("111111111111", warm(12000, 4000)), ("222222222222", warm(5, 6)))
+    )
+    plan, _, _ = migrate(*accounts(source, destination))
+    assert [change.what for change in plan.changes] == ["tags"]
+    for part in ("warm_throughput", "warm_throughput.by_customer"):
+        assert "on demand once" in reasons(plan.left)[part]
+    assert "warm_throughput" not in plan.carried
+
+
+def test_a13_an_index_that_is_created_without_its_warm_throughput_is_named(accounts, described):
+    by_customer = index(**warm(20000, 4000))
+    pair = accounts(described(GlobalSecondaryIndexes=[by_customer]), described("222222222222"))
+    plan, _, _ = migrate(*pair, warm_throughput=False)
+    assert "20000" in reasons(plan.left)["warm_throughput.by_customer"]
+    plan, _, _ = migrate(*accounts(described(GlobalSecondaryIndexes=[by_customer]), described("222222222222")))
+    assert [change.what for change in plan.changes] == ["tags", "global_secondary_indexes.by_customer"]
+    assert plan.changes[1].after["index"]["WarmThroughput"] == {"ReadUnitsPerSecond": 20000}
+    assert "warm_throughput" in plan.carried
+
+
 def test_replicas_and_local_indexes_are_named(accounts, described):
     source, destination = accounts(
         described(Replicas=[{"RegionName": "us-east-1"}], LocalSecondaryIndexes=[index("local")]),

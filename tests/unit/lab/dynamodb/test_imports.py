@@ -129,6 +129,20 @@ def test_import_format_options(importing: Importing) -> None:
     )  # fmt: skip
 
 
+def test_import_refuses_warm_indexes(importing: Importing) -> None:
+    index = {
+        "IndexName": "warm",
+        "KeySchema": PARAMETERS["KeySchema"],
+        "Projection": {"ProjectionType": "ALL"},
+        "WarmThroughput": {"ReadUnitsPerSecond": 13000, "WriteUnitsPerSecond": 4000},
+    }
+    importing.desk.refused(
+        imports.NO_WARM_INDEX, "ValidationException",
+        "WarmThroughput is not supported on Global Secondary Indexes via ImportTable", "ImportTable",
+        **importing.request(TableCreationParameters={**PARAMETERS, "GlobalSecondaryIndexes": [index]}),
+    )  # fmt: skip
+
+
 def test_import_token_on_the_wire(importing: Importing) -> None:
     request = importing.request()
     del request["ClientToken"]
