@@ -106,6 +106,13 @@ options:
         M(tableferry.aws.dynamodb_import) then replaces it.
     type: bool
     default: false
+  writes_stopped:
+    description:
+      - Whether writes to the source have stopped. A full export without O(export_time) then waits, about five minutes,
+        until it can show the moment at which it was started; an export that was not asked for so is not used again.
+    type: bool
+    default: false
+    version_added: 0.3.0
 notes:
   - An export consumes no read capacity, and is billed by the size of the table.
 seealso:

@@ -40,8 +40,9 @@ options:
     default: false
   writes_stopped:
     description:
-      - Whether writes to the source stopped before its backup. A restored table with another number of items then
-        fails; otherwise the difference is reported, and the table counts as not verified.
+      - Whether writes to the source stopped before its backup or export. A restored table with another number of items
+        then fails; otherwise the difference is reported, and the table counts as not verified.
+      - An imported table whose export was not asked to show the end of the writes then counts as not verified.
     type: bool
     default: false
     version_added: 0.2.0
@@ -96,6 +97,13 @@ reason:
   returned: always
   type: str
   sample: ""
+data_as_of:
+  description:
+    - Which instant of the source the items show. They were read C(from) the one time C(to) the other, which are the
+      same for an export. Empty if unknown.
+  returned: always
+  type: dict
+  sample: {from: "2026-10-08T11:55:00+00:00", to: "2026-10-08T11:55:00+00:00"}
 
 # make generate: failed_table
 table:

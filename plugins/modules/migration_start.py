@@ -58,6 +58,14 @@ options:
         deleted.
     type: bool
     default: false
+  writes_stopped:
+    description:
+      - Whether writes to the source have stopped. An export then waits, about five minutes, until it can show the
+        moment at which it was started; an export that was not asked for so is not used again.
+      - A restored table then fails if the numbers of items differ.
+    type: bool
+    default: false
+    version_added: 0.3.0
   backup:
     description:
       - Options of the method V(backup).
@@ -137,7 +145,7 @@ options:
         default: 86400
       writes_stopped:
         description:
-          - Whether writes to the source have stopped. The table then fails if the numbers of items differ.
+          - The same as O(writes_stopped).
         type: bool
         default: false
   verify:

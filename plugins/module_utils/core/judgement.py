@@ -9,7 +9,8 @@ What all methods share; how its tables are judged is each method's own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 from .account import Account
@@ -64,7 +65,11 @@ class JudgeOptions:
 
 @dataclass(frozen=True)
 class Judgement:
-    """How a table ended. Counts are None where nobody knows them; ``failure`` is what a caller raises."""
+    """How a table ended. Counts are None where nobody knows them; ``failure`` is what a caller raises.
+
+    ``data_as_of`` says which instant of the source the items show, by the time (ISO 8601) ``from`` which on and ``to``
+    which they were read; both are the same for an export. Empty where nobody knows.
+    """
 
     status: Literal["migrated", "copied", "failed"]
     items_source: int | None
@@ -73,6 +78,7 @@ class Judgement:
     verified: Verify
     reason: str = ""
     failure: FerryError | None = None
+    data_as_of: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The judgement as JSON-safe data, without ``failure``."""
@@ -83,7 +89,14 @@ class Judgement:
             "bytes": self.bytes,
             "verified": self.verified,
             "reason": self.reason,
+            "data_as_of": dict(self.data_as_of),
         }
+
+
+def span(result: Mapping[str, Any], begun: str = "start_time", ended: str = "end_time") -> dict[str, str]:
+    """``data_as_of`` of a job that read the items from ``begun`` to ``ended``; {} where it does not tell both."""
+    times = {"from": str(result.get(begun) or ""), "to": str(result.get(ended) or "")}
+    return times if all(times.values()) else {}
 
 
 def nothing_to_judge(name: str) -> InvalidInput:

@@ -172,7 +172,7 @@ def _following(method: Method, options: MigrationOptions) -> tuple[Job, ...]:
     where that is asked for, and the settings."""
     jobs = []
     if not method.counts and options.verify != "none":
-        jobs.append(count_job(options.made_table, options.table, writes_stopped=options.backup.writes_stopped))
+        jobs.append(count_job(options.made_table, options.table, writes_stopped=options.stopped))
     if options.verify in ("sample", "full"):
         compared = VerifyOptions(options.table, options.made_table, options.verify, options.items)
         jobs.append(verify_job(compared, options.migration_id))

@@ -50,6 +50,7 @@ def row(
         "bytes": judged.get("bytes"),
         "seconds": seconds_of(jobs.values()),
         "verified": judged.get("verified", "none") if status == "migrated" else "none",
+        "data_as_of": dict(judged.get("data_as_of") or {}),
         "settings_carried": carried,
         "settings_left": left,
         "reason": reason,

@@ -21,6 +21,7 @@ JUDGED = {
     "bytes": 360,
     "verified": "counts",
     "reason": "",
+    "data_as_of": {"from": "2026-10-08T11:55:00+00:00", "to": "2026-10-08T11:55:00+00:00"},
 }
 SETTINGS = {"settings_carried": ["tags"], "settings_left": [{"what": "replicas", "reason": "never"}]}
 JOBS = {
@@ -41,6 +42,7 @@ def test_a_row_has_what_the_report_promises() -> None:
         "bytes": 360,
         "seconds": 270.5,
         "verified": "counts",
+        "data_as_of": {"from": "2026-10-08T11:55:00+00:00", "to": "2026-10-08T11:55:00+00:00"},
         "settings_carried": ["tags"],
         "settings_left": [{"what": "replicas", "reason": "never"}],
         "reason": "",

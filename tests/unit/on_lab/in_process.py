@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from datetime import UTC, datetime
+from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
 from types import SimpleNamespace
@@ -209,7 +210,8 @@ class Client:
             raise ClientError({**response, **refused.members}, operation.name) from None
         content = json.loads(answer) if isinstance(answer, bytes) else answer
         shape = operation.output_shape
-        metadata = {"HTTPStatusCode": 200, "RequestId": context.request_id}
+        headers = {"date": formatdate(world.clock.now(), usegmt=True)}
+        metadata = {"HTTPStatusCode": 200, "RequestId": context.request_id, "HTTPHeaders": headers}
         return {**(_from_wire(shape, content or {}) if shape else {}), "ResponseMetadata": metadata}
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,18 @@ def test_every_shape_travels_whole(ways: Direct, hurry: Any, shape: str) -> None
     later = ways.judge(again)
     assert later.reason.startswith("Compared by an earlier run, at 20")
     assert replace(later, reason="") == judgement
+
+
+def test_a6_a_copy_says_from_when_to_when_its_items_were_read(ways: Direct, hurry: Any) -> None:
+    make(ways.crossing, "timed")
+    began = datetime.now(UTC).replace(microsecond=0)
+    jobs = ways.go(hurry, "timed")
+    for stopped in (False, True):
+        source, destination = ways.crossing.source, ways.crossing.destination
+        data_as_of = judge("timed", source, destination, jobs, writes_stopped=stopped).data_as_of
+        first, last = (datetime.fromisoformat(data_as_of[name]) for name in ("from", "to"))
+        assert began <= first <= last <= datetime.now(UTC)
+        assert first == last or not stopped
 
 
 def _names(members: Any) -> Any:

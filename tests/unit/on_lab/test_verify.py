@@ -38,7 +38,9 @@ class Moved(World):
 
 
 def test_a_table_that_arrived() -> None:
-    found = Moved().judge()
+    world = Moved()
+    found = world.judge()
+    shown = world.aws.exports()[0]["ExportTime"].isoformat()
     assert found.to_dict() == {
         "status": "migrated",
         "items_source": 3,
@@ -46,6 +48,7 @@ def test_a_table_that_arrived() -> None:
         "bytes": 87,
         "verified": "counts",
         "reason": "",
+        "data_as_of": {"from": shown, "to": shown},
     }
 
 

@@ -45,7 +45,10 @@ class BackupChoices:
 
 @dataclass(frozen=True)
 class MigrationOptions:
-    """What the user chose for a table. ``table`` is the source's; ages and waits are seconds."""
+    """What the user chose for a table. ``table`` is the source's; ages and waits are seconds.
+
+    ``writes_stopped``: nobody writes to the source any more, so that the copy has to show all that is in it.
+    """
 
     table: str
     destination_table: str = ""
@@ -63,6 +66,7 @@ class MigrationOptions:
     enable_point_in_time_recovery: bool = False
     point_in_time_recovery_wait: int = 1800
     replace_failed: bool = False
+    writes_stopped: bool = False
     backup: BackupChoices = field(default_factory=BackupChoices)
     verify: Verify = "counts"
     items: ItemChoices = field(default_factory=ItemChoices)
@@ -71,6 +75,11 @@ class MigrationOptions:
     def made_table(self) -> str:
         """What the table is called in the destination."""
         return self.destination_table or self.table
+
+    @property
+    def stopped(self) -> bool:
+        """``writes_stopped``, which is a choice of the method backup too."""
+        return self.writes_stopped or self.backup.writes_stopped
 
     @property
     def settings(self) -> SettingsOptions:

@@ -41,6 +41,7 @@ SPEC: dict[str, Any] = {
     "point_in_time_recovery_days": {"type": "int", "default": 0},
     "point_in_time_recovery_wait": {"type": "int", "default": 1800},
     "replace_failed": {"type": "bool", "default": False},
+    "writes_stopped": {"type": "bool", "default": False},
 }
 
 _EXPORT_TYPES = {"full": "FULL_EXPORT", "incremental": "INCREMENTAL_EXPORT"}
@@ -60,6 +61,7 @@ _SAME_NAME = (
     "point_in_time_recovery_wait",
     "kms_key_map",
     "replace_failed",
+    "writes_stopped",
 )
 
 

@@ -61,6 +61,7 @@ SPEC: dict[str, Any] = {
     "enable_point_in_time_recovery": {"type": "bool", "default": False},
     "point_in_time_recovery_wait": {"type": "int", "default": 1800},
     "replace_failed": {"type": "bool", "default": False},
+    "writes_stopped": {"type": "bool", "default": False},
     "backup": {"type": "dict", "options": BACKUP},
     "verify": {"type": "str", "choices": ["counts", "sample", "full", "none"], "default": "counts"},
     "items": {"type": "dict", "options": {**READING_OPTIONS, **COPYING_OPTIONS, **COMPARING_OPTIONS}},

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -425,6 +426,14 @@ def test_a_full_quota_is_known_by_its_words() -> None:
     assert is_full("Subscriber limit exceeded: Only 50 restore operations can be done simultaneously")
     assert is_full("Backup is being used to restore another table: arn")
     assert not is_full("Table already exists")
+
+
+def test_a6_a_backup_says_between_which_instants_it_was_made() -> None:
+    aws = world()
+    began = aws.now
+    data_as_of = migrate(aws).data_as_of
+    first, last = (datetime.fromisoformat(data_as_of[name]) for name in ("from", "to"))
+    assert began <= first <= last <= aws.now
 
 
 # Counting

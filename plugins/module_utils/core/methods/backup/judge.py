@@ -12,7 +12,7 @@ from ...account import Account
 from ...data_plane import count_items, item_table
 from ...errors import RestoreFailed
 from ...jobs.job import Job, failure_of
-from ...judgement import TABLE_FAILURES, Counts, Judgement, check_table, not_ended
+from ...judgement import TABLE_FAILURES, Counts, Judgement, check_table, not_ended, span
 from ...steps.counting import compare_counts
 from ...table.definition import TableDefinition
 
@@ -37,25 +37,29 @@ def judge_restore(
     """
     moved = next((int(job.result["bytes"]) for job in reversed(jobs) if job.result.get("bytes")), None)
     counts: tuple[int | None, int | None] = (None, None)
+    # Which instant within a backup job its items show nobody has measured (measured/backup-restore-service 2.3).
+    data_as_of = next((span(job.result) for job in jobs if job.kind == "backup"), {})
     try:
         _check_jobs(jobs)
         if counted is not None:
             _check_count(counted)
         restore = next((job for job in jobs if job.kind == "restore"), None)
         if restore is None:
-            return Judgement("copied", None, None, moved, "none", "Copied to the destination's vault, not restored.")
+            note = "Copied to the destination's vault, not restored."
+            return Judgement("copied", None, None, moved, "none", note, data_as_of=data_as_of)
         table = _check_restored(source, destination, source_table, restore)
         if restore.result.get("judged_before"):
             note = "An earlier run restored the table: its items were not counted again."
-            return Judgement("migrated", None, None, moved, "none", note)
+            return Judgement("migrated", None, None, moved, "none", note, data_as_of=data_as_of)
         if verify == "none":
-            return Judgement("migrated", None, None, moved, "none", "Not counted: verify is none.")
+            note = "Not counted: verify is none."
+            return Judgement("migrated", None, None, moved, "none", note, data_as_of=data_as_of)
         counts = _counts(source, destination, source_table, table, counted)
         note = compare_counts(*counts, writes_stopped)
     except TABLE_FAILURES as error:
         failure = error.for_table(name)
-        return Judgement("failed", *counts, moved, "none", f"{failure.cause}", failure)
-    return Judgement("migrated", *counts, moved, "none" if note else "counts", note)
+        return Judgement("failed", *counts, moved, "none", f"{failure.cause}", failure, data_as_of)
+    return Judgement("migrated", *counts, moved, "none" if note else "counts", note, data_as_of=data_as_of)
 
 
 def _counts(

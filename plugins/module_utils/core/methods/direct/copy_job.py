@@ -129,7 +129,7 @@ def _mark(source_id: str, result: Mapping[str, Any]) -> str:
     """The tag's value: a tag takes no more than letters, digits, spaces and + - = . _ : / @."""
     numbers = {name: result[name] for name in _NUMBERS if result.get(name) is not None}
     words = " ".join(f"{name}={value}" for name, value in numbers.items())
-    return f"{source_id} {words} at={result['end_time']}"
+    return f"{source_id} {words} from={result['data_from']} at={result['end_time']}"
 
 
 def _copied(tags: Mapping[str, str], source_id: str) -> dict[str, Any] | None:
@@ -137,7 +137,8 @@ def _copied(tags: Mapping[str, str], source_id: str) -> dict[str, Any] | None:
     copied_id, *parts = tags.get(COPY_TAG, "").split(" ")
     values = dict(part.partition("=")[::2] for part in parts)
     numbers = {name: int(values[name]) for name in _NUMBERS if values.get(name, "").isdigit()}
-    return {**numbers, "end_time": values.get("at", "")} if copied_id == source_id and "items" in numbers else None
+    times = {"end_time": values.get("at", ""), "data_from": values.get("from", "")}
+    return {**numbers, **times} if copied_id == source_id and "items" in numbers else None
 
 
 class DirectKind(OwnWork):
@@ -168,10 +169,13 @@ class DirectKind(OwnWork):
             kms_key_map=options.kms_key_map,
             warm_throughput=options.warm_throughput,
         )
-        job = replace(job, result={**job.result, "table_id": table.table_id, "table_arn": table.arn})
+        made = {"table_id": table.table_id, "table_arn": table.arn, "data_from": begun}
+        job = replace(job, result={**job.result, **made})
         job = yield from self._workbench.steps(
             job, lambda show: _copy(source, destination, options, job, show, self._permit)
         )
+        if job.result["resumed"]:  # an earlier run began to read, not before it had created the table
+            job = replace(job, result={**job.result, "data_from": table.raw.get("CreationDateTime", "")})
         mark = {"Key": COPY_TAG, "Value": _mark(definition.table_id, job.result)}
         doing = "marking the table as copied"
         destination.ask("dynamodb", "tag_resource", doing, table.name, ResourceArn=table.arn, Tags=[mark])

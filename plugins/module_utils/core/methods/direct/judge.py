@@ -9,17 +9,23 @@ from __future__ import annotations
 from ...account import Account
 from ...errors import CountMismatch, FerryError, JobTimeout
 from ...jobs.job import Job, failure_of
-from ...judgement import Counts, Judgement, check_table
+from ...judgement import Counts, Judgement, check_table, span
 
 
-def judge_direct(name: str, destination: Account, job: Job, *, verify: Counts = "counts") -> Judgement:
+def judge_direct(
+    name: str, destination: Account, job: Job, *, verify: Counts = "counts", writes_stopped: bool = False
+) -> Judgement:
     """Judge the table that a direct copy filled: every item was acknowledged, and a consistent scan counted as many.
 
     More items than were copied are no loss: somebody writes to the destination, or the source lost some while a killed
-    copy waited to go on. Raises what Account.explain gives where AWS cannot be asked.
+    copy waited to go on. Items are read one after the other: with ``writes_stopped`` all show the same instant. Raises
+    what Account.explain gives where AWS cannot be asked.
     """
     result = job.result
     copied, counted = result.get("items"), result.get("counted")
+    data_as_of = span(result, "data_from")
+    if writes_stopped and data_as_of:
+        data_as_of["to"] = data_as_of["from"]
     try:
         if job.open:
             raise JobTimeout(f"The copy of {job.name} has not ended.", "Run again: it continues where it stopped.")
@@ -34,10 +40,9 @@ def judge_direct(name: str, destination: Account, job: Job, *, verify: Counts = 
             )
     except FerryError as error:
         failed = error.for_table(name)
-        return Judgement("failed", copied, counted, result.get("bytes"), "none", failed.cause, failed)
-    if verify == "none" or counted is None:
-        return Judgement("migrated", copied, counted, result.get("bytes"), "none", "")
-    if counted != copied:
+        return Judgement("failed", copied, counted, result.get("bytes"), "none", failed.cause, failed, data_as_of)
+    verified: Counts = "counts" if verify == "counts" and counted == copied else "none"
+    note = ""
+    if verify == "counts" and counted not in (None, copied):
         note = f"{copied} items were copied, the destination has {counted}: was one of the tables written to?"
-        return Judgement("migrated", copied, counted, result.get("bytes"), "none", note)
-    return Judgement("migrated", copied, counted, result.get("bytes"), "counts", "")
+    return Judgement("migrated", copied, counted, result.get("bytes"), verified, note, data_as_of=data_as_of)

@@ -47,7 +47,7 @@ class DirectMethod:
         copy = next((job for job in jobs if job.kind in self.kinds), None)
         if copy is None:
             raise nothing_to_judge(name)
-        return judge_direct(name, destination, copy, verify=options.verify)
+        return judge_direct(name, destination, copy, verify=options.verify, writes_stopped=options.writes_stopped)
 
 
 def _planned(source: Account, destination: Account, options: MigrationOptions) -> DirectPlan:

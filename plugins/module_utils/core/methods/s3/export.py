@@ -32,7 +32,7 @@ from ...table.creation import require_importable
 from ...table.definition import TableDefinition
 from ...table_status import require_usable
 from .export_request import ExportOptions as ExportOptions
-from .export_request import at_time, export_job, numbered, summary_of, timed, to_call
+from .export_request import at_time, export_job, numbered, summary_of, timed, to_call, to_text
 from .export_status import (
     EXPORT_STATES,
     describe_export,
@@ -109,6 +109,8 @@ def plan_export(source: Account, destination: Account | None, options: ExportOpt
         raise explain_failure(destination, place.job)
     require_usable(definition.raw)
     window = read_recovery(source, options.table)
+    if options.shows_the_end:
+        requested = replace(requested, request={**requested.request, "not_before": to_text(window.moment)})
     changes = _recovery_changes(window, options)
     job = numbered(timed(requested, window), last, window, options)
     changes.append(Change(f"export of {options.table}", None, summary_of(job), "billed"))

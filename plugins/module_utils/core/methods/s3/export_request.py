@@ -28,7 +28,8 @@ _TIMES = ("ExportTime", "ExportFromTime", "ExportToTime")
 class ExportOptions:
     """What to export, and where. ``max_age`` and the wait are seconds; times are rounded down to whole UTC seconds.
 
-    With ``to_import`` a table is refused that an import cannot create.
+    With ``to_import`` a table is refused that an import cannot create. With ``writes_stopped`` a full export without
+    ``export_time`` shows no instant before the one at which it was planned.
     """
 
     table: str
@@ -53,6 +54,12 @@ class ExportOptions:
     kms_key_map: Mapping[str, str] = field(default_factory=dict)
     replace_failed: bool = False
     to_import: bool = True
+    writes_stopped: bool = False
+
+    @property
+    def shows_the_end(self) -> bool:
+        """Whether the export has to show what the table holds now, after the last write."""
+        return self.writes_stopped and self.export_type == "FULL_EXPORT" and self.export_time is None
 
 
 def export_job(options: ExportOptions, definition: TableDefinition, route: Route, bucket: StagingBucket) -> Job:
@@ -113,8 +120,9 @@ def _increment(options: ExportOptions) -> dict[str, str]:
 
 
 def timed(requested: Job, window: RecoveryWindow) -> Job:
-    """``requested`` with the instant it shows, or pending while there is none yet. Raises InvalidInput."""
-    newest = window.newest
+    """``requested`` with the instant it shows, or pending while there is none yet that is not before the moment it has
+    to show. Raises InvalidInput."""
+    newest = window.newest_since(requested.request.get("not_before", ""))
     call = requested.request["call"]
     asked = call.get("ExportTime") or call.get("IncrementalExportSpecification", {}).get("ExportFromTime")
     if asked and window.enabled and window.earliest is not None and to_time(asked) < window.earliest:
@@ -158,7 +166,7 @@ def numbered(requested: Job, last: Job | None, window: RecoveryWindow, options: 
 
     A start that was killed before the call is repeated with its instant and token, while that instant can be exported.
     """
-    if last is not None and not last.arn:
+    if last is not None and not last.arn and not (options.shows_the_end and not last.request.get("not_before")):
         again = _with_time_of(replace(requested, state="planned", pending_reason="", attempt=last.attempt), last)
         since = _shows(again)
         if (
@@ -191,6 +199,7 @@ def summary_of(job: Job) -> dict[str, Any]:
     call = job.request["call"]
     return {
         "to": f"s3://{call['S3Bucket']}/{call['S3Prefix']}/{FOLDER}",
+        **({"not_before": job.request["not_before"]} if job.request.get("not_before") else {}),
         **{
             name: call[name]
             for name in ("ExportTime", "IncrementalExportSpecification", "ExportFormat")

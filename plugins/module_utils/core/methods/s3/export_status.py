@@ -149,6 +149,8 @@ def serves(last: Job, requested: Job, options: ExportOptions) -> bool:
         return False
     if last.request["source"] != requested.request["source"]:
         return False
+    if options.shows_the_end and not last.request.get("not_before"):
+        return False  # it shows an instant before the writes stopped
     asked, made = requested.request["call"], last.request["call"]
     for member in ("S3Bucket", "S3Prefix", "ExportFormat", "ExportType", "FilterSpecification"):
         if asked.get(member) != made.get(member):

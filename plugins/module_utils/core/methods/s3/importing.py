@@ -175,6 +175,8 @@ def plan_import(source: Account | None, destination: Account, options: ImportOpt
                 "item_count": manifest.item_count,
                 "known_empty": bool(export and export.result.get("known_empty")),
                 "filtered": bool(export and export.request.get("filtered")),
+                "time": manifest.export_time or str(export.result.get("export_time", "") if export else ""),
+                "writes_stopped": bool(export and export.request.get("not_before")),
             },
             "replaces": replaces,
         },

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from ...account import Account
 from ...errors import CountMismatch, ExportFailed, ImportFailed
 from ...jobs.job import Job, failure_of
@@ -25,31 +27,39 @@ def judge_import(
     *,
     verify: Counts = "counts",
     checksums: bool = False,
+    writes_stopped: bool = False,
 ) -> Judgement:
     """Judge the destination table of ``import_job``; the table's own failure is returned, not raised.
 
     Items are those of the export's manifest and of the import's result: neither DescribeTable's count, which is hours
     old, nor ErrorCount, which is not the number of items lost (measured/import-export-table 1.6). ``checksums`` reads
-    all data files. Raises what Account.explain gives where AWS cannot be asked.
+    all data files. With ``writes_stopped`` an export that was asked for before they had stopped proves nothing. Raises
+    what Account.explain gives where AWS cannot be asked.
     """
     items_source = _items_source(export, import_job)
     items_destination = import_job.result.get("imported_items")
     moved = import_job.result.get("processed_bytes")
+    shown = _shown(export, import_job)
+    data_as_of = {"from": shown, "to": shown} if shown else {}
     try:
         _check_jobs(destination, export, import_job)
         check_table(destination, import_job, "import", "imported")
         note = ""
         if verify == "counts":
             note = _check_counts(source, export, import_job, items_source, items_destination)
+        if writes_stopped and not note:
+            note = _since(import_job, shown)
         if checksums:
             _check_files(destination, import_job)
     except TABLE_FAILURES as error:
         failure = error.for_table(name)
-        return Judgement("failed", items_source, items_destination, moved, "none", f"{failure.cause}", failure)
+        return Judgement(
+            "failed", items_source, items_destination, moved, "none", f"{failure.cause}", failure, data_as_of
+        )
     verified: Counts = "counts" if verify == "counts" and not note else "none"
     if not note and import_job.request.get("export", {}).get("filtered"):
         note = "Filtered: only the items that match the filter were exported."
-    return Judgement("migrated", items_source, items_destination, moved, verified, note)
+    return Judgement("migrated", items_source, items_destination, moved, verified, note, data_as_of=data_as_of)
 
 
 def _items_source(export: Job | None, import_job: Job) -> int | None:
@@ -58,6 +68,21 @@ def _items_source(export: Job | None, import_job: Job) -> int | None:
     if count is None and export is not None:
         count = export.result.get("item_count")
     return None if count is None else int(count)
+
+
+def _shown(export: Job | None, import_job: Job) -> str:
+    """The instant that the imported export shows; "" where nobody knows any more."""
+    shown = import_job.request.get("export", {}).get("time")
+    shown = shown or (export.result.get("export_time") if export is not None else "")
+    return datetime.fromisoformat(shown).isoformat() if shown else ""  # a manifest writes it with milliseconds and a Z
+
+
+def _since(import_job: Job, shown: str) -> str:
+    """What may be missing, where the export was not asked to show the end of the writes; "" where it was."""
+    if import_job.request.get("export", {}).get("writes_stopped"):
+        return ""
+    when = f"the source at {shown}" if shown else "an instant of the source that is not known"
+    return f"The copy shows {when}, asked for before writes were said to have stopped: later writes are not in it."
 
 
 def _check_jobs(destination: Account, export: Job | None, import_job: Job) -> None:

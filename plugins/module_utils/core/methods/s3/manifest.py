@@ -44,6 +44,7 @@ class Manifest:
     item_count: int
     billed_bytes: int
     files: tuple[DataFile, ...]
+    export_time: str = ""  # the instant that it shows
 
     @property
     def data_prefix(self) -> str:
@@ -87,6 +88,7 @@ def parse_manifest(key: str, summary: bytes, files: bytes) -> Manifest:
                 DataFile(_rooted(entry["dataFileS3Key"], root), int(entry["itemCount"]), entry.get("md5Checksum", ""))
                 for entry in entries
             ),
+            export_time=data.get("exportTime") or "",
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StagingBucketUnusable(

@@ -72,6 +72,7 @@ class S3Method:
             kinds["import"],
             verify=options.verify,
             checksums=options.checksums,
+            writes_stopped=options.writes_stopped,
         )
 
 
@@ -89,6 +90,7 @@ def _export_options(options: MigrationOptions) -> ExportOptions:
         point_in_time_recovery_wait=options.point_in_time_recovery_wait,
         kms_key_map=options.kms_key_map,
         replace_failed=options.replace_failed,
+        writes_stopped=options.stopped,
     )
 
 

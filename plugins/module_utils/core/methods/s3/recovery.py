@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from ...account import Account
@@ -22,11 +23,15 @@ SHORTEST_LOOK, LONGEST_LOOK = 1.0, 15.0  # seconds between looks at point-in-tim
 
 @dataclass(frozen=True)
 class RecoveryWindow:
-    """Point-in-time recovery of a table (measured/settings 2.5): the instants an export can show."""
+    """Point-in-time recovery of a table (measured/settings 2.5): the instants an export can show.
+
+    ``asked_at`` is when AWS said so, by its own clock where its answer has a Date.
+    """
 
     enabled: bool
     earliest: datetime | None = None
     latest: datetime | None = None
+    asked_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
     def newest(self) -> datetime | None:
@@ -39,13 +44,25 @@ class RecoveryWindow:
         whole = self.latest.replace(microsecond=0)
         return whole if whole > self.earliest else None
 
+    @property
+    def moment(self) -> datetime:
+        """The first whole second that lies after the answer: what was written before it was asked for lies before."""
+        return self.asked_at.replace(microsecond=0) + timedelta(seconds=1)
+
+    def newest_since(self, not_before: str) -> datetime | None:
+        """``newest`` where it is not before that instant, None as long as it is; "" stands for any."""
+        newest = self.newest
+        return newest if newest and (not not_before or newest >= datetime.fromisoformat(not_before)) else None
+
 
 def read_recovery(source: Account, table: str) -> RecoveryWindow:
     """The table's point-in-time recovery by one call. Raises what Account.explain gives."""
     doing = "reading point-in-time recovery"
     answer = source.ask("dynamodb", "describe_continuous_backups", doing, table, TableName=table)
     description = answer["ContinuousBackupsDescription"].get("PointInTimeRecoveryDescription", {})
+    date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
     return RecoveryWindow(
+        asked_at=parsedate_to_datetime(date) if date else datetime.now(UTC),
         enabled=description.get("PointInTimeRecoveryStatus") == "ENABLED",
         earliest=description.get("EarliestRestorableDateTime"),
         latest=description.get("LatestRestorableDateTime"),
@@ -77,22 +94,26 @@ def turn_on_recovery(source: Account, job: Job) -> bool:
 def wait_for_recovery(
     source: Account, job: Job, waiting_since: float, clock: Callable[[], float]
 ) -> Generator[Pause, str | None, datetime]:
-    """Wait, as a kind's steps do, until point-in-time recovery reaches back past its beginning: the newest instant.
+    """Wait, as a kind's steps do, until point-in-time recovery reaches back past its beginning, and up to the moment
+    that ``job`` has to show, where it names one (``not_before``): the newest instant.
 
     Turns it on where ``job`` allows that and AWS could not do it before. Raises PointInTimeRecoveryNotReady.
     """
     gap = SHORTEST_LOOK
-    allowed = float(job.request["point_in_time_recovery_wait"])
+    allowed, not_before = float(job.request["point_in_time_recovery_wait"]), job.request.get("not_before", "")
     while True:
         window = read_recovery(source, job.name)
-        if window.newest is not None:
-            return window.newest
+        newest = window.newest_since(not_before)
+        if newest is not None:
+            return newest
         if not window.enabled and job.request["enable_point_in_time_recovery"]:
             turn_on_recovery(source, job)
         if clock() - waiting_since >= allowed:
             raise PointInTimeRecoveryNotReady(
-                f"Point-in-time recovery was not usable after {allowed:.0f} s.",
-                "It takes about 5 minutes after turning on: set point_in_time_recovery_wait higher, or run again.",
+                f"Point-in-time recovery was not usable after {allowed:.0f} s."
+                if window.newest is None
+                else f"The newest instant that can be exported was still before {not_before} after {allowed:.0f} s.",
+                "It takes about 5 minutes: set point_in_time_recovery_wait higher, or run again.",
                 table=job.name,
             )
         yield Pause(job, "time", gap)
