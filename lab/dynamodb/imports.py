@@ -125,6 +125,12 @@ BAD_ITEM = belief(
     "A line whose item fails validation is one error and skipped alone",
     "measured/import-export-table 1.6 [IMPORT-013]",
 )  # fmt: skip
+INDEX_KEYS = belief(
+    "test_imports", "import-of-index-keys",
+    "An item with a key that an index does not take is an error like other invalid items, or is imported and left out "
+    "of the index: as dynamodb.import_of_index_keys says",
+    "nobody has seen it", confirmed=False,
+)  # fmt: skip
 CHANGED_OBJECT = belief(
     "test_imports", "import-of-changed-object",
     "An object that was changed or deleted since the import began is one error",
@@ -289,7 +295,7 @@ def _appear(job: Import) -> None:
 
 def _load(job: Import, table: Table) -> Iterator[None]:
     """Read all objects into the table, in steps; then it is ACTIVE, and a little later the import ends."""
-    rules = ItemRules(table)
+    rules = ItemRules(table, of_indexes=job.world.behaviours["dynamodb.import_of_index_keys"] == "refused")
     failure = ("", "")
     try:
         for key, _, etag in job.objects:

@@ -15,7 +15,7 @@ from lab.dynamodb import expressions, values
 from lab.dynamodb.expressions import Condition, Placeholders, Projection
 from lab.dynamodb.model import Index, Shape, Table
 from lab.dynamodb.registry import registry
-from lab.dynamodb.values import MAX_ITEM_BYTES, Item
+from lab.dynamodb.values import KEY_BYTES, MAX_ITEM_BYTES, Item
 from lab.dynamodb.words import belief, invalid, validation
 from lab.world import Context
 
@@ -31,7 +31,8 @@ ITEM_KEY = belief(
 )  # fmt: skip
 INDEX_KEY = belief(
     "test_items", "index-key-type",
-    "An item whose attribute is an index's key must have the key's type, and no empty value",
+    "An item whose attribute is an index's key must have the key's type, no empty value, and as a hash key at most "
+    "2048, as a range key at most 1024 bytes",
     "AWS developer guide, Global secondary indexes",
 )  # fmt: skip
 KEY_MATCHES = belief(
@@ -74,29 +75,29 @@ _LEGACY = (
     "AttributesToGet", "AttributeUpdates", "ConditionalOperator", "Expected", "KeyConditions", "QueryFilter",
     "ScanFilter",
 )  # fmt: skip
-_KEY_BYTES = {"HASH": 2048, "RANGE": 1024}
 
 
 class ItemRules:
     """What a table demands of an item; made once for many items."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, *, of_indexes: bool = True) -> None:
+        """Without ``of_indexes`` the keys of indexes are not looked at: an index then lacks what it does not take."""
         types = {each["AttributeName"]: each["AttributeType"] for each in table.attribute_definitions}
         self._keys = [(key["AttributeName"], types[key["AttributeName"]], key["KeyType"]) for key in table.key_schema]
         self._index_keys = [
-            (name, types[name], index.name)
-            for index in table.indexes.values()
-            for name in index.key_attributes
-            if name in types and name not in table.key_attributes
+            (key["AttributeName"], types[key["AttributeName"]], key["KeyType"], index.name)
+            for index in (table.indexes.values() if of_indexes else ())
+            for key in index.key_schema
+            if key["AttributeName"] in types and key["AttributeName"] not in table.key_attributes
         ]
 
     def checked(self, raw: Any) -> tuple[Item, int]:
         """``raw`` in canonical form, and its size; ValidationException for what the table does not take."""
         item, size = values.canonical_item(raw)
         self._check_keys(item)
-        for name, kind, index in self._index_keys:
+        for name, kind, key_type, index in self._index_keys:
             if name in item:
-                self._check_index_key(item[name], name, kind, index)
+                self._check_index_key(item[name], name, kind, key_type, index)
         if size > MAX_ITEM_BYTES:
             raise validation(ITEM_SIZE, "Item size has exceeded the maximum allowed size")
         return item, size
@@ -124,7 +125,7 @@ class ItemRules:
                     f"an empty {'string' if kind == 'S' else 'binary'} value. Key: {name}"
                 )
                 raise validation(ITEM_KEY, text)
-            if kind != "N" and _bytes_of(value) > _KEY_BYTES[key_type]:
+            if kind != "N" and _bytes_of(value) > KEY_BYTES[key_type]:
                 text = (
                     "Size of hashkey has exceeded the maximum size limit of2048 bytes"
                     if key_type == "HASH"
@@ -133,7 +134,7 @@ class ItemRules:
                 raise invalid(ITEM_KEY, text)
 
     @staticmethod
-    def _check_index_key(value: values.AttributeValue, name: str, kind: str, index: str) -> None:
+    def _check_index_key(value: values.AttributeValue, name: str, kind: str, key_type: str, index: str) -> None:
         actual, content = values.content_of(value)
         if actual != kind:
             text = f"Type mismatch for Index Key {name} Expected: {kind} Actual: {actual} IndexName: {index}"
@@ -145,6 +146,13 @@ class ItemRules:
                 f"{'string' if kind == 'S' else 'binary'} value. IndexName: {index}, IndexKey: {name}"
             )
             raise validation(INDEX_KEY, text)
+        if kind != "N" and _bytes_of(value) > KEY_BYTES[key_type]:
+            text = (
+                "Size of hashkey has exceeded the maximum size limit of2048 bytes"
+                if key_type == "HASH"
+                else "Aggregated size of all range keys has exceeded the size limit of 1024 bytes"
+            )
+            raise invalid(INDEX_KEY, f"{text} IndexName: {index}, IndexKey: {name}")
 
 
 def _bytes_of(value: values.AttributeValue) -> int:

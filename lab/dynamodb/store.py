@@ -21,7 +21,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lab.dynamodb.values import AttributeValue, Item, canonical_item, dump, encode_key, item_size
+from lab.dynamodb.values import (
+    KEY_BYTES,
+    AttributeValue,
+    Item,
+    binary_size,
+    canonical_item,
+    content_of,
+    dump,
+    encode_key,
+    item_size,
+    text_size,
+)
 
 MEMORY_BYTES = 16 * 1024 * 1024  # a table that is larger is kept in a file
 PAGE_BYTES = 1024 * 1024  # what one Scan or Query reads at most (aws.md H)
@@ -306,7 +317,8 @@ class TableStore:
         projection: Mapping[str, Any],
         attribute_definitions: Sequence[Mapping[str, str]] = (),
     ) -> None:
-        """Make a secondary index and fill it. Items without its key attributes, or with other types, are not in it.
+        """Make a secondary index and fill it. Items without its key attributes, or with those that are of other types,
+        empty or too long, are not in it.
 
         ``attribute_definitions`` are those that came with the index.
         """
@@ -345,7 +357,8 @@ class TableStore:
 
     def _enter(self, name: str, index: _Index, key: bytes, item: Item, step: int) -> None:
         """Add (``step`` 1) an item to an index or take it out (-1), if it belongs there."""
-        if not all(self._fits(item, name) for name in index.encoder.names):
+        kinds = (("HASH", index.encoder.hash_names), ("RANGE", index.encoder.range_names))
+        if not all(self._fits(item, name, KEY_BYTES[kind]) for kind, names in kinds for name in names):
             return
         place = index.encoder.encode(item) + key
         size = item_size(index.project(item)) if index.projected is not None else canonical_item(item)[1]
@@ -356,9 +369,14 @@ class TableStore:
         count, total = self._totals.indexes[name]
         self._totals.indexes[name] = (count + step, total + step * size)
 
-    def _fits(self, item: Item, name: str) -> bool:
+    def _fits(self, item: Item, name: str, most_bytes: int) -> bool:
         kinds = self._types.get(name, "SNB")  # of an index whose definitions nobody gave, any key's type fits
-        return name in item and next(iter(item[name])) in kinds
+        if name not in item:
+            return False
+        kind, content = content_of(item[name])
+        if kind not in kinds or kind == "N":
+            return kind in kinds
+        return 0 < (text_size(content) if kind == "S" else binary_size(content)) <= most_bytes
 
     # The past
 

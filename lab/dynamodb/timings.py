@@ -76,6 +76,8 @@ SECONDS: Mapping[str, float] = {
 BEHAVIOURS = (
     # Fifty came on one page (measured/more [TABLE-108]); the API has a NextToken all the same (aws.md G).
     Behaviour("dynamodb.tags_on_a_page", ("50", "10")),
+    # What an import does with items that have a key which an index does not take.
+    Behaviour("dynamodb.import_of_index_keys", ("refused", "left_out")),
 )
 
 

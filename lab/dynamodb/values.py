@@ -22,6 +22,7 @@ from lab.errors import AwsError
 AttributeValue = dict[str, Any]
 Item = dict[str, AttributeValue]
 
+KEY_BYTES = {"HASH": 2048, "RANGE": 1024}  # of a key, in a table and in an index (aws.md H)
 MAX_ITEM_BYTES = 400 * 1024
 MAX_NESTING = 32
 SETS = {"SS": "string", "NS": "number", "BS": "binary"}

@@ -41,6 +41,12 @@ options:
       - A directory on the controller for checkpoints, from which a later run continues.
       - Without it there are none, and a killed copy starts over. An item that is written again is the same.
     type: path
+  refused_path:
+    description:
+      - A file on the controller for the keys of items that the destination refuses, which only its owner may read.
+      - Item keys are personal data: without it they are not kept anywhere, and results have counts only.
+    type: path
+    version_added: 0.3.0
 """
 
     COMPARING = r"""

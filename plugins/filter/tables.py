@@ -40,6 +40,8 @@ VARIABLES: dict[str, dict[str, Any]] = {
     "ferry_pitr_wait": {"type": "int"},
     "ferry_export_max_age": {"type": "int"},
     "ferry_warm_throughput": {"type": "bool"},
+    "ferry_indexes_after": {"type": "list", "elements": "str"},
+    "ferry_leave_indexes": {"type": "list", "elements": "str"},
     "ferry_verify": {"type": "str", "choices": ["counts", "sample", "full", "none"]},
     "ferry_sample_items": {"type": "int"},
     "ferry_ignore_expired": {"type": "bool"},

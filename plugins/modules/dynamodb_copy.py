@@ -43,6 +43,7 @@ extends_documentation_fragment:
   - tableferry.aws.tables.source
   - tableferry.aws.migration
   - tableferry.aws.migration.keys
+  - tableferry.aws.migration.indexes
   - tableferry.aws.items
   - tableferry.aws.items.copying
   - tableferry.aws.waiting

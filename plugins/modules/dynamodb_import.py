@@ -59,6 +59,12 @@ options:
       - The maximum age of the export, in seconds.
     type: int
     default: 86400
+  refused_path:
+    description:
+      - A file on the controller for the keys of items that the destination refuses, which only its owner may read.
+      - Item keys are personal data: without it they are not kept anywhere, and results have counts only.
+    type: path
+    version_added: 0.3.0
 notes:
   - An import consumes no write capacity, and is billed by the size of the files. AWS runs at most 50 at a time; the
     others are pending until M(tableferry.aws.job_wait) starts them.
@@ -74,6 +80,7 @@ extends_documentation_fragment:
   - tableferry.aws.tables.destination
   - tableferry.aws.migration
   - tableferry.aws.migration.keys
+  - tableferry.aws.migration.indexes
   - tableferry.aws.migration.staging
   - tableferry.aws.waiting
   - tableferry.aws.attributes

@@ -58,6 +58,14 @@ options:
         deleted.
     type: bool
     default: false
+  indexes_after:
+    description:
+      - Global secondary indexes to create after the items are there, instead of with the table. Items that their keys
+        do not fit are then left out of the index, as in the source. Each takes 8 to 17 minutes or more.
+    type: list
+    elements: str
+    default: []
+    version_added: 0.3.0
   writes_stopped:
     description:
       - Whether writes to the source have stopped. An export then waits, about five minutes, until it can show the
@@ -189,6 +197,12 @@ options:
           - A directory on the controller for checkpoints, from which a later run continues.
           - Without it there are none, and a killed copy starts over. An item that is written again is the same.
         type: path
+      refused_path:
+        description:
+          - A file on the controller for the keys of items that the destination refuses, which only its owner may read.
+          - Item keys are personal data: without it they are not kept anywhere, and results have counts only.
+        type: path
+        version_added: 0.3.0
       # make generate: items.comparing
       sample_items:
         description:

@@ -25,7 +25,8 @@ class ItemChoices:
     Paths are of this machine, "" for none: ``checkpoint_dir`` is the folder where a copy keeps how far it is (without
     it a copy that is killed begins anew), ``differences_path`` the file that gets a line of JSON for each difference,
     and is not made where there is none. A sample reads about ``sample_items`` of either side; ``ignore_expired`` leaves
-    items out whose time to live has passed.
+    items out whose time to live has passed. ``refused_path`` is the file that gets the keys of items that the
+    destination refuses.
     """
 
     workers: int = 1
@@ -36,6 +37,7 @@ class ItemChoices:
     sample_items: int = 1000
     ignore_expired: bool = False
     differences_path: str = ""
+    refused_path: str = ""
 
 
 def endpoint_of(account: Account) -> Endpoint:

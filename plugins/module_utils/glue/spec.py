@@ -78,6 +78,13 @@ SETTINGS_OPTIONS: dict[str, Any] = {
     "principal_map": {"type": "dict", "default": {}},
     "defer": {"type": "list", "elements": "str", "default": []},
     "warm_throughput": {"type": "bool", "default": True},
+    "leave_indexes": {"type": "list", "elements": "str", "default": []},
+}
+
+# For verbs that make the table.
+INDEX_OPTIONS: dict[str, Any] = {
+    "indexes_after": {"type": "list", "elements": "str", "default": []},
+    "leave_indexes": {"type": "list", "elements": "str", "default": []},
 }
 
 
@@ -97,6 +104,7 @@ COMPARING_OPTIONS: dict[str, Any] = {
 COPYING_OPTIONS: dict[str, Any] = {
     "write_rate": {"type": "str"},
     "checkpoint_dir": {"type": "path"},
+    "refused_path": {"type": "path"},
 }
 
 

@@ -73,7 +73,7 @@ def test_the_text_below_a_comment_is_written_anew(stale: str) -> None:
 def test_options_of_a_fragment_stand_below_an_option() -> None:
     module = "    suboptions:\n      # make generate: items.copying\n\n      more:\n        type: str\n"
     options = yaml.safe_load(with_shared(module, {}))["suboptions"]
-    assert set(options) == {"write_rate", "checkpoint_dir", "more"}
+    assert set(options) == {"write_rate", "checkpoint_dir", "refused_path", "more"}
     assert options["checkpoint_dir"]["type"] == "path"
 
 

@@ -222,9 +222,10 @@ class Writer:
         key = self._keys.to_json(self._keys.of(next(iter(next(iter(members.values())).values()))))
         return ItemRefused(
             f"The destination rejects the item {json.dumps(key, ensure_ascii=False)}: {error.cause}",
-            "Correct the item in the source. If its index key is of another type, create the index after the copy.",
+            "Correct the item in the source. If an index does not take its key, set indexes_after to have the index"
+            " created after the copy, or leave_indexes to do without.",
             table=self._table.name,
-            details={"key": key, "code": error.details.get("code", "")},
+            details={"key": key, "code": error.details.get("code", ""), "reason": error.cause},
         )
 
 

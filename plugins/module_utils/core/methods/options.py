@@ -47,7 +47,9 @@ class BackupChoices:
 class MigrationOptions:
     """What the user chose for a table. ``table`` is the source's; ages and waits are seconds.
 
-    ``writes_stopped``: nobody writes to the source any more, so that the copy has to show all that is in it.
+    ``indexes_after`` are global secondary indexes that are created after the copy, ``leave_indexes`` those that are not
+    created at all. ``writes_stopped``: nobody writes to the source any more, so that the copy has to show all that is
+    in it.
     """
 
     table: str
@@ -62,6 +64,8 @@ class MigrationOptions:
     principal_map: Mapping[str, str] = field(default_factory=dict)
     defer: tuple[str, ...] = ()
     warm_throughput: bool = True
+    indexes_after: tuple[str, ...] = ()
+    leave_indexes: tuple[str, ...] = ()
     export_max_age: int = 86400
     enable_point_in_time_recovery: bool = False
     point_in_time_recovery_wait: int = 1800
@@ -91,4 +95,6 @@ class MigrationOptions:
             defer=self.defer,
             migration_id=self.migration_id,
             warm_throughput=self.warm_throughput,
+            indexes_after=self.indexes_after,
+            leave_indexes=self.leave_indexes,
         )

@@ -22,6 +22,7 @@ from ..table.setting import SettingsOptions
 from ..table.settings import SettingsPlan, SettingsResult, apply_settings, prepare_settings
 
 KIND = "settings"
+_LISTS = ("defer", "indexes_after", "leave_indexes")  # the options that are lists
 
 
 def plan_table_settings(
@@ -86,13 +87,13 @@ def _planned(job: Job, plan: SettingsPlan) -> Job:
 
 def options_to_dict(options: SettingsOptions) -> dict[str, Any]:
     """The options as JSON-safe data."""
-    return {**asdict(options), "defer": list(options.defer)}
+    return {**asdict(options), **{name: list(getattr(options, name)) for name in _LISTS}}
 
 
 def options_from_dict(data: Mapping[str, Any]) -> SettingsOptions:
     """The options of ``options_to_dict``'s data. Raises InvalidInput for anything else."""
     try:
-        return SettingsOptions(**{**data, "defer": tuple(data.get("defer", ()))})
+        return SettingsOptions(**{**data, **{name: tuple(data.get(name, ())) for name in _LISTS}})
     except TypeError as error:
         raise InvalidInput("The settings job's options are not valid.", "Pass the job of the start verb.") from error
 

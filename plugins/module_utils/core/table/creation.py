@@ -6,9 +6,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
-from ..errors import LocalSecondaryIndexes
+from ..errors import InvalidInput, LocalSecondaryIndexes
 from .definition import Index, Shape, TableDefinition
 from .encryption import Encryption, map_encryption
 
@@ -64,6 +64,24 @@ def require_importable(definition: TableDefinition) -> None:
             f"The table has local secondary indexes ({names}), which an import cannot create.",
             "Use a method that can create them.",
             table=definition.name,
+        )
+
+
+def check_indexes(definition: TableDefinition, indexes_after: Collection[str], leave_indexes: Collection[str]) -> None:
+    """Raises InvalidInput for names of which the table has no global secondary index; local ones come with it."""
+    known = {index.name for index in definition.global_secondary_indexes}
+    for option, names in (("indexes_after", indexes_after), ("leave_indexes", leave_indexes)):
+        unknown = sorted(set(names) - known)
+        if unknown:
+            raise InvalidInput(
+                f"{option} names {', '.join(unknown)}: the table has no such global secondary index.",
+                f"Name some of {', '.join(sorted(known))}." if known else f"Leave {option} out.",
+                table=definition.name,
+            )
+    both = sorted(set(indexes_after) & set(leave_indexes))
+    if both:
+        raise InvalidInput(
+            f"indexes_after and leave_indexes both name {', '.join(both)}.", "Choose one.", table=definition.name
         )
 
 

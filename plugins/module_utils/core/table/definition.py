@@ -176,6 +176,29 @@ class TableDefinition:
         """The global secondary index ``name``, None where there is none."""
         return next((index for index in self.global_secondary_indexes if index.name == name), None)
 
+    def without_indexes(self, names: Iterable[str]) -> TableDefinition:
+        """The table without these global secondary indexes, and without the attributes that only they use."""
+        left_out = set(names)
+        if not left_out:
+            return self
+        kept = [index for index in self.raw.get("GlobalSecondaryIndexes", ()) if index["IndexName"] not in left_out]
+        used = {*self.key_attributes}
+        for index in (*kept, *self.raw.get("LocalSecondaryIndexes", ())):
+            used |= {key["AttributeName"] for key in index["KeySchema"]}
+        for index in self.vector_indexes:
+            used |= {key["AttributeName"] for key in index.get("SearchSchema", ())}
+        gone = {
+            name
+            for index in self.global_secondary_indexes
+            if index.name in left_out
+            for name in index.key_attributes
+            if name not in used
+        }
+        attributes = [entry for entry in self.attribute_definitions if entry["AttributeName"] not in gone]
+        return TableDefinition.from_dict(
+            {**self.raw, "AttributeDefinitions": attributes, "GlobalSecondaryIndexes": kept}
+        )
+
     def attributes_of(self, names: Iterable[str]) -> list[Shape]:
         """The definitions of these attributes only, each once. Raises InvalidInput when one is not defined."""
         defined = {entry["AttributeName"]: entry["AttributeType"] for entry in self.attribute_definitions}

@@ -61,7 +61,8 @@ def preview_settings(
 def as_imported(source: Settings, arn: str, table: str, options: SettingsOptions) -> Settings:
     """The settings of ``table`` just after an import from ``source``: what TableCreationParameters hold."""
     encryption = Encryption(**(source.get(EncryptionSetting.name) or {}))
-    made = import_parameters(source.definition, table, options.kms_key_map, encryption=encryption)
+    shape = source.definition.without_indexes(options.without_indexes)
+    made = import_parameters(shape, table, options.kms_key_map, encryption=encryption)
     definition = TableDefinition.from_dict(
         {**made, "TableArn": arn, "BillingModeSummary": {"BillingMode": made["BillingMode"]}}
     )
@@ -74,7 +75,7 @@ def as_created(source: Settings, arn: str, table: str, options: SettingsOptions)
     encryption = Encryption(**(source.get(EncryptionSetting.name) or {}))
     mark = marks(options.migration_id, source.definition.arn)
     made = creation_parameters(
-        source.definition,
+        source.definition.without_indexes(options.without_indexes),
         table,
         options.kms_key_map,
         tags=mark,

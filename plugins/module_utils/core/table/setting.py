@@ -35,6 +35,22 @@ class Settings:
         """The value of the setting ``name``, None when it was not read."""
         return self.values.get(name)
 
+    def without_indexes(self, names: Collection[str]) -> Settings:
+        """These settings without what is of the global secondary indexes ``names``."""
+        if not names:
+            return self
+        owners = {*names, *(f"index/{name}" for name in names)}  # as insights and auto scaling name them
+        values = {
+            setting: {part: of_part for part, of_part in value.items() if not {part, _owner(part)} & owners}
+            if setting in ("autoscaling", "contributor_insights") and value
+            else value
+            for setting, value in self.values.items()
+        }
+        definition = self.definition.without_indexes(names)
+        if values.get("global_secondary_indexes"):
+            values["global_secondary_indexes"] = [index.name for index in definition.global_secondary_indexes]
+        return Settings(definition, values, self.unreadable)
+
     @property
     def location(self) -> TableLocation:
         """Where the table is."""
@@ -54,13 +70,19 @@ class Settings:
         return cls(TableDefinition.from_dict(data["definition"]), data["values"], data["unreadable"])
 
 
+def _owner(part: str) -> str:
+    """The ``index/<name>`` of ``index/<name>/ReadCapacityUnits``."""
+    return part.rpartition("/")[0]
+
+
 @dataclass(frozen=True)
 class SettingsOptions:
     """Options for carrying settings.
 
     ``kms_key_map``, ``kinesis_map`` and ``principal_map`` map ARNs of the source to ARNs of the destination. Settings
     in ``defer`` wait for the cutover. Without ``warm_throughput`` warm throughput, which is charged once and never
-    falls, is not carried.
+    falls, is not carried. ``indexes_after`` are global secondary indexes that the table is made without and gets as
+    settings, ``leave_indexes`` those that it does not get.
     """
 
     kms_key_map: Mapping[str, str] = field(default_factory=dict)
@@ -69,6 +91,13 @@ class SettingsOptions:
     defer: tuple[str, ...] = ()
     migration_id: str = "default"
     warm_throughput: bool = True
+    indexes_after: tuple[str, ...] = ()
+    leave_indexes: tuple[str, ...] = ()
+
+    @property
+    def without_indexes(self) -> tuple[str, ...]:
+        """The indexes that the table is made without."""
+        return (*self.indexes_after, *self.leave_indexes)
 
 
 class Setting(ABC):

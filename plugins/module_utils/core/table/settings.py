@@ -164,6 +164,8 @@ def plan_settings(source: Settings, destination: Settings, options: SettingsOpti
     the two tables differ: no call can change that (measured/indexes-capacity 5.12).
     """
     _same_keys(source.definition, destination.definition)
+    indexes_left = _indexes_left(source, destination, options)
+    source = source.without_indexes(options.leave_indexes)
     changes: list[Change] = []
     left: list[NotCarried] = []
     carried: list[str] = []
@@ -184,7 +186,7 @@ def plan_settings(source: Settings, destination: Settings, options: SettingsOpti
     came_along = {index.name for index in destination.definition.local_secondary_indexes}
     if came_along and came_along >= {index.name for index in source.definition.local_secondary_indexes}:
         carried.append("local_secondary_indexes")
-    return SettingsPlan(tuple(changes), (*left, *_never_carried(source, destination)), tuple(carried))
+    return SettingsPlan(tuple(changes), (*left, *indexes_left, *_never_carried(source, destination)), tuple(carried))
 
 
 def prepare_settings(
@@ -263,6 +265,19 @@ def _same_keys(source: TableDefinition, destination: TableDefinition) -> None:
             "It cannot be a copy. Choose another destination table.",
             table=source.name,
         )
+
+
+def _indexes_left(source: Settings, destination: Settings, options: SettingsOptions) -> list[NotCarried]:
+    """The indexes that the user leaves out; one that the destination has all the same is left alone."""
+    return [
+        NotCarried(
+            f"{GlobalSecondaryIndexes.name}.{index.name}",
+            "leave_indexes leaves it out"
+            + ("; the destination has it all the same" if destination.definition.index(index.name) else ""),
+        )
+        for index in source.definition.global_secondary_indexes
+        if index.name in options.leave_indexes
+    ]
 
 
 def _never_carried(source: Settings, destination: Settings) -> Iterator[NotCarried]:

@@ -14,6 +14,7 @@ from ..accounts import Accounts
 from ..spec import (
     BOTH_ACCOUNTS_OPTIONS,
     COPYING_OPTIONS,
+    INDEX_OPTIONS,
     KEY_MAP_OPTIONS,
     READING_OPTIONS,
     STARTING_OPTIONS,
@@ -28,6 +29,7 @@ SPEC: dict[str, Any] = {
     **KEY_MAP_OPTIONS,
     **READING_OPTIONS,
     **COPYING_OPTIONS,
+    **INDEX_OPTIONS,
     "name": {"type": "str", "required": True},
     **BOTH_ACCOUNTS_OPTIONS,
     "destination_table": {"type": "str"},
@@ -51,7 +53,8 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     source = accounts.get("source", params["source"])
     destination = accounts.get("destination", params["destination"])
     items = ItemChoices(**given(params, (*READING_OPTIONS, *COPYING_OPTIONS)))
-    options = DirectOptions(table=params["name"], items=items, **given(params, _SAME_NAME))
+    indexes = {name: tuple(params[name]) for name in INDEX_OPTIONS}
+    options = DirectOptions(table=params["name"], items=items, **indexes, **given(params, _SAME_NAME))
     plan = plan_direct(source, destination, options)
     job = plan.job.foreseen if check_mode else plan.job
     if params["wait"] and not check_mode:

@@ -13,13 +13,23 @@ from ...core.methods.s3.importing import plan_import, start_import
 from ...core.migration import job_from, naming_methods
 from ...core.table.definition import TableDefinition
 from ..accounts import Accounts
-from ..spec import KEY_MAP_OPTIONS, STAGING_OPTIONS, STARTING_OPTIONS, Progress, Verb, account_option, given
+from ..spec import (
+    INDEX_OPTIONS,
+    KEY_MAP_OPTIONS,
+    STAGING_OPTIONS,
+    STARTING_OPTIONS,
+    Progress,
+    Verb,
+    account_option,
+    given,
+)
 from ..starting import finished, start_result
 
 SPEC: dict[str, Any] = {
     **STARTING_OPTIONS,
     **STAGING_OPTIONS,
     **KEY_MAP_OPTIONS,
+    **INDEX_OPTIONS,
     "name": {"type": "str", "required": True},
     "destination": account_option(required=True),
     "source": account_option(),
@@ -31,6 +41,7 @@ SPEC: dict[str, Any] = {
     "compression": {"type": "str", "choices": ["GZIP", "ZSTD", "NONE"], "default": "GZIP"},
     "replace_failed": {"type": "bool", "default": False},
     "export_max_age": {"type": "int", "default": 86400},
+    "refused_path": {"type": "path"},
 }
 
 _SAME_NAME = (
@@ -43,6 +54,7 @@ _SAME_NAME = (
     "kms_key_map",
     "migration_id",
     "replace_failed",
+    "refused_path",
 )
 
 
@@ -53,6 +65,7 @@ def options(params: dict[str, Any]) -> ImportOptions:
         export=job_from(params["export"]) if params["export"] else None,
         definition=TableDefinition.from_dict(params["definition"]) if params["definition"] else None,
         max_age=params["export_max_age"],
+        without_indexes=(*params["indexes_after"], *params["leave_indexes"]),
         **given(params, _SAME_NAME),
     )
 

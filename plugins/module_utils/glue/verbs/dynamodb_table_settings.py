@@ -35,6 +35,7 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     source_table = params["source_table"] or table
     options = SettingsOptions(
         defer=tuple(params["defer"]),
+        leave_indexes=tuple(params["leave_indexes"]),
         **given(params, ("kms_key_map", "kinesis_map", "principal_map", "migration_id", "warm_throughput")),
     )
     plan = plan_table_settings(

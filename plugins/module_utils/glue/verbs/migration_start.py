@@ -16,6 +16,7 @@ from ..spec import (
     BOTH_ACCOUNTS_OPTIONS,
     COMPARING_OPTIONS,
     COPYING_OPTIONS,
+    INDEX_OPTIONS,
     KEY_MAP_OPTIONS,
     MIGRATION_OPTIONS,
     READING_OPTIONS,
@@ -50,6 +51,7 @@ SPEC: dict[str, Any] = {
     **MIGRATION_OPTIONS,
     **KEY_MAP_OPTIONS,
     **SETTINGS_OPTIONS,
+    **INDEX_OPTIONS,
     "name": {"type": "str", "required": True},
     "destination_table": {"type": "str"},
     **BOTH_ACCOUNTS_OPTIONS,
@@ -67,7 +69,8 @@ SPEC: dict[str, Any] = {
     "items": {"type": "dict", "options": {**READING_OPTIONS, **COPYING_OPTIONS, **COMPARING_OPTIONS}},
 }
 
-_OTHER_NAMES = {"name", "source", "destination", "defer", "backup", "items", *SHARED_OPTIONS}
+LISTS = ("defer", "indexes_after", "leave_indexes")
+_OTHER_NAMES = {"name", "source", "destination", *LISTS, "backup", "items", *SHARED_OPTIONS}
 
 
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
@@ -77,7 +80,7 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     destination = accounts.get("destination", params["destination"])
     options = MigrationOptions(
         table=params["name"],
-        defer=tuple(params["defer"]),
+        **{name: tuple(params[name]) for name in LISTS},
         backup=BackupChoices(**given(params["backup"] or {}, params["backup"] or ())),
         items=ItemChoices(**given(params["items"] or {}, params["items"] or ())),
         **given(params, [name for name in SPEC if name not in _OTHER_NAMES]),

@@ -143,6 +143,28 @@ def test_import_refuses_warm_indexes(importing: Importing) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("answer", ["refused", "left_out"])
+def test_import_of_index_keys(importing: Importing, answer: str) -> None:
+    importing.world.behaviours.choose("dynamodb.import_of_index_keys", answer)
+    index = {
+        "IndexName": "by-kind",
+        "KeySchema": [{"AttributeName": "kind", "KeyType": "HASH"}],
+        "Projection": {"ProjectionType": "ALL"},
+    }
+    parameters = {
+        **PARAMETERS,
+        "AttributeDefinitions": [*PARAMETERS["AttributeDefinitions"], {"AttributeName": "kind", "AttributeType": "S"}],
+        "GlobalSecondaryIndexes": [index],
+    }
+    bad = [{"pk": {"S": "n"}, "kind": {"N": "1"}}, item("e", kind=""), item("l", kind="x" * 2049)]
+    importing.put("data/1", item("a", kind="fits"), *bad)
+    counted = importing.counted(TableCreationParameters=parameters)
+    refused = answer == "refused"
+    assert counted == (("ItemValidationError", 4, 1, 3) if refused else ("COMPLETED", 4, 4, 0))
+    in_index = importing.desk("Scan", TableName="copy", IndexName="by-kind")["Items"]
+    assert [each["pk"]["S"] for each in in_index] == ["a"]
+
+
 def test_import_token_on_the_wire(importing: Importing) -> None:
     request = importing.request()
     del request["ClientToken"]

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 from ...account import Account
+from ...errors import InvalidInput
 from ...jobs.job import Job
 from ...jobs.kind import JobKind
 from ...judgement import Judgement, JudgeOptions, nothing_to_judge
@@ -90,6 +91,12 @@ class BackupMethod:
 
 
 def _planned(source: Account, destination: Account, options: MigrationOptions) -> PlannedBackup:
+    if options.settings.without_indexes:
+        raise InvalidInput(
+            "A restore of AWS Backup creates all indexes, and leaves items out that their keys do not fit.",
+            "Leave indexes_after and leave_indexes out for this table.",
+            table=options.table,
+        )
     return plan_backup(
         source,
         destination,

@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,9 +19,9 @@ from ...account import Account
 from ...change import Change
 from ...data_plane import ItemChoices, count_items, item_table
 from ...destination import creation_call, make_table, require_ours, tags_there
-from ...errors import CheckpointUnusable, InvalidInput, Replaced
+from ...errors import CheckpointUnusable, InvalidInput, ItemRefused, Replaced
 from ...items.answers import require_msgspec
-from ...items.copying import CopyOptions, CopyProgress, copy_items
+from ...items.copying import CopyOptions, CopyProgress, CopyResult, copy_items
 from ...items.permit import Bounds, Permit
 from ...items.tables import ItemTable
 from ...items.throttle import to_rate
@@ -27,7 +29,9 @@ from ...jobs.job import Job
 from ...jobs.kind import Made, OwnWork, Steps, WaitItem, made_of
 from ...route import Route
 from ...steps.background import Workbench, percent
+from ...table.creation import check_indexes
 from ...table.definition import AS_OF, TableDefinition
+from ...table.refused_items import where, write_refused
 from ...table_status import require_usable
 
 COPY_TAG = "tableferry:copy"  # from which table the items are, how many, and when all of them were there
@@ -38,13 +42,16 @@ _NUMBERS = ("items", "bytes", "counted")
 
 @dataclass(frozen=True)
 class DirectOptions:
-    """What to copy and how. With ``count`` the copied table is counted by a scan."""
+    """What to copy and how. With ``count`` the copied table is counted by a scan. The table is made without the indexes
+    ``indexes_after`` and ``leave_indexes``: creating the first later is left to its settings."""
 
     table: str
     destination_table: str = ""
     migration_id: str = "default"
     kms_key_map: Mapping[str, str] = field(default_factory=dict)
     warm_throughput: bool = True
+    indexes_after: tuple[str, ...] = ()
+    leave_indexes: tuple[str, ...] = ()
     items: ItemChoices = field(default_factory=ItemChoices)
     count: bool = True
 
@@ -52,6 +59,10 @@ class DirectOptions:
     def made_table(self) -> str:
         """The table's name in the destination."""
         return self.destination_table or self.table
+
+    def shape(self, definition: TableDefinition) -> TableDefinition:
+        """The table to create for the source table ``definition``."""
+        return definition.without_indexes((*self.indexes_after, *self.leave_indexes))
 
 
 @dataclass(frozen=True)
@@ -86,10 +97,11 @@ def plan_direct(source: Account, destination: Account, options: DirectOptions) -
         raise InvalidInput("Source and destination are the same table.", "Set destination_table.", table=options.table)
     for option, capacity in (("read_rate", "ReadCapacityUnits"), ("write_rate", "WriteCapacityUnits")):
         to_rate(option, getattr(options.items, option), int((definition.provisioned_throughput or {}).get(capacity, 0)))
+    check_indexes(definition, options.indexes_after, options.leave_indexes)
     call = creation_call(
         source,
         destination,
-        definition,
+        options.shape(definition),
         name,
         migration_id=options.migration_id,
         kms_key_map=options.kms_key_map,
@@ -110,9 +122,24 @@ def plan_direct(source: Account, destination: Account, options: DirectOptions) -
             require_usable(there.raw)
             result = {**done, "table_id": there.table_id, "table_arn": there.arn}
             return DirectPlan(replace(job, state="not_needed", pending_reason="", result=result), [], definition)
+        _require_without(there, options)
     require_usable(definition.raw)
     items = {"about": definition.item_count, "bytes": definition.size_bytes, "as_of": AS_OF}
     return DirectPlan(job, [*changes, Change(f"items of {options.table}", None, items, "billed")], definition)
+
+
+def _require_without(there: TableDefinition, options: DirectOptions) -> None:
+    """Raises InvalidInput where the unfinished copy already has an index that is to come later or not at all: its items
+    would be refused again, and nothing is deleted here."""
+    for index in (*options.indexes_after, *options.leave_indexes):
+        if there.index(index) is not None:
+            updates = json.dumps([{"Delete": {"IndexName": index}}])
+            raise InvalidInput(
+                f"The unfinished copy {there.name} already has the index {index}, which it is to be filled without.",
+                f"Delete the index (aws dynamodb update-table --table-name {there.name}"
+                f" --global-secondary-index-updates '{updates}'), then run again.",
+                table=options.table,
+            )
 
 
 def _option_values(options: DirectOptions) -> dict[str, Any]:
@@ -162,7 +189,7 @@ class DirectKind(OwnWork):
         table = yield from make_table(
             source,
             destination,
-            definition,
+            options.shape(definition),
             options.made_table,
             job,
             clock,
@@ -216,9 +243,9 @@ def _copy(
     there = item_table(destination, options.made_table, bounds)
     _require_made(there, job)
 
-    copied = copy_items(
-        here,
-        there,
+    copied = _named_when_refused(
+        options,
+        partial(copy_items, here, there),
         CopyOptions(
             consistent=options.items.consistent,
             workers=options.items.workers,
@@ -255,6 +282,24 @@ def _require_made(table: ItemTable, job: Job) -> None:
             "Find out who created it again. Delete it, or choose another destination_table, and run again.",
             table=table.name,
         )
+
+
+def _named_when_refused(
+    options: DirectOptions, copy: Callable[[CopyOptions, Callable[[CopyProgress], None]], CopyResult], *how: Any
+) -> CopyResult:
+    """What ``copy`` returns. Raises ItemRefused without the item's key, which goes to ``refused_path``."""
+    try:
+        return copy(*how)
+    except ItemRefused as error:
+        path, details = options.items.refused_path, dict(error.details)
+        key, reason = details.pop("key", {}), str(details.pop("reason", ""))
+        written = write_refused(path, [{"key": key, "reason": reason}]) if path else {}
+        raise ItemRefused(
+            f"The destination rejects an item: {reason.rstrip('.')}.{where(written)}",
+            error.next_step,
+            table=options.table,
+            details={**details, **written},
+        ) from None
 
 
 def checkpoint_path(options: DirectOptions, source_arn: str, destination: Account, table_id: str) -> Path | None:

@@ -60,6 +60,8 @@ def _planned(source: Account, destination: Account, options: MigrationOptions) -
             migration_id=options.migration_id,
             kms_key_map=options.kms_key_map,
             warm_throughput=options.warm_throughput,
+            indexes_after=options.indexes_after,
+            leave_indexes=options.leave_indexes,
             items=options.items,
             count=options.verify != "none",
         ),

@@ -16,6 +16,7 @@ from ...aws_errors import NO_RESOURCE
 from ...errors import ExportFailed, FerryError, ImportFailed
 from ...jobs.job import Job, failure_of
 from ...table.definition import TableDefinition
+from ...table.refused_items import WAYS_OUT, refused_in_words
 
 LOG_GROUP = "/aws-dynamodb/imports"
 LOGGED_FAILURES = 20  # how many failures of a log are read and shown
@@ -50,11 +51,14 @@ _IMPORT_LOG = (
         "A staged object is damaged: make a new export (with export_max_age: 0 the old one is not used again).",
     ),
     ("modified", "An object changed while it was being read: make sure that nobody else writes to the staging bucket."),
-    (
-        "key",
-        "Items lack the table's key, or have it with another type: export the table again, and do not edit the files.",
-    ),
+    *((words, "INDEX") for words in ("index key", "indexkey", "indexname", "secondary index")),
+    *((words, "KEY") for words in ("missing the key", "mismatch for key", "one of the required keys")),
 )
+_ITEMS = {
+    "INDEX": "Items have keys of an index that it does not take: of another type, empty or too long. " + WAYS_OUT,
+    "KEY": "Items lack the table's key, or have it with another type: export the table again, and do not edit the"
+    " files.",
+}
 _IMPORT = {
     "S3NoSuchBucket": "Set bucket to a bucket that exists.",
     "TableAlreadyExists": "Another import or CreateTable created a table of this name first: this import wrote"
@@ -92,7 +96,7 @@ def import_hint(code: str, message: str, logged: Iterable[str]) -> str:
     texts = " ".join(logged).lower()
     for words, advice in _IMPORT_LOG:
         if words in texts:
-            return advice
+            return _ITEMS.get(advice, advice)
     if code in _IMPORT:
         return _IMPORT[code]
     if "logs:" in message or "CloudWatch" in code:
@@ -100,6 +104,14 @@ def import_hint(code: str, message: str, logged: Iterable[str]) -> str:
     if "AccessDenied" in code or "kms:" in message.lower():
         return _IMPORT["S3AccessDenied"]
     return "Fix the cause AWS reports, then run again."
+
+
+def refused_hint(job: Job) -> str:
+    """What to do about the items that ``name_refused`` found in the data, "" where it found none."""
+    refused = job.result.get("refused_items", {})
+    if refused.get("without_key"):
+        return f"{refused_in_words(refused)} {_ITEMS['KEY']}"
+    return f"{refused_in_words(refused)} {WAYS_OUT}" if refused.get("items") else ""
 
 
 def import_failed(job: Job, state: str, code: str, message: str) -> ImportFailed:
@@ -115,7 +127,9 @@ def import_failed(job: Job, state: str, code: str, message: str) -> ImportFailed
 def explain_failure(destination: Account, job: Job) -> FerryError:
     """Why the import ``job`` failed or was cancelled: object and message from its log, a hint, and what to do with the
     table that AWS leaves behind. A log that cannot be read is mentioned, never raised."""
-    if job.reported:
+    if (
+        job.reported and job.arn
+    ):  # one without an ARN was not begun: it failed with what an earlier one was explained by
         return _explain_reported(destination, job, *job.reported)
     error = failure_of(job, ImportFailed)
     if not isinstance(error, ImportFailed):
@@ -135,7 +149,7 @@ def _explain_reported(destination: Account, job: Job, code: str, message: str) -
             cause += f" The log has {len(events)}{'+' if len(events) == LOGGED_FAILURES else ''} such entries."
     elif unread:
         cause += f" The log {LOG_GROUP} could not be read ({unread})."
-    hint = import_hint(code, message, [text for event in events for text in event["messages"]])
+    hint = refused_hint(job) or import_hint(code, message, [text for event in events for text in event["messages"]])
     left = _about_partial_table(destination, job) or "There is no partial table: the next run imports again."
     return ImportFailed(
         cause,
@@ -146,6 +160,7 @@ def _explain_reported(destination: Account, job: Job, code: str, message: str) -
             "imported_items": job.result.get("imported_items", 0),
             "errors": job.result.get("errors", 0),
             "log": events,
+            "refused_items": job.result.get("refused_items", {}),
         },
     )
 

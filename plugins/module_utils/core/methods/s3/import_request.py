@@ -26,6 +26,9 @@ from .manifest import Manifest
 class ImportOptions:
     """What to import and from where. ``table`` is the destination table, ``source_table`` defaults to the same name.
 
+    ``without_indexes`` are those that the table is made without. ``refused_path`` is a file on this machine for the
+    keys of items that AWS refuses, "" for none.
+
     Either ``export`` (the job of an export) or ``prefix`` (``.../AWSDynamoDB/<id>/data/``) names the data.
     """
 
@@ -42,6 +45,8 @@ class ImportOptions:
     migration_id: str = "default"
     replace_failed: bool = False
     max_age: int = 86400
+    without_indexes: tuple[str, ...] = ()
+    refused_path: str = ""
 
 
 def route_of(source: Account | None, destination: Account, options: ImportOptions, manifest: Manifest | None) -> Route:
@@ -110,7 +115,8 @@ def table_parameters(
         # Without the source account a key counts as customer managed.
         encryption = read_encryption(source, definition) if source else Encryption("customer", definition.kms_key_arn)
         key_map = resolve_key_map(destination, options.kms_key_map, options.table, encryption)
-    return import_parameters(definition, options.table, key_map, encryption=encryption)
+    shape = definition.without_indexes(options.without_indexes)
+    return import_parameters(shape, options.table, key_map, encryption=encryption)
 
 
 def foreseen_call(source: Account | None, destination: Account, options: ImportOptions) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 from ... import sdk
@@ -27,6 +28,7 @@ from ...errors import (
 from ...jobs.job import Job, ended_with, failure_of
 from ...jobs.kind import DestinationJobs, Made, Page, Pause, Steps, WaitItem, made_of
 from ...route import Route, with_token
+from ...steps.background import Workbench
 from ...table.definition import TableDefinition, json_safe
 from ...table_status import require_usable
 from .failures import explain_failure as explain_failure
@@ -35,11 +37,13 @@ from .import_request import check_age, check_manifest, foreseen_call, import_cha
 from .import_status import IMPORT_STATES, describe_import, described, find_started
 from .ledger import Ledger, ledger_of
 from .manifest import check_readable, checked_manifest, read_manifest, summary_key
+from .refused import has_bad_items, name_refused
 from .staging import BucketMissing, ConditionFailed, StagingBucket
 
 PURPOSE = "import"
 STALE_LOCK = timedelta(minutes=15)  # a lock without a ledger entry is older than any start needs
 ABSENCE = 60.0  # seconds in which not-found proves nothing (measured/import-export-table 3.12)
+NAMED_AT_ONCE = 4  # failed imports whose items are looked for at the same time
 VISIBLE_GAP = 2.0  # seconds between looks at a table that is about to be there
 ACTIVE_WAIT = 900.0  # seconds that a completed import's table may take to be ACTIVE
 
@@ -179,6 +183,7 @@ def plan_import(source: Account | None, destination: Account, options: ImportOpt
                 "writes_stopped": bool(export and export.request.get("not_before")),
             },
             "replaces": replaces,
+            "refused_path": options.refused_path,
         },
     )
     changes = [import_change(options, manifest.data_prefix, call)]
@@ -350,6 +355,9 @@ class ImportKind(DestinationJobs):
     noun: ClassVar[str] = "import"
     plural: ClassVar[str] = "imports"
 
+    def __init__(self) -> None:
+        self._workbench = Workbench(NAMED_AT_ONCE)
+
     def list_page(self, account: Account, scope: str, next_token: str) -> Page:
         """One page of ListImports."""
         request = {"PageSize": 25, **({"NextToken": next_token} if next_token else {})}
@@ -383,6 +391,8 @@ class ImportKind(DestinationJobs):
         while job.state == "running":
             yield Pause(job, "end", adopted=adopted)
             job = describe_import(destination, job, retries=0)
+        if job.state == "failed" and has_bad_items(job):
+            job = yield from self._workbench.steps(job, partial(name_refused, destination, job))
         if job.state == "completed":
             job = yield from _settled(destination, job, clock)
         ledger_of(job, _bucket(destination, job)).write(job)

@@ -14,6 +14,7 @@ from ...account import Account
 from ...jobs.job import Job
 from ...jobs.kind import JobKind
 from ...judgement import Judgement, JudgeOptions, nothing_to_judge
+from ...table.creation import check_indexes
 from ..method import ItemJobs, Needs
 from ..options import MigrationOptions
 from .export import ExportKind, ExportPlan, plan_export, start_export
@@ -38,6 +39,7 @@ class S3Method:
     def start(self, source: Account, destination: Account, options: MigrationOptions) -> ItemJobs:
         """The export started. Raises what plan_export and start_export raise."""
         plan = plan_export(source, destination, _export_options(options))
+        check_indexes(plan.definition, options.indexes_after, options.leave_indexes)
         job = start_export(source, destination, plan)
         following = import_job(_import_options(options, plan))
         return ItemJobs(job, (following,), tuple(plan.changes), plan.definition, following, tuple(plan.left))
@@ -45,6 +47,7 @@ class S3Method:
     def preview(self, source: Account, destination: Account, options: MigrationOptions) -> ItemJobs:
         """Export and import foreseen. Raises what plan_export and plan_import raise."""
         exported = plan_export(source, destination, _export_options(options))
+        check_indexes(exported.definition, options.indexes_after, options.leave_indexes)
         import_options = replace(_import_options(options, exported), export=exported.job.foreseen)
         imported = plan_import(source, destination, import_options)
         return ItemJobs(
@@ -105,4 +108,6 @@ def _import_options(options: MigrationOptions, exported: ExportPlan) -> ImportOp
         migration_id=options.migration_id,
         replace_failed=options.replace_failed,
         max_age=max(options.export_max_age, LONGEST_WAY),
+        without_indexes=options.settings.without_indexes,
+        refused_path=options.items.refused_path,
     )

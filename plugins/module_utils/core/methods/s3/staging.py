@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import zlib
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -77,6 +79,19 @@ class StagingBucket:
         if body is None:
             raise self._lacks(key)
         return body
+
+    def lines(self, key: str) -> Iterator[bytes]:
+        """The lines of a gzipped object of any size, blank ones left out. Raises StagingBucketUnusable, FerryError."""
+        response = self._get(key)
+        if response is None:
+            raise self._lacks(key)
+        try:
+            with gzip.open(response["Body"]) as lines:
+                yield from (line for line in lines if line.strip())
+        except (OSError, EOFError, zlib.error, sdk.BotoCoreError) as error:
+            raise StagingBucketUnusable(
+                f"s3://{self.name}/{key} cannot be read: {error}.", "Export the table again."
+            ) from error
 
     def probe(self, key: str, *, empty: bool = False) -> None:
         """Read one byte of an object: shows that its owner, the bucket's policy and the key allow this account to read.

@@ -1,0 +1,105 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Items that the destination refuses: which of an item's keys an index does not take, and the file that names them.
+
+Item keys are personal data: they stand in that file only, messages and results have counts.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from .definition import TableDefinition
+
+MOST_BYTES = {"HASH": 2048, "RANGE": 1024}  # of a key's value, in a table and in an index (aws.md H)
+
+WAYS_OUT = (
+    "Set indexes_after to have such indexes created after the copy, which leaves these items out of them as in the"
+    " source, or leave_indexes to do without; or correct the items in the source."
+)
+
+Item = Mapping[str, Mapping[str, Any]]
+
+
+class Keys:
+    """The keys of a table and its indexes, for judging one item after the other."""
+
+    def __init__(self, definition: TableDefinition) -> None:
+        types = {entry["AttributeName"]: entry["AttributeType"] for entry in definition.attribute_definitions}
+        indexes = (*definition.global_secondary_indexes, *definition.local_secondary_indexes)
+        self._table = [(name, types[name]) for name in definition.key_attributes]
+        self._indexes = [
+            (index.name, key["AttributeName"], types[key["AttributeName"]], key["KeyType"])
+            for index in indexes
+            for key in index.key_schema
+            if key["AttributeName"] in types and key["AttributeName"] not in definition.key_attributes
+        ]
+
+    @property
+    def has_indexes(self) -> bool:
+        """Whether any index has a key that is not the table's."""
+        return bool(self._indexes)
+
+    def key_of(self, item: Item) -> dict[str, Any] | None:
+        """The item's key; None where it lacks it or has it with another type."""
+        if any(kind not in item.get(name, {}) for name, kind in self._table):
+            return None
+        return {name: dict(item[name]) for name, _kind in self._table}
+
+    def faults(self, item: Item) -> Iterator[tuple[str, str]]:
+        """(index, reason) for each index key of the item that the index does not take."""
+        for index, name, kind, key_type in self._indexes:
+            value = item.get(name)
+            if value is None:
+                continue
+            if kind not in value:
+                yield index, f"its key {name} is of the type {next(iter(value), '')}, not {kind}"
+            elif kind != "N" and not value[kind]:
+                yield index, f"its key {name} is empty"
+            elif kind != "N" and _size(kind, value[kind]) > MOST_BYTES[key_type]:
+                yield index, f"its key {name} is longer than {MOST_BYTES[key_type]} bytes"
+
+
+def _size(kind: str, content: str) -> int:
+    try:
+        return len(content.encode() if kind == "S" else base64.b64decode(content))
+    except (ValueError, binascii.Error):
+        return 0
+
+
+def write_refused(path: str, entries: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Write ``entries`` to the file ``path`` as lines of JSON. Only its owner may read it (0600, a new folder 0700); a
+    file that is there is replaced. Returns {path}, or {unwritten: why not}: that is no reason to hide what failed."""
+    file = Path(path).expanduser()
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file.unlink(missing_ok=True)
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as lines:
+            lines.writelines(json.dumps(entry) + "\n" for entry in entries)
+    except OSError as error:
+        return {"unwritten": f"{file}: {error.strerror}"}
+    return {"path": str(file)}
+
+
+def where(written: Mapping[str, Any]) -> str:
+    """Where the keys are, in words: of what ``write_refused`` returned; "" where no file was asked for."""
+    if written.get("path"):
+        return f" Their keys are in {written['path']}."
+    return f" Their keys could not be written to {written['unwritten']}." if written.get("unwritten") else ""
+
+
+def refused_in_words(refused: Mapping[str, Any]) -> str:
+    """What was refused, in words: counts, and where the keys are. ``refused``: {items, without_key, indexes, more} and
+    what ``write_refused`` returned."""
+    indexes = ", ".join(f"{name} ({count})" for name, count in sorted(refused.get("indexes", {}).items()))
+    words = f"{'At least ' if refused.get('more') else ''}{refused.get('items', 0)} items are refused"
+    words += f", by their keys of the indexes {indexes}" if indexes else ""
+    return f"{words}.{where(refused)}"
