@@ -108,8 +108,9 @@ options:
     default: false
   writes_stopped:
     description:
-      - Whether writes to the source have stopped. A full export without O(export_time) then waits, about five minutes,
-        until it can show the moment at which it was started; an export that was not asked for so is not used again.
+      - Whether writes to the source have stopped. An export without O(export_time) and O(to_time) then waits, about
+        five minutes, until it can show the moment at which it was started; an export that was not asked for so is not
+        used again.
     type: bool
     default: false
     version_added: 0.3.0

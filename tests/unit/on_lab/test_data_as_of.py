@@ -13,6 +13,11 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job impor
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
 from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.export import (
+    ExportOptions,
+    plan_export,
+    start_export,
+)
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import judge, preview, start, wait_for
 from tests.unit.on_lab.staged import BUCKET, Staged
 
@@ -81,6 +86,19 @@ def test_a6_a_copy_from_before_the_writes_stopped_is_not_verified_by_its_counts(
     assert (judgement.status, judgement.verified) == ("migrated", "none")
     assert "later writes are not in it" in judgement.reason
     assert judgement.data_as_of["to"] in judgement.reason
+
+
+def test_a6_an_incremental_export_of_stopped_writes_ends_no_earlier_either() -> None:
+    world = Written()
+    began = world.aws.now
+    options = ExportOptions(
+        "orders", BUCKET, export_type="INCREMENTAL_EXPORT", from_time=began - timedelta(hours=1), writes_stopped=True
+    )
+    plan = plan_export(world.source, world.destination, options)
+    job = start_export(world.source, world.destination, plan)
+    item = WaitItem("t", world.source, world.destination, job)
+    wait_for([item], clock=lambda: world.aws.clock, sleep=world.aws.sleep)
+    assert world.aws.exports()[0]["IncrementalExportSpecification"]["ExportToTime"] >= began
 
 
 def test_a6_a_killed_run_goes_on_with_the_export_that_waited() -> None:

@@ -28,8 +28,8 @@ _TIMES = ("ExportTime", "ExportFromTime", "ExportToTime")
 class ExportOptions:
     """What to export, and where. ``max_age`` and the wait are seconds; times are rounded down to whole UTC seconds.
 
-    With ``to_import`` a table is refused that an import cannot create. With ``writes_stopped`` a full export without
-    ``export_time`` shows no instant before the one at which it was planned.
+    With ``to_import`` a table is refused that an import cannot create. With ``writes_stopped`` an export that is not
+    asked for the end of its time shows nothing before the instant at which it was planned.
     """
 
     table: str
@@ -59,7 +59,7 @@ class ExportOptions:
     @property
     def shows_the_end(self) -> bool:
         """Whether the export has to show what the table holds now, after the last write."""
-        return self.writes_stopped and self.export_type == "FULL_EXPORT" and self.export_time is None
+        return self.writes_stopped and self.export_time is None and self.to_time is None
 
 
 def export_job(options: ExportOptions, definition: TableDefinition, route: Route, bucket: StagingBucket) -> Job:
