@@ -150,6 +150,7 @@ def preview(source: Account, destination: Account, options: MigrationOptions) ->
                 made_id=made_of(jobs.maker).table_id,
                 preview=True,
                 as_made=jobs.as_made,
+                anew=bool(jobs.maker.request.get("replaces")),
             )
             last = settings_job(options.made_table, options.table, options.settings, settings)
             then += [job.foreseen for job in (*_following(method, options)[:-1], last)]

@@ -137,6 +137,16 @@ def test_a12_the_index_comes_after_the_import_or_not_at_all(tmp_path: Path, opti
     assert [item["id"]["S"] for item in found] == ["fits"]
 
 
+def test_a12_check_mode_shows_the_replacement_of_what_a_failed_import_left(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.move()
+    options = world.options(leave_indexes=("by-kind",), replace_failed=True)
+    way = preview(world.source, world.destination, options)
+    assert [change.risk for change in way.changes[:2]] == ["destructive", "billed"]
+    assert "global_secondary_indexes.by-kind" in {entry.what for entry in way.left}
+    assert "DeleteTable" not in world.aws.mutating()
+
+
 def test_a12_where_imports_take_such_items_nothing_is_to_be_done(tmp_path: Path) -> None:
     world = World(tmp_path, "left_out")
     jobs = world.move()

@@ -35,15 +35,16 @@ def plan_table_settings(
     made_id: str = "",
     preview: bool = False,
     as_made: MadeBy | None = None,
+    anew: bool = False,
 ) -> SettingsPlan:
     """What brings ``table`` to ``source_table``'s settings; reads only.
 
     ``made_id`` is the id of the table that this migration is known to have made. For a ``preview`` a table that is not
-    there yet is assumed as ``as_made`` will make it, by default an import. Raises DestinationExists for a
-    table that is not of this migration, and what ``prepare_settings`` raises.
+    there yet, or that is made ``anew``, is assumed as ``as_made`` will make it, by default an import. Raises
+    DestinationExists for a table that is not of this migration, and what ``prepare_settings`` raises.
     """
     there = TableDefinition.find(destination, table)
-    if there is None and preview:
+    if preview and (there is None or anew):
         return preview_settings(source, destination, source_table, table, options, as_made)
     if there is not None:
         route = Route(

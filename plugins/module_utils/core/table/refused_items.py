@@ -92,14 +92,15 @@ def write_refused(path: str, entries: Iterable[Mapping[str, Any]]) -> dict[str, 
 def where(written: Mapping[str, Any]) -> str:
     """Where the keys are, in words: of what ``write_refused`` returned; "" where no file was asked for."""
     if written.get("path"):
-        return f" Their keys are in {written['path']}."
-    return f" Their keys could not be written to {written['unwritten']}." if written.get("unwritten") else ""
+        return f" The keys are in {written['path']}."
+    return f" The keys could not be written to {written['unwritten']}." if written.get("unwritten") else ""
 
 
 def refused_in_words(refused: Mapping[str, Any]) -> str:
     """What was refused, in words: counts, and where the keys are. ``refused``: {items, without_key, indexes, more} and
     what ``write_refused`` returned."""
-    indexes = ", ".join(f"{name} ({count})" for name, count in sorted(refused.get("indexes", {}).items()))
-    words = f"{'At least ' if refused.get('more') else ''}{refused.get('items', 0)} items are refused"
+    indexes = ", ".join(f"{name} ({number})" for name, number in sorted(refused.get("indexes", {}).items()))
+    count = int(refused.get("items", 0))
+    words = f"{'At least ' if refused.get('more') else ''}{count} item{' is' if count == 1 else 's are'} refused"
     words += f", by their keys of the indexes {indexes}" if indexes else ""
     return f"{words}.{where(refused)}"
