@@ -19,7 +19,7 @@ LAYERS = (
     ("core.methods.",),
     ("core.judgement", "core.report"),
     ("core.steps.",),
-    ("core.jobs.", "core.destination", "core.route"),
+    ("core.jobs.", "core.tracking", "core.destination", "core.route"),
     ("core.",),
 )
 

@@ -18,7 +18,9 @@ from .. import sdk
 from ..errors import FerryError, InvalidInput, ServiceError, error_from, is_known
 
 State = Literal["planned", "pending", "running", "completed", "failed", "cancelled", "not_needed"]
-PendingReason = Literal["", "slot", "point_in_time_recovery", "backup_plan", "settings", "waiter", "job"]
+PendingReason = Literal[
+    "", "slot", "point_in_time_recovery", "backup_plan", "settings", "waiter", "job", "held", "fence"
+]
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from ...jobs.job import Job
 from ...jobs.kind import JobKind
 from ...judgement import Judgement, JudgeOptions, nothing_to_judge
 from ...table.preview import as_restored
+from ...tracking import Tracking
 from ..method import ItemJobs, Needs
 from ..options import MigrationOptions
 from .backup_jobs import BackupKind, BackupOptions, PlannedBackup, plan_backup, start_backup
@@ -37,7 +38,9 @@ class BackupMethod:
         "restore": RestoreKind,
     }
 
-    def start(self, source: Account, destination: Account, options: MigrationOptions) -> ItemJobs:
+    def start(
+        self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
+    ) -> ItemJobs:
         """The backup started. Raises what plan_backup and start_backup raise."""
         plan = _planned(source, destination, options)
         job = start_backup(source, plan)

@@ -14,6 +14,7 @@ from ...jobs.job import Job
 from ...jobs.kind import JobKind
 from ...judgement import Judgement, JudgeOptions, nothing_to_judge
 from ...table.preview import as_created
+from ...tracking import Tracking
 from ..method import ItemJobs, Needs
 from ..options import MigrationOptions
 from .copy_job import DirectKind, DirectOptions, DirectPlan, plan_direct
@@ -30,7 +31,9 @@ class DirectMethod:
     counts: ClassVar[bool] = True
     kinds: ClassVar[Mapping[str, Callable[[], JobKind]]] = {"direct": DirectKind}
 
-    def start(self, source: Account, destination: Account, options: MigrationOptions) -> ItemJobs:
+    def start(
+        self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
+    ) -> ItemJobs:
         """The copy planned; the waiter makes it. Raises what plan_direct raises."""
         plan = _planned(source, destination, options)
         return ItemJobs(plan.job, (), tuple(plan.changes), plan.definition, plan.job, as_made=as_created)

@@ -14,6 +14,7 @@ from ...account import Account
 from ...jobs.job import Job
 from ...jobs.kind import JobKind
 from ...judgement import Judgement, JudgeOptions, nothing_to_judge
+from ...tracking import Tracking
 from ..method import ItemJobs, Needs
 from ..options import MigrationOptions
 from .export import ExportKind, ExportPlan, plan_export, start_export
@@ -35,7 +36,9 @@ class S3Method:
     counts: ClassVar[bool] = True
     kinds: ClassVar[Mapping[str, Callable[[], JobKind]]] = {"export": ExportKind, "import": ImportKind}
 
-    def start(self, source: Account, destination: Account, options: MigrationOptions) -> ItemJobs:
+    def start(
+        self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
+    ) -> ItemJobs:
         """The export started. Raises what plan_export and start_export raise."""
         plan = plan_export(source, destination, _export_options(options))
         job = start_export(source, destination, plan)
