@@ -11,11 +11,13 @@ A job that begins something on AWS is written before it is sent (``intend``), wi
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any
 
+from . import sdk
+from .aws_errors import is_passing
 from .errors import StepNotAllowed
 from .jobs.job import Job, State
 from .record import intention, transitions
@@ -40,16 +42,31 @@ _STATES: Mapping[records.JobState, State] = {
 
 
 class Tracking:
-    """The record of the destination table ``name``, which ``run`` holds or is about to. Not for several threads at once.
+    """The record of the destination table ``name``, which ``run`` holds or is about to. For one thread at a time.
 
     ``record`` is the record as it was last read or written. Every write is one conditional write; all raise TakenOver
     when another run took the table, RecordChanged, RecordLost, and LeaseOver when the run's lease is over.
     """
 
-    def __init__(self, run: Run, name: str, record: Record | None = None) -> None:
-        self.run = run
+    def __init__(self, run: Run | None, name: str, record: Record | None = None) -> None:
+        """Without a ``run``, as in check mode, ``record`` can only be read."""
+        self._run = run
         self.name = name
         self._record = record
+        self._intended: set[str] = set()
+        self._lost: set[str] = set()
+
+    @property
+    def run(self) -> Run:
+        """The run that works on the table. Raises StepNotAllowed in check mode."""
+        if self._run is None:
+            raise StepNotAllowed("Check mode changes nothing.", "Run without check mode.", table=self.name)
+        return self._run
+
+    @property
+    def may_write(self) -> bool:
+        """Whether there is a run that may hold the table."""
+        return self._run is not None
 
     # Reading
 
@@ -98,6 +115,32 @@ class Tracking:
         """Calls of this thread within are about this table; the context says whether all were answered."""
         return self.run.gate.about(self.name)
 
+    @contextmanager
+    def sending(
+        self,
+        job: Job,
+        purpose: str,
+        token: str = "",
+        *,
+        may_be_ours: Callable[[Exception], bool] = lambda error: False,
+    ) -> Iterator[Attempts]:
+        """The request of ``job`` is sent within: its intention is written first, and closed where AWS refuses it for
+        good. A passing error or a full quota keeps it, as do those that ``may_be_ours``: they may mean that it was begun.
+        """
+        token = token or token_of(job)
+        self.intend(job, purpose, token)
+        with self.about() as attempts:
+            try:
+                yield attempts
+            except sdk.ClientError as error:
+                final = not is_passing(error) and sdk.error_code(error) != "LimitExceededException"
+                if final and not may_be_ours(error):
+                    self.refused(job, attempts, token)
+                raise
+            finally:
+                if not attempts.all_answered:
+                    self._lost.add(token)
+
     def intend(self, job: Job, purpose: str, token: str = "") -> None:
         """``job`` is about to be sent: written with its exact request. Sent again with its token, that is noted.
 
@@ -115,10 +158,11 @@ class Tracking:
                 record, now, purpose=purpose, kind=kind, token=token, request=request
             )
         )
+        self._intended.add(token)
 
     def begun(self, job: Job, token: str = "", table_id: str = "") -> None:
-        """AWS took ``job``, or it was found: it has an ARN, and maybe the ``table_id`` of the table that it fills, which
-        then is this record's (``filling``). Written once."""
+        """AWS took ``job``, or it was found: it has an ARN, and maybe the ``table_id`` of the table that it fills,
+        which then is this record's (``filling``). Written once."""
         token = token or token_of(job)
         entry = self._entry(token)
         if (entry.state, entry.arn) != ("begun", job.arn):
@@ -132,15 +176,15 @@ class Tracking:
 
     def refused(self, job: Job, attempts: Attempts, token: str = "") -> None:
         """AWS refused ``job`` for good: its intention is closed, if all ``attempts`` to send it were answered. Where
-        one was not, it stays open: the next run looks for the job first."""
+        one was not, or another process sent it before, it stays open: the next run looks for the job first."""
         token = token or token_of(job)
-        if attempts.all_answered and self._has(token):
+        if attempts.all_answered and token in self._intended - self._lost and self._has(token):
             result = {"failure": job.failure} if job.failure else {}
             self._write(lambda record, now: transitions.refused(record, now, token, all_answered=True, result=result))
 
     def next_step(self, job: Job, window: Window, listed_at: float, *, wanted: bool = True, token: str = "") -> Step:
         """What to do with an intention whose job was not found by a list made at ``listed_at`` (``now``): send its
-        request unchanged, wait, or close it (``not_begun``). ``wanted`` is False where it is not to be sent any more."""
+        request unchanged, wait, or close it (``not_begun``). ``wanted`` is False where it must not be sent again."""
         entry, moment = self._entry(token or token_of(job)), self._moment()
         return intention.step(
             entry,

@@ -188,8 +188,8 @@ class OwnWork(DestinationJobs):
 
 
 def past_fence(job: Job, record: Tracking | None) -> Generator[Pause, str | None, None]:
-    """Pauses with ``job`` until no request of a former run, and none of this one without an answer, can reach the table:
-    before items, settings and deletions."""
+    """Pauses with ``job`` until no request of a former run, and none of this one without an answer, can reach the
+    table: before items, settings and deletions."""
     while record is not None and (seconds := record.fence_left()) > 0:
         yield Pause(replace(job, state="pending", pending_reason="fence"), "time", min(seconds, FENCE_GAP))
 

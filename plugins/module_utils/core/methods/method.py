@@ -72,8 +72,10 @@ class Method(Protocol):
         has one, was seen a moment ago.
         """
 
-    def preview(self, source: Account, destination: Account, options: MigrationOptions) -> ItemJobs:
-        """All that ``start`` and the jobs after it would do; reads only."""
+    def preview(
+        self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
+    ) -> ItemJobs:
+        """All that ``start`` and the jobs after it would do; reads only. ``record`` can only be read, too."""
 
     def judge(
         self, name: str, source: Account | None, destination: Account, jobs: Sequence[Job], options: JudgeOptions

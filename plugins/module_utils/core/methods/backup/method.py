@@ -51,7 +51,9 @@ class BackupMethod:
             job, then, tuple(plan.changes), plan.definition, restore, warnings=tuple(plan.warnings), as_made=as_restored
         )
 
-    def preview(self, source: Account, destination: Account, options: MigrationOptions) -> ItemJobs:
+    def preview(
+        self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
+    ) -> ItemJobs:
         """Backup, copy and restore foreseen. Raises what their plans raise."""
         backup = _planned(source, destination, options)
         copy = plan_copy(source, destination, _copy_options(options, _as_it_will_be(backup.job)))

@@ -38,7 +38,9 @@ class DirectMethod:
         plan = _planned(source, destination, options)
         return ItemJobs(plan.job, (), tuple(plan.changes), plan.definition, plan.job, as_made=as_created)
 
-    def preview(self, source: Account, destination: Account, options: MigrationOptions) -> ItemJobs:
+    def preview(
+        self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
+    ) -> ItemJobs:
         """The copy foreseen. Raises what plan_direct raises."""
         plan = _planned(source, destination, options)
         return ItemJobs(plan.job.foreseen, (), tuple(plan.changes), plan.definition, plan.job, as_made=as_created)

@@ -40,16 +40,18 @@ class S3Method:
         self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
     ) -> ItemJobs:
         """The export started. Raises what plan_export and start_export raise."""
-        plan = plan_export(source, destination, _export_options(options))
-        job = start_export(source, destination, plan)
+        plan = plan_export(source, destination, _export_options(options), record)
+        job = start_export(source, destination, plan, record)
         following = import_job(_import_options(options, plan))
         return ItemJobs(job, (following,), tuple(plan.changes), plan.definition, following, tuple(plan.left))
 
-    def preview(self, source: Account, destination: Account, options: MigrationOptions) -> ItemJobs:
+    def preview(
+        self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
+    ) -> ItemJobs:
         """Export and import foreseen. Raises what plan_export and plan_import raise."""
-        exported = plan_export(source, destination, _export_options(options))
+        exported = plan_export(source, destination, _export_options(options), record)
         import_options = replace(_import_options(options, exported), export=exported.job.foreseen)
-        imported = plan_import(source, destination, import_options)
+        imported = plan_import(source, destination, import_options, record)
         return ItemJobs(
             exported.job.foreseen,
             (imported.job.foreseen,),
