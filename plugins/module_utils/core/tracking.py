@@ -25,8 +25,8 @@ from .record import record as records
 from .record.fence import LET_GO
 from .record.gate import Attempts
 from .record.intention import Step, Window
+from .record.record import DELETE, JobEntry, Record, Source, table_key
 from .record.record import FILL as FILL
-from .record.record import JobEntry, Record, Source, table_key
 from .record.run import Run
 from .record.transitions import Gone, Moment
 from .route import TOKEN_MEMBERS, canonical
@@ -125,7 +125,7 @@ class Tracking:
         may_be_ours: Callable[[Exception], bool] = lambda error: False,
     ) -> Iterator[Attempts]:
         """The request of ``job`` is sent within: its intention is written first, and closed where AWS refuses it for
-        good. A passing error or a full quota keeps it, as do those that ``may_be_ours``: they may mean that it was begun.
+        good. A passing error or a full quota keeps it, and so do those that ``may_be_ours``: it may have been begun.
         """
         token = token or token_of(job)
         self.intend(job, purpose, token)
@@ -268,9 +268,59 @@ class Tracking:
 
         self._write(steps)
 
+    def settled_untracked(self, kind: str, table_id: str, evidence: Mapping[str, Any]) -> None:
+        """``claimed`` -> ``settled`` in one write, for a method that does not write the record by itself yet: its jobs
+        have ended, and they made the table ``table_id``. Raises NotYet."""
+        token = f"{kind} {table_id}"
+
+        def steps(record: Record, now: Moment) -> Record:
+            if record.job(token) is None:
+                record = transitions.intend(record, now, purpose=FILL, kind=kind, token=token, request="")
+            record = transitions.filling(record, now, token, table_id)
+            record = transitions.filled(
+                record, now, seen_table_id=table_id, whole=True, evidence=evidence, data_as_of={}
+            )
+            return transitions.settled(record, now, seen_table_id=table_id, read_back=True)
+
+        self._write(steps)
+
     def new_attempt(self, method: str, *, gone: Gone | None = None, source: Source | None = None) -> None:
         """Any state -> ``claimed`` with a new number: see ``transitions.new_attempt``. Raises NotYet."""
         self._write(lambda record, now: transitions.new_attempt(record, now, method=method, gone=gone, source=source))
+
+    def begin_anew(self, method: str, *, table_exists: bool) -> None:
+        """A record that came back with an older table of the records begins anew. Raises NotYet, DestinationExists."""
+        home = self.run.store.home
+        self._write(
+            lambda record, now: transitions.begin_anew_from_restored(
+                record,
+                now,
+                home=home,
+                table_exists=table_exists,
+                filled_by_others=False,
+                method=method,
+                attempts_listed=(),
+            )
+        )
+
+    def intend_deletion(self) -> None:
+        """The copy is about to be deleted. Raises NotYet before the fence, StepNotAllowed while something fills it."""
+        table_id = self.record.table_id
+        job = Job("deletion", self.name, request={"table_id": table_id})
+        if self.record.open_job(DELETE) is None:
+            self.intend(job, DELETE, f"delete {table_id} {self.record.ver}")
+
+    def deleted(self) -> None:
+        """The deletion that was intended took effect: DescribeTable finds no table."""
+        entry = self.record.open_job(DELETE)
+        if entry is not None:
+            token = entry.token
+            self._write(lambda record, now: transitions.ended(record, now, token, ok=True, result={}))
+
+    def broken_by_change(self, why: str, next: str) -> None:
+        """``filling`` -> ``broken``: the method was changed over half a table."""
+        seen = self.record.table_id
+        self._write(lambda record, now: transitions.broken(record, now, seen_table_id=seen, why=why, next=next))
 
     def change_method(self, method: str) -> None:
         """Before a table is made: another method. Raises NotYet, StepNotAllowed."""

@@ -17,7 +17,7 @@ LAYERS = (
     ("glue.",),
     ("core.migration",),
     ("core.methods.",),
-    ("core.judgement", "core.report"),
+    ("core.judgement", "core.report", "core.claiming"),
     ("core.steps.",),
     ("core.jobs.", "core.tracking", "core.destination", "core.route"),
     ("core.",),

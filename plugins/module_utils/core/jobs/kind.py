@@ -86,12 +86,17 @@ class Page:
 
 @dataclass(frozen=True)
 class Instead:
-    """What a job ends with whose place others take: the ``jobs`` that now are the table's, from this one on."""
+    """What a job ends with whose place others take: the ``jobs`` that now are the table's, from this one on.
+
+    ``started``: the first of them was begun, or something was changed for it.
+    """
 
     jobs: tuple[Job, ...]
+    started: bool = False
 
 
 Steps: TypeAlias = Generator[Pause, str | None, Job]
+AnySteps: TypeAlias = Generator[Pause, str | None, Job | Instead]
 
 
 @dataclass(frozen=True)
@@ -126,7 +131,7 @@ class JobKind(Protocol):
     def list_page(self, account: Account, scope: str, next_token: str) -> Page:
         """One page of the kind's list call in ``scope``, newest jobs first; one API call."""
 
-    def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
+    def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> AnySteps:
         """Bring the job from where it stands to its end. May be started again from any job it paused with; with a job
         that runs it pauses for the end first.
 

@@ -20,14 +20,14 @@ from .. import sdk
 from ..aws_errors import is_passing
 from .group import Entry, Group, Way
 from .job import Job, ended_with
-from .kind import JobKind, Pause, WaitItem, WaitResult
+from .kind import Instead, JobKind, Pause, WaitItem, WaitResult
 from .progress import duration, progress_line
 
 THREADS = 8
 PASSING_FAILURES = 25  # in a row, about 10 minutes: then the table is given up
 LINE_GAP, QUIET_LINE_GAP = 5.0, 60.0  # seconds between progress lines, when something changed and when not
 
-Outcome: TypeAlias = Pause | Job | Exception
+Outcome: TypeAlias = Pause | Job | Instead | Exception
 
 
 class Waiter:
@@ -156,7 +156,7 @@ class Waiter:
                     return first
             return entry.steps.send(entry.listed)
         except StopIteration as end:
-            ended: Job = end.value
+            ended: Job | Instead = end.value
             return ended
         except Exception as error:  # shown in the job: one table's failure must not end the others
             return error
@@ -192,6 +192,9 @@ class Waiter:
             self._failed(entry, outcome, now)
             return
         entry.failures = 0
+        if isinstance(outcome, Instead):
+            self._replaced(entry, outcome, now)
+            return
         was = entry.job
         if isinstance(outcome, Job):
             entry.job, entry.phase = outcome, "over"
@@ -218,6 +221,20 @@ class Waiter:
         entry.group.entries.remove(entry)
         entry.way.jobs[entry.way.at] = entry.job
         self._go_on(entry.way)
+
+    def _replaced(self, entry: Entry, instead: Instead, now: float) -> None:
+        """Other jobs take the place of the one that has ended."""
+        way, group = entry.way, entry.group
+        group.last_event = now
+        group.entries.remove(entry)
+        way.jobs[way.at :] = instead.jobs
+        if instead.started:
+            self._started.add((entry.item.name, way.reached.kind))
+        way.entry = None
+        if not way.reached.open:
+            self._go_on(way)
+        elif not self._closing:
+            self._enter(way)
 
     def _failed(self, entry: Entry, error: Exception, now: float) -> None:
         entry.steps = None

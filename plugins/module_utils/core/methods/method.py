@@ -61,6 +61,8 @@ class Method(Protocol):
     data_needs: ClassVar[Needs]
     counts: ClassVar[bool]
     kinds: ClassVar[Mapping[str, Callable[[], JobKind]]]
+    tracked: ClassVar[bool]
+    resumes: ClassVar[bool]
 
     def start(
         self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None

@@ -32,6 +32,8 @@ class BackupMethod:
     local_secondary_indexes: ClassVar[bool] = True
     data_needs: ClassVar[Needs] = "backed_up"
     counts: ClassVar[bool] = False
+    tracked: ClassVar[bool] = False
+    resumes: ClassVar[bool] = False
     kinds: ClassVar[Mapping[str, Callable[[], JobKind]]] = {
         "backup": BackupKind,
         "copy": CopyKind,

@@ -29,6 +29,8 @@ class DirectMethod:
     local_secondary_indexes: ClassVar[bool] = True
     data_needs: ClassVar[Needs] = ""
     counts: ClassVar[bool] = True
+    tracked: ClassVar[bool] = False
+    resumes: ClassVar[bool] = True
     kinds: ClassVar[Mapping[str, Callable[[], JobKind]]] = {"direct": DirectKind}
 
     def start(

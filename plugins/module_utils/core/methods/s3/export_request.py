@@ -181,7 +181,7 @@ def is_same_request(last: Job, requested: Job) -> bool:
     """Whether ``last`` asks for what ``requested`` does, whatever instant and token it has."""
     again = _with_time_of(replace(requested, attempt=last.attempt), last)
     same_source = again.request["source"] == last.request["source"]
-    return same_source and again.request["call"] == last.request["call"]
+    return same_source and bool(again.request["call"] == last.request["call"])
 
 
 def _with_time_of(job: Job, last: Job) -> Job:
