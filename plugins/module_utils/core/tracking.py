@@ -18,13 +18,14 @@ from typing import Any
 
 from . import sdk
 from .aws_errors import is_passing
-from .errors import StepNotAllowed
+from .errors import Held, StepNotAllowed
 from .jobs.job import Job, State
 from .record import intention, transitions
 from .record import record as records
 from .record.fence import LET_GO
 from .record.gate import Attempts
 from .record.intention import Step, Window
+from .record.lease import VERB
 from .record.record import DELETE, JobEntry, Record, Source, table_key
 from .record.record import FILL as FILL
 from .record.run import Run
@@ -90,6 +91,12 @@ class Tracking:
     def held(self) -> bool:
         """Whether this run holds the table."""
         return self.record.run == self.run.id
+
+    def require_held(self) -> None:
+        """Raises TakenOver, or Held, unless this run holds the table: before changes that the record does not see."""
+        if not self.held:
+            self.run.renew(VERB)
+            raise Held("This run does not hold the table any more, and changes nothing.", "Run again.", table=self.name)
 
     def latest(self, purpose: str) -> Job | None:
         """The newest job of ``purpose`` in the present attempt, as it was last written; None without one.
@@ -352,6 +359,7 @@ class Tracking:
 
     def _write(self, change: Callable[[Record, Moment], Record]) -> None:
         before = self.record
+        self.require_held()
         after = change(before, self._moment())
         if after != before:
             self._record = self.run.write(before, after)

@@ -48,6 +48,7 @@ class Playbook:
         self.aws = aws
         self.source, self.destination = aws.account("source"), aws.account("destination")
         self.lines: list[str] = []
+        self.sleep: Callable[[float], None] = aws.sleep
         self._process = Process("ann", host, f"boot-{host}", "ns", pid, f"start-{pid}")
         self._run: Run | None = None
         self._store: RecordStore | None = None
@@ -106,7 +107,7 @@ class Playbook:
             first, *others = (Job.from_dict(part.to_dict()) for part in (migration.job, *migration.then))
             record = Tracking(self.run, name)
             items.append(WaitItem(name, self.source, self.destination, first, tuple(others), record))
-        return wait_for(items, timeout, self.lines.append, lambda: self.aws.clock, self.aws.sleep)
+        return wait_for(items, timeout, self.lines.append, lambda: self.aws.clock, self.sleep)
 
     def judge(self, table: str, jobs: Any, **how: Any) -> Judgement:
         """What migration_judge does."""

@@ -6,7 +6,11 @@
 
 from __future__ import annotations
 
-from tests.unit.on_lab.recorded import Playbook, world
+import pytest
+
+from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
+from tests.unit.on_lab.in_process import Killed, failure
+from tests.unit.on_lab.recorded import Playbook, killed_at, world
 
 
 def test_a_table_is_done_with_its_evidence() -> None:
@@ -39,3 +43,237 @@ def test_a_second_run_changes_nothing_and_is_cheap() -> None:
         7,
         "counts",
     )
+
+
+class TestWhatIsNotOurs:
+    def test_a1_half_a_table_of_another_method_is_not_taken_for_done(self) -> None:
+        aws = world({"orders": 7})
+        first = Playbook(aws)
+        first.start(method="direct")  # claimed; then its copy dies after CreateTable and some items
+        aws.add_table("orders", 3, "destination", recovery=False)
+        record = first.record()
+        aws.tag("orders", "tableferry:migration", "default")
+        aws.tag("orders", "tableferry:source", record.source.arn.split(":")[4] + "/eu-west-1/orders")
+        first.end()
+        with pytest.raises(errors.StateUnknown, match="no record says how far"):
+            Playbook(aws, 2).start(method="s3")
+        assert aws.jobs("export") == []
+        assert Playbook(aws, 3).record().run == ""
+
+    def test_a_table_without_a_record_is_refused_and_nothing_is_written(self) -> None:
+        aws = world()
+        aws.add_table("orders", 1, "destination", recovery=False)
+        with pytest.raises(errors.DestinationExists):
+            Playbook(aws).start()
+        aws.tag("orders", "tableferry:migration", "default")
+        with pytest.raises(errors.StateUnknown):
+            Playbook(aws).start()
+        assert aws.jobs("export") == []
+
+    def test_a19_another_migration_is_refused_before_anything_is_billed(self) -> None:
+        aws = world()
+        Playbook(aws).migrate()
+        before = Playbook(aws, 2).record()
+        aws.calls.clear()
+        with pytest.raises(errors.Claimed, match="migration default"):
+            Playbook(aws, 3).start(migration_id="other")
+        assert aws.mutating() == []
+        assert Playbook(aws, 4).record() == before
+
+    def test_another_source_for_a_claimed_name_is_refused(self) -> None:
+        aws = world({"orders": 7, "customers": 2})
+        Playbook(aws).start()
+        with pytest.raises(errors.Claimed, match="table/orders"):
+            Playbook(aws, 2).start("customers", destination_table="orders")
+        assert len(aws.jobs("export")) == 1
+
+    def test_a_copy_that_was_made_anew_is_not_touched(self) -> None:
+        aws = world()
+        Playbook(aws).migrate()
+        aws.drop()
+        aws.add_table("orders", 1, "destination", recovery=False)
+        with pytest.raises(errors.Replaced):
+            Playbook(aws, 2).start()
+        assert len(aws.jobs("import")) == 1
+
+
+class TestDone:
+    def test_a3_settings_are_left_as_the_users_have_them(self) -> None:
+        aws = world()
+        Playbook(aws).migrate()
+        aws.client("dynamodb", "destination").update_time_to_live(
+            TableName="orders", TimeToLiveSpecification={"Enabled": True, "AttributeName": "ends"}
+        )
+        aws.calls.clear()
+        judged = Playbook(aws, 2).migrate()["orders"]
+        assert (judged.status, judged.verified) == ("migrated", "counts")
+        assert [name for name in aws.mutating() if name not in ("PutItem", "UpdateItem")] == []
+
+    @pytest.mark.parametrize("method", ["direct", "backup"])
+    def test_a14_whatever_the_method_says_now(self, method: str) -> None:
+        aws = world()
+        Playbook(aws).migrate()
+        aws.calls.clear()
+        again = Playbook(aws, 2)
+        migration = again.start(method=method)
+        assert (migration.job.state, migration.method, aws.mutating()) == ("not_needed", "s3", [])
+        assert again.judge("orders", (migration.job, *migration.then)).status == "migrated"
+
+    @pytest.mark.parametrize("cleaned", [False, True])
+    def test_a5_a15_a_copy_that_was_deleted_is_brought_by_a_new_export(self, cleaned: bool) -> None:
+        aws = world()
+        Playbook(aws).migrate()
+        if cleaned:
+            aws.remove(*aws.objects())
+        aws.drop()
+        aws.write("orders", 4, first=100)
+        judged = Playbook(aws, 2).migrate()["orders"]
+        assert (judged.status, judged.items_source, judged.items_destination) == ("migrated", 11, 11)
+        record = Playbook(aws, 3).record()
+        assert (record.attempt, record.state, len(aws.jobs("export"))) == (2, "done", 2)
+
+    def test_a_source_that_was_made_anew_is_said(self) -> None:
+        aws = world()
+        Playbook(aws).migrate()
+        aws.drop("orders", "source")
+        aws.add_table("orders", 1)
+        assert "made anew" in Playbook(aws, 2).migrate()["orders"].reason
+
+
+class TestNotWhole:
+    def test_a9_an_import_that_brings_fewer_items_is_broken_and_says_what_to_do(self) -> None:
+        aws = world()
+
+        def lose(operation: str, answer: dict) -> None:
+            described = answer.get("ImportTableDescription", {})
+            if described.get("ImportStatus") == "COMPLETED":
+                described["ImportedItemCount"] = 6
+
+        aws.edit = lose
+        judged = Playbook(aws).migrate(verify="none")["orders"]
+        aws.edit = lambda operation, answer: None
+        assert (judged.status, type(judged.failure).__name__) == ("failed", "CountMismatch")
+        record = Playbook(aws, 2).record()
+        assert (record.state, record.run) == ("broken", "")
+        assert record.next
+        with pytest.raises(errors.TableBroken, match="6") as refused:
+            Playbook(aws, 3).start()
+        assert refused.value.next_step == record.next
+        judged = Playbook(aws, 4).migrate(replace_failed=True)["orders"]
+        assert (judged.status, judged.items_destination) == ("migrated", 7)
+        assert (len(aws.jobs("export")), Playbook(aws, 5).record().attempt) == (2, 2)
+
+    def test_a_failed_export_is_begun_anew(self) -> None:
+        aws = world()
+        aws.fail_next("ExportTableToPointInTime", "S3AccessDenied", "No.")
+        judged = Playbook(aws).migrate()["orders"]
+        assert (judged.status, type(judged.failure).__name__) == ("failed", "ExportFailed")
+        assert Playbook(aws, 2).record().next
+        assert Playbook(aws, 3).migrate()["orders"].status == "migrated"
+        assert len(aws.jobs("export")) == 2
+
+
+class TestTwoRuns:
+    def test_a10_the_second_run_waits_for_the_table_and_then_reports_it(self) -> None:
+        """The second one begins right after the first one's start, on another machine, and waits at the same time."""
+        aws = world(recovery=False)
+        first, second = Playbook(aws, 1, "one"), Playbook(aws, 2, "two")
+        begun = first.start()
+        later = second.start()
+        assert (later.job.kind, later.job.pending_reason) == ("claim", "held")
+        ended = []
+
+        def go_on(seconds: float) -> None:
+            aws.sleep(seconds)
+            if not ended and second.lines:
+                waited = first.wait({"orders": begun})
+                ended.append(first.judge("orders", waited.ways["orders"]).status)
+                first.end()
+
+        second.sleep = go_on
+        waited = second.wait({"orders": later})
+        judged = second.judge("orders", waited.ways["orders"])
+        assert (judged.status, ended) == ("migrated", ["migrated"])
+        assert (len(aws.jobs("export")), len(aws.jobs("import"))) == (1, 1)
+        assert any("held by ann@one" in line and "1 table" in line for line in second.lines)
+
+    def test_a_held_table_stops_no_other_one_and_is_refused_at_the_end_of_the_wait(self) -> None:
+        aws = world({"orders": 7, "customers": 2})
+        first, second = Playbook(aws, 1, "one"), Playbook(aws, 2, "two")
+        first.start()
+        judged = second.migrate("orders", "customers", timeout=60.0)
+        assert judged["customers"].status == "migrated"
+        failure = judged["orders"].failure
+        assert isinstance(failure, errors.Held)
+        assert "held by ann@one" in failure.cause and "ferry_take_over" in failure.next_step
+        assert len(aws.jobs("export")) == 2
+
+    def test_who_was_taken_over_begins_nothing_more(self) -> None:
+        aws = world()
+        first, second = Playbook(aws, 1, "one"), Playbook(aws, 2, "two")
+        begun = first.start()
+        taken = second.start(take_over=first.run.id)
+        waited = first.wait({"orders": begun})
+        assert (waited.jobs["orders"].kind, waited.jobs["orders"].state) == ("export", "failed")
+        assert waited.jobs["orders"].failure["error"] == "TakenOver"
+        waited = second.wait({"orders": taken})
+        assert second.judge("orders", waited.ways["orders"]).status == "migrated"
+        assert (len(aws.jobs("export")), len(aws.jobs("import"))) == (1, 1)
+
+
+def calls_of_a_run() -> int:
+    aws = world(recovery=False)
+    assert Playbook(aws).migrate()["orders"].status == "migrated"
+    return len(aws.calls)
+
+
+def assert_done_once(aws, pid: int) -> None:
+    judged = Playbook(aws, pid).migrate()["orders"]
+    assert (judged.status, judged.items_destination, judged.verified) == ("migrated", 7, "counts"), judged
+    assert (len(aws.jobs("export")), len(aws.jobs("import"))) == (1, 1)
+    record = Playbook(aws, pid + 1).record()
+    assert (record.state, record.run, record.attempt) == ("done", "", 1)
+
+
+class TestKilled:
+    def test_before_and_after_each_call(self) -> None:
+        """On the same machine: the next run sees that the process is gone, and takes over."""
+        for number in range(1, calls_of_a_run() + 1):
+            aws = world(recovery=False)
+            first = Playbook(aws)
+            killed_at(aws, "after", number, lambda first=first: first.migrate(), Killed)
+            first.killed()
+            assert_done_once(aws, 2)
+            aws.close()
+
+    def test_on_another_machine_the_lease_and_the_fence_are_waited_for(self) -> None:
+        for number in range(30, calls_of_a_run() + 1, 12):
+            aws = world(recovery=False)
+            first = Playbook(aws, 1, "one")
+            killed_at(aws, "after", number, lambda first=first: first.migrate(), Killed)
+            first.killed()
+            again = Playbook(aws, 2, "two")
+            judged = again.migrate()["orders"]
+            assert (judged.status, len(aws.jobs("export")), len(aws.jobs("import"))) == ("migrated", 1, 1)
+            aws.close()
+
+    @pytest.mark.parametrize("moment", ["before", "after"])
+    def test_every_answer_may_be_lost(self, moment: str) -> None:
+        """Also when the call took effect."""
+        for number in range(1, calls_of_a_run() + 1):
+            aws = world(recovery=False)
+            first = Playbook(aws)
+
+            def lose(when: str, operation: str, at: int, number: int = number) -> None:
+                if (when, at) == (moment, number):
+                    raise failure("InternalServerError", operation=operation, status=500)
+
+            aws.interrupt = lose
+            try:
+                first.migrate()
+            except errors.FerryError as error:  # a verb may end with an error that says to run again
+                assert error.next_step
+            aws.interrupt = lambda *_call: None
+            first.killed()
+            assert_done_once(aws, 2)
+            aws.close()

@@ -121,6 +121,8 @@ class SettingsKind(OwnWork):
         if job.state == "not_needed":
             _settled(destination, job, item.record)
             return job
+        if item.record is not None:
+            item.record.require_held()
         plan = SettingsPlan.from_dict(job.request["plan"])
         job = replace(job, state="running", pending_reason="")
         steps = apply_settings(destination, job.name, plan)

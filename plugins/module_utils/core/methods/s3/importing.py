@@ -113,9 +113,9 @@ def look_by_record(destination: Account, route: Route, record: Tracking) -> Plac
     """
     last = record.latest(FILL)
     if last is not None and not last.arn:
-        last = find_started(destination, last) or last
-    if last is not None and last.arn and last.open:
-        last = describe_import(destination, last)
+        started = find_started(destination, last)
+        # It may have ended: its end is read, and written, like any other's.
+        last = last if started is None else replace(started, state="running", failure={})
     table = TableDefinition.find(destination, route.destination_table)
     if last is not None and last.state == "running":
         return Place("running", last, table)
