@@ -42,30 +42,32 @@ def status_overview(
     tables that are not in ``places``. A table of the inventory without a record has a row too. ``problems`` says for a
     host why its tables are not shown.
     """
-    tables: list[dict[str, Any]] = []
-    words: list[str] = []
     failures: dict[str, str] = dict(problems)
-    record_tables: list[str] = []
+    answers: dict[str, dict[str, Any]] = {}
+    wanted: dict[str, dict[str, str]] = {}
     for host, names in places.items():
         answer = read(hostvars[host], READ) or {}
         if "tables" not in answer:
             failures[host] = str(answer.get("msg") or f"{host}: its destination was not asked.")
             continue
-        arn = str(answer["record_table_arn"])
-        # With other credentials it may be the same account.
-        rows = [] if arn and arn in record_tables else answer["tables"]
+        # With other credentials it may be the same account; without a record table nothing says so.
+        place = str(answer["record_table_arn"]) or host
+        answers.setdefault(place, answer)
+        wanted.setdefault(place, {}).update(names)
+    tables: list[dict[str, Any]] = []
+    words: list[str] = []
+    for place, answer in answers.items():
+        names = wanted[place]
         known = {row["name"] for row in answer["tables"]}
-        rows = [row for row in rows if not limited or row["name"] in names]
-        absent = [status.missing(name, source) for name, source in names.items() if name not in known]
-        tables += [{**row, "record_table": arn} for row in (*rows, *absent)]
-        if not arn or arn not in record_tables:
-            words += [str(answer["msg"]), *(f"{run['held_by']}: {run['tables']} of them" for run in answer["runs"])]
-        record_tables += [arn] if arn else []
+        rows = [row for row in answer["tables"] if not limited or row["name"] in names]
+        rows += [status.missing(name, source) for name, source in names.items() if name not in known]
+        tables += [{**row, "record_table": str(answer["record_table_arn"])} for row in rows]
+        words += [str(answer["msg"]), *(f"{run['held_by']}: {run['tables']} of them" for run in answer["runs"])]
     tables.sort(key=lambda row: (str(row["name"]), row["record_table"]))
     lines = [*words, *status_table(tables), *(f"not shown: {reason}" for reason in failures.values())]
     return {
         "tables": tables,
-        "record_tables": list(dict.fromkeys(record_tables)),
+        "record_tables": [arn for answer in answers.values() if (arn := str(answer["record_table_arn"]))],
         "lines": lines,
         "problems": failures,
     }
