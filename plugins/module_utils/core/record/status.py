@@ -66,6 +66,7 @@ def _over(lease: Lease | None, now: float) -> bool:
 def _row(record: Record, lease: Lease | None, home: str, now: float) -> dict[str, Any]:
     job = next((each for each in reversed(record.jobs) if each.is_open), None)
     begun = [each.intended_at for each in record.jobs if each.attempt == record.attempt]
+    begun = begun or ([lease.who.since] if lease is not None and lease.who is not None else [])
     percent = None if job is None else job.result.get("percent", job.result.get("percent_done"))
     counted = {**record.evidence, **record.verified}
     items = record.evidence.get("items")

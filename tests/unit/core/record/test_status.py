@@ -29,6 +29,7 @@ def row_of(by: Controller) -> dict:
 
 def test_a_running_table_names_its_run_since_when_and_its_job(one: Controller, aws: Aws) -> None:
     one.claim()
+    assert row_of(one)["since"].startswith("2027-01-15T08:00:")
     one.step(transitions.intend, purpose=FILL, kind="import", token="t1", request="{}")
     aws.advance(30)
     row = row_of(one)
