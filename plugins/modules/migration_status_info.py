@@ -126,7 +126,7 @@ tables:
       type: dict
       sample: {at: "2026-01-31T07:00:00Z"}
     since:
-      description: When the first job of the present attempt was begun; before that, when the run that holds the table began.
+      description: When the first job of the present attempt was begun, or the run that holds the table.
       returned: always
       type: str
       sample: "2026-01-31T07:00:00Z"
