@@ -41,8 +41,9 @@ class Clock:
     """Real time plus an offset that only grows.
 
     A client that reads the machine's clock does not see the world jump ahead. Unless ``shared`` is set, that is no
-    error of its clock: answers are dated in real time, and the date of a request may be real time or the world's. With ``shared`` clients read the
-    world's time (``lab.controller`` gives it to them), and dates count as they are, as on AWS.
+    error of its clock: answers are dated in real time, and the date of a request may be real time or the world's. With
+    ``shared`` clients read the world's time (``lab.controller`` gives it to them), and dates count as they are, as on
+    AWS.
     """
 
     def __init__(self) -> None:
