@@ -62,6 +62,7 @@ VARIABLES: dict[str, dict[str, Any]] = {
     "ferry_report_path": {"type": "str"},
     "ferry_status_path": {"type": "str"},
     "ferry_wait_timeout": {"type": "int"},
+    "ferry_take_over": {"type": "str"},
     "ferry_disable_point_in_time_recovery": {"type": "bool"},
     "ferry_remove_ledger": {"type": "bool"},
     "ferry_remove_record": {"type": "bool"},
@@ -303,6 +304,7 @@ def open_jobs(
                     "destination": read(variables, "ferry_destination") or plain(destination),
                     "job": job,
                     "then": then,
+                    **({"record": started["record"]} if started.get("record") else {}),
                 }
             )
     return found

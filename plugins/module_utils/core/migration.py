@@ -224,16 +224,23 @@ def begin_claimed(item: WaitItem, job: Job) -> Instead | Later:
 
 
 def preview(
-    source: Account, destination: Account, options: MigrationOptions, store: RecordStore | None = None
+    source: Account,
+    destination: Account,
+    options: MigrationOptions,
+    store: RecordStore | None = None,
+    *,
+    by_record: bool = False,
 ) -> Migration:
     """All that ``start`` and the jobs after it would do, with every setting; reads only, the records in ``store`` too.
+
+    ``by_record``: the start will go by records, which without a ``store`` are not there yet.
 
     Raises what ``start`` raises, but for what is the migration's obstacle.
     """
     _check_items(options)
     method = method_of(options.method, options.table)
     record = None
-    if store is not None:
+    if store is not None or by_record:
         choice = _choice(method, options)
         known, there, here = claiming.look(store, source, destination, choice)
         done = claiming.finished(known, there, here)
@@ -353,6 +360,11 @@ class _JudgeChoice:
     verify: Verify
     checksums: bool
     writes_stopped: bool
+
+
+def is_tracked(jobs: Sequence[Job]) -> bool:
+    """Whether judging the ``jobs`` needs the record: not where an earlier run finished, or this one took nothing."""
+    return all(job.kind != claiming.KIND for job in jobs)
 
 
 def _judge_claim(job: Job) -> Judgement:
