@@ -172,12 +172,17 @@ def test_a_way_is_started_or_foreseen(monkeypatch: pytest.MonkeyPatch, check_mod
     method = OneWay()
     monkeypatch.setattr(migration_start, "start", method.start)
     monkeypatch.setattr(migration_start, "preview", method.preview)
-    arguments = {"name": "orders", "bucket": "b", "defer": ["time_to_live"], "method": "s3", **SIDES}
+    store, records = object(), object()
+    monkeypatch.setattr(migration_start, "open_to_read", lambda account, name: (store, 0.0))
+    monkeypatch.setattr(migration_start.RecordTables, "records", lambda *_accounts: records)
+    arguments = {"name": "orders", "bucket": "b", "defer": ["time_to_live"], "method": "s3", "take_over": "r", **SIDES}
     result = run(migration_start, arguments, check_mode)
     assert_documented(migration_start, result)
     assert (result["changed"], result["method"], result["then"][0]["kind"]) == (True, "s3", "import")
     assert bool(result["obstacle"]) is check_mode
-    source, destination, options, _kwargs = method.gone[0]
+    source, destination, options, *recorded, _kwargs = method.gone[0]
+    assert recorded == ([store] if check_mode else [records, "r"])
+    assert result["record"] == {"table": "orders", "record_table": "tableferry"}
     assert (source.side, destination.side) == ("source", "destination")
     assert (options.made_table, options.bucket, options.settings.defer) == ("orders", "b", ("time_to_live",))
 

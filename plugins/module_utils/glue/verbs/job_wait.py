@@ -38,13 +38,13 @@ SPEC: dict[str, Any] = {
 
 def _item(accounts: Accounts, entry: dict[str, Any], tables: RecordTables | None) -> WaitItem:
     try:
+        job, then = job_from(entry["job"]), tuple(map(job_from, entry.get("then", ())))
         source = accounts.find("source", entry["source"])
         destination = accounts.find("destination", entry["destination"])
         record = None
-        if tables is not None and destination is not None and entry["record"]:
+        if tables is not None and destination is not None and entry.get("record"):
             record = tables.tracking(destination, entry["record"], source)
-        jobs = tuple(map(job_from, entry["then"]))
-        return WaitItem(entry["name"], source, destination, job_from(entry["job"]), jobs, record)
+        return WaitItem(entry["name"], source, destination, job, then, record)
     except FerryError as error:
         raise error.for_table(entry["name"]) from error
 

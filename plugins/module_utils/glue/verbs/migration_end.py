@@ -19,7 +19,7 @@ SPEC: dict[str, Any] = {
         "type": "list",
         "elements": "dict",
         "required": True,
-        "options": {"destination": account_option(required=True), **RECORD_OPTIONS},
+        "options": {"destination": account_option(), **RECORD_OPTIONS},
     },
     "totals": {"type": "dict", "default": {}},
 }
