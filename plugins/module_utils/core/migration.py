@@ -165,7 +165,8 @@ def _begin(
     if isinstance(claim, Later):
         return claim
     try:
-        return _started(METHODS[claim.record.method], source, destination, options, claim)
+        with claim.about():
+            return _started(METHODS[claim.record.method], source, destination, options, claim)
     except NotYet as early:
         return claiming.later(claim, early)
     except FerryError as error:
@@ -340,7 +341,8 @@ def judge(
     if record is None:
         return _judged(options, source, destination, jobs)
     try:
-        judged = _judged(options, source, destination, jobs)
+        with record.about():
+            judged = _judged(options, source, destination, jobs)
         if judged.status == "migrated" and not judged.failure:
             _write_done(record, destination, judged, jobs, sleep)
     except FerryError as error:

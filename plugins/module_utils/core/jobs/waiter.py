@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -147,6 +148,11 @@ class Waiter:
     # In a thread
 
     def _advance(self, entry: Entry) -> Outcome:
+        record = entry.item.record
+        with record.about() if record is not None else nullcontext():
+            return self._advance_one(entry)
+
+    def _advance_one(self, entry: Entry) -> Outcome:
         try:
             if entry.steps is None:
                 item = replace(entry.item, job=entry.job)
