@@ -285,6 +285,38 @@ def _deleted(record: Tracking, destination: Account, there: TableDefinition) -> 
     return Later(GONE_GAP, f"The copy {there.name}, which is not whole, is being deleted")
 
 
+def hold(records: Records, table: str) -> Tracking | None:
+    """The record of ``table`` taken for this run, for work that waits for nobody; None where there is no record.
+
+    Raises Held for one that another run holds, or held until a moment ago.
+    """
+    record = records.store.read(table_key(table))
+    if record is None:
+        return None
+    run = records.run()
+    taken = run.hold(record)
+    if isinstance(taken, HeldElsewhere):
+        raise taken.refusal(table)
+    tracking = Tracking(run, table, taken.record)
+    seconds = tracking.fence_left()
+    if seconds > 0:
+        tracking.let_go()
+        raise Held(
+            f"Requests of the run that held this table may still arrive for {seconds:.0f} s.",
+            "Run again after that.",
+            table=table,
+        )
+    return tracking
+
+
+def staged_data_removed(record: Tracking) -> None:
+    """What an unfinished migration has staged is gone: its next run begins a new attempt. And the table is let go."""
+    state = record.record
+    if state.state == "claimed" and state.jobs and not any(job.is_open for job in state.jobs):
+        record.new_attempt(state.method)
+    record.let_go()
+
+
 def give_back(record: Tracking, error: FerryError) -> None:
     """Let the table go, with what the user should do; what keeps that from being written is no other failure."""
     try:

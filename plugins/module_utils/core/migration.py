@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -22,7 +22,16 @@ from . import claiming
 from .account import Account
 from .change import Change, NotCarried
 from .claiming import LOOK_GAP, Choice, ClaimKind, Finished, Later, Records
-from .errors import FerryError, InvalidInput, LocalSecondaryIndexes, NotInThisVersion, NotYet, UnknownMethod
+from .errors import (
+    FerryError,
+    InvalidInput,
+    LocalSecondaryIndexes,
+    NotInThisVersion,
+    NotYet,
+    RecordLost,
+    TakenOver,
+    UnknownMethod,
+)
 from .items.throttle import check_rate
 from .jobs.job import Job, failure_of, not_a_job
 from .jobs.kind import Instead, JobKind, WaitItem, WaitResult, made_of
@@ -350,6 +359,8 @@ def judge(
         raise
     if judged.failure is not None:
         claiming.give_back(record, judged.failure)
+    elif judged.status != "migrated":  # only copied: the table is made by a later run
+        record.let_go()
     return judged
 
 
@@ -452,6 +463,14 @@ def wait_for(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> WaitResult:
-    """Wait until every job has ended or ``timeout`` seconds are over; see ``Waiter``."""
+    """Wait until every job has ended or ``timeout`` seconds are over; see ``Waiter``. Raises ParentGone when the
+    ansible-playbook process has ended."""
     made = {**kinds(), claiming.KIND: ClaimKind(begin_claimed, progress)}
-    return Waiter(made, progress=progress, clock=clock, sleep=sleep).wait(items, timeout)
+    runs = list({id(item.record.run): item.record.run for item in items if item.record is not None}.values())
+
+    def look() -> None:
+        for run in runs:
+            with suppress(TakenOver, RecordLost):  # tables of the other destinations go on
+                run.look()
+
+    return Waiter(made, progress=progress, clock=clock, sleep=sleep, look=look).wait(items, timeout)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.account import Account, AccountSpec
-from ..core.claiming import Records
+from ..core.claiming import Records, hold
 from ..core.errors import FerryError, RecordDenied
 from ..core.record import process, record_table
 from ..core.record.clock import AwsClock
@@ -59,6 +59,12 @@ class RecordTables:
             opened = self._opened[destination.spec, name] = _Opened(store, clock)
         found = opened
         return Records(found.store, lambda: found.run(destination, *others))
+
+    def hold(self, destination: Account, name: str, table: str, *others: Account | None) -> Tracking | None:
+        """The record of ``table`` taken for this run, None without record or record table. Raises Held."""
+        if RecordStore.open(destination, name, AwsClock(), create=False) is None:
+            return None
+        return hold(self.records(destination, name, *others), table)
 
     def tracking(self, destination: Account, of: Mapping[str, str], *others: Account | None) -> Tracking:
         """The record ``of`` a table (``RECORD_OF``) for this process's run."""

@@ -311,6 +311,8 @@ def test_cleanup_removes_what_it_planned(monkeypatch: pytest.MonkeyPatch, calls:
     plan = CleanupPlan([Change("s3://b/", {}, None, "destructive")], [NotCarried("ledger", "kept")], ["Careful."], {})
     monkeypatch.setattr(migration_cleanup, "plan_cleanup", Calls().answer(plan))
     monkeypatch.setattr(migration_cleanup, "apply_cleanup", calls.answer({}))
+    monkeypatch.setattr(migration_cleanup, "open_to_read", lambda account, name: (None, 0.0))
+    monkeypatch.setattr(migration_cleanup.RecordTables, "hold", lambda *_accounts: None)
     result = run(migration_cleanup, {"name": "orders", "bucket": "b", **SIDES}, check_mode)
     assert_documented(migration_cleanup, result)
     assert (result["changed"], result["warnings"], len(calls)) == (True, ["Careful."], int(not check_mode))

@@ -6,11 +6,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
+from ansible_collections.tableferry.aws.plugins.module_utils.core.claiming import Records, hold, staged_data_removed
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.cleanup import (
+    CleanupOptions,
+    apply_cleanup,
+    plan_cleanup,
+)
 from tests.unit.on_lab.in_process import Killed, failure
 from tests.unit.on_lab.recorded import Playbook, killed_at, world
+from tests.unit.on_lab.staged import BUCKET
 
 
 def test_a_table_is_done_with_its_evidence() -> None:
@@ -219,6 +228,70 @@ class TestTwoRuns:
         waited = second.wait({"orders": taken})
         assert second.judge("orders", waited.ways["orders"]).status == "migrated"
         assert (len(aws.jobs("export")), len(aws.jobs("import"))) == (1, 1)
+
+
+class TestCleanup:
+    def cleaned(self, playbook: Playbook) -> None:
+        """What migration_cleanup does."""
+        record = hold(Records(playbook.store, lambda: playbook.run), "orders")
+        assert record is not None
+        try:
+            options = CleanupOptions(table="orders", bucket=BUCKET)
+            plan = plan_cleanup(playbook.source, playbook.destination, options, record)
+            apply_cleanup(playbook.source, playbook.destination, plan)
+            staged_data_removed(record)
+        finally:
+            record.let_go()
+
+    def test_a20_a_table_that_a_run_holds_is_left_alone(self) -> None:
+        aws = world()
+        first = Playbook(aws, 1, "one")
+        first.start()
+        with pytest.raises(errors.Held, match="ann@one"):
+            self.cleaned(Playbook(aws, 2, "two"))
+
+    def test_nothing_is_removed_under_a_running_export(self) -> None:
+        aws = world(export__full=1000.0)
+        first = Playbook(aws, 1, "one")
+        begun = first.start()
+        assert not first.judge("orders", (begun.job, *begun.then)).items_destination
+        first.end()
+        with pytest.raises(errors.StillRunning, match="export"):
+            self.cleaned(Playbook(aws, 2, "two"))
+        assert Playbook(aws, 3).record().run == ""
+
+    def test_a_finished_table_stays_finished(self) -> None:
+        aws = world()
+        Playbook(aws).migrate()
+        self.cleaned(Playbook(aws, 2))
+        assert [key for key in aws.objects() if "ledger" in key or "AWSDynamoDB" in key] == []
+        assert Playbook(aws, 3).migrate()["orders"].status == "migrated"
+        assert len(aws.jobs("export")) == 1
+
+    def test_what_was_staged_and_not_imported_is_exported_anew(self) -> None:
+        aws = world()
+        first = Playbook(aws)
+        begun = first.start()
+        waited = first.wait({"orders": replace(begun, then=())})
+        assert waited.jobs["orders"].state == "completed"
+        first.end()
+        self.cleaned(Playbook(aws, 2))
+        assert Playbook(aws, 3).migrate()["orders"].status == "migrated"
+        assert len(aws.jobs("export")) == 2
+
+
+def test_a16_a_wait_ends_with_its_playbook() -> None:
+    aws = world(export__full=10000.0)
+    first = Playbook(aws)
+    begun = first.start()
+
+    def die(seconds: float) -> None:
+        aws.sleep(seconds)
+        first.killed()
+
+    first.sleep = die
+    with pytest.raises(errors.ParentGone):
+        first.wait({"orders": begun})
 
 
 def calls_of_a_run() -> int:

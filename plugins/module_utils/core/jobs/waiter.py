@@ -35,7 +35,7 @@ class Waiter:
     """Waits for many jobs. One instance waits once.
 
     ``kinds`` are the kinds of jobs by name. ``progress`` gets a line of text now and then; ``clock`` counts seconds,
-    ``sleep`` waits them.
+    ``sleep`` waits them. ``look`` is called on every turn; what it raises ends the wait.
     """
 
     def __init__(
@@ -45,10 +45,12 @@ class Waiter:
         progress: Callable[[str], None] = lambda line: None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        look: Callable[[], None] = lambda: None,
     ) -> None:
         self._progress = progress
         self._clock = clock
         self._sleep = sleep
+        self._look = look
         self._kinds = kinds
         self._groups: dict[tuple[str, str, str, str], Group] = {}
         self._ways: dict[str, Way] = {}
@@ -72,6 +74,7 @@ class Waiter:
             while any(way.entry for way in self._ways.values()):
                 if self._clock() - self._begun >= timeout:
                     break
+                self._look()
                 self._send(pool)
                 self._tell()
                 self._pass_time(timeout)
