@@ -106,6 +106,12 @@ options:
         M(tableferry.aws.dynamodb_import) then replaces it.
     type: bool
     default: false
+  record_table:
+    description:
+      - The name of the record table. A table that a run of M(tableferry.aws.migration_start) holds is refused.
+    type: str
+    default: tableferry
+    version_added: 0.3.0
 notes:
   - An export consumes no read capacity, and is billed by the size of the table.
 seealso:

@@ -59,6 +59,12 @@ options:
       - The maximum age of the export, in seconds.
     type: int
     default: 86400
+  record_table:
+    description:
+      - The name of the record table. A table that a run of M(tableferry.aws.migration_start) holds is refused.
+    type: str
+    default: tableferry
+    version_added: 0.3.0
 notes:
   - An import consumes no write capacity, and is billed by the size of the files. AWS runs at most 50 at a time; the
     others are pending until M(tableferry.aws.job_wait) starts them.

@@ -16,8 +16,10 @@ from ..core.claiming import Records, hold
 from ..core.errors import FerryError, RecordDenied
 from ..core.record import process, record_table
 from ..core.record.clock import AwsClock
-from ..core.record.run import Run
+from ..core.record.record import table_key
+from ..core.record.run import HeldElsewhere, Run
 from ..core.record.store import RecordStore
+from ..core.record.takeover import Holds, assess
 from ..core.tracking import Tracking
 
 # The record of a table, as migration_start returns it.
@@ -113,3 +115,25 @@ def open_to_read(account: Account, name: str) -> tuple[RecordStore | None, float
         return RecordStore.open(account, name, clock, create=False), clock.now()
     except RecordDenied as denied:
         raise record_table.narrowed(denied, name, account.table_arn(name), record_table.READING) from denied
+
+
+def refuse_held(destination: Account, name: str, table: str) -> None:
+    """For verbs that are used alone and need no record: raises Held while another run works on ``table``.
+
+    Without a record table, or permission to read it, there is nothing to look at.
+    """
+    clock = AwsClock()
+    try:
+        store = RecordStore.open(destination, name, clock, create=False)
+        record = store.read(table_key(table)) if store is not None else None
+    except RecordDenied:
+        return
+    if store is None or record is None or not record.run:
+        return
+    lease = store.read_lease(record.run)
+    here = process.describe(process.playbook())
+    if lease is None or (lease.who is not None and (lease.who.same_as(here) or process.is_gone(lease.who, here))):
+        return
+    holds = assess(lease, record.run, clock.now())
+    if isinstance(holds, Holds):
+        raise HeldElsewhere(record.run, holds.words, holds.again).refusal(table)

@@ -96,6 +96,7 @@ def exporting(monkeypatch: pytest.MonkeyPatch, calls: Calls) -> Calls:
         replace(EXPORT, state="pending"), [BILLED], DEFINITION, [NotCarried("replicas", "never")], obstacle
     )
     monkeypatch.setattr(dynamodb_export, "plan_export", calls.answer(plan))
+    monkeypatch.setattr(dynamodb_export, "refuse_held", lambda *_place: None)
     monkeypatch.setattr(dynamodb_export, "start_export", Calls().answer(EXPORT))
     return calls
 
@@ -125,6 +126,7 @@ def test_check_mode_plans_an_export_and_warns_of_what_would_stop_it(
 
 def test_an_import_is_started(monkeypatch: pytest.MonkeyPatch, calls: Calls) -> None:
     monkeypatch.setattr(dynamodb_import, "plan_import", calls.answer(ImportPlan(IMPORT, [BILLED])))
+    monkeypatch.setattr(dynamodb_import, "refuse_held", lambda *_place: None)
     monkeypatch.setattr(dynamodb_import, "start_import", Calls().answer(IMPORT))
     arguments = {"name": "orders", "bucket": "b", "export": EXPORT.to_dict(), "definition": TABLE, **SIDES}
     result = run(dynamodb_import, arguments)

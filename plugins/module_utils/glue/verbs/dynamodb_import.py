@@ -13,6 +13,7 @@ from ...core.methods.s3.importing import plan_import, start_import
 from ...core.migration import job_from, naming_methods
 from ...core.table.definition import TableDefinition
 from ..accounts import Accounts
+from ..records import RECORD_OPTIONS, refuse_held
 from ..spec import KEY_MAP_OPTIONS, STAGING_OPTIONS, STARTING_OPTIONS, Progress, Verb, account_option, given
 from ..starting import finished, start_result
 
@@ -31,6 +32,7 @@ SPEC: dict[str, Any] = {
     "compression": {"type": "str", "choices": ["GZIP", "ZSTD", "NONE"], "default": "GZIP"},
     "replace_failed": {"type": "bool", "default": False},
     "export_max_age": {"type": "int", "default": 86400},
+    **RECORD_OPTIONS,
 }
 
 _SAME_NAME = (
@@ -62,6 +64,7 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     accounts = Accounts(params)
     source = accounts.find("source", params["source"])
     destination = accounts.get("destination", params["destination"])
+    refuse_held(destination, params["record_table"], params["name"])
     with naming_methods():
         plan = plan_import(source, destination, options(params))
     job = plan.job.foreseen if check_mode else start_import(destination, plan)
