@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -350,3 +351,93 @@ class TestKilled:
             first.killed()
             assert_done_once(aws, 2)
             aws.close()
+
+
+class TestInterleaved:
+    def test_a10_a_second_run_begins_between_any_two_calls(self) -> None:
+        """Its start takes turns with the first run's calls; it then waits, and nothing is begun twice."""
+        for number in range(1, calls_of_a_run() + 1, 2):
+            aws = world(recovery=False)
+            first, second = Playbook(aws, 1, "one"), Playbook(aws, 2, "two")
+            last, found = len(aws.calls) + number, []
+
+            def begin(when: str, operation: str, at: int, last=last, aws=aws, second=second, found=found) -> None:
+                if (when, at) == ("after", last):
+                    aws.interrupt = lambda *_call: None
+                    try:
+                        found.append(second.start())
+                    except errors.FerryError as error:
+                        found.append(error)
+
+            aws.interrupt = begin
+            judged = []
+            try:
+                judged.append(first.migrate()["orders"])
+            except (errors.Claimed, errors.Held) as error:  # the second one was faster
+                judged.append(error)
+                first.end()
+            (begun,) = found
+            if not isinstance(begun, Exception):
+                waited = second.wait({"orders": begun})
+                with suppress(errors.TakenOver):  # the first one waited for the second one's lease meanwhile
+                    judged.append(second.judge("orders", waited.ways["orders"]))
+            with suppress(errors.TakenOver):
+                second.end()
+            assert any(getattr(each, "status", "") == "migrated" for each in judged), (number, judged)
+            assert (len(aws.jobs("export")), len(aws.jobs("import"))) == (1, 1), number
+            assert all(getattr(each, "next_step", "") or each.status == "migrated" or each.failure for each in judged)
+            assert Playbook(aws, 3).record().state == "done"
+            aws.close()
+
+
+class TestIntentions:
+    def killed_before_the_export(self, aws) -> Playbook:
+        """A run that dies when its export's intention is written and its request has not left."""
+        first = Playbook(aws)
+
+        def kill(when: str, operation: str, at: int) -> None:
+            if (when, operation) == ("before", "ExportTableToPointInTime"):
+                raise Killed(operation)
+
+        aws.interrupt = kill
+        with pytest.raises(Killed):
+            first.start()
+        aws.interrupt = lambda *_call: None
+        first.killed()
+        return first
+
+    def test_the_same_request_is_sent_again(self) -> None:
+        aws = world()
+        self.killed_before_the_export(aws)
+        request = Playbook(aws, 2).record().jobs[0].request
+        again = Playbook(aws, 3)
+        begun = again.start()
+        waited = again.wait({"orders": begun})
+        assert again.judge("orders", waited.ways["orders"]).status == "migrated"
+        assert aws.exports()[0]["ClientToken"] in request
+        assert len(Playbook(aws, 4).record().jobs) == 2
+
+    def test_another_request_waits_until_the_first_one_cannot_come_any_more(self) -> None:
+        aws = world()
+        self.killed_before_the_export(aws)
+        began = aws.clock
+        judged = Playbook(aws, 3).migrate(export_max_age=0)["orders"]
+        record = Playbook(aws, 4).record()
+        assert judged.status == "migrated"
+        assert [job.state for job in record.jobs] == ["closed", "done", "done"]
+        assert record.jobs[1].intended_at >= began + 120  # gone for 60 s, and listed 60 s later
+        assert len(aws.jobs("export")) == 1
+
+    def test_a_refusal_closes_the_intention_and_the_next_run_sends_a_new_one(self) -> None:
+        aws = world()
+        aws.may_not("source", "dynamodb:ExportTableToPointInTime")
+        first = Playbook(aws)
+        with pytest.raises(errors.AccessDenied):
+            first.start()
+        first.end()
+        record = Playbook(aws, 2).record()
+        assert ([job.state for job in record.jobs], record.run) == (["closed"], "")
+        assert record.next
+        aws.may_again("source")
+        assert Playbook(aws, 3).migrate()["orders"].status == "migrated"
+        assert Playbook(aws, 4).record().attempt == 1
