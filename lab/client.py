@@ -17,7 +17,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -43,12 +43,21 @@ def _models() -> botocore.loaders.Loader:
     return loader
 
 
+@lru_cache(maxsize=64)
+def _session(access_key: str, secret_key: str, session_token: str | None, region: str) -> boto3.Session:
+    """A session of these keys, made once: a new one costs more than all that most users ask for with it."""
+    core = botocore.session.Session()
+    core.register_component("data_loader", _models())
+    return boto3.Session(access_key, secret_key, session_token, region_name=region, botocore_session=core)
+
+
 @dataclass(frozen=True)
 class LabClient:
     """A lab that is running somewhere; ``landscape`` is what it printed when it was ready (accounts, keys, roles)."""
 
     endpoint_url: str
     landscape: Mapping[str, Any]
+    _clients: dict[tuple[Any, ...], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     # The control API
 
@@ -162,25 +171,22 @@ class LabClient:
             keys = self.assume(who.removesuffix("/ferry"))
         else:
             keys = self.landscape["accounts"][who]
-        core = botocore.session.Session()
-        core.register_component("data_loader", _models())
-        return boto3.Session(
-            keys["access_key"],
-            keys["secret_key"],
-            keys.get("session_token"),
-            region_name=self.landscape["region"],
-            botocore_session=core,
-        )
+        return _session(keys["access_key"], keys["secret_key"], keys.get("session_token"), self.landscape["region"])
 
     def client(self, service: str, who: str | Mapping[str, str] = "source", region: str = "", **config: Any) -> Any:
-        """A boto3 client of ``service`` for ``who`` (see ``session``); it does not retry unless ``config`` says so."""
+        """A boto3 client of ``service`` for ``who`` (see ``session``), the same each time; it does not retry unless
+        ``config`` says so."""
         config.setdefault("retries", {"total_max_attempts": 1})
-        return self.session(who).client(
-            service,  # type: ignore[call-overload]
-            region_name=region or self.landscape["region"],
-            endpoint_url=self.endpoint_url,
-            config=Config(**config),
-        )
+        session = self.session(who)
+        key = (service, session, region, repr(sorted(config.items())))
+        if key not in self._clients:
+            self._clients[key] = session.client(
+                service,  # type: ignore[call-overload]
+                region_name=region or self.landscape["region"],
+                endpoint_url=self.endpoint_url,
+                config=Config(**config),
+            )
+        return self._clients[key]
 
     def assume(self, side: str, session_name: str = "rehearsal") -> dict[str, str]:
         """Keys of a session of the role ``ferry`` in ``source`` or ``destination``, assumed by the hub."""

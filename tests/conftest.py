@@ -6,8 +6,11 @@
 
 from __future__ import annotations
 
+import os
+
 from hypothesis import settings
 
 # How long an example takes depends on what else the machine does: that is no property of the code.
-settings.register_profile("tableferry", deadline=None)
+# CI draws the same examples each time, as Hypothesis's own profile for it does; everybody else draws new ones.
+settings.register_profile("tableferry", deadline=None, derandomize=bool(os.environ.get("CI")), print_blob=True)
 settings.load_profile("tableferry")

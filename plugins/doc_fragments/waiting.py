@@ -18,7 +18,7 @@ options:
     default: false
   wait_timeout:
     description:
-      - How long to wait, in seconds. A job of AWS that is still running goes on, and the next run finds it. A copy
+      - How long to wait, in seconds. A job of AWS that is still running continues, and the next run finds it. A copy
         stops, and the next run continues it.
     type: int
     default: 86400

@@ -87,8 +87,8 @@ def _row(host: str, variables: Mapping[str, Any]) -> dict[str, Any]:
     jobs = _jobs(host, results)
     if any(job.get("state") == "planned" for kind, job in jobs.items() if kind not in migration.STEPS):
         obstacle = results[STARTED].get("obstacle")
-        told = f"Fix this first: {obstacle}" if obstacle else "Check mode: nothing was changed."
-        judgement = {"status": "planned", "reason": told}
+        reason = f"Fix this first: {obstacle}" if obstacle else "Check mode: nothing was changed."
+        judgement = {"status": "planned", "reason": reason}
     return report.row(
         host,
         str(results[STARTED].get("method") or migration.chosen(asked)),

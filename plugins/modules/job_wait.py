@@ -158,7 +158,7 @@ options:
             type: str
   wait_timeout:
     description:
-      - How long to wait, in seconds. A job that is still running goes on, and the next run finds it.
+      - How long to wait, in seconds. A job that is still running continues, and the next run finds it.
     type: int
     default: 86400
   progress:

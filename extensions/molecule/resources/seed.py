@@ -62,8 +62,13 @@ def direct(lab: LabClient) -> None:
 
 
 def cleanup(lab: LabClient) -> None:
-    """Tables to move and to clean up after."""
+    """Tables to move and to clean up after, and a key that others have a grant on."""
+    key = make_key(lab, "source")
     make_tables(lab, "source", [plain("cleanup-a"), replace(plain("cleanup-b"), settings={}), plain("cleanup-c")])
+    who = f"arn:aws:iam::{lab.landscape['accounts']['source']['account_id']}:root"
+    kms = lab.client("kms", "source", retries=RETRIES)
+    kms.create_grant(KeyId=key, Name="theirs", GranteePrincipal=who, Operations=["Decrypt"])
+    remember({"source_key": key})
 
 
 def resume(lab: LabClient) -> None:

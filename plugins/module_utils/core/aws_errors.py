@@ -105,8 +105,33 @@ NO_OBJECT = frozenset({"404", "NoSuchKey", "NotFound"})  # S3; HEAD of a bucket 
 NO_BUCKET = frozenset({"NoSuchBucket"})
 NO_ENTITY = frozenset({"NoSuchEntity", "NoSuchEntityException"})  # IAM
 NO_KEY = frozenset({"InvalidArnException", "NotFoundException"})  # KMS
+NO_BUCKET_SETTING = frozenset(  # S3: a bucket without it
+    {
+        "NoSuchBucketPolicy",
+        "NoSuchLifecycleConfiguration",
+        "NoSuchPublicAccessBlockConfiguration",
+        "NoSuchTagSet",
+        "OwnershipControlsNotFoundError",
+        "ServerSideEncryptionConfigurationNotFoundError",
+    }
+)
+
+# What is there already
+
+# Somebody made it first: KMS and AWS Backup, IAM, S3.
+ALREADY_THERE = frozenset({"AlreadyExistsException", "BucketAlreadyOwnedByYou", "EntityAlreadyExists"})
 
 # What is refused
+
+# A policy names a principal that is gone, or says what AWS does not take: KMS and IAM, S3, AWS Backup.
+BAD_POLICY = frozenset(
+    {
+        "InvalidParameterValueException",
+        "MalformedPolicy",
+        "MalformedPolicyDocument",
+        "MalformedPolicyDocumentException",
+    }
+)
 
 CONDITION_FAILED = frozenset({"409", "412", "ConditionalRequestConflict", "PreconditionFailed"})  # S3
 BAD_BACKUP_REQUEST = frozenset({"InvalidParameterValueException", "InvalidRequestException"})

@@ -422,6 +422,7 @@ class ClaimKind(OwnWork):
     """Tables that wait until they can be taken, for the waiter. ``begin`` takes one and starts its migration: the jobs
     that take this one's place, or what it still waits for. ``progress`` gets a line a minute for each holder."""
 
+    noun: ClassVar[str] = "claim"
     plural: ClassVar[str] = "claims"
 
     def __init__(self, begin: Begin, progress: Callable[[str], None] = lambda line: None) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from . import sdk
 from .account import Account
 from .items.client import Client, Endpoint
+from .items.permit import FREE, Bounds
 from .items.scan import count_items as count_scanned
 from .items.tables import ItemTable, find_table
 
@@ -48,18 +49,19 @@ def endpoint_of(account: Account) -> Endpoint:
     )
 
 
-def item_table(account: Account, name: str) -> ItemTable:
+def item_table(account: Account, name: str, bounds: Bounds = FREE) -> ItemTable:
     """The table ``name`` of ``account``. Raises MissingTable and what the data plane raises."""
-    return find_table(endpoint_of(account), name)
+    return find_table(endpoint_of(account), name, bounds=bounds)
 
 
-def count_items(table: ItemTable, progress: Callable[[int], None] = lambda _: None) -> int:
+def count_items(table: ItemTable, progress: Callable[[int], None] = lambda _: None, bounds: Bounds = FREE) -> int:
     """How many items the table has, by a parallel consistent Scan that returns none of them; it reads the whole table.
 
-    ``progress`` gets the count so far; what it raises ends the counting. Raises what the data plane raises.
+    ``progress`` gets the count so far; what it or the ``look`` of ``bounds`` raises ends the counting. Raises what the
+    data plane raises.
     """
-    client = Client(table.endpoint)
+    client = Client(table.endpoint, bounds=bounds)
     try:
-        return count_scanned(client, table, progress=progress)
+        return count_scanned(client, table, progress=progress, bounds=bounds)
     finally:
         client.close()

@@ -123,6 +123,14 @@ class KeyNotUsable(Refused):
     """A KMS key cannot be used: missing, disabled, not shared, or managed by AWS."""
 
 
+class PolicyNotReadable(Refused):
+    """A policy is not a document that can be read: it is not overwritten."""
+
+
+class NotOurs(Refused):
+    """A key, role or bucket has the name that ours would have, and TableFerry did not create it."""
+
+
 class StagingBucketUnusable(Refused):
     """The staging bucket is missing, belongs to another account, or its policy does not allow access."""
 

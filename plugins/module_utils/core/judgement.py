@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The judgement of a table: are its items there, and how do we know (design section 7).
+"""The judgement of a table: are its items there, and how do we know (design section 8).
 
 What all methods share; how its tables are judged is each method's own.
 """
@@ -88,16 +88,16 @@ class Judgement:
 
 def nothing_to_judge(name: str) -> InvalidInput:
     """The error for jobs none of which makes a table."""
-    return InvalidInput("There is no job that makes a table.", "Pass all jobs of the table's way.", table=name)
+    return InvalidInput("There is no job that makes a table.", "Pass all jobs of the table's migration.", table=name)
 
 
 def not_ended(job: Job, details: dict[str, Any]) -> JobTimeout:
-    """The error for a ``job`` of AWS's that is still open."""
+    """The error for a ``job`` that is still open."""
     waits = f"waits for {job.pending_reason.replace('_', ' ')}" if job.pending_reason else "is still running"
     state = job.result.get("aws_state")
     return JobTimeout(
         f"The {job.kind} {job.arn} {waits}{f' (AWS says {state})' if state else ''}.".replace("  ", " "),
-        "It goes on by itself: run again to go on with it, or allow more with ferry_wait_timeout.",
+        "Run again, with a longer wait_timeout if necessary: jobs already started are found and continued.",
         details=details,
     )
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The migration of a table, from its start to its judgement (design 2, 5, 7).
+"""The migration of a table, from its start to its judgement (design sections 2, 5, 8).
 
 This file alone knows which methods and which kinds of jobs there are. Everything that can be refused is refused by
 ``start``, before anything is billed; the waiter brings the jobs to their end, each when the one before it has
@@ -51,7 +51,7 @@ from .table.definition import TableDefinition
 from .tracking import Tracking
 
 METHODS: Mapping[str, Method] = {method.name: method for method in (S3Method(), BackupMethod(), DirectMethod())}
-DEFAULT = "s3"  # what auto means before there is a planner (design section 10)
+DEFAULT = "s3"  # what auto means before there is a planner (design section 11)
 
 # Methods of the design that this version does not have, with their paths.
 LATER: Mapping[str, str] = {
@@ -118,7 +118,7 @@ def naming_methods() -> Iterator[None]:
 class Migration:
     """A table's migration: the first ``job``, those that follow ``then``, and what the first one changes.
 
-    ``obstacle`` is what must be mended before it can start; only a preview has one.
+    ``obstacle`` is what must be fixed before it can start; only a preview has one.
     """
 
     method: str
@@ -449,6 +449,11 @@ def job_from(data: Mapping[str, Any]) -> Job:
     if job.kind not in KINDS:
         raise not_a_job()
     return job
+
+
+def noun(job: Job) -> str:
+    """What messages call the ``job``: "direct copy" for one of the kind direct."""
+    return kinds()[job.kind].noun
 
 
 def explain(job: Job, destination: Account | None) -> FerryError:

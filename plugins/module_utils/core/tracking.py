@@ -19,7 +19,7 @@ from typing import Any
 from . import sdk
 from .aws_errors import is_passing
 from .errors import Held, StepNotAllowed
-from .jobs.job import Job, State
+from .jobs.job import TOKEN_MEMBERS, Job, State, canonical
 from .record import intention, transitions
 from .record import record as records
 from .record.fence import LET_GO
@@ -30,7 +30,6 @@ from .record.record import DELETE, JobEntry, Record, Source, table_key
 from .record.record import FILL as FILL
 from .record.run import Run
 from .record.transitions import Gone, Moment
-from .route import TOKEN_MEMBERS, canonical
 
 NUMBERS_PER_ATTEMPT = 1000  # numbers for tokens that each attempt of a table has for itself
 

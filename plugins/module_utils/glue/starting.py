@@ -14,20 +14,20 @@ from ..core.change import Change, to_diff
 from ..core.errors import FerryError, JobTimeout
 from ..core.jobs.job import Job
 from ..core.jobs.kind import WaitItem
-from ..core.migration import explain, wait_for
+from ..core.migration import explain, noun, wait_for
 from .spec import Progress
 
 
 def start_result(job: Job, changes: Sequence[Change], obstacle: FerryError | None = None) -> dict[str, Any]:
     """The result of a verb that starts a job. ``obstacle`` is what would prevent the start that check mode predicts."""
-    sentences = [f"{job.name}: the {job.kind} is {job.state.replace('_', ' ')}."]
+    sentences = [f"{job.name}: the {noun(job)} is {job.state.replace('_', ' ')}."]
     if obstacle:
         sentences.append(f"Fix this first: {obstacle.cause} {obstacle.next_step}")
     return {
         "changed": bool(changes),
         "job": job.to_dict(),
         "changes": [change.to_dict() for change in changes],
-        "diff": to_diff(changes, f"{job.kind} of {job.name}"),
+        "diff": to_diff(changes, f"{noun(job)} of {job.name}"),
         "obstacle": str(obstacle or ""),
         "msg": " ".join(sentences),
     }
@@ -39,7 +39,7 @@ def finished(job: Job, source: Account | None, destination: Account | None, time
         job = wait_for([WaitItem(job.name, source, destination, job)], timeout, progress).jobs[job.name]
     if job.timed_out:
         raise JobTimeout(
-            f"The {job.kind} is still {job.state} after {timeout} seconds.",
+            f"The {noun(job)} is still {job.state} after {timeout} seconds.",
             "Run again, with a longer wait_timeout if necessary: jobs already started are found and continued.",
             table=job.name,
             details={"job": job.to_dict()},

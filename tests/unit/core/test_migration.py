@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import InvalidInput
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import Made
-from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import KINDS, job_from, kinds
+from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import KINDS, job_from, kinds, noun
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -29,6 +29,7 @@ def test_what_is_no_job_is_refused(data: dict) -> None:
 def test_each_kind_has_a_name_for_many() -> None:
     plurals = [kind.plural for kind in kinds().values()]
     assert len(set(plurals)) == len(KINDS)
+    assert noun(Job("direct", "orders")) == "direct copy"
 
 
 @pytest.mark.parametrize(

@@ -12,32 +12,48 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
+FULL_NAME = "ansible_collections.tableferry.aws.plugins."  # what module_utils is called in absolute imports
 
 
 def imports_below(folder: Path, package: str) -> dict[str, set[str]]:
     """The modules of ``folder``, whose dotted name is ``package``, each with those of the folder that it imports.
 
-    Imports within functions and those for type checking alone count like any other.
+    Imports within functions, those for type checking alone and those by the collection's full name count like any
+    other. Whoever imports a module imports the ``__init__.py`` of the folders above it too.
     """
     files = {".".join((package, *path.relative_to(folder).with_suffix("").parts)): path for path in _files(folder)}
     return {name: set(_imported(name, path, files)) for name, path in files.items()}
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.rglob("*.py")) if path.name != "__init__.py")
+    """The modules below ``folder``; of the files ``__init__.py`` those that import something."""
+    for path in sorted(folder.rglob("*.py")):
+        if path.name != "__init__.py" or any(targets("", path)):
+            yield path
 
 
 def _imported(name: str, path: Path, files: Mapping[str, Path]) -> Iterator[str]:
+    package = name.partition(".")[0]
+    for target in targets(name, path):
+        parts = target.removeprefix(FULL_NAME).split(".")
+        if target.startswith(FULL_NAME) and package in parts:
+            parts = parts[parts.index(package) :]
+        packages = [".".join([*parts[:count], "__init__"]) for count in range(1, len(parts) + 1)]
+        yield from (each for each in (".".join(parts), *packages) if each in files and each != name)
+
+
+def targets(name: str, path: Path) -> Iterator[str]:
+    """Every dotted name that the file at ``path``, called ``name``, imports or imports from."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            targets = [alias.name for alias in node.names]
+            names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             above = name.split(".")[: -node.level] if node.level else []
             base = ".".join([*above, *([node.module] if node.module else [])])
-            targets = [base, *(f"{base}.{alias.name}" for alias in node.names)]
+            names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
         else:
             continue
-        yield from (target for target in targets if target in files)
+        yield from names
 
 
 def circle(imports: Mapping[str, set[str]]) -> list[str]:

@@ -6,21 +6,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from .imports import ROOT, imports_below
+from .imports import ROOT, imports_below, targets
 
 UTILS = ROOT / "plugins/module_utils"
 
-# A file imports of these what lies in its own line or in a later one. The rest of the core is the ground.
+# A file imports of these what lies in its own line or in a later one. The last line is the ground.
 LAYERS = (
     ("glue.",),
     ("core.migration",),
     ("core.methods.",),
     ("core.judgement", "core.report", "core.claiming"),
     ("core.steps.",),
-    ("core.jobs.", "core.tracking", "core.destination", "core.route"),
-    ("core.",),
+    ("core.destination", "core.route"),
+    ("core.jobs.", "core.tracking"),
+    ("core.record.", "core.table.", "core.data_plane"),
+    ("core.items.",),
+    ("core.statements.",),
+    ("",),
 )
 
 
@@ -46,6 +52,18 @@ def upwards(imports: dict[str, set[str]]) -> set[tuple[str, str]]:
     }
 
 
+def imported_names(folder: Path) -> set[str]:
+    """The dotted names that the files below ``folder`` import."""
+    return {name for path in folder.rglob("*.py") for name in targets(path.stem, path)}
+
+
+def test_the_lab_and_the_product_import_nothing_of_each_other() -> None:
+    assert {
+        name for name in imported_names(ROOT / "lab") if {"plugins", "module_utils"} & set(name.split("."))
+    } == set()
+    assert {name for name in imported_names(ROOT / "plugins") if name.split(".")[0] == "lab"} == set()
+
+
 def test_arrows_point_down() -> None:
     imports = imports_below(UTILS, "module_utils")
     assert any(method(name) for name in imports)
@@ -60,6 +78,11 @@ def test_arrows_point_down() -> None:
         ("methods.method", "methods.s3.method"),
         ("steps.counting", "methods.method"),
         ("table.settings", "jobs.job"),
+        ("policy_documents", "statements.statement"),
+        ("table.settings", "destination"),
+        ("jobs.waiter", "route"),
+        ("account", "record.run"),
+        ("items.client", "data_plane"),
     ],
 )
 def test_an_arrow_upwards_is_found(name: str, target: str) -> None:

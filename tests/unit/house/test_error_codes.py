@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""AWS's error codes are listed in one file, core/aws_errors.py: elsewhere no collection names two of them."""
+"""AWS's error codes are listed in one file, core/aws_errors.py: no collection and no condition elsewhere names two."""
 
 from __future__ import annotations
 
@@ -22,18 +22,27 @@ KNOWN = frozenset[str]().union(*(value for value in vars(aws_errors).values() if
 
 
 def lists_of_codes(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Line and codes of each set, tuple, list or dict literal in ``text`` that names two or more codes."""
+    """Line and codes of each set, tuple, list or dict literal, of each ``or`` of comparisons and of each ``case`` in
+    ``text`` that names two or more codes."""
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Dict):
             members = [*node.keys, *node.values]
         elif isinstance(node, (ast.Set, ast.Tuple, ast.List)):
             members = [*node.elts]
+        elif isinstance(node, ast.BoolOp):
+            members = [side for each in node.values if isinstance(each, ast.Compare) for side in _sides(each)]
+        elif isinstance(node, ast.MatchOr):
+            members = [each.value for each in node.patterns if isinstance(each, ast.MatchValue)]
         else:
             continue
         words = [member.value for member in members if isinstance(member, ast.Constant)]
         codes = [word for word in words if isinstance(word, str) and _is_code(word)]
         if len(codes) > 1:
             yield node.lineno, codes
+
+
+def _sides(node: ast.Compare) -> list[ast.expr]:
+    return [node.left, *node.comparators]
 
 
 def _is_code(word: str) -> bool:
@@ -54,8 +63,14 @@ def test_lists_are_found() -> None:
 if code in ("AccessDenied", "SomeException"): pass
 HINTS = {"OtherException": "Wait.", "NoSuchBucket": "Make it."}
 ONE = frozenset({"OtherException", "other words"})
+if code == "AccessDenied" or code == "SomeException": pass
+match code:
+    case "SlowDown" | "Throttling": pass
+if code == "SomeException" and message == "other words": pass
 """
     assert sorted(lists_of_codes(text)) == [
         (2, ["AccessDenied", "SomeException"]),
         (3, ["OtherException", "NoSuchBucket"]),
+        (5, ["AccessDenied", "SomeException"]),
+        (7, ["SlowDown", "Throttling"]),
     ]

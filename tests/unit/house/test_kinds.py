@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core import migration
+from ansible_collections.tableferry.aws.plugins.module_utils.core import claiming, migration
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import AUTO
 
 from .imports import ROOT
@@ -30,9 +30,10 @@ OTHERS = frozenset({"pending_reason"})  # settings wait for their slot under the
 def named(text: str) -> Iterator[tuple[int, list[str]]]:
     """Line and names of each place of ``text`` that decides by a method or a kind of jobs.
 
-    That is a comparison with a name or a membership test; a set, tuple, list or dict that lists two or more, where
-    options of a module are not counted; a look-up by a name in ``kinds`` or ``jobs``; and the making of a ``Job``. A
-    single word in a collection is not: there are a service of AWS's and many options that are called so.
+    That is a comparison with a name, a membership test, a ``case`` or ``startswith``; a set, tuple, list or dict that
+    lists two or more, where options of a module are not counted; a constant of a file that is a name; a look-up by a
+    name in ``kinds`` or ``jobs``; and the making of a ``Job``. A single word in a collection is not: there are a
+    service of AWS's and many options that are called so.
     """
     for node in ast.walk(ast.parse(text)):
         names = sorted(set(_names(node)))
@@ -53,13 +54,23 @@ def _names(node: ast.AST) -> list[str]:
         return _if_listed(_words([part for pair in pairs for part in pair if part is not None]))
     if isinstance(node, ast.Subscript):
         return _words([node.slice]) if _last_word(node.value) in OF_JOBS else []
-    if isinstance(node, ast.Call) and node.args:
-        looked_up = isinstance(node.func, ast.Attribute) and node.func.attr in ("get", "pop")
-        if looked_up and _last_word(node.func.value) in OF_JOBS:  # type: ignore[attr-defined]
-            return _words(node.args[:1])
-        if isinstance(node.func, ast.Name) and node.func.id == "Job":
-            return _words(node.args[:1])
-    return []
+    if isinstance(node, ast.MatchValue):
+        return _words([node.value])
+    if isinstance(node, ast.Assign) and all(isinstance(each, ast.Name) and each.id.isupper() for each in node.targets):
+        return [name for name in _words([node.value]) if name != AUTO]  # which is no method: it stands for one
+    return _passed(node) if isinstance(node, ast.Call) else []
+
+
+def _passed(call: ast.Call) -> list[str]:
+    """The names that are passed to what decides by them."""
+    first = [*call.args[:1], *(word.value for word in call.keywords if word.arg == "kind")]
+    called = _last_word(call)
+    owner = call.func.value if isinstance(call.func, ast.Attribute) else None
+    if owner is not None and called in ("startswith", "endswith"):
+        return _words([part for each in first for part in getattr(each, "elts", [each])])
+    if owner is not None and called in ("get", "pop") and _last_word(owner) in OF_JOBS:
+        return _words(first)
+    return _words(first) if called == "job" else []
 
 
 def _words(nodes: list[ast.expr]) -> list[str]:
@@ -89,6 +100,8 @@ def allowed(path: Path) -> set[str]:
     """The names that ``path`` may decide by: all in core/migration.py, else its own method's, or its own step's."""
     if path == CORE / "migration.py":
         return set(NAMES)
+    if path == CORE / "claiming.py":
+        return {claiming.KIND}
     if path.is_relative_to(CORE / "methods") and path.parent != CORE / "methods":
         method = migration.METHODS[path.parent.name]
         return {method.name, *method.kinds}
@@ -123,6 +136,10 @@ def test_methods_and_kinds_are_known_in_one_file(path: Path) -> None:
         ("settings = self._jobs(host)['settings']", ["settings"]),
         ("settings = jobs.get('settings')", ["settings"]),
         ("job = Job('import', table)", ["import"]),
+        ("job = jobs.Job(name=table, kind='import')", ["import"]),
+        ("match job.kind:\n    case 'export' as kind: pass", ["export"]),
+        ("if job.kind.startswith('export'): pass", ["export"]),
+        ("KIND = 'export'", ["export"]),
         ("services = ('backup', 'dynamodb', 'sts')", []),
         ("SPEC = {'backup': {'type': 'dict'}, 'verify': {'type': 'str'}, 'copy': {'type': 'dict'}}", []),
         ("backup = params['backup']", []),

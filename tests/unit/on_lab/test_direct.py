@@ -217,6 +217,32 @@ def test_a_killed_copy_goes_on(ways: Direct, hurry: Any, monkeypatch: pytest.Mon
     assert crossing.items("source", "killed") == crossing.items("destination", "killed")
 
 
+def test_a_table_that_took_the_name_while_the_copy_waited_gets_nothing(
+    ways: Direct, hurry: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for room on the workbench, after its table was made and looked at."""
+    crossing = ways.crossing
+    make(crossing, "taken")
+    fill(crossing, "taken", list(numbered()))
+    there = crossing.lab.client("dynamodb", "destination")
+    whole = direct._copy
+
+    def late(*arguments: Any) -> Any:
+        if there.describe_table(TableName="taken")["Table"]["DeletionProtectionEnabled"]:
+            there.update_table(TableName="taken", DeletionProtectionEnabled=False)
+        there.delete_table(TableName="taken")
+        there.get_waiter("table_not_exists").wait(TableName="taken", WaiterConfig={"Delay": 1})
+        make(crossing, "taken", "destination")
+        crossing.lab.clear_requests()
+        return whole(*arguments)
+
+    monkeypatch.setattr(direct, "_copy", late)
+    job = ways.go(hurry, "taken")[0]
+    assert (job.state, job.failure_code) == ("failed", "Replaced"), job
+    assert crossing.items("destination", "taken") == []
+    assert crossing.lab.mutating_calls() == []
+
+
 def test_a_copy_that_is_not_waited_for_stops_and_goes_on_later(ways: Direct, hurry: Any) -> None:
     crossing = ways.crossing
     make(crossing, "slow")

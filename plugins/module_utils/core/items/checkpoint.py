@@ -5,25 +5,33 @@
 """The progress of a copy, segment by segment, in a small file that survives a kill at any moment.
 
 It holds only what AWS has acknowledged: a continued copy reads and puts again what was under way. An item put twice is
-the same item; it is counted once.
+the same item; it is counted once. Only one copy at a time may keep a file (``locked``).
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import socket
 import tempfile
 import threading
+import time
 from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from ..errors import CheckpointUnusable
+from .permit import pause
 from .scan import Segment, spread
 from .tables import ItemTable
 
 VERSION = 1
+LOCK_POLL_SECONDS = 0.05
+LOCK_SECONDS = 10.0  # for which a lock is waited for: workers of a copy that was killed end after it
 
 
 @dataclass(frozen=True)
@@ -161,6 +169,64 @@ class Checkpoint:
         self._waiting.extend(
             number for number in spread(self.total) if number not in self._done and number not in self._positions
         )
+
+
+@contextmanager
+def locked(path: Path | None, look: Callable[[], None] | None = None) -> Iterator[list[int]]:
+    """Keep the checkpoint ``path`` for this process and those that inherit the open files given; none without a path.
+
+    The lock goes with the last process that has inherited it, however it ends. Raises CheckpointUnusable when another
+    copy has it for longer than ten seconds, or when it cannot be made, and what ``look`` does.
+    """
+    if path is None:
+        yield []
+        return
+    place = path.with_name(f".{path.name}.lock")
+    handle = _lock(path, place, look)
+    try:
+        yield [handle]
+    finally:
+        place.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _lock(path: Path, place: Path, look: Callable[[], None] | None) -> int:
+    patience = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            handle = os.open(place, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise CheckpointUnusable(
+                f"The checkpoint {path} cannot be written: {error.strerror}.",
+                "Use a file that can be written, then run again.",
+            ) from error
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_at(handle, place):
+                os.ftruncate(handle, 0)
+                os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
+                return handle
+        except BlockingIOError as error:
+            if time.monotonic() > patience:
+                holder = os.pread(handle, 500, 0).decode(errors="replace")
+                os.close(handle)
+                raise CheckpointUnusable(
+                    f"Another copy uses the checkpoint {path}: {holder or 'a process that has just begun'}.",
+                    "Wait until it has ended, or end it, then run again: the copy continues.",
+                    details={"holder": holder},
+                ) from error
+        except OSError:  # a file system without locks
+            return handle
+        os.close(handle)
+        pause(LOCK_POLL_SECONDS, look)
+
+
+def _is_at(handle: int, place: Path) -> bool:
+    """Whether the open file is still the one at ``place``: who had the lock before removes it."""
+    try:
+        return os.path.samestat(os.fstat(handle), place.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _identity(table: ItemTable) -> dict[str, str]:

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from functools import cached_property
+from typing import Any
 from urllib.parse import urlsplit
 
 from .. import aws_errors
@@ -28,12 +29,15 @@ from ..errors import (
     FerryError,
     InvalidInput,
     KeepsFailing,
+    LeaseOver,
     MissingTable,
     ServiceError,
 )
+from .permit import CHANGING, FREE, Bounds, pause
 from .transport import CONTENT_TYPE, Answer, BrokenConnection, Connection, Distrusted, NetworkRoute, Signer, SigningKeys
 
 CREDENTIALS_SECONDS = 60.0  # how long credentials are kept before the caller is asked again
+HELD_SECONDS = 0.5  # between looks whether a lease that is over was renewed
 SKEW_SECONDS = 120.0  # a clock that is off by less does not explain a rejected signature
 _MAYBE_CLOCK = aws_errors.BAD_SIGNATURES | aws_errors.EXPIRED  # what AWS answers when our clock is off
 
@@ -99,13 +103,17 @@ class Call:
     renewed: bool = False
     clock_corrected: bool = False
     credentials: SigningKeys | None = None
+    held_since: float = 0.0
+    attempt: Any = None  # the permit's, while there is no answer
 
 
 class Client:
     """Sends requests to one endpoint. For one thread."""
 
-    def __init__(self, endpoint: Endpoint, retry_policy: RetryPolicy | None = None) -> None:
+    def __init__(self, endpoint: Endpoint, retry_policy: RetryPolicy | None = None, bounds: Bounds = FREE) -> None:
         """Raises InvalidInput for a malformed URL."""
+        self._permit = bounds.permit
+        self._look = bounds.look
         self.endpoint = endpoint
         self.retry_policy = retry_policy or RetryPolicy()
         self.retries = Retries()
@@ -126,17 +134,21 @@ class Client:
         """The body of the answer to one request about ``table``, retried until it succeeds or fails for good.
 
         Raises MissingTable, AccessDenied, CredentialsError, EndpointUnreachable, KeepsFailing, ServiceError (all with
-        ``code`` in their details), InvalidInput.
+        ``code`` in their details), InvalidInput, and what the bounds' ``look`` does.
         """
         call = Call(operation, body, table)
         while True:
             try:
                 outcome = self.judge(call, self._exchange(call))
-            except (OSError, BrokenConnection, Distrusted) as error:
+            except (OSError, BrokenConnection, Distrusted, LeaseOver) as error:
                 outcome = self.forgive(call, error)
             if isinstance(outcome, bytes):
                 return outcome
-            time.sleep(outcome)
+            self.pause(outcome)
+
+    def pause(self, seconds: float) -> None:
+        """Sleep. Raises what the bounds' ``look`` does."""
+        pause(seconds, self._look)
 
     def close(self) -> None:
         """Close the connection that ``call`` keeps."""
@@ -151,15 +163,21 @@ class Client:
         return Connection(self._route, waiting=waiting)
 
     def request(self, call: Call) -> bytes:
-        """The whole request, signed now."""
+        """The whole request, signed now; to be sent at once. Raises LeaseOver."""
         call.credentials = credentials = self._keys()
         body = call.body
-        signed = self._signer.headers(credentials, call.operation, body, time.time() + self._skew)
+        now = time.time() + self._skew
+        if self._permit is not None and call.operation in CHANGING:
+            call.attempt = self._permit.leave(now, call.table)
+            call.held_since = 0.0
+        signed = self._signer.headers(credentials, call.operation, body, now)
         return f"{self._head}{signed}Content-Length: {len(body)}\r\n\r\n".encode("latin-1") + body
 
     def judge(self, call: Call, answer: Answer) -> bytes | float:
         """The body of the answer, or the seconds until the request is sent again. Raises what ``call`` does."""
         self._answered = True
+        if call.attempt is not None:
+            self._settle(call, answered=answer.status < 500)
         if answer.status == 200:
             return answer.body
         code, message = _error_of(answer)
@@ -180,7 +198,11 @@ class Client:
         return self._again(call, code, f"{message} ({code})" if message else code)
 
     def forgive(self, call: Call, error: Exception) -> float:
-        """The seconds to wait before a request whose connection broke is sent again. Raises what ``call`` does."""
+        """The seconds to wait before a request is sent again whose connection broke and is closed, or that was not sent
+        because the lease is over. Raises what ``call`` does."""
+        self.abandon(call)
+        if isinstance(error, LeaseOver):
+            return self._held(call, error)
         if isinstance(error, Distrusted):
             raise EndpointUnreachable(
                 f"The certificate of {self.endpoint.url} is not trusted: {error}.",
@@ -193,13 +215,32 @@ class Client:
         self.retries.broken += 1
         return self._again(call, "ConnectionError", str(error) or type(error).__name__)
 
+    def abandon(self, call: Call) -> None:
+        """Note that the connection of ``call`` is closed, whether it was answered or not."""
+        if call.attempt is not None:
+            self._settle(call, answered=False)
+
+    def _settle(self, call: Call, *, answered: bool) -> None:
+        attempt, call.attempt = call.attempt, None
+        if self._permit is not None:
+            (self._permit.answered if answered else self._permit.lost)(attempt)
+
+    def _held(self, call: Call, error: LeaseOver) -> float:
+        now = time.monotonic()
+        call.held_since = call.held_since or now
+        if now - call.held_since > self.retry_policy.seconds:
+            raise error
+        return HELD_SECONDS
+
     @cached_property
     def _route(self) -> NetworkRoute:
         return NetworkRoute.to(self._host, self._port, self._secure)
 
     def _exchange(self, call: Call) -> Answer:
+        # Connecting may take long: a request is signed just before it is sent.
+        connection = self._idle = self._idle or self.connect(waiting=True)
         request = self.request(call)
-        connection, self._idle = self._idle or self.connect(waiting=True), None
+        self._idle = None
         connection.send(request)
         while (answer := connection.advance()) is None:
             pass

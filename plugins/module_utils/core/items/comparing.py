@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 from .answers import Key, require_msgspec
-from .client import Client, RetryPolicy
+from .client import Client
 from .differences import CompareOptions, CompareProgress, Comparison, Difference, Kind
 from .digest import canonical_item, is_expired
 from .lookup import READ_ITEMS, Lookup
@@ -115,9 +115,9 @@ def _buckets_for(items: int) -> int:
 class _KeyedTable:
     """One table, read by key and by sample."""
 
-    def __init__(self, table: ItemTable, rate: Rate | None, retry_policy: RetryPolicy) -> None:
+    def __init__(self, table: ItemTable, rate: Rate | None, options: CompareOptions) -> None:
         self.table = table
-        self.client = Client(table.endpoint, retry_policy)
+        self.client = Client(table.endpoint, options.retry_policy, options.bounds)
         self.throttle = Throttle(rate) if rate else None
         self.lookup = Lookup(self.client, table, self.throttle)
         self.keys = self.lookup.keys
@@ -164,8 +164,8 @@ class _TablePair:
     def __init__(self, source: ItemTable, destination: ItemTable, options: CompareOptions) -> None:
         self._ignore_expired = options.ignore_expired
         self._carried = options.carried
-        self.source = _KeyedTable(source, options.source_rate, options.retry_policy)
-        self.destination = _KeyedTable(destination, options.destination_rate, options.retry_policy)
+        self.source = _KeyedTable(source, options.source_rate, options)
+        self.destination = _KeyedTable(destination, options.destination_rate, options)
 
     def close(self) -> None:
         """Close the connections."""

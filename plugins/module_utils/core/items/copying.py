@@ -16,7 +16,7 @@ import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -24,9 +24,10 @@ from typing import Protocol
 from ..errors import WorkerLost
 from .answers import KeyReader, Slice, require_msgspec
 from .carried import CARRIED, Carried
-from .checkpoint import Checkpoint, Counts
+from .checkpoint import Checkpoint, Counts, locked
 from .client import Client, Retries, RetryPolicy
 from .lanes import LOOK_SECONDS, Lanes
+from .permit import FREE, Bounds
 from .scan import ParallelScan, Scanner, Segment, SegmentPage, segments_for
 from .tables import ItemTable, require_same_key, require_two, require_unchanged
 from .throttle import Rate, Throttle
@@ -55,7 +56,8 @@ class CopyOptions:
     ``reads_at_once`` pages and ``writes_at_once`` batches under way: a round trip moves one of them. ``segments`` 0
     means a number by the table's size. ``read_rate`` and ``write_rate`` limit the units per second of the whole copy.
     ``checkpoint`` is a file with which a later run continues; it is kept, and a run that finds it complete copies
-    nothing. ``carried`` is what of an item travels.
+    nothing; only one copy at a time may use it. ``carried`` is what of an item travels. ``bounds`` say until when the
+    copy may write, and when it must stop.
     """
 
     consistent: bool = False
@@ -68,6 +70,7 @@ class CopyOptions:
     checkpoint: Path | None = None
     carried: Carried = CARRIED
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
+    bounds: Bounds = FREE
 
 
 @dataclass(frozen=True)
@@ -104,23 +107,35 @@ def copy_items(
 
     Before anything is written it raises MissingLibrary, InvalidInput, KeySchemaDiffers, CheckpointUnusable; at any time
     ItemRefused, TableVanished, KeepsFailing, EndpointUnreachable, CredentialsError, AccessDenied, ServiceError,
-    WorkerLost, after which a run with the same checkpoint continues.
+    WorkerLost, LeaseOver and what the bounds' ``look`` raises, after which a run with the same checkpoint continues.
     """
     options = options or CopyOptions()
     require_msgspec()
     require_two(source, destination)
     require_same_key(source, destination)
+    with locked(options.checkpoint, options.bounds.look) as locks:
+        return _copy(source, destination, options, progress, locks)
+
+
+def _copy(
+    source: ItemTable,
+    destination: ItemTable,
+    options: CopyOptions,
+    progress: Callable[[CopyProgress], None],
+    locks: Sequence[int],
+) -> CopyResult:
     segments = options.segments or segments_for(source, options.workers)
     checkpoint = Checkpoint.load(source, destination, segments, options.checkpoint)
     desk = _CopyDesk(checkpoint, progress)
-    task = _CopyTask(source, destination, options)
+    bounds = options.bounds
+    task = _CopyTask(source, destination, replace(options, bounds=FREE))  # it is pickled; workers have bounds of theirs
     retries: list[Retries] = []
     try:
         if not checkpoint.complete:
             checkpoint.save()
-            retries = run_in_workers(task, desk, options.workers)
+            retries = run_in_workers(task, desk, options.workers, bounds, writes_to=destination.name, inherited=locks)
             for table in (source, destination):
-                require_unchanged(table, options.retry_policy)
+                require_unchanged(table, options.retry_policy, bounds)
             if not checkpoint.complete:
                 raise WorkerLost("The copy ended before all segments were copied.", "Run again: the copy continues.")
     finally:
@@ -189,14 +204,14 @@ class _CopyTask:
     destination: ItemTable
     options: CopyOptions
 
-    def run(self, desk: _Segments, workers: int) -> Retries:
+    def run(self, desk: _Segments, workers: int, bounds: Bounds) -> Retries:
         """Copy segments until the desk has none. Raises what copy_items does."""
         options = self.options
-        reading = Client(self.source.endpoint, options.retry_policy)
-        writing = Client(self.destination.endpoint, options.retry_policy)
+        reading = Client(self.source.endpoint, options.retry_policy, bounds)
+        writing = Client(self.destination.endpoint, options.retry_policy, bounds)
         read_throttle = Throttle(options.read_rate.share(workers)) if options.read_rate else None
         write_throttle = Throttle(options.write_rate.share(workers)) if options.write_rate else None
-        lanes = Lanes()
+        lanes = Lanes(bounds)
         writer = Writer(lanes, writing, self.destination, options.writes_at_once, write_throttle)
         pool = _Pool(desk, writer, KeyReader(self.source.key), options.carried, write_throttle)
         scanner = Scanner(self.source, consistent=options.consistent, metered=read_throttle is not None)

@@ -14,6 +14,7 @@ from typing import Literal, get_args
 from ..errors import InvalidInput
 from .carried import CARRIED, Carried
 from .client import RetryPolicy
+from .permit import FREE, Bounds
 from .throttle import Rate
 
 Kind = Literal["missing", "different", "extra"]
@@ -57,7 +58,7 @@ class CompareOptions:
     way. The rates limit the read units per second of the whole comparison. ``ignore_expired`` names the time to live
     attribute: items whose time has passed are then left out on both sides. ``most_listed`` limits the memory for
     differences: about that many keys are held at once; further buckets that differ are counted, not looked into.
-    ``carried`` is what of an item is compared.
+    ``carried`` is what of an item is compared. ``bounds`` say when the comparison must stop.
     """
 
     consistent: bool = False
@@ -69,6 +70,7 @@ class CompareOptions:
     most_listed: int = 100_000
     carried: Carried = CARRIED
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
+    bounds: Bounds = FREE
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,10 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..errors import FerryError
+from ..errors import FerryError, LeaseOver
 from .client import Call, Client
+from .permit import FREE, TURN_SECONDS, Bounds
+from .tables import Identity
 from .transport import ANSWER_SECONDS, BrokenConnection, Connection, Distrusted
 
 LOOK_SECONDS = 5.0  # between looks for requests that were never answered
@@ -29,6 +31,7 @@ class _Flight:
     call: Call
     done: Callable[[bytes], None]
     failed: Callable[[FerryError], None] | None
+    identity: Identity | None = None
     sent: float = 0.0
 
 
@@ -38,13 +41,19 @@ class Lanes:
     The caller limits how many are under way, and calls ``turn`` to receive the answers.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, bounds: Bounds = FREE) -> None:
+        self._look = bounds.look
+        self._longest = LOOK_SECONDS if bounds.look is None else TURN_SECONDS
+        self._parent = bounds.parent
         self._selector = selectors.DefaultSelector()
         self._flights: dict[Connection, _Flight] = {}
         self._idle: dict[Client, list[Connection]] = defaultdict(list)
         self._later: list[tuple[float, int, _Flight]] = []
         self._numbers = itertools.count()
+        self._doubted: dict[Identity, list[_Flight]] = {}
         self._looked = time.monotonic()
+        if self._parent is not None:
+            self._selector.register(self._parent, selectors.EVENT_READ, self._parent)
 
     def submit(
         self,
@@ -53,21 +62,32 @@ class Lanes:
         done: Callable[[bytes], None],
         failed: Callable[[FerryError], None] | None = None,
         delay: float = 0.0,
+        identity: Identity | None = None,
     ) -> None:
         """Send ``call`` after ``delay`` seconds; ``turn`` passes the body of its answer to ``done``.
 
-        What Client.call raises is passed to ``failed``; without it, this method or ``turn`` raises it.
+        What Client.call raises is passed to ``failed``; without it, this method or ``turn`` raises it. With an
+        ``identity`` the call is sent only to that very table: where that is in doubt, DescribeTable is asked first, and
+        this method or ``turn`` raises TableVanished for another one.
         """
-        self._send_after(_Flight(client, call, done, failed), delay)
+        self._send_after(_Flight(client, call, done, failed, identity), delay)
 
     def turn(self, longest: float) -> None:
-        """Receive the answers that have arrived, waiting up to ``longest`` seconds for the first."""
+        """Receive the answers that have arrived, waiting up to ``longest`` seconds for the first.
+
+        Raises what the bounds' ``look`` does, and in a worker EOFError or OSError when its parent has gone.
+        """
+        if self._look is not None:
+            self._look()
         now = time.monotonic()
         while self._later and self._later[0][0] <= now:
             self._send(heapq.heappop(self._later)[2])
         until = self._later[0][0] - now if self._later else LOOK_SECONDS
-        for key, _events in self._selector.select(max(0.0, min(longest, until, LOOK_SECONDS))):
-            self._hear(key.fileobj)  # type: ignore[arg-type]
+        for key, _events in self._selector.select(max(0.0, min(longest, until, self._longest))):
+            if self._parent is not None and key.data is self._parent:
+                self._parent.hear()
+            else:
+                self._hear(key.data)
         if time.monotonic() - self._looked > LOOK_SECONDS:
             self._give_up_silent()
 
@@ -75,6 +95,9 @@ class Lanes:
         """Close all connections; calls under way are dropped."""
         for connection in [*self._flights, *itertools.chain.from_iterable(self._idle.values())]:
             connection.close()
+        for flight in self._flights.values():
+            flight.client.abandon(flight.call)
+        self._flights.clear()
         self._selector.close()
 
     def _send_after(self, flight: _Flight, delay: float) -> None:
@@ -84,6 +107,9 @@ class Lanes:
             self._send(flight)
 
     def _send(self, flight: _Flight) -> None:
+        if flight.identity is not None and flight.identity.doubtful():
+            self._identify(flight.identity, flight)
+            return
         client = flight.client
         idle = self._idle[client]
         try:
@@ -96,13 +122,34 @@ class Lanes:
             flight.sent = time.monotonic()
             try:
                 connection.send(client.request(flight.call))
+            except LeaseOver:  # nothing was sent
+                del self._flights[connection]
+                idle.append(connection)
+                raise
             except BaseException:
                 self._drop(connection)
                 raise
             if connection.sending:
                 self._selector.modify(connection, selectors.EVENT_READ | selectors.EVENT_WRITE, connection)
-        except (OSError, BrokenConnection, Distrusted) as error:
+        except (OSError, BrokenConnection, Distrusted, LeaseOver) as error:
             self._broke(flight, error)
+
+    def _identify(self, identity: Identity, flight: _Flight) -> None:
+        """Ask whether the table is still the same, once for all calls that wait for it."""
+        waiting = self._doubted.setdefault(identity, [])
+        waiting.append(flight)
+        if len(waiting) > 1:
+            return
+
+        def known(body: bytes) -> None:
+            identity.recognize(body)
+            for each in self._doubted.pop(identity):
+                self._send(each)
+
+        def failed(error: FerryError) -> None:
+            raise identity.explain(error) from error
+
+        self._send(_Flight(flight.client, identity.request(), known, failed))
 
     def _hear(self, connection: Connection) -> None:
         flight = self._flights.get(connection)

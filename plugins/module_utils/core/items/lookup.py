@@ -71,7 +71,7 @@ class Lookup:
                         table=self._table.name,
                     )
                 failures += 1
-                time.sleep(self._client.retry_policy.pause(failures))
+                self._client.pause(self._client.retry_policy.pause(failures))
             else:
                 failures, progressed = 0, time.monotonic()
             keys = left

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, Protocol
 
@@ -20,6 +20,7 @@ from .client import Client
 from .differences import CompareOptions, CompareProgress, Comparison
 from .digest import BucketSums, canonical_digest, is_expired, raw_digest
 from .lanes import Lanes
+from .permit import FREE, Bounds
 from .scan import ParallelScan, Scanner, Segment, SegmentPage, segments_for, spread
 from .tables import ItemTable
 from .throttle import Rate, Throttle
@@ -147,7 +148,7 @@ def sum_tables(task: Reading, progress: Callable[[CompareProgress], None], readi
     """Read both tables; the counts, and the buckets that differ. Raises WorkerLost."""
     desk = _ReadingDesk(task, progress, reading)
     sums = BucketSums(task.buckets)
-    for each in run_in_workers(task, desk, task.options.workers):
+    for each in _run(task, desk):
         sums.merge(each)
     desk.require_whole()
     return desk.totals, sums.differing()
@@ -156,9 +157,15 @@ def sum_tables(task: Reading, progress: Callable[[CompareProgress], None], readi
 def collect_keys(task: Reading, progress: Callable[[CompareProgress], None]) -> list[Key]:
     """Read both tables again; the keys in ``task.looked_into`` that are not equal on both sides. Raises WorkerLost."""
     desk = _ReadingDesk(task, progress, 3)
-    run_in_workers(task, desk, task.options.workers)
+    _run(task, desk)
     desk.require_whole()
     return desk.candidates
+
+
+def _run(task: Reading, desk: _ReadingDesk) -> list[list[int]]:
+    options = task.options
+    unbound = replace(task, options=replace(options, bounds=FREE))  # it is pickled; workers have bounds of theirs
+    return run_in_workers(unbound, desk, options.workers, options.bounds)
 
 
 # In each worker
@@ -194,11 +201,11 @@ class Reading:
     canonical: bool
     looked_into: frozenset[int] | None = None
 
-    def run(self, desk: _Readings, workers: int) -> list[int]:
+    def run(self, desk: _Readings, workers: int, bounds: Bounds) -> list[int]:
         """Read segments of both tables until the desk has none; the sums of the buckets."""
         options = self.options
         sums = BucketSums(self.buckets)
-        lanes = Lanes()
+        lanes = Lanes(bounds)
         sides: list[tuple[Side, ItemTable, Rate | None, Callable[[Iterable[int]], None]]] = [
             ("source", self.source, options.source_rate, sums.add),
             ("destination", self.destination, options.destination_rate, sums.subtract),
@@ -207,7 +214,7 @@ class Reading:
         for side, table, rate, add in sides:
             scan = ParallelScan(
                 lanes,
-                Client(table.endpoint, options.retry_policy),
+                Client(table.endpoint, options.retry_policy, bounds),
                 Scanner(table, consistent=options.consistent, metered=rate is not None),
                 partial(desk.next_segment, side),
                 partial(self._take, side, KeyReader(table.key, options.ignore_expired), desk, add),

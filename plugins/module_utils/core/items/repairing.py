@@ -28,7 +28,8 @@ from .differences import Difference
 from .digest import canonical_item
 from .lanes import LOOK_SECONDS, Lanes
 from .lookup import READ_ITEMS, Lookup
-from .tables import ItemTable, require_same_key, require_two, vanished
+from .permit import FREE, Bounds
+from .tables import Identity, ItemTable, require_same_key, require_two, vanished
 from .throttle import Rate, Throttle
 from .write import expected_units
 
@@ -43,7 +44,7 @@ class RepairOptions:
 
     ``delete_extra`` deletes what only the destination has; without it such items are left. ``writes_at_once`` are under
     way together. The rates limit the source's read units and the destination's write units per second.
-    ``carried`` is what of an item travels.
+    ``carried`` is what of an item travels. ``bounds`` say until when the repair may write, and when it must stop.
     """
 
     delete_extra: bool = False
@@ -52,6 +53,7 @@ class RepairOptions:
     destination_rate: Rate | None = None
     carried: Carried = CARRIED
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
+    bounds: Bounds = FREE
 
 
 @dataclass(frozen=True)
@@ -86,9 +88,9 @@ def repair(
     require_msgspec()
     require_two(source, destination)
     require_same_key(source, destination)
-    reading = Client(source.endpoint, options.retry_policy)
-    writing = Client(destination.endpoint, options.retry_policy)
-    lanes = Lanes()
+    reading = Client(source.endpoint, options.retry_policy, options.bounds)
+    writing = Client(destination.endpoint, options.retry_policy, options.bounds)
+    lanes = Lanes(options.bounds)
     repairing = _Repair(
         Lookup(reading, source, Throttle(options.source_rate) if options.source_rate else None),
         Lookup(writing, destination),
@@ -189,6 +191,7 @@ class _Conditional:
         self._carried = carried
         self._throttle = throttle
         self._keys = KeyReader(table.key)
+        self._identity = Identity(table)
         self._under_way = 0
 
     def put(self, key: Key, item: Slice, seen: bytes | None, done: Callable[[bool], None]) -> None:
@@ -224,6 +227,7 @@ class _Conditional:
         request = b'{"TableName":%s,%s,%s%s}' % (name, what, condition, metered)
 
         def ended(accepted: bool, units: float) -> None:
+            self._identity.acknowledged()
             self._under_way -= 1
             if throttle:
                 throttle.settle(weight, reserved, units)
@@ -237,7 +241,11 @@ class _Conditional:
         self._under_way += 1
         call = Call(operation, request, self._table.name)
         self._lanes.submit(
-            self._client, call, lambda body: ended(True, _units(body, operation, self._table.name)), failed
+            self._client,
+            call,
+            lambda body: ended(True, _units(body, operation, self._table.name)),
+            failed,
+            identity=self._identity,
         )
 
     def _unchanged(self, item: bytes) -> bytes:

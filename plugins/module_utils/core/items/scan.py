@@ -15,6 +15,7 @@ from ..errors import FerryError, MissingTable
 from .answers import Raw, ScanPage, decode, malformed
 from .client import Call, Client
 from .lanes import LOOK_SECONDS, Lanes
+from .permit import FREE, Bounds
 from .tables import ItemTable, vanished
 from .throttle import Rate, Throttle
 
@@ -210,12 +211,13 @@ def count_items(
     rate: Rate | None = None,
     at_once: int = 8,
     progress: Callable[[int], None] = lambda _: None,
+    bounds: Bounds = FREE,
 ) -> int:
     """How many items ``table`` has, by a parallel Scan that returns none of them; it reads, and AWS bills, the whole
     table.
 
-    ``progress`` gets the count so far after each page; what it raises ends the counting. Raises what Client.call does,
-    TableVanished.
+    ``progress`` gets the count so far after each page; what it raises ends the counting. Raises what Client.call and
+    the bounds' ``look`` do, TableVanished.
     """
     total = segments_for(table)
     waiting = deque(Segment(number, total) for number in spread(total))
@@ -226,7 +228,7 @@ def count_items(
         counted += page.count
         progress(counted)
 
-    lanes = Lanes()
+    lanes = Lanes(bounds)
     scanner = Scanner(table, consistent=consistent, metered=rate is not None, counting=True)
     scan = ParallelScan(
         lanes,

@@ -7,12 +7,18 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..errors import FerryError, InvalidInput, KeySchemaDiffers, MissingTable, TableVanished
 from ..table_status import Phase, advice, phase_of
 from .answers import KeyAttribute, malformed
-from .client import Client, Endpoint, RetryPolicy
+from .client import Call, Client, Endpoint, RetryPolicy
+from .permit import FREE, Bounds, elapsed
+
+PAUSE_SECONDS = 5.0  # without an acknowledged write: another table may have taken the name meanwhile
+IDENTITY_SECONDS = 20.0  # between looks at the table's id while writes go on (design section 6)
 
 
 @dataclass(frozen=True)
@@ -33,14 +39,25 @@ class ItemTable:
     write_capacity: int = 0
 
 
-def find_table(endpoint: Endpoint, name: str, retry_policy: RetryPolicy | None = None) -> ItemTable:
+def find_table(
+    endpoint: Endpoint, name: str, retry_policy: RetryPolicy | None = None, bounds: Bounds = FREE
+) -> ItemTable:
     """The table ``name`` by DescribeTable. Raises MissingTable when it does not exist or cannot be used yet, and what
     Client.call raises."""
-    client = Client(endpoint, retry_policy)
+    client = Client(endpoint, retry_policy, bounds)
+    call = _description(name)
     try:
-        body = client.call("DescribeTable", json.dumps({"TableName": name}).encode(), name)
+        body = client.call(call.operation, call.body, name)
     finally:
         client.close()
+    return _described(endpoint, name, body)
+
+
+def _description(name: str) -> Call:
+    return Call("DescribeTable", json.dumps({"TableName": name}).encode(), name)
+
+
+def _described(endpoint: Endpoint, name: str, body: bytes) -> ItemTable:
     try:
         description = json.loads(body)["Table"]
         types = {each["AttributeName"]: each["AttributeType"] for each in description["AttributeDefinitions"]}
@@ -84,12 +101,60 @@ def require_two(source: ItemTable, destination: ItemTable) -> None:
         )
 
 
-def require_unchanged(table: ItemTable, retry_policy: RetryPolicy) -> None:
+class Identity:
+    """Whether a name is still that of ``table``: in doubt at first, after pauses, and again every 20 seconds.
+
+    What happens between two looks is noted by ``acknowledged``, since a table that takes writes without a pause cannot
+    have been replaced. For one thread.
+    """
+
+    def __init__(self, table: ItemTable, clock: Callable[[], float] = elapsed) -> None:
+        self._table = table
+        self._clock = clock
+        self._recognized = self._acknowledged = -math.inf
+
+    def doubtful(self) -> bool:
+        """Whether to look at the table before the next request."""
+        now = self._clock()
+        return now - self._acknowledged > PAUSE_SECONDS or now - self._recognized > IDENTITY_SECONDS
+
+    def acknowledged(self) -> None:
+        """Note that the table has just taken a write."""
+        self._acknowledged = self._clock()
+
+    def doubt(self) -> None:
+        """Look before the next request, whatever was noted."""
+        self._recognized = -math.inf
+
+    def request(self) -> Call:
+        """The call whose answer ``recognize`` judges."""
+        return _description(self._table.name)
+
+    def recognize(self, body: bytes) -> None:
+        """Take in an answer of DescribeTable. Raises TableVanished for another table, or one that cannot be used."""
+        try:
+            now = _described(self._table.endpoint, self._table.name, body)
+        except MissingTable as error:
+            raise self.explain(error) from error
+        _require_same(self._table, now)
+        self._recognized = self._acknowledged = self._clock()
+
+    def explain(self, error: FerryError) -> FerryError:
+        """The error to raise for one of DescribeTable: a table that was seen and is missing has vanished."""
+        seen = self._acknowledged > -math.inf
+        return vanished(self._table) if seen and isinstance(error, MissingTable) else error
+
+
+def require_unchanged(table: ItemTable, retry_policy: RetryPolicy, bounds: Bounds = FREE) -> None:
     """Raises TableVanished when ``table`` was deleted, or deleted and created again, since it was described."""
     try:
-        now = find_table(table.endpoint, table.name, retry_policy)
+        now = find_table(table.endpoint, table.name, retry_policy, bounds)
     except MissingTable as error:
         raise vanished(table) from error
+    _require_same(table, now)
+
+
+def _require_same(table: ItemTable, now: ItemTable) -> None:
     if table.table_id and now.table_id != table.table_id:
         raise TableVanished(
             f"The table in {table.endpoint.account} was deleted and created again meanwhile: its id is {now.table_id},"

@@ -7,26 +7,31 @@
 A worker is a fresh interpreter that imports this module and nothing of its parent. It is not a fork of an Ansible
 worker, whose threads and locks it would inherit in an unusable state, nor multiprocessing's spawn, which would run the
 parent's main program again, be that ``ansible-playbook`` or a zipped module. What it needs comes through a socket: the
-task, answers of the desk, and credentials each time it asks for them, so that they are refreshed in one place. Nothing
-secret is in its arguments or its environment, and it ends when its parent does.
+task, answers of the desk, credentials each time it asks for them, so that they are refreshed in one place, and until
+when it may write, anew with each renewal. Nothing secret is in its arguments or its environment. It ends with the
+socket, which it watches while it works: a parent that is killed leaves no writer behind.
 """
 
 from __future__ import annotations
 
 import io
+import math
+import os
 import pickle
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from ..errors import InvalidInput, WorkerLost
+from ..errors import InvalidInput, LeaseOver, ParentGone, WorkerLost
 from .client import Endpoint
+from .permit import FREE, TURN_SECONDS, Bounds, Permit, elapsed
 from .transport import SigningKeys
 
 Result = TypeVar("Result")
@@ -35,34 +40,47 @@ Result_co = TypeVar("Result_co", covariant=True)
 _ENTRY = "import sys; sys.path[:] = {path!r}; from {module} import serve; serve({descriptor})"
 # These must not be names of a desk's methods.
 _CREDENTIALS, _RENEWED, _RESULT, _FAILURE = "credentials of", "new credentials of", "the result", "the failure"
+_ANSWER, _TERM = "the answer", "the term"
 GRACE_SECONDS = 5.0
+
+Term = tuple[float, float]  # the end of a permit: AWS's time, and the same by ``elapsed``
 
 
 class Task(Protocol[Result_co]):
     """The work of a worker; it can be pickled, except for the credentials of its endpoints."""
 
-    def run(self, desk: Any, workers: int) -> Result_co:
-        """Do one worker's part of the work of ``workers``, taken from ``desk``."""
+    def run(self, desk: Any, workers: int, bounds: Bounds) -> Result_co:
+        """Do one worker's part of the work of ``workers``, taken from ``desk``, within ``bounds``."""
 
 
-def run_in_workers(task: Task[Result], desk: Any, workers: int) -> list[Result]:
+def run_in_workers(
+    task: Task[Result],
+    desk: Any,
+    workers: int,
+    bounds: Bounds = FREE,
+    *,
+    writes_to: str = "",
+    inherited: Sequence[int] = (),
+) -> list[Result]:
     """The results of ``task`` in each of ``workers`` processes; with 1 it runs in this one.
 
-    Methods of ``desk`` are called from several threads; their arguments and results can be pickled. Raises what the
-    task or the desk raises; the first failure ends all workers. Raises InvalidInput for fewer than 1 worker, WorkerLost
-    when one ends by itself.
+    Methods of ``desk`` are called from several threads; their arguments and results can be pickled. ``writes_to`` is
+    the table that the workers change, if they do; ``inherited`` are open files that they keep open.
+
+    Raises what the task, the desk or the bounds' ``look`` raises; the first failure ends all workers. Raises
+    InvalidInput for fewer than 1 worker, WorkerLost when one ends by itself, LeaseOver.
     """
     if workers < 1:
         raise InvalidInput(f"workers is {workers}.", "Give 1 or more.")
     if workers == 1:
-        return [task.run(desk, 1)]
+        return [task.run(desk, 1, bounds)]
     pickled, endpoints = _dump(task)
     started: list[_Worker] = []
     with ThreadPoolExecutor(workers, "attend") as pool:
         try:
             attending = []
             for _worker in range(workers):
-                started.append(_Worker())
+                started.append(_Worker(bounds, writes_to, inherited))
                 attending.append(pool.submit(started[-1].attend, pickled, endpoints, desk, workers))
             for each in as_completed(attending):
                 each.result()
@@ -75,31 +93,43 @@ def run_in_workers(task: Task[Result], desk: Any, workers: int) -> list[Result]:
 class _Worker:
     """A process under way, seen from its parent."""
 
-    def __init__(self) -> None:
+    def __init__(self, bounds: Bounds, writes_to: str, inherited: Sequence[int]) -> None:
+        """Start it. Raises LeaseOver."""
+        self._bounds = bounds
+        self._term: Term = (math.inf, math.inf)
+        self._lost: float | None = None  # date of its newest request without an answer, 0 for none; None: not known
+        # One attempt stands for all requests of the worker: open as long as it lives.
+        permit = bounds.permit if writes_to else None
+        self._attempt = permit.leave(time.time(), writes_to) if permit is not None else None
         self._connection, theirs = Pipe()
         entry = _ENTRY.format(path=[*sys.path, _root()], module=__name__, descriptor=theirs.fileno())
         self.process = subprocess.Popen(
-            [sys.executable, "-c", entry], stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], start_new_session=True
+            [sys.executable, "-c", entry],
+            stdin=subprocess.DEVNULL,
+            pass_fds=[theirs.fileno(), *inherited],
+            start_new_session=True,
         )
         theirs.close()
 
     def attend(self, task: bytes, endpoints: list[Endpoint], desk: Any, workers: int) -> Any:
         """Send the worker its task and answer its questions until its result. Raises its failure, WorkerLost."""
-        self._send(task)
-        self._send(workers)
+        self._renew()
+        self._send((task, workers, self._term))
         while True:
             method, arguments = self._receive()
             if method == _RESULT:
-                return arguments
+                result, self._lost = arguments
+                return result
             if method == _FAILURE:
-                raise arguments
+                failure, self._lost = arguments
+                raise failure
             if method == _CREDENTIALS:
-                self._send(_Keys.of(endpoints[arguments].credentials()))
+                self._answer(_Keys.of(endpoints[arguments].credentials()))
             elif method == _RENEWED:
                 endpoint = endpoints[arguments]
-                self._send(_Keys.of((endpoint.renewed or endpoint.credentials)()))
+                self._answer(_Keys.of((endpoint.renewed or endpoint.credentials)()))
             else:
-                self._send(getattr(desk, method)(*arguments))
+                self._answer(getattr(desk, method)(*arguments))
 
     def end(self) -> None:
         """End the process if it still runs; ``attend`` then raises WorkerLost."""
@@ -109,20 +139,54 @@ class _Worker:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        self._settle()
+
+    def _settle(self) -> None:
+        """Tell the permit what became of the requests of the process, which has ended."""
+        permit, attempt, self._attempt = self._bounds.permit, self._attempt, None
+        if permit is None or attempt is None:
+            return
+        if self._lost == 0.0:
+            permit.answered(attempt)
+        else:
+            until, left = permit.until, permit.left()
+            permit.lost(attempt, self._lost or until - max(0.0, left))
+
+    def _renew(self) -> bool:
+        """Whether the worker does not know yet until when it may write."""
+        permit = self._bounds.permit
+        if permit is None or permit.until == self._term[0]:
+            return False
+        now = elapsed()  # first: whatever comes between makes the term shorter
+        self._term = (permit.until, now + permit.left())
+        return True
+
+    def _turn(self) -> None:
+        if self._bounds.look is not None:
+            self._bounds.look()
+        if self._renew():
+            self._send((_TERM, self._term))
+
+    def _answer(self, value: Any) -> None:
+        self._send((_ANSWER, value))
 
     def _send(self, message: Any) -> None:
         try:
             self._connection.send(message)
         except OSError as error:
-            raise self._lost() from error
+            raise self._ended() from error
 
     def _receive(self) -> Any:
         try:
-            return self._connection.recv()
+            while self._bounds is not FREE and not self._connection.poll(TURN_SECONDS):
+                self._turn()
+            message = self._connection.recv()
         except (EOFError, OSError) as error:
-            raise self._lost() from error
+            raise self._ended() from error
+        self._turn()
+        return message
 
-    def _lost(self) -> WorkerLost:
+    def _ended(self) -> WorkerLost:
         return WorkerLost(
             f"A worker process ended by itself (exit status {self.process.wait()}).",
             "Check whether the machine ran out of memory, then run again with fewer workers.",
@@ -183,34 +247,105 @@ class _Unpickler(pickle.Unpickler):
         return Endpoint(url, region, partial(ask, _CREDENTIALS, number), side, partial(ask, _RENEWED, number))
 
 
-class _RemoteDesk:
-    """The parent's desk, seen from a worker; threads ask one after the other."""
+class _Parent:
+    """The parent, seen from a worker: its desk, its permit, and the socket with which everything ends.
+
+    Threads ask one after the other; only one may write.
+    """
 
     def __init__(self, connection: Connection) -> None:
+        self.lost_date = 0.0  # of the newest request without an answer
+        self._process = os.getppid()
         self._connection = connection
         self._lock = threading.Lock()
+        self._term: Term = (math.inf, math.inf)
+
+    def start(self) -> tuple[bytes, int]:
+        """The task and the number of workers. Raises EOFError, OSError when the parent is gone."""
+        task, workers, self._term = self._connection.recv()
+        return task, workers
 
     def ask(self, method: str, arguments: Any) -> Any:
-        """The parent's answer. Raises EOFError, OSError when it is gone."""
+        """The answer of its desk. Raises EOFError, OSError when it is gone."""
         with self._lock:
             self._connection.send((method, arguments))
-            return self._connection.recv()
+            while True:
+                kind, value = self._connection.recv()
+                if kind == _ANSWER:
+                    return value
+                self._term = value
+
+    # The socket
+
+    def fileno(self) -> int:
+        """For selectors."""
+        return self._connection.fileno()
+
+    def hear(self) -> None:
+        """Take in a renewal. Raises EOFError, OSError when the parent is gone."""
+        with self._lock:
+            while self._connection.poll():
+                _kind, self._term = self._connection.recv()
+
+    def look(self) -> None:
+        """Raises ParentGone when the parent is gone."""
+        if os.getppid() != self._process:
+            raise ParentGone("The process that started this worker has ended.", "Run again: the copy continues.")
+
+    # The permit
+
+    @property
+    def until(self) -> float:
+        """AWS's time until which the worker may write."""
+        return self._term[0]
+
+    def left(self) -> float:
+        """Seconds until then."""
+        return self._term[1] - elapsed()
+
+    def leave(self, date: float, subject: str) -> float:
+        """See Permit.leave. Raises LeaseOver, ParentGone."""
+        self.look()
+        until, end = self._term
+        if date > until or elapsed() > end:
+            raise LeaseOver(
+                "Nothing was sent: the run's lease is over and was not renewed.",
+                "Run again: the copy continues.",
+                table=subject,
+                details={"until": until, "date": date},
+            )
+        return date
+
+    def answered(self, attempt: float) -> None:
+        """Nothing is kept of requests that are answered."""
+
+    def lost(self, attempt: float, date: float | None = None) -> None:
+        """See Permit.lost."""
+        self.lost_date = max(self.lost_date, attempt)
+
+
+class _RemoteDesk:
+    """The parent's desk, seen from a worker."""
+
+    def __init__(self, parent: _Parent) -> None:
+        self._parent = parent
 
     def __getattr__(self, method: str) -> Any:
-        return lambda *arguments: self.ask(method, arguments)
+        return lambda *arguments: self._parent.ask(method, arguments)
 
 
 def serve(descriptor: int) -> None:
     """A worker's whole life: the task comes through the socket ``descriptor``, the result goes back through it."""
     connection = Connection(descriptor)
-    desk = _RemoteDesk(connection)
+    parent = _Parent(connection)
+    permit: Permit = parent
     try:
-        task = _Unpickler(io.BytesIO(connection.recv()), desk.ask).load()
-        workers = connection.recv()
+        pickled, workers = parent.start()
+        task = _Unpickler(io.BytesIO(pickled), parent.ask).load()
         try:
-            answer = (_RESULT, task.run(desk, workers))
+            kind, value = _RESULT, task.run(_RemoteDesk(parent), workers, Bounds(permit, parent.look, parent))
         except Exception as error:
-            answer = (_FAILURE, error)
-        connection.send(answer)
+            kind, value = _FAILURE, error
+        connection.send((kind, (value, parent.lost_date)))
     except (EOFError, OSError):
         return  # the parent is gone: nobody is left to report to

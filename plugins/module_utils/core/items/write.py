@@ -17,13 +17,14 @@ from ..errors import FerryError, ItemRefused, KeepsFailing, MissingTable
 from .answers import BatchWritten, KeyReader, Raw, Slice, decode, malformed, msgspec
 from .client import Call, Client
 from .lanes import LOOK_SECONDS, Lanes
-from .tables import ItemTable, vanished
+from .tables import Identity, ItemTable
 from .throttle import Throttle
 
 BATCH_ITEMS = 25  # the most that BatchWriteItem takes (aws.md H)
 BATCH_BYTES = 4 * 1024 * 1024  # of JSON; AWS takes 16 MB (aws.md H), smaller ones are quicker to send again
 FIRST_BATCHES = 4  # under way at the beginning, more as they succeed: a small table needs few connections
 WRITE_UNIT_BYTES = 1024
+MISSING_SECONDS = 60.0  # for which AWS may not find a table that is there, as just after it was made
 
 _PUT, _DELETE = b'{"PutRequest":{"Item":', b'{"DeleteRequest":{"Key":'
 _END = b"}}"
@@ -102,7 +103,7 @@ class Writer:
         self._throttle = throttle
         self._under_way = 0
         self._acknowledged = 0
-        self._answered = False
+        self._identity = Identity(table)
         self._keys = KeyReader(table.key)
         self._begin = b'{"RequestItems":{%s:[' % json.dumps(table.name).encode()
         self._end = b']},"ReturnConsumedCapacity":"TOTAL"}' if throttle is not None else b"]}}"
@@ -136,10 +137,11 @@ class Writer:
     def _submit(self, batch: _Batch, delay: float = 0.0) -> None:
         body = b"".join((self._begin, batch.payload, self._end))
         call = Call("BatchWriteItem", body, self._table.name)
-        self._lanes.submit(self._client, call, partial(self._received, batch), partial(self._failed, batch), delay)
+        received, failed = partial(self._received, batch), partial(self._failed, batch)
+        self._lanes.submit(self._client, call, received, failed, delay, self._identity)
 
     def _received(self, batch: _Batch, body: bytes) -> None:
-        self._answered = True
+        self._identity.acknowledged()
         if body == _NOTHING_LEFT:
             self._end_of(batch)
             return
@@ -168,7 +170,8 @@ class Writer:
 
     def _failed(self, batch: _Batch, error: FerryError) -> None:
         if isinstance(error, MissingTable):
-            raise (vanished(self._table) if self._answered else error) from error
+            self._look_again(batch, error)
+            return
         if error.details.get("code") not in BAD_ITEM:
             raise error
         # A batch with one wrong item is refused whole (aws.md H): each is then sent alone, and the wrong one told.
@@ -187,6 +190,22 @@ class Writer:
 
         for request in requests:
             self._submit(_Batch(request, [request], bytes, batch.done, ended=part_done))
+
+    def _look_again(self, batch: _Batch, error: FerryError) -> None:
+        """Send a batch again whose table was not found, if DescribeTable finds it."""
+        now = time.monotonic()
+        batch.missing_since = batch.missing_since or now
+        if now - batch.missing_since > min(MISSING_SECONDS, self._client.retry_policy.seconds):
+            raise KeepsFailing(
+                f"AWS does not find the table in {self._client.endpoint.account} for writes, for"
+                f" {now - batch.missing_since:.0f} seconds, though DescribeTable shows it.",
+                "Run again in a few minutes: the copy continues.",
+                table=self._table.name,
+                details=error.details,
+            ) from error
+        self._identity.doubt()
+        batch.failures += 1
+        self._submit(batch, self._client.retry_policy.pause(batch.failures))
 
     def _end_of(self, batch: _Batch) -> None:
         if batch.ended is not None:
@@ -224,4 +243,5 @@ class _Batch:
     units: float = 0.0
     resent: int = 0
     failures: int = 0
+    missing_since: float = 0.0
     failing_since: float = field(default_factory=time.monotonic)

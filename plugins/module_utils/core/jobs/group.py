@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The jobs of one kind in one account: when they start, and whether a look at them lists or describes (design 5)."""
+"""The jobs of one kind in one account: when they start, and whether a look lists or describes (design section 5)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def round_bound(jobs: int) -> int:
 class Entry:
     """One job under way. ``job`` is where it stands; ``steps`` brings it on, None after a failure in passing."""
 
-    way: Way
+    table: TableJobs
     item: WaitItem
     job: Job
     group: Group
@@ -54,7 +54,7 @@ class Entry:
 
 
 @dataclass(eq=False)
-class Way:
+class TableJobs:
     """The jobs of one table, one after the other; ``at`` is the one that was reached."""
 
     item: WaitItem

@@ -118,8 +118,9 @@ def made_of(job: Job, *, whole: bool = True) -> Made:
 
 
 class JobKind(Protocol):
-    """What the waiter must know about a kind of job. ``plural`` is what progress lines call many of them."""
+    """What the waiter must know about a kind of job. Messages call one job ``noun``, progress lines many ``plural``."""
 
+    noun: ClassVar[str]
     plural: ClassVar[str]
 
     def account(self, item: WaitItem) -> Account:

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 
 from .. import sdk
 from ..aws_errors import is_passing
-from .group import Entry, Group, Way
+from .group import Entry, Group, TableJobs
 from .job import Job, ended_with
 from .kind import Instead, JobKind, Pause, WaitItem, WaitResult
 from .progress import duration, progress_line
@@ -53,7 +53,7 @@ class Waiter:
         self._look = look
         self._kinds = kinds
         self._groups: dict[tuple[str, str, str, str], Group] = {}
-        self._ways: dict[str, Way] = {}
+        self._tables: dict[str, TableJobs] = {}
         self._started: set[tuple[str, str]] = set()
         self._flying: dict[Future[Any], Entry | Group] = {}
         self._begun = self._last_line_at = 0.0
@@ -68,10 +68,10 @@ class Waiter:
         """
         self._begun = self._last_line_at = self._clock()
         for item in items:
-            self._ways[item.name] = way = Way(item, [item.job, *item.then])
-            self._go_on(way)
+            self._tables[item.name] = table = TableJobs(item, [item.job, *item.then])
+            self._go_on(table)
         with ThreadPoolExecutor(THREADS) as pool:
-            while any(way.entry for way in self._ways.values()):
+            while any(table.entry for table in self._tables.values()):
                 if self._clock() - self._begun >= timeout:
                     break
                 self._look()
@@ -82,52 +82,52 @@ class Waiter:
             self._closing = True
             while self._flying:
                 self._collect(wait(self._flying, return_when=FIRST_COMPLETED).done)
-        for way in self._ways.values():
-            if way.entry and way.entry.steps:
-                way.entry.steps.close()  # work of its own must stop
-            if way.reached.open:
-                way.jobs[way.at] = replace(way.reached, result={**way.reached.result, "timed_out": True})
+        for table in self._tables.values():
+            if table.entry and table.entry.steps:
+                table.entry.steps.close()  # work of its own must stop
+            if table.reached.open:
+                table.jobs[table.at] = replace(table.reached, result={**table.reached.result, "timed_out": True})
         if self._groups:
             self._tell(last=True)
         return WaitResult(
-            {name: way.reached for name, way in self._ways.items()},
+            {name: table.reached for name, table in self._tables.items()},
             self._calls(),
             frozenset(self._started),
-            {name: tuple(way.jobs) for name, way in self._ways.items()},
+            {name: tuple(table.jobs) for name, table in self._tables.items()},
         )
 
-    def _go_on(self, way: Way) -> None:
-        """Put the next job of the way in line; none, at its end or where a job did not complete."""
-        way.entry = None
-        while not way.reached.open:
-            if way.reached.state not in ("completed", "not_needed") or way.at + 1 == len(way.jobs):
+    def _go_on(self, table: TableJobs) -> None:
+        """Put the next job of the table in line; none, at its end or where a job did not complete."""
+        table.entry = None
+        while not table.reached.open:
+            if table.reached.state not in ("completed", "not_needed") or table.at + 1 == len(table.jobs):
                 return
-            before, job = way.reached, way.jobs[way.at + 1]
+            before, job = table.reached, table.jobs[table.at + 1]
             following: Job | None = job
             if job.pending_reason == "job":
                 made = self._kinds[before.kind].made(before)
                 following = self._kinds[job.kind].after(job, before, made)
             if following is None:
                 return
-            way.at += 1
-            way.jobs[way.at] = following
+            table.at += 1
+            table.jobs[table.at] = following
         if not self._closing:
-            self._enter(way)
+            self._enter(table)
 
-    def _enter(self, way: Way) -> None:
-        item = replace(way.item, job=way.reached)
+    def _enter(self, table: TableJobs) -> None:
+        item = replace(table.item, job=table.reached)
         kind = self._kinds[item.job.kind]
         try:
             account = kind.account(item)
             scope = kind.list_scope(item)
             key = (item.job.kind, account.account_id, account.region, scope)
         except Exception as error:  # one table's account that cannot be reached is that table's failure
-            way.jobs[way.at] = ended_with(item.job, error)
+            table.jobs[table.at] = ended_with(item.job, error)
             return
         now = self._clock()
         group = self._groups.setdefault(key, Group(kind, item.job.kind, account, scope, last_event=now))
         result = {name: value for name, value in item.job.result.items() if name != "timed_out"}
-        way.entry = entry = Entry(way, item, replace(item.job, result=result), group, due=now)
+        table.entry = entry = Entry(table, item, replace(item.job, result=result), group, due=now)
         group.entries.append(entry)
         if item.job.state == "running":
             entry.phase = "end"
@@ -223,27 +223,27 @@ class Waiter:
             group.credits += was.state == "running"
             self._over(entry, now)
         else:
-            entry.way.jobs[entry.way.at] = entry.job
+            entry.table.jobs[entry.table.at] = entry.job
 
     def _over(self, entry: Entry, now: float) -> None:
         entry.group.last_event = now
         entry.group.entries.remove(entry)
-        entry.way.jobs[entry.way.at] = entry.job
-        self._go_on(entry.way)
+        entry.table.jobs[entry.table.at] = entry.job
+        self._go_on(entry.table)
 
     def _replaced(self, entry: Entry, instead: Instead, now: float) -> None:
         """Other jobs take the place of the one that has ended."""
-        way, group = entry.way, entry.group
+        table, group = entry.table, entry.group
         group.last_event = now
         group.entries.remove(entry)
-        way.jobs[way.at :] = instead.jobs
+        table.jobs[table.at :] = instead.jobs
         if instead.started:
-            self._started.add((entry.item.name, way.reached.kind))
-        way.entry = None
-        if not way.reached.open:
-            self._go_on(way)
+            self._started.add((entry.item.name, table.reached.kind))
+        table.entry = None
+        if not table.reached.open:
+            self._go_on(table)
         elif not self._closing:
-            self._enter(way)
+            self._enter(table)
 
     def _failed(self, entry: Entry, error: Exception, now: float) -> None:
         entry.steps = None
@@ -254,17 +254,16 @@ class Waiter:
         entry.job, entry.phase = self._given_up(entry, error), "over"
         self._over(entry, now)
 
-    @staticmethod
-    def _given_up(entry: Entry, error: Exception) -> Job:
-        job = entry.job
+    def _given_up(self, entry: Entry, error: Exception) -> Job:
+        job, noun = entry.job, self._kinds[entry.job.kind].noun
         if isinstance(error, (sdk.ClientError, sdk.BotoCoreError)):
-            doing = f"following the {job.kind} {job.arn}" if job.arn else f"starting the {job.kind}"
+            doing = f"following the {noun} {job.arn}" if job.arn else f"starting the {noun}"
             error = entry.group.account.explain(error, doing, job.name)
         failed = ended_with(job, error)
         if not job.arn:
             return failed
-        cause = f"{failed.failure['cause']} The {job.kind} {job.arn} could not be followed; it may still be running."
-        next_step = f"{failed.failure['next_step']} The next run finds the {job.kind}.".strip()
+        cause = f"{failed.failure['cause']} The {noun} {job.arn} could not be followed; it may still be running."
+        next_step = f"{failed.failure['next_step']} The next run finds the {noun}.".strip()
         return replace(failed, failure={**failed.failure, "cause": cause, "next_step": next_step})
 
     def _calls(self) -> dict[str, dict[str, int]]:
@@ -285,7 +284,7 @@ class Waiter:
         now = self._clock()
         if not last and now - self._last_line_at < LINE_GAP:
             return
-        jobs = [job for way in self._ways.values() for job in way.jobs]
+        jobs = [job for table in self._tables.values() for job in table.jobs]
         line = "; ".join(
             progress_line(self._kinds[name].plural, [job for job in jobs if job.kind == name], self._percents(name))
             for name in dict.fromkeys(job.kind for job in jobs)

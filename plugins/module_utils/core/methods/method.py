@@ -33,7 +33,7 @@ class ItemJobs:
     """The jobs that bring the items: the first ``job``, those that follow ``then``, and what they change.
 
     ``maker`` is the one of them that makes the table, as it was planned; None where none is made, as by a copy of a
-    backup alone. ``as_made`` says which settings its table will have. ``obstacle`` is what must be mended before the
+    backup alone. ``as_made`` says which settings its table will have. ``obstacle`` is what must be fixed before the
     first job can start; only a preview has one.
     """
 

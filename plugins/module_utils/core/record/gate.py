@@ -135,6 +135,15 @@ class Gate:
             call.attempts += 1
         return attempt
 
+    @property
+    def until(self) -> float:
+        """AWS's time until which requests may leave."""
+        return self._until()
+
+    def left(self) -> float:
+        """Seconds until then."""
+        return self._until() - self._clock.now()
+
     def answered(self, attempt: Attempt) -> None:
         """AWS answered ``attempt``: nothing more comes of it."""
         with self._lock:
@@ -143,10 +152,14 @@ class Gate:
         if call is not None:
             call.answers += 1
 
-    def lost(self, attempt: Attempt) -> None:
-        """The connection of ``attempt`` is closed, and AWS has not answered it: it may still arrive for a while."""
+    def lost(self, attempt: Attempt, date: float | None = None) -> None:
+        """The connection of ``attempt`` is closed, and AWS has not answered it: it may still arrive for a while.
+
+        ``date`` is that of the newest request for which the attempt stands, where it stands for all of a process.
+        """
         with self._lock:
             attempt.lost = True
+            attempt.date = attempt.date if date is None else max(attempt.date, date)
 
     @contextmanager
     def about(self, subject: str) -> Iterator[Attempts]:

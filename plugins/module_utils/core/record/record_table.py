@@ -14,13 +14,12 @@ from typing import Any
 from .. import aws_errors, sdk
 from ..change import Change
 from ..errors import FerryError, RecordBusy, RecordDenied, RecordLost, RecordUnusable
+from ..table_status import Phase, phase_of
 from .lease import iso
 
 DEFAULT_NAME = "tableferry"
 KEYS = (("pk", "HASH"), ("sk", "RANGE"))
 CREATING = 180  # seconds for the table to become ACTIVE
-READY = ("ACTIVE", "UPDATING")
-UNREADABLE = ("INACCESSIBLE_ENCRYPTION_CREDENTIALS", "ARCHIVING", "ARCHIVED")
 ACTIONS = (
     "CreateTable", "DeleteItem", "DescribeTable", "GetItem", "PutItem", "Scan", "UpdateItem", "UpdateTable",
 )  # fmt: skip
@@ -60,13 +59,14 @@ def find(client: Any, name: str, arn: str = "", *, explain: Explain | None = Non
         raise _explain(error, name, arn, explain) from error
     _require_shape(described)
     status = described["TableStatus"]
-    if status == "DELETING":
+    phase = phase_of(status)
+    if phase is Phase.GOING:
         raise RecordUnusable(
             f"The table of the records {name} is being deleted.",
             "Wait until it is gone, then run again: a new one is made. What stands on the destination is found by its"
             " tags and is not touched.",
         )
-    if status in UNREADABLE:
+    if phase is Phase.LOST:
         raise _key_unusable(name, status)
     created = described["CreationDateTime"]
     return RecordTable(name, described["TableArn"], described["TableId"], created.timestamp(), status)
@@ -85,7 +85,7 @@ def find_or_create(
     end, asked = clock() + CREATING, False
     while True:
         table = find(client, name, arn, explain=explain)
-        if table is not None and table.status in READY:
+        if table is not None and phase_of(table.status) is Phase.USABLE:
             return table
         if clock() > end:
             raise RecordBusy(

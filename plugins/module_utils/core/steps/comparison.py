@@ -19,6 +19,7 @@ from ..data_plane import ItemChoices, item_table
 from ..errors import DifferencesFound
 from ..items.comparing import compare_sample, compare_tables
 from ..items.differences import CompareOptions, CompareProgress, Comparison, Difference
+from ..items.permit import FREE, Bounds
 from ..items.repairing import RepairOptions, RepairResult, repair
 from ..items.tables import ItemTable
 from ..items.throttle import to_rate
@@ -73,15 +74,18 @@ def verify_tables(
     destination: Account,
     options: VerifyOptions,
     progress: Callable[[CompareProgress], None] = lambda _: None,
+    bounds: Bounds = FREE,
 ) -> Verification:
     """Compare both tables; reads only. Raises MissingTable, KeySchemaDiffers, and what the data plane raises."""
-    here, there = item_table(source, options.source_table), item_table(destination, options.table)
+    here = item_table(source, options.source_table, bounds)
+    there = item_table(destination, options.table, bounds)
     compared = CompareOptions(
         consistent=options.items.consistent,
         workers=options.items.workers,
         source_rate=to_rate("read_rate", options.items.read_rate, here.read_capacity),
         destination_rate=to_rate("read_rate", options.items.read_rate, there.read_capacity),
         ignore_expired=_expiring(source, here) if options.items.ignore_expired else "",
+        bounds=bounds,
     )
     with _Differences(options.items.differences_path) as differences:
         if options.level == "sample":
@@ -92,7 +96,13 @@ def verify_tables(
 
 
 def repair_differences(
-    source: Account, destination: Account, options: VerifyOptions, verification: Verification, *, delete_extra: bool
+    source: Account,
+    destination: Account,
+    options: VerifyOptions,
+    verification: Verification,
+    *,
+    delete_extra: bool,
+    bounds: Bounds = FREE,
 ) -> RepairResult:
     """Repair the destination by what the source holds now, key by key. Raises what ``verify_tables`` does, ItemRefused.
 
@@ -100,7 +110,7 @@ def repair_differences(
     """
     here, there = item_table(source, options.source_table), item_table(destination, options.table)
     differences = _read(Path(verification.path)) if verification.path else iter(verification.shown)
-    return repair(here, there, differences, RepairOptions(delete_extra=delete_extra))
+    return repair(here, there, differences, RepairOptions(delete_extra=delete_extra, bounds=bounds))
 
 
 def _read(path: Path) -> Iterator[Difference]:
@@ -175,6 +185,7 @@ def comparison_change(options: VerifyOptions, definition: TableDefinition) -> Ch
 class VerifyKind(OwnWork):
     """Comparisons, for the waiter: the controller does the work."""
 
+    noun: ClassVar[str] = "comparison"
     plural: ClassVar[str] = "comparisons"
 
     def __init__(self) -> None:
@@ -192,10 +203,14 @@ class VerifyKind(OwnWork):
         job, begun = replace(job, state="running", pending_reason="", result=made), clock()
 
         def work(show: Callable[[Job], None]) -> Verification:
-            def tell(now: CompareProgress) -> None:
-                show(replace(job, result={**job.result, "percent": percent(now.segments_done, now.segments)}))
+            shown = job
 
-            return verify_tables(source, destination, options, tell)
+            def show_progress(now: CompareProgress) -> None:
+                nonlocal shown
+                shown = replace(job, result={**job.result, "percent": percent(now.segments_done, now.segments)})
+                show(shown)
+
+            return verify_tables(source, destination, options, show_progress, Bounds(look=lambda: show(shown)))
 
         verification = yield from self._workbench.steps(job, work)
         took = {"seconds": round(clock() - begun, 1), "end_time": datetime.now(UTC).isoformat(timespec="seconds")}

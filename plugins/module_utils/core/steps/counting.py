@@ -13,6 +13,7 @@ from typing import ClassVar
 from ..change import Change
 from ..data_plane import count_items, item_table
 from ..errors import CountMismatch
+from ..items.permit import Bounds
 from ..jobs.job import Job, ended_with
 from ..jobs.kind import Made, OwnWork, Steps, WaitItem, made_of
 from ..table.definition import AS_OF, TableDefinition
@@ -70,6 +71,7 @@ def count_job(table: str, source_table: str, *, writes_stopped: bool = False) ->
 class CountKind(OwnWork):
     """Counting, for the waiter: the controller does the work."""
 
+    noun: ClassVar[str] = "count"
     plural: ClassVar[str] = "counts"
 
     def __init__(self) -> None:
@@ -83,7 +85,8 @@ class CountKind(OwnWork):
             ("items_source", item_table(source, job.request["source_table"])),
         )
         counts = yield from self._workbench.steps(
-            job, lambda show: {side: count_items(table, lambda _: show(job)) for side, table in tables}
+            job,
+            lambda show: {side: count_items(table, bounds=Bounds(look=lambda: show(job))) for side, table in tables},
         )
         table = {name: job.request.get(name, "") for name in ("table_id", "table_arn")}
         job = replace(job, pending_reason="", result={**counts, **table})

@@ -101,6 +101,7 @@ def options_from_dict(data: Mapping[str, Any]) -> SettingsOptions:
 class SettingsKind(OwnWork):
     """Settings, for the waiter: nothing to list, each job is a generator that says when it continues."""
 
+    noun: ClassVar[str] = "settings job"
     plural: ClassVar[str] = "settings"
 
     def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:

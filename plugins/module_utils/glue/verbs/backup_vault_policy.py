@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...core.change import to_diff
-from ...core.methods.backup.vaults import apply_policy, copy_statement, plan_policy
+from ...core.methods.backup.vaults import copy_statement, plan_copying
+from ...core.statements.shared_policy import apply_policy
+from ...core.statements.users import Uncounted
 from ..accounts import Accounts
+from ..changing import changed
 from ..spec import SHARED_OPTIONS, Progress, Verb, account_option
 
 SPEC: dict[str, Any] = {
@@ -27,15 +29,9 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     """Read the policy, and add or remove our statement."""
     account = Accounts(params).get("destination", params["destination"])
     statement = copy_statement(params["source_account_id"] or "", account.partition, params["organization_id"] or "")
-    plan = plan_policy(account, params["name"], statement, present=params["state"] == "present")
-    if not check_mode:
-        apply_policy(account, plan)
-    return {
-        "changed": bool(plan.changes),
-        "policy": plan.policy,
-        "changes": [change.to_dict() for change in plan.changes],
-        "diff": to_diff(plan.changes, f"vault {params['name']}"),
-    }
+    plan = plan_copying(account, params["name"], statement, present=params["state"] == "present")
+    policy = plan.after if check_mode else apply_policy(plan, Uncounted())
+    return changed(plan.changes, f"vault {params['name']}", policy=policy)
 
 
 VERB = Verb(

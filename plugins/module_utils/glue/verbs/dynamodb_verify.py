@@ -102,7 +102,7 @@ def _message(params: dict[str, Any], result: Verification, repaired: dict[str, i
         repairs = ", ".join(f"{change.what.rpartition(' ')[2]} {change.after}" for change in changes)
         message += f" A repair would {repairs}."
     if comparison.extra and not params["delete_extra"]:
-        message += f" The {comparison.extra} extra items are kept: delete_extra (ferry_delete_extra) deletes them."
+        message += f" The {comparison.extra} extra items are kept: set delete_extra to delete them."
     return message
 
 

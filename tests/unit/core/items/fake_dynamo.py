@@ -37,9 +37,9 @@ Key = tuple[Any, ...]
 class Fault:
     """What goes wrong with the next ``times`` calls of ``operation``, after ``after`` calls that go well.
 
-    ``kind``: ``throttle``, ``500``, ``503``, ``expired`` (refusals); ``reset`` before anything is done, ``lost`` after
-    it was done; ``half`` and ``crc`` break the answer; ``chunked`` and ``until_close`` frame it otherwise;
-    ``unprocessed`` leaves ``count`` items of a batch.
+    ``kind``: ``throttle``, ``missing``, ``500``, ``503``, ``expired`` (refusals); ``reset`` before anything is done,
+    ``lost`` after it was done; ``half`` and ``crc`` break the answer; ``chunked`` and ``until_close`` frame it
+    otherwise; ``unprocessed`` leaves ``count`` items of a batch.
     """
 
     kind: str
@@ -71,12 +71,14 @@ class FakeTable:
 
 
 class FakeDynamo:
-    """The server. ``calls`` lists operations as they arrived, ``bodies`` the bodies of BatchWriteItem."""
+    """The server. ``calls`` lists operations as they arrived, ``dates`` with their signature's, ``bodies`` the
+    bodies of BatchWriteItem."""
 
     def __init__(self) -> None:
         self.tables: dict[str, FakeTable] = {}
         self.faults: list[Fault] = []
         self.calls: list[str] = []
+        self.dates: list[tuple[str, str]] = []
         self.bodies: list[bytes] = []
         self.connections = 0
         self.page_items = 100
@@ -114,6 +116,11 @@ class FakeDynamo:
         """Plan a fault."""
         self.faults.append(Fault(kind, operation, **members))
         return self.faults[-1]
+
+    @property
+    def visitors(self) -> int:
+        """How many connections are open."""
+        return len(self._open)
 
     def close(self) -> None:
         """End it."""
@@ -159,6 +166,7 @@ class FakeDynamo:
             time.sleep(self.latency)
         with self._lock:
             self.calls.append(operation)
+            self.dates.append((operation, headers["x-amz-date"]))
             self.before(operation)
             kind, fault = self._fault(operation)
             if kind == "reset":
@@ -215,6 +223,8 @@ class FakeDynamo:
             )
         if kind == "throttle":
             return refusal("ProvisionedThroughputExceededException", "The level of configured throughput was exceeded")
+        if kind == "missing":
+            return refusal("ResourceNotFoundException", "Requested resource not found")
         if kind in ("500", "503"):
             return int(
                 kind

@@ -38,7 +38,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.items.throttle
 from tests.unit.core.items.fake_dynamo import HASTY, REGION, SECRET, FakeDynamo, serving
 from tests.unit.core.items.strategies import attributes, to_bytes
 
-ITEMS = 3000
+ITEMS = 1500
 
 
 def numbered(count: int = ITEMS) -> list[bytes]:
@@ -55,7 +55,8 @@ def copied(dynamo: FakeDynamo, **members):
 
 @pytest.fixture
 def filled(dynamo):
-    """A source of 3,000 items and an empty destination."""
+    """A source of 1,500 items, which 30 pages hold, and an empty destination."""
+    dynamo.page_items = 50
     dynamo.make("orders").put(*numbered())
     dynamo.make("copy")
     return dynamo
@@ -291,7 +292,7 @@ def test_a_missing_table_is_told(dynamo):
 
 def test_a_copy_that_failed_goes_on_and_counts_everything_once(filled, tmp_path):
     path = tmp_path / "copy.json"
-    filled.plan("throttle", "BatchWriteItem", after=70, times=10_000)
+    filled.plan("throttle", "BatchWriteItem", after=35, times=10_000)
     impatient = RetryPolicy(0.001, 0.002, 0.05, 0.05)
     with pytest.raises(KeepsFailing):
         copied(filled, checkpoint=path, retry_policy=impatient)
@@ -330,7 +331,7 @@ print(result.counts.items)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_copy_that_is_killed_goes_on(filled, tmp_path, workers):
     path = tmp_path / "copy.json"
-    filled.page_items = 20
+    filled.page_items = 10
     filled.latency = 0.004
     command = [sys.executable, "-c", KILLED, filled.url, str(path), str(workers)]
     kills = 0
@@ -357,7 +358,7 @@ def test_a_copy_that_is_killed_goes_on(filled, tmp_path, workers):
 def test_a_rate_limits_writes_and_asks_for_units(filled):
     filled.units_per_item = 2.0
     began = time.monotonic()
-    result = copied(filled, write_rate=Rate(6000))
+    result = copied(filled, write_rate=Rate(3000))
     assert result.counts.write_units == ITEMS * 2.0
     assert result.counts.read_units is None
     assert time.monotonic() - began > 0.7
@@ -367,7 +368,7 @@ def test_a_rate_limits_writes_and_asks_for_units(filled):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_rate_limits_reads_of_all_workers_together(filled, workers):
     filled.consumed.clear()
-    result = copied(filled, read_rate=Rate(3000), workers=workers)
+    result = copied(filled, read_rate=Rate(1500), workers=workers)
     assert result.counts.read_units == pytest.approx(ITEMS, rel=0.1)
     assert same(filled)
 

@@ -23,6 +23,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     WorkerLost,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Endpoint
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.permit import Bounds
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.workers import run_in_workers
 
 
@@ -49,7 +50,7 @@ class Summing:
 
     endpoint: Endpoint
 
-    def run(self, desk: Desk, workers: int) -> tuple[int, int, str]:
+    def run(self, desk: Desk, workers: int, bounds: Bounds) -> tuple[int, int, str]:
         total = 0
         while (number := desk.next_number(os.getpid())) is not None:
             total += number
@@ -62,7 +63,7 @@ class Failing:
 
     how: str
 
-    def run(self, desk: Desk, workers: int) -> None:
+    def run(self, desk: Desk, workers: int, bounds: Bounds) -> None:
         first = desk.next_number(os.getpid()) == 0
         if self.how == "error" and first:
             raise ItemRefused("Cause.", "Next step.", table="orders", details={"key": 1})
@@ -152,9 +153,8 @@ def test_nothing_secret_is_in_arguments_or_environment(monkeypatch):
         return Popen(command, **members)
 
     monkeypatch.setattr(f"{module}.subprocess.Popen", popen)
-    run_in_workers(Summing(endpoint()), Desk(1), 2)
-    assert len(started) == 2
-    assert all("env" not in members for _, members in started)
     keys = SimpleNamespace(access_key="AKIASECRET", secret_key="SECRET", session_token="TOKEN")
     run_in_workers(Summing(endpoint(lambda: keys)), Desk(1), 2)
+    assert len(started) == 2
+    assert all("env" not in members for _, members in started)
     assert "SECRET" not in repr(started)

@@ -33,6 +33,7 @@ from tests.unit.on_lab.in_process import failure
 class GlueRuns(SourceJobs):
     """Runs whose list call wants the name of what they are runs of."""
 
+    noun: ClassVar[str] = "run"
     plural: ClassVar[str] = "runs"
 
     def __init__(self, refused: frozenset[str] = frozenset()) -> None:
@@ -112,8 +113,8 @@ def test_a_refused_call_is_explained_by_the_account() -> None:
     assert (type(error).__name__, job.state, error.details["code"]) == (
         "AccessDenied", "failed", "AccessDeniedException",
     )  # fmt: skip
-    assert "The glue a-1 could not be followed; it may still be running." in error.cause
-    assert error.next_step.endswith("The next run finds the glue.")
+    assert "The run a-1 could not be followed; it may still be running." in error.cause
+    assert error.next_step.endswith("The next run finds the run.")
 
 
 def test_a_kind_explains_its_failed_jobs() -> None:

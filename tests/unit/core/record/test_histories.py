@@ -151,9 +151,8 @@ class History:
         run.run.renew(WAITER)
 
     def close_all(self, run: Controller) -> None:
-        for each in self.sent:
-            if each.by is run and not each.attempt.lost:
-                self.lose(run)
+        while any(each.by is run and not each.attempt.lost for each in self.sent):
+            self.lose(run)
 
 
 @settings(max_examples=150)

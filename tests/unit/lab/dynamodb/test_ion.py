@@ -10,7 +10,7 @@ import base64
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.dynamodb import ion
@@ -51,7 +51,6 @@ def test_a_line_is_written_as_aws_documents_it() -> None:
 
 
 @given(st.dictionaries(names, attribute_values, max_size=4))
-@settings(max_examples=200)
 def test_what_was_written_is_read(item: dict[str, Any]) -> None:
     line = ion.record({"Item": ion.struct(item)}).decode()
     assert line.count("\n") == 1

@@ -10,7 +10,7 @@ import base64
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.dynamodb import values
@@ -43,7 +43,6 @@ def test_numbers_are_normalized(sent: str, kept: str) -> None:
 
 
 @given(numbers)
-@settings(max_examples=300)
 def test_normalizing_keeps_the_value_and_is_final(text: str) -> None:
     kept = values.canonical_number(text)
     assert Decimal(kept) == Decimal(text)
@@ -63,14 +62,12 @@ def test_number_limits(number: str, words: str) -> None:
 
 
 @given(st.lists(numbers.map(values.canonical_number), max_size=30))
-@settings(max_examples=300)
 def test_encoded_numbers_order_as_numbers(some: list[str]) -> None:
     by_bytes = sorted(some, key=lambda number: values.encode_key({"N": number}))
     assert [Decimal(each) for each in by_bytes] == sorted(map(Decimal, some))
 
 
 @given(st.lists(texts, max_size=20), texts)
-@settings(max_examples=200)
 def test_encoded_strings_order_as_utf8_and_prefixes_hold(some: list[str], start: str) -> None:
     by_bytes = sorted(some, key=lambda text: values.encode_key({"S": text}))
     assert by_bytes == sorted(some, key=str.encode)
@@ -80,7 +77,6 @@ def test_encoded_strings_order_as_utf8_and_prefixes_hold(some: list[str], start:
 
 
 @given(binaries, binaries, binaries, binaries)
-@settings(max_examples=200)
 def test_joined_keys_stay_distinct_and_ordered(a: str, b: str, c: str, d: str) -> None:
     def joined(one: str, two: str) -> bytes:
         return values.encode_key({"B": one}) + values.encode_key({"B": two})

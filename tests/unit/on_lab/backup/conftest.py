@@ -16,11 +16,11 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import c
 Counted = tuple[Account, str]
 
 
-def item_table(account: Account, name: str) -> Counted:
+def item_table(account: Account, name: str, bounds: object = None) -> Counted:
     return account, name
 
 
-def count_items(table: Counted, progress: object = None) -> int:
+def count_items(table: Counted, progress: object = None, bounds: object = None) -> int:
     account, name = table
     try:
         return int(account.client("dynamodb").scan(TableName=name, Select="COUNT")["Count"])

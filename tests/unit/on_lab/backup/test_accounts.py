@@ -34,10 +34,14 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup
     start_copy,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.vaults import (
-    apply_policy,
     copy_statement,
-    plan_policy,
+    plan_copying,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.shared_policy import (
+    PolicyPlan,
+    apply_policy,
+)
+from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.users import Uncounted
 from tests.unit.on_lab.backup.ready import SOURCE, VAULT, Ready, allow, root
 from tests.unit.on_lab.backup.test_kill import migrate, world
 from tests.unit.on_lab.backup.test_way import backed_up, copied
@@ -110,17 +114,21 @@ def test_the_organization_is_set_in_its_management_account_only(organization: st
 # Policies
 
 
+def carry_out(plan: PolicyPlan) -> None:
+    apply_policy(plan, Uncounted(), sleep=lambda seconds: None)
+
+
 def test_a_statement_is_merged_into_a_policy_and_taken_out_again() -> None:
     aws = world()
     other = {**allow({"AWS": root("444444444444")}, "backup:CopyIntoBackupVault")["Statement"][0], "Sid": "Theirs"}
     aws.set_policy({"Version": "2012-10-17", "Statement": [other]})
     account, statement = aws.account("destination"), copy_statement(SOURCE, "aws")
-    plan = plan_policy(account, VAULT, statement)
+    plan = plan_copying(account, VAULT, statement)
     assert aws.mutating() == []
-    apply_policy(account, plan)
-    assert aws.policy()["Statement"] == [other, statement]
-    assert plan_policy(account, VAULT, statement).changes == []
-    apply_policy(account, plan_policy(account, VAULT, statement, present=False))
+    carry_out(plan)
+    assert aws.policy()["Statement"] == [other, statement.to_dict()]
+    assert plan_copying(account, VAULT, statement).changes == []
+    carry_out(plan_copying(account, VAULT, statement, present=False))
     assert aws.policy()["Statement"] == [other]
 
 
@@ -128,9 +136,9 @@ def test_a_policy_of_ours_alone_goes_with_its_statement() -> None:
     aws = world()
     aws.set_policy(None)
     account, statement = aws.account("destination"), copy_statement("", "aws", "o-example")
-    assert statement["Condition"] == {"StringEquals": {"aws:PrincipalOrgID": "o-example"}}
-    apply_policy(account, plan_policy(account, VAULT, statement))
-    apply_policy(account, plan_policy(account, VAULT, statement, present=False))
+    assert statement.condition == {"StringEquals": {"aws:PrincipalOrgID": "o-example"}}
+    carry_out(plan_copying(account, VAULT, statement))
+    carry_out(plan_copying(account, VAULT, statement, present=False))
     with pytest.raises(ClientError, match="ResourceNotFoundException"):
         aws.policy()
 
@@ -138,9 +146,9 @@ def test_a_policy_of_ours_alone_goes_with_its_statement() -> None:
 def test_the_default_vault_and_one_that_is_not_there_are_refused() -> None:
     account, statement = world().account("destination"), copy_statement(SOURCE, "aws")
     with pytest.raises(InvalidInput, match="Default"):
-        plan_policy(account, "Default", statement)
+        plan_copying(account, "Default", statement)
     with pytest.raises(BackupNotPossible, match="no vault other"):
-        plan_policy(account, "other", statement)
+        plan_copying(account, "other", statement)
 
 
 # Cleaning up

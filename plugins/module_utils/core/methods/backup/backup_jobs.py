@@ -387,6 +387,7 @@ def _refusal(source: Account, job: Job, error: Exception) -> FerryError:
 class BackupKind(SourceJobs):
     """Backup jobs, for the waiter."""
 
+    noun: ClassVar[str] = "backup"
     plural: ClassVar[str] = "backups"
 
     def list_page(self, account: Account, scope: str, next_token: str) -> Page:

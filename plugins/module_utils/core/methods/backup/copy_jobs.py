@@ -236,6 +236,7 @@ def _refusal(source: Account, job: Job, error: Exception) -> FerryError:
 class CopyKind(SourceJobs):
     """Copy jobs, for the waiter."""
 
+    noun: ClassVar[str] = "copy"
     plural: ClassVar[str] = "copies"
 
     def list_page(self, account: Account, scope: str, next_token: str) -> Page:

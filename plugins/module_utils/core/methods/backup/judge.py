@@ -49,7 +49,7 @@ def judge_restore(
             note = "An earlier run restored the table: its items were not counted again."
             return Judgement("migrated", None, None, moved, "none", note)
         if verify == "none":
-            return Judgement("migrated", None, None, moved, "none", "Not counted: ferry_verify is none.")
+            return Judgement("migrated", None, None, moved, "none", "Not counted: verify is none.")
         counts = _counts(source, destination, source_table, table, counted)
         note = compare_counts(*counts, writes_stopped)
     except TABLE_FAILURES as error:

@@ -374,6 +374,7 @@ def _is_no_slot(error: Exception) -> bool:
 class RestoreKind(DestinationJobs):
     """Restore jobs, for the waiter."""
 
+    noun: ClassVar[str] = "restore"
     plural: ClassVar[str] = "restores"
 
     def list_page(self, account: Account, scope: str, next_token: str) -> Page:

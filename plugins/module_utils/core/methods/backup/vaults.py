@@ -7,17 +7,19 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from ... import sdk
 from ...account import Account
-from ...aws_errors import NO_RESOURCE
+from ...aws_errors import ALREADY_THERE, NO_RESOURCE
 from ...change import Change
 from ...errors import BackupNotPossible, InvalidInput, ServiceError
-from ...policy_documents import Statement, statements_of, texts, with_statements, without_statement
+from ...policy_documents import Policy, Statement, statements_of, texts
+from ...statements.marks import MARK
+from ...statements.shared_policy import PolicyPlan, plan_policy
+from ...statements.statement import OurStatement
+from ...statements.vault_policy import VaultPolicy
 from ...table.definition import Shape, json_safe
 
 COPY_ACTION = "backup:CopyIntoBackupVault"  # all that another account may do in a vault
@@ -106,35 +108,22 @@ def find_vault(account: Account, name: str) -> Vault | None:
 # Access policies
 
 
-def read_policy(account: Account, name: str) -> dict[str, Any]:
+def read_policy(account: Account, name: str) -> Policy:
     """The access policy of a vault that is known to exist, {} for none. Raises what Account.explain gives."""
-    doing = f"reading the policy of {name}"
-    answer = account.ask("backup", "get_backup_vault_access_policy", doing, missing=NO_RESOURCE, BackupVaultName=name)
-    policy: dict[str, Any] = json.loads(answer["Policy"]) if answer and answer.get("Policy") else {}
-    return policy
+    return VaultPolicy(account, name).read()
 
 
-def copy_statement(source_account_id: str, partition: str, organization_id: str = "") -> dict[str, Any]:
+def copy_statement(source_account_id: str, partition: str, organization_id: str = "") -> OurStatement:
     """What lets the source account, or every account of the organization, copy recovery points into a vault.
 
     The account's root is named rather than a role: a role created just now is not a valid principal yet (aws.md C2).
+    The Sid is of the account alone: the statement stands in the destination's own vault.
     """
+    sid = f"TableFerryCopy{hashlib.sha256((organization_id or source_account_id).encode()).hexdigest()[:12]}"
     if organization_id:
-        who = {"Principal": "*", "Condition": {"StringEquals": {"aws:PrincipalOrgID": organization_id}}}
-    else:
-        who = {"Principal": {"AWS": f"arn:{partition}:iam::{source_account_id}:root"}}
-    return {
-        "Sid": copy_statement_id(organization_id or source_account_id),
-        "Effect": "Allow",
-        **who,
-        "Action": COPY_ACTION,
-        "Resource": "*",
-    }
-
-
-def copy_statement_id(who: str) -> str:
-    """The Sid of the statement for an account or organization."""
-    return f"TableFerryCopy{hashlib.sha256(who.encode()).hexdigest()[:12]}"
+        condition = {"StringEquals": {"aws:PrincipalOrgID": organization_id}}
+        return OurStatement(sid, "*", (COPY_ACTION,), condition=condition)
+    return OurStatement(sid, {"AWS": f"arn:{partition}:iam::{source_account_id}:root"}, (COPY_ACTION,))
 
 
 def lets_copy(policy: Mapping[str, Any], source_account_id: str, organization_id: str) -> bool:
@@ -165,18 +154,8 @@ def names_account(statement: Statement, account_id: str) -> bool:
     return any(name in ("*", account_id) or f"::{account_id}:" in name for name in named)
 
 
-@dataclass(frozen=True)
-class PolicyPlan:
-    """What becomes of a vault's access policy."""
-
-    vault: str
-    policy: dict[str, Any]
-    changes: list[Change]
-
-
-def plan_policy(account: Account, name: str, statement: Statement, *, present: bool = True) -> PolicyPlan:
-    """The vault's policy with ``statement`` in it, or without it; those of others stay: PutBackupVaultAccessPolicy
-    replaces the whole policy (aws.md C2). Reads only.
+def plan_copying(account: Account, name: str, statement: OurStatement, *, present: bool = True) -> PolicyPlan:
+    """The vault's policy with ``statement`` in it, or without it; those of others stay. Reads only.
 
     Raises BackupNotPossible when there is no such vault, InvalidInput for the Default vault.
     """
@@ -187,29 +166,66 @@ def plan_policy(account: Account, name: str, statement: Statement, *, present: b
             f"There is no vault {name} in {account.region} of the {account.side} account {account.account_id}.",
             "Create it first: the roles tableferry.aws.source_account and tableferry.aws.destination_account do.",
         )
-    before = read_policy(account, name)
-    after = with_statements(before, [statement]) if present else without_statement(before, str(statement["Sid"]))
-    changes = [Change(f"access policy of the vault {name}", before, after)] if before != after else []
-    return PolicyPlan(name, after, changes)
+    statements = [statement]
+    return plan_policy(
+        VaultPolicy(account, name), present=statements if present else [], absent=[] if present else statements
+    )
 
 
-def apply_policy(account: Account, plan: PolicyPlan) -> None:
-    """Write the policy of ``plan``. Raises ServiceError, AccessDenied, CredentialsError."""
-    if not plan.changes:
-        return
-    backup = account.client("backup")
-    try:
-        if plan.policy:
-            backup.put_backup_vault_access_policy(BackupVaultName=plan.vault, Policy=json.dumps(plan.policy))
-        else:
-            backup.delete_backup_vault_access_policy(BackupVaultName=plan.vault)
-    except (sdk.ClientError, sdk.BotoCoreError) as error:
-        if sdk.error_code(error) == "InvalidParameterValueException":
-            raise ServiceError(
-                f"AWS refuses the policy of the vault {plan.vault}: {sdk.error_message(error)}.",
-                "Check whether a statement names a principal that no longer exists: AWS checks the whole policy.",
-            ) from error
-        raise account.explain(error, f"writing the policy of the vault {plan.vault}") from error
+# Creating one
+
+
+@dataclass(frozen=True)
+class VaultPlan:
+    """The vault ``name``. Where ``vault`` is None it has to be created under ``key_arn`` ("": AWS Backup's own key)."""
+
+    account: Account = field(repr=False)
+    name: str
+    key_arn: str
+    any_key: bool
+    vault: Vault | None
+    changes: list[Change]
+
+
+def plan_vault(account: Account, name: str, key_arn: str = "", *, any_key: bool = False) -> VaultPlan:
+    """Whether the vault has to be created; reads only. ``any_key``: an existing one is used whatever its key.
+
+    Raises BackupNotPossible for a vault under another key, which cannot be changed; what Account.explain gives.
+    """
+    vault = find_vault(account, name)
+    if vault is None:
+        changes = [Change(f"vault {name}", None, {"key_arn": key_arn})]
+        return VaultPlan(account, name, key_arn, any_key, None, changes)
+    if key_arn and vault.key_arn != key_arn and not any_key:
+        raise BackupNotPossible(
+            f"The vault {name} of account {account.account_id} is encrypted with {vault.key_arn}, not with {key_arn}.",
+            "A vault's key cannot be changed: use another vault, or set no key_arn.",
+        )
+    return VaultPlan(account, name, key_arn, any_key, vault, [])
+
+
+def make_vault(plan: VaultPlan) -> Vault:
+    """The vault, created if it is missing. If two controllers create it at once, the later one uses the first one's.
+
+    Raises BackupNotPossible, AccessDenied, CredentialsError, ServiceError.
+    """
+    if plan.vault is not None:
+        return plan.vault
+    account, name = plan.account, plan.name
+    request: dict[str, Any] = {"EncryptionKeyArn": plan.key_arn} if plan.key_arn else {}
+    account.ask(
+        "backup",
+        "create_backup_vault",
+        f"creating the vault {name}",
+        missing=ALREADY_THERE,
+        BackupVaultName=name,
+        BackupVaultTags={MARK[0]: MARK[1]},
+        **request,
+    )
+    made = plan_vault(account, name, plan.key_arn, any_key=plan.any_key).vault
+    if made is None:
+        raise ServiceError(f"The vault {name} was created, but is not listed yet.", "Run again.")
+    return made
 
 
 # Recovery points

@@ -17,9 +17,11 @@ from ...account import Account
 from ...change import Change
 from ...data_plane import ItemChoices, count_items, item_table
 from ...destination import creation_call, make_table, require_ours, tags_there
-from ...errors import CheckpointUnusable, InvalidInput
+from ...errors import CheckpointUnusable, InvalidInput, Replaced
 from ...items.answers import require_msgspec
 from ...items.copying import CopyOptions, CopyProgress, copy_items
+from ...items.permit import Bounds, Permit
+from ...items.tables import ItemTable
 from ...items.throttle import to_rate
 from ...jobs.job import Job
 from ...jobs.kind import Made, OwnWork, Steps, WaitItem, made_of
@@ -141,10 +143,13 @@ def _copied(tags: Mapping[str, str], source_id: str) -> dict[str, Any] | None:
 class DirectKind(OwnWork):
     """Direct copies, for the waiter: the controller does the work."""
 
+    noun: ClassVar[str] = "direct copy"
     plural: ClassVar[str] = "direct copies"
 
-    def __init__(self) -> None:
+    def __init__(self, permit: Permit | None = None) -> None:
+        """With a ``permit`` items are written only as it allows."""
         self._workbench = Workbench(AT_ONCE)
+        self._permit = permit
 
     def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
         """Create the table where there is none, copy, and mark the table as complete. Started again, it continues."""
@@ -164,7 +169,9 @@ class DirectKind(OwnWork):
             warm_throughput=options.warm_throughput,
         )
         job = replace(job, result={**job.result, "table_id": table.table_id, "table_arn": table.arn})
-        job = yield from self._workbench.steps(job, lambda show: _copy(source, destination, options, job, show))
+        job = yield from self._workbench.steps(
+            job, lambda show: _copy(source, destination, options, job, show, self._permit)
+        )
         mark = {"Key": COPY_TAG, "Value": _mark(definition.table_id, job.result)}
         doing = "marking the table as copied"
         destination.ask("dynamodb", "tag_resource", doing, table.name, ResourceArn=table.arn, Tags=[mark])
@@ -182,14 +189,28 @@ class DirectKind(OwnWork):
         return made_of(job)
 
 
-def _copy(source: Account, destination: Account, options: DirectOptions, job: Job, show: Callable[[Job], None]) -> Job:
-    """All items copied: ``job`` with what was counted."""
-    here, there = item_table(source, options.table), item_table(destination, options.made_table)
+def _copy(
+    source: Account,
+    destination: Account,
+    options: DirectOptions,
+    job: Job,
+    show: Callable[[Job], None],
+    permit: Permit | None = None,
+) -> Job:
+    """All items copied: ``job`` with what was counted. Raises Replaced where another table has taken the name."""
+    shown = job
 
-    def tell(progress: CopyProgress) -> None:
+    def show_progress(progress: CopyProgress) -> None:
+        nonlocal shown
         counts = progress.counts
         share = percent(progress.segments_done, progress.segments)
-        show(replace(job, result={**job.result, "items": counts.items, "bytes": counts.bytes, "percent": share}))
+        shown = replace(job, result={**job.result, "items": counts.items, "bytes": counts.bytes, "percent": share})
+        show(shown)
+
+    bounds = Bounds(permit, lambda: show(shown))
+    here = item_table(source, options.table, bounds)
+    there = item_table(destination, options.made_table, bounds)
+    _require_made(there, job)
 
     copied = copy_items(
         here,
@@ -200,10 +221,13 @@ def _copy(source: Account, destination: Account, options: DirectOptions, job: Jo
             read_rate=to_rate("read_rate", options.items.read_rate, here.read_capacity),
             write_rate=to_rate("write_rate", options.items.write_rate, there.write_capacity),
             checkpoint=checkpoint_path(options, source.table_arn(options.table), destination, there.table_id),
+            bounds=bounds,
         ),
-        tell,
+        show_progress,
     )
     counts = copied.counts
+    counted = {"counted": count_items(there, lambda _: show(job), bounds)} if options.count else {}
+    _require_made(item_table(destination, options.made_table, bounds), job)
     return replace(
         job,
         result={
@@ -212,10 +236,21 @@ def _copy(source: Account, destination: Account, options: DirectOptions, job: Jo
             "bytes": counts.bytes,
             "resumed": copied.resumed,
             "retries": copied.retries.throttled + copied.retries.failed + copied.retries.broken,
-            **({"counted": count_items(there, lambda _: show(job))} if options.count else {}),
+            **counted,
             "end_time": datetime.now(UTC).isoformat(timespec="seconds"),
         },
     )
+
+
+def _require_made(table: ItemTable, job: Job) -> None:
+    """Raises Replaced unless ``table`` is the one that the job made or found."""
+    if table.table_id != job.result["table_id"]:
+        raise Replaced(
+            f"The destination table is not the one that was made for the copy: its id is {table.table_id}, not"
+            f" {job.result['table_id']}.",
+            "Find out who created it again. Delete it, or choose another destination_table, and run again.",
+            table=table.name,
+        )
 
 
 def checkpoint_path(options: DirectOptions, source_arn: str, destination: Account, table_id: str) -> Path | None:

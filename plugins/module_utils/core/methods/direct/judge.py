@@ -22,7 +22,7 @@ def judge_direct(name: str, destination: Account, job: Job, *, verify: Counts = 
     copied, counted = result.get("items"), result.get("counted")
     try:
         if job.open:
-            raise JobTimeout(f"The copy of {job.name} has not ended.", "Run again: it goes on from where it is.")
+            raise JobTimeout(f"The copy of {job.name} has not ended.", "Run again: it continues where it stopped.")
         if job.state == "failed":
             raise failure_of(job)
         check_table(destination, job, "copy", "copied")

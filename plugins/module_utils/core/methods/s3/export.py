@@ -300,6 +300,7 @@ def _memory(source: Account, destination: Account | None, job: Job, record: Trac
 class ExportKind(SourceJobs):
     """Exports, for the waiter."""
 
+    noun: ClassVar[str] = "export"
     plural: ClassVar[str] = "exports"
 
     def list_page(self, account: Account, scope: str, next_token: str) -> Page:

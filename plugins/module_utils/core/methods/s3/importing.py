@@ -409,6 +409,7 @@ def _bucket(destination: Account, job: Job) -> StagingBucket:
 class ImportKind(DestinationJobs):
     """Imports, for the waiter."""
 
+    noun: ClassVar[str] = "import"
     plural: ClassVar[str] = "imports"
 
     def list_page(self, account: Account, scope: str, next_token: str) -> Page:

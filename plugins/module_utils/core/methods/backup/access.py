@@ -1,0 +1,59 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Who may use the keys of vaults and the roles of AWS Backup (aws.md C3, C6)."""
+
+from __future__ import annotations
+
+from ...account import Account, Side
+from ...statements.role import RoleOptions
+from ...statements.statement import AccountPair, OurStatement
+
+ROLE = (
+    "AWSBackup-tableferry"  # the managed policy AWSBackupFullAccess lets callers pass roles of such names (aws.md C3)
+)
+_USE = ("kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*")
+_POLICIES: dict[Side, str] = {
+    "source": "AWSBackupServiceRolePolicyForBackup",
+    "destination": "AWSBackupServiceRolePolicyForRestores",
+}
+_PURPOSES: dict[Side, str] = {
+    "source": "AWS Backup backs up and copies DynamoDB tables with it",
+    "destination": "AWS Backup restores DynamoDB tables with it",
+}
+
+
+def source_vault_key(source: Account, destination: Account) -> tuple[OurStatement, ...]:
+    """What lets the destination's service-linked role decrypt what it copies from the source's vault (aws.md C6)."""
+    pair = AccountPair.of(source.account_id, destination)
+    principal = {"AWS": f"arn:{destination.partition}:iam::{destination.account_id}:root"}
+    return (
+        OurStatement(pair.sid("VaultKey"), principal, _USE, formerly=("DestinationAccount",)),
+        OurStatement(
+            pair.sid("VaultKeyGrants"),
+            principal,
+            ("kms:CreateGrant", "kms:ListGrants", "kms:RevokeGrant"),
+            condition={"Bool": {"kms:GrantIsForAWSResource": "true"}},
+            formerly=("DestinationAccountGrants",),
+        ),
+    )
+
+
+def destination_vault_key(destination: Account) -> tuple[OurStatement, ...]:
+    """What lets the destination's own service-linked role, which does the copying, use its vault's key (aws.md C3)."""
+    role = "role/aws-service-role/backup.amazonaws.com/AWSServiceRoleForBackup"
+    principal = {"AWS": f"arn:{destination.partition}:iam::{destination.account_id}:{role}"}
+    return (
+        OurStatement("TableFerryBackupRole", principal, ("kms:CreateGrant", *_USE), formerly=("ServiceLinkedRole",)),
+    )
+
+
+def job_role(account: Account, name: str = ROLE) -> RoleOptions:
+    """The role of AWS Backup on the account's side of a migration."""
+    return RoleOptions(
+        name=name,
+        trust=OurStatement("TableFerryBackup", {"Service": "backup.amazonaws.com"}, ("sts:AssumeRole",), resource=""),
+        policy_arn=f"arn:{account.partition}:iam::aws:policy/service-role/{_POLICIES[account.side]}",
+        description=_PURPOSES[account.side],
+    )

@@ -1,0 +1,16 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The tag of what TableFerry created. What has the name of ours without it belongs to somebody else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+MARK = ("tableferry:managed", "true")
+
+
+def is_marked(tags: Mapping[str, str]) -> bool:
+    """Whether TableFerry created what has these tags."""
+    return tags.get(MARK[0]) == MARK[1]

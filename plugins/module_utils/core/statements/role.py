@@ -1,0 +1,165 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A role that TableFerry created: its trust is merged, its managed policy attached; any other role is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote
+
+from ..account import Account
+from ..aws_errors import ALREADY_THERE, NO_ENTITY
+from ..change import Change
+from ..errors import NotOurs
+from ..policy_documents import Policy, covers, parse, statements_of
+from .marks import MARK, is_marked
+from .shared_policy import PolicyPlan, Sleep, apply_policy, as_text, merged, plan_policy, put
+from .statement import OurStatement
+from .users import Users
+
+
+@dataclass(frozen=True)
+class TrustPolicy:
+    """Who may assume the role ``name``."""
+
+    account: Account = field(repr=False)
+    name: str
+
+    @property
+    def what(self) -> str:
+        """The policy in a message."""
+        return f"trust policy of the role {self.name}"
+
+    @property
+    def arn(self) -> str:
+        """The role's ARN; ours has no path."""
+        return f"arn:{self.account.partition}:iam::{self.account.account_id}:role/{self.name}"
+
+    def read(self) -> Policy:
+        """As ``SharedPolicy.read``."""
+        answer = self.account.ask("iam", "get_role", f"reading the {self.what}", RoleName=self.name)
+        return trust_of(answer["Role"], self.what)
+
+    def write(self, policy: Policy) -> None:
+        """As ``SharedPolicy.write``."""
+        text = as_text(policy)
+        put(
+            self.account, self.what, "update_assume_role_policy", "iam", policy, RoleName=self.name, PolicyDocument=text
+        )
+
+
+def trust_of(role: Mapping[str, Any], what: str) -> Policy:
+    """A role's trust, which botocore decodes and other callers may not. Raises PolicyNotReadable."""
+    document = role.get("AssumeRolePolicyDocument")
+    return parse(unquote(document) if isinstance(document, str) else document, what)
+
+
+@dataclass(frozen=True)
+class RoleOptions:
+    """The role ``name``, which ``trust`` lets a service assume, with the managed policy ``policy_arn``."""
+
+    name: str
+    trust: OurStatement
+    policy_arn: str
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class RolePlan:
+    """What becomes of the role: ``trust`` is None where it has to be made, or says what is needed already."""
+
+    account: Account = field(repr=False)
+    options: RoleOptions
+    arn: str
+    make: bool
+    trust: PolicyPlan | None
+    attach: bool
+    changes: list[Change]
+
+
+def plan_role(account: Account, options: RoleOptions) -> RolePlan:
+    """What becomes of the role; reads only.
+
+    Raises NotOurs for a role without our tag, PolicyNotReadable, AccessDenied, CredentialsError, ServiceError.
+    """
+    policy = TrustPolicy(account, options.name)
+    doing = f"looking at the role {options.name}"
+    answer = account.ask("iam", "get_role", doing, missing=NO_ENTITY, RoleName=options.name)
+    attached = {"managed_policies": [options.policy_arn]}
+    if answer is None:
+        after = {"trust": merged({}, [options.trust]), **attached}
+        return RolePlan(account, options, policy.arn, True, None, True, [Change(f"role {options.name}", None, after)])
+    role = answer["Role"]
+    if not is_marked(_tags(account, options.name)):
+        raise NotOurs(
+            f"The role {options.name} of account {account.account_id} was not created by TableFerry: it has no tag"
+            f" {MARK[0]}={MARK[1]}.",
+            "Nothing was changed. To use that role as it is, configure it by name; otherwise delete it.",
+        )
+    found = trust_of(role, policy.what)
+    trust = None if _trusts(found, options.trust) else plan_policy(policy, present=[options.trust])
+    attach = options.policy_arn not in _attached(account, options.name)
+    changes = [*(trust.changes if trust else [])]
+    if attach:
+        changes.append(Change(f"managed policies of the role {options.name}", None, attached))
+    return RolePlan(account, options, str(role["Arn"]), False, trust, attach, changes)
+
+
+def _trusts(trust: Policy, wanted: OurStatement) -> bool:
+    """Whether a statement, of whatever Sid, lets the service in: perhaps only for an account, as its owner wants."""
+    document = wanted.to_dict()
+    return any(covers({**old, "Sid": wanted.sid}, document) for old in statements_of(trust))
+
+
+def _tags(account: Account, name: str) -> dict[str, str]:
+    tags: dict[str, str] = {}
+    request: dict[str, Any] = {"RoleName": name}
+    while True:
+        page = account.ask("iam", "list_role_tags", f"reading the tags of the role {name}", **request)
+        tags |= {tag["Key"]: tag["Value"] for tag in page["Tags"]}
+        if not page.get("IsTruncated"):
+            return tags
+        request["Marker"] = page["Marker"]
+
+
+def _attached(account: Account, name: str) -> set[str]:
+    attached: set[str] = set()
+    request: dict[str, Any] = {"RoleName": name}
+    while True:
+        doing = f"listing the policies of the role {name}"
+        page = account.ask("iam", "list_attached_role_policies", doing, **request)
+        attached |= {policy["PolicyArn"] for policy in page["AttachedPolicies"]}
+        if not page.get("IsTruncated"):
+            return attached
+        request["Marker"] = page["Marker"]
+
+
+def apply_role(plan: RolePlan, users: Users, *, sleep: Sleep) -> None:
+    """Carry ``plan`` out. Where two controllers make the role at once, the later one uses what the first one made.
+
+    Raises what ``plan_role`` and ``apply_policy`` raise.
+    """
+    account, options = plan.account, plan.options
+    if plan.make:
+        answer = account.ask(
+            "iam",
+            "create_role",
+            f"creating the role {options.name}",
+            missing=ALREADY_THERE,
+            RoleName=options.name,
+            Description=options.description,
+            AssumeRolePolicyDocument=json.dumps(merged({}, [options.trust])),
+            Tags=[{"Key": MARK[0], "Value": MARK[1]}],
+        )
+        if answer is None:
+            plan = plan_role(account, options)
+    if plan.trust:
+        apply_policy(plan.trust, users, sleep=sleep)
+    if plan.attach:
+        doing = f"attaching {options.policy_arn} to the role {options.name}"
+        account.ask("iam", "attach_role_policy", doing, RoleName=options.name, PolicyArn=options.policy_arn)

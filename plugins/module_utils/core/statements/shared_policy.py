@@ -1,0 +1,153 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Statements of ours in a policy that others write too: read, merged, written, and read back.
+
+The policies of buckets, keys, vaults and roles are written whole, and no call takes a condition. So a policy is read
+again right before it is written, and read back a moment later: where another writer who had read before us wrote in
+between, our statements are merged into what that one wrote.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ..account import Account
+from ..aws_errors import BAD_POLICY
+from ..change import Change
+from ..errors import FerryError, ServiceError
+from ..policy_documents import Policy, same_but_sid, statements_of, with_statements, without_statements
+from .statement import OurStatement
+from .users import Users
+
+WRITES = 5
+PAUSE = 0.5  # seconds, and as many again by chance: longer than others need between their reading and their writing
+
+Sleep = Callable[[float], None]
+
+
+class SharedPolicy(Protocol):
+    """A policy where it stands."""
+
+    @property
+    def what(self) -> str:
+        """The policy in a message: "policy of the bucket b"."""
+
+    @property
+    def arn(self) -> str:
+        """Of what it is the policy."""
+
+    def read(self) -> Policy:
+        """The policy, {} for none. Raises PolicyNotReadable, and what Account.explain gives."""
+
+    def write(self, policy: Policy) -> None:
+        """Put ``policy`` in its place; {} takes it away. Raises what Account.explain gives."""
+
+
+@dataclass(frozen=True)
+class PolicyPlan:
+    """What becomes of a policy: ``present`` statements are in it afterwards, ``absent`` ones are not."""
+
+    policy: SharedPolicy
+    present: tuple[OurStatement, ...]
+    absent: tuple[OurStatement, ...]
+    before: Policy
+    after: Policy
+
+    @property
+    def changes(self) -> list[Change]:
+        """The change, none where the policy is as it should be."""
+        return [Change(self.policy.what, self.before, self.after)] if self.before != self.after else []
+
+
+def plan_policy(
+    policy: SharedPolicy, *, present: Iterable[OurStatement] = (), absent: Iterable[OurStatement] = ()
+) -> PolicyPlan:
+    """What becomes of ``policy``; reads only. Raises PolicyNotReadable, and what Account.explain gives."""
+    wanted, unwanted = tuple(present), tuple(absent)
+    before = policy.read()
+    return PolicyPlan(policy, wanted, unwanted, before, merged(before, wanted, unwanted))
+
+
+def merged(policy: Policy, present: Sequence[OurStatement], absent: Sequence[OurStatement] = ()) -> Policy:
+    """``policy`` with the one and without the other statements. What others wrote stays exactly as it is.
+
+    A statement under a Sid of an earlier version is ours if it says the same; then it goes, or gets its new Sid.
+    """
+    old = {sid for statement in (*present, *absent) for sid in _earlier(policy, statement)}
+    without = without_statements(policy, {statement.sid for statement in absent} | old)
+    # Without any statement left, version and Id of the policy stay for the one that comes.
+    remaining = without or ({**policy, "Statement": []} if policy and present else {})
+    return with_statements(remaining, [statement.to_dict() for statement in present])
+
+
+def _earlier(policy: Policy, statement: OurStatement) -> list[str]:
+    return [
+        str(old["Sid"])
+        for old in statements_of(policy)
+        if old.get("Sid") in statement.formerly and same_but_sid(old, statement.to_dict())
+    ]
+
+
+def apply_policy(plan: PolicyPlan, users: Users, *, sleep: Sleep = time.sleep) -> Policy:
+    """Carry ``plan`` out; the policy afterwards. ``users`` decide whether a statement that is to go is needed yet.
+
+    Raises AccessDenied, CredentialsError, PolicyNotReadable; ServiceError where AWS refuses the policy, or where others
+    keep writing over it.
+    """
+    for statement in plan.present:
+        users.add(_resource(plan.policy, statement))
+    after = _write(plan.policy, plan.present, (), sleep) if plan.present else plan.before
+    for statement in plan.absent:
+        with users.leave(_resource(plan.policy, statement)) as nobody_else:
+            if nobody_else:
+                after = _write(plan.policy, (), (statement,), sleep)
+    return after
+
+
+def _resource(policy: SharedPolicy, statement: OurStatement) -> str:
+    return f"{policy.arn}#{statement.sid}"
+
+
+def _write(
+    policy: SharedPolicy, present: Sequence[OurStatement], absent: Sequence[OurStatement], sleep: Sleep
+) -> Policy:
+    for _ in range(WRITES):
+        found = policy.read()
+        wanted = merged(found, present, absent)
+        if wanted == found:
+            return found
+        policy.write(wanted)
+        sleep(PAUSE * (1 + random.random()))
+    if merged(found := policy.read(), present, absent) == found:
+        return found
+    raise ServiceError(
+        f"The {policy.what} was written {WRITES} times, and others wrote over it each time.",
+        "Find out what else keeps changing it, then run again.",
+    )
+
+
+def put(account: Account, what: str, operation: str, service: str, policy: Policy, **params: Any) -> None:
+    """Write a policy; ``params`` are the call's besides. Raises ServiceError where AWS refuses what the policy says,
+    else what Account.explain gives."""
+    try:
+        account.ask(service, operation, f"writing the {what}", **params)
+    except FerryError as error:
+        if error.details.get("code") not in BAD_POLICY:
+            raise
+        raise ServiceError(
+            f"AWS refuses the {what}: {error.cause}",
+            "Check whether a statement names a principal that no longer exists: AWS checks the whole policy.",
+            details={**error.details, "policy": policy},
+        ) from error
+
+
+def as_text(policy: Mapping[str, Any]) -> str:
+    """A policy document as AWS takes it."""
+    return json.dumps(policy)

@@ -1,0 +1,36 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Who needs a statement: it goes when its last user leaves (found.md A11)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+
+class Users(Protocol):
+    """Counts the users of shared statements, grants and keys; ``resource`` is an ARN, ``#`` and a Sid or name."""
+
+    def add(self, resource: str) -> None:
+        """Say that we need ``resource``, before it is made or used. Waits or raises while others take it away."""
+
+    def leave(self, resource: str) -> AbstractContextManager[bool]:
+        """Say that we do not need ``resource`` any more.
+
+        True when nobody else does: it is taken away within the context, in which nobody can begin to use it.
+        """
+
+
+class Uncounted:
+    """One user at a time: who asks for the end of a statement is its last user."""
+
+    def add(self, resource: str) -> None:
+        """Nothing is counted."""
+
+    @contextmanager
+    def leave(self, resource: str) -> Iterator[bool]:
+        """Nobody else is known."""
+        yield True

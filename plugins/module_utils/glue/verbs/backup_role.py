@@ -1,0 +1,35 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Creates the role that AWS Backup uses on one side of a migration."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ...core.methods.backup.access import ROLE, job_role
+from ...core.statements.role import apply_role, plan_role
+from ...core.statements.users import Uncounted
+from ..accounts import Accounts
+from ..changing import changed
+from ..spec import ONE_ACCOUNT_OPTIONS, SHARED_OPTIONS, Progress, Verb
+
+SPEC: dict[str, Any] = {
+    **SHARED_OPTIONS,
+    **ONE_ACCOUNT_OPTIONS,
+    "role": {"type": "str", "default": ROLE},
+}
+
+
+def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
+    """Read the role, then change what differs."""
+    account = Accounts(params).get(params["side"], params["account"])
+    plan = plan_role(account, job_role(account, params["role"]))
+    if not check_mode:
+        apply_role(plan, Uncounted(), sleep=time.sleep)
+    return changed(plan.changes, f"role {params['role']}", role_arn=plan.arn)
+
+
+VERB = Verb("backup_role", SPEC, run, services=("iam", "sts"))
