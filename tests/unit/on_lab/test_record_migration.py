@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
 from ansible_collections.tableferry.aws.plugins.module_utils.core.claiming import Records, hold, staged_data_removed
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.cleanup import (
     CleanupOptions,
     apply_cleanup,
     plan_cleanup,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import Migration, preview
 from tests.unit.on_lab.in_process import Killed, failure
 from tests.unit.on_lab.recorded import Playbook, killed_at, world
 from tests.unit.on_lab.staged import BUCKET
@@ -351,6 +354,95 @@ class TestKilled:
             first.killed()
             assert_done_once(aws, 2)
             aws.close()
+
+
+class TestFences:
+    @pytest.mark.parametrize(("take_over", "seconds"), [(False, 910), (True, 90)])
+    def test_jobs_go_on_at_once_and_settings_wait_for_the_fence(self, take_over: bool, seconds: int) -> None:
+        aws = world()
+        first, second = Playbook(aws, 1, "one"), Playbook(aws, 2, "two")
+        first.start()
+        until, now = first.run.until, aws.clock
+        begun = second.start(take_over=first.run.id if take_over else "")
+        waited = second.wait({"orders": begun})
+        assert second.judge("orders", waited.ways["orders"]).status == "migrated"
+        assert aws.clock >= (now if take_over else until) + seconds
+        ended = datetime.fromisoformat(aws.imports()[0]["EndTime"].isoformat()).timestamp()
+        assert ended < aws.clock - seconds / 2  # the import did not wait
+        assert len(aws.jobs("export")) == 1
+
+    def test_a_run_that_let_go_leaves_no_fence(self) -> None:
+        aws = world()
+        first, second = Playbook(aws, 1, "one"), Playbook(aws, 2, "two")
+        begun = first.start()
+        assert first.judge("orders", (begun.job, *begun.then)).status == "failed"  # its wait has timed out
+        first.end()
+        began = aws.clock
+        assert second.migrate()["orders"].status == "migrated"
+        assert aws.clock - began < 30
+        assert len(aws.jobs("export")) == 1
+
+
+class TestCheckMode:
+    def foreseen(self, playbook: Playbook, **options) -> Migration:
+        return preview(
+            playbook.source,
+            playbook.destination,
+            MigrationOptions("orders", bucket=BUCKET, enable_point_in_time_recovery=True, **options),
+            playbook.store,
+            by_record=True,
+        )
+
+    def test_it_claims_nothing(self) -> None:
+        aws = world()
+        playbook = Playbook(aws)
+        playbook.store  # noqa: B018
+        aws.calls.clear()
+        assert self.foreseen(playbook).job.state == "planned"
+        assert aws.mutating() == []
+        assert playbook.store.read("table#orders") is None
+
+    def test_it_shows_what_an_earlier_run_began_or_finished(self) -> None:
+        aws = world()
+        first = Playbook(aws)
+        first.start()
+        aws.calls.clear()
+        assert self.foreseen(Playbook(aws, 2)).job.state == "running"
+        with pytest.raises(errors.Claimed):
+            self.foreseen(Playbook(aws, 2), migration_id="other")
+        assert aws.mutating() == []
+        first.killed()
+        Playbook(aws, 3).migrate()
+        assert [job.state for job in (lambda seen: (seen.job, *seen.then))(self.foreseen(Playbook(aws, 4)))] == [
+            "not_needed",
+            "not_needed",
+        ]
+
+
+class TestWhatChangesBetweenRuns:
+    def test_a_source_that_is_made_anew_before_its_copy_exists_is_exported_anew(self) -> None:
+        aws = world()
+        first = Playbook(aws)
+        begun = first.start()
+        waited = first.wait({"orders": replace(begun, then=())})
+        assert waited.jobs["orders"].state == "completed"
+        first.end()
+        aws.drop("orders", "source")
+        aws.add_table("orders", 3)
+        judged = Playbook(aws, 2).migrate()["orders"]
+        assert (judged.status, judged.items_destination) == ("migrated", 3)
+        assert Playbook(aws, 3).record().attempt == 2
+
+    def test_a_running_import_is_judged_by_its_own_method_whatever_the_method_is_now(self) -> None:
+        aws = world(import__creating=300.0)
+        first = Playbook(aws)
+        begun = first.start()
+        first.wait({"orders": begun}, timeout=60.0)
+        first.end()
+        assert Playbook(aws, 2).record().state == "filling"
+        judged = Playbook(aws, 3).migrate(method="direct")["orders"]
+        assert (judged.status, judged.items_destination) == ("migrated", 7)
+        assert (Playbook(aws, 4).record().method, len(aws.jobs("import"))) == ("s3", 1)
 
 
 class TestInterleaved:
