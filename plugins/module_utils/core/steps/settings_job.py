@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import asdict, replace
 from typing import Any, ClassVar
 
@@ -120,6 +120,7 @@ class SettingsKind(OwnWork):
             job = _planned(job, plan)
         yield from past_fence(job, item.record)
         if job.state == "not_needed":
+            yield from _released(destination, replace(job, state="running"), item.record)
             _settled(destination, job, item.record)
             return job
         if item.record is not None:
@@ -135,7 +136,7 @@ class SettingsKind(OwnWork):
                 break
             yield Pause(job, "time", seconds)
         if job.state == "completed":
-            yield from past_fence(replace(job, state="running"), item.record)
+            yield from _released(destination, replace(job, state="running"), item.record)
             _settled(destination, job, item.record)
         return job
 
@@ -146,6 +147,22 @@ class SettingsKind(OwnWork):
 
 def _known_id(record: Tracking | None) -> str:
     return record.record.table_id if record is not None else ""
+
+
+def _released(destination: Account, job: Job, record: Tracking | None) -> Generator[Pause, str | None, None]:
+    """Steps that take off the deletion protection which a table had while it was filled, unless the source has it too;
+    they end when nothing more can reach the table."""
+    if record is not None and record.record.state == "filled" and record.record.evidence.get("protected"):
+        there = TableDefinition.find(destination, job.name)
+        ours = there is not None and there.table_id == record.record.table_id and there.deletion_protection
+        if ours and "deletion_protection" not in job.result.get("settings_carried", ()):
+            with record.about():
+                doing = "taking off deletion protection"
+                name = job.name
+                destination.ask(
+                    "dynamodb", "update_table", doing, name, TableName=name, DeletionProtectionEnabled=False
+                )
+    yield from past_fence(job, record)
 
 
 def _settled(destination: Account, job: Job, record: Tracking | None) -> None:

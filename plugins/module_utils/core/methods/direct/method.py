@@ -29,7 +29,7 @@ class DirectMethod:
     local_secondary_indexes: ClassVar[bool] = True
     data_needs: ClassVar[Needs] = ""
     counts: ClassVar[bool] = True
-    tracked: ClassVar[bool] = False
+    tracked: ClassVar[bool] = True
     resumes: ClassVar[bool] = True
     kinds: ClassVar[Mapping[str, Callable[[], JobKind]]] = {"direct": DirectKind}
 
@@ -37,14 +37,14 @@ class DirectMethod:
         self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
     ) -> ItemJobs:
         """The copy planned; the waiter makes it. Raises what plan_direct raises."""
-        plan = _planned(source, destination, options)
+        plan = _planned(source, destination, options, record)
         return ItemJobs(plan.job, (), tuple(plan.changes), plan.definition, plan.job, as_made=as_created)
 
     def preview(
         self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
     ) -> ItemJobs:
         """The copy foreseen. Raises what plan_direct raises."""
-        plan = _planned(source, destination, options)
+        plan = _planned(source, destination, options, record)
         return ItemJobs(plan.job.foreseen, (), tuple(plan.changes), plan.definition, plan.job, as_made=as_created)
 
     def judge(
@@ -57,7 +57,7 @@ class DirectMethod:
         return judge_direct(name, destination, copy, verify=options.verify)
 
 
-def _planned(source: Account, destination: Account, options: MigrationOptions) -> DirectPlan:
+def _planned(source: Account, destination: Account, options: MigrationOptions, record: Tracking | None) -> DirectPlan:
     return plan_direct(
         source,
         destination,
@@ -69,5 +69,7 @@ def _planned(source: Account, destination: Account, options: MigrationOptions) -
             warm_throughput=options.warm_throughput,
             items=options.items,
             count=options.verify != "none",
+            writes_stopped=options.backup.writes_stopped,
         ),
+        record,
     )
