@@ -11,6 +11,7 @@ A job that begins something on AWS is written before it is sent (``intend``), wi
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -110,6 +111,16 @@ class Tracking:
         ]
         return _job_of(found[-1]) if found else None
 
+    def former(self, purpose: str) -> Job | None:
+        """A job of ``purpose`` that an earlier attempt left open, as it was last written; None without one."""
+        entry = self.record.open_job(purpose)
+        return _job_of(entry) if entry is not None and entry.attempt != self.record.attempt else None
+
+    @property
+    def open_fill(self) -> bool:
+        """Whether something makes the table, or may be begun that does."""
+        return self.record.open_job(FILL) is not None
+
     def number(self, purpose: str) -> int:
         """What the next job of ``purpose`` has as ``Job.attempt``, so that its token is a new one."""
         earlier = [job for job in self.record.jobs if (job.purpose, job.attempt) == (purpose, self.record.attempt)]
@@ -165,6 +176,13 @@ class Tracking:
             )
         )
         self._intended.add(token)
+
+    def adopt(self, job: Job, purpose: str, token: str = "") -> None:
+        """``job`` runs, and serves this table without having been begun for it. Raises StepNotAllowed beside another
+        one of this purpose."""
+        token, at = token or token_of(job), math.floor(self.now())
+        entry = JobEntry(purpose, job.kind, self.record.attempt, token, _to_text(job), at, at, job.arn, state="begun")
+        self._write(lambda record, now: transitions.adopt_job(record, now, entry))
 
     def begun(self, job: Job, token: str = "", table_id: str = "") -> None:
         """AWS took ``job``, or it was found: it has an ARN, and maybe the ``table_id`` of the table that it fills,

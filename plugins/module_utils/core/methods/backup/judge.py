@@ -45,6 +45,11 @@ def judge_restore(
         if restore is None:
             return Judgement("copied", None, None, moved, "none", "Copied to the destination's vault, not restored.")
         table = _check_restored(source, destination, source_table, restore)
+        if restore.result.get("judged_before") and "items_destination" in restore.result:
+            counts = (restore.result.get("items_source"), restore.result["items_destination"])
+            equal = counts[0] == counts[1]
+            note = "An earlier run restored and counted the table."
+            return Judgement("migrated", *counts, moved, "counts" if equal and verify != "none" else "none", note)
         if restore.result.get("judged_before"):
             note = "An earlier run restored the table: its items were not counted again."
             return Judgement("migrated", None, None, moved, "none", note)
