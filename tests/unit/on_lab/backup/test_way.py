@@ -369,6 +369,7 @@ def test_a_table_that_a_failed_restore_left_is_kept_and_told() -> None:
     def name_the_table(operation: str, answer: dict[str, Any]) -> None:
         for job in answer.get("RestoreJobs", ()):
             job["CreatedResourceArn"] = accounts(aws)[1].table_arn("orders")
+            job["CompletionDate"] = aws.now
 
     aws.edit = name_the_table
     with pytest.raises(RestoreFailed, match=r"left the table orders: out of luck.*delete exactly this table"):
