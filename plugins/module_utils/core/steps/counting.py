@@ -95,8 +95,7 @@ class CountKind(OwnWork):
         try:
             note = compare_counts(counts["items_source"], counts["items_destination"], job.request["writes_stopped"])
         except CountMismatch as error:
-            _record_broken(destination, item.record, job, error)
-            return ended_with(job, error)
+            return ended_with(job, _broken(destination, item.record, job, error))
         _record_filled(destination, item.record, job)
         return replace(job, state="completed", result={**job.result, "note": note})
 
@@ -128,11 +127,13 @@ def _record_filled(destination: Account, record: Tracking | None, job: Job) -> N
     )
 
 
-def _record_broken(destination: Account, record: Tracking | None, job: Job, error: CountMismatch) -> None:
+def _broken(destination: Account, record: Tracking | None, job: Job, error: CountMismatch) -> CountMismatch:
+    """The ``error``, with the ways out where the ``record`` says now that the table is not whole."""
     if record is None or record.record.state != "filling" or record.open_fill:
-        return
+        return error
     ways = f"{error.next_step} Delete the copy {job.name} yourself, then run again: its data is brought anew."
     record.broken(job, seen_table_id=_seen(destination, job), why=error.cause, next=ways)
+    return CountMismatch(error.cause, ways, details=error.details)
 
 
 def _seen(destination: Account, job: Job) -> str:

@@ -506,7 +506,7 @@ class RestoreKind(DestinationJobs):
         if job.state == "completed":
             job = yield from _settled(destination, job, clock)
         if record is not None:
-            _record_end(destination, record, job)
+            job = _record_end(destination, record, job)
             if job.state == "completed" and not count:
                 _record_filled(destination, record, job)
         return job
@@ -529,19 +529,22 @@ def _once_more(job: Job, record: Tracking | None) -> Job:
     return fresh(record, again, FILL, job.attempt + 1)
 
 
-def _record_end(destination: Account, record: Tracking, job: Job) -> None:
-    """The restore's end in the ``record``: filling once its table is known, or broken where it failed and left one."""
+def _record_end(destination: Account, record: Tracking, job: Job) -> Job:
+    """The restore's end in the ``record``: filling once its table is known, or broken where it failed and left one;
+    then ``job`` says the ways out."""
     if job.state == "completed":
         brought = {"evidence": _evidence(job), "data_as_of": _data_as_of(record)}
-        job = replace(job, result={**job.result, **brought})
-    table = TableDefinition.find(destination, job.name) if job.state == "failed" else None
+        write(record, replace(job, result={**job.result, **brought}), FILL)
+        return job
+    table = TableDefinition.find(destination, job.name)
     if table is None or not _is_within(table, job.result.get("start_time"), job.result.get("end_time")):
         write(record, job, FILL)
-        return
-    left = replace(job, result={**job.result, **_table_of(table)})
+        return job
     error = failure_of(job)
     ways = f"{error.next_step} Delete the copy {job.name} yourself, then run again: it is restored anew."
+    left = replace(job, result={**job.result, **_table_of(table)})
     record.broken(left, seen_table_id=table.table_id, why=error.cause, next=ways, keep=KEPT)
+    return ended_with(left, type(error)(error.cause, ways, table=error.table, details=error.details))
 
 
 def _record_filled(destination: Account, record: Tracking, job: Job) -> None:
