@@ -55,6 +55,9 @@ def judge_restore(
             return Judgement("migrated", None, None, moved, "none", note)
         if verify == "none":
             return Judgement("migrated", None, None, moved, "none", "Not counted: verify is none.")
+        if counted is not None and counted.state == "failed":
+            counts = (counted.result.get("items_source"), counted.result.get("items_destination"))
+            raise failure_of(counted)
         counts = _counts(source, destination, source_table, table, counted)
         note = compare_counts(*counts, writes_stopped)
     except TABLE_FAILURES as error:
@@ -84,7 +87,7 @@ def _check_jobs(jobs: Sequence[Job]) -> None:
 
 
 def _check_count(job: Job) -> None:
-    """Raises what kept both tables from being counted; a count that failed has its numbers, which are looked at."""
+    """Raises what kept both tables from being counted; a count that failed may have its numbers, which are reported."""
     if job.open:
         raise not_ended(job, {"job_id": job.arn})
     _check_started(job)

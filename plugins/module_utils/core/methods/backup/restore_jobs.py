@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from functools import partial
@@ -31,7 +31,7 @@ from ...jobs.kind import DestinationJobs, Made, Page, Pause, Steps, WaitItem, be
 from ...route import Route, with_token
 from ...table.definition import Shape, TableDefinition, json_safe
 from ...table.encryption import Encryption, map_encryption, read_encryption, resolve_key_map
-from ...table_status import require_usable
+from ...table_status import Phase, phase_of, require_usable
 from ...tracking import FILL, Tracking
 from ..options import BackupChoices
 from .calls import RESOURCE_TYPE, moment, page_of_jobs, percent_done, role_arn, state_of
@@ -506,6 +506,8 @@ class RestoreKind(DestinationJobs):
         if job.state == "completed":
             job = yield from _settled(destination, job, clock)
         if record is not None:
+            if job.state == "failed":
+                yield from _still(destination, job, clock)
             job = _record_end(destination, record, job)
             if job.state == "completed" and not count:
                 _record_filled(destination, record, job)
@@ -518,6 +520,17 @@ class RestoreKind(DestinationJobs):
     def made(self, job: Job) -> Made:
         """The restored table."""
         return replace(made_of(job), counted=bool(job.result.get("judged_before")))
+
+
+def _still(destination: Account, job: Job, clock: Callable[[], float]) -> Generator[Pause, str | None, None]:
+    """Steps that end when the table of the failed ``job`` is neither in the making nor on its way out: whether AWS
+    takes away what a failed restore has made, nobody has seen."""
+    begun = clock()
+    while clock() - begun < SETTLE_WAIT:
+        table = TableDefinition.find(destination, job.name)
+        if table is None or phase_of(table.status) not in (Phase.MAKING, Phase.GOING):
+            return
+        yield Pause(replace(job, state="running"), "time", SETTLE_GAP)
 
 
 def _once_more(job: Job, record: Tracking | None) -> Job:
@@ -536,15 +549,16 @@ def _record_end(destination: Account, record: Tracking, job: Job) -> Job:
         brought = {"evidence": _evidence(job), "data_as_of": _data_as_of(record)}
         write(record, replace(job, result={**job.result, **brought}), FILL)
         return job
-    table = TableDefinition.find(destination, job.name)
-    if table is None or not _is_within(table, job.result.get("start_time"), job.result.get("end_time")):
-        write(record, job, FILL)
+    table, result = TableDefinition.find(destination, job.name), job.result
+    left = table is not None and result.get("table_arn") == table.arn
+    if table is None or not left or not _is_within(table, result.get("start_time"), result.get("end_time")):
+        write(record, job, FILL)  # a table that took the name meanwhile, and let the restore fail, is somebody's
         return job
     error = failure_of(job)
     ways = f"{error.next_step} Delete the copy {job.name} yourself, then run again: it is restored anew."
-    left = replace(job, result={**job.result, **_table_of(table)})
-    record.broken(left, seen_table_id=table.table_id, why=error.cause, next=ways, keep=KEPT)
-    return ended_with(left, type(error)(error.cause, ways, table=error.table, details=error.details))
+    job = replace(job, result={**result, **_table_of(table)})
+    record.broken(job, seen_table_id=table.table_id, why=error.cause, next=ways, keep=KEPT)
+    return ended_with(job, type(error)(error.cause, ways, table=error.table, details=error.details))
 
 
 def _record_filled(destination: Account, record: Tracking, job: Job) -> None:
