@@ -156,12 +156,8 @@ def _released(destination: Account, job: Job, record: Tracking | None) -> Genera
         there = TableDefinition.find(destination, job.name)
         ours = there is not None and there.table_id == record.record.table_id and there.deletion_protection
         if ours and "deletion_protection" not in job.result.get("settings_carried", ()):
-            with record.about():
-                doing = "taking off deletion protection"
-                name = job.name
-                destination.ask(
-                    "dynamodb", "update_table", doing, name, TableName=name, DeletionProtectionEnabled=False
-                )
+            doing, name = "taking off deletion protection", job.name
+            destination.ask("dynamodb", "update_table", doing, name, TableName=name, DeletionProtectionEnabled=False)
     yield from past_fence(job, record)
 
 

@@ -247,6 +247,16 @@ class TestAnew:
         assert (migrate(aws).status, billed(aws)) == ("migrated", [1, 1, 1])
         assert Playbook(aws, 2).record().jobs[0].state == "done"
 
+    def test_a_restore_that_runs_is_adopted_where_the_record_was_lost(self) -> None:
+        aws = Ready()
+        started(aws, "StartRestoreJob", Playbook(aws))
+        key = {"pk": {"S": "table#orders"}, "sk": {"S": "record"}}
+        aws.client("dynamodb", "destination").delete_item(TableName="tableferry", Key=key)
+        assert (migrate(aws, 2).items_destination, billed(aws)) == (7, [1, 1, 1])
+        record = Playbook(aws, 3).record()
+        assert (record.state, [job.purpose for job in record.jobs]) == ("done", ["fill"])
+        assert record.data_as_of["instant"]
+
     def test_a_second_run_reads_only(self) -> None:
         aws = Ready()
         migrate(aws)

@@ -126,7 +126,7 @@ def plan_backup(
     backups = list_backups(source, definition, {options.choices.vault, options.choices.air_gapped_vault} - {""})
     copies = _copies(source, destination, options, definition)
     if destination is not None and options.choices.restore and record is not None:
-        restored_from = _restored_by_record(destination, record)
+        restored_from = _restored_by_record(destination, record, route)
         if restored_from is not None:
             known = {"restored_from": restored_from}
             return PlannedBackup(replace(requested, state="not_needed", result=known), [], definition)
@@ -260,13 +260,13 @@ def _serving(
     return None
 
 
-def _restored_by_record(destination: Account, record: Tracking) -> str | None:
+def _restored_by_record(destination: Account, record: Tracking, route: Route) -> str | None:
     """From which recovery point the table was restored, or is being restored; None before that. Raises TableBroken."""
     if record.record.state == "broken":
         raise TableBroken(
             str(record.record.evidence.get("broken", "")), record.record.next or "Run again.", table=record.name
         )
-    last = look_by_record(destination, record)
+    last = look_by_record(destination, record, route)
     if record.record.state != "claimed" or (last is not None and last.state in ("running", "completed")):
         return str(last.request.get("call", {}).get("RecoveryPointArn", "")) if last is not None else ""
     return None

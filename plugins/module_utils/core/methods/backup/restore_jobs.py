@@ -37,7 +37,7 @@ from ..options import BackupChoices
 from .calls import RESOURCE_TYPE, moment, page_of_jobs, percent_done, role_arn, state_of
 from .failures import UNKNOWN, hint, is_full, reported
 from .history import RESTORE_STATES, is_completed, is_open, list_restores
-from .memory import KEPT, TOKEN, begun_since, close_former, fresh, patiently, sending, to_intend, write
+from .memory import KEPT, TOKEN, adopted, begun_since, close_former, fresh, patiently, sending, to_intend, write
 
 PURPOSE = "restore"
 SETTLE_GAP, SETTLE_WAIT = 3.0, 900.0  # seconds between looks at the table, and for all of them
@@ -159,9 +159,15 @@ def _is_within(table: TableDefinition, begun_at: Any, ended_at: Any) -> bool:
     return begun - CLOCKS <= created and (ended is None or created <= ended)
 
 
-def look_by_record(destination: Account, record: Tracking) -> Job | None:
-    """The newest restore of the record's present attempt, as AWS shows it where it may still run. Reads only."""
+def look_by_record(destination: Account, record: Tracking, route: Route) -> Job | None:
+    """The newest restore of the record's present attempt, as AWS shows it where it may still run. Reads only.
+
+    Where the record knows of no job at all, as after it was lost, a running restore of the same source into the same
+    table is it.
+    """
     last = record.latest(FILL)
+    if last is None and record.record.state == "claimed" and not record.record.jobs:
+        return _find_running(destination, record, route)
     if last is None or last.kind != "restore":
         return None
     if last.state == "planned":
@@ -170,21 +176,33 @@ def look_by_record(destination: Account, record: Tracking) -> Job | None:
     return describe_restore(destination, last) if last.open else last
 
 
+def _find_running(destination: Account, record: Tracking, route: Route) -> Job | None:
+    source_arn = f"arn:{destination.partition}{route.source_arn.removeprefix('arn:')}"
+    for each in list_restores(destination):
+        if is_open(each) and each.get("SourceResourceArn") == source_arn and _is_into(destination, each, record.name):
+            call = {"RecoveryPointArn": each["RecoveryPointArn"]}
+            about = {"purpose": PURPOSE, "route": route.to_dict(), "call": call}
+            job = Job("restore", record.name, request=about, migration_id=route.migration_id)
+            return described(adopted(job, str(each["RestoreJobId"])), each)
+    return None
+
+
+def _is_into(destination: Account, job: Shape, table: str) -> bool:
+    """Whether a listed restore job makes ``table``, by what it was asked for; yes where AWS does not say."""
+    doing = "reading what a restore was asked for"
+    asked = destination.ask(
+        "backup", "get_restore_job_metadata", doing, table, missing=NO_RESOURCE, RestoreJobId=job["RestoreJobId"]
+    )
+    return str((asked or {}).get("Metadata", {}).get("targetTableName", table)) == table
+
+
 def _find_begun(destination: Account, record: Tracking, job: Job) -> Shape | None:
     """The listed restore job that the intention ``job`` has begun: of the same recovery point, and into the same table,
     which GetRestoreJobMetadata tells."""
     call = job.request["call"]
     listed = [each for each in list_restores(destination) if each.get("RecoveryPointArn") == call["RecoveryPointArn"]]
     while (found := begun_since(record, job, listed, "RestoreJobId")) is not None:
-        asked = destination.ask(
-            "backup",
-            "get_restore_job_metadata",
-            "reading what a restore was asked for",
-            job.name,
-            missing=NO_RESOURCE,
-            RestoreJobId=found["RestoreJobId"],
-        )
-        if (asked or {}).get("Metadata", {}).get("targetTableName", job.name) == job.name:
+        if _is_into(destination, found, job.name):
             return found
         listed.remove(found)
     return None
@@ -210,7 +228,7 @@ def plan_restore(
     restores = list_restores(destination) if arn else []
     last = None
     if record is not None:
-        last = look_by_record(destination, record)
+        last = look_by_record(destination, record, route)
         known = _known_by_record(destination, record, last, route)
         if known is not None:
             return RestorePlan(known, [])
@@ -377,6 +395,7 @@ def described(job: Job, description: Mapping[str, Any]) -> Job:
             "start_time": description.get("CreationDate", ""),
             "end_time": description.get("CompletionDate", ""),
             "bytes": int(description.get("BackupSizeInBytes") or 0),
+            "point_time": description.get("RecoveryPointCreationDate", ""),
         },
     )
 
@@ -546,7 +565,7 @@ def _record_end(destination: Account, record: Tracking, job: Job) -> Job:
     """The restore's end in the ``record``: filling once its table is known, or broken where it failed and left one;
     then ``job`` says the ways out."""
     if job.state == "completed":
-        brought = {"evidence": _evidence(job), "data_as_of": _data_as_of(record)}
+        brought = {"evidence": _evidence(job), "data_as_of": _data_as_of(record, job)}
         write(record, replace(job, result={**job.result, **brought}), FILL)
         return job
     table, result = TableDefinition.find(destination, job.name), job.result
@@ -570,7 +589,7 @@ def _record_filled(destination: Account, record: Tracking, job: Job) -> None:
         job,
         seen_table_id=table.table_id if table is not None else "",
         evidence=_evidence(job),
-        data_as_of=_data_as_of(record),
+        data_as_of=_data_as_of(record, job),
     )
 
 
@@ -581,11 +600,13 @@ def _evidence(job: Job) -> dict[str, Any]:
     return {**known, "restore_job_id": job.arn}
 
 
-def _data_as_of(record: Tracking) -> dict[str, str]:
-    """The instant of the recovery point that the present attempt's backup made."""
+def _data_as_of(record: Tracking, job: Job) -> dict[str, str]:
+    """The instant of the recovery point that the present attempt's backup made; of what was restored, where nobody
+    knows of a backup."""
     backup = record.latest("backup")
     result = backup.result if backup is not None else {}
-    return {"instant": str(result.get("instant") or result.get("start_time") or "")}
+    instant = result.get("instant") or result.get("start_time") or job.result.get("point_time")
+    return {"instant": str(instant or "")}
 
 
 def _settled(destination: Account, job: Job, clock: Callable[[], float]) -> Steps:

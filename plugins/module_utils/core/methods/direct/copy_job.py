@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -208,8 +207,7 @@ class DirectKind(OwnWork):
             raise _broken(destination, record, job, error) from error
         mark = {"Key": COPY_TAG, "Value": _mark(definition.table_id, job.result)}
         doing = "marking the table as copied"
-        with record.about() if record is not None else nullcontext():
-            destination.ask("dynamodb", "tag_resource", doing, table.name, ResourceArn=table.arn, Tags=[mark])
+        destination.ask("dynamodb", "tag_resource", doing, table.name, ResourceArn=table.arn, Tags=[mark])
         job = replace(job, state="completed")
         if record is not None:
             _record_filled(destination, record, job, options)
