@@ -272,6 +272,10 @@ class Tracking:
             lambda record, now: transitions.fill_again(record, now, method, seen_table_id=seen_table_id, resumable=True)
         )
 
+    def note(self, evidence: Mapping[str, Any]) -> None:
+        """What was found of the table's items since it was filled: beside what is known already."""
+        self._write(lambda record, now: replace(record, evidence={**record.evidence, **evidence}))
+
     def settled(self, seen_table_id: str, settings: Mapping[str, Any]) -> None:
         """The settings were applied and read back; ``settings`` is what is reported of them."""
 

@@ -11,15 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account
 from ansible_collections.tableferry.aws.plugins.module_utils.core.destination import NONCE_TAG
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.differences import Comparison
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.direct import copy_job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import BackupChoices
+from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import comparison
+from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.comparison import Verification
 from tests.unit.on_lab.backup.ready import Ready
 from tests.unit.on_lab.in_process import Killed, failure
 from tests.unit.on_lab.recorded import Playbook, killed_at
@@ -161,6 +164,46 @@ class TestDone:
         again = Playbook(aws, 2)
         migration = again.start(method="direct")
         assert (migration.job.state, migration.method, aws.mutating()) == ("not_needed", "backup", [])
+
+
+class TestCompared:
+    """Comparisons are what the run says; how items are compared has tests of its own."""
+
+    @pytest.fixture(autouse=True)
+    def compared(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        seen: list[str] = []
+
+        def compare(source: Account, destination: Account, options: Any, *_more: Any) -> Verification:
+            seen.append(options.level)
+            return Verification(Comparison(7, 7, **self.found))
+
+        monkeypatch.setattr(comparison, "verify_tables", compare)
+        monkeypatch.setattr(comparison, "Workbench", Bench)
+        return seen
+
+    found: ClassVar[dict[str, int]] = {}
+
+    def test_the_comparison_is_evidence(self, compared: list[str]) -> None:
+        aws = world()
+        judged = migrate(aws, verify="full")
+        assert (judged.status, judged.verified, compared) == ("migrated", "full", ["full"])
+        record = Playbook(aws, 2).record()
+        assert (record.evidence["comparison"]["level"], record.verified["verified"]) == ("full", "full")
+
+    def test_one_that_differs_is_made_anew_whatever_the_mark_says(
+        self, compared: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        aws = world()
+        monkeypatch.setattr(TestCompared, "found", {"different": 1})
+        assert migrate(aws, verify="full").status == "failed"
+        aws.advance(30)
+        table = aws.described("orders")
+        aws.tag("orders", comparison.VERIFIED_TAG, f"full items=7 at=x table={comparison._short(table['TableId'])}")
+        record = Playbook(aws, 2).record()
+        assert (record.state, record.evidence["comparison"]["different"]) == ("filled", 1)
+        monkeypatch.setattr(TestCompared, "found", {})
+        assert migrate(aws, 3, verify="full").status == "migrated"
+        assert compared == ["full", "full"]
 
 
 class TestHalf:
