@@ -10,6 +10,7 @@ The data plane goes past the SDK, and so past a lab in process: here it is calls
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -417,3 +418,40 @@ def test_two_runs_make_one_copy() -> None:
     assert second.judge("orders", waited.ways["orders"]).status == "migrated"
     assert (made(aws), count(aws)) == (2, 7)
     assert aws.count("PutItem") - puts <= 1  # its lease, and no item
+
+
+def second_run_after_call(aws: Staged, number: int, **options: Any) -> None:
+    """A second run, of another machine, begins after call ``number`` of the first one, and ends after it."""
+    first, second = Playbook(aws, 1, "one"), Playbook(aws, 2, "two")
+    last, begun, judged = len(aws.calls) + number, [], []
+
+    def begin(when: str, operation: str, at: int) -> None:
+        if (when, at) == ("after", last):
+            aws.interrupt = lambda *_call: None
+            try:
+                begun.append(second.start(**options))
+            except errors.FerryError as error:
+                assert error.next_step
+
+    aws.interrupt = begin
+    try:
+        judged.append(first.migrate(**options)["orders"].status)
+    except (errors.Claimed, errors.Held):  # the second one was faster
+        first.end()
+    for migration in begun:
+        waited = second.wait({"orders": migration})
+        with suppress(errors.TakenOver):  # the first one waited for the second one's lease meanwhile
+            judged.append(second.judge("orders", waited.ways["orders"], verify=options.get("verify", "counts")).status)
+    with suppress(errors.TakenOver):
+        second.end()
+    assert "migrated" in judged, (number, judged)
+    assert Playbook(aws, 3).record().state == "done"
+
+
+def test_a_second_run_begins_between_any_two_calls() -> None:
+    for number in range(1, TestKilled.calls() + 1):
+        aws = world()
+        second_run_after_call(aws, number, method="direct")
+        record = Playbook(aws, 4).record()
+        assert (record.attempt, [job.purpose for job in record.jobs], count(aws)) == (1, ["fill", "items"], 7), number
+        aws.close()

@@ -17,6 +17,7 @@ from tests.unit.on_lab.backup.ready import VAULT, Ready
 from tests.unit.on_lab.backup_accounts import ROLE
 from tests.unit.on_lab.in_process import Killed, failure
 from tests.unit.on_lab.recorded import Playbook, killed_at
+from tests.unit.on_lab.test_record_direct import second_run_after_call
 
 KINDS = ("backup", "copy", "restore")
 STOPPED = BackupChoices(writes_stopped=True)
@@ -408,3 +409,11 @@ def test_a_run_that_took_over_goes_on_with_the_jobs_of_the_first(operation: str)
     first.killed()
     judged = second.migrate(method="backup", backup=STOPPED)["orders"]
     assert (judged.status, billed(aws)) == ("migrated", [1, 1, 1])
+
+
+def test_a_second_run_begins_between_any_two_calls() -> None:
+    for number in range(1, TestKilled.calls() + 1, 2):
+        aws = Ready()
+        second_run_after_call(aws, number, method="backup", backup=STOPPED)
+        assert billed(aws) == [1, 1, 1], number
+        aws.close()
