@@ -132,13 +132,14 @@ class TestDone:
         assert (record.state, record.run, record.attempt) == ("done", "", 1)
         assert record.table_id == aws.described("orders")["TableId"]
         assert record.evidence["items_source"] == record.evidence["items_destination"] == 7
-        assert record.data_as_of["from"] <= record.data_as_of["until"]
+        assert record.data_as_of["from"] <= record.data_as_of["to"]
         assert [(job.purpose, job.state) for job in record.jobs] == [("fill", "done"), ("items", "done")]
 
     def test_as_of_one_instant_with_writes_stopped_only(self) -> None:
         aws = world()
         migrate(aws, backup=BackupChoices(writes_stopped=True))
-        assert list(Playbook(aws, 2).record().data_as_of) == ["instant"]
+        shown = Playbook(aws, 2).record().data_as_of
+        assert shown["from"] == shown["to"]
 
     def test_the_copy_is_protected_from_deletion_until_its_settings_are_applied(self) -> None:
         aws, seen = world(), set()
@@ -340,6 +341,37 @@ class TestCreateTable:
         aws.interrupt = lambda *_call: None
         assert [job.state for job in Playbook(aws, 2).record().jobs] == ["closed"]
         assert migrate(aws, 3).status == "migrated"
+
+    def test_a_refusal_after_an_attempt_without_an_answer_closes_nothing(self) -> None:
+        """The first attempt may have made the table: the next run looks for it, and sends the same request again."""
+        aws = world()
+        first = Playbook(aws)
+
+        def refuse(when: str, operation: str, at: int) -> None:
+            if (when, operation, aws.asked.get("TableName")) == ("before", "CreateTable", "orders"):
+                first.run.gate.lost(first.run.gate.leave(aws.clock))
+                raise failure("ValidationException", operation=operation)
+
+        aws.interrupt = refuse
+        assert first.migrate(method="direct")["orders"].status == "failed"
+        aws.interrupt = lambda *_call: None
+        (intended,) = Playbook(aws, 2).record().jobs
+        assert (intended.state, Playbook(aws, 2).record().fence > aws.clock) == ("intended", True)
+        assert migrate(aws, 3).status == "migrated"
+        assert Playbook(aws, 4).record().jobs[0].token == intended.token
+
+    def test_after_a_write_without_an_answer_the_table_is_settled_a_minute_later(self) -> None:
+        aws, lost = world(), list[float]()
+        first = Playbook(aws)
+
+        def lose(when: str, operation: str, at: int) -> None:
+            if (when, operation, aws.asked.get("TableName")) == ("after", "PutItem", "orders"):
+                first.run.gate.lost(first.run.gate.leave(aws.clock))
+                lost.append(aws.clock)
+
+        aws.interrupt = lose
+        assert first.migrate(method="direct")["orders"].status == "migrated"
+        assert aws.clock >= lost[-1] + 60
 
     def test_it_goes_out_before_the_fence_and_items_only_after_it(self) -> None:
         aws = world()

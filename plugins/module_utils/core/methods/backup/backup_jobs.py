@@ -546,8 +546,7 @@ def _settled(source: Account, job: Job, clock: Callable[[], float]) -> Steps:
         point = read_recovery_point(source, job.request["call"]["BackupVaultName"], arn)
         # The backup may be gone already and its copy there: the copy's plan checks that.
         if point is None or is_usable(point):
-            instant = str((point or {}).get("CreationDate") or job.result.get("start_time", ""))
-            return replace(job, result={**job.result, "instant": instant})
+            return job
         if clock() - begun >= SETTLE_WAIT or not is_there(point):
             cause = f"The backup completed, but its recovery point {arn} is {point.get('Status')}."
             return ended_with(

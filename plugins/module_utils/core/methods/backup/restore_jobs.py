@@ -601,12 +601,12 @@ def _evidence(job: Job) -> dict[str, Any]:
 
 
 def _data_as_of(record: Tracking, job: Job) -> dict[str, str]:
-    """The instant of the recovery point that the present attempt's backup made; of what was restored, where nobody
-    knows of a backup."""
+    """From when to when the items may be: which instant within a backup job they show nobody has measured. Where the
+    record knows of no backup, between the recovery point and its restore."""
     backup = record.latest("backup")
-    result = backup.result if backup is not None else {}
-    instant = result.get("instant") or result.get("start_time") or job.result.get("point_time")
-    return {"instant": str(instant or "")}
+    if backup is not None and backup.result.get("start_time") and backup.result.get("end_time"):
+        return {"from": str(backup.result["start_time"]), "to": str(backup.result["end_time"])}
+    return {"from": str(job.result.get("point_time") or ""), "to": str(job.result.get("start_time") or "")}
 
 
 def _settled(destination: Account, job: Job, clock: Callable[[], float]) -> Steps:
