@@ -14,10 +14,10 @@ from typing import Any
 from . import sdk
 from .account import RETRIES, Account
 from .errors import DestinationExists, JobTimeout, Replaced, TableVanished
-from .jobs.job import Job
+from .jobs.job import Job, canonical
 from .jobs.kind import Pause
 from .record.intention import UNIQUE_NAME
-from .route import Route, canonical
+from .route import Route
 from .table.creation import creation_parameters
 from .table.definition import TableDefinition, json_safe
 from .table.encryption import read_encryption, resolve_key_map

@@ -17,10 +17,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from ...errors import NotYet
-from ...jobs.job import Job
+from ...jobs.job import Job, canonical
 from ...jobs.kind import FENCE_GAP, Pause
 from ...record.intention import BACKUP_TOKEN
-from ...route import canonical, with_token
+from ...route import with_token
 from ...table.definition import Shape
 from ...tracking import Tracking, token_of
 from .calls import moment
