@@ -41,8 +41,9 @@ class Clock:
     """Real time plus an offset that only grows.
 
     A client that reads the machine's clock does not see the world jump ahead. Unless ``shared`` is set, that is no
-    error of its clock: the date of its request may be real time or the world's. With ``shared`` clients read the
-    world's time (``lab.controller`` gives it to them), and dates count as they are, as on AWS.
+    error of its clock: answers are dated in real time, and the date of a request may be real time or the world's. With
+    ``shared`` clients read the world's time (``lab.controller`` gives it to them), and dates count as they are, as on
+    AWS.
     """
 
     def __init__(self) -> None:
@@ -57,6 +58,10 @@ class Clock:
     def real_now() -> float:
         """Seconds since the epoch outside, by which clients sign their requests unless the clock is ``shared``."""
         return time.time()
+
+    def shown(self) -> float:
+        """The time that answers are dated with: the one by which clients date their requests."""
+        return self.now() if self.shared else self.real_now()
 
     def moment(self) -> Moment:
         """Now."""

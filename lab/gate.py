@@ -110,7 +110,7 @@ class Gate:
             self._world.schedule(fault.seconds, lambda: self._noted(call, None))
             raise ConnectionDropped
         response = self._noted(call, fault)
-        headers = {"Date": formatdate(self._world.clock.now(), usegmt=True), **response.headers}
+        headers = {"Date": formatdate(self._world.clock.shown(), usegmt=True), **response.headers}
         if call.service in _SERVER_NAMES:
             headers["Server"] = _SERVER_NAMES[call.service]
         return replace(response, headers=headers)

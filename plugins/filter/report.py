@@ -34,6 +34,19 @@ def report_problems(hosts: Iterable[str], hostvars: HostVars) -> dict[str, str]:
     return {host: str(failure["msg"]) for host, failure in found.items() if failure is not None}
 
 
+def run_places(hosts: Iterable[str], hostvars: HostVars) -> list[dict[str, Any]]:
+    """The destinations in which this run may hold tables, each with its record table once."""
+    found: dict[str, dict[str, Any]] = {}
+    for host in hosts:
+        variables = hostvars[host]
+        record = (variables.get(STARTED) or {}).get("record")
+        destination = read_if_sound(variables, "ferry_destination")
+        if record and destination:
+            place = {"destination": destination, "record_table": record["record_table"]}
+            found.setdefault(json.dumps(place, sort_keys=True), place)
+    return list(found.values())
+
+
 def _results(variables: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return {stage: variables.get(stage) or {} for stage in STAGES}
 
@@ -128,5 +141,6 @@ class FilterModule:
             "item_jobs": item_jobs,
             "report_lines": report_lines,
             "report_problems": report_problems,
+            "run_places": run_places,
             "report_rows": report_rows,
         }

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import migration
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.spec import ACCOUNT_OPTIONS
@@ -26,6 +27,7 @@ VARIABLES: dict[str, dict[str, Any]] = {
     "ferry_destination": ACCOUNT,
     "ferry_table": {"type": "str"},
     "ferry_destination_table": {"type": "str"},
+    "ferry_record_table": {"type": "str"},
     "ferry_method": {"type": "str"},
     "ferry_staging_bucket": {"type": "str"},
     "ferry_staging_kms_key_arn": {"type": "str"},
@@ -60,9 +62,12 @@ VARIABLES: dict[str, dict[str, Any]] = {
     "ferry_manage_source_policy": {"type": "bool"},
     "ferry_expect": {"type": "str", "choices": ["migrated", "copied", "refused", "failed"]},
     "ferry_report_path": {"type": "str"},
+    "ferry_status_path": {"type": "str"},
     "ferry_wait_timeout": {"type": "int"},
+    "ferry_take_over": {"type": "str"},
     "ferry_disable_point_in_time_recovery": {"type": "bool"},
     "ferry_remove_ledger": {"type": "bool"},
+    "ferry_remove_record": {"type": "bool"},
     "ferry_remove_bucket": {"type": "bool"},
     "ferry_management": ACCOUNT,
     "ferry_restore": {"type": "bool"},
@@ -93,6 +98,7 @@ VARIABLES: dict[str, dict[str, Any]] = {
 PAIR = (
     "ferry_source",
     "ferry_destination",
+    "ferry_record_table",
     "ferry_staging_bucket",
     "ferry_staging_kms_key_arn",
     "ferry_create_staging_key",
@@ -300,6 +306,7 @@ def open_jobs(
                     "destination": read(variables, "ferry_destination") or plain(destination),
                     "job": job,
                     "then": then,
+                    **({"record": started["record"]} if started.get("record") else {}),
                 }
             )
     return found
@@ -309,10 +316,25 @@ def all_clean(pairs: Mapping[str, str], hostvars: HostVars, first: str, group: I
     """Whether all tables that share accounts with ``first`` were cleaned up, and no table of ``group`` was left out."""
     if set(group) - set(pairs):
         return False
-    mine = [host for host, owner in pairs.items() if owner == first]
-    names = ("cleanup_table_removed", "cleanup_table_recovery_points")
-    results = [[read(hostvars[host], name) or {} for name in names] for host in mine]
-    return all(any(found) and not any(each.get("failed") for each in found) for found in results)
+    return all(_is_clean(hostvars[host]) for host, owner in pairs.items() if owner == first)
+
+
+def _is_clean(variables: Mapping[str, Any]) -> bool:
+    """Whether the table of a host was cleaned up."""
+    results = [read(variables, name) or {} for name in ("cleanup_table_removed", "cleanup_table_recovery_points")]
+    return any(results) and not any(each.get("failed") for each in results)
+
+
+def removable_records(pairs: Mapping[str, str], hostvars: HostVars, first: str, switch: str) -> list[dict[str, str]]:
+    """The tables that share accounts with ``first``, were cleaned up, and whose variable ``switch`` is true: their
+    names in both accounts."""
+    found = []
+    for host, owner in pairs.items():
+        variables = hostvars[host]
+        if owner == first and boolean(read(variables, switch, False), strict=False) and _is_clean(variables):
+            source, destination = table_names(host, variables)
+            found.append({"name": source, "destination_table": destination})
+    return found
 
 
 class FilterModule:
@@ -328,4 +350,5 @@ class FilterModule:
             "inventory_problems": inventory_problems,
             "open_jobs": open_jobs,
             "pair_tables": pair_tables,
+            "removable_records": removable_records,
         }

@@ -114,6 +114,12 @@ options:
     type: bool
     default: false
     version_added: 0.3.0
+  record_table:
+    description:
+      - The name of the record table. A table that a run of M(tableferry.aws.migration_start) holds is refused.
+    type: str
+    default: tableferry
+    version_added: 0.3.0
 notes:
   - An export consumes no read capacity, and is billed by the size of the table.
 seealso:

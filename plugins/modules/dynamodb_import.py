@@ -65,6 +65,12 @@ options:
       - Item keys are personal data: without it they are not kept anywhere, and results have counts only.
     type: path
     version_added: 0.3.0
+  record_table:
+    description:
+      - The name of the record table. A table that a run of M(tableferry.aws.migration_start) holds is refused.
+    type: str
+    default: tableferry
+    version_added: 0.3.0
 notes:
   - An import consumes no write capacity, and is billed by the size of the files. AWS runs at most 50 at a time; the
     others are pending until M(tableferry.aws.job_wait) starts them.

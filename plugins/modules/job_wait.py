@@ -43,6 +43,23 @@ options:
         elements: dict
         default: []
         version_added: 0.2.0
+      record:
+        description:
+          - The record of the table, C(record) in the result of M(tableferry.aws.migration_start).
+          - Each job writes there what it begins. Left out for the jobs of verbs that are used alone.
+        type: dict
+        version_added: 0.3.0
+        suboptions:
+          table:
+            description:
+              - The table in the destination account.
+            type: str
+            required: true
+          record_table:
+            description:
+              - The name of the record table.
+            type: str
+            required: true
       # make generate: accounts.source
       source:
         description:

@@ -35,6 +35,12 @@ options:
         item counts.
     type: bool
     default: false
+  record_table:
+    description:
+      - The name of the record table. While another run holds the table, or one of its jobs runs, nothing is removed.
+    type: str
+    default: tableferry
+    version_added: 0.3.0
   disable_point_in_time_recovery:
     description:
       - Turn off point-in-time recovery of the source table if this migration turned it on.

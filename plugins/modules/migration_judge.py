@@ -46,6 +46,23 @@ options:
     type: bool
     default: false
     version_added: 0.2.0
+  record:
+    description:
+      - The record of the table, C(record) in the result of M(tableferry.aws.migration_start).
+      - A table that was migrated completely becomes C(done) there, and this run lets go of each table.
+    type: dict
+    version_added: 0.3.0
+    suboptions:
+      table:
+        description:
+          - The table in the destination account.
+        type: str
+        required: true
+      record_table:
+        description:
+          - The name of the record table.
+        type: str
+        required: true
 seealso:
   - module: tableferry.aws.job_wait
   - module: tableferry.aws.dynamodb_import

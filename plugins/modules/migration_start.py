@@ -219,6 +219,21 @@ options:
           - A file on the controller to which a line of JSON is written for each difference. Without differences it is
             not created.
         type: path
+  record_table:
+    description:
+      - The name of the DynamoDB table in the destination account that holds one record per table. It is created if
+        there is none.
+      - All runs that write to this destination account and Region must use the same one.
+    type: str
+    default: tableferry
+    version_added: 0.3.0
+  take_over:
+    description:
+      - The id of a run that holds tables and whose process is gone for certain, as status and errors name it. Its
+        tables are taken over at once; items and settings wait another 90 seconds.
+    type: str
+    default: ""
+    version_added: 0.3.0
 seealso:
   - module: tableferry.aws.job_wait
   - module: tableferry.aws.migration_judge
@@ -327,6 +342,23 @@ job:
       returned: always
       type: int
       sample: 0
+
+record:
+  description:
+    - The record of the table, for M(tableferry.aws.job_wait) and M(tableferry.aws.migration_judge).
+  returned: success
+  type: dict
+  contains:
+    table:
+      description: The table in the destination account.
+      returned: always
+      type: str
+      sample: orders
+    record_table:
+      description: The name of the record table.
+      returned: always
+      type: str
+      sample: tableferry
 
 # make generate: changes
 #   what='export of orders' before=~ after='{bucket: tableferry-222222222222-eu-west-1}' risk=billed

@@ -6,26 +6,31 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import Any
 
 from . import sdk
 from .account import RETRIES, Account
 from .aws_errors import NO_RESOURCE
-from .errors import AccessDenied, DestinationExists, JobTimeout
-from .jobs.job import Job
+from .errors import AccessDenied, DestinationExists, JobTimeout, Replaced, TableVanished
+from .jobs.job import Job, canonical
 from .jobs.kind import Pause
+from .record.intention import UNIQUE_NAME
 from .route import Route
 from .table.creation import creation_parameters
 from .table.definition import TableDefinition, json_safe
 from .table.encryption import read_encryption, resolve_key_map
 from .table.ownership import OWNERSHIP_TAG, SOURCE_TAG, is_marked, marks, read_tags
 from .table_status import Phase, phase_of, require_usable
+from .tracking import FILL, Tracking
 
 UNKNOWN_IMPORT = "ImportNotFoundException"  # what DescribeImport answers for records older than 90 days
 LOOK_GAP = 2.0  # seconds between looks at a table that is about to be ACTIVE
 ACTIVE_WAIT = 900.0  # seconds that a new table may take to be ACTIVE
+NONCE_TAG = "tableferry:nonce"  # of which CreateTable a table is, where its answer was lost
 
 
 # Whose it is
@@ -199,14 +204,17 @@ def creation_call(
     migration_id: str,
     kms_key_map: Mapping[str, str],
     warm_throughput: bool = True,
+    protected: bool = False,
 ) -> dict[str, Any]:
     """The parameters of CreateTable that make ``table`` as ``definition`` says, with our marks.
+
+    ``protected``: with deletion protection, until its settings are applied.
 
     Raises MissingKeyMapping, KeyNotUsable, and what Account.explain gives where AWS cannot be asked about keys.
     """
     encryption = read_encryption(source, definition) if definition.kms_key_arn else None
     key_map = resolve_key_map(destination, kms_key_map, definition.name, encryption) if encryption else {}
-    return creation_parameters(
+    call = creation_parameters(
         definition,
         table,
         key_map,
@@ -214,6 +222,7 @@ def creation_call(
         encryption=encryption,
         warm_throughput=warm_throughput,
     )
+    return {**call, "DeletionProtectionEnabled": True} if protected else call
 
 
 def make_table(
@@ -226,18 +235,24 @@ def make_table(
     *,
     kms_key_map: Mapping[str, str],
     warm_throughput: bool = True,
+    record: Tracking | None = None,
 ) -> Generator[Pause, str | None, TableDefinition]:
     """The destination's ``table``, ours and no longer in the making; created as ``definition`` says if there is none.
 
-    Pauses with ``job``, whose migration the table is marked with. Raises DestinationExists, JobTimeout, and what
-    ``creation_call`` raises.
+    Pauses with ``job``, whose migration the table is marked with. With the ``record`` of the table it is ours by its
+    TableId, or by the nonce of a CreateTable whose answer was lost; it is written there with deletion protection.
+    Raises DestinationExists, Replaced, TableVanished, JobTimeout, and what ``creation_call`` raises.
     """
     begun, created = clock(), False
     while True:
+        looked = record.now() if record is not None else 0.0
         there = TableDefinition.find(destination, table)
         if there is not None and phase_of(there.status) not in (Phase.MAKING, Phase.GOING):
-            tags = tags_there(destination, there)
-            require_ours(destination, there, tags, job.migration_id, definition.arn, definition.name)
+            if record is None:
+                tags = tags_there(destination, there)
+                require_ours(destination, there, tags, job.migration_id, definition.arn, definition.name)
+            else:
+                _require_made(destination, there, record, definition.name)
             return there
         if there is None and not created:
             call = creation_call(
@@ -248,14 +263,16 @@ def make_table(
                 migration_id=job.migration_id,
                 kms_key_map=kms_key_map,
                 warm_throughput=warm_throughput,
+                protected=record is not None,
             )
-            try:
-                destination.client("dynamodb").create_table(**call)
-            except sdk.ClientError as error:
-                # Somebody's, or our own of an answer that was lost: what it is shows when it is ACTIVE.
-                if sdk.error_code(error) != "ResourceInUseException":
-                    raise destination.explain(error, "creating the table", table) from error
-            created = True
+            if record is None:
+                _create(destination, table, call)
+                created = True
+            elif intended := _to_create(record, job, call, looked):
+                _create_recorded(destination, table, intended, record)
+                created = True
+            else:
+                begun = clock()  # an earlier CreateTable, of another request, may still arrive
         if clock() - begun > ACTIVE_WAIT:
             raise JobTimeout(
                 f"The table {table} is not ACTIVE after {ACTIVE_WAIT:.0f} seconds.",
@@ -263,3 +280,82 @@ def make_table(
                 table=definition.name,
             )
         yield Pause(job, "time", LOOK_GAP)
+
+
+def _create(
+    destination: Account, table: str, call: Mapping[str, Any], sending: AbstractContextManager[object] | None = None
+) -> str:
+    """CreateTable: the new table's TableId, "" where there is a table of this name already: somebody's, or our own of
+    an answer that was lost. What it is shows when it is ACTIVE. It is sent within ``sending``."""
+    try:
+        with sending or nullcontext():
+            answer = destination.client("dynamodb").create_table(**call)
+    except sdk.ClientError as error:
+        if not _is_there(error):
+            raise destination.explain(error, "creating the table", table) from error
+        return ""
+    return str(answer["TableDescription"]["TableId"])
+
+
+def _is_there(error: Exception) -> bool:
+    return sdk.error_code(error) == "ResourceInUseException"
+
+
+def _to_create(record: Tracking, job: Job, call: Mapping[str, Any], looked: float) -> Job | None:
+    """The CreateTable to send, with its nonce: one that was intended before, unchanged, or a new one. None while an
+    earlier one that is not wanted any more may still arrive. ``looked``: since when there is no table.
+
+    Raises TableVanished where the table was made, and is gone.
+    """
+    if record.record.table_id:
+        raise TableVanished(
+            f"The copy {record.name}, which was being filled, is gone.",
+            "Find out who deleted it, then run again: its data is brought anew.",
+            table=job.name,
+        )
+    last = record.latest(FILL)
+    if last is not None and last.state == "planned":
+        token, wanted = _nonce_of(last), canonical(_without_nonce(last.request["call"])) == canonical(call)
+        step = record.next_step(last, UNIQUE_NAME, looked, wanted=wanted, token=token)
+        if step == "send":
+            return last
+        if step == "wait":
+            return None
+        record.not_begun(last, UNIQUE_NAME, looked, token)
+    nonce = {"Key": NONCE_TAG, "Value": secrets.token_hex(16)}
+    return Job(job.kind, record.name, request={"call": {**call, "Tags": [*call["Tags"], nonce]}})
+
+
+def _create_recorded(destination: Account, table: str, intended: Job, record: Tracking) -> None:
+    token = _nonce_of(intended)
+    sending = record.sending(intended, FILL, token, may_be_ours=_is_there)
+    table_id = _create(destination, table, intended.request["call"], sending)
+    if table_id:
+        record.made(intended, token, table_id)
+
+
+def _require_made(destination: Account, there: TableDefinition, record: Tracking, source_table: str) -> None:
+    """Raises Replaced, DestinationExists unless ``there`` is the table of the ``record``, by TableId or nonce."""
+    if record.record.table_id:
+        if there.table_id != record.record.table_id:
+            raise Replaced(
+                f"The table {there.name} was made anew: its TableId is {there.table_id}, the copy's was"
+                f" {record.record.table_id}.",
+                "It is not touched. Find out whose it is, delete it or choose another name, and run again.",
+                table=source_table,
+            )
+        return
+    last = record.latest(FILL)
+    if last is None or last.state != "planned" or tags_there(destination, there).get(NONCE_TAG) != _nonce_of(last):
+        raise not_ours(destination, there, source_table)
+    record.made(last, _nonce_of(last), there.table_id)
+
+
+def _nonce_of(job: Job) -> str:
+    return next(
+        (str(tag["Value"]) for tag in job.request.get("call", {}).get("Tags", ()) if tag["Key"] == NONCE_TAG), ""
+    )
+
+
+def _without_nonce(call: Mapping[str, Any]) -> dict[str, Any]:
+    return {**call, "Tags": [tag for tag in call["Tags"] if tag["Key"] != NONCE_TAG]}

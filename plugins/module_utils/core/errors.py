@@ -287,6 +287,10 @@ class ClockOff(Refused):
     """The controller's clock differs so much from AWS's that AWS would refuse its signatures."""
 
 
+class TableBroken(FerryError):
+    """The destination table is not whole, by its record."""
+
+
 class RecordLost(FerryError):
     """A record, a lease or their table was removed or replaced while a run was at work."""
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
 from .account import Account
@@ -97,6 +98,14 @@ def span(result: Mapping[str, Any], begun: str = "start_time", ended: str = "end
     """``data_as_of`` of a job that read the items from ``begun`` to ``ended``; {} where it does not tell both."""
     times = {"from": str(result.get(begun) or ""), "to": str(result.get(ended) or "")}
     return times if all(times.values()) else {}
+
+
+def instant(time: str) -> dict[str, str]:
+    """``data_as_of`` of items that all show one ``time`` (ISO 8601); {} where it is not known."""
+    if not time:
+        return {}
+    shown = datetime.fromisoformat(time).isoformat()  # an export's manifest writes it with milliseconds and a Z
+    return {"from": shown, "to": shown}
 
 
 def nothing_to_judge(name: str) -> InvalidInput:

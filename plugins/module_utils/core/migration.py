@@ -13,16 +13,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
+from . import claiming
 from .account import Account
 from .change import Change, NotCarried
-from .errors import FerryError, InvalidInput, LocalSecondaryIndexes, NotInThisVersion, UnknownMethod
+from .claiming import LOOK_GAP, Choice, ClaimKind, Finished, Later, Records
+from .errors import (
+    FerryError,
+    InvalidInput,
+    LocalSecondaryIndexes,
+    NotInThisVersion,
+    NotYet,
+    RecordLost,
+    TakenOver,
+    UnknownMethod,
+)
 from .items.throttle import check_rate
-from .jobs.job import Job, not_a_job
-from .jobs.kind import JobKind, WaitItem, WaitResult, made_of
+from .jobs.job import Job, failure_of, not_a_job
+from .jobs.kind import Instead, JobKind, WaitItem, WaitResult, made_of
 from .jobs.waiter import Waiter
 from .judgement import Counts, Judgement, JudgeOptions, Verify, nothing_to_judge, with_comparison
 from .methods.backup.method import BackupMethod
@@ -30,10 +42,13 @@ from .methods.direct.method import DirectMethod
 from .methods.method import ItemJobs, Method, Needs
 from .methods.options import AUTO, MigrationOptions
 from .methods.s3.method import S3Method
+from .record.store import RecordStore
+from .steps import settings_job as settings_step
 from .steps.comparison import VerifyKind, VerifyOptions, comparison_change, verify_job
 from .steps.counting import CountKind, count_change, count_job
 from .steps.settings_job import SettingsKind, plan_table_settings, settings_job
 from .table.definition import TableDefinition
+from .tracking import Tracking
 
 METHODS: Mapping[str, Method] = {method.name: method for method in (S3Method(), BackupMethod(), DirectMethod())}
 DEFAULT = "s3"  # what auto means before there is a planner (design section 11)
@@ -52,6 +67,7 @@ STEPS: Mapping[str, Callable[[], JobKind]] = {"count": CountKind, "verify": Veri
 KINDS: Mapping[str, Callable[[], JobKind]] = {
     **{kind: make for method in METHODS.values() for kind, make in method.kinds.items()},
     **STEPS,
+    claiming.KIND: lambda: ClaimKind(begin_claimed),
 }
 
 
@@ -115,30 +131,134 @@ class Migration:
     warnings: tuple[str, ...] = ()
 
 
-def start(source: Account, destination: Account, options: MigrationOptions) -> Migration:
+def start(
+    source: Account,
+    destination: Account,
+    options: MigrationOptions,
+    records: Records | None = None,
+    take_over: str = "",
+    missing_since: float | None = None,
+) -> Migration:
     """Start the first job of the table's migration, or find the one of an earlier run.
 
-    Raises InvalidInput, UnknownMethod, NotInThisVersion, and what the method's own start raises.
+    With ``records`` the table is taken for this run first. A finished one is only reported (its job is ``not_needed``);
+    one that cannot be taken yet is left to the waiter, with a job of the kind ``claim``. ``take_over`` is the id of a
+    run whose process is gone, ``missing_since`` when an earlier call did not find our copy.
+
+    Raises InvalidInput, UnknownMethod, NotInThisVersion, what ``claiming.claim`` raises, and what the method's own
+    start raises; what fails after the table was taken lets it go.
     """
     _check_items(options)
+    begun = _begin(source, destination, options, records, take_over, missing_since)
+    if isinstance(begun, Migration):
+        return begun
     method = method_of(options.method, options.table)
+    job = claiming.waiting_job(_choice(method, options, take_over), begun, options.to_dict())
+    return Migration(method.name, job, (), (), TableDefinition.read(source, options.table))
+
+
+def _begin(
+    source: Account,
+    destination: Account,
+    options: MigrationOptions,
+    records: Records | None,
+    take_over: str,
+    missing_since: float | None,
+) -> Migration | Later:
+    method = method_of(options.method, options.table)
+    if records is None:
+        return _started(method, source, destination, options, None)
+    claim = claiming.claim(records, source, destination, _choice(method, options, take_over), missing_since)
+    if isinstance(claim, Finished):
+        return _finished(claim)
+    if isinstance(claim, Later):
+        return claim
+    try:
+        with claim.about():
+            return _started(METHODS[claim.record.method], source, destination, options, claim)
+    except NotYet as early:
+        return claiming.later(claim, early)
+    except FerryError as error:
+        claiming.give_back(claim, error)
+        raise
+
+
+def _started(
+    method: Method, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None
+) -> Migration:
     with naming_methods():
-        jobs = method.start(source, destination, options)
+        jobs = method.start(source, destination, options, record)
     then = jobs.then if jobs.maker is None else (*jobs.then, *_following(method, options))
     return Migration(
         method.name, jobs.job, then, jobs.changes, jobs.definition, jobs.left, jobs.obstacle, jobs.warnings
     )
 
 
-def preview(source: Account, destination: Account, options: MigrationOptions) -> Migration:
-    """All that ``start`` and the jobs after it would do, with every setting; reads only.
+def _choice(method: Method, options: MigrationOptions, take_over: str = "") -> Choice:
+    return Choice(
+        options.table,
+        options.made_table,
+        options.migration_id,
+        method.name,
+        tracked=method.tracked,
+        resumes=method.resumes,
+        replace_broken=options.replace_failed,
+        take_over=take_over,
+    )
+
+
+def _finished(claim: Finished) -> Migration:
+    """A table whose record says ``done``: everything was done by an earlier run."""
+    job = claiming.finished_job(claim)
+    settings = Job(settings_step.KIND, job.name, "not_needed", result=dict(claim.record.evidence.get("settings", {})))
+    return Migration(claim.record.method, job, (settings,), (), claim.definition)
+
+
+def begin_claimed(item: WaitItem, job: Job) -> Instead | Later:
+    """Take the table of ``job``, a claim, and start its migration: the jobs that take its place. For the waiter."""
+    if item.record is None:
+        raise not_a_job()
+    run = item.record.run
+    begun = _begin(
+        item.need("source"),
+        item.need("destination"),
+        MigrationOptions.from_dict(job.request.get("options", {})),
+        Records(run.store, lambda: run),
+        str(job.request.get("take_over", "")),
+        job.request.get("missing_since"),
+    )
+    if isinstance(begun, Later):
+        return begun
+    item.record.find()
+    return Instead((begun.job, *begun.then), started=bool(begun.changes))
+
+
+def preview(
+    source: Account,
+    destination: Account,
+    options: MigrationOptions,
+    store: RecordStore | None = None,
+    *,
+    by_record: bool = False,
+) -> Migration:
+    """All that ``start`` and the jobs after it would do, with every setting; reads only, the records in ``store`` too.
+
+    ``by_record``: the start will go by records, which without a ``store`` are not there yet.
 
     Raises what ``start`` raises, but for what is the migration's obstacle.
     """
     _check_items(options)
     method = method_of(options.method, options.table)
+    record = None
+    if store is not None or by_record:
+        choice = _choice(method, options)
+        known, there, here = claiming.look(store, source, destination, choice)
+        done = claiming.finished(known, there, here)
+        if done is not None:
+            return _finished(done)
+        record = Tracking(None, choice.table, known) if known is not None else None
     with naming_methods():
-        jobs = method.preview(source, destination, options)
+        jobs = method.preview(source, destination, options, record)
         then, changes, left = list(jobs.then), list(jobs.changes), list(jobs.left)
         if jobs.maker is not None:
             settings = plan_table_settings(
@@ -214,19 +334,108 @@ def judge(
     verify: Verify = "counts",
     checksums: bool = False,
     writes_stopped: bool = False,
+    record: Tracking | None = None,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Judgement:
     """Judge the table that the ``jobs`` of its migration made: by what they counted, and by the comparison among them.
 
-    ``source_table`` is the source's where it has another name. The table's own failure is returned, not raised. Raises
-    InvalidInput where no job makes a table, and what Account.explain gives where AWS cannot be asked.
+    ``source_table`` is the source's where it has another name. The table's own failure is returned, not raised. With
+    the ``record`` a table that was migrated becomes ``done`` there, and each table is let go. Raises InvalidInput where
+    no job makes a table, and what Account.explain gives where AWS cannot be asked.
     """
     kinds = {job.kind: job for job in jobs}
+    claimed = kinds.get(claiming.KIND)
+    if claimed is not None:
+        return _judge_claim(claimed)
+    options = _JudgeChoice(name, source_table, verify, checksums, writes_stopped)
+    if record is None:
+        return _judged(options, source, destination, jobs)
+    try:
+        with record.about():
+            judged = _judged(options, source, destination, jobs)
+        if record.record.data_as_of:
+            judged = replace(judged, data_as_of=record.record.data_as_of)
+        if judged.status == "migrated" and not judged.failure:
+            _write_done(record, destination, judged, jobs, sleep)
+    except FerryError as error:
+        claiming.give_back(record, error)
+        raise
+    if judged.failure is not None:
+        claiming.give_back(record, judged.failure)
+    elif judged.status != "migrated":  # only copied: the table is made by a later run
+        record.let_go()
+    return judged
+
+
+@dataclass(frozen=True)
+class _JudgeChoice:
+    """What the user chose for judging a table."""
+
+    name: str
+    source_table: str
+    verify: Verify
+    checksums: bool
+    writes_stopped: bool
+
+
+def is_tracked(jobs: Sequence[Job]) -> bool:
+    """Whether judging the ``jobs`` needs the record: not where an earlier run finished, or this one took nothing."""
+    return all(job.kind != claiming.KIND for job in jobs)
+
+
+def _judge_claim(job: Job) -> Judgement:
+    """A table that an earlier run finished, or that this one could not take."""
+    if job.state == "not_needed":
+        known = job.result["verified"]
+        when = f"Finished by an earlier run, at {known.get('at', '')}."
+        renewed = " The source table was made anew since." if job.result.get("source_renewed") else ""
+        return Judgement(
+            "migrated",
+            known.get("items_source"),
+            known.get("items_destination"),
+            known.get("bytes"),
+            known.get("verified", "none"),
+            f"{known.get('reason', '')} {when}{renewed}".strip(),
+            data_as_of=job.result["data_as_of"],
+        )
+    failure = failure_of(job) if job.state == "failed" else claiming.refusal(job)
+    failure = failure.for_table(job.name)
+    return Judgement("failed", None, None, None, "none", failure.cause, failure)
+
+
+def _write_done(
+    record: Tracking, destination: Account, judged: Judgement, jobs: Sequence[Job], sleep: Callable[[float], None]
+) -> None:
+    """The record of a table that was migrated: ``done``, or let go where its settings are not all set."""
+    if record.record.is_done:
+        return
+    maker = next(job for job in reversed(jobs) if job.kind not in STEPS)
+    there = TableDefinition.find(destination, record.name)
+    seen = there.table_id if there is not None else ""
+    settings = next((job for job in jobs if job.kind == settings_step.KIND), None)
+    if settings is None or settings.state not in ("completed", "not_needed"):
+        record.let_go("Run again: the settings are not all set.")
+        return
+    if record.record.state == "claimed":
+        record.settled_untracked(maker.kind, seen, {**judged.to_dict(), "settings": settings.result})
+    verified = {
+        **judged.to_dict(),
+        "at": datetime.fromtimestamp(record.now(), UTC).isoformat(timespec="seconds"),
+        "run": record.run.id,
+    }
+    while (seconds := record.fence_left()) > 0:
+        sleep(min(seconds, LOOK_GAP))
+    record.done(seen, verified)
+
+
+def _judged(options: _JudgeChoice, source: Account | None, destination: Account, jobs: Sequence[Job]) -> Judgement:
+    name, kinds = options.name, {job.kind: job for job in jobs}
     method = next((method for method in METHODS.values() if method.kinds.keys() & kinds.keys()), None)
     if method is None:
         raise nothing_to_judge(name)
-    counts: Counts = "none" if verify == "none" else "counts"
-    options = JudgeOptions(source_table, counts, checksums, writes_stopped, kinds.get("count"))
-    judged = method.judge(name, source, destination, jobs, options)
+    counts: Counts = "none" if options.verify == "none" else "counts"
+    asked = JudgeOptions(options.source_table, counts, options.checksums, options.writes_stopped, kinds.get("count"))
+    judged = method.judge(name, source, destination, jobs, asked)
     return with_comparison(judged, kinds.get("verify"), name)
 
 
@@ -263,5 +472,14 @@ def wait_for(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> WaitResult:
-    """Wait until every job has ended or ``timeout`` seconds are over; see ``Waiter``."""
-    return Waiter(kinds(), progress=progress, clock=clock, sleep=sleep).wait(items, timeout)
+    """Wait until every job has ended or ``timeout`` seconds are over; see ``Waiter``. Raises ParentGone when the
+    ansible-playbook process has ended."""
+    made = {**kinds(), claiming.KIND: ClaimKind(begin_claimed, progress)}
+    runs = list({id(item.record.run): item.record.run for item in items if item.record is not None}.values())
+
+    def look() -> None:
+        for run in runs:
+            with suppress(TakenOver, RecordLost):  # tables of the other destinations go on
+                run.look()
+
+    return Waiter(made, progress=progress, clock=clock, sleep=sleep, look=look).wait(items, timeout)

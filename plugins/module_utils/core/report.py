@@ -15,6 +15,11 @@ from .steps.settings_job import KIND as SETTINGS
 Row = dict[str, Any]
 
 COLUMNS = ("name", "method", "status", "items_source", "items_destination", "seconds", "verified", "reason")
+STATUS_COLUMNS = (
+    "name", "method", "state", "job", "percent", "items_source", "items_destination", "verified", "data_as_of", "since",
+    "held_by",
+)  # fmt: skip
+NUMBERS = frozenset({"items_source", "items_destination", "seconds", "percent"})
 REASON_WIDTH = 100  # characters of a reason in the text table; the report has all of it
 
 
@@ -84,16 +89,40 @@ def document(rows: Iterable[Row]) -> dict[str, list[Row]]:
 
 def text_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """The rows as a table for a terminal, one line each, numbers to the right."""
-    lines = [[_cell(column, _shown(entry, column)) for column in COLUMNS] for entry in rows]
-    widths = [max(len(line[index]) for line in [list(COLUMNS), *lines]) for index in range(len(COLUMNS))]
-    numbers = {"items_source", "items_destination", "seconds"}
     return "\n".join(
-        "  ".join(
-            cell.rjust(width) if column in numbers else cell.ljust(width)
-            for column, cell, width in zip(COLUMNS, line, widths, strict=True)
-        ).rstrip()
-        for line in [list(COLUMNS), ["-" * width for width in widths], *lines]
+        _aligned(COLUMNS, [[_cell(column, _shown(entry, column)) for column in COLUMNS] for entry in rows])
     )
+
+
+def status_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The rows of ``record.status`` as lines of a table for a terminal, what to do next below: it may be long."""
+    cells = [[_cell(column, _status_value(entry, column)) for column in STATUS_COLUMNS] for entry in rows]
+    steps = [f"{entry['name']}: {entry['next']}" for entry in rows if entry["next"]]
+    return [*_aligned(STATUS_COLUMNS, cells), *(["", "Next:"] if steps else []), *steps]
+
+
+def _status_value(entry: Mapping[str, Any], column: str) -> Any:
+    """A value of a status row as its table shows it: mappings by what matters of them, an empty text as a dash."""
+    value = entry.get(column)
+    if column == "verified":
+        value = (value or {}).get("level") or (value or {}).get("verified") or (value and "yes")
+    elif column == "data_as_of":
+        value = " to ".join(dict.fromkeys(str(each) for each in (value or {}).values()))
+    elif column == "percent" and value is not None:
+        value = f"{round(float(value))}%"
+    return None if value == "" or value == {} else value
+
+
+def _aligned(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
+    """``lines`` of cells below the names of their ``columns``, numbers to the right."""
+    widths = [max(len(line[index]) for line in [columns, *lines]) for index in range(len(columns))]
+    return [
+        "  ".join(
+            cell.rjust(width) if column in NUMBERS else cell.ljust(width)
+            for column, cell, width in zip(columns, line, widths, strict=True)
+        ).rstrip()
+        for line in [columns, ["-" * width for width in widths], *lines]
+    ]
 
 
 def _shown(entry: Mapping[str, Any], column: str) -> Any:

@@ -7,17 +7,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from .errors import InvalidInput
-from .jobs.job import Job
+from .jobs.job import TOKEN_MEMBERS, Job, canonical
 
 TOKEN_DIGITS = 40
-TOKEN_MEMBERS = ("ClientToken", "IdempotencyToken")  # what DynamoDB and AWS Backup call it
 
 _TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 _MIGRATION_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -84,11 +82,6 @@ class Route:
         """The object that reserves the destination's name: the same for every migration."""
         place = f"{self.destination_account_id}/{self.destination_region}/{self.destination_table}"
         return f"tableferry/locks/import/{place}.json"
-
-
-def canonical(value: Any) -> str:
-    """JSON text that is the same for equal values."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def client_token(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core import migration
+from ansible_collections.tableferry.aws.plugins.module_utils.core import claiming, migration
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import (
     InvalidInput,
     LocalSecondaryIndexes,
@@ -78,6 +78,7 @@ def test_what_the_data_needs(name: str, needs: str) -> None:
 
 def test_each_kind_is_of_one_method_or_a_step() -> None:
     kinds = [kind for method in migration.METHODS.values() for kind in method.kinds] + [*migration.STEPS]
+    kinds.append(claiming.KIND)
     assert sorted(kinds) == sorted(migration.KINDS)
     assert all(method.name == name and method.path for name, method in migration.METHODS.items())
 

@@ -50,6 +50,7 @@ def test_a_refusal_names_the_methods_that_can(verb: Any, plan: str, monkeypatch:
         raise errors.LocalSecondaryIndexes("It has some.", "Use another.", table="orders")
 
     monkeypatch.setattr(verb, plan, refuse)
+    monkeypatch.setattr(verb, "refuse_held", lambda *_place: None)
     arguments = {"name": "orders", "bucket": "b", **SIDES}
     if verb is dynamodb_import:
         arguments["prefix"] = "a/data/"

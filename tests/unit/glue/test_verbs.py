@@ -96,6 +96,7 @@ def exporting(monkeypatch: pytest.MonkeyPatch, calls: Calls) -> Calls:
         replace(EXPORT, state="pending"), [BILLED], DEFINITION, [NotCarried("replicas", "never")], obstacle
     )
     monkeypatch.setattr(dynamodb_export, "plan_export", calls.answer(plan))
+    monkeypatch.setattr(dynamodb_export, "refuse_held", lambda *_place: None)
     monkeypatch.setattr(dynamodb_export, "start_export", Calls().answer(EXPORT))
     return calls
 
@@ -125,6 +126,7 @@ def test_check_mode_plans_an_export_and_warns_of_what_would_stop_it(
 
 def test_an_import_is_started(monkeypatch: pytest.MonkeyPatch, calls: Calls) -> None:
     monkeypatch.setattr(dynamodb_import, "plan_import", calls.answer(ImportPlan(IMPORT, [BILLED])))
+    monkeypatch.setattr(dynamodb_import, "refuse_held", lambda *_place: None)
     monkeypatch.setattr(dynamodb_import, "start_import", Calls().answer(IMPORT))
     arguments = {"name": "orders", "bucket": "b", "export": EXPORT.to_dict(), "definition": TABLE, **SIDES}
     result = run(dynamodb_import, arguments)
@@ -172,12 +174,17 @@ def test_a_way_is_started_or_foreseen(monkeypatch: pytest.MonkeyPatch, check_mod
     method = OneWay()
     monkeypatch.setattr(migration_start, "start", method.start)
     monkeypatch.setattr(migration_start, "preview", method.preview)
-    arguments = {"name": "orders", "bucket": "b", "defer": ["time_to_live"], "method": "s3", **SIDES}
+    store, records = object(), object()
+    monkeypatch.setattr(migration_start, "open_to_read", lambda account, name: (store, 0.0))
+    monkeypatch.setattr(migration_start.RecordTables, "records", lambda *_accounts: records)
+    arguments = {"name": "orders", "bucket": "b", "defer": ["time_to_live"], "method": "s3", "take_over": "r", **SIDES}
     result = run(migration_start, arguments, check_mode)
     assert_documented(migration_start, result)
     assert (result["changed"], result["method"], result["then"][0]["kind"]) == (True, "s3", "import")
     assert bool(result["obstacle"]) is check_mode
-    source, destination, options, _kwargs = method.gone[0]
+    source, destination, options, *recorded, _kwargs = method.gone[0]
+    assert recorded == ([store] if check_mode else [records, "r"])
+    assert result["record"] == {"table": "orders", "record_table": "tableferry"}
     assert (source.side, destination.side) == ("source", "destination")
     assert (options.made_table, options.bucket, options.settings.defer) == ("orders", "b", ("time_to_live",))
 
@@ -306,6 +313,8 @@ def test_cleanup_removes_what_it_planned(monkeypatch: pytest.MonkeyPatch, calls:
     plan = CleanupPlan([Change("s3://b/", {}, None, "destructive")], [NotCarried("ledger", "kept")], ["Careful."], {})
     monkeypatch.setattr(migration_cleanup, "plan_cleanup", Calls().answer(plan))
     monkeypatch.setattr(migration_cleanup, "apply_cleanup", calls.answer({}))
+    monkeypatch.setattr(migration_cleanup, "open_to_read", lambda account, name: (None, 0.0))
+    monkeypatch.setattr(migration_cleanup.RecordTables, "hold", lambda *_accounts: None)
     result = run(migration_cleanup, {"name": "orders", "bucket": "b", **SIDES}, check_mode)
     assert_documented(migration_cleanup, result)
     assert (result["changed"], result["warnings"], len(calls)) == (True, ["Careful."], int(not check_mode))

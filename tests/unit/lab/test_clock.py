@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 
+from lab.clock import Clock
 from lab.world import World
 
 SOURCE, DESTINATION = "111111111111", "222222222222"
@@ -38,3 +39,11 @@ def test_throttles(world: World) -> None:
     assert not call()
     world.quotas = False
     assert call()
+
+
+def test_answers_are_dated_by_the_clock_of_the_clients() -> None:
+    clock = Clock()
+    clock.advance(7200)
+    assert abs(clock.shown() - clock.real_now()) < 60
+    clock.shared = True
+    assert abs(clock.shown() - clock.now()) < 60

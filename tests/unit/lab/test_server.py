@@ -49,6 +49,8 @@ def test_connections_stay_open(gate_lab: Any) -> None:
 
 
 def test_every_answer_is_dated(gate_lab: Any) -> None:
+    """In the time by which clients date their requests, so that none of them believes that its clock is off."""
+    clock = gate_lab.world.clock
     gate_lab.world.advance(7200)
 
     def calls() -> Iterator[dict[str, Any]]:
@@ -65,7 +67,7 @@ def test_every_answer_is_dated(gate_lab: Any) -> None:
     for answer in calls():
         date = answer["ResponseMetadata"]["HTTPHeaders"]["date"]
         assert date.endswith(" GMT")
-        assert abs(parsedate_to_datetime(date).timestamp() - gate_lab.world.clock.now()) < 60
+        assert abs(parsedate_to_datetime(date).timestamp() - clock.real_now()) < 60
 
 
 def test_answers_name_the_server(gate_lab: Any) -> None:

@@ -193,13 +193,13 @@ class TestTheTable:
 
     def test_removed_when_nothing_is_left_in_it(self, crossing, at, dynamodb):
         run = joined(crossing, "emptied", at, "one")
-        lease = run.store.read_lease(run.id)
-        assert lease is not None
-        assert record_table.remove_if_empty(dynamodb, "emptied") is False
-        dynamodb.delete_item(TableName="emptied", Key=lease.key)
-        assert record_table.remove_if_empty(dynamodb, "emptied") is True
-        crossing.lab.advance(60)
-        assert record_table.remove_if_empty(dynamodb, "emptied") is False
+        record = run.claim(new(run, "orders"))
+        assert run.store.remove_table(run.id, at.clock.now()) is False
+        assert dynamodb.describe_table(TableName="emptied")["Table"]["DeletionProtectionEnabled"] is True
+        run.store.remove(record)
+        assert run.store.remove_table("another", at.clock.now()) is False  # a run that lives is at work
+        assert run.store.remove_table(run.id, at.clock.now()) is True
+        assert run.store.remove_table(run.id, at.clock.now()) is False
 
     def test_a_clock_that_is_off_is_why_aws_refuses(self, crossing, dynamodb):
         clock = AwsClock(lambda: 0.0, lambda: 1_800_001_200.0)

@@ -70,7 +70,7 @@ def test_lost_items_are_found() -> None:
     assert (found.status, found.items_source, found.items_destination, found.verified) == ("failed", 3, 2, "none")
     assert type(found.failure).__name__ == "CountMismatch"
     assert found.failure is not None
-    assert found.failure.table == "host"
+    assert found.failure.table == "orders"  # the import itself has failed
 
 
 def test_errors_are_no_success() -> None:

@@ -137,7 +137,7 @@ def test_the_report_knows_what_the_roles_register() -> None:
     assert row("t", "s3")["status"] == "failed"
 
 
-@pytest.mark.parametrize("playbook", ["migrate", "cleanup"])
+@pytest.mark.parametrize("playbook", ["migrate", "cleanup", "status"])
 def test_every_play_needs_nothing_of_the_inventory(playbook: str) -> None:
     for play in yaml.safe_load((ROOT / "playbooks" / f"{playbook}.yml").read_text()):
         assert play["connection"] == "local"

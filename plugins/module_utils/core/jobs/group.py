@@ -14,7 +14,7 @@ from typing import Literal
 from ..account import Account
 from ..aws_errors import is_passing, is_throttle
 from .job import Job, State
-from .kind import JobKind, Steps, WaitItem
+from .kind import AnySteps, JobKind, WaitItem
 
 LIST_PAGE = 25  # the most that a list page holds; AWS may give fewer (measured/import-export-table 1.4)
 BURST = 9  # describes at once before AWS throttles their tail (measured/import-export-table 1.11)
@@ -44,7 +44,7 @@ class Entry:
     group: Group
     phase: Phase = "due"
     due: float = 0.0
-    steps: Steps | None = None
+    steps: AnySteps | None = None
     reading: Literal["", "describe", "result"] = ""  # what going on now is: a poll, the look at an ended job, neither
     probing: bool = False  # its next step tries for a slot that none of our jobs left
     listed: State | Literal[""] = ""  # the end that a listing showed

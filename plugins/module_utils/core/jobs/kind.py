@@ -7,21 +7,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, Protocol, TypeAlias
 
 from .. import sdk
 from ..account import Account, Side
 from ..aws_errors import is_passing
 from ..errors import FerryError, InvalidInput
+from ..tracking import Tracking
 from .job import Job, State, failure_of
+
+FENCE_GAP = 10.0  # seconds between looks whether a former run's requests are over
 
 
 @dataclass(frozen=True)
 class WaitItem:
     """One job to wait for. ``name`` is the caller's key for it (the host); sides as the jobs' kinds need them.
 
-    ``then`` are the table's jobs that follow, each when the one before it has completed.
+    ``then`` are the table's jobs that follow, each when the one before it has completed. ``record`` is what is known
+    of the table, and written with every call; None for a verb that is used alone.
     """
 
     name: str
@@ -29,6 +33,7 @@ class WaitItem:
     destination: Account | None
     job: Job
     then: tuple[Job, ...] = ()
+    record: Tracking | None = None
 
     def need(self, side: Side) -> Account:
         """The account of ``side``. Raises InvalidInput without one."""
@@ -79,7 +84,19 @@ class Page:
     percents: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Instead:
+    """What a job ends with whose place others take: the ``jobs`` that now are the table's, from this one on.
+
+    ``started``: the first of them was begun, or something was changed for it.
+    """
+
+    jobs: tuple[Job, ...]
+    started: bool = False
+
+
 Steps: TypeAlias = Generator[Pause, str | None, Job]
+AnySteps: TypeAlias = Generator[Pause, str | None, Job | Instead]
 
 
 @dataclass(frozen=True)
@@ -115,7 +132,7 @@ class JobKind(Protocol):
     def list_page(self, account: Account, scope: str, next_token: str) -> Page:
         """One page of the kind's list call in ``scope``, newest jobs first; one API call."""
 
-    def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
+    def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> AnySteps:
         """Bring the job from where it stands to its end. May be started again from any job it paused with; with a job
         that runs it pauses for the end first.
 
@@ -174,6 +191,13 @@ class OwnWork(DestinationJobs):
     def list_page(self, account: Account, scope: str, next_token: str) -> Page:
         """Empty."""
         return Page({})
+
+
+def past_fence(job: Job, record: Tracking | None) -> Generator[Pause, str | None, None]:
+    """Pauses with ``job`` until no request of a former run, and none of this one without an answer, can reach the
+    table: before items, settings and deletions."""
+    while record is not None and (seconds := record.fence_left()) > 0:
+        yield Pause(replace(job, state="pending", pending_reason="fence"), "time", min(seconds, FENCE_GAP))
 
 
 def begun(

@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -20,21 +21,21 @@ from .. import sdk
 from ..aws_errors import is_passing
 from .group import Entry, Group, TableJobs
 from .job import Job, ended_with
-from .kind import JobKind, Pause, WaitItem, WaitResult
+from .kind import Instead, JobKind, Pause, WaitItem, WaitResult
 from .progress import duration, progress_line
 
 THREADS = 8
 PASSING_FAILURES = 25  # in a row, about 10 minutes: then the table is given up
 LINE_GAP, QUIET_LINE_GAP = 5.0, 60.0  # seconds between progress lines, when something changed and when not
 
-Outcome: TypeAlias = Pause | Job | Exception
+Outcome: TypeAlias = Pause | Job | Instead | Exception
 
 
 class Waiter:
     """Waits for many jobs. One instance waits once.
 
     ``kinds`` are the kinds of jobs by name. ``progress`` gets a line of text now and then; ``clock`` counts seconds,
-    ``sleep`` waits them.
+    ``sleep`` waits them. ``look`` is called on every turn; what it raises ends the wait.
     """
 
     def __init__(
@@ -44,10 +45,12 @@ class Waiter:
         progress: Callable[[str], None] = lambda line: None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        look: Callable[[], None] = lambda: None,
     ) -> None:
         self._progress = progress
         self._clock = clock
         self._sleep = sleep
+        self._look = look
         self._kinds = kinds
         self._groups: dict[tuple[str, str, str, str], Group] = {}
         self._tables: dict[str, TableJobs] = {}
@@ -71,6 +74,7 @@ class Waiter:
             while any(table.entry for table in self._tables.values()):
                 if self._clock() - self._begun >= timeout:
                     break
+                self._look()
                 self._send(pool)
                 self._tell()
                 self._pass_time(timeout)
@@ -147,6 +151,11 @@ class Waiter:
     # In a thread
 
     def _advance(self, entry: Entry) -> Outcome:
+        record = entry.item.record
+        with record.about() if record is not None else nullcontext():
+            return self._advance_one(entry)
+
+    def _advance_one(self, entry: Entry) -> Outcome:
         try:
             if entry.steps is None:
                 item = replace(entry.item, job=entry.job)
@@ -156,7 +165,7 @@ class Waiter:
                     return first
             return entry.steps.send(entry.listed)
         except StopIteration as end:
-            ended: Job = end.value
+            ended: Job | Instead = end.value
             return ended
         except Exception as error:  # shown in the job: one table's failure must not end the others
             return error
@@ -192,6 +201,9 @@ class Waiter:
             self._failed(entry, outcome, now)
             return
         entry.failures = 0
+        if isinstance(outcome, Instead):
+            self._replaced(entry, outcome, now)
+            return
         was = entry.job
         if isinstance(outcome, Job):
             entry.job, entry.phase = outcome, "over"
@@ -218,6 +230,20 @@ class Waiter:
         entry.group.entries.remove(entry)
         entry.table.jobs[entry.table.at] = entry.job
         self._go_on(entry.table)
+
+    def _replaced(self, entry: Entry, instead: Instead, now: float) -> None:
+        """Other jobs take the place of the one that has ended."""
+        table, group = entry.table, entry.group
+        group.last_event = now
+        group.entries.remove(entry)
+        table.jobs[table.at :] = instead.jobs
+        if instead.started:
+            self._started.add((entry.item.name, table.reached.kind))
+        table.entry = None
+        if not table.reached.open:
+            self._go_on(table)
+        elif not self._closing:
+            self._enter(table)
 
     def _failed(self, entry: Entry, error: Exception, now: float) -> None:
         entry.steps = None

@@ -21,6 +21,7 @@ from ..jobs.kind import JobKind
 from ..judgement import Judgement, JudgeOptions
 from ..table.definition import TableDefinition
 from ..table.preview import MadeBy, as_imported
+from ..tracking import Tracking
 from .options import MigrationOptions
 
 # What the data needs in the accounts beforehand: a staging bucket, vaults of AWS Backup, or nothing.
@@ -60,12 +61,23 @@ class Method(Protocol):
     data_needs: ClassVar[Needs]
     counts: ClassVar[bool]
     kinds: ClassVar[Mapping[str, Callable[[], JobKind]]]
+    tracked: ClassVar[bool]
+    resumes: ClassVar[bool]
 
-    def start(self, source: Account, destination: Account, options: MigrationOptions) -> ItemJobs:
-        """Start the first job, or find the one of an earlier run. Raises what refuses it before anything is billed."""
+    def start(
+        self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
+    ) -> ItemJobs:
+        """Start the first job, or find the one of an earlier run. Raises what refuses it before anything is billed.
 
-    def preview(self, source: Account, destination: Account, options: MigrationOptions) -> ItemJobs:
-        """All that ``start`` and the jobs after it would do; reads only."""
+        ``record`` is the table's, which this run holds: what is begun is written there first, and jobs of earlier runs
+        are found there. It is in one of the states claimed, filling, filled, settled or broken, and its table, where it
+        has one, was seen a moment ago.
+        """
+
+    def preview(
+        self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
+    ) -> ItemJobs:
+        """All that ``start`` and the jobs after it would do; reads only. ``record`` can only be read, too."""
 
     def judge(
         self, name: str, source: Account | None, destination: Account, jobs: Sequence[Job], options: JudgeOptions

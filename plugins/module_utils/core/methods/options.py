@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from ..data_plane import ItemChoices
+from ..errors import InvalidInput
 from ..judgement import Verify
 from ..table.setting import SettingsOptions
 
@@ -74,6 +76,19 @@ class MigrationOptions:
     backup: BackupChoices = field(default_factory=BackupChoices)
     verify: Verify = "counts"
     items: ItemChoices = field(default_factory=ItemChoices)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-safe data."""
+        return {**asdict(self), "defer": list(self.defer)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> MigrationOptions:
+        """The options of ``to_dict``'s data. Raises InvalidInput for anything else."""
+        try:
+            backup, items = BackupChoices(**data["backup"]), ItemChoices(**data["items"])
+            return cls(**{**data, "defer": tuple(data["defer"]), "backup": backup, "items": items})
+        except (KeyError, TypeError) as error:
+            raise InvalidInput("The claim's options are not valid.", "Pass the job of migration_start.") from error
 
     @property
     def made_table(self) -> str:

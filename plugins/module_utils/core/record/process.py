@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -15,6 +16,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+# Ansible's commands: ``ansible-playbook``, ``ansible-playbook-3.12``, ``python -m ansible playbook``.
+_ANSIBLE = re.compile(r"ansible(-playbook|-console)?(-[\d.]+)?")
+_ANSIBLE_MODULE = re.compile(r"ansible(\.cli\.(adhoc|console|playbook)|\.__main__)?")
+_PYTHON = re.compile(r"(python|pypy)[\d.]*", re.IGNORECASE)
+_MOST_ANCESTORS = 100
+
+
+@dataclass(frozen=True)
+class Relative:
+    """What is known of an ancestor: its parent's pid (0 for none) and its command line."""
+
+    parent: int
+    command: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -54,6 +69,57 @@ def describe(pid: int) -> Process:
     """The process ``pid`` of this machine, with the machine's name and this user's. ``started`` is empty if it is
     gone already."""
     return Process(_user(), socket.gethostname(), _boot(), _pid_namespace(), pid, start_of(pid))
+
+
+def playbook(pid: int | None = None, look: Callable[[int], Relative] | None = None) -> int:
+    """The pid of the Ansible command, such as ``ansible-playbook``, that the process ``pid``, or this one, works for.
+
+    A worker of Ansible's is a fork with its parent's command line; a module is started by such a worker, mostly through
+    a shell. The nearest Ansible command counts: a playbook that another one starts is a run of its own. Where there is
+    none, as in a module on another machine or one in the background, it is the process itself: ancestors such as sshd
+    or a login shell serve others too, and two that share a run would not exclude each other. ``look`` is for tests.
+    """
+    start = os.getpid() if pid is None else pid
+    look = look or relative
+    here, command, seen = start, look(start), 0
+    while not _is_ansible(command.command):
+        here, seen = command.parent, seen + 1
+        if here <= 0 or seen > _MOST_ANCESTORS:
+            return start
+        command = look(here)
+    while command.parent > 0:
+        above = look(command.parent)
+        if above.command != command.command:
+            break
+        here, command = command.parent, above
+    return here
+
+
+def relative(pid: int) -> Relative:
+    """The parent and the command line of the process ``pid``; nothing of one that is gone."""
+    if sys.platform != "linux":
+        parent, _, command = _output("ps", "-o", "ppid=,command=", "-p", str(pid)).partition(" ")
+        return Relative(int(parent) if parent.isdigit() else 0, tuple(command.split()))
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+    except OSError:
+        return Relative(0, ())
+    return Relative(int(stat.rpartition(")")[2].split()[1]), tuple(command.rstrip("\0").split("\0")))
+
+
+def _is_ansible(command: tuple[str, ...]) -> bool:
+    if not command:
+        return False
+    name, *arguments = command
+    if not _PYTHON.fullmatch(os.path.basename(name)):
+        return _ANSIBLE.fullmatch(os.path.basename(name)) is not None
+    for at, argument in enumerate(arguments):
+        if argument == "-m":
+            return at + 1 < len(arguments) and _ANSIBLE_MODULE.fullmatch(arguments[at + 1]) is not None
+        if not argument.startswith("-"):  # the script; options with a value of their own (-W, -X) are rare
+            return _ANSIBLE.fullmatch(os.path.basename(argument)) is not None
+    return False
 
 
 def is_gone(holder: Process, here: Process, start: Callable[[int], str] | None = None) -> bool:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,8 @@ CREATING = 180  # seconds for the table to become ACTIVE
 ACTIONS = (
     "CreateTable", "DeleteItem", "DescribeTable", "GetItem", "PutItem", "Scan", "UpdateItem", "UpdateTable",
 )  # fmt: skip
+READING = ("DescribeTable", "Scan")  # enough for status
+REMOVING = (*ACTIONS, "DeleteTable")  # what cleanup needs to remove the table too
 
 Explain = Callable[[Exception, str], FerryError]
 
@@ -97,18 +99,38 @@ def find_or_create(
         sleep(1.0)
 
 
-def remove_if_empty(client: Any, name: str) -> bool:
-    """Delete the table of the records if nothing is left in it; whether it was. Raises as ``find``."""
+def remove(
+    client: Any,
+    name: str,
+    is_empty: Callable[[], bool],
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> bool:
+    """Delete the table of the records and wait for its end; whether it was deleted. Raises as ``find``.
+
+    ``is_empty`` is asked once deletion protection is off, right before the deletion; where it says no, the protection
+    is put back.
+    """
+    deleted = False
     try:
-        if client.scan(TableName=name, Limit=1, ConsistentRead=True)["Items"]:
-            return False
         client.update_table(TableName=name, DeletionProtectionEnabled=False)
-        client.delete_table(TableName=name)
-    except (sdk.ClientError, sdk.BotoCoreError) as error:
-        if sdk.error_code(error) in aws_errors.NO_RESOURCE:
+        end = clock() + CREATING
+        # Nobody knows whether UpdateTable leaves the table UPDATING for this alone; if so, DeleteTable is refused.
+        while client.describe_table(TableName=name)["Table"]["TableStatus"] == "UPDATING" and clock() < end:
+            sleep(1.0)
+        if not is_empty():
+            client.update_table(TableName=name, DeletionProtectionEnabled=True)
             return False
-        raise _explain(error, name) from error
-    return True
+        client.delete_table(TableName=name)
+        deleted = True
+        while clock() < end:  # who opens it next must find none, rather than one that is being deleted
+            client.describe_table(TableName=name)
+            sleep(1.0)
+    except (sdk.ClientError, sdk.BotoCoreError) as error:
+        if sdk.error_code(error) not in aws_errors.NO_RESOURCE:
+            raise _explain(error, name) from error
+    return deleted
 
 
 def _create(client: Any, name: str, arn: str, explain: Explain | None) -> None:
@@ -191,21 +213,34 @@ def replaced(name: str, was: str, seen: RecordTable) -> RecordLost:
 _explain = explain  # under a name that the functions' argument does not hide
 
 
-def policy(arn: str) -> dict[str, Any]:
-    """The IAM statement that lets a principal use the table of the records."""
+def policy(arn: str, actions: Sequence[str] = ACTIONS) -> dict[str, Any]:
+    """The IAM statement that lets a principal use the table of the records; only ``READING`` of it, where so given."""
     return {
         "Effect": "Allow",
-        "Action": [f"dynamodb:{action}" for action in ACTIONS],
+        "Action": [f"dynamodb:{action}" for action in actions],
         "Resource": arn,
     }
 
 
+def narrowed(denied: RecordDenied, name: str, arn: str, actions: Sequence[str]) -> RecordDenied:
+    """``denied`` for a caller that needs ``actions`` only."""
+    cause = denied.cause
+    return RecordDenied(
+        cause,
+        f"Allow the destination's principal {_named(actions)} on {arn or f'the table {name}'}, then run again.",
+        details={"policy": {"Version": "2012-10-17", "Statement": [policy(arn or "*", actions)]}},
+    )
+
+
+def _named(actions: Sequence[str]) -> str:
+    return ", ".join(f"dynamodb:{action}" for action in actions)
+
+
 def _denied(name: str, arn: str, message: str) -> RecordDenied:
-    actions = ", ".join(f"dynamodb:{action}" for action in ACTIONS)
     return RecordDenied(
         f"The table of the records {name} may not be used: {message}",
-        f"Allow the destination's principal {actions} on {arn or f'the table {name}'}, then run again. Nothing was"
-        " begun.",
+        f"Allow the destination's principal {_named(ACTIONS)} on {arn or f'the table {name}'}, then run again."
+        " Nothing was begun.",
         details={"policy": {"Version": "2012-10-17", "Statement": [policy(arn or "*")]}},
     )
 

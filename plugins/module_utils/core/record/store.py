@@ -18,7 +18,7 @@ from typing import Any
 
 from .. import sdk
 from ..account import Account
-from ..errors import Claimed, FerryError, RecordChanged, RecordLost
+from ..errors import Claimed, FerryError, RecordChanged, RecordLost, RecordTooNew
 from . import lease as leases
 from . import record_table
 from . import uses as use_items
@@ -27,9 +27,19 @@ from .clock import AwsClock
 from .lease import Ended, Lease
 from .record import Record, key_of
 from .record_table import RecordTable
+from .takeover import GRACE
 from .uses import Uses
 
 _FAILED = "ConditionalCheckFailedException"
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """An item that this version cannot read: its key, why, and what the user should do."""
+
+    key: str
+    why: str
+    next: str
 
 
 @dataclass(frozen=True)
@@ -39,6 +49,31 @@ class Everything:
     records: tuple[Record, ...]
     leases: Mapping[str, Lease]
     uses: tuple[Uses, ...]
+    unreadable: tuple[Unreadable, ...] = ()
+
+
+def in_use(everything: Everything, run: str, now: float) -> list[str]:
+    """What keeps the table of the records, in words; empty where it may go. Leases that have ended or that ran out
+    count no more, nor does that of ``run``, which asks."""
+    alive = [
+        lease
+        for lease in everything.leases.values()
+        if lease.run != run and lease.ended is None and now <= lease.until + GRACE
+    ]
+    return [
+        *(f"the record {record.key}" for record in everything.records),
+        *(f"the users of {uses.arn}" for uses in everything.uses),
+        *(f"{each.key}, which this version cannot read" for each in everything.unreadable),
+        *(f"run {lease.run} ({leases.held_by(lease, now)})" for lease in alive),
+    ]
+
+
+def _strange(key: str) -> Unreadable:
+    return Unreadable(
+        key,
+        f"The item {key} in the table of the records is not one that TableFerry writes.",
+        "Remove the item, or name another table with ferry_record_table.",
+    )
 
 
 class RecordStore:
@@ -150,18 +185,28 @@ class RecordStore:
             raise self._changed(record, None) from error
 
     def everything(self) -> Everything:
-        """All items, read consistently. Raises RecordTooNew."""
-        records, found, uses = [], {}, []
+        """All items, read consistently; those that this version cannot read are ``unreadable``."""
+        records: list[Record] = []
+        found: dict[str, Lease] = {}
+        uses: list[Uses] = []
+        unreadable: list[Unreadable] = []
         for item in self._scan():
-            kind = item["sk"]["S"]
-            if kind == "record":
-                records.append(Record.from_item(item))
-            elif kind == "lease":
-                lease = Lease.from_item(item)
-                found[lease.run] = lease
-            elif kind == "users":
-                uses.append(Uses.from_item(item))
-        return Everything(tuple(records), found, tuple(uses))
+            kind, key = item["sk"]["S"], item["pk"]["S"]
+            try:
+                if kind == "record":
+                    records.append(Record.from_item(item))
+                elif kind == "lease":
+                    lease = Lease.from_item(item)
+                    found[lease.run] = lease
+                elif kind == "users":
+                    uses.append(Uses.from_item(item))
+                else:
+                    unreadable.append(_strange(key))
+            except RecordTooNew as newer:
+                unreadable.append(Unreadable(key, newer.cause, newer.next_step))
+            except (KeyError, TypeError, ValueError):
+                unreadable.append(_strange(key))
+        return Everything(tuple(records), found, tuple(uses), tuple(unreadable))
 
     def _replace(self, before: Record, after: Record, holder: str | None) -> Record:
         written = self._next(after, before.ver + 1)
@@ -196,6 +241,13 @@ class RecordStore:
             table=before.name,
             details={"version": before.ver, "run": current.run if current else ""},
         )
+
+    def remove_table(self, run: str, now: float) -> bool:
+        """Remove the table of the records if nothing counts in it any more but the lease of ``run``; whether it was.
+
+        Once it is gone, a run that begins at this very moment finds no table and begins nothing.
+        """
+        return record_table.remove(self._client, self.table.name, lambda: not in_use(self.everything(), run, now))
 
     # Leases
 

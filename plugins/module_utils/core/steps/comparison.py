@@ -29,6 +29,7 @@ from ..jobs.kind import Made, OwnWork, Steps, WaitItem, made_of
 from ..route import Route
 from ..table.definition import AS_OF, TableDefinition
 from ..table.ownership import read_tags
+from ..tracking import Tracking
 from .background import Workbench, percent
 from .counting import units_for
 
@@ -36,6 +37,7 @@ VERIFIED_TAG = "tableferry:verified"  # which comparison found the table equal t
 AT_ONCE = 4  # comparisons that one waiter makes at the same time
 SHOWN = 20  # differences that a result names; the file has all of them
 LEVELS = ("sample", "full")
+EVIDENCE = ("level", "items_source", "items_destination", "missing", "different", "extra", "not_listed", "end_time")
 DIFFERING = ("missing", "different", "extra", "not_listed")  # what a result counts where the tables are not equal
 
 
@@ -220,12 +222,16 @@ class VerifyKind(OwnWork):
         self._workbench = Workbench(AT_ONCE)
 
     def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
-        """Compare, unless the table is marked as equal by at least this level; mark it when it is equal."""
+        """Compare, unless the table is known to be equal by at least this level: by its record, or without one by its
+        mark, which it gets when it is equal."""
         source, destination, job = item.need("source"), self.account(item), item.job
         options = _options_of(job)
         made = {name: job.request.get(name, "") for name in ("table_id", "table_arn")}
         arn = made["table_arn"] or destination.table_arn(options.table)
-        earlier = _verified(destination, arn, options, made["table_id"])
+        if item.record is not None:
+            earlier = _recorded(item.record, options)
+        else:
+            earlier = _verified(destination, arn, options, made["table_id"])
         if earlier is not None:
             return replace(job, state="not_needed", pending_reason="", result={**made, **earlier})
         job, begun = replace(job, state="running", pending_reason="", result=made), clock()
@@ -243,8 +249,11 @@ class VerifyKind(OwnWork):
         verification = yield from self._workbench.steps(job, work)
         took = {"seconds": round(clock() - begun, 1), "end_time": datetime.now(UTC).isoformat(timespec="seconds")}
         result = {**job.result, "level": options.level, **took, **verification.to_dict()}
-        if verification.comparison.equal:
-            _mark(destination, arn, options, made["table_id"], result)
+        if item.record is None:
+            if verification.comparison.equal:
+                _mark(destination, arn, options, made["table_id"], result)
+        elif item.record.record.state in ("filled", "settled"):
+            item.record.note({"comparison": {name: result[name] for name in EVIDENCE if name in result}})
         return replace(job, state="completed", result=result)
 
     def after(self, job: Job, before: Job, made: Made) -> Job | None:
@@ -278,6 +287,15 @@ def require_equal(job: Job) -> None:
 
 def _key_words(key: Mapping[str, Mapping[str, str]]) -> str:
     return ", ".join(f"{name}={next(iter(value.values()))}" for name, value in key.items())
+
+
+def _recorded(record: Tracking, options: VerifyOptions) -> dict[str, Any] | None:
+    """The earlier comparison of at least this level by the table's ``record``, where it found both tables equal."""
+    compared = dict(record.record.evidence.get("comparison", {}))
+    level = compared.get("level")
+    if level not in LEVELS or LEVELS.index(level) < LEVELS.index(options.level):
+        return None
+    return None if any(compared.get(name) for name in DIFFERING) else compared
 
 
 def _verified(destination: Account, arn: str, options: VerifyOptions, table_id: str) -> dict[str, Any] | None:

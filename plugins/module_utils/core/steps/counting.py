@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import ClassVar
 
+from ..account import Account
 from ..change import Change
 from ..data_plane import count_items, item_table
 from ..errors import CountMismatch
@@ -17,6 +18,7 @@ from ..items.permit import Bounds
 from ..jobs.job import Job, ended_with
 from ..jobs.kind import Made, OwnWork, Steps, WaitItem, made_of
 from ..table.definition import AS_OF, TableDefinition
+from ..tracking import FILL, Tracking
 from .background import Workbench
 
 AT_ONCE = 4  # tables that one waiter counts at the same time
@@ -93,7 +95,8 @@ class CountKind(OwnWork):
         try:
             note = compare_counts(counts["items_source"], counts["items_destination"], job.request["writes_stopped"])
         except CountMismatch as error:
-            return ended_with(job, error)
+            return ended_with(job, _broken(destination, item.record, job, error))
+        _record_filled(destination, item.record, job)
         return replace(job, state="completed", result={**job.result, "note": note})
 
     def after(self, job: Job, before: Job, made: Made) -> Job | None:
@@ -107,3 +110,32 @@ class CountKind(OwnWork):
     def made(self, job: Job) -> Made:
         """The table that was counted: a job whose counts differ has failed."""
         return made_of(job)
+
+
+def _record_filled(destination: Account, record: Tracking | None, job: Job) -> None:
+    """The table's ``record``, where what filled it has ended without having counted: filled, with the counts."""
+    if record is None or record.record.state != "filling" or record.open_fill:
+        return
+    counts = {name: job.result[name] for name in ("items_source", "items_destination")}
+    fill = record.latest(FILL)
+    brought = fill.result if fill is not None else {}
+    record.filled(
+        job,
+        seen_table_id=_seen(destination, job),
+        evidence={**brought.get("evidence", {}), **counts},
+        data_as_of=brought.get("data_as_of", {}),
+    )
+
+
+def _broken(destination: Account, record: Tracking | None, job: Job, error: CountMismatch) -> CountMismatch:
+    """The ``error``, with the ways out where the ``record`` says now that the table is not whole."""
+    if record is None or record.record.state != "filling" or record.open_fill:
+        return error
+    ways = f"{error.next_step} Delete the copy {job.name} yourself, then run again: its data is brought anew."
+    record.broken(job, seen_table_id=_seen(destination, job), why=error.cause, next=ways)
+    return CountMismatch(error.cause, ways, details=error.details)
+
+
+def _seen(destination: Account, job: Job) -> str:
+    table = TableDefinition.find(destination, job.name)
+    return table.table_id if table is not None else ""

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import asdict, replace
 from typing import Any, ClassVar
 
@@ -14,12 +14,13 @@ from ..account import Account
 from ..destination import is_ours, not_ours
 from ..errors import InvalidInput, SettingFailed
 from ..jobs.job import Job, ended_with
-from ..jobs.kind import Made, OwnWork, Pause, Steps, WaitItem
+from ..jobs.kind import Made, OwnWork, Pause, Steps, WaitItem, past_fence
 from ..route import Route
 from ..table.definition import TableDefinition
 from ..table.preview import MadeBy, preview_settings
 from ..table.setting import SettingsOptions
 from ..table.settings import SettingsPlan, SettingsResult, apply_settings, prepare_settings
+from ..tracking import Tracking
 
 KIND = "settings"
 _LISTS = ("defer", "indexes_after", "leave_indexes")  # the options that are lists
@@ -116,24 +117,58 @@ class SettingsKind(OwnWork):
                 request.get("source_table") or job.name,
                 job.name,
                 options_from_dict(request.get("options", {})),
-                made_id=request.get("table_id", ""),
+                made_id=request.get("table_id", "") or _known_id(item.record),
             )
             job = _planned(job, plan)
-            if job.state == "not_needed":
-                return job
+        yield from past_fence(job, item.record)
+        if job.state == "not_needed":
+            yield from _released(destination, replace(job, state="running"), item.record)
+            _settled(destination, job, item.record)
+            return job
+        if item.record is not None:
+            item.record.require_held()
         plan = SettingsPlan.from_dict(job.request["plan"])
-        job = replace(job, state="running")
+        job = replace(job, state="running", pending_reason="")
         steps = apply_settings(destination, job.name, plan)
         while True:
             try:
                 seconds = next(steps)
             except StopIteration as end:
-                return _ended(job, end.value)
+                job = _ended(job, end.value)
+                break
             yield Pause(job, "time", seconds)
+        if job.state == "completed":
+            yield from _released(destination, replace(job, state="running"), item.record)
+            _settled(destination, job, item.record)
+        return job
 
     def after(self, job: Job, before: Job, made: Made) -> Job | None:
         """The settings of the table that was made; none for one that lacks items: it must not look complete."""
         return replace(job, request={**job.request, "table_id": made.table_id}) if made.whole else None
+
+
+def _known_id(record: Tracking | None) -> str:
+    return record.record.table_id if record is not None else ""
+
+
+def _released(destination: Account, job: Job, record: Tracking | None) -> Generator[Pause, str | None, None]:
+    """Steps that take off the deletion protection which a table had while it was filled, unless the source has it too;
+    they end when nothing more can reach the table."""
+    if record is not None and record.record.state == "filled" and record.record.evidence.get("protected"):
+        there = TableDefinition.find(destination, job.name)
+        ours = there is not None and there.table_id == record.record.table_id and there.deletion_protection
+        if ours and "deletion_protection" not in job.result.get("settings_carried", ()):
+            doing, name = "taking off deletion protection", job.name
+            destination.ask("dynamodb", "update_table", doing, name, TableName=name, DeletionProtectionEnabled=False)
+    yield from past_fence(job, record)
+
+
+def _settled(destination: Account, job: Job, record: Tracking | None) -> None:
+    """The table's settings were applied and read back, in its ``record``."""
+    if record is None or record.record.state != "filled":
+        return
+    there = TableDefinition.find(destination, job.name)
+    record.settled(there.table_id if there is not None else "", job.result)
 
 
 def _ended(job: Job, settings: SettingsResult) -> Job:

@@ -14,6 +14,7 @@ from ...core.methods.s3.export import plan_export, start_export
 from ...core.methods.s3.export_request import ExportOptions
 from ...core.migration import method_of, naming_methods
 from ..accounts import Accounts
+from ..records import RECORD_OPTIONS, refuse_held
 from ..spec import KEY_MAP_OPTIONS, STAGING_OPTIONS, STARTING_OPTIONS, Progress, Verb, account_option, given
 from ..starting import finished, start_result
 
@@ -42,6 +43,7 @@ SPEC: dict[str, Any] = {
     "point_in_time_recovery_wait": {"type": "int", "default": 1800},
     "replace_failed": {"type": "bool", "default": False},
     "writes_stopped": {"type": "bool", "default": False},
+    **RECORD_OPTIONS,
 }
 
 _EXPORT_TYPES = {"full": "FULL_EXPORT", "incremental": "INCREMENTAL_EXPORT"}
@@ -96,6 +98,8 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     accounts = Accounts(params)
     source = accounts.get("source", params["source"])
     destination = accounts.find("destination", params["destination"])
+    if destination is not None:
+        refuse_held(destination, params["record_table"], params["destination_table"] or params["name"])
     with naming_methods():
         plan = plan_export(source, destination, options(params))
     job = plan.job.foreseen if check_mode else start_export(source, destination, plan)

@@ -13,6 +13,7 @@ from ...core.methods.s3.importing import plan_import, start_import
 from ...core.migration import job_from, naming_methods
 from ...core.table.definition import TableDefinition
 from ..accounts import Accounts
+from ..records import RECORD_OPTIONS, refuse_held
 from ..spec import (
     INDEX_OPTIONS,
     KEY_MAP_OPTIONS,
@@ -42,6 +43,7 @@ SPEC: dict[str, Any] = {
     "replace_failed": {"type": "bool", "default": False},
     "export_max_age": {"type": "int", "default": 86400},
     "refused_path": {"type": "path"},
+    **RECORD_OPTIONS,
 }
 
 _SAME_NAME = (
@@ -75,6 +77,7 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     accounts = Accounts(params)
     source = accounts.find("source", params["source"])
     destination = accounts.get("destination", params["destination"])
+    refuse_held(destination, params["record_table"], params["name"])
     with naming_methods():
         plan = plan_import(source, destination, options(params))
     job = plan.job.foreseen if check_mode else start_import(destination, plan)

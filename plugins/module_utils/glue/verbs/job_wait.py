@@ -13,6 +13,7 @@ from ...core.errors import FerryError
 from ...core.jobs.kind import WaitItem, WaitResult
 from ...core.migration import job_from, wait_for
 from ..accounts import Accounts
+from ..records import RECORD_OF, RecordTables
 from ..spec import SHARED_OPTIONS, Progress, Verb, account_option
 
 SPEC: dict[str, Any] = {
@@ -27,6 +28,7 @@ SPEC: dict[str, Any] = {
             "destination": account_option(),
             "job": {"type": "dict", "required": True},
             "then": {"type": "list", "elements": "dict", "default": []},
+            "record": RECORD_OF,
         },
     },
     "wait_timeout": {"type": "int", "default": 86400},
@@ -34,15 +36,15 @@ SPEC: dict[str, Any] = {
 }
 
 
-def _item(accounts: Accounts, entry: dict[str, Any]) -> WaitItem:
+def _item(accounts: Accounts, entry: dict[str, Any], tables: RecordTables | None) -> WaitItem:
     try:
-        return WaitItem(
-            entry["name"],
-            accounts.find("source", entry["source"]),
-            accounts.find("destination", entry["destination"]),
-            job_from(entry["job"]),
-            tuple(map(job_from, entry["then"])),
-        )
+        job, then = job_from(entry["job"]), tuple(map(job_from, entry.get("then", ())))
+        source = accounts.find("source", entry["source"])
+        destination = accounts.find("destination", entry["destination"])
+        record = None
+        if tables is not None and destination is not None and entry.get("record"):
+            record = tables.tracking(destination, entry["record"], source)
+        return WaitItem(entry["name"], source, destination, job, then, record)
     except FerryError as error:
         raise error.for_table(entry["name"]) from error
 
@@ -50,13 +52,18 @@ def _item(accounts: Accounts, entry: dict[str, Any]) -> WaitItem:
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
     """Wait until all jobs have ended; in check mode return their states and start none."""
     accounts = Accounts(params)
-    items = [_item(accounts, entry) for entry in params["jobs"]]
-    if check_mode:
+    tables = None if check_mode else RecordTables()
+    items = [_item(accounts, entry, tables) for entry in params["jobs"]]
+    if tables is None:
         jobs = {item.name: (item.job, *item.then) for item in items}
         first = {name: follow[0] for name, follow in jobs.items()}
         pending = [(name, job.kind) for name, follow in jobs.items() for job in follow if job.state == "pending"]
         return _result(WaitResult(first, {}, frozenset(pending), jobs))
-    return _result(wait_for(items, params["wait_timeout"], progress if params["progress"] else _silent))
+    try:
+        with tables.kept():
+            return _result(wait_for(items, params["wait_timeout"], progress if params["progress"] else _silent))
+    finally:
+        tables.leave()
 
 
 def _silent(line: str) -> None:

@@ -8,9 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...core.account import Account
 from ...core.change import to_diff
-from ...core.methods.s3.cleanup import CleanupOptions, apply_cleanup, plan_cleanup
+from ...core.claiming import staged_data_removed
+from ...core.methods.s3.cleanup import CleanupOptions, CleanupPlan, apply_cleanup, plan_cleanup
+from ...core.record.record import table_key
+from ...core.tracking import Tracking
 from ..accounts import Accounts
+from ..records import RECORD_OPTIONS, RecordTables, open_to_read
 from ..spec import MIGRATION_OPTIONS, SHARED_OPTIONS, STAGING_OPTIONS, Progress, Verb, account_option, given
 
 SPEC: dict[str, Any] = {
@@ -25,6 +30,7 @@ SPEC: dict[str, Any] = {
     "source_region": {"type": "str"},
     "remove_ledger": {"type": "bool", "default": False},
     "disable_point_in_time_recovery": {"type": "bool", "default": False},
+    **RECORD_OPTIONS,
 }
 
 _SAME_NAME = (
@@ -39,14 +45,45 @@ _SAME_NAME = (
 )
 
 
+def _clean_up(
+    source: Account | None,
+    destination: Account,
+    options: CleanupOptions,
+    tables: RecordTables,
+    name: str,
+    table: str,
+) -> CleanupPlan:
+    """Planned and carried out while this run holds the table."""
+    try:
+        record = tables.hold(destination, name, table, source)
+        try:
+            plan = plan_cleanup(source, destination, options, record)
+            if plan.changes:
+                apply_cleanup(source, destination, plan)
+            if record is not None and plan.changes:
+                staged_data_removed(record)
+        finally:
+            if record is not None:
+                record.let_go()
+    finally:
+        tables.leave()
+    return plan
+
+
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
     """Plan the removal, and carry it out."""
     accounts = Accounts(params)
     source = accounts.find("source", params["source"])
     destination = accounts.get("destination", params["destination"])
-    plan = plan_cleanup(source, destination, CleanupOptions(table=params["name"], **given(params, _SAME_NAME)))
-    if plan.changes and not check_mode:
-        apply_cleanup(source, destination, plan)
+    options = CleanupOptions(table=params["name"], **given(params, _SAME_NAME))
+    name, table = params["record_table"], options.destination_table or options.table
+    if check_mode:
+        store, _now = open_to_read(destination, name)
+        record = store.read(table_key(table)) if store is not None else None
+        known = Tracking(None, table, record) if record is not None else None
+        plan = plan_cleanup(source, destination, options, known)
+    else:
+        plan = _clean_up(source, destination, options, RecordTables(), name, table)
     result = {
         "changed": bool(plan.changes),
         "changes": [change.to_dict() for change in plan.changes],

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...core.migration import job_from, judge
+from ...core.migration import is_tracked, job_from, judge
 from ..accounts import Accounts
 from ..outcome import failure
+from ..records import RECORD_OF, RecordTables
 from ..spec import BOTH_ACCOUNTS_OPTIONS, SHARED_OPTIONS, Progress, Verb
 
 SPEC: dict[str, Any] = {
@@ -22,22 +23,32 @@ SPEC: dict[str, Any] = {
     "verify": {"type": "str", "choices": ["counts", "sample", "full", "none"], "default": "counts"},
     "verify_checksums": {"type": "bool", "default": False},
     "writes_stopped": {"type": "bool", "default": False},
+    "record": RECORD_OF,
 }
 
 
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
     """The judgement; a failure where the table was not migrated completely."""
-    accounts = Accounts(params)
-    judgement = judge(
-        params["name"],
-        accounts.get("source", params["source"]),
-        accounts.get("destination", params["destination"]),
-        [job_from(job) for job in params["jobs"]],
-        source_table=params["source_table"] or "",
-        verify=params["verify"],
-        checksums=params["verify_checksums"],
-        writes_stopped=params["writes_stopped"],
-    )
+    accounts, tables = Accounts(params), RecordTables()
+    source, destination = accounts.get("source", params["source"]), accounts.get("destination", params["destination"])
+    jobs = [job_from(job) for job in params["jobs"]]
+    try:
+        record = None
+        if params["record"] and not check_mode and is_tracked(jobs):
+            record = tables.tracking(destination, params["record"], source)
+        judgement = judge(
+            params["name"],
+            source,
+            destination,
+            jobs,
+            source_table=params["source_table"] or "",
+            verify=params["verify"],
+            checksums=params["verify_checksums"],
+            writes_stopped=params["writes_stopped"],
+            record=record,
+        )
+    finally:
+        tables.leave()
     failed = failure(judgement.failure.for_table(params["name"])) if judgement.failure else {}
     return {"changed": False, **judgement.to_dict(), **failed}
 

@@ -12,6 +12,7 @@ from ...core.data_plane import ItemChoices
 from ...core.methods.options import BackupChoices, MigrationOptions
 from ...core.migration import preview, start
 from ..accounts import Accounts
+from ..records import RECORD_OPTIONS, RecordTables, open_to_read
 from ..spec import (
     BOTH_ACCOUNTS_OPTIONS,
     COMPARING_OPTIONS,
@@ -67,10 +68,22 @@ SPEC: dict[str, Any] = {
     "backup": {"type": "dict", "options": BACKUP},
     "verify": {"type": "str", "choices": ["counts", "sample", "full", "none"], "default": "counts"},
     "items": {"type": "dict", "options": {**READING_OPTIONS, **COPYING_OPTIONS, **COMPARING_OPTIONS}},
+    **RECORD_OPTIONS,
+    "take_over": {"type": "str", "default": ""},
 }
 
 LISTS = ("defer", "indexes_after", "leave_indexes")
-_OTHER_NAMES = {"name", "source", "destination", *LISTS, "backup", "items", *SHARED_OPTIONS}
+_OTHER_NAMES = {
+    "name",
+    "source",
+    "destination",
+    *LISTS,
+    "backup",
+    "items",
+    "record_table",
+    "take_over",
+    *SHARED_OPTIONS,
+}
 
 
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
@@ -85,10 +98,21 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
         items=ItemChoices(**given(params["items"] or {}, params["items"] or ())),
         **given(params, [name for name in SPEC if name not in _OTHER_NAMES]),
     )
-    migration = (preview if check_mode else start)(source, destination, options)
+    name = params["record_table"]
+    if check_mode:
+        store, _now = open_to_read(destination, name)
+        migration = preview(source, destination, options, store, by_record=True)
+    else:
+        tables = RecordTables()
+        try:
+            records = tables.records(destination, name, source)
+            migration = start(source, destination, options, records, params["take_over"])
+        finally:
+            tables.leave()
     result = {
         **start_result(migration.job, migration.changes, migration.obstacle),
         "method": migration.method,
+        "record": {"table": options.made_table, "record_table": name},
         "then": [job.to_dict() for job in migration.then],
         "table": migration.definition.to_dict(),
         "left": [left.to_dict() for left in migration.left],

@@ -16,13 +16,14 @@ from ... import sdk
 from ...account import RETRIES, Account
 from ...aws_errors import BACKUP_REFUSED, NO_RESOURCE, is_passing
 from ...change import Change
-from ...errors import BackupFailed, BackupNotPossible, FerryError, InvalidInput
+from ...errors import BackupFailed, BackupNotPossible, FerryError, InvalidInput, TableBroken
 from ...jobs.job import Job, ended_with
 from ...jobs.kind import Made, Page, Pause, SourceJobs, Steps, WaitItem, begun
 from ...route import Route, with_token
 from ...table.definition import Shape, TableDefinition, json_safe
 from ...table.encryption import map_encryption, read_encryption, resolve_key_map
 from ...table_status import require_usable
+from ...tracking import Tracking
 from ..options import BackupChoices
 from .calls import (
     MIGRATION_TAG,
@@ -46,6 +47,18 @@ from .history import (
     list_restores,
     made_copy,
 )
+from .memory import (
+    KEPT,
+    TOKEN,
+    adopted,
+    begun_since,
+    close_former,
+    fresh,
+    is_since_intention,
+    sending,
+    to_intend,
+    write,
+)
 from .readiness import (
     BackupAccount,
     Readiness,
@@ -54,11 +67,10 @@ from .readiness import (
     read_destination_policy,
     read_side,
 )
-from .restore_jobs import look_at_destination
+from .restore_jobs import look_at_destination, look_by_record
 from .vaults import Vault, find_vault, is_there, is_usable, list_vaults, read_recovery_point
 
 PURPOSE = "backup"
-TOKEN = "IdempotencyToken"
 SHORTEST_START_WINDOW = 60  # minutes; it also shows soonest that AWS cannot start (aws.md C4)
 REPLAYED = timedelta(minutes=5)  # an answer about a job older than this is about an earlier one
 TRIES = 5  # tokens that jobs may have used which are not listed any more
@@ -94,20 +106,32 @@ class PlannedBackup:
 # Planning
 
 
-def plan_backup(source: Account, destination: Account | None, options: BackupOptions) -> PlannedBackup:
+def plan_backup(
+    source: Account, destination: Account | None, options: BackupOptions, record: Tracking | None = None
+) -> PlannedBackup:
     """What a start would do; reads only. With ``destination`` all up to the restore is checked before AWS charges.
+
+    With the ``record`` of the table, what an earlier run has begun is found there; one that this run holds is brought
+    to where a new backup may be intended (NotYet where that must wait).
 
     The plan's job is ``not_needed`` when the destination is complete, ``running`` or ``completed`` for a backup of an
     earlier run that serves, ``pending`` when a backup plan is waited for, else ``planned``. What AWS would refuse late
     is the plan's obstacle. Raises MissingTable, TableUnusable, DestinationExists, MissingKeyMapping,
-    KeyNotUsable, InvalidInput, AccessDenied, CredentialsError, ServiceError.
+    KeyNotUsable, TableBroken, InvalidInput, AccessDenied, CredentialsError, ServiceError.
     """
     definition = TableDefinition.read(source, options.table)
     route = _route(source, destination, definition, options)
     requested = _requested(source, options, definition, route)
+    listed_at = record.now() if record is not None and record.may_write else 0.0
     backups = list_backups(source, definition, {options.choices.vault, options.choices.air_gapped_vault} - {""})
     copies = _copies(source, destination, options, definition)
-    if destination is not None and options.choices.restore:
+    if destination is not None and options.choices.restore and record is not None:
+        restored_from = _restored_by_record(destination, record, route)
+        if restored_from is not None:
+            known = {"restored_from": restored_from}
+            return PlannedBackup(replace(requested, state="not_needed", result=known), [], definition)
+        _check_keys(source, destination, definition, options)
+    elif destination is not None and options.choices.restore:
         points = {str(copy.get("DestinationRecoveryPointArn")) for copy in copies}
         points |= {str(job.get("RecoveryPointArn")) for job in backups}
         place = look_at_destination(destination, route, list_restores(destination), points)
@@ -117,10 +141,16 @@ def plan_backup(source: Account, destination: Account | None, options: BackupOpt
                 replace(requested, state="not_needed", result={"restored_from": restored_from}), [], definition
             )
         _check_keys(source, destination, definition, options)
-    serving = _serving(source, destination, options, backups, copies)
-    if serving is not None:
+    last = None
+    if record is not None:
+        last = _last_by_record(source, record, backups)
+        found = _serving_by_record(source, destination, options, record, last, requested, backups, copies)
+    else:
+        serving = _serving(source, destination, options, backups, copies)
+        found = described(requested, serving) if serving is not None else None
+    if found is not None:
         # Checked once more by the waiter: a completed backup is not there at once.
-        return PlannedBackup(replace(described(requested, serving), state="running"), [], definition)
+        return PlannedBackup(replace(found, state="running", failure={}), [], definition)
     require_usable(definition.raw)
     verdict = judge_readiness(read_readiness(source, destination, definition, options))
     obstacle = verdict.refusal(options.table)
@@ -128,7 +158,11 @@ def plan_backup(source: Account, destination: Account | None, options: BackupOpt
         job = replace(requested, state="pending", pending_reason="backup_plan")
         return PlannedBackup(job, [], definition, list(verdict.warnings), obstacle)
     # Every earlier job has used its token: AWS answers it with the old job (aws.md C4).
-    job = with_token(replace(requested, attempt=len(backups)), TOKEN)
+    if record is not None:
+        close_former(record, PURPOSE, partial(describe_backup, source), listed_at)
+        job = to_intend(record, requested, PURPOSE, last, listed_at, len(backups))
+    else:
+        job = with_token(replace(requested, attempt=len(backups)), TOKEN)
     change = Change(f"backup of {options.table}", None, _summary(job), "billed")
     return PlannedBackup(job, [change], definition, list(verdict.warnings), obstacle)
 
@@ -224,6 +258,58 @@ def _serving(
             ):
                 return job
     return None
+
+
+def _restored_by_record(destination: Account, record: Tracking, route: Route) -> str | None:
+    """From which recovery point the table was restored, or is being restored; None before that. Raises TableBroken."""
+    if record.record.state == "broken":
+        raise TableBroken(
+            str(record.record.evidence.get("broken", "")), record.record.next or "Run again.", table=record.name
+        )
+    last = look_by_record(destination, record, route)
+    if record.record.state != "claimed" or (last is not None and last.state in ("running", "completed")):
+        return str(last.request.get("call", {}).get("RecoveryPointArn", "")) if last is not None else ""
+    return None
+
+
+def _last_by_record(source: Account, record: Tracking, backups: list[Shape]) -> Job | None:
+    """The newest backup of the record's present attempt, as AWS shows it where it may still run."""
+    last = record.latest(PURPOSE)
+    if last is not None and not last.arn and last.state == "planned":
+        found = begun_since(record, last, reversed(backups), "BackupJobId")
+        return described(last, found) if found is not None else last
+    return describe_backup(source, last) if last is not None and last.open else last
+
+
+def _serving_by_record(
+    source: Account,
+    destination: Account | None,
+    options: BackupOptions,
+    record: Tracking,
+    last: Job | None,
+    requested: Job,
+    backups: list[Shape],
+    copies: list[Shape],
+) -> Job | None:
+    """The backup of the record's present attempt, if it serves; never that of an earlier attempt. One that runs in our
+    vault serves too: AWS runs no second one at the same time (aws.md C6)."""
+    if last is not None and last.state == "running":
+        return last
+    known = {job.arn for job in record.record.jobs}
+    running = next((job for job in backups if is_open(job) and job["BackupJobId"] not in known), None)
+    if running is not None and (last is None or last.arn):
+        return described(adopted(requested, str(running["BackupJobId"])), running)
+    if last is None or last.state != "completed":
+        return None
+    restoring = record.open_fill
+    age = {"CompletionDate": last.result.get("end_time"), "CreationDate": last.result.get("start_time")}
+    if not restoring and not is_young(age, options.choices.max_age):
+        return None
+    arn = str(last.result.get("recovery_point_arn", ""))
+    if is_there(read_recovery_point(source, str(last.request["call"]["BackupVaultName"]), arn)):
+        return last
+    there = destination is not None and made_copy(destination, copies, options.choices.destination_vault, arn)
+    return last if there else None
 
 
 def read_readiness(
@@ -324,7 +410,7 @@ def describe_backup(source: Account, job: Job, *, retries: int = RETRIES) -> Job
 # Starting
 
 
-def start_backup(source: Account, plan: PlannedBackup) -> Job:
+def start_backup(source: Account, plan: PlannedBackup, record: Tracking | None = None) -> Job:
     """Start the backup of ``plan``, once; or leave it pending for a slot or for the run of a backup plan.
 
     Raises the plan's obstacle, BackupFailed, FerryError.
@@ -333,16 +419,18 @@ def start_backup(source: Account, plan: PlannedBackup) -> Job:
     if plan.obstacle is not None:
         raise plan.obstacle
     if job.state != "planned":
+        if job.state == "running":
+            write(record, job, PURPOSE)
         return job
     try:
-        return begin_backup(source, job)
+        return begin_backup(source, job, record)
     except (sdk.ClientError, sdk.BotoCoreError) as error:
         if is_passing(error):
             return replace(job, state="pending", pending_reason="slot")
         raise _refusal(source, job, error) from error
 
 
-def begin_backup(source: Account, job: Job) -> Job:
+def begin_backup(source: Account, job: Job, record: Tracking | None = None) -> Job:
     """Send the request: the running job. Sending it again finds the first one.
 
     A token that AWS answers with an old job, which is not listed any more, is replaced by the next one. Raises the
@@ -350,21 +438,31 @@ def begin_backup(source: Account, job: Job) -> Job:
     """
     for _try in range(TRIES):
         sent = datetime.now(UTC)
-        answer = source.client("backup", retries=0).start_backup_job(**job.request["call"])
+        with sending(record, job, PURPOSE):
+            answer = source.client("backup", retries=0).start_backup_job(**job.request["call"])
         created = answer.get("CreationDate")
-        if created is None or created >= sent - REPLAYED:
+        if record is not None and (created is None or is_since_intention(record, job, created)):
+            break
+        if record is None and (created is None or created >= sent - REPLAYED):
             break
         earlier = describe_backup(source, replace(job, arn=answer["BackupJobId"]))
         if earlier.open:
+            write(record, earlier, PURPOSE)
             return earlier
-        job = with_token(replace(job, attempt=job.attempt + 1), TOKEN)
+        if record is None:
+            job = with_token(replace(job, attempt=job.attempt + 1), TOKEN)
+        else:
+            record.ended(replace(job, state="failed"), KEPT)
+            job = fresh(record, job, PURPOSE, job.attempt + 1)
     else:
         raise BackupFailed("AWS answers with backup jobs that ended long ago.", "Run again with another migration_id.")
     result = {
         "recovery_point_arn": answer.get("RecoveryPointArn", ""),
         "start_time": created.isoformat() if created else "",
     }
-    return replace(job, state="running", pending_reason="", arn=answer["BackupJobId"], result=result)
+    job = replace(job, state="running", pending_reason="", arn=answer["BackupJobId"], result=result)
+    write(record, job, PURPOSE)
+    return job
 
 
 def _refusal(source: Account, job: Job, error: Exception) -> FerryError:
@@ -396,21 +494,24 @@ class BackupKind(SourceJobs):
 
     def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
         """Start the backup when it is pending, or wait for a plan to start one, then wait for its end."""
-        source, job = self.account(item), item.job
+        source, job, record = self.account(item), item.job, item.record
         gap = SHORTEST_LOOK
         while job.pending_reason == "backup_plan":
-            planned = _planned_run(source, job)
+            planned = _planned_run(source, job, record)
             if planned is None:
                 yield Pause(job, "time", gap)
                 gap = min(gap * 1.5, LONGEST_LOOK)
             else:
                 job = replace(planned, state="running")
-        job = yield from begun(job, partial(begin_backup, source), partial(_refusal, source, job))
+        begin = partial(begin_backup, source, record=record)
+        job = yield from begun(job, begin, partial(_refusal, source, job))
+        write(record, job, PURPOSE)
         while job.state == "running":
             yield Pause(job, "end")
             job = describe_backup(source, job, retries=0)
         if job.state == "completed":
             job = yield from _settled(source, job, clock)
+        write(record, job, PURPOSE)
         return job
 
     def after(self, job: Job, before: Job, made: Made) -> Job | None:
@@ -418,14 +519,17 @@ class BackupKind(SourceJobs):
         return job
 
 
-def _planned_run(source: Account, job: Job) -> Job | None:
-    """The newest job that a backup plan has started for the table meanwhile."""
+def _planned_run(source: Account, job: Job, record: Tracking | None) -> Job | None:
+    """The newest job that a backup plan has started for the table meanwhile; none that the ``record`` knows."""
     definition = TableDefinition.read(source, job.name)
     vault = job.request["call"]["BackupVaultName"]
+    known = {each.arn for each in record.record.jobs} if record is not None else set()
     for backup in list_backups(source, definition, {vault}):
+        if backup["BackupJobId"] in known:
+            continue
         young = is_completed(backup) and is_young(backup, job.request["max_age"])
         if is_open(backup) or (young and is_of_migration(source, str(backup["RecoveryPointArn"]), job.migration_id)):
-            return described(job, backup)
+            return described(job if record is None else adopted(job, str(backup["BackupJobId"])), backup)
     return None
 
 

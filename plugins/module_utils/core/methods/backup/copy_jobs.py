@@ -18,16 +18,18 @@ from ...change import Change
 from ...errors import BackupFailed, BackupNotPossible, CopyFailed, FerryError, JobTimeout
 from ...jobs.job import Job, ended_with, failure_of
 from ...jobs.kind import Made, Page, Pause, SourceJobs, Steps, WaitItem, begun
+from ...record.intention import BACKUP_TOKEN
 from ...route import with_token
 from ...table.definition import Shape, json_safe
+from ...tracking import Tracking
 from ..options import BackupChoices
 from .calls import lifecycle, page_of_jobs, role_arn, state_of, vault_arn
 from .failures import UNKNOWN, hint, reported
 from .history import COPY_STATES, is_open, list_copies, made_copy
+from .memory import TOKEN, adopted, close_former, patiently, sending, to_intend, write
 from .vaults import is_usable, read_recovery_point
 
 PURPOSE = "copy"
-TOKEN = "IdempotencyToken"
 SETTLE_GAP, SETTLE_WAIT = 3.0, 900.0  # seconds between looks at the copy, and for all of them
 SHORTEST_LOOK, LONGEST_LOOK = 1.0, 60.0  # seconds between looks for a plan's copy, longer and longer
 PLAN_WAIT = 3600.0  # seconds for all of them
@@ -51,8 +53,10 @@ class CopyPlan:
     changes: list[Change]
 
 
-def plan_copy(source: Account, destination: Account, options: RecoveryPointCopyOptions) -> CopyPlan:
-    """What a start would do; reads only.
+def plan_copy(
+    source: Account, destination: Account, options: RecoveryPointCopyOptions, record: Tracking | None = None
+) -> CopyPlan:
+    """What a start would do; reads only. With the ``record`` of the table NotYet is raised where a new copy must wait.
 
     The plan's job is ``not_needed`` where nothing has to be copied (the copy is there, the destination is complete, or
     an air-gapped vault is shared), ``running`` for a copy that an earlier run or a backup plan started, else
@@ -77,19 +81,53 @@ def plan_copy(source: Account, destination: Account, options: RecoveryPointCopyO
         return CopyPlan(blank, [] if air_gapped or backup.request.get("plan") else [change])
     _check_backup(backup)
     requested = _requested(source, destination, options, arn)
+    listed_at = record.now() if record is not None and record.may_write else 0.0
     copies = _of_point(source, destination, options, backup, arn)
     running = next((copy for copy in copies if is_open(copy)), None)
+    last = _last_by_record(source, record, arn, listed_at) if record is not None else None
     if running is not None:
-        return CopyPlan(described(requested, running), [])
+        return CopyPlan(described(_as_known(record, last, requested, running), running), [])
     made = made_copy(destination, copies, options.choices.destination_vault, arn)
     if made is not None:
-        done = described(requested, made)
+        done = described(_as_known(record, last, requested, made), made)
         point = done.result["destination_recovery_point_arn"]
         usable = is_usable(read_recovery_point(destination, options.choices.destination_vault, point))
         return CopyPlan(replace(done, state="not_needed" if usable else "running"), [])
     if backup.request.get("plan") and not copies:
         return CopyPlan(replace(requested, state="pending", pending_reason="backup_plan"), [])
+    if record is not None:
+        return CopyPlan(to_intend(record, requested, PURPOSE, last, listed_at, len(copies)), [change])
     return CopyPlan(with_token(replace(requested, attempt=len(copies)), TOKEN), [change])
+
+
+def _last_by_record(source: Account, record: Tracking, arn: str, listed_at: float) -> Job | None:
+    """The newest copy of the recovery point ``arn`` in the record's present attempt, where it is not over yet.
+
+    One of another recovery point is brought to its end first. Raises NotYet.
+    """
+    close_former(record, PURPOSE, partial(describe_copy, source), listed_at)
+    last = record.latest(PURPOSE)
+    if last is None or not (last.open or last.state == "planned"):
+        return None
+    if last.arn and record.may_write:
+        now = describe_copy(source, last)
+        write(record, now, PURPOSE)
+        return now if now.open else None
+    if last.request["call"]["RecoveryPointArn"] != arn and record.may_write:
+        record.not_begun(last, BACKUP_TOKEN, listed_at)
+        return None
+    return last
+
+
+def _as_known(record: Tracking | None, last: Job | None, requested: Job, copy: Shape) -> Job:
+    """The job that a listed copy is: as it was intended, or one that was not begun for this table."""
+    if record is None:
+        return requested
+    entry = next((each for each in record.record.jobs if each.arn == copy["CopyJobId"]), None)
+    if entry is not None:
+        call = {**requested.request["call"], TOKEN: entry.token}
+        return replace(requested, request={**requested.request, "call": call})
+    return last if last is not None and not last.arn else adopted(requested, str(copy["CopyJobId"]))
 
 
 def _about(backup: Job) -> dict[str, Any]:
@@ -198,27 +236,32 @@ def _options_of(job: Job) -> RecoveryPointCopyOptions:
     return RecoveryPointCopyOptions(job.name, Job.from_dict(job.request["backup"]), job.migration_id, choices)
 
 
-def start_copy(source: Account, plan: CopyPlan) -> Job:
+def start_copy(source: Account, plan: CopyPlan, record: Tracking | None = None) -> Job:
     """Start the copy of ``plan``, once; or leave it pending for a slot. Raises FerryError."""
     job = plan.job
     if job.state != "planned":
+        if job.request.get("purpose") == PURPOSE:
+            write(record, replace(job, state="completed") if job.state == "not_needed" else job, PURPOSE)
         return job
     if not job.request:
         raise BackupFailed("There is no backup to copy.", "Back the table up first.", table=job.name)
     try:
-        return begin_copy(source, job)
+        return begin_copy(source, job, record)
     except (sdk.ClientError, sdk.BotoCoreError) as error:
         if is_passing(error):
             return replace(job, state="pending", pending_reason="slot")
         raise _refusal(source, job, error) from error
 
 
-def begin_copy(source: Account, job: Job) -> Job:
+def begin_copy(source: Account, job: Job, record: Tracking | None = None) -> Job:
     """Send the request: the running job. Sending it again finds the first one. Raises the SDK's errors as they are."""
-    answer = source.client("backup", retries=0).start_copy_job(**job.request["call"])
+    with sending(record, job, PURPOSE):
+        answer = source.client("backup", retries=0).start_copy_job(**job.request["call"])
     created = answer.get("CreationDate")
     result = {"start_time": created.isoformat() if created else ""}
-    return replace(job, state="running", pending_reason="", arn=answer["CopyJobId"], result=result)
+    job = replace(job, state="running", pending_reason="", arn=answer["CopyJobId"], result=result)
+    write(record, job, PURPOSE)
+    return job
 
 
 def _refusal(source: Account, job: Job, error: Exception) -> FerryError:
@@ -249,29 +292,34 @@ class CopyKind(SourceJobs):
         A job that stays CREATED is followed, never started again: AWS retries by itself (aws.md C4). One that follows a
         backup is planned first.
         """
-        source, job, adopted = self.account(item), item.job, False
+        source, job, record, earlier = self.account(item), item.job, item.record, False
         if job.state == "pending" and "call" not in job.request:
-            plan = plan_copy(source, item.need("destination"), _options_of(job))
-            job, adopted = start_copy(source, plan), not plan.changes
+            options = _options_of(job)
+            plan = yield from patiently(
+                lambda: plan_copy(source, item.need("destination"), options, record), job, record
+            )
+            job, earlier = start_copy(source, plan, record), not plan.changes
             if job.state == "not_needed":
                 return job
             if job.pending_reason == "slot":
                 yield Pause(job, "slot")
         gap = SHORTEST_LOOK
         while job.pending_reason == "backup_plan":
-            job = _planned_run(source, job)
+            job = _planned_run(source, job, record)
             if job.state != "pending":
                 break
             if clock() - waiting_since >= PLAN_WAIT:
                 return ended_with(job, _no_planned_copy(job))
             yield Pause(job, "time", gap)
             gap = min(gap * 1.5, LONGEST_LOOK)
-        job = yield from begun(job, partial(begin_copy, source), partial(_refusal, source, job))
+        job = yield from begun(job, partial(begin_copy, source, record=record), partial(_refusal, source, job))
+        write(record, job, PURPOSE)
         while job.state == "running":
-            yield Pause(job, "end", adopted=adopted)
+            yield Pause(job, "end", adopted=earlier)
             job = describe_copy(source, job, retries=0)
         if job.state == "completed" and item.destination is not None:
             job = yield from _settled(item.destination, job, clock)
+        write(record, job, PURPOSE)
         return job
 
     def after(self, job: Job, before: Job, made: Made) -> Job | None:
@@ -279,12 +327,13 @@ class CopyKind(SourceJobs):
         return replace(job, request={**job.request, "backup": before.to_dict()})
 
 
-def _planned_run(source: Account, job: Job) -> Job:
+def _planned_run(source: Account, job: Job, record: Tracking | None) -> Job:
     """``job`` as the copy that a backup plan has started meanwhile; unchanged while there is none."""
     call = job.request["call"]
     for copy in list_copies(source, job.request["source"]["table_arn"], call["DestinationBackupVaultArn"]):
         if copy.get("SourceRecoveryPointArn") == call["RecoveryPointArn"]:
-            return replace(described(job, copy), state="running")
+            known = job if record is None else adopted(job, str(copy["CopyJobId"]))
+            return replace(described(known, copy), state="running")
     return job
 
 

@@ -48,12 +48,21 @@ def judge_restore(
             note = "Copied to the destination's vault, not restored."
             return Judgement("copied", None, None, moved, "none", note, data_as_of=data_as_of)
         table = _check_restored(source, destination, source_table, restore)
+        if restore.result.get("judged_before") and "items_destination" in restore.result:
+            counts = (restore.result.get("items_source"), restore.result["items_destination"])
+            equal = counts[0] == counts[1]
+            note = "An earlier run restored and counted the table."
+            verified: Counts = "counts" if equal and verify != "none" else "none"
+            return Judgement("migrated", *counts, moved, verified, note, data_as_of=data_as_of)
         if restore.result.get("judged_before"):
             note = "An earlier run restored the table: its items were not counted again."
             return Judgement("migrated", None, None, moved, "none", note, data_as_of=data_as_of)
         if verify == "none":
             note = "Not counted: verify is none."
             return Judgement("migrated", None, None, moved, "none", note, data_as_of=data_as_of)
+        if counted is not None and counted.state == "failed":
+            counts = (counted.result.get("items_source"), counted.result.get("items_destination"))
+            raise failure_of(counted)
         counts = _counts(source, destination, source_table, table, counted)
         note = compare_counts(*counts, writes_stopped)
     except TABLE_FAILURES as error:
@@ -83,7 +92,7 @@ def _check_jobs(jobs: Sequence[Job]) -> None:
 
 
 def _check_count(job: Job) -> None:
-    """Raises what kept both tables from being counted; a count that failed has its numbers, which are looked at."""
+    """Raises what kept both tables from being counted; a count that failed may have its numbers, which are reported."""
     if job.open:
         raise not_ended(job, {"job_id": job.arn})
     _check_started(job)

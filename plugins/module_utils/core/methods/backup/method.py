@@ -16,6 +16,7 @@ from ...jobs.job import Job
 from ...jobs.kind import JobKind
 from ...judgement import Judgement, JudgeOptions, nothing_to_judge
 from ...table.preview import as_restored
+from ...tracking import Tracking
 from ..method import ItemJobs, Needs
 from ..options import MigrationOptions
 from .backup_jobs import BackupKind, BackupOptions, PlannedBackup, plan_backup, start_backup
@@ -32,16 +33,20 @@ class BackupMethod:
     local_secondary_indexes: ClassVar[bool] = True
     data_needs: ClassVar[Needs] = "backed_up"
     counts: ClassVar[bool] = False
+    tracked: ClassVar[bool] = True
+    resumes: ClassVar[bool] = False
     kinds: ClassVar[Mapping[str, Callable[[], JobKind]]] = {
         "backup": BackupKind,
         "copy": CopyKind,
         "restore": RestoreKind,
     }
 
-    def start(self, source: Account, destination: Account, options: MigrationOptions) -> ItemJobs:
+    def start(
+        self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
+    ) -> ItemJobs:
         """The backup started. Raises what plan_backup and start_backup raise."""
-        plan = _planned(source, destination, options)
-        job = start_backup(source, plan)
+        plan = _planned(source, destination, options, record)
+        job = start_backup(source, plan, record)
         copy = copy_job(_copy_options(options, job))
         restore = restore_job(_restore_options(options)) if options.backup.restore else None
         then = (copy, restore) if restore is not None else (copy,)
@@ -49,15 +54,17 @@ class BackupMethod:
             job, then, tuple(plan.changes), plan.definition, restore, warnings=tuple(plan.warnings), as_made=as_restored
         )
 
-    def preview(self, source: Account, destination: Account, options: MigrationOptions) -> ItemJobs:
+    def preview(
+        self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
+    ) -> ItemJobs:
         """Backup, copy and restore foreseen. Raises what their plans raise."""
-        backup = _planned(source, destination, options)
-        copy = plan_copy(source, destination, _copy_options(options, _as_it_will_be(backup.job)))
+        backup = _planned(source, destination, options, record)
+        copy = plan_copy(source, destination, _copy_options(options, _as_it_will_be(backup.job)), record)
         then, changes = [copy.job.foreseen], [*backup.changes, *copy.changes]
         maker = None
         if options.backup.restore:
             restore_options = replace(_restore_options(options), copy=_as_it_will_be(copy.job))
-            restore = plan_restore(source, destination, restore_options)
+            restore = plan_restore(source, destination, restore_options, record)
             maker = restore.job
             then.append(restore.job.foreseen)
             changes += restore.changes
@@ -90,7 +97,9 @@ class BackupMethod:
         )
 
 
-def _planned(source: Account, destination: Account, options: MigrationOptions) -> PlannedBackup:
+def _planned(
+    source: Account, destination: Account, options: MigrationOptions, record: Tracking | None
+) -> PlannedBackup:
     if options.settings.without_indexes:
         raise InvalidInput(
             "A restore of AWS Backup creates all indexes, and leaves items out that their keys do not fit.",
@@ -107,6 +116,7 @@ def _planned(source: Account, destination: Account, options: MigrationOptions) -
             kms_key_map=options.kms_key_map,
             choices=options.backup,
         ),
+        record,
     )
 
 
@@ -121,6 +131,7 @@ def _restore_options(options: MigrationOptions) -> RestoreOptions:
         kms_key_map=options.kms_key_map,
         migration_id=options.migration_id,
         choices=options.backup,
+        count=options.verify != "none",
     )
 
 

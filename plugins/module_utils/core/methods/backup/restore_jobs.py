@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from functools import partial
@@ -17,20 +17,29 @@ from ...account import RETRIES, Account
 from ...aws_errors import BACKUP_REFUSED, NO_RESOURCE, is_passing
 from ...change import Change
 from ...destination import has_mark, not_ours
-from ...errors import BackupNotPossible, CopyFailed, FerryError, InvalidInput, JobTimeout, RestoreFailed
+from ...errors import (
+    BackupNotPossible,
+    CopyFailed,
+    FerryError,
+    InvalidInput,
+    JobTimeout,
+    RestoreFailed,
+    TableBroken,
+)
 from ...jobs.job import Job, ended_with, failure_of
 from ...jobs.kind import DestinationJobs, Made, Page, Pause, Steps, WaitItem, begun, made_of
 from ...route import Route, with_token
 from ...table.definition import Shape, TableDefinition, json_safe
 from ...table.encryption import Encryption, map_encryption, read_encryption, resolve_key_map
-from ...table_status import require_usable
+from ...table_status import Phase, phase_of, require_usable
+from ...tracking import FILL, Tracking
 from ..options import BackupChoices
 from .calls import RESOURCE_TYPE, moment, page_of_jobs, percent_done, role_arn, state_of
 from .failures import UNKNOWN, hint, is_full, reported
 from .history import RESTORE_STATES, is_completed, is_open, list_restores
+from .memory import KEPT, TOKEN, adopted, begun_since, close_former, fresh, patiently, sending, to_intend, write
 
 PURPOSE = "restore"
-TOKEN = "IdempotencyToken"
 SETTLE_GAP, SETTLE_WAIT = 3.0, 900.0  # seconds between looks at the table, and for all of them
 CLOCKS = timedelta(minutes=2)  # by how much a table's creation may lie before its restore job; never after its end
 
@@ -41,7 +50,7 @@ class RestoreOptions:
 
     Either ``copy`` (the job of a copy) or ``recovery_point_arn`` names the data; ``source_table_arn`` is needed with
     the latter where there is no source account. ``encryption`` is the source table's, where there is no
-    source account.
+    source account. ``count``: the items are counted afterwards, and only then does the table's record say filled.
     """
 
     table: str
@@ -53,6 +62,7 @@ class RestoreOptions:
     source_table_arn: str = ""
     migration_id: str = "default"
     choices: BackupChoices = field(default_factory=BackupChoices)
+    count: bool = False
 
 
 @dataclass(frozen=True)
@@ -134,36 +144,97 @@ def _is_of_way(job: Shape, destination: Account, route: Route, recovery_points: 
 
 def _made(job: Shape, table: TableDefinition) -> bool:
     """Whether the completed job made this very table: a table created again has the same ARN
-    (measured/backup-restore-service 2.14). What was created after the job's end is somebody else's."""
-    created, begun = moment(table.raw.get("CreationDateTime")), moment(job.get("CreationDate"))
-    if job.get("CreatedResourceArn") != table.arn or created is None or begun is None:
+    (measured/backup-restore-service 2.14)."""
+    if job.get("CreatedResourceArn") != table.arn:
         return False
-    return begun - CLOCKS <= created and _was_there(table, job.get("CompletionDate"))
+    return _is_within(table, job.get("CreationDate"), job.get("CompletionDate"))
 
 
-def _was_there(table: TableDefinition, ended: Any) -> bool:
-    """Whether the table was created before its restore job ``ended``; both times are AWS's, so without a margin. A job
-    or a table without a time proves nothing against it."""
-    created, end = moment(table.raw.get("CreationDateTime")), moment(ended)
-    return created is None or end is None or created <= end
+def _is_within(table: TableDefinition, begun_at: Any, ended_at: Any) -> bool:
+    """Whether the table was created while a restore job ran. No margin at its end: a restore completes after its table
+    is there, and what came later is somebody's."""
+    created, begun, ended = moment(table.raw.get("CreationDateTime")), moment(begun_at), moment(ended_at)
+    if created is None or begun is None:
+        return False
+    return begun - CLOCKS <= created and (ended is None or created <= ended)
+
+
+def look_by_record(destination: Account, record: Tracking, route: Route) -> Job | None:
+    """The newest restore of the record's present attempt, as AWS shows it where it may still run. Reads only.
+
+    Where the record knows of no job at all, as after it was lost, a running restore of the same source into the same
+    table is it.
+    """
+    last = record.latest(FILL)
+    if last is None and record.record.state == "claimed" and not record.record.jobs:
+        return _find_running(destination, record, route)
+    if last is None or last.kind != "restore":
+        return None
+    if last.state == "planned":
+        found = _find_begun(destination, record, last)
+        return described(last, found) if found is not None else last
+    return describe_restore(destination, last) if last.open else last
+
+
+def _find_running(destination: Account, record: Tracking, route: Route) -> Job | None:
+    source_arn = f"arn:{destination.partition}{route.source_arn.removeprefix('arn:')}"
+    for each in list_restores(destination):
+        if is_open(each) and each.get("SourceResourceArn") == source_arn and _is_into(destination, each, record.name):
+            call = {"RecoveryPointArn": each["RecoveryPointArn"]}
+            about = {"purpose": PURPOSE, "route": route.to_dict(), "call": call}
+            job = Job("restore", record.name, request=about, migration_id=route.migration_id)
+            return described(adopted(job, str(each["RestoreJobId"])), each)
+    return None
+
+
+def _is_into(destination: Account, job: Shape, table: str) -> bool:
+    """Whether a listed restore job makes ``table``, by what it was asked for; yes where AWS does not say."""
+    doing = "reading what a restore was asked for"
+    asked = destination.ask(
+        "backup", "get_restore_job_metadata", doing, table, missing=NO_RESOURCE, RestoreJobId=job["RestoreJobId"]
+    )
+    return str((asked or {}).get("Metadata", {}).get("targetTableName", table)) == table
+
+
+def _find_begun(destination: Account, record: Tracking, job: Job) -> Shape | None:
+    """The listed restore job that the intention ``job`` has begun: of the same recovery point, and into the same table,
+    which GetRestoreJobMetadata tells."""
+    call = job.request["call"]
+    listed = [each for each in list_restores(destination) if each.get("RecoveryPointArn") == call["RecoveryPointArn"]]
+    while (found := begun_since(record, job, listed, "RestoreJobId")) is not None:
+        if _is_into(destination, found, job.name):
+            return found
+        listed.remove(found)
+    return None
 
 
 # Planning
 
 
-def plan_restore(source: Account | None, destination: Account, options: RestoreOptions) -> RestorePlan:
-    """What a start would do; reads only.
+def plan_restore(
+    source: Account | None, destination: Account, options: RestoreOptions, record: Tracking | None = None
+) -> RestorePlan:
+    """What a start would do; reads only. With the ``record`` of the table, restores of earlier runs are found there.
 
     The plan's job is ``not_needed`` when an earlier run restored the table, ``running`` while it is being restored,
-    else ``planned``. Raises DestinationExists, CopyFailed, JobTimeout, MissingKeyMapping, KeyNotUsable, InvalidInput,
-    AccessDenied, CredentialsError, ServiceError.
+    else ``planned``. Raises DestinationExists, TableBroken, NotYet, CopyFailed, JobTimeout, MissingKeyMapping,
+    KeyNotUsable, InvalidInput, AccessDenied, CredentialsError, ServiceError.
     """
     copy = options.copy
     blank = Job("restore", options.table, migration_id=options.migration_id)
     route = _route(source, destination, options)
     arn = options.recovery_point_arn or str((copy.result if copy else {}).get("destination_recovery_point_arn", ""))
+    listed_at = record.now() if record is not None and record.may_write else 0.0
     restores = list_restores(destination) if arn else []
-    place = look_at_destination(destination, route, restores, {arn})
+    last = None
+    if record is not None:
+        last = look_by_record(destination, record, route)
+        known = _known_by_record(destination, record, last, route)
+        if known is not None:
+            return RestorePlan(known, [])
+        restores, place = [], RestoreTarget("free")
+    else:
+        place = look_at_destination(destination, route, restores, {arn})
     if place.state == "done" and place.table is not None:
         result = {"table_id": place.table.table_id, "table_arn": place.table.arn, "judged_before": True}
         return RestorePlan(replace(blank, state="not_needed", result=result), [])
@@ -181,8 +252,38 @@ def plan_restore(source: Account | None, destination: Account, options: RestoreO
         raise _copy_error(copy, options.table)
     metadata = restore_metadata(options.table, _encryption(source, destination, options))
     requested = _requested(source, destination, options, route, arn, metadata)
+    if record is not None:
+        close_former(record, FILL, partial(describe_restore, destination), listed_at)
+        return RestorePlan(to_intend(record, requested, FILL, last, listed_at), [change])
     earlier = [job for job in restores if job.get("RecoveryPointArn") == arn and not is_open(job)]
     return RestorePlan(with_token(replace(requested, attempt=len(earlier)), TOKEN), [change])
+
+
+def _known_by_record(destination: Account, record: Tracking, last: Job | None, route: Route) -> Job | None:
+    """The restore that made the table, or is making it, by the ``record``; None where one is to be begun.
+
+    Raises TableBroken, DestinationExists for a table that no restore of this record made, TableUnusable.
+    """
+    state = record.record
+    if state.state == "broken":
+        raise TableBroken(str(state.evidence.get("broken", "")), state.next or "Run again.", table=record.name)
+    if state.state == "claimed":
+        if last is not None and last.state in ("running", "completed"):
+            return replace(last, state="running")
+        table = TableDefinition.find(destination, record.name)
+        if table is not None and not (last is not None and _is_being_restored(destination, table, route)):
+            raise not_ours(destination, table, route.source_table)
+        return None
+    table = TableDefinition.find(destination, record.name)
+    if table is not None:
+        require_usable(table.raw)
+    result = {**(last.result if last is not None else {}), "table_id": state.table_id}
+    result["table_arn"] = destination.table_arn(record.name)
+    if state.state in ("filled", "settled"):
+        counts = {name: state.evidence.get(name) for name in ("items_source", "items_destination")}
+        result |= {"judged_before": True, **{name: count for name, count in counts.items() if count is not None}}
+    base = last or Job("restore", record.name, migration_id=route.migration_id)
+    return replace(base, state="not_needed", failure={}, result=result)
 
 
 def restore_metadata(table: str, encryption: Encryption) -> dict[str, str]:
@@ -294,6 +395,7 @@ def described(job: Job, description: Mapping[str, Any]) -> Job:
             "start_time": description.get("CreationDate", ""),
             "end_time": description.get("CompletionDate", ""),
             "bytes": int(description.get("BackupSizeInBytes") or 0),
+            "point_time": description.get("RecoveryPointCreationDate", ""),
         },
     )
 
@@ -337,25 +439,30 @@ def _options_of(job: Job) -> RestoreOptions:
     return RestoreOptions(**{**values, "choices": choices}, copy=Job.from_dict(job.request["copy"]))
 
 
-def start_restore(destination: Account, plan: RestorePlan) -> Job:
+def start_restore(destination: Account, plan: RestorePlan, record: Tracking | None = None) -> Job:
     """Start the restore of ``plan``, once; or leave it pending for a slot. Raises FerryError."""
     job = plan.job
     if job.state != "planned":
+        if job.state == "running":
+            write(record, job, FILL)
         return job
     if not job.request:
         raise CopyFailed("There is no copy to restore from.", "Copy the recovery point first.", table=job.name)
     try:
-        return begin_restore(destination, job)
+        return begin_restore(destination, job, record)
     except (sdk.ClientError, sdk.BotoCoreError) as error:
         if is_passing(error):
             return replace(job, state="pending", pending_reason="slot")
         raise _refusal(destination, job, error) from error
 
 
-def begin_restore(destination: Account, job: Job) -> Job:
+def begin_restore(destination: Account, job: Job, record: Tracking | None = None) -> Job:
     """Send the request: the running job. Sending it again finds the first one. Raises the SDK's errors as they are."""
-    answer = destination.client("backup", retries=0).start_restore_job(**job.request["call"])
-    return replace(job, state="running", pending_reason="", arn=answer["RestoreJobId"], result={})
+    with sending(record, job, FILL, _is_no_slot):
+        answer = destination.client("backup", retries=0).start_restore_job(**job.request["call"])
+    job = replace(job, state="running", pending_reason="", arn=answer["RestoreJobId"], result={})
+    write(record, job, FILL)
+    return job
 
 
 def _refusal(destination: Account, job: Job, error: Exception) -> FerryError:
@@ -393,27 +500,36 @@ class RestoreKind(DestinationJobs):
         A full quota shows as a failed job (measured/backup-restore-service 2.9): it waits for a slot like one that was
         refused at once. One that follows a copy is planned first.
         """
-        destination, job, adopted = self.account(item), item.job, False
+        destination, job, record, earlier = self.account(item), item.job, item.record, False
+        count = bool(job.request.get("count"))
         if job.state == "pending" and "call" not in job.request:
-            plan = plan_restore(item.source, destination, _options_of(job))
-            job, adopted = start_restore(destination, plan), not plan.changes
+            options = _options_of(job)
+            plan = yield from patiently(lambda: plan_restore(item.source, destination, options, record), job, record)
+            job, earlier, count = start_restore(destination, plan, record), not plan.changes, options.count
             if job.state == "not_needed":
+                if record is not None and not count:
+                    _record_filled(destination, record, job)
                 return job
+            job = replace(job, request={**job.request, "count": count})
             if job.pending_reason == "slot":
                 yield Pause(job, "slot")
         while job.open:
-            job = yield from begun(
-                job, partial(begin_restore, destination), partial(_refusal, destination, job), _is_no_slot
-            )
+            begin = partial(begin_restore, destination, record=record)
+            job = yield from begun(job, begin, partial(_refusal, destination, job), _is_no_slot)
             while job.state == "running":
-                yield Pause(job, "end", adopted=adopted)
+                yield Pause(job, "end", adopted=earlier)
                 job = describe_restore(destination, job, retries=0)
             if job.state == "failed" and is_full(job.failure_message):
-                again = replace(job, arn="", state="pending", pending_reason="slot", attempt=job.attempt + 1)
-                job = with_token(replace(again, result={}, failure={}), TOKEN)
+                job = _once_more(job, record)
                 yield Pause(job, "slot")
         if job.state == "completed":
             job = yield from _settled(destination, job, clock)
+        if record is not None:
+            if job.state == "failed":
+                yield from _still(destination, job, clock)
+            job = _record_end(destination, record, job)
+            if job.state == "completed" and not count:
+                _record_filled(destination, record, job)
         return job
 
     def after(self, job: Job, before: Job, made: Made) -> Job | None:
@@ -423,6 +539,74 @@ class RestoreKind(DestinationJobs):
     def made(self, job: Job) -> Made:
         """The restored table."""
         return replace(made_of(job), counted=bool(job.result.get("judged_before")))
+
+
+def _still(destination: Account, job: Job, clock: Callable[[], float]) -> Generator[Pause, str | None, None]:
+    """Steps that end when the table of the failed ``job`` is neither in the making nor on its way out: whether AWS
+    takes away what a failed restore has made, nobody has seen."""
+    begun = clock()
+    while clock() - begun < SETTLE_WAIT:
+        table = TableDefinition.find(destination, job.name)
+        if table is None or phase_of(table.status) not in (Phase.MAKING, Phase.GOING):
+            return
+        yield Pause(replace(job, state="running"), "time", SETTLE_GAP)
+
+
+def _once_more(job: Job, record: Tracking | None) -> Job:
+    """The request of ``job``, for which a quota was full, with a token of its own."""
+    again = replace(job, arn="", state="pending", pending_reason="slot", result={}, failure={})
+    if record is None:
+        return with_token(replace(again, attempt=job.attempt + 1), TOKEN)
+    write(record, job, FILL)
+    return fresh(record, again, FILL, job.attempt + 1)
+
+
+def _record_end(destination: Account, record: Tracking, job: Job) -> Job:
+    """The restore's end in the ``record``: filling once its table is known, or broken where it failed and left one;
+    then ``job`` says the ways out."""
+    if job.state == "completed":
+        brought = {"evidence": _evidence(job), "data_as_of": _data_as_of(record, job)}
+        write(record, replace(job, result={**job.result, **brought}), FILL)
+        return job
+    table, result = TableDefinition.find(destination, job.name), job.result
+    left = table is not None and result.get("table_arn") == table.arn
+    if table is None or not left or not _is_within(table, result.get("start_time"), result.get("end_time")):
+        write(record, job, FILL)  # a table that took the name meanwhile, and let the restore fail, is somebody's
+        return job
+    error = failure_of(job)
+    ways = f"{error.next_step} Delete the copy {job.name} yourself, then run again: it is restored anew."
+    job = replace(job, result={**result, **_table_of(table)})
+    record.broken(job, seen_table_id=table.table_id, why=error.cause, next=ways, keep=KEPT)
+    return ended_with(job, type(error)(error.cause, ways, table=error.table, details=error.details))
+
+
+def _record_filled(destination: Account, record: Tracking, job: Job) -> None:
+    """The table has what the recovery point had, as far as AWS says: nobody counts it."""
+    if record.record.state != "filling":
+        return
+    table = TableDefinition.find(destination, job.name)
+    record.filled(
+        job,
+        seen_table_id=table.table_id if table is not None else "",
+        evidence=_evidence(job),
+        data_as_of=_data_as_of(record, job),
+    )
+
+
+def _evidence(job: Job) -> dict[str, Any]:
+    """What a restore job says of what it brought."""
+    names = {"bytes": "bytes", "end_time": "end_time"}
+    known = {name: job.result[member] for name, member in names.items() if job.result.get(member)}
+    return {**known, "restore_job_id": job.arn}
+
+
+def _data_as_of(record: Tracking, job: Job) -> dict[str, str]:
+    """From when to when the items may be: which instant within a backup job they show nobody has measured. Where the
+    record knows of no backup, between the recovery point and its restore."""
+    backup = record.latest("backup")
+    if backup is not None and backup.result.get("start_time") and backup.result.get("end_time"):
+        return {"from": str(backup.result["start_time"]), "to": str(backup.result["end_time"])}
+    return {"from": str(job.result.get("point_time") or ""), "to": str(job.result.get("start_time") or "")}
 
 
 def _settled(destination: Account, job: Job, clock: Callable[[], float]) -> Steps:
@@ -436,9 +620,10 @@ def _settled(destination: Account, job: Job, clock: Callable[[], float]) -> Step
     while True:
         table = TableDefinition.find(destination, job.name)
         if table is not None:
-            if table.table_id != (table_id or table.table_id) or not _was_there(table, job.result["end_time"]):
+            within = _is_within(table, job.result["start_time"], job.result["end_time"])
+            if table.table_id != (table_id or table.table_id) or not within:
                 cause = f"The restore completed, but {job.name} was created again since: its id is {table.table_id}."
-                step = "Find out who deleted the restored table, then run again with another destination_table."
+                step = "It is not touched. Delete it if nobody needs it, or choose another name, then run again."
                 return ended_with(job, RestoreFailed(cause, step))
             table_id = table.table_id
         if table is not None and table.status == "ACTIVE":

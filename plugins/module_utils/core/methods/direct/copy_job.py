@@ -19,31 +19,34 @@ from ...account import Account
 from ...change import Change
 from ...data_plane import ItemChoices, count_items, item_table
 from ...destination import creation_call, make_table, require_ours, tags_there
-from ...errors import CheckpointUnusable, InvalidInput, ItemRefused, Replaced
+from ...errors import CheckpointUnusable, CountMismatch, FerryError, InvalidInput, ItemRefused, Replaced
 from ...items.answers import require_msgspec
 from ...items.copying import CopyOptions, CopyProgress, CopyResult, copy_items
 from ...items.permit import Bounds, Permit
 from ...items.tables import ItemTable
 from ...items.throttle import to_rate
 from ...jobs.job import Job
-from ...jobs.kind import Made, OwnWork, Steps, WaitItem, made_of
+from ...jobs.kind import Made, OwnWork, Steps, WaitItem, made_of, past_fence
 from ...route import Route
 from ...steps.background import Workbench, percent
 from ...table.creation import check_indexes
 from ...table.definition import AS_OF, TableDefinition
 from ...table.refused_items import where, write_refused
 from ...table_status import require_usable
+from ...tracking import Tracking
 
 COPY_TAG = "tableferry:copy"  # from which table the items are, how many, and when all of them were there
 AT_ONCE = 4  # copies that one waiter makes at the same time
+ITEMS = "items"  # the record's purpose for the copying itself, which AWS knows nothing of
 
 _NUMBERS = ("items", "bytes", "counted")
 
 
 @dataclass(frozen=True)
 class DirectOptions:
-    """What to copy and how. With ``count`` the copied table is counted by a scan. The table is made without the indexes
-    ``indexes_after`` and ``leave_indexes``: creating the first later is left to its settings."""
+    """What to copy and how. With ``count`` the copied table is counted by a scan. ``writes_stopped``: nobody writes to
+    the source, so that its items are those of one instant. The table is made without the indexes ``indexes_after`` and
+    ``leave_indexes``: creating the first later is left to its settings."""
 
     table: str
     destination_table: str = ""
@@ -54,6 +57,7 @@ class DirectOptions:
     leave_indexes: tuple[str, ...] = ()
     items: ItemChoices = field(default_factory=ItemChoices)
     count: bool = True
+    writes_stopped: bool = False
 
     @property
     def made_table(self) -> str:
@@ -74,8 +78,11 @@ class DirectPlan:
     definition: TableDefinition
 
 
-def plan_direct(source: Account, destination: Account, options: DirectOptions) -> DirectPlan:
-    """What a start would do; reads only.
+def plan_direct(
+    source: Account, destination: Account, options: DirectOptions, record: Tracking | None = None
+) -> DirectPlan:
+    """What a start would do; reads only. With the ``record`` of the table, that says what an earlier run has copied;
+    without one, the tags of the destination's table do.
 
     The plan's job is ``not_needed`` when an earlier run has copied everything, else ``pending``: the waiter copies.
     Raises MissingTable, TableUnusable, MissingLibrary, DestinationExists, MissingKeyMapping, KeyNotUsable,
@@ -106,6 +113,7 @@ def plan_direct(source: Account, destination: Account, options: DirectOptions) -
         migration_id=options.migration_id,
         kms_key_map=options.kms_key_map,
         warm_throughput=options.warm_throughput,
+        protected=record is not None,
     )
     request = {
         "options": _option_values(options),
@@ -115,9 +123,12 @@ def plan_direct(source: Account, destination: Account, options: DirectOptions) -
     there = TableDefinition.find(destination, name)
     changes = [] if there else [Change(f"table {name}", None, call, "billed")]
     if there is not None:
-        tags = tags_there(destination, there)
-        require_ours(destination, there, tags, options.migration_id, definition.arn, definition.name)
-        done = _copied(tags, definition.table_id)
+        if record is None:
+            tags = tags_there(destination, there)
+            require_ours(destination, there, tags, options.migration_id, definition.arn, definition.name)
+            done = _copied(tags, definition.table_id)
+        else:
+            done = _filled(record)
         if done is not None:
             require_usable(there.raw)
             result = {**done, "table_id": there.table_id, "table_arn": there.arn}
@@ -168,20 +179,27 @@ def _copied(tags: Mapping[str, str], source_id: str) -> dict[str, Any] | None:
     return {**numbers, **times} if copied_id == source_id and "items" in numbers else None
 
 
+def _filled(record: Tracking) -> dict[str, Any] | None:
+    """What the ``record`` says of a copy that has all items, None before that."""
+    if record.record.state not in ("filled", "settled"):
+        return None
+    evidence = record.record.evidence
+    names = {"items": "items_source", "counted": "items_destination", "bytes": "bytes", "end_time": "end_time"}
+    return {name: evidence[known] for name, known in names.items() if evidence.get(known) is not None}
+
+
 class DirectKind(OwnWork):
     """Direct copies, for the waiter: the controller does the work."""
 
     noun: ClassVar[str] = "direct copy"
     plural: ClassVar[str] = "direct copies"
 
-    def __init__(self, permit: Permit | None = None) -> None:
-        """With a ``permit`` items are written only as it allows."""
+    def __init__(self) -> None:
         self._workbench = Workbench(AT_ONCE)
-        self._permit = permit
 
     def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
         """Create the table where there is none, copy, and mark the table as complete. Started again, it continues."""
-        source, destination, job = item.need("source"), self.account(item), item.job
+        source, destination, job, record = item.need("source"), self.account(item), item.job, item.record
         options = _options_of(job)
         begun = datetime.now(UTC).isoformat(timespec="seconds")
         job = replace(job, state="running", pending_reason="", result={"start_time": begun})
@@ -195,21 +213,37 @@ class DirectKind(OwnWork):
             clock,
             kms_key_map=options.kms_key_map,
             warm_throughput=options.warm_throughput,
+            record=record,
         )
         made = {"table_id": table.table_id, "table_arn": table.arn, "data_from": begun}
         job = replace(job, result={**job.result, **made})
-        job = yield from self._workbench.steps(
-            job, lambda show: _copy(source, destination, options, job, show, self._permit)
-        )
+        yield from past_fence(job, record)
+        if record is not None:
+            record.require_held()
+            _begin(destination, record, job)
+        try:
+            permit = record.run.gate if record is not None else None
+            job = yield from self._workbench.steps(
+                job, lambda show: _copy(source, destination, options, job, show, permit)
+            )
+            if record is not None:
+                _require_counted(job)
+        except (ItemRefused, CountMismatch) as error:
+            if record is None:
+                raise
+            raise _broken(destination, record, job, error) from error
         if job.result["resumed"]:  # an earlier run began to read, not before it had created the table
             job = replace(job, result={**job.result, "data_from": table.raw.get("CreationDateTime", "")})
         mark = {"Key": COPY_TAG, "Value": _mark(definition.table_id, job.result)}
         doing = "marking the table as copied"
         destination.ask("dynamodb", "tag_resource", doing, table.name, ResourceArn=table.arn, Tags=[mark])
+        job = replace(job, state="completed")
+        if record is not None:
+            _record_filled(destination, record, job, options)
         checkpoint = checkpoint_path(options, source.table_arn(options.table), destination, table.table_id)
         if checkpoint is not None:
             checkpoint.unlink(missing_ok=True)
-        return replace(job, state="completed")
+        return job
 
     def after(self, job: Job, before: Job, made: Made) -> Job | None:
         """Nothing comes before a copy."""
@@ -218,6 +252,78 @@ class DirectKind(OwnWork):
     def made(self, job: Job) -> Made:
         """The table with all items: a copy that lacks some has failed."""
         return made_of(job)
+
+
+# In the record
+
+
+def _begin(destination: Account, record: Tracking, job: Job) -> None:
+    """The copying begins, or goes on: since when is in the ``record`` before the first item is read."""
+    if record.record.state == "broken":
+        record.fill_again(record.record.method, seen_table_id=_seen(destination, job))
+    token = _token(job)
+    former = record.record.open_job(ITEMS)
+    if former is not None and former.token != token:  # of a table that is gone
+        record.ended(replace(job, state="failed"), token=former.token)
+    record.intend(Job(job.kind, job.name, migration_id=job.migration_id), ITEMS, token)
+
+
+def _token(job: Job) -> str:
+    """One for each table that is filled: a copy that goes on has the same."""
+    return f"{ITEMS} {job.result['table_id']}"
+
+
+def _require_counted(job: Job) -> None:
+    """Raises CountMismatch where the copy has fewer items than were copied."""
+    copied, counted = job.result["items"], job.result.get("counted")
+    if counted is not None and counted < copied:
+        raise CountMismatch(
+            f"{copied} items were copied, a scan of the destination counts {counted}.",
+            "Keep the source. Compare the tables with the playbook verify before you copy again.",
+            table=job.name,
+            details={"items_source": copied, "items_destination": counted},
+        )
+
+
+def _record_filled(destination: Account, record: Tracking, job: Job, options: DirectOptions) -> None:
+    """All items are there. They are as of a span from the first read of this table's first copy on, and as of one
+    instant only if nobody wrote to the source meanwhile. The settings take deletion protection off."""
+    token, result = _token(job), job.result
+    entry = record.record.job(token)
+    first = datetime.fromtimestamp(entry.intended_at, UTC).isoformat(timespec="seconds") if entry else ""
+    last = datetime.fromtimestamp(record.now(), UTC).isoformat(timespec="seconds")
+    record.filled(
+        job,
+        seen_table_id=_seen(destination, job),
+        evidence={
+            "items_source": result["items"],
+            "items_destination": result.get("counted"),
+            "bytes": result["bytes"],
+            "end_time": result["end_time"],
+            "protected": True,
+        },
+        data_as_of={"from": first, "to": first if options.writes_stopped else last},
+        token=token,
+    )
+
+
+def _broken(destination: Account, record: Tracking, job: Job, error: FerryError) -> FerryError:
+    """The copy has ended and lacks items: the ``error``, with the ways out."""
+    ways = (
+        f"{error.next_step} Then run again with the method direct, which goes on; or delete the copy {job.name}, whose"
+        " deletion protection is on, and run again."
+    )
+    if record.record.state == "filling":
+        record.broken(job, seen_table_id=_seen(destination, job), why=error.cause, next=ways)
+    return type(error)(error.cause, ways, table=error.table, details=error.details)
+
+
+def _seen(destination: Account, job: Job) -> str:
+    table = TableDefinition.find(destination, job.name)
+    return table.table_id if table is not None else ""
+
+
+# The copying
 
 
 def _copy(

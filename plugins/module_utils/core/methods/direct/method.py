@@ -14,6 +14,7 @@ from ...jobs.job import Job
 from ...jobs.kind import JobKind
 from ...judgement import Judgement, JudgeOptions, nothing_to_judge
 from ...table.preview import as_created
+from ...tracking import Tracking
 from ..method import ItemJobs, Needs
 from ..options import MigrationOptions
 from .copy_job import DirectKind, DirectOptions, DirectPlan, plan_direct
@@ -28,16 +29,22 @@ class DirectMethod:
     local_secondary_indexes: ClassVar[bool] = True
     data_needs: ClassVar[Needs] = ""
     counts: ClassVar[bool] = True
+    tracked: ClassVar[bool] = True
+    resumes: ClassVar[bool] = True
     kinds: ClassVar[Mapping[str, Callable[[], JobKind]]] = {"direct": DirectKind}
 
-    def start(self, source: Account, destination: Account, options: MigrationOptions) -> ItemJobs:
+    def start(
+        self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
+    ) -> ItemJobs:
         """The copy planned; the waiter makes it. Raises what plan_direct raises."""
-        plan = _planned(source, destination, options)
+        plan = _planned(source, destination, options, record)
         return ItemJobs(plan.job, (), tuple(plan.changes), plan.definition, plan.job, as_made=as_created)
 
-    def preview(self, source: Account, destination: Account, options: MigrationOptions) -> ItemJobs:
+    def preview(
+        self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
+    ) -> ItemJobs:
         """The copy foreseen. Raises what plan_direct raises."""
-        plan = _planned(source, destination, options)
+        plan = _planned(source, destination, options, record)
         return ItemJobs(plan.job.foreseen, (), tuple(plan.changes), plan.definition, plan.job, as_made=as_created)
 
     def judge(
@@ -50,7 +57,7 @@ class DirectMethod:
         return judge_direct(name, destination, copy, verify=options.verify, writes_stopped=options.writes_stopped)
 
 
-def _planned(source: Account, destination: Account, options: MigrationOptions) -> DirectPlan:
+def _planned(source: Account, destination: Account, options: MigrationOptions, record: Tracking | None) -> DirectPlan:
     return plan_direct(
         source,
         destination,
@@ -64,5 +71,7 @@ def _planned(source: Account, destination: Account, options: MigrationOptions) -
             leave_indexes=options.leave_indexes,
             items=options.items,
             count=options.verify != "none",
+            writes_stopped=options.backup.writes_stopped,
         ),
+        record,
     )

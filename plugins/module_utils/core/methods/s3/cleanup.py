@@ -16,7 +16,9 @@ from ...jobs.job import Job
 from ...route import Route
 from ...table.definition import TableDefinition
 from ...table.ownership import read_tags
-from .export_status import describe_export
+from ...tracking import FILL, Tracking
+from .export_request import PURPOSE as EXPORT
+from .export_status import describe_export, look_up
 from .import_status import describe_import, find_started
 from .importing import PURPOSE as IMPORT
 from .ledger import Ledger
@@ -53,8 +55,10 @@ class CleanupPlan:
     recovery_of: str = ""
 
 
-def plan_cleanup(source: Account | None, destination: Account, options: CleanupOptions) -> CleanupPlan:
-    """What cleaning up would remove; reads only.
+def plan_cleanup(
+    source: Account | None, destination: Account, options: CleanupOptions, record: Tracking | None = None
+) -> CleanupPlan:
+    """What cleaning up would remove; reads only. ``record`` is the table's, where there is one: its jobs count too.
 
     The ledger stays unless asked for: without it a later run cannot know the counts of this one, only that the table is
     ours. Raises StillRunning while a job runs, StagingBucketUnusable, InvalidInput, AccessDenied, CredentialsError.
@@ -81,6 +85,8 @@ def plan_cleanup(source: Account | None, destination: Account, options: CleanupO
     left: list[NotCarried] = []
     warnings: list[str] = []
     keys: list[str] = []
+    if record is not None:
+        _check_recorded(source, destination, record, options.table)
     try:
         ledger = Ledger(bucket, route)
         _check_ended(source, destination, ledger)
@@ -124,6 +130,30 @@ def _check_ended(source: Account | None, destination: Account, ledger: Ledger) -
                 f"The {job.kind} {job.arn} is still running.",
                 "Wait for it to end, then clean up.",
                 table=ledger.route.source_table,
+                details={"arn": job.arn},
+            )
+
+
+def _check_recorded(source: Account | None, destination: Account, record: Tracking, table: str) -> None:
+    """No job in the table's ``record`` may still use the data. Raises StillRunning."""
+    export, imported = record.latest(EXPORT), record.latest(FILL)
+    if export is not None and export.state == "running" and source is not None:
+        export = describe_export(source, export)
+    elif export is not None and export.state == "planned" and source is not None:
+        export = look_up(source, export)
+    if imported is not None and imported.kind != "import":
+        imported = None
+    if imported is not None and imported.state == "planned":
+        imported = find_started(destination, imported) or imported
+    if imported is not None and imported.state == "running":
+        imported = describe_import(destination, imported)
+    for job in (export, imported):
+        if job is not None and (job.open or job.state == "planned"):
+            how = f"{job.arn} is still running" if job.arn else "may still be begun"
+            raise StillRunning(
+                f"The {job.kind} {how}.",
+                "Run migrate again, which brings it to its end, then clean up.",
+                table=table,
                 details={"arn": job.arn},
             )
 

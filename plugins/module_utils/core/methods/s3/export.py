@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
@@ -27,12 +28,24 @@ from ...errors import (
 )
 from ...jobs.job import Job, ended_with
 from ...jobs.kind import Made, Page, Pause, SourceJobs, Steps, WaitItem, begun
+from ...record.intention import CLIENT_TOKEN
 from ...route import Route, with_token
 from ...table.creation import require_importable
 from ...table.definition import TableDefinition
 from ...table_status import require_usable
+from ...tracking import Tracking
 from .export_request import ExportOptions as ExportOptions
-from .export_request import at_time, export_job, numbered, summary_of, timed, to_call, to_text
+from .export_request import (
+    at_time,
+    export_job,
+    is_same_request,
+    may_still_show,
+    numbered,
+    summary_of,
+    timed,
+    to_call,
+    to_text,
+)
 from .export_status import (
     EXPORT_STATES,
     describe_export,
@@ -45,10 +58,11 @@ from .export_status import (
 from .failures import explain_failure
 from .filter import check_filter
 from .importing import PURPOSE as IMPORT
-from .importing import Place, look_at_destination
+from .importing import Place, close_import, look_at_destination, look_by_record
 from .keys import check_keys, check_staging_key
-from .ledger import Ledger, ledger_of
+from .ledger import Ledger
 from .manifest import FOLDER, check_readable, read_manifest
+from .memory import Memory, memory_of
 from .recovery import RECOVERY_TAG, RecoveryWindow, read_recovery, turn_on_recovery, wait_for_recovery
 from .staging import BucketMissing, StagingBucket
 
@@ -69,8 +83,13 @@ class ExportPlan:
 # Planning
 
 
-def plan_export(source: Account, destination: Account | None, options: ExportOptions) -> ExportPlan:
+def plan_export(
+    source: Account, destination: Account | None, options: ExportOptions, record: Tracking | None = None
+) -> ExportPlan:
     """What a start would do; reads only. With ``destination`` all that can be known is checked before AWS charges.
+
+    With the ``record`` of the table, earlier jobs are found there; one that this run holds is brought to where a new
+    export may be intended (NotYet where that must wait).
 
     The plan's job is ``not_needed`` when the destination is complete, ``running`` or ``completed`` for an export of an
     earlier run that serves, else ``planned``. Raises MissingTable, TableUnusable, LocalSecondaryIndexes,
@@ -88,17 +107,21 @@ def plan_export(source: Account, destination: Account | None, options: ExportOpt
     place, entries, obstacle = Place("free"), dict[str, Job](), None
     try:
         check_staging_key(bucket, options)
-        if destination is not None or bucket.owner == source.account_id:
+        if record is None and (destination is not None or bucket.owner == source.account_id):
             entries = Ledger(bucket, route).latest(requested.request["purpose"], IMPORT)
     except BucketMissing as error:
         obstacle = error
     if destination is not None and options.export_type == "FULL_EXPORT":
-        place = look_at_destination(destination, route, entries.get(IMPORT))
+        if record is not None:
+            place = look_by_record(destination, route, record)
+        else:
+            place = look_at_destination(destination, route, entries.get(IMPORT))
         check_keys(source, destination, definition, options)
-    last = entries.get(requested.request["purpose"])
+    last = entries.get(requested.request["purpose"]) if record is None else record.latest(requested.request["purpose"])
     if place.state in ("done", "running"):
         served = last or replace(requested, request={**requested.request, "call": {}})
         return ExportPlan(replace(served, state="not_needed"), [], definition, [])
+    listed_at = record.now() if record is not None and record.may_write else 0.0
     if last is None and destination is None:
         last = find_by_token(source, requested)
     elif last is not None:
@@ -112,10 +135,37 @@ def plan_export(source: Account, destination: Account | None, options: ExportOpt
     if options.shows_the_end:
         requested = replace(requested, request={**requested.request, "not_before": to_text(window.moment)})
     changes = _recovery_changes(window, options)
-    job = numbered(timed(requested, window), last, window, options)
+    if record is not None:
+        job = _to_intend(record, timed(requested, window), last, window, options, listed_at)
+    else:
+        job = numbered(timed(requested, window), last, window, options)
     changes.append(Change(f"export of {options.table}", None, summary_of(job), "billed"))
     left = [NotCarried("items that do not match the filter", "the filter leaves them out")] if options.filter else []
     return ExportPlan(job, changes, definition, left, obstacle)
+
+
+def _to_intend(
+    record: Tracking,
+    requested: Job,
+    last: Job | None,
+    window: RecoveryWindow,
+    options: ExportOptions,
+    listed_at: float,
+) -> Job:
+    """The export to begin: the one that was intended, unchanged, as long as it may be sent; else a new one.
+
+    An export that has ended and does not serve needs a new attempt. Raises NotYet where it is too early for that.
+    """
+    if last is not None and not last.arn:
+        wanted = is_same_request(last, requested) and may_still_show(last, window, options)
+        if not record.may_write or record.next_step(last, CLIENT_TOKEN, listed_at, wanted=wanted) == "send":
+            return last
+        record.not_begun(last, CLIENT_TOKEN, listed_at)
+    elif last is not None and record.may_write:
+        close_import(record, listed_at)
+        record.new_attempt(record.record.method)
+    fresh = replace(requested, attempt=record.number(requested.request["purpose"]))
+    return with_token(fresh) if fresh.state == "planned" else fresh
 
 
 def _recovery_changes(window: RecoveryWindow, options: ExportOptions) -> list[Change]:
@@ -171,7 +221,7 @@ def _route(source: Account, destination: Account | None, definition: TableDefini
 # Starting
 
 
-def start_export(source: Account, destination: Account | None, plan: ExportPlan) -> Job:
+def start_export(source: Account, destination: Account | None, plan: ExportPlan, record: Tracking | None = None) -> Job:
     """Start the export of ``plan``, once; or leave it pending for a slot or for point-in-time recovery.
 
     Point-in-time recovery is turned on when the plan says so, after a tag that names the migration. Raises the plan's
@@ -183,13 +233,16 @@ def start_export(source: Account, destination: Account | None, plan: ExportPlan)
     if job.state == "pending":
         turn_on_recovery(source, job)
         return job
+    memory = _memory(source, destination, job, record)
     if job.state != "planned":
+        if job.state != "not_needed" and record is not None and memory is not None:
+            memory.write(job)  # as AWS answers now: the answer to an earlier run may have been lost
         return job
     _probe(source, job)
-    ledger = _ledger(source, destination, job)
-    _record(ledger, job)
+    if memory is not None:
+        memory.planned(job)
     try:
-        return begin_export(source, ledger, job)
+        return begin_export(source, memory, job)
     except (sdk.ClientError, sdk.BotoCoreError) as error:
         if is_passing(error):
             return replace(job, state="pending", pending_reason="slot")
@@ -204,12 +257,13 @@ def _probe(source: Account, job: Job) -> None:
     bucket.put(f"{folder}{PROBE}", b"{}", as_export=True)
 
 
-def begin_export(source: Account, ledger: Ledger | None, job: Job) -> Job:
-    """Send the export's request, whose ledger entry is written: the running job. Sending it again finds the first one.
+def begin_export(source: Account, memory: Memory | None, job: Job) -> Job:
+    """Send the export's request, which is written down: the running job. Sending it again finds the first one.
 
     Raises the SDK's errors as they are (a full quota is one), ExportFailed.
     """
-    answer = source.client("dynamodb", retries=0).export_table_to_point_in_time(**to_call(job.request["call"]))
+    with memory.sending(job) if memory is not None else nullcontext():
+        answer = source.client("dynamodb", retries=0).export_table_to_point_in_time(**to_call(job.request["call"]))
     description = answer["ExportDescription"]
     sent = job.request["call"]
     for member in ("TableArn", "S3Bucket", "S3Prefix"):
@@ -220,7 +274,8 @@ def begin_export(source: Account, ledger: Ledger | None, job: Job) -> Job:
                 table=job.name,
             )
     started = replace(described(job, description), state="running", failure={})
-    _record(ledger, started)
+    if memory is not None:
+        memory.write(started)
     return started
 
 
@@ -242,19 +297,13 @@ def _bucket(account: Account, job: Job) -> StagingBucket:
     return StagingBucket.from_dict(account, job.request["bucket"])
 
 
-def _ledger(source: Account, destination: Account | None, job: Job) -> Ledger | None:
-    """The ledger of the export: the destination's. Without a destination the source's own bucket can keep one; in
-    another account's bucket the source may write only exports, and ``find_by_token`` finds them."""
-    if destination is not None:
-        return ledger_of(job, _bucket(destination, job))
-    if job.request["bucket"]["owner"] == source.account_id:
-        return ledger_of(job, _bucket(source, job))
-    return None
-
-
-def _record(ledger: Ledger | None, job: Job) -> None:
-    if ledger is not None:
-        ledger.write(job)
+def _memory(source: Account, destination: Account | None, job: Job, record: Tracking | None) -> Memory | None:
+    """Where the export is written down: the record; without one the destination's ledger. Without a destination the
+    source's own bucket can keep one; in another account's bucket the source may write only exports, and
+    ``find_by_token`` finds them."""
+    if record is not None or destination is not None:
+        return memory_of(job, _bucket(destination or source, job), record)
+    return memory_of(job, _bucket(source, job), None) if job.request["bucket"]["owner"] == source.account_id else None
 
 
 # Waiting
@@ -279,7 +328,7 @@ class ExportKind(SourceJobs):
         """Start the export when it is pending, wait for its end, and check whether the table is really empty when the
         export is."""
         source, job = self.account(item), item.job
-        ledger = _ledger(source, item.destination, job)
+        memory = _memory(source, item.destination, job, item.record)
         if job.pending_reason == "point_in_time_recovery":
             try:
                 newest = yield from wait_for_recovery(source, job, waiting_since, clock)
@@ -287,17 +336,19 @@ class ExportKind(SourceJobs):
                 return ended_with(job, error)
             job = with_token(at_time(job, newest))
             _probe(source, job)
-            _record(ledger, job)
+            if memory is not None:
+                memory.planned(job)
             job = replace(job, state="pending", pending_reason="slot")
-        job = yield from begun(job, partial(begin_export, source, ledger), partial(_refusal, source, job))
+        job = yield from begun(job, partial(begin_export, source, memory), partial(_refusal, source, job))
         while job.state == "running":
             state = yield Pause(job, "end")
             read = read_result(item.destination, job) if state == "completed" and item.destination else None
             job = read or describe_export(source, job, retries=0)
         if job.state == "completed" and not job.result["item_count"]:
             job = _known_empty(source, job)
-        # The ledger keeps no check: a later run checks what it imports.
-        _record(ledger, job)
+        # The check is not kept: a later run checks what it imports.
+        if memory is not None:
+            memory.write(job)
         return _checked(item.destination, job) if item.destination else job
 
     def after(self, job: Job, before: Job, made: Made) -> Job | None:

@@ -168,17 +168,28 @@ def numbered(requested: Job, last: Job | None, window: RecoveryWindow, options: 
     """
     if last is not None and not last.arn and not (options.shows_the_end and not last.request.get("not_before")):
         again = _with_time_of(replace(requested, state="planned", pending_reason="", attempt=last.attempt), last)
-        since = _shows(again)
-        if (
-            again.request["call"] == last.request["call"]
-            and since is not None
-            and window.earliest is not None
-            and since >= window.earliest
-            and datetime.now(UTC) - since <= timedelta(seconds=options.max_age)
-        ):
+        if again.request["call"] == last.request["call"] and may_still_show(again, window, options):
             return again
     fresh = replace(requested, attempt=last.attempt + 1 if last else 0)
     return with_token(fresh) if fresh.state == "planned" else fresh
+
+
+def may_still_show(job: Job, window: RecoveryWindow, options: ExportOptions) -> bool:
+    """Whether the instant of ``job`` can be exported and is not older than the options allow."""
+    since = _shows(job)
+    return (
+        since is not None
+        and window.earliest is not None
+        and since >= window.earliest
+        and datetime.now(UTC) - since <= timedelta(seconds=options.max_age)
+    )
+
+
+def is_same_request(last: Job, requested: Job) -> bool:
+    """Whether ``last`` asks for what ``requested`` does, whatever instant and token it has."""
+    again = _with_time_of(replace(requested, attempt=last.attempt), last)
+    same_source = again.request["source"] == last.request["source"]
+    return same_source and bool(again.request["call"] == last.request["call"])
 
 
 def _with_time_of(job: Job, last: Job) -> Job:

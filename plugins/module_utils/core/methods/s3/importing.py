@@ -18,6 +18,7 @@ from ...aws_errors import is_passing
 from ...change import Change
 from ...destination import UNKNOWN_IMPORT, is_ours, not_ours
 from ...errors import (
+    CountMismatch,
     DestinationExists,
     ExportFailed,
     FerryError,
@@ -27,16 +28,20 @@ from ...errors import (
 )
 from ...jobs.job import Job, ended_with, failure_of
 from ...jobs.kind import DestinationJobs, Made, Page, Pause, Steps, WaitItem, made_of
+from ...judgement import instant
+from ...record.intention import CLIENT_TOKEN
 from ...route import Route, with_token
 from ...steps.background import Workbench
 from ...table.definition import TableDefinition, json_safe
 from ...table_status import require_usable
+from ...tracking import FILL, Tracking
 from .failures import explain_failure as explain_failure
 from .import_request import ImportOptions as ImportOptions
 from .import_request import check_age, check_manifest, foreseen_call, import_change, route_of, table_parameters
 from .import_status import IMPORT_STATES, describe_import, described, find_started
 from .ledger import Ledger, ledger_of
 from .manifest import check_readable, checked_manifest, read_manifest, summary_key
+from .memory import KEPT, Memory, RecordMemory, memory_of
 from .refused import has_bad_items, name_refused
 from .staging import BucketMissing, ConditionFailed, StagingBucket
 
@@ -105,11 +110,45 @@ def look_at_destination(destination: Account, route: Route, last: Job | None) ->
     raise not_ours(destination, table, route.source_table)
 
 
+def look_by_record(destination: Account, route: Route, record: Tracking) -> Place:
+    """What is at the destination's name by the table's ``record``. Reads only.
+
+    Raises DestinationExists for a table that no import of this record has made, TableUnusable when it is our copy and
+    is being deleted, archived or without its key.
+    """
+    last = record.latest(FILL)
+    if last is not None and not last.arn:
+        started = find_started(destination, last)
+        # It may have ended: its end is read, and written, like any other's.
+        last = last if started is None else replace(started, state="running", failure={})
+    table = TableDefinition.find(destination, route.destination_table)
+    if last is not None and last.state == "running":
+        return Place("running", last, table)
+    if table is None:
+        return Place("unfinished" if last is not None and not last.arn else "free", last)
+    ours = (record.record.table_id, last.result.get("table_id") if last is not None else "")
+    if table.table_id not in ours:
+        raise not_ours(destination, table, route.source_table)
+    if last is None or last.state != "completed" or record.record.state == "broken":
+        return Place("partial", last, table)
+    require_usable(table.raw)
+    return Place("done", last, table)
+
+
+def close_import(record: Tracking, listed_at: float) -> None:
+    """Close the intention of an import that is not to be sent any more. Raises NotYet while it may still be begun."""
+    last = record.latest(FILL)
+    if last is not None and last.state == "planned":
+        record.not_begun(last, CLIENT_TOKEN, listed_at)
+
+
 # Planning
 
 
-def plan_import(source: Account | None, destination: Account, options: ImportOptions) -> ImportPlan:
-    """What a start would do; reads only.
+def plan_import(
+    source: Account | None, destination: Account, options: ImportOptions, record: Tracking | None = None
+) -> ImportPlan:
+    """What a start would do; reads only. With the ``record`` of the table, earlier imports are found there.
 
     The plan's job is ``not_needed`` after an earlier run's import, ``running`` while one runs, else ``planned``. Raises
     DestinationExists, ImportFailed (an earlier import left a partial table), ExportFailed, PrefixNotData, EmptyPrefix,
@@ -128,7 +167,11 @@ def plan_import(source: Account | None, destination: Account, options: ImportOpt
     try:
         manifest = None if export else read_manifest(bucket, summary_key(options.prefix))
         route = route_of(source, destination, options, manifest)
-        place = look_at_destination(destination, route, Ledger(bucket, route).latest(PURPOSE).get(PURPOSE))
+        listed_at = record.now() if record is not None and record.may_write else 0.0
+        if record is not None:
+            place = look_by_record(destination, route, record)
+        else:
+            place = look_at_destination(destination, route, Ledger(bucket, route).latest(PURPOSE).get(PURPOSE))
     except BucketMissing as error:
         planned = foreseen_call(source, destination, options)
         return ImportPlan(blank, [import_change(options, options.prefix, planned)], error)
@@ -189,7 +232,8 @@ def plan_import(source: Account | None, destination: Account, options: ImportOpt
     changes = [import_change(options, manifest.data_prefix, call)]
     if replaces:
         changes.insert(0, Change(f"table {options.table}", "what a failed import left", None, "destructive"))
-    return ImportPlan(_numbered(requested, place), changes)
+    job = _numbered(requested, place) if record is None else _to_intend(record, requested, place, listed_at)
+    return ImportPlan(job, changes)
 
 
 def _numbered(requested: Job, place: Place) -> Job:
@@ -199,6 +243,21 @@ def _numbered(requested: Job, place: Place) -> Job:
         if again.request["call"] == place.job.request["call"]:
             return again
     return with_token(replace(requested, attempt=place.job.attempt + 1 if place.job else 0))
+
+
+def _to_intend(record: Tracking, requested: Job, place: Place, listed_at: float) -> Job:
+    """The import to begin: the one that was intended, unchanged, as long as it may be sent; else a new one.
+
+    Raises NotYet while an intention that is not to be sent any more may still be begun.
+    """
+    last = place.job
+    if last is not None and place.state == "unfinished":
+        again = with_token(replace(requested, attempt=last.attempt))
+        wanted = again.request["call"] == last.request["call"]
+        if not record.may_write or record.next_step(last, CLIENT_TOKEN, listed_at, wanted=wanted) == "send":
+            return replace(last, state="planned")
+        record.not_begun(last, CLIENT_TOKEN, listed_at)
+    return with_token(replace(requested, attempt=record.number(FILL)))
 
 
 def _export_error(export: Job) -> FerryError:
@@ -232,7 +291,7 @@ def _planned_options(request: Mapping[str, Any]) -> ImportOptions:
     return ImportOptions(**values, export=Job.from_dict(request["export"]))
 
 
-def start_import(destination: Account, plan: ImportPlan) -> Job:
+def start_import(destination: Account, plan: ImportPlan, record: Tracking | None = None) -> Job:
     """Start the import of ``plan``, once; or leave it pending until a slot is free.
 
     Raises the plan's obstacle, ImportLocked, DestinationExists, ImportFailed, StagingBucketUnusable, FerryError.
@@ -240,22 +299,26 @@ def start_import(destination: Account, plan: ImportPlan) -> Job:
     if plan.obstacle is not None:
         raise plan.obstacle
     if plan.job.state != "planned":
+        if plan.job.open and record is not None:
+            RecordMemory(record).write(plan.job)
         return plan.job
     if not plan.job.request:
         raise ExportFailed("There is no export to import from.", "Export the table first.", table=plan.job.name)
-    ledger = ledger_of(plan.job, _bucket(destination, plan.job))
-    _reserve(destination, ledger, plan.job)
-    ledger.write(plan.job)
+    bucket = _bucket(destination, plan.job)
+    if record is None:
+        _reserve(destination, ledger_of(plan.job, bucket), plan.job)
+    memory = memory_of(plan.job, bucket, record)
+    memory.planned(plan.job)
     try:
-        return begin_import(destination, plan.job)
+        return begin_import(destination, memory, plan.job)
     except (sdk.ClientError, sdk.BotoCoreError) as error:
         if is_passing(error):
             return replace(plan.job, state="pending", pending_reason="slot")
         raise destination.explain(error, "starting the import", plan.job.name) from error
 
 
-def begin_import(destination: Account, job: Job) -> Job:
-    """Send the import's request, whose ledger entry is written: the running job, or still pending (a table that it
+def begin_import(destination: Account, memory: Memory, job: Job) -> Job:
+    """Send the import's request, which is written down: the running job, or still pending (a table that it
     replaces is not gone yet). Sending it again finds the first one.
 
     Raises the SDK's errors as they are (a full quota is one), DestinationExists, ImportFailed.
@@ -266,7 +329,8 @@ def begin_import(destination: Account, job: Job) -> Job:
     if job.request["replaces"] and not _make_room(destination, dynamodb, job, name):
         return replace(job, state="pending", pending_reason="slot")
     try:
-        description = json_safe(dynamodb.import_table(**call)["ImportTableDescription"])
+        with memory.sending(job):
+            description = json_safe(dynamodb.import_table(**call)["ImportTableDescription"])
     except sdk.ClientError as error:
         if sdk.error_code(error) != "ResourceInUseException":
             raise
@@ -283,7 +347,7 @@ def begin_import(destination: Account, job: Job) -> Job:
         started = described(job, description)
     # A replayed token may answer with an import that has ended: its end is read like any other's.
     started = replace(started, state="running", failure={})
-    ledger_of(job, _bucket(destination, job)).write(started)
+    memory.write(started)
     return started
 
 
@@ -372,15 +436,16 @@ class ImportKind(DestinationJobs):
         """Plan the import when it follows an export, start it, wait for its end and for its table."""
         destination, job, adopted = self.account(item), item.job, False
         if job.state == "pending" and "call" not in job.request:
-            plan = plan_import(item.source, destination, _planned_options(job.request))
-            job, adopted = start_import(destination, plan), not plan.changes
+            plan = plan_import(item.source, destination, _planned_options(job.request), item.record)
+            job, adopted = start_import(destination, plan, item.record), not plan.changes
             if job.state == "not_needed":
                 return job
             if job.state == "pending":
                 yield Pause(job, "slot")
+        memory = memory_of(job, _bucket(destination, job), item.record)
         while job.state == "pending":
             try:
-                job = begin_import(destination, job)
+                job = begin_import(destination, memory, job)
             except sdk.ClientError as error:
                 if sdk.error_code(error) != "LimitExceededException":
                     raise
@@ -395,7 +460,12 @@ class ImportKind(DestinationJobs):
             job = yield from self._workbench.steps(job, partial(name_refused, destination, job))
         if job.state == "completed":
             job = yield from _settled(destination, job, clock)
-        ledger_of(job, _bucket(destination, job)).write(job)
+        if job.state == "completed":
+            job = _counted(job)
+        if item.record is None:
+            memory.write(job)
+        else:
+            _record_end(destination, job, item.record)
         return job
 
     def after(self, job: Job, before: Job, made: Made) -> Job | None:
@@ -431,3 +501,49 @@ def _settled(destination: Account, job: Job, clock: Callable[[], float]) -> Step
         if clock() - begun >= patience:
             return ended_with(job, ImportFailed(f"The import completed, but {cause}.", "Find out why, then run again."))
         yield Pause(replace(job, state="running"), "time", VISIBLE_GAP)
+
+
+def _counted(job: Job) -> Job:
+    """The completed ``job``, or failed where AWS imported fewer items than were exported, or counted errors."""
+    exported, imported = job.request.get("export", {}).get("item_count"), job.result.get("imported_items")
+    errors = int(job.result.get("errors") or 0)
+    if errors:
+        cause = f"The import counted {errors} errors."
+        return ended_with(job, CountMismatch(cause, "Look at its log, then import the table again."))
+    if None in (exported, imported) or exported == imported:
+        return job
+    return ended_with(
+        job,
+        CountMismatch(
+            f"The export holds {exported} items, the import counts {imported}.",
+            "Keep the source. Look at the import's log; do not hand the destination over.",
+            details={"items_source": exported, "items_destination": imported},
+        ),
+    )
+
+
+def _record_end(destination: Account, job: Job, record: Tracking) -> None:
+    """The import's end in the table's ``record``: filled, or broken where it left a table that is not whole."""
+    table = TableDefinition.find(destination, job.name)
+    seen = table.table_id if table is not None else ""
+    if job.state == "completed":
+        exported, result = job.request["export"], job.result
+        record.filled(
+            job,
+            seen_table_id=seen,
+            evidence={
+                "items_source": exported.get("item_count"),
+                "items_destination": result.get("imported_items"),
+                "bytes": result.get("processed_bytes"),
+                "export_arn": exported.get("arn", ""),
+                "import_arn": job.arn,
+                "end_time": result.get("end_time", ""),
+            },
+            data_as_of=instant(exported.get("time", "")),
+            keep=KEPT[job.kind],
+        )
+    elif seen and seen == job.result.get("table_id"):
+        error = explain_failure(destination, job)
+        record.broken(job, seen_table_id=seen, why=error.cause, next=error.next_step, keep=KEPT[job.kind])
+    else:
+        record.ended(job, KEPT[job.kind])

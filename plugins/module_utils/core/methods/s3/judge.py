@@ -6,12 +6,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from ...account import Account
 from ...errors import CountMismatch, ExportFailed, ImportFailed
 from ...jobs.job import Job, failure_of
-from ...judgement import TABLE_FAILURES, Counts, Judgement, check_table, not_ended
+from ...judgement import TABLE_FAILURES, Counts, Judgement, check_table, instant, not_ended
 from .export import has_items
 from .failures import explain_failure
 from .manifest import check_checksums, read_manifest
@@ -40,7 +38,8 @@ def judge_import(
     items_destination = import_job.result.get("imported_items")
     moved = import_job.result.get("processed_bytes")
     shown = _shown(export, import_job)
-    data_as_of = {"from": shown, "to": shown} if shown else {}
+    data_as_of = instant(shown)
+    shown = data_as_of.get("from", "")
     try:
         _check_jobs(destination, export, import_job)
         check_table(destination, import_job, "import", "imported")
@@ -74,7 +73,7 @@ def _shown(export: Job | None, import_job: Job) -> str:
     """The instant that the imported export shows; "" where nobody knows any more."""
     shown = import_job.request.get("export", {}).get("time")
     shown = shown or (export.result.get("export_time") if export is not None else "")
-    return datetime.fromisoformat(shown).isoformat() if shown else ""  # a manifest writes it with milliseconds and a Z
+    return str(shown or "")
 
 
 def _since(import_job: Job, shown: str) -> str:

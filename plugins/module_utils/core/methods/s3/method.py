@@ -15,6 +15,7 @@ from ...jobs.job import Job
 from ...jobs.kind import JobKind
 from ...judgement import Judgement, JudgeOptions, nothing_to_judge
 from ...table.creation import check_indexes
+from ...tracking import Tracking
 from ..method import ItemJobs, Needs
 from ..options import MigrationOptions
 from .export import ExportKind, ExportPlan, plan_export, start_export
@@ -34,22 +35,28 @@ class S3Method:
     local_secondary_indexes: ClassVar[bool] = False
     data_needs: ClassVar[Needs] = "staged"
     counts: ClassVar[bool] = True
+    tracked: ClassVar[bool] = True
+    resumes: ClassVar[bool] = False
     kinds: ClassVar[Mapping[str, Callable[[], JobKind]]] = {"export": ExportKind, "import": ImportKind}
 
-    def start(self, source: Account, destination: Account, options: MigrationOptions) -> ItemJobs:
+    def start(
+        self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
+    ) -> ItemJobs:
         """The export started. Raises what plan_export and start_export raise."""
-        plan = plan_export(source, destination, _export_options(options))
+        plan = plan_export(source, destination, _export_options(options), record)
         check_indexes(plan.definition, options.indexes_after, options.leave_indexes)
-        job = start_export(source, destination, plan)
+        job = start_export(source, destination, plan, record)
         following = import_job(_import_options(options, plan))
         return ItemJobs(job, (following,), tuple(plan.changes), plan.definition, following, tuple(plan.left))
 
-    def preview(self, source: Account, destination: Account, options: MigrationOptions) -> ItemJobs:
+    def preview(
+        self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
+    ) -> ItemJobs:
         """Export and import foreseen. Raises what plan_export and plan_import raise."""
-        exported = plan_export(source, destination, _export_options(options))
+        exported = plan_export(source, destination, _export_options(options), record)
         check_indexes(exported.definition, options.indexes_after, options.leave_indexes)
         import_options = replace(_import_options(options, exported), export=exported.job.foreseen)
-        imported = plan_import(source, destination, import_options)
+        imported = plan_import(source, destination, import_options, record)
         return ItemJobs(
             exported.job.foreseen,
             (imported.job.foreseen,),

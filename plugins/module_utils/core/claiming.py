@@ -1,0 +1,463 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Taking a table for a run before anything is begun: what its record says, who holds it, what stands under its name.
+
+Design section 6, "Takeover" and "States". Whatever needs time is waited for by the waiter, with a job of the kind
+``claim``, so that one table that another run holds never stops the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, TypeAlias
+
+from . import sdk
+from .account import Account
+from .destination import has_mark, imports_of
+from .errors import Claimed as TakenFirst
+from .errors import (
+    DestinationExists,
+    FerryError,
+    Held,
+    MissingTable,
+    NotYet,
+    RecordChanged,
+    Replaced,
+    StateUnknown,
+    TableBroken,
+    error_from,
+)
+from .jobs.job import Job
+from .jobs.kind import AnySteps, Instead, Made, OwnWork, Pause, WaitItem
+from .record import transitions
+from .record.lease import held_by
+from .record.record import DELETE, FILL, WRITE, Record, Source, table_key
+from .record.run import HeldElsewhere, Run, held_lines
+from .record.store import RecordStore
+from .record.transitions import LOOKS_APART, Gone, Moment
+from .table.definition import TableDefinition
+from .table_status import Phase, phase_of, require_usable
+from .tracking import Tracking
+
+KIND = "claim"
+LOOK_GAP = 10.0  # seconds between looks at a table that another run holds
+GONE_GAP = 5.0  # seconds between looks at a table that is being deleted
+LINES_GAP = 60.0  # seconds between the lines about holders
+TRIES = 5  # reads of a record that others write at the same time
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a run is about to do with a destination table. ``method`` is the method's name, ``tracked`` whether it keeps
+    the record by itself, ``resumes`` whether it goes on with half a table. ``replace_broken`` allows to delete a copy
+    that is not whole (safe mode is off), ``take_over`` is a run whose process is gone, as the user says."""
+
+    source_table: str
+    table: str
+    migration: str
+    method: str
+    tracked: bool
+    resumes: bool
+    replace_broken: bool = False
+    take_over: str = ""
+
+
+@dataclass(frozen=True)
+class Records:
+    """The table of the records in a destination. ``run`` joins this process's run, when a table is to be taken."""
+
+    store: RecordStore
+    run: Callable[[], Run]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The record says ``done``, and the copy stands. ``definition`` is the source's, the copy's where there is no
+    source any more. ``renewed``: the source was made anew since."""
+
+    record: Record
+    definition: TableDefinition
+    renewed: bool = False
+
+
+@dataclass(frozen=True)
+class Later:
+    """Not now: look again in ``seconds``. ``words`` say why; ``holder`` is the run that holds the table, if one does;
+    ``missing_since`` is when our copy was first looked for and not found."""
+
+    seconds: float
+    words: str
+    held: HeldElsewhere | None = None
+    missing_since: float | None = None
+
+
+Claim: TypeAlias = Tracking | Finished | Later
+
+
+def look(
+    store: RecordStore | None, source: Account, destination: Account, choice: Choice
+) -> tuple[Record | None, TableDefinition | None, TableDefinition | None]:
+    """The record, the destination's table and the source's; None for what is not there. Reads only.
+
+    Raises Claimed for another migration's record, StateUnknown, DestinationExists, Replaced and TableUnusable for what
+    no run may work on.
+    """
+    record = store.read(table_key(choice.table)) if store is not None else None
+    there = TableDefinition.find(destination, choice.table)
+    here = TableDefinition.find(source, choice.source_table)
+    if record is None or store is None:
+        _require_free(destination, choice, there, source)
+        return None, there, here
+    words = ""
+    if record.run and (record.migration, record.source.arn) != (choice.migration, _source_arn(source, choice)):
+        lease = store.read_lease(record.run)
+        words = held_by(lease, lease.renewed) if lease is not None else f"held by run {record.run}"
+    transitions.require_same(record, choice.migration, _source_arn(source, choice), words)
+    seen = there.table_id if there is not None else ""
+    transitions.require_current(record, store.home, seen)
+    if record.table_id and seen not in ("", record.table_id):
+        raise _replaced(record, seen)
+    if record.is_done and there is not None:
+        require_usable(there.raw)
+    return record, there, here
+
+
+def finished(record: Record | None, there: TableDefinition | None, here: TableDefinition | None) -> Finished | None:
+    """The finished table that a look showed; None where there is something to do."""
+    if record is None or there is None or not record.is_done:
+        return None
+    return Finished(record, here or there, here is not None and here.table_id != record.source.table_id)
+
+
+def claim(
+    records: Records,
+    source: Account,
+    destination: Account,
+    choice: Choice,
+    missing_since: float | None = None,
+) -> Claim:
+    """The table taken for this run and ready for its method, what is finished, or what is to be waited for.
+
+    ``missing_since``: when an earlier call of this process did not find our copy. Raises what ``look`` raises, and
+    TableBroken for a copy that is not whole and that the method cannot go on with.
+    """
+    for _try in range(TRIES):
+        record, there, here = look(records.store, source, destination, choice)
+        done = finished(record, there, here)
+        if done is not None:
+            return done
+        if here is None:
+            raise MissingTable(
+                f"The table {choice.source_table} does not exist in {source.region} of account {source.account_id}.",
+                "Check its name and Region.",
+                table=choice.source_table,
+            )
+        now_source = Source(here.arn, here.table_id)
+        run = records.run()
+        try:
+            if record is None:
+                return Tracking(run, choice.table, _first(run, destination, choice, now_source))
+            taken = run.hold(record, choice.take_over)
+        except (RecordChanged, TakenFirst):
+            continue  # somebody was faster: read what stands there now
+        if isinstance(taken, HeldElsewhere):
+            seconds = max(1.0, min(LOOK_GAP, taken.again - run.clock.now()))
+            return Later(seconds, taken.words, held=taken)
+        tracking = Tracking(run, choice.table, taken.record)
+        try:
+            return _prepared(tracking, destination, choice, there, now_source, missing_since)
+        except NotYet as early:
+            return later(tracking, early)
+        except FerryError as error:
+            give_back(tracking, error)
+            raise
+    raise RecordChanged(
+        "Others write the record of this table at the same time.", "Run again.", table=choice.source_table
+    )
+
+
+def _first(run: Run, destination: Account, choice: Choice, source: Source) -> Record:
+    moment = Moment(run.id, run.clock.now())
+    return run.claim(
+        transitions.claim(
+            table_key(choice.table),
+            moment,
+            home=run.store.home,
+            migration=choice.migration,
+            source=source,
+            method=choice.method,
+            table_exists=False,
+            filled_by_others=_is_being_imported(destination, choice.table),
+        )
+    )
+
+
+def _is_being_imported(destination: Account, table: str) -> bool:
+    """Whether an import into the name runs; ours would have a record."""
+    return any(
+        summary.get("ImportStatus") == "IN_PROGRESS"
+        for summary in imports_of(destination, destination.table_arn(table))
+    )
+
+
+def _prepared(
+    record: Tracking,
+    destination: Account,
+    choice: Choice,
+    there: TableDefinition | None,
+    source: Source,
+    missing_since: float | None,
+) -> Tracking | Later:
+    """``record``, which this run holds, where its method may go on. Raises NotYet where only time is missing."""
+    seen = there.table_id if there is not None else ""
+    if record.record.home != record.run.store.home:
+        record.begin_anew(choice.method, table_exists=bool(seen))
+    state = record.record
+    filling = state.open_job(FILL) or state.open_job(WRITE)
+    if state.open_job(DELETE) is not None:
+        if there is not None:
+            return _deleted(record, destination, there)
+        record.deleted()
+        record.new_attempt(choice.method, source=source)
+    elif state.table_id and not seen and filling is None:
+        if missing_since is None or record.now() - missing_since < LOOKS_APART:
+            first = record.now() if missing_since is None else missing_since
+            wait = LOOKS_APART - (record.now() - first)
+            words = f"The copy {choice.table} is gone: looked for again before its data is brought anew"
+            return Later(max(1.0, wait), words, missing_since=first)
+        record.new_attempt(choice.method, gone=Gone(missing_since, record.now()), source=source)
+    elif transitions.source_was_replaced(state, source):
+        if state.table_id or filling is not None:
+            raise Replaced(
+                f"The source table was made anew since its copy {choice.table} was begun: its TableId was"
+                f" {state.source.table_id}, now it is {source.table_id}.",
+                f"Delete the copy {choice.table}, if nobody needs it, and run again: the new source is copied.",
+                table=choice.source_table,
+                details={"source_table_id": source.table_id},
+            )
+        record.new_attempt(choice.method, source=source)
+    _choose_method(record, choice)
+    if record.record.state == "broken" and not choice.resumes:
+        if choice.replace_broken and there is not None:
+            return _deleted(record, destination, there)
+        broken = record.record
+        raise TableBroken(str(broken.evidence.get("broken", "")), broken.next, table=choice.source_table)
+    if there is not None and not record.record.table_id and choice.tracked and record.record.open_job(FILL) is None:
+        raise _not_known(destination, choice, there, source.arn)
+    return record
+
+
+def _choose_method(record: Tracking, choice: Choice) -> None:
+    """Another method before its table is made; what fills it already decides the outcome itself."""
+    state = record.record
+    if state.method == choice.method or state.state in ("filled", "settled"):
+        return
+    if state.open_job(FILL) is not None or state.open_job(WRITE) is not None:
+        return
+    if state.state == "claimed":
+        record.change_method(choice.method)
+        return
+    ways = f"Go on with the method {state.method}; or delete the copy {choice.table} and run again."
+    if state.state == "filling":
+        why = f"The method {state.method} has brought a part of the items, and the method is now {choice.method}."
+        record.broken_by_change(why, ways)
+    if not choice.replace_broken:
+        raise TableBroken(str(record.record.evidence.get("broken", "")), ways, table=choice.source_table)
+
+
+def _deleted(record: Tracking, destination: Account, there: TableDefinition) -> Later:
+    """Our copy, which is not whole, is deleted: exactly this table, and only once nothing can reach it any more."""
+    seconds = record.fence_left()
+    if seconds > 0:
+        return Later(min(seconds, LOOK_GAP), f"The copy {there.name} is deleted once no former request can reach it")
+    if there.table_id == record.record.table_id and phase_of(there.status) is not Phase.GOING:
+        record.intend_deletion()
+        dynamodb = destination.client("dynamodb")
+        try:
+            if there.raw.get("DeletionProtectionEnabled"):
+                dynamodb.update_table(TableName=there.name, DeletionProtectionEnabled=False)
+            dynamodb.delete_table(TableName=there.name)
+        except (sdk.ClientError, sdk.BotoCoreError) as error:
+            raise destination.explain(error, "deleting the copy", there.name) from error
+    return Later(GONE_GAP, f"The copy {there.name}, which is not whole, is being deleted")
+
+
+def hold(records: Records, table: str) -> Tracking | None:
+    """The record of ``table`` taken for this run, for work that waits for nobody; None where there is no record.
+
+    Raises Held for one that another run holds, or held until a moment ago.
+    """
+    record = records.store.read(table_key(table))
+    if record is None:
+        return None
+    run = records.run()
+    taken = run.hold(record)
+    if isinstance(taken, HeldElsewhere):
+        raise taken.refusal(table)
+    tracking = Tracking(run, table, taken.record)
+    seconds = tracking.fence_left()
+    if seconds > 0:
+        tracking.let_go()
+        raise Held(
+            f"Requests of the run that held this table may still arrive for {seconds:.0f} s.",
+            "Run again after that.",
+            table=table,
+        )
+    return tracking
+
+
+def staged_data_removed(record: Tracking) -> None:
+    """What an unfinished migration has staged is gone: its next run begins a new attempt. And the table is let go."""
+    state = record.record
+    if state.state == "claimed" and state.jobs and not any(job.is_open for job in state.jobs):
+        record.new_attempt(state.method)
+    record.let_go()
+
+
+def give_back(record: Tracking, error: FerryError) -> None:
+    """Let the table go, with what the user should do; what keeps that from being written is no other failure."""
+    try:
+        record.let_go(error.next_step)
+    except FerryError:
+        return
+
+
+def later(record: Tracking, early: NotYet) -> Later:
+    """What a step waits for that only needs time."""
+    until = float(early.details.get("until", 0))
+    seconds = min(max(until - record.now(), 1.0), LOOK_GAP)
+    return Later(seconds, early.cause.rstrip("."))
+
+
+def _require_free(destination: Account, choice: Choice, there: TableDefinition | None, source: Account) -> None:
+    if there is not None:
+        raise _not_known(destination, choice, there, _source_arn(source, choice))
+
+
+def _not_known(
+    destination: Account, choice: Choice, there: TableDefinition, source_arn: str
+) -> StateUnknown | DestinationExists:
+    """The error for a table under the name that no record says that we made."""
+    if has_mark(destination, there, choice.migration, source_arn):
+        return StateUnknown(
+            f"The table {there.name} carries the tags of this migration, and no record says how far it is.",
+            "Compare it with its source (the playbook verify). If nobody needs it, delete it and run again; otherwise"
+            " choose another destination_table. It is not touched.",
+            table=choice.source_table,
+            details={"table_arn": there.arn, "table_id": there.table_id},
+        )
+    return DestinationExists(
+        f"The table {there.name} exists in {destination.region} of account {destination.account_id} and was not made by"
+        " this migration.",
+        "Choose another destination_table, or delete the table yourself; TableFerry overwrites nothing.",
+        table=choice.source_table,
+        details={"table_arn": there.arn, "table_id": there.table_id},
+    )
+
+
+def _replaced(record: Record, seen: str) -> Replaced:
+    return Replaced(
+        f"The table {record.name} was made anew: its TableId is {seen}, the one that was filled had {record.table_id}.",
+        "It is not touched. If nobody needs it, delete it and run again; otherwise choose another destination name.",
+        table=record.name,
+        details={"table_id": seen, "filled_table_id": record.table_id},
+    )
+
+
+def _source_arn(source: Account, choice: Choice) -> str:
+    return source.table_arn(choice.source_table)
+
+
+# As a job
+
+
+def waiting_job(choice: Choice, waits: Later, options: Mapping[str, Any]) -> Job:
+    """The job of a table that cannot be taken yet: the waiter takes it, and then starts its migration."""
+    return Job(
+        KIND,
+        choice.table,
+        "pending",
+        pending_reason="held" if waits.held else "fence",
+        request={"options": dict(options), "take_over": choice.take_over, "missing_since": waits.missing_since},
+        result=_words(waits, choice.source_table),
+        migration_id=choice.migration,
+    )
+
+
+def _words(waits: Later, table: str) -> dict[str, Any]:
+    if waits.held is None:
+        return {"words": waits.words}
+    return {"words": waits.words, "holder": waits.held.holder, "refusal": waits.held.refusal(table).to_failure()}
+
+
+def finished_job(done: Finished) -> Job:
+    """The job of a table whose record says ``done``: its evidence is the result."""
+    record = done.record
+    result = {
+        "state": record.state,
+        "method": record.method,
+        "table_id": record.table_id,
+        "evidence": dict(record.evidence),
+        "verified": dict(record.verified),
+        "data_as_of": dict(record.data_as_of),
+        "source_renewed": done.renewed,
+    }
+    return Job(KIND, record.name, "not_needed", result=result, migration_id=record.migration)
+
+
+def refusal(job: Job) -> FerryError:
+    """Why a table that was waited for was not taken."""
+    if job.result.get("refusal"):
+        return error_from(job.result["refusal"])
+    return Held(f"{job.result.get('words', 'The table could not be taken')}.", "Run again after that.", table=job.name)
+
+
+Begin: TypeAlias = Callable[[WaitItem, Job], Instead | Later]
+
+
+class ClaimKind(OwnWork):
+    """Tables that wait until they can be taken, for the waiter. ``begin`` takes one and starts its migration: the jobs
+    that take this one's place, or what it still waits for. ``progress`` gets a line a minute for each holder."""
+
+    noun: ClassVar[str] = "claim"
+    plural: ClassVar[str] = "claims"
+
+    def __init__(self, begin: Begin, progress: Callable[[str], None] = lambda line: None) -> None:
+        self._begin = begin
+        self._progress = progress
+        self._held: dict[str, HeldElsewhere] = {}
+        self._lines_at: float | None = None
+
+    def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> AnySteps:
+        """Look again until the table can be taken; then its other jobs take this one's place."""
+        job = item.job
+        while True:
+            begun = self._begin(item, job)
+            if not isinstance(begun, Later):
+                self._held.pop(item.name, None)
+                return begun
+            if begun.held is not None:
+                self._held[item.name] = begun.held
+            else:
+                self._held.pop(item.name, None)
+            self._tell(clock)
+            request = {**job.request, "missing_since": begun.missing_since}
+            reason = "held" if begun.held else "fence"
+            job = replace(job, pending_reason=reason, request=request, result=_words(begun, job.name))  # type: ignore[arg-type]
+            yield Pause(job, "time", begun.seconds)
+
+    def after(self, job: Job, before: Job, made: Made) -> Job | None:
+        """Nothing comes before it."""
+        return job
+
+    def _tell(self, clock: Callable[[], float]) -> None:
+        if self._lines_at is not None and clock() - self._lines_at < LINES_GAP:
+            return
+        lines = held_lines(tuple(self._held.values()))
+        if lines:
+            self._lines_at = clock()
+        for line in lines:
+            self._progress(f"waiting: {line}")

@@ -1,0 +1,92 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Where exports and imports are written down: in the table's record, or in the ledger for a verb used alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
+
+from ... import sdk
+from ...jobs.job import Job
+from ...tracking import FILL, Tracking
+from .ledger import Ledger, ledger_of
+from .staging import StagingBucket
+
+# What of a job's request a later run needs when it has ended.
+KEPT: Mapping[str, tuple[str, ...]] = {
+    "export": ("purpose", "route", "bucket", "call", "source", "filtered"),
+    "import": ("purpose", "route", "bucket", "source", "export"),
+}
+
+
+class Memory(Protocol):
+    """What is remembered of jobs for later runs."""
+
+    def planned(self, job: Job) -> None:
+        """``job`` is complete and about to be sent, now or when a slot is free."""
+
+    def sending(self, job: Job) -> AbstractContextManager[object]:
+        """The request of ``job`` is sent within, once or again."""
+
+    def write(self, job: Job) -> None:
+        """``job`` as it now is: begun or ended."""
+
+
+class LedgerMemory:
+    """The ledger in the staging bucket."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def planned(self, job: Job) -> None:
+        """Written with its request."""
+        self._ledger.write(job)
+
+    def sending(self, job: Job) -> AbstractContextManager[object]:
+        """Nothing: the job was written when it was planned."""
+        return nullcontext()
+
+    def write(self, job: Job) -> None:
+        """Written."""
+        self._ledger.write(job)
+
+
+class RecordMemory:
+    """The table's record."""
+
+    def __init__(self, record: Tracking) -> None:
+        self._record = record
+
+    def planned(self, job: Job) -> None:
+        """Nothing: its intention is written right before it is sent."""
+
+    def sending(self, job: Job) -> AbstractContextManager[object]:
+        """Its intention is written first; a refusal for good closes it."""
+        return self._record.sending(job, purpose_of(job), may_be_ours=_may_be_ours)
+
+    def write(self, job: Job) -> None:
+        """Its ARN, the table that it makes, and its end."""
+        if job.open:
+            table_id = str(job.result.get("table_id") or "") if purpose_of(job) == FILL else ""
+            self._record.begun(job, table_id=table_id)
+        else:
+            self._record.ended(job, KEPT[job.kind])
+
+
+def purpose_of(job: Job) -> str:
+    """What the record calls the purpose of an export or import."""
+    return FILL if job.kind == "import" else str(job.request["purpose"])
+
+
+def memory_of(job: Job, bucket: StagingBucket, record: Tracking | None) -> Memory:
+    """The memory of ``job``: the record where there is one, else the ledger in ``bucket``."""
+    return LedgerMemory(ledger_of(job, bucket)) if record is None else RecordMemory(record)
+
+
+def _may_be_ours(error: Exception) -> bool:
+    """AWS looks at a table's existence before the token: it may be that of our own import, whose answer was lost."""
+    return sdk.error_code(error) == "ResourceInUseException"

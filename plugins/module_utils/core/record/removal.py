@@ -1,0 +1,162 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Removing records and their table (``ferry_remove_record: true``): only what this run holds, listed otherwise.
+
+What ``cleanup`` removes is forgotten for good: a later run knows such a table by its tags only and does not touch it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from ..change import Change, NotCarried
+from ..errors import FerryError, RecordChanged
+from .lease import iso
+from .record import Record, table_key
+from .run import HeldElsewhere, Run
+from .status import held_words
+from .store import Everything, RecordStore, in_use
+
+UNFINISHED = ("filling", "filled", "settled", "broken")
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What was removed, or would be, what stays and why, and what the user should know."""
+
+    changes: tuple[Change, ...] = ()
+    left: tuple[NotCarried, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def keeps(record: Record, migration: str, sources: frozenset[str], now: float) -> str:
+    """Why the record of a table stays, whoever holds it; empty where it may go.
+
+    ``sources`` are the ARNs of the source tables that it may be of, empty for any.
+    """
+    if record.migration != migration:
+        return f"it belongs to the migration {record.migration}"
+    if sources and not sources & {record.source.arn, *record.parts}:
+        return f"it is of the source {record.source.arn}"
+    job = next((job for job in record.jobs if job.is_open), None)
+    if job is not None:
+        return f"its {job.kind} is {job.state}: run migrate to the end of it first"
+    if now < record.fence:
+        return f"requests of the run that worked on it may arrive until {iso(record.fence)}: run cleanup again then"
+    return ""
+
+
+def plan_removal(
+    store: RecordStore, names: Sequence[str], migration: str, sources: frozenset[str], now: float
+) -> Removal:
+    """What ``remove`` would do as things stand; takes nothing. Check mode asks it."""
+    everything = store.everything()
+    changes, left, warnings, gone = [], [], [], set()
+    for record in _of(everything, names):
+        lease = everything.leases.get(record.run)
+        lives = record.run and lease is not None and lease.ended is None
+        why = held_words(lease, record.run, now) if lives else keeps(record, migration, sources, now)
+        if why:
+            left.append(_left(record.name, why))
+            continue
+        changes.append(_change(store, record))
+        warnings += _warnings(record)
+        gone.add(record.key)
+    after = Everything(
+        tuple(record for record in everything.records if record.key not in gone),
+        everything.leases,
+        everything.uses,
+        everything.unreadable,
+    )
+    left += _unreadable(everything, names)
+    if in_use(after, "", now):
+        return Removal(tuple(changes), tuple(left), tuple(warnings))
+    return Removal((*changes, _table_change(store)), tuple(left), tuple(warnings))
+
+
+def remove(run: Run, names: Sequence[str], migration: str, sources: frozenset[str]) -> Removal:
+    """Remove the records of the destination tables ``names``, and the record table when nothing is left in it.
+
+    Each record is taken first; one that another run holds, or whose jobs or requests may still do something, stays and
+    is listed. ``run`` has ended afterwards.
+    """
+    store = run.store
+    changes: list[Change] = []
+    left: list[NotCarried] = []
+    warnings: list[str] = []
+    everything = store.everything()
+    try:
+        for record in _of(everything, names):
+            why = _remove_one(run, record, migration, sources)
+            if why:
+                left.append(_left(record.name, why))
+            else:
+                changes.append(_change(store, record))
+                warnings += _warnings(record)
+        left += _unreadable(everything, names)
+        now = run.clock.now()
+        if not in_use(store.everything(), run.id, now) and store.remove_table(run.id, now):
+            return Removal((*changes, _table_change(store)), tuple(left), tuple(warnings))
+        store.remove_ended_leases(store.everything(), now)
+    except FerryError:
+        with suppress(FerryError):
+            run.end()
+        raise
+    run.end()
+    return Removal(tuple(changes), tuple(left), tuple(warnings))
+
+
+def _remove_one(run: Run, record: Record, migration: str, sources: frozenset[str]) -> str:
+    """Why the record stays; empty once it is removed."""
+    now = run.clock.now()
+    why = keeps(record, migration, sources, now)
+    if why:
+        return why
+    try:
+        held = run.hold(record)
+        if isinstance(held, HeldElsewhere):
+            return held.words
+        why = keeps(held.record, migration, sources, run.clock.now())
+        if why:
+            run.let_go(held.record)
+            return why
+        run.store.remove(held.record)
+    except RecordChanged as changed:
+        return changed.cause
+    return ""
+
+
+def _of(everything: Everything, names: Sequence[str]) -> list[Record]:
+    keys = set(map(table_key, names))
+    return sorted((record for record in everything.records if record.key in keys), key=lambda record: record.key)
+
+
+def _unreadable(everything: Everything, names: Sequence[str]) -> list[NotCarried]:
+    keys = set(map(table_key, names))
+    return [_left(each.key.partition("#")[2], each.why) for each in everything.unreadable if each.key in keys]
+
+
+def _left(name: str, why: str) -> NotCarried:
+    return NotCarried(f"the record of {name}", why)
+
+
+def _change(store: RecordStore, record: Record) -> Change:
+    before = {"migration": record.migration, "state": record.state, "method": record.method}
+    return Change(f"dynamodb.table.{store.table.name}.{record.name}", before, None, "destructive")
+
+
+def _table_change(store: RecordStore) -> Change:
+    return Change(f"dynamodb.table.{store.table.name}", "record table, empty", None, "destructive")
+
+
+def _warnings(record: Record) -> list[str]:
+    if record.state not in UNFINISHED:
+        return []
+    return [
+        f"{record.name}: its record says {record.state}, not done. Without it, later runs report the destination table"
+        " as owned, state unknown, and do not touch it."
+    ]

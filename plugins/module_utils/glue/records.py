@@ -1,0 +1,139 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From a verb to the table of the records: opened for reading, or joined by the run that the verb works for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..core.account import Account, AccountSpec
+from ..core.claiming import Records, hold
+from ..core.errors import FerryError, RecordDenied
+from ..core.record import process, record_table
+from ..core.record.clock import AwsClock
+from ..core.record.record import table_key
+from ..core.record.run import HeldElsewhere, Run
+from ..core.record.store import RecordStore
+from ..core.record.takeover import Holds, assess
+from ..core.tracking import Tracking
+
+# The record of a table, as migration_start returns it.
+RECORD_OF: dict[str, Any] = {
+    "type": "dict",
+    "options": {"table": {"type": "str", "required": True}, "record_table": {"type": "str", "required": True}},
+}
+RECORD_OPTIONS: dict[str, Any] = {"record_table": {"type": "str", "default": record_table.DEFAULT_NAME}}
+
+
+def open_run(account: Account, name: str, *, create: bool = True) -> Run | None:
+    """The run of the ansible-playbook process that this verb works for, in the table ``name`` of the destination.
+
+    None where there is no table and ``create`` is false. Raises as ``RecordStore.open`` and ``Run.join``.
+    """
+    clock = AwsClock()
+    store = RecordStore.open(account, name, clock, create=create)
+    return None if store is None else Run.join(store, clock, process.describe(process.playbook()))
+
+
+class RecordTables:
+    """The record tables that one verb uses, each opened once; this process's run is joined when it is first needed.
+
+    Requests of ``accounts`` that change something are held to the leases of the runs that were joined.
+    """
+
+    def __init__(self) -> None:
+        self._opened: dict[tuple[AccountSpec, str], _Opened] = {}
+
+    def records(self, destination: Account, name: str, *others: Account | None) -> Records:
+        """The record table ``name`` of the ``destination``, created if there is none; ``others`` are accounts that the
+        run uses as well. Raises as ``RecordStore.open``."""
+        opened = self._opened.get((destination.spec, name))
+        if opened is None:
+            clock = AwsClock()
+            store = RecordStore.open(destination, name, clock)
+            if store is None:
+                raise record_table.gone(name)
+            opened = self._opened[destination.spec, name] = _Opened(store, clock)
+        found = opened
+        return Records(found.store, lambda: found.run(destination, *others))
+
+    def hold(self, destination: Account, name: str, table: str, *others: Account | None) -> Tracking | None:
+        """The record of ``table`` taken for this run, None without record or record table. Raises Held."""
+        if RecordStore.open(destination, name, AwsClock(), create=False) is None:
+            return None
+        return hold(self.records(destination, name, *others), table)
+
+    def tracking(self, destination: Account, of: Mapping[str, str], *others: Account | None) -> Tracking:
+        """The record ``of`` a table (``RECORD_OF``) for this process's run."""
+        return Tracking(self.records(destination, of["record_table"], *others).run(), of["table"])
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """All joined runs renew their leases in threads within."""
+        with ExitStack() as stack:
+            for opened in self._opened.values():
+                if opened.joined is not None:
+                    stack.enter_context(opened.joined.keep())
+            yield
+
+    def leave(self) -> None:
+        """At the end of the verb: what it sent without an answer is noted for the run's other processes."""
+        for opened in self._opened.values():
+            if opened.joined is not None:
+                # What cannot be noted any more is covered by the lease's own fence.
+                with suppress(FerryError):
+                    opened.joined.leave()
+
+
+@dataclass
+class _Opened:
+    store: RecordStore
+    clock: AwsClock
+    joined: Run | None = None
+    guarded: list[Account] = field(default_factory=list)
+
+    def run(self, *accounts: Account | None) -> Run:
+        if self.joined is None:
+            self.joined = Run.join(self.store, self.clock, process.describe(process.playbook()))
+        for account in accounts:
+            if account is not None and account not in self.guarded:
+                account.watch_clients(self.joined.gate.guard)
+                self.guarded.append(account)
+        return self.joined
+
+
+def open_to_read(account: Account, name: str) -> tuple[RecordStore | None, float]:
+    """The store in the table ``name``, which is not made, and AWS's time. Raises RecordDenied with a policy that is
+    enough for reading."""
+    clock = AwsClock()
+    try:
+        return RecordStore.open(account, name, clock, create=False), clock.now()
+    except RecordDenied as denied:
+        raise record_table.narrowed(denied, name, account.table_arn(name), record_table.READING) from denied
+
+
+def refuse_held(destination: Account, name: str, table: str) -> None:
+    """For verbs that are used alone and need no record: raises Held while another run works on ``table``.
+
+    Without a record table, or permission to read it, there is nothing to look at.
+    """
+    clock = AwsClock()
+    try:
+        store = RecordStore.open(destination, name, clock, create=False)
+        record = store.read(table_key(table)) if store is not None else None
+    except RecordDenied:
+        return
+    if store is None or record is None or not record.run:
+        return
+    lease = store.read_lease(record.run)
+    here = process.describe(process.playbook())
+    if lease is None or (lease.who is not None and (lease.who.same_as(here) or process.is_gone(lease.who, here))):
+        return
+    holds = assess(lease, record.run, clock.now())
+    if isinstance(holds, Holds):
+        raise HeldElsewhere(record.run, holds.words, holds.again).refusal(table)
