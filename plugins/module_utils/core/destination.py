@@ -16,8 +16,10 @@ from . import sdk
 from .account import RETRIES, Account
 from .aws_errors import NO_RESOURCE
 from .errors import AccessDenied, DestinationExists, JobTimeout, Replaced, TableVanished
-from .jobs.job import Job, canonical
+from .jobs.job import Job
 from .jobs.kind import Pause
+from .jobs.token import canonical
+from .jobs.tracking import FILL, Tracking
 from .record.intention import UNIQUE_NAME
 from .route import Route
 from .table.creation import creation_parameters
@@ -25,7 +27,6 @@ from .table.definition import TableDefinition, json_safe
 from .table.encryption import read_encryption, resolve_key_map
 from .table.ownership import OWNERSHIP_TAG, SOURCE_TAG, is_marked, marks, read_tags
 from .table_status import Phase, phase_of, require_usable
-from .tracking import FILL, Tracking
 
 UNKNOWN_IMPORT = "ImportNotFoundException"  # what DescribeImport answers for records older than 90 days
 LOOK_GAP = 2.0  # seconds between looks at a table that is about to be ACTIVE

@@ -18,10 +18,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from . import claiming
 from .account import Account
 from .change import Change, NotCarried
-from .claiming import LOOK_GAP, Choice, ClaimKind, Finished, Later, Records
 from .errors import (
     FerryError,
     InvalidInput,
@@ -35,6 +33,7 @@ from .errors import (
 from .items.throttle import check_rate
 from .jobs.job import Job, failure_of, not_a_job
 from .jobs.kind import Instead, JobKind, WaitItem, WaitResult, made_of
+from .jobs.tracking import Tracking
 from .jobs.waiter import Waiter
 from .judgement import Counts, Judgement, JudgeOptions, Verify, nothing_to_judge, with_comparison
 from .methods.backup.method import BackupMethod
@@ -43,12 +42,13 @@ from .methods.method import ItemJobs, Method, Needs
 from .methods.options import AUTO, MigrationOptions
 from .methods.s3.method import S3Method
 from .record.store import RecordStore
+from .steps import claiming
 from .steps import settings_job as settings_step
+from .steps.claiming import LOOK_GAP, Choice, ClaimKind, Finished, Later, Records
 from .steps.comparison import VerifyKind, VerifyOptions, comparison_change, verify_job
 from .steps.counting import CountKind, count_change, count_job
 from .steps.settings_job import SettingsKind, plan_table_settings, settings_job
 from .table.definition import TableDefinition
-from .tracking import Tracking
 
 METHODS: Mapping[str, Method] = {method.name: method for method in (S3Method(), BackupMethod(), DirectMethod())}
 DEFAULT = "s3"  # what auto means before there is a planner (design section 11)

@@ -2,20 +2,15 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which table goes where, and the tokens of the requests for it: the same for every method."""
+"""Which table goes where: the same for every method."""
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import asdict, dataclass
 
 from .errors import InvalidInput
-from .jobs.job import TOKEN_MEMBERS, Job, canonical
-
-TOKEN_DIGITS = 40
 
 _TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 _MIGRATION_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -82,37 +77,3 @@ class Route:
         """The object that reserves the destination's name: the same for every migration."""
         place = f"{self.destination_account_id}/{self.destination_region}/{self.destination_table}"
         return f"tableferry/locks/import/{place}.json"
-
-
-def client_token(
-    route: Route, source_arn: str, source_table_id: str, purpose: str, attempt: int, request: Mapping[str, Any]
-) -> str:
-    """The token of a request (JSON-safe, times whole seconds): the same for the same job, another for another."""
-    call = {name: value for name, value in request.items() if name not in TOKEN_MEMBERS}
-    parts = [
-        source_arn,
-        source_table_id,
-        route.destination_account_id,
-        route.destination_region,
-        route.destination_table,
-        route.migration_id,
-        purpose,
-        attempt,
-        call,
-    ]
-    return hashlib.sha256(canonical(parts).encode()).hexdigest()[:TOKEN_DIGITS]
-
-
-def with_token(job: Job, member: str = "ClientToken") -> Job:
-    """``job`` with its call's token, as ``member``: the last step before the ledger and the start."""
-    request = job.request
-    source = request["source"]
-    token = client_token(
-        Route.from_dict(request["route"]),
-        source["table_arn"],
-        source["table_id"],
-        request["purpose"],
-        job.attempt,
-        request["call"],
-    )
-    return replace(job, request={**request, "call": {**request["call"], member: token}})

@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.account import Account, AccountSpec
-from ..core.claiming import Records, hold
 from ..core.errors import FerryError, RecordDenied
+from ..core.jobs.tracking import Tracking
 from ..core.record import process, record_table
 from ..core.record.clock import AwsClock
 from ..core.record.record import table_key
 from ..core.record.run import HeldElsewhere, Run
 from ..core.record.store import RecordStore
 from ..core.record.takeover import Holds, assess
-from ..core.tracking import Tracking
+from ..core.steps.claiming import Records, hold
 
 # The record of a table, as migration_start returns it.
 RECORD_OF: dict[str, Any] = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core import claiming, migration
+from ansible_collections.tableferry.aws.plugins.module_utils.core import migration
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import (
     InvalidInput,
     LocalSecondaryIndexes,
@@ -31,6 +31,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup
     _options_of as restore_options,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import BackupChoices
+from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import claiming
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.creation import require_importable
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.definition import TableDefinition
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import PolicyNotReadable
-from ansible_collections.tableferry.aws.plugins.module_utils.core.policy_documents import covers, parse
+from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.policy_documents import covers, parse
 from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.shared_policy import merged
 from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.statement import (
     AccountPair,

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import InvalidInput
-from ansible_collections.tableferry.aws.plugins.module_utils.core.route import Route, canonical, client_token
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.token import canonical, client_token
+from ansible_collections.tableferry.aws.plugins.module_utils.core.route import Route
 
 SOURCE, DESTINATION, REGION = "111111111111", "222222222222", "eu-west-1"
 ROUTE = Route(SOURCE, REGION, "orders", DESTINATION, REGION, "orders")

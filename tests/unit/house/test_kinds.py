@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core import claiming, migration
+from ansible_collections.tableferry.aws.plugins.module_utils.core import migration
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import AUTO
+from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import claiming
 
 from .imports import ROOT
 
@@ -100,7 +101,7 @@ def allowed(path: Path) -> set[str]:
     """The names that ``path`` may decide by: all in core/migration.py, else its own method's, or its own step's."""
     if path == CORE / "migration.py":
         return set(NAMES)
-    if path == CORE / "claiming.py":
+    if path == CORE / "steps/claiming.py":
         return {claiming.KIND}
     if path.is_relative_to(CORE / "methods") and path.parent != CORE / "methods":
         method = migration.METHODS[path.parent.name]

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core.claiming import Records
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem, WaitResult
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.tracking import Tracking
 from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import Migration, judge, start, wait_for
@@ -21,7 +21,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.record.process
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record import Record, table_key
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.run import Run
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.store import RecordStore
-from ansible_collections.tableferry.aws.plugins.module_utils.core.tracking import Tracking
+from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.claiming import Records
 from tests.unit.on_lab.staged import BUCKET, Staged
 
 

@@ -16,12 +16,13 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     StagingBucketUnusable,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.token import with_token
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.ledger import Ledger
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.staging import (
     ConditionFailed,
     StagingBucket,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.route import Route, with_token
+from ansible_collections.tableferry.aws.plugins.module_utils.core.route import Route
 from tests.unit.on_lab.staged import BUCKET, DESTINATION, REGION, SOURCE, Staged
 
 ROUTE = Route(SOURCE, REGION, "orders", DESTINATION, REGION, "orders")

@@ -13,7 +13,6 @@ from datetime import datetime
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
-from ansible_collections.tableferry.aws.plugins.module_utils.core.claiming import Records, hold, staged_data_removed
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.cleanup import (
     CleanupOptions,
@@ -21,6 +20,11 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.cle
     plan_cleanup,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import Migration, preview
+from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.claiming import (
+    Records,
+    hold,
+    staged_data_removed,
+)
 from tests.unit.on_lab.in_process import Killed, failure
 from tests.unit.on_lab.recorded import Playbook, killed_at, world
 from tests.unit.on_lab.staged import BUCKET

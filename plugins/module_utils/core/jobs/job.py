@@ -10,7 +10,6 @@ here are JSON-safe and hold no secrets: they travel through registered results, 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
@@ -22,14 +21,6 @@ State = Literal["planned", "pending", "running", "completed", "failed", "cancell
 PendingReason = Literal[
     "", "slot", "point_in_time_recovery", "backup_plan", "settings", "waiter", "job", "held", "fence"
 ]
-
-
-TOKEN_MEMBERS = ("ClientToken", "IdempotencyToken")  # what DynamoDB and AWS Backup call a request's token
-
-
-def canonical(value: Any) -> str:
-    """JSON text that is the same for equal values."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from .. import sdk
 from ..account import Account, Side
 from ..aws_errors import is_passing
 from ..errors import FerryError, InvalidInput
-from ..tracking import Tracking
 from .job import Job, State, failure_of
+from .tracking import Tracking
 
 FENCE_GAP = 10.0  # seconds between looks whether a former run's requests are over
 

@@ -18,10 +18,10 @@ from ..change import Change, NotCarried
 from ..errors import FerryError
 from ..jobs.job import Job
 from ..jobs.kind import JobKind
+from ..jobs.tracking import Tracking
 from ..judgement import Judgement, JudgeOptions
 from ..table.definition import TableDefinition
 from ..table.preview import MadeBy, as_imported
-from ..tracking import Tracking
 from .options import MigrationOptions
 
 # What the data needs in the accounts beforehand: a staging bucket, vaults of AWS Backup, or nothing.

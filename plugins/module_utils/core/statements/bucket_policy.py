@@ -12,7 +12,7 @@ from typing import Any
 from ..account import Account
 from ..aws_errors import DENIED, NO_BUCKET, NO_BUCKET_SETTING, NO_OBJECT
 from ..errors import AccessDenied, StagingBucketUnusable
-from ..policy_documents import Policy, parse
+from .policy_documents import Policy, parse
 from .shared_policy import as_text, put
 
 

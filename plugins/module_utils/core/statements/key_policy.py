@@ -15,8 +15,8 @@ from .. import aws_errors
 from ..account import Account
 from ..change import Change
 from ..errors import FerryError, KeyNotUsable, NotOurs
-from ..policy_documents import VERSION, Policy, parse
 from .marks import MARK, is_marked
+from .policy_documents import VERSION, Policy, parse
 from .shared_policy import PolicyPlan, Sleep, apply_policy, as_text, plan_policy, put
 from .statement import OurStatement
 from .users import Users

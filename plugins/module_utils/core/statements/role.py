@@ -16,8 +16,8 @@ from ..account import Account
 from ..aws_errors import ALREADY_THERE, NO_ENTITY
 from ..change import Change
 from ..errors import NotOurs
-from ..policy_documents import Policy, covers, parse, statements_of
 from .marks import MARK, is_marked
+from .policy_documents import Policy, covers, parse, statements_of
 from .shared_policy import PolicyPlan, Sleep, apply_policy, as_text, merged, plan_policy, put
 from .statement import OurStatement
 from .users import Users

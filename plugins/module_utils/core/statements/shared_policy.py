@@ -22,7 +22,7 @@ from ..account import Account
 from ..aws_errors import BAD_POLICY
 from ..change import Change
 from ..errors import FerryError, ServiceError
-from ..policy_documents import Policy, same_but_sid, statements_of, with_statements, without_statements
+from .policy_documents import Policy, same_but_sid, statements_of, with_statements, without_statements
 from .statement import OurStatement
 from .users import Users
 

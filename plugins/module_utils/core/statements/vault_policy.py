@@ -11,7 +11,7 @@ from typing import Any
 
 from ..account import Account
 from ..aws_errors import NO_RESOURCE
-from ..policy_documents import Policy, parse
+from .policy_documents import Policy, parse
 from .shared_policy import as_text, put
 
 

@@ -26,10 +26,10 @@ from ..items.tables import ItemTable
 from ..items.throttle import to_rate
 from ..jobs.job import Job
 from ..jobs.kind import Made, OwnWork, Steps, WaitItem, made_of
+from ..jobs.tracking import Tracking
 from ..route import Route
 from ..table.definition import AS_OF, TableDefinition
 from ..table.ownership import read_tags
-from ..tracking import Tracking
 from .background import Workbench, percent
 from .counting import units_for
 

@@ -17,8 +17,8 @@ from ..errors import CountMismatch
 from ..items.permit import Bounds
 from ..jobs.job import Job, ended_with
 from ..jobs.kind import Made, OwnWork, Steps, WaitItem, made_of
+from ..jobs.tracking import FILL, Tracking
 from ..table.definition import AS_OF, TableDefinition
-from ..tracking import FILL, Tracking
 from .background import Workbench
 
 AT_ONCE = 4  # tables that one waiter counts at the same time

@@ -15,12 +15,12 @@ from ..destination import is_ours, not_ours
 from ..errors import InvalidInput, SettingFailed
 from ..jobs.job import Job, ended_with
 from ..jobs.kind import Made, OwnWork, Pause, Steps, WaitItem, past_fence
+from ..jobs.tracking import Tracking
 from ..route import Route
 from ..table.definition import TableDefinition
 from ..table.preview import MadeBy, preview_settings
 from ..table.setting import SettingsOptions
 from ..table.settings import SettingsPlan, SettingsResult, apply_settings, prepare_settings
-from ..tracking import Tracking
 
 KIND = "settings"
 _LISTS = ("defer", "indexes_after", "leave_indexes")  # the options that are lists

@@ -10,10 +10,10 @@ from typing import Any
 
 from ...core.account import Account
 from ...core.change import to_diff
-from ...core.claiming import staged_data_removed
+from ...core.jobs.tracking import Tracking
 from ...core.methods.s3.cleanup import CleanupOptions, CleanupPlan, apply_cleanup, plan_cleanup
 from ...core.record.record import table_key
-from ...core.tracking import Tracking
+from ...core.steps.claiming import staged_data_removed
 from ..accounts import Accounts
 from ..records import RECORD_OPTIONS, RecordTables, open_to_read
 from ..spec import MIGRATION_OPTIONS, SHARED_OPTIONS, STAGING_OPTIONS, Progress, Verb, account_option, given

@@ -19,11 +19,12 @@ from ...change import Change
 from ...errors import BackupFailed, BackupNotPossible, FerryError, InvalidInput, TableBroken
 from ...jobs.job import Job, ended_with
 from ...jobs.kind import Made, Page, Pause, SourceJobs, Steps, WaitItem, begun
-from ...route import Route, with_token
+from ...jobs.token import with_token
+from ...jobs.tracking import Tracking
+from ...route import Route
 from ...table.definition import Shape, TableDefinition, json_safe
 from ...table.encryption import map_encryption, read_encryption, resolve_key_map
 from ...table_status import require_usable
-from ...tracking import Tracking
 from ..options import BackupChoices
 from .calls import (
     MIGRATION_TAG,

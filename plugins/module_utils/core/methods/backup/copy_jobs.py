@@ -18,10 +18,10 @@ from ...change import Change
 from ...errors import BackupFailed, BackupNotPossible, CopyFailed, FerryError, JobTimeout
 from ...jobs.job import Job, ended_with, failure_of
 from ...jobs.kind import Made, Page, Pause, SourceJobs, Steps, WaitItem, begun
+from ...jobs.token import with_token
+from ...jobs.tracking import Tracking
 from ...record.intention import BACKUP_TOKEN
-from ...route import with_token
 from ...table.definition import Shape, json_safe
-from ...tracking import Tracking
 from ..options import BackupChoices
 from .calls import lifecycle, page_of_jobs, role_arn, state_of, vault_arn
 from .failures import UNKNOWN, hint, reported

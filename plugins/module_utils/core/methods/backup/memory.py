@@ -17,12 +17,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from ...errors import NotYet
-from ...jobs.job import Job, canonical
+from ...jobs.job import Job
 from ...jobs.kind import FENCE_GAP, Pause
+from ...jobs.token import canonical, with_token
+from ...jobs.tracking import Tracking, token_of
 from ...record.intention import BACKUP_TOKEN
-from ...route import with_token
 from ...table.definition import Shape
-from ...tracking import Tracking, token_of
 from .calls import moment
 from .history import CLOCKS
 

@@ -14,9 +14,9 @@ from ...account import Account
 from ...errors import InvalidInput
 from ...jobs.job import Job
 from ...jobs.kind import JobKind
+from ...jobs.tracking import Tracking
 from ...judgement import Judgement, JudgeOptions, nothing_to_judge
 from ...table.preview import as_restored
-from ...tracking import Tracking
 from ..method import ItemJobs, Needs
 from ..options import MigrationOptions
 from .backup_jobs import BackupKind, BackupOptions, PlannedBackup, plan_backup, start_backup

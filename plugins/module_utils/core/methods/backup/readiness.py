@@ -18,7 +18,7 @@ from typing import Any
 from ... import aws_errors, sdk
 from ...account import Account
 from ...errors import AccessDenied, BackupNotPossible, FerryError
-from ...policy_documents import statements_of, texts
+from ...statements.policy_documents import statements_of, texts
 from ...table.definition import TableDefinition
 from ...table.ownership import read_tags
 from .account_settings import AccountSettings, read_settings

@@ -28,11 +28,12 @@ from ...errors import (
 )
 from ...jobs.job import Job, ended_with, failure_of
 from ...jobs.kind import DestinationJobs, Made, Page, Pause, Steps, WaitItem, begun, made_of
-from ...route import Route, with_token
+from ...jobs.token import with_token
+from ...jobs.tracking import FILL, Tracking
+from ...route import Route
 from ...table.definition import Shape, TableDefinition, json_safe
 from ...table.encryption import Encryption, map_encryption, read_encryption, resolve_key_map
 from ...table_status import Phase, phase_of, require_usable
-from ...tracking import FILL, Tracking
 from ..options import BackupChoices
 from .calls import RESOURCE_TYPE, moment, page_of_jobs, percent_done, role_arn, state_of
 from .failures import UNKNOWN, hint, is_full, reported

@@ -15,8 +15,8 @@ from ...account import Account
 from ...aws_errors import ALREADY_THERE, NO_RESOURCE
 from ...change import Change
 from ...errors import BackupNotPossible, InvalidInput, ServiceError
-from ...policy_documents import Policy, Statement, statements_of, texts
 from ...statements.marks import MARK
+from ...statements.policy_documents import Policy, Statement, statements_of, texts
 from ...statements.shared_policy import PolicyPlan, plan_policy
 from ...statements.statement import OurStatement
 from ...statements.vault_policy import VaultPolicy

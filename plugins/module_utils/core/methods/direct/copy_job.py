@@ -27,13 +27,13 @@ from ...items.tables import ItemTable
 from ...items.throttle import to_rate
 from ...jobs.job import Job
 from ...jobs.kind import Made, OwnWork, Steps, WaitItem, made_of, past_fence
+from ...jobs.tracking import Tracking
 from ...route import Route
 from ...steps.background import Workbench, percent
 from ...table.creation import check_indexes
 from ...table.definition import AS_OF, TableDefinition
 from ...table.refused_items import where, write_refused
 from ...table_status import require_usable
-from ...tracking import Tracking
 
 COPY_TAG = "tableferry:copy"  # from which table the items are, how many, and when all of them were there
 AT_ONCE = 4  # copies that one waiter makes at the same time

@@ -12,9 +12,9 @@ from typing import ClassVar
 from ...account import Account
 from ...jobs.job import Job
 from ...jobs.kind import JobKind
+from ...jobs.tracking import Tracking
 from ...judgement import Judgement, JudgeOptions, nothing_to_judge
 from ...table.preview import as_created
-from ...tracking import Tracking
 from ..method import ItemJobs, Needs
 from ..options import MigrationOptions
 from .copy_job import DirectKind, DirectOptions, DirectPlan, plan_direct

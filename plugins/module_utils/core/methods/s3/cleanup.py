@@ -13,10 +13,10 @@ from ...account import Account
 from ...change import Change, NotCarried
 from ...errors import InvalidInput, MissingTable, StillRunning
 from ...jobs.job import Job
+from ...jobs.tracking import FILL, Tracking
 from ...route import Route
 from ...table.definition import TableDefinition
 from ...table.ownership import read_tags
-from ...tracking import FILL, Tracking
 from .export_request import PURPOSE as EXPORT
 from .export_status import describe_export, look_up
 from .import_status import describe_import, find_started

@@ -28,12 +28,13 @@ from ...errors import (
 )
 from ...jobs.job import Job, ended_with
 from ...jobs.kind import Made, Page, Pause, SourceJobs, Steps, WaitItem, begun
+from ...jobs.token import with_token
+from ...jobs.tracking import Tracking
 from ...record.intention import CLIENT_TOKEN
-from ...route import Route, with_token
+from ...route import Route
 from ...table.creation import require_importable
 from ...table.definition import TableDefinition
 from ...table_status import require_usable
-from ...tracking import Tracking
 from .export_request import ExportOptions as ExportOptions
 from .export_request import (
     at_time,

@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 from ...errors import InvalidInput
 from ...jobs.job import Job
-from ...route import Route, with_token
+from ...jobs.token import with_token
+from ...route import Route
 from ...table.definition import TableDefinition, json_safe
 from .manifest import FOLDER
 from .recovery import RecoveryWindow

@@ -16,7 +16,7 @@ from ... import sdk
 from ...account import RETRIES, Account
 from ...errors import FerryError
 from ...jobs.job import Job, State, ended_with
-from ...route import with_token
+from ...jobs.token import with_token
 from ...table.definition import json_safe
 from .export_request import ExportOptions, texts_of, to_time
 from .failures import export_failed

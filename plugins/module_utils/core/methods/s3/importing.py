@@ -28,13 +28,14 @@ from ...errors import (
 )
 from ...jobs.job import Job, ended_with, failure_of
 from ...jobs.kind import DestinationJobs, Made, Page, Pause, Steps, WaitItem, made_of
+from ...jobs.token import with_token
+from ...jobs.tracking import FILL, Tracking
 from ...judgement import instant
 from ...record.intention import CLIENT_TOKEN
-from ...route import Route, with_token
+from ...route import Route
 from ...steps.background import Workbench
 from ...table.definition import TableDefinition, json_safe
 from ...table_status import require_usable
-from ...tracking import FILL, Tracking
 from .failures import explain_failure as explain_failure
 from .import_request import ImportOptions as ImportOptions
 from .import_request import check_age, check_manifest, foreseen_call, import_change, route_of, table_parameters

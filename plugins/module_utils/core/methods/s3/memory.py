@@ -12,7 +12,7 @@ from typing import Protocol
 
 from ... import sdk
 from ...jobs.job import Job
-from ...tracking import FILL, Tracking
+from ...jobs.tracking import FILL, Tracking
 from .ledger import Ledger, ledger_of
 from .staging import StagingBucket
 

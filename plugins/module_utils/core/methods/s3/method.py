@@ -13,9 +13,9 @@ from typing import ClassVar
 from ...account import Account
 from ...jobs.job import Job
 from ...jobs.kind import JobKind
+from ...jobs.tracking import Tracking
 from ...judgement import Judgement, JudgeOptions, nothing_to_judge
 from ...table.creation import check_indexes
-from ...tracking import Tracking
 from ..method import ItemJobs, Needs
 from ..options import MigrationOptions
 from .export import ExportKind, ExportPlan, plan_export, start_export

@@ -20,9 +20,9 @@ from ... import aws_errors
 from ...account import Account
 from ...change import Change
 from ...errors import FerryError, NotOurs, StagingBucketUnusable
-from ...policy_documents import Policy, statements_of
 from ...statements.bucket_policy import BucketPolicy, bucket_exists
 from ...statements.marks import MARK, is_marked
+from ...statements.policy_documents import Policy, statements_of
 from ...statements.shared_policy import PolicyPlan, Sleep, apply_policy, merged, plan_policy
 from ...statements.statement import AccountPair, OurStatement
 from ...statements.users import Users

@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, TypeAlias
 
-from . import sdk
-from .account import Account
-from .destination import has_mark, imports_of
-from .errors import Claimed as TakenFirst
-from .errors import (
+from .. import sdk
+from ..account import Account
+from ..destination import has_mark, imports_of
+from ..errors import Claimed as TakenFirst
+from ..errors import (
     DestinationExists,
     FerryError,
     Held,
@@ -30,17 +30,17 @@ from .errors import (
     TableBroken,
     error_from,
 )
-from .jobs.job import Job
-from .jobs.kind import AnySteps, Instead, Made, OwnWork, Pause, WaitItem
-from .record import transitions
-from .record.lease import held_by
-from .record.record import DELETE, FILL, WRITE, Record, Source, table_key
-from .record.run import HeldElsewhere, Run, held_lines
-from .record.store import RecordStore
-from .record.transitions import LOOKS_APART, Gone, Moment
-from .table.definition import TableDefinition
-from .table_status import Phase, phase_of, require_usable
-from .tracking import Tracking
+from ..jobs.job import Job
+from ..jobs.kind import AnySteps, Instead, Made, OwnWork, Pause, WaitItem
+from ..jobs.tracking import Tracking
+from ..record import transitions
+from ..record.lease import held_by
+from ..record.record import DELETE, FILL, WRITE, Record, Source, table_key
+from ..record.run import HeldElsewhere, Run, held_lines
+from ..record.store import RecordStore
+from ..record.transitions import LOOKS_APART, Gone, Moment
+from ..table.definition import TableDefinition
+from ..table_status import Phase, phase_of, require_usable
 
 KIND = "claim"
 LOOK_GAP = 10.0  # seconds between looks at a table that another run holds

@@ -17,20 +17,21 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any
 
-from . import sdk
-from .aws_errors import is_passing
-from .errors import Held, StepNotAllowed
-from .jobs.job import TOKEN_MEMBERS, Job, State, canonical
-from .record import intention, transitions
-from .record import record as records
-from .record.fence import LET_GO
-from .record.gate import Attempts
-from .record.intention import Step, Window
-from .record.lease import VERB
-from .record.record import DELETE, JobEntry, Record, Source, table_key
-from .record.record import FILL as FILL
-from .record.run import Run
-from .record.transitions import Gone, Moment
+from .. import sdk
+from ..aws_errors import is_passing
+from ..errors import Held, StepNotAllowed
+from ..record import intention, transitions
+from ..record import record as records
+from ..record.fence import LET_GO
+from ..record.gate import Attempts
+from ..record.intention import Step, Window
+from ..record.lease import VERB
+from ..record.record import DELETE, JobEntry, Record, Source, table_key
+from ..record.record import FILL as FILL
+from ..record.run import Run
+from ..record.transitions import Gone, Moment
+from .job import Job, State
+from .token import TOKEN_MEMBERS, canonical
 
 NUMBERS_PER_ATTEMPT = 1000  # numbers for tokens that each attempt of a table has for itself
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .errors import PolicyNotReadable
+from ..errors import PolicyNotReadable
 
 Statement = Mapping[str, Any]
 Policy = dict[str, Any]
