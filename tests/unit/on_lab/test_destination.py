@@ -19,7 +19,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import Pause
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.readiness import count_tags
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.restore_jobs import (
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.restore_status import (
     look_at_destination as look_at_restored,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions

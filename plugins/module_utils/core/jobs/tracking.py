@@ -20,7 +20,7 @@ from typing import Any
 from .. import sdk
 from ..aws_errors import is_passing
 from ..errors import Held, StepNotAllowed
-from ..record import intention, transitions
+from ..record import intended, intention, transitions
 from ..record import record as records
 from ..record.fence import LET_GO
 from ..record.gate import Attempts
@@ -28,8 +28,9 @@ from ..record.intention import Step, Window
 from ..record.lease import VERB
 from ..record.record import DELETE, JobEntry, Record, Source, table_key
 from ..record.record import FILL as FILL
+from ..record.rules import Moment
 from ..record.run import Run
-from ..record.transitions import Gone, Moment
+from ..record.transitions import Gone
 from .job import Job, State
 from .token import TOKEN_MEMBERS, canonical
 
@@ -168,13 +169,11 @@ class Tracking:
         """
         token = token or token_of(job)
         if self._has(token):
-            self._write(lambda record, now: transitions.asked(record, now, token))
+            self._write(lambda record, now: intended.asked(record, now, token))
             return
         kind, request = job.kind, _to_text(job)
         self._write(
-            lambda record, now: transitions.intend(
-                record, now, purpose=purpose, kind=kind, token=token, request=request
-            )
+            lambda record, now: intended.intend(record, now, purpose=purpose, kind=kind, token=token, request=request)
         )
         self._intended.add(token)
 
@@ -183,7 +182,7 @@ class Tracking:
         one of this purpose."""
         token, at = token or token_of(job), math.floor(self.now())
         entry = JobEntry(purpose, job.kind, self.record.attempt, token, _to_text(job), at, at, job.arn, state="begun")
-        self._write(lambda record, now: transitions.adopt_job(record, now, entry))
+        self._write(lambda record, now: intended.adopt_job(record, now, entry))
 
     def begun(self, job: Job, token: str = "", table_id: str = "") -> None:
         """AWS took ``job``, or it was found: it has an ARN, and maybe the ``table_id`` of the table that it fills,
@@ -205,7 +204,7 @@ class Tracking:
         token = token or token_of(job)
         if attempts.all_answered and token in self._intended - self._lost and self._has(token):
             result = {"failure": job.failure} if job.failure else {}
-            self._write(lambda record, now: transitions.refused(record, now, token, all_answered=True, result=result))
+            self._write(lambda record, now: intended.refused(record, now, token, all_answered=True, result=result))
 
     def next_step(self, job: Job, window: Window, listed_at: float, *, wanted: bool = True, token: str = "") -> Step:
         """What to do with an intention whose job was not found by a list made at ``listed_at`` (``now``): send its
@@ -224,7 +223,7 @@ class Tracking:
     def not_begun(self, job: Job, window: Window, listed_at: float, token: str = "") -> None:
         """Close an intention: a list made at ``listed_at`` lacks it and nothing of it can come. Raises NotYet."""
         token = token or token_of(job)
-        self._write(lambda record, now: transitions.not_begun(record, now, token, window, listed_at=listed_at))
+        self._write(lambda record, now: intended.not_begun(record, now, token, window, listed_at=listed_at))
 
     def ended(self, job: Job, keep: Collection[str] = (), token: str = "") -> None:
         """``job`` has ended. ``keep`` names what of its request a later run needs; the rest is dropped."""
@@ -304,7 +303,7 @@ class Tracking:
 
         def steps(record: Record, now: Moment) -> Record:
             if record.job(token) is None:
-                record = transitions.intend(record, now, purpose=FILL, kind=kind, token=token, request="")
+                record = intended.intend(record, now, purpose=FILL, kind=kind, token=token, request="")
             record = transitions.filling(record, now, token, table_id)
             record = transitions.filled(
                 record, now, seen_table_id=table_id, whole=True, evidence=evidence, data_as_of={}
@@ -344,7 +343,7 @@ class Tracking:
         entry = self.record.open_job(DELETE)
         if entry is not None:
             token = entry.token
-            self._write(lambda record, now: transitions.ended(record, now, token, ok=True, result={}))
+            self._write(lambda record, now: intended.ended(record, now, token, ok=True, result={}))
 
     def broken_by_change(self, why: str, next: str) -> None:
         """``filling`` -> ``broken``: the method was changed over half a table."""
@@ -354,7 +353,7 @@ class Tracking:
     def change_method(self, method: str) -> None:
         """Before a table is made: another method. Raises NotYet, StepNotAllowed."""
         if self.record.method != method:
-            self._write(lambda record, now: transitions.change_method(record, now, method))
+            self._write(lambda record, now: intended.change_method(record, now, method))
 
     def let_go(self, next: str = "") -> None:
         """The run's work on the table ends; ``next`` says what the user should do. Nothing where it is not held."""
@@ -399,7 +398,7 @@ class Tracking:
         return entry is not None and entry.state == "intended"
 
     def _begun(self, record: Record, now: Moment, job: Job, token: str, table_id: str) -> Record:
-        record = transitions.begun(record, now, token, arn=job.arn, table_id=table_id)
+        record = intended.begun(record, now, token, arn=job.arn, table_id=table_id)
         if self._entry(token).purpose == FILL and record.state == "claimed" and table_id:
             record = transitions.filling(record, now, token, table_id)
         return record
@@ -415,7 +414,7 @@ class Tracking:
         result = {"job": json.loads(canonical({**_described(job), "request": request, "result": job.result}))}
         if job.failure:
             result["job"]["failure"] = json.loads(canonical(job.failure))
-        return transitions.ended(record, now, token, ok=job.state == "completed", result=result)
+        return intended.ended(record, now, token, ok=job.state == "completed", result=result)
 
 
 def token_of(job: Job) -> str:

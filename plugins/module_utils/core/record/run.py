@@ -31,9 +31,9 @@ from .gate import Gate
 from .lease import Ended, Lease
 from .process import Process
 from .record import Record, table_key
+from .rules import Moment
 from .store import RecordStore
 from .takeover import Free, Holds
-from .transitions import Moment
 
 SOONEST_EXPIRY = 300  # seconds after its date in which AWS takes a signature at least (aws.md J)
 PROBE_EVERY = 10

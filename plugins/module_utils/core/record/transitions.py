@@ -12,36 +12,31 @@ that holds it. Design section 6, "States"; every rule in bold there is held by a
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..errors import Claimed, DestinationExists, Held, NotYet, Replaced, StateUnknown, StepNotAllowed
+from ..errors import Claimed, DestinationExists
 from . import fence as fences
-from . import intention
 from .fence import Fence
-from .intention import Window
-from .lease import iso
-from .record import DELETE, FILL, WRITE, JobEntry, Part, Record, Source, State
+from .record import DELETE, FILL, JobEntry, Part, Record, Source
+from .rules import (
+    Moment,
+    job_of,
+    not_allowed,
+    not_yet,
+    replaced,
+    require_compared,
+    require_fence,
+    require_held,
+    require_no_writer,
+    require_quiet,
+    require_seen,
+    require_state,
+    require_step,
+)
 
 LOOKS_APART = 30  # seconds between the two looks that show that a table is gone
-
-
-@dataclass(frozen=True)
-class Moment:
-    """When a step is taken, by which run, and what of that run is still under way for the table.
-
-    ``unanswered``: date of the newest request that changes something and has no answer; its connection is closed.
-    ``expired_since``: when DynamoDB refused as expired a GetItem signed with the date of the former holder's
-    ``until``; it shortens the fence for steps that rest on DynamoDB's own calls alone. ``signed_until`` is that date.
-    """
-
-    run: str
-    now: float
-    unanswered: float | None = None
-    signed_until: int | None = None
-    expired_since: float | None = None
 
 
 # Claiming and holding
@@ -123,7 +118,7 @@ def let_go(record: Record, moment: Moment, next: str = "") -> Record:
 
     A fence that has not passed yet stays: the holder before us may have requests under way as well.
     """
-    _require_held(record, moment)
+    require_held(record, moment)
     own = fences.let_go(moment.unanswered)
     kept = record.fence if moment.now < record.fence else 0
     return replace(record, run="", fence=max(own.at, kept), next=next or record.next)
@@ -131,108 +126,8 @@ def let_go(record: Record, moment: Moment, next: str = "") -> Record:
 
 def say(record: Record, moment: Moment, next: str) -> Record:
     """The record with what the user should do next."""
-    _require_held(record, moment)
+    require_held(record, moment)
     return replace(record, next=next)
-
-
-# Intentions and jobs
-
-
-def intend(record: Record, moment: Moment, *, purpose: str, kind: str, token: str, request: str) -> Record:
-    """The intention of a job or call of the present attempt, written before it is sent.
-
-    Never beside one of the same purpose that runs or may be begun. What makes our table is intended only while there
-    is none, what deletes it only once the fence has passed.
-    """
-    _require_held(record, moment)
-    running = record.open_job(purpose)
-    if running is not None:
-        raise _not_allowed(record, f"a {running.kind} for the purpose {purpose} is {running.state} already")
-    if record.job(token) is not None:
-        raise _not_allowed(record, f"the token {token} was used already, and AWS would answer with that job")
-    if purpose == FILL:
-        _require_state(record, "claimed", doing=f"begin {kind}")
-        deletion = record.open_job(DELETE)
-        if deletion is not None:
-            raise _not_allowed(record, "its deletion is under way")
-    if purpose == DELETE:
-        _require_table(record)
-        _require_no_writer(record)
-        require_fence(record, moment, dynamodb_only=True)
-    at = math.floor(moment.now)
-    return record.with_job(JobEntry(purpose, kind, record.attempt, token, request, at, at))
-
-
-def adopt_job(record: Record, moment: Moment, entry: JobEntry) -> Record:
-    """A job of ours that runs and that the record does not know, as after an older record came back.
-
-    What fills cannot be called off: it decides the method's outcome, whatever the method is now.
-    """
-    _require_held(record, moment)
-    known = record.open_job(entry.purpose)
-    if known is not None and known.token != entry.token:
-        raise _not_allowed(record, f"another {known.kind} for the purpose {entry.purpose} is {known.state}")
-    if entry.purpose == FILL:
-        _require_state(record, "claimed", doing=f"adopt {entry.kind}")
-    return record.with_job(entry)
-
-
-def asked(record: Record, moment: Moment, token: str) -> Record:
-    """The intention ``token``, about to be sent again."""
-    _require_held(record, moment)
-    return record.with_job(replace(_job(record, token, "intended"), asked_at=math.floor(moment.now)))
-
-
-def begun(record: Record, moment: Moment, token: str, *, arn: str = "", table_id: str = "") -> Record:
-    """The job ``token``, answered or found: AWS calls it ``arn``, the table it makes ``table_id``."""
-    _require_held(record, moment)
-    job = _job(record, token, "intended", "begun")
-    return record.with_job(
-        replace(job, state="begun", arn=arn or job.arn, table_id=table_id or job.table_id, request=job.request)
-    )
-
-
-def ended(record: Record, moment: Moment, token: str, *, ok: bool, result: Mapping[str, Any]) -> Record:
-    """The job ``token`` at its end, with what matters of AWS's description of it."""
-    _require_held(record, moment)
-    job = _job(record, token, "intended", "begun")
-    return record.with_job(replace(job, state="done" if ok else "failed", result=dict(result), request=""))
-
-
-def refused(
-    record: Record, moment: Moment, token: str, *, all_answered: bool, result: Mapping[str, Any] | None = None
-) -> Record:
-    """The intention ``token``, which AWS refused. It is closed only if every attempt of that call was answered:
-    one that was not may have begun the job."""
-    _require_held(record, moment)
-    job = _job(record, token, "intended")
-    if not all_answered:
-        raise _not_allowed(record, f"an attempt to begin {job.kind} has no answer: look for the job first")
-    return record.with_job(replace(job, state="closed", result=dict(result or {}), request=""))
-
-
-def not_begun(record: Record, moment: Moment, token: str, window: Window, *, listed_at: float) -> Record:
-    """The intention ``token``, closed: a list made at ``listed_at``, when none of its requests could be executed any
-    more, does not show it."""
-    _require_held(record, moment)
-    job = _job(record, token, "intended")
-    at = intention.closable_at(job, window, record.fence, moment.unanswered)
-    if listed_at < at:
-        raise _not_yet(record, f"a request that begins {job.kind} may still be executed", at)
-    return record.with_job(replace(job, state="closed", request=""))
-
-
-def change_method(record: Record, moment: Moment, method: str) -> Record:
-    """The record before its table is made, going another way. Half a table keeps its method: see ``broken``."""
-    _require_held(record, moment)
-    if method == record.method:
-        return record
-    _require_state(record, "claimed", doing=f"change to the method {method}")
-    running = record.open_job(FILL)
-    if running is not None:
-        raise _not_allowed(record, f"a {running.kind} is {running.state} and cannot be called off: it is waited for")
-    require_fence(record, moment)
-    return replace(record, method=method)
 
 
 # From state to state
@@ -240,15 +135,15 @@ def change_method(record: Record, moment: Moment, method: str) -> Record:
 
 def filling(record: Record, moment: Moment, token: str, table_id: str) -> Record:
     """``claimed`` -> ``filling``: the job or call ``token`` makes the table ``table_id``, as its own answer says."""
-    _require_held(record, moment)
-    _require_state(record, "claimed", doing="become filling")
-    job = _job(record, token, "intended", "begun")
+    require_held(record, moment)
+    require_state(record, "claimed", doing="become filling")
+    job = job_of(record, token, "intended", "begun")
     if job.purpose != FILL or job.attempt != record.attempt:
-        raise _not_allowed(record, f"the {job.kind} of attempt {job.attempt} does not fill attempt {record.attempt}")
+        raise not_allowed(record, f"the {job.kind} of attempt {job.attempt} does not fill attempt {record.attempt}")
     if not table_id:
-        raise _not_allowed(record, f"the answer of {job.kind} names no table yet")
+        raise not_allowed(record, f"the answer of {job.kind} names no table yet")
     if job.table_id not in ("", table_id):
-        raise _replaced(record, table_id, job.table_id)
+        raise replaced(record, table_id, job.table_id)
     # A call that is no job of AWS's, such as CreateTable, is over with its answer.
     entry = (
         replace(job, table_id=table_id, state="begun")
@@ -261,13 +156,13 @@ def filling(record: Record, moment: Moment, token: str, table_id: str) -> Record
 def fill_again(record: Record, moment: Moment, method: str, *, seen_table_id: str, resumable: bool) -> Record:
     """``broken`` -> ``filling``: its own method goes on with half a table. ``resumable``: that method can (direct,
     Spark)."""
-    _require_held(record, moment)
-    _require_state(record, "broken", doing="be filled again")
+    require_held(record, moment)
+    require_state(record, "broken", doing="be filled again")
     if method != record.method or not resumable:
-        raise _not_allowed(record, f"only the method that began it, {record.method}, may go on, and only if it can")
-    _require_seen(record, seen_table_id)
+        raise not_allowed(record, f"only the method that began it, {record.method}, may go on, and only if it can")
+    require_seen(record, seen_table_id)
     require_fence(record, moment, dynamodb_only=True)
-    _require_quiet(record, moment)
+    require_quiet(record, moment)
     return replace(record, state="filling", evidence={}, verified={}, next="")
 
 
@@ -282,15 +177,15 @@ def filled(
 ) -> Record:
     """``filling`` -> ``filled``: ``whole`` is the method's judgement over ``evidence`` (what filled it, how many
     items), and DescribeTable shows our table: that a job completed says nothing about what stands there now."""
-    _require_held(record, moment)
-    _require_state(record, "filling", doing="become filled")
-    _require_no_writer(record)
+    require_held(record, moment)
+    require_state(record, "filling", doing="become filled")
+    require_no_writer(record)
     if not whole:
-        raise _not_allowed(record, "what filled it did not bring all items")
+        raise not_allowed(record, "what filled it did not bring all items")
     missing = sorted(arn for arn, part in record.parts.items() if part.state != "filled")
     if missing:
-        raise _not_allowed(record, f"these sources are not all in yet: {', '.join(missing)}")
-    _require_seen(record, seen_table_id)
+        raise not_allowed(record, f"these sources are not all in yet: {', '.join(missing)}")
+    require_seen(record, seen_table_id)
     return replace(record, state="filled", evidence=dict(evidence), data_as_of=dict(data_as_of), next="")
 
 
@@ -298,13 +193,13 @@ def filled_by_comparison(
     record: Record, moment: Moment, *, seen_table_id: str, comparison: Mapping[str, Any], full: bool, equal: bool
 ) -> Record:
     """``broken`` -> ``filled``: compared in full and equal, after a repair too."""
-    _require_held(record, moment)
-    _require_state(record, "broken", doing="become filled by a comparison")
-    _require_no_writer(record)
-    _require_compared(record, full, equal)
-    _require_seen(record, seen_table_id)
+    require_held(record, moment)
+    require_state(record, "broken", doing="become filled by a comparison")
+    require_no_writer(record)
+    require_compared(record, full, equal)
+    require_seen(record, seen_table_id)
     require_fence(record, moment)
-    _require_quiet(record, moment)
+    require_quiet(record, moment)
     return replace(record, state="filled", evidence={"comparison": dict(comparison)}, verified={}, next="")
 
 
@@ -326,16 +221,16 @@ def adopt(
     """A record ``filled`` for a table with our tags that has none (``ferry_adopt: true``): compared in full, equal."""
     attempt = max([0, *attempts_listed]) + 1
     record = Record(key, home, migration, source, method, run=moment.run, attempt=attempt, table_id=table_id)
-    _require_compared(record, full, equal)
+    require_compared(record, full, equal)
     evidence = {"comparison": dict(comparison), "adopted": True}
     return replace(record, state="filled", evidence=evidence, data_as_of=dict(data_as_of))
 
 
 def settled(record: Record, moment: Moment, *, seen_table_id: str, read_back: bool) -> Record:
     """``filled`` -> ``settled``: the settings were applied and read back."""
-    _require_step(record, moment, "filled", "become settled", seen_table_id)
+    require_step(record, moment, "filled", "become settled", seen_table_id)
     if not read_back:
-        raise _not_allowed(record, "its settings were not read back as they were set")
+        raise not_allowed(record, "its settings were not read back as they were set")
     return replace(record, state="settled")
 
 
@@ -344,22 +239,22 @@ def done(
 ) -> Record:
     """``settled`` -> ``done``: compared as asked, and ``acceptable``: equal, or with a difference that ``ferry_verify``
     allows. Nobody's request can reach the table any more, our own without an answer neither."""
-    _require_step(record, moment, "settled", "become done", seen_table_id)
+    require_step(record, moment, "settled", "become done", seen_table_id)
     if not acceptable:
-        raise _not_allowed(record, "it was compared and differs from the source by more than ferry_verify allows")
+        raise not_allowed(record, "it was compared and differs from the source by more than ferry_verify allows")
     return replace(record, state="done", verified=dict(verified), next="")
 
 
 def following(record: Record, moment: Moment, *, seen_table_id: str) -> Record:
     """``done`` -> ``following``: the source's later changes are carried over."""
-    _require_step(record, moment, "done", "begin to follow its source", seen_table_id)
+    require_step(record, moment, "done", "begin to follow its source", seen_table_id)
     return replace(record, state="following")
 
 
 def handed_over(record: Record, moment: Moment, *, seen_table_id: str, data_as_of: Mapping[str, Any]) -> Record:
     """``done`` or ``following`` -> ``handed_over``: the applications use the copy."""
     state = record.state if record.state in ("done", "following") else "done"
-    _require_step(record, moment, state, "be handed over", seen_table_id)
+    require_step(record, moment, state, "be handed over", seen_table_id)
     return replace(record, state="handed_over", data_as_of=dict(data_as_of) or record.data_as_of)
 
 
@@ -368,12 +263,12 @@ def broken(record: Record, moment: Moment, *, seen_table_id: str, why: str, next
 
     ``next`` says the ways out. A job that still runs is waited for and judged by its own method first.
     """
-    _require_held(record, moment)
-    _require_state(record, "filling", doing="become broken")
-    _require_no_writer(record)
+    require_held(record, moment)
+    require_state(record, "filling", doing="become broken")
+    require_no_writer(record)
     if not next:
-        raise _not_allowed(record, "a table that is not whole needs a word on what to do")
-    _require_seen(record, seen_table_id)
+        raise not_allowed(record, "a table that is not whole needs a word on what to do")
+    require_seen(record, seen_table_id)
     return replace(record, state="broken", evidence={"broken": why}, next=next)
 
 
@@ -400,17 +295,17 @@ def new_attempt(
     number is above those of the record, of its jobs and of all tokens of ours in AWS's lists; so the data is brought by
     a new export or backup.
     """
-    _require_held(record, moment)
-    _require_no_writer(record)
+    require_held(record, moment)
+    require_no_writer(record)
     deletion = record.last_job(DELETE)
     deleted = deletion is not None and deletion.state == "done"
     if record.table_id and not deleted:
         if gone is None:
-            raise _not_allowed(record, f"its table {record.table_id} was not looked for")
+            raise not_allowed(record, f"its table {record.table_id} was not looked for")
         if gone.second - gone.first < LOOKS_APART:
-            raise _not_yet(record, "its table was looked for once", gone.first + LOOKS_APART)
+            raise not_yet(record, "its table was looked for once", gone.first + LOOKS_APART)
     require_fence(record, moment)
-    _require_quiet(record, moment)
+    require_quiet(record, moment)
     number = max([record.highest_attempt, *attempts_listed]) + 1
     jobs = tuple(
         replace(job, state="closed", request="") if job.purpose == DELETE and job.is_open else job
@@ -448,9 +343,9 @@ def begin_anew_from_restored(
     Only where no table stands under the name; ``adopted`` is a job of ours that runs. See ``require_current``.
     """
     if record.home == home:
-        raise _not_allowed(record, "it was not restored")
+        raise not_allowed(record, "it was not restored")
     if record.run != moment.run:
-        raise _not_allowed(record, "another run holds it")
+        raise not_allowed(record, "another run holds it")
     require_fence(record, moment)
     new = claim(
         record.key,
@@ -469,125 +364,7 @@ def begin_anew_from_restored(
 
 def part(record: Record, moment: Moment, source_arn: str, value: Part) -> Record:
     """The record of a merge with one source's part as it is now."""
-    _require_held(record, moment)
+    require_held(record, moment)
     if source_arn not in record.parts:
-        raise _not_allowed(record, f"{source_arn} is none of its sources")
+        raise not_allowed(record, f"{source_arn} is none of its sources")
     return replace(record, parts={**record.parts, source_arn: value})
-
-
-# What the rules rest on
-
-
-def require_current(record: Record, home: str, seen_table_id: str) -> None:
-    """Raises StateUnknown for a record that was restored, while a table stands under the name: all it proves is a
-    ``done`` with the same TableId, and only for reporting."""
-    if record.home == home or not seen_table_id or (record.is_done and record.table_id == seen_table_id):
-        return
-    raise StateUnknown(
-        "The record is from another table of the records, restored from a backup: how far the destination table is"
-        " nobody knows.",
-        "Compare it in full and take it over with ferry_adopt: true, or delete it (its deletion protection is on) and"
-        " run again.",
-        table=record.name,
-    )
-
-
-def require_fence(record: Record, moment: Moment, *, dynamodb_only: bool = False) -> None:
-    """Raises NotYet while a request of a former holder may still take effect.
-
-    ``dynamodb_only``: the step rests on DynamoDB's own calls, which ``moment.expired_since`` may have shown to be over.
-    """
-    fence = Fence(record.fence, moment.signed_until)
-    expired = moment.expired_since if dynamodb_only else None
-    if not fence.passed(moment.now, expired):
-        raise _not_yet(record, "requests of a former run may still arrive", fence.passes(expired))
-
-
-def _require_quiet(record: Record, moment: Moment) -> None:
-    if moment.unanswered is not None and moment.now < moment.unanswered + fences.LET_GO:
-        raise _not_yet(record, "a request of this run has no answer", moment.unanswered + fences.LET_GO)
-
-
-def _require_step(record: Record, moment: Moment, before: State, doing: str, seen_table_id: str) -> None:
-    _require_held(record, moment)
-    _require_state(record, before, doing=doing)
-    _require_seen(record, seen_table_id)
-    require_fence(record, moment)
-    _require_quiet(record, moment)
-
-
-def _require_held(record: Record, moment: Moment) -> None:
-    if record.run != moment.run:
-        whose = f"run {record.run} holds it" if record.run else "nobody holds it, and it was not claimed"
-        raise Held(
-            f"Nothing was changed: {whose}.",
-            "Run again once that run has ended; status shows which run holds which table.",
-            table=record.name,
-            details={"run": record.run},
-        )
-
-
-def _require_state(record: Record, *states: State, doing: str) -> None:
-    if record.state not in states:
-        raise _not_allowed(record, f"only a table that is {' or '.join(states)} can {doing}")
-
-
-def _require_no_writer(record: Record) -> None:
-    for purpose in (FILL, WRITE):
-        job = record.open_job(purpose)
-        if job is not None:
-            raise _not_allowed(record, f"its {job.kind} is {job.state} and may still write: it is waited for")
-
-
-def _require_table(record: Record) -> None:
-    if not record.table_id:
-        raise _not_allowed(record, "there is no table of ours")
-
-
-def _require_seen(record: Record, seen_table_id: str) -> None:
-    _require_table(record)
-    if not seen_table_id:
-        raise _not_allowed(record, f"its table {record.table_id} is not there")
-    if seen_table_id != record.table_id:
-        raise _replaced(record, seen_table_id, record.table_id)
-
-
-def _require_compared(record: Record, full: bool, equal: bool) -> None:
-    if not full or not equal:
-        raise _not_allowed(record, "only a full comparison that finds both tables equal makes it whole")
-
-
-def _job(record: Record, token: str, *states: str) -> JobEntry:
-    job = record.job(token)
-    if job is None:
-        raise _not_allowed(record, f"it has no job with the token {token}")
-    if job.state not in states:
-        raise _not_allowed(record, f"its {job.kind} is {job.state}")
-    return job
-
-
-def _not_allowed(record: Record, why: str) -> StepNotAllowed:
-    return StepNotAllowed(
-        f"The record says {record.state} (attempt {record.attempt}), and {why}.",
-        "Nothing was changed. Run again: the table goes on from where its record says it is.",
-        table=record.name,
-        details={"state": record.state, "attempt": record.attempt},
-    )
-
-
-def _not_yet(record: Record, why: str, until: float) -> NotYet:
-    return NotYet(
-        f"Not before {iso(until)}: {why}.",
-        "Run again after that; nothing was changed.",
-        table=record.name,
-        details={"state": record.state, "until": until},
-    )
-
-
-def _replaced(record: Record, seen: str, known: str) -> Replaced:
-    return Replaced(
-        f"The table of this name was made anew: its TableId is {seen}, the one that was filled had {known}.",
-        "It is not touched. If nobody needs it, delete it and run again; otherwise choose another destination name.",
-        table=record.name,
-        details={"table_id": seen, "filled_table_id": known},
-    )

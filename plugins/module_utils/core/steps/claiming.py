@@ -33,12 +33,13 @@ from ..errors import (
 from ..jobs.job import Job
 from ..jobs.kind import AnySteps, Instead, Made, OwnWork, Pause, WaitItem
 from ..jobs.tracking import Tracking
-from ..record import transitions
+from ..record import rules, transitions
 from ..record.lease import held_by
 from ..record.record import DELETE, FILL, WRITE, Record, Source, table_key
+from ..record.rules import Moment
 from ..record.run import HeldElsewhere, Run, held_lines
 from ..record.store import RecordStore
-from ..record.transitions import LOOKS_APART, Gone, Moment
+from ..record.transitions import LOOKS_APART, Gone
 from ..table.definition import TableDefinition
 from ..table_status import Phase, phase_of, require_usable
 
@@ -117,7 +118,7 @@ def look(
         words = held_by(lease, lease.renewed) if lease is not None else f"held by run {record.run}"
     transitions.require_same(record, choice.migration, _source_arn(source, choice), words)
     seen = there.table_id if there is not None else ""
-    transitions.require_current(record, store.home, seen)
+    rules.require_current(record, store.home, seen)
     if record.table_id and seen not in ("", record.table_id):
         raise _replaced(record, seen)
     if record.is_done and there is not None:

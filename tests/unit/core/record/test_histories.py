@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
-from ansible_collections.tableferry.aws.plugins.module_utils.core.record import transitions
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record import rules, transitions
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.gate import Attempt
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.lease import WAITER
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.run import Taken
@@ -96,7 +96,7 @@ class History:
         record = run.read()
         if record.run != run.run.id or record.state != "filled":
             return
-        transitions.require_fence(record, run.moment())
+        rules.require_fence(record, run.moment())
         attempt = run.run.gate.leave(self.aws.now, "orders")
         self.sent.append(Sent(run, attempt, self.aws.now + SIGNATURE_WINDOW))
 

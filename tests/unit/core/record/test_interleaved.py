@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
-from ansible_collections.tableferry.aws.plugins.module_utils.core.record import transitions
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record import intended, rules, transitions
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.lease import VERB
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record import FILL, Record
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.run import HeldElsewhere, Taken, held_lines
@@ -36,13 +36,13 @@ def go_on(by: Controller, record: Record | None) -> Record:
     while not record.is_done:
         job = record.last_job(FILL)
         if record.state == "claimed" and job is None:
-            record = step(record, transitions.intend, purpose=FILL, kind="import", token="t1", request="{}")
+            record = step(record, intended.intend, purpose=FILL, kind="import", token="t1", request="{}")
         elif record.state == "claimed" and job is not None and not job.arn:
-            record = step(record, transitions.begun, "t1", arn="arn:import", table_id="T1")
+            record = step(record, intended.begun, "t1", arn="arn:import", table_id="T1")
         elif record.state == "claimed":
             record = step(record, transitions.filling, "t1", "T1")
         elif record.state == "filling" and job is not None and job.is_open:
-            record = step(record, transitions.ended, "t1", ok=True, result={"items": 2})
+            record = step(record, intended.ended, "t1", ok=True, result={"items": 2})
         elif record.state == "filling":
             record = step(
                 record, transitions.filled, seen_table_id="T1", whole=True, evidence={"items": 2}, data_as_of={}
@@ -293,7 +293,7 @@ class TestWaiting:
         aws.advance(15)
         assert two.step(transitions.fill_again, "direct", **again).state == "filling"
         with pytest.raises(errors.NotYet):
-            transitions.require_fence(two.read(), two.moment())
+            rules.require_fence(two.read(), two.moment())
 
 
 class TestRuns:

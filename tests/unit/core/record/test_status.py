@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core.record import removal, status, transitions
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record import intended, removal, status, transitions
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.attributes import to_attribute
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record import FILL
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.status import rows
@@ -30,7 +30,7 @@ def row_of(by: Controller) -> dict:
 def test_a_running_table_names_its_run_since_when_and_its_job(one: Controller, aws: Aws) -> None:
     one.claim()
     assert row_of(one)["since"].startswith("2027-01-15T08:00:")
-    one.step(transitions.intend, purpose=FILL, kind="import", token="t1", request="{}")
+    one.step(intended.intend, purpose=FILL, kind="import", token="t1", request="{}")
     aws.advance(30)
     row = row_of(one)
     assert (row["name"], row["source"], row["state"], row["job"]) == (
@@ -144,7 +144,7 @@ class TestRemoval:
 
     def test_a_record_with_a_job_that_may_run_stays(self, one: Controller, two: Controller, aws: Aws) -> None:
         one.claim()
-        one.step(transitions.intend, purpose=FILL, kind="import", token="t1", request="{}")
+        one.step(intended.intend, purpose=FILL, kind="import", token="t1", request="{}")
         one.run.let_go(one.read())
         assert "import is intended" in removal.plan_removal(two.run.store, ["orders"], "m", ANY, aws.now).left[0].reason
         assert "import is intended" in removal.remove(two.run, ["orders"], "m", ANY).left[0].reason

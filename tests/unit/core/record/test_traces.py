@@ -13,7 +13,13 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
-from ansible_collections.tableferry.aws.plugins.module_utils.core.record import intention, transitions, uses
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record import (
+    intended,
+    intention,
+    rules,
+    transitions,
+    uses,
+)
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.fence import SIGNATURE
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.intention import CLIENT_TOKEN, UNIQUE_NAME
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.lease import VERB, WAITER, Ended
@@ -49,9 +55,9 @@ class TestFence:
         taken = take_over_lapsed(aws, two)
         assert aws.now - late.signed <= 900  # it would still be executed
         with pytest.raises(errors.NotYet):
-            transitions.require_fence(taken.record, two.moment())
+            rules.require_fence(taken.record, two.moment())
         aws.advance(taken.fence.at - aws.now)
-        transitions.require_fence(taken.record, two.moment())
+        rules.require_fence(taken.record, two.moment())
         assert not network.deliver(late)
 
     def test_whatever_was_signed_until_the_end_of_the_lease_is_refused_once_the_fence_has_passed(
@@ -64,9 +70,9 @@ class TestFence:
         taken = two.take()
         aws.advance(taken.fence.at - 1 - aws.now)
         with pytest.raises(errors.NotYet):
-            transitions.require_fence(taken.record, two.moment())
+            rules.require_fence(taken.record, two.moment())
         aws.advance(1)
-        transitions.require_fence(taken.record, two.moment())
+        rules.require_fence(taken.record, two.moment())
         assert not network.deliver(late)
 
     @pytest.mark.parametrize("what", ["S of one", "W:a of one"])
@@ -84,32 +90,32 @@ class TestFence:
 
     def test_no_create_table_beside_an_import_that_may_still_begin(self, aws, network, one, two):
         one.claim("s3")
-        one.step(transitions.intend, purpose=FILL, kind="import", token="f1", request="{}")
+        one.step(intended.intend, purpose=FILL, kind="import", token="f1", request="{}")
         late, _ = network.send(one, "F of one")
         one.die()
         taken = take_over_lapsed(aws, two)
         with pytest.raises(errors.StepNotAllowed, match="cannot be called off"):
-            two.step(transitions.change_method, "direct")
+            two.step(intended.change_method, "direct")
         with pytest.raises(errors.StepNotAllowed, match="already"):
-            two.step(transitions.intend, purpose=FILL, kind="create", token="c1", request="{}")
+            two.step(intended.intend, purpose=FILL, kind="create", token="c1", request="{}")
         with pytest.raises(errors.NotYet):
-            two.step(transitions.not_begun, "f1", CLIENT_TOKEN, listed_at=aws.now)
+            two.step(intended.not_begun, "f1", CLIENT_TOKEN, listed_at=aws.now)
         aws.advance(taken.fence.at + intention.LISTED - aws.now)
         assert not network.deliver(late)
         two.run.renew(VERB)
-        two.step(transitions.not_begun, "f1", CLIENT_TOKEN, listed_at=aws.now)
-        assert two.step(transitions.change_method, "direct").method == "direct"
+        two.step(intended.not_begun, "f1", CLIENT_TOKEN, listed_at=aws.now)
+        assert two.step(intended.change_method, "direct").method == "direct"
 
     def test_a_late_write_cannot_land_in_the_next_attempts_table(self, aws, network, one, two):
         one.to_filling()
         late, _ = network.send(one, "W:a of one")
         taken = take_over_lapsed(aws, two)
         with pytest.raises(errors.NotYet):
-            two.step(transitions.intend, purpose=DELETE, kind="delete", token="d1", request="{}")
+            two.step(intended.intend, purpose=DELETE, kind="delete", token="d1", request="{}")
         aws.advance(taken.fence.at - aws.now)
         two.run.renew(VERB)
-        two.step(transitions.intend, purpose=DELETE, kind="delete", token="d1", request="{}")
-        two.step(transitions.ended, "d1", ok=True, result={})
+        two.step(intended.intend, purpose=DELETE, kind="delete", token="d1", request="{}")
+        two.step(intended.ended, "d1", ok=True, result={})
         assert two.step(transitions.new_attempt, method="s3").attempt == 2
         assert not network.deliver(late)
 
@@ -134,9 +140,9 @@ class TestSettle:
     @pytest.mark.parametrize("purpose", ["export", FILL])
     def test_no_second_billed_job_once_the_token_is_forgotten(self, aws, network, one, two, purpose):
         one.claim("s3")
-        one.step(transitions.intend, purpose=purpose, kind="job", token="x1", request="{}")
+        one.step(intended.intend, purpose=purpose, kind="job", token="x1", request="{}")
         network.send(one, "X of one")
-        intended = aws.now
+        since = aws.now
         one.die()
         taken = take_over_lapsed(aws, two)
         job = two.read().job("x1")
@@ -146,7 +152,7 @@ class TestSettle:
             return intention.step(job, CLIENT_TOKEN, at, fence=taken.fence.at, listed_at=at)
 
         assert step(aws.now) == "send"
-        aws.advance(intended + 7 * HOUR - 1 - aws.now)
+        aws.advance(since + 7 * HOUR - 1 - aws.now)
         two.run.renew(VERB)
         assert step(aws.now) == "send"
         again, _ = network.send(two, "X of two")
@@ -157,14 +163,14 @@ class TestSettle:
 
     def test_the_method_is_not_changed_over_a_create_table_without_an_answer(self, aws, network, one, two):
         one.claim("direct")
-        one.step(transitions.intend, purpose=FILL, kind="create", token="c1", request="{}")
+        one.step(intended.intend, purpose=FILL, kind="create", token="c1", request="{}")
         late, _ = network.send(one, "C of one")
         one.die()
         taken = take_over_lapsed(aws, two)
         with pytest.raises(errors.StepNotAllowed):
-            two.step(transitions.change_method, "s3")
+            two.step(intended.change_method, "s3")
         with pytest.raises(errors.NotYet):
-            two.step(transitions.not_begun, "c1", UNIQUE_NAME, listed_at=aws.now)
+            two.step(intended.not_begun, "c1", UNIQUE_NAME, listed_at=aws.now)
         aws.advance(taken.fence.at - aws.now)
         assert not network.deliver(late)
 
@@ -175,10 +181,10 @@ class TestTableId:
     @pytest.fixture
     def imported(self, one) -> Controller:
         one.claim("s3")
-        one.step(transitions.intend, purpose=FILL, kind="import", token="f1", request="{}")
-        one.step(transitions.begun, "f1", arn="arn:import")
+        one.step(intended.intend, purpose=FILL, kind="import", token="f1", request="{}")
+        one.step(intended.begun, "f1", arn="arn:import")
         one.step(transitions.filling, "f1", "T1")
-        one.step(transitions.ended, "f1", ok=True, result={"items": 2})
+        one.step(intended.ended, "f1", ok=True, result={"items": 2})
         return one
 
     @pytest.mark.parametrize(("seen", "error"), [("", errors.StepNotAllowed), ("foreign", errors.Replaced)])
@@ -212,7 +218,7 @@ class TestHome:
 
     def test_a_running_import_of_ours_is_adopted_when_the_record_is_lost(self, aws, one, two):
         one.claim("s3")
-        one.step(transitions.intend, purpose=FILL, kind="import", token="f1", request="{}")
+        one.step(intended.intend, purpose=FILL, kind="import", token="f1", request="{}")
         aws.replace_record_table(keep=False)
         other = aws.controller("three")
         assert other.run.store.read(KEY) is None
@@ -224,7 +230,7 @@ class TestHome:
             )
         )  # fmt: skip
         with pytest.raises(errors.StepNotAllowed, match="already"):
-            other.step(transitions.intend, purpose=FILL, kind="import", token="f2", request="{}")
+            other.step(intended.intend, purpose=FILL, kind="import", token="f2", request="{}")
         assert record.attempt == 1
 
     def test_the_run_that_lost_its_record_table_begins_nothing_more(self, aws, one):
@@ -251,16 +257,16 @@ class TestHome:
         other = aws.controller("three")
         record = other.read()
         with pytest.raises(errors.StateUnknown):
-            transitions.require_current(record, other.run.store.home, "T1")
+            rules.require_current(record, other.run.store.home, "T1")
 
     def test_a_restored_done_is_reported_for_the_same_table_only(self, aws, one):
         one.to_settled()
         one.step(transitions.done, seen_table_id="T1", verified={}, acceptable=True)
         aws.replace_record_table(keep=True)
         other = aws.controller("three")
-        transitions.require_current(other.read(), other.run.store.home, "T1")
+        rules.require_current(other.read(), other.run.store.home, "T1")
         with pytest.raises(errors.StateUnknown):
-            transitions.require_current(other.read(), other.run.store.home, "T2")
+            rules.require_current(other.read(), other.run.store.home, "T2")
 
     def test_a_restored_record_without_a_table_begins_anew_above_all_numbers(self, aws, one):
         one.to_filled()
@@ -282,13 +288,13 @@ class TestWords:
 
     def test_half_a_table_by_direct_and_another_method_now(self, aws, network, one, two):
         one.claim("direct")
-        one.step(transitions.intend, purpose=FILL, kind="create", token="c1", request="{}")
+        one.step(intended.intend, purpose=FILL, kind="create", token="c1", request="{}")
         network.send(one, "C of one")
         one.die()
         take_over_lapsed(aws, two)
         two.step(transitions.filling, "c1", "T1")
         with pytest.raises(errors.StepNotAllowed):
-            two.step(transitions.change_method, "s3")
+            two.step(intended.change_method, "s3")
         with pytest.raises(errors.StepNotAllowed, match="word"):
             two.step(transitions.broken, seen_table_id="T1", why="method changed", next="")
         record = two.step(transitions.broken, seen_table_id="T1", why="method changed", next="Set the method direct.")
@@ -296,12 +302,12 @@ class TestWords:
 
     def test_an_import_that_failed_on_items(self, one):
         one.claim("s3")
-        one.step(transitions.intend, purpose=FILL, kind="import", token="f1", request="{}")
-        one.step(transitions.begun, "f1", arn="arn:import")
+        one.step(intended.intend, purpose=FILL, kind="import", token="f1", request="{}")
+        one.step(intended.begun, "f1", arn="arn:import")
         one.step(transitions.filling, "f1", "T1")
         with pytest.raises(errors.StepNotAllowed, match="may still write"):
             one.step(transitions.broken, seen_table_id="T1", why="failed", next="Delete it.")
-        one.step(transitions.ended, "f1", ok=False, result={"code": "ItemValidationError"})
+        one.step(intended.ended, "f1", ok=False, result={"code": "ItemValidationError"})
         assert one.step(transitions.broken, seen_table_id="T1", why="failed", next="Delete it.").state == "broken"
         with pytest.raises(errors.StepNotAllowed):
             one.step(transitions.fill_again, "s3", seen_table_id="T1", resumable=False)

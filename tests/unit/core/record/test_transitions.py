@@ -15,7 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
-from ansible_collections.tableferry.aws.plugins.module_utils.core.record import fence, intention, transitions
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record import (
+    fence,
+    intended,
+    intention,
+    rules,
+    transitions,
+)
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.fence import Fence
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record import (
     DELETE,
@@ -27,7 +33,8 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record 
     Record,
     table_key,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.record.transitions import Gone, Moment
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record.rules import Moment
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record.transitions import Gone
 
 from .two import SOURCE
 
@@ -87,6 +94,12 @@ STEPS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
 }
 
 
+def step_called(name: str) -> Callable[..., Record]:
+    """The step of that name, from state to state or of a job."""
+    step: Callable[..., Record] = getattr(intended if hasattr(intended, name) else transitions, name)
+    return step
+
+
 @dataclass(frozen=True)
 class Asked:
     """One transition with its arguments, at ``seconds`` after the one before, with a request ``unanswered`` ago."""
@@ -101,8 +114,7 @@ class Asked:
         return Moment(self.run, now, None if self.unanswered is None else now - self.unanswered)
 
     def of(self, record: Record, now: int) -> Record:
-        change: Callable[..., Record] = getattr(transitions, self.name)
-        return change(record, self.at(now), **self.arguments)
+        return step_called(self.name)(record, self.at(now), **self.arguments)
 
 
 asks = st.sampled_from(sorted(STEPS)).flatmap(
@@ -307,7 +319,7 @@ SPOILED = {
 @pytest.mark.parametrize("name", SPOILED)
 def test_a_step_that_a_late_request_could_spoil_waits(name: str) -> None:
     state, arguments = SPOILED[name]
-    change: Callable[..., Record] = getattr(transitions, name)
+    change = step_called(name)
     table_id = "" if state == "claimed" else "T1"
     record = replace(first(), state=state, table_id=table_id, fence=NOW + 100)  # type: ignore[arg-type]
     with pytest.raises(errors.NotYet) as waits:
@@ -344,32 +356,32 @@ class TestRefusals:
 
     def test_only_what_fills_this_attempt_and_made_this_table_makes_it_filling(self):
         moment = Moment("r1", NOW)
-        export = transitions.intend(first(), moment, purpose="export", kind="export", token="t", request="{}")
+        export = intended.intend(first(), moment, purpose="export", kind="export", token="t", request="{}")
         with pytest.raises(errors.StepNotAllowed, match="does not fill"):
             transitions.filling(export, moment, "t", "T1")
-        record = transitions.intend(first(), moment, purpose=FILL, kind="import", token="t", request="{}")
+        record = intended.intend(first(), moment, purpose=FILL, kind="import", token="t", request="{}")
         with pytest.raises(errors.StepNotAllowed, match="attempt 1 does not fill attempt 2"):
             transitions.filling(replace(record, attempt=2), moment, "t", "T1")
-        record = transitions.begun(record, moment, "t", arn="arn", table_id="T1")
+        record = intended.begun(record, moment, "t", arn="arn", table_id="T1")
         with pytest.raises(errors.Replaced):
             transitions.filling(record, moment, "t", "T2")
         with pytest.raises(errors.StepNotAllowed, match="names no table"):
             transitions.filling(record, moment, "t", "")
 
     def test_a_refusal_with_an_attempt_unanswered_closes_nothing(self):
-        record = transitions.intend(
+        record = intended.intend(
             first(), Moment("r1", NOW), purpose="export", kind="k", token="t", request="{}"
         )  # fmt: skip
         with pytest.raises(errors.StepNotAllowed, match="no answer"):
-            transitions.refused(record, Moment("r1", NOW), "t", all_answered=False)
-        closed = transitions.refused(record, Moment("r1", NOW), "t", all_answered=True, result={"code": "Limit"})
+            intended.refused(record, Moment("r1", NOW), "t", all_answered=False)
+        closed = intended.refused(record, Moment("r1", NOW), "t", all_answered=True, result={"code": "Limit"})
         assert closed.open_job("export") is None
 
     def test_a_spark_job_that_may_still_write(self):
         moment = Moment("r1", NOW)
-        record = transitions.intend(first(), moment, purpose=FILL, kind="create", token="t", request="{}")
+        record = intended.intend(first(), moment, purpose=FILL, kind="create", token="t", request="{}")
         record = transitions.filling(record, moment, "t", "T1")
-        record = transitions.intend(record, moment, purpose=WRITE, kind="glue", token="w", request="{}")
+        record = intended.intend(record, moment, purpose=WRITE, kind="glue", token="w", request="{}")
         for refused in (
             lambda: transitions.broken(record, moment, seen_table_id="T1", why="", next="x"),
             lambda: transitions.filled(record, moment, seen_table_id="T1", whole=True, evidence={}, data_as_of={}),
@@ -410,12 +422,12 @@ class TestRefusals:
         record = replace(first(), fence=NOW + 910)
         early = Moment("r1", NOW + 320, signed_until=NOW, expired_since=NOW + 305)
         with pytest.raises(errors.NotYet):
-            transitions.require_fence(record, early)
-        transitions.require_fence(record, early, dynamodb_only=True)
+            rules.require_fence(record, early)
+        rules.require_fence(record, early, dynamodb_only=True)
         with pytest.raises(errors.NotYet):
-            transitions.require_fence(record, replace(early, now=NOW + 319), dynamodb_only=True)
+            rules.require_fence(record, replace(early, now=NOW + 319), dynamodb_only=True)
         with pytest.raises(errors.NotYet):  # nobody knows what the fence is made of
-            transitions.require_fence(record, replace(early, signed_until=None), dynamodb_only=True)
+            rules.require_fence(record, replace(early, signed_until=None), dynamodb_only=True)
 
 
 @given(st.lists(st.tuples(times, flags), min_size=2, max_size=2), times)

@@ -21,7 +21,12 @@ from typing import Any
 from botocore import xform_name
 from botocore.exceptions import ClientError
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core.record import record_table, transitions
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record import (
+    intended,
+    record_table,
+    rules,
+    transitions,
+)
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.clock import AwsClock
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.process import Process
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record import (
@@ -177,7 +182,7 @@ class Controller:
             )
         )
 
-    def moment(self, **more: Any) -> transitions.Moment:
+    def moment(self, **more: Any) -> rules.Moment:
         return self.run.moment("orders", **more)
 
     def step(self, change: Callable[..., Record], *args: Any, **more: Any) -> Record:
@@ -192,7 +197,7 @@ class Controller:
 
     def to_filling(self, method: str = "direct", table_id: str = "T1") -> Record:
         self.claim(method)
-        self.step(transitions.intend, purpose=FILL, kind="create", token="t1", request="{}")
+        self.step(intended.intend, purpose=FILL, kind="create", token="t1", request="{}")
         return self.step(transitions.filling, "t1", table_id)
 
     def to_filled(self, table_id: str = "T1") -> Record:

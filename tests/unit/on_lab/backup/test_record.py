@@ -290,7 +290,7 @@ class TestNotOurs:
         aws.add_table("orders", 1, "destination", recovery=False)
         judged = migrate(aws, 2)
         assert (judged.status, type(judged.failure).__name__) == ("failed", "RestoreFailed")
-        assert "made anew" in judged.failure.cause
+        assert "created again" in judged.failure.cause
         table = aws.described("orders")
         tags = aws.client("dynamodb", "destination").list_tags_of_resource(ResourceArn=table["TableArn"])["Tags"]
         assert tags == []

@@ -13,29 +13,27 @@ from functools import partial
 from typing import Any, ClassVar
 
 from ... import sdk
-from ...account import RETRIES, Account
-from ...aws_errors import BACKUP_REFUSED, NO_RESOURCE, is_passing
+from ...account import Account
+from ...aws_errors import BACKUP_REFUSED, is_passing
 from ...change import Change
-from ...errors import BackupFailed, BackupNotPossible, FerryError, InvalidInput, TableBroken
+from ...errors import BackupFailed, BackupNotPossible, FerryError, InvalidInput
 from ...jobs.job import Job, ended_with
 from ...jobs.kind import Made, Page, Pause, SourceJobs, Steps, WaitItem, begun
 from ...jobs.token import with_token
 from ...jobs.tracking import Tracking
 from ...route import Route
-from ...table.definition import Shape, TableDefinition, json_safe
+from ...table.definition import Shape, TableDefinition
 from ...table.encryption import map_encryption, read_encryption, resolve_key_map
 from ...table_status import require_usable
 from ..options import BackupChoices
+from .backup_status import PURPOSE, describe_backup, described, last_by_record, restored_by_record
 from .calls import (
     MIGRATION_TAG,
     lifecycle,
     page_of_jobs,
-    percent_done,
     role_arn,
-    state_of,
     vault_arn,
 )
-from .failures import UNKNOWN, reported
 from .history import (
     BACKUP_STATES,
     is_advanced,
@@ -52,7 +50,6 @@ from .memory import (
     KEPT,
     TOKEN,
     adopted,
-    begun_since,
     close_former,
     fresh,
     is_since_intention,
@@ -68,10 +65,9 @@ from .readiness import (
     read_destination_policy,
     read_side,
 )
-from .restore_jobs import look_at_destination, look_by_record
+from .restore_status import look_at_destination
 from .vaults import Vault, find_vault, is_there, is_usable, list_vaults, read_recovery_point
 
-PURPOSE = "backup"
 SHORTEST_START_WINDOW = 60  # minutes; it also shows soonest that AWS cannot start (aws.md C4)
 REPLAYED = timedelta(minutes=5)  # an answer about a job older than this is about an earlier one
 TRIES = 5  # tokens that jobs may have used which are not listed any more
@@ -127,7 +123,7 @@ def plan_backup(
     backups = list_backups(source, definition, {options.choices.vault, options.choices.air_gapped_vault} - {""})
     copies = _copies(source, destination, options, definition)
     if destination is not None and options.choices.restore and record is not None:
-        restored_from = _restored_by_record(destination, record, route)
+        restored_from = restored_by_record(destination, record, route)
         if restored_from is not None:
             known = {"restored_from": restored_from}
             return PlannedBackup(replace(requested, state="not_needed", result=known), [], definition)
@@ -144,7 +140,7 @@ def plan_backup(
         _check_keys(source, destination, definition, options)
     last = None
     if record is not None:
-        last = _last_by_record(source, record, backups)
+        last = last_by_record(source, record, backups)
         found = _serving_by_record(source, destination, options, record, last, requested, backups, copies)
     else:
         serving = _serving(source, destination, options, backups, copies)
@@ -261,27 +257,6 @@ def _serving(
     return None
 
 
-def _restored_by_record(destination: Account, record: Tracking, route: Route) -> str | None:
-    """From which recovery point the table was restored, or is being restored; None before that. Raises TableBroken."""
-    if record.record.state == "broken":
-        raise TableBroken(
-            str(record.record.evidence.get("broken", "")), record.record.next or "Run again.", table=record.name
-        )
-    last = look_by_record(destination, record, route)
-    if record.record.state != "claimed" or (last is not None and last.state in ("running", "completed")):
-        return str(last.request.get("call", {}).get("RecoveryPointArn", "")) if last is not None else ""
-    return None
-
-
-def _last_by_record(source: Account, record: Tracking, backups: list[Shape]) -> Job | None:
-    """The newest backup of the record's present attempt, as AWS shows it where it may still run."""
-    last = record.latest(PURPOSE)
-    if last is not None and not last.arn and last.state == "planned":
-        found = begun_since(record, last, reversed(backups), "BackupJobId")
-        return described(last, found) if found is not None else last
-    return describe_backup(source, last) if last is not None and last.open else last
-
-
 def _serving_by_record(
     source: Account,
     destination: Account | None,
@@ -354,58 +329,6 @@ def _summary(job: Job) -> dict[str, Any]:
         "role": call["IamRoleArn"],
         "lifecycle": call.get("Lifecycle", {}),
     }
-
-
-# Describing
-
-
-def described(job: Job, description: Mapping[str, Any]) -> Job:
-    """``job`` with what a list or DescribeBackupJob says of it."""
-    state = BACKUP_STATES.get(state_of(description), "running")
-    ended = state in ("failed", "cancelled")
-    # What a backup plan made keeps the plan's vault, not that of the options.
-    call = {
-        **job.request["call"],
-        "BackupVaultName": description.get("BackupVaultName", job.request["call"]["BackupVaultName"]),
-    }
-    return replace(
-        job,
-        state=state,
-        pending_reason="",
-        arn=str(description["BackupJobId"]),
-        request={**job.request, "call": call},
-        failure=_failure(
-            str(description["BackupJobId"]), state_of(description), str(description.get("StatusMessage") or "")
-        )
-        if ended
-        else {},
-        result={
-            "recovery_point_arn": description.get("RecoveryPointArn", ""),
-            "aws_state": state_of(description),
-            "percent_done": percent_done(description),
-            "status_message": description.get("StatusMessage", ""),
-            "start_time": description.get("CreationDate", ""),
-            "end_time": description.get("CompletionDate", ""),
-            "bytes": int(description.get("BackupSizeInBytes") or 0),
-            "created_by_plan": (description.get("CreatedBy") or {}).get("BackupPlanName", ""),
-        },
-    )
-
-
-def _failure(job_id: str, state: str, message: str) -> dict[str, Any]:
-    return reported(BackupFailed, "backup", job_id, state, message)
-
-
-def describe_backup(source: Account, job: Job, *, retries: int = RETRIES) -> Job:
-    """The backup job's status now. A waiter, which paces its calls itself, asks for no ``retries``."""
-    doing = f"describing the backup job {job.arn}"
-    description = json_safe(
-        source.ask("backup", "describe_backup_job", doing, missing=NO_RESOURCE, retries=retries, BackupJobId=job.arn)
-    )
-    if description is None:
-        failure = _failure(job.arn, UNKNOWN, "AWS does not know it any more")
-        return replace(job, state="failed", failure=failure)
-    return described(job, description)
 
 
 # Starting

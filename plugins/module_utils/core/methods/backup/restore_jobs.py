@@ -6,17 +6,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from datetime import timedelta
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from ... import sdk
-from ...account import RETRIES, Account
-from ...aws_errors import BACKUP_REFUSED, NO_RESOURCE, is_passing
+from ...account import Account
+from ...aws_errors import BACKUP_REFUSED, is_passing
 from ...change import Change
-from ...destination import has_mark, not_ours
+from ...destination import not_ours
 from ...errors import (
     BackupNotPossible,
     CopyFailed,
@@ -31,18 +30,27 @@ from ...jobs.kind import DestinationJobs, Made, Page, Pause, Steps, WaitItem, be
 from ...jobs.token import with_token
 from ...jobs.tracking import FILL, Tracking
 from ...route import Route
-from ...table.definition import Shape, TableDefinition, json_safe
+from ...table.definition import TableDefinition
 from ...table.encryption import Encryption, map_encryption, read_encryption, resolve_key_map
 from ...table_status import Phase, phase_of, require_usable
 from ..options import BackupChoices
-from .calls import RESOURCE_TYPE, moment, page_of_jobs, percent_done, role_arn, state_of
-from .failures import UNKNOWN, hint, is_full, reported
-from .history import RESTORE_STATES, is_completed, is_open, list_restores
-from .memory import KEPT, TOKEN, adopted, begun_since, close_former, fresh, patiently, sending, to_intend, write
+from .calls import RESOURCE_TYPE, page_of_jobs, role_arn
+from .failures import hint, is_full
+from .history import RESTORE_STATES, is_open, list_restores
+from .memory import KEPT, TOKEN, close_former, fresh, patiently, sending, to_intend, write
+from .restore_status import (
+    PURPOSE,
+    RestoreTarget,
+    describe_restore,
+    described,
+    is_being_restored,
+    is_within,
+    look_at_destination,
+    look_by_record,
+    table_of,
+)
 
-PURPOSE = "restore"
 SETTLE_GAP, SETTLE_WAIT = 3.0, 900.0  # seconds between looks at the table, and for all of them
-CLOCKS = timedelta(minutes=2)  # by how much a table's creation may lie before its restore job; never after its end
 
 
 @dataclass(frozen=True)
@@ -72,141 +80,6 @@ class RestorePlan:
 
     job: Job
     changes: list[Change]
-
-
-@dataclass(frozen=True)
-class RestoreTarget:
-    """What is at the destination's name.
-
-    ``free``: nothing, or a table that a restore of ours has just started to make. ``running`` and ``restored``: a
-    restore of ours runs, or has made the table. ``done``: the table carries our mark, which it gets once it was
-    counted.
-    """
-
-    state: Literal["free", "running", "restored", "done"]
-    job: Shape | None = None
-    table: TableDefinition | None = None
-
-
-# Finding
-
-
-def look_at_destination(
-    destination: Account, route: Route, restores: Iterable[Shape], recovery_points: Collection[str]
-) -> RestoreTarget:
-    """What is at the destination's name; ``restores`` are the account's restore jobs, ``recovery_points`` those that
-    this migration may have restored. Reads only.
-
-    Raises DestinationExists when the table there is not ours (design section 11), RestoreFailed when a restore of ours
-    failed and left it, TableUnusable when our copy is being deleted, archived or without its key.
-    """
-    table = TableDefinition.find(destination, route.destination_table)
-    mine = [job for job in restores if _is_of_way(job, destination, route, recovery_points)]
-    running = next((job for job in mine if is_open(job)), None)
-    if running is not None:
-        return RestoreTarget("running", running, table)
-    if table is None or _is_being_restored(destination, table, route):
-        return RestoreTarget("free", table=table)
-    if has_mark(destination, table, route.migration_id, route.source_arn):
-        require_usable(table.raw)
-        return RestoreTarget("done", table=table)
-    made = next((job for job in mine if is_completed(job) and _made(job, table)), None)
-    if made is not None:
-        require_usable(table.raw)
-        return RestoreTarget("restored", made, table)
-    left = next((job for job in mine if not is_completed(job) and _made(job, table)), None)
-    if left is not None:
-        raise RestoreFailed(
-            f"The restore job {left['RestoreJobId']} ended {state_of(left)} and left the table"
-            f" {route.destination_table}: {str(left.get('StatusMessage') or 'AWS gives no reason').rstrip('.')}.",
-            "TableFerry keeps it. Fix the cause AWS reports, delete exactly this table yourself, then run again.",
-            table=route.source_table,
-            details={"job_id": left["RestoreJobId"], "table_id": table.table_id},
-        )
-    raise not_ours(destination, table, route.source_table)
-
-
-def _is_being_restored(destination: Account, table: TableDefinition, route: Route) -> bool:
-    """Whether a restore of our source, which is not listed yet, is making the table: starting that restore again, with
-    its token, finds it (measured/backup-restore-service 2.7; of AWS Backup unmeasured)."""
-    summary = table.raw.get("RestoreSummary", {})
-    place = f"{route.source_region}:{route.source_account_id}:table/{route.source_table}"
-    source_arn = f"arn:{destination.partition}:dynamodb:{place}"
-    return bool(summary.get("RestoreInProgress")) and summary.get("SourceTableArn") == source_arn
-
-
-def _is_of_way(job: Shape, destination: Account, route: Route, recovery_points: Collection[str]) -> bool:
-    """Whether a restore job is this table's: of one of its recovery points, and not into another table."""
-    created = job.get("CreatedResourceArn")
-    if created and created != destination.table_arn(route.destination_table):
-        return False
-    return job.get("RecoveryPointArn") in recovery_points
-
-
-def _made(job: Shape, table: TableDefinition) -> bool:
-    """Whether the completed job made this very table: a table created again has the same ARN
-    (measured/backup-restore-service 2.14)."""
-    if job.get("CreatedResourceArn") != table.arn:
-        return False
-    return _is_within(table, job.get("CreationDate"), job.get("CompletionDate"))
-
-
-def _is_within(table: TableDefinition, begun_at: Any, ended_at: Any) -> bool:
-    """Whether the table was created while a restore job ran. No margin at its end: a restore completes after its table
-    is there, and what came later is somebody's."""
-    created, begun, ended = moment(table.raw.get("CreationDateTime")), moment(begun_at), moment(ended_at)
-    if created is None or begun is None:
-        return False
-    return begun - CLOCKS <= created and (ended is None or created <= ended)
-
-
-def look_by_record(destination: Account, record: Tracking, route: Route) -> Job | None:
-    """The newest restore of the record's present attempt, as AWS shows it where it may still run. Reads only.
-
-    Where the record knows of no job at all, as after it was lost, a running restore of the same source into the same
-    table is it.
-    """
-    last = record.latest(FILL)
-    if last is None and record.record.state == "claimed" and not record.record.jobs:
-        return _find_running(destination, record, route)
-    if last is None or last.kind != "restore":
-        return None
-    if last.state == "planned":
-        found = _find_begun(destination, record, last)
-        return described(last, found) if found is not None else last
-    return describe_restore(destination, last) if last.open else last
-
-
-def _find_running(destination: Account, record: Tracking, route: Route) -> Job | None:
-    source_arn = f"arn:{destination.partition}{route.source_arn.removeprefix('arn:')}"
-    for each in list_restores(destination):
-        if is_open(each) and each.get("SourceResourceArn") == source_arn and _is_into(destination, each, record.name):
-            call = {"RecoveryPointArn": each["RecoveryPointArn"]}
-            about = {"purpose": PURPOSE, "route": route.to_dict(), "call": call}
-            job = Job("restore", record.name, request=about, migration_id=route.migration_id)
-            return described(adopted(job, str(each["RestoreJobId"])), each)
-    return None
-
-
-def _is_into(destination: Account, job: Shape, table: str) -> bool:
-    """Whether a listed restore job makes ``table``, by what it was asked for; yes where AWS does not say."""
-    doing = "reading what a restore was asked for"
-    asked = destination.ask(
-        "backup", "get_restore_job_metadata", doing, table, missing=NO_RESOURCE, RestoreJobId=job["RestoreJobId"]
-    )
-    return str((asked or {}).get("Metadata", {}).get("targetTableName", table)) == table
-
-
-def _find_begun(destination: Account, record: Tracking, job: Job) -> Shape | None:
-    """The listed restore job that the intention ``job`` has begun: of the same recovery point, and into the same table,
-    which GetRestoreJobMetadata tells."""
-    call = job.request["call"]
-    listed = [each for each in list_restores(destination) if each.get("RecoveryPointArn") == call["RecoveryPointArn"]]
-    while (found := begun_since(record, job, listed, "RestoreJobId")) is not None:
-        if _is_into(destination, found, job.name):
-            return found
-        listed.remove(found)
-    return None
 
 
 # Planning
@@ -241,7 +114,7 @@ def plan_restore(
         return RestorePlan(replace(blank, state="not_needed", result=result), [])
     if place.state == "restored" and place.table is not None and place.job is not None:
         job = described(_requested(source, destination, options, route, arn, {}), place.job)
-        return RestorePlan(replace(job, state="not_needed", result={**job.result, **_table_of(place.table)}), [])
+        return RestorePlan(replace(job, state="not_needed", result={**job.result, **table_of(place.table)}), [])
     if place.state == "running" and place.job is not None:
         return RestorePlan(described(_requested(source, destination, options, route, arn, {}), place.job), [])
     role = role_arn(destination, options.choices.restore_role)
@@ -272,7 +145,7 @@ def _known_by_record(destination: Account, record: Tracking, last: Job | None, r
         if last is not None and last.state in ("running", "completed"):
             return replace(last, state="running")
         table = TableDefinition.find(destination, record.name)
-        if table is not None and not (last is not None and _is_being_restored(destination, table, route)):
+        if table is not None and not (last is not None and is_being_restored(destination, table, route)):
             raise not_ours(destination, table, route.source_table)
         return None
     table = TableDefinition.find(destination, record.name)
@@ -370,57 +243,6 @@ def _copy_error(copy: Job | None, table: str) -> FerryError:
             details={"job_id": copy.arn},
         )
     return CopyFailed("There is no copy to restore from.", "Copy the recovery point first.", table=table)
-
-
-# Describing
-
-
-def described(job: Job, description: Mapping[str, Any]) -> Job:
-    """``job`` with what a list or DescribeRestoreJob says of it."""
-    state = RESTORE_STATES.get(state_of(description), "running")
-    ended = state in ("failed", "cancelled")
-    return replace(
-        job,
-        state=state,
-        pending_reason="",
-        arn=str(description["RestoreJobId"]),
-        failure=_failure(
-            str(description["RestoreJobId"]), state_of(description), str(description.get("StatusMessage") or "")
-        )
-        if ended
-        else {},
-        result={
-            "table_arn": description.get("CreatedResourceArn", ""),
-            "aws_state": state_of(description),
-            "percent_done": percent_done(description),
-            "start_time": description.get("CreationDate", ""),
-            "end_time": description.get("CompletionDate", ""),
-            "bytes": int(description.get("BackupSizeInBytes") or 0),
-            "point_time": description.get("RecoveryPointCreationDate", ""),
-        },
-    )
-
-
-def _failure(job_id: str, state: str, message: str) -> dict[str, Any]:
-    return reported(RestoreFailed, "restore", job_id, state, message)
-
-
-def describe_restore(destination: Account, job: Job, *, retries: int = RETRIES) -> Job:
-    """The restore job's status now. A waiter, which paces its calls itself, asks for no ``retries``."""
-    doing = f"describing the restore job {job.arn}"
-    description = json_safe(
-        destination.ask(
-            "backup", "describe_restore_job", doing, missing=NO_RESOURCE, retries=retries, RestoreJobId=job.arn
-        )
-    )
-    if description is None:
-        failure = _failure(job.arn, UNKNOWN, "AWS does not know it any more")
-        return replace(job, state="failed", failure=failure)
-    return described(job, description)
-
-
-def _table_of(table: TableDefinition) -> dict[str, str]:
-    return {"table_id": table.table_id, "table_arn": table.arn}
 
 
 # Starting
@@ -571,12 +393,12 @@ def _record_end(destination: Account, record: Tracking, job: Job) -> Job:
         return job
     table, result = TableDefinition.find(destination, job.name), job.result
     left = table is not None and result.get("table_arn") == table.arn
-    if table is None or not left or not _is_within(table, result.get("start_time"), result.get("end_time")):
+    if table is None or not left or not is_within(table, result.get("start_time"), result.get("end_time")):
         write(record, job, FILL)  # a table that took the name meanwhile, and let the restore fail, is somebody's
         return job
     error = failure_of(job)
     ways = f"{error.next_step} Delete the copy {job.name} yourself, then run again: it is restored anew."
-    job = replace(job, result={**result, **_table_of(table)})
+    job = replace(job, result={**result, **table_of(table)})
     record.broken(job, seen_table_id=table.table_id, why=error.cause, next=ways, keep=KEPT)
     return ended_with(job, type(error)(error.cause, ways, table=error.table, details=error.details))
 
@@ -621,14 +443,14 @@ def _settled(destination: Account, job: Job, clock: Callable[[], float]) -> Step
     while True:
         table = TableDefinition.find(destination, job.name)
         if table is not None:
-            within = _is_within(table, job.result["start_time"], job.result["end_time"])
+            within = is_within(table, job.result["start_time"], job.result["end_time"])
             if table.table_id != (table_id or table.table_id) or not within:
                 cause = f"The restore completed, but {job.name} was created again since: its id is {table.table_id}."
                 step = "It is not touched. Delete it if nobody needs it, or choose another name, then run again."
                 return ended_with(job, RestoreFailed(cause, step))
             table_id = table.table_id
         if table is not None and table.status == "ACTIVE":
-            return replace(job, result={**job.result, **_table_of(table)})
+            return replace(job, result={**job.result, **table_of(table)})
         if clock() - begun >= SETTLE_WAIT:
             cause = f"The restore completed, but its table {'is ' + table.status if table else 'does not exist'}."
             return ended_with(job, RestoreFailed(cause, "Find out why, then run again."))

@@ -58,8 +58,8 @@ from .export_status import (
 )
 from .failures import explain_failure
 from .filter import check_filter
+from .import_place import Place, close_import, look_at_destination, look_by_record
 from .importing import PURPOSE as IMPORT
-from .importing import Place, close_import, look_at_destination, look_by_record
 from .keys import check_keys, check_staging_key
 from .ledger import Ledger
 from .manifest import FOLDER, check_readable, read_manifest
