@@ -30,9 +30,10 @@ options:
       - Put missing and different items into the destination as the source holds them now. An item that is changed
         in the destination at the same time is left as it is, and reported.
       - Without O(differences_path) only the differences that the result lists are repaired.
-      - Only a table that the migration O(migration_id) filled is repaired, by its tags or by the import or restore that
-        made it. Any other table is refused before it is read. To have a copy repaired that was filled in another way,
-        tag it C(tableferry:migration) with O(migration_id).
+      - Only a table that the migration O(migration_id) filled is repaired. Its record decides; without one its tags do,
+        or the import or restore that made it. Any other table is refused before it is read, and so is one that another
+        run holds. To have a copy repaired that has no record and was filled in another way, tag it
+        C(tableferry:migration) with O(migration_id).
     type: bool
     default: false
   delete_extra:
@@ -41,6 +42,12 @@ options:
       - Refused where the tag C(tableferry:migration) alone, which can be set by hand, says that the table is a copy.
     type: bool
     default: false
+  record_table:
+    description:
+      - The name of the record table, for O(repair).
+    type: str
+    default: tableferry
+    version_added: 0.3.0
 seealso:
   - module: tableferry.aws.dynamodb_copy
 extends_documentation_fragment:

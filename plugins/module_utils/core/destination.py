@@ -92,15 +92,31 @@ def require_ours(
         raise not_ours(destination, table, source_table)
 
 
-def require_filled_by_us(destination: Account, table: TableDefinition, route: Route, *, deletes: bool = False) -> None:
+def require_filled_by_us(
+    destination: Account,
+    table: TableDefinition,
+    route: Route,
+    *,
+    deletes: bool = False,
+    filled_id: str | None = None,
+) -> None:
     """Raises DestinationExists unless items may be written into ``table``, which is there: this migration filled it.
 
-    The one place that answers this, for repairs (found.md A2). What counts is an import or a restore that made just
-    this TableId, or both our tags. The tag ``tableferry:migration`` alone was set by hand: whoever sets it lets us
-    write, but that we filled the table is not known, so nothing is deleted (``deletes``). The record of the table takes
-    over here once it is read (design 6): its ``table_id`` and state answer then, without these calls. Raises what
-    Account.explain gives.
+    The one place that answers this, for repairs (found.md A2). ``filled_id`` is the TableId of the table that the
+    record says was filled, "" where it says that none was: it alone decides. Without a record, an import or a restore
+    that made just this TableId counts, or both our tags. The tag ``tableferry:migration`` alone was set by hand:
+    whoever sets it lets us write, but that we filled the table is not known, so nothing is deleted (``deletes``).
+    Raises what Account.explain gives.
     """
+    if filled_id is not None:
+        if table.table_id != filled_id:
+            raise DestinationExists(
+                f"The record of {table.name} does not say that this migration filled the table that is there.",
+                "Look at its state with the playbook status, and run the migration to its end before a repair.",
+                table=route.source_table,
+                details={"table_arn": table.arn, "table_id": table.table_id},
+            )
+        return
     tags = tags_there(destination, table)
     marked = is_marked(tags, route.migration_id, route.source_arn)
     if marked and (not deletes or SOURCE_TAG in tags):

@@ -41,6 +41,7 @@ from .methods.direct.method import DirectMethod
 from .methods.method import ItemJobs, Method, Needs
 from .methods.options import AUTO, MigrationOptions
 from .methods.s3.method import S3Method
+from .record.record import Record
 from .record.store import RecordStore
 from .steps import claiming
 from .steps import settings_job as settings_step
@@ -376,6 +377,17 @@ class _JudgeChoice:
     verify: Verify
     checksums: bool
     writes_stopped: bool
+
+
+def filled_id(record: Record, migration_id: str, source_arn: str) -> str:
+    """The TableId of the table that the ``record`` says this migration filled from ``source_arn``: whole, or as far as
+    a method got that goes on with half a table. "" where it says neither."""
+    if record.migration != migration_id or source_arn not in {record.source.arn, *record.parts}:
+        return ""
+    if record.state in ("claimed", "filling", "broken"):
+        method = METHODS.get(record.method)
+        return record.table_id if method is not None and method.resumes else ""
+    return record.table_id
 
 
 def is_tracked(jobs: Sequence[Job]) -> bool:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,16 @@ import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import DestinationExists
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record import process
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record.lease import Process
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record import Record, Source, table_key
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.comparison import (
     VerifyOptions,
     require_repairable,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.table.definition import TableDefinition
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.outcome import outcome
+from ansible_collections.tableferry.aws.plugins.module_utils.glue.records import RecordTables, open_to_read
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs import dynamodb_verify
 from tests.unit.on_lab.backup.test_kill import world
 from tests.unit.on_lab.backup.test_way import accounts, backed_up, copied, restored
@@ -120,3 +126,74 @@ def test_a2_what_our_restore_made_may_be_repaired_before_it_has_our_marks() -> N
     aws.add_table("orders", 1, "destination", recovery=False)
     with pytest.raises(DestinationExists):
         require_repairable(*accounts(aws), options, "default", delete_extra=True)
+
+
+# With a record
+
+
+def recorded(crossing: Crossing, name: str, state: str, method: str, *, made: bool = True) -> None:
+    """A record of the table ``name`` of the destination, of this table or of one that was there before it."""
+    tables = RecordTables()
+    try:
+        kept = tables.records(crossing.destination, "tableferry")
+        run, arn = kept.run(), crossing.destination.table_arn(name)
+        source = Source(crossing.source.table_arn(name), "S1")
+        there = TableDefinition.find(crossing.destination, name)
+        assert there is not None and there.arn == arn
+        record = Record(table_key(name), kept.store.home, "default", source, method, run=run.id)
+        record = replace(record, state=state, table_id=there.table_id if made else "former")  # type: ignore[arg-type]
+        run.let_go(run.claim(record))
+    finally:
+        tables.leave()
+
+
+@pytest.mark.parametrize(
+    ("state", "method", "made", "repaired"),
+    [
+        ("done", "s3", True, True),
+        ("filled", "backup", True, True),
+        ("broken", "direct", True, True),
+        ("broken", "s3", True, False),
+        ("filling", "backup", True, False),
+        ("done", "s3", False, False),
+        ("claimed", "direct", False, False),
+    ],
+)
+def test_the_record_decides_where_there_is_one(
+    crossing: Crossing, tmp_path: Path, state: str, method: str, made: bool, repaired: bool
+) -> None:
+    """Tags do not count beside it: whoever makes a table can set them."""
+    name = f"recorded-{state}-{method}-{made}"
+    two(crossing, name, **({} if repaired else {"Tags": [{"Key": "tableferry:migration", "Value": "default"}]}))
+    recorded(crossing, name, state, method, made=made)
+    before = crossing.items("destination", name)
+    for check_mode in (True, False):
+        result = verify(crossing, tmp_path, name, check_mode, delete_extra=True)
+        if not repaired:
+            assert (result["ferry_error"], "status" in result["next_step"]) == ("DestinationExists", True)
+        assert crossing.items("destination", name) == before or not check_mode
+    assert (crossing.items("destination", name) == crossing.items("source", name)) == repaired
+    store, _now = open_to_read(crossing.destination, "tableferry")
+    assert store is not None
+    record = store.read(table_key(name))
+    assert record is not None and (record.state, record.run) == (state, "")
+    if repaired:
+        assert verify(crossing, tmp_path, name, migration_id="other")["ferry_error"] == "DestinationExists"
+
+
+def test_a_table_that_another_run_holds_is_not_repaired(
+    crossing: Crossing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_of = process.start_of
+    two(crossing, "held")
+    recorded(crossing, "held", "done", "s3")
+    tables = RecordTables()
+    with monkeypatch.context() as other:
+        other.setattr(process, "describe", lambda pid: Process("bob", "elsewhere", "boot", "ns", pid, start_of(pid)))
+        held = tables.hold(crossing.destination, "tableferry", "held")
+        assert held is not None
+    before = crossing.items("destination", "held")
+    assert verify(crossing, tmp_path, "held")["ferry_error"] == "Held"
+    assert crossing.items("destination", "held") == before
+    held.let_go()
+    tables.leave()

@@ -100,13 +100,19 @@ def verify_tables(
 
 
 def require_repairable(
-    source: Account, destination: Account, options: VerifyOptions, migration_id: str, *, delete_extra: bool
+    source: Account,
+    destination: Account,
+    options: VerifyOptions,
+    migration_id: str,
+    *,
+    delete_extra: bool,
+    filled_id: str | None = None,
 ) -> str:
     """The id of the destination's table, which the migration filled: other tables are not repaired, whatever the user
     allows.
 
-    With ``delete_extra`` items may be deleted too. Raises MissingTable, DestinationExists, InvalidInput, and what
-    Account.explain gives.
+    With ``delete_extra`` items may be deleted too; ``filled_id`` is what the table's record says, see
+    ``require_filled_by_us``. Raises MissingTable, DestinationExists, InvalidInput, and what Account.explain gives.
     """
     table = TableDefinition.read(destination, options.table)
     route = Route(
@@ -118,7 +124,7 @@ def require_repairable(
         destination_table=options.table,
         migration_id=migration_id,
     )
-    require_filled_by_us(destination, table, route, deletes=delete_extra)
+    require_filled_by_us(destination, table, route, deletes=delete_extra, filled_id=filled_id)
     return table.table_id
 
 
@@ -130,6 +136,7 @@ def repair_differences(
     *,
     delete_extra: bool,
     migration_id: str = "default",
+    filled_id: str | None = None,
     bounds: Bounds = FREE,
 ) -> RepairResult:
     """Repair the destination by what the source holds now, key by key. Raises what ``verify_tables`` and
@@ -137,7 +144,7 @@ def repair_differences(
 
     All differences are read from the file where there is one; without, only the shown ones are known.
     """
-    require_repairable(source, destination, options, migration_id, delete_extra=delete_extra)
+    require_repairable(source, destination, options, migration_id, delete_extra=delete_extra, filled_id=filled_id)
     here, there = item_table(source, options.source_table), item_table(destination, options.table)
     differences = _read(Path(verification.path)) if verification.path else iter(verification.shown)
     return repair(here, there, differences, RepairOptions(delete_extra=delete_extra, bounds=bounds))

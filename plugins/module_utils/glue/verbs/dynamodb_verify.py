@@ -7,12 +7,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
+from ...core.account import Account
 from ...core.change import Change, to_diff
 from ...core.data_plane import ItemChoices
+from ...core.errors import RecordDenied
 from ...core.items.differences import CompareProgress
+from ...core.items.permit import FREE, Bounds
+from ...core.migration import filled_id
+from ...core.record.record import table_key
 from ...core.steps.comparison import (
     Verification,
     VerifyOptions,
@@ -21,6 +28,7 @@ from ...core.steps.comparison import (
     verify_tables,
 )
 from ..accounts import Accounts
+from ..records import RECORD_OPTIONS, RecordTables, open_to_read
 from ..spec import (
     BOTH_ACCOUNTS_OPTIONS,
     COMPARING_OPTIONS,
@@ -43,6 +51,7 @@ SPEC: dict[str, Any] = {
     "level": {"type": "str", "choices": ["sample", "full"], "default": "full"},
     "repair": {"type": "bool", "default": False},
     "delete_extra": {"type": "bool", "default": False},
+    **RECORD_OPTIONS,
 }
 
 LINE_GAP = 5.0  # seconds between progress lines
@@ -62,10 +71,60 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
         level=params["level"],
         items=ItemChoices(**given(params, (*READING_OPTIONS, *COMPARING_OPTIONS))),
     )
-    repairing = {"migration_id": params["migration_id"], "delete_extra": params["delete_extra"]}
+    if not params["repair"]:
+        return _verified(params, check_mode, source, destination, options, progress)
+    known = _filled_id(params, source, destination, options)
+    if known is None or check_mode:
+        return _verified(params, check_mode, source, destination, options, progress, known)
+    with _held(params, source, destination) as bounds:
+        # Read anew: who held the table until now may have changed it.
+        known = _filled_id(params, source, destination, options)
+        return _verified(params, check_mode, source, destination, options, progress, known, bounds)
+
+
+def _filled_id(params: dict[str, Any], source: Account, destination: Account, options: VerifyOptions) -> str | None:
+    """What the table's record says of who filled it; None without a record, or without permission to read it."""
+    try:
+        store, _now = open_to_read(destination, params["record_table"])
+    except RecordDenied:
+        return None
+    record = store.read(table_key(params["name"])) if store is not None else None
+    return None if record is None else filled_id(record, params["migration_id"], source.table_arn(options.source_table))
+
+
+@contextmanager
+def _held(params: dict[str, Any], source: Account, destination: Account) -> Iterator[Bounds]:
+    """The table is held by this run within, so that no other one works on it; what the items are bound to."""
+    tables = RecordTables()
+    try:
+        record = tables.hold(destination, params["record_table"], params["name"], source)
+        try:
+            with tables.kept():
+                yield Bounds(record.run.gate) if record is not None else FREE
+        finally:
+            if record is not None:
+                record.let_go()
+    finally:
+        tables.leave()
+
+
+def _verified(
+    params: dict[str, Any],
+    check_mode: bool,
+    source: Account,
+    destination: Account,
+    options: VerifyOptions,
+    progress: Progress,
+    known: str | None = None,
+    bounds: Bounds = FREE,
+) -> dict[str, Any]:
+    repairing = {
+        "migration_id": params["migration_id"],
+        "delete_extra": params["delete_extra"],
+        "filled_id": known,
+    }
     if params["repair"]:
         require_repairable(source, destination, options, **repairing)
-
     last_line = time.monotonic()
 
     def report(now: CompareProgress) -> None:
@@ -80,7 +139,7 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     repaired: dict[str, int] = {}
     changes = _changes(params, result) if params["repair"] else []
     if changes and not check_mode:
-        repaired = asdict(repair_differences(source, destination, options, result, **repairing))
+        repaired = asdict(repair_differences(source, destination, options, result, **repairing, bounds=bounds))
     changed = bool(changes) if check_mode else bool(repaired.get("put") or repaired.get("deleted"))
     return {
         "changed": changed,
