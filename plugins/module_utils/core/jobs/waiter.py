@@ -19,6 +19,7 @@ from typing import Any, TypeAlias
 
 from .. import sdk
 from ..aws_errors import is_passing
+from ..errors import LeaseOver, RecordBusy
 from .group import Entry, Group, TableJobs
 from .job import Job, ended_with
 from .kind import Instead, JobKind, Pause, WaitItem, WaitResult
@@ -248,7 +249,9 @@ class Waiter:
     def _failed(self, entry: Entry, error: Exception, now: float) -> None:
         entry.steps = None
         entry.failures += 1
-        if is_passing(error) and entry.failures <= PASSING_FAILURES:
+        # A lease that lapsed, as while AWS could not be reached, is renewed by the thread that keeps it.
+        passing = is_passing(error) or isinstance(error, (LeaseOver, RecordBusy))
+        if passing and entry.failures <= PASSING_FAILURES:
             entry.group.retry(entry, error, now)
             return
         entry.job, entry.phase = self._given_up(entry, error), "over"

@@ -14,9 +14,11 @@ from typing import ClassVar
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account, AccountSpec
-from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import ExportFailed
+from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import ExportFailed, LeaseOver
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job, ended_with, failure_of
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import (
+    AnySteps,
+    Instead,
     Made,
     Page,
     Pause,
@@ -105,6 +107,28 @@ def test_what_a_job_made_is_handed_on_by_its_kind(name: str, seen: str | None) -
     way = waited(GlueRuns(), jobs, following).ways[name]
     assert way[0].state == "completed"
     assert way[1] == (following if seen is None else replace(following, state="not_needed", result={"seen": seen}))
+
+
+class Interrupted(GlueRuns):
+    """Runs whose first beginning meets a lease that has lapsed; and jobs whose place is taken by others."""
+
+    def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> AnySteps:
+        """Fails in passing once; a job called ``first`` is replaced by two others."""
+        if not self.began:
+            self.began.append("")
+            raise LeaseOver("The run's lease is over.", "Run again.")
+        if item.job.name == "first":
+            yield Pause(item.job, "time", 1.0)
+            others = (run_of("second", "a", 2), Job("glue", "third", "pending", pending_reason="job"))
+            return Instead(others, started=True)
+        ended: Job = yield from super().run(item, waiting_since, clock)
+        return ended
+
+
+def test_a_lapsed_lease_is_waited_for_and_other_jobs_take_the_place_of_one() -> None:
+    result = waited(Interrupted(), [run_of("first", "a", 1)])
+    assert [(job.name, job.state) for job in result.ways["first"]] == [("second", "completed"), ("third", "not_needed")]
+    assert result.started == {("first", "glue")}
 
 
 def test_a_refused_call_is_explained_by_the_account() -> None:
