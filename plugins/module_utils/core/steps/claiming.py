@@ -22,7 +22,6 @@ from ..errors import (
     DestinationExists,
     FerryError,
     Held,
-    MissingTable,
     NotYet,
     RecordChanged,
     Replaced,
@@ -142,8 +141,8 @@ def claim(
 ) -> Claim:
     """The table taken for this run and ready for its method, what is finished, or what is to be waited for.
 
-    ``missing_since``: when an earlier call of this process did not find our copy. Raises what ``look`` raises, and
-    TableBroken for a copy that is not whole and that the method cannot go on with.
+    ``missing_since``: when an earlier call of this process did not find our copy. Raises what ``look`` raises,
+    MissingTable, and TableBroken for a copy that is not whole and that the method cannot go on with.
     """
     for _try in range(TRIES):
         record, there, here = look(records.store, source, destination, choice)
@@ -151,11 +150,7 @@ def claim(
         if done is not None:
             return done
         if here is None:
-            raise MissingTable(
-                f"The table {choice.source_table} does not exist in {source.region} of account {source.account_id}.",
-                "Check its name and Region.",
-                table=choice.source_table,
-            )
+            here = TableDefinition.read(source, choice.source_table)  # which says what is missing
         now_source = Source(here.arn, here.table_id)
         run = records.run()
         try:
