@@ -27,3 +27,11 @@ def test_a_line_counts_the_jobs() -> None:
     assert progress_line("imports", jobs) == "imports 1/4 done, 1 failed, 1 waiting for a slot, 1 running"
     shown = progress_line("direct copies", jobs[3:], [12.4, 90.0])
     assert shown == "direct copies 0/1 done, 1 running (12 to 90 %)"
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"), [("held", "held by other runs"), ("fence", "waiting until no former request can arrive")]
+)
+def test_a_line_says_what_other_runs_keep_waiting(reason, words) -> None:
+    jobs = [Job("settings", name, state="pending", pending_reason=reason) for name in "ab"]
+    assert progress_line("settings", jobs) == f"settings 0/2 done, 2 {words}"
