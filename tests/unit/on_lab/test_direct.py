@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
+from ansible_collections.tableferry.aws.plugins.module_utils.core.claiming import Records
 from ansible_collections.tableferry.aws.plugins.module_utils.core.data_plane import ItemChoices
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import DestinationExists, InvalidInput
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
@@ -22,11 +23,16 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind impo
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.direct import copy_job as direct
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import judge, preview, start
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record.clock import AwsClock
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record.process import Process
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record.run import Run
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record.store import RecordStore
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.comparison import (
     VerifyOptions,
     repair_differences,
     verify_tables,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.tracking import Tracking
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.outcome import outcome
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs import dynamodb_copy
 from demo.tables import Keys, demo_tables, numbered, on_demand
@@ -328,3 +334,24 @@ def test_differences_are_told_stop_the_settings_and_are_mended(
     assert not (ways.folder / "damaged.jsonl").exists()
     jobs = ways.go(hurry, "damaged", verify="full")
     assert (ways.judge(jobs).verified, jobs[-1].state) == ("full", "not_needed")  # the mark came with the table
+
+
+def test_a_copy_by_its_record_passes_the_runs_gate(ways: Direct, hurry: Any) -> None:
+    """The data plane's own requests are held to the lease as well."""
+    crossing, clock = ways.crossing, AwsClock()
+    make(crossing, "gated")
+    fill(crossing, "gated", [{"id": {"S": str(number)}} for number in range(30)])
+    store = RecordStore.open(crossing.destination, "records", clock)
+    assert store is not None
+    here = Process("ann", "here", "boot", "ns", 7, "start")
+    run = Run.join(store, clock, here, start_of=lambda pid: "start")
+    left: list[str] = []
+    leave = run.gate.leave
+    run.gate.leave = lambda date=None, subject=None: left.append(subject or "") or leave(date, subject)  # type: ignore[method-assign,assignment]
+    way = start(crossing.source, crossing.destination, ways.options("gated"), Records(store, lambda: run))
+    item = WaitItem("gated", crossing.source, crossing.destination, way.job, way.then, Tracking(run, "gated"))
+    jobs = hurry([item]).ways["gated"]
+    record = Tracking(run, "gated")
+    assert judge("gated", crossing.source, crossing.destination, jobs, record=record).status == "migrated"
+    assert (record.record.state, record.record.evidence["items_destination"]) == ("done", 30)
+    assert "gated" in left
