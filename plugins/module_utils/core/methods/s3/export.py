@@ -31,8 +31,7 @@ from ...route import Route, with_token
 from ...table.creation import require_importable
 from ...table.definition import TableDefinition
 from ...table_status import require_usable
-from .export_request import ExportOptions as ExportOptions
-from .export_request import at_time, export_job, numbered, summary_of, timed, to_call, to_text
+from .export_request import ExportOptions, at_time, export_job, numbered, summary_of, timed, to_call, to_text
 from .export_status import (
     EXPORT_STATES,
     describe_export,

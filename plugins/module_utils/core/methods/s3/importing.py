@@ -31,9 +31,16 @@ from ...route import Route, with_token
 from ...steps.background import Workbench
 from ...table.definition import TableDefinition, json_safe
 from ...table_status import require_usable
-from .failures import explain_failure as explain_failure
-from .import_request import ImportOptions as ImportOptions
-from .import_request import check_age, check_manifest, foreseen_call, import_change, route_of, table_parameters
+from .failures import explain_failure
+from .import_request import (
+    ImportOptions,
+    check_age,
+    check_manifest,
+    foreseen_call,
+    import_change,
+    route_of,
+    table_parameters,
+)
 from .import_status import IMPORT_STATES, describe_import, described, find_started
 from .ledger import Ledger, ledger_of
 from .manifest import check_readable, checked_manifest, read_manifest, summary_key
