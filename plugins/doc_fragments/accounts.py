@@ -105,15 +105,16 @@ requirements:
   - botocore >= 1.40
 """
 
-    SOURCE = f"options:\n{_SOURCE}"
+    # Annotated: the sanity test takes plain assignments for literal texts.
+    SOURCE: str = f"options:\n{_SOURCE}"
 
-    DESTINATION = f"options:\n{_DESTINATION}"
+    DESTINATION: str = f"options:\n{_DESTINATION}"
 
     # For verbs that need both sides.
-    BOTH = f"options:\n{_SOURCE}    required: true\n{_DESTINATION}    required: true\n"
+    BOTH: str = f"options:\n{_SOURCE}    required: true\n{_DESTINATION}    required: true\n"
 
     # For verbs that use one account, source or destination.
-    ACCOUNT = (
+    ACCOUNT: str = (
         f"options:\n{_ONE}"
         + r"""
     required: true

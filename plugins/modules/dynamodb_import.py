@@ -62,7 +62,7 @@ options:
   refused_path:
     description:
       - A file on the controller for the keys of items that the destination refuses, which only its owner may read.
-      - Item keys are personal data: without it they are not kept anywhere, and results have counts only.
+      - Item keys are personal data. Without this file they are not kept anywhere, and results have counts only.
     type: path
     version_added: 0.3.0
   record_table:

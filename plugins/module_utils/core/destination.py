@@ -19,8 +19,9 @@ from .errors import AccessDenied, DestinationExists, JobTimeout, Replaced, Table
 from .jobs.job import Job
 from .jobs.kind import Pause
 from .jobs.token import canonical
-from .jobs.tracking import FILL, Tracking
+from .jobs.tracking import Tracking
 from .record.intention import UNIQUE_NAME
+from .record.record import FILL
 from .route import Route
 from .table.creation import creation_parameters
 from .table.definition import TableDefinition, json_safe

@@ -26,8 +26,7 @@ from ..record.fence import LET_GO
 from ..record.gate import Attempts
 from ..record.intention import Step, Window
 from ..record.lease import VERB
-from ..record.record import DELETE, JobEntry, Record, Source, table_key
-from ..record.record import FILL as FILL
+from ..record.record import DELETE, FILL, JobEntry, Record, Source, table_key
 from ..record.rules import Moment
 from ..record.run import Run
 from ..record.transitions import Gone

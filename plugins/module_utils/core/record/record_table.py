@@ -137,7 +137,7 @@ def _create(client: Any, name: str, arn: str, explain: Explain | None) -> None:
     try:
         client.create_table(
             TableName=name,
-            AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key, _ in KEYS],
+            AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key, _kind in KEYS],
             KeySchema=[{"AttributeName": key, "KeyType": kind} for key, kind in KEYS],
             BillingMode="PAY_PER_REQUEST",
             DeletionProtectionEnabled=True,

@@ -118,7 +118,7 @@ def _resource(policy: SharedPolicy, statement: OurStatement) -> str:
 def _write(
     policy: SharedPolicy, present: Sequence[OurStatement], absent: Sequence[OurStatement], sleep: Sleep
 ) -> Policy:
-    for _ in range(WRITES):
+    for _attempt in range(WRITES):
         found = policy.read()
         wanted = merged(found, present, absent)
         if wanted == found:

@@ -17,7 +17,8 @@ from ..errors import CountMismatch
 from ..items.permit import Bounds
 from ..jobs.job import Job, ended_with
 from ..jobs.kind import Made, OwnWork, Steps, WaitItem, made_of
-from ..jobs.tracking import FILL, Tracking
+from ..jobs.tracking import Tracking
+from ..record.record import FILL
 from ..table.definition import AS_OF, TableDefinition
 from .background import Workbench
 

@@ -28,7 +28,8 @@ from ...errors import (
 from ...jobs.job import Job, ended_with, failure_of
 from ...jobs.kind import DestinationJobs, Made, Page, Pause, Steps, WaitItem, begun, made_of
 from ...jobs.token import with_token
-from ...jobs.tracking import FILL, Tracking
+from ...jobs.tracking import Tracking
+from ...record.record import FILL
 from ...route import Route
 from ...table.definition import TableDefinition
 from ...table.encryption import Encryption, map_encryption, read_encryption, resolve_key_map

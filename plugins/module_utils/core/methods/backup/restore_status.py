@@ -18,7 +18,8 @@ from ...errors import (
     RestoreFailed,
 )
 from ...jobs.job import Job
-from ...jobs.tracking import FILL, Tracking
+from ...jobs.tracking import Tracking
+from ...record.record import FILL
 from ...route import Route
 from ...table.definition import Shape, TableDefinition, json_safe
 from ...table_status import require_usable

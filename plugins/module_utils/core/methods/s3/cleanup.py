@@ -13,7 +13,8 @@ from ...account import Account
 from ...change import Change, NotCarried
 from ...errors import InvalidInput, MissingTable, StillRunning
 from ...jobs.job import Job
-from ...jobs.tracking import FILL, Tracking
+from ...jobs.tracking import Tracking
+from ...record.record import FILL
 from ...route import Route
 from ...table.definition import TableDefinition
 from ...table.ownership import read_tags

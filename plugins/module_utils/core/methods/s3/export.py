@@ -35,8 +35,8 @@ from ...route import Route
 from ...table.creation import require_importable
 from ...table.definition import TableDefinition
 from ...table_status import require_usable
-from .export_request import ExportOptions as ExportOptions
 from .export_request import (
+    ExportOptions,
     at_time,
     export_job,
     is_same_request,

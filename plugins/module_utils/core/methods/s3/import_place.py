@@ -12,13 +12,12 @@ from typing import Literal
 from ...account import Account
 from ...destination import UNKNOWN_IMPORT, is_ours, not_ours
 from ...jobs.job import Job
-from ...jobs.tracking import FILL, Tracking
+from ...jobs.tracking import Tracking
 from ...record.intention import CLIENT_TOKEN
+from ...record.record import FILL
 from ...route import Route
 from ...table.definition import TableDefinition
 from ...table_status import require_usable
-from .failures import explain_failure as explain_failure
-from .import_request import ImportOptions as ImportOptions
 from .import_status import describe_import, find_started
 
 

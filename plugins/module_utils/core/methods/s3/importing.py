@@ -28,15 +28,23 @@ from ...errors import (
 from ...jobs.job import Job, ended_with, failure_of
 from ...jobs.kind import DestinationJobs, Made, Page, Pause, Steps, WaitItem, made_of
 from ...jobs.token import with_token
-from ...jobs.tracking import FILL, Tracking
+from ...jobs.tracking import Tracking
 from ...judgement import instant
 from ...record.intention import CLIENT_TOKEN
+from ...record.record import FILL
 from ...steps.background import Workbench
 from ...table.definition import TableDefinition, json_safe
-from .failures import explain_failure as explain_failure
+from .failures import explain_failure
 from .import_place import Place, look_at_destination, look_by_record
-from .import_request import ImportOptions as ImportOptions
-from .import_request import check_age, check_manifest, foreseen_call, import_change, route_of, table_parameters
+from .import_request import (
+    ImportOptions,
+    check_age,
+    check_manifest,
+    foreseen_call,
+    import_change,
+    route_of,
+    table_parameters,
+)
 from .import_status import IMPORT_STATES, describe_import, described, find_started
 from .ledger import Ledger, ledger_of
 from .manifest import check_readable, checked_manifest, read_manifest, summary_key

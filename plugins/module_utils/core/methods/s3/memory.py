@@ -12,7 +12,8 @@ from typing import Protocol
 
 from ... import sdk
 from ...jobs.job import Job
-from ...jobs.tracking import FILL, Tracking
+from ...jobs.tracking import Tracking
+from ...record.record import FILL
 from .ledger import Ledger, ledger_of
 from .staging import StagingBucket
 

@@ -192,7 +192,7 @@ def _create(account: Account, name: str) -> bool:
 
 
 def _wait_for_tag(account: Account, name: str, sleep: Sleep) -> None:
-    for _ in range(TAG_LOOKS):
+    for _look in range(TAG_LOOKS):
         if is_marked(_tags(account, name)):
             return
         sleep(1.0)
