@@ -648,7 +648,8 @@ def narrow(accounts: Accounts, side: Any, name: str, statements: list[dict[str, 
 def test_the_permissions_of_the_readmes_suffice_for_bucket_and_key(accounts):
     account = accounts.destination.account_id
     keys = sentence("destination_account", "With `ferry_create_staging_key: true` also")
-    maker = narrow(accounts, "destination", "maker", [*policies("destination_account", account)[0], keys])
+    _records, staging, _backup = policies("destination_account", account)
+    maker = narrow(accounts, "destination", "maker", [*staging, keys])
     leaver = narrow(
         accounts,
         "destination",
@@ -685,7 +686,7 @@ def test_the_permissions_of_the_readmes_suffice_for_aws_backup(accounts):
     for side in ("source", "destination"):
         admin = accounts.account(side, side)
         accounts.lab.client("iam", side).create_service_linked_role(AWSServiceName="backup.amazonaws.com")
-        account = narrow(accounts, side, "maker", policies(f"{side}_account", admin.account_id)[1])
+        account = narrow(accounts, side, "maker", policies(f"{side}_account", admin.account_id)[-1])
         apply_role(plan_role(account, job_role(account)), ALONE, sleep=at_once)
         ours = source_vault_key(admin, accounts.destination) if side == "source" else destination_vault_key(admin)
         plan = plan_key(account, KeyOptions(alias="alias/tableferry-backup"), present=ours)
