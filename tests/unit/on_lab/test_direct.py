@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core.claiming import Records
 from ansible_collections.tableferry.aws.plugins.module_utils.core.data_plane import ItemChoices
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import DestinationExists, InvalidInput
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.tracking import Tracking
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.direct import copy_job as direct
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import judge, preview, start
@@ -27,12 +27,12 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.record.clock i
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.process import Process
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.run import Run
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.store import RecordStore
+from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.claiming import Records
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.comparison import (
     VerifyOptions,
     repair_differences,
     verify_tables,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.tracking import Tracking
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.outcome import outcome
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs import dynamodb_copy
 from demo.tables import Keys, demo_tables, numbered, on_demand
