@@ -22,10 +22,10 @@ from demo.damage import DAMAGED, damage
 from demo.seed import seed
 from demo.tables import DemoTable
 from lab.client import LabClient, spawn
-from plugins.module_utils.core.report import expected, not_carried, summary, text_table
+from plugins.module_utils.core.report import expected, not_carried, status_table, summary, text_table
 
 OUTPUT = Path("build/demo")
-MIGRATE, VERIFY = "tableferry.aws.migrate", "tableferry.aws.verify"
+MIGRATE, VERIFY, STATUS = "tableferry.aws.migrate", "tableferry.aws.verify", "tableferry.aws.status"
 SCALE = 0.01  # of the durations that were measured on AWS
 PROFILE = "demo"
 EXACT = Context(prec=200)  # DynamoDB's numbers have 38 digits and large exponents
@@ -41,7 +41,11 @@ def main() -> int:
         tables = seed(lab)
         inventory = write_inventory(lab, tables)
         started = time.monotonic()
-        status = play(MIGRATE, inventory)
+        migration = begin(MIGRATE, inventory)
+        while migration.poll() is None and not lab.count("dynamodb.ImportTable"):
+            time.sleep(0.2)
+        wrong = show_status(inventory, "While it runs")
+        status = migration.wait()
         seconds = time.monotonic() - started
         report = OUTPUT / "report.json"
         if not report.exists():
@@ -49,9 +53,10 @@ def main() -> int:
             say((OUTPUT / "ansible.log").read_text()[-3000:])
             return 1
         rows = json.loads(report.read_text())["tables"]
-        wrong = unexpected(rows, tables) + differences(lab, rows, tables)
+        wrong += unexpected(rows, tables) + differences(lab, rows, tables)
         show(rows)
         say(f"\n{summary(rows)} in {seconds:.0f} s, with AWS's own times scaled by {SCALE}. Report: {report}\n")
+        wrong += show_status(inventory, "In the end")
         wrong += damage_and_repair(lab, inventory)
     for line in wrong:
         say(f"NOT AS EXPECTED: {line}")
@@ -113,6 +118,11 @@ def manager(lab: LabClient) -> dict[str, str]:
 
 def play(playbook: str, inventory: Path, *arguments: str) -> int:
     """Run a playbook of the collection; its exit status."""
+    return begin(playbook, inventory, *arguments).wait()
+
+
+def begin(playbook: str, inventory: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    """Start a playbook of the collection."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     environment |= {
         "AWS_CONFIG_FILE": str((OUTPUT / "config").resolve()),
@@ -124,7 +134,19 @@ def play(playbook: str, inventory: Path, *arguments: str) -> int:
     command = ["ansible-playbook", playbook, "-i", str(inventory), *arguments]
     say(f"{' '.join(command)}   (output: {OUTPUT / 'ansible.log'})")
     with (OUTPUT / "ansible.log").open("a") as log:
-        return subprocess.call(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        return subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+
+
+def show_status(inventory: Path, moment: str) -> list[str]:
+    """Show what the playbook status says of all tables; returns what did not work."""
+    path = (OUTPUT / "status.json").resolve()
+    if play(STATUS, inventory, "-e", f"ferry_status_path={path}"):
+        return [f"status failed; {OUTPUT / 'ansible.log'} says why"]
+    say(f"{moment}:")
+    for line in status_table(json.loads(path.read_text())["tables"]):
+        say(f"  {line}")
+    say("")
+    return []
 
 
 def damage_and_repair(lab: LabClient, inventory: Path) -> list[str]:

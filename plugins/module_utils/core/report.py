@@ -97,7 +97,11 @@ def text_table(rows: Sequence[Mapping[str, Any]]) -> str:
 def status_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The rows of ``record.status`` as lines of a table for a terminal, what to do next below: it may be long."""
     cells = [[_cell(column, _status_value(entry, column)) for column in STATUS_COLUMNS] for entry in rows]
-    steps = [f"{entry['name']}: {entry['next']}" for entry in rows if entry["next"]]
+    tables: dict[str, list[str]] = {}
+    for entry in rows:
+        if entry["next"]:
+            tables.setdefault(str(entry["next"]), []).append(str(entry["name"]))
+    steps = [f"{_names(names)}: {step}" for step, names in tables.items()]
     return [*_aligned(STATUS_COLUMNS, cells), *(["", "Next:"] if steps else []), *steps]
 
 
@@ -144,8 +148,12 @@ def not_carried(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     for entry in rows:
         for left in entry["settings_left"]:
             tables.setdefault(f"{left['what']}: {left['reason']}", []).append(str(entry["name"]))
-    named = {cause: names if len(names) < 4 else [f"{len(names)} tables"] for cause, names in tables.items()}
-    return [f"{cause} [{', '.join(names)}]" for cause, names in named.items()]
+    return [f"{cause} [{_names(names)}]" for cause, names in tables.items()]
+
+
+def _names(tables: Sequence[str]) -> str:
+    """The names of some tables, of more than three their number."""
+    return ", ".join(tables) if len(tables) < 4 else f"{len(tables)} tables"
 
 
 def summary(rows: Iterable[Mapping[str, Any]]) -> str:
