@@ -78,7 +78,9 @@ class RecordTables:
         with ExitStack() as stack:
             for opened in self._opened.values():
                 if opened.joined is not None:
-                    stack.enter_context(opened.joined.keep())
+                    # What cannot be renewed fails the tables of that destination alone, when they write.
+                    with suppress(FerryError):
+                        stack.enter_context(opened.joined.keep())
             yield
 
     def leave(self) -> None:

@@ -352,3 +352,17 @@ def test_exports_are_listed_page_by_page(monkeypatch: pytest.MonkeyPatch) -> Non
         {"MaxResults": 25, "TableArn": arn},
         {"MaxResults": 25, "TableArn": arn, "NextToken": "more"},
     ]
+
+
+def test_a_run_that_was_taken_over_fails_the_tables_of_its_destination_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def taken_over(*_arguments: object) -> None:
+        raise errors.TakenOver("Another run took over.", "Follow it.")
+
+    monkeypatch.setattr(job_wait.RecordTables, "tracking", taken_over)
+    record = {"table": "orders", "record_table": "tableferry"}
+    job = {**EXPORT.to_dict(), "state": "running"}
+    other = {**EXPORT.to_dict(), "state": "completed"}
+    entries = [{"name": "a", "job": job, "record": record, **SIDES}, {"name": "b", "job": other, **SIDES}]
+    found = run(job_wait, {"jobs": entries})["jobs"]
+    assert [found[name]["state"] for name in "ab"] == ["failed", "completed"]
+    assert found["a"]["failure"]["error"] == "TakenOver"

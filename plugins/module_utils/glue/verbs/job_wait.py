@@ -10,6 +10,7 @@ from typing import Any
 
 from ...core.change import Change, to_diff
 from ...core.errors import FerryError
+from ...core.jobs.job import ended_with
 from ...core.jobs.kind import WaitItem, WaitResult
 from ...core.migration import job_from, wait_for
 from ..accounts import Accounts
@@ -43,7 +44,10 @@ def _item(accounts: Accounts, entry: dict[str, Any], tables: RecordTables | None
         destination = accounts.find("destination", entry["destination"])
         record = None
         if tables is not None and destination is not None and entry.get("record"):
-            record = tables.tracking(destination, entry["record"], source)
+            try:
+                record = tables.tracking(destination, entry["record"], source)
+            except FerryError as error:  # tables of other destinations go on
+                job = ended_with(job, error)
         return WaitItem(entry["name"], source, destination, job, then, record)
     except FerryError as error:
         raise error.for_table(entry["name"]) from error
