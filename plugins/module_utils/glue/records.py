@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.account import Account, AccountSpec
-from ..core.errors import FerryError, RecordDenied
+from ..core.errors import FerryError, RecordDenied, RecordLost, TakenOver
 from ..core.jobs.tracking import Tracking
 from ..core.record import process, record_table
 from ..core.record.clock import AwsClock
@@ -78,8 +78,8 @@ class RecordTables:
         with ExitStack() as stack:
             for opened in self._opened.values():
                 if opened.joined is not None:
-                    # What cannot be renewed fails the tables of that destination alone, when they write.
-                    with suppress(FerryError):
+                    # A run that is over fails the tables of its destination alone, when they write.
+                    with suppress(RecordLost, TakenOver):
                         stack.enter_context(opened.joined.keep())
             yield
 
