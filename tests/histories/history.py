@@ -1,0 +1,395 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A history played on the lab, and held to the promises: see ``World``."""
+
+from __future__ import annotations
+
+import random
+from itertools import pairwise
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import FerryError
+from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record import Record, key_of, table_key
+from lab.request_log import StartedJob, is_mutating
+from tests.histories import stand_ins
+from tests.histories.controller import LOOKS_NEW, Controller
+from tests.histories.plan import TABLE, Fault, Plan, PlannedRun
+from tests.histories.promises import Broken, difference, gone_before
+from tests.histories.turns import Turns
+from tests.histories.user import User
+from tests.unit.on_lab.backup.ready import Ready
+from tests.unit.on_lab.in_process import InProcess
+from tests.unit.on_lab.staged import Staged
+
+RECORDS = "tableferry"
+LIMIT = 40_000.0  # seconds of the world for the runs of a plan: a lease, a fence and a wait for each
+LAST_RUNS = 6  # runs that nothing disturbs, of which one must end the migration
+RACE = 60.0  # seconds: who replaces the copy while we look at it may meet a request that was on its way
+TIMINGS = {
+    "export__full": 4.0,
+    "import__visible": 1.0,
+    "import__creating": 2.0,
+    "import__completing": 0.5,
+    "pitr__latest_lag": 6.0,
+}
+# Ends that only the user can mend, and what in a history gives cause for them.
+ENDS: Mapping[str, tuple[str, ...]] = {
+    "Replaced": ("user replaces", "source made anew"),
+    "DestinationExists": ("user replaces",),
+    "StateUnknown": ("user replaces",),
+    "TableBroken": ("another method", "source erased", "source written"),
+    "MissingTable": ("source made anew",),
+}
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A promise that was not kept, in a history of ``plan``; ``trace`` is what happened."""
+
+    plan: Plan
+    words: str
+    trace: tuple[str, ...]
+
+    @property
+    def kind(self) -> str:
+        """The first word or two: which promise."""
+        return self.words.partition(":")[0]
+
+    def __str__(self) -> str:
+        return "\n".join((self.words, str(self.plan), *self.trace))
+
+
+class World:
+    """One history. The promises:
+
+    - ``migrated`` (a judgement, or a record that is ``done``) is said only of a copy that has all items of the source
+      as of ``data_as_of``, and no others;
+    - no job is billed twice: none begins beside another one of its kind, nor after one of its attempt that counts;
+    - nothing changes a table under the copy's name that is the user's;
+    - a run that does not migrate says what to do, and so does the record that it lets go;
+    - once nothing disturbs it, the migration ends, unless only the user can go on.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.chance = random.Random(f"history {plan.method} {plan.seed}")
+        self.trace: list[tuple[float, str, str]] = []
+        self.alive: set[int] = set()
+        self.controllers: list[Controller] = []
+        self._nonces = 0
+        self._begun: list[tuple[StartedJob, int]] = []
+        self.aws = self._made()
+        self.aws.trace = self.trace  # type: ignore[attr-defined]
+        self.user = User(self.aws)
+        self.began = self.aws.clock
+        self.turns = Turns(self.aws, self.chance, LIMIT)
+        add = self.aws.world.request_log.add_job
+
+        def begun(job: StartedJob) -> None:
+            add(job)
+            record = self.record()
+            self.note("AWS", f"begins {job.kind}, attempt {record.attempt if record else 0}: {job.id[-20:]}")
+            self._begun.append((job, record.attempt if record else 0))
+
+        self.aws.world.request_log.add_job = begun  # type: ignore[method-assign]
+
+    def _made(self) -> Staged:
+        backups = "backup" in (self.plan.method, *(run.method for run in self.plan.runs))
+        return Ready({}, **TIMINGS) if backups else Staged({}, False, **TIMINGS)
+
+    # What happened
+
+    def note(self, who: str, what: str) -> None:
+        """A line of the trace."""
+        self.trace.append((self.aws.clock, who, what))
+
+    def broken(self, words: str, *more: str) -> None:
+        """A promise is broken: the history ends here."""
+        for each in more:
+            self.note("here", each)
+        raise Broken(words)
+
+    def lines(self) -> tuple[str, ...]:
+        """The trace, with seconds since the history began."""
+        return tuple(f"{at - self.began:9.2f} {who}: {what}" for at, who, what in self.trace)
+
+    def nonce(self) -> str:
+        """A new one, the same in each playing."""
+        self._nonces += 1
+        return f"w{self._nonces}"
+
+    # The record
+
+    def record(self) -> Record | None:
+        """The record, as it is."""
+        try:
+            answer = self.aws.client("dynamodb", "destination").get_item(
+                TableName=RECORDS, Key=key_of(table_key(TABLE)), ConsistentRead=True
+            )
+        except ClientError:
+            return None
+        return Record.from_item(answer["Item"]) if "Item" in answer else None
+
+    def holder(self) -> str:
+        """The run that holds the table: for a user who says that its process is gone."""
+        record = self.record()
+        return record.run if record else ""
+
+    # Calls
+
+    def execute(
+        self,
+        controller: Controller,
+        operation: str,
+        params: Mapping[str, Any],
+        account: str,
+        answer: Callable[[], Any],
+        late: bool,
+    ) -> Any:
+        """AWS does what it was asked."""
+        touched = self._touched(operation, params, account)
+        try:
+            answered = answer()
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            self.note(controller.name, f"{'late ' if late else ''}{controller.calls} {operation}: {code}")
+            raise
+        what = ""
+        if params.get("TableName") == RECORDS and "Item" in params:
+            written = params["Item"]
+            what = " ".join(written[name].get("S", "") for name in ("pk", "state", "run") if name in written)
+        self.note(controller.name, f"{'late ' if late else ''}{controller.calls} {operation} {what}")
+        since = self.user.foreign.get(touched)
+        if touched and since is not None and not late and self.aws.clock > since + RACE:
+            age = self.aws.clock - since
+            self.broken(f"a foreign table changed: {operation} by {controller.name}, {age:.0f} s old")
+        return answered
+
+    def later(self, seconds: float, execute: Callable[..., Any]) -> None:
+        """A request arrives ``seconds`` later; nobody hears the answer."""
+
+        def arrive() -> None:
+            try:
+                execute(late=True)
+            except ClientError:
+                return
+
+        self.aws.world.schedule(seconds, arrive)
+
+    def _touched(self, operation: str, params: Mapping[str, Any], account: str) -> str:
+        """The TableId of the copy, or of what stands under its name, where the call changes it."""
+        if not is_mutating(operation) or account != self.aws.landscape["accounts"]["destination"]["account_id"]:
+            return ""
+        named = params.get("TableName") == TABLE or TABLE in params.get("RequestItems", {})
+        named = named or str(params.get("ResourceArn", "")).endswith(f"table/{TABLE}")
+        return self.user.table_id("destination") if named else ""
+
+    def make_stale(self, operation: str, params: Mapping[str, Any], answer: dict[str, Any]) -> None:
+        """Lists lack what is too young, and DescribeTable may not know a table that was just made."""
+        stale = self.plan.stale
+        if not stale:
+            return
+        now = self.aws.clock
+        if operation == "DescribeTable" and params.get("TableName") == TABLE:
+            age = now - answer["Table"]["CreationDateTime"].timestamp()
+            if age < min(stale, LOOKS_NEW):
+                response = {"Error": {"Code": "ResourceNotFoundException", "Message": "stale"}}
+                metadata = {"ResponseMetadata": {"HTTPStatusCode": 400}}
+                raise ClientError({**response, **metadata}, operation)  # type: ignore[typeddict-item]
+        if operation.startswith("List"):
+            young = {job.id for job, _attempt in self._begun if now - job.time < stale}
+            for value in answer.values():
+                if isinstance(value, list):
+                    value[:] = [each for each in value if not (isinstance(each, dict) and _names_one(each, young))]
+
+    # Promises
+
+    def judged(self, controller: Controller, judged: Judgement) -> None:
+        """A run judged its table."""
+        self.note(controller.name, f"judged {judged.status}: {judged.reason}")
+        if judged.status != "migrated":
+            if not judged.failure or not judged.failure.next_step:
+                self.broken(f"no word: {judged.status} without what to do next: {judged.reason}")
+            return
+        self.require_whole(controller.began)
+
+    def require_whole(self, since: float) -> None:
+        """What is called migrated has all items. ``since``: what the user did after it may not have been seen yet."""
+        record = self.record()
+        if record is None or not record.is_done:
+            self.broken(f"migrated: but the record is {record.state if record else 'not there'}")
+            return
+        seen = self.user.table_id("destination")
+        if seen != record.table_id:
+            if not any(at >= since for at in self.user.deleted):
+                self.broken(f"migrated: but the table is {seen or 'not there'}, not {record.table_id}")
+            return
+        try:
+            have = self.user.items("destination")
+        except ClientError:
+            return  # it is being deleted
+        as_of = dict(record.data_as_of)
+        wrong = difference(have, self.user.versions, as_of)
+        if wrong:
+            self.broken(f"migrated without all items: {wrong}; data_as_of {as_of}")
+        if gone_before(self.user.versions, record.source.table_id, as_of):
+            self.broken(f"another source: the record names {record.source.table_id}, gone before {as_of}")
+
+    def ended(self, controller: Controller) -> None:
+        """A run ended, by itself or not."""
+        word = controller.word
+        if word is None:
+            return
+        self.note(controller.name, f"ended: {type(word).__name__} {word}")
+        if isinstance(word, FerryError) and not word.next_step:
+            self.broken(f"no word: {type(word).__name__} without what to do next")
+        record = self.record()
+        if isinstance(word, FerryError) and record and not record.run and not record.is_done and not record.next:
+            self.broken(f"no word: the record is {record.state}, nobody's, and does not say what to do next")
+
+    def require_billed_once(self) -> None:
+        """No job beside another of its kind, nor after one that counts in its attempt."""
+        for kind in ("export", "import", "backup", "copy", "restore"):
+            jobs = [(job, attempt) for job, attempt in self._begun if job.kind == kind]
+            for (first, earlier), (second, later) in pairwise(jobs):
+                ended, counts = self._outcome(first)
+                if ended is None or ended > second.time:
+                    self.broken(f"billed twice: a second {kind} began beside the first ({first.id[-20:]})")
+                if counts and earlier == later:
+                    self.broken(f"billed twice: a second {kind} in attempt {later}, the first counts")
+
+    def _outcome(self, job: StartedJob) -> tuple[float | None, bool]:
+        """When a job ended, and whether it counts."""
+        side = "source" if job.kind in ("export", "backup", "copy") else "destination"
+        dynamodb, backup = self.aws.client("dynamodb", side), self.aws.client("backup", side)
+        if job.kind == "export":
+            found = dynamodb.describe_export(ExportArn=job.id)["ExportDescription"]
+            return _seconds(found.get("EndTime")), found["ExportStatus"] != "FAILED"
+        if job.kind == "import":
+            found = dynamodb.describe_import(ImportArn=job.id)["ImportTableDescription"]
+            return _seconds(found.get("EndTime")), found["ImportStatus"] == "COMPLETED"
+        if job.kind == "backup":
+            found = backup.describe_backup_job(BackupJobId=job.id)
+            return _seconds(found.get("CompletionDate")), found["State"] == "COMPLETED"
+        if job.kind == "copy":
+            found = backup.describe_copy_job(CopyJobId=job.id)["CopyJob"]
+            return _seconds(found.get("CompletionDate")), found["State"] == "COMPLETED"
+        found = backup.describe_restore_job(RestoreJobId=job.id)
+        return _seconds(found.get("CompletionDate")), found["Status"] == "COMPLETED"
+
+    # Playing
+
+    def play(self) -> None:
+        """The runs of the plan, and then runs that nothing disturbs. Raises Broken."""
+        for number, planned in enumerate(self.plan.runs):
+            self._add(number, planned, self.plan.faults)
+        self._wait_for_turns()
+        self.aws.advance(40.0)
+        method = self.plan.runs[-1].method
+        for number in range(LAST_RUNS):
+            self.turns = Turns(self.aws, self.chance, LIMIT)
+            last = self._add(len(self.plan.runs) + number, PlannedRun(method, "last"), ())
+            self._wait_for_turns()
+            if self._is_end(last):
+                break
+            self.aws.advance(30.0)
+        else:
+            self.broken(f"no end: {LAST_RUNS} undisturbed runs, the last ended with {last.word!r}")
+        self.aws.advance(1500.0)  # whatever is still on its way arrives
+        record = self.record()
+        if record is not None and record.is_done:
+            self.require_whole(self.began)
+        self.require_billed_once()
+        if self.aws.world.event_errors:
+            self.broken("the lab: an event failed", *self.aws.world.event_errors)
+
+    def _wait_for_turns(self) -> None:
+        try:
+            self.turns.play()
+        except TimeoutError as error:
+            self.broken(f"no end: {error}")
+
+    def _add(self, number: int, planned: PlannedRun, faults: tuple[Fault, ...]) -> Controller:
+        mine: dict[int, list[Fault]] = {}
+        for fault in faults:
+            if fault.run == number:
+                mine.setdefault(fault.call, []).append(fault)
+        controller = Controller(self, number, planned, mine)
+        before = self.controllers[-1] if self.controllers else None
+
+        def work() -> None:
+            while planned.after and before is not None and not before.actor.over:
+                self.turns.sleep(controller.actor, 5.0)
+            if planned.delay:
+                self.turns.sleep(controller.actor, planned.delay)
+            controller.play()
+
+        self.controllers.append(controller)
+        self.turns.add(controller.actor, work)
+        return controller
+
+    def _is_end(self, last: Controller) -> bool:
+        """Whether the migration is at its end: migrated, or refused for what only the user can mend."""
+        if last.judged is not None and last.judged.status == "migrated":
+            return True
+        name = type(last.word).__name__
+        if name not in ENDS:
+            return False
+        acted = {*self.user.acted, *(["another method"] if len({run.method for run in self.plan.runs}) > 1 else [])}
+        if not acted & set(ENDS[name]):
+            self.broken(f"refused without cause: {name} {last.word}")
+        return True
+
+
+def _names_one(summary: Mapping[str, Any], ids: set[str]) -> bool:
+    return any(value in ids for value in summary.values() if isinstance(value, str))
+
+
+def _seconds(date: datetime | None) -> float | None:
+    return date.timestamp() if date is not None else None
+
+
+def play(plan: Plan) -> Violation | None:
+    """Play a history; what it broke."""
+    box: list[World] = []
+    with stand_ins.in_place(lambda: box[0].aws.clock if box else stand_ins.EPOCH):
+        world = None
+        try:
+            world = World(plan)
+            box.append(world)
+            world.play()
+        except Broken as broken:
+            assert world is not None
+            return Violation(plan, str(broken), world.lines())
+        finally:
+            InProcess.close_all()
+    return None
+
+
+def shrunk(found: Violation, tries: int = 200) -> Violation:
+    """The same kind of violation with as little as possible happening."""
+    going = True
+    while going and tries > 0:
+        going = False
+        for smaller in found.plan.smaller():
+            tries -= 1
+            again = play(smaller)
+            if again is not None and again.kind == found.kind:
+                found, going = again, True
+                break
+            if tries <= 0:
+                break
+    return found
+
+
+def plain(method: str) -> Plan:
+    """A history in which nothing goes wrong."""
+    return replace(Plan(0, method, (PlannedRun(method),), ()), switch=0.0)

@@ -1,0 +1,118 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Everybody else in a history: who writes to the source, and who deletes or replaces the copy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from tests.histories.plan import TABLE
+from tests.histories.promises import Items, Version
+from tests.unit.on_lab.staged import Staged
+
+ITEMS = 7
+
+
+class User:
+    """The user. ``versions`` are all states of what stands under the source's name; ``foreign`` are the tables under
+    the copy's name that are the user's, with the time since when; ``acted`` is what was done."""
+
+    def __init__(self, aws: Staged) -> None:
+        self._aws = aws
+        self.versions: list[Version] = []
+        self.foreign: dict[str, float] = {}
+        self.deleted: list[float] = []
+        self.acted: list[str] = []
+        self._number = 0
+        self._create("source")
+        for _item in range(ITEMS):
+            self._write()
+        self._aws.advance(20.0)
+
+    def act(self, kind: str) -> None:
+        """What a fault of the kinds ``plan.USER`` does; nothing where AWS refuses it at this moment."""
+        before = self._aws.clock
+        try:
+            {
+                "user deletes": self._delete,
+                "user replaces": self._replace,
+                "source written": self._write,
+                "source erased": self._erase,
+                "source made anew": self._make_anew,
+            }[kind]()
+            self.acted.append(kind)
+        except ClientError as error:
+            self._aws.trace.append((before, "user", f"{kind}: {error}"))  # type: ignore[attr-defined]
+
+    def items(self, side: str) -> Items:
+        """The items of a side's table."""
+        pages = self._aws.client("dynamodb", side).get_paginator("scan").paginate(TableName=TABLE, ConsistentRead=True)
+        return {item["id"]["S"]: item["v"]["S"] for page in pages for item in page["Items"]}
+
+    def table_id(self, side: str) -> str:
+        """The TableId of a side's table; empty where there is none."""
+        try:
+            return str(self._aws.described(TABLE, side)["TableId"])
+        except ClientError:
+            return ""
+
+    def _create(self, side: str) -> str:
+        self._aws.client("dynamodb", side).create_table(
+            TableName=TABLE,
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        table_id = self.table_id(side)
+        if side == "source":
+            self.versions.append(Version(self._aws.clock, table_id, {}))
+        else:
+            self.foreign[table_id] = self._aws.clock
+        self._aws.advance(3.0)
+        return table_id
+
+    def _drop(self, side: str) -> None:
+        dynamodb = self._aws.client("dynamodb", side)
+        if self._aws.described(TABLE, side).get("DeletionProtectionEnabled"):
+            dynamodb.update_table(TableName=TABLE, DeletionProtectionEnabled=False)
+        dynamodb.delete_table(TableName=TABLE)
+
+    def _delete(self) -> None:
+        self._drop("destination")
+        self.deleted.append(self._aws.clock)
+
+    def _replace(self) -> None:
+        self._delete()
+        self._aws.advance(6.0)
+        self._create("destination")
+        self._put("destination", {"id": {"S": "the user's"}, "v": {"S": "own"}})
+
+    def _make_anew(self) -> None:
+        self._drop("source")
+        self._aws.advance(6.0)
+        self._create("source")
+        for _item in range(3):
+            self._write()
+
+    def _write(self) -> None:
+        """A new item, and another value of an old one."""
+        self._number += 1
+        for key in {f"{self._number:04d}", f"{max(1, self._number - 3):04d}"}:
+            self._put("source", {"id": {"S": key}, "v": {"S": str(self._number)}})
+        self._changed()
+
+    def _erase(self) -> None:
+        items = self.items("source")
+        if items:
+            self._aws.client("dynamodb", "source").delete_item(TableName=TABLE, Key={"id": {"S": max(items)}})
+        self._changed()
+
+    def _put(self, side: str, item: dict[str, Any]) -> None:
+        self._aws.client("dynamodb", side).put_item(TableName=TABLE, Item=item)
+
+    def _changed(self) -> None:
+        self.versions.append(Version(self._aws.clock, self.table_id("source"), self.items("source")))
