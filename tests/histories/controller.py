@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -89,12 +89,12 @@ class Controller:
 
     _pids = itertools.count(1)
 
-    def __init__(self, world: Any, number: int, planned: PlannedRun, faults: Mapping[int, list[Fault]]) -> None:
+    def __init__(self, world: Any, number: int, planned: PlannedRun, faults: Sequence[Fault]) -> None:
         self.world = world
         self.number = number
         self.planned = planned
         self.actor = Actor(f"run {number}", world.aws.clock)
-        self.calls = 0
+        self.calls = self._changes = 0
         self.guarded = False
         self.began = 0.0
         self.word: BaseException | None = None
@@ -257,7 +257,13 @@ class Controller:
             raise Killed(self.name)
         self._renew()
         self.calls += 1
-        faults = list(self._faults.get(self.calls, ()))
+        changes = changes_something(operation)
+        self._changes += changes
+        faults = [
+            fault
+            for fault in self._faults
+            if (changes and fault.call == self._changes if fault.change else fault.call == self.calls)
+        ]
         for fault in tuple(faults):
             if fault.kind in USER:
                 self.world.user.act(fault.kind)
@@ -275,7 +281,7 @@ class Controller:
                 self._die()
             if kind == "stop":
                 self._stopped(seconds)
-            gate = self._run.gate if guarded and self._run is not None and changes_something(operation) else None
+            gate = self._run.gate if guarded and self._run is not None and changes else None
             signed = world.aws.clock
             attempt = gate.leave(signed) if gate else None
             answered = False

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 
 METHODS = ("s3", "backup", "direct")
 TABLE = "orders"
-CALLS = 130  # about as many as a run makes: a fault at a later call is rare, and never met in most runs
+CALLS = 130  # about as many as a run makes: a fault at a later call is never met in most runs
+CHANGES = 26  # the same of the calls that change something, the record's own among them
 
 # What may happen at a call, and how often it is drawn. ``seconds`` of the fault say for how long, or how late.
 KINDS = {
@@ -40,13 +41,16 @@ SECONDS = (1.0, 5.0, 20.0, 45.0, 90.0, 200.0, 290.0, 600.0, 880.0, 1300.0)
 
 @dataclass(frozen=True)
 class Fault:
-    """At the call ``call`` of the run ``run``: ``kind``, for ``seconds``. ``again``: the SDK repeats the request."""
+    """At the call ``call`` of the run ``run``: ``kind``, for ``seconds``. ``again``: the SDK repeats the request.
+
+    With ``change`` only calls count that change something."""
 
     run: int
     call: int
     kind: str
     seconds: float = 0.0
     again: bool = False
+    change: bool = False
 
 
 @dataclass(frozen=True)

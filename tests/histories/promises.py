@@ -49,13 +49,6 @@ def difference(have: Items, versions: Sequence[Version], as_of: Mapping[str, Any
     return f"missing {missing}, not of that time {strange}" if missing or strange else ""
 
 
-def gone_before(versions: Sequence[Version], table_id: str, as_of: Mapping[str, Any]) -> bool:
-    """Whether the source ``table_id`` was followed by another one before ``as_of``."""
-    later = [version.begun for version in versions if version.table_id != table_id]
-    own = max(version.begun for version in versions if version.table_id == table_id)
-    return any(own < begun < _span(as_of)[0] - ROUND for begun in later)
-
-
 def _span(as_of: Mapping[str, Any]) -> tuple[float, float]:
     names = ("instant", "instant") if "instant" in as_of else ("from", "until")
     first, last = (datetime.fromisoformat(str(as_of[name])).timestamp() for name in names)
