@@ -3,6 +3,7 @@
 # make setup         only installs their requirements into .venv
 # make bench         compares the data plane with its peers (11 minutes)
 # make bench-fleet   migrates 100 and 500 tables at once (12 minutes)
+# make histories     plays 10,000 random histories of each method over the lab (METHOD=s3 SEED=1 COUNT=100; an hour)
 # All need Python 3.11 or newer, make and a package index, and install the rest into .venv.
 
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
@@ -25,7 +26,7 @@ export AWS_EC2_METADATA_DISABLED := true
 # The checks must neither depend on an account nor reach one.
 unexport AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_DEFAULT_REGION AWS_REGION
 
-.PHONY: help setup demo test lint types unit docs sanity molecule engines test-engines bench bench-peers bench-fleet artifact generate clean
+.PHONY: help setup demo test lint types unit docs sanity molecule engines test-engines histories bench bench-peers bench-fleet artifact generate clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -93,6 +94,12 @@ engines: setup
 
 test-engines: engines
 	$(BIN)/python -m pytest tests/engines
+
+# What they find is shrunk and printed with its seed, by which it can be played again.
+SEED ?= 1
+COUNT ?= 10000
+histories: setup
+	$(BIN)/python -m tests.histories $(addprefix --method ,$(METHOD)) --seed $(SEED) --count $(COUNT)
 
 bench-peers: setup
 	$(BIN)/python -m benchmarks.peers

@@ -263,7 +263,10 @@ class World:
                 ended, counts = self._outcome(first)
                 if ended is None or ended > second.time:
                     self.broken(f"billed twice: a second {kind} began beside the first ({first.id[-20:]})")
-                if counts and earlier == later:
+                deleted = kind in ("import", "restore") and any(
+                    first.time <= at <= second.time for at in self.user.deleted
+                )
+                if counts and earlier == later and not deleted:
                     self.broken(f"billed twice: a second {kind} in attempt {later}, the first counts")
 
     def _outcome(self, job: StartedJob) -> tuple[float | None, bool]:

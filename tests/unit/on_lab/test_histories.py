@@ -1,0 +1,54 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Random histories of a table's migration, newly drawn each time; ``make histories`` plays many more of them."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from tests.histories.history import plain, play
+from tests.histories.plan import METHODS, draw
+from tests.histories.promises import Version, difference
+
+COUNT = 60  # of each method: one costs up to 0.1 s of CPU
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_promise_is_kept(method: str) -> None:
+    first = random.SystemRandom().randrange(10**9)
+    for seed in range(first, first + COUNT):
+        found = play(draw(method, seed))
+        assert found is None, f"make histories METHOD={method} SEED={seed} COUNT=1\n{found}"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_history_in_which_nothing_goes_wrong(method: str) -> None:
+    assert play(plain(method)) is None
+
+
+def test_the_same_seed_draws_the_same_history() -> None:
+    assert draw("s3", 5) == draw("s3", 5) != draw("s3", 6)
+
+
+class TestWhole:
+    VERSIONS = (Version(100.0, "a", {"1": "x"}), Version(200.0, "a", {"1": "x", "2": "y"}), Version(300.0, "a", {}))
+
+    def at(self, seconds: int) -> str:
+        return f"1970-01-01T00:{seconds // 60:02d}:{seconds % 60:02d}+00:00"
+
+    @pytest.mark.parametrize(("have", "right"), [({"1": "x"}, True), ({}, False), ({"1": "x", "2": "y"}, False)])
+    def test_as_of_an_instant(self, have: dict[str, str], right: bool) -> None:
+        assert (difference(have, self.VERSIONS, {"instant": self.at(150)}) == "") is right
+
+    @pytest.mark.parametrize(
+        ("have", "right"), [({"1": "x"}, True), ({"1": "x", "2": "y"}, True), ({"2": "y"}, False), ({"1": "y"}, False)]
+    )
+    def test_as_of_a_span(self, have: dict[str, str], right: bool) -> None:
+        assert (difference(have, self.VERSIONS, {"from": self.at(150), "until": self.at(250)}) == "") is right
+
+    def test_as_of_no_time(self) -> None:
+        assert difference({}, self.VERSIONS, {})
