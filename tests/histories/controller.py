@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -34,7 +35,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.record.process
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.run import Run
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.store import RecordStore
 from ansible_collections.tableferry.aws.plugins.module_utils.core.tracking import Tracking
-from tests.histories.plan import TABLE, USER, Fault, PlannedRun
+from tests.histories.plan import CHANGING, TABLE, USER, Fault, PlannedRun
 from tests.histories.promises import Broken
 from tests.histories.turns import Actor
 from tests.unit.on_lab.in_process import Client, InProcessAccount, Killed, failure
@@ -94,7 +95,8 @@ class Controller:
         self.number = number
         self.planned = planned
         self.actor = Actor(f"run {number}", world.aws.clock)
-        self.calls = self._changes = 0
+        self.calls = 0
+        self._counts: Counter[str] = Counter()
         self.guarded = False
         self.began = 0.0
         self.word: BaseException | None = None
@@ -258,12 +260,9 @@ class Controller:
         self._renew()
         self.calls += 1
         changes = changes_something(operation)
-        self._changes += changes
-        faults = [
-            fault
-            for fault in self._faults
-            if (changes and fault.call == self._changes if fault.change else fault.call == self.calls)
-        ]
+        kinds = {"", operation, *([CHANGING] if changes else [])}
+        self._counts.update(kinds)
+        faults = [fault for fault in self._faults if fault.of in kinds and fault.call == self._counts[fault.of]]
         for fault in tuple(faults):
             if fault.kind in USER:
                 self.world.user.act(fault.kind)

@@ -73,6 +73,7 @@ class World:
     - ``migrated`` (a judgement, or a record that is ``done``) is said only of a copy that has all items of the source
       as of ``data_as_of``, and no others;
     - no job is billed twice: none begins beside another one of its kind, nor after one of its attempt that counts;
+    - nothing of ours changes the copy once its record is ``done``;
     - nothing changes a table under the copy's name that is the user's;
     - a run that does not migrate says what to do, and so does the record that it lets go;
     - once nothing disturbs it, the migration ends, unless only the user can go on.
@@ -85,6 +86,7 @@ class World:
         self.alive: set[int] = set()
         self.controllers: list[Controller] = []
         self._nonces = 0
+        self._failed = ""
         self._begun: list[tuple[StartedJob, int]] = []
         self.aws = self._made()
         self.aws.trace = self.trace  # type: ignore[attr-defined]
@@ -106,6 +108,10 @@ class World:
         return Ready({}, **TIMINGS) if backups else Staged({}, False, **TIMINGS)
 
     # What happened
+
+    def fail(self, words: str) -> None:
+        """A promise is broken by what an event of the lab does: ``play`` raises it."""
+        self._failed = self._failed or words
 
     def note(self, who: str, what: str) -> None:
         """A line of the trace."""
@@ -167,6 +173,10 @@ class World:
             written = params["Item"]
             what = " ".join(written[name].get("S", "") for name in ("pk", "state", "run") if name in written)
         self.note(controller.name, f"{'late ' if late else ''}{controller.calls} {operation} {what}")
+        if touched:
+            record = self.record()
+            if record is not None and record.is_done and record.table_id == touched:
+                self.fail(f"touched after done: {operation} by {controller.name}{', late' if late else ''}")
         since = self.user.foreign.get(touched)
         if touched and since is not None and not late and self.aws.clock > since + RACE:
             age = self.aws.clock - since
@@ -311,6 +321,8 @@ class World:
         if record is not None and record.is_done:
             self.require_whole(self.began)
         self.require_billed_once()
+        if self._failed:
+            self.broken(self._failed)
         if self.aws.world.event_errors:
             self.broken("the lab: an event failed", *self.aws.world.event_errors)
 

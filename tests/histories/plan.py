@@ -14,6 +14,13 @@ METHODS = ("s3", "backup", "direct")
 TABLE = "orders"
 CALLS = 130  # about as many as a run makes: a fault at a later call is never met in most runs
 CHANGES = 26  # the same of the calls that change something, the record's own among them
+CHANGING = "changing"
+# The operations by which a method brings its data.
+BEGIN = {
+    "s3": ("ExportTableToPointInTime", "ImportTable"),
+    "backup": ("StartBackupJob", "StartCopyJob", "StartRestoreJob"),
+    "direct": ("CreateTable", "BatchWriteItem", "BatchWriteItem"),
+}
 
 # What may happen at a call, and how often it is drawn. ``seconds`` of the fault say for how long, or how late.
 KINDS = {
@@ -36,6 +43,10 @@ KINDS = {
     "source made anew": 1,
 }
 USER = tuple(kind for kind in KINDS if kind.startswith(("user", "source")))
+# How late a request may come whose connection is closed (design section 6, "Let go"); and as long as its signature is
+# taken, where its process is gone and nobody can see that.
+LATE = (1.0, 5.0, 20.0, 40.0, 55.0)
+LATE_UNSEEN = (55.0, 330.0, 400.0, 600.0, 880.0)
 SECONDS = (1.0, 5.0, 20.0, 45.0, 90.0, 200.0, 290.0, 600.0, 880.0, 1300.0)
 
 
@@ -43,14 +54,15 @@ SECONDS = (1.0, 5.0, 20.0, 45.0, 90.0, 200.0, 290.0, 600.0, 880.0, 1300.0)
 class Fault:
     """At the call ``call`` of the run ``run``: ``kind``, for ``seconds``. ``again``: the SDK repeats the request.
 
-    With ``change`` only calls count that change something."""
+    ``of`` says which calls count: those of an operation, those that change something (``CHANGING``), or all ("").
+    """
 
     run: int
     call: int
     kind: str
     seconds: float = 0.0
     again: bool = False
-    change: bool = False
+    of: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,20 +130,20 @@ def draw(method: str, seed: int) -> Plan:
     chance = random.Random(f"{method} {seed}")
     others = [name for name in METHODS if name != method]
     runs = []
-    for number in range(chance.choice((1, 1, 2, 2, 2, 3))):
+    for number in range(chance.choice((1, 2, 2, 2, 3))):
         changed = number > 0 and chance.random() < 0.15
         runs.append(
             PlannedRun(
                 chance.choice(others) if changed else method,
                 chance.choice(("one", "one", "two")),
-                chance.choice((0.0, 1.0, 4.0, 15.0, 60.0, 150.0, 400.0, 1200.0)) if number else 0.0,
+                chance.choice((0.0, 0.0, 1.0, 4.0, 15.0, 60.0, 400.0, 1200.0)) if number else 0.0,
                 chance.random() < 0.5,
                 replace_failed=chance.random() < 0.1,
                 take_over=chance.random() < 0.1,
             )
         )
     faults = []
-    for _number in range(chance.choice((1, 1, 2, 2, 3, 4))):
+    for _number in range(chance.choice((1, 2, 3, 4, 6))):
         kind = chance.choices(tuple(KINDS), tuple(KINDS.values()))[0]
         at = chance.randint(1, CALLS)
         faults.append(Fault(chance.randrange(len(runs)), at, kind, chance.choice(SECONDS), again=chance.random() < 0.5))
@@ -141,6 +153,6 @@ def draw(method: str, seed: int) -> Plan:
         tuple(runs),
         tuple(faults),
         stale=chance.choice((0.0, 0.0, 3.0, 20.0)),
-        window=chance.choice((300.0, 900.0)),
+        window=chance.choice((300.0, 900.0, 900.0)),
         switch=chance.choice((0.05, 0.2, 0.5)),
     )

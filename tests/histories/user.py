@@ -99,9 +99,9 @@ class User:
             self._write()
 
     def _write(self) -> None:
-        """A new item, and another value of an old one."""
+        """A new item, and another value of each old one: a late write of an old value shows."""
         self._number += 1
-        for key in {f"{self._number:04d}", f"{max(1, self._number - 3):04d}"}:
+        for key in [*self.items("source"), f"{self._number:04d}"]:
             self._put("source", {"id": {"S": key}, "v": {"S": str(self._number)}})
         self._changed()
 

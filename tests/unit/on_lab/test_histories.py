@@ -34,6 +34,30 @@ def test_the_same_seed_draws_the_same_history() -> None:
     assert draw("s3", 5) == draw("s3", 5) != draw("s3", 6)
 
 
+class TestBrokenRules:
+    """The driver sees what happens where a rule is missing."""
+
+    def plan(self, method: str, kind: str, seconds: float, of: str) -> Plan:
+        runs = (PlannedRun(method), PlannedRun(method, "two"))
+        return Plan(1, method, runs, (Fault(0, 1, kind, seconds, of=of),), window=900.0, switch=0.0)
+
+    def test_a_late_write_after_done(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        late = self.plan("direct", "kill late", 600.0, "BatchWriteItem")
+        assert play(late) is None
+        monkeypatch.setattr(transitions, "require_fence", lambda *_args, **_more: None)
+        monkeypatch.setattr(Tracking, "fence_left", lambda _self: 0.0)
+        found = play(late)
+        assert found is not None and found.kind == "touched after done"
+
+    def test_a_second_billed_job(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        late = self.plan("backup", "kill late", 600.0, "StartBackupJob")
+        assert play(late) is None
+        monkeypatch.setattr(intention, "step", lambda *_args, **_more: "close")
+        monkeypatch.setattr(intention, "closable_at", lambda *_args, **_more: 0.0)
+        found = play(late)
+        assert found is not None and found.kind == "billed twice"
+
+
 class TestWhole:
     VERSIONS = (Version(100.0, "a", {"1": "x"}), Version(200.0, "a", {"1": "x", "2": "y"}), Version(300.0, "a", {}))
 
