@@ -145,8 +145,14 @@ def draw(method: str, seed: int) -> Plan:
     faults = []
     for _number in range(chance.choice((1, 2, 3, 4, 6))):
         kind = chance.choices(tuple(KINDS), tuple(KINDS.values()))[0]
-        at = chance.randint(1, CALLS)
-        faults.append(Fault(chance.randrange(len(runs)), at, kind, chance.choice(SECONDS), again=chance.random() < 0.5))
+        begins = (chance.choice(BEGIN[method]), 2)
+        of, most = chance.choice((("", CALLS), (CHANGING, CHANGES), begins, begins))
+        run, at, again = chance.randrange(len(runs)), chance.randint(1, most), chance.random() < 0.5
+        unseen = [each.host for each in runs].count(runs[run].host) == 1 and not any(each.take_over for each in runs)
+        seconds = SECONDS
+        if "late" in kind:
+            seconds = LATE_UNSEEN if unseen and kind == "kill late" else LATE
+        faults.append(Fault(run, at, kind, chance.choice(seconds), again, of))
     return Plan(
         seed,
         method,
