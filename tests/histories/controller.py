@@ -15,7 +15,6 @@ from typing import Any
 
 from botocore.exceptions import ClientError, ConnectionClosedError
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core.claiming import Records
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import (
     FerryError,
     ParentGone,
@@ -24,6 +23,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.tracking import Tracking
 from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import BackupChoices, MigrationOptions
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import judge, start, wait_for
@@ -34,7 +34,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.record.gate im
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.process import Process
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.run import Run
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.store import RecordStore
-from ansible_collections.tableferry.aws.plugins.module_utils.core.tracking import Tracking
+from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.claiming import Records
 from tests.histories.plan import CHANGING, TABLE, USER, Fault, PlannedRun
 from tests.histories.promises import Broken
 from tests.histories.turns import Actor

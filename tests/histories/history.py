@@ -249,7 +249,7 @@ class World:
         except ClientError:
             return  # it is being deleted
         as_of = dict(record.data_as_of)
-        wrong = difference(have, self.user.versions, as_of)
+        wrong = difference(have, self.user.versions, as_of, instant=record.method == "s3")
         if wrong:
             self.broken(f"migrated without all items: {wrong}; data_as_of {as_of}")
 

@@ -27,11 +27,11 @@ class Version(NamedTuple):
     items: Items
 
 
-def difference(have: Items, versions: Sequence[Version], as_of: Mapping[str, Any]) -> str:
+def difference(have: Items, versions: Sequence[Version], as_of: Mapping[str, Any], *, instant: bool) -> str:
     """What is wrong with a copy that has the items ``have`` of a source with these ``versions``; empty if nothing.
 
-    As of one instant it has just what the source had; as of a span all that stood unchanged in the source all the time,
-    and nothing that never stood there.
+    As of one ``instant``, which an export shows, it has just what the source had; as of a span all that stood unchanged
+    in the source all the time, and nothing that never stood there.
     """
     if not as_of:
         return "it does not say as of when"
@@ -42,7 +42,7 @@ def difference(have: Items, versions: Sequence[Version], as_of: Mapping[str, Any
         for version, ended in zip(versions, ends, strict=True)
         if version.begun <= last + ROUND and ended >= first - ROUND
     ]
-    if "instant" in as_of:
+    if instant:
         return "" if have in within else f"it has {have}, the source had {within}"
     missing = [key for key in within[0] if key not in have and all(key in items for items in within)]
     strange = [key for key, value in have.items() if all(items.get(key) != value for items in within)]
@@ -50,6 +50,5 @@ def difference(have: Items, versions: Sequence[Version], as_of: Mapping[str, Any
 
 
 def _span(as_of: Mapping[str, Any]) -> tuple[float, float]:
-    names = ("instant", "instant") if "instant" in as_of else ("from", "until")
-    first, last = (datetime.fromisoformat(str(as_of[name])).timestamp() for name in names)
+    first, last = (datetime.fromisoformat(str(as_of[name])).timestamp() for name in ("from", "to"))
     return first, last

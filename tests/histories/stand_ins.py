@@ -64,13 +64,13 @@ class AtOnce:
         return iter([work(*each) for each in zip(*items, strict=False)])
 
 
-def item_table(account: Account, name: str) -> Any:
+def item_table(account: Account, name: str, bounds: Any = None) -> Any:
     """The table ``name`` of ``account``."""
     table = _ask(account, "describe_table", TableName=name)["Table"]
     return SimpleNamespace(account=account, name=name, table_id=table["TableId"], read_capacity=0, write_capacity=0)
 
 
-def count_items(table: Any, progress: Callable[[int], None] = lambda _: None) -> int:
+def count_items(table: Any, progress: Callable[[int], None] = lambda _: None, bounds: Any = None) -> int:
     """How many items the table has."""
     return sum(len(page) for page in _pages(table))
 

@@ -129,7 +129,8 @@ class SettingsKind(OwnWork):
             item.record.require_held()
         plan = SettingsPlan.from_dict(job.request["plan"])
         job = replace(job, state="running", pending_reason="")
-        steps = apply_settings(destination, job.name, plan)
+        table_id = job.request.get("table_id", "") or _known_id(item.record)
+        steps = apply_settings(destination, job.name, plan, table_id)
         while True:
             try:
                 seconds = next(steps)

@@ -27,7 +27,7 @@ from ..aws_errors import (
     UNAVAILABLE,
     is_wrong_request,
 )
-from ..errors import MissingTable, SettingFailed
+from ..errors import MissingTable, Replaced, SettingFailed
 from ..table_status import Phase, advice, phase_of
 from .definition import Shape, TableDefinition
 
@@ -115,10 +115,12 @@ class Reader:
 class Target:
     """The table that settings are applied to. Calls yield while AWS is busy; ``settle`` waits until it is idle."""
 
-    def __init__(self, account: Account, name: str) -> None:
-        """``name`` of the table; it is first read by ``refresh`` or ``settle``."""
+    def __init__(self, account: Account, name: str, table_id: str = "") -> None:
+        """``name`` of the table; it is first read by ``refresh`` or ``settle``, and must be the one with
+        ``table_id`` where that is known."""
         self.account = account
         self.name = name
+        self._table_id = table_id
         self._definition: TableDefinition | None = None
 
     @property
@@ -146,7 +148,8 @@ class Target:
             yield pause
 
     def refresh(self) -> Steps[TableDefinition]:
-        """The definition as it is now. Raises MissingTable when the table no longer exists."""
+        """The definition as it is now. Raises MissingTable when the table no longer exists, Replaced when another one
+        has its name."""
         try:
             answer = yield from self.call("describe_table", TableName=self.name)
         except SettingFailed as error:
@@ -157,8 +160,15 @@ class Target:
                     table=self.name,
                 ) from error
             raise
-        self._definition = TableDefinition.from_dict(answer["Table"])
-        return self._definition
+        definition = TableDefinition.from_dict(answer["Table"])
+        if self._table_id not in ("", definition.table_id):
+            raise Replaced(
+                f"The table was deleted and created again: its id is {definition.table_id}, not {self._table_id}.",
+                "Its settings are left as they are. Find out who created it, then run again.",
+                table=self.name,
+            )
+        self._definition = definition
+        return definition
 
     def settle(self) -> Steps[TableDefinition]:
         """Wait until AWS has finished all changes of the table. Raises SettingFailed when it cannot."""

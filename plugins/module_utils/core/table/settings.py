@@ -14,7 +14,7 @@ from .. import sdk
 from ..account import Account
 from ..aws_errors import DENIED
 from ..change import Change, NotCarried
-from ..errors import DestinationExists, FerryError, SettingFailed
+from ..errors import DestinationExists, FerryError, Replaced, SettingFailed
 from .autoscaling import AutoScaling
 from .definition import Shape, TableDefinition
 from .encryption import Encryption, resolve_key_map
@@ -211,15 +211,16 @@ def prepare_settings(
     return plan_settings(here, there, options)
 
 
-def apply_settings(account: Account, name: str, plan: SettingsPlan) -> Steps[SettingsResult]:
+def apply_settings(account: Account, name: str, plan: SettingsPlan, table_id: str = "") -> Steps[SettingsResult]:
     """Apply ``plan`` to the table ``name``: a generator that yields the seconds until it is to be resumed.
 
     It never sleeps, so that one process serves hundreds of tables, and never raises for one setting: what AWS rejects
     for good is in ``failed`` and the rest is applied. Applied again, after a kill too, it does only what is missing.
+    Raises Replaced where the table is not the one with ``table_id``, if that is known.
     """
     if not plan.changes:
         return SettingsResult(left=plan.left, carried=plan.carried)
-    target = Target(account, name)
+    target = Target(account, name, table_id)
     applied: list[Change] = []
     failed: list[NotCarried] = []
 
@@ -239,6 +240,8 @@ def apply_settings(account: Account, name: str, plan: SettingsPlan) -> Steps[Set
         for change in tuple(applied):
             if not (yield from attempt(_setting_of(change).verify(target, change), change)):
                 applied.remove(change)
+    except Replaced:
+        raise
     except FerryError as error:
         # The table or the credentials are gone: no other setting can be applied.
         known = {entry.what for entry in failed} | {change.what for change in applied}
