@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 
 import pytest
@@ -21,7 +22,8 @@ COUNT = 60  # of each method: one costs up to 0.1 s of CPU
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_promise_is_kept(method: str) -> None:
-    first = random.SystemRandom().randrange(10**9)
+    # CI plays the same ones each time: what a new draw finds there would stop somebody else's change.
+    first = 50000 if os.environ.get("CI") else random.SystemRandom().randrange(10**9)
     for seed in range(first, first + COUNT):
         found = play(draw(method, seed))
         assert found is None, f"make histories METHOD={method} SEED={seed} COUNT=1\n{found}"
@@ -61,7 +63,13 @@ class TestBrokenRules:
         assert found is not None and found.kind == "billed twice"
 
 
-class TestReplaced:
+class TestFound:
+    def test_a_copy_that_no_list_shows_yet_is_known_by_the_record(self) -> None:
+        runs = (PlannedRun("backup", "two"), PlannedRun("backup", take_over=True))
+        fault = Fault(0, 1, "kill late", 5.0, of="StartRestoreJob")
+        found = play(Plan(1, "backup", runs, (fault,), stale=20.0, window=900.0, switch=0.0))
+        assert found is None, found
+
     @pytest.mark.parametrize("method", ["s3", "backup"])
     def test_settings_of_a_copy_that_was_replaced_while_they_waited(self, method: str) -> None:
         """The second run takes over, and its settings wait until nothing of the first one can arrive. Meanwhile the

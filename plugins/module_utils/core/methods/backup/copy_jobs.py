@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any, ClassVar
@@ -83,6 +83,8 @@ def plan_copy(
     requested = _requested(source, destination, options, arn)
     listed_at = record.now() if record is not None and record.may_write else 0.0
     copies = _of_point(source, destination, options, backup, arn)
+    if record is not None:
+        copies = [*_not_listed(source, record, copies, arn), *copies]
     running = next((copy for copy in copies if is_open(copy)), None)
     last = _last_by_record(source, record, arn, listed_at) if record is not None else None
     if running is not None:
@@ -98,6 +100,17 @@ def plan_copy(
     if record is not None:
         return CopyPlan(to_intend(record, requested, PURPOSE, last, listed_at, len(copies)), [change])
     return CopyPlan(with_token(replace(requested, attempt=len(copies)), TOKEN), [change])
+
+
+def _not_listed(source: Account, record: Tracking, listed: Sequence[Shape], arn: str) -> Iterator[Shape]:
+    """The copy of the recovery point ``arn`` that the record knows and no list shows yet."""
+    last = record.latest(PURPOSE)
+    if last is None or not last.arn or last.arn in {copy["CopyJobId"] for copy in listed}:
+        return
+    doing = f"describing the copy job {last.arn}"
+    answer = json_safe(source.ask("backup", "describe_copy_job", doing, missing=NO_RESOURCE, CopyJobId=last.arn))
+    if answer is not None and answer["CopyJob"].get("SourceRecoveryPointArn") == arn:
+        yield answer["CopyJob"]
 
 
 def _last_by_record(source: Account, record: Tracking, arn: str, listed_at: float) -> Job | None:
