@@ -25,8 +25,8 @@ from tests.histories.plan import TABLE, Fault, Plan, PlannedRun
 from tests.histories.promises import Broken, difference
 from tests.histories.turns import Turns
 from tests.histories.user import User
-from tests.unit.on_lab.backup.ready import Ready
 from tests.unit.on_lab.in_process import InProcess
+from tests.unit.on_lab.methods.backup.ready import Ready
 from tests.unit.on_lab.staged import Staged
 
 RECORDS = "tableferry"

@@ -29,7 +29,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.route import R
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.definition import TableDefinition
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.ownership import read_tags
 from tests.unit.on_lab.conftest import Crossing
-from tests.unit.on_lab.test_direct import Direct, fill, make
+from tests.unit.on_lab.methods.direct.test_copy_job import Direct, fill, make
 
 OWN = [{"Key": f"a{number:02}", "Value": "of the owner"} for number in range(12)]  # all before ours by their names
 

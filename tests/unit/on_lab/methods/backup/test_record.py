@@ -13,11 +13,11 @@ import pytest
 from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import BackupChoices, MigrationOptions
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import preview
-from tests.unit.on_lab.backup.ready import VAULT, Ready
 from tests.unit.on_lab.backup_accounts import ROLE
 from tests.unit.on_lab.in_process import Killed, failure
+from tests.unit.on_lab.methods.backup.ready import VAULT, Ready
+from tests.unit.on_lab.methods.direct.test_record import second_run_after_call
 from tests.unit.on_lab.recorded import Playbook, killed_at
-from tests.unit.on_lab.test_record_direct import second_run_after_call
 
 KINDS = ("backup", "copy", "restore")
 STOPPED = BackupChoices(writes_stopped=True)

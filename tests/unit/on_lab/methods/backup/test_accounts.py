@@ -42,9 +42,9 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.sha
     apply_policy,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.users import Uncounted
-from tests.unit.on_lab.backup.ready import SOURCE, VAULT, Ready, allow, root
-from tests.unit.on_lab.backup.test_kill import migrate, world
-from tests.unit.on_lab.backup.test_way import backed_up, copied
+from tests.unit.on_lab.methods.backup.ready import SOURCE, VAULT, Ready, allow, root
+from tests.unit.on_lab.methods.backup.test_jobs import backed_up, copied
+from tests.unit.on_lab.methods.backup.test_kill import migrate, world
 
 ON = AccountSettingsOptions(opt_in=True, advanced_features=True)
 

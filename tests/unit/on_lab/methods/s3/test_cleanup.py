@@ -17,9 +17,9 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.cle
     plan_cleanup,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.export import RECOVERY_TAG
+from tests.unit.on_lab.methods.s3.test_importing import World
 from tests.unit.on_lab.staged import BUCKET, SOURCE
-from tests.unit.on_lab.test_importing import World
-from tests.unit.on_lab.test_verify import Moved
+from tests.unit.on_lab.test_judgement import Moved
 
 OPTIONS = CleanupOptions(table="orders", bucket=BUCKET)
 

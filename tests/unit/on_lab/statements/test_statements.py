@@ -614,7 +614,7 @@ def test_two_runs_that_make_role_and_vault_at_once_use_one(accounts):
 
 # The policies in the roles' READMEs suffice
 
-ROLES = Path(__file__).resolve().parents[3] / "roles"
+ROLES = Path(__file__).resolve().parents[4] / "roles"
 
 
 def policies(role: str, account: str, bucket: str = "staging") -> list[list[dict[str, Any]]]:

@@ -24,8 +24,8 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.direct
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import BackupChoices
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import comparison
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.comparison import Verification
-from tests.unit.on_lab.backup.ready import Ready
 from tests.unit.on_lab.in_process import Killed, failure
+from tests.unit.on_lab.methods.backup.ready import Ready
 from tests.unit.on_lab.recorded import Playbook, killed_at
 from tests.unit.on_lab.staged import Staged
 

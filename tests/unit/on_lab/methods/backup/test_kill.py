@@ -29,9 +29,9 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import judge, wait_for
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.counting import count_job
-from tests.unit.on_lab.backup.ready import Ready
 from tests.unit.on_lab.in_process import failure
-from tests.unit.on_lab.test_kill import killed_after
+from tests.unit.on_lab.methods.backup.ready import Ready
+from tests.unit.on_lab.methods.s3.test_kill import killed_after
 
 KINDS = ("backup", "copy", "restore")
 LISTS = {"ListBackupJobs": "BackupJobs", "ListCopyJobs": "CopyJobs", "ListRestoreJobs": "RestoreJobs"}

@@ -25,11 +25,11 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.table.definiti
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.outcome import outcome
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.records import RecordTables, open_to_read
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs import dynamodb_verify
-from tests.unit.on_lab.backup.test_kill import world
-from tests.unit.on_lab.backup.test_way import accounts, backed_up, copied, restored
 from tests.unit.on_lab.conftest import Crossing
-from tests.unit.on_lab.test_direct import fill, make
-from tests.unit.on_lab.test_importing import World
+from tests.unit.on_lab.methods.backup.test_jobs import accounts, backed_up, copied, restored
+from tests.unit.on_lab.methods.backup.test_kill import world
+from tests.unit.on_lab.methods.direct.test_copy_job import fill, make
+from tests.unit.on_lab.methods.s3.test_importing import World
 
 WRITES = {"PutItem", "DeleteItem", "BatchWriteItem", "UpdateItem", "TransactWriteItems"}
 

@@ -19,7 +19,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup
     start_backup,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import BackupChoices
-from tests.unit.on_lab.backup.ready import DESTINATION, SOURCE, VAULT, Ready, allow, root
+from tests.unit.on_lab.methods.backup.ready import DESTINATION, SOURCE, VAULT, Ready, allow, root
 
 Change = Callable[[Ready], Any]
 

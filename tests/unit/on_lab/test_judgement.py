@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.judge import judge_import
-from tests.unit.on_lab.test_importing import World
+from tests.unit.on_lab.methods.s3.test_importing import World
 
 
 class Moved(World):

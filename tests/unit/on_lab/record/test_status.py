@@ -24,7 +24,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record 
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.records import open_run
 from tests.unit.glue.test_verbs import assert_documented
 
-ROLES = Path(__file__).resolve().parents[3] / "roles"
+ROLES = Path(__file__).resolve().parents[4] / "roles"
 VERBS = "ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs"
 
 

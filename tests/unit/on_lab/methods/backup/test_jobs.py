@@ -45,9 +45,9 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import BackupChoices, MigrationOptions
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import judge, start, wait_for
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.encryption import Encryption
-from tests.unit.on_lab.backup.ready import DESTINATION, SOURCE, Ready
-from tests.unit.on_lab.backup.test_kill import migrate, world
 from tests.unit.on_lab.in_process import InProcessAccount, failure
+from tests.unit.on_lab.methods.backup.ready import DESTINATION, SOURCE, Ready
+from tests.unit.on_lab.methods.backup.test_kill import migrate, world
 
 HOUR, DAY = 3600.0, 86400.0
 
