@@ -98,8 +98,8 @@ def playbook(pid: int | None = None, look: Callable[[int], Relative] | None = No
 def relative(pid: int) -> Relative:
     """The parent and the command line of the process ``pid``; nothing of one that is gone."""
     if sys.platform != "linux":
-        parent, _, command = _output("ps", "-o", "ppid=,command=", "-p", str(pid)).partition(" ")
-        return Relative(int(parent) if parent.isdigit() else 0, tuple(command.split()))
+        words = _output("ps", "-o", "ppid=,command=", "-p", str(pid)).split()
+        return Relative(int(words[0]), tuple(words[1:])) if words and words[0].isdigit() else Relative(0, ())
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
         command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
