@@ -421,15 +421,12 @@ def _write_done(
     """The record of a table that was migrated: ``done``, or let go where its settings are not all set."""
     if record.record.is_done:
         return
-    maker = next(job for job in reversed(jobs) if job.kind not in STEPS)
     there = TableDefinition.find(destination, record.name)
     seen = there.table_id if there is not None else ""
     settings = next((job for job in jobs if job.kind == settings_step.KIND), None)
     if settings is None or settings.state not in ("completed", "not_needed"):
         record.let_go("Run again: the settings are not all set.")
         return
-    if record.record.state == "claimed":
-        record.settled_untracked(maker.kind, seen, {**judged.to_dict(), "settings": settings.result})
     verified = {
         **judged.to_dict(),
         "at": datetime.fromtimestamp(record.now(), UTC).isoformat(timespec="seconds"),

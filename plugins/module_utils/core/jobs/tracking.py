@@ -295,22 +295,6 @@ class Tracking:
 
         self._write(steps)
 
-    def settled_untracked(self, kind: str, table_id: str, evidence: Mapping[str, Any]) -> None:
-        """``claimed`` -> ``settled`` in one write, for a method that does not write the record by itself yet: its jobs
-        have ended, and they made the table ``table_id``. Raises NotYet."""
-        token = f"{kind} {table_id}"
-
-        def steps(record: Record, now: Moment) -> Record:
-            if record.job(token) is None:
-                record = intended.intend(record, now, purpose=FILL, kind=kind, token=token, request="")
-            record = transitions.filling(record, now, token, table_id)
-            record = transitions.filled(
-                record, now, seen_table_id=table_id, whole=True, evidence=evidence, data_as_of={}
-            )
-            return transitions.settled(record, now, seen_table_id=table_id, read_back=True)
-
-        self._write(steps)
-
     def new_attempt(self, method: str, *, gone: Gone | None = None, source: Source | None = None) -> None:
         """Any state -> ``claimed`` with a new number: see ``transitions.new_attempt``. Raises NotYet."""
         self._write(lambda record, now: transitions.new_attempt(record, now, method=method, gone=gone, source=source))
