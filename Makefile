@@ -1,5 +1,6 @@
 # make demo          migrates 17 tables between two accounts of the lab and prints the result
-# make test          runs every check
+# make test          runs every check (PYTHON=/path/to/python3 takes another Python)
+# make test-matrix   runs the main checks on the oldest and on the newest Ansible (15 minutes)
 # make setup         only installs their requirements into .venv
 # make bench         compares the data plane with its peers (11 minutes)
 # make bench-fleet   migrates 100 and 500 tables at once (12 minutes)
@@ -9,6 +10,7 @@
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
+REQUIREMENTS := requirements-dev.txt
 BIN := $(VENV)/bin
 ROOT := $(CURDIR)
 LINKED := build/collections
@@ -26,17 +28,17 @@ export AWS_EC2_METADATA_DISABLED := true
 # The checks must neither depend on an account nor reach one.
 unexport AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_DEFAULT_REGION AWS_REGION
 
-.PHONY: help setup demo test lint types unit docs sanity molecule engines test-engines histories bench bench-peers bench-fleet artifact generate clean
+.PHONY: help setup demo test test-matrix test-main test-scenarios test-newest test-2.18 lint types unit docs sanity molecule engines test-engines histories bench bench-peers bench-fleet artifact generate clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
 setup: $(VENV)/.installed $(LINKED)/ansible_collections/tableferry/aws
 
-$(VENV)/.installed: requirements.txt requirements-dev.txt
+$(VENV)/.installed: requirements.txt $(REQUIREMENTS)
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and was not found. Install it, or set PYTHON=/path/to/python3."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(REQUIREMENTS)
 	@touch $@
 
 $(LINKED)/ansible_collections/tableferry/aws:
@@ -54,6 +56,29 @@ demo: artifact
 
 test: setup lint types docs unit test-engines sanity molecule
 	@echo "All checks passed."
+
+# The oldest and the newest Ansible that the collection works with; CONTRIBUTING.md says how to add the next.
+MAIN_SCENARIOS := migrate check cleanup backup
+NEWEST_PYTHON ?= $(shell for p in python3.14 python3.13 $(wildcard $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/3.1[34].*/bin/python3) python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 13))' 2>/dev/null && echo $$p && break; done)
+
+test-matrix: test-main test-newest test-2.18
+	@echo "All checks of the matrix passed."
+
+test-main: setup lint types unit sanity test-scenarios
+
+test-scenarios: artifact
+	$(AS_INSTALLED) $(BIN)/molecule test $(addprefix -s ,$(MAIN_SCENARIOS))
+
+test-newest:
+	@test -n "$(NEWEST_PYTHON)" || { echo "Python 3.13 or newer is needed and was not found. Install it, or set NEWEST_PYTHON=/path/to/python3."; exit 1; }
+	$(MAKE) VENV=build/venvs/newest PYTHON=$(NEWEST_PYTHON) test-main
+
+# No package "ansible" has core 2.18 with the collections that are needed, so those come from the next one.
+test-2.18:
+	$(MAKE) VENV=build/venvs/2.18 REQUIREMENTS=tests/requirements-2.18.txt setup
+	build/venvs/2.18/bin/python -m pip install --quiet --disable-pip-version-check --no-deps 'ansible>=12.3,<13'
+	$(MAKE) VENV=build/venvs/2.18 REQUIREMENTS=tests/requirements-2.18.txt MAIN_SCENARIOS=migrate unit test-scenarios
 
 lint: setup
 	$(BIN)/ruff check .
@@ -73,16 +98,16 @@ unit: setup
 	$(BIN)/python -m pytest tests/unit
 
 # What users install, checked as Galaxy checks it. ansible-test wants it at ansible_collections/tableferry/aws, and pip
-# from a host of its own unless it finds a script in its cache.
+# from a host of its own unless it finds a script in its cache. It keeps that below the home directory.
 sanity: artifact
 	@rm -rf $(SANITY) && mkdir -p $(SANITY)/tests
 	@cp -r $(INSTALLED)/ansible_collections/tableferry/aws/. $(SANITY) && cp tests/config.yml $(SANITY)/tests
 	@rm $(SANITY)/MANIFEST.json $(SANITY)/FILES.json && cp galaxy.yml $(SANITY)
 	@git -C $(SANITY) init --quiet && git -C $(SANITY) add --all
-	@mkdir -p $(HOME)/.ansible/test/cache
-	@cp -n tests/get_pip.py $(HOME)/.ansible/test/cache/get_pip_$$(sed -n "s/^ *pip='\(.*\)',$$/\1/p" \
+	@mkdir -p build/home/.ansible/test/cache && ln -sfn $(HOME)/.config build/home/.config
+	@cp tests/get_pip.py build/home/.ansible/test/cache/get_pip_$$(sed -n "s/^ *pip='\(.*\)',$$/\1/p" \
 		$(VENV)/lib/python3*/site-packages/ansible_test/_internal/python_requirements.py | tr . _).py
-	cd $(SANITY) && ANSIBLE_COLLECTIONS_PATH= PYTHONPATH= ansible-test sanity --color no \
+	cd $(SANITY) && HOME=$(ROOT)/build/home ANSIBLE_COLLECTIONS_PATH= PYTHONPATH= ansible-test sanity --color no \
 		--python $$($(ROOT)/$(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
 molecule: artifact

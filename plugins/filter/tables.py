@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -254,6 +255,7 @@ def _told(message: str) -> str:
         return f"{unknown} is not an option of an account; the options are {known.rstrip('.')}"
     variable, separator, why = message.removeprefix("argument ").partition(" and we were unable to convert to ")
     if separator:
+        variable = re.sub(r"<class '(\w+)'>", r"\1", variable)  # as ansible-core 2.18 writes a type
         return f"{variable.replace(chr(39), '')} and cannot be read as {why.partition(':')[0]}"
     return message.rstrip(".")
 
