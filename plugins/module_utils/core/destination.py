@@ -186,28 +186,21 @@ def _time(text: str) -> datetime:
 
 def imports_of(destination: Account, table_arn: str) -> Iterator[Mapping[str, Any]]:
     """The summaries of all imports into the table, newest first. Raises what Account.explain gives."""
-    request = {"TableArn": table_arn, "PageSize": 25}
-    while True:
-        try:
-            page = destination.client("dynamodb").list_imports(**request)
-        except (sdk.ClientError, sdk.BotoCoreError) as error:
-            raise destination.explain(error, "listing imports") from error
-        yield from page.get("ImportSummaryList", ())
-        if not page.get("NextToken"):
-            return
-        request["NextToken"] = page["NextToken"]
+    doing = "listing imports"
+    return destination.pages("dynamodb", "list_imports", "ImportSummaryList", doing, TableArn=table_arn, PageSize=25)
 
 
 def read_import(destination: Account, arn: str, retries: int = RETRIES) -> dict[str, Any] | None:
     """The import's description, JSON-safe; None when AWS does not know it (any more: 90 days)."""
-    try:
-        answer = destination.client("dynamodb", retries=retries).describe_import(ImportArn=arn)
-    except (sdk.ClientError, sdk.BotoCoreError) as error:
-        if sdk.error_code(error) == UNKNOWN_IMPORT:
-            return None
-        raise destination.explain(error, f"describing the import {arn}") from error
-    description: dict[str, Any] = json_safe(answer["ImportTableDescription"])
-    return description
+    answer = destination.ask(
+        "dynamodb",
+        "describe_import",
+        f"describing the import {arn}",
+        missing=(UNKNOWN_IMPORT,),
+        retries=retries,
+        ImportArn=arn,
+    )
+    return None if answer is None else dict(json_safe(answer["ImportTableDescription"]))
 
 
 # Making it

@@ -201,7 +201,6 @@ def _choice(method: Method, options: MigrationOptions, take_over: str = "") -> C
         options.made_table,
         options.migration_id,
         method.name,
-        tracked=method.tracked,
         resumes=method.resumes,
         replace_broken=options.replace_failed,
         take_over=take_over,

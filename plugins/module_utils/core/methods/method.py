@@ -61,7 +61,6 @@ class Method(Protocol):
     data_needs: ClassVar[Needs]
     counts: ClassVar[bool]
     kinds: ClassVar[Mapping[str, Callable[[], JobKind]]]
-    tracked: ClassVar[bool]
     resumes: ClassVar[bool]
 
     def start(

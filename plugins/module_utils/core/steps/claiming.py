@@ -51,15 +51,14 @@ TRIES = 5  # reads of a record that others write at the same time
 
 @dataclass(frozen=True)
 class Choice:
-    """What a run is about to do with a destination table. ``method`` is the method's name, ``tracked`` whether it keeps
-    the record by itself, ``resumes`` whether it goes on with half a table. ``replace_broken`` allows to delete a copy
-    that is not whole (safe mode is off), ``take_over`` is a run whose process is gone, as the user says."""
+    """What a run is about to do with a destination table. ``method`` is the method's name, ``resumes`` whether it goes
+    on with half a table. ``replace_broken`` allows to delete a copy that is not whole (safe mode is off), ``take_over``
+    is a run whose process is gone, as the user says."""
 
     source_table: str
     table: str
     migration: str
     method: str
-    tracked: bool
     resumes: bool
     replace_broken: bool = False
     take_over: str = ""
@@ -241,7 +240,7 @@ def _prepared(
             return _deleted(record, destination, there)
         broken = record.record
         raise TableBroken(str(broken.evidence.get("broken", "")), broken.next, table=choice.source_table)
-    if there is not None and not record.record.table_id and choice.tracked and record.record.open_job(FILL) is None:
+    if there is not None and not record.record.table_id and record.record.open_job(FILL) is None:
         raise _not_known(destination, choice, there, source.arn)
     return record
 

@@ -33,7 +33,6 @@ class BackupMethod:
     local_secondary_indexes: ClassVar[bool] = True
     data_needs: ClassVar[Needs] = "backed_up"
     counts: ClassVar[bool] = False
-    tracked: ClassVar[bool] = True
     resumes: ClassVar[bool] = False
     kinds: ClassVar[Mapping[str, Callable[[], JobKind]]] = {
         "backup": BackupKind,

@@ -29,7 +29,6 @@ class DirectMethod:
     local_secondary_indexes: ClassVar[bool] = True
     data_needs: ClassVar[Needs] = ""
     counts: ClassVar[bool] = True
-    tracked: ClassVar[bool] = True
     resumes: ClassVar[bool] = True
     kinds: ClassVar[Mapping[str, Callable[[], JobKind]]] = {"direct": DirectKind}
 

@@ -35,7 +35,6 @@ class S3Method:
     local_secondary_indexes: ClassVar[bool] = False
     data_needs: ClassVar[Needs] = "staged"
     counts: ClassVar[bool] = True
-    tracked: ClassVar[bool] = True
     resumes: ClassVar[bool] = False
     kinds: ClassVar[Mapping[str, Callable[[], JobKind]]] = {"export": ExportKind, "import": ImportKind}
 
