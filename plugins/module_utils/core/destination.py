@@ -122,7 +122,7 @@ def require_filled_by_us(
     marked = is_marked(tags, route.migration_id, route.source_arn)
     if marked and (not deletes or SOURCE_TAG in tags):
         return
-    if _imported(destination, table, route) is not None or _restored(destination, table, route):
+    if was_filled_by_us(destination, table, route):
         return
     if marked:
         raise DestinationExists(
@@ -141,11 +141,16 @@ def require_filled_by_us(
     )
 
 
+def was_filled_by_us(destination: Account, table: TableDefinition, route: Route) -> bool:
+    """Whether an import or a restore of this migration, which has ended or not, made just this table: what is known
+    where no record and no tag says it. Raises what Account.explain gives."""
+    return _imported(destination, table, route) is not None or _restored(destination, table, route)
+
+
 def _imported(destination: Account, table: TableDefinition, route: Route) -> dict[str, Any] | None:
     """The import of this route's staging prefix that made just this table, whatever became of it; None without one."""
-    prefix = f"{route.export_prefix}/"
     for summary in imports_of(destination, table.arn):
-        if summary.get("S3BucketSource", {}).get("S3KeyPrefix", "").startswith(prefix):
+        if is_staged_by(route, summary):
             description = read_import(destination, summary["ImportArn"])
             if description is not None and description.get("TableId") == table.table_id:
                 return description
@@ -188,6 +193,11 @@ def imports_of(destination: Account, table_arn: str) -> Iterator[Mapping[str, An
     """The summaries of all imports into the table, newest first. Raises what Account.explain gives."""
     doing = "listing imports"
     return destination.pages("dynamodb", "list_imports", "ImportSummaryList", doing, TableArn=table_arn, PageSize=25)
+
+
+def is_staged_by(route: Route, summary: Mapping[str, Any]) -> bool:
+    """Whether a listed import reads what this route has staged."""
+    return str(summary.get("S3BucketSource", {}).get("S3KeyPrefix", "")).startswith(f"{route.export_prefix}/")
 
 
 def read_import(destination: Account, arn: str, retries: int = RETRIES) -> dict[str, Any] | None:

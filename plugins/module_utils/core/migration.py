@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from .account import Account
@@ -38,7 +39,7 @@ from .jobs.waiter import Waiter
 from .judgement import Counts, Judgement, JudgeOptions, Verify, nothing_to_judge, with_comparison
 from .methods.backup.method import BackupMethod
 from .methods.direct.method import DirectMethod
-from .methods.method import ItemJobs, Method, Needs
+from .methods.method import ItemJobs, Method, Needs, find_fill
 from .methods.options import AUTO, MigrationOptions
 from .methods.s3.method import S3Method
 from .record.record import Record
@@ -154,7 +155,7 @@ def start(
     if isinstance(begun, Migration):
         return begun
     method = method_of(options.method, options.table)
-    job = claiming.waiting_job(_choice(method, options, take_over), begun, options.to_dict())
+    job = claiming.waiting_job(_choice(source, method, options, take_over), begun, options.to_dict())
     return Migration(method.name, job, (), (), TableDefinition.read(source, options.table))
 
 
@@ -169,7 +170,7 @@ def _begin(
     method = method_of(options.method, options.table)
     if records is None:
         return _started(method, source, destination, options, None)
-    claim = claiming.claim(records, source, destination, _choice(method, options, take_over), missing_since)
+    claim = claiming.claim(records, source, destination, _choice(source, method, options, take_over), missing_since)
     if isinstance(claim, Finished):
         return _finished(claim)
     if isinstance(claim, Later):
@@ -195,13 +196,14 @@ def _started(
     )
 
 
-def _choice(method: Method, options: MigrationOptions, take_over: str = "") -> Choice:
+def _choice(source: Account, method: Method, options: MigrationOptions, take_over: str = "") -> Choice:
     return Choice(
         options.table,
         options.made_table,
         options.migration_id,
         method.name,
         resumes=method.resumes,
+        find_fill=partial(find_fill, METHODS.values(), source, options),
         replace_broken=options.replace_failed,
         take_over=take_over,
     )
@@ -251,7 +253,7 @@ def preview(
     method = method_of(options.method, options.table)
     record = None
     if store is not None or by_record:
-        choice = _choice(method, options)
+        choice = _choice(source, method, options)
         known, there, here = claiming.look(store, source, destination, choice)
         done = claiming.finished(known, there, here)
         if done is not None:

@@ -179,8 +179,7 @@ class Tracking:
     def adopt(self, job: Job, purpose: str, token: str = "") -> None:
         """``job`` runs, and serves this table without having been begun for it. Raises StepNotAllowed beside another
         one of this purpose."""
-        token, at = token or token_of(job), math.floor(self.now())
-        entry = JobEntry(purpose, job.kind, self.record.attempt, token, _to_text(job), at, at, job.arn, state="begun")
+        entry = entry_of(job, purpose, self.record.attempt, self.now(), token)
         self._write(lambda record, now: intended.adopt_job(record, now, entry))
 
     def begun(self, job: Job, token: str = "", table_id: str = "") -> None:
@@ -299,18 +298,25 @@ class Tracking:
         """Any state -> ``claimed`` with a new number: see ``transitions.new_attempt``. Raises NotYet."""
         self._write(lambda record, now: transitions.new_attempt(record, now, method=method, gone=gone, source=source))
 
-    def begin_anew(self, method: str, *, table_exists: bool) -> None:
-        """A record that came back with an older table of the records begins anew. Raises NotYet, DestinationExists."""
+    def above(self, attempts: Collection[int]) -> None:
+        """The attempt that begins gets a number above ``attempts``, those of our tokens in AWS's lists."""
+        self._write(lambda record, now: transitions.above(record, now, attempts))
+
+    def begin_anew(self, method: str, *, table_exists: bool, filled_by_others: bool, fill: Job | None = None) -> None:
+        """A record that came back with an older table of the records begins anew, with the job ``fill`` where one of
+        ours makes the table now. Raises NotYet, DestinationExists."""
         home = self.run.store.home
+        adopted = None if fill is None else entry_of(fill, FILL, self.record.highest_attempt + 1, self.now())
         self._write(
             lambda record, now: transitions.begin_anew_from_restored(
                 record,
                 now,
                 home=home,
                 table_exists=table_exists,
-                filled_by_others=False,
+                filled_by_others=filled_by_others,
                 method=method,
                 attempts_listed=(),
+                adopted=adopted,
             )
         )
 
@@ -398,6 +404,12 @@ class Tracking:
         if job.failure:
             result["job"]["failure"] = json.loads(canonical(job.failure))
         return intended.ended(record, now, token, ok=job.state == "completed", result=result)
+
+
+def entry_of(job: Job, purpose: str, attempt: int, now: float, token: str = "") -> JobEntry:
+    """What a record has of a ``job`` that runs and that no run of this record has begun."""
+    at = math.floor(now)
+    return JobEntry(purpose, job.kind, attempt, token or token_of(job), _to_text(job), at, at, job.arn, state="begun")
 
 
 def token_of(job: Job) -> str:

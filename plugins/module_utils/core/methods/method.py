@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol, TypeAlias
 
@@ -20,6 +20,8 @@ from ..jobs.job import Job
 from ..jobs.kind import JobKind
 from ..jobs.tracking import Tracking
 from ..judgement import Judgement, JudgeOptions
+from ..route import Route
+from ..steps.lost_record import Fill
 from ..table.definition import TableDefinition
 from ..table.preview import MadeBy, as_imported
 from .options import MigrationOptions
@@ -78,6 +80,10 @@ class Method(Protocol):
     ) -> ItemJobs:
         """All that ``start`` and the jobs after it would do; reads only. ``record`` can only be read, too."""
 
+    def running_fill(self, destination: Account, route: Route, there: TableDefinition | None) -> Job | None:
+        """The job of this method on AWS that makes the route's table now, as an earlier run has begun it: where the
+        record that knew it was lost. ``there`` is what stands under the table's name. Reads only."""
+
     def judge(
         self, name: str, source: Account | None, destination: Account, jobs: Sequence[Job], options: JudgeOptions
     ) -> Judgement:
@@ -86,3 +92,27 @@ class Method(Protocol):
         The table's own failure is part of the judgement. Raises InvalidInput where no job makes a table, and what
         Account.explain gives where AWS cannot be asked.
         """
+
+
+def find_fill(
+    methods: Iterable[Method],
+    source: Account,
+    options: MigrationOptions,
+    destination: Account,
+    there: TableDefinition | None,
+) -> Fill | None:
+    """The job of one of the ``methods`` that makes the table now, whatever the method of ``options`` is. Reads only."""
+    route = Route(
+        source_account_id=source.account_id,
+        source_region=source.region,
+        source_table=options.table,
+        destination_account_id=destination.account_id,
+        destination_region=destination.region,
+        destination_table=options.made_table,
+        migration_id=options.migration_id,
+    )
+    for method in methods:
+        job = method.running_fill(destination, route, there)
+        if job is not None:
+            return Fill(method.name, job)
+    return None

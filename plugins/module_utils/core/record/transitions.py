@@ -362,6 +362,15 @@ def begin_anew_from_restored(
     return replace(new, fence=record.fence, ver=record.ver)
 
 
+def above(record: Record, moment: Moment, attempts_listed: Iterable[int]) -> Record:
+    """A claimed record that knows no job, its attempt above those of the tokens that AWS's lists show."""
+    require_held(record, moment)
+    require_state(record, "claimed", doing="get a number above those of AWS's lists")
+    if record.jobs:
+        raise not_allowed(record, "it has begun jobs under its number")
+    return replace(record, attempt=max([record.attempt, *(each + 1 for each in attempts_listed)]))
+
+
 def part(record: Record, moment: Moment, source_arn: str, value: Part) -> Record:
     """The record of a merge with one source's part as it is now."""
     require_held(record, moment)

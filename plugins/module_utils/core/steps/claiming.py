@@ -16,7 +16,7 @@ from typing import Any, ClassVar, TypeAlias
 
 from .. import sdk
 from ..account import Account
-from ..destination import has_mark, imports_of
+from ..destination import has_mark, was_filled_by_us
 from ..errors import Claimed as TakenFirst
 from ..errors import (
     DestinationExists,
@@ -31,7 +31,7 @@ from ..errors import (
 )
 from ..jobs.job import Job
 from ..jobs.kind import AnySteps, Instead, Made, OwnWork, Pause, WaitItem
-from ..jobs.tracking import Tracking
+from ..jobs.tracking import Tracking, entry_of
 from ..record import rules, transitions
 from ..record.lease import held_by
 from ..record.record import DELETE, FILL, WRITE, Record, Source, table_key
@@ -39,8 +39,10 @@ from ..record.rules import Moment
 from ..record.run import HeldElsewhere, Run, held_lines
 from ..record.store import RecordStore
 from ..record.transitions import LOOKS_APART, Gone
+from ..route import Route
 from ..table.definition import TableDefinition
 from ..table_status import Phase, phase_of, require_usable
+from .lost_record import FindFill, find_filling, is_lost, no_fill
 
 KIND = "claim"
 LOOK_GAP = 10.0  # seconds between looks at a table that another run holds
@@ -53,7 +55,8 @@ TRIES = 5  # reads of a record that others write at the same time
 class Choice:
     """What a run is about to do with a destination table. ``method`` is the method's name, ``resumes`` whether it goes
     on with half a table. ``replace_broken`` allows to delete a copy that is not whole (safe mode is off), ``take_over``
-    is a run whose process is gone, as the user says."""
+    is a run whose process is gone, as the user says. ``find_fill`` finds the job of an earlier run that makes the
+    table now, for a record that was lost."""
 
     source_table: str
     table: str
@@ -62,6 +65,7 @@ class Choice:
     resumes: bool
     replace_broken: bool = False
     take_over: str = ""
+    find_fill: FindFill = no_fill
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,8 @@ def look(
     there = TableDefinition.find(destination, choice.table)
     here = TableDefinition.find(source, choice.source_table)
     if record is None or store is None:
-        _require_free(destination, choice, there, source)
+        if there is not None and choice.find_fill(destination, there) is None:
+            raise _not_known(destination, choice, there, _source_arn(source, choice))
         return None, there, here
     words = ""
     if record.run and (record.migration, record.source.arn) != (choice.migration, _source_arn(source, choice)):
@@ -116,6 +121,8 @@ def look(
         words = held_by(lease, lease.renewed) if lease is not None else f"held by run {record.run}"
     transitions.require_same(record, choice.migration, _source_arn(source, choice), words)
     seen = there.table_id if there is not None else ""
+    if is_lost(record, store.home, there) and choice.find_fill(destination, there) is not None:
+        return record, there, here
     rules.require_current(record, store.home, seen)
     if record.table_id and seen not in ("", record.table_id):
         raise _replaced(record, seen)
@@ -126,7 +133,7 @@ def look(
 
 def finished(record: Record | None, there: TableDefinition | None, here: TableDefinition | None) -> Finished | None:
     """The finished table that a look showed; None where there is something to do."""
-    if record is None or there is None or not record.is_done:
+    if record is None or there is None or not record.is_done or record.table_id != there.table_id:
         return None
     return Finished(record, here or there, here is not None and here.table_id != record.source.table_id)
 
@@ -154,7 +161,8 @@ def claim(
         run = records.run()
         try:
             if record is None:
-                return Tracking(run, choice.table, _first(run, destination, choice, now_source))
+                tracking = Tracking(run, choice.table, _first(run, destination, choice, there, now_source))
+                return _taken(tracking, destination, choice, there, now_source, missing_since)
             taken = run.hold(record, choice.take_over)
         except (RecordChanged, TakenFirst):
             continue  # somebody was faster: read what stands there now
@@ -162,20 +170,34 @@ def claim(
             seconds = max(1.0, min(LOOK_GAP, taken.again - run.clock.now()))
             return Later(seconds, taken.words, held=taken)
         tracking = Tracking(run, choice.table, taken.record)
-        try:
-            return _prepared(tracking, destination, choice, there, now_source, missing_since)
-        except NotYet as early:
-            return later(tracking, early)
-        except FerryError as error:
-            give_back(tracking, error)
-            raise
+        return _taken(tracking, destination, choice, there, now_source, missing_since)
     raise RecordChanged(
         "Others write the record of this table at the same time.", "Run again.", table=choice.source_table
     )
 
 
-def _first(run: Run, destination: Account, choice: Choice, source: Source) -> Record:
+def _taken(
+    record: Tracking,
+    destination: Account,
+    choice: Choice,
+    there: TableDefinition | None,
+    source: Source,
+    missing_since: float | None,
+) -> Tracking | Later:
+    try:
+        return _prepared(record, destination, choice, there, source, missing_since)
+    except NotYet as early:
+        return later(record, early)
+    except FerryError as error:
+        give_back(record, error)
+        raise
+
+
+def _first(run: Run, destination: Account, choice: Choice, there: TableDefinition | None, source: Source) -> Record:
     moment = Moment(run.id, run.clock.now())
+    others, fill = find_filling(destination, choice.table, there, choice.find_fill)
+    if fill is not None:
+        source = Source(source.arn, fill.job.request.get("source", {}).get("table_id") or source.table_id)
     return run.claim(
         transitions.claim(
             table_key(choice.table),
@@ -183,18 +205,11 @@ def _first(run: Run, destination: Account, choice: Choice, source: Source) -> Re
             home=run.store.home,
             migration=choice.migration,
             source=source,
-            method=choice.method,
+            method=choice.method if fill is None else fill.method,
             table_exists=False,
-            filled_by_others=_is_being_imported(destination, choice.table),
+            filled_by_others=others,
+            adopted=None if fill is None else entry_of(fill.job, FILL, 1, moment.now),
         )
-    )
-
-
-def _is_being_imported(destination: Account, table: str) -> bool:
-    """Whether an import into the name runs; ours would have a record."""
-    return any(
-        summary.get("ImportStatus") == "IN_PROGRESS"
-        for summary in imports_of(destination, destination.table_arn(table))
     )
 
 
@@ -209,7 +224,13 @@ def _prepared(
     """``record``, which this run holds, where its method may go on. Raises NotYet where only time is missing."""
     seen = there.table_id if there is not None else ""
     if record.record.home != record.run.store.home:
-        record.begin_anew(choice.method, table_exists=bool(seen))
+        others, fill = find_filling(destination, choice.table, there, choice.find_fill)
+        record.begin_anew(
+            choice.method if fill is None else fill.method,
+            table_exists=bool(seen) and fill is None,
+            filled_by_others=others,
+            fill=None if fill is None else fill.job,
+        )
     state = record.record
     filling = state.open_job(FILL) or state.open_job(WRITE)
     if state.open_job(DELETE) is not None:
@@ -327,18 +348,15 @@ def later(record: Tracking, early: NotYet) -> Later:
     return Later(seconds, early.cause.rstrip("."))
 
 
-def _require_free(destination: Account, choice: Choice, there: TableDefinition | None, source: Account) -> None:
-    if there is not None:
-        raise _not_known(destination, choice, there, _source_arn(source, choice))
-
-
 def _not_known(
     destination: Account, choice: Choice, there: TableDefinition, source_arn: str
 ) -> StateUnknown | DestinationExists:
     """The error for a table under the name that no record says that we made."""
-    if has_mark(destination, there, choice.migration, source_arn):
+    marked = has_mark(destination, there, choice.migration, source_arn)
+    if marked or was_filled_by_us(destination, there, _route(destination, choice, source_arn)):
+        known_by = "carries the tags of this migration" if marked else "was made by a job of this migration"
         return StateUnknown(
-            f"The table {there.name} carries the tags of this migration, and no record says how far it is.",
+            f"The table {there.name} {known_by}, and no record says how far it is.",
             "Compare it with its source (the playbook verify). If nobody needs it, delete it and run again; otherwise"
             " choose another destination_table. It is not touched.",
             table=choice.source_table,
@@ -350,6 +368,19 @@ def _not_known(
         "Choose another destination_table, or delete the table yourself; TableFerry overwrites nothing.",
         table=choice.source_table,
         details={"table_arn": there.arn, "table_id": there.table_id},
+    )
+
+
+def _route(destination: Account, choice: Choice, source_arn: str) -> Route:
+    region, account_id = source_arn.split(":", 5)[3:5]
+    return Route(
+        source_account_id=account_id,
+        source_region=region,
+        source_table=choice.source_table,
+        destination_account_id=destination.account_id,
+        destination_region=destination.region,
+        destination_table=choice.table,
+        migration_id=choice.migration,
     )
 
 

@@ -16,6 +16,8 @@ from ...jobs.job import Job
 from ...jobs.kind import JobKind
 from ...jobs.tracking import Tracking
 from ...judgement import Judgement, JudgeOptions, nothing_to_judge
+from ...route import Route
+from ...table.definition import TableDefinition
 from ...table.preview import as_restored
 from ..method import ItemJobs, Needs
 from ..options import MigrationOptions
@@ -23,6 +25,7 @@ from .backup_jobs import BackupKind, BackupOptions, PlannedBackup, plan_backup, 
 from .copy_jobs import CopyKind, RecoveryPointCopyOptions, copy_job, plan_copy
 from .judge import judge_restore
 from .restore_jobs import RestoreKind, RestoreOptions, plan_restore, restore_job
+from .restore_status import find_running, is_being_restored
 
 
 class BackupMethod:
@@ -77,6 +80,12 @@ class BackupMethod:
             warnings=tuple(backup.warnings),
             as_made=as_restored,
         )
+
+    def running_fill(self, destination: Account, route: Route, there: TableDefinition | None) -> Job | None:
+        """The restore of the route's source that makes the table, once AWS shows it in the making."""
+        if there is None or not is_being_restored(destination, there, route):
+            return None
+        return find_running(destination, route)
 
     def judge(
         self, name: str, source: Account | None, destination: Account, jobs: Sequence[Job], options: JudgeOptions

@@ -125,7 +125,7 @@ def look_by_record(destination: Account, record: Tracking, route: Route) -> Job 
     """
     last = record.latest(FILL)
     if last is None and record.record.state == "claimed" and not record.record.jobs:
-        return _find_running(destination, record, route)
+        return find_running(destination, route)
     if last is None or last.kind != "restore":
         return None
     if last.state == "planned":
@@ -134,13 +134,18 @@ def look_by_record(destination: Account, record: Tracking, route: Route) -> Job 
     return describe_restore(destination, last) if last.open else last
 
 
-def _find_running(destination: Account, record: Tracking, route: Route) -> Job | None:
+def find_running(destination: Account, route: Route) -> Job | None:
+    """The restore of the route's source that runs into its table; None without one."""
     source_arn = f"arn:{destination.partition}{route.source_arn.removeprefix('arn:')}"
     for each in list_restores(destination):
-        if is_open(each) and each.get("SourceResourceArn") == source_arn and _is_into(destination, each, record.name):
+        if (
+            is_open(each)
+            and each.get("SourceResourceArn") == source_arn
+            and _is_into(destination, each, route.destination_table)
+        ):
             call = {"RecoveryPointArn": each["RecoveryPointArn"]}
             about = {"purpose": PURPOSE, "route": route.to_dict(), "call": call}
-            job = Job("restore", record.name, request=about, migration_id=route.migration_id)
+            job = Job("restore", route.destination_table, request=about, migration_id=route.migration_id)
             return described(adopted(job, str(each["RestoreJobId"])), each)
     return None
 

@@ -14,6 +14,8 @@ from ...jobs.job import Job
 from ...jobs.kind import JobKind
 from ...jobs.tracking import Tracking
 from ...judgement import Judgement, JudgeOptions, nothing_to_judge
+from ...route import Route
+from ...table.definition import TableDefinition
 from ...table.preview import as_created
 from ..method import ItemJobs, Needs
 from ..options import MigrationOptions
@@ -45,6 +47,10 @@ class DirectMethod:
         """The copy foreseen. Raises what plan_direct raises."""
         plan = _planned(source, destination, options, record)
         return ItemJobs(plan.job.foreseen, (), tuple(plan.changes), plan.definition, plan.job, as_made=as_created)
+
+    def running_fill(self, destination: Account, route: Route, there: TableDefinition | None) -> Job | None:
+        """None: a direct copy runs in a process of ours alone."""
+        return None
 
     def judge(
         self, name: str, source: Account | None, destination: Account, jobs: Sequence[Job], options: JudgeOptions

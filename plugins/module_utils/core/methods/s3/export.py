@@ -62,12 +62,11 @@ from .import_place import Place, close_import, look_at_destination, look_by_reco
 from .importing import PURPOSE as IMPORT
 from .keys import check_keys, check_staging_key
 from .ledger import Ledger
+from .lost import PROBE, LostExport, lost_export
 from .manifest import FOLDER, check_readable, read_manifest
 from .memory import Memory, memory_of
 from .recovery import RECOVERY_TAG, RecoveryWindow, read_recovery, turn_on_recovery, wait_for_recovery
 from .staging import BucketMissing, StagingBucket
-
-PROBE = "tableferry-probe"  # the object that shows, before any cost, that the source may write
 
 
 @dataclass(frozen=True)
@@ -123,8 +122,12 @@ def plan_export(
         served = last or replace(requested, request={**requested.request, "call": {}})
         return ExportPlan(replace(served, state="not_needed"), [], definition, [])
     listed_at = record.now() if record is not None and record.may_write else 0.0
+    lost = LostExport()
     if last is None and destination is None:
         last = find_by_token(source, requested)
+    elif last is None and record is not None and destination is not None and obstacle is None:
+        lost = lost_export(source, destination, bucket, requested, options, record)
+        last = lost.serving
     elif last is not None:
         last = look_up(source, last)
     if last is not None and serves(last, requested, options):
@@ -137,6 +140,8 @@ def plan_export(
         requested = replace(requested, request={**requested.request, "not_before": to_text(window.moment)})
     changes = _recovery_changes(window, options)
     if record is not None:
+        if lost.attempts and record.may_write:
+            record.above(lost.attempts)
         job = _to_intend(record, timed(requested, window), last, window, options, listed_at)
     else:
         job = numbered(timed(requested, window), last, window, options)

@@ -17,13 +17,19 @@ from ...account import RETRIES, Account
 from ...errors import FerryError
 from ...jobs.job import Job, State, ended_with
 from ...jobs.token import with_token
+from ...jobs.tracking import NUMBERS_PER_ATTEMPT
 from ...table.definition import json_safe
 from .export_request import ExportOptions, texts_of, to_time
 from .failures import export_failed
 from .manifest import FOLDER, SUMMARY, data_prefix
 from .staging import StagingBucket
 
-TOKENS_LOOKED_FOR = 20  # attempts whose token is tried on exports without a ledger
+# Numbers whose token is tried on exports that nothing else knows: those of exports without a record, and the first ones
+# of each of a record's first attempts.
+NUMBERS_LOOKED_FOR = (
+    *range(20),
+    *(attempt * NUMBERS_PER_ATTEMPT + number for attempt in range(1, 10) for number in range(4)),
+)
 EXPORT_STATES: dict[str, State] = {"IN_PROGRESS": "running", "COMPLETED": "completed", "FAILED": "failed"}
 
 
@@ -45,13 +51,15 @@ def find_by_token(source: Account, requested: Job) -> Job | None:
     none is adopted whose filter an old SDK does not show (measured/import-export-table 1.4).
     """
     for description in _exports_of(source, requested.request["source"]["table_arn"]):
+        if description.get("S3Prefix") != requested.request["call"]["S3Prefix"]:
+            continue
         times = {"ExportTime": description["ExportTime"]} if description.get("ExportTime") else {}
         if "IncrementalExportSpecification" in requested.request["call"]:
             times = {"IncrementalExportSpecification": description.get("IncrementalExportSpecification", {})}
         times = json_safe(texts_of(times))
         call = {**requested.request["call"], **times}
-        for attempt in range(TOKENS_LOOKED_FOR):
-            guess = with_token(replace(requested, attempt=attempt, request={**requested.request, "call": call}))
+        for number in NUMBERS_LOOKED_FOR:
+            guess = with_token(replace(requested, attempt=number, request={**requested.request, "call": call}))
             if guess.request["call"]["ClientToken"] == description.get("ClientToken"):
                 return described(guess, description)
     return None

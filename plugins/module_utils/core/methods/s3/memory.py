@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Protocol
 
 from ... import sdk
 from ...jobs.job import Job
-from ...jobs.tracking import Tracking
+from ...jobs.tracking import Tracking, token_of
 from ...record.record import FILL
 from .ledger import Ledger, ledger_of
 from .staging import StagingBucket
@@ -70,7 +71,9 @@ class RecordMemory:
         return self._record.sending(job, purpose_of(job), may_be_ours=_may_be_ours)
 
     def write(self, job: Job) -> None:
-        """Its ARN, the table that it makes, and its end."""
+        """Its ARN, the table that it makes, and its end; one that the record does not know is adopted."""
+        if self._record.record.job(token_of(job)) is None:
+            self._record.adopt(replace(job, state="running"), purpose_of(job))
         if job.open:
             table_id = str(job.result.get("table_id") or "") if purpose_of(job) == FILL else ""
             self._record.begun(job, table_id=table_id)

@@ -15,7 +15,9 @@ from ...jobs.job import Job
 from ...jobs.kind import JobKind
 from ...jobs.tracking import Tracking
 from ...judgement import Judgement, JudgeOptions, nothing_to_judge
+from ...route import Route
 from ...table.creation import check_indexes
+from ...table.definition import TableDefinition
 from ..method import ItemJobs, Needs
 from ..options import MigrationOptions
 from .export import ExportKind, ExportPlan, plan_export, start_export
@@ -23,6 +25,7 @@ from .export_request import ExportOptions
 from .import_request import ImportOptions
 from .importing import ImportKind, import_job, plan_import
 from .judge import judge_import
+from .lost import running_import
 
 LONGEST_WAY = 86400  # seconds that an export may wait on the way to its import, whatever its age when it was chosen
 
@@ -65,6 +68,10 @@ class S3Method:
             tuple(exported.left),
             exported.obstacle or imported.obstacle,
         )
+
+    def running_fill(self, destination: Account, route: Route, there: TableDefinition | None) -> Job | None:
+        """The import from the route's staging prefix that runs."""
+        return running_import(destination, route)
 
     def judge(
         self, name: str, source: Account | None, destination: Account, jobs: Sequence[Job], options: JudgeOptions
