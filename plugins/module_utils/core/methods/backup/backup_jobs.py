@@ -46,6 +46,7 @@ from .history import (
     list_restores,
     made_copy,
 )
+from .lost import DESTINATION_TAG, destination_of, lost_backup
 from .memory import (
     KEPT,
     TOKEN,
@@ -119,6 +120,8 @@ def plan_backup(
     definition = TableDefinition.read(source, options.table)
     route = _route(source, destination, definition, options)
     requested = _requested(source, options, definition, route)
+    if record is not None and destination is not None:
+        requested = _tagged(requested, route)
     listed_at = record.now() if record is not None and record.may_write else 0.0
     backups = list_backups(source, definition, {options.choices.vault, options.choices.air_gapped_vault} - {""})
     copies = _copies(source, destination, options, definition)
@@ -162,6 +165,13 @@ def plan_backup(
         job = with_token(replace(requested, attempt=len(backups)), TOKEN)
     change = Change(f"backup of {options.table}", None, _summary(job), "billed")
     return PlannedBackup(job, [change], definition, list(verdict.warnings), obstacle)
+
+
+def _tagged(requested: Job, route: Route) -> Job:
+    """``requested``, its recovery point tagged with the table that it is for."""
+    call = requested.request["call"]
+    tags = {**call["RecoveryPointTags"], DESTINATION_TAG: destination_of(route)}
+    return replace(requested, request={**requested.request, "call": {**call, "RecoveryPointTags": tags}})
 
 
 def _route(source: Account, destination: Account | None, definition: TableDefinition, options: BackupOptions) -> Route:
@@ -275,6 +285,8 @@ def _serving_by_record(
     running = next((job for job in backups if is_open(job) and job["BackupJobId"] not in known), None)
     if running is not None and (last is None or last.arn):
         return described(adopted(requested, str(running["BackupJobId"])), running)
+    if last is None and not record.record.jobs and record.record.state == "claimed":
+        return lost_backup(source, destination, requested, options.choices.max_age, backups, copies)
     if last is None or last.state != "completed":
         return None
     restoring = record.open_fill

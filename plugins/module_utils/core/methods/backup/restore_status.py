@@ -141,7 +141,7 @@ def find_running(destination: Account, route: Route) -> Job | None:
         if (
             is_open(each)
             and each.get("SourceResourceArn") == source_arn
-            and _is_into(destination, each, route.destination_table)
+            and is_into(destination, each, route.destination_table)
         ):
             call = {"RecoveryPointArn": each["RecoveryPointArn"]}
             about = {"purpose": PURPOSE, "route": route.to_dict(), "call": call}
@@ -150,7 +150,7 @@ def find_running(destination: Account, route: Route) -> Job | None:
     return None
 
 
-def _is_into(destination: Account, job: Shape, table: str) -> bool:
+def is_into(destination: Account, job: Shape, table: str) -> bool:
     """Whether a listed restore job makes ``table``, by what it was asked for; yes where AWS does not say."""
     doing = "reading what a restore was asked for"
     asked = destination.ask(
@@ -165,7 +165,7 @@ def _find_begun(destination: Account, record: Tracking, job: Job) -> Shape | Non
     call = job.request["call"]
     listed = [each for each in list_restores(destination) if each.get("RecoveryPointArn") == call["RecoveryPointArn"]]
     while (found := begun_since(record, job, listed, "RestoreJobId")) is not None:
-        if _is_into(destination, found, job.name):
+        if is_into(destination, found, job.name):
             return found
         listed.remove(found)
     return None
