@@ -298,6 +298,12 @@ class Tracking:
         """Any state -> ``claimed`` with a new number: see ``transitions.new_attempt``. Raises NotYet."""
         self._write(lambda record, now: transitions.new_attempt(record, now, method=method, gone=gone, source=source))
 
+    def claim_again(self, migration: str, source: Source, method: str) -> None:
+        """A claim under which nothing was begun is now for another migration or source."""
+        self._write(
+            lambda record, now: transitions.claim_again(record, now, migration=migration, source=source, method=method)
+        )
+
     def above(self, attempts: Collection[int]) -> None:
         """The attempt that begins gets a number above ``attempts``, those of our tokens in AWS's lists."""
         self._write(lambda record, now: transitions.above(record, now, attempts))

@@ -12,7 +12,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-LET_GO = 60  # after the newest request without an answer whose connection was closed
+# After the connection of the newest request without an answer was closed. What a network keeps for longer and delivers
+# all the same is not prevented: AWS takes it until its signature is 5 or 15 minutes old (aws.md J), and to wait for that
+# after each lost answer and each killed run would hold all tables up for what no network was seen to do. Such a request
+# sets what this run has set already: it shows only where somebody changed just that in the meantime.
+LET_GO = 60
 GONE = 60  # after a holder was seen gone from this machine
 SIGNATURE = 910  # after the date of the last signature: AWS takes them for 5 or 15 minutes (aws.md J), 10 s to spare
 TAKE_OVER = 90  # after the user said that the process is gone: time enough for one that lives to notice

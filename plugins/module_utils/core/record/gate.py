@@ -54,8 +54,8 @@ def signature_date(text: str | bytes | None) -> float | None:
 
 @dataclass
 class Attempt:
-    """One request, for ``subject`` (a destination table, empty: for any). ``date`` is its signature's; ``lost`` that
-    its connection is closed and no answer came."""
+    """One request, for ``subject`` (a destination table, empty: for any). ``date`` is its signature's; where it is
+    ``lost`` (its connection is closed and no answer came), when that was."""
 
     number: int
     subject: str
@@ -155,11 +155,12 @@ class Gate:
     def lost(self, attempt: Attempt, date: float | None = None) -> None:
         """The connection of ``attempt`` is closed, and AWS has not answered it: it may still arrive for a while.
 
-        ``date`` is that of the newest request for which the attempt stands, where it stands for all of a process.
+        That while begins now: the answer may have been waited for as long as it lasts. ``date`` is that of the newest
+        request for which the attempt stands, where it stands for all of a process.
         """
         with self._lock:
             attempt.lost = True
-            attempt.date = attempt.date if date is None else max(attempt.date, date)
+            attempt.date = max(attempt.date, self._clock.now() if date is None else date)
 
     @contextmanager
     def about(self, subject: str) -> Iterator[Attempts]:

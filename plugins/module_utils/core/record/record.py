@@ -106,6 +106,11 @@ class Record:
         """Whether the data is there, compared, and its settings too."""
         return self.state in ("done", "following", "handed_over")
 
+    @property
+    def is_untouched(self) -> bool:
+        """Whether nothing was begun under this claim and nobody works on it, as after a table was refused."""
+        return self.state == "claimed" and not (self.run or self.jobs or self.table_id or self.parts)
+
     def job(self, token: str) -> JobEntry | None:
         """The newest entry with ``token``."""
         return next((job for job in reversed(self.jobs) if job.token == token), None)

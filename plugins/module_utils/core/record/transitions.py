@@ -108,9 +108,18 @@ def source_was_replaced(record: Record, source: Source) -> bool:
 def take(record: Record, moment: Moment, fence: Fence) -> Record:
     """The record held by ``moment.run``, ``fence`` being that of the run which held it (whose lease has ended).
 
-    The record's fence never becomes sooner.
+    The record's fence never becomes sooner. Why a claim was refused before is no word for this run any more.
     """
-    return replace(record, run=moment.run, fence=max(record.fence, fence.at))
+    next = "" if record.state == "claimed" else record.next
+    return replace(record, run=moment.run, fence=max(record.fence, fence.at), next=next)
+
+
+def claim_again(record: Record, moment: Moment, *, migration: str, source: Source, method: str) -> Record:
+    """A claim under which nothing was begun, now that of another migration or source; its fence stays."""
+    require_held(record, moment)
+    if not replace(record, run="").is_untouched:
+        raise not_allowed(record, "only a claim under which nothing was begun passes to another migration")
+    return replace(record, migration=migration, source=source, method=method)
 
 
 def let_go(record: Record, moment: Moment, next: str = "") -> Record:

@@ -115,11 +115,12 @@ def look(
         if there is not None and choice.find_fill(destination, there) is None:
             raise _not_known(destination, choice, there, _source_arn(source, choice))
         return None, there, here
-    words = ""
-    if record.run and (record.migration, record.source.arn) != (choice.migration, _source_arn(source, choice)):
+    words, mine = "", (choice.migration, _source_arn(source, choice))
+    if record.run and (record.migration, record.source.arn) != mine:
         lease = store.read_lease(record.run)
         words = held_by(lease, lease.renewed) if lease is not None else f"held by run {record.run}"
-    transitions.require_same(record, choice.migration, _source_arn(source, choice), words)
+    if not record.is_untouched:
+        transitions.require_same(record, *mine, words)
     seen = there.table_id if there is not None else ""
     if is_lost(record, store.home, there) and choice.find_fill(destination, there) is not None:
         return record, there, here
@@ -232,6 +233,9 @@ def _prepared(
             fill=None if fill is None else fill.job,
         )
     state = record.record
+    if state.migration != choice.migration or source.arn not in {state.source.arn, *state.parts}:
+        record.claim_again(choice.migration, source, choice.method)
+        state = record.record
     filling = state.open_job(FILL) or state.open_job(WRITE)
     if state.open_job(DELETE) is not None:
         if there is not None:

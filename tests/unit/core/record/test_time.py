@@ -235,6 +235,14 @@ class TestGate:
         gate.answered(gate.leave(T0))
         assert gate.unanswered("orders") is None
 
+    def test_a_request_whose_answer_was_waited_for_counts_from_the_end_of_the_wait(self):
+        _, gate, machine = guarded(FAR)
+        attempt = gate.leave(T0)
+        machine.up = 60.0  # botocore's read timeout
+        gate.lost(attempt)
+        machine.up = 119.0
+        assert gate.unanswered("orders") == T0 + 60
+
     @pytest.mark.parametrize(
         "operation",
         [

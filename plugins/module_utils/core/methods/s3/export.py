@@ -280,6 +280,17 @@ def begin_export(source: Account, memory: Memory | None, job: Job) -> Job:
                 table=job.name,
             )
     started = replace(described(job, description), state="running", failure={})
+    exported, read = started.result.get("table_id", ""), job.request["source"]["table_id"]
+    if exported and read and exported != read:
+        error = ExportFailed(
+            f"The source table was made anew after it was read: its TableId was {read}, the export is of {exported}.",
+            "Run again: the new table is exported by a new attempt.",
+            table=job.name,
+            details={"export_arn": started.arn, "source_table_id": exported},
+        )
+        if memory is not None:
+            memory.write(ended_with(started, error))
+        raise error
     if memory is not None:
         memory.write(started)
     return started
