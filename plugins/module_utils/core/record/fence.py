@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass
 
 # After the connection of the newest request without an answer was closed. What a network keeps for longer and delivers
-# all the same is not prevented: AWS takes it until its signature is 5 or 15 minutes old (aws.md J), and to wait for that
+# all the same is not prevented: AWS takes it until its signature is 5 or 15 minutes old (aws.md J). To wait for that
 # after each lost answer and each killed run would hold all tables up for what no network was seen to do. Such a request
 # sets what this run has set already: it shows only where somebody changed just that in the meantime.
 LET_GO = 60
