@@ -133,7 +133,6 @@ BAD_POLICY = frozenset(
     }
 )
 
-CONDITION_FAILED = frozenset({"409", "412", "ConditionalRequestConflict", "PreconditionFailed"})  # S3
 BAD_BACKUP_REQUEST = frozenset({"InvalidParameterValueException", "InvalidRequestException"})
 BACKUP_REFUSED = BAD_BACKUP_REQUEST | NO_RESOURCE  # of AWS Backup's jobs: a vault, a role or a setting is not as needed
 OUTSIDE_ORGANIZATION = frozenset({"AWSOrganizationsNotInUseException", "InvalidRequestException"})

@@ -15,7 +15,7 @@ from typing import Any
 from . import sdk
 from .account import RETRIES, Account
 from .aws_errors import NO_RESOURCE
-from .errors import AccessDenied, DestinationExists, JobTimeout, Replaced, TableVanished
+from .errors import AccessDenied, DestinationExists, JobTimeout, Replaced, StateUnknown, TableVanished
 from .jobs.job import Job
 from .jobs.kind import Pause
 from .jobs.token import canonical
@@ -44,6 +44,17 @@ def not_ours(destination: Account, table: TableDefinition, source_table: str, ne
         f"The table {table.name} exists in {destination.region} of account {destination.account_id} and was not made by"
         " this migration.",
         next_step or "Choose another destination_table, or delete the table yourself; TableFerry overwrites nothing.",
+        table=source_table,
+        details={"table_arn": table.arn, "table_id": table.table_id},
+    )
+
+
+def unknown_state(table: TableDefinition, source_table: str, known_by: str) -> StateUnknown:
+    """The error for a table that is ours, as ``known_by`` says, and that no record knows: whether it is whole."""
+    return StateUnknown(
+        f"The table {table.name} {known_by}, and no record says how far it is.",
+        "Compare it with its source (the playbook verify). If nobody needs it, delete it and run again; otherwise"
+        " choose another destination_table. It is not touched.",
         table=source_table,
         details={"table_arn": table.arn, "table_id": table.table_id},
     )

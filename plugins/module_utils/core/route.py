@@ -66,14 +66,3 @@ class Route:
     def export_prefix(self) -> str:
         """The S3Prefix of the table's exports, without a slash at the end."""
         return f"tableferry/{self.migration_id}/export/{self._place}"
-
-    @property
-    def ledger_prefix(self) -> str:
-        """Where the table's ledger entries are, with a slash at the end."""
-        return f"tableferry/{self.migration_id}/ledger/{self._place}/"
-
-    @property
-    def lock_key(self) -> str:
-        """The object that reserves the destination's name: the same for every migration."""
-        place = f"{self.destination_account_id}/{self.destination_region}/{self.destination_table}"
-        return f"tableferry/locks/import/{place}.json"

@@ -64,8 +64,6 @@ def test_the_token_is_about_source_and_purpose() -> None:
 
 def test_where_things_are() -> None:
     assert ROUTE.export_prefix == f"tableferry/default/export/{SOURCE}/{REGION}/orders"
-    assert ROUTE.ledger_prefix == f"tableferry/default/ledger/{SOURCE}/{REGION}/orders/"
-    assert ROUTE.lock_key == f"tableferry/locks/import/{DESTINATION}/{REGION}/orders.json"
     renamed = replace(ROUTE, destination_table="copy")
     # One table copied twice under two names: neither's cleanup may touch the other's data.
     assert not renamed.export_prefix.startswith(f"{ROUTE.export_prefix}/")

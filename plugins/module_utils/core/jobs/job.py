@@ -5,7 +5,7 @@
 """Remote jobs as values (design section 5).
 
 A job is what a run starts on AWS and a later run must find again: an export, an import, the settings of a table. Values
-here are JSON-safe and hold no secrets: they travel through registered results, and the ledger keeps them.
+here are JSON-safe and hold no secrets: they travel through registered results, and records keep them.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def client_token(
 
 
 def with_token(job: Job, member: str = "ClientToken") -> Job:
-    """``job`` with its call's token, as ``member``: the last step before the ledger and the start."""
+    """``job`` with its call's token, as ``member``: the last step before the start."""
     request = job.request
     source = request["source"]
     token = client_token(

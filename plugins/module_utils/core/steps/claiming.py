@@ -16,7 +16,7 @@ from typing import Any, ClassVar, TypeAlias
 
 from .. import sdk
 from ..account import Account
-from ..destination import has_mark, was_filled_by_us
+from ..destination import has_mark, unknown_state, was_filled_by_us
 from ..errors import Claimed as TakenFirst
 from ..errors import (
     DestinationExists,
@@ -359,13 +359,7 @@ def _not_known(
     marked = has_mark(destination, there, choice.migration, source_arn)
     if marked or was_filled_by_us(destination, there, _route(destination, choice, source_arn)):
         known_by = "carries the tags of this migration" if marked else "was made by a job of this migration"
-        return StateUnknown(
-            f"The table {there.name} {known_by}, and no record says how far it is.",
-            "Compare it with its source (the playbook verify). If nobody needs it, delete it and run again; otherwise"
-            " choose another destination_table. It is not touched.",
-            table=choice.source_table,
-            details={"table_arn": there.arn, "table_id": there.table_id},
-        )
+        return unknown_state(there, choice.source_table, known_by)
     return DestinationExists(
         f"The table {there.name} exists in {destination.region} of account {destination.account_id} and was not made by"
         " this migration.",

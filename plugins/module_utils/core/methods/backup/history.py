@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What AWS Backup remembers of a table: the ledger of a method that has no bucket (design section 11).
+"""What AWS Backup remembers of a table: for the verbs used alone, which have no record.
 
 Backup jobs are listed for 30 days (aws.md C4), recovery points carry our tag for as long as they live.
 """

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Removing what a migration left behind: staging data, ledger, lock, point-in-time recovery that it turned on."""
+"""Removing what a migration left behind: staged data, point-in-time recovery that it turned on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import Any
 from ...account import Account
 from ...change import Change, NotCarried
 from ...errors import InvalidInput, MissingTable, StillRunning
-from ...jobs.job import Job
 from ...jobs.tracking import Tracking
 from ...record.record import FILL
 from ...route import Route
@@ -21,8 +20,7 @@ from ...table.ownership import read_tags
 from .export_request import PURPOSE as EXPORT
 from .export_status import describe_export, look_up
 from .import_status import describe_import, find_started
-from .importing import PURPOSE as IMPORT
-from .ledger import Ledger
+from .lost import running_export, running_import
 from .recovery import RECOVERY_TAG, read_recovery
 from .staging import BucketMissing, StagingBucket
 
@@ -40,7 +38,6 @@ class CleanupOptions:
     migration_id: str = "default"
     source_account_id: str = ""
     source_region: str = ""
-    remove_ledger: bool = False
     disable_point_in_time_recovery: bool = False
 
 
@@ -61,8 +58,7 @@ def plan_cleanup(
 ) -> CleanupPlan:
     """What cleaning up would remove; reads only. ``record`` is the table's, where there is one: its jobs count too.
 
-    The ledger stays unless asked for: without it a later run cannot know the counts of this one, only that the table is
-    ours. Raises StillRunning while a job runs, StagingBucketUnusable, InvalidInput, AccessDenied, CredentialsError.
+    Raises StillRunning while a job runs, StagingBucketUnusable, InvalidInput, AccessDenied, CredentialsError.
     """
     account_id = options.source_account_id or (source.account_id if source else "")
     region = options.source_region or (source.region if source else "")
@@ -89,48 +85,27 @@ def plan_cleanup(
     if record is not None:
         _check_recorded(source, destination, record, options.table)
     try:
-        ledger = Ledger(bucket, route)
-        _check_ended(source, destination, ledger)
+        if record is None:
+            _check_ended(source, destination, route)
         stored = list(bucket.objects(f"{route.export_prefix}/"))
         if stored:
             before = {"objects": len(stored), "bytes": sum(entry.size for entry in stored)}
             changes.append(Change(f"s3://{bucket.name}/{route.export_prefix}/", before, None, "destructive"))
             keys += [entry.key for entry in stored]
-        held = ledger.holder()
-        if held is not None and held.route == route:
-            changes.append(Change(f"s3://{bucket.name}/{route.lock_key}", "reserves the destination's name", None))
-            keys.append(route.lock_key)
-        entries = ledger.keys()
-        if entries and options.remove_ledger:
-            changes.append(
-                Change(f"s3://{bucket.name}/{route.ledger_prefix}", {"objects": len(entries)}, None, "destructive")
-            )
-            keys += entries
-        elif entries:
-            left.append(NotCarried(f"s3://{bucket.name}/{route.ledger_prefix}", "the ledger of the jobs is kept"))
     except BucketMissing:
         left.append(NotCarried(f"bucket {bucket.name}", "it does not exist"))
     recovery_of = _plan_recovery(source, options, changes, left, warnings)
     return CleanupPlan(changes, left, warnings, bucket.to_dict(), tuple(keys), recovery_of)
 
 
-def _check_ended(source: Account | None, destination: Account, ledger: Ledger) -> None:
-    """No job may still use the data. Raises StillRunning."""
-    for purpose, entry in ledger.latest().items():
-        job: Job | None = entry
-        if purpose == IMPORT and not entry.arn:
-            job = find_started(destination, entry)
-        if job is None or not job.arn or job.state in ("completed", "failed", "cancelled"):
-            continue
-        if purpose == IMPORT:
-            job = describe_import(destination, job)
-        elif source is not None:
-            job = describe_export(source, job)
-        if job.open:
+def _check_ended(source: Account | None, destination: Account, route: Route) -> None:
+    """No job that AWS lists may still use the data. Raises StillRunning."""
+    for job in (running_import(destination, route), running_export(source, route) if source is not None else None):
+        if job is not None:
             raise StillRunning(
                 f"The {job.kind} {job.arn} is still running.",
                 "Wait for it to end, then clean up.",
-                table=ledger.route.source_table,
+                table=route.source_table,
                 details={"arn": job.arn},
             )
 
@@ -187,7 +162,7 @@ def _plan_recovery(
 def apply_cleanup(source: Account | None, destination: Account, plan: CleanupPlan) -> dict[str, Any]:
     """Remove what ``plan`` says: {objects_removed, point_in_time_recovery_disabled}. Again it removes nothing more.
 
-    The lock and the ledger go last, as they come last in the plan. Raises StagingBucketUnusable, AccessDenied,
+    Raises StagingBucketUnusable, AccessDenied,
     CredentialsError, ServiceError.
     """
     removed = StagingBucket.from_dict(destination, plan.bucket).delete(plan.keys) if plan.keys else 0

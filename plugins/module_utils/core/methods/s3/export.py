@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
@@ -36,6 +35,7 @@ from ...table.creation import require_importable
 from ...table.definition import TableDefinition
 from ...table_status import require_usable
 from .export_request import (
+    STOPPED_PURPOSE,
     ExportOptions,
     at_time,
     export_job,
@@ -59,12 +59,10 @@ from .export_status import (
 from .failures import explain_failure
 from .filter import check_filter
 from .import_place import Place, close_import, look_at_destination, look_by_record
-from .importing import PURPOSE as IMPORT
 from .keys import check_keys, check_staging_key
-from .ledger import Ledger
-from .lost import PROBE, LostExport, lost_export
+from .lost import PROBE, LostExport, lost_export, was_probed
 from .manifest import FOLDER, check_readable, read_manifest
-from .memory import Memory, memory_of
+from .memory import Memory, memory_of, sending
 from .recovery import RECOVERY_TAG, RecoveryWindow, read_recovery, turn_on_recovery, wait_for_recovery
 from .staging import BucketMissing, StagingBucket
 
@@ -104,28 +102,31 @@ def plan_export(
     account = destination or source
     bucket = StagingBucket(account, options.bucket, _owner(source, destination, options), options.kms_key_arn)
     requested = export_job(options, definition, route, bucket)
-    place, entries, obstacle = Place("free"), dict[str, Job](), None
+    if record is None and options.shows_the_end:
+        requested = replace(requested, request={**requested.request, "purpose": STOPPED_PURPOSE})
+    place, may_be_begun = Place("free"), True
+    obstacle: FerryError | None = None
     try:
         check_staging_key(bucket, options)
         if record is None and (destination is not None or bucket.owner == source.account_id):
-            entries = Ledger(bucket, route).latest(requested.request["purpose"], IMPORT)
+            may_be_begun = was_probed(bucket, requested)
     except BucketMissing as error:
         obstacle = error
     if destination is not None and options.export_type == "FULL_EXPORT":
         if record is not None:
             place = look_by_record(destination, route, record)
         else:
-            place = look_at_destination(destination, route, entries.get(IMPORT))
+            place = look_at_destination(destination, route)
         check_keys(source, destination, definition, options)
-    last = entries.get(requested.request["purpose"]) if record is None else record.latest(requested.request["purpose"])
+    last = record.latest(requested.request["purpose"]) if record is not None else None
     if place.state in ("done", "running"):
         served = last or replace(requested, request={**requested.request, "call": {}})
         return ExportPlan(replace(served, state="not_needed"), [], definition, [])
     listed_at = record.now() if record is not None and record.may_write else 0.0
     lost = LostExport()
-    if last is None and destination is None:
+    if record is None and may_be_begun and obstacle is None:
         last = find_by_token(source, requested)
-    elif last is None and record is not None and destination is not None and obstacle is None:
+    elif record is not None and last is None and destination is not None and obstacle is None:
         lost = lost_export(source, destination, bucket, requested, options, record)
         last = lost.serving
     elif last is not None:
@@ -239,14 +240,12 @@ def start_export(source: Account, destination: Account | None, plan: ExportPlan,
     if job.state == "pending":
         turn_on_recovery(source, job)
         return job
-    memory = _memory(source, destination, job, record)
+    memory = memory_of(record)
     if job.state != "planned":
-        if job.state != "not_needed" and record is not None and memory is not None:
+        if job.state != "not_needed" and memory is not None:
             memory.write(job)  # as AWS answers now: the answer to an earlier run may have been lost
         return job
     _probe(source, job)
-    if memory is not None:
-        memory.planned(job)
     try:
         return begin_export(source, memory, job)
     except (sdk.ClientError, sdk.BotoCoreError) as error:
@@ -268,7 +267,7 @@ def begin_export(source: Account, memory: Memory | None, job: Job) -> Job:
 
     Raises the SDK's errors as they are (a full quota is one), ExportFailed.
     """
-    with memory.sending(job) if memory is not None else nullcontext():
+    with sending(memory, job):
         answer = source.client("dynamodb", retries=0).export_table_to_point_in_time(**to_call(job.request["call"]))
     description = answer["ExportDescription"]
     sent = job.request["call"]
@@ -314,15 +313,6 @@ def _bucket(account: Account, job: Job) -> StagingBucket:
     return StagingBucket.from_dict(account, job.request["bucket"])
 
 
-def _memory(source: Account, destination: Account | None, job: Job, record: Tracking | None) -> Memory | None:
-    """Where the export is written down: the record; without one the destination's ledger. Without a destination the
-    source's own bucket can keep one; in another account's bucket the source may write only exports, and
-    ``find_by_token`` finds them."""
-    if record is not None or destination is not None:
-        return memory_of(job, _bucket(destination or source, job), record)
-    return memory_of(job, _bucket(source, job), None) if job.request["bucket"]["owner"] == source.account_id else None
-
-
 # Waiting
 
 
@@ -345,7 +335,7 @@ class ExportKind(SourceJobs):
         """Start the export when it is pending, wait for its end, and check whether the table is really empty when the
         export is."""
         source, job = self.account(item), item.job
-        memory = _memory(source, item.destination, job, item.record)
+        memory = memory_of(item.record)
         if job.pending_reason == "point_in_time_recovery":
             try:
                 newest = yield from wait_for_recovery(source, job, waiting_since, clock)
@@ -353,8 +343,6 @@ class ExportKind(SourceJobs):
                 return ended_with(job, error)
             job = with_token(at_time(job, newest))
             _probe(source, job)
-            if memory is not None:
-                memory.planned(job)
             job = replace(job, state="pending", pending_reason="slot")
         job = yield from begun(job, partial(begin_export, source, memory), partial(_refusal, source, job))
         while job.state == "running":

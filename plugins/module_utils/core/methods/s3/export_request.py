@@ -21,6 +21,7 @@ from .recovery import RecoveryWindow
 from .staging import StagingBucket
 
 PURPOSE = "export"
+STOPPED_PURPOSE = "export-stopped"  # of an export without a record that was asked for when writes had stopped
 SHORTEST_WINDOW, LONGEST_WINDOW = timedelta(minutes=15), timedelta(hours=24)  # of an incremental export (aws.md A8)
 _TIMES = ("ExportTime", "ExportFromTime", "ExportToTime")
 
@@ -234,7 +235,7 @@ def to_call(call: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def texts_of(call: Mapping[str, Any]) -> dict[str, Any]:
-    """Times of a description as the ledger writes them."""
+    """Times of a description as requests have them."""
     return {
         name: texts_of(value) if isinstance(value, Mapping) else to_text(value) if name in _TIMES else value
         for name, value in call.items()
@@ -246,7 +247,7 @@ def _floor(time: datetime) -> datetime:
 
 
 def to_text(time: datetime) -> str:
-    """A time as requests and the ledger write it: whole seconds, UTC."""
+    """A time as requests write it: whole seconds, UTC."""
     return _floor(time).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The status of exports, and finding that of an earlier run: by the ledger, by its token, by its summary on S3."""
+"""The status of exports, and finding that of an earlier run: by its token, or its result by its summary on S3."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ...jobs.job import Job, State, ended_with
 from ...jobs.token import with_token
 from ...jobs.tracking import NUMBERS_PER_ATTEMPT
 from ...table.definition import json_safe
-from .export_request import ExportOptions, texts_of, to_time
+from .export_request import STOPPED_PURPOSE, ExportOptions, texts_of, to_time
 from .failures import export_failed
 from .manifest import FOLDER, SUMMARY, data_prefix
 from .staging import StagingBucket
@@ -34,23 +34,23 @@ EXPORT_STATES: dict[str, State] = {"IN_PROGRESS": "running", "COMPLETED": "compl
 
 
 def look_up(source: Account, last: Job) -> Job:
-    """The ledger's newest export with its status now."""
+    """The record's newest export with its status now."""
     if last.arn:
         return describe_export(source, last) if last.open else last
     token = last.request["call"].get("ClientToken")
-    for description in _exports_of(source, last.request["source"]["table_arn"]) if token else ():
+    for description in exports_of(source, last.request["source"]["table_arn"]) if token else ():
         if description.get("ClientToken") == token:
             return described(last, description)
     return last
 
 
 def find_by_token(source: Account, requested: Job) -> Job | None:
-    """The newest export that this very request made, without a ledger: its token is made of the whole request.
+    """The newest export that this very request made, where no record knows it: its token is made of the whole request.
 
-    Used by the export verb alone, where no ledger can be written. A foreign export cannot have such a token, so
-    none is adopted whose filter an old SDK does not show (measured/import-export-table 1.4).
+    One that was asked for when writes had stopped has a purpose of its own, and shows their end. A foreign export
+    cannot have such a token, so none is taken whose filter an old SDK does not show (measured/import-export-table 1.4).
     """
-    for description in _exports_of(source, requested.request["source"]["table_arn"]):
+    for description in exports_of(source, requested.request["source"]["table_arn"]):
         if description.get("S3Prefix") != requested.request["call"]["S3Prefix"]:
             continue
         times = {"ExportTime": description["ExportTime"]} if description.get("ExportTime") else {}
@@ -60,12 +60,16 @@ def find_by_token(source: Account, requested: Job) -> Job | None:
         call = {**requested.request["call"], **times}
         for number in NUMBERS_LOOKED_FOR:
             guess = with_token(replace(requested, attempt=number, request={**requested.request, "call": call}))
-            if guess.request["call"]["ClientToken"] == description.get("ClientToken"):
-                return described(guess, description)
+            if guess.request["call"]["ClientToken"] != description.get("ClientToken"):
+                continue
+            found = described(guess, description)
+            if found.request["purpose"] == STOPPED_PURPOSE:
+                return replace(found, request={**found.request, "not_before": found.result["export_time"]})
+            return found
     return None
 
 
-def _exports_of(source: Account, table_arn: str) -> Iterator[dict[str, Any]]:
+def exports_of(source: Account, table_arn: str) -> Iterator[dict[str, Any]]:
     """Descriptions of the table's exports, newest first."""
     doing = "listing exports"
     summaries = source.pages("dynamodb", "list_exports", "ExportSummaries", doing, TableArn=table_arn, MaxResults=25)

@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from ...account import Account
-from ...destination import UNKNOWN_IMPORT, is_ours, not_ours
+from ...destination import has_mark, not_ours, unknown_state
 from ...jobs.job import Job
 from ...jobs.tracking import Tracking
 from ...record.intention import CLIENT_TOKEN
@@ -18,7 +19,8 @@ from ...record.record import FILL
 from ...route import Route
 from ...table.definition import TableDefinition
 from ...table_status import require_usable
-from .import_status import describe_import, find_started
+from .import_status import find_started
+from .lost import imports_of_route
 
 
 @dataclass(frozen=True)
@@ -35,34 +37,29 @@ class Place:
     table: TableDefinition | None = None
 
 
-def look_at_destination(destination: Account, route: Route, last: Job | None) -> Place:
-    """What is at the destination's name; ``last`` is the newest import in the ledger. Reads only.
+def look_at_destination(destination: Account, route: Route, data_prefix: str = "") -> Place:
+    """What is at the destination's name by AWS's list of imports; reads only. An import is ours if it reads what the
+    route has staged, or ``data_prefix``.
 
-    Raises DestinationExists when the table there is not ours (design section 11), TableUnusable when it is our copy
-    and is being deleted, archived or without its key.
+    Raises DestinationExists when the table there is not ours (design section 11), StateUnknown when only its tags say
+    that it is, ImportLocked while another import makes it, TableUnusable when it is our copy and is being deleted,
+    archived or without its key.
     """
     table = TableDefinition.find(destination, route.destination_table)
-    if last is not None and not last.arn:
-        last = find_started(destination, last) or last
-    if last is not None and last.arn and last.open:
-        last = describe_import(destination, last)
+    ours = imports_of_route(destination, route, data_prefix)
+    last = next(ours, None)
     if last is not None and last.state == "running":
         return Place("running", last, table)
     if table is None:
-        return Place("unfinished" if last is not None and not last.arn else "free", last)
-    if last is not None and not last.arn and last.request.get("replaces") == table.table_id:
-        return Place("unfinished", last, table)
-    known = last is not None and last.failure_code != UNKNOWN_IMPORT
-    if last is not None and known and last.result.get("table_id") == table.table_id:
-        if last.state != "completed":
-            return Place("partial", last, table)
-        require_usable(table.raw)
-        return Place("done", last, table)
-    if is_ours(destination, table, route):
-        require_usable(table.raw)
-        # Marked by us, but the ledger has no import of it any more: only that it is ours is known.
-        job = Job("import", route.destination_table, state="completed", migration_id=route.migration_id)
-        return Place("done", replace(job, result={"table_id": table.table_id, "table_arn": table.arn}), table)
+        return Place("free", last)
+    for each in itertools.chain([last] if last is not None else [], ours):
+        if each.result["table_id"] == table.table_id:
+            if each.state != "completed":
+                return Place("partial", each, table)
+            require_usable(table.raw)
+            return Place("done", each, table)
+    if has_mark(destination, table, route.migration_id, route.source_arn):
+        raise unknown_state(table, route.source_table, "carries the tags of this migration")
     raise not_ours(destination, table, route.source_table)
 
 

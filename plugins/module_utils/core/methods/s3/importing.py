@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar
 
@@ -22,7 +21,6 @@ from ...errors import (
     ExportFailed,
     FerryError,
     ImportFailed,
-    ImportLocked,
     JobTimeout,
 )
 from ...jobs.job import Job, ended_with, failure_of
@@ -46,14 +44,12 @@ from .import_request import (
     table_parameters,
 )
 from .import_status import IMPORT_STATES, describe_import, described, find_started
-from .ledger import Ledger, ledger_of
 from .manifest import check_readable, checked_manifest, read_manifest, summary_key
-from .memory import KEPT, Memory, RecordMemory, memory_of
+from .memory import KEPT, Memory, memory_of, sending
 from .refused import has_bad_items, name_refused
-from .staging import BucketMissing, ConditionFailed, StagingBucket
+from .staging import BucketMissing, StagingBucket
 
 PURPOSE = "import"
-STALE_LOCK = timedelta(minutes=15)  # a lock without a ledger entry is older than any start needs
 ABSENCE = 60.0  # seconds in which not-found proves nothing (measured/import-export-table 3.12)
 NAMED_AT_ONCE = 4  # failed imports whose items are looked for at the same time
 VISIBLE_GAP = 2.0  # seconds between looks at a table that is about to be there
@@ -98,7 +94,8 @@ def plan_import(
         if record is not None:
             place = look_by_record(destination, route, record)
         else:
-            place = look_at_destination(destination, route, Ledger(bucket, route).latest(PURPOSE).get(PURPOSE))
+            bucket.region()  # which says where there is none
+            place = look_at_destination(destination, route, _data_prefix(options))
     except BucketMissing as error:
         planned = foreseen_call(source, destination, options)
         return ImportPlan(blank, [import_change(options, options.prefix, planned)], error)
@@ -163,12 +160,12 @@ def plan_import(
     return ImportPlan(job, changes)
 
 
+def _data_prefix(options: ImportOptions) -> str:
+    return str(options.export.result.get("data_prefix", "")) if options.export else options.prefix
+
+
 def _numbered(requested: Job, place: Place) -> Job:
-    """``requested`` with its attempt and token: those of an unfinished start when the request is the same."""
-    if place.job is not None and place.state == "unfinished":
-        again = with_token(replace(requested, attempt=place.job.attempt))
-        if again.request["call"] == place.job.request["call"]:
-            return again
+    """``requested`` with its token, and an attempt above those of the imports that AWS lists."""
     return with_token(replace(requested, attempt=place.job.attempt + 1 if place.job else 0))
 
 
@@ -227,24 +224,19 @@ def start_import(destination: Account, plan: ImportPlan, record: Tracking | None
         raise plan.obstacle
     if plan.job.state != "planned":
         if plan.job.open and record is not None:
-            RecordMemory(record).write(plan.job)
+            Memory(record).write(plan.job)
         return plan.job
     if not plan.job.request:
         raise ExportFailed("There is no export to import from.", "Export the table first.", table=plan.job.name)
-    bucket = _bucket(destination, plan.job)
-    if record is None:
-        _reserve(destination, ledger_of(plan.job, bucket), plan.job)
-    memory = memory_of(plan.job, bucket, record)
-    memory.planned(plan.job)
     try:
-        return begin_import(destination, memory, plan.job)
+        return begin_import(destination, memory_of(record), plan.job)
     except (sdk.ClientError, sdk.BotoCoreError) as error:
         if is_passing(error):
             return replace(plan.job, state="pending", pending_reason="slot")
         raise destination.explain(error, "starting the import", plan.job.name) from error
 
 
-def begin_import(destination: Account, memory: Memory, job: Job) -> Job:
+def begin_import(destination: Account, memory: Memory | None, job: Job) -> Job:
     """Send the import's request, which is written down: the running job, or still pending (a table that it
     replaces is not gone yet). Sending it again finds the first one.
 
@@ -256,7 +248,7 @@ def begin_import(destination: Account, memory: Memory, job: Job) -> Job:
     if job.request["replaces"] and not _make_room(destination, dynamodb, job, name):
         return replace(job, state="pending", pending_reason="slot")
     try:
-        with memory.sending(job):
+        with sending(memory, job):
             description = json_safe(dynamodb.import_table(**call)["ImportTableDescription"])
     except sdk.ClientError as error:
         if sdk.error_code(error) != "ResourceInUseException":
@@ -274,7 +266,8 @@ def begin_import(destination: Account, memory: Memory, job: Job) -> Job:
         started = described(job, description)
     # A replayed token may answer with an import that has ended: its end is read like any other's.
     started = replace(started, state="running", failure={})
-    memory.write(started)
+    if memory is not None:
+        memory.write(started)
     return started
 
 
@@ -305,36 +298,6 @@ def _make_room(destination: Account, dynamodb: Any, job: Job, name: str) -> bool
     if table.status == "ACTIVE":
         dynamodb.delete_table(TableName=name)
     return False
-
-
-def _reserve(destination: Account, ledger: Ledger, job: Job) -> None:
-    """Take the lock on the destination's name; a stale one is taken over."""
-    try:
-        ledger.lock(job)
-    except ImportLocked:
-        held = ledger.holder()
-        if held is None:
-            ledger.lock(job)
-            return
-        last = Ledger(ledger.bucket, held.route).latest(PURPOSE).get(PURPOSE)
-        if last is None:
-            stale = datetime.now(UTC) - held.written > STALE_LOCK
-        else:
-            started = last if last.arn else find_started(destination, last)
-            stale = (
-                started is not None
-                and (describe_import(destination, started) if started.open else started).state != "running"
-            )
-        if not stale:
-            raise
-        try:
-            ledger.take_over(held.tag)
-        except ConditionFailed:
-            ledger.lock(job)
-
-
-def _bucket(destination: Account, job: Job) -> StagingBucket:
-    return StagingBucket.from_dict(destination, job.request["bucket"])
 
 
 # Waiting
@@ -369,7 +332,7 @@ class ImportKind(DestinationJobs):
                 return job
             if job.state == "pending":
                 yield Pause(job, "slot")
-        memory = memory_of(job, _bucket(destination, job), item.record)
+        memory = memory_of(item.record)
         while job.state == "pending":
             try:
                 job = begin_import(destination, memory, job)
@@ -389,9 +352,7 @@ class ImportKind(DestinationJobs):
             job = yield from _settled(destination, job, clock)
         if job.state == "completed":
             job = _counted(job)
-        if item.record is None:
-            memory.write(job)
-        else:
+        if item.record is not None:
             _record_end(destination, job, item.record)
         return job
 

@@ -7,16 +7,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from ...account import Account
 from ...destination import imports_of, is_staged_by, read_import
+from ...errors import ImportLocked, PrefixNotData, StagingBucketUnusable
 from ...jobs.job import Job
 from ...jobs.tracking import NUMBERS_PER_ATTEMPT, Tracking
 from ...route import Route
 from .export_request import ExportOptions
-from .export_status import find_by_token, serves
+from .export_status import exports_of, find_by_token, serves
 from .import_status import described
 from .manifest import FOLDER, read_manifest, summary_key
 from .staging import StagingBucket
@@ -32,39 +34,83 @@ class LostExport:
     attempts: Collection[int] = ()
 
 
-def running_import(destination: Account, route: Route) -> Job | None:
-    """The import from this route's staging prefix that runs into its table; None without one.
+def imports_of_route(destination: Account, route: Route, data_prefix: str = "") -> Iterator[Job]:
+    """The imports of what this route has staged, or of ``data_prefix``, into its table by AWS's list: newest first.
 
-    What it imports is read from the export's manifest. Raises StagingBucketUnusable, what Account.explain gives.
+    Their attempts count up. What a running or completed one imports is read from the export's manifest, where that is
+    still there. Raises ImportLocked while an import that is not ours makes the table, what Account.explain gives.
     """
-    for summary in imports_of(destination, destination.table_arn(route.destination_table)):
-        if summary.get("ImportStatus") != "IN_PROGRESS" or not is_staged_by(route, summary):
-            continue
+    listed = list(imports_of(destination, destination.table_arn(route.destination_table)))
+    ours = [each for each in listed if is_staged_by(route, each) or (data_prefix and _prefix(each) == data_prefix)]
+    for summary in listed:
+        if summary.get("ImportStatus") == "IN_PROGRESS" and summary not in ours:
+            raise ImportLocked(
+                f"An import of {_prefix(summary)} runs into the table {route.destination_table}, and is not of this"
+                " migration.",
+                "Wait for that import, or choose another destination_table.",
+                table=route.source_table,
+                details={"import_arn": summary["ImportArn"]},
+            )
+    for number, summary in enumerate(ours):
         description = read_import(destination, str(summary["ImportArn"]))
-        if description is None or description.get("ImportStatus") != "IN_PROGRESS":
-            continue
-        place = description["S3BucketSource"]
-        bucket = StagingBucket(destination, place["S3Bucket"], place.get("S3BucketOwner") or destination.account_id)
-        manifest = read_manifest(bucket, summary_key(place["S3KeyPrefix"]))
-        members = ("ClientToken", "S3BucketSource", "InputFormat", "InputCompressionType", "TableCreationParameters")
-        request = {
-            "purpose": "import",
-            "route": route.to_dict(),
-            "bucket": bucket.to_dict(),
-            "call": {member: description[member] for member in members if member in description},
-            "source": {"table_arn": manifest.table_arn, "table_id": manifest.table_id},
-            "export": {
-                "arn": manifest.export_arn,
-                "manifest_key": manifest.key,
-                "item_count": manifest.item_count,
-                "time": manifest.export_time,
-            },
-            "replaces": "",
-            "refused_path": "",
-        }
-        job = Job("import", route.destination_table, request=request, migration_id=route.migration_id)
-        return described(job, description)
+        if description is not None:
+            yield replace(_job_of(destination, route, description), attempt=len(ours) - 1 - number)
+
+
+def running_import(destination: Account, route: Route) -> Job | None:
+    """The import from this route's staging prefix that runs into its table; None without one."""
+    for summary in imports_of(destination, destination.table_arn(route.destination_table)):
+        if summary.get("ImportStatus") == "IN_PROGRESS" and is_staged_by(route, summary):
+            description = read_import(destination, str(summary["ImportArn"]))
+            if description is not None and description.get("ImportStatus") == "IN_PROGRESS":
+                return _job_of(destination, route, description)
     return None
+
+
+def running_export(source: Account, route: Route) -> Job | None:
+    """The export of the table into this route's staging prefix that runs; None without one."""
+    for description in exports_of(source, source.table_arn(route.source_table)):
+        if description["ExportStatus"] == "IN_PROGRESS" and description.get("S3Prefix") == route.export_prefix:
+            return Job("export", route.source_table, "running", description["ExportArn"])
+    return None
+
+
+def _prefix(summary: Mapping[str, Any]) -> str:
+    return str(summary.get("S3BucketSource", {}).get("S3KeyPrefix", ""))
+
+
+def _job_of(destination: Account, route: Route, description: Mapping[str, Any]) -> Job:
+    place = description["S3BucketSource"]
+    bucket = StagingBucket(destination, place["S3Bucket"], place.get("S3BucketOwner") or destination.account_id)
+    members = ("ClientToken", "S3BucketSource", "InputFormat", "InputCompressionType", "TableCreationParameters")
+    request = {
+        "purpose": "import",
+        "route": route.to_dict(),
+        "bucket": bucket.to_dict(),
+        "call": {member: description[member] for member in members if member in description},
+        "source": {},
+        "export": {},
+        "replaces": "",
+        "refused_path": "",
+    }
+    blank = Job("import", route.destination_table, request=request, migration_id=route.migration_id)
+    job = described(blank, description)
+    if job.state not in ("running", "completed"):
+        return job
+    try:
+        manifest = read_manifest(bucket, summary_key(place["S3KeyPrefix"]))
+    except (PrefixNotData, StagingBucketUnusable):  # what was staged is gone, or may not be read any more
+        if job.state == "running":
+            raise
+        return job
+    about = {
+        "arn": manifest.export_arn,
+        "manifest_key": manifest.key,
+        "item_count": manifest.item_count,
+        "time": manifest.export_time,
+    }
+    read = {"table_arn": manifest.table_arn, "table_id": manifest.table_id}
+    return replace(job, request={**request, "source": read, "export": about})
 
 
 def lost_export(
@@ -82,7 +128,7 @@ def lost_export(
     """
     if record.record.jobs or record.record.state != "claimed":
         return LostExport()
-    if bucket.find(f"{requested.request['call']['S3Prefix']}/{FOLDER}{PROBE}") is None:
+    if not was_probed(bucket, requested):
         return LostExport()
     last = find_by_token(source, requested)
     if last is None:
@@ -91,6 +137,11 @@ def lost_export(
     if not serves(last, requested, options) or _was_imported(destination, last):
         return LostExport(attempts=attempts)
     return LostExport(last, attempts)
+
+
+def was_probed(bucket: StagingBucket, requested: Job) -> bool:
+    """Whether the object lies in the ``bucket`` that is written before each export is begun: without it none was."""
+    return bucket.find(f"{requested.request['call']['S3Prefix']}/{FOLDER}{PROBE}") is not None
 
 
 def _was_imported(destination: Account, export: Job) -> bool:

@@ -2,21 +2,18 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where exports and imports are written down: in the table's record, or in the ledger for a verb used alone."""
+"""Where exports and imports are written down: in the table's record, where there is one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Protocol
 
 from ... import sdk
 from ...jobs.job import Job
 from ...jobs.tracking import Tracking, token_of
 from ...record.record import FILL
-from .ledger import Ledger, ledger_of
-from .staging import StagingBucket
 
 # What of a job's request a later run needs when it has ended.
 KEPT: Mapping[str, tuple[str, ...]] = {
@@ -25,46 +22,11 @@ KEPT: Mapping[str, tuple[str, ...]] = {
 }
 
 
-class Memory(Protocol):
-    """What is remembered of jobs for later runs."""
-
-    def planned(self, job: Job) -> None:
-        """``job`` is complete and about to be sent, now or when a slot is free."""
-
-    def sending(self, job: Job) -> AbstractContextManager[object]:
-        """The request of ``job`` is sent within, once or again."""
-
-    def write(self, job: Job) -> None:
-        """``job`` as it now is: begun or ended."""
-
-
-class LedgerMemory:
-    """The ledger in the staging bucket."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-
-    def planned(self, job: Job) -> None:
-        """Written with its request."""
-        self._ledger.write(job)
-
-    def sending(self, job: Job) -> AbstractContextManager[object]:
-        """Nothing: the job was written when it was planned."""
-        return nullcontext()
-
-    def write(self, job: Job) -> None:
-        """Written."""
-        self._ledger.write(job)
-
-
-class RecordMemory:
-    """The table's record."""
+class Memory:
+    """The table's record, as exports and imports write it."""
 
     def __init__(self, record: Tracking) -> None:
         self._record = record
-
-    def planned(self, job: Job) -> None:
-        """Nothing: its intention is written right before it is sent."""
 
     def sending(self, job: Job) -> AbstractContextManager[object]:
         """Its intention is written first; a refusal for good closes it."""
@@ -86,9 +48,14 @@ def purpose_of(job: Job) -> str:
     return FILL if job.kind == "import" else str(job.request["purpose"])
 
 
-def memory_of(job: Job, bucket: StagingBucket, record: Tracking | None) -> Memory:
-    """The memory of ``job``: the record where there is one, else the ledger in ``bucket``."""
-    return LedgerMemory(ledger_of(job, bucket)) if record is None else RecordMemory(record)
+def memory_of(record: Tracking | None) -> Memory | None:
+    """The memory of the ``record``; a verb used alone has none: AWS's lists tell what it began."""
+    return Memory(record) if record is not None else None
+
+
+def sending(memory: Memory | None, job: Job) -> AbstractContextManager[object]:
+    """The request of ``job`` is sent within."""
+    return memory.sending(job) if memory is not None else nullcontext()
 
 
 def _may_be_ours(error: Exception) -> bool:

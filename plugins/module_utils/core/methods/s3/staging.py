@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The staging bucket: the S3 calls that ledger, manifest and cleanup need, always with the expected owner."""
+"""The staging bucket: the S3 calls that exports, manifest and cleanup need, always with the expected owner."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import zlib
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from ... import aws_errors, sdk
@@ -25,10 +24,6 @@ DELETE_BATCH = 1000  # keys per DeleteObjects call
 
 class BucketMissing(StagingBucketUnusable):
     """The staging bucket does not exist (yet)."""
-
-
-class ConditionFailed(Exception):
-    """A conditional write was refused: the object was written by another run first."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +62,6 @@ class StagingBucket:
             return None
         body: bytes = response["Body"].read()
         return body
-
-    def find_with_tag(self, key: str) -> tuple[bytes, str, datetime] | None:
-        """The whole object, its ETag (makes a later write conditional) and when it was written; None without one."""
-        response = self._get(key)
-        return None if response is None else (response["Body"].read(), str(response["ETag"]), response["LastModified"])
 
     def read(self, key: str) -> bytes:
         """As ``find``, but a missing object raises StagingBucketUnusable."""
@@ -113,11 +103,8 @@ class StagingBucket:
             digest.update(chunk)
         return b64encode(digest.digest()).decode()
 
-    def put(self, key: str, body: bytes, *, if_absent: bool = False, if_tag: str = "", as_export: bool = False) -> None:
-        """Write one object; with ``if_absent`` or ``if_tag`` only when it was not written since, else ConditionFailed.
-
-        ``as_export``: with the ACL and the encryption that an export's objects are written with.
-        """
+    def put(self, key: str, body: bytes, *, as_export: bool = False) -> None:
+        """Write one object; ``as_export``: with the ACL and the encryption of an export's objects."""
         request: dict[str, Any] = {
             "Bucket": self.name,
             "Key": key,
@@ -127,10 +114,6 @@ class StagingBucket:
         }
         if self.kms_key_arn:
             request |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": self.kms_key_arn}
-        if if_absent:
-            request["IfNoneMatch"] = "*"
-        if if_tag:
-            request["IfMatch"] = if_tag
         if as_export:
             request |= {
                 "ACL": "bucket-owner-full-control",
@@ -139,8 +122,6 @@ class StagingBucket:
         try:
             self._client.put_object(**request)
         except (sdk.ClientError, sdk.BotoCoreError) as error:
-            if (if_absent or if_tag) and sdk.error_code(error) in aws_errors.CONDITION_FAILED:
-                raise ConditionFailed(key) from error
             raise self._explain(error, f"writing {key}") from error
 
     def objects(self, prefix: str) -> Iterator[StoredObject]:

@@ -371,6 +371,7 @@ def apply_leaving(plan: LeavingPlan, users: Users, *, sleep: Sleep = time.sleep)
             raise
         raise StagingBucketUnusable(
             f"The bucket {name} is kept: it is not empty.",
-            "Remove the records of finished jobs (remove_ledger), and clean up other migrations that stage data in it.",
+            "Clean up other migrations that stage data in it, and delete what is not of TableFerry. What version 0.2.0"
+            " left under tableferry/<migration_id>/ledger/ and tableferry/locks/ is of no use any more.",
             details=error.details,
         ) from error

@@ -24,26 +24,20 @@ from tests.unit.on_lab.test_judgement import Moved
 OPTIONS = CleanupOptions(table="orders", bucket=BUCKET)
 
 
-def test_data_and_lock_go_and_the_ledger_stays() -> None:
+def test_staged_data_goes_and_what_0_2_0_kept_stays() -> None:
     world = Moved()
-    world.aws.put("tableferry/default/export/111111111111/eu-west-1/orders!copy/AWSDynamoDB/x", b"other")
+    kept = "tableferry/default/ledger/111111111111/eu-west-1/orders/import-0.json"
+    other = "tableferry/default/export/111111111111/eu-west-1/orders!copy/AWSDynamoDB/x"
+    for key in (kept, other):
+        world.aws.put(key, b"other")
     plan = plan_cleanup(world.source, world.destination, OPTIONS)
-    assert [change.risk for change in plan.changes] == ["destructive", "safe"]
-    assert [entry.what.rsplit("/", 2)[-2] for entry in plan.left] == ["orders"]
+    assert [change.risk for change in plan.changes] == ["destructive"]
     apply_cleanup(world.source, world.destination, plan)
-    left = sorted(world.aws.objects())
-    assert [key.split("/")[2] for key in left] == ["export", "ledger", "ledger"]
+    assert sorted(world.aws.objects()) == sorted([kept, other])
     again = plan_cleanup(world.source, world.destination, OPTIONS)
     assert again.changes == []
     # A later run still knows what was done.
     assert world.plan().job.state == "not_needed"
-
-
-def test_the_ledger_goes_when_asked() -> None:
-    world = Moved()
-    options = replace(OPTIONS, remove_ledger=True)
-    apply_cleanup(world.source, world.destination, plan_cleanup(world.source, world.destination, options))
-    assert world.aws.objects() == {}
 
 
 @pytest.mark.parametrize("what", ["export", "import"])
@@ -57,13 +51,6 @@ def test_nothing_is_removed_under_a_running_job(what: str) -> None:
         world.start()
     with pytest.raises(StillRunning):
         plan_cleanup(world.source, world.destination, OPTIONS)
-
-
-def test_another_ways_lock_stays() -> None:
-    world = Moved()
-    other = replace(OPTIONS, table="other", destination_table="orders")
-    plan = plan_cleanup(world.source, world.destination, other)
-    assert (plan.changes, plan.keys) == ([], ())
 
 
 def test_only_our_point_in_time_recovery_is_turned_off_and_only_when_asked() -> None:

@@ -234,16 +234,16 @@ def test_a_table_made_anew_under_our_name_is_foreign() -> None:
         world.plan()
 
 
-def test_a_lost_ledger_is_made_up_by_the_import_itself() -> None:
+def test_tags_alone_do_not_say_that_a_table_is_complete() -> None:
+    """AWS forgets an import after 90 days."""
     world = World()
     world.wait(world.start())
-    world.aws.remove(*world.aws.objects("/ledger/"))
-    assert world.plan().job.state == "not_needed"
     world.aws.sleep(FORGOTTEN_SECONDS)
     with pytest.raises(errors.DestinationExists):
         world.plan()
     world.aws.tag("orders", "tableferry:migration", "default")
-    assert world.plan().job.state == "not_needed"
+    with pytest.raises(errors.StateUnknown):
+        world.plan()
 
 
 def failed_import(world: World) -> Job:
@@ -359,15 +359,14 @@ def test_one_name_one_import() -> None:
     other = world.wait(
         start_export(world.source, world.destination, plan_export(world.source, world.destination, options))
     )
-    rival = plan_import(world.source, world.destination, ImportOptions("orders", BUCKET, "other", export=other))
     world.start()
     with pytest.raises(errors.ImportLocked) as refused:
-        start_import(world.destination, rival)
+        plan_import(world.source, world.destination, ImportOptions("orders", BUCKET, "other", export=other))
     assert refused.value.status == "refused"
     assert len(world.aws.jobs("import")) == 1
 
 
-def test_a_stale_lock_is_taken_over() -> None:
+def test_an_import_that_has_ended_keeps_no_name() -> None:
     world = World()
     failed_import(world)
     world.drop()
@@ -550,10 +549,21 @@ def test_any_log_message_is_shown(text: str) -> None:
     assert found["messages"] == [text] or text.lstrip().startswith("{")
 
 
-def test_the_counts_of_a_later_run_come_from_the_ledger() -> None:
-    """After 90 days AWS has forgotten the import; its end is in the ledger."""
+@pytest.mark.parametrize("staged", [True, False])
+def test_a_later_run_has_the_counts_of_the_import_and_of_what_is_still_staged(staged: bool) -> None:
     world = World()
     world.wait(world.start())
-    world.aws.sleep(FORGOTTEN_SECONDS)
+    if not staged:
+        world.aws.remove(*world.aws.objects())
     plan = world.plan()
     assert (plan.job.state, plan.job.result["imported_items"]) == ("not_needed", 3)
+    assert plan.job.request["export"].get("item_count") == (3 if staged else None)
+
+
+def test_what_0_2_0_left_in_the_bucket_is_ignored() -> None:
+    world = World()
+    world.aws.put("tableferry/default/ledger/111111111111/eu-west-1/orders/import-0.json", b"no job")
+    world.aws.put("tableferry/locks/import/222222222222/eu-west-1/orders.json", b"no lock")
+    assert world.wait(world.start()).state == "completed"
+    assert world.plan().job.state == "not_needed"
+    assert len(world.aws.objects("/ledger/")) == len(world.aws.objects("/locks/")) == 1
