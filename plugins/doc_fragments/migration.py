@@ -13,7 +13,7 @@ options:
   migration_id:
     description:
       - The name of the migration. The next run with the same name finds the jobs that a run started.
-      - It is part of the tags of tables, of ledger entries and of the paths of staged data.
+      - It is part of the tags and records of tables and of the paths of staged data.
     type: str
     default: default
 """

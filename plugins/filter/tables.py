@@ -67,7 +67,6 @@ VARIABLES: dict[str, dict[str, Any]] = {
     "ferry_wait_timeout": {"type": "int"},
     "ferry_take_over": {"type": "str"},
     "ferry_disable_point_in_time_recovery": {"type": "bool"},
-    "ferry_remove_ledger": {"type": "bool"},
     "ferry_remove_record": {"type": "bool"},
     "ferry_remove_bucket": {"type": "bool"},
     "ferry_management": ACCOUNT,

@@ -12,8 +12,8 @@ version_added: 0.1.0
 author:
   - TableFerry contributors (@tableferry)
 description:
-  - Removes the exported data and the lock of one table from the staging bucket, and on request the ledger, and
-    point-in-time recovery that the migration turned on.
+  - Removes the exported data of one table from the staging bucket, and on request point-in-time recovery that the
+    migration turned on.
   - Nothing is removed while a job of the table is running. The tables themselves are never deleted.
 options:
   destination:
@@ -29,12 +29,6 @@ options:
     description:
       - The Region of the source table, with O(source_account_id).
     type: str
-  remove_ledger:
-    description:
-      - Remove the record of the jobs too. A later run then recognizes a migrated table by its tag only, without its
-        item counts.
-    type: bool
-    default: false
   record_table:
     description:
       - The name of the record table. While another run holds the table, or one of its jobs runs, nothing is removed.

@@ -28,7 +28,6 @@ SPEC: dict[str, Any] = {
     "destination_table": {"type": "str"},
     "source_account_id": {"type": "str"},
     "source_region": {"type": "str"},
-    "remove_ledger": {"type": "bool", "default": False},
     "disable_point_in_time_recovery": {"type": "bool", "default": False},
     **RECORD_OPTIONS,
 }
@@ -40,7 +39,6 @@ _SAME_NAME = (
     "migration_id",
     "source_account_id",
     "source_region",
-    "remove_ledger",
     "disable_point_in_time_recovery",
 )
 

@@ -273,7 +273,7 @@ class TestCleanup:
         aws = world()
         Playbook(aws).migrate()
         self.cleaned(Playbook(aws, 2))
-        assert [key for key in aws.objects() if "ledger" in key or "AWSDynamoDB" in key] == []
+        assert [key for key in aws.objects() if "AWSDynamoDB" in key] == []
         assert Playbook(aws, 3).migrate()["orders"].status == "migrated"
         assert len(aws.jobs("export")) == 1
 
