@@ -118,18 +118,20 @@ def plan_export(
         else:
             place = look_at_destination(destination, route)
         check_keys(source, destination, definition, options)
-    last = record.latest(requested.request["purpose"]) if record is not None else None
+    last = None
+    if record is not None:
+        last = record.latest(requested.request["purpose"])
+    elif may_be_begun and obstacle is None:
+        last = find_by_token(source, requested)
     if place.state in ("done", "running"):
         served = last or replace(requested, request={**requested.request, "call": {}})
         return ExportPlan(replace(served, state="not_needed"), [], definition, [])
     listed_at = record.now() if record is not None and record.may_write else 0.0
     lost = LostExport()
-    if record is None and may_be_begun and obstacle is None:
-        last = find_by_token(source, requested)
-    elif record is not None and last is None and destination is not None and obstacle is None:
+    if record is not None and last is None and destination is not None and obstacle is None:
         lost = lost_export(source, destination, bucket, requested, options, record)
         last = lost.serving
-    elif last is not None:
+    elif record is not None and last is not None:
         last = look_up(source, last)
     if last is not None and serves(last, requested, options):
         return ExportPlan(last, [], definition, [], obstacle)

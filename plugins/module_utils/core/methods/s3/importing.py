@@ -95,7 +95,7 @@ def plan_import(
             place = look_by_record(destination, route, record)
         else:
             bucket.region()  # which says where there is none
-            place = look_at_destination(destination, route, _data_prefix(options))
+            place = _known(look_at_destination(destination, route, _data_prefix(options)), export)
     except BucketMissing as error:
         planned = foreseen_call(source, destination, options)
         return ImportPlan(blank, [import_change(options, options.prefix, planned)], error)
@@ -144,10 +144,8 @@ def plan_import(
                 "arn": manifest.export_arn,
                 "manifest_key": manifest.key,
                 "item_count": manifest.item_count,
-                "known_empty": bool(export and export.result.get("known_empty")),
-                "filtered": bool(export and export.request.get("filtered")),
+                **_of_itself(export),
                 "time": manifest.export_time or str(export.result.get("export_time", "") if export else ""),
-                "writes_stopped": bool(export and export.request.get("not_before")),
             },
             "replaces": replaces,
             "refused_path": options.refused_path,
@@ -162,6 +160,22 @@ def plan_import(
 
 def _data_prefix(options: ImportOptions) -> str:
     return str(options.export.result.get("data_prefix", "")) if options.export else options.prefix
+
+
+def _known(place: Place, export: Job | None) -> Place:
+    """``place`` with what the ``export`` says of itself beyond its manifest, where it was imported."""
+    if place.job is None or export is None or place.job.request["export"].get("arn") != export.arn:
+        return place
+    about = {**place.job.request["export"], **_of_itself(export)}
+    return replace(place, job=replace(place.job, request={**place.job.request, "export": about}))
+
+
+def _of_itself(export: Job | None) -> dict[str, Any]:
+    return {
+        "known_empty": bool(export and export.result.get("known_empty")),
+        "filtered": bool(export and export.request.get("filtered")),
+        "writes_stopped": bool(export and export.request.get("not_before")),
+    }
 
 
 def _numbered(requested: Job, place: Place) -> Job:
