@@ -2,8 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Exports and imports of ours that no record knows, because it was lost or an older one came back: found in AWS's lists
-(design section 6, "Lost or old record")."""
+"""Exports and imports of ours that no record knows: of verbs used alone, or because it was lost or came back older.
+
+They are found in AWS's lists (design section 6, "Lost or old record").
+"""
 
 from __future__ import annotations
 
