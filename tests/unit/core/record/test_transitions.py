@@ -184,7 +184,8 @@ def goes_a_known_way(before: Record, asked: Asked, now: int, after: Record) -> N
 
 def is_changed_by_its_holder_alone(before: Record, asked: Asked, now: int, after: Record) -> None:
     if asked.name == "take":
-        assert after == replace(before, run=asked.run, fence=after.fence)
+        next = "" if before.state == "claimed" else before.next
+        assert after == replace(before, run=asked.run, fence=after.fence, next=next)
     else:
         assert before.run == asked.run
 
@@ -346,6 +347,22 @@ class TestRefusals:
                 transitions.claim(
                     table_key("orders"), Moment("r1", NOW), home="h", migration="m", source=SOURCE, method="s3", **seen
                 )
+
+    def test_a_claim_under_which_something_was_begun_passes_to_nobody(self):
+        moment, other = (
+            Moment("r1", NOW),
+            {"migration": "other", "source": replace(SOURCE, table_id="T9"), "method": "s3"},
+        )
+        passed = transitions.claim_again(replace(first(), fence=NOW + 60), moment, **other)
+        assert (passed.migration, passed.source.table_id, passed.fence) == ("other", "T9", NOW + 60)
+        assert transitions.above(passed, moment, [1, 4]).attempt == 5
+        export = intended.intend(first(), moment, purpose="export", kind="export", token="t", request="{}")
+        with pytest.raises(errors.StepNotAllowed, match="nothing was begun"):
+            transitions.claim_again(export, moment, **other)
+        with pytest.raises(errors.StepNotAllowed, match="begun jobs"):
+            transitions.above(export, moment, [4])
+        with pytest.raises(errors.Held):
+            transitions.claim_again(first(), Moment("r2", NOW), **other)
 
     def test_a_fence_of_an_earlier_holder_outlives_letting_go(self):
         record = replace(first(), fence=NOW + 910)
