@@ -18,6 +18,32 @@ options:
     default: default
 """
 
+    USERS = r"""
+options:
+  tables:
+    description:
+      - The tables, by their names in the destination account, that need what this module adds.
+      - They are counted in O(record_table). With O(state=absent) they are its users no longer, and it is removed when
+        no table needs it any more, of whatever inventory. What tables need that another run holds, or whose jobs are
+        running, is kept; it is returned with the reason, and nobody is waited for.
+      - By default, and where there is no record table in the destination account, nothing is counted.
+    type: list
+    elements: str
+    default: []
+    version_added: 0.3.0
+  record_table:
+    description:
+      - The name of the record table, which has to exist for O(tables) to be counted.
+    type: str
+    default: tableferry
+    version_added: 0.3.0
+  migration_id:
+    description:
+      - The name of the migration of O(tables).
+    type: str
+    default: default
+"""
+
     KEYS = r"""
 options:
   kms_key_map:

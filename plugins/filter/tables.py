@@ -176,6 +176,12 @@ def pair_tables(pairs: Mapping[str, str], hostvars: HostVars, first: str) -> dic
     return found
 
 
+def pair_users(pairs: Mapping[str, str], hostvars: HostVars, first: str) -> list[str]:
+    """The tables that share accounts with ``first``, by their names in the destination: they are counted as users of
+    what they share. ``pairs`` is the result of ``account_pairs``."""
+    return sorted({table_names(host, hostvars[host])[1] for host, owner in pairs.items() if owner == first})
+
+
 def inventory_problems(hosts: Iterable[str], hostvars: HostVars) -> dict[str, str]:
     """The problems with the variables of each host, before anything is changed; hosts without one are absent."""
     problems: dict[str, list[str]] = {}
@@ -351,5 +357,6 @@ class FilterModule:
             "inventory_problems": inventory_problems,
             "open_jobs": open_jobs,
             "pair_tables": pair_tables,
+            "pair_users": pair_users,
             "removable_records": removable_records,
         }

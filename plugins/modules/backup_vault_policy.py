@@ -45,6 +45,7 @@ extends_documentation_fragment:
   - tableferry.aws.accounts
   - tableferry.aws.accounts.destination
   - tableferry.aws.attributes
+  - tableferry.aws.migration.users
 """
 
 EXAMPLES = r"""
@@ -92,6 +93,26 @@ changes:
       returned: always
       type: str
       sample: safe
+
+# make generate: left says='What is kept because tables need it, and which.'
+#   what='TableFerryCopy5d41402abc4b of arn:aws:backup:eu-west-1:222222222222:backup-vault:tableferry'
+#   why='tables need it yet, orders (migration default)'
+left:
+  description: What is kept because tables need it, and which.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    what:
+      description: What is not carried or not removed.
+      returned: always
+      type: str
+      sample: TableFerryCopy5d41402abc4b of arn:aws:backup:eu-west-1:222222222222:backup-vault:tableferry
+    reason:
+      description: The reason.
+      returned: always
+      type: str
+      sample: tables need it yet, orders (migration default)
 
 # make generate: failed_table
 table:

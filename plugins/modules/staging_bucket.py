@@ -60,6 +60,7 @@ extends_documentation_fragment:
   - tableferry.aws.accounts
   - tableferry.aws.accounts.both
   - tableferry.aws.attributes
+  - tableferry.aws.migration.users
 """
 
 EXAMPLES = r"""
@@ -130,6 +131,26 @@ changes:
       returned: always
       type: str
       sample: safe
+
+# make generate: left says='What is kept because tables need it, and which.'
+#   what='TableFerryExport111111111111To222222222222euwest1 of arn:aws:s3:::tableferry'
+#   why='tables need it yet, orders (migration default)'
+left:
+  description: What is kept because tables need it, and which.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    what:
+      description: What is not carried or not removed.
+      returned: always
+      type: str
+      sample: TableFerryExport111111111111To222222222222euwest1 of arn:aws:s3:::tableferry
+    reason:
+      description: The reason.
+      returned: always
+      type: str
+      sample: tables need it yet, orders (migration default)
 
 # make generate: failed_table
 table:

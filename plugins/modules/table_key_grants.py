@@ -38,6 +38,7 @@ extends_documentation_fragment:
   - tableferry.aws.accounts
   - tableferry.aws.accounts.both
   - tableferry.aws.attributes
+  - tableferry.aws.migration.users
 """
 
 EXAMPLES = r"""
@@ -87,6 +88,26 @@ changes:
       returned: always
       type: str
       sample: safe
+
+# make generate: left says='What is kept because tables need it, and which.'
+#   what='tableferry-default-222222222222-eu-west-1 of arn:aws:kms:eu-west-1:111111111111:key/1234abcd'
+#   why='tables need it yet, orders (migration default)'
+left:
+  description: What is kept because tables need it, and which.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    what:
+      description: What is not carried or not removed.
+      returned: always
+      type: str
+      sample: tableferry-default-222222222222-eu-west-1 of arn:aws:kms:eu-west-1:111111111111:key/1234abcd
+    reason:
+      description: The reason.
+      returned: always
+      type: str
+      sample: tables need it yet, orders (migration default)
 
 # make generate: failed_table
 table:

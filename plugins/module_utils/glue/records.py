@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,11 +16,14 @@ from ..core.errors import FerryError, RecordDenied, RecordLost, TakenOver
 from ..core.jobs.tracking import Tracking
 from ..core.record import process, record_table
 from ..core.record.clock import AwsClock
+from ..core.record.counted import Counted
 from ..core.record.record import table_key
 from ..core.record.run import HeldElsewhere, Run
 from ..core.record.store import RecordStore
 from ..core.record.takeover import Holds, assess
+from ..core.statements.users import ALONE, Users
 from ..core.steps.claiming import Records, hold
+from .spec import MIGRATION_OPTIONS
 
 # The record of a table, as migration_start returns it.
 RECORD_OF: dict[str, Any] = {
@@ -28,6 +31,12 @@ RECORD_OF: dict[str, Any] = {
     "options": {"table": {"type": "str", "required": True}, "record_table": {"type": "str", "required": True}},
 }
 RECORD_OPTIONS: dict[str, Any] = {"record_table": {"type": "str", "default": record_table.DEFAULT_NAME}}
+# Of verbs that change what several tables share: which tables need it.
+USERS_OPTIONS: dict[str, Any] = {
+    **MIGRATION_OPTIONS,
+    **RECORD_OPTIONS,
+    "tables": {"type": "list", "elements": "str", "default": []},
+}
 
 
 def open_run(account: Account, name: str, *, create: bool = True) -> Run | None:
@@ -68,6 +77,21 @@ class RecordTables:
             return None
         return hold(self.records(destination, name, *others), table)
 
+    def counted(
+        self, destination: Account, name: str, migration: str, tables: Sequence[str], *others: Account | None
+    ) -> Counted | None:
+        """Counts ``tables`` as users of what they share, None where there is no record table ``name``. Raises as
+        ``RecordStore.open``."""
+        opened = self._opened.get((destination.spec, name))
+        if opened is None:
+            clock = AwsClock()
+            store = RecordStore.open(destination, name, clock, create=False)
+            if store is None:
+                return None
+            opened = self._opened[destination.spec, name] = _Opened(store, clock)
+        found = opened
+        return Counted(found.store, lambda: found.run(destination, *others), found.clock.now, migration, tables)
+
     def tracking(self, destination: Account, of: Mapping[str, str], *others: Account | None) -> Tracking:
         """The record ``of`` a table (``RECORD_OF``) for this process's run."""
         return Tracking(self.records(destination, of["record_table"], *others).run(), of["table"])
@@ -107,6 +131,39 @@ class _Opened:
                 account.watch_clients(self.joined.gate.guard)
                 self.guarded.append(account)
         return self.joined
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """Who counts the users of what a verb changes; ``counted`` is None where nobody does."""
+
+    users: Users
+    counted: Counted | None
+    warning: str = ""
+
+    def result(self, taken: bool) -> dict[str, Any]:
+        """``left``, and a warning where something was taken (or would be) that may have had other users."""
+        left = [entry.to_dict() for entry in self.counted.left] if self.counted else []
+        return {"left": left, **({"warnings": [self.warning]} if taken and self.warning else {})}
+
+
+@contextmanager
+def sharing(params: Mapping[str, Any], destination: Account, *others: Account | None) -> Iterator[Sharing]:
+    """The users of what a verb with ``USERS_OPTIONS`` changes: counted where tables are given, in the record table if
+    there is one. Raises as ``RecordStore.open``."""
+    name, tables = params["record_table"], RecordTables()
+    if not params["tables"] or not name:
+        yield Sharing(ALONE, None)
+        return
+    try:
+        counted = tables.counted(destination, name, params["migration_id"], params["tables"], *others)
+        if counted is None:
+            words = f"There is no record table {name}: tables of other inventories that need this were not counted."
+            yield Sharing(ALONE, None, words)
+        else:
+            yield Sharing(counted, counted)
+    finally:
+        tables.leave()
 
 
 def open_to_read(account: Account, name: str) -> tuple[RecordStore | None, float]:

@@ -19,6 +19,7 @@ from ansible_collections.tableferry.aws.plugins.filter.tables import (
     inventory_problems,
     open_jobs,
     pair_tables,
+    pair_users,
 )
 
 SOURCE = {"region": "eu-west-1", "profile": "old"}
@@ -115,6 +116,13 @@ def test_pair_tables_by_what_their_data_needs() -> None:
     }
     assert pair_tables(pairs, hostvars, "a") == {"staged": ["a"], "backed_up": ["bees"]}
     assert pair_tables(pairs, hostvars, "c") == {"staged": [], "backed_up": []}
+
+
+def test_users_of_what_a_pair_shares_are_all_its_tables() -> None:
+    pairs = {"a": "a", "b": "a", "c": "c"}
+    hostvars = {"a": SIDES, "b": {**SIDES, "ferry_method": "direct", "ferry_destination_table": "bees"}, "c": SIDES}
+    assert pair_users(pairs, hostvars, "a") == ["a", "bees"]
+    assert pair_users(pairs, hostvars, "c") == ["c"]
 
 
 def test_outlook_tells_each_table_of_its_pair() -> None:

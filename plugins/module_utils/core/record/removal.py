@@ -5,6 +5,7 @@
 """Removing records and their table (``ferry_remove_record: true``): only what this run holds, listed otherwise.
 
 What ``cleanup`` removes is forgotten for good: a later run knows such a table by its tags only and does not touch it.
+Tables that are forgotten are no users of shared statements any more.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from .record import Record, table_key
 from .run import HeldElsewhere, Run
 from .status import held_words
 from .store import Everything, RecordStore, in_use
+from .uses import Uses, user_ids
 
 UNFINISHED = ("filling", "filled", "settled", "broken")
 
@@ -66,12 +68,14 @@ def plan_removal(
         changes.append(_change(store, record))
         warnings += _warnings(record)
         gone.add(record.key)
-    after = Everything(
-        tuple(record for record in everything.records if record.key not in gone),
-        everything.leases,
-        everything.uses,
-        everything.unreadable,
-    )
+    records = tuple(record for record in everything.records if record.key not in gone)
+    forgotten = _forgotten(names, migration, records)
+    open_uses = [uses for uses in everything.uses if not uses.closing]
+    changes += [_users_change(uses, forgotten) for uses in open_uses if uses.users & forgotten]
+    unused = [uses for uses in open_uses if uses.users and uses.users <= forgotten]
+    left += [_unused(uses) for uses in unused]
+    stay = tuple(uses for uses in everything.uses if uses not in unused)
+    after = Everything(records, everything.leases, stay, everything.unreadable)
     left += _unreadable(everything, names)
     if in_use(after, "", now):
         return Removal(tuple(changes), tuple(left), tuple(warnings))
@@ -97,6 +101,8 @@ def remove(run: Run, names: Sequence[str], migration: str, sources: frozenset[st
             else:
                 changes.append(_change(store, record))
                 warnings += _warnings(record)
+        users, unused = _remove_users(run, names, migration)
+        changes, left = changes + users, left + unused
         left += _unreadable(everything, names)
         now = run.clock.now()
         if not in_use(store.everything(), run.id, now) and store.remove_table(run.id, now):
@@ -128,6 +134,40 @@ def _remove_one(run: Run, record: Record, migration: str, sources: frozenset[str
     except RecordChanged as changed:
         return changed.cause
     return ""
+
+
+def _remove_users(run: Run, names: Sequence[str], migration: str) -> tuple[list[Change], list[NotCarried]]:
+    """Tables that have no record any more need no statement. What nobody needs then stands still, and is listed."""
+    everything = run.store.everything()
+    forgotten = _forgotten(names, migration, everything.records)
+    changes, left = [], []
+    for uses in everything.uses:
+        if uses.closing or not uses.users & forgotten:
+            continue
+        changes.append(_users_change(uses, forgotten))
+        after = run.store.remove_users(uses.arn, uses.users & forgotten)
+        if after is None or after.users or after.closing:
+            continue
+        closing = run.store.begin_closing(after, run.id)
+        if closing is not None and closing.closing == run.id:
+            run.store.end_closing(uses.arn, run.id)
+            left.append(_unused(uses))
+    return changes, left
+
+
+def _forgotten(names: Sequence[str], migration: str, records: Sequence[Record]) -> frozenset[str]:
+    """The users that tables without a record were."""
+    known = {record.key for record in records}
+    return user_ids(migration, (name for name in names if table_key(name) not in known))
+
+
+def _users_change(uses: Uses, forgotten: frozenset[str]) -> Change:
+    before, after = (f"needed by {len(users)} tables" for users in (uses.users, uses.users - forgotten))
+    return Change(f"users of {uses.name}", before, after)
+
+
+def _unused(uses: Uses) -> NotCarried:
+    return NotCarried(uses.name, "no table needs it any more: a cleanup of the whole inventory removes it")
 
 
 def _of(everything: Everything, names: Sequence[str]) -> list[Record]:

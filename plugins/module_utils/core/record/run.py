@@ -320,6 +320,16 @@ class Run:
         moment = self.moment(record.name)
         return self.write(record, transitions.let_go(record, moment, next))
 
+    def freed(self, holder: str) -> Fence | HeldElsewhere:
+        """The fence of run ``holder``, whose lease has ended or was ended here; HeldElsewhere while it may go on.
+
+        Of this run itself: of what it sent and has no answer to.
+        """
+        if holder == self.id:
+            return fences.let_go(self._unanswered(None))
+        freed = self._free(holder, "")
+        return freed if isinstance(freed, HeldElsewhere) else freed[0]
+
     def _require_still_mine(self) -> None:
         lease = self.store.read_lease(self.id)
         if lease is not None and lease.ended is not None:

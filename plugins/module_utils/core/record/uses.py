@@ -13,14 +13,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from ..errors import RecordTooNew
 from .attributes import Item, from_item, to_item
 
 SCHEMA = 1
-
-Leaving = Literal["close", "leave", "gone", "wait"]
 
 
 @dataclass(frozen=True)
@@ -32,17 +30,10 @@ class Uses:
     users: frozenset[str] = frozenset()
     closing: str = ""
 
-    def leaving(self, mine: frozenset[str], run: str, *, closing_ended: bool = False) -> Leaving:
-        """What the run ``run`` does to leave with the users ``mine``.
-
-        "close": take the resource away, having written ``closing``; "leave": others stay; "wait": another run is taking
-        it away, unless that run has ended and its fence has passed (``closing_ended``), in which case we finish it.
-        """
-        if self.closing:
-            return "close" if self.closing == run or closing_ended else "wait"
-        if not self.users & mine:
-            return "gone" if not self.users else "leave"
-        return "close" if self.users <= mine else "leave"
+    @property
+    def name(self) -> str:
+        """The resource in a message."""
+        return named(self.arn)
 
     def to_item(self) -> dict[str, dict[str, Any]]:
         """As DynamoDB's item."""
@@ -68,6 +59,12 @@ class Uses:
             values.get("users", frozenset()),
             str(values.get("closing", {}).get("run", "")),
         )
+
+
+def named(resource: str) -> str:
+    """A resource (an ARN, ``#`` and a Sid or name) in a message."""
+    arn, _separator, name = resource.rpartition("#")
+    return f"{name} of {arn}" if arn else name
 
 
 def key(arn: str) -> dict[str, dict[str, str]]:

@@ -14,7 +14,7 @@ from ..account import Account
 from ..aws_errors import NO_KEY
 from ..change import Change
 from ..errors import InvalidInput, KeyNotUsable
-from .users import Users
+from .users import ALONE, Users
 
 # What DynamoDB does with a table's key in the caller's name (aws.md D).
 TABLE_KEY_OPERATIONS = (
@@ -41,17 +41,28 @@ class GrantOptions:
 
 @dataclass(frozen=True)
 class GrantPlan:
-    """What becomes of the grants: ``create``, or the ids in ``revoke``."""
+    """What becomes of the grants: with ``present`` one is made if ``create``, otherwise the ids in ``revoke`` go."""
 
     account: Account = field(repr=False)
     options: GrantOptions
+    present: bool
     create: bool
     revoke: tuple[str, ...]
     changes: list[Change]
 
+    @property
+    def resource(self) -> str:
+        """The grant, for its users."""
+        return _resource(self.options)
 
-def plan_grant(account: Account, options: GrantOptions, *, present: bool = True) -> GrantPlan:
-    """Whether the grant has to be made or revoked; reads only. Grants of others are never looked at twice.
+
+def _resource(options: GrantOptions) -> str:
+    return f"{options.key_arn}#{options.name}"
+
+
+def plan_grant(account: Account, options: GrantOptions, *, present: bool = True, users: Users = ALONE) -> GrantPlan:
+    """Whether the grant has to be made or revoked; reads only. Grants of others are never looked at twice, and one that
+    others of ``users`` need stays.
 
     Raises KeyNotUsable for a key that is missing or not enabled (never for revoking), InvalidInput for an alias, which
     grants do not take, AccessDenied, CredentialsError, ServiceError.
@@ -62,7 +73,7 @@ def plan_grant(account: Account, options: GrantOptions, *, present: bool = True)
     if present and state != "Enabled":
         raise KeyNotUsable(f"The key {options.key_arn} is {state}.", "Enable it, or remove it from key_arns.")
     if state == "missing":
-        return GrantPlan(account, options, False, (), [])
+        return GrantPlan(account, options, present, False, (), [])
     found = [grant for grant in list_grants(account, options.key_arn, options.grantee) if _ours(grant, options)]
     what = f"grant {options.name} on the key {options.key_arn}"
     if present:
@@ -70,7 +81,8 @@ def plan_grant(account: Account, options: GrantOptions, *, present: bool = True)
             grant.get("Name") == options.name and set(options.operations) <= set(grant["Operations"]) for grant in found
         )
         after = {"grantee": options.grantee, "operations": list(options.operations)}
-        return GrantPlan(account, options, not there, (), [] if there else [Change(what, None, after)])
+        return GrantPlan(account, options, True, not there, (), [] if there else [Change(what, None, after)])
+    stays = bool(found) and users.needed(_resource(options))
     changes = [
         Change(
             f"grant {grant['Name']} on the key {options.key_arn}",
@@ -79,7 +91,8 @@ def plan_grant(account: Account, options: GrantOptions, *, present: bool = True)
         )
         for grant in found
     ]
-    return GrantPlan(account, options, False, tuple(str(grant["GrantId"]) for grant in found), changes)
+    grants = tuple(str(grant["GrantId"]) for grant in found)
+    return GrantPlan(account, options, False, False, grants, [] if stays else changes)
 
 
 def _ours(grant: Mapping[str, Any], options: GrantOptions) -> bool:
@@ -109,9 +122,9 @@ def apply_grant(plan: GrantPlan, users: Users) -> Sequence[Change]:
     CreateGrant). Raises AccessDenied, CredentialsError, ServiceError.
     """
     account, options = plan.account, plan.options
-    resource = f"{options.key_arn}#{options.name}"
+    if plan.present:
+        users.add(plan.resource)
     if plan.create:
-        users.add(resource)
         account.ask(
             "kms",
             "create_grant",
@@ -121,10 +134,9 @@ def apply_grant(plan: GrantPlan, users: Users) -> Sequence[Change]:
             GranteePrincipal=options.grantee,
             Operations=list(options.operations),
         )
+    if plan.present:
         return plan.changes
-    if not plan.revoke:
-        return []
-    with users.leave(resource) as nobody_else:
+    with users.leave(plan.resource, there=bool(plan.revoke)) as nobody_else:
         if not nobody_else:
             return []
         for grant_id in plan.revoke:

@@ -19,7 +19,7 @@ from .marks import MARK, is_marked
 from .policy_documents import VERSION, Policy, parse
 from .shared_policy import PolicyPlan, Sleep, apply_policy, as_text, plan_policy, put
 from .statement import OurStatement
-from .users import Users
+from .users import ALONE, Users
 
 POLICY_NAME = "default"  # the only one that KMS knows
 ORPHAN_DAYS = 7  # the shortest time after which KMS deletes a key
@@ -95,15 +95,17 @@ def plan_key(
     *,
     present: Sequence[OurStatement] = (),
     absent: Sequence[OurStatement] = (),
+    users: Users = ALONE,
 ) -> KeyPlan:
-    """What becomes of a key of ``account``; reads only. With ``absent`` statements alone no key is made.
+    """What becomes of a key of ``account``; reads only. With ``absent`` statements alone no key is made, and those that
+    others of ``users`` need stay.
 
     Raises KeyNotUsable for a key that is not there or not enabled, NotOurs where somebody else made the key behind
     ``alias``, PolicyNotReadable, AccessDenied, CredentialsError, ServiceError.
     """
     arn = find_key(account, options, to_use=bool(present))
     if arn:
-        policy = plan_policy(KeyPolicy(account, arn), present=present, absent=absent)
+        policy = plan_policy(KeyPolicy(account, arn), present=present, absent=absent, users=users)
         return KeyPlan(account, options, policy.present, policy.absent, policy, policy.changes)
     changes = [Change(f"key {options.alias}", None, _first_policy(account, present))] if present else []
     return KeyPlan(account, options, tuple(present), tuple(absent), None, changes)

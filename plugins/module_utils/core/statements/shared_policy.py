@@ -24,7 +24,7 @@ from ..change import Change
 from ..errors import FerryError, ServiceError
 from .policy_documents import Policy, same_but_sid, statements_of, with_statements, without_statements
 from .statement import OurStatement
-from .users import Users
+from .users import ALONE, Users
 
 WRITES = 5
 PAUSE = 0.5  # seconds, and as many again by chance: longer than others need between their reading and their writing
@@ -67,12 +67,25 @@ class PolicyPlan:
 
 
 def plan_policy(
-    policy: SharedPolicy, *, present: Iterable[OurStatement] = (), absent: Iterable[OurStatement] = ()
+    policy: SharedPolicy,
+    *,
+    present: Iterable[OurStatement] = (),
+    absent: Iterable[OurStatement] = (),
+    users: Users = ALONE,
 ) -> PolicyPlan:
-    """What becomes of ``policy``; reads only. Raises PolicyNotReadable, and what Account.explain gives."""
+    """What becomes of ``policy``; reads only. A statement of ``absent`` that others of ``users`` need stays.
+
+    Raises PolicyNotReadable, and what Account.explain gives.
+    """
     wanted, unwanted = tuple(present), tuple(absent)
     before = policy.read()
-    return PolicyPlan(policy, wanted, unwanted, before, merged(before, wanted, unwanted))
+    staying = {
+        each.sid
+        for each in unwanted
+        if each.counted and _stands(before, each) and users.needed(_resource(policy, each))
+    }
+    going = [each for each in unwanted if each.sid not in staying]
+    return PolicyPlan(policy, wanted, unwanted, before, merged(before, wanted, going))
 
 
 def merged(policy: Policy, present: Sequence[OurStatement], absent: Sequence[OurStatement] = ()) -> Policy:
@@ -102,13 +115,20 @@ def apply_policy(plan: PolicyPlan, users: Users, *, sleep: Sleep = time.sleep) -
     keep writing over it.
     """
     for statement in plan.present:
-        users.add(_resource(plan.policy, statement))
+        if statement.counted:
+            users.add(_resource(plan.policy, statement))
     after = _write(plan.policy, plan.present, (), sleep) if plan.present else plan.before
     for statement in plan.absent:
-        with users.leave(_resource(plan.policy, statement)) as nobody_else:
+        counts = users if statement.counted else ALONE
+        resource = _resource(plan.policy, statement)
+        with counts.leave(resource, there=_stands(plan.before, statement)) as nobody_else:
             if nobody_else:
                 after = _write(plan.policy, (), (statement,), sleep)
     return after
+
+
+def _stands(policy: Policy, statement: OurStatement) -> bool:
+    return merged(policy, (), (statement,)) != policy
 
 
 def _resource(policy: SharedPolicy, statement: OurStatement) -> str:

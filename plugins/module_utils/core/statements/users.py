@@ -12,13 +12,16 @@ from typing import Protocol
 
 
 class Users(Protocol):
-    """Counts the users of shared statements, grants and keys; ``resource`` is an ARN, ``#`` and a Sid or name."""
+    """Counts the users of shared statements and grants; ``resource`` is an ARN, ``#`` and a Sid or name."""
 
     def add(self, resource: str) -> None:
         """Say that we need ``resource``, before it is made or used. Waits or raises while others take it away."""
 
-    def leave(self, resource: str) -> AbstractContextManager[bool]:
-        """Say that we do not need ``resource`` any more.
+    def needed(self, resource: str) -> bool:
+        """Whether ``resource`` would stay if we left now. Reads only: for plans."""
+
+    def leave(self, resource: str, *, there: bool = True) -> AbstractContextManager[bool]:
+        """Say that we do not need ``resource`` any more; ``there``: it was seen where it stands.
 
         True when nobody else does: it is taken away within the context, in which nobody can begin to use it.
         """
@@ -30,7 +33,14 @@ class Uncounted:
     def add(self, resource: str) -> None:
         """Nothing is counted."""
 
+    def needed(self, resource: str) -> bool:
+        """Nobody else is known."""
+        return False
+
     @contextmanager
-    def leave(self, resource: str) -> Iterator[bool]:
+    def leave(self, resource: str, *, there: bool = True) -> Iterator[bool]:
         """Nobody else is known."""
         yield True
+
+
+ALONE = Uncounted()

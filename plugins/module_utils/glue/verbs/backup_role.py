@@ -11,7 +11,7 @@ from typing import Any
 
 from ...core.methods.backup.access import ROLE, job_role
 from ...core.statements.role import apply_role, plan_role
-from ...core.statements.users import Uncounted
+from ...core.statements.users import ALONE
 from ..accounts import Accounts
 from ..changing import changed
 from ..spec import ONE_ACCOUNT_OPTIONS, SHARED_OPTIONS, Progress, Verb
@@ -28,7 +28,7 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     account = Accounts(params).get(params["side"], params["account"])
     plan = plan_role(account, job_role(account, params["role"]))
     if not check_mode:
-        apply_role(plan, Uncounted(), sleep=time.sleep)
+        apply_role(plan, ALONE, sleep=time.sleep)
     return changed(plan.changes, f"role {params['role']}", role_arn=plan.arn)
 
 

@@ -10,15 +10,16 @@ from typing import Any
 
 from ...core.methods.backup.vaults import copy_statement, plan_copying
 from ...core.statements.shared_policy import apply_policy
-from ...core.statements.users import Uncounted
 from ..accounts import Accounts
 from ..changing import changed
+from ..records import USERS_OPTIONS, sharing
 from ..spec import SHARED_OPTIONS, Progress, Verb, account_option
 
 SPEC: dict[str, Any] = {
     **SHARED_OPTIONS,
     "name": {"type": "str", "required": True},
     "destination": account_option(required=True),
+    **USERS_OPTIONS,
     "source_account_id": {"type": "str"},
     "organization_id": {"type": "str"},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -29,9 +30,12 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     """Read the policy, and add or remove our statement."""
     account = Accounts(params).get("destination", params["destination"])
     statement = copy_statement(params["source_account_id"] or "", account.partition, params["organization_id"] or "")
-    plan = plan_copying(account, params["name"], statement, present=params["state"] == "present")
-    policy = plan.after if check_mode else apply_policy(plan, Uncounted())
-    return changed(plan.changes, f"vault {params['name']}", policy=policy)
+    present = params["state"] == "present"
+    with sharing(params, account) as shared:
+        plan = plan_copying(account, params["name"], statement, present=present, users=shared.users)
+        policy = plan.after if check_mode else apply_policy(plan, shared.users)
+    result = shared.result(bool(plan.changes) and not present)
+    return changed(plan.changes, f"vault {params['name']}", policy=policy, **result)
 
 
 VERB = Verb(

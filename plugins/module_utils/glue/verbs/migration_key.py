@@ -14,14 +14,15 @@ from ...core.methods.backup.access import destination_vault_key, source_vault_ke
 from ...core.methods.s3.staging_bucket import key_statements
 from ...core.statements.key_policy import KeyOptions, apply_key, plan_key
 from ...core.statements.statement import OurStatement
-from ...core.statements.users import Uncounted
 from ..accounts import Accounts
 from ..changing import changed
+from ..records import USERS_OPTIONS, sharing
 from ..spec import BOTH_ACCOUNTS_OPTIONS, SHARED_OPTIONS, Progress, Verb
 
 SPEC: dict[str, Any] = {
     **SHARED_OPTIONS,
     **BOTH_ACCOUNTS_OPTIONS,
+    **USERS_OPTIONS,
     "purpose": {"type": "str", "required": True, "choices": ["staging", "source_vault", "destination_vault"]},
     "alias": {"type": "str"},
     "key_arn": {"type": "str", "no_log": False},
@@ -41,12 +42,20 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     description = DESCRIPTIONS.get(purpose, "TableFerry's vault")
     options = KeyOptions(params["alias"] or "", params["key_arn"] or "", description)
     present = params["state"] == "present"
-    plan = plan_key(owner, options, present=statements if present else (), absent=() if present else statements)
-    arn, policy, warnings = plan.arn, plan.policy.after if plan.policy else {}, []
-    if not check_mode:
-        arn, policy, warnings = apply_key(plan, Uncounted(), sleep=time.sleep)
-    header = f"key {options.arn or options.alias}"
-    return changed(plan.changes, header, key_arn=arn, policy=policy, warnings=warnings)
+    with sharing(params, destination, source) as shared:
+        plan = plan_key(
+            owner,
+            options,
+            present=statements if present else (),
+            absent=() if present else statements,
+            users=shared.users,
+        )
+        arn, policy, warnings = plan.arn, plan.policy.after if plan.policy else {}, []
+        if not check_mode:
+            arn, policy, warnings = apply_key(plan, shared.users, sleep=time.sleep)
+    result = shared.result(bool(plan.changes) and not present)
+    values = {"key_arn": arn, "policy": policy, **result, "warnings": [*warnings, *result.get("warnings", ())]}
+    return changed(plan.changes, f"key {options.arn or options.alias}", **values)
 
 
 def _statements(purpose: str, source: Account, destination: Account) -> tuple[OurStatement, ...]:

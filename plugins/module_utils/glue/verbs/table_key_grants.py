@@ -10,15 +10,15 @@ from typing import Any
 
 from ...core.statements.grants import GrantOptions, apply_grant, plan_grant
 from ...core.statements.statement import AccountPair
-from ...core.statements.users import Uncounted
 from ..accounts import Accounts
 from ..changing import changed
-from ..spec import BOTH_ACCOUNTS_OPTIONS, MIGRATION_OPTIONS, SHARED_OPTIONS, Progress, Verb
+from ..records import USERS_OPTIONS, sharing
+from ..spec import BOTH_ACCOUNTS_OPTIONS, SHARED_OPTIONS, Progress, Verb
 
 SPEC: dict[str, Any] = {
     **SHARED_OPTIONS,
     **BOTH_ACCOUNTS_OPTIONS,
-    **MIGRATION_OPTIONS,
+    **USERS_OPTIONS,
     "key_arns": {"type": "list", "elements": "str", "required": True, "no_log": False},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
 }
@@ -31,16 +31,20 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     destination = accounts.get("destination", params["destination"])
     migration = params["migration_id"]
     name = AccountPair.of(source.account_id, destination).name(migration)
-    plans = [
-        plan_grant(
-            source,
-            GrantOptions(arn, name, source.principal_arn, formerly=(f"tableferry-{migration}",)),
-            present=params["state"] == "present",
-        )
-        for arn in dict.fromkeys(params["key_arns"])
-    ]
-    changes = [change for plan in plans for change in (plan.changes if check_mode else apply_grant(plan, Uncounted()))]
-    return changed(changes, f"grants {name}", name=name)
+    present = params["state"] == "present"
+    with sharing(params, destination, source) as shared:
+        plans = [
+            plan_grant(
+                source,
+                GrantOptions(arn, name, source.principal_arn, formerly=(f"tableferry-{migration}",)),
+                present=present,
+                users=shared.users,
+            )
+            for arn in dict.fromkeys(params["key_arns"])
+        ]
+        made = [plan.changes if check_mode else apply_grant(plan, shared.users) for plan in plans]
+    changes = [change for each in made for change in each]
+    return changed(changes, f"grants {name}", name=name, **shared.result(bool(changes) and not present))
 
 
 VERB = Verb("table_key_grants", SPEC, run, services=("iam", "kms", "sts"))

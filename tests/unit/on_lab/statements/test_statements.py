@@ -343,19 +343,22 @@ def test_what_others_wrote_after_the_plan_is_kept(accounts):
 
 
 class Counted:
-    """Users of which others remain for what ``needed`` names."""
+    """Users of which others remain where ``others``."""
 
-    def __init__(self, needed: bool) -> None:
-        self.needed = needed
+    def __init__(self, others: bool) -> None:
+        self.others = others
         self.calls: list[tuple[str, str]] = []
 
     def add(self, resource: str) -> None:
         self.calls.append(("add", resource))
 
+    def needed(self, resource: str) -> bool:
+        return self.others
+
     @contextmanager
-    def leave(self, resource: str) -> Iterator[bool]:
+    def leave(self, resource: str, *, there: bool = True) -> Iterator[bool]:
         self.calls.append(("leave", resource))
-        yield not self.needed
+        yield not self.others
 
 
 @pytest.mark.parametrize("needed", [True, False])
@@ -540,7 +543,7 @@ def test_grants_are_made_once_and_only_ours_are_revoked(accounts):
     apply_grant(plan_grant(accounts.destination, elsewhere), ALONE)
     assert len(accounts.kms.list_grants(KeyId=arn)["Grants"]) == 5
     assert accounts.lab.count("CreateGrant", ok=True) == 5
-    assert apply_grant(plan_grant(accounts.destination, ours, present=False), Counted(needed=True)) == []
+    assert apply_grant(plan_grant(accounts.destination, ours, present=False), Counted(others=True)) == []
     assert len(apply_grant(plan_grant(accounts.destination, ours, present=False), ALONE)) == 2
     left = sorted(grant.get("Name", "") for grant in accounts.kms.list_grants(KeyId=arn)["Grants"])
     assert left == ["", elsewhere.name, "theirs"]

@@ -41,19 +41,23 @@ def source_vault_key(source: Account, destination: Account) -> tuple[OurStatemen
 
 
 def destination_vault_key(destination: Account) -> tuple[OurStatement, ...]:
-    """What lets the destination's own service-linked role, which does the copying, use its vault's key (aws.md C3)."""
+    """What lets the destination's own service-linked role, which does the copying, use its vault's key (aws.md C3).
+
+    It serves all migrations into the account as long as there are recovery points: clean-ups keep it.
+    """
     role = "role/aws-service-role/backup.amazonaws.com/AWSServiceRoleForBackup"
     principal = {"AWS": f"arn:{destination.partition}:iam::{destination.account_id}:{role}"}
-    return (
-        OurStatement("TableFerryBackupRole", principal, ("kms:CreateGrant", *_USE), formerly=("ServiceLinkedRole",)),
-    )
+    actions = ("kms:CreateGrant", *_USE)
+    return (OurStatement("TableFerryBackupRole", principal, actions, formerly=("ServiceLinkedRole",), counted=False),)
 
 
 def job_role(account: Account, name: str = ROLE) -> RoleOptions:
     """The role of AWS Backup on the account's side of a migration."""
     return RoleOptions(
         name=name,
-        trust=OurStatement("TableFerryBackup", {"Service": "backup.amazonaws.com"}, ("sts:AssumeRole",), resource=""),
+        trust=OurStatement(
+            "TableFerryBackup", {"Service": "backup.amazonaws.com"}, ("sts:AssumeRole",), resource="", counted=False
+        ),
         policy_arn=f"arn:{account.partition}:iam::aws:policy/service-role/{_POLICIES[account.side]}",
         description=_PURPOSES[account.side],
     )

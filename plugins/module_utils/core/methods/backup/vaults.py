@@ -19,6 +19,7 @@ from ...statements.marks import MARK
 from ...statements.policy_documents import Policy, Statement, statements_of, texts
 from ...statements.shared_policy import PolicyPlan, plan_policy
 from ...statements.statement import OurStatement
+from ...statements.users import ALONE, Users
 from ...statements.vault_policy import VaultPolicy
 from ...table.definition import Shape, json_safe
 
@@ -117,12 +118,13 @@ def copy_statement(source_account_id: str, partition: str, organization_id: str 
     """What lets the source account, or every account of the organization, copy recovery points into a vault.
 
     The account's root is named rather than a role: a role created just now is not a valid principal yet (aws.md C2).
-    The Sid is of the account alone: the statement stands in the destination's own vault.
+    The Sid is of the account alone: the statement stands in the destination's own vault. The organization's is kept by
+    clean-ups: users of it are not counted.
     """
     sid = f"TableFerryCopy{hashlib.sha256((organization_id or source_account_id).encode()).hexdigest()[:12]}"
     if organization_id:
         condition = {"StringEquals": {"aws:PrincipalOrgID": organization_id}}
-        return OurStatement(sid, "*", (COPY_ACTION,), condition=condition)
+        return OurStatement(sid, "*", (COPY_ACTION,), condition=condition, counted=False)
     return OurStatement(sid, {"AWS": f"arn:{partition}:iam::{source_account_id}:root"}, (COPY_ACTION,))
 
 
@@ -154,8 +156,11 @@ def names_account(statement: Statement, account_id: str) -> bool:
     return any(name in ("*", account_id) or f"::{account_id}:" in name for name in named)
 
 
-def plan_copying(account: Account, name: str, statement: OurStatement, *, present: bool = True) -> PolicyPlan:
-    """The vault's policy with ``statement`` in it, or without it; those of others stay. Reads only.
+def plan_copying(
+    account: Account, name: str, statement: OurStatement, *, present: bool = True, users: Users = ALONE
+) -> PolicyPlan:
+    """The vault's policy with ``statement`` in it, or without it; those of others stay, and ours while others of
+    ``users`` need it. Reads only.
 
     Raises BackupNotPossible when there is no such vault, InvalidInput for the Default vault.
     """
@@ -168,7 +173,10 @@ def plan_copying(account: Account, name: str, statement: OurStatement, *, presen
         )
     statements = [statement]
     return plan_policy(
-        VaultPolicy(account, name), present=statements if present else [], absent=[] if present else statements
+        VaultPolicy(account, name),
+        present=statements if present else [],
+        absent=[] if present else statements,
+        users=users,
     )
 
 

@@ -25,7 +25,7 @@ from ...statements.marks import MARK, is_marked
 from ...statements.policy_documents import Policy, statements_of
 from ...statements.shared_policy import PolicyPlan, Sleep, apply_policy, merged, plan_policy
 from ...statements.statement import AccountPair, OurStatement
-from ...statements.users import Users
+from ...statements.users import ALONE, Users
 from ...table.definition import json_safe
 
 ENFORCED = "BucketOwnerEnforced"
@@ -109,7 +109,7 @@ def tls_statement(destination: Account, bucket: str) -> OurStatement:
     """Nobody without TLS."""
     arn = f"arn:{destination.partition}:s3:::{bucket}"
     condition = {"Bool": {"aws:SecureTransport": "false"}}
-    return OurStatement(TLS_SID, "*", ("s3:*",), (arn, f"{arn}/*"), "Deny", condition)
+    return OurStatement(TLS_SID, "*", ("s3:*",), (arn, f"{arn}/*"), "Deny", condition, counted=False)
 
 
 # Creating it
@@ -314,15 +314,20 @@ class LeavingPlan:
     changes: list[Change]
 
 
-def plan_leaving(destination: Account, options: StagingOptions, *, remove_bucket: bool = False) -> LeavingPlan:
+def plan_leaving(
+    destination: Account, options: StagingOptions, *, remove_bucket: bool = False, users: Users = ALONE
+) -> LeavingPlan:
     """Remove the source's statement from the bucket's policy, and with ``remove_bucket`` the bucket.
 
-    Reads only. Raises StagingBucketUnusable for a bucket of another account, AccessDenied, PolicyNotReadable,
-    CredentialsError, ServiceError.
+    Reads only. The statement stays while others of ``users`` need it.
+
+    Raises StagingBucketUnusable for a bucket of another account, AccessDenied, PolicyNotReadable, CredentialsError,
+    ServiceError.
     """
     if not bucket_exists(destination, options.name):
         return LeavingPlan(destination, options, None, False, False, None, [])
-    policy = plan_policy(BucketPolicy(destination, options.name), absent=[export_statement(destination, options)])
+    statement = export_statement(destination, options)
+    policy = plan_policy(BucketPolicy(destination, options.name), absent=[statement], users=users)
     managed = is_marked(_tags(destination, options.name))
     obstacle = _why_it_stays(options.name, managed, policy.after) if remove_bucket else None
     changes = policy.changes
