@@ -42,6 +42,18 @@ options:
       - How long to wait, in seconds, until they are gone.
     type: int
     default: 300
+  destination_table:
+    description:
+      - The table in the destination account. Defaults to O(name).
+    type: str
+    version_added: 0.3.0
+  record_table:
+    description:
+      - The name of the record table. While another run holds the table nothing is deleted, and RV(left) says who holds
+        it.
+    type: str
+    default: tableferry
+    version_added: 0.3.0
 notes:
   - The role that created a recovery point must exist until the recovery point is deleted. Without it AWS accepts the
     deletion, but keeps and bills the recovery point as C(EXPIRED).

@@ -31,7 +31,8 @@ options:
     type: str
   record_table:
     description:
-      - The name of the record table. While another run holds the table, or one of its jobs runs, nothing is removed.
+      - The name of the record table. While another run holds the table nothing is removed, and RV(left) says who holds
+        it. While one of its jobs runs the task fails.
     type: str
     default: tableferry
     version_added: 0.3.0

@@ -76,6 +76,11 @@ def resume(lab: LabClient) -> None:
     make_tables(lab, "source", [plain("resume-a"), plain("resume-b")])
 
 
+def a11(lab: LabClient) -> None:
+    """A table for each of two inventories."""
+    make_tables(lab, "source", [plain("a11-first"), plain("a11-second")])
+
+
 def faults(lab: LabClient) -> None:
     """One table for each kind of bad input, and what is wrong around them."""
     mapped, unmapped = (make_key(lab, "source") for _ in range(2))
@@ -211,6 +216,7 @@ SCENARIOS: dict[str, Callable[[LabClient], None]] = {
     "backup_faults": backup_faults,
     "backup_phases": backup_phases,
     "air_gapped": air_gapped,
+    "a11": a11,
 }
 
 

@@ -6,11 +6,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
-from ...core.change import to_diff
-from ...core.methods.backup.cleanup import BackupCleanupOptions, apply_backup_cleanup, plan_backup_cleanup
+from ...core.account import Account
+from ...core.change import NotCarried, to_diff
+from ...core.errors import Held, RecordDenied
+from ...core.methods.backup.cleanup import (
+    BackupCleanupOptions,
+    BackupCleanupPlan,
+    apply_backup_cleanup,
+    plan_backup_cleanup,
+)
 from ..accounts import Accounts
+from ..records import RECORD_OPTIONS, RecordTables, refuse_held
 from ..spec import BOTH_ACCOUNTS_OPTIONS, MIGRATION_OPTIONS, SHARED_OPTIONS, Progress, Verb
 
 SPEC: dict[str, Any] = {
@@ -22,6 +31,8 @@ SPEC: dict[str, Any] = {
     "destination_vault": {"type": "str", "default": "tableferry"},
     "remove_recovery_points": {"type": "bool", "default": False},
     "wait_timeout": {"type": "int", "default": 300},
+    "destination_table": {"type": "str"},
+    **RECORD_OPTIONS,
 }
 
 
@@ -38,10 +49,12 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
         remove_recovery_points=params["remove_recovery_points"],
         wait=params["wait_timeout"],
     )
-    plan = plan_backup_cleanup(source, destination, options)
-    left = list(plan.left)
-    if plan.points and not check_mode:
-        left += apply_backup_cleanup(source, destination, options, plan)["left"]
+    name, table = params["record_table"], params["destination_table"] or params["name"]
+    try:
+        plan, left = _clean_up(source, destination, options, name, table, check_mode)
+    except Held as held:
+        what = f"the recovery points of {params['name']}"
+        plan, left = BackupCleanupPlan((), [], []), [NotCarried(what, held.cause)]
     return {
         "changed": bool(plan.changes),
         "changes": [change.to_dict() for change in plan.changes],
@@ -50,4 +63,33 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     }
 
 
-VERB = Verb("backup_cleanup", SPEC, run, services=("backup", "sts"))
+def _clean_up(
+    source: Account,
+    destination: Account,
+    options: BackupCleanupOptions,
+    name: str,
+    table: str,
+    check_mode: bool,
+) -> tuple[BackupCleanupPlan, list[NotCarried]]:
+    """The plan, carried out while this run holds the table, and what is left. Raises Held."""
+    tables = RecordTables()
+    record = None
+    if check_mode:
+        refuse_held(destination, name, table)
+    elif options.remove_recovery_points:
+        # Used alone it needs no permission for a record table.
+        with suppress(RecordDenied):
+            record = tables.hold(destination, name, table, source)
+    try:
+        plan = plan_backup_cleanup(source, destination, options)
+        left = list(plan.left)
+        if plan.points and not check_mode:
+            left += apply_backup_cleanup(source, destination, options, plan)["left"]
+    finally:
+        if record is not None:
+            record.let_go()
+        tables.leave()
+    return plan, left
+
+
+VERB = Verb("backup_cleanup", SPEC, run, services=("backup", "dynamodb", "sts"))

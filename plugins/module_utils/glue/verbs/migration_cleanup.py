@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 from ...core.account import Account
-from ...core.change import to_diff
+from ...core.change import NotCarried, to_diff
+from ...core.errors import Held
 from ...core.jobs.tracking import Tracking
 from ...core.methods.s3.cleanup import CleanupOptions, CleanupPlan, apply_cleanup, plan_cleanup
 from ...core.record.record import table_key
 from ...core.steps.claiming import staged_data_removed
 from ..accounts import Accounts
-from ..records import RECORD_OPTIONS, RecordTables, open_to_read
+from ..records import RECORD_OPTIONS, RecordTables, open_to_read, refuse_held
 from ..spec import MIGRATION_OPTIONS, SHARED_OPTIONS, STAGING_OPTIONS, Progress, Verb, account_option, given
 
 SPEC: dict[str, Any] = {
@@ -75,13 +76,18 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     destination = accounts.get("destination", params["destination"])
     options = CleanupOptions(table=params["name"], **given(params, _SAME_NAME))
     name, table = params["record_table"], options.destination_table or options.table
-    if check_mode:
-        store, _now = open_to_read(destination, name)
-        record = store.read(table_key(table)) if store is not None else None
-        known = Tracking(None, table, record) if record is not None else None
-        plan = plan_cleanup(source, destination, options, known)
-    else:
-        plan = _clean_up(source, destination, options, RecordTables(), name, table)
+    try:
+        if check_mode:
+            refuse_held(destination, name, table)
+            store, _now = open_to_read(destination, name)
+            record = store.read(table_key(table)) if store is not None else None
+            known = Tracking(None, table, record) if record is not None else None
+            plan = plan_cleanup(source, destination, options, known)
+        else:
+            plan = _clean_up(source, destination, options, RecordTables(), name, table)
+    except Held as held:
+        left = NotCarried(f"everything of the migration of {params['name']}", held.cause)
+        plan = CleanupPlan([], [left], [], {})
     result = {
         "changed": bool(plan.changes),
         "changes": [change.to_dict() for change in plan.changes],
