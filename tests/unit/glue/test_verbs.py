@@ -31,6 +31,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.table.settings
 from ansible_collections.tableferry.aws.plugins.module_utils.glue import starting
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs import (
     account_session,
+    backup_cleanup,
     dynamodb_export,
     dynamodb_export_info,
     dynamodb_import,
@@ -314,10 +315,30 @@ def test_cleanup_removes_what_it_planned(monkeypatch: pytest.MonkeyPatch, calls:
     monkeypatch.setattr(migration_cleanup, "plan_cleanup", Calls().answer(plan))
     monkeypatch.setattr(migration_cleanup, "apply_cleanup", calls.answer({}))
     monkeypatch.setattr(migration_cleanup, "open_to_read", lambda account, name: (None, 0.0))
+    monkeypatch.setattr(migration_cleanup, "refuse_held", lambda *_place: None)
     monkeypatch.setattr(migration_cleanup.RecordTables, "hold", lambda *_accounts: None)
     result = run(migration_cleanup, {"name": "orders", "bucket": "b", **SIDES}, check_mode)
     assert_documented(migration_cleanup, result)
     assert (result["changed"], result["warnings"], len(calls)) == (True, ["Careful."], int(not check_mode))
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+@pytest.mark.parametrize(
+    ("verb", "arguments"),
+    [(migration_cleanup, {"bucket": "b"}), (backup_cleanup, {"remove_recovery_points": True})],
+)
+def test_what_another_run_holds_is_listed(
+    monkeypatch: pytest.MonkeyPatch, verb: Any, arguments: dict[str, Any], check_mode: bool
+) -> None:
+    def held(*_place: Any) -> None:
+        raise errors.Held("Another run works on this table, held by ann@ci-7.", "Run again.")
+
+    monkeypatch.setattr(verb, "refuse_held", held)
+    monkeypatch.setattr(verb.RecordTables, "hold", held)
+    result = run(verb, {"name": "orders", **arguments, **SIDES}, check_mode)
+    assert_documented(verb, result)
+    assert (result["changed"], result["changes"]) == (False, [])
+    assert [entry["reason"] for entry in result["left"]] == ["Another run works on this table, held by ann@ci-7."]
 
 
 def test_a_session_hands_out_keys(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,3 +96,38 @@ def test_a_vault_under_another_key_is_refused_unless_any_will_do(lab: RunningLab
     arguments = {"account": side(lab, "destination"), "side": "destination", "vault": "first", "key_arn": second}
     assert "cannot be changed" in run("backup_vault", arguments)["msg"]
     assert run("backup_vault", {**arguments, "any_key": True})["vault"]["key_arn"] == first
+
+
+def test_tables_are_counted_where_there_is_a_record_table(lab: RunningLab) -> None:
+    """found.md A11, by the verbs of both inventories."""
+    sides = {name: side(lab, name) for name in ("source", "destination")}
+    key = lab.client("kms", "source").create_key()["KeyMetadata"]["Arn"]
+    vault = {"name": "counted", "source_account_id": lab.landscape["accounts"]["source"]["account_id"]}
+    run("backup_vault", {"vault": "counted", "account": sides["destination"], "side": "destination"})
+    verbs: list[tuple[str, dict[str, Any]]] = [
+        ("staging_bucket", {**sides, "bucket": "counted"}),
+        ("migration_key", {**sides, "purpose": "source_vault", "alias": "alias/counted"}),
+        ("table_key_grants", {**sides, "key_arns": [key]}),
+        ("backup_vault_policy", {"destination": sides["destination"], **vault}),
+    ]
+    run("record_table", {"destination": sides["destination"], "name": "counts"})
+    for name, arguments in verbs:
+        first, second, unknown = (
+            {**arguments, "record_table": record_table, "tables": [table]}
+            for record_table, table in (("counts", "orders"), ("counts", "users"), ("none", "orders"))
+        )
+        assert run(name, first)["changed"]
+        assert not run(name, second)["changed"]
+        for check_mode in (True, False):
+            kept = run(name, {**first, "state": "absent"}, check_mode=check_mode)
+            assert not kept["changed"] and kept["left"], name
+            assert {entry["reason"] for entry in kept["left"]} == {"tables need it yet, 1 without a record"}
+        gone = run(name, {**second, "state": "absent"})
+        assert gone["changed"] and gone["left"] == [] and not gone.get("warnings")
+        run(name, arguments)
+        uncounted = run(name, {**unknown, "state": "absent"})
+        assert uncounted["changed"] and "no record table none" in uncounted["warnings"][0]
+    status = run("migration_status_info", {"destination": sides["destination"], "record_table": "counts"})
+    assert status["tables"] == []
+    items = lab.client("dynamodb", "destination").scan(TableName="counts")["Items"]
+    assert {item["sk"]["S"] for item in items} == {"lease"}
