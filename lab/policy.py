@@ -18,7 +18,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 from lab.caller import Caller, ConditionValue
@@ -276,13 +276,19 @@ class _Request:
     """What is asked for, in the form in which statements are matched with it."""
 
     def __init__(
-        self, caller: Caller, action: str, resource_arn: str, conditions: Mapping[str, ConditionValue]
+        self, caller: Caller, action: str, resource_arn: str, conditions: Callable[[], Mapping[str, ConditionValue]]
     ) -> None:
         self.caller = caller
         self.action = action.lower()
         self.resource_arn = resource_arn
-        self.conditions = {
-            key.lower(): [value] if isinstance(value, str) else list(value) for key, value in conditions.items()
+        self._read_conditions = conditions
+
+    @cached_property
+    def conditions(self) -> dict[str, list[str]]:
+        """The values of each condition key, read once a statement asks for one: most never do."""
+        return {
+            key.lower(): [value] if isinstance(value, str) else list(value)
+            for key, value in self._read_conditions().items()
         }
 
     def expand(self, pattern: str) -> str | None:
@@ -388,14 +394,16 @@ def decide(
     resource_policy: Document | None = None,
     owner_account: str = "",
     resource_policy_required: bool = False,
-    conditions: Mapping[str, ConditionValue] | None = None,
+    conditions: Mapping[str, ConditionValue] | Callable[[], Mapping[str, ConditionValue]] | None = None,
 ) -> Decision:
     """Whether ``caller`` may do ``action`` (``dynamodb:Scan``) on ``resource_arn``, owned by ``owner_account``.
 
     ``identity_policies`` are those of the caller, parsed; session policies come with the caller. An empty owner is the
-    caller's account. ``conditions`` are the request's condition keys, in any case.
+    caller's account. ``conditions`` are the request's condition keys, in any case, or what reads them when a statement
+    asks for one.
     """
-    request = _Request(caller, action, resource_arn, conditions or {})
+    read = conditions if callable(conditions) else lambda: conditions or {}
+    request = _Request(caller, action, resource_arn, read)
     identity = _effect(request, identity_policies)
     resource = _resource_effect(request, parse(resource_policy)) if resource_policy else ""
     sessions = [_effect(request, [parse(document)]) for document in caller.session_policies]

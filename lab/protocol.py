@@ -15,6 +15,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import random
 import re
 import uuid
 import zlib
@@ -75,6 +76,7 @@ _CORAL = {
 }
 # What services that declare no ValidationException say of a malformed request.
 _MALFORMED = {"backup": "InvalidParameterValueException", "ram": "InvalidParameterException"}
+_request_ids = random.Random()
 _NAMESPACES = {"dynamodb": "com.amazonaws.dynamodb.v20120810#"}
 
 
@@ -93,8 +95,8 @@ def service_model(service: str) -> ServiceModel | None:
 
 
 def request_id() -> str:
-    """A new request id."""
-    return str(uuid.uuid4())
+    """A new request id. Nobody guards anything by it: it need not come from the system's entropy, which costs more."""
+    return str(uuid.UUID(int=_request_ids.getrandbits(128), version=4))
 
 
 # What is being asked

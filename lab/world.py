@@ -45,12 +45,19 @@ class World:
     """Everything behind the lab's one endpoint.
 
     ``seed`` makes names and random durations repeatable, ``scale`` multiplies the measured durations, ``quotas`` turns
-    AWS's limits and throttles on. ``data_directory`` holds what does not fit memory; without it a temporary one is
+    AWS's limits and throttles on. ``ticks``: what is due happens by itself, not at calls and ``advance`` alone.
+    ``data_directory`` holds what does not fit memory; without it a temporary one is
     made, and removed by ``close``. Services are added by ``lab.assembly.build_world``.
     """
 
     def __init__(
-        self, *, seed: int = 0, scale: float = 1.0, quotas: bool = True, data_directory: str | Path | None = None
+        self,
+        *,
+        seed: int = 0,
+        scale: float = 1.0,
+        quotas: bool = True,
+        data_directory: str | Path | None = None,
+        ticks: bool = True,
     ) -> None:
         self.lock = threading.RLock()
         self.random = random.Random(seed)
@@ -73,7 +80,8 @@ class World:
         self.data_directory.mkdir(parents=True, exist_ok=True)
         self._closed = threading.Event()
         self._ticker = threading.Thread(target=self._tick_often, name="lab-ticker", daemon=True)
-        self._ticker.start()
+        if ticks:
+            self._ticker.start()
 
     # Time
 
@@ -154,7 +162,7 @@ class World:
             resource_policy=needed.resource_policy,
             owner_account=needed.owner_account,
             resource_policy_required=needed.resource_policy_required,
-            conditions={**self.identity.condition_keys(caller, region), **needed.conditions},
+            conditions=lambda: {**self.identity.condition_keys(caller, region), **needed.conditions},
         )
 
     def require(self, caller: Caller, needed: AuthorizationRequest, region: str = "") -> None:
@@ -205,7 +213,8 @@ class World:
         if self._closed.is_set():
             return
         self._closed.set()
-        self._ticker.join()
+        if self._ticker.is_alive():
+            self._ticker.join()
         for service in self.services.values():
             close = getattr(service, "close", None)
             if close is not None:

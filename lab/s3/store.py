@@ -99,8 +99,10 @@ class Bucket:
 
     def write_file(self, body: bytes) -> Path:
         """A new file of the bucket that holds ``body``."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        path = self.directory / str(next(self._numbers))
+        number = next(self._numbers)
+        if number == 1:
+            self.directory.mkdir(parents=True, exist_ok=True)
+        path = self.directory / str(number)
         path.write_bytes(body)
         return path
 

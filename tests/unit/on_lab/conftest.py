@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account, AccountSpec
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs import waiter
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem, WaitResult
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3 import manifest
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.export import (
     ExportOptions,
     plan_export,
@@ -27,11 +29,13 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.imp
     start_import,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import wait_for
+from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import background
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.settings_job import settings_job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.settings import SettingsOptions
 from demo.seed import make_tables
 from demo.tables import DemoTable, numbered, on_demand, recovery
 from lab.client import RunningLab, running
+from tests.histories.stand_ins import AtOnce
 from tests.unit.on_lab.in_process import InProcess
 
 BUCKET = "tableferry-staging"
@@ -150,6 +154,14 @@ def in_process_labs_end() -> Iterator[None]:
     """Worlds of a test end with it."""
     yield
     InProcess.close_all()
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work of the core's pools is done where it is handed over. One table's calls follow each other anyway, and where
+    a run is played again for each of them, handing them between threads is a good part of what that costs."""
+    for room in (waiter, background, manifest):
+        monkeypatch.setattr(room, "ThreadPoolExecutor", AtOnce)
 
 
 @pytest.fixture

@@ -29,10 +29,11 @@ from botocore.awsrequest import HeadersDict
 from botocore.exceptions import ClientError, ParamValidationError
 from botocore.model import OperationModel, Shape
 from botocore.paginate import Paginator
-from botocore.parsers import create_parser
+from botocore.parsers import ResponseParserFactory
 from botocore.response import StreamingBody
 from botocore.serialize import create_serializer
 from botocore.session import Session
+from botocore.utils import parse_timestamp
 from botocore.validate import ParamValidator
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account, AccountSpec
@@ -45,7 +46,10 @@ from lab.world import Context, is_mutating
 
 AGE = 3 * 86400.0  # of tables with which tests begin
 _VALIDATOR = ParamValidator()
-_SERIALIZER, _PARSER = create_serializer("rest-xml"), create_parser("rest-xml")
+_SERIALIZER = create_serializer("rest-xml")
+_PARSERS = ResponseParserFactory()
+_PARSERS.set_parser_defaults(timestamp_parser=lru_cache(parse_timestamp))  # time stands still: the same ones come often
+_PARSER = _PARSERS.create_parser("rest-xml")
 
 
 class Killed(BaseException):
@@ -68,7 +72,7 @@ class InProcess:
     """
 
     def __init__(self, ago: float = 0.0, **timings: float) -> None:
-        self.world = build_world(scale=1.0)
+        self.world = build_world(scale=1.0, ticks=False)
         clock = self.world.clock
         self._began = int(time.time()) - ago - AGE + 0.25  # no whole second, where rounding would not show
         clock.now = lambda: self._began + clock.offset  # type: ignore[method-assign]

@@ -29,6 +29,8 @@ from tests.unit.on_lab.in_process import Killed, failure
 from tests.unit.on_lab.recorded import Playbook, killed_at, world
 from tests.unit.on_lab.staged import BUCKET
 
+pytestmark = pytest.mark.usefixtures("at_once")
+
 
 def test_a_table_is_done_with_its_evidence() -> None:
     aws = world()

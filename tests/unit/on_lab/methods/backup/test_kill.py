@@ -33,6 +33,8 @@ from tests.unit.on_lab.in_process import failure
 from tests.unit.on_lab.methods.backup.ready import Ready
 from tests.unit.on_lab.methods.s3.test_kill import killed_after
 
+pytestmark = pytest.mark.usefixtures("at_once")
+
 KINDS = ("backup", "copy", "restore")
 LISTS = {"ListBackupJobs": "BackupJobs", "ListCopyJobs": "CopyJobs", "ListRestoreJobs": "RestoreJobs"}
 

@@ -19,6 +19,8 @@ from tests.unit.on_lab.methods.backup.ready import VAULT, Ready
 from tests.unit.on_lab.methods.direct.test_record import second_run_after_call
 from tests.unit.on_lab.recorded import Playbook, killed_at
 
+pytestmark = pytest.mark.usefixtures("at_once")
+
 KINDS = ("backup", "copy", "restore")
 STOPPED = BackupChoices(writes_stopped=True)
 

@@ -29,6 +29,8 @@ from tests.unit.on_lab.methods.backup.ready import Ready
 from tests.unit.on_lab.recorded import Playbook, killed_at
 from tests.unit.on_lab.staged import Staged
 
+pytestmark = pytest.mark.usefixtures("at_once")
+
 REFUSED = "0005"  # the id of an item that a test has refused
 
 

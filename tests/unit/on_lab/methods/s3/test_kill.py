@@ -31,6 +31,8 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.migration impo
 from tests.unit.on_lab.in_process import Killed, failure
 from tests.unit.on_lab.staged import BUCKET, Staged
 
+pytestmark = pytest.mark.usefixtures("at_once")
+
 Run: TypeAlias = Callable[[Staged], tuple[Judgement, list]]
 
 
