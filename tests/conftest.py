@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 from hypothesis import settings
@@ -14,3 +15,10 @@ from hypothesis import settings
 # CI draws the same examples each time, as Hypothesis's own profile for it does; everybody else draws new ones.
 settings.register_profile("tableferry", deadline=None, derandomize=bool(os.environ.get("CI")), print_blob=True)
 settings.load_profile("tableferry")
+
+
+def pytest_collection_finish() -> None:
+    """All modules and tests stay to the end: the collector need not walk through them again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(5000, 20, 20)

@@ -130,6 +130,26 @@ class Playbook:
         self.killed()
 
 
+def deaths(aws: Staged, run: Callable[[], Any]) -> list[tuple[str, int]]:
+    """Where ``run`` may die, as ``killed_at`` takes it: after each call, and before those that it pauses before.
+
+    Without a pause between them, before a call is after the one before it: AWS holds the same.
+    """
+    found: list[tuple[str, int]] = []
+    left = 0.0
+
+    def note(when: str, operation: str, at: int) -> None:
+        nonlocal left
+        if when == "after" or aws.clock != left:
+            found.append((when, at))
+        left = aws.clock
+
+    first, aws.interrupt = len(aws.calls), note
+    run()
+    aws.interrupt = lambda *_call: None
+    return [(when, at - first) for when, at in found]
+
+
 def killed_at(aws: Staged, moment: str, number: int, run: Callable[[], Any], error: type[BaseException]) -> bool:
     """``run`` until ``moment`` (before, after) of its call ``number``, where it dies; whether it got that far."""
     last = len(aws.calls) + number

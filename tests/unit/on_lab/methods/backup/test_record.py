@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from tests.unit.on_lab.backup_accounts import ROLE
 from tests.unit.on_lab.in_process import Killed, failure
 from tests.unit.on_lab.methods.backup.ready import VAULT, Ready
 from tests.unit.on_lab.methods.direct.test_record import second_run_after_call
-from tests.unit.on_lab.recorded import Playbook, killed_at
+from tests.unit.on_lab.recorded import Playbook, deaths, killed_at
 
 pytestmark = pytest.mark.usefixtures("at_once")
 
@@ -96,9 +97,9 @@ class TestKilled:
         assert migrate(aws).status == "migrated"
         return len(aws.calls)
 
-    @pytest.mark.parametrize("moment", ["before", "after"])
-    def test_at_each_call(self, moment: str) -> None:
-        for number in range(1, self.calls() + 1):
+    def test_at_each_call(self) -> None:
+        aws = Ready()
+        for moment, number in deaths(aws, partial(migrate, aws)):
             aws = Ready()
             first = Playbook(aws)
             killed_at(aws, moment, number, lambda first=first: first.migrate(method="backup", backup=STOPPED), Killed)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import suppress
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -26,7 +27,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import c
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.comparison import Verification
 from tests.unit.on_lab.in_process import Killed, failure
 from tests.unit.on_lab.methods.backup.ready import Ready
-from tests.unit.on_lab.recorded import Playbook, killed_at
+from tests.unit.on_lab.recorded import Playbook, deaths, killed_at
 from tests.unit.on_lab.staged import Staged
 
 pytestmark = pytest.mark.usefixtures("at_once")
@@ -403,9 +404,9 @@ class TestKilled:
         assert migrate(aws).status == "migrated"
         return len(aws.calls)
 
-    @pytest.mark.parametrize("moment", ["before", "after"])
-    def test_at_each_call(self, moment: str) -> None:
-        for number in range(1, self.calls() + 1):
+    def test_at_each_call(self) -> None:
+        aws = world()
+        for moment, number in deaths(aws, partial(migrate, aws)):
             aws = world()
             first = Playbook(aws)
             killed_at(aws, moment, number, lambda first=first: first.migrate(method="direct"), Killed)
