@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -42,9 +43,15 @@ def _imported(name: str, path: Path, files: Mapping[str, Path]) -> Iterator[str]
         yield from (each for each in (".".join(parts), *packages) if each in files and each != name)
 
 
+@cache
+def nodes(text: str) -> tuple[ast.AST, ...]:
+    """All nodes of a file's ``text``, parsed once for all tests that read it."""
+    return tuple(ast.walk(ast.parse(text)))
+
+
 def targets(name: str, path: Path) -> Iterator[str]:
     """Every dotted name that the file at ``path``, called ``name``, imports or imports from."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path.read_text()):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):

@@ -14,7 +14,7 @@ import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import aws_errors
 
-from .imports import ROOT
+from .imports import ROOT, nodes
 
 MODULE_UTILS = ROOT / "plugins/module_utils"
 LISTED = MODULE_UTILS / "core/aws_errors.py"
@@ -24,7 +24,7 @@ KNOWN = frozenset[str]().union(*(value for value in vars(aws_errors).values() if
 def lists_of_codes(text: str) -> Iterator[tuple[int, list[str]]]:
     """Line and codes of each set, tuple, list or dict literal, of each ``or`` of comparisons and of each ``case`` in
     ``text`` that names two or more codes."""
-    for node in ast.walk(ast.parse(text)):
+    for node in nodes(text):
         if isinstance(node, ast.Dict):
             members = [*node.keys, *node.values]
         elif isinstance(node, (ast.Set, ast.Tuple, ast.List)):

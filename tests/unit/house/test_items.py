@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 
-from .imports import ROOT, imports_below
+from .imports import ROOT, imports_below, nodes
 
 CORE = ROOT / "plugins/module_utils/core"
 ALLOWED = {"core.errors", "core.aws_errors", "core.table_status"}  # pure values, as the Spark job needs them
@@ -38,7 +38,7 @@ def test_an_import_of_anything_else_is_found() -> None:
 
 def test_items_import_no_sdk() -> None:
     for path in (CORE / "items").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes(path.read_text()):
             if isinstance(node, ast.Import):
                 names = {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and not node.level:

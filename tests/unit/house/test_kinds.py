@@ -19,7 +19,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core import migrati
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import AUTO
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import claiming
 
-from .imports import ROOT
+from .imports import ROOT, nodes
 
 PLUGINS = ROOT / "plugins"
 CORE = PLUGINS / "module_utils/core"
@@ -36,7 +36,7 @@ def named(text: str) -> Iterator[tuple[int, list[str]]]:
     name in ``kinds`` or ``jobs``; and the making of a ``Job``. A single word in a collection is not: there are a
     service of AWS's and many options that are called so.
     """
-    for node in ast.walk(ast.parse(text)):
+    for node in nodes(text):
         names = sorted(set(_names(node)))
         if names:
             yield node.lineno, names  # type: ignore[attr-defined]
