@@ -116,20 +116,25 @@ def controller(
     *,
     environment: Mapping[str, str] | None = None,
     skew: float = 0.0,
+    machine: str = "",
     stdout: int | IO[Any] | None = None,
     stderr: int | IO[Any] | None = None,
 ) -> Iterator[Controller]:
     """Start ``command``; what still runs is killed when the context ends.
 
-    ``environment`` is added to that of this process, ``skew`` the seconds by which its wall clock is ahead, ``stdout``
-    and ``stderr`` as for Popen.
+    ``environment`` is added to that of this process, ``skew`` the seconds by which its wall clock is ahead,
+    ``machine`` the name of another machine, on which it believes to be; ``stdout`` and ``stderr`` are as for Popen.
     """
     skew_file = clock.directory / f"lab-skew-{time.monotonic_ns()}"
     _write(skew_file, skew)
     merged = {**os.environ, **(environment or {})}
     home = Path(__file__).parent
     merged["PYTHONPATH"] = os.pathsep.join([str(home / "controller_clock"), *filter(None, [merged.get("PYTHONPATH")])])
-    merged |= {"TABLEFERRY_LAB_CLOCK": str(clock.file), "TABLEFERRY_LAB_SKEW": str(skew_file)}
+    merged |= {
+        "TABLEFERRY_LAB_CLOCK": str(clock.file),
+        "TABLEFERRY_LAB_SKEW": str(skew_file),
+        "TABLEFERRY_LAB_MACHINE": machine,
+    }
     process = subprocess.Popen(
         command, env=merged, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, start_new_session=True, text=True
     )

@@ -6,6 +6,7 @@
 
 ``TABLEFERRY_LAB_CLOCK`` and ``TABLEFERRY_LAB_SKEW`` name files with one double each: the seconds by which every clock
 of the machine is ahead, as after a time in which the process was stopped, and those by which its wall clock is wrong.
+``TABLEFERRY_LAB_MACHINE`` is the name of the machine, or container, that the process believes to be on.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import datetime
 import mmap
 import os
+import socket
 import struct
 import time
 from collections.abc import Callable
@@ -82,5 +84,18 @@ def _install(ahead: Callable[[], float], skew: Callable[[], float]) -> None:
     datetime.datetime = _Datetime  # type: ignore[misc]
 
 
+def _move(machine: str) -> None:
+    """Another host name and another pid namespace: what is seen of processes elsewhere says nothing then."""
+    real_readlink = os.readlink
+
+    def readlink(path: Any, **more: Any) -> Any:
+        return f"pid:[{machine}]" if path == "/proc/self/ns/pid" else real_readlink(path, **more)
+
+    socket.gethostname = lambda: machine
+    os.readlink = readlink
+
+
+if os.environ.get("TABLEFERRY_LAB_MACHINE"):
+    _move(os.environ["TABLEFERRY_LAB_MACHINE"])
 if "TABLEFERRY_LAB_CLOCK" in os.environ:
     _install(_reader(os.environ["TABLEFERRY_LAB_CLOCK"]), _reader(os.environ["TABLEFERRY_LAB_SKEW"]))

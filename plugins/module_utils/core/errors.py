@@ -317,3 +317,12 @@ class LeaseOver(FerryError):
 
 class ParentGone(FerryError):
     """ansible-playbook, for which this process works, has ended."""
+
+
+class Interrupted(FerryError):
+    """The process was asked to end: its run begins nothing more, and lets go."""
+
+
+def interrupted(table: str = "") -> Interrupted:
+    """The error of work on ``table`` that was called off."""
+    return Interrupted("The run was interrupted.", "Run again: it goes on from where it was.", table=table)

@@ -11,6 +11,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ..core import aws_errors, errors, sdk
+from .interruption import interruptible
 from .spec import Progress, Verb
 
 
@@ -93,7 +94,8 @@ def outcome(verb: Verb, params: dict[str, Any], *, check_mode: bool, diff: bool,
         )
         return failure(missing)
     try:
-        result = verb.run(params, check_mode, progress)
+        with interruptible():
+            result = verb.run(params, check_mode, progress)
     except errors.FerryError as error:
         return failure(error.for_table(table))
     except (sdk.BotoCoreError, sdk.ClientError) as error:

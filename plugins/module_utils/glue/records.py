@@ -23,6 +23,7 @@ from ..core.record.store import RecordStore
 from ..core.record.takeover import Holds, assess
 from ..core.statements.users import ALONE, Users
 from ..core.steps.claiming import Records, hold
+from .interruption import ATTENDING
 from .spec import MIGRATION_OPTIONS
 
 # The record of a table, as migration_start returns it.
@@ -45,8 +46,15 @@ def open_run(account: Account, name: str, *, create: bool = True) -> Run | None:
     None where there is no table and ``create`` is false. Raises as ``RecordStore.open`` and ``Run.join``.
     """
     clock = AwsClock()
+    ATTENDING.expect()
     store = RecordStore.open(account, name, clock, create=create)
-    return None if store is None else Run.join(store, clock, process.describe(process.playbook()))
+    return None if store is None else _joined(store, clock)
+
+
+def _joined(store: RecordStore, clock: AwsClock) -> Run:
+    run = Run.join(store, clock, process.describe(process.playbook()), attend=ATTENDING.attend)
+    ATTENDING.join(run)
+    return run
 
 
 class RecordTables:
@@ -57,6 +65,7 @@ class RecordTables:
 
     def __init__(self) -> None:
         self._opened: dict[tuple[AccountSpec, str], _Opened] = {}
+        ATTENDING.expect()
 
     def records(self, destination: Account, name: str, *others: Account | None) -> Records:
         """The record table ``name`` of the ``destination``, created if there is none; ``others`` are accounts that the
@@ -125,7 +134,7 @@ class _Opened:
 
     def run(self, *accounts: Account | None) -> Run:
         if self.joined is None:
-            self.joined = Run.join(self.store, self.clock, process.describe(process.playbook()))
+            self.joined = _joined(self.store, self.clock)
         for account in accounts:
             if account is not None and account not in self.guarded:
                 account.watch_clients(self.joined.gate.guard)

@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from ..errors import WorkerLost
+from ..errors import Interrupted, WorkerLost
 from .answers import KeyReader, Slice, require_msgspec
 from .carried import CARRIED, Carried
 from .checkpoint import Checkpoint, Counts, locked
@@ -224,6 +224,9 @@ class _CopyTask:
                 if scan.ended and pool.empty:
                     break
                 lanes.turn(delay)
+        except Interrupted:
+            lanes.finish()
+            raise
         finally:
             lanes.close()
         return _all([reading.retries, writing.retries])

@@ -12,15 +12,17 @@ import selectors
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
-from ..errors import FerryError, LeaseOver
+from ..errors import FerryError, Interrupted, LeaseOver
 from .client import Call, Client
 from .permit import FREE, TURN_SECONDS, Bounds
 from .tables import Identity
 from .transport import ANSWER_SECONDS, BrokenConnection, Connection, Distrusted
 
 LOOK_SECONDS = 5.0  # between looks for requests that were never answered
+LAST_ANSWERS_SECONDS = 10.0  # for which an interrupted run waits for the answers to what it sent
 
 
 @dataclass(eq=False)
@@ -90,6 +92,22 @@ class Lanes:
                 self._hear(key.data)
         if time.monotonic() - self._looked > LOOK_SECONDS:
             self._give_up_silent()
+
+    def finish(self, longest: float = LAST_ANSWERS_SECONDS) -> None:
+        """Send nothing more, and receive the answers to what changes something: up to ``longest`` seconds. What else
+        comes of them, such as items to be sent again, is dropped."""
+        end = time.monotonic() + longest
+        self._later.clear()
+        while any(flight.call.attempt is not None for flight in self._flights.values()):
+            left = end - time.monotonic()
+            if left <= 0.0:
+                return
+            for key, _events in self._selector.select(min(left, TURN_SECONDS)):
+                if self._parent is not None and key.data is self._parent:
+                    self._parent.hear()
+                    continue
+                with suppress(Interrupted):
+                    self._hear(key.data)
 
     def close(self) -> None:
         """Close all connections; calls under way are dropped."""

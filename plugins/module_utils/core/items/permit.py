@@ -26,12 +26,17 @@ class Permit(Protocol):
     def until(self) -> float:
         """AWS's time in epoch seconds until which they may leave."""
 
+    @property
+    def stopped(self) -> bool:
+        """Whether none may leave any more: the run was interrupted."""
+
     def left(self) -> float:
         """Seconds until then, from now."""
 
     def leave(self, date: float, subject: str) -> Any:
         """Note a request for the table ``subject`` that leaves now, signed with ``date`` (epoch seconds). Raises
-        LeaseOver, and then it must not be sent; it may be tried again, since a lease can be renewed."""
+        LeaseOver, and then it must not be sent; it may be tried again, since a lease can be renewed. Raises Interrupted
+        once it is ``stopped``: answers that are outstanding are waited for then."""
 
     def answered(self, attempt: Any) -> None:
         """AWS answered what ``leave`` returned: nothing more comes of it."""

@@ -24,12 +24,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from ..errors import InvalidInput, LeaseOver, ParentGone, WorkerLost
+from ..errors import Interrupted, InvalidInput, LeaseOver, ParentGone, WorkerLost, interrupted
 from .client import Endpoint
 from .permit import FREE, TURN_SECONDS, Bounds, Permit, elapsed
 from .transport import SigningKeys
@@ -44,6 +45,7 @@ _ANSWER, _TERM = "the answer", "the term"
 GRACE_SECONDS = 5.0
 
 Term = tuple[float, float]  # the end of a permit: AWS's time, and the same by ``elapsed``
+STOPPED: Term = (-math.inf, -math.inf)  # the term of a permit that is stopped
 
 
 class Task(Protocol[Result_co]):
@@ -67,8 +69,9 @@ def run_in_workers(
     Methods of ``desk`` are called from several threads; their arguments and results can be pickled. ``writes_to`` is
     the table that the workers change, if they do; ``inherited`` are open files that they keep open.
 
-    Raises what the task, the desk or the bounds' ``look`` raises; the first failure ends all workers. Raises
-    InvalidInput for fewer than 1 worker, WorkerLost when one ends by itself, LeaseOver.
+    Raises what the task, the desk or the bounds' ``look`` raises; the first failure ends all workers, but for
+    Interrupted: each of them waits for its last answers then. Raises InvalidInput for fewer than 1 worker, WorkerLost
+    when one ends by itself, LeaseOver.
     """
     if workers < 1:
         raise InvalidInput(f"workers is {workers}.", "Give 1 or more.")
@@ -83,7 +86,8 @@ def run_in_workers(
                 started.append(_Worker(bounds, writes_to, inherited))
                 attending.append(pool.submit(started[-1].attend, pickled, endpoints, desk, workers))
             for each in as_completed(attending):
-                each.result()
+                with suppress(Interrupted):
+                    each.result()
         finally:
             for worker in started:
                 worker.end()
@@ -156,6 +160,9 @@ class _Worker:
     def _renew(self) -> bool:
         """Whether the worker does not know yet until when it may write."""
         permit = self._bounds.permit
+        if permit is not None and permit.stopped:
+            known, self._term = self._term, STOPPED
+            return known != STOPPED
         if permit is None or permit.until == self._term[0]:
             return False
         now = elapsed()  # first: whatever comes between makes the term shorter
@@ -300,13 +307,20 @@ class _Parent:
         """AWS's time until which the worker may write."""
         return self._term[0]
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the parent was interrupted."""
+        return self._term == STOPPED
+
     def left(self) -> float:
         """Seconds until then."""
         return self._term[1] - elapsed()
 
     def leave(self, date: float, subject: str) -> float:
-        """See Permit.leave. Raises LeaseOver, ParentGone."""
+        """See Permit.leave. Raises LeaseOver, ParentGone, Interrupted."""
         self.look()
+        if self.stopped:
+            raise interrupted(subject)
         until, end = self._term
         if date > until or elapsed() > end:
             raise LeaseOver(

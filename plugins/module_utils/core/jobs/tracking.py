@@ -85,7 +85,7 @@ class Tracking:
 
     def find(self) -> Record | None:
         """The record as it is now; None where there is none."""
-        self._record = self.run.store.read(table_key(self.name))
+        self._record = self.run.read(table_key(self.name))
         return self._record
 
     @property

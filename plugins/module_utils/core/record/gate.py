@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from ..errors import LeaseOver
+from ..errors import LeaseOver, interrupted
 from .fence import LET_GO
 from .lease import iso
 
@@ -87,6 +87,8 @@ class Gate:
         self._until = until
         self._look = look
         self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._stopped = False
         self._numbers = itertools.count(1)
         self._under_way: dict[int, Attempt] = {}
         self._local = threading.local()
@@ -113,7 +115,8 @@ class Gate:
         """Note a request that is about to leave, signed with ``date`` (None: with the present moment).
 
         The data plane, whose requests botocore does not send, calls this with the one reading of the clock that it
-        signs by, and ``answered`` afterwards. Raises LeaseOver, and what ``look`` raises; then it must not be sent.
+        signs by, and ``answered`` afterwards. Raises LeaseOver, Interrupted once the gate is stopped, and what ``look``
+        raises; then it must not be sent.
         """
         self._look()
         now, until = self._clock.now(), self._until()
@@ -126,6 +129,8 @@ class Gate:
             )
         attempt = Attempt(next(self._numbers), self._subject if subject is None else subject, latest)
         with self._lock:
+            if self._stopped:
+                raise interrupted(attempt.subject)
             self._under_way = {
                 number: each for number, each in self._under_way.items() if not each.lost or now < each.date + LET_GO
             }
@@ -134,6 +139,30 @@ class Gate:
         if call is not None:
             call.attempts += 1
         return attempt
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing may leave any more."""
+        return self._stopped
+
+    def stop(self) -> None:
+        """Nothing leaves any more; what was sent may still be answered."""
+        with self._lock:
+            self._stopped = True
+
+    def wait_for_answers(self, seconds: float) -> bool:
+        """Wait up to ``seconds`` until no answer is outstanding; whether that came to pass. For a stopped gate."""
+        with self._changed:
+            return self._changed.wait_for(lambda: all(each.lost for each in self._under_way.values()), seconds)
+
+    def give_up(self) -> None:
+        """All connections are closed: what has no answer gets none."""
+        now = self._clock.now()
+        with self._changed:
+            for attempt in self._under_way.values():
+                attempt.date = attempt.date if attempt.lost else max(attempt.date, now)
+                attempt.lost = True
+            self._changed.notify_all()
 
     @property
     def until(self) -> float:
@@ -146,8 +175,9 @@ class Gate:
 
     def answered(self, attempt: Attempt) -> None:
         """AWS answered ``attempt``: nothing more comes of it."""
-        with self._lock:
+        with self._changed:
             self._under_way.pop(attempt.number, None)
+            self._changed.notify_all()
         call = getattr(self._local, "call", None)
         if call is not None:
             call.answers += 1
@@ -158,9 +188,10 @@ class Gate:
         That while begins now: the answer may have been waited for as long as it lasts. ``date`` is that of the newest
         request for which the attempt stands, where it stands for all of a process.
         """
-        with self._lock:
+        with self._changed:
             attempt.lost = True
             attempt.date = max(attempt.date, self._clock.now() if date is None else date)
+            self._changed.notify_all()
 
     @contextmanager
     def about(self, subject: str) -> Iterator[Attempts]:

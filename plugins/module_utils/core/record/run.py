@@ -6,21 +6,32 @@
 
 One per ansible-playbook process and table of the records; its workers find it by its process and share its lease. The
 room's front: ``Run.join`` opens it, ``read``, ``claim``, ``hold``, ``write`` and ``let_go`` are about tables, ``keep``
-renews in a thread, ``end`` lets everything go.
+renews in a thread, ``end`` lets everything go, ``interrupt`` and ``abandon`` are for a process that is asked to end.
 """
 
 from __future__ import annotations
 
 import math
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from .. import errors
-from ..errors import FerryError, LeaseOver, ParentGone, RecordBusy, RecordChanged, RecordLost, TakenOver
+from ..errors import (
+    FerryError,
+    LeaseOver,
+    ParentGone,
+    RecordBusy,
+    RecordChanged,
+    RecordLost,
+    TakenOver,
+    interrupted,
+)
 from . import fence as fences
 from . import lease as leases
 from . import process as processes
@@ -38,6 +49,7 @@ from .takeover import Free, Holds
 SOONEST_EXPIRY = 300  # seconds after its date in which AWS takes a signature at least (aws.md J)
 PROBE_EVERY = 10
 LOOK_EVERY = 1.0  # seconds: on some systems a look at another process starts one
+LETTING_GO_AT_ONCE = 8
 RUNS_TRIED = 1000  # an ansible-playbook process has one run for each of its playbooks at most
 
 
@@ -107,6 +119,9 @@ class Run:
         self._expired: dict[int, float] = {}
         self._probed: dict[int, float] = {}
         self._ending: dict[str, tuple[Fence, str]] = {}
+        self._held: dict[str, Record] = {}  # the tables that this process holds, as it last knew them
+        self._interrupted = False
+        self._abandoned = False
         store.allowed = self.require_lease
 
     @classmethod
@@ -117,9 +132,11 @@ class Run:
         parent: Process,
         *,
         start_of: Callable[[int], str] = processes.start_of,
+        attend: Callable[[str], None] = lambda run: None,
     ) -> Run:
         """The run of the ansible-playbook process ``parent``, begun if it has none that goes on.
 
+        ``attend`` is called with the run's id before its lease is looked at.
         Raises ClockOff, TakenOver when another run ended it, ParentGone when the process has ended.
         """
         clock.require_right()
@@ -129,6 +146,7 @@ class Run:
             now = clock.now()
             until = leases.until_for(leases.VERB, now, clock.ahead())
             who = replace(parent, since=math.floor(now))
+            attend(leases.run_id(parent, number))
             begun = Lease(leases.run_id(parent, number), until, math.floor(now), who=who)
             lease = store.begin_lease(begun)
             if lease.ended is not None and lease.ended.by == lease.run:
@@ -146,10 +164,13 @@ class Run:
         return self._until
 
     def look(self) -> None:
-        """Raises when this run must stop: ParentGone, TakenOver, RecordLost. No call; for every turn of a loop.
+        """Raises when this run must stop: Interrupted, ParentGone, TakenOver, RecordLost. No call; for every turn of a
+        loop.
 
         The parent is looked at once a second at most.
         """
+        if self._interrupted:
+            raise interrupted()
         elapsed = self.clock.elapsed()
         if elapsed - self._looked >= LOOK_EVERY:
             if self._start_of(self.here.pid) != self.here.started:
@@ -160,9 +181,17 @@ class Run:
         self._require_not_ended()
 
     def require_lease(self) -> None:
-        """``look``, and renewed where less than 120 s are left. Raises LeaseOver where that did not help."""
-        self.look()
-        self.renew_if_due()
+        """``look``, and renewed where less than 120 s are left. Raises LeaseOver where that did not help.
+
+        Between ``interrupt`` and ``abandon`` the answers that still come may be written.
+        """
+        if self._abandoned:
+            raise interrupted()
+        if self._interrupted:
+            self._require_not_ended()
+        else:
+            self.look()
+            self.renew_if_due()
         if self.clock.now() > self.until:
             raise LeaseOver(
                 "The run's lease is over and could not be renewed.",
@@ -246,6 +275,51 @@ class Run:
         if date is not None:
             self.store.note_unanswered(self.id, math.ceil(date))
 
+    # A process that is asked to end
+
+    def interrupt(self) -> None:
+        """Begin nothing more: no request that changes something leaves, and the next ``look`` raises Interrupted.
+        Answers may still come, and be written into the records."""
+        self._interrupted = True
+        self.gate.stop()
+
+    def abandon(self, seconds: float) -> None:
+        """After ``interrupt``, and once the answers are in or their connections closed: let this process's tables go,
+        for up to ``seconds``, and note what has no answer for the run's other processes. It may follow the end of
+        ansible-playbook. Tables for which the time is too short come free with the lease."""
+        self._abandoned = True
+        end = time.monotonic() + seconds
+        with self._lock:
+            held = list(self._held.values())
+        pool = ThreadPoolExecutor(LETTING_GO_AT_ONCE, "letting-go")
+        for each in [pool.submit(self._abandon, record, end) for record in held]:
+            with suppress(FerryError):  # it comes free with the lease
+                each.result()
+        pool.shutdown()
+        self.leave()
+
+    def _abandon(self, record: Record, end: float) -> None:
+        for _try in range(2):
+            if time.monotonic() > end or record.run != self.id:
+                return
+            try:
+                self.store.let_go(record, transitions.let_go(record, self.moment(record.name)))
+                return
+            except RecordChanged:  # a thread of ours wrote an answer just before
+                record = self.store.read(record.key) or replace(record, run="")
+
+    def _keep_in_mind(self, record: Record) -> Record:
+        with self._lock:
+            if record.run == self.id:
+                self._held[record.key] = record
+            else:
+                self._held.pop(record.key, None)
+        return record
+
+    def leave_unseen(self) -> None:
+        """The run's other processes cannot see this one: whatever it may send counts as unanswered for them."""
+        self.store.note_unanswered(self.id, math.ceil(self.until))
+
     def _unanswered(self, subject: str | None) -> float | None:
         """Date of the newest request of this run without an answer, of this process or of one that has left."""
         own = self.gate.unanswered(subject)
@@ -283,6 +357,11 @@ class Run:
         if refused(signed):
             self._expired[signed] = self.clock.now()
 
+    def read(self, key: str) -> Record | None:
+        """The record under ``key``; None if there is none. Raises RecordTooNew."""
+        record = self.store.read(key)
+        return None if record is None else self._keep_in_mind(record)
+
     def hold(self, record: Record, take_over: str = "") -> Taken | HeldElsewhere:
         """Take ``record``, as just read, for this run, if nobody holds it or its holder is gone.
 
@@ -290,6 +369,7 @@ class Run:
         read again.
         """
         if record.run == self.id:
+            self._keep_in_mind(record)
             return Taken(record, self._fences.get(record.key, Fence(record.fence)))
         fence, why = Fence(), ""
         if record.run:
@@ -300,17 +380,17 @@ class Run:
         taken = transitions.take(record, Moment(self.id, self.clock.now()), fence)
         fence = fences.both(fence, Fence(record.fence), self.clock.now())
         self._fences[record.key] = fence
-        return Taken(self.store.take(record, taken), fence, record.run, why)
+        return Taken(self._keep_in_mind(self.store.take(record, taken)), fence, record.run, why)
 
     def claim(self, record: Record) -> Record:
         """Write the first record of a name (``transitions.claim``). Raises Claimed."""
-        return self.store.claim(record)
+        return self._keep_in_mind(self.store.claim(record))
 
     def write(self, before: Record, after: Record) -> Record:
         """Write ``after``, made of ``before`` by ``transitions``. Raises TakenOver when another run took the table,
         RecordChanged, RecordLost."""
         try:
-            return self.store.write(before, after)
+            return self._keep_in_mind(self.store.write(before, after))
         except RecordChanged:
             self._require_still_mine()
             raise

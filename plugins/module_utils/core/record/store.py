@@ -141,6 +141,7 @@ class RecordStore:
 
     def claim(self, record: Record) -> Record:
         """Write the first record of a name. Raises Claimed when somebody else was first; read it then."""
+        self.allowed()
         written = self._next(record, 1)
         old = self._put(written.to_item(), "attribute_not_exists(pk)", {}, {})
         if old is not None and Record.from_item(old).w != written.w:
@@ -160,11 +161,17 @@ class RecordStore:
         ``take`` is for a record that it does not hold. Raises RecordChanged when another version stands there,
         RecordLost when none does.
         """
+        self.allowed()
+        return self._replace(before, after, before.run)
+
+    def let_go(self, before: Record, after: Record) -> Record:
+        """As ``write``, for a run that was interrupted and begins nothing more: ``allowed`` is not asked."""
         return self._replace(before, after, before.run)
 
     def take(self, before: Record, after: Record) -> Record:
         """Write ``after``, held by this run, over ``before``, which another one held whose lease has ended. Raises as
         ``write``."""
+        self.allowed()
         return self._replace(before, after, None)
 
     def remove(self, record: Record) -> None:
@@ -230,7 +237,6 @@ class RecordStore:
         raise self._changed(before, current)
 
     def _next(self, record: Record, ver: int) -> Record:
-        self.allowed()
         return replace(record, ver=ver, w=self._nonce())
 
     def _changed(self, before: Record, current: Record | None) -> RecordChanged:
@@ -307,14 +313,6 @@ class RecordStore:
             {"#unanswered": "unanswered"},
             {":date": date},
         )
-
-    def add_totals(self, run: str, totals: Mapping[str, Any]) -> None:
-        """Put the totals of the run's report beside its lease."""
-        old, new = self._update(
-            leases.key(run), "SET #totals = :totals", "attribute_exists(pk)", {"#totals": "totals"}, {":totals": totals}
-        )
-        if new is None and not old:
-            raise RecordLost(f"The lease of the run {run} is gone.", "The run's totals are in its report alone.")
 
     def remove_ended_leases(self, everything: Everything, now: float) -> int:
         """Remove the leases that ended, whose fence has passed and whose run no item names; how many."""

@@ -20,6 +20,7 @@ from .lease import VERB, Ended, Lease, held_by
 
 GRACE = 10  # seconds after ``until`` in which a run is still left its lease
 LETTING_GO = 12  # a process that has gone is looked at again for so long: its verbs may be letting go
+LETTING_GO_EVERY = 3  # seconds between these looks
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,9 @@ def assess(
     if reasons:
         return min(reasons, key=lambda reason: reason.fence.at)
     again = lease.until + GRACE + 1.0
-    return Holds(held_by(lease, now), again if gone_since is None else min(again, gone_since + LETTING_GO))
+    if gone_since is not None:
+        again = min(again, gone_since + LETTING_GO, now + LETTING_GO_EVERY)
+    return Holds(held_by(lease, now), again)
 
 
 def waiting_words(fence: Fence, run: str, now: float) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ...core.errors import FerryError, TakenOver
 from ..accounts import Accounts
+from ..interruption import ATTENDING
 from ..records import RECORD_OPTIONS, open_run
 from ..spec import SHARED_OPTIONS, Progress, Verb, account_option
 
@@ -36,6 +37,7 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
             run = open_run(destination, place["record_table"], create=False)
             if run is not None:
                 run.end(params["totals"])
+                ATTENDING.ended(run)
                 ended.append(run.id)
         except TakenOver:
             continue  # another run has ended it

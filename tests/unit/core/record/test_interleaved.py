@@ -15,7 +15,11 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.record import 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.lease import VERB
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record import FILL, Record
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.run import HeldElsewhere, Taken, held_lines
-from ansible_collections.tableferry.aws.plugins.module_utils.core.record.takeover import LETTING_GO, waiting_words
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record.takeover import (
+    LETTING_GO,
+    LETTING_GO_EVERY,
+    waiting_words,
+)
 
 from .two import KEY, Aws, Controller
 
@@ -180,7 +184,7 @@ class TestTheSameMachine:
         one.die()
         gone = aws.now
         held = two.run.hold(two.read())
-        assert isinstance(held, HeldElsewhere) and held.again == gone + LETTING_GO
+        assert isinstance(held, HeldElsewhere) and held.again == gone + LETTING_GO_EVERY
         aws.advance(LETTING_GO)
         taken = two.take()
         assert "gone from this machine" in taken.why
