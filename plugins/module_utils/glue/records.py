@@ -17,6 +17,7 @@ from ..core.jobs.tracking import Tracking
 from ..core.record import process, record_table
 from ..core.record.clock import AwsClock
 from ..core.record.counted import Counted
+from ..core.record.probe import Prober
 from ..core.record.record import table_key
 from ..core.record.run import HeldElsewhere, Run
 from ..core.record.store import RecordStore
@@ -48,11 +49,12 @@ def open_run(account: Account, name: str, *, create: bool = True) -> Run | None:
     clock = AwsClock()
     ATTENDING.expect()
     store = RecordStore.open(account, name, clock, create=create)
-    return None if store is None else _joined(store, clock)
+    return None if store is None else _joined(account, store, clock)
 
 
-def _joined(store: RecordStore, clock: AwsClock) -> Run:
+def _joined(account: Account, store: RecordStore, clock: AwsClock) -> Run:
     run = Run.join(store, clock, process.describe(process.playbook()), attend=ATTENDING.attend)
+    run.refuses = Prober(account, store.table.name)
     ATTENDING.join(run)
     return run
 
@@ -132,10 +134,10 @@ class _Opened:
     joined: Run | None = None
     guarded: list[Account] = field(default_factory=list)
 
-    def run(self, *accounts: Account | None) -> Run:
+    def run(self, destination: Account, *others: Account | None) -> Run:
         if self.joined is None:
-            self.joined = _joined(self.store, self.clock)
-        for account in accounts:
+            self.joined = _joined(destination, self.store, self.clock)
+        for account in (destination, *others):
             if account is not None and account not in self.guarded:
                 account.watch_clients(self.joined.gate.guard)
                 self.guarded.append(account)

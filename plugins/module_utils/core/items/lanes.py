@@ -93,10 +93,12 @@ class Lanes:
         if time.monotonic() - self._looked > LOOK_SECONDS:
             self._give_up_silent()
 
-    def finish(self, longest: float = LAST_ANSWERS_SECONDS) -> None:
-        """Send nothing more, and receive the answers to what changes something: up to ``longest`` seconds. What else
-        comes of them, such as items to be sent again, is dropped."""
-        end = time.monotonic() + longest
+    def finish(self) -> None:
+        """Send nothing more, and receive the answers to what changes something, as long as an interrupted run waits.
+
+        What else comes of them, such as items to be sent again, is dropped.
+        """
+        end = time.monotonic() + LAST_ANSWERS_SECONDS
         self._later.clear()
         while any(flight.call.attempt is not None for flight in self._flights.values()):
             left = end - time.monotonic()

@@ -193,10 +193,10 @@ class OwnWork(DestinationJobs):
         return Page({})
 
 
-def past_fence(job: Job, record: Tracking | None) -> Generator[Pause, str | None, None]:
+def past_fence(job: Job, record: Tracking | None, *, dynamodb_only: bool = False) -> Generator[Pause, str | None, None]:
     """Pauses with ``job`` until no request of a former run, and none of this one without an answer, can reach the
-    table: before items, settings and deletions."""
-    while record is not None and (seconds := record.fence_left()) > 0:
+    table: before items, settings and deletions. ``dynamodb_only``: as in ``Tracking.fence_left``."""
+    while record is not None and (seconds := record.fence_left(dynamodb_only=dynamodb_only)) > 0:
         yield Pause(replace(job, state="pending", pending_reason="fence"), "time", min(seconds, FENCE_GAP))
 
 

@@ -22,7 +22,7 @@ from ..aws_errors import is_passing
 from ..errors import Held, StepNotAllowed
 from ..record import intended, intention, transitions
 from ..record import record as records
-from ..record.fence import LET_GO
+from ..record.fence import LET_GO, Fence
 from ..record.gate import Attempts
 from ..record.intention import Step, Window
 from ..record.lease import VERB
@@ -357,12 +357,19 @@ class Tracking:
 
     # Waiting
 
-    def fence_left(self) -> float:
+    def fence_left(self, *, dynamodb_only: bool = False) -> float:
         """Seconds until items, settings, deletions and ``done`` may come: until nothing of a former holder, or of an
-        unanswered request of this run, can arrive. 0 when they may."""
+        unanswered request of this run, can arrive. 0 when they may.
+
+        ``dynamodb_only``: of what DynamoDB itself executes, items and deletions. Once it refuses the former holder's
+        signatures as expired, which is asked now and then, these need not wait any longer.
+        """
+        if dynamodb_only:
+            self.run.probe(self.name)
         moment = self._moment()
         quiet = 0.0 if moment.unanswered is None else moment.unanswered + LET_GO
-        return max(0.0, self.record.fence - moment.now, quiet - moment.now)
+        passes = Fence(self.record.fence, moment.signed_until).passes(moment.expired_since if dynamodb_only else None)
+        return max(0.0, passes - moment.now, quiet - moment.now)
 
     def now(self) -> float:
         """AWS's time in epoch seconds."""

@@ -13,9 +13,26 @@ import time
 from typing import Any
 
 from .. import aws_errors, sdk
+from ..account import Account
 from ..errors import FerryError
 from .lease import key
 from .record_table import explain
+
+
+class Prober:
+    """Asks DynamoDB in ``account`` with old signatures, about the table of the records ``table_name``."""
+
+    def __init__(self, account: Account, table_name: str) -> None:
+        self._account = account
+        self._table_name = table_name
+        self._client: Any = None
+
+    def __call__(self, date: int) -> bool:
+        """Whether DynamoDB refuses by now what was signed at ``date`` (epoch seconds). Raises as
+        ``signature_expired``."""
+        if self._client is None:
+            self._client = self._account.own_client("dynamodb", connect_timeout=3, read_timeout=5, attempts=1)
+        return signature_expired(self._client, self._table_name, date)
 
 
 def signature_expired(client: Any, table_name: str, date: int) -> bool:

@@ -107,6 +107,8 @@ class Run:
         self.clock = clock
         self.here = here
         self.gate = Gate(clock, lambda: self.until, self.look)
+        # Whether DynamoDB refuses by now what was signed at a date (``probe.Prober``).
+        self.refuses: Callable[[int], bool] = lambda date: False
         self._start_of = start_of
         self._lock = threading.Lock()
         self._until = float(lease.until)
@@ -341,11 +343,11 @@ class Run:
         """The fence of the former holders of ``subject``, where this process took it from them."""
         return self._fences.get(table_key(subject), Fence())
 
-    def probe(self, subject: str, refused: Callable[[int], bool]) -> None:
+    def probe(self, subject: str) -> None:
         """Ask AWS whether DynamoDB's own calls of the former holders of ``subject`` are over already.
 
-        ``refused`` asks with a signature of the date given (``probe.signature_expired``). Asked every ten seconds at
-        most, and not before AWS could refuse. What comes of it is in ``moment``.
+        Asked every ten seconds at most, and not before AWS could refuse. What comes of it is in ``moment``; an endpoint
+        that never refuses old signatures, or does not answer, leaves the fence as it is.
         """
         fence, now = self.fence(subject), self.clock.now()
         signed = fence.signed_until
@@ -354,8 +356,9 @@ class Run:
         if now < self._probed.get(signed, 0) + PROBE_EVERY:
             return
         self._probed[signed] = now
-        if refused(signed):
-            self._expired[signed] = self.clock.now()
+        with suppress(FerryError):
+            if self.refuses(signed):
+                self._expired[signed] = self.clock.now()
 
     def read(self, key: str) -> Record | None:
         """The record under ``key``; None if there is none. Raises RecordTooNew."""

@@ -290,7 +290,7 @@ def _choose_method(record: Tracking, choice: Choice) -> None:
 
 def _deleted(record: Tracking, destination: Account, there: TableDefinition) -> Later:
     """Our copy, which is not whole, is deleted: exactly this table, and only once nothing can reach it any more."""
-    seconds = record.fence_left()
+    seconds = record.fence_left(dynamodb_only=True)
     if seconds > 0:
         return Later(min(seconds, LOOK_GAP), f"The copy {there.name} is deleted once no former request can reach it")
     if there.table_id == record.record.table_id and phase_of(there.status) is not Phase.GOING:

@@ -18,6 +18,7 @@ import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import (
     CheckpointUnusable,
+    Interrupted,
     KeepsFailing,
     LeaseOver,
     MissingTable,
@@ -217,6 +218,27 @@ def test_requests_under_way_when_a_copy_is_called_off_have_no_answer(filled, wor
         copied(filled, Bounds(lease.gate, look), workers=workers)
     go_on.set()
     assert began - 1 <= lease.gate.unanswered("copy") <= time.time() + 1
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_interrupted_copy_waits_for_the_answers_to_what_it_sent(filled, workers, tmp_path):
+    lease, path, stopped = Lease(), tmp_path / "copy.json", threading.Event()
+
+    def before(operation):
+        if operation == "BatchWriteItem":
+            lease.gate.stop()
+            stopped.set()
+
+    filled.before = before
+    with pytest.raises(Interrupted):
+        copied(filled, lease.bounds, workers=workers, writes_at_once=4, checkpoint=path)
+    assert stopped.is_set()
+    assert filled.tables["copy"].items
+    assert lease.gate.unanswered() is None
+    assert lease.gate.wait_for_answers(0.0)
+    filled.before = lambda operation: None
+    assert copied(filled, Bounds(), checkpoint=path).resumed
+    assert filled.tables["copy"].items == filled.tables["orders"].items
 
 
 def test_a_repair_is_held_to_the_lease_too(filled):

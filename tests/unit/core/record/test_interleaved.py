@@ -11,6 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.tracking import Tracking
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record import intended, rules, transitions
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.lease import VERB
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record import FILL, Record
@@ -218,6 +219,75 @@ class TestTheSameMachine:
         assert isinstance(two.run.hold(two.read()), HeldElsewhere)
 
 
+class TestInterrupted:
+    """A process that is asked to end lets go, whether its parent still lives or not."""
+
+    @pytest.mark.parametrize("parent", ["lives", "gone"])
+    def test_the_next_run_takes_the_table_at_once(self, aws, one, two, parent):
+        one.to_filling()
+        one.run.interrupt()
+        if parent == "gone":
+            one.die()
+        one.run.abandon(60)
+        assert (two.read().run, two.read().fence) == ("", 0)
+        one.run.end()
+        taken = two.take()
+        assert (taken.fence.at, taken.why) == (0, "")
+
+    def test_its_answers_are_written_and_nothing_is_begun(self, aws, one, two):
+        one.claim()
+        one.step(intended.intend, purpose=FILL, kind="create", token="t1", request="{}")
+        one.run.interrupt()
+        with pytest.raises(errors.Interrupted):
+            one.run.look()
+        with pytest.raises(errors.Interrupted):
+            one.run.gate.leave(aws.now, "orders")
+        one.step(transitions.filling, "t1", "T1")
+        one.run.abandon(60)
+        assert (two.read().state, two.read().run) == ("filling", "")
+        with pytest.raises(errors.Interrupted):
+            one.run.store.claim(two.read())
+
+    def test_a_record_that_was_written_meanwhile_is_let_go_too(self, aws, one, two):
+        one.to_filling()
+        stale = dict(one.run._held)
+        one.step(transitions.say, "Wait.")
+        one.run._held = stale
+        one.run.interrupt()
+        one.run.abandon(60)
+        assert (two.read().run, two.read().next) == ("", "Wait.")
+
+    def test_without_time_the_lease_frees_the_tables(self, aws, one, two):
+        one.to_filling()
+        one.run.interrupt()
+        one.run.abandon(-1)
+        assert two.read().run == one.run.id
+        one.run.end()
+        assert two.take().fence.at == 0
+
+    def test_what_has_no_answer_is_fenced_at_its_table_and_for_the_run(self, aws, one, two):
+        one.to_filling()
+        one.run.gate.leave(aws.now, "orders")
+        one.run.gate.leave(aws.now, "others")
+        one.run.interrupt()
+        aws.advance(10)
+        one.run.gate.give_up()
+        one.run.abandon(60)
+        assert two.read().fence == aws.now + 60
+        lease = two.run.store.read_lease(one.run.id)
+        assert lease is not None and lease.unanswered == aws.now and lease.ended is None
+        one.run.end()
+        lease = two.run.store.read_lease(one.run.id)
+        assert lease is not None and lease.ended is not None and lease.ended.fence == aws.now + 60
+
+    def test_a_process_that_others_cannot_see_is_fenced_by_its_lease(self, aws, one, two):
+        one.to_filling()
+        one.run.leave_unseen()
+        until = int(one.run.until)
+        one.run.end()
+        assert two.take().fence.at == until + 60
+
+
 class TestTakeOver:
     """``ferry_take_over``: the user says that the process is gone."""
 
@@ -280,15 +350,16 @@ class TestWaiting:
         until = int(one.run.until)
         aws.advance(OVER)
         two.take()
-        two.run.probe("orders", refuses)
+        two.run.refuses = refuses
+        two.run.probe("orders")
         assert asked == []  # it cannot be yet
         aws.advance(until + 305 - aws.now)
         for _ in range(3):
-            two.run.probe("orders", refuses)
+            two.run.probe("orders")
         assert asked == [until]
         aws.advance(20)
-        two.run.probe("orders", refuses)
-        two.run.probe("orders", refuses)
+        two.run.probe("orders")
+        two.run.probe("orders")
         assert asked == [until, until]
         again = {"seen_table_id": "T1", "resumable": True}
         with pytest.raises(errors.NotYet) as waits:
@@ -298,6 +369,38 @@ class TestWaiting:
         assert two.step(transitions.fill_again, "direct", **again).state == "filling"
         with pytest.raises(errors.NotYet):
             rules.require_fence(two.read(), two.moment())
+
+    @pytest.mark.parametrize("answer", [False, errors.RecordBusy("Busy.", "Wait.")])
+    def test_an_endpoint_that_never_refuses_leaves_the_fence(self, aws, one, two, answer):
+        one.to_filling()
+        until = int(one.run.until)
+        aws.advance(OVER)
+        two.take()
+
+        def refuses(date: int) -> bool:
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        two.run.refuses = refuses
+        tracking = Tracking(two.run, "orders")
+        while aws.now < until + 910:
+            assert tracking.fence_left(dynamodb_only=True) == tracking.fence_left() == until + 910 - aws.now
+            aws.advance(100)
+        assert tracking.fence_left(dynamodb_only=True) == 0
+
+    def test_items_wait_for_dynamodb_alone(self, aws, one, two):
+        one.to_filling()
+        until = int(one.run.until)
+        aws.advance(OVER)
+        two.take()
+        two.run.refuses = lambda date: aws.now > date + 300
+        tracking = Tracking(two.run, "orders")
+        aws.advance(until + 301 - aws.now)
+        assert tracking.fence_left(dynamodb_only=True) == 15
+        assert tracking.fence_left() == 609
+        aws.advance(15)
+        assert (tracking.fence_left(dynamodb_only=True), tracking.fence_left()) == (0, 594)
 
 
 class TestRuns:

@@ -226,6 +226,28 @@ class TestGate:
             wire.client.delete_item(TableName="orders", Key={})
         assert call.all_answered and gate.unanswered() is None
 
+    def test_a_stopped_one_lets_nothing_out_and_waits_for_answers(self):
+        wire, gate, _ = guarded(FAR)
+        sent = gate.leave(T0, "orders")
+        gate.stop()
+        with pytest.raises(errors.Interrupted):
+            wire.client.delete_item(TableName="orders", Key={})
+        assert wire.sent == []
+        assert not gate.wait_for_answers(0.0)
+        gate.answered(sent)
+        assert gate.wait_for_answers(0.0)
+        assert gate.unanswered() is None
+
+    def test_what_is_given_up_may_arrive_from_then_on(self):
+        _, gate, machine = guarded(FAR)
+        gate.lost(gate.leave(T0, "others"))
+        gate.leave(T0, "orders")
+        machine.up = 10.0
+        gate.give_up()
+        machine.up = 20.0
+        assert gate.wait_for_answers(0.0)
+        assert (gate.unanswered("orders"), gate.unanswered("others")) == (T0 + 10, T0)
+
     def test_a_request_for_no_table_counts_for_all(self):
         _, gate, machine = guarded(FAR)
         gate.lost(gate.leave(T0))

@@ -217,7 +217,7 @@ class DirectKind(OwnWork):
         )
         made = {"table_id": table.table_id, "table_arn": table.arn, "data_from": begun}
         job = replace(job, result={**job.result, **made})
-        yield from past_fence(job, record)
+        yield from past_fence(job, record, dynamodb_only=True)
         if record is not None:
             record.require_held()
             _begin(destination, record, job)
