@@ -91,8 +91,12 @@ class Migration:
 
     def hold_export(self, table: str) -> int:
         """Keep back the answer to the export of ``table``; the id of the fault."""
-        arn = f"arn:aws:dynamodb:eu-west-1:{self.lab.landscape['accounts']['source']['account_id']}:table/{table}"
-        return self.lab.hold(operation="ExportTableToPointInTime", match={"TableArn": arn})
+        return self.lab.hold(operation="ExportTableToPointInTime", match=self.about(table))
+
+    def about(self, table: str) -> dict[str, str]:
+        """How faults name the calls about the source's ``table`` by its ARN."""
+        account = self.lab.landscape["accounts"]["source"]["account_id"]
+        return {"TableArn": f"arn:aws:dynamodb:{self.lab.landscape['region']}:{account}:table/{table}"}
 
     def started(self, kind: str) -> list[str]:
         """The tables of the jobs of ``kind`` that were started, sorted."""

@@ -323,6 +323,10 @@ class Interrupted(FerryError):
     """The process was asked to end: its run begins nothing more, and lets go."""
 
 
+# Why a run sends nothing more, at least for now: no failure of the table that it works on.
+RUN_STOPPED = (Interrupted, LeaseOver, ParentGone, RecordLost, TakenOver)
+
+
 def interrupted(table: str = "") -> Interrupted:
     """The error of work on ``table`` that was called off."""
     return Interrupted("The run was interrupted.", "Run again: it goes on from where it was.", table=table)

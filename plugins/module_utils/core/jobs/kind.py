@@ -14,6 +14,7 @@ from .. import sdk
 from ..account import Account, Side
 from ..aws_errors import is_passing
 from ..errors import FerryError, InvalidInput
+from ..record.lease import iso
 from .job import Job, State, failure_of
 from .tracking import Tracking
 
@@ -197,7 +198,9 @@ def past_fence(job: Job, record: Tracking | None, *, dynamodb_only: bool = False
     """Pauses with ``job`` until no request of a former run, and none of this one without an answer, can reach the
     table: before items, settings and deletions. ``dynamodb_only``: as in ``Tracking.fence_left``."""
     while record is not None and (seconds := record.fence_left(dynamodb_only=dynamodb_only)) > 0:
-        yield Pause(replace(job, state="pending", pending_reason="fence"), "time", min(seconds, FENCE_GAP))
+        until = {"fenced_until": iso(record.now() + seconds)}
+        waiting = replace(job, state="pending", pending_reason="fence", result={**job.result, **until})
+        yield Pause(waiting, "time", min(seconds, FENCE_GAP))
 
 
 def begun(

@@ -28,7 +28,7 @@ def progress_line(plural: str, jobs: Sequence[Job], percents: Iterable[float] = 
         ),
         (sum(job.open and job.pending_reason == "backup_plan" for job in jobs), "waiting for the backup plan"),
         (sum(job.open and job.pending_reason == "held" for job in jobs), "held by other runs"),
-        (sum(job.open and job.pending_reason == "fence" for job in jobs), "waiting until no former request can arrive"),
+        (sum(job.open and job.pending_reason == "fence" for job in jobs), _fenced(jobs)),
         (sum(job.state == "running" or (job.open and job.pending_reason == "settings") for job in jobs), "running"),
     ):
         if count:
@@ -37,6 +37,13 @@ def progress_line(plural: str, jobs: Sequence[Job], percents: Iterable[float] = 
     if rounded:
         parts[-1] += f" ({rounded[0]}{f' to {rounded[-1]}' if len(rounded) > 1 else ''} %)"
     return ", ".join(parts)
+
+
+def _fenced(jobs: Iterable[Job]) -> str:
+    until = max((str(job.result.get("fenced_until", "")) for job in jobs if job.pending_reason == "fence"), default="")
+    if not until:
+        return "waiting until no former request can arrive"
+    return f"waiting until {until}, when no request of a former run can arrive any more"
 
 
 def duration(seconds: float) -> str:

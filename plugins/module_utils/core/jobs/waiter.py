@@ -13,13 +13,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import nullcontext
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeAlias
 
 from .. import sdk
 from ..aws_errors import is_passing
-from ..errors import LeaseOver, RecordBusy
+from ..errors import FerryError, LeaseOver, RecordBusy
 from .group import Entry, Group, TableJobs
 from .job import Job, ended_with
 from .kind import Instead, JobKind, Pause, WaitItem, WaitResult
@@ -153,8 +153,28 @@ class Waiter:
 
     def _advance(self, entry: Entry) -> Outcome:
         record = entry.item.record
-        with record.about() if record is not None else nullcontext():
+        if record is None:
             return self._advance_one(entry)
+        with record.about():
+            outcome = self._advance_one(entry)
+        failed = self._failed_for_good(entry, outcome)
+        if failed is not None:
+            # Now, not when the other tables are ready: another run may go on with it meanwhile.
+            with suppress(FerryError):
+                record.let_go(entry.group.kind.explain(failed, entry.item.destination).next_step)
+        return outcome
+
+    def _failed_for_good(self, entry: Entry, outcome: Outcome) -> Job | None:
+        """The job that failed with ``outcome``; None where it did not, or is tried again."""
+        if isinstance(outcome, Exception):
+            return None if self._is_tried_again(outcome, entry.failures + 1) else self._given_up(entry, outcome)
+        return outcome if isinstance(outcome, Job) and outcome.state in ("failed", "cancelled") else None
+
+    @staticmethod
+    def _is_tried_again(error: Exception, failures: int) -> bool:
+        # A lease that lapsed, as while AWS could not be reached, is renewed by the thread that keeps it.
+        passing = is_passing(error) or isinstance(error, (LeaseOver, RecordBusy))
+        return passing and failures <= PASSING_FAILURES
 
     def _advance_one(self, entry: Entry) -> Outcome:
         try:
@@ -249,9 +269,7 @@ class Waiter:
     def _failed(self, entry: Entry, error: Exception, now: float) -> None:
         entry.steps = None
         entry.failures += 1
-        # A lease that lapsed, as while AWS could not be reached, is renewed by the thread that keeps it.
-        passing = is_passing(error) or isinstance(error, (LeaseOver, RecordBusy))
-        if passing and entry.failures <= PASSING_FAILURES:
+        if self._is_tried_again(error, entry.failures):
             entry.group.retry(entry, error, now)
             return
         entry.job, entry.phase = self._given_up(entry, error), "over"

@@ -37,7 +37,7 @@ from . import lease as leases
 from . import process as processes
 from . import takeover, transitions
 from .clock import AwsClock
-from .fence import Fence
+from .fence import TAKE_OVER, Fence
 from .gate import Gate
 from .lease import Ended, Lease
 from .process import Process
@@ -84,11 +84,16 @@ class Taken:
 
 
 def held_lines(held: Iterable[HeldElsewhere]) -> list[str]:
-    """A line for each run that holds tables which wait: ``held by ann@ci-7 since .., renewed 12 s ago: 12 tables``."""
+    """A line for each run that holds tables which wait: ``held by ann@ci-7 since .., renewed 12 s ago: 12 tables``, and
+    what shortens that."""
     waiting = list(held)
     words = {each.holder: each.words for each in waiting}
     counts = Counter(each.holder for each in waiting)
-    return [f"{words[run]}: {count} table{'s' if count > 1 else ''}" for run, count in sorted(counts.items())]
+    return [
+        f"{words[run]}: {count} table{'s' if count > 1 else ''}. If its process is gone for certain, start again with"
+        f" ferry_take_over: {run}, and items and settings wait {TAKE_OVER} s"
+        for run, count in sorted(counts.items())
+    ]
 
 
 class Run:

@@ -77,12 +77,3 @@ def assess(
     if gone_since is not None:
         again = min(again, gone_since + LETTING_GO, now + LETTING_GO_EVERY)
     return Holds(held_by(lease, now), again)
-
-
-def waiting_words(fence: Fence, run: str, now: float) -> str:
-    """What is said while items and settings wait for a former holder's fence."""
-    return (
-        f"items and settings wait {max(0, math.ceil(fence.at - now))} s more: requests of the former run {run} may"
-        f" still arrive. If its process is gone for certain, ferry_take_over: {run} shortens this to"
-        f" {fences.TAKE_OVER} s."
-    )

@@ -14,7 +14,7 @@ from .. import sdk
 from ..account import Account
 from ..aws_errors import DENIED
 from ..change import Change, NotCarried
-from ..errors import DestinationExists, FerryError, Replaced, SettingFailed
+from ..errors import RUN_STOPPED, DestinationExists, FerryError, Replaced, SettingFailed
 from .autoscaling import AutoScaling
 from .definition import Shape, TableDefinition
 from .encryption import Encryption, resolve_key_map
@@ -240,7 +240,7 @@ def apply_settings(account: Account, name: str, plan: SettingsPlan, table_id: st
         for change in tuple(applied):
             if not (yield from attempt(_setting_of(change).verify(target, change), change)):
                 applied.remove(change)
-    except Replaced:
+    except (Replaced, *RUN_STOPPED):
         raise
     except FerryError as error:
         # The table or the credentials are gone: no other setting can be applied.

@@ -16,11 +16,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.record import 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.lease import VERB
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record import FILL, Record
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.run import HeldElsewhere, Taken, held_lines
-from ansible_collections.tableferry.aws.plugins.module_utils.core.record.takeover import (
-    LETTING_GO,
-    LETTING_GO_EVERY,
-    waiting_words,
-)
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record.takeover import LETTING_GO, LETTING_GO_EVERY
 
 from .two import KEY, Aws, Controller
 
@@ -327,16 +323,11 @@ class TestWaiting:
         assert isinstance(held, HeldElsewhere)
         (line,) = held_lines([held, held])
         assert line.startswith("held by ann@one since 2027-01-15T08:00:0")
-        assert line.endswith("renewed 12 s ago: 2 tables")
+        assert "renewed 12 s ago: 2 tables. If its process is gone" in line
+        assert f"ferry_take_over: {one.run.id}, and items and settings wait 90 s" in line
         refusal = held.refusal("orders")
         assert refusal.status == "refused" and f"ferry_take_over: {one.run.id}" in str(refusal)
         assert held_lines([]) == []
-
-    def test_the_words_of_a_fence_name_the_way_to_shorten_it(self, aws, one, two):
-        one.claim()
-        aws.advance(OVER)
-        words = waiting_words(two.take().fence, one.run.id, aws.now)
-        assert "899 s" in words and f"ferry_take_over: {one.run.id}" in words
 
     def test_aws_refuses_the_former_holders_signatures_already(self, aws, one, two):
         one.to_filling()
