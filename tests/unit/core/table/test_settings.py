@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import sdk
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import (
+    RUN_STOPPED,
     CredentialsError,
     DestinationExists,
     MissingKeyMapping,
@@ -332,6 +333,16 @@ def test_what_aws_refuses_for_good_fails_alone(accounts, described, operation, e
     assert error.response["Error"]["Code"] in result.failed[0].reason
     assert len(result.applied) == len(plan.changes) - 1
     assert setting not in result.carried
+
+
+@pytest.mark.parametrize("kind", RUN_STOPPED)
+def test_a_run_that_is_stopped_is_no_refusal(accounts, described, kind):
+    """A lapsed lease is renewed, and the settings go on; a run that was taken over reports that."""
+    source, destination = full(accounts, described)
+    plan = prepare_settings(source, destination, "orders", "orders2", SettingsOptions(migration_id="m1", **MAPS))
+    destination.errors["tag_resource"] = [kind("Stopped.", "Run again.")]
+    with pytest.raises(kind):
+        run(apply_settings(destination, "orders2", plan))
 
 
 def test_a_500_is_not_retried_for_ever(accounts, described):

@@ -194,6 +194,19 @@ class TestNotWhole:
 
 
 class TestTwoRuns:
+    def test_a_table_that_failed_is_let_go_before_the_others_are_ready(self) -> None:
+        aws = world({"orders": 2, "users": 2})
+        one = Playbook(aws, 1, "one")
+        aws.fail_next("ExportTableToPointInTime", "S3AccessDenied", "No.")
+        begun = {table: one.start(table) for table in ("orders", "users")}
+        waited = one.wait(begun)
+        assert (one.record("orders").run, one.record("users").run) == ("", one.run.id)
+        assert one.record("orders").next
+        assert Playbook(aws, 2, "two").migrate("orders")["orders"].status == "migrated"
+        assert one.judge("orders", waited.ways["orders"]).status == "failed"
+        assert one.judge("users", waited.ways["users"]).status == "migrated"
+        assert one.record("orders").state == "done"
+
     def test_a10_the_second_run_waits_for_the_table_and_then_reports_it(self) -> None:
         """The second one begins right after the first one's start, on another machine, and waits at the same time."""
         aws = world(recovery=False)
