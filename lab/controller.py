@@ -88,7 +88,7 @@ class Controller:
     def stop(self) -> None:
         """SIGSTOP for the process and all that it started, whatever their sessions; returns when they stand."""
         end = time.monotonic() + STOP_SECONDS
-        while running := {pid for pid, state in _tree(self.process.pid).items() if state not in _ENDED + _STOPPED}:
+        while running := {pid for pid, state in tree(self.process.pid).items() if state not in _ENDED + _STOPPED}:
             for pid in running:
                 _signal(pid, signal.SIGSTOP)
             self._stopped |= running
@@ -104,7 +104,7 @@ class Controller:
 
     def kill(self) -> None:
         """SIGKILL for the process and all that it started."""
-        for pid in [*_tree(self.process.pid), *self._stopped]:
+        for pid in [*tree(self.process.pid), *self._stopped]:
             _signal(pid, signal.SIGKILL)
         self.process.wait()
 
@@ -159,7 +159,7 @@ def _signal(pid: int, number: signal.Signals) -> None:
         return
 
 
-def _tree(root: int) -> dict[int, str]:
+def tree(root: int) -> dict[int, str]:
     """``root`` and its descendants with the letter of their state; empty when it has ended and was waited for."""
     states: dict[int, str] = {}
     children: dict[int, list[int]] = {}

@@ -106,3 +106,32 @@ def test_a_run_that_lives_and_is_taken_over_ends_refused(migration: Migration) -
             assert second.wait() == 0, second.output[-4000:]
         assert {row["status"] for row in second.rows().values()} == {"migrated"}
     assert_all_migrated(migration)
+
+
+@pytest.mark.parametrize("window", ["5 minutes", "15 minutes"])
+def test_items_of_a_direct_copy_wait_for_dynamodb_alone(tmp_path: Path, window: str) -> None:
+    """They go on once DynamoDB refuses the signatures of the former run; the settings wait for all services."""
+    with spawn(scale=0.01, timings=TIMINGS) as lab:
+        lab.choose_behaviours({"signature.window": window})
+        migration = prepare(lab, tmp_path, TABLES, ferry_method="direct", ferry_checkpoint_dir=str(tmp_path))
+        hold = lab.hold(operation="BatchWriteItem", when="before")
+        with migration.run("first", machine="pod-1") as first:
+            first.until(lambda: lab.held(hold))
+            first.controller.kill()
+        lab.release(hold)
+        (lease,) = migration.leases()
+        migration.clock.advance(lease.until + 11 - now(migration))
+        with migration.run("second", machine="pod-2") as second:
+            second.until(lambda: "when no request of a former run can arrive any more" in second.output)
+            written = lab.count("BatchWriteItem")
+            migration.clock.advance(lease.until + (310 if window == "5 minutes" else 800) - now(migration))
+            assert lab.count("BatchWriteItem") == written
+            if window == "5 minutes":
+                eventually(lambda: lab.count("GetItem", error_code="InvalidSignatureException") > 0)
+                migration.clock.advance(16)
+                second.until(lambda: lab.count("BatchWriteItem") >= written + len(TABLES))
+                assert now(migration) < lease.until + 600
+            assert {record.state for record in migration.records().values()}.isdisjoint({"settled", "done"})
+            migration.clock.advance(lease.until + SIGNATURE + 1 - now(migration))
+            assert second.wait() == 0, second.output[-4000:]
+        assert {record.state for record in migration.records().values()} == {"done"}

@@ -16,11 +16,13 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from lab.client import LabClient
+from lab.controller import tree
 
 SECONDS = 120
 SETTLED = 0.5  # after the calls, so that the run is waiting rather than starting
@@ -40,7 +42,9 @@ def main(ready: str, operation: str, count: str, *command: str) -> int:
             return 1
         time.sleep(0.1)
     time.sleep(SETTLED)
-    os.killpg(process.pid, signal.SIGKILL)
+    for pid in tree(process.pid):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     process.communicate()
     return 0
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from lab.client import LabClient
-from lab.controller import SharedClock, _tree, controller
+from lab.controller import SharedClock, controller, tree
 
 # Signs and sends DeleteTable: the words of its plan are "sign" (keep a signed request), "stale" (send that one) and
 # "call". It prints clocks and answers.
@@ -70,7 +70,7 @@ def test_stopped_controller_wakes_after_20_minutes(gate_lab: Any, clock: SharedC
     hold = lab.hold(mutating=True, after=1)
     with controller(clock, command(gate_lab, "call", "sign", "call", "stale", "call"), stdout=subprocess.PIPE) as run:
         run.stop_at(hold)
-        assert set(_tree(run.process.pid).values()) == {"T"}
+        assert set(tree(run.process.pid).values()) == {"T"}
         clock.advance(1200)
         assert lab.count(mutating=True) == 2
         run.wake()
@@ -118,11 +118,11 @@ def test_all_processes_stop_and_end(clock: SharedClock) -> None:
         assert run.process.stdout is not None
         child = int(run.process.stdout.readline())
         run.stop()
-        assert _tree(run.process.pid) == {run.process.pid: "T", child: "T"}
+        assert tree(run.process.pid) == {run.process.pid: "T", child: "T"}
         run.wake()
-        assert "T" not in _tree(run.process.pid).values()
+        assert "T" not in tree(run.process.pid).values()
     end = time.monotonic() + 60  # a process that was killed is there until the machine comes to it
-    while (left := set(_tree(child).values()) - {"Z"}) and time.monotonic() < end:
+    while (left := set(tree(child).values()) - {"Z"}) and time.monotonic() < end:
         time.sleep(0.02)
     assert not left
 
@@ -134,3 +134,9 @@ def test_process_that_ends_before_its_call_is_reported(clock: SharedClock) -> No
         pytest.raises(RuntimeError, match=r"ended \(3\) before"),
     ):
         run.stop_at(hold)
+
+
+def test_a_controller_may_believe_to_be_on_another_machine(clock: SharedClock) -> None:
+    program = "import os, socket; print(socket.gethostname(), os.readlink('/proc/self/ns/pid'))"
+    with controller(clock, [sys.executable, "-c", program], machine="pod-2", stdout=subprocess.PIPE) as run:
+        assert run.process.communicate(timeout=60)[0] == "pod-2 pid:[pod-2]\n"

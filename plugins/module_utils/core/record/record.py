@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from ..errors import RecordTooNew
 from .attributes import Item, from_item, to_item
+from .fence import Fence
 
 SCHEMA = 1
 JOBS_KEPT = 20
@@ -75,7 +76,8 @@ class Part:
 @dataclass(frozen=True)
 class Record:
     """What is known of a destination table. ``run`` is who works on it, empty for nobody; ``home`` the TableId of the
-    table of the records that it was written into; ``table_id`` that of our copy, empty before there is one."""
+    table of the records that it was written into; ``table_id`` that of our copy, empty before there is one.
+    ``signed_until`` is as in ``Fence``, 0 for none."""
 
     key: str
     home: str
@@ -84,6 +86,7 @@ class Record:
     method: str
     run: str = ""
     fence: int = 0
+    signed_until: int = 0
     state: State = "claimed"
     attempt: int = 1
     table_id: str = ""
@@ -95,6 +98,11 @@ class Record:
     parts: Mapping[str, Part] = field(default_factory=dict)
     ver: int = 0
     w: str = ""
+
+    @property
+    def fenced(self) -> Fence:
+        """Its fence, with what may shorten that."""
+        return Fence(self.fence, self.signed_until or None)
 
     @property
     def name(self) -> str:

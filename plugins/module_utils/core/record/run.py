@@ -122,7 +122,6 @@ class Run:
         self._looked = -math.inf
         self._lost: RecordLost | None = None
         self._seen_gone: dict[str, float] = {}
-        self._fences: dict[str, Fence] = {}
         self._expired: dict[int, float] = {}
         self._probed: dict[int, float] = {}
         self._ending: dict[str, tuple[Fence, str]] = {}
@@ -345,8 +344,9 @@ class Run:
         return Moment(self.id, self.clock.now(), self._unanswered(subject), signed, expired)
 
     def fence(self, subject: str) -> Fence:
-        """The fence of the former holders of ``subject``, where this process took it from them."""
-        return self._fences.get(table_key(subject), Fence())
+        """The fence of the former holders of ``subject``, which this run holds now."""
+        record = self._held.get(table_key(subject))
+        return Fence() if record is None else record.fenced
 
     def probe(self, subject: str) -> None:
         """Ask AWS whether DynamoDB's own calls of the former holders of ``subject`` are over already.
@@ -378,7 +378,7 @@ class Run:
         """
         if record.run == self.id:
             self._keep_in_mind(record)
-            return Taken(record, self._fences.get(record.key, Fence(record.fence)))
+            return Taken(record, record.fenced)
         fence, why = Fence(), ""
         if record.run:
             freed = self._free(record.run, take_over)
@@ -386,9 +386,8 @@ class Run:
                 return freed
             fence, why = freed
         taken = transitions.take(record, Moment(self.id, self.clock.now()), fence)
-        fence = fences.both(fence, Fence(record.fence), self.clock.now())
-        self._fences[record.key] = fence
-        return Taken(self._keep_in_mind(self.store.take(record, taken)), fence, record.run, why)
+        taken = self._keep_in_mind(self.store.take(record, taken))
+        return Taken(taken, taken.fenced, record.run, why)
 
     def claim(self, record: Record) -> Record:
         """Write the first record of a name (``transitions.claim``). Raises Claimed."""

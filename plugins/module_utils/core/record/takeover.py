@@ -63,7 +63,8 @@ def assess(
         latest = now + VERB + MOST_OFF
         return MayEnd(fences.by_signature(latest), "it has no lease any more")
     if lease.ended is not None:
-        return Free(Fence(lease.ended.fence))
+        # Nothing of it is signed later than ``until``, whatever its fence goes by.
+        return Free(Fence(lease.ended.fence, math.ceil(lease.until) or None))
     reasons = []
     if gone_since is not None and now >= gone_since + LETTING_GO:
         reasons.append(MayEnd(fences.gone(gone_since), "its process is gone from this machine"))

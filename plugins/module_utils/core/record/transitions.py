@@ -111,7 +111,8 @@ def take(record: Record, moment: Moment, fence: Fence) -> Record:
     The record's fence never becomes sooner. Why a claim was refused before is no word for this run any more.
     """
     next = "" if record.state == "claimed" else record.next
-    return replace(record, run=moment.run, fence=max(record.fence, fence.at), next=next)
+    signed = fences.both(fence, record.fenced, moment.now).signed_until or 0
+    return replace(record, run=moment.run, fence=max(record.fence, fence.at), signed_until=signed, next=next)
 
 
 def claim_again(record: Record, moment: Moment, *, migration: str, source: Source, method: str) -> Record:
@@ -129,8 +130,9 @@ def let_go(record: Record, moment: Moment, next: str = "") -> Record:
     """
     require_held(record, moment)
     own = fences.let_go(moment.unanswered)
-    kept = record.fence if moment.now < record.fence else 0
-    return replace(record, run="", fence=max(own.at, kept), next=next or record.next)
+    kept = Fence() if record.fenced.passed(moment.now) else record.fenced
+    signed = fences.both(own, kept, moment.now).signed_until
+    return replace(record, run="", fence=max(own.at, kept.at), signed_until=signed or 0, next=next or record.next)
 
 
 def say(record: Record, moment: Moment, next: str) -> Record:

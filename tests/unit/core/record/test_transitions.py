@@ -185,7 +185,8 @@ def goes_a_known_way(before: Record, asked: Asked, now: int, after: Record) -> N
 def is_changed_by_its_holder_alone(before: Record, asked: Asked, now: int, after: Record) -> None:
     if asked.name == "take":
         next = "" if before.state == "claimed" else before.next
-        assert after == replace(before, run=asked.run, fence=after.fence, next=next)
+        fence = {"fence": after.fence, "signed_until": after.signed_until}
+        assert after == replace(before, run=asked.run, next=next, **fence)
     else:
         assert before.run == asked.run
 

@@ -292,3 +292,15 @@ class TestDatedRequests:
         assert probe.signature_expired(client, "probed", now) is False
         assert probe.signature_expired(client, "probed", now - 1200) is True
         client.get_item(TableName="probed", Key={"pk": {"S": "a"}, "sk": {"S": "b"}})
+
+    @pytest.mark.parametrize(("window", "refused"), [("5 minutes", 300), ("15 minutes", 900)])
+    def test_a_run_finds_out_in_either_window(self, crossing, at, dynamodb, window, refused):
+        RecordStore.open(crossing.destination, "probed", at.clock)
+        prober = probe.Prober(crossing.destination, "probed")
+        crossing.lab.choose_behaviours({"signature.window": window})
+        try:
+            now = int(time.time())
+            assert prober(now - refused + 60) is False
+            assert prober(now - refused - 60) is True
+        finally:
+            crossing.lab.choose_behaviours({"signature.window": "15 minutes"})
