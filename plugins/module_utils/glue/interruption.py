@@ -162,10 +162,11 @@ class _Watch:
     def note(self, number: int, frame: FrameType | None) -> None:
         """The handler of a signal."""
         self.noted = number
-        self._ours.send(bytes([number]))
+        with suppress(OSError):  # the verb has just ended: it is sent again
+            self._ours.send(bytes([number]))
 
     def end(self) -> None:
-        """The verb has ended. Does not return where a signal was heard before."""
+        """The verb has ended. Does not return where a signal was heard before, or the parent has gone."""
         self._ours.send(b"\0")
         self._thread.join()
         self._ours.close()
@@ -176,11 +177,13 @@ class _Watch:
             try:
                 heard = self._theirs.recv(1)
             except TimeoutError:
-                if os.getppid() == self._parent or not ATTENDING.at_work:
-                    continue
+                heard = b""
+            if heard in (b"", b"\0") and os.getppid() != self._parent and ATTENDING.at_work:
                 heard = bytes([signal.SIGTERM])
             if heard == b"\0":
                 return
+            if not heard:
+                continue
             letting_go = threading.Thread(target=ATTENDING.let_go, name="tableferry-letting-go", daemon=True)
             letting_go.start()
             letting_go.join(ALL_SECONDS)
