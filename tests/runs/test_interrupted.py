@@ -78,7 +78,6 @@ def test_while_several_workers_start_migrations(migration: Migration, interrupt:
             migration.lab.release(hold)
         assert first.wait() != 0
         assert_let_go(migration)
-        assert {record.run for record in migration.records().values()} == {""}
         assert [job.arn != "" for record in migration.records().values() for job in record.jobs] == [True] * len(TABLES)
         assert_goes_on(migration)
 
