@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -178,9 +179,7 @@ def prepare(lab: LabClient, folder: Path, tables: Sequence[str], **variables: An
         dynamodb.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1})
         for item in range(3):
             dynamodb.put_item(TableName=name, Item={"id": {"S": f"{name}/{item}"}})
-        dynamodb.update_continuous_backups(
-            TableName=name, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
-        )
+        eventually(partial(_recoverable, dynamodb, name))
     lab.advance(3600)
     _make_bucket(lab)
     everything = {
@@ -194,6 +193,17 @@ def prepare(lab: LabClient, folder: Path, tables: Sequence[str], **variables: An
     (folder / "inventory.yml").write_text(yaml.safe_dump(inventory))
     lab.clear_requests()
     return Migration(lab, folder, tuple(tables), SharedClock(lab, folder))
+
+
+def _recoverable(dynamodb: Any, name: str) -> bool:
+    """Whether point-in-time recovery could be turned on: a new table's backups are being enabled for a moment."""
+    try:
+        dynamodb.update_continuous_backups(
+            TableName=name, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
+        )
+    except dynamodb.exceptions.ContinuousBackupsUnavailableException:
+        return False
+    return True
 
 
 def _make_bucket(lab: LabClient) -> None:
