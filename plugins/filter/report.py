@@ -107,7 +107,8 @@ def report_lines(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """The rows as lines of a table, followed by what was not carried, and a summary."""
     found = list(rows)
     left = [f"not carried: {line}" for line in report.not_carried(found)]
-    return [*report.text_table(found).splitlines(), *left, report.summary(found)]
+    drift = [f"drift: {line}" for line in report.drifted(found)]
+    return [*report.text_table(found).splitlines(), *left, *drift, report.summary(found)]
 
 
 def failure_note(result: Mapping[str, Any], task: str = "") -> dict[str, str]:

@@ -66,6 +66,8 @@ VARIABLES: dict[str, dict[str, Any]] = {
     "ferry_status_path": {"type": "str"},
     "ferry_wait_timeout": {"type": "int"},
     "ferry_take_over": {"type": "str"},
+    "ferry_adopt": {"type": "bool"},
+    "ferry_settings": {"type": "str", "choices": ["once", "report", "apply"]},
     "ferry_disable_point_in_time_recovery": {"type": "bool"},
     "ferry_remove_record": {"type": "bool"},
     "ferry_remove_bucket": {"type": "bool"},

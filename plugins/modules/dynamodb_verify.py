@@ -15,6 +15,9 @@ description:
   - Compares two tables of any accounts, Regions and partitions by key. Numbers are compared by value, sets without
     order. Missing, extra and different items are read once more from both tables with strongly consistent reads before
     they are reported.
+  - A table whose record says that its fill ended incomplete counts as filled once V(full) finds it equal, after a
+    repair by another comparison. The next M(tableferry.aws.migration_start) only carries its settings, and its data is
+    not brought anew.
   - With O(repair) the destination is repaired from the source. In check mode it reports what it would repair.
 requirements:
   - msgspec
@@ -32,7 +35,8 @@ options:
       - Without O(differences_path) only the differences that the result lists are repaired.
       - Only a table that the migration O(migration_id) filled is repaired. Its record decides; without one its tags do,
         or the import or restore that made it. Any other table is refused before it is read, and so is one that another
-        run holds. To have a copy repaired that has no record and was filled in another way, tag it
+        run holds. A table that was handed over is repaired as well, with a warning that what its applications wrote is
+        overwritten. To have a copy repaired that has no record and was filled in another way, tag it
         C(tableferry:migration) with O(migration_id).
     type: bool
     default: false
@@ -44,7 +48,7 @@ options:
     default: false
   record_table:
     description:
-      - The name of the record table, for O(repair).
+      - The name of the record table, for O(repair) and for tables whose fill ended incomplete.
     type: str
     default: tableferry
     version_added: 0.3.0
@@ -146,6 +150,11 @@ repaired:
   returned: success
   type: dict
   sample: {put: 4, deleted: 1, equal: 0, left: 0, changed: 0}
+filled:
+  description: Whether the record of the table, which said that its fill ended incomplete, now says that it is filled.
+  returned: success
+  type: bool
+  sample: false
 clean:
   description: Whether all compared items are equal, or were made equal by the repair.
   returned: success

@@ -234,6 +234,26 @@ options:
     type: str
     default: ""
     version_added: 0.3.0
+  adopt:
+    description:
+      - A table that carries both tags of this migration, or that it imported, and whose record is missing or was
+        restored from a backup is refused, because how far it is nobody knows.
+      - With O(adopt) it is compared with its source in full, by the waiter. Where both are equal, its record says so,
+        and its settings follow. Where they differ it is refused with the numbers, and nothing is changed.
+    type: bool
+    default: false
+    version_added: 0.3.0
+  finished_settings:
+    description:
+      - What becomes of the settings of a table that an earlier run finished. Its users may have changed them since.
+      - With V(once) they are not looked at. With V(report) the settings in which the source and the copy differ are
+        returned as RV(drift), and nothing is changed. With V(apply) they are returned, and the waiter sets them as the
+        source has them, while this run holds the table.
+      - Those of a source that was made anew since are shown, and never applied.
+    type: str
+    choices: [once, report, apply]
+    default: once
+    version_added: 0.3.0
 seealso:
   - module: tableferry.aws.job_wait
   - module: tableferry.aws.migration_judge
@@ -407,6 +427,16 @@ left:
       returned: always
       type: str
       sample: Replicas are reported, never created on the way.
+
+drift:
+  description:
+    - The settings in which a finished table differs from its source, by O(finished_settings). They are the diff too.
+    - Each has C(what), the setting, C(before) as the copy has it, C(after) as the source has it, and C(risk) as in
+      RV(changes).
+  returned: success
+  type: list
+  elements: dict
+  sample: []
 
 method:
   description: The method, as chosen with V(auto).

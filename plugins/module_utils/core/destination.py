@@ -53,8 +53,9 @@ def unknown_state(table: TableDefinition, source_table: str, known_by: str) -> S
     """The error for a table that is ours, as ``known_by`` says, and that no record knows: whether it is whole."""
     return StateUnknown(
         f"The table {table.name} {known_by}, and no record says how far it is.",
-        "Compare it with its source (the playbook verify). If nobody needs it, delete it and run again; otherwise"
-        " choose another destination_table. It is not touched.",
+        "Run again with ferry_adopt: true: it is compared with its source in full, and counts as filled only where both"
+        " are equal. If nobody needs it, delete it and run again; otherwise choose another destination_table. It is not"
+        " touched.",
         table=source_table,
         details={"table_arn": table.arn, "table_id": table.table_id},
     )

@@ -9,9 +9,9 @@ What all methods share; how its tables are judged is each method's own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 
 from .account import Account
@@ -30,6 +30,8 @@ from .errors import (
     TableUnusable,
 )
 from .jobs.job import Job, failure_of
+from .jobs.tracking import Tracking
+from .steps import claiming, settings_job
 from .steps.comparison import require_equal
 from .table.definition import TableDefinition
 from .table_status import require_usable
@@ -170,3 +172,55 @@ def with_comparison(judged: Judgement, comparison: Job | None, name: str) -> Jud
     earlier = f"Compared by an earlier run, at {comparison.result.get('end_time')}; `verify` compares anew."
     note = earlier if comparison.state == "not_needed" else ""
     return replace(judged, verified=comparison.result["level"], reason=f"{judged.reason} {note}".strip())
+
+
+def judge_claim(job: Job) -> Judgement:
+    """A table that an earlier run finished, or that this one could not take: ``job`` is its claim."""
+    if job.state == "not_needed":
+        known = job.result["verified"]
+        when = f"Finished by an earlier run, at {known.get('at', '')}."
+        renewed = " The source table was made anew since." if job.result.get("source_renewed") else ""
+        return Judgement(
+            "migrated",
+            known.get("items_source"),
+            known.get("items_destination"),
+            known.get("bytes"),
+            known.get("verified", "none"),
+            f"{known.get('reason', '')} {when}{renewed}".strip(),
+            data_as_of=job.result["data_as_of"],
+        )
+    failure = failure_of(job) if job.state == "failed" else claiming.refusal(job)
+    failure = failure.for_table(job.name)
+    return Judgement("failed", None, None, None, "none", failure.cause, failure)
+
+
+def judge_adoption(job: Job) -> Judgement:
+    """A table that is there by a full comparison alone: ``job`` adopted it, or its record says so already."""
+    counts = [job.result.get(name) for name in ("items_source", "items_destination")]
+    if job.state not in ("completed", "not_needed"):
+        failure = (not_ended(job, {"kind": job.kind}) if job.open else failure_of(job)).for_table(job.name)
+        return Judgement("failed", counts[0], counts[1], None, "none", failure.cause, failure)
+    words = f"Whole by a full comparison, at {job.result.get('end_time')}, which found both tables equal."
+    return Judgement("migrated", counts[0], counts[1], None, "full", words)
+
+
+def write_done(
+    record: Tracking, destination: Account, judged: Judgement, jobs: Sequence[Job], sleep: Callable[[float], None]
+) -> None:
+    """The record of a table that was migrated: ``done``, or let go where its settings are not all set."""
+    if record.record.is_done:
+        return
+    there = TableDefinition.find(destination, record.name)
+    seen = there.table_id if there is not None else ""
+    settings = next((job for job in jobs if job.kind == settings_job.KIND), None)
+    if settings is None or settings.state not in ("completed", "not_needed"):
+        record.let_go("Run again: the settings are not all set.")
+        return
+    verified = {
+        **judged.to_dict(),
+        "at": datetime.fromtimestamp(record.now(), UTC).isoformat(timespec="seconds"),
+        "run": record.run.id,
+    }
+    while (seconds := record.fence_left()) > 0:
+        sleep(min(seconds, claiming.LOOK_GAP))
+    record.done(seen, verified)

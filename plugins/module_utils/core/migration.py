@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -23,20 +22,29 @@ from .account import Account
 from .change import Change, NotCarried
 from .errors import (
     FerryError,
-    InvalidInput,
     LocalSecondaryIndexes,
     NotInThisVersion,
     NotYet,
     RecordLost,
+    StateUnknown,
     TakenOver,
     UnknownMethod,
 )
-from .items.throttle import check_rate
-from .jobs.job import Job, failure_of, not_a_job
+from .jobs.job import Job, not_a_job
 from .jobs.kind import Instead, JobKind, WaitItem, WaitResult, made_of
 from .jobs.tracking import Tracking
 from .jobs.waiter import Waiter
-from .judgement import Counts, Judgement, JudgeOptions, Verify, nothing_to_judge, with_comparison
+from .judgement import (
+    Counts,
+    Judgement,
+    JudgeOptions,
+    Verify,
+    judge_adoption,
+    judge_claim,
+    nothing_to_judge,
+    with_comparison,
+    write_done,
+)
 from .methods.backup.method import BackupMethod
 from .methods.direct.method import DirectMethod
 from .methods.method import ItemJobs, Method, Needs, find_fill
@@ -44,11 +52,12 @@ from .methods.options import AUTO, MigrationOptions
 from .methods.s3.method import S3Method
 from .record.record import Record
 from .record.store import RecordStore
-from .steps import claiming
-from .steps import settings_job as settings_step
-from .steps.claiming import LOOK_GAP, Choice, ClaimKind, Finished, Later, Records
-from .steps.comparison import VerifyKind, VerifyOptions, comparison_change, verify_job
+from .steps import adopting, claiming
+from .steps.adopting import AdoptKind
+from .steps.claiming import Choice, ClaimKind, Finished, Later, Records
+from .steps.comparison import VerifyKind, VerifyOptions, comparison_change, options_of, verify_job
 from .steps.counting import CountKind, count_change, count_job
+from .steps.drift import settings_of_finished
 from .steps.settings_job import SettingsKind, plan_table_settings, settings_job
 from .table.definition import TableDefinition
 
@@ -69,6 +78,7 @@ STEPS: Mapping[str, Callable[[], JobKind]] = {"count": CountKind, "verify": Veri
 KINDS: Mapping[str, Callable[[], JobKind]] = {
     **{kind: make for method in METHODS.values() for kind, make in method.kinds.items()},
     **STEPS,
+    adopting.KIND: AdoptKind,
     claiming.KIND: lambda: ClaimKind(begin_claimed),
 }
 
@@ -120,7 +130,8 @@ def naming_methods() -> Iterator[None]:
 class Migration:
     """A table's migration: the first ``job``, those that follow ``then``, and what the first one changes.
 
-    ``obstacle`` is what must be fixed before it can start; only a preview has one.
+    ``obstacle`` is what must be fixed before it can start; only a preview has one. ``drift`` is what would bring the
+    settings of a finished table to its source's, as they are now.
     """
 
     method: str
@@ -131,6 +142,7 @@ class Migration:
     left: tuple[NotCarried, ...] = ()
     obstacle: FerryError | None = None
     warnings: tuple[str, ...] = ()
+    drift: tuple[Change, ...] = ()
 
 
 def start(
@@ -150,7 +162,7 @@ def start(
     Raises InvalidInput, UnknownMethod, NotInThisVersion, what ``claiming.claim`` raises, and what the method's own
     start raises; what fails after the table was taken lets it go.
     """
-    _check_items(options)
+    options.require_valid()
     begun = _begin(source, destination, options, records, take_over, missing_since)
     if isinstance(begun, Migration):
         return begun
@@ -170,9 +182,15 @@ def _begin(
     method = method_of(options.method, options.table)
     if records is None:
         return _started(method, source, destination, options, None)
-    claim = claiming.claim(records, source, destination, _choice(source, method, options, take_over), missing_since)
+    choice = _choice(source, method, options, take_over)
+    try:
+        claim = claiming.claim(records, source, destination, choice, missing_since)
+    except StateUnknown:
+        if not options.adopt:
+            raise
+        return _adoption(method, source, destination, options)
     if isinstance(claim, Finished):
-        return _finished(claim)
+        return _finished(claim, source, destination, options, take_over)
     if isinstance(claim, Later):
         return claim
     try:
@@ -188,6 +206,8 @@ def _begin(
 def _started(
     method: Method, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None
 ) -> Migration:
+    if record is not None and adopting.is_by_comparison(record.record):
+        return _by_comparison(record.record, source, destination, options)
     with naming_methods():
         jobs = method.start(source, destination, options, record)
     then = jobs.then if jobs.maker is None else (*jobs.then, *_following(method, options))
@@ -209,11 +229,30 @@ def _choice(source: Account, method: Method, options: MigrationOptions, take_ove
     )
 
 
-def _finished(claim: Finished) -> Migration:
-    """A table whose record says ``done``: everything was done by an earlier run."""
-    job = claiming.finished_job(claim)
-    settings = Job(settings_step.KIND, job.name, "not_needed", result=dict(claim.record.evidence.get("settings", {})))
-    return Migration(claim.record.method, job, (settings,), (), claim.definition)
+def _finished(
+    claim: Finished, source: Account, destination: Account, options: MigrationOptions, take_over: str = ""
+) -> Migration:
+    """A table whose record says ``done``: everything was done by an earlier run, but what is asked of its settings."""
+    asked, job = options.finished_settings, claiming.finished_job(claim)
+    drift = settings_of_finished(claim, source, destination, options.table, options.settings, asked, take_over)
+    return Migration(claim.record.method, job, (drift.job,), (), claim.definition, drift=drift.changes)
+
+
+def _adoption(method: Method, source: Account, destination: Account, options: MigrationOptions) -> Migration:
+    """A table with our tags whose record proves nothing: the waiter compares it in full."""
+    table, made = options.table, options.made_table
+    adopting.require_adoptable(source, destination, table, made, options.migration_id)
+    definition = TableDefinition.read(source, table)
+    compared = VerifyOptions(table, made, "full", options.items)
+    job = adopting.adopt_job(compared, options.migration_id, method.name)
+    return Migration(method.name, job, (settings_job(made, table, options.settings),), (), definition)
+
+
+def _by_comparison(record: Record, source: Account, destination: Account, options: MigrationOptions) -> Migration:
+    """A table whose items a comparison found complete: its settings are next, whatever brought the items."""
+    table, made = options.table, options.made_table
+    job, settings = adopting.known_job(record, destination.table_arn(made)), settings_job(made, table, options.settings)
+    return Migration(record.method, job, (settings,), (), TableDefinition.read(source, table))
 
 
 def begin_claimed(item: WaitItem, job: Job) -> Instead | Later:
@@ -249,15 +288,22 @@ def preview(
 
     Raises what ``start`` raises, but for what is the migration's obstacle.
     """
-    _check_items(options)
+    options.require_valid()
     method = method_of(options.method, options.table)
     record = None
     if store is not None or by_record:
         choice = _choice(source, method, options)
-        known, there, here = claiming.look(store, source, destination, choice)
+        try:
+            known, there, here = claiming.look(store, source, destination, choice)
+        except StateUnknown:
+            if not options.adopt:
+                raise
+            return _foreseen(_adoption(method, source, destination, options), options)
         done = claiming.finished(known, there, here)
         if done is not None:
-            return _finished(done)
+            return _foreseen(_finished(done, source, destination, options), options)
+        if known is not None and adopting.is_by_comparison(known):
+            return _foreseen(_by_comparison(known, source, destination, options), options)
         record = Tracking(None, choice.table, known) if known is not None else None
     with naming_methods():
         jobs = method.preview(source, destination, options, record)
@@ -290,6 +336,15 @@ def preview(
     )
 
 
+def _foreseen(found: Migration, options: MigrationOptions) -> Migration:
+    """``found`` as check mode shows it: what would be left to the waiter is planned, and said."""
+    changes = list(found.drift) if any(job.open for job in found.then) else []
+    if found.job.open:
+        changes.append(comparison_change(options_of(found.job), found.definition))
+    job, then = found.job.foreseen, tuple(job.foreseen for job in found.then)
+    return replace(found, job=job, then=then, changes=tuple(changes))
+
+
 def _following(method: Method, options: MigrationOptions) -> tuple[Job, ...]:
     """The jobs that follow on every method when the items are there: counting them where nobody has, comparing them
     where that is asked for, and the settings."""
@@ -311,19 +366,6 @@ def _costs(method: Method, options: MigrationOptions, jobs: ItemJobs, maker: Job
         compared = VerifyOptions(options.table, options.made_table, options.verify, options.items)
         changes.append(comparison_change(compared, jobs.definition))
     return changes
-
-
-def _check_items(options: MigrationOptions) -> None:
-    """Raises InvalidInput for what no table could be read or written with."""
-    items = options.items
-    for name, number in (("workers", items.workers), ("sample_items", items.sample_items)):
-        if number < 1:
-            raise InvalidInput(f"{name} is {number}.", "Give 1 or more.", table=options.table)
-    for name, text in (("read_rate", items.read_rate), ("write_rate", items.write_rate)):
-        try:
-            check_rate(name, text)
-        except InvalidInput as error:
-            raise error.for_table(options.table) from error
 
 
 def judge(
@@ -348,7 +390,10 @@ def judge(
     kinds = {job.kind: job for job in jobs}
     claimed = kinds.get(claiming.KIND)
     if claimed is not None:
-        return _judge_claim(claimed)
+        return judge_claim(claimed)
+    adopted = kinds.get(adopting.KIND)
+    if adopted is not None and judge_adoption(adopted).failure is not None:
+        return judge_adoption(adopted)  # it has no record that this run holds
     options = _JudgeChoice(name, source_table, verify, checksums, writes_stopped)
     if record is None:
         return _judged(options, source, destination, jobs)
@@ -358,7 +403,7 @@ def judge(
         if record.record.data_as_of:
             judged = replace(judged, data_as_of=record.record.data_as_of)
         if judged.status == "migrated" and not judged.failure:
-            _write_done(record, destination, judged, jobs, sleep)
+            write_done(record, destination, judged, jobs, sleep)
     except FerryError as error:
         claiming.give_back(record, error)
         raise
@@ -381,11 +426,12 @@ class _JudgeChoice:
 
 
 def filled_id(record: Record, migration_id: str, source_arn: str) -> str:
-    """The TableId of the table that the ``record`` says this migration filled from ``source_arn``: whole, or as far as
-    a method got that goes on with half a table. "" where it says neither."""
+    """The TableId of what the ``record`` says that this migration filled from ``source_arn``: whole, broken (a repair is
+    a way out), handed over (who asks for a repair of it asks for just this), or as far as a method got that goes on
+    with half a table. "" where it says none of these."""
     if record.migration != migration_id or source_arn not in {record.source.arn, *record.parts}:
         return ""
-    if record.state in ("claimed", "filling", "broken"):
+    if record.state in ("claimed", "filling"):
         method = METHODS.get(record.method)
         return record.table_id if method is not None and method.resumes else ""
     return record.table_id
@@ -396,50 +442,10 @@ def is_tracked(jobs: Sequence[Job]) -> bool:
     return all(job.kind != claiming.KIND for job in jobs)
 
 
-def _judge_claim(job: Job) -> Judgement:
-    """A table that an earlier run finished, or that this one could not take."""
-    if job.state == "not_needed":
-        known = job.result["verified"]
-        when = f"Finished by an earlier run, at {known.get('at', '')}."
-        renewed = " The source table was made anew since." if job.result.get("source_renewed") else ""
-        return Judgement(
-            "migrated",
-            known.get("items_source"),
-            known.get("items_destination"),
-            known.get("bytes"),
-            known.get("verified", "none"),
-            f"{known.get('reason', '')} {when}{renewed}".strip(),
-            data_as_of=job.result["data_as_of"],
-        )
-    failure = failure_of(job) if job.state == "failed" else claiming.refusal(job)
-    failure = failure.for_table(job.name)
-    return Judgement("failed", None, None, None, "none", failure.cause, failure)
-
-
-def _write_done(
-    record: Tracking, destination: Account, judged: Judgement, jobs: Sequence[Job], sleep: Callable[[float], None]
-) -> None:
-    """The record of a table that was migrated: ``done``, or let go where its settings are not all set."""
-    if record.record.is_done:
-        return
-    there = TableDefinition.find(destination, record.name)
-    seen = there.table_id if there is not None else ""
-    settings = next((job for job in jobs if job.kind == settings_step.KIND), None)
-    if settings is None or settings.state not in ("completed", "not_needed"):
-        record.let_go("Run again: the settings are not all set.")
-        return
-    verified = {
-        **judged.to_dict(),
-        "at": datetime.fromtimestamp(record.now(), UTC).isoformat(timespec="seconds"),
-        "run": record.run.id,
-    }
-    while (seconds := record.fence_left()) > 0:
-        sleep(min(seconds, LOOK_GAP))
-    record.done(seen, verified)
-
-
 def _judged(options: _JudgeChoice, source: Account | None, destination: Account, jobs: Sequence[Job]) -> Judgement:
     name, kinds = options.name, {job.kind: job for job in jobs}
+    if adopting.KIND in kinds:
+        return judge_adoption(kinds[adopting.KIND])
     method = next((method for method in METHODS.values() if method.kinds.keys() & kinds.keys()), None)
     if method is None:
         raise nothing_to_judge(name)

@@ -33,12 +33,14 @@ def row(
 ) -> Row:
     """One table's row.
 
+    ``settings_drift`` is there where the settings of a finished table were looked at.
     ``judgement`` is migration_judge's result, ``jobs`` are the table's jobs by kind, as data and in their
     order, ``failure`` the first failed result of the table: it decides, whatever came before it.
     """
     judged, jobs = judgement or {}, jobs or {}
     settings = jobs.get(SETTINGS, {}).get("result", {})
     carried, left = (list(settings.get(part, ())) for part in ("settings_carried", "settings_left"))
+    drift = {"settings_drift": list(settings["drift"])} if "drift" in settings else {}
     if failure is not None:
         status = "refused" if failure.get("ferry_status") == "refused" else "failed"
         reason = str(failure.get("msg") or "")
@@ -58,6 +60,7 @@ def row(
         "data_as_of": dict(judged.get("data_as_of") or {}),
         "settings_carried": carried,
         "settings_left": left,
+        **drift,
         "reason": reason,
     }
 
@@ -149,6 +152,21 @@ def not_carried(rows: Iterable[Mapping[str, Any]]) -> list[str]:
         for left in entry["settings_left"]:
             tables.setdefault(f"{left['what']}: {left['reason']}", []).append(str(entry["name"]))
     return [f"{cause} [{_names(names)}]" for cause, names in tables.items()]
+
+
+def drifted(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """In which settings finished copies differ from their sources, a line for each; only where that was looked at."""
+    return [
+        f"{entry['name']}: {change['what']}: {_brief(change['before'])} in the copy,"
+        f" {_brief(change['after'])} in the source"
+        for entry in rows
+        for change in entry.get("settings_drift", ())
+    ]
+
+
+def _brief(value: Any) -> str:
+    text = "none" if value is None else " ".join(str(value).split())
+    return text if len(text) <= REASON_WIDTH else f"{text[: REASON_WIDTH - 3]}..."
 
 
 def _names(tables: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import migration
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import AUTO
-from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import claiming
+from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import adopting, claiming
 
 from .imports import ROOT, nodes
 
@@ -103,6 +103,8 @@ def allowed(path: Path) -> set[str]:
         return set(NAMES)
     if path == CORE / "steps/claiming.py":
         return {claiming.KIND}
+    if path == CORE / "steps/adopting.py":
+        return {adopting.KIND}
     if path.is_relative_to(CORE / "methods") and path.parent != CORE / "methods":
         method = migration.METHODS[path.parent.name]
         return {method.name, *method.kinds}

@@ -28,7 +28,7 @@ from ..record.intention import Step, Window
 from ..record.lease import VERB
 from ..record.record import DELETE, FILL, JobEntry, Record, Source, table_key
 from ..record.rules import Moment
-from ..record.run import Run
+from ..record.run import HeldElsewhere, Run
 from ..record.transitions import Gone
 from .job import Job, State
 from .token import TOKEN_MEMBERS, canonical
@@ -126,6 +126,15 @@ class Tracking:
         """What the next job of ``purpose`` has as ``Job.attempt``, so that its token is a new one."""
         earlier = [job for job in self.record.jobs if (job.purpose, job.attempt) == (purpose, self.record.attempt)]
         return (self.record.attempt - 1) * NUMBERS_PER_ATTEMPT + len(earlier)
+
+    def take(self, take_over: str = "") -> HeldElsewhere | None:
+        """Take the record as it is now for this run; who holds it, where somebody does. Raises RecordChanged."""
+        self.find()
+        taken = self.run.hold(self.record, take_over)
+        if isinstance(taken, HeldElsewhere):
+            return taken
+        self._record = taken.record
+        return None
 
     # Calls that begin something
 
@@ -268,6 +277,22 @@ class Tracking:
         """``broken`` -> ``filling``: its own ``method``, which can go on with half a table, does so. Raises NotYet."""
         self._write(
             lambda record, now: transitions.fill_again(record, now, method, seen_table_id=seen_table_id, resumable=True)
+        )
+
+    def filled_by_comparison(
+        self, *, seen_table_id: str, comparison: Mapping[str, Any], data_as_of: Mapping[str, Any]
+    ) -> None:
+        """``broken`` -> ``filled``: a full comparison found both tables equal. Raises NotYet."""
+        self._write(
+            lambda record, now: transitions.filled_by_comparison(
+                record,
+                now,
+                seen_table_id=seen_table_id,
+                comparison=comparison,
+                full=True,
+                equal=True,
+                data_as_of=data_as_of,
+            )
         )
 
     def note(self, evidence: Mapping[str, Any]) -> None:

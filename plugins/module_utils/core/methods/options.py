@@ -12,7 +12,9 @@ from typing import Any
 
 from ..data_plane import ItemChoices
 from ..errors import InvalidInput
+from ..items.throttle import check_rate
 from ..judgement import Verify
+from ..steps.drift import FinishedSettings
 from ..table.setting import SettingsOptions
 
 AUTO = "auto"  # leaves the choice of the method to TableFerry
@@ -51,7 +53,8 @@ class MigrationOptions:
 
     ``indexes_after`` are global secondary indexes that are created after the copy, ``leave_indexes`` those that are not
     created at all. ``writes_stopped``: nobody writes to the source any more, so that the copy has to show all that is
-    in it.
+    in it. ``adopt`` takes a table with our tags and without a record for filled once a full comparison found it equal,
+    ``finished_settings`` is what becomes of the settings of a table that an earlier run finished.
     """
 
     table: str
@@ -76,6 +79,8 @@ class MigrationOptions:
     backup: BackupChoices = field(default_factory=BackupChoices)
     verify: Verify = "counts"
     items: ItemChoices = field(default_factory=ItemChoices)
+    adopt: bool = False
+    finished_settings: FinishedSettings = "once"
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON-safe data."""
@@ -89,6 +94,17 @@ class MigrationOptions:
             return cls(**{**data, "defer": tuple(data["defer"]), "backup": backup, "items": items})
         except (KeyError, TypeError) as error:
             raise InvalidInput("The claim's options are not valid.", "Pass the job of migration_start.") from error
+
+    def require_valid(self) -> None:
+        """Raises InvalidInput for what no table could be read or written with."""
+        for name, number in (("workers", self.items.workers), ("sample_items", self.items.sample_items)):
+            if number < 1:
+                raise InvalidInput(f"{name} is {number}.", "Give 1 or more.", table=self.table)
+        for name, text in (("read_rate", self.items.read_rate), ("write_rate", self.items.write_rate)):
+            try:
+                check_rate(name, text)
+            except InvalidInput as error:
+                raise error.for_table(self.table) from error
 
     @property
     def made_table(self) -> str:

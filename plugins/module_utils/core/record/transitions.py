@@ -36,6 +36,7 @@ from .rules import (
     require_step,
 )
 
+BY_COMPARISON = "comparison"  # as ``filled_by`` in the evidence: nothing else says that the items are there
 LOOKS_APART = 30  # seconds between the two looks that show that a table is gone
 
 
@@ -201,9 +202,16 @@ def filled(
 
 
 def filled_by_comparison(
-    record: Record, moment: Moment, *, seen_table_id: str, comparison: Mapping[str, Any], full: bool, equal: bool
+    record: Record,
+    moment: Moment,
+    *,
+    seen_table_id: str,
+    comparison: Mapping[str, Any],
+    full: bool,
+    equal: bool,
+    data_as_of: Mapping[str, Any] | None = None,
 ) -> Record:
-    """``broken`` -> ``filled``: compared in full and equal, after a repair too."""
+    """``broken`` -> ``filled``: compared in full and equal, after a repair too. ``data_as_of`` is when it was read."""
     require_held(record, moment)
     require_state(record, "broken", doing="become filled by a comparison")
     require_no_writer(record)
@@ -211,7 +219,27 @@ def filled_by_comparison(
     require_seen(record, seen_table_id)
     require_fence(record, moment)
     require_quiet(record, moment)
-    return replace(record, state="filled", evidence={"comparison": dict(comparison)}, verified={}, next="")
+    return replace(
+        record,
+        state="filled",
+        evidence={"comparison": dict(comparison), "filled_by": BY_COMPARISON},
+        verified={},
+        data_as_of=dict(data_as_of or {}),
+        next="",
+    )
+
+
+def is_by_comparison(record: Record) -> bool:
+    """Whether all that says that the items are there is a full comparison which found both tables equal."""
+    return record.evidence.get("filled_by") == BY_COMPARISON
+
+
+def proves_nothing(record: Record, home: str) -> bool:
+    """Whether a table under the name is unknown in spite of the ``record``: it was restored with an older backup of the
+    table of the records, or it knows of no table and of no job that makes one."""
+    if record.home != home:
+        return True
+    return record.state == "claimed" and not record.table_id and record.open_job(FILL) is None
 
 
 def adopt(
@@ -233,7 +261,7 @@ def adopt(
     attempt = max([0, *attempts_listed]) + 1
     record = Record(key, home, migration, source, method, run=moment.run, attempt=attempt, table_id=table_id)
     require_compared(record, full, equal)
-    evidence = {"comparison": dict(comparison), "adopted": True}
+    evidence = {"comparison": dict(comparison), "filled_by": BY_COMPARISON, "adopted": True}
     return replace(record, state="filled", evidence=evidence, data_as_of=dict(data_as_of))
 
 

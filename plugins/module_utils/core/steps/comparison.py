@@ -50,6 +50,10 @@ class VerifyOptions:
     level: Literal["sample", "full"] = "full"
     items: ItemChoices = field(default_factory=ItemChoices)
 
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-safe data; ``options_of`` reads it."""
+        return asdict(self)
+
 
 @dataclass(frozen=True)
 class Verification:
@@ -198,12 +202,12 @@ class _Differences:
 
 def verify_job(options: VerifyOptions, migration_id: str = "default") -> Job:
     """The comparison that follows the job that brings the items."""
-    request = {"options": asdict(options)}
+    request = {"options": options.to_dict()}
     return Job("verify", options.table, "pending", "", "job", request, migration_id=migration_id)
 
 
-def _options_of(job: Job) -> VerifyOptions:
-    """The options of ``verify_job``'s request."""
+def options_of(job: Job) -> VerifyOptions:
+    """The options in the request of a job that compares."""
     values = job.request["options"]
     return VerifyOptions(**{**values, "items": ItemChoices(**values["items"])})
 
@@ -232,7 +236,7 @@ class VerifyKind(OwnWork):
         """Compare, unless the table is known to be equal by at least this level: by its record, or without one by its
         mark, which it gets when it is equal."""
         source, destination, job = item.need("source"), self.account(item), item.job
-        options = _options_of(job)
+        options = options_of(job)
         made = {name: job.request.get(name, "") for name in ("table_id", "table_arn")}
         arn = made["table_arn"] or destination.table_arn(options.table)
         if item.record is not None:

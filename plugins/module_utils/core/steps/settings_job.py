@@ -7,12 +7,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any, ClassVar
 
 from ..account import Account
 from ..destination import is_ours, not_ours
-from ..errors import InvalidInput, SettingFailed
+from ..errors import FerryError, InvalidInput, RecordChanged, SettingFailed, StepNotAllowed
 from ..jobs.job import Job, ended_with
 from ..jobs.kind import Made, OwnWork, Pause, Steps, WaitItem, past_fence
 from ..jobs.tracking import Tracking
@@ -23,6 +24,7 @@ from ..table.setting import SettingsOptions
 from ..table.settings import SettingsPlan, SettingsResult, apply_settings, prepare_settings
 
 KIND = "settings"
+HELD_GAP = 10.0  # seconds between looks at a finished table that another run holds
 _LISTS = ("defer", "indexes_after", "leave_indexes")  # the options that are lists
 
 
@@ -107,7 +109,27 @@ class SettingsKind(OwnWork):
     plural: ClassVar[str] = "settings"
 
     def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
-        """Apply the plan, or read both tables, plan and apply. Started again, it applies what is missing."""
+        """Apply the plan, or read both tables, plan and apply. Started again, it applies what is missing.
+
+        The table of an earlier run is taken first, after whoever holds it, and let go in the end.
+        """
+        finished = str(item.job.request.get("finished", ""))
+        if not finished:
+            return (yield from self._applied(item))
+        record = item.record
+        if record is None:
+            raise InvalidInput("A finished table is changed by its record only.", "Give record.", table=item.job.name)
+        yield from _taken(item.job, record, finished)
+        try:
+            job = yield from self._applied(item)
+            if job.state == "completed":
+                record.note({"settings": job.result})
+            return replace(job, result={**job.result, "drift": item.job.result.get("drift", [])})
+        finally:
+            with suppress(FerryError):  # the end of the run lets it go as well
+                record.let_go()
+
+    def _applied(self, item: WaitItem) -> Steps:
         destination, job = self.account(item), item.job
         if "plan" not in job.request:
             request = job.request
@@ -146,6 +168,30 @@ class SettingsKind(OwnWork):
     def after(self, job: Job, before: Job, made: Made) -> Job | None:
         """The settings of the table that was made; none for one that lacks items: it must not look complete."""
         return replace(job, request={**job.request, "table_id": made.table_id}) if made.whole else None
+
+
+def _taken(job: Job, record: Tracking, table_id: str) -> Generator[Pause, str | None, None]:
+    """Steps that end when this run holds the finished table ``table_id``. Raises StepNotAllowed where it is finished
+    no more, and TakenOver, LeaseOver."""
+    while True:
+        try:
+            held = record.take(str(job.request.get("take_over", "")))
+        except RecordChanged:
+            yield Pause(job, "time", 1.0)  # somebody was faster: read what stands there now
+            continue
+        if held is None:
+            break
+        refusal = held.refusal(job.name).to_failure()
+        waits = replace(job, pending_reason="held", result={**job.result, "refusal": refusal})
+        yield Pause(waits, "time", HELD_GAP)
+    if not record.record.is_done or record.record.table_id != table_id:
+        state = record.record.state
+        record.let_go()
+        raise StepNotAllowed(
+            f"The record of {job.name} says {state} by now, and its settings are left as they are.",
+            "Run again: the table goes on from where its record says it is.",
+            table=job.name,
+        )
 
 
 def _known_id(record: Tracking | None) -> str:

@@ -9,17 +9,20 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from ...core.account import Account
 from ...core.change import Change, to_diff
 from ...core.data_plane import ItemChoices
-from ...core.errors import RecordDenied
+from ...core.errors import Held, RecordDenied
 from ...core.items.differences import CompareProgress
 from ...core.items.permit import FREE, Bounds
+from ...core.jobs.tracking import Tracking
 from ...core.migration import filled_id
-from ...core.record.record import table_key
+from ...core.record.record import Record, table_key
+from ...core.steps.adopting import SETTINGS_NEXT, Evidence, mended
 from ...core.steps.comparison import (
     Verification,
     VerifyOptions,
@@ -27,6 +30,7 @@ from ...core.steps.comparison import (
     require_repairable,
     verify_tables,
 )
+from ...core.table.definition import TableDefinition
 from ..accounts import Accounts
 from ..records import RECORD_OPTIONS, RecordTables, open_to_read
 from ..spec import (
@@ -71,36 +75,41 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
         level=params["level"],
         items=ItemChoices(**given(params, (*READING_OPTIONS, *COMPARING_OPTIONS))),
     )
-    if not params["repair"]:
-        return _verified(params, check_mode, source, destination, options, progress)
-    known = _filled_id(params, source, destination, options)
-    if known is None or check_mode:
-        return _verified(params, check_mode, source, destination, options, progress, known)
-    with _held(params, source, destination) as bounds:
-        # Read anew: who held the table until now may have changed it.
-        known = _filled_id(params, source, destination, options)
-        return _verified(params, check_mode, source, destination, options, progress, known, bounds)
+    record = _record(params, destination)
+    mends = record is not None and record.state == "broken" and options.level == "full"
+    if record is None or check_mode or not (params["repair"] or mends):
+        return _verified(params, check_mode, source, destination, options, progress, record)
+    try:
+        with _held(params, source, destination) as tracking:
+            # Read anew: who held the table until now may have changed it.
+            now = tracking.record if tracking is not None else None
+            return _verified(params, check_mode, source, destination, options, progress, now, tracking)
+    except Held:
+        if params["repair"]:
+            raise
+        return _verified(params, check_mode, source, destination, options, progress, record)
 
 
-def _filled_id(params: dict[str, Any], source: Account, destination: Account, options: VerifyOptions) -> str | None:
-    """What the table's record says of who filled it; None without a record, or without permission to read it."""
+def _record(params: dict[str, Any], destination: Account) -> Record | None:
+    """The table's record; None without one, without permission to read it, or where it was restored from an older
+    table of the records and so proves nothing."""
     try:
         store, _now = open_to_read(destination, params["record_table"])
     except RecordDenied:
         return None
     record = store.read(table_key(params["name"])) if store is not None else None
-    return None if record is None else filled_id(record, params["migration_id"], source.table_arn(options.source_table))
+    return None if record is None or store is None or record.home != store.home else record
 
 
 @contextmanager
-def _held(params: dict[str, Any], source: Account, destination: Account) -> Iterator[Bounds]:
-    """The table is held by this run within, so that no other one works on it; what the items are bound to."""
+def _held(params: dict[str, Any], source: Account, destination: Account) -> Iterator[Tracking | None]:
+    """The table is held by this run within, so that no other one works on it; its record."""
     tables = RecordTables()
     try:
         record = tables.hold(destination, params["record_table"], params["name"], source)
         try:
             with tables.kept():
-                yield Bounds(record.run.gate) if record is not None else FREE
+                yield record
         finally:
             if record is not None:
                 record.let_go()
@@ -115,9 +124,12 @@ def _verified(
     destination: Account,
     options: VerifyOptions,
     progress: Progress,
-    known: str | None = None,
-    bounds: Bounds = FREE,
+    record: Record | None = None,
+    held: Tracking | None = None,
 ) -> dict[str, Any]:
+    ours = source.table_arn(options.source_table)
+    known = filled_id(record, params["migration_id"], ours) if record is not None else None
+    bounds = Bounds(held.run.gate) if held is not None else FREE
     repairing = {
         "migration_id": params["migration_id"],
         "delete_extra": params["delete_extra"],
@@ -135,11 +147,24 @@ def _verified(
                 f"{params['name']}: {now.items_source} items read, {now.segments_done}/{now.segments} segments done"
             )
 
+    seen, begun = _table_id(destination, params["name"]), datetime.now(UTC)
     result = verify_tables(source, destination, options, report)
     repaired: dict[str, int] = {}
     changes = _changes(params, result) if params["repair"] else []
     if changes and not check_mode:
         repaired = asdict(repair_differences(source, destination, options, result, **repairing, bounds=bounds))
+    clean = result.comparison.equal or bool(repaired and not _left(result, repaired))
+    whole = False
+    if held is not None and clean and options.level == "full" and _may_mend(held.record, source, options, known, seen):
+        compared = result
+        if repaired:  # a repair is no comparison: what else was written meanwhile shows only now
+            begun, again = datetime.now(UTC), replace(options, items=replace(options.items, differences_path=""))
+            compared = verify_tables(source, destination, again, report)
+        if compared.comparison.equal:
+            now = _table_id(destination, params["name"])
+            mended(held, now, Evidence.of(compared, begun, datetime.now(UTC)), time.sleep)
+            held.let_go(SETTINGS_NEXT)
+            whole = True
     changed = bool(changes) if check_mode else bool(repaired.get("put") or repaired.get("deleted"))
     return {
         "changed": changed,
@@ -147,10 +172,35 @@ def _verified(
         "equal": result.comparison.equal,
         **result.to_dict(),
         "repaired": repaired,
-        "clean": result.comparison.equal or bool(repaired and not _left(result, repaired)),
+        "clean": clean,
+        "filled": whole,
         "diff": to_diff(changes, params["name"]),
-        "msg": _message(params, result, repaired, changes),
+        "msg": " ".join([_message(params, result, repaired, changes), *([SETTINGS_NEXT] if whole else [])]),
+        **_warnings(params, record, changes),
     }
+
+
+def _may_mend(record: Record, source: Account, options: VerifyOptions, known: str | None, seen: str) -> bool:
+    """Whether a comparison may make the broken copy whole: it was of just this table, with the source it was begun
+    from."""
+    if record.state != "broken" or not known or seen != known:
+        return False
+    return _table_id(source, options.source_table) == record.source.table_id
+
+
+def _table_id(destination: Account, name: str) -> str:
+    there = TableDefinition.find(destination, name)
+    return there.table_id if there is not None else ""
+
+
+def _warnings(params: dict[str, Any], record: Record | None, changes: list[Change]) -> dict[str, list[str]]:
+    """A repair of a table that was handed over is asked for, and done; what it means is said."""
+    if record is None or record.state != "handed_over" or not changes:
+        return {}
+    words = "what its applications wrote since is overwritten with the source's items"
+    if params["delete_extra"]:
+        words += ", and items that only they wrote are deleted"
+    return {"warnings": [f"{params['name']} was handed over: by this repair {words}."]}
 
 
 def _left(result: Verification, repaired: dict[str, int]) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...core.change import to_diff
 from ...core.data_plane import ItemChoices
 from ...core.methods.options import BackupChoices, MigrationOptions
 from ...core.migration import preview, start
@@ -70,6 +71,8 @@ SPEC: dict[str, Any] = {
     "items": {"type": "dict", "options": {**READING_OPTIONS, **COPYING_OPTIONS, **COMPARING_OPTIONS}},
     **RECORD_OPTIONS,
     "take_over": {"type": "str", "default": ""},
+    "adopt": {"type": "bool", "default": False},
+    "finished_settings": {"type": "str", "choices": ["once", "report", "apply"], "default": "once"},
 }
 
 LISTS = ("defer", "indexes_after", "leave_indexes")
@@ -109,8 +112,12 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
             migration = start(source, destination, options, records, params["take_over"])
         finally:
             tables.leave()
+    started = start_result(migration.job, migration.changes, migration.obstacle)
+    if migration.drift:  # also where nothing is changed
+        started["diff"] = to_diff(migration.drift, f"settings of {options.made_table}")
     result = {
-        **start_result(migration.job, migration.changes, migration.obstacle),
+        **started,
+        "drift": [change.to_dict() for change in migration.drift],
         "method": migration.method,
         "record": {"table": options.made_table, "record_table": name},
         "then": [job.to_dict() for job in migration.then],

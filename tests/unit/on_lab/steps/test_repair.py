@@ -153,7 +153,7 @@ def recorded(crossing: Crossing, name: str, state: str, method: str, *, made: bo
         ("done", "s3", True, True),
         ("filled", "backup", True, True),
         ("broken", "direct", True, True),
-        ("broken", "s3", True, False),
+        ("broken", "s3", True, True),
         ("filling", "backup", True, False),
         ("done", "s3", False, False),
         ("claimed", "direct", False, False),
