@@ -426,9 +426,8 @@ class _JudgeChoice:
 
 
 def filled_id(record: Record, migration_id: str, source_arn: str) -> str:
-    """The TableId of what the ``record`` says that this migration filled from ``source_arn``: whole, broken (a repair is
-    a way out), handed over (who asks for a repair of it asks for just this), or as far as a method got that goes on
-    with half a table. "" where it says none of these."""
+    """The TableId of what this migration filled from ``source_arn``, as the ``record`` says: whole, broken or handed
+    over, and as far as a method got that goes on with half a table. "" where it says none of these."""
     if record.migration != migration_id or source_arn not in {record.source.arn, *record.parts}:
         return ""
     if record.state in ("claimed", "filling"):
