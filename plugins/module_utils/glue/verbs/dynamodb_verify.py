@@ -84,7 +84,7 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
             # Read anew: who held the table until now may have changed it.
             now = tracking.record if tracking is not None else None
             return _verified(params, check_mode, source, destination, options, progress, now, tracking)
-    except Held:
+    except (Held, RecordDenied):  # comparing needs neither
         if params["repair"]:
             raise
         return _verified(params, check_mode, source, destination, options, progress, record)
