@@ -19,6 +19,8 @@ STARTED = "move_table_started"
 WAITED = "move_table_waited"
 JUDGED = "judge_table_judgement"
 STAGES = (STARTED, WAITED, JUDGED)
+# Those that the playbook migrate registers, for all tables in one.
+TOGETHER = {STARTED: "migrate_started", WAITED: "migrate_waited", JUDGED: "migrate_judged"}
 NOTE = "report_migration_failure"
 OUTLOOK = "check_inventory_outlook"
 
@@ -39,7 +41,7 @@ def run_places(hosts: Iterable[str], hostvars: HostVars) -> list[dict[str, Any]]
     found: dict[str, dict[str, Any]] = {}
     for host in hosts:
         variables = hostvars[host]
-        record = (variables.get(STARTED) or {}).get("record")
+        record = _result(host, variables, STARTED).get("record")
         destination = read_if_sound(variables, "ferry_destination")
         if record and destination:
             place = {"destination": destination, "record_table": record["record_table"]}
@@ -47,8 +49,30 @@ def run_places(hosts: Iterable[str], hostvars: HostVars) -> list[dict[str, Any]]
     return list(found.values())
 
 
-def _results(variables: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    return {stage: variables.get(stage) or {} for stage in STAGES}
+def report_changed(hosts: Iterable[str], hostvars: HostVars) -> list[str]:
+    """The hosts whose tables were changed by a task for all tables; the others' tasks have said it themselves."""
+    return [
+        host for host in hosts if (_together(hostvars[host], STARTED).get("tables") or {}).get(host, {}).get("changed")
+    ]
+
+
+def _results(host: str, variables: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    return {stage: _result(host, variables, stage) for stage in STAGES}
+
+
+def _result(host: str, variables: Mapping[str, Any], stage: str) -> Mapping[str, Any]:
+    """The result of a stage for one table, by a task of its own or by one for all tables."""
+    own = variables.get(stage)
+    if own:
+        return own
+    together = _together(variables, stage)
+    if stage == WAITED or (together.get("failed") and "tables" not in together):
+        return together
+    return (together.get("tables") or {}).get(host) or {}
+
+
+def _together(variables: Mapping[str, Any], stage: str) -> Mapping[str, Any]:
+    return variables.get(TOGETHER[stage]) or {}
 
 
 def _jobs(host: str, results: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
@@ -63,7 +87,7 @@ def _failure(host: str, variables: Mapping[str, Any]) -> Mapping[str, Any] | Non
     outlook = (variables.get(OUTLOOK) or {}).get(host) or {}
     if outlook.get("reason"):
         return {"msg": outlook["reason"], "ferry_status": outlook["ferry_status"]}
-    results = _results(variables)
+    results = _results(host, variables)
     failed = variables.get(NOTE) or next((found for found in results.values() if found.get("failed")), None)
     if failed:
         return failure_note(failed)
@@ -81,7 +105,7 @@ def settings_problem(job: Mapping[str, Any]) -> str:
 
 
 def _row(host: str, variables: Mapping[str, Any]) -> dict[str, Any]:
-    results = _results(variables)
+    results = _results(host, variables)
     asked = str(read_if_sound(variables, "ferry_method") or migration.AUTO)
     judgement = results[JUDGED]
     jobs = _jobs(host, results)
@@ -140,6 +164,7 @@ class FilterModule:
         return {
             "failure_note": failure_note,
             "item_jobs": item_jobs,
+            "report_changed": report_changed,
             "report_lines": report_lines,
             "report_problems": report_problems,
             "run_places": run_places,

@@ -7,13 +7,15 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Generator, Iterator, Mapping
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import Any
 
 from . import sdk
-from .account import RETRIES, Account
+from .account import RETRIES, Account, AccountSpec
 from .aws_errors import NO_RESOURCE
 from .errors import AccessDenied, DestinationExists, JobTimeout, Replaced, StateUnknown, TableVanished
 from .jobs.job import Job
@@ -32,6 +34,7 @@ from .table_status import Phase, phase_of, require_usable
 UNKNOWN_IMPORT = "ImportNotFoundException"  # what DescribeImport answers for records older than 90 days
 LOOK_GAP = 2.0  # seconds between looks at a table that is about to be ACTIVE
 ACTIVE_WAIT = 900.0  # seconds that a new table may take to be ACTIVE
+LIST_AGE = 30.0  # seconds for which one list of all imports answers for many tables
 NONCE_TAG = "tableferry:nonce"  # of which CreateTable a table is, where its answer was lost
 
 
@@ -210,6 +213,59 @@ def imports_of(destination: Account, table_arn: str) -> Iterator[Mapping[str, An
 def is_staged_by(route: Route, summary: Mapping[str, Any]) -> bool:
     """Whether a listed import reads what this route has staged."""
     return str(summary.get("S3BucketSource", {}).get("S3KeyPrefix", "")).startswith(f"{route.export_prefix}/")
+
+
+def _import_pages(destination: Account, **request: Any) -> Iterator[Sequence[Mapping[str, Any]]]:
+    while True:
+        answer = destination.ask("dynamodb", "list_imports", "listing imports", PageSize=25, **request)
+        yield answer.get("ImportSummaryList", ())
+        if not answer.get("NextToken"):
+            return
+        request["NextToken"] = answer["NextToken"]
+
+
+def is_being_imported(destination: Account, table: str) -> bool:
+    """Whether an import into the name runs. Raises what Account.explain gives."""
+    return any(map(_runs, imports_of(destination, destination.table_arn(table))))
+
+
+def _runs(summary: Mapping[str, Any]) -> bool:
+    return bool(summary.get("ImportStatus") == "IN_PROGRESS")
+
+
+class ImportsOfMany:
+    """``is_being_imported`` for ``tables`` tables at once: one list of a destination's imports answers for all of them.
+
+    Where that list, which goes 90 days back, has more pages than there are tables, each table is asked for. Safe to use
+    from many threads.
+    """
+
+    def __init__(self, tables: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._tables = tables
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._listed: dict[AccountSpec, tuple[float, frozenset[str] | None]] = {}
+
+    def __call__(self, destination: Account, table: str) -> bool:
+        """Whether an import into the name runs. Raises what Account.explain gives."""
+        with self._lock:
+            made, running = self._listed.get(destination.spec, (-LIST_AGE, None))
+            if self._clock() - made >= LIST_AGE:
+                made = self._clock()
+                running = self._running(destination)
+                self._listed[destination.spec] = (made, running)
+        if running is None:
+            return is_being_imported(destination, table)
+        return destination.table_arn(table) in running
+
+    def _running(self, destination: Account) -> frozenset[str] | None:
+        """The ARNs of all tables that are being imported; None where the list is too long."""
+        running: set[str] = set()
+        for number, page in enumerate(_import_pages(destination), 1):
+            if number > self._tables:
+                return None
+            running.update(str(summary["TableArn"]) for summary in page if _runs(summary))
+        return frozenset(running)
 
 
 def read_import(destination: Account, arn: str, retries: int = RETRIES) -> dict[str, Any] | None:

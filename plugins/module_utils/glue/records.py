@@ -6,12 +6,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.account import Account, AccountSpec
+from ..core.destination import is_being_imported
 from ..core.errors import FerryError, RecordDenied, RecordLost, TakenOver
 from ..core.jobs.tracking import Tracking
 from ..core.record import process, record_table
@@ -62,25 +64,43 @@ def _joined(account: Account, store: RecordStore, clock: AwsClock) -> Run:
 class RecordTables:
     """The record tables that one verb uses, each opened once; this process's run is joined when it is first needed.
 
-    Requests of ``accounts`` that change something are held to the leases of the runs that were joined.
+    Requests of ``accounts`` that change something are held to the leases of the runs that were joined. ``importing`` is
+    that of ``Records``. Safe to use from many threads.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, importing: Callable[[Account, str], bool] = is_being_imported) -> None:
+        self._importing = importing
+        self._lock = threading.RLock()
         self._opened: dict[tuple[AccountSpec, str], _Opened] = {}
+        self._to_read: dict[tuple[AccountSpec, str], RecordStore | None] = {}
         ATTENDING.expect()
 
     def records(self, destination: Account, name: str, *others: Account | None) -> Records:
         """The record table ``name`` of the ``destination``, created if there is none; ``others`` are accounts that the
         run uses as well. Raises as ``RecordStore.open``."""
-        opened = self._opened.get((destination.spec, name))
-        if opened is None:
-            clock = AwsClock()
-            store = RecordStore.open(destination, name, clock)
-            if store is None:
-                raise record_table.gone(name)
-            opened = self._opened[destination.spec, name] = _Opened(store, clock)
+        with self._lock:
+            opened = self._opened.get((destination.spec, name))
+            if opened is None:
+                clock = AwsClock()
+                store = RecordStore.open(destination, name, clock)
+                if store is None:
+                    raise record_table.gone(name)
+                opened = self._opened[destination.spec, name] = _Opened(store, clock)
         found = opened
-        return Records(found.store, lambda: found.run(destination, *others))
+
+        def run() -> Run:
+            with self._lock:
+                return found.run(destination, *others)
+
+        return Records(found.store, run, self._importing)
+
+    def to_read(self, destination: Account, name: str) -> RecordStore | None:
+        """As ``open_to_read``, asked once for all tables."""
+        key = (destination.spec, name)
+        with self._lock:
+            if key not in self._to_read:
+                self._to_read[key], _now = open_to_read(destination, name)
+            return self._to_read[key]
 
     def hold(self, destination: Account, name: str, table: str, *others: Account | None) -> Tracking | None:
         """The record of ``table`` taken for this run, None without record or record table. Raises Held."""

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, TypeAlias
 
 from .. import sdk
 from ..account import Account
-from ..destination import has_mark, unknown_state, was_filled_by_us
+from ..destination import has_mark, is_being_imported, unknown_state, was_filled_by_us
 from ..errors import Claimed as TakenFirst
 from ..errors import (
     DestinationExists,
@@ -42,7 +42,7 @@ from ..record.transitions import LOOKS_APART, Gone
 from ..route import Route
 from ..table.definition import TableDefinition
 from ..table_status import Phase, phase_of, require_usable
-from .lost_record import FindFill, find_filling, is_lost, no_fill
+from .lost_record import FindFill, Importing, find_filling, is_lost, no_fill
 
 KIND = "claim"
 LOOK_GAP = 10.0  # seconds between looks at a table that another run holds
@@ -70,10 +70,12 @@ class Choice:
 
 @dataclass(frozen=True)
 class Records:
-    """The table of the records in a destination. ``run`` joins this process's run, when a table is to be taken."""
+    """The table of the records in a destination. ``run`` joins this process's run, when a table is to be taken;
+    ``importing`` says whether an import into a name of the destination runs."""
 
     store: RecordStore
     run: Callable[[], Run]
+    importing: Importing = is_being_imported
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,9 @@ def claim(
         run = records.run()
         try:
             if record is None:
-                tracking = Tracking(run, choice.table, _first(run, destination, choice, there, now_source))
+                tracking = Tracking(
+                    run, choice.table, _first(run, records.importing, destination, choice, there, now_source)
+                )
                 return _taken(tracking, destination, choice, there, now_source, missing_since)
             taken = run.hold(record, choice.take_over)
         except (RecordChanged, TakenFirst):
@@ -194,9 +198,16 @@ def _taken(
         raise
 
 
-def _first(run: Run, destination: Account, choice: Choice, there: TableDefinition | None, source: Source) -> Record:
+def _first(
+    run: Run,
+    importing: Importing,
+    destination: Account,
+    choice: Choice,
+    there: TableDefinition | None,
+    source: Source,
+) -> Record:
     moment = Moment(run.id, run.clock.now())
-    others, fill = find_filling(destination, choice.table, there, choice.find_fill)
+    others, fill = find_filling(destination, choice.table, there, choice.find_fill, importing)
     if fill is not None:
         source = Source(source.arn, fill.job.request.get("source", {}).get("table_id") or source.table_id)
     return run.claim(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ..account import Account
-from ..destination import imports_of
+from ..destination import is_being_imported
 from ..jobs.job import Job
 from ..record.record import Record
 from ..table.definition import TableDefinition
@@ -28,6 +28,9 @@ class Fill:
 # Finds the job of ours that makes the table now, given the destination and what stands there; reads only.
 FindFill: TypeAlias = Callable[[Account, TableDefinition | None], Fill | None]
 
+# Whether an import runs into a name of the destination.
+Importing: TypeAlias = Callable[[Account, str], bool]
+
 
 def no_fill(destination: Account, there: TableDefinition | None) -> None:
     """Nothing of ours makes the table."""
@@ -40,12 +43,13 @@ def is_lost(record: Record, home: str, there: TableDefinition | None) -> bool:
 
 
 def find_filling(
-    destination: Account, table: str, there: TableDefinition | None, find_fill: FindFill
+    destination: Account,
+    table: str,
+    there: TableDefinition | None,
+    find_fill: FindFill,
+    importing: Importing = is_being_imported,
 ) -> tuple[bool, Fill | None]:
     """Whether an import that is not ours runs into the name ``table``, and the job of ours that makes it now."""
-    imported = any(
-        summary.get("ImportStatus") == "IN_PROGRESS"
-        for summary in imports_of(destination, destination.table_arn(table))
-    )
+    imported = importing(destination, table)
     fill = find_fill(destination, there) if imported or there is not None else None
     return imported and fill is None, fill

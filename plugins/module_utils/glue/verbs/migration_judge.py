@@ -12,7 +12,7 @@ from ...core.migration import is_tracked, job_from, judge
 from ..accounts import Accounts
 from ..outcome import failure
 from ..records import RECORD_OF, RecordTables
-from ..spec import BOTH_ACCOUNTS_OPTIONS, SHARED_OPTIONS, Progress, Verb
+from ..spec import BOTH_ACCOUNTS_OPTIONS, SHARED_OPTIONS, Parameters, Progress, Verb
 
 SPEC: dict[str, Any] = {
     **SHARED_OPTIONS,
@@ -29,26 +29,31 @@ SPEC: dict[str, Any] = {
 
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
     """The judgement; a failure where the table was not migrated completely."""
-    accounts, tables = Accounts(params), RecordTables()
-    source, destination = accounts.get("source", params["source"]), accounts.get("destination", params["destination"])
-    jobs = [job_from(job) for job in params["jobs"]]
+    tables = RecordTables()
     try:
-        record = None
-        if params["record"] and not check_mode and is_tracked(jobs):
-            record = tables.tracking(destination, params["record"], source)
-        judgement = judge(
-            params["name"],
-            source,
-            destination,
-            jobs,
-            source_table=params["source_table"] or "",
-            verify=params["verify"],
-            checksums=params["verify_checksums"],
-            writes_stopped=params["writes_stopped"],
-            record=record,
-        )
+        return judge_one(Accounts(params), tables, params, check_mode)
     finally:
         tables.leave()
+
+
+def judge_one(accounts: Accounts, tables: RecordTables, params: Parameters, check_mode: bool) -> dict[str, Any]:
+    """The judgement of one table with the options of ``SPEC``, in ``accounts`` and ``tables`` that many may share."""
+    source, destination = accounts.get("source", params["source"]), accounts.get("destination", params["destination"])
+    jobs = [job_from(job) for job in params["jobs"]]
+    record = None
+    if params["record"] and not check_mode and is_tracked(jobs):
+        record = tables.tracking(destination, params["record"], source)
+    judgement = judge(
+        params["name"],
+        source,
+        destination,
+        jobs,
+        source_table=params["source_table"] or "",
+        verify=params["verify"],
+        checksums=params["verify_checksums"],
+        writes_stopped=params["writes_stopped"],
+        record=record,
+    )
     failed = failure(judgement.failure.for_table(params["name"])) if judgement.failure else {}
     return {"changed": False, **judgement.to_dict(), **failed}
 

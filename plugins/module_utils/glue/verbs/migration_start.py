@@ -13,7 +13,7 @@ from ...core.data_plane import ItemChoices
 from ...core.methods.options import BackupChoices, MigrationOptions
 from ...core.migration import preview, start
 from ..accounts import Accounts
-from ..records import RECORD_OPTIONS, RecordTables, open_to_read
+from ..records import RECORD_OPTIONS, RecordTables
 from ..spec import (
     BOTH_ACCOUNTS_OPTIONS,
     COMPARING_OPTIONS,
@@ -24,6 +24,7 @@ from ..spec import (
     READING_OPTIONS,
     SETTINGS_OPTIONS,
     SHARED_OPTIONS,
+    Parameters,
     Progress,
     Verb,
     given,
@@ -91,7 +92,15 @@ _OTHER_NAMES = {
 
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
     """Start the first job of the table's migration, or find it; in check mode preview the whole migration."""
-    accounts = Accounts(params)
+    tables = RecordTables()
+    try:
+        return start_one(Accounts(params), tables, params, check_mode)
+    finally:
+        tables.leave()
+
+
+def start_one(accounts: Accounts, tables: RecordTables, params: Parameters, check_mode: bool) -> dict[str, Any]:
+    """The start of one table with the options of ``SPEC``, in ``accounts`` and ``tables`` that many may share."""
     source = accounts.get("source", params["source"])
     destination = accounts.get("destination", params["destination"])
     options = MigrationOptions(
@@ -103,15 +112,10 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     )
     name = params["record_table"]
     if check_mode:
-        store, _now = open_to_read(destination, name)
-        migration = preview(source, destination, options, store, by_record=True)
+        migration = preview(source, destination, options, tables.to_read(destination, name), by_record=True)
     else:
-        tables = RecordTables()
-        try:
-            records = tables.records(destination, name, source)
-            migration = start(source, destination, options, records, params["take_over"])
-        finally:
-            tables.leave()
+        records = tables.records(destination, name, source)
+        migration = start(source, destination, options, records, params["take_over"])
     started = start_result(migration.job, migration.changes, migration.obstacle)
     if migration.drift:  # also where nothing is changed
         started["diff"] = to_diff(migration.drift, f"settings of {options.made_table}")

@@ -1,0 +1,189 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From the variables of many tables to the verbs that start and judge them all in one task.
+
+The options are those that the roles move_table and judge_table make of the same variables by their defaults, which a
+test compares. Made here they cost a tenth: a template costs a millisecond, and each table has sixty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ansible.module_utils.common.validation import check_type_dict
+from ansible.module_utils.parsing.convert_bool import boolean
+
+from ansible_collections.tableferry.aws.plugins.filter.report import item_jobs
+from ansible_collections.tableferry.aws.plugins.filter.tables import OPEN, data_needs, table_names
+from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import HostVars, plain, read
+
+# Options of migration_start by the variables that they are, where the verb's default is the variable's.
+_STARTING = {
+    "method": "ferry_method",
+    "kms_key_map": "ferry_kms_key_map",
+    "kinesis_map": "ferry_kinesis_map",
+    "principal_map": "ferry_principal_map",
+    "warm_throughput": "ferry_warm_throughput",
+    "indexes_after": "ferry_indexes_after",
+    "leave_indexes": "ferry_leave_indexes",
+    "migration_id": "ferry_migration_id",
+    "export_max_age": "ferry_export_max_age",
+    "point_in_time_recovery_wait": "ferry_pitr_wait",
+    "writes_stopped": "ferry_writes_stopped",
+    "verify": "ferry_verify",
+    "record_table": "ferry_record_table",
+    "take_over": "ferry_take_over",
+}
+_ITEMS = {
+    "workers": "ferry_workers",
+    "read_rate": "ferry_read_rate",
+    "write_rate": "ferry_write_rate",
+    "consistent": "ferry_consistent",
+    "checkpoint_dir": "ferry_checkpoint_dir",
+    "sample_items": "ferry_sample_items",
+    "ignore_expired": "ferry_ignore_expired",
+}
+_BACKUP = {
+    "vault": "ferry_backup_source_vault",
+    "role": "ferry_backup_role",
+    "destination_vault": "ferry_backup_destination_vault",
+    "restore": "ferry_restore",
+    "restore_role": "ferry_restore_role",
+    "air_gapped_vault": "ferry_air_gapped_vault",
+    "delete_after_days": "ferry_backup_days",
+    "move_to_cold_storage_after_days": "ferry_backup_cold_days",
+    "copy_delete_after_days": "ferry_copy_days",
+    "copy_move_to_cold_storage_after_days": "ferry_copy_cold_days",
+    "max_age": "ferry_backup_max_age",
+}
+_JUDGING = {
+    "verify": "ferry_verify",
+    "verify_checksums": "ferry_verify_checksums",
+    "writes_stopped": "ferry_writes_stopped",
+}
+
+
+def tables_to_start(hosts: Iterable[str], hostvars: HostVars, outlook: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The entries of migration_start_all for the hosts whose tables can be migrated, by ``account_outlook``."""
+    found = []
+    for host in hosts:
+        if not outlook[host]["reason"]:
+            variables, staging = hostvars[host], plain(outlook[host]["staging"])
+            found.append(
+                {"name": host, **_sides(variables, staging), "options": _start_options(host, variables, staging)}
+            )
+    return found
+
+
+def tables_to_wait(
+    hosts: Iterable[str], hostvars: HostVars, outlook: Mapping[str, Any], started: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """The entries of job_wait for the hosts with open jobs in ``started``, the result of migration_start_all."""
+    found = []
+    for host, table in _begun(hosts, started):
+        if any(job.get("state") in OPEN for job in (table["job"], *table["then"])):
+            found.append(
+                {
+                    "name": host,
+                    **_sides(hostvars[host], plain(outlook[host]["staging"])),
+                    **{name: table[name] for name in ("job", "then", "record")},
+                }
+            )
+    return found
+
+
+def tables_to_judge(
+    hosts: Iterable[str],
+    hostvars: HostVars,
+    outlook: Mapping[str, Any],
+    started: Mapping[str, Any],
+    waited: Mapping[str, Any],
+    check_mode: bool = False,
+) -> list[dict[str, Any]]:
+    """The entries of migration_judge_all: for the hosts in ``started``, with their jobs as in ``waited``.
+
+    In check mode only migrations that an earlier run has completed; none where the wait as a whole failed.
+    """
+    found: list[dict[str, Any]] = []
+    if waited.get("failed"):
+        return found
+    ways = waited.get("ways") or {}
+    for host, table in _begun(hosts, started):
+        jobs = plain(ways[host]) if host in ways else [table["job"], *table["then"]]
+        if check_mode and not {job["state"] for job in item_jobs(jobs)} <= {"completed", "not_needed"}:
+            continue
+        variables = hostvars[host]
+        source_table, name = table_names(host, variables)
+        options = {"name": name, "source_table": source_table, "jobs": jobs, "record": table["record"]}
+        sides = _sides(variables, plain(outlook[host]["staging"]))
+        found.append({"name": host, **sides, "options": {**options, **_given(variables, _JUDGING)}})
+    return found
+
+
+def _begun(hosts: Iterable[str], started: Mapping[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
+    """The results in ``started`` of the tables that did not fail."""
+    tables = started.get("tables") or {}
+    for host in hosts:
+        table = tables.get(host) or {}
+        if table.get("job") and not table.get("failed"):
+            yield host, {name: plain(table[name]) for name in ("job", "then", "record")}
+
+
+def _sides(variables: Mapping[str, Any], staging: Mapping[str, Any]) -> dict[str, Any]:
+    """Both accounts. Their ids were looked up once for all tables."""
+    ids = {"source": staging.get("source_account_id"), "destination": staging.get("owner")}
+    return {
+        side: {**check_type_dict(read(variables, f"ferry_{side}")), **({"account_id": found} if found else {})}
+        for side, found in ids.items()
+    }
+
+
+def _given(variables: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    values = {option: read(variables, name) for option, name in names.items()}
+    return {option: value for option, value in values.items() if value is not None}
+
+
+def _is_on(variables: Mapping[str, Any], name: str, default: bool) -> bool:
+    return bool(boolean(read(variables, name, default), strict=False))
+
+
+def _start_options(host: str, variables: Mapping[str, Any], staging: Mapping[str, Any]) -> dict[str, Any]:
+    source, destination = table_names(host, variables)
+    directory = read(variables, "ferry_differences_dir", "tableferry-differences")
+    staged = {"bucket": "bucket", "bucket_owner": "owner", "kms_key_arn": "kms_key_arn"}
+    options = {
+        "name": source,
+        "destination_table": destination,
+        **{option: staging[name] for option, name in staged.items() if staging.get(name)},
+        **_given(variables, _STARTING),
+        # While changes are synced, the destination must not expire items by itself.
+        "defer": ["time_to_live"] if _is_on(variables, "ferry_sync", False) else [],
+        "enable_point_in_time_recovery": _is_on(variables, "ferry_enable_point_in_time_recovery", True),
+        "replace_failed": not _is_on(variables, "ferry_safe_mode", True),
+        "items": {
+            "checkpoint_dir": "~/.tableferry",
+            **_given(variables, _ITEMS),
+            "refused_path": f"{directory}/{host}-refused.jsonl",
+            "differences_path": f"{directory}/{host}.jsonl",
+        },
+    }
+    if data_needs(options.get("method")) == "backed_up":
+        plan = f"tableferry-{options.get('migration_id', 'default')}"
+        planned = {"plan": plan} if _is_on(variables, "ferry_backup_plan", False) else {}
+        options["backup"] = {**_given(variables, _BACKUP), **planned}
+    return options
+
+
+class FilterModule:
+    """Filters for the verbs that take many tables."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """The filters by name."""
+        return {
+            "tables_to_judge": tables_to_judge,
+            "tables_to_start": tables_to_start,
+            "tables_to_wait": tables_to_wait,
+        }
