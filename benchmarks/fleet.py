@@ -107,21 +107,21 @@ def run(tables: int, playbook: str, *, twice: bool = False) -> tuple[Run, ...]:
             sys.exit(f"{playbook} started {finished} imports for {tables} tables")
         if not twice:
             return (first,)
-        again = measured(lab, tables, playbook, inventory)
+        again = measured(lab, tables, playbook, inventory, "-again")
         if re.search(r"changed=[1-9]", again.measurement.output) or again.calls.get("ImportTable"):
             sys.exit(f"{playbook} changed something in tables that were finished")
         return first, again
 
 
-def measured(lab: LabClient, tables: int, playbook: str, inventory: Path) -> Run:
-    """One run of ``playbook`` over the tables in ``inventory``, which must succeed."""
+def measured(lab: LabClient, tables: int, playbook: str, inventory: Path, suffix: str = "") -> Run:
+    """One run of ``playbook`` over the tables in ``inventory``, which must succeed; its log is named with ``suffix``."""
     lab.clear_requests()
     environment = os.environ | {
         "ANSIBLE_FORKS": str(FORKS),
         "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml",
         "ANSIBLE_DISPLAY_OK_HOSTS": "false",
     }
-    log = OUTPUT / f"{Path(playbook).stem.rsplit('.', 1)[-1]}-{tables}.log"
+    log = OUTPUT / f"{playbook.removesuffix('.yml').replace('/', '.').rsplit('.', 1)[-1]}-{tables}{suffix}.log"
     measurement = measure(["ansible-playbook", playbook, "-i", str(inventory)], environment, log)
     if measurement.returncode:
         sys.exit(f"{playbook} ended with {measurement.returncode}, see {log}:\n{measurement.output[-3000:]}")

@@ -25,8 +25,7 @@ from .records import RecordTables
 from .spec import SHARED_OPTIONS, Parameters, Verb, account_option
 
 THREADS = 8  # as many as the waiter has
-# What is left out of each table's result: it is long, and only the verb for one table has a use for it.
-_LEFT_OUT = ("table", "diff", "warnings")
+_TOGETHER = ("diff", "warnings")  # what the result of all tables has, instead of each
 
 SPEC: dict[str, Any] = {
     **SHARED_OPTIONS,
@@ -81,7 +80,7 @@ def run_many(verb: Verb, one: One, params: Parameters, check_mode: bool) -> dict
     return {
         "changed": any(result.get("changed") for result in results.values()),
         "tables": {
-            name: {key: value for key, value in result.items() if key not in _LEFT_OUT}
+            name: {key: value for key, value in result.items() if key not in _TOGETHER}
             for name, result in results.items()
         },
         "diff": [result["diff"] for result in results.values() if result.get("diff")],

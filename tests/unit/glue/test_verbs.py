@@ -176,7 +176,7 @@ def test_a_way_is_started_or_foreseen(monkeypatch: pytest.MonkeyPatch, check_mod
     monkeypatch.setattr(migration_start, "start", method.start)
     monkeypatch.setattr(migration_start, "preview", method.preview)
     store, records = object(), object()
-    monkeypatch.setattr(migration_start, "open_to_read", lambda account, name: (store, 0.0))
+    monkeypatch.setattr(migration_start.RecordTables, "to_read", lambda *_place: store)
     monkeypatch.setattr(migration_start.RecordTables, "records", lambda *_accounts: records)
     arguments = {"name": "orders", "bucket": "b", "defer": ["time_to_live"], "method": "s3", "take_over": "r", **SIDES}
     result = run(migration_start, arguments, check_mode)

@@ -145,12 +145,12 @@ def test_every_play_needs_nothing_of_the_inventory(playbook: str) -> None:
         assert play["vars"]["ansible_python_interpreter"] == "{{ ansible_playbook_python }}"
 
 
-def test_a_table_costs_few_tasks() -> None:
-    """A warmed action costs 4 s for 100 tables, a skipped task 1 s, and 22 s is all there is (ansible.md 6)."""
-    way = ("move_table", "judge_table")
-    actions = [task for role in way for task in content(role, "tasks") if not task.get("run_once")]
-    assert len(actions) <= 2
-    others = yaml.safe_load((ROOT / "roles/check_inventory/tasks/stop.yml").read_text()) + content(
-        "report_migration", "tasks"
-    )
-    assert sum(not task.get("run_once") for task in others) <= 2
+def test_a_table_costs_one_task() -> None:
+    """A warmed action costs 11 s for 100 tables, a task that does nothing 2 s (templates, fork, clients)."""
+    plays = yaml.safe_load((ROOT / "playbooks/migrate.yml").read_text())
+    own = [task for task in plays[-1]["tasks"] if "ansible.builtin.import_role" not in task]
+    roles = [task["ansible.builtin.import_role"] for task in plays[-1]["tasks"] if task not in own]
+    for role in roles:
+        path = ROOT / "roles" / role["name"].rpartition(".")[2] / "tasks" / f"{role.get('tasks_from', 'main')}.yml"
+        own += yaml.safe_load(path.read_text())
+    assert sum(not task.get("run_once") for task in own) == 1

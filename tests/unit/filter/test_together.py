@@ -1,0 +1,144 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The options that the filters for many tables make, held against those of the roles' defaults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible import template as templates
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
+
+from ansible_collections.tableferry.aws.plugins.filter.together import (
+    tables_to_judge,
+    tables_to_start,
+    tables_to_wait,
+)
+from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs import migration_judge, migration_start
+
+ROLES = Path(__file__).parents[3] / "roles"
+SIDE = {"profile": "p", "region": "eu-west-1"}
+STAGING = {"bucket": "b", "owner": "222222222222", "kms_key_arn": "arn:key", "source_account_id": "111111111111"}
+OUTLOOK = {"host": {"reason": "", "staging": STAGING}, "stopped": {"reason": "wrong", "staging": {}}}
+JOB = {"kind": "export", "name": "host", "state": "running"}
+THEN = [
+    {"kind": "import", "name": "host", "state": "pending"},
+    {"kind": "settings", "name": "host", "state": "pending"},
+]
+RECORD = {"table": "host", "record_table": "tableferry"}
+STARTED = {"tables": {"host": {"changed": True, "job": JOB, "then": THEN, "record": RECORD}}}
+
+
+def trusted(value: Any) -> Any:
+    """``value`` with texts that ansible-core takes for templates."""
+    mark = getattr(templates, "trust_as_template", lambda text: text)
+    if isinstance(value, str):
+        return mark(value)
+    if isinstance(value, dict):
+        return {name: trusted(inner) for name, inner in value.items()}
+    return [trusted(inner) for inner in value] if isinstance(value, list) else value
+
+
+def by_role(role: str, verb: Any, variables: dict[str, Any]) -> dict[str, Any]:
+    """What the role's own task passes to its verb, as the verb sees it."""
+    loader = DataLoader()
+    defaults = loader.load_from_file(str(ROLES / role / "defaults/main.yml"))
+    (task,) = (
+        each for each in loader.load_from_file(str(ROLES / role / "tasks/main.yml"))
+        if f"tableferry.aws.{verb.VERB.name}" in each
+    )  # fmt: skip
+    known = {**trusted(dict(defaults)), "inventory_hostname": "host", **variables}
+    templar = Templar(loader=loader, variables=known)
+    arguments = dict(task[f"tableferry.aws.{verb.VERB.name}"])
+    for name, text in arguments.items():  # there are no filters of collections here
+        arguments[name] = text.replace("| tableferry.aws.data_needs == 'backed_up'", "== 'backup'")
+    passed = templar.template(trusted(arguments))
+    return seen(verb, {name: value for name, value in passed.items() if "__omit_place_holder__" not in str(value)})
+
+
+def seen(verb: Any, passed: dict[str, Any]) -> dict[str, Any]:
+    checked = ArgumentSpecValidator(verb.SPEC, **verb.VERB.rules).validate(passed)
+    assert not checked.error_messages
+    return emptied(checked.validated_parameters)
+
+
+def emptied(value: Any) -> Any:
+    """Without what is not given: the core takes None, "" and a missing option for the same."""
+    if isinstance(value, dict):
+        return {name: emptied(inner) for name, inner in value.items() if inner not in (None, "")}
+    return value
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"ferry_table": "from", "ferry_destination_table": "to", "ferry_migration_id": "m", "ferry_sync": "yes"},
+        {"ferry_safe_mode": "no", "ferry_warm_throughput": False, "ferry_verify": "full", "ferry_sample_items": 7},
+        {"ferry_method": "direct", "ferry_workers": "3", "ferry_read_rate": "50%", "ferry_differences_dir": "/d"},
+        {"ferry_write_rate": "9", "ferry_consistent": "true", "ferry_checkpoint_dir": "/c", "ferry_ignore_expired": 1},
+        {"ferry_kms_key_map": {"a": "b"}, "ferry_kinesis_map": {"c": "d"}, "ferry_principal_map": {"e": "f"}},
+        {"ferry_indexes_after": ["i"], "ferry_leave_indexes": ["j"], "ferry_export_max_age": "6", "ferry_pitr_wait": 9},
+        {"ferry_enable_point_in_time_recovery": False, "ferry_writes_stopped": "on", "ferry_take_over": "run"},
+        {"ferry_record_table": "records", "ferry_verify_checksums": "yes", "ferry_verify": "none"},
+        {"ferry_method": "backup", "ferry_backup_plan": "yes", "ferry_migration_id": "m", "ferry_restore": "no"},
+        {
+            "ferry_method": "backup", "ferry_backup_source_vault": "v", "ferry_backup_role": "r", "ferry_copy_days": 3,
+            "ferry_backup_destination_vault": "w", "ferry_restore_role": "s", "ferry_air_gapped_vault": "x",
+            "ferry_backup_days": "5", "ferry_backup_cold_days": 1, "ferry_copy_cold_days": 2, "ferry_backup_max_age": 4,
+        },
+    ],
+)  # fmt: skip
+def test_the_options_are_those_of_the_roles(given: dict[str, Any]) -> None:
+    host = {"ferry_source": SIDE, "ferry_destination": SIDE, **given}
+    (entry,) = tables_to_start(["host", "stopped"], {"host": host}, OUTLOOK)
+    sides = {
+        side: {**SIDE, "account_id": STAGING[of]}
+        for side, of in (("source", "source_account_id"), ("destination", "owner"))
+    }
+    assert {side: entry[side] for side in sides} == sides
+    role = {f"move_table_{side}": account for side, account in sides.items()}
+    role |= {"move_table_bucket": "b", "move_table_bucket_owner": STAGING["owner"], "move_table_kms_key_arn": "arn:key"}
+    assert seen(migration_start, {**entry["options"], **sides}) == by_role(
+        "move_table", migration_start, {**host, **role}
+    )
+
+    (judged,) = tables_to_judge(["host"], {"host": host}, OUTLOOK, STARTED, {})
+    role = {f"judge_table_{side}": account for side, account in sides.items()}
+    role |= {"move_table_started": STARTED["tables"]["host"], "move_table_waited": {}}
+    assert seen(migration_judge, {**judged["options"], **sides}) == by_role(
+        "judge_table", migration_judge, {**host, **role}
+    )
+
+
+def test_what_is_open_is_waited_for_and_what_failed_is_not_judged() -> None:
+    host = {"ferry_source": SIDE, "ferry_destination": SIDE}
+    hosts, outlook = (
+        dict.fromkeys(("host", "done", "failed", "stopped"), host),
+        dict.fromkeys(("host", "done", "failed"), OUTLOOK["host"]),
+    )
+    done = {"job": {**JOB, "state": "not_needed"}, "then": [], "record": RECORD}
+    started = {"tables": {**STARTED["tables"], "done": done, "failed": {"failed": True, "msg": "no"}}}
+    (waits,) = tables_to_wait(hosts, hosts, outlook, started)
+    assert (waits["name"], waits["job"], waits["then"], waits["record"]) == ("host", JOB, THEN, RECORD)
+    waited = {"ways": {"host": [{**JOB, "state": "completed"}]}}
+    judged = tables_to_judge(hosts, hosts, outlook, started, waited)
+    assert {entry["name"]: entry["options"]["jobs"][0]["state"] for entry in judged} == {
+        "host": "completed", "done": "not_needed",
+    }  # fmt: skip
+    assert [entry["name"] for entry in tables_to_judge(hosts, hosts, outlook, started, {}, True)] == ["done"]
+    assert tables_to_judge(hosts, hosts, outlook, started, {"failed": True, "msg": "crash"}) == []
+    assert tables_to_wait(hosts, hosts, outlook, {"failed": True, "msg": "crash"}) == []
+
+
+def test_accounts_may_be_written_as_text() -> None:
+    host = {"ferry_source": "profile=p region=eu-west-1", "ferry_destination": '{"region": "eu-west-1"}'}
+    (entry,) = tables_to_start(["host"], {"host": host}, OUTLOOK)
+    assert entry["source"] == {**SIDE, "account_id": STAGING["source_account_id"]}
+    assert entry["destination"] == {"region": "eu-west-1", "account_id": STAGING["owner"]}

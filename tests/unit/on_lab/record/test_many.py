@@ -1,0 +1,161 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Verbs for many tables at once over the lab: what they share, and that no table stops another."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from ansible_collections.tableferry.aws.plugins.module_utils.core import destination
+from ansible_collections.tableferry.aws.plugins.module_utils.core.destination import ImportsOfMany
+from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs import (
+    job_wait,
+    migration_judge_all,
+    migration_start_all,
+)
+from tests.unit.on_lab.conftest import BUCKET, Crossing
+from tests.unit.on_lab.record.test_verbs import run, sides
+
+
+def entries(crossing: Crossing, names: Sequence[str], **options: Any) -> list[dict[str, Any]]:
+    return [
+        {"name": f"host-{name}", **sides(crossing), "options": {"name": name, "bucket": BUCKET, **options}}
+        for name in names
+    ]
+
+
+def calls(crossing: Crossing) -> Counter[str]:
+    return Counter(call["operation"] for call in crossing.lab.calls())
+
+
+def test_many_tables_share_what_is_asked_once(crossing: Crossing) -> None:
+    names = [f"many-{number}" for number in range(12)]
+    for name in names:
+        crossing.table(name)
+    crossing.lab.clear_requests()
+    tables = entries(crossing, [*names, "not-there"])
+    foreseen = run(migration_start_all, {"tables": tables}, check_mode=True)
+    assert {table["job"]["state"] for table in foreseen["tables"].values() if "job" in table} == {"planned"}
+    crossing.lab.clear_requests()
+    started = run(migration_start_all, {"tables": tables})
+    asked = calls(crossing)
+    assert asked["ListImports"] == 1
+    # The claim, the intention and the answer of each, and the lease.
+    assert (asked["ExportTableToPointInTime"], asked["PutItem"]) == (12, 3 * 12 + 1)
+    lost = started["tables"].pop("host-not-there")
+    assert lost["failed"] and lost["ferry_error"] == "MissingTable" and lost["table"] == "not-there"
+    assert started["changed"] and all(table["changed"] for table in started["tables"].values())
+
+    jobs = [
+        {**{side: entry[side] for side in ("source", "destination")}, "name": entry["name"],
+         **{member: started["tables"][entry["name"]][member] for member in ("job", "then", "record")}}
+        for entry in tables[:-1]
+    ]  # fmt: skip
+    ways = run(job_wait, {"jobs": jobs})["ways"]
+    judging = [
+        {
+            **entry,
+            "options": {
+                "name": entry["options"]["name"],
+                "jobs": ways[entry["name"]],
+                "record": started["tables"][entry["name"]]["record"],
+            },
+        }
+        for entry in tables[:-1]
+    ]
+    judged = run(migration_judge_all, {"tables": judging})
+    assert not judged["changed"]
+    assert {table["status"] for table in judged["tables"].values()} == {"migrated"}
+
+    crossing.lab.clear_requests()
+    again = run(migration_start_all, {"tables": entries(crossing, names)})
+    assert not again["changed"]
+    assert {table["job"]["state"] for table in again["tables"].values()} == {"not_needed"}
+    asked = calls(crossing)
+    del asked["GetCallerIdentity"]  # the playbook gives the ids of the accounts
+    assert asked == {"GetItem": 12, "DescribeTable": 2 * 12 + 1}
+    finished = [
+        {**entry, "options": {**entry["options"], "jobs": [again["tables"][entry["name"]]["job"]]}} for entry in judging
+    ]
+    crossing.lab.clear_requests()
+    judged = run(migration_judge_all, {"tables": finished})
+    assert {table["status"] for table in judged["tables"].values()} == {"migrated"}
+    assert calls(crossing) == {}
+
+
+def test_a_wrong_option_fails_its_table_alone(crossing: Crossing) -> None:
+    crossing.table("right")
+    right, wrong = entries(crossing, ["right", "wrong"])
+    wrong["options"]["methd"] = "s3"
+    result = run(migration_start_all, {"tables": [wrong, right]}, check_mode=True)["tables"]
+    assert "methd" in result["host-wrong"]["msg"] and result["host-wrong"]["ferry_status"] == "refused"
+    assert result["host-right"]["job"]["state"] == "planned"
+
+
+def test_a_fault_of_ours_is_raised_once_the_others_have_ended(
+    crossing: Crossing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["before", "fault", "after"]
+    ended = []
+
+    def one(_accounts: Any, _tables: Any, params: Any, _check_mode: bool) -> dict[str, Any]:
+        if params["name"] == "fault":
+            raise ZeroDivisionError
+        ended.append(params["name"])
+        return {"changed": False, "table": {}}
+
+    monkeypatch.setattr(migration_start_all.migration_start, "start_one", one)
+    with pytest.raises(ZeroDivisionError):
+        run(migration_start_all, {"tables": entries(crossing, names)})
+    assert "before" in ended
+
+
+class Listing:
+    """A destination whose imports are listed: ``pages`` of table names that are being imported."""
+
+    spec = "here"
+
+    def __init__(self, *pages: Sequence[str]) -> None:
+        self.pages = pages
+        self.asked: list[str] = []
+
+    def table_arn(self, name: str) -> str:
+        return f"arn:{name}"
+
+    def ask(self, _service: str, _operation: str, _doing: str, **request: Any) -> dict[str, Any]:
+        self.asked.append(request.get("TableArn", "all"))
+        at = int(request.get("NextToken", 0))
+        summaries = [
+            {"TableArn": f"arn:{name}", "ImportStatus": "IN_PROGRESS"}
+            for name in self.pages[at]
+            if request.get("TableArn") in (None, f"arn:{name}")
+        ]
+        more = {"NextToken": str(at + 1)} if at + 1 < len(self.pages) else {}
+        return {"ImportSummaryList": [*summaries, {"TableArn": "arn:old", "ImportStatus": "COMPLETED"}], **more}
+
+
+@pytest.mark.parametrize(
+    ("tables", "asked"),
+    [(3, ["all", "all"]), (1, ["all", "all", "arn:b", "arn:b", "arn:old", "arn:old", "arn:free", "arn:free"])],
+)
+def test_one_list_answers_for_many_unless_it_is_longer_than_the_tables(tables: int, asked: list[str]) -> None:
+    place = Listing(["a"], ["b"])
+    imports = ImportsOfMany(tables, clock=lambda: 0.0)
+    found = {name: imports(place, name) for name in ("b", "old", "free")}  # type: ignore[arg-type]
+    assert found == {"b": True, "old": False, "free": False}
+    assert place.asked == asked
+
+
+def test_the_list_is_not_believed_for_long() -> None:
+    place, now = Listing(["a"]), [0.0]
+    imports = ImportsOfMany(9, clock=lambda: now[0])
+    for moment in (0.0, destination.LIST_AGE - 1, destination.LIST_AGE):
+        now[0] = moment
+        assert imports(place, "a")  # type: ignore[arg-type]
+    assert place.asked == ["all", "all"]
