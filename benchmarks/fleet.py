@@ -114,7 +114,7 @@ def run(tables: int, playbook: str, *, twice: bool = False) -> tuple[Run, ...]:
 
 
 def measured(lab: LabClient, tables: int, playbook: str, inventory: Path, suffix: str = "") -> Run:
-    """One run of ``playbook`` over the tables in ``inventory``, which must succeed; its log is named with ``suffix``."""
+    """One run of ``playbook`` over the tables in ``inventory``, which must succeed; ``suffix`` is of its log's name."""
     lab.clear_requests()
     environment = os.environ | {
         "ANSIBLE_FORKS": str(FORKS),

@@ -11,7 +11,6 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core import migration, report
 from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import HostVars, read_if_sound
 
 # The results that the roles register for a table, in the order of its migration.
@@ -27,6 +26,8 @@ OUTLOOK = "check_inventory_outlook"
 
 def report_rows(hosts: Iterable[str], hostvars: HostVars) -> list[dict[str, Any]]:
     """One row for each table, also for those that failed, were refused or were never reached."""
+    from ansible_collections.tableferry.aws.plugins.module_utils.core import report
+
     return report.document(_row(host, hostvars[host]) for host in hosts)["tables"]
 
 
@@ -84,6 +85,8 @@ def _jobs(host: str, results: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapp
 
 def _failure(host: str, variables: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """What stopped a table: a problem known before, a job that failed, or its settings."""
+    from ansible_collections.tableferry.aws.plugins.module_utils.core import report
+
     outlook = (variables.get(OUTLOOK) or {}).get(host) or {}
     if outlook.get("reason"):
         return {"msg": outlook["reason"], "ferry_status": outlook["ferry_status"]}
@@ -105,6 +108,8 @@ def settings_problem(job: Mapping[str, Any]) -> str:
 
 
 def _row(host: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+    from ansible_collections.tableferry.aws.plugins.module_utils.core import migration, report
+
     results = _results(host, variables)
     asked = str(read_if_sound(variables, "ferry_method") or migration.AUTO)
     judgement = results[JUDGED]
@@ -124,11 +129,15 @@ def _row(host: str, variables: Mapping[str, Any]) -> dict[str, Any]:
 
 def item_jobs(jobs: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Those of ``jobs`` that bring a table's items, without those that follow on every method."""
+    from ansible_collections.tableferry.aws.plugins.module_utils.core import migration
+
     return [job for job in jobs if job["kind"] not in migration.STEPS]
 
 
 def report_lines(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """The rows as lines of a table, followed by what was not carried, and a summary."""
+    from ansible_collections.tableferry.aws.plugins.module_utils.core import report
+
     found = list(rows)
     left = [f"not carried: {line}" for line in report.not_carried(found)]
     drift = [f"drift: {line}" for line in report.drifted(found)]

@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible_collections.tableferry.aws.plugins.filter.tables import same_text, table_names
-from ansible_collections.tableferry.aws.plugins.module_utils.core.record import status
-from ansible_collections.tableferry.aws.plugins.module_utils.core.report import status_table
 from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import HostVars, read
 
 PLACE = ("ferry_destination", "ferry_record_table")
@@ -42,6 +40,9 @@ def status_overview(
     tables that are not in ``places``. A table of the inventory without a record has a row too. ``problems`` says for a
     host why its tables are not shown.
     """
+    from ansible_collections.tableferry.aws.plugins.module_utils.core.record import status
+    from ansible_collections.tableferry.aws.plugins.module_utils.core.report import status_table
+
     failures: dict[str, str] = dict(problems)
     answers: dict[str, dict[str, Any]] = {}
     wanted: dict[str, dict[str, str]] = {}

@@ -15,7 +15,6 @@ from typing import Any
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.parsing.convert_bool import boolean
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core import migration
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.spec import ACCOUNT_OPTIONS
 from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import BROKEN, HostVars, plain, read
 
@@ -160,6 +159,8 @@ def account_pairs(hosts: Iterable[str], hostvars: HostVars) -> dict[str, str]:
 def data_needs(method: Any) -> str:
     """What the data of a table of ``method`` needs in the accounts: ``staged`` a staging bucket, ``backed_up`` vaults,
     empty neither."""
+    from ansible_collections.tableferry.aws.plugins.module_utils.core import migration
+
     return migration.data_needs(str(method or migration.AUTO))
 
 

@@ -2,7 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Reading the variables of other hosts in a filter."""
+"""Reading the variables of other hosts in a filter.
+
+Ansible loads all filters of a collection in each worker that uses one of them, and compiles each module of ours anew:
+the whole core takes 0.25 CPU-s. Filters therefore import of the core what they need where they need it.
+"""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
@@ -18,6 +19,8 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.tableferry.aws.plugins.module_utils.core import sdk
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.outcome import outcome
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.spec import Verb
+
+WHOLE_CORE = "ansible_collections.tableferry.aws.plugins.module_utils.core.migration"
 
 
 def secrets_in(spec: Mapping[str, Any], values: Any) -> Iterator[str]:
@@ -37,9 +40,9 @@ def secrets_in(spec: Mapping[str, Any], values: Any) -> Iterator[str]:
 class VerbAction(ActionBase):
     """The action of one verb, which a subclass sets.
 
-    The parts of the SDK that the verb needs are loaded with its class. The linear strategy imports an action in the
-    parent before it forks, so they are loaded once for all hosts (ansible.md 5 and 6b). With other strategies each
-    worker loads them.
+    The parts of the SDK that the verb needs are loaded with its class, and the core, which filters use too. The linear
+    strategy imports an action in the parent before it forks, so they are loaded once for all hosts (ansible.md 5 and
+    6b). With other strategies each worker loads them.
     """
 
     _requires_connection = False
@@ -51,6 +54,7 @@ class VerbAction(ActionBase):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
+        importlib.import_module(WHOLE_CORE)
         sdk.warm(cls.verb.services)
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -142,3 +144,12 @@ def test_accounts_may_be_written_as_text() -> None:
     (entry,) = tables_to_start(["host"], {"host": host}, OUTLOOK)
     assert entry["source"] == {**SIDE, "account_id": STAGING["source_account_id"]}
     assert entry["destination"] == {"region": "eu-west-1", "account_id": STAGING["owner"]}
+
+
+def test_filters_load_little_of_the_core() -> None:
+    """Ansible loads all of them, and compiles what they import, in each worker that uses one."""
+    names = sorted(path.stem for path in (ROLES.parent / "plugins/filter").glob("[a-z]*.py"))
+    filters = "ansible_collections.tableferry.aws.plugins.filter"
+    script = f"import sys, {', '.join(f'{filters}.{name}' for name in names)}; print(*sys.modules, sep='\\n')"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert not [name for name in loaded.splitlines() if ".module_utils.core." in name]

@@ -20,6 +20,7 @@ from .lease import iso
 DEFAULT_NAME = "tableferry"
 KEYS = (("pk", "HASH"), ("sk", "RANGE"))
 CREATING = 180  # seconds for the table to become ACTIVE
+FIRST_LOOK, LOOK_GAP = 0.25, 1.0  # seconds between looks at a new table: each takes twice as long, up to the second
 ACTIONS = (
     "CreateTable", "DeleteItem", "DescribeTable", "GetItem", "PutItem", "Scan", "UpdateItem", "UpdateTable",
 )  # fmt: skip
@@ -82,7 +83,7 @@ def find_or_create(
     sleep: Callable[[float], None] = time.sleep,
 ) -> RecordTable:
     """The table of the records ``name``, made if there is none, once it can be used. Raises as ``find``."""
-    end, asked = clock() + CREATING, False
+    end, asked, gap = clock() + CREATING, False, FIRST_LOOK
     while True:
         table = find(client, name, arn, explain=explain)
         if table is not None and phase_of(table.status) is Phase.USABLE:
@@ -96,7 +97,8 @@ def find_or_create(
         if table is None and not asked:
             _create(client, name, arn, explain)
             asked = True
-        sleep(1.0)
+        sleep(gap)
+        gap = min(gap * 2, LOOK_GAP)
 
 
 def remove(
