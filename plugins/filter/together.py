@@ -64,6 +64,8 @@ _JUDGING = {
     "verify_checksums": "ferry_verify_checksums",
     "writes_stopped": "ferry_writes_stopped",
 }
+# Variables of the roles that an inventory may set count before all others; those with another name than the option's.
+_OF_ROLE = {"export_max_age": "max_age", "replace_failed": "safe_mode"}
 
 
 def tables_to_start(hosts: Iterable[str], hostvars: HostVars, outlook: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -118,8 +120,9 @@ def tables_to_judge(
         variables = hostvars[host]
         source_table, name = table_names(host, variables)
         options = {"name": name, "source_table": source_table, "jobs": jobs, "record": table["record"]}
+        options |= _given(variables, _JUDGING)
         sides = _sides(variables, plain(outlook[host]["staging"]))
-        found.append({"name": host, **sides, "options": {**options, **_given(variables, _JUDGING)}})
+        found.append({"name": host, **sides, "options": {**options, **_of_role("judge_table", variables, _JUDGING)}})
     return found
 
 
@@ -144,6 +147,13 @@ def _sides(variables: Mapping[str, Any], staging: Mapping[str, Any]) -> dict[str
 def _given(variables: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     values = {option: read(variables, name) for option, name in names.items()}
     return {option: value for option, value in values.items() if value is not None}
+
+
+def _of_role(role: str, variables: Mapping[str, Any], options: Iterable[str]) -> dict[str, Any]:
+    found = _given(variables, {option: f"{role}_{_OF_ROLE.get(option, option)}" for option in options})
+    if "replace_failed" in found:
+        found["replace_failed"] = not boolean(found["replace_failed"], strict=False)
+    return found
 
 
 def _is_on(variables: Mapping[str, Any], name: str, default: bool) -> bool:
@@ -174,7 +184,7 @@ def _start_options(host: str, variables: Mapping[str, Any], staging: Mapping[str
         plan = f"tableferry-{options.get('migration_id', 'default')}"
         planned = {"plan": plan} if _is_on(variables, "ferry_backup_plan", False) else {}
         options["backup"] = {**_given(variables, _BACKUP), **planned}
-    return options
+    return {**options, **_of_role("move_table", variables, {*_STARTING, *options} - set(staged))}
 
 
 class FilterModule:

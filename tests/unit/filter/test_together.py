@@ -88,6 +88,8 @@ def emptied(value: Any) -> Any:
         {"ferry_kms_key_map": {"a": "b"}, "ferry_kinesis_map": {"c": "d"}, "ferry_principal_map": {"e": "f"}},
         {"ferry_indexes_after": ["i"], "ferry_leave_indexes": ["j"], "ferry_export_max_age": "6", "ferry_pitr_wait": 9},
         {"ferry_enable_point_in_time_recovery": False, "ferry_writes_stopped": "on", "ferry_take_over": "run"},
+        {"move_table_max_age": 5, "move_table_safe_mode": False, "move_table_defer": ["x"], "move_table_verify": "full"},
+        {"judge_table_verify": "none", "ferry_verify": "full", "judge_table_writes_stopped": True},
         {"ferry_record_table": "records", "ferry_verify_checksums": "yes", "ferry_verify": "none"},
         {"ferry_method": "backup", "ferry_backup_plan": "yes", "ferry_migration_id": "m", "ferry_restore": "no"},
         {
