@@ -25,6 +25,7 @@ from ansible_collections.tableferry.aws.plugins.filter.together import (
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs import migration_judge, migration_start
 
 ROLES = Path(__file__).parents[3] / "roles"
+OMIT = "left out"
 SIDE = {"profile": "p", "region": "eu-west-1"}
 STAGING = {"bucket": "b", "owner": "222222222222", "kms_key_arn": "arn:key", "source_account_id": "111111111111"}
 OUTLOOK = {"host": {"reason": "", "staging": STAGING}, "stopped": {"reason": "wrong", "staging": {}}}
@@ -55,13 +56,13 @@ def by_role(role: str, verb: Any, variables: dict[str, Any]) -> dict[str, Any]:
         each for each in loader.load_from_file(str(ROLES / role / "tasks/main.yml"))
         if f"tableferry.aws.{verb.VERB.name}" in each
     )  # fmt: skip
-    known = {**trusted(dict(defaults)), "inventory_hostname": "host", **variables}
+    known = {**trusted(dict(defaults)), "inventory_hostname": "host", "omit": OMIT, **variables}
     templar = Templar(loader=loader, variables=known)
     arguments = dict(task[f"tableferry.aws.{verb.VERB.name}"])
     for name, text in arguments.items():  # there are no filters of collections here
         arguments[name] = text.replace("| tableferry.aws.data_needs == 'backed_up'", "== 'backup'")
     passed = templar.template(trusted(arguments))
-    return seen(verb, {name: value for name, value in passed.items() if "__omit_place_holder__" not in str(value)})
+    return seen(verb, {name: value for name, value in passed.items() if value != OMIT})
 
 
 def seen(verb: Any, passed: dict[str, Any]) -> dict[str, Any]:
