@@ -11,9 +11,11 @@ from typing import Any
 from ansible_collections.tableferry.aws.plugins.filter.report import (
     failure_note,
     item_jobs,
+    report_changed,
     report_lines,
     report_problems,
     report_rows,
+    run_places,
 )
 
 JUDGED = {
@@ -116,3 +118,43 @@ def test_the_words_of_a_module_that_broke_after_failing_are_kept() -> None:
 def test_jobs_that_bring_items_are_told_from_those_that_follow() -> None:
     jobs = [{"kind": kind} for kind in ("backup", "copy", "restore", "count", "verify", "settings")]
     assert item_jobs(jobs) == jobs[:3]
+
+
+def test_tables_that_one_task_moved_together() -> None:
+    job = {"kind": "export", "name": "a", "state": "running"}
+    record = {"table": "a", "record_table": "records"}
+    together = {
+        "migrate_started": {
+            "changed": True,
+            "tables": {
+                "a": {"changed": True, "job": job, "then": [], "method": "s3", "record": record},
+                "same": {"changed": False, "job": {**job, "state": "not_needed"}, "then": [], "record": record},
+                "refused": {"failed": True, "msg": "no table", "ferry_status": "refused"},
+            },
+        },
+        "migrate_waited": settings("failed", failure_message="tags"),
+        "migrate_judged": {
+            "tables": {
+                "a": JUDGED,
+                "same": JUDGED,
+                "wrong": {"failed": True, "msg": "3 items lack", "status": "failed"},
+            }
+        },
+        "ferry_destination": {"region": "eu-west-1"},
+    }
+    hostvars = dict.fromkeys(("a", "same", "refused", "wrong", "never"), together)
+    found = {row["name"]: row["status"] for row in report_rows(hostvars, hostvars)}
+    assert found == {"a": "failed", "same": "migrated", "refused": "refused", "wrong": "failed", "never": "failed"}
+    problems = report_problems(hostvars, hostvars)
+    assert problems == {"a": "tags", "refused": "no table", "wrong": "3 items lack"}
+    assert report_changed(hostvars, hostvars) == ["a"]
+    assert run_places(hostvars, hostvars) == [{"destination": {"region": "eu-west-1"}, "record_table": "records"}]
+
+
+def test_a_task_for_all_tables_that_failed_failed_them_all() -> None:
+    failed = {"migrate_started": {"failed": True, "msg": "boto3 is missing"}}
+    hostvars = {"a": failed, "b": failed}
+    assert report_problems(hostvars, hostvars) == {"a": "boto3 is missing", "b": "boto3 is missing"}
+    assert report_changed(hostvars, hostvars) == []
+    stopped = {"check_inventory_outlook": {"a": {"reason": "wrong", "ferry_status": "refused"}}}
+    assert report_problems("a", {"a": {**stopped, **hostvars["a"]}}) == {"a": "wrong"}
