@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import destination
+from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account
 from ansible_collections.tableferry.aws.plugins.module_utils.core.destination import ImportsOfMany
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs import (
     job_wait,
@@ -117,12 +118,13 @@ def test_a_fault_of_ours_is_raised_once_the_others_have_ended(
 
 
 class Listing:
-    """A destination whose imports are listed: ``pages`` of table names that are being imported."""
+    """A destination whose imports are listed: ``lists`` are pages of table names that are being imported."""
 
     spec = "here"
+    pages = Account.pages
 
-    def __init__(self, *pages: Sequence[str]) -> None:
-        self.pages = pages
+    def __init__(self, *lists: Sequence[str]) -> None:
+        self.lists = lists
         self.asked: list[str] = []
 
     def table_arn(self, name: str) -> str:
@@ -133,10 +135,10 @@ class Listing:
         at = int(request.get("NextToken", 0))
         summaries = [
             {"TableArn": f"arn:{name}", "ImportStatus": "IN_PROGRESS"}
-            for name in self.pages[at]
+            for name in self.lists[at]
             if request.get("TableArn") in (None, f"arn:{name}")
         ]
-        more = {"NextToken": str(at + 1)} if at + 1 < len(self.pages) else {}
+        more = {"NextToken": str(at + 1)} if at + 1 < len(self.lists) else {}
         return {"ImportSummaryList": [*summaries, {"TableArn": "arn:old", "ImportStatus": "COMPLETED"}], **more}
 
 
