@@ -130,7 +130,7 @@ class Listing:
     def table_arn(self, name: str) -> str:
         return f"arn:{name}"
 
-    def ask(self, _service: str, _operation: str, _doing: str, **request: Any) -> dict[str, Any]:
+    def ask(self, _service: str, _operation: str, _doing: str, _table: str = "", **request: Any) -> dict[str, Any]:
         self.asked.append(request.get("TableArn", "all"))
         at = int(request.get("NextToken", 0))
         summaries = [
