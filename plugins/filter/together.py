@@ -36,6 +36,8 @@ _STARTING = {
     "verify": "ferry_verify",
     "record_table": "ferry_record_table",
     "take_over": "ferry_take_over",
+    "adopt": "ferry_adopt",
+    "finished_settings": "ferry_settings",
 }
 _ITEMS = {
     "workers": "ferry_workers",

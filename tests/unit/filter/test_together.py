@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -78,29 +79,41 @@ def emptied(value: Any) -> Any:
     return value
 
 
-@pytest.mark.parametrize(
-    "given",
-    [
-        {},
-        {"ferry_table": "from", "ferry_destination_table": "to", "ferry_migration_id": "m", "ferry_sync": "yes"},
-        {"ferry_safe_mode": "no", "ferry_warm_throughput": False, "ferry_verify": "full", "ferry_sample_items": 7},
-        {"ferry_method": "direct", "ferry_workers": "3", "ferry_read_rate": "50%", "ferry_differences_dir": "/d"},
-        {"ferry_write_rate": "9", "ferry_consistent": "true", "ferry_checkpoint_dir": "/c", "ferry_ignore_expired": 1},
-        {"ferry_kms_key_map": {"a": "b"}, "ferry_kinesis_map": {"c": "d"}, "ferry_principal_map": {"e": "f"}},
-        {"ferry_indexes_after": ["i"], "ferry_leave_indexes": ["j"], "ferry_export_max_age": "6", "ferry_pitr_wait": 9},
-        {"ferry_enable_point_in_time_recovery": False, "ferry_writes_stopped": "on", "ferry_take_over": "run"},
-        {"move_table_max_age": 5, "move_table_safe_mode": False, "ferry_sync": True, "move_table_defer": []},
-        {"move_table_verify": "full", "move_table_items": {"workers": 2}, "ferry_workers": 3},
-        {"judge_table_verify": "none", "ferry_verify": "full", "judge_table_writes_stopped": True},
-        {"ferry_record_table": "records", "ferry_verify_checksums": "yes", "ferry_verify": "none"},
-        {"ferry_method": "backup", "ferry_backup_plan": "yes", "ferry_migration_id": "m", "ferry_restore": "no"},
-        {
-            "ferry_method": "backup", "ferry_backup_source_vault": "v", "ferry_backup_role": "r", "ferry_copy_days": 3,
-            "ferry_backup_destination_vault": "w", "ferry_restore_role": "s", "ferry_air_gapped_vault": "x",
-            "ferry_backup_days": "5", "ferry_backup_cold_days": 1, "ferry_copy_cold_days": 2, "ferry_backup_max_age": 4,
-        },
-    ],
-)  # fmt: skip
+CASES: list[dict[str, Any]] = [
+    {},
+    {"ferry_table": "from", "ferry_destination_table": "to", "ferry_migration_id": "m", "ferry_sync": "yes"},
+    {"ferry_safe_mode": "no", "ferry_warm_throughput": False, "ferry_verify": "full", "ferry_sample_items": 7},
+    {"ferry_method": "direct", "ferry_workers": "3", "ferry_read_rate": "50%", "ferry_differences_dir": "/d"},
+    {"ferry_write_rate": "9", "ferry_consistent": "true", "ferry_checkpoint_dir": "/c", "ferry_ignore_expired": 1},
+    {"ferry_kms_key_map": {"a": "b"}, "ferry_kinesis_map": {"c": "d"}, "ferry_principal_map": {"e": "f"}},
+    {"ferry_indexes_after": ["i"], "ferry_leave_indexes": ["j"], "ferry_export_max_age": "6", "ferry_pitr_wait": 9},
+    {"ferry_enable_point_in_time_recovery": False, "ferry_writes_stopped": "on", "ferry_take_over": "run"},
+    {"move_table_max_age": 5, "move_table_safe_mode": False, "ferry_sync": True, "move_table_defer": []},
+    {"move_table_verify": "full", "move_table_items": {"workers": 2}, "ferry_workers": 3},
+    {"judge_table_verify": "none", "ferry_verify": "full", "judge_table_writes_stopped": True},
+    {"ferry_record_table": "records", "ferry_verify_checksums": "yes", "ferry_verify": "none"},
+    {"ferry_method": "backup", "ferry_backup_plan": "yes", "ferry_migration_id": "m", "ferry_restore": "no"},
+    {
+        "ferry_method": "backup", "ferry_backup_source_vault": "v", "ferry_backup_role": "r", "ferry_copy_days": 3,
+        "ferry_backup_destination_vault": "w", "ferry_restore_role": "s", "ferry_air_gapped_vault": "x",
+        "ferry_backup_days": "5", "ferry_backup_cold_days": 1, "ferry_copy_cold_days": 2, "ferry_backup_max_age": 4,
+    },
+    {"ferry_adopt": "yes", "ferry_settings": "apply"},
+]  # fmt: skip
+# What the playbook takes from the account's preparation, and what another task of it takes.
+ELSEWHERE = {
+    "ferry_source", "ferry_destination", "ferry_staging_bucket", "ferry_staging_kms_key_arn", "ferry_wait_timeout",
+}  # fmt: skip
+
+
+def test_every_variable_of_the_roles_has_a_case() -> None:
+    defaults = "".join((ROLES / role / "defaults/main.yml").read_text() for role in ("move_table", "judge_table"))
+    assert set(re.findall(r"\bferry_\w+", defaults)) - ELSEWHERE == {
+        name for case in CASES for name in case if name.startswith("ferry_")
+    }
+
+
+@pytest.mark.parametrize("given", CASES)
 def test_the_options_are_those_of_the_roles(given: dict[str, Any]) -> None:
     host = {"ferry_source": SIDE, "ferry_destination": SIDE, **given}
     (entry,) = tables_to_start(["host", "stopped"], {"host": host}, OUTLOOK)
