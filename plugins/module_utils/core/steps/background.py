@@ -10,8 +10,10 @@ from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
+from ..items.permit import Bounds
 from ..jobs.job import Job
 from ..jobs.kind import Pause
+from ..jobs.tracking import Tracking
 
 LOOK_SECONDS = 0.5  # between looks at running work
 
@@ -52,6 +54,20 @@ class Workbench:
             called_off = True
             if not future.cancel():
                 wait((future,))  # what it leaves behind must be complete before anything continues
+
+
+def bounds_of(record: Tracking | None, show: Callable[[], None], *, writes: bool = False) -> Bounds:
+    """The bounds of work for the table of ``record``: when the run has lost its lease, or ansible-playbook is gone, the
+    work ends; what it ``writes`` is held to the lease. ``show`` is called on every turn, and may end the work too."""
+    if record is None:
+        return Bounds(look=show)
+    run = record.run
+
+    def look() -> None:
+        show()
+        run.look()
+
+    return Bounds(run.gate if writes else None, look)
 
 
 def percent(done: Any, whole: Any) -> float:

@@ -30,7 +30,7 @@ from ..jobs.tracking import Tracking
 from ..route import Route
 from ..table.definition import AS_OF, TableDefinition
 from ..table.ownership import read_tags
-from .background import Workbench, percent
+from .background import Workbench, bounds_of, percent
 from .counting import units_for
 
 VERIFIED_TAG = "tableferry:verified"  # which comparison found the table equal to its source, and when
@@ -255,7 +255,8 @@ class VerifyKind(OwnWork):
                 shown = replace(job, result={**job.result, "percent": percent(now.segments_done, now.segments)})
                 show(shown)
 
-            return verify_tables(source, destination, options, show_progress, Bounds(look=lambda: show(shown)))
+            bounds = bounds_of(item.record, lambda: show(shown))
+            return verify_tables(source, destination, options, show_progress, bounds)
 
         verification = yield from self._workbench.steps(job, work)
         took = {"seconds": round(clock() - begun, 1), "end_time": datetime.now(UTC).isoformat(timespec="seconds")}

@@ -14,13 +14,12 @@ from ..account import Account
 from ..change import Change
 from ..data_plane import count_items, item_table
 from ..errors import CountMismatch
-from ..items.permit import Bounds
 from ..jobs.job import Job, ended_with
 from ..jobs.kind import Made, OwnWork, Steps, WaitItem, made_of
 from ..jobs.tracking import Tracking
 from ..record.record import FILL
 from ..table.definition import AS_OF, TableDefinition
-from .background import Workbench
+from .background import Workbench, bounds_of
 
 AT_ONCE = 4  # tables that one waiter counts at the same time
 UNIT_BYTES = 4096  # that one read unit of a consistent scan reads (aws.md H)
@@ -89,7 +88,9 @@ class CountKind(OwnWork):
         )
         counts = yield from self._workbench.steps(
             job,
-            lambda show: {side: count_items(table, bounds=Bounds(look=lambda: show(job))) for side, table in tables},
+            lambda show: {
+                side: count_items(table, bounds=bounds_of(item.record, lambda: show(job))) for side, table in tables
+            },
         )
         table = {name: job.request.get(name, "") for name in ("table_id", "table_arn")}
         job = replace(job, pending_reason="", result={**counts, **table})

@@ -22,14 +22,13 @@ from ...destination import creation_call, make_table, require_ours, tags_there
 from ...errors import CheckpointUnusable, CountMismatch, FerryError, InvalidInput, ItemRefused, Replaced
 from ...items.answers import require_msgspec
 from ...items.copying import CopyOptions, CopyProgress, CopyResult, copy_items
-from ...items.permit import Bounds, Permit
 from ...items.tables import ItemTable
 from ...items.throttle import to_rate
 from ...jobs.job import Job
 from ...jobs.kind import Made, OwnWork, Steps, WaitItem, made_of, past_fence
 from ...jobs.tracking import Tracking
 from ...route import Route
-from ...steps.background import Workbench, percent
+from ...steps.background import Workbench, bounds_of, percent
 from ...table.creation import check_indexes
 from ...table.definition import AS_OF, TableDefinition
 from ...table.refused_items import where, write_refused
@@ -222,9 +221,8 @@ class DirectKind(OwnWork):
             record.require_held()
             _begin(destination, record, job)
         try:
-            permit = record.run.gate if record is not None else None
             job = yield from self._workbench.steps(
-                job, lambda show: _copy(source, destination, options, job, show, permit)
+                job, lambda show: _copy(source, destination, options, job, show, record)
             )
             if record is not None:
                 _require_counted(job)
@@ -332,7 +330,7 @@ def _copy(
     options: DirectOptions,
     job: Job,
     show: Callable[[Job], None],
-    permit: Permit | None = None,
+    record: Tracking | None = None,
 ) -> Job:
     """All items copied: ``job`` with what was counted. Raises Replaced where another table has taken the name."""
     shown = job
@@ -344,7 +342,7 @@ def _copy(
         shown = replace(job, result={**job.result, "items": counts.items, "bytes": counts.bytes, "percent": share})
         show(shown)
 
-    bounds = Bounds(permit, lambda: show(shown))
+    bounds = bounds_of(record, lambda: show(shown), writes=True)
     here = item_table(source, options.table, bounds)
     there = item_table(destination, options.made_table, bounds)
     _require_made(there, job)
