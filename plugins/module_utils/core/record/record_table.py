@@ -160,7 +160,7 @@ def _require_shape(described: Mapping[str, Any]) -> None:
     raise RecordUnusable(
         f"The table {name} has the keys {words}: it is not a table of our records, which has pk (HASH, S) and"
         " sk (RANGE, S).",
-        "Name another table with ferry_record_table; a missing one is made with the right keys.",
+        "Set record_table to another table; a missing one is made with the right keys.",
     )
 
 
@@ -251,5 +251,5 @@ def _key_unusable(name: str, why: str) -> RecordUnusable:
     return RecordUnusable(
         f"The table of the records {name} is encrypted with a KMS key that may not be used: {why}",
         "Allow the destination's principal kms:Decrypt, kms:Encrypt and kms:DescribeKey with this key, enable the key,"
-        " or name another table with ferry_record_table. Nothing was begun.",
+        " or set record_table to another table. Nothing was begun.",
     )

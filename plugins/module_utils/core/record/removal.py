@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Removing records and their table (``ferry_remove_record: true``): only what this run holds, listed otherwise.
+"""Removing records and their table (``record_cleanup``): only what this run holds, listed otherwise.
 
 What ``cleanup`` removes is forgotten for good: a later run knows such a table by its tags only and does not touch it.
 Tables that are forgotten are no users of shared statements any more.

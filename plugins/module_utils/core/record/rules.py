@@ -39,7 +39,7 @@ def require_current(record: Record, home: str, seen_table_id: str) -> None:
     raise StateUnknown(
         "The record is from another table of the records, restored from a backup: how far the destination table is"
         " nobody knows.",
-        "Compare it in full and take it over with ferry_adopt: true, or delete it (its deletion protection is on) and"
+        "Compare it in full and take it over with adopt: true, or delete it (its deletion protection is on) and"
         " run again.",
         table=record.name,
     )

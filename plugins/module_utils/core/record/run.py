@@ -65,7 +65,7 @@ class HeldElsewhere:
         """The error of ``table`` once nobody waits any longer."""
         return errors.Held(
             f"Another run works on this table, {self.words}.",
-            f"Run again once it has ended. If its process is gone for certain, ferry_take_over: {self.holder} takes"
+            f"Run again once it has ended. If its process is gone for certain, take_over: {self.holder} takes"
             " over at once.",
             table=table,
             details={"run": self.holder},

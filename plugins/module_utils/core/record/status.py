@@ -101,7 +101,7 @@ def _next(record: Record, lease: Lease | None, home: str, now: float) -> str:
     if record.run and not _over(lease, now):
         return record.next or (
             f"Nothing: run {record.run} works on it. If its process is gone for certain, run again with"
-            f" ferry_take_over: {record.run}."
+            f" take_over: {record.run}."
         )
     if record.next:
         return record.next

@@ -72,7 +72,7 @@ def _strange(key: str) -> Unreadable:
     return Unreadable(
         key,
         f"The item {key} in the table of the records is not one that TableFerry writes.",
-        "Remove the item, or name another table with ferry_record_table.",
+        "Remove the item, or set record_table to another table.",
     )
 
 
@@ -175,7 +175,7 @@ class RecordStore:
         return self._replace(before, after, None)
 
     def remove(self, record: Record) -> None:
-        """Remove a record that this run holds: ``cleanup`` with ``ferry_remove_record: true``. Raises RecordChanged."""
+        """Remove a record that this run holds: ``record_cleanup``. Raises RecordChanged."""
         self.allowed()
         names, values = {"#ver": "ver", "#run": "run"}, {":ver": record.ver, ":run": record.run}
         try:

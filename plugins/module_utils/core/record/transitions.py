@@ -93,8 +93,8 @@ def require_same(record: Record, migration: str, source_arn: str, held_words: st
     since = f", {held_words}" if held_words else ""
     raise Claimed(
         f"The destination name is claimed by {whose} for the source {record.source.arn} ({record.state}{since}).",
-        "Choose another destination name; or run cleanup of that migration with ferry_remove_record: true, which frees"
-        " the name.",
+        "Choose another destination name; or run cleanup of that migration and remove its record (record_cleanup),"
+        " which frees the name.",
         table=record.name,
         details={"migration": record.migration, "source": record.source.arn, "state": record.state},
     )
@@ -257,7 +257,7 @@ def adopt(
     data_as_of: Mapping[str, Any],
     attempts_listed: Iterable[int] = (),
 ) -> Record:
-    """A record ``filled`` for a table with our tags that has none (``ferry_adopt: true``): compared in full, equal."""
+    """A record ``filled`` for a table with our tags that has none (``adopt: true``): compared in full, equal."""
     attempt = max([0, *attempts_listed]) + 1
     record = Record(key, home, migration, source, method, run=moment.run, attempt=attempt, table_id=table_id)
     require_compared(record, full, equal)
@@ -276,11 +276,11 @@ def settled(record: Record, moment: Moment, *, seen_table_id: str, read_back: bo
 def done(
     record: Record, moment: Moment, *, seen_table_id: str, verified: Mapping[str, Any], acceptable: bool
 ) -> Record:
-    """``settled`` -> ``done``: compared as asked, and ``acceptable``: equal, or with a difference that ``ferry_verify``
+    """``settled`` -> ``done``: compared as asked, and ``acceptable``: equal, or with a difference that ``verify``
     allows. Nobody's request can reach the table any more, our own without an answer neither."""
     require_step(record, moment, "settled", "become done", seen_table_id)
     if not acceptable:
-        raise not_allowed(record, "it was compared and differs from the source by more than ferry_verify allows")
+        raise not_allowed(record, "it was compared and differs from the source by more than verify allows")
     return replace(record, state="done", verified=dict(verified), next="")
 
 

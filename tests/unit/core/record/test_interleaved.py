@@ -285,13 +285,13 @@ class TestInterrupted:
 
 
 class TestTakeOver:
-    """``ferry_take_over``: the user says that the process is gone."""
+    """``take_over``: the user says that the process is gone."""
 
     def test_it_shortens_the_wait(self, aws, one, two):
         one.to_filling()
         taken = two.take(take_over=one.run.id)
         assert taken.fence.at == aws.now + 90
-        assert taken.why.endswith("ferry_take_over says that its process is gone")
+        assert taken.why.endswith("take_over says that its process is gone")
 
     def test_of_another_run_it_does_nothing(self, aws, one, two):
         one.to_filling()
@@ -324,9 +324,9 @@ class TestWaiting:
         (line,) = held_lines([held, held])
         assert line.startswith("held by ann@one since 2027-01-15T08:00:0")
         assert "renewed 12 s ago: 2 tables. If its process is gone" in line
-        assert f"ferry_take_over: {one.run.id}, and items and settings wait 90 s" in line
+        assert f"take_over: {one.run.id}, and items and settings wait 90 s" in line
         refusal = held.refusal("orders")
-        assert refusal.status == "refused" and f"ferry_take_over: {one.run.id}" in str(refusal)
+        assert refusal.status == "refused" and f"take_over: {one.run.id}" in str(refusal)
         assert held_lines([]) == []
 
     def test_aws_refuses_the_former_holders_signatures_already(self, aws, one, two):

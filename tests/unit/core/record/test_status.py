@@ -42,7 +42,7 @@ def test_a_running_table_names_its_run_since_when_and_its_job(one: Controller, a
     assert row["run"] == one.run.id and row["percent"] is None
     assert row["held_by"].startswith("held by ann@one since 2027-01-15T08:00:") and "renewed 3" in row["held_by"]
     assert row["since"].startswith("2027-01-15T08:00:")
-    assert f"ferry_take_over: {one.run.id}" in row["next"]
+    assert f"take_over: {one.run.id}" in row["next"]
     entry = one.read().jobs[0]
     one.run.write(one.read(), one.read().with_job(replace(entry, state="begun", result={"percent_done": 40.4})))
     row = row_of(one)

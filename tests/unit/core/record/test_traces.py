@@ -429,7 +429,7 @@ class TestClaim:
         one.run.claim(a)
         with pytest.raises(errors.Claimed, match="migration a"):
             two.run.claim(b)
-        with pytest.raises(errors.Claimed, match="ferry_remove_record"):
+        with pytest.raises(errors.Claimed, match="record_cleanup"):
             transitions.require_same(two.read(), "b", SOURCE.arn)
         with pytest.raises(errors.Claimed):
             transitions.require_same(two.read(), "a", "arn:other")

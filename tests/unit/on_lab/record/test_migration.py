@@ -238,7 +238,7 @@ class TestTwoRuns:
         assert judged["customers"].status == "migrated"
         failure = judged["orders"].failure
         assert isinstance(failure, errors.Held)
-        assert "held by ann@one" in failure.cause and "ferry_take_over" in failure.next_step
+        assert "held by ann@one" in failure.cause and "take_over" in failure.next_step
         assert len(aws.jobs("export")) == 2
 
     def test_who_was_taken_over_begins_nothing_more(self) -> None:

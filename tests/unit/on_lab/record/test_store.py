@@ -91,7 +91,7 @@ class TestTheTable:
             KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
             BillingMode="PAY_PER_REQUEST",
         )
-        with pytest.raises(errors.RecordUnusable, match="ferry_record_table") as refused:
+        with pytest.raises(errors.RecordUnusable, match="record_table") as refused:
             RecordStore.open(crossing.destination, "byhand", at.clock)
         assert "pk (HASH, S)" in refused.value.cause
 
