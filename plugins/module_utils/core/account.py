@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, Literal, overload
 
-from . import aws_errors, sdk
+from . import aws_errors, clock_off, sdk
 from .errors import AccessDenied, CredentialsError, FerryError, InvalidInput, ServiceError, WrongAccount
 
 Side = Literal["source", "destination"]
@@ -307,6 +307,9 @@ class Account:
         reason = f"{message} ({code})" if message and code not in aws_errors.BAD_SIGNATURES else code
         if isinstance(error, FerryError):
             return error.for_table(table) if table else error
+        off = clock_off.why_refused(error)
+        if off is not None:
+            return off.for_table(table) if table else off
         if code in aws_errors.BAD_CREDENTIALS | aws_errors.NO_CREDENTIALS:
             return CredentialsError(
                 f"The credentials of the {self.side} account do not work: {reason}.",
@@ -356,6 +359,9 @@ class Account:
             try:
                 keys = _make_client(base, spec, "sts", spec.region).assume_role(**request)["Credentials"]
             except (sdk.ClientError, sdk.BotoCoreError) as error:
+                off = clock_off.why_refused(error)
+                if off is not None:
+                    raise off from error
                 raise CredentialsError(
                     f"The {spec.side} role {spec.role_arn} cannot be assumed: {sdk.error_message(error)}"
                     f" ({sdk.error_code(error)}).",

@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
-from ..core import aws_errors, errors, sdk
+from ..core import aws_errors, clock_off, errors, sdk
 from .interruption import interruptible
 from .spec import Progress, Verb
 
@@ -32,6 +32,9 @@ def explain(error: BaseException) -> errors.FerryError:
         details["request_id"] = str(error.response.get("ResponseMetadata", {}).get("RequestId", ""))
         text = f"{operation} answered {code}: {sdk.error_message(error).rstrip('.')}."
         if code in aws_errors.BAD_CREDENTIALS:
+            off = clock_off.why_refused(error)
+            if off is not None:
+                return off
             return errors.CredentialsError(
                 f"AWS does not accept the credentials ({operation} answered {code}).",
                 "Renew the credentials of that account, and check the clock of this machine.",

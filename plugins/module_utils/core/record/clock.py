@@ -11,13 +11,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Any
 
-from ..errors import ClockOff, RecordBusy
+from .. import clock_off
+from ..clock_off import http_date
+from ..errors import RecordBusy
 
-MOST_OFF = 240  # seconds. AWS refuses signatures that are 5 minutes off (aws.md J); a minute is left for the way.
 DATE_STEP = 1.0  # a Date header has whole seconds
 
 
@@ -87,15 +86,9 @@ class AwsClock:
 
     def require_right(self) -> None:
         """Raises ClockOff when the local clock is more than four minutes off."""
-        off = self._local() - self.now()
-        if abs(off) <= MOST_OFF:
-            return
-        raise ClockOff(
-            f"The controller's clock is {abs(off) / 60:.0f} minutes {'ahead of' if off > 0 else 'behind'} AWS's: AWS"
-            " refuses what it signs, and nobody could tell when a request of this run ends.",
-            "Set the controller's clock (chronyc makestep, timedatectl set-ntp true) and run again.",
-            details={"seconds": round(off)},
-        )
+        off = clock_off.judged(self._local() - self.now())
+        if off is not None:
+            raise off
 
     def watch(self, client: Any) -> None:
         """Learn the time from every answer that botocore's ``client`` gets."""
@@ -112,12 +105,3 @@ class AwsClock:
         date = http_date((response_dict or {}).get("headers", {}).get("date", ""))
         if sent is not None and date is not None:
             self.observe(date, sent)
-
-
-def http_date(text: str) -> float | None:
-    """Epoch seconds of a Date header; None for one that cannot be read."""
-    try:
-        moment = parsedate_to_datetime(text)
-    except (TypeError, ValueError):
-        return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

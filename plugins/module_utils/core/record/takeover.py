@@ -13,8 +13,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from ..clock_off import MOST_OFF
 from . import fence as fences
-from .clock import MOST_OFF
 from .fence import Fence
 from .lease import VERB, Ended, Lease, held_by
 
@@ -56,7 +56,7 @@ def assess(
     """What another run may do about the lease of ``run``.
 
     ``lease`` None: there is none. ``gone_since``: when its process was first seen gone from this machine, and ever
-    since. ``take_over``: the run id that the user gave as ``ferry_take_over``.
+    since. ``take_over``: the run id that the user gave as ``take_over``.
     """
     if lease is None:
         # Without its lease a run can renew no more, so its last ``until`` was one that it had got before now.
@@ -71,7 +71,7 @@ def assess(
     if now > lease.until + GRACE:
         reasons.append(MayEnd(fences.by_signature(lease.until), f"its lease ran out {round(now - lease.until)} s ago"))
     if take_over and take_over == run:
-        reasons.append(MayEnd(fences.taken_over(now), "ferry_take_over says that its process is gone"))
+        reasons.append(MayEnd(fences.taken_over(now), "take_over says that its process is gone"))
     if reasons:
         return min(reasons, key=lambda reason: reason.fence.at)
     again = lease.until + GRACE + 1.0

@@ -21,8 +21,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import errors, sdk
+from ansible_collections.tableferry.aws.plugins.module_utils.core.clock_off import http_date
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record import process
-from ansible_collections.tableferry.aws.plugins.module_utils.core.record.clock import AwsClock, http_date
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record.clock import AwsClock
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.gate import (
     Gate,
     changes_something,
