@@ -49,6 +49,7 @@ class AwsClock:
         self._local = local
         self._lock = threading.Lock()
         self._offset = offset
+        self._latest = offset  # what ``elapsed`` lacks at most
         self._sent = threading.local()
 
     @property
@@ -79,16 +80,20 @@ class AwsClock:
         low, high = date - self._elapsed(), date + DATE_STEP - sent
         with self._lock:
             self._offset = low if self._offset is None else min(max(self._offset, low), high)
+            self._latest = max(self._offset, high if self._latest is None else min(self._latest, high))
 
     def ahead(self) -> float:
         """Seconds by which the local clock is ahead of AWS's; 0 when it is behind."""
         return max(0.0, self._local() - self.now())
 
     def require_right(self) -> None:
-        """Raises ClockOff when the local clock is more than four minutes off."""
-        off = clock_off.judged(self._local() - self.now())
-        if off is not None:
-            raise off
+        """Raises ClockOff when the local clock is more than four minutes off, for certain: after a process was stopped
+        between a request and its answer, AWS's time is known only as well as it was stopped long."""
+        off = self._local() - self.now()
+        unsure = (self._latest or 0.0) - (self._offset or 0.0)
+        error = clock_off.judged(off - min(max(off, 0.0), unsure))
+        if error is not None:
+            raise error
 
     def watch(self, client: Any) -> None:
         """Learn the time from every answer that botocore's ``client`` gets."""

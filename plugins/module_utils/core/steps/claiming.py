@@ -113,6 +113,8 @@ def look(
     record = store.read(table_key(choice.table)) if store is not None else None
     there = TableDefinition.find(destination, choice.table)
     here = TableDefinition.find(source, choice.source_table)
+    if record is None and store is not None and there is not None:
+        record = store.read(table_key(choice.table))  # another run may have made both between the two calls
     if record is None or store is None:
         if there is not None and choice.find_fill(destination, there) is None:
             raise _not_known(destination, choice, there, _source_arn(source, choice))

@@ -99,6 +99,21 @@ class TestClock:
                 machine.clock.require_right()
         assert machine.clock.ahead() == max(0, off)
 
+    @pytest.mark.parametrize(("off", "right"), [(0, True), (-1000, False), (1500, False)])
+    def test_a_stop_before_the_first_answer_is_no_clock_that_is_off(self, off, right):
+        """SIGSTOP between the run's first request and its answer: that one says little of AWS's time."""
+        machine = Machine(off)
+        machine.up = 1200.0
+        machine.clock.observe(T0, 0.0)
+        if right:
+            machine.clock.require_right()
+        machine.clock.observe(T0 + 1200, 1199.9)
+        if not right:
+            with pytest.raises(errors.ClockOff):
+                machine.clock.require_right()
+        machine.off = 0
+        machine.clock.require_right()
+
     def test_dates(self):
         assert http_date("Fri, 15 Jan 2027 08:00:00 GMT") == T0
         assert http_date("") is http_date("soon") is None
