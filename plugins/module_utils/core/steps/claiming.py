@@ -27,6 +27,7 @@ from ..errors import (
     Replaced,
     StateUnknown,
     TableBroken,
+    TakenOver,
     error_from,
 )
 from ..jobs.job import Job
@@ -351,9 +352,12 @@ def staged_data_removed(record: Tracking) -> None:
 
 
 def give_back(record: Tracking, error: FerryError) -> None:
-    """Let the table go, with what the user should do; what keeps that from being written is no other failure."""
+    """Let the table go, with what the user should do; what keeps that from being written is no other failure. Raises
+    TakenOver where another run works on the table: what this one saw and took for an error is the other one's work."""
     try:
         record.let_go(error.next_step)
+    except TakenOver as taken:
+        raise taken.for_table(error.table) from error
     except FerryError:
         return
 
