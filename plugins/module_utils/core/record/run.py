@@ -150,7 +150,7 @@ class Run:
             raise _parent_gone()
         for number in range(1, RUNS_TRIED):
             now = clock.now()
-            until = leases.until_for(leases.VERB, now, clock.ahead())
+            until = leases.until_for(leases.VERB - 1, now, clock.ahead())
             who = replace(parent, since=math.floor(now))
             attend(leases.run_id(parent, number))
             begun = Lease(leases.run_id(parent, number), until, math.floor(now), who=who)
@@ -159,6 +159,8 @@ class Run:
                 continue  # it let go itself: this process's next playbook is another run
             run = cls(lease, store, clock, parent, start_of)
             run._require_not_ended()
+            if lease is begun:
+                run.renew(leases.VERB)  # a permission that is missing shows before anything is billed
             return run
         raise RecordBusy("This process has begun too many runs.", "Start ansible-playbook anew.")
 
