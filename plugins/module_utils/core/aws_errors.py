@@ -169,6 +169,12 @@ def is_passing(error: BaseException) -> bool:
     return code_of(error) in PASSING or status_of(error) >= 500
 
 
+def is_away(error: BaseException) -> bool:
+    """Whether AWS, or the way to it, does not serve for a while, whatever is asked: it is asked again as long as there
+    is time. Expired credentials and errors inside AWS may last for ever."""
+    return code_of(error) in CONNECTION | UNAVAILABLE | THROTTLES
+
+
 def is_wrong_request(code: str, message: str) -> bool:
     """Whether a server error really means a wrong request: an InternalFailure without text
     (measured/indexes-capacity 5.11)."""

@@ -19,7 +19,7 @@ from typing import Any
 
 from .. import sdk
 from ..aws_errors import is_passing
-from ..errors import Held, StepNotAllowed
+from ..errors import Held, RecordLost, StepNotAllowed
 from ..record import intended, intention, transitions
 from ..record import record as records
 from ..record.fence import LET_GO, Fence
@@ -74,12 +74,14 @@ class Tracking:
 
     @property
     def record(self) -> Record:
-        """The record, read at first use. Raises StepNotAllowed where there is none."""
+        """The record, read at first use. Raises RecordLost where there is none, though its migration was started."""
         if self._record is None:
             self._record = self.find()
         if self._record is None:
-            raise StepNotAllowed(
-                "There is no record of this table.", "Start its migration with migration_start first.", table=self.name
+            raise RecordLost(
+                "There is no record of this table: it was removed after migration_start had written it.",
+                "Make sure that nobody else works on this table, then run again.",
+                table=self.name,
             )
         return self._record
 

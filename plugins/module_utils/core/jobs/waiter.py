@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 from .. import sdk
-from ..aws_errors import is_passing
+from ..aws_errors import code_of, is_away, is_passing
 from ..errors import FerryError, LeaseOver, RecordBusy
 from .group import Entry, Group, TableJobs
 from .job import Job, ended_with
@@ -26,7 +26,8 @@ from .kind import Instead, JobKind, Pause, WaitItem, WaitResult
 from .progress import duration, progress_line
 
 THREADS = 8
-PASSING_FAILURES = 25  # in a row, about 10 minutes: then the table is given up
+PASSING_FAILURES = 25  # in a row, about 10 minutes: then the table is given up, unless AWS is away as a whole
+AWAY_FAILURES = 5  # in a row, half a minute: then a line says that AWS does not answer
 LINE_GAP, QUIET_LINE_GAP = 5.0, 60.0  # seconds between progress lines, when something changed and when not
 
 Outcome: TypeAlias = Pause | Job | Instead | Exception
@@ -58,6 +59,7 @@ class Waiter:
         self._started: set[tuple[str, str]] = set()
         self._flying: dict[Future[Any], Entry | Group] = {}
         self._begun = self._last_line_at = 0.0
+        self._away_line_at: float | None = None
         self._last_line = ""
         self._closing = False
 
@@ -173,8 +175,8 @@ class Waiter:
     @staticmethod
     def _is_tried_again(error: Exception, failures: int) -> bool:
         # A lease that lapsed, as while AWS could not be reached, is renewed by the thread that keeps it.
-        passing = is_passing(error) or isinstance(error, (LeaseOver, RecordBusy))
-        return passing and failures <= PASSING_FAILURES
+        away = is_away(error) or isinstance(error, (LeaseOver, RecordBusy))
+        return away or (is_passing(error) and failures <= PASSING_FAILURES)
 
     def _advance_one(self, entry: Entry) -> Outcome:
         try:
@@ -271,6 +273,7 @@ class Waiter:
         entry.failures += 1
         if self._is_tried_again(error, entry.failures):
             entry.group.retry(entry, error, now)
+            self._tell_away(entry, error, now)
             return
         entry.job, entry.phase = self._given_up(entry, error), "over"
         self._over(entry, now)
@@ -300,6 +303,14 @@ class Waiter:
         """How far AWS says that the jobs of ``kind`` are which still run."""
         entries = [entry for group in self._groups.values() if group.name == kind for entry in group.entries]
         return [entry.percent for entry in entries if entry.percent is not None]
+
+    def _tell_away(self, entry: Entry, error: Exception, now: float) -> None:
+        """One line a minute for all tables while AWS does not answer."""
+        if entry.failures < AWAY_FAILURES or now - (self._away_line_at or -QUIET_LINE_GAP) < QUIET_LINE_GAP:
+            return
+        self._away_line_at = now
+        code = code_of(error) or type(error).__name__
+        self._progress(f"waiting: AWS does not answer, or throttles ({code}): {entry.item.name} and others try again")
 
     def _tell(self, *, last: bool = False) -> None:
         now = self._clock()

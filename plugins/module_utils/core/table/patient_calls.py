@@ -76,10 +76,11 @@ PASSING = (
     _of("InternalServerError", "under system maintenance", 15, SETTLE_SECONDS),  # measured/indexes-capacity 3
     _of("InternalServiceException", "", 3, 120),
     Passing(INTERNAL, "", 3, 30),  # a wrong key type is a 500 for ever: bounded (measured/settings 2.10)
-    Passing(UNAVAILABLE, "", 3, 600),
+    # As long as the waiter has time: whatever keeps AWS away for an hour keeps all settings.
+    Passing(UNAVAILABLE, "", 3, SETTLE_SECONDS),
     Passing(EXPIRED, "", 2, 30),
-    _of("ConnectionClosedError", "", 2, 900),
-    Passing(CONNECTION, "", 5, 900),
+    _of("ConnectionClosedError", "", 2, SETTLE_SECONDS),
+    Passing(CONNECTION, "", 5, SETTLE_SECONDS),
 )
 
 
