@@ -11,6 +11,8 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from ansible.module_utils.parsing.convert_bool import boolean
+
 from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import HostVars, read_if_sound
 
 # The results that the roles register for a table, in the order of its migration.
@@ -116,7 +118,8 @@ def _row(host: str, variables: Mapping[str, Any]) -> dict[str, Any]:
     jobs = _jobs(host, results)
     if any(job.get("state") == "planned" for kind, job in jobs.items() if kind not in migration.STEPS):
         obstacle = results[STARTED].get("obstacle")
-        reason = f"Fix this first: {obstacle}" if obstacle else "Check mode: nothing was changed."
+        mended = not obstacle or _is_made_by_the_run(results[STARTED], variables)
+        reason = "Check mode: nothing was changed." if mended else f"Fix this first: {obstacle}"
         judgement = {"status": "planned", "reason": reason}
     return report.row(
         host,
@@ -125,6 +128,13 @@ def _row(host: str, variables: Mapping[str, Any]) -> dict[str, Any]:
         jobs=jobs,
         failure=_failure(host, variables),
     )
+
+
+def _is_made_by_the_run(started: Mapping[str, Any], variables: Mapping[str, Any]) -> bool:
+    """Whether what check mode found missing is the staging bucket, which the run creates before it needs it."""
+    manages = read_if_sound(variables, "ferry_manage_accounts")
+    created = manages is None or boolean(manages, strict=False)
+    return created and started.get("obstacle_error") == "BucketMissing"
 
 
 def item_jobs(jobs: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

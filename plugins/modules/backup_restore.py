@@ -177,6 +177,11 @@ obstacle:
   returned: success
   type: str
   sample: ""
+obstacle_error:
+  description: The type of that error, such as V(BucketMissing). Empty without one.
+  returned: success
+  type: str
+  sample: ""
 
 # make generate: failed_table
 table:

@@ -296,6 +296,11 @@ obstacle:
   returned: success
   type: str
   sample: ""
+obstacle_error:
+  description: The type of that error, such as V(BucketMissing). Empty without one.
+  returned: success
+  type: str
+  sample: ""
 
 # make generate: source_table
 table:

@@ -29,6 +29,7 @@ def start_result(job: Job, changes: Sequence[Change], obstacle: FerryError | Non
         "changes": [change.to_dict() for change in changes],
         "diff": to_diff(changes, f"{noun(job)} of {job.name}"),
         "obstacle": str(obstacle or ""),
+        "obstacle_error": "" if obstacle is None else type(obstacle).__name__,
         "msg": " ".join(sentences),
     }
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from ansible_collections.tableferry.aws.plugins.filter.report import (
     failure_note,
     item_jobs,
@@ -84,6 +86,26 @@ def test_a_table_never_reached_is_no_success_and_no_failure_of_its_own() -> None
 def test_a_check_is_told_as_one() -> None:
     (row,) = report_rows(["a"], {"a": {"move_table_started": {"job": {"state": "planned"}}}})
     assert (row["status"], row["verified"]) == ("planned", "none")
+
+
+@pytest.mark.parametrize(
+    ("error", "manages", "told"),
+    [
+        ("BucketMissing", None, False),  # the run creates it
+        ("BucketMissing", "true", False),
+        ("BucketMissing", False, True),
+        ("StagingBucketUnusable", None, True),
+    ],
+)
+def test_d3_the_first_check_tells_the_user_only_what_the_run_does_not_make(
+    error: str, manages: object, told: bool
+) -> None:
+    started = {"job": {"state": "planned"}, "obstacle": "The bucket is missing. Make it.", "obstacle_error": error}
+    variables = {"move_table_started": started, **({} if manages is None else {"ferry_manage_accounts": manages})}
+    (row,) = report_rows(["a"], {"a": variables})
+    assert row["reason"] == (
+        "Fix this first: The bucket is missing. Make it." if told else "Check mode: nothing was changed."
+    )
 
 
 def test_lines_end_with_a_summary() -> None:
