@@ -107,7 +107,7 @@ def test_a_copy_with_many_tags_is_not_made_or_compared_again(ways: Direct, hurry
     assert ways.crossing.lab.mutating_calls() == []
 
 
-def test_a_copy_that_is_being_deleted_is_not_migrated(ways: Direct, hurry: Any) -> None:
+def test_a7_a_copy_that_is_being_deleted_is_not_migrated(ways: Direct, hurry: Any) -> None:
     crossing = ways.crossing
     jobs = copied(ways, hurry, "going")
     assert ways.judge(jobs, "counts").status == "migrated"
@@ -129,7 +129,7 @@ def test_a_copy_that_is_being_deleted_is_not_migrated(ways: Direct, hurry: Any) 
 
 @pytest.mark.parametrize("method", ["s3", "direct", "backup"])
 @pytest.mark.parametrize("status", ["ARCHIVED", "INACCESSIBLE_ENCRYPTION_CREDENTIALS", "DELETING"])
-def test_a_source_that_is_lost_is_refused_before_anything_is_begun(
+def test_a7_a_source_that_is_lost_is_refused_before_anything_is_begun(
     crossing: Crossing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, status: str
 ) -> None:
     name = f"{method}-{status[:5]}"

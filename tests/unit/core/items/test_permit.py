@@ -397,7 +397,7 @@ def replaced(dynamo: FakeDynamo) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_nothing_is_written_into_a_table_that_took_the_name_before_the_copy(filled, workers):
+def test_a18_nothing_is_written_into_a_table_that_took_the_name_before_the_copy(filled, workers):
     source, destination = filled.found("orders"), filled.found("copy", "destination")
     replaced(filled)
     with pytest.raises(TableVanished, match="created again"):
@@ -405,7 +405,7 @@ def test_nothing_is_written_into_a_table_that_took_the_name_before_the_copy(fill
     assert "BatchWriteItem" not in filled.calls
 
 
-def test_nothing_is_written_into_a_table_that_took_the_name_in_a_pause(filled, monkeypatch):
+def test_a18_nothing_is_written_into_a_table_that_took_the_name_in_a_pause(filled, monkeypatch):
     """A write is throttled, and its next attempt comes six seconds later: the fake's, not those of the test."""
     now = [1000.0]
     monkeypatch.setattr(write, "Identity", lambda table: Identity(table, lambda: now[0]))

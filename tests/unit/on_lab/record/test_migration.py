@@ -529,6 +529,26 @@ class TestIntentions:
         assert aws.exports()[0]["ClientToken"] in request
         assert len(Playbook(aws, 4).record().jobs) == 2
 
+    def test_a21_a_lost_answer_has_the_export_asked_for_again_with_the_same_request(self) -> None:
+        aws = world(recovery=False)
+        sent = []
+
+        def lose(when: str, operation: str, at: int) -> None:
+            if operation != "ExportTableToPointInTime":
+                return
+            if when == "before":
+                sent.append(dict(aws.asked))
+            elif len(sent) == 1:
+                raise failure("InternalServerError", operation=operation, status=500)
+
+        aws.interrupt = lose
+        first = Playbook(aws)
+        begun = first.start()
+        waited = first.wait({"orders": begun})
+        assert first.judge("orders", waited.ways["orders"]).status == "migrated"
+        assert all(each == sent[0] for each in sent)
+        assert (len(aws.jobs("export")), sent[0]["ClientToken"]) == (1, aws.exports()[0]["ClientToken"])
+
     def test_another_request_waits_until_the_first_one_cannot_come_any_more(self) -> None:
         aws = world()
         self.killed_before_the_export(aws)

@@ -163,7 +163,7 @@ def test_a_bucket_is_made_closed_and_a_second_run_changes_nothing(accounts):
     assert mutating(accounts) == []
 
 
-def test_two_pairs_share_a_bucket_and_a_foreign_deny_survives_both(accounts):
+def test_a8_two_pairs_share_a_bucket_and_a_foreign_deny_survives_both(accounts):
     """found.md A8: with other shapes of other collections each of these was erased, with exit 0."""
     first, second = accounts.options(), accounts.options("outside")
     accounts.make_ready(first)
@@ -269,7 +269,7 @@ def test_a_statement_of_version_0_2_gets_its_new_sid_and_goes_with_it(accounts):
     assert [each["Sid"] for each in accounts.policy()] == ["Mine"]
 
 
-def test_two_runs_that_make_the_bucket_at_once_use_one(accounts):
+def test_a22_two_runs_that_make_the_bucket_at_once_use_one(accounts):
     """found.md A22."""
     first, second = accounts.options(), accounts.options("outside")
     plans = [plan_bucket(accounts.destination, options) for options in (first, second)]
@@ -391,7 +391,7 @@ def test_a_policy_that_is_not_understood_is_not_written_over(accounts, monkeypat
     assert mutating(accounts) == []
 
 
-def test_a_setting_of_unknown_shape_is_refused(accounts, monkeypatch):
+def test_a8_a_setting_of_unknown_shape_is_refused(accounts, monkeypatch):
     accounts.make_ready(accounts.options())
     monkeypatch.setitem(staging_bucket._READERS, "encryption", ("get_bucket_encryption", lambda answer: answer["New"]))
     with pytest.raises(StagingBucketUnusable, match="shape that is not known"):
@@ -463,7 +463,7 @@ def test_a_key_that_is_not_enabled_is_refused_and_never_revived(accounts, state)
     assert mutating(accounts) == []
 
 
-def test_two_runs_that_make_the_key_at_once_use_one_and_delete_the_other(accounts):
+def test_a22_two_runs_that_make_the_key_at_once_use_one_and_delete_the_other(accounts):
     """found.md A22: two keys, one orphaned."""
     plans = [
         plan_key(
@@ -601,7 +601,7 @@ def test_a_role_of_somebody_else_is_refused(accounts):
     assert mutating(accounts) == []
 
 
-def test_two_runs_that_make_role_and_vault_at_once_use_one(accounts):
+def test_a22_two_runs_that_make_role_and_vault_at_once_use_one(accounts):
     """found.md A22: EntityAlreadyExists failed every table of one run."""
     roles = [plan_role(accounts.destination, job_role(accounts.destination)) for _ in range(2)]
     vaults = [plan_vault(accounts.destination, "ours") for _ in range(2)]

@@ -346,6 +346,7 @@ class ExportKind(SourceJobs):
             job = with_token(at_time(job, newest))
             _probe(source, job)
             job = replace(job, state="pending", pending_reason="slot")
+            yield Pause(job, "time")  # started again after a lost answer, exactly this request is sent again
         job = yield from begun(job, partial(begin_export, source, memory), partial(_refusal, source, job))
         while job.state == "running":
             state = yield Pause(job, "end")

@@ -236,7 +236,7 @@ def test_a_killed_copy_goes_on(ways: Direct, hurry: Any, monkeypatch: pytest.Mon
     assert crossing.items("source", "killed") == crossing.items("destination", "killed")
 
 
-def test_a_table_that_took_the_name_while_the_copy_waited_gets_nothing(
+def test_a18_a_table_that_took_the_name_while_the_copy_waited_gets_nothing(
     ways: Direct, hurry: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It waits for room on the workbench, after its table was made and looked at."""
