@@ -19,7 +19,7 @@ from typing import Any
 
 from .. import sdk
 from ..aws_errors import is_passing
-from ..errors import Held, RecordLost, StepNotAllowed
+from ..errors import FerryError, Held, RecordBusy, RecordLost, StepNotAllowed
 from ..record import intended, intention, transitions
 from ..record import record as records
 from ..record.fence import LET_GO, Fence
@@ -57,6 +57,7 @@ class Tracking:
         self._record = record
         self._intended: set[str] = set()
         self._lost: set[str] = set()
+        self._unanswered: tuple[Record, Record] | None = None  # what the last write was to replace, and by what
 
     @property
     def run(self) -> Run:
@@ -408,11 +409,30 @@ class Tracking:
         return self.run.moment(self.name)
 
     def _write(self, change: Callable[[Record, Moment], Record]) -> None:
+        if self._unanswered is not None and self._has_passed(*self._unanswered, change):
+            return
         before = self.record
         self.require_held()
         after = change(before, self._moment())
         if after != before:
-            self._record = self.run.write(before, after)
+            self._unanswered = before, after
+            try:
+                self._record = self.run.write(before, after)
+            except RecordBusy:
+                raise
+            except FerryError:
+                self._unanswered = None
+                raise
+            self._unanswered = None
+
+    def _has_passed(self, before: Record, after: Record, change: Callable[[Record, Moment], Record]) -> bool:
+        """Whether the last write, to which there was no answer, took effect and was this ``change``, which is made
+        again now; the record is read anew."""
+        self.find()
+        self._unanswered = None
+        current = self.record
+        passed = current.run == self.run.id and _step(current) == _step(after) != _step(before)
+        return passed and _step(change(before, self._moment())) == _step(after)
 
     def _entry(self, token: str) -> JobEntry:
         entry = self.record.job(token)
@@ -450,6 +470,12 @@ def entry_of(job: Job, purpose: str, attempt: int, now: float, token: str = "") 
     """What a record has of a ``job`` that runs and that no run of this record has begun."""
     at = math.floor(now)
     return JobEntry(purpose, job.kind, attempt, token or token_of(job), _to_text(job), at, at, job.arn, state="begun")
+
+
+def _step(record: Record) -> tuple[Any, ...]:
+    """What tells the steps of a record apart, without its times: one that is made again later has others."""
+    jobs = tuple((job.token, job.state, job.arn, job.table_id) for job in record.jobs)
+    return (record.state, record.attempt, record.method, record.table_id, jobs, *sorted(record.evidence))
 
 
 def token_of(job: Job) -> str:

@@ -385,6 +385,33 @@ class TestNothingThere:
 
 
 class TestUnreachable:
+    def test_own_write_whose_answer_was_lost_is_not_taken_for_somebody_elses(self) -> None:
+        """AWS goes away between a write and its answer: the same run goes on, or says to run again."""
+        aws = world()
+        first = Playbook(aws)
+        begun = first.start()
+        before = len(aws.calls)
+        first.wait({"orders": begun})
+        writes = [at for at, (_who, called) in enumerate(aws.calls, 1) if at > before and called == "PutItem"]
+        ends = []
+        for number in writes:
+            aws = world()
+
+            def lose(when: str, operation: str, at: int, number: int = number) -> None:
+                if (when, at) == ("after", number):
+                    raise failure("InternalServerError", operation=operation, status=500)
+
+            first = Playbook(aws)
+            begun = first.start()
+            aws.interrupt = lose
+            job = first.wait({"orders": begun}).jobs["orders"]
+            ends.append(job.state)
+            if job.failure:
+                assert job.failure["error"] == "StepNotAllowed" and "is begun" in job.failure["cause"], job.failure
+                assert "Run again" in job.failure["next_step"]
+            aws.close()
+        assert ends.count("completed") >= len(writes) - 1 >= 3
+
     @pytest.mark.parametrize(
         "at", ["ExportTableToPointInTime", "ImportTable", "UpdateContinuousBackups", "TagResource"]
     )
