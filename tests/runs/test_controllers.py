@@ -23,6 +23,7 @@ from tests.runs import one_table
 from tests.unit.on_lab.conftest import BUCKET, Crossing
 
 SECONDS = 120  # of real time that a controller may take
+RECORDS = "tableferry"
 NOTES = {"UpdateItem"}  # beside the own lease: which request has no answer
 
 
@@ -37,18 +38,15 @@ class Site:
 
     def start(self, skew: float = 0.0, **options: Any) -> AbstractContextManager[Controller]:
         """A controller that migrates the table."""
-        accounts = self.lab.landscape["accounts"]
-        sides = {
-            name: {
-                **{key: accounts[name][key] for key in ("access_key", "secret_key")},
-                "region": self.crossing.region,
-                "endpoint_url": self.lab.endpoint_url,
-            }
-            for name in ("source", "destination")
-        }
+        sides = {name: self.side(name) for name in ("source", "destination")}
         arguments = json.dumps({"name": "orders", "bucket": BUCKET, **sides, **options})
         command = [sys.executable, str(one_table.__file__), arguments]
         return controller(self.clock, command, skew=skew, stdout=subprocess.PIPE)
+
+    def side(self, name: str, region: str = "") -> dict[str, str]:
+        """The options of an account, in ``region`` or the usual one."""
+        keys = {key: self.lab.landscape["accounts"][name][key] for key in ("access_key", "secret_key")}
+        return {**keys, "region": region or self.crossing.region, "endpoint_url": self.lab.endpoint_url}
 
     def run(self, skew: float = 0.0, **options: Any) -> list[Mapping[str, Any]]:
         """What the verbs of one controller say, from its start to its end."""
@@ -139,7 +137,7 @@ class TestStopped:
     before its lease, in each of its verbs, at its last writes."""
 
     @pytest.mark.parametrize(
-        ("call", "when"), [(1, "after"), (12, "before"), (19, "after"), (30, "before"), (38, "after"), (52, "after")]
+        ("call", "when"), [(1, "after"), (14, "before"), (19, "after"), (30, "before"), (38, "after"), (52, "after")]
     )
     def test_controller_stopped_for_20_minutes_and_woken_changes_nothing_any_more(
         self, site: Site, call: int, when: str
@@ -178,6 +176,20 @@ class TestStopped:
         assert set(site.changes()[before:]) <= NOTES
         assert any(verb["error"] == "TakenOver" for verb in verbs), verbs
         assert site.items() == (100, 100)
+
+
+class TestRegions:
+    def test_two_regions_with_the_same_names_have_a_record_table_and_a_copy_each(self, site: Site) -> None:
+        regions = (site.crossing.region, "eu-central-1")
+        for region in regions:
+            verbs = site.run(method="direct", destination=site.side("destination", region))
+            assert judged(verbs) == ["migrated"], verbs
+        site.lab.control("POST", "clock", {"shared": False})
+        tables = [site.lab.client("dynamodb", "destination", region) for region in regions]
+        assert [sorted(each.list_tables()["TableNames"]) for each in tables] == [["orders", RECORDS]] * 2
+        homes = {each.describe_table(TableName=RECORDS)["Table"]["TableId"] for each in tables}
+        assert [each.scan(TableName="orders", Select="COUNT")["Count"] for each in tables] == [100, 100]
+        assert len(homes) == 2
 
 
 class TestLeaseLost:
