@@ -352,6 +352,20 @@ def test_completed_alone_proves_nothing(break_it, words: str) -> None:
     assert words in done.failure_message
 
 
+def test_a9_an_import_used_alone_fails_where_it_counts_fewer_items_than_the_export() -> None:
+    world = World()
+
+    def lose(operation: str, answer: dict[str, Any]) -> None:
+        described = answer.get("ImportTableDescription", {})
+        if described.get("ImportStatus") == "COMPLETED":
+            described["ImportedItemCount"] = 1
+
+    world.aws.edit = lose
+    done = world.wait(world.start())
+    assert (done.state, done.failure_code) == ("failed", "CountMismatch")
+    assert "The export holds 3 items, the import counts 1." in done.failure_message
+
+
 def test_one_name_one_import() -> None:
     world = World()
     world.aws.add_table("other", 2)
