@@ -240,7 +240,7 @@ def _named(actions: Sequence[str]) -> str:
 
 def _denied(name: str, arn: str, message: str) -> RecordDenied:
     return RecordDenied(
-        f"The table of the records {name} may not be used: {message}",
+        f"The table of the records {name} may not be used: {message.rstrip('.')}.",
         f"Allow the destination's principal {_named(ACTIONS)} on {arn or f'the table {name}'}, then run again."
         " Nothing was begun.",
         details={"policy": {"Version": "2012-10-17", "Statement": [policy(arn or "*")]}},
@@ -249,7 +249,7 @@ def _denied(name: str, arn: str, message: str) -> RecordDenied:
 
 def _key_unusable(name: str, why: str) -> RecordUnusable:
     return RecordUnusable(
-        f"The table of the records {name} is encrypted with a KMS key that may not be used: {why}",
+        f"The table of the records {name} is encrypted with a KMS key that may not be used: {why.rstrip('.')}.",
         "Allow the destination's principal kms:Decrypt, kms:Encrypt and kms:DescribeKey with this key, enable the key,"
         " or set record_table to another table. Nothing was begun.",
     )
