@@ -91,7 +91,7 @@ def held_lines(held: Iterable[HeldElsewhere]) -> list[str]:
     counts = Counter(each.holder for each in waiting)
     return [
         f"{words[run]}: {count} table{'s' if count > 1 else ''}. If its process is gone for certain, start again with"
-        f" ferry_take_over: {run}, and items and settings wait {TAKE_OVER} s"
+        f" take_over: {run}, and items and settings wait {TAKE_OVER} s"
         for run, count in sorted(counts.items())
     ]
 
