@@ -58,7 +58,7 @@ def test_another_pod_goes_on_with_jobs_after_the_lease_and_with_settings_after_t
     lease = killed(migration)
     with migration.run("second", machine="pod-2") as second:
         second.until(lambda: "waiting: held by" in second.output)
-        assert f"ferry_take_over: {lease.run}" in second.output
+        assert f"take_over: {lease.run}" in second.output
         assert migration.lab.jobs("import") == []
         migration.clock.advance(lease.until + 11 - now(migration))
         second.until(lambda: len(migration.lab.jobs("import")) == len(TABLES))
