@@ -36,7 +36,6 @@ _STARTING = {
     "verify": "ferry_verify",
     "record_table": "ferry_record_table",
     "take_over": "ferry_take_over",
-    "adopt": "ferry_adopt",
     "finished_settings": "ferry_settings",
 }
 _ITEMS = {
@@ -175,6 +174,7 @@ def _start_options(host: str, variables: Mapping[str, Any], staging: Mapping[str
         "defer": ["time_to_live"] if _is_on(variables, "ferry_sync", False) else [],
         "enable_point_in_time_recovery": _is_on(variables, "ferry_enable_point_in_time_recovery", True),
         "replace_failed": not _is_on(variables, "ferry_safe_mode", True),
+        "adopt": _is_on(variables, "ferry_adopt", False),
         "items": {
             "checkpoint_dir": "~/.tableferry",
             **_given(variables, _ITEMS),

@@ -56,8 +56,8 @@ def unknown_state(table: TableDefinition, source_table: str, known_by: str) -> S
     """The error for a table that is ours, as ``known_by`` says, and that no record knows: whether it is whole."""
     return StateUnknown(
         f"The table {table.name} {known_by}, and no record says how far it is.",
-        "Run again with ferry_adopt: true: it is compared with its source in full, and counts as filled only where both"
-        " are equal. If nobody needs it, delete it and run again; otherwise choose another destination_table. It is not"
+        "Run again with adopt: true: it is compared with its source in full, and counts as filled only where both are"
+        " equal. If nobody needs it, delete it and run again; otherwise choose another destination_table. It is not"
         " touched.",
         table=source_table,
         details={"table_arn": table.arn, "table_id": table.table_id},

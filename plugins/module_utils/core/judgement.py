@@ -31,7 +31,7 @@ from .errors import (
 )
 from .jobs.job import Job, failure_of
 from .jobs.tracking import Tracking
-from .steps import claiming, settings_job
+from .steps import claim_job, claiming, settings_job
 from .steps.comparison import require_equal
 from .table.definition import TableDefinition
 from .table_status import require_usable
@@ -189,7 +189,7 @@ def judge_claim(job: Job) -> Judgement:
             f"{known.get('reason', '')} {when}{renewed}".strip(),
             data_as_of=job.result["data_as_of"],
         )
-    failure = failure_of(job) if job.state == "failed" else claiming.refusal(job)
+    failure = failure_of(job) if job.state == "failed" else claim_job.refusal(job)
     failure = failure.for_table(job.name)
     return Judgement("failed", None, None, None, "none", failure.cause, failure)
 

@@ -52,9 +52,9 @@ from .methods.options import AUTO, MigrationOptions
 from .methods.s3.method import S3Method
 from .record.record import Record
 from .record.store import RecordStore
-from .steps import adopting, claiming
+from .steps import adopting, claim_job, claiming
 from .steps.adopting import AdoptKind
-from .steps.claiming import Choice, ClaimKind, Finished, Later, Records
+from .steps.claiming import Choice, Finished, Later, Records
 from .steps.comparison import VerifyKind, VerifyOptions, comparison_change, options_of, verify_job
 from .steps.counting import CountKind, count_change, count_job
 from .steps.drift import settings_of_finished
@@ -79,7 +79,7 @@ KINDS: Mapping[str, Callable[[], JobKind]] = {
     **{kind: make for method in METHODS.values() for kind, make in method.kinds.items()},
     **STEPS,
     adopting.KIND: AdoptKind,
-    claiming.KIND: lambda: ClaimKind(begin_claimed),
+    claim_job.KIND: lambda: claim_job.ClaimKind(begin_claimed),
 }
 
 
@@ -167,7 +167,7 @@ def start(
     if isinstance(begun, Migration):
         return begun
     method = method_of(options.method, options.table)
-    job = claiming.waiting_job(_choice(source, method, options, take_over), begun, options.to_dict())
+    job = claim_job.waiting_job(_choice(source, method, options, take_over), begun, options.to_dict())
     return Migration(method.name, job, (), (), TableDefinition.read(source, options.table))
 
 
@@ -233,7 +233,7 @@ def _finished(
     claim: Finished, source: Account, destination: Account, options: MigrationOptions, take_over: str = ""
 ) -> Migration:
     """A table whose record says ``done``: everything was done by an earlier run, but what is asked of its settings."""
-    asked, job = options.finished_settings, claiming.finished_job(claim)
+    asked, job = options.finished_settings, claim_job.finished_job(claim)
     drift = settings_of_finished(claim, source, destination, options.table, options.settings, asked, take_over)
     return Migration(claim.record.method, job, (drift.job,), (), claim.definition, drift=drift.changes)
 
@@ -388,7 +388,7 @@ def judge(
     no job makes a table, and what Account.explain gives where AWS cannot be asked.
     """
     kinds = {job.kind: job for job in jobs}
-    claimed = kinds.get(claiming.KIND)
+    claimed = kinds.get(claim_job.KIND)
     if claimed is not None:
         return judge_claim(claimed)
     adopted = kinds.get(adopting.KIND)
@@ -438,7 +438,7 @@ def filled_id(record: Record, migration_id: str, source_arn: str) -> str:
 
 def is_tracked(jobs: Sequence[Job]) -> bool:
     """Whether judging the ``jobs`` needs the record: not where an earlier run finished, or this one took nothing."""
-    return all(job.kind != claiming.KIND for job in jobs)
+    return all(job.kind != claim_job.KIND for job in jobs)
 
 
 def _judged(options: _JudgeChoice, source: Account | None, destination: Account, jobs: Sequence[Job]) -> Judgement:
@@ -489,7 +489,7 @@ def wait_for(
 ) -> WaitResult:
     """Wait until every job has ended or ``timeout`` seconds are over; see ``Waiter``. Raises ParentGone when the
     ansible-playbook process has ended."""
-    made = {**kinds(), claiming.KIND: ClaimKind(begin_claimed, progress)}
+    made = {**kinds(), claim_job.KIND: claim_job.ClaimKind(begin_claimed, progress)}
     runs = list({id(item.record.run): item.record.run for item in items if item.record is not None}.values())
 
     def look() -> None:

@@ -31,7 +31,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup
     _options_of as restore_options,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import BackupChoices
-from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import claiming
+from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import adopting, claim_job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.creation import require_importable
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.definition import TableDefinition
 
@@ -79,7 +79,7 @@ def test_what_the_data_needs(name: str, needs: str) -> None:
 
 def test_each_kind_is_of_one_method_or_a_step() -> None:
     kinds = [kind for method in migration.METHODS.values() for kind in method.kinds] + [*migration.STEPS]
-    kinds.append(claiming.KIND)
+    kinds += [claim_job.KIND, adopting.KIND]
     assert sorted(kinds) == sorted(migration.KINDS)
     assert all(method.name == name and method.path for name, method in migration.METHODS.items())
 

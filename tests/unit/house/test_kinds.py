@@ -17,7 +17,7 @@ import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import migration
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import AUTO
-from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import adopting, claiming
+from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import adopting, claim_job
 
 from .imports import ROOT, nodes
 
@@ -101,8 +101,8 @@ def allowed(path: Path) -> set[str]:
     """The names that ``path`` may decide by: all in core/migration.py, else its own method's, or its own step's."""
     if path == CORE / "migration.py":
         return set(NAMES)
-    if path == CORE / "steps/claiming.py":
-        return {claiming.KIND}
+    if path == CORE / "steps/claim_job.py":
+        return {claim_job.KIND}
     if path == CORE / "steps/adopting.py":
         return {adopting.KIND}
     if path.is_relative_to(CORE / "methods") and path.parent != CORE / "methods":

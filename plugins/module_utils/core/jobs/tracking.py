@@ -11,7 +11,6 @@ A job that begins something on AWS is written before it is sent (``intend``), wi
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -21,7 +20,6 @@ from .. import sdk
 from ..aws_errors import is_passing
 from ..errors import FerryError, Held, RecordBusy, RecordLost, StepNotAllowed
 from ..record import intended, intention, transitions
-from ..record import record as records
 from ..record.fence import LET_GO, Fence
 from ..record.gate import Attempts
 from ..record.intention import Step, Window
@@ -30,17 +28,11 @@ from ..record.record import DELETE, FILL, JobEntry, Record, Source, table_key
 from ..record.rules import Moment
 from ..record.run import HeldElsewhere, Run
 from ..record.transitions import Gone
-from .job import Job, State
-from .token import TOKEN_MEMBERS, canonical
+from .entries import described, entry_of, job_of_entry, to_text, token_of
+from .job import Job
+from .token import canonical
 
 NUMBERS_PER_ATTEMPT = 1000  # numbers for tokens that each attempt of a table has for itself
-
-_STATES: Mapping[records.JobState, State] = {
-    "intended": "planned",
-    "begun": "running",
-    "done": "completed",
-    "failed": "failed",
-}
 
 
 class Tracking:
@@ -113,12 +105,12 @@ class Tracking:
             for job in self.record.jobs
             if job.purpose == purpose and job.attempt == self.record.attempt and job.state != "closed"
         ]
-        return _job_of(found[-1]) if found else None
+        return job_of_entry(found[-1]) if found else None
 
     def former(self, purpose: str) -> Job | None:
         """A job of ``purpose`` that an earlier attempt left open, as it was last written; None without one."""
         entry = self.record.open_job(purpose)
-        return _job_of(entry) if entry is not None and entry.attempt != self.record.attempt else None
+        return job_of_entry(entry) if entry is not None and entry.attempt != self.record.attempt else None
 
     @property
     def open_fill(self) -> bool:
@@ -182,7 +174,7 @@ class Tracking:
         if self._has(token):
             self._write(lambda record, now: intended.asked(record, now, token))
             return
-        kind, request = job.kind, _to_text(job)
+        kind, request = job.kind, to_text(job)
         self._write(
             lambda record, now: intended.intend(record, now, purpose=purpose, kind=kind, token=token, request=request)
         )
@@ -460,49 +452,13 @@ class Tracking:
         if job.arn and (entry.arn != job.arn or (table_id and record.state == "claimed")):
             record = self._begun(record, now, job, token, table_id)
         request = {name: job.request[name] for name in keep if name in job.request}
-        result = {"job": json.loads(canonical({**_described(job), "request": request, "result": job.result}))}
+        result = {"job": json.loads(canonical({**described(job), "request": request, "result": job.result}))}
         if job.failure:
             result["job"]["failure"] = json.loads(canonical(job.failure))
         return intended.ended(record, now, token, ok=job.state == "completed", result=result)
-
-
-def entry_of(job: Job, purpose: str, attempt: int, now: float, token: str = "") -> JobEntry:
-    """What a record has of a ``job`` that runs and that no run of this record has begun."""
-    at = math.floor(now)
-    return JobEntry(purpose, job.kind, attempt, token or token_of(job), _to_text(job), at, at, job.arn, state="begun")
 
 
 def _step(record: Record) -> tuple[Any, ...]:
     """What tells the steps of a record apart, without its times: one that is made again later has others."""
     jobs = tuple((job.token, job.state, job.arn, job.table_id) for job in record.jobs)
     return (record.state, record.attempt, record.method, record.table_id, jobs, *sorted(record.evidence))
-
-
-def token_of(job: Job) -> str:
-    """The token in the job's call."""
-    call = job.request.get("call", {})
-    return next((str(call[member]) for member in TOKEN_MEMBERS if member in call), "")
-
-
-def _described(job: Job) -> dict[str, Any]:
-    return {"name": job.name, "attempt": job.attempt, "migration_id": job.migration_id}
-
-
-def _to_text(job: Job) -> str:
-    return canonical({**_described(job), "request": job.request})
-
-
-def _job_of(entry: JobEntry) -> Job:
-    """The job of a record's entry, as it was written."""
-    values = json.loads(entry.request) if entry.request else dict(entry.result.get("job", {}))
-    return Job(
-        entry.kind,
-        str(values.get("name", "")),
-        _STATES[entry.state],
-        entry.arn,
-        request=dict(values.get("request", {})),
-        result=dict(values.get("result", {})),
-        failure=dict(values.get("failure", {})),
-        migration_id=str(values.get("migration_id", "default")),
-        attempt=int(values.get("attempt", 0)),
-    )

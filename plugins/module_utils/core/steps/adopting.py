@@ -38,8 +38,8 @@ KIND = "adopt"
 AT_ONCE = 4  # comparisons that one waiter makes at the same time
 SETTINGS_NEXT = "Run the migration again: the items are complete, and only the settings are left to carry."
 _WHAT_TO_DO = (
-    "Repair it (the playbook verify with ferry_repair: true), then run again with ferry_adopt: true; or delete it, if"
-    " nobody needs it, and run again without. Nothing was changed."
+    "Repair it (the playbook verify with repair), then run again with adopt: true; or delete it, if nobody needs it,"
+    " and run again without. Nothing was changed."
 )
 
 

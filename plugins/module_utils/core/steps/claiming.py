@@ -10,9 +10,9 @@ Design section 6, "Takeover" and "States". Whatever needs time is waited for by 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, TypeAlias
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
 
 from .. import sdk
 from ..account import Account
@@ -28,16 +28,14 @@ from ..errors import (
     StateUnknown,
     TableBroken,
     TakenOver,
-    error_from,
 )
-from ..jobs.job import Job
-from ..jobs.kind import AnySteps, Instead, Made, OwnWork, Pause, WaitItem
-from ..jobs.tracking import Tracking, entry_of
+from ..jobs.entries import entry_of
+from ..jobs.tracking import Tracking
 from ..record import rules, transitions
 from ..record.lease import held_by
 from ..record.record import DELETE, FILL, WRITE, Record, Source, table_key
 from ..record.rules import Moment
-from ..record.run import HeldElsewhere, Run, held_lines
+from ..record.run import HeldElsewhere, Run
 from ..record.store import RecordStore
 from ..record.transitions import LOOKS_APART, Gone
 from ..route import Route
@@ -45,10 +43,8 @@ from ..table.definition import TableDefinition
 from ..table_status import Phase, phase_of, require_usable
 from .lost_record import FindFill, Importing, find_filling, is_lost, no_fill
 
-KIND = "claim"
 LOOK_GAP = 10.0  # seconds between looks at a table that another run holds
 GONE_GAP = 5.0  # seconds between looks at a table that is being deleted
-LINES_GAP = 60.0  # seconds between the lines about holders
 TRIES = 5  # reads of a record that others write at the same time
 
 
@@ -410,95 +406,3 @@ def _replaced(record: Record, seen: str) -> Replaced:
 
 def _source_arn(source: Account, choice: Choice) -> str:
     return source.table_arn(choice.source_table)
-
-
-# As a job
-
-
-def waiting_job(choice: Choice, waits: Later, options: Mapping[str, Any]) -> Job:
-    """The job of a table that cannot be taken yet: the waiter takes it, and then starts its migration."""
-    return Job(
-        KIND,
-        choice.table,
-        "pending",
-        pending_reason="held" if waits.held else "fence",
-        request={"options": dict(options), "take_over": choice.take_over, "missing_since": waits.missing_since},
-        result=_words(waits, choice.source_table),
-        migration_id=choice.migration,
-    )
-
-
-def _words(waits: Later, table: str) -> dict[str, Any]:
-    if waits.held is None:
-        return {"words": waits.words}
-    return {"words": waits.words, "holder": waits.held.holder, "refusal": waits.held.refusal(table).to_failure()}
-
-
-def finished_job(done: Finished) -> Job:
-    """The job of a table whose record says ``done``: its evidence is the result."""
-    record = done.record
-    result = {
-        "state": record.state,
-        "method": record.method,
-        "table_id": record.table_id,
-        "evidence": dict(record.evidence),
-        "verified": dict(record.verified),
-        "data_as_of": dict(record.data_as_of),
-        "source_renewed": done.renewed,
-    }
-    return Job(KIND, record.name, "not_needed", result=result, migration_id=record.migration)
-
-
-def refusal(job: Job) -> FerryError:
-    """Why a table that was waited for was not taken."""
-    if job.result.get("refusal"):
-        return error_from(job.result["refusal"])
-    return Held(f"{job.result.get('words', 'The table could not be taken')}.", "Run again after that.", table=job.name)
-
-
-Begin: TypeAlias = Callable[[WaitItem, Job], Instead | Later]
-
-
-class ClaimKind(OwnWork):
-    """Tables that wait until they can be taken, for the waiter. ``begin`` takes one and starts its migration: the jobs
-    that take this one's place, or what it still waits for. ``progress`` gets a line a minute for each holder."""
-
-    noun: ClassVar[str] = "claim"
-    plural: ClassVar[str] = "claims"
-
-    def __init__(self, begin: Begin, progress: Callable[[str], None] = lambda line: None) -> None:
-        self._begin = begin
-        self._progress = progress
-        self._held: dict[str, HeldElsewhere] = {}
-        self._lines_at: float | None = None
-
-    def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> AnySteps:
-        """Look again until the table can be taken; then its other jobs take this one's place."""
-        job = item.job
-        while True:
-            begun = self._begin(item, job)
-            if not isinstance(begun, Later):
-                self._held.pop(item.name, None)
-                return begun
-            if begun.held is not None:
-                self._held[item.name] = begun.held
-            else:
-                self._held.pop(item.name, None)
-            self._tell(clock)
-            request = {**job.request, "missing_since": begun.missing_since}
-            reason = "held" if begun.held else "fence"
-            job = replace(job, pending_reason=reason, request=request, result=_words(begun, job.name))  # type: ignore[arg-type]
-            yield Pause(job, "time", begun.seconds)
-
-    def after(self, job: Job, before: Job, made: Made) -> Job | None:
-        """Nothing comes before it."""
-        return job
-
-    def _tell(self, clock: Callable[[], float]) -> None:
-        if self._lines_at is not None and clock() - self._lines_at < LINES_GAP:
-            return
-        lines = held_lines(tuple(self._held.values()))
-        if lines:
-            self._lines_at = clock()
-        for line in lines:
-            self._progress(f"waiting: {line}")

@@ -17,10 +17,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from ...errors import NotYet
+from ...jobs.entries import token_of
 from ...jobs.job import Job
 from ...jobs.kind import FENCE_GAP, Pause
 from ...jobs.token import canonical, with_token
-from ...jobs.tracking import Tracking, token_of
+from ...jobs.tracking import Tracking
 from ...record.intention import BACKUP_TOKEN
 from ...table.definition import Shape
 from .calls import moment
