@@ -64,7 +64,7 @@ class TestAdopting:
         before = aws.described("orders")
         with pytest.raises(errors.StateUnknown, match="no record says how far") as refused:
             Playbook(aws).start()
-        assert "ferry_adopt: true" in refused.value.next_step
+        assert "adopt: true" in refused.value.next_step
         assert untouched(aws) and Playbook(aws, 2).store.read(table_key("orders")) is None
         judged = Playbook(aws, 3).migrate(adopt=True)["orders"]
         assert (judged.status, judged.items_source, judged.items_destination) == ("migrated", 7, 7)
@@ -92,7 +92,7 @@ class TestAdopting:
         assert isinstance(judged.failure, errors.StateUnknown)
         assert "3 missing, 0 different, 1 extra" in judged.failure.cause
         assert "7 items in the source, 5 in the destination" in judged.failure.cause
-        assert "ferry_repair: true" in judged.failure.next_step
+        assert "verify with repair" in judged.failure.next_step
         assert untouched(aws)
         assert aws.described("orders") == before
         assert Playbook(aws, 2).store.read(table_key("orders")) is None
