@@ -418,13 +418,11 @@ class Tracking:
             self._unanswered = None
 
     def _has_passed(self, before: Record, after: Record, change: Callable[[Record, Moment], Record]) -> bool:
-        """Whether the last write, to which there was no answer, took effect and was this ``change``, which is made
-        again now; the record is read anew."""
+        """Whether the last write, which had no answer, took effect and was this ``change``; reads the record anew."""
         self.find()
         self._unanswered = None
-        current = self.record
-        passed = current.run == self.run.id and _step(current) == _step(after) != _step(before)
-        return passed and _step(change(before, self._moment())) == _step(after)
+        passed = self.held and self.record.step == after.step != before.step
+        return passed and change(before, self._moment()).step == after.step
 
     def _entry(self, token: str) -> JobEntry:
         entry = self.record.job(token)
@@ -458,7 +456,3 @@ class Tracking:
         return intended.ended(record, now, token, ok=job.state == "completed", result=result)
 
 
-def _step(record: Record) -> tuple[Any, ...]:
-    """What tells the steps of a record apart, without its times: one that is made again later has others."""
-    jobs = tuple((job.token, job.state, job.arn, job.table_id) for job in record.jobs)
-    return (record.state, record.attempt, record.method, record.table_id, jobs, *sorted(record.evidence))

@@ -119,6 +119,12 @@ class Record:
         """Whether nothing was begun under this claim and nobody works on it, as after a table was refused."""
         return self.state == "claimed" and not (self.run or self.jobs or self.table_id or self.parts)
 
+    @property
+    def step(self) -> tuple[Any, ...]:
+        """What tells the steps of a record apart, without its times: one that is made again later has others."""
+        jobs = tuple((job.token, job.state, job.arn, job.table_id) for job in self.jobs)
+        return (self.state, self.attempt, self.method, self.table_id, jobs, *sorted(self.evidence))
+
     def job(self, token: str) -> JobEntry | None:
         """The newest entry with ``token``."""
         return next((job for job in reversed(self.jobs) if job.token == token), None)
