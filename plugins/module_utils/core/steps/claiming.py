@@ -255,9 +255,8 @@ def _prepared(
     elif state.table_id and not seen and filling is None:
         if missing_since is None or record.now() - missing_since < LOOKS_APART:
             first = record.now() if missing_since is None else missing_since
-            wait = LOOKS_APART - (record.now() - first)
             words = f"The copy {choice.table} is gone: looked for again before its data is brought anew"
-            return Later(max(1.0, wait), words, missing_since=first)
+            return Later(max(1.0, first + LOOKS_APART - record.now()), words, missing_since=first)
         record.new_attempt(choice.method, gone=Gone(missing_since, record.now()), source=source)
     elif transitions.source_was_replaced(state, source):
         if state.table_id or filling is not None:
@@ -273,8 +272,7 @@ def _prepared(
     if record.record.state == "broken" and not choice.resumes:
         if choice.replace_broken and there is not None:
             return _deleted(record, destination, there)
-        broken = record.record
-        raise TableBroken(str(broken.evidence.get("broken", "")), broken.next, table=choice.source_table)
+        raise TableBroken(str(record.record.evidence.get("broken", "")), record.record.next, table=choice.source_table)
     if there is not None and not record.record.table_id and record.record.open_job(FILL) is None:
         raise _not_known(destination, choice, there, source.arn)
     return record
@@ -348,14 +346,12 @@ def staged_data_removed(record: Tracking) -> None:
 
 
 def give_back(record: Tracking, error: FerryError) -> None:
-    """Let the table go, with what the user should do; what keeps that from being written is no other failure. Raises
-    TakenOver where another run works on the table: what this one saw and took for an error is the other one's work."""
+    """Let the table go, with what the user should do. Raises TakenOver where this run saw another one's work."""
     try:
         record.let_go(error.next_step)
-    except TakenOver as taken:
-        raise taken.for_table(error.table) from error
-    except FerryError:
-        return
+    except FerryError as other:
+        if isinstance(other, TakenOver):
+            raise other.for_table(error.table) from error
 
 
 def later(record: Tracking, early: NotYet) -> Later:
