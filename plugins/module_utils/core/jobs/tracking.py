@@ -454,5 +454,3 @@ class Tracking:
         if job.failure:
             result["job"]["failure"] = json.loads(canonical(job.failure))
         return intended.ended(record, now, token, ok=job.state == "completed", result=result)
-
-
