@@ -50,20 +50,22 @@ class Migration:
         *options: str,
         machine: str = "",
         playbook: str = "tableferry.aws.migrate",
+        environment: Mapping[str, str] | None = None,
         **variables: Any,
     ) -> Iterator[Playbook]:
-        """``ansible-playbook`` with ``playbook``, the run ``name``; killed, if it still runs, when the context ends."""
+        """``ansible-playbook`` with ``playbook``, the run ``name``, and more of an ``environment``; killed, if it still
+        runs, when the context ends."""
         report = self.folder / f"{name}.json"
         extra = {"ferry_report_path": str(report), **variables}
         command = ["ansible-playbook", playbook, "-i", str(self.inventory), *options]
         output = self.folder / f"{name}.log"
-        environment = {"ANSIBLE_FORKS": "5", "PYTHONUNBUFFERED": "1", "ANSIBLE_LOCALHOST_WARNING": "false"}
+        own = {"ANSIBLE_FORKS": "5", "PYTHONUNBUFFERED": "1", "ANSIBLE_LOCALHOST_WARNING": "false"}
         with (
             output.open("wb") as log,
             controller(
                 self.clock,
                 [*command, "-e", json.dumps(extra)],
-                environment=environment,
+                environment={**own, **(environment or {})},
                 machine=machine,
                 stdout=log,
                 stderr=log,

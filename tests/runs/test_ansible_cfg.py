@@ -1,0 +1,39 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A user's ansible.cfg and inventory, made for machines, and tables with mistakes beside the others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from lab.client import spawn
+from tests.runs.playbooks import prepare
+
+FOR_MACHINES = {
+    "ANSIBLE_BECOME": "true",
+    "ANSIBLE_STRATEGY": "free",
+    "ANSIBLE_ANY_ERRORS_FATAL": "true",
+    "ANSIBLE_TASK_TIMEOUT": "8",
+}
+
+
+def test_what_is_set_for_machines_stops_no_table(tmp_path: Path) -> None:
+    # The wait alone takes longer than the timeout of tasks.
+    with spawn(scale=0.01, timings={"export.full": 12, "import.visible": 0.5, "import.creating": 4}) as lab:
+        migration = prepare(lab, tmp_path, ["customers", "orders"])
+        inventory = yaml.safe_load(migration.inventory.read_text())
+        inventory["all"] = {"vars": {"ansible_connection": "ssh", "ansible_become": True}}
+        hosts = inventory["dynamodb_tables"]["hosts"]
+        hosts["ghost"] = {}
+        hosts["typo"] = {"ferry_destination_tabel": "elsewhere"}
+        migration.inventory.write_text(yaml.safe_dump(inventory))
+        with migration.run("run", environment=FOR_MACHINES) as run:
+            assert run.wait() == 2, run.output[-4000:]
+        statuses = {name: row["status"] for name, row in run.rows().items()}
+        assert statuses == {"customers": "migrated", "orders": "migrated", "ghost": "refused", "typo": "refused"}
+        assert "did you mean ferry_destination_table?" in run.output
+        assert migration.started("import") == ["customers", "orders"]

@@ -1,0 +1,56 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What an ansible.cfg or an inventory sets for machines does not reach our plays, in which hosts are tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[3]
+PLAYS = [
+    pytest.param(play, id=f"{path.stem}: {play['name']}")
+    for path in sorted((ROOT / "playbooks").glob("*.yml"))
+    for play in yaml.safe_load(path.read_text())
+]
+# Verbs that take as long as AWS does, or as there are tables.
+LONG = {
+    "job_wait",
+    "dynamodb_verify",
+    "migration_start",
+    "migration_start_all",
+    "migration_judge",
+    "migration_judge_all",
+}
+
+
+def tasks_of(entries: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for entry in entries:
+        yield entry
+        for section in ("pre_tasks", "tasks", "post_tasks", "block", "rescue", "always"):
+            yield from tasks_of(entry.get(section) or [])
+
+
+@pytest.mark.parametrize("play", PLAYS)
+def test_plays_run_here_one_task_after_the_other_and_each_table_for_itself(play: dict[str, Any]) -> None:
+    assert (play["connection"], play["strategy"], play["any_errors_fatal"]) == ("local", "linear", False)
+    assert play["vars"]["ansible_connection"] == "local"
+    assert play["vars"]["ansible_become"] is False
+
+
+def test_tasks_that_wait_have_no_timeout_of_ansible_cfg() -> None:
+    files = [*(ROOT / "roles").glob("*/tasks/*.yml"), *(ROOT / "playbooks").glob("*.yml")]
+    waiting = {
+        (path.relative_to(ROOT).as_posix(), task["name"]): task.get("timeout")
+        for path in files
+        for task in tasks_of(yaml.safe_load(path.read_text()) or [])
+        if any(f"tableferry.aws.{verb}" in task for verb in LONG)
+    }
+    assert len(waiting) > len(LONG)
+    assert {where for where, timeout in waiting.items() if timeout != 0} == set()
