@@ -29,8 +29,7 @@ class User:
         self.acted: list[str] = []
         self._number = 0
         self._create("source")
-        for _item in range(ITEMS):
-            self._write()
+        self._write(ITEMS)
         self._aws.advance(20.0)
 
     def act(self, kind: str) -> None:
@@ -95,24 +94,28 @@ class User:
         self._drop("source")
         self._aws.advance(6.0)
         self._create("source")
-        for _item in range(3):
-            self._write()
+        self._write(3)
 
-    def _write(self) -> None:
-        """A new item, and another value of each old one: a late write of an old value shows."""
-        self._number += 1
-        for key in [*self.items("source"), f"{self._number:04d}"]:
-            self._put("source", {"id": {"S": key}, "v": {"S": str(self._number)}})
-        self._changed()
+    def _write(self, new: int = 1) -> None:
+        """New items, and another value of each old one: a late write of an old value shows."""
+        last = self._number
+        self._number += new
+        keys = [*self.versions[-1].items, *(f"{number:04d}" for number in range(last + 1, self._number + 1))]
+        items = {key: str(self._number) for key in keys}
+        puts = [{"PutRequest": {"Item": {"id": {"S": key}, "v": {"S": value}}}} for key, value in items.items()]
+        self._aws.client("dynamodb", "source").batch_write_item(RequestItems={TABLE: puts})
+        self._changed(items)
 
     def _erase(self) -> None:
-        items = self.items("source")
+        items = dict(self.versions[-1].items)
         if items:
-            self._aws.client("dynamodb", "source").delete_item(TableName=TABLE, Key={"id": {"S": max(items)}})
-        self._changed()
+            key = max(items)
+            self._aws.client("dynamodb", "source").delete_item(TableName=TABLE, Key={"id": {"S": key}})
+            del items[key]
+        self._changed(items)
 
     def _put(self, side: str, item: dict[str, Any]) -> None:
         self._aws.client("dynamodb", side).put_item(TableName=TABLE, Item=item)
 
-    def _changed(self) -> None:
-        self.versions.append(Version(self._aws.clock, self.table_id("source"), self.items("source")))
+    def _changed(self, items: Items) -> None:
+        self.versions.append(Version(self._aws.clock, self.versions[-1].table_id, items))

@@ -157,7 +157,12 @@ class InProcessAccount(Account):
 
 
 class Client:
-    """A client as boto3 makes them: keyword arguments checked by the model, answers and errors in its shapes."""
+    """A client as boto3 makes them: keyword arguments checked by the model, answers and errors in its shapes.
+
+    ``checks`` is False where the same calls are made so often that the model's check of their arguments costs too much.
+    """
+
+    checks: ClassVar[bool] = True
 
     def __init__(self, aws: InProcess, caller: Any, service: str, region: str, watched: bool = True) -> None:
         self._aws, self._caller, self._service, self._region, self._watched = aws, caller, service, region, watched
@@ -167,8 +172,10 @@ class Client:
         operation = _operations(self._service)[name]
 
         def call(**params: Any) -> Any:
-            if operation.input_shape and (report := _VALIDATOR.validate(params, operation.input_shape)).has_errors():
-                raise ParamValidationError(report=report.generate_report())
+            if self.checks and operation.input_shape:
+                report = _VALIDATOR.validate(params, operation.input_shape)
+                if report.has_errors():
+                    raise ParamValidationError(report=report.generate_report())
             return self._watch(operation, params) if self._watched else self._answer(operation, params)
 
         return call
