@@ -100,6 +100,8 @@ class Controller:
         self.calls = 0
         self._counts: Counter[str] = Counter()
         self.guarded = False
+        self.saw = ""  # TableId under the copy's name, as it was last described
+        self.stopped = 0.0  # seconds since the present call began
         self.began = 0.0
         self.word: BaseException | None = None
         self.judged: Judgement | None = None
@@ -233,6 +235,11 @@ class Controller:
 
     # Time
 
+    @property
+    def clock(self) -> float:
+        """The world's time, in epoch seconds."""
+        return float(self.world.aws.clock)
+
     def pause(self, seconds: float) -> None:
         """As ``sleep``."""
         self.sleep(seconds)
@@ -249,6 +256,7 @@ class Controller:
 
     def _stopped(self, seconds: float) -> None:
         """SIGSTOP, and SIGCONT ``seconds`` later: nothing of the process goes on meanwhile."""
+        self.stopped += seconds
         self.world.turns.sleep(self.actor, seconds)
 
     # A call
@@ -261,8 +269,10 @@ class Controller:
             raise Killed(self.name)
         self._renew()
         self.calls += 1
+        self.stopped = 0.0
         changes = changes_something(operation)
-        kinds = {"", operation, *([CHANGING] if changes else [])}
+        state = f"@{self.world.state}"
+        kinds = {"", operation, state, *((CHANGING, f"{state} {CHANGING}") if changes else ())}
         self._counts.update(kinds)
         faults = [fault for fault in self._faults if fault.of in kinds and fault.call == self._counts[fault.of]]
         for fault in tuple(faults):

@@ -86,10 +86,12 @@ class World:
         self.alive: set[int] = set()
         self.controllers: list[Controller] = []
         self._nonces = 0
+        self.state = ""  # of the record
         self._failed = ""
         self._begun: list[tuple[StartedJob, int]] = []
         self.aws = self._made()
         self.aws.trace = self.trace  # type: ignore[attr-defined]
+        self._destination = self.aws.landscape["accounts"]["destination"]["account_id"]
         self.user = User(self.aws)
         self.began = self.aws.clock
         self.turns = Turns(self.aws, self.chance, LIMIT)
@@ -172,15 +174,20 @@ class World:
         if params.get("TableName") == RECORDS and "Item" in params:
             written = params["Item"]
             what = " ".join(written[name].get("S", "") for name in ("pk", "state", "run") if name in written)
+            self.state = written["state"]["S"] if "state" in written else self.state
         self.note(controller.name, f"{'late ' if late else ''}{controller.calls} {operation} {what}")
         if touched:
             record = self.record()
             if record is not None and record.is_done and record.table_id == touched:
                 self.fail(f"touched after done: {operation} by {controller.name}{', late' if late else ''}")
         since = self.user.foreign.get(touched)
-        if touched and since is not None and not late and self.aws.clock > since + RACE:
-            age = self.aws.clock - since
-            self.broken(f"a foreign table changed: {operation} by {controller.name}, {age:.0f} s old")
+        if touched and since is not None and not late:
+            age = self.aws.clock - since - controller.stopped
+            if age > RACE or controller.saw == touched:
+                known = "which it had seen" if controller.saw == touched else f"{age:.0f} s old"
+                self.broken(f"a foreign table changed: {operation} by {controller.name}, {known}")
+        if operation == "DescribeTable" and params["TableName"] == TABLE and account == self._destination:
+            controller.saw = answered["Table"]["TableId"]
         return answered
 
     def later(self, seconds: float, execute: Callable[..., Any]) -> None:
@@ -196,7 +203,7 @@ class World:
 
     def _touched(self, operation: str, params: Mapping[str, Any], account: str) -> str:
         """The TableId of the copy, or of what stands under its name, where the call changes it."""
-        if not is_mutating(operation) or account != self.aws.landscape["accounts"]["destination"]["account_id"]:
+        if not is_mutating(operation) or account != self._destination:
             return ""
         named = params.get("TableName") == TABLE or TABLE in params.get("RequestItems", {})
         named = named or str(params.get("ResourceArn", "")).endswith(f"table/{TABLE}")
@@ -266,7 +273,9 @@ class World:
             self.broken(f"no word: the record is {record.state}, nobody's, and does not say what to do next")
 
     def require_billed_once(self) -> None:
-        """No job beside another of its kind, nor after one that counts in its attempt."""
+        """No job beside another of its kind, nor after one that counts in its attempt; nor in a later attempt where
+        nothing has happened that gives cause for it."""
+        caused = {*self.user.acted} & {"user deletes", "user replaces", "source made anew"} or self._changed_method
         for kind in ("export", "import", "backup", "copy", "restore"):
             jobs = [(job, attempt) for job, attempt in self._begun if job.kind == kind]
             for (first, earlier), (second, later) in pairwise(jobs):
@@ -278,6 +287,8 @@ class World:
                 )
                 if counts and earlier == later and not deleted:
                     self.broken(f"billed twice: a second {kind} in attempt {later}, the first counts")
+                if counts and not caused:
+                    self.broken(f"billed twice: a second {kind}, in attempt {later}, without a cause")
 
     def _outcome(self, job: StartedJob) -> tuple[float | None, bool]:
         """When a job ended, and whether it counts."""
@@ -347,6 +358,10 @@ class World:
         self.turns.add(controller.actor, work)
         return controller
 
+    @property
+    def _changed_method(self) -> bool:
+        return len({run.method for run in self.plan.runs}) > 1
+
     def _is_end(self, last: Controller) -> bool:
         """Whether the migration is at its end: migrated, or refused for what only the user can mend."""
         if last.judged is not None and last.judged.status == "migrated":
@@ -354,7 +369,7 @@ class World:
         name = type(last.word).__name__
         if name not in ENDS:
             return False
-        acted = {*self.user.acted, *(["another method"] if len({run.method for run in self.plan.runs}) > 1 else [])}
+        acted = {*self.user.acted, *(["another method"] if self._changed_method else [])}
         if not acted & set(ENDS[name]):
             self.broken(f"refused without cause: {name} {last.word}")
         return True

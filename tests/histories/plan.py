@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 METHODS = ("s3", "backup", "direct")
@@ -15,12 +15,17 @@ TABLE = "orders"
 CALLS = 130  # about as many as a run makes: a fault at a later call is never met in most runs
 CHANGES = 26  # the same of the calls that change something, the record's own among them
 CHANGING = "changing"
-# The operations by which a method brings its data.
+# The operations by which a method brings its data, and how often a run makes each.
 BEGIN = {
-    "s3": ("ExportTableToPointInTime", "ImportTable"),
-    "backup": ("StartBackupJob", "StartCopyJob", "StartRestoreJob"),
-    "direct": ("CreateTable", "BatchWriteItem", "BatchWriteItem"),
+    "s3": (("ExportTableToPointInTime", 1), ("ImportTable", 1)),
+    "backup": (("StartBackupJob", 1), ("StartCopyJob", 1), ("StartRestoreJob", 1)),
+    "direct": (("CreateTable", 1), ("BatchWriteItem", 3)),
 }
+# Those that follow on every method: of settings, of the record, of the lease; and the looks before them.
+AFTER = (("UpdateContinuousBackups", 1), ("UpdateTable", 2), ("TagResource", 2), ("PutItem", 12), ("UpdateItem", 6))
+LOOKS = (("DescribeTable", 12), ("DescribeContributorInsights", 2), ("ListTagsOfResource", 3), ("Scan", 8))
+# States of the record, how many calls a run makes in each, and how many that change something.
+STATES = (("claimed", 50, 10), ("filling", 40, 10), ("filled", 30, 6), ("settled", 10, 3))
 
 # What may happen at a call, and how often it is drawn. ``seconds`` of the fault say for how long, or how late.
 KINDS = {
@@ -45,16 +50,22 @@ KINDS = {
 USER = tuple(kind for kind in KINDS if kind.startswith(("user", "source")))
 # How late a request may come whose connection is closed (design section 6, "Let go"); and as long as its signature is
 # taken, where its process is gone and nobody can see that.
-LATE = (1.0, 5.0, 20.0, 40.0, 55.0)
-LATE_UNSEEN = (55.0, 330.0, 400.0, 600.0, 880.0)
+LATE = (1.0, 5.0, 20.0, 40.0, 55.0, 58.0)
+LATE_UNSEEN = (55.0, 95.0, 110.0, 150.0, 290.0, 330.0, 400.0, 600.0, 880.0, 898.0)
 SECONDS = (1.0, 5.0, 20.0, 45.0, 90.0, 200.0, 290.0, 600.0, 880.0, 1300.0)
+# A stopped controller wakes at the borders of a lease (90 s, 10 s of grace), of a window and of a fence.
+STOPS = (60.0, 85.0, 95.0, 105.0, 120.0, 290.0, 310.0, 600.0, 880.0, 905.0, 1000.0, 1020.0, 1060.0, 1300.0)
+NOTICED = 80.0  # seconds within which one that lives sees that the user had it taken over
+
+Spot = tuple[str, int]  # which calls, and how many of them a run makes
 
 
 @dataclass(frozen=True)
 class Fault:
     """At the call ``call`` of the run ``run``: ``kind``, for ``seconds``. ``again``: the SDK repeats the request.
 
-    ``of`` says which calls count: those of an operation, those that change something (``CHANGING``), or all ("").
+    ``of`` says which calls count: those of an operation, those that change something (``CHANGING``), those while the
+    record is in a state (``@filling``, and ``@filling changing``), or all ("").
     """
 
     run: int
@@ -126,8 +137,66 @@ class Plan:
 
 
 def draw(method: str, seed: int) -> Plan:
-    """The history of ``seed``: the same one each time."""
+    """The history of ``seed``: the same one each time.
+
+    What goes wrong is not strewn evenly: each history has a theme, which brings things together that are dangerous
+    together, and draws what is left open.
+    """
     chance = random.Random(f"{method} {seed}")
+    runs, faults = chance.choices(tuple(THEMES), tuple(THEMES.values()))[0](chance, method)
+    return Plan(
+        seed,
+        method,
+        tuple(runs),
+        tuple(_as_said(runs, fault) for fault in faults),
+        stale=chance.choice((0.0, 0.0, 3.0, 20.0)),
+        window=chance.choice((300.0, 900.0, 900.0)),
+        switch=chance.choice((0.05, 0.2, 0.5)),
+    )
+
+
+def _as_said(runs: Sequence[PlannedRun], fault: Fault) -> Fault:
+    """``fault``, no later than the design says that a request may come.
+
+    By the signature's date alone where nobody can see the end of its process; soon after the connection was closed
+    where somebody can, and where the process lets go or the user says that it is gone.
+    """
+    alone = [run.host for run in runs].count(runs[fault.run].host) == 1
+    unseen = alone and not any(run.take_over for run in runs) and fault.kind == "kill late"
+    if "late" in fault.kind and not unseen:
+        return replace(fault, seconds=min(fault.seconds, max(LATE)))
+    if fault.kind == "stop signed" and any(run.take_over for run in runs):
+        return replace(fault, seconds=min(fault.seconds, NOTICED))
+    return fault
+
+
+Drawn = tuple[list[PlannedRun], list[Fault]]
+
+
+def _dangerous(method: str) -> tuple[Spot, ...]:
+    """Calls at which something is begun or written."""
+    return (*BEGIN[method], *BEGIN[method], *AFTER)
+
+
+def _spots(method: str) -> tuple[Spot, ...]:
+    """All calls, in groups."""
+    states = [(f"@{state}", calls) for state, calls, _changes in STATES]
+    changing = [(f"@{state} {CHANGING}", changes) for state, _calls, changes in STATES]
+    return (("", CALLS), (CHANGING, CHANGES), *_dangerous(method), *LOOKS, *states, *changing)
+
+
+def _fault(chance: random.Random, run: int, kind: str, spots: Sequence[Spot], seconds: Sequence[float]) -> Fault:
+    of, most = chance.choice(spots)
+    return Fault(run, chance.randint(1, most), kind, chance.choice(seconds), chance.random() < 0.5, of)
+
+
+def _any_fault(chance: random.Random, run: int, kind: str, spots: Sequence[Spot]) -> Fault:
+    seconds = (*LATE, *LATE_UNSEEN) if "late" in kind else STOPS if "stop" in kind else SECONDS
+    return _fault(chance, run, kind, spots, seconds)
+
+
+def _mixed(chance: random.Random, method: str) -> Drawn:
+    """Anything anywhere."""
     others = [name for name in METHODS if name != method]
     runs = []
     for number in range(chance.choice((1, 2, 2, 2, 3))):
@@ -142,23 +211,121 @@ def draw(method: str, seed: int) -> Plan:
                 take_over=chance.random() < 0.1,
             )
         )
-    faults = []
-    for _number in range(chance.choice((1, 2, 3, 4, 6))):
-        kind = chance.choices(tuple(KINDS), tuple(KINDS.values()))[0]
-        begins = (chance.choice(BEGIN[method]), 2)
-        of, most = chance.choice((("", CALLS), (CHANGING, CHANGES), begins, begins))
-        run, at, again = chance.randrange(len(runs)), chance.randint(1, most), chance.random() < 0.5
-        unseen = [each.host for each in runs].count(runs[run].host) == 1 and not any(each.take_over for each in runs)
-        seconds = SECONDS
-        if "late" in kind:
-            seconds = LATE_UNSEEN if unseen and kind == "kill late" else LATE
-        faults.append(Fault(run, at, kind, chance.choice(seconds), again, of))
-    return Plan(
-        seed,
-        method,
-        tuple(runs),
-        tuple(faults),
-        stale=chance.choice((0.0, 0.0, 3.0, 20.0)),
-        window=chance.choice((300.0, 900.0, 900.0)),
-        switch=chance.choice((0.05, 0.2, 0.5)),
-    )
+    kinds = chance.choices(tuple(KINDS), tuple(KINDS.values()), k=chance.choice((1, 2, 3, 4, 6)))
+    spots = _spots(method)
+    return runs, [_any_fault(chance, chance.randrange(len(runs)), kind, spots) for kind in kinds]
+
+
+def _swarm(chance: random.Random, method: str) -> Drawn:
+    """Few kinds of faults at few kinds of calls, but many of them."""
+    runs = [
+        PlannedRun(method, chance.choice(("one", "two")), chance.choice((0.0, 0.0, 1.0, 15.0)), chance.random() < 0.5)
+        for _run in range(chance.choice((2, 2, 3)))
+    ]
+    kinds = chance.sample(tuple(KINDS), chance.choice((1, 2, 2, 3)))
+    spots = chance.sample(_spots(method), chance.choice((1, 2, 3)))
+    return runs, [
+        _any_fault(chance, chance.randrange(len(runs)), chance.choice(kinds), spots)
+        for _fault in range(chance.choice((3, 5, 8)))
+    ]
+
+
+def _gone_writer(chance: random.Random, method: str) -> Drawn:
+    """A controller dies with a request under way, and another one, elsewhere, begins at once; it may die as well."""
+    others = ("one", chance.choice(("one", "one", "three")))
+    runs = [
+        PlannedRun(method, "two"),
+        *(PlannedRun(method, host, chance.choice((0.0, 0.0, 1.0, 60.0, 400.0))) for host in others),
+    ]
+    faults = [_fault(chance, 0, "kill late", _dangerous(method), LATE_UNSEEN)]
+    if chance.random() < 0.6:
+        kind = chance.choice(("kill before", "kill after", "lost", "error"))
+        faults.append(_fault(chance, 1, kind, _spots(method), SECONDS))
+    else:
+        del runs[2]
+    return runs, faults
+
+
+def _stopped_holder(chance: random.Random, method: str) -> Drawn:
+    """A controller is stopped and wakes again; others begin meanwhile."""
+    runs = [PlannedRun(method, "two")]
+    for _run in range(chance.choice((1, 1, 2))):
+        host = chance.choice(("one", "one", "two"))
+        runs.append(PlannedRun(method, host, chance.choice((0.0, 1.0, 4.0, 15.0, 60.0, 400.0)), after=False))
+    spots = (*_dangerous(method), *_spots(method))
+    faults = [
+        _fault(chance, 0, chance.choice(("stop", "stop", "stop signed")), spots, STOPS)
+        for _stop in range(chance.choice((1, 1, 2)))
+    ]
+    if chance.random() < 0.3:
+        faults.append(_any_fault(chance, 1, chance.choice(tuple(KINDS)), spots))
+    return runs, faults
+
+
+def _no_answer(chance: random.Random, method: str) -> Drawn:
+    """Answers get lost on one machine, and the next run begins at once."""
+    runs = [
+        PlannedRun(method, delay=chance.choice((0.0, 0.0, 0.0, 15.0)), after=chance.random() < 0.8)
+        for _run in range(chance.choice((2, 2, 3)))
+    ]
+    kinds = ("late", "late", "late", "kill late", "kill late", "lost answer", "error after", "lost")
+    return runs, [
+        _fault(chance, chance.choice((0, 0, 1)), chance.choice(kinds), _dangerous(method), LATE)
+        for _fault_ in range(chance.choice((1, 2, 3)))
+    ]
+
+
+def _user_between(chance: random.Random, method: str) -> Drawn:
+    """The user deletes or replaces the copy, or makes the source anew, between our looks and our calls."""
+    runs = [
+        PlannedRun(method, chance.choice(("one", "two")), chance.choice((0.0, 0.0, 15.0)))
+        for _run in range(chance.choice((1, 2, 2)))
+    ]
+    states = [spot for spot in _spots(method) if spot[0].startswith("@fill") or spot[0].startswith("@settled")]
+    spots = (*states, *states, *LOOKS, *_dangerous(method))
+    kinds = ("user deletes", "user deletes", "user replaces", "user replaces", "source made anew", "source written")
+    faults = [_fault(chance, chance.randrange(len(runs)), chance.choice(kinds), spots, (0.0,))]
+    if chance.random() < 0.6:
+        faults.append(_any_fault(chance, 0, chance.choice(("kill after", "kill late", "stop", "late")), spots))
+    return runs, faults
+
+
+def _another_method(chance: random.Random, method: str) -> Drawn:
+    """A run ends on its way, and the next one goes another way."""
+    runs = [PlannedRun(method, chance.choice(("one", "two")))]
+    for _run in range(chance.choice((1, 1, 2))):
+        name, host = chance.choice(METHODS), chance.choice(("one", "one", "three"))
+        delay, replaces = chance.choice((0.0, 0.0, 15.0, 400.0)), chance.random() < 0.5
+        runs.append(PlannedRun(name, host, delay, replace_failed=replaces))
+    states = [spot for spot in _spots(method) if spot[0].startswith("@claimed") or spot[0].startswith("@filling")]
+    spots = (*states, *BEGIN[method])
+    faults = [_any_fault(chance, 0, chance.choice(("kill before", "kill after", "kill late", "late", "stop")), spots)]
+    if chance.random() < 0.4:
+        faults.append(_any_fault(chance, 1, chance.choice(tuple(KINDS)), (*_spots(method), ("DeleteTable", 1))))
+    return runs, faults
+
+
+def _taken_over(chance: random.Random, method: str) -> Drawn:
+    """The user says that a run is gone: it is, or it lives and notices."""
+    runs = [
+        PlannedRun(method, "two"),
+        PlannedRun(method, "one", chance.choice((0.0, 4.0, 15.0, 60.0)), chance.random() < 0.5, take_over=True),
+    ]
+    kinds = ("kill before", "kill after", "kill late", "late", "lost", "slow", "stop", "stop signed")
+    return runs, [
+        _any_fault(chance, 0, chance.choice(kinds), (*_dangerous(method), *_spots(method)))
+        for _fault_ in range(chance.choice((1, 1, 2)))
+    ]
+
+
+# How often each is drawn.
+THEMES: dict[Callable[[random.Random, str], Drawn], int] = {
+    _mixed: 2,
+    _swarm: 3,
+    _gone_writer: 4,
+    _stopped_holder: 3,
+    _no_answer: 3,
+    _user_between: 3,
+    _another_method: 2,
+    _taken_over: 1,
+}

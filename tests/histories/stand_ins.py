@@ -10,6 +10,7 @@ Each of its requests asks the run's gate, as all requests do.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
@@ -25,6 +26,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.aws_errors imp
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.checkpoint import Counts
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Retries
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.copying import CopyProgress, CopyResult
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.tables import PAUSE_SECONDS, vanished
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs import waiter
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup import judge as backup_judge
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.direct import copy_job
@@ -67,7 +69,14 @@ class AtOnce:
 def item_table(account: Account, name: str, bounds: Any = None) -> Any:
     """The table ``name`` of ``account``."""
     table = _ask(account, "describe_table", TableName=name)["Table"]
-    return SimpleNamespace(account=account, name=name, table_id=table["TableId"], read_capacity=0, write_capacity=0)
+    return SimpleNamespace(
+        account=account,
+        name=name,
+        table_id=table["TableId"],
+        endpoint=SimpleNamespace(account=account.spec.account_id),
+        read_capacity=0,
+        write_capacity=0,
+    )
 
 
 def count_items(table: Any, progress: Callable[[int], None] = lambda _: None, bounds: Any = None) -> int:
@@ -76,15 +85,25 @@ def count_items(table: Any, progress: Callable[[int], None] = lambda _: None, bo
 
 
 def copy_items(here: Any, there: Any, options: Any, progress: Callable[[CopyProgress], None]) -> CopyResult:
-    """All items of ``here`` put into ``there``, from the beginning."""
-    items = 0
+    """All items of ``here`` put into ``there``, from the beginning. After a pause the table is looked at again."""
+    items, aws = 0, there.account.aws
+    written = -math.inf
     for page in _pages(here):
         if page:
+            if aws.clock - written > PAUSE_SECONDS:
+                _require_same(there)
             requests = [{"PutRequest": {"Item": item}} for item in page]
             _ask(there.account, "batch_write_item", RequestItems={there.name: requests})
+            written = aws.clock
         items += len(page)
         progress(CopyProgress(Counts(items, items), 0, 1))
     return CopyResult(Counts(items, items), Retries(), False)
+
+
+def _require_same(table: Any) -> None:
+    seen = _ask(table.account, "describe_table", TableName=table.name)["Table"]
+    if seen["TableId"] != table.table_id:
+        raise vanished(table)
 
 
 def _pages(table: Any) -> Iterator[list[dict[str, Any]]]:
