@@ -42,7 +42,7 @@ from tests.unit.on_lab.in_process import Client, InProcessAccount, Killed, failu
 from tests.unit.on_lab.staged import BUCKET
 
 A_CALL = 0.05  # seconds
-LOOKS_NEW = 5.0  # seconds for which DescribeTable may not know a new table, where lists are stale
+LOOKS_NEW = 20.0  # seconds for which DescribeTable may not know a new table, where lists are stale
 ANSWER = 40.0  # seconds that an SDK waits for an answer
 
 
@@ -322,6 +322,9 @@ class Controller:
                 if kind == "throttle":
                     answered = True
                     raise failure("ThrottlingException", "Rate exceeded", operation)
+                if kind == "refused":
+                    answered = True
+                    raise failure("AccessDeniedException", "You may not do this now.", operation)
                 if kind == "stop signed":
                     self._stopped(seconds)
                     if seconds > world.plan.window:

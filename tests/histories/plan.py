@@ -24,8 +24,13 @@ BEGIN = {
 # Those that follow on every method: of settings, of the record, of the lease; and the looks before them.
 AFTER = (("UpdateContinuousBackups", 1), ("UpdateTable", 2), ("TagResource", 2), ("PutItem", 12), ("UpdateItem", 6))
 LOOKS = (("DescribeTable", 12), ("DescribeContributorInsights", 2), ("ListTagsOfResource", 3), ("Scan", 8))
+POLLS = {
+    "s3": (("DescribeExport", 6), ("DescribeImport", 6), ("ListImports", 3)),
+    "backup": (("DescribeBackupJob", 4), ("DescribeCopyJob", 4), ("DescribeRestoreJob", 4), ("ListRestoreJobs", 2)),
+    "direct": (("Scan", 6),),
+}
 # States of the record, how many calls a run makes in each, and how many that change something.
-STATES = (("claimed", 50, 10), ("filling", 40, 10), ("filled", 30, 6), ("settled", 10, 3))
+STATES = (("", 12, 3), ("claimed", 50, 10), ("filling", 40, 10), ("filled", 30, 6), ("settled", 10, 3))
 
 # What may happen at a call, and how often it is drawn. ``seconds`` of the fault say for how long, or how late.
 KINDS = {
@@ -38,6 +43,7 @@ KINDS = {
     "error": 2,  # HTTP 500, not executed
     "error after": 2,  # HTTP 500, executed all the same
     "throttle": 2,  # refused, may be repeated
+    "refused": 1,  # refused for good, as where a permission is missing for a moment
     "stop": 3,  # SIGSTOP before the request is signed
     "stop signed": 3,  # SIGSTOP between the signature and the request
     "slow": 2,  # the answer takes its time
@@ -54,7 +60,8 @@ LATE = (1.0, 5.0, 20.0, 40.0, 55.0, 58.0)
 LATE_UNSEEN = (55.0, 95.0, 110.0, 150.0, 290.0, 330.0, 400.0, 600.0, 880.0, 898.0)
 SECONDS = (1.0, 5.0, 20.0, 45.0, 90.0, 200.0, 290.0, 600.0, 880.0, 1300.0)
 # A stopped controller wakes at the borders of a lease (90 s, 10 s of grace), of a window and of a fence.
-STOPS = (60.0, 85.0, 95.0, 105.0, 120.0, 290.0, 310.0, 600.0, 880.0, 905.0, 1000.0, 1020.0, 1060.0, 1300.0)
+STOPS = (60.0, 85.0, 95.0, 105.0, 120.0, 310.0, 600.0, 905.0, 1000.0, 1030.0, 1060.0, 1100.0, 1230.0, 1300.0)
+SHORT_STOPS = (5.0, 20.0, 45.0, 60.0, 75.0)
 NOTICED = 80.0  # seconds within which one that lives sees that the user had it taken over
 
 Spot = tuple[str, int]  # which calls, and how many of them a run makes
@@ -182,7 +189,7 @@ def _spots(method: str) -> tuple[Spot, ...]:
     """All calls, in groups."""
     states = [(f"@{state}", calls) for state, calls, _changes in STATES]
     changing = [(f"@{state} {CHANGING}", changes) for state, _calls, changes in STATES]
-    return (("", CALLS), (CHANGING, CHANGES), *_dangerous(method), *LOOKS, *states, *changing)
+    return (("", CALLS), (CHANGING, CHANGES), *_dangerous(method), *LOOKS, *POLLS[method], *states, *changing)
 
 
 def _fault(chance: random.Random, run: int, kind: str, spots: Sequence[Spot], seconds: Sequence[float]) -> Fault:
@@ -220,42 +227,39 @@ def _swarm(chance: random.Random, method: str) -> Drawn:
     """Few kinds of faults at few kinds of calls, but many of them."""
     runs = [
         PlannedRun(method, chance.choice(("one", "two")), chance.choice((0.0, 0.0, 1.0, 15.0)), chance.random() < 0.5)
-        for _run in range(chance.choice((2, 2, 3)))
+        for _number in range(chance.choice((2, 2, 3)))
     ]
     kinds = chance.sample(tuple(KINDS), chance.choice((1, 2, 2, 3)))
     spots = chance.sample(_spots(method), chance.choice((1, 2, 3)))
     return runs, [
         _any_fault(chance, chance.randrange(len(runs)), chance.choice(kinds), spots)
-        for _fault in range(chance.choice((3, 5, 8)))
+        for _number in range(chance.choice((3, 5, 8)))
     ]
 
 
 def _gone_writer(chance: random.Random, method: str) -> Drawn:
     """A controller dies with a request under way, and another one, elsewhere, begins at once; it may die as well."""
-    others = ("one", chance.choice(("one", "one", "three")))
-    runs = [
-        PlannedRun(method, "two"),
-        *(PlannedRun(method, host, chance.choice((0.0, 0.0, 1.0, 60.0, 400.0))) for host in others),
-    ]
+    runs = [PlannedRun(method, "two"), PlannedRun(method, "one", chance.choice((0.0, 0.0, 1.0, 60.0, 400.0)))]
     faults = [_fault(chance, 0, "kill late", _dangerous(method), LATE_UNSEEN)]
-    if chance.random() < 0.6:
-        kind = chance.choice(("kill before", "kill after", "lost", "error"))
-        faults.append(_fault(chance, 1, kind, _spots(method), SECONDS))
-    else:
-        del runs[2]
+    if chance.random() < 0.5:
+        runs[1] = replace(runs[1], delay=chance.choice((0.0, 400.0, 400.0)))
+        runs.append(PlannedRun(method, chance.choice(("one", "one", "three"))))
+        spots = (("PutItem", 5), ("@filling", 12), ("@claimed", 12), ("@filled", 12), ("@filling changing", 3))
+        kind = chance.choice(("kill before", "kill after", "lost", "error", "refused"))
+        faults.append(_fault(chance, 1, kind, spots, SECONDS))
     return runs, faults
 
 
 def _stopped_holder(chance: random.Random, method: str) -> Drawn:
     """A controller is stopped and wakes again; others begin meanwhile."""
     runs = [PlannedRun(method, "two")]
-    for _run in range(chance.choice((1, 1, 2))):
+    for _number in range(chance.choice((1, 1, 2))):
         host = chance.choice(("one", "one", "two"))
         runs.append(PlannedRun(method, host, chance.choice((0.0, 1.0, 4.0, 15.0, 60.0, 400.0)), after=False))
     spots = (*_dangerous(method), *_spots(method))
     faults = [
         _fault(chance, 0, chance.choice(("stop", "stop", "stop signed")), spots, STOPS)
-        for _stop in range(chance.choice((1, 1, 2)))
+        for _number in range(chance.choice((1, 1, 2)))
     ]
     if chance.random() < 0.3:
         faults.append(_any_fault(chance, 1, chance.choice(tuple(KINDS)), spots))
@@ -266,23 +270,31 @@ def _no_answer(chance: random.Random, method: str) -> Drawn:
     """Answers get lost on one machine, and the next run begins at once."""
     runs = [
         PlannedRun(method, delay=chance.choice((0.0, 0.0, 0.0, 15.0)), after=chance.random() < 0.8)
-        for _run in range(chance.choice((2, 2, 3)))
+        for _number in range(chance.choice((2, 2, 3)))
     ]
     kinds = ("late", "late", "late", "kill late", "kill late", "lost answer", "error after", "lost")
-    return runs, [
-        _fault(chance, chance.choice((0, 0, 1)), chance.choice(kinds), _dangerous(method), LATE)
-        for _fault_ in range(chance.choice((1, 2, 3)))
-    ]
+    faults = []
+    for _number in range(chance.choice((1, 1, 2))):
+        fault = _fault(chance, chance.choice((0, 0, 1)), chance.choice(kinds), _dangerous(method), LATE)
+        faults.append(fault)
+        following = chance.choice(("", "", "refused", "refused", "error"))
+        if following == "refused":  # the repetition of the same call, or the next one
+            again = chance.random() < 0.5
+            faults[-1] = replace(fault, again=again)
+            faults.append(replace(fault, kind="refused", call=fault.call + (not again), again=False))
+        elif following:  # until nobody repeats it any more
+            faults += [replace(fault, kind="error", call=fault.call + number, again=False) for number in range(1, 7)]
+    return runs, faults
 
 
 def _user_between(chance: random.Random, method: str) -> Drawn:
     """The user deletes or replaces the copy, or makes the source anew, between our looks and our calls."""
     runs = [
         PlannedRun(method, chance.choice(("one", "two")), chance.choice((0.0, 0.0, 15.0)))
-        for _run in range(chance.choice((1, 2, 2)))
+        for _number in range(chance.choice((1, 2, 2)))
     ]
     states = [spot for spot in _spots(method) if spot[0].startswith("@fill") or spot[0].startswith("@settled")]
-    spots = (*states, *states, *LOOKS, *_dangerous(method))
+    spots = (*states, *states, *LOOKS, *POLLS[method], *POLLS[method], *_dangerous(method))
     kinds = ("user deletes", "user deletes", "user replaces", "user replaces", "source made anew", "source written")
     faults = [_fault(chance, chance.randrange(len(runs)), chance.choice(kinds), spots, (0.0,))]
     if chance.random() < 0.6:
@@ -293,7 +305,7 @@ def _user_between(chance: random.Random, method: str) -> Drawn:
 def _another_method(chance: random.Random, method: str) -> Drawn:
     """A run ends on its way, and the next one goes another way."""
     runs = [PlannedRun(method, chance.choice(("one", "two")))]
-    for _run in range(chance.choice((1, 1, 2))):
+    for _number in range(chance.choice((1, 1, 2))):
         name, host = chance.choice(METHODS), chance.choice(("one", "one", "three"))
         delay, replaces = chance.choice((0.0, 0.0, 15.0, 400.0)), chance.random() < 0.5
         runs.append(PlannedRun(name, host, delay, replace_failed=replaces))
@@ -312,9 +324,26 @@ def _taken_over(chance: random.Random, method: str) -> Drawn:
         PlannedRun(method, "one", chance.choice((0.0, 4.0, 15.0, 60.0)), chance.random() < 0.5, take_over=True),
     ]
     kinds = ("kill before", "kill after", "kill late", "late", "lost", "slow", "stop", "stop signed")
+    spots = (*_dangerous(method), *_dangerous(method), *_spots(method))
+    faults = []
+    for _number in range(chance.choice((1, 1, 2))):
+        kind = chance.choice(kinds)
+        short = "stop" in kind and chance.random() < 0.7
+        faults.append(_fault(chance, 0, kind, spots, SHORT_STOPS) if short else _any_fault(chance, 0, kind, spots))
+    return runs, faults
+
+
+def _together(chance: random.Random, method: str) -> Drawn:
+    """Controllers begin at the same moment, and one of them is held up between its looks and its writes."""
+    runs = [
+        PlannedRun(method, chance.choice(("one", "two")), chance.choice((0.0, 0.0, 0.3, 1.0)), after=False)
+        for _number in range(chance.choice((2, 2, 3)))
+    ]
+    spots = (("@ changing", 3), ("PutItem", 4), ("@", 12), ("@claimed", 20), ("@claimed changing", 4), *BEGIN[method])
+    kinds = ("stop", "stop", "slow", "kill after", "late", "lost answer")
     return runs, [
-        _any_fault(chance, 0, chance.choice(kinds), (*_dangerous(method), *_spots(method)))
-        for _fault_ in range(chance.choice((1, 1, 2)))
+        _fault(chance, chance.randrange(2), chance.choice(kinds), spots, SHORT_STOPS)
+        for _number in range(chance.choice((1, 2)))
     ]
 
 
@@ -327,5 +356,6 @@ THEMES: dict[Callable[[random.Random, str], Drawn], int] = {
     _no_answer: 3,
     _user_between: 3,
     _another_method: 2,
-    _taken_over: 1,
+    _taken_over: 2,
+    _together: 2,
 }
