@@ -50,13 +50,13 @@ def _everywhere(name: str, value: Any) -> list[Any]:
 
 def _claim_over_others(self: RecordStore, record: Record) -> Record:
     written = self._next(record, 1)
-    self._client.put_item(TableName=self.table.name, Item=written.to_item())
+    self._put(written.to_item(), "attribute_not_exists(nothing)", {}, {})
     return written
 
 
 def _write_over_others(self: RecordStore, before: Record, after: Record) -> Record:
     written = self._next(after, before.ver + 1)
-    self._client.put_item(TableName=self.table.name, Item=written.to_item())
+    self._put(written.to_item(), "attribute_exists(pk)", {}, {})
     return written
 
 

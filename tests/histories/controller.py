@@ -75,7 +75,7 @@ class HistoryClient(Client):
         self._controller, self._guarded = controller, guarded
 
     def _watch(self, operation: Any, params: dict[str, Any]) -> Any:
-        def execute(late: bool = False) -> Any:
+        def execute(late: float = 0.0) -> Any:
             return self._controller.world.execute(
                 self._controller, operation.name, params, self._account, lambda: self._answer(operation, params), late
             )
@@ -102,6 +102,9 @@ class Controller:
         self.guarded = False
         self.saw = ""  # TableId under the copy's name, as it was last described
         self.stopped = 0.0  # seconds since the present call began
+        self.signed = 0.0  # when the present call was signed
+        self.changed: dict[str, float] = {}  # when it last changed a table under the copy's name, by TableId
+        self.run_id = ""
         self.began = 0.0
         self.word: BaseException | None = None
         self.judged: Judgement | None = None
@@ -196,6 +199,7 @@ class Controller:
                     clock = AwsClock(lambda: self.world.aws.clock, lambda: self.world.aws.clock, offset=0.0)
                     self._run = Run.join(store, clock, self._process, start_of=self._start_of)
                     self.guarded = self.began_run = True
+                    self.run_id = self._run.id
                 return self._run
 
             yield Records(store, join)
@@ -293,8 +297,8 @@ class Controller:
             if kind == "stop":
                 self._stopped(seconds)
             gate = self._run.gate if guarded and self._run is not None and changes else None
-            signed = world.aws.clock
-            attempt = gate.leave(signed) if gate else None
+            self.signed = world.aws.clock
+            attempt = gate.leave(self.signed) if gate else None
             answered = False
             try:
                 if kind == "kill after":

@@ -30,6 +30,7 @@ from tests.unit.on_lab.methods.backup.ready import Ready
 from tests.unit.on_lab.staged import Staged
 
 RECORDS = "tableferry"
+DONE = ("done", "following", "handed_over")
 LIMIT = 40_000.0  # seconds of the world for the runs of a plan: a lease, a fence and a wait for each
 LAST_RUNS = 6  # runs that nothing disturbs, of which one must end the migration
 RACE = 60.0  # seconds: who replaces the copy while we look at it may meet a request that was on its way
@@ -72,8 +73,10 @@ class World:
 
     - ``migrated`` (a judgement, or a record that is ``done``) is said only of a copy that has all items of the source
       as of ``data_as_of``, and no others;
-    - no job is billed twice: none begins beside another one of its kind, nor after one of its attempt that counts;
-    - nothing of ours changes the copy once its record is ``done``;
+    - no job is billed twice: none begins beside another one of its kind, nor after one of its attempt that counts, and
+      none that the record does not expect;
+    - nothing of ours changes the copy once its record is ``done``, which stays so, nor does a request that is overtaken
+      by those of another run;
     - nothing changes a table under the copy's name that is the user's;
     - a run that does not migrate says what to do, and so does the record that it lets go;
     - once nothing disturbs it, the migration ends, unless only the user can go on.
@@ -87,6 +90,8 @@ class World:
         self.controllers: list[Controller] = []
         self._nonces = 0
         self.state = ""  # of the record
+        self._holder = ""  # the run that holds it
+        self._held: dict[str, float] = {}  # when a run last wrote it
         self._failed = ""
         self._begun: list[tuple[StartedJob, int]] = []
         self.aws = self._made()
@@ -101,6 +106,9 @@ class World:
             add(job)
             record = self.record()
             self.note("AWS", f"begins {job.kind}, attempt {record.attempt if record else 0}: {job.id[-20:]}")
+            expected = [entry for entry in (record.jobs if record else ()) if entry.is_open and entry.kind == job.kind]
+            if not expected:
+                self.fail(f"billed unexpected: a {job.kind} begins, and the record has no intention of it")
             self._begun.append((job, record.attempt if record else 0))
 
         self.aws.world.request_log.add_job = begun  # type: ignore[method-assign]
@@ -160,9 +168,9 @@ class World:
         params: Mapping[str, Any],
         account: str,
         answer: Callable[[], Any],
-        late: bool,
+        late: float,
     ) -> Any:
-        """AWS does what it was asked."""
+        """AWS does what it was asked; ``late`` is when a request was sent that arrives late, else 0."""
         touched = self._touched(operation, params, account)
         try:
             answered = answer()
@@ -172,14 +180,13 @@ class World:
             raise
         what = ""
         if params.get("TableName") == RECORDS and "Item" in params:
-            written = params["Item"]
-            what = " ".join(written[name].get("S", "") for name in ("pk", "state", "run") if name in written)
-            self.state = written["state"]["S"] if "state" in written else self.state
+            written = {name: next(iter(value.values())) for name, value in params["Item"].items()}
+            what = " ".join(written[name] for name in ("pk", "state", "run") if name in written)
+            if written["sk"] == "record":
+                self._recorded(written)
         self.note(controller.name, f"{'late ' if late else ''}{controller.calls} {operation} {what}")
         if touched:
-            record = self.record()
-            if record is not None and record.is_done and record.table_id == touched:
-                self.fail(f"touched after done: {operation} by {controller.name}{', late' if late else ''}")
+            self._require_in_order(controller, operation, touched, late)
         since = self.user.foreign.get(touched)
         if touched and since is not None and not late:
             age = self.aws.clock - since - controller.stopped
@@ -190,12 +197,38 @@ class World:
             controller.saw = answered["Table"]["TableId"]
         return answered
 
+    def _recorded(self, written: Mapping[str, Any]) -> None:
+        """The record was written."""
+        before, self.state = self.state, written["state"]
+        self._holder = written.get("run", "")
+        self._held[self._holder] = self.aws.clock
+        if before in DONE and self.state not in DONE and not self._may_begin_anew:
+            self.fail(f"done was taken back: the record is {self.state} again")
+
+    def _require_in_order(self, controller: Controller, operation: str, touched: str, late: float) -> None:
+        """A call has changed the copy: nothing may do so once it is ``done``, nor after another run has changed it."""
+        record = self.record()
+        words = f"{operation} by {controller.name}{', late' if late else ''}"
+        if record is not None and record.is_done and record.table_id == touched:
+            self.fail(f"touched after done: {words}")
+        last = late or controller.signed
+        if not late and controller.run_id != self._holder:
+            last = min(last, self._held.get(controller.run_id, last))
+        for other in self.controllers:
+            if other is not controller and other.changed.get(touched, -1.0) > last:
+                self.fail(
+                    f"overtaken: {words}, {self.aws.clock - last:.0f} s old, after {other.name} changed the table"
+                )
+        if not late:
+            controller.changed[touched] = self.aws.clock
+
     def later(self, seconds: float, execute: Callable[..., Any]) -> None:
         """A request arrives ``seconds`` later; nobody hears the answer."""
+        sent = self.aws.clock
 
         def arrive() -> None:
             try:
-                execute(late=True)
+                execute(late=sent)
             except ClientError:
                 return
 
@@ -275,7 +308,6 @@ class World:
     def require_billed_once(self) -> None:
         """No job beside another of its kind, nor after one that counts in its attempt; nor in a later attempt where
         nothing has happened that gives cause for it."""
-        caused = {*self.user.acted} & {"user deletes", "user replaces", "source made anew"} or self._changed_method
         for kind in ("export", "import", "backup", "copy", "restore"):
             jobs = [(job, attempt) for job, attempt in self._begun if job.kind == kind]
             for (first, earlier), (second, later) in pairwise(jobs):
@@ -287,7 +319,7 @@ class World:
                 )
                 if counts and earlier == later and not deleted:
                     self.broken(f"billed twice: a second {kind} in attempt {later}, the first counts")
-                if counts and not caused:
+                if counts and not self._may_begin_anew:
                     self.broken(f"billed twice: a second {kind}, in attempt {later}, without a cause")
 
     def _outcome(self, job: StartedJob) -> tuple[float | None, bool]:
@@ -357,6 +389,11 @@ class World:
         self.controllers.append(controller)
         self.turns.add(controller.actor, work)
         return controller
+
+    @property
+    def _may_begin_anew(self) -> bool:
+        """Whether something gives cause for another attempt after one that counts."""
+        return bool({*self.user.acted} & {"user deletes", "user replaces", "source made anew"}) or self._changed_method
 
     @property
     def _changed_method(self) -> bool:
