@@ -305,6 +305,9 @@ class Controller:
                     with suppress(ClientError):
                         execute()
                     self._die()
+                if kind == "hangs late":
+                    self.sleep(ANSWER)
+                    kind, seconds = "late", min(seconds, world.plan.window - ANSWER)
                 if kind in ("kill late", "late") and seconds <= world.plan.window:
                     world.later(seconds, execute)
                 if kind == "kill late":

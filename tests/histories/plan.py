@@ -15,22 +15,28 @@ TABLE = "orders"
 CALLS = 130  # about as many as a run makes: a fault at a later call is never met in most runs
 CHANGES = 26  # the same of the calls that change something, the record's own among them
 CHANGING = "changing"
-# The operations by which a method brings its data, and how often a run makes each.
+# The operations by which a method brings its data, and how many calls of each a run makes. The first CreateTable makes
+# the table of the records.
 BEGIN = {
     "s3": (("ExportTableToPointInTime", 1), ("ImportTable", 1)),
     "backup": (("StartBackupJob", 1), ("StartCopyJob", 1), ("StartRestoreJob", 1)),
-    "direct": (("CreateTable", 1), ("BatchWriteItem", 3)),
+    "direct": (("CreateTable", 2), ("BatchWriteItem", 3), ("BatchWriteItem", 3)),
 }
-# Those that follow on every method: of settings, of the record, of the lease; and the looks before them.
-AFTER = (("UpdateContinuousBackups", 1), ("UpdateTable", 2), ("TagResource", 2), ("PutItem", 12), ("UpdateItem", 6))
-LOOKS = (("DescribeTable", 12), ("DescribeContributorInsights", 2), ("ListTagsOfResource", 3), ("Scan", 8))
+# Those that change the copy, of the record, of the lease; and the looks before them.
+SETTINGS = {
+    "s3": (("TagResource", 2), ("UpdateTimeToLive", 1)),
+    "backup": (("TagResource", 1), ("UpdateTimeToLive", 1)),
+    "direct": (("TagResource", 2), ("UpdateTimeToLive", 1), ("UpdateTable", 1)),
+}
+KEPT = (("PutItem", 10), ("UpdateItem", 3))
+LOOKS = (("DescribeTable", 18), ("ListContributorInsights", 1), ("ListTagsOfResource", 6))
 POLLS = {
     "s3": (("DescribeExport", 6), ("DescribeImport", 6), ("ListImports", 3)),
     "backup": (("DescribeBackupJob", 4), ("DescribeCopyJob", 4), ("DescribeRestoreJob", 4), ("ListRestoreJobs", 2)),
     "direct": (("Scan", 6),),
 }
 # States of the record, how many calls a run makes in each, and how many that change something.
-STATES = (("", 12, 3), ("claimed", 50, 10), ("filling", 40, 10), ("filled", 30, 6), ("settled", 10, 3))
+STATES = (("", 10, 3), ("claimed", 40, 10), ("filling", 20, 6), ("filled", 20, 4), ("settled", 6, 2))
 
 # What may happen at a call, and how often it is drawn. ``seconds`` of the fault say for how long, or how late.
 KINDS = {
@@ -40,6 +46,7 @@ KINDS = {
     "lost": 2,  # the connection breaks, the request never arrives
     "lost answer": 3,  # the request is executed, the connection breaks
     "late": 4,  # the connection breaks, the request arrives later
+    "hangs late": 2,  # nobody answers for as long as the SDK waits; then as ``late``
     "error": 2,  # HTTP 500, not executed
     "error after": 2,  # HTTP 500, executed all the same
     "throttle": 2,  # refused, may be repeated
@@ -182,7 +189,7 @@ Drawn = tuple[list[PlannedRun], list[Fault]]
 
 def _dangerous(method: str) -> tuple[Spot, ...]:
     """Calls at which something is begun or written."""
-    return (*BEGIN[method], *BEGIN[method], *AFTER)
+    return (*BEGIN[method], *BEGIN[method], *SETTINGS[method], *SETTINGS[method], *KEPT)
 
 
 def _spots(method: str) -> tuple[Spot, ...]:
@@ -244,7 +251,7 @@ def _gone_writer(chance: random.Random, method: str) -> Drawn:
     if chance.random() < 0.5:
         runs[1] = replace(runs[1], delay=chance.choice((0.0, 400.0, 400.0)))
         runs.append(PlannedRun(method, chance.choice(("one", "one", "three"))))
-        spots = (("PutItem", 5), ("@filling", 12), ("@claimed", 12), ("@filled", 12), ("@filling changing", 3))
+        spots = (("PutItem", 4), ("@filling", 12), ("@claimed", 12), ("@filled", 12), ("UpdateItem", 3))
         kind = chance.choice(("kill before", "kill after", "lost", "error", "refused"))
         faults.append(_fault(chance, 1, kind, spots, SECONDS))
     return runs, faults
@@ -272,7 +279,7 @@ def _no_answer(chance: random.Random, method: str) -> Drawn:
         PlannedRun(method, delay=chance.choice((0.0, 0.0, 0.0, 15.0)), after=chance.random() < 0.8)
         for _number in range(chance.choice((2, 2, 3)))
     ]
-    kinds = ("late", "late", "late", "kill late", "kill late", "lost answer", "error after", "lost")
+    kinds = ("late", "late", "hangs late", "kill late", "kill late", "kill late", "lost answer", "error after", "lost")
     faults = []
     for _number in range(chance.choice((1, 1, 2))):
         fault = _fault(chance, chance.choice((0, 0, 1)), chance.choice(kinds), _dangerous(method), LATE)
@@ -323,7 +330,7 @@ def _taken_over(chance: random.Random, method: str) -> Drawn:
         PlannedRun(method, "two"),
         PlannedRun(method, "one", chance.choice((0.0, 4.0, 15.0, 60.0)), chance.random() < 0.5, take_over=True),
     ]
-    kinds = ("kill before", "kill after", "kill late", "late", "lost", "slow", "stop", "stop signed")
+    kinds = ("kill before", "kill after", "kill late", "late", "hangs late", "lost", "slow", "stop", "stop signed")
     spots = (*_dangerous(method), *_dangerous(method), *_spots(method))
     faults = []
     for _number in range(chance.choice((1, 1, 2))):
@@ -351,9 +358,9 @@ def _together(chance: random.Random, method: str) -> Drawn:
 THEMES: dict[Callable[[random.Random, str], Drawn], int] = {
     _mixed: 2,
     _swarm: 3,
-    _gone_writer: 4,
+    _gone_writer: 5,
     _stopped_holder: 3,
-    _no_answer: 3,
+    _no_answer: 5,
     _user_between: 3,
     _another_method: 2,
     _taken_over: 2,

@@ -72,6 +72,10 @@ class User:
         else:
             self.foreign[table_id] = self._aws.clock
         self._aws.advance(3.0)
+        if side == "source":
+            self._aws.client("dynamodb", side).update_time_to_live(
+                TableName=TABLE, TimeToLiveSpecification={"Enabled": True, "AttributeName": "expires"}
+            )
         return table_id
 
     def _drop(self, side: str) -> None:
