@@ -422,19 +422,29 @@ def _seconds(date: datetime | None) -> float | None:
 
 def play(plan: Plan) -> Violation | None:
     """Play a history; what it broke."""
+    return _played(plan)[1]
+
+
+def ends(plan: Plan) -> list[str]:
+    """Play a history: how its runs judged the table, "" where one did not come to that. Raises Broken."""
+    world, found = _played(plan)
+    if found is not None:
+        raise Broken(str(found))
+    return [each.judged.status if each.judged else "" for each in world.controllers]
+
+
+def _played(plan: Plan) -> tuple[World, Violation | None]:
     box: list[World] = []
     with stand_ins.in_place(lambda: box[0].aws.clock if box else stand_ins.EPOCH):
-        world = None
         try:
             world = World(plan)
             box.append(world)
             world.play()
         except Broken as broken:
-            assert world is not None
-            return Violation(plan, str(broken), world.lines())
+            return world, Violation(plan, str(broken), world.lines())
         finally:
             InProcess.close_all()
-    return None
+    return world, None
 
 
 def shrunk(found: Violation, tries: int = 200) -> Violation:

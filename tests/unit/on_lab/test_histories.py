@@ -13,7 +13,7 @@ import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.tracking import Tracking
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record import intended, intention, rules, transitions
-from tests.histories.history import plain, play
+from tests.histories.history import ends, plain, play
 from tests.histories.plan import METHODS, Fault, Plan, PlannedRun, draw
 from tests.histories.promises import Version, difference
 
@@ -78,6 +78,21 @@ class TestFound:
         replaced = Fault(1, 1, "user replaces", of="ListContributorInsights")
         found = play(Plan(1, method, runs, (Fault(0, 32, "kill before"), replaced), window=900.0, switch=0.0))
         assert found is None, found
+
+    def test_an_export_that_was_intended_and_not_begun_does_not_stop_a_new_attempt(self) -> None:
+        """Its request was throttled, the source is made anew, and the next attempt needs an export, too."""
+        runs = (PlannedRun("s3"), PlannedRun("s3", after=False))
+        faults = (
+            Fault(1, 1, "throttle", of="ExportTableToPointInTime"),
+            Fault(0, 1, "source made anew", of="ExportTableToPointInTime"),
+        )
+        plan = Plan(30000027, "s3", runs, faults, window=900.0, switch=0.5)
+        assert ends(plan)[-1] == "migrated"
+
+    def test_an_export_goes_unchanged_to_an_aws_that_was_busy(self) -> None:
+        """Recovery was just turned on: its newest instant is another one by then."""
+        fault = Fault(0, 1, "throttle", of="ExportTableToPointInTime")
+        assert ends(Plan(1, "s3", (PlannedRun("s3"),), (fault,), switch=0.0))[0] == "migrated"
 
 
 class TestWhole:

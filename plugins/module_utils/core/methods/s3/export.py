@@ -21,6 +21,7 @@ from ...errors import (
     FerryError,
     InvalidInput,
     MissingTable,
+    NotYet,
     PointInTimeRecoveryDisabled,
     PointInTimeRecoveryNotReady,
     Refused,
@@ -62,9 +63,11 @@ from .import_place import Place, close_import, look_at_destination, look_by_reco
 from .keys import check_keys, check_staging_key
 from .lost import PROBE, LostExport, lost_export, was_probed
 from .manifest import FOLDER, check_readable, read_manifest
-from .memory import Memory, memory_of, sending
+from .memory import KEPT, Memory, memory_of, sending
 from .recovery import RECOVERY_TAG, RecoveryWindow, read_recovery, turn_on_recovery, wait_for_recovery
 from .staging import BucketMissing, StagingBucket
+
+LOOK_AGAIN = 60.0  # seconds until an export is looked at again that belongs to an earlier attempt
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,7 @@ def plan_export(
     if record is not None:
         if lost.attempts and record.may_write:
             record.above(lost.attempts)
+        _close_former(source, record, requested, listed_at)
         job = _to_intend(record, timed(requested, window), last, window, options, listed_at)
     else:
         job = numbered(timed(requested, window), last, window, options)
@@ -175,6 +179,25 @@ def _to_intend(
         record.new_attempt(record.record.method)
     fresh = replace(requested, attempt=record.number(requested.request["purpose"]))
     return with_token(fresh) if fresh.state == "planned" else fresh
+
+
+def _close_former(source: Account, record: Tracking, requested: Job, listed_at: float) -> None:
+    """End or close the export that an earlier attempt left open. Raises NotYet while it runs, or may be begun."""
+    former = record.former(requested.request["purpose"])
+    if former is None or not record.may_write:
+        return
+    former = look_up(source, former)
+    if not former.arn:
+        record.not_begun(former, CLIENT_TOKEN, listed_at)
+    elif former.open:
+        raise NotYet(
+            f"The export {former.arn} of an earlier attempt runs, and no other one is begun beside it.",
+            "Run again when it has ended.",
+            table=requested.name,
+            details={"until": record.now() + LOOK_AGAIN},
+        )
+    else:
+        record.ended(former, KEPT[former.kind])
 
 
 def _recovery_changes(window: RecoveryWindow, options: ExportOptions) -> list[Change]:
@@ -338,7 +361,11 @@ class ExportKind(SourceJobs):
         export is."""
         source, job = self.account(item), item.job
         memory = memory_of(item.record)
-        if job.pending_reason == "point_in_time_recovery":
+        intended = item.record.latest(job.request["purpose"]) if item.record is not None else None
+        if job.pending_reason == "point_in_time_recovery" and intended is not None and intended.state == "planned":
+            # Its request was sent before, with the instant of then, and AWS was busy: it goes again unchanged.
+            job = replace(intended, state="pending", pending_reason="slot")
+        elif job.pending_reason == "point_in_time_recovery":
             try:
                 newest = yield from wait_for_recovery(source, job, waiting_since, clock)
             except PointInTimeRecoveryNotReady as error:
