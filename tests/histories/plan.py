@@ -67,7 +67,7 @@ LATE = (1.0, 5.0, 20.0, 40.0, 55.0, 58.0)
 LATE_UNSEEN = (55.0, 95.0, 110.0, 150.0, 290.0, 330.0, 400.0, 600.0, 880.0, 898.0)
 SECONDS = (1.0, 5.0, 20.0, 45.0, 90.0, 200.0, 290.0, 600.0, 880.0, 1300.0)
 # A stopped controller wakes at the borders of a lease (90 s, 10 s of grace), of a window and of a fence.
-STOPS = (60.0, 85.0, 95.0, 105.0, 120.0, 310.0, 600.0, 905.0, 1000.0, 1030.0, 1060.0, 1100.0, 1230.0, 1300.0)
+STOPS = (60.0, 85.0, 95.0, 105.0, 120.0, 310.0, 600.0, 905.0, 1000.0, 1030.0, 1060.0, 1100.0, 1230.0, 1260.0, 1300.0)
 SHORT_STOPS = (5.0, 20.0, 45.0, 60.0, 75.0)
 NOTICED = 80.0  # seconds within which one that lives sees that the user had it taken over
 
@@ -245,15 +245,28 @@ def _swarm(chance: random.Random, method: str) -> Drawn:
 
 
 def _gone_writer(chance: random.Random, method: str) -> Drawn:
-    """A controller dies with a request under way, and another one, elsewhere, begins at once; it may die as well."""
+    """A controller dies with a request under way, and another one, elsewhere, begins at once."""
     runs = [PlannedRun(method, "two"), PlannedRun(method, "one", chance.choice((0.0, 0.0, 1.0, 60.0, 400.0)))]
     faults = [_fault(chance, 0, "kill late", _dangerous(method), LATE_UNSEEN)]
-    if chance.random() < 0.5:
-        runs[1] = replace(runs[1], delay=chance.choice((0.0, 400.0, 400.0)))
-        runs.append(PlannedRun(method, chance.choice(("one", "one", "three"))))
-        spots = (("PutItem", 4), ("@filling", 12), ("@claimed", 12), ("@filled", 12), ("UpdateItem", 3))
-        kind = chance.choice(("kill before", "kill after", "lost", "error", "refused"))
-        faults.append(_fault(chance, 1, kind, spots, SECONDS))
+    if chance.random() < 0.3:
+        faults.append(_any_fault(chance, 1, chance.choice(tuple(KINDS)), _spots(method)))
+    return runs, faults
+
+
+def _gone_twice(chance: random.Random, method: str) -> Drawn:
+    """As ``_gone_writer``, and the other one ends as well, while it waits for what the first has sent; then a third."""
+    first = (*SETTINGS[method], *SETTINGS[method], *BEGIN[method])
+    runs = [
+        PlannedRun(method, "two"),
+        PlannedRun(method, "one", 400.0),
+        PlannedRun(method, chance.choice(("one", "one", "three")), chance.choice((0.0, 0.0, 15.0))),
+    ]
+    kind = chance.choice(("kill before", "kill before", "kill after", "lost", "refused"))
+    spots = (("@filling", 8), ("@claimed", 8), ("@filled", 8), ("UpdateItem", 2))
+    faults = [
+        _fault(chance, 0, "kill late", first, (400.0, 600.0, 880.0, 898.0)),
+        _fault(chance, 1, kind, spots, (0.0,)),
+    ]
     return runs, faults
 
 
@@ -356,9 +369,10 @@ def _together(chance: random.Random, method: str) -> Drawn:
 
 # How often each is drawn.
 THEMES: dict[Callable[[random.Random, str], Drawn], int] = {
-    _mixed: 2,
+    _mixed: 3,
     _swarm: 3,
     _gone_writer: 5,
+    _gone_twice: 3,
     _stopped_holder: 3,
     _no_answer: 5,
     _user_between: 3,
