@@ -61,7 +61,7 @@ def _write_over_others(self: RecordStore, before: Record, after: Record) -> Reco
 
 
 def _take(record: Record, moment: Any, at: Fence) -> Record:
-    return replace(record, run=moment.run, fence=at.at)
+    return replace(record, run=moment.run, fence=at.at, signed_until=at.signed_until or 0)
 
 
 def _let_go(record: Record, moment: Any, next: str = "") -> Record:
@@ -76,7 +76,7 @@ def _leave(self: Gate, date: float | None = None, subject: str | None = None) ->
     return Attempt(next(self._numbers), self._subject if subject is None else subject, date or self._clock.now())
 
 
-def _fence_of_the_record_alone(self: Tracking) -> float:
+def _fence_of_the_record_alone(self: Tracking, **_more: Any) -> float:
     return max(0.0, self.record.fence - self._moment().now)
 
 
@@ -106,7 +106,7 @@ def _broken_rules() -> Mapping[str, list[Any]]:
         "every write is over the version that was read": [patch.object(RecordStore, "write", _write_over_others)],
         "only after the fence come items, settings, deletions and done": [
             *_everywhere("require_fence", _nothing),
-            patch.object(Tracking, "fence_left", lambda _self: 0.0),
+            patch.object(Tracking, "fence_left", lambda _self, **_more: 0.0),
         ],
         "the fence is never below the record's own": [
             patch.object(transitions, "take", _take),

@@ -43,6 +43,7 @@ from tests.unit.on_lab.staged import BUCKET
 
 A_CALL = 0.05  # seconds
 LOOKS_NEW = 20.0  # seconds for which DescribeTable may not know a new table, where lists are stale
+LONGEST_WINDOW = 900.0  # seconds for which a service takes a signature
 ANSWER = 40.0  # seconds that an SDK waits for an answer
 
 
@@ -198,6 +199,7 @@ class Controller:
                 if self._run is None:
                     clock = AwsClock(lambda: self.world.aws.clock, lambda: self.world.aws.clock, offset=0.0)
                     self._run = Run.join(store, clock, self._process, start_of=self._start_of)
+                    self._run.refuses = lambda date: self.world.aws.clock > date + self.world.plan.window
                     self.guarded = self.began_run = True
                     self.run_id = self._run.id
                 return self._run
@@ -284,6 +286,7 @@ class Controller:
                 self.world.user.act(fault.kind)
                 faults.remove(fault)
         world = self.world
+        window = world.plan.window if service == "dynamodb" else LONGEST_WINDOW
         world.aws.world.advance(A_CALL)
         if world.chance.random() < world.plan.switch and world.turns.others(self.actor):
             world.turns.sleep(self.actor, 0.0)
@@ -307,8 +310,8 @@ class Controller:
                     self._die()
                 if kind == "hangs late":
                     self.sleep(ANSWER)
-                    kind, seconds = "late", min(seconds, world.plan.window - ANSWER)
-                if kind in ("kill late", "late") and seconds <= world.plan.window:
+                    kind, seconds = "late", min(seconds, window - ANSWER)
+                if kind in ("kill late", "late") and seconds <= window:
                     world.later(seconds, execute)
                 if kind == "kill late":
                     self._die()
@@ -334,7 +337,7 @@ class Controller:
                     raise failure("AccessDeniedException", "You may not do this now.", operation)
                 if kind == "stop signed":
                     self._stopped(seconds)
-                    if seconds > world.plan.window:
+                    if seconds > window:
                         answered = True
                         raise failure("InvalidSignatureException", "Signature expired", operation)
                 answer = self._executed(operation, params, execute)

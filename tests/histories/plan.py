@@ -105,8 +105,8 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Plan:
-    """A history: drawn from ``seed`` for ``method``. Lists do not show what is younger than ``stale`` seconds; requests
-    are taken ``window`` seconds after their signature; controllers are interrupted at a call by ``switch``."""
+    """A history: drawn from ``seed`` for ``method``. Lists do not show what is younger than ``stale`` seconds; DynamoDB
+    takes requests ``window`` seconds after their signature; controllers are interrupted at a call by ``switch``."""
 
     seed: int
     method: str

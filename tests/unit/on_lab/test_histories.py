@@ -50,7 +50,7 @@ class TestBrokenRules:
         assert play(late) is None
         for room in (rules, intended, transitions):
             monkeypatch.setattr(room, "require_fence", lambda *_args, **_more: None)
-        monkeypatch.setattr(Tracking, "fence_left", lambda _self: 0.0)
+        monkeypatch.setattr(Tracking, "fence_left", lambda _self, **_more: 0.0)
         found = play(late)
         assert found is not None and found.kind == "touched after done"
 
