@@ -63,7 +63,7 @@ KINDS = {
 USER = tuple(kind for kind in KINDS if kind.startswith(("user", "source")))
 # How late a request may come whose connection is closed (design section 6, "Let go"); and as long as its signature is
 # taken, where its process is gone and nobody can see that.
-LATE = (1.0, 5.0, 20.0, 40.0, 55.0, 58.0)
+LATE = (1.0, 5.0, 20.0, 40.0, 55.0, 58.0, 58.0)
 LATE_UNSEEN = (55.0, 95.0, 110.0, 150.0, 290.0, 330.0, 400.0, 600.0, 880.0, 898.0)
 SECONDS = (1.0, 5.0, 20.0, 45.0, 90.0, 200.0, 290.0, 600.0, 880.0, 1300.0)
 # A stopped controller wakes at the borders of a lease (90 s, 10 s of grace), of a window and of a fence.
@@ -262,10 +262,9 @@ def _gone_twice(chance: random.Random, method: str) -> Drawn:
         PlannedRun(method, chance.choice(("one", "one", "three")), chance.choice((0.0, 0.0, 15.0))),
     ]
     kind = chance.choice(("kill before", "kill before", "kill after", "lost", "refused"))
-    spots = (("@filling", 8), ("@claimed", 8), ("@filled", 8), ("UpdateItem", 2))
     faults = [
         _fault(chance, 0, "kill late", first, (400.0, 600.0, 880.0, 898.0)),
-        _fault(chance, 1, kind, spots, (0.0,)),
+        Fault(1, chance.randint(9, 45), kind),  # it has taken the table at its eighth call, or so
     ]
     return runs, faults
 
@@ -295,9 +294,11 @@ def _no_answer(chance: random.Random, method: str) -> Drawn:
     kinds = ("late", "late", "hangs late", "kill late", "kill late", "kill late", "lost answer", "error after", "lost")
     faults = []
     for _number in range(chance.choice((1, 1, 2))):
-        fault = _fault(chance, chance.choice((0, 0, 1)), chance.choice(kinds), _dangerous(method), LATE)
-        faults.append(fault)
         following = chance.choice(("", "", "refused", "refused", "error"))
+        spots = _dangerous(method) if not following else (*SETTINGS[method], *BEGIN[method])
+        kind = chance.choice(kinds if not following else ("late", "late", "hangs late", "lost answer"))
+        fault = _fault(chance, chance.choice((0, 0, 1)), kind, spots, LATE)
+        faults.append(fault)
         if following == "refused":  # the repetition of the same call, or the next one
             again = chance.random() < 0.5
             faults[-1] = replace(fault, again=again)
