@@ -276,6 +276,8 @@ def _stopped_holder(chance: random.Random, method: str) -> Drawn:
         host = chance.choice(("one", "one", "two"))
         runs.append(PlannedRun(method, host, chance.choice((0.0, 1.0, 4.0, 15.0, 60.0, 400.0)), after=False))
     spots = (*_dangerous(method), *_spots(method))
+    if chance.random() < 0.5:  # woken between its looks, it renews its lease and goes on
+        spots = (*POLLS[method], *LOOKS, ("@filling", 20), ("@filled", 20))
     faults = [
         _fault(chance, 0, chance.choice(("stop", "stop", "stop signed")), spots, STOPS)
         for _number in range(chance.choice((1, 1, 2)))
