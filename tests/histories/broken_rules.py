@@ -19,6 +19,7 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import PropertyMock, patch
 
+from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import Replaced
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.tracking import Tracking
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup import restore_jobs, restore_status
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record import (
@@ -81,17 +82,12 @@ def _fence_of_the_record_alone(self: Tracking, **_more: Any) -> float:
 
 
 def _look_unaware(store: Any, source: Any, destination: Any, choice: Any) -> Any:
-    with patch.object(claiming, "_replaced", lambda record, seen: _Ignored()):
-        try:
-            return _LOOK(store, source, destination, choice)
-        except _Ignored:
-            record = store.read(claiming.table_key(choice.table))
-            there = claiming.TableDefinition.find(destination, choice.table)
-            return record, there, claiming.TableDefinition.find(source, choice.source_table)
-
-
-class _Ignored(Exception):
-    """A table that was replaced and is taken for ours."""
+    try:
+        return _LOOK(store, source, destination, choice)
+    except Replaced:
+        there = claiming.TableDefinition.find(destination, choice.table)
+        here = claiming.TableDefinition.find(source, choice.source_table)
+        return store.read(claiming.table_key(choice.table)), there, here
 
 
 _LOOK = claiming.look
