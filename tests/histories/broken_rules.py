@@ -34,7 +34,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.record.gate im
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record import Record
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.run import Run
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.store import RecordStore
-from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import claiming
+from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import claiming, settings_job
 from tests.histories.history import Violation, play
 from tests.histories.plan import METHODS, draw
 
@@ -91,6 +91,7 @@ def _look_unaware(store: Any, source: Any, destination: Any, choice: Any) -> Any
 
 
 _LOOK = claiming.look
+_APPLY = settings_job.apply_settings
 
 
 def _broken_rules() -> Mapping[str, list[Any]]:
@@ -129,6 +130,9 @@ def _broken_rules() -> Mapping[str, list[Any]]:
         "no step without the same TableId": [
             *_everywhere("require_seen", _nothing),
             patch.object(claiming, "look", _look_unaware),
+        ],
+        "settings go only to the table that was filled": [
+            patch.object(settings_job, "apply_settings", lambda *args: _APPLY(*args[:3], "")),
         ],
         "no done with an unanswered request of our own": [
             *_everywhere("require_quiet", _nothing),

@@ -310,6 +310,19 @@ def _no_answer(chance: random.Random, method: str) -> Drawn:
     return runs, faults
 
 
+def _refused_early(chance: random.Random, method: str) -> Drawn:
+    """A run is refused something and lets its table go, and the next one begins at once: lists and looks lag behind."""
+    runs = [
+        PlannedRun(method, chance.choice(("one", "two")), chance.choice((0.0, 0.0, 0.0, 15.0)))
+        for _number in range(chance.choice((2, 2, 3)))
+    ]
+    spots = (("@filling", 12), ("@filling", 12), ("@claimed", 40), ("@claimed changing", 10), *SETTINGS[method])
+    faults = [_fault(chance, number, "refused", spots, (0.0,)) for number in range(chance.choice((1, 1, 2)))]
+    if chance.random() < 0.3:
+        faults.append(_any_fault(chance, 1, chance.choice(tuple(KINDS)), _spots(method)))
+    return runs, faults
+
+
 def _user_between(chance: random.Random, method: str) -> Drawn:
     """The user deletes or replaces the copy, or makes the source anew, between our looks and our calls."""
     runs = [
@@ -378,6 +391,7 @@ THEMES: dict[Callable[[random.Random, str], Drawn], int] = {
     _gone_twice: 3,
     _stopped_holder: 3,
     _no_answer: 5,
+    _refused_early: 2,
     _user_between: 3,
     _another_method: 2,
     _taken_over: 2,

@@ -13,11 +13,15 @@ import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.tracking import Tracking
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record import intended, intention, rules, transitions
+from tests.histories.broken_rules import BROKEN_RULES, first_found
 from tests.histories.history import ends, plain, play
 from tests.histories.plan import METHODS, Fault, Plan, PlannedRun, draw
 from tests.histories.promises import Version, difference
 
-COUNT = 60  # of each method: one costs up to 0.1 s of CPU
+COUNT = 200  # of each method: one costs up to 0.1 s of CPU
+NEAR = 150  # histories in which a rule broken on purpose is found, whatever the product's calls are by then
+# The rules of the record, and the first history of a method from 1 on that finds what comes of doing without one.
+FOUND = (("what excludes others is one item under a fixed key", "direct", 60),)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -40,6 +44,13 @@ def test_the_same_seed_draws_the_same_history() -> None:
 
 class TestBrokenRules:
     """The driver sees what happens where a rule is missing."""
+
+    @pytest.mark.parametrize(("rule", "method", "seed"), FOUND)
+    def test_random_draws_find_it(self, rule: str, method: str, seed: int) -> None:
+        assert first_found(rule, method, seed, NEAR) is not None
+
+    def test_none_is_left_out(self) -> None:
+        assert [rule for rule, _method, _seed in FOUND] == list(BROKEN_RULES)
 
     def plan(self, method: str, kind: str, seconds: float, of: str) -> Plan:
         runs = (PlannedRun(method), PlannedRun(method, "two"))
