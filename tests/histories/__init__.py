@@ -6,6 +6,6 @@
 
 ``plan`` draws what happens to a table, ``turns`` lets controllers take turns under the world's clock, ``controller`` is
 ansible-playbook with its verbs, ``stand_ins`` takes threads and sockets out of the way, ``user`` is everybody else,
-``promises`` is what a copy must have, ``history`` plays a plan and holds it to all promises. ``broken_rules`` shows that
-random draws find what comes of doing without a rule of the record.
+``promises`` is what a copy must have, ``history`` plays a plan and holds it to all promises. ``broken_rules`` shows
+that random draws find what comes of doing without a rule of the record.
 """
