@@ -361,11 +361,7 @@ class ExportKind(SourceJobs):
         export is."""
         source, job = self.account(item), item.job
         memory = memory_of(item.record)
-        intended = item.record.latest(job.request["purpose"]) if item.record is not None else None
-        if job.pending_reason == "point_in_time_recovery" and intended is not None and intended.state == "planned":
-            # Its request was sent before, with the instant of then, and AWS was busy: it goes again unchanged.
-            job = replace(intended, state="pending", pending_reason="slot")
-        elif job.pending_reason == "point_in_time_recovery":
+        if job.pending_reason == "point_in_time_recovery":
             try:
                 newest = yield from wait_for_recovery(source, job, waiting_since, clock)
             except PointInTimeRecoveryNotReady as error:
