@@ -217,12 +217,12 @@ class Controller:
     @contextmanager
     def _kept(self, run: Run) -> Iterator[None]:
         """The lease is renewed while the waiter works and pauses, as its thread does."""
-        run.renew(leases.WAITER)
-        self._keeps, self._renewed = True, self.world.aws.clock
-        try:
-            yield
-        finally:
-            self._keeps = False
+        with run.waiting():
+            self._keeps, self._renewed = True, self.world.aws.clock
+            try:
+                yield
+            finally:
+                self._keeps = False
 
     def _renew(self) -> None:
         if not self._keeps or self._renewing or self._run is None:

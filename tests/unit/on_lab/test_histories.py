@@ -100,6 +100,14 @@ class TestFound:
         plan = Plan(30000027, "s3", runs, faults, window=900.0, switch=0.5)
         assert ends(plan)[-1] == "migrated"
 
+    @pytest.mark.parametrize("seconds", [105.0, 290.0])
+    @pytest.mark.parametrize("of", ["BatchWriteItem", "UpdateTable"])
+    def test_a_waiter_that_was_stopped_sends_nothing_after_a_take_over(self, of: str, seconds: float) -> None:
+        """The verb that began the run had its lease for 300 s, and who takes over by the user's word waits 90 s."""
+        runs = (PlannedRun("direct", "two"), PlannedRun("direct", "one", 7.0, after=False, take_over=True))
+        found = play(Plan(1, "direct", runs, (Fault(0, 1, "stop", seconds, of=of),), window=900.0, switch=0.0))
+        assert found is None, found
+
     def test_an_export_goes_unchanged_to_an_aws_that_was_busy(self) -> None:
         """Recovery was just turned on: its newest instant is another one by then."""
         fault = Fault(0, 1, "throttle", of="ExportTableToPointInTime")

@@ -117,6 +117,7 @@ class Run:
         self._start_of = start_of
         self._lock = threading.Lock()
         self._until = float(lease.until)
+        self._waiting, self._waits_until = False, -math.inf
         self._ended: Ended | None = lease.ended
         self._left_behind = lease.unanswered
         self._looked = -math.inf
@@ -168,8 +169,9 @@ class Run:
 
     @property
     def until(self) -> float:
-        """AWS's time until which this run may send requests that change something, as AWS has acknowledged it."""
-        return self._until
+        """AWS's time until which this run may send requests that change something, as AWS has acknowledged it; see
+        ``waiting`` too."""
+        return min(self._until, self._waits_until) if self._waiting else self._until
 
     def look(self) -> None:
         """Raises when this run must stop: Interrupted, ParentGone, TakenOver, RecordLost. No call; for every turn of a
@@ -210,7 +212,7 @@ class Run:
     def renew_if_due(self) -> None:
         """Renew to now + 300 s where less than 120 s are left: for every verb that is not the waiter, before it starts
         or writes. By the local clock too, which dates the signatures and may have jumped."""
-        if leases.is_due(self.until, self.clock.now() + self.clock.ahead()):
+        if leases.is_due(self._until, self.clock.now() + self.clock.ahead()) or self.clock.now() > self.until:
             self.renew(leases.VERB)
 
     def renew(self, seconds: int) -> None:
@@ -223,6 +225,7 @@ class Run:
                 self.store.require_home()
                 now = self.clock.now()
             until = leases.until_for(seconds, now, self.clock.ahead())
+            waits_until = leases.until_for(leases.WAITER, now, self.clock.ahead())
             lease = self.store.renew_lease(self.id, until, math.floor(now))
         except RecordLost as lost:
             self._lost = lost
@@ -232,7 +235,21 @@ class Run:
                 self._ended = lease.ended
             else:
                 self._until = max(self._until, float(lease.until))
+                self._waits_until = max(self._waits_until, float(waits_until))
         self._require_not_ended()
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Within, requests leave for 90 s after the last renewal only, though a verb's longer ``until`` may still stand.
+
+        Who takes over because the user says so waits just as long: a waiter that was stopped meanwhile sends nothing.
+        """
+        self.renew(leases.WAITER)
+        self._waiting = True
+        try:
+            yield
+        finally:
+            self._waiting = False
 
     @contextmanager
     def keep(self, pause: Callable[[threading.Event, float], bool] | None = None) -> Iterator[None]:
@@ -243,7 +260,6 @@ class Run:
         """
         stop = threading.Event()
         wait = pause or threading.Event.wait
-        self.renew(leases.WAITER)
 
         def turns() -> None:
             while not wait(stop, leases.WAITER_EVERY):
@@ -255,12 +271,13 @@ class Run:
                     continue
 
         thread = threading.Thread(target=turns, name="tableferry-lease", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
+        with self.waiting():
+            thread.start()
+            try:
+                yield
+            finally:
+                stop.set()
+                thread.join()
 
     def end(self, totals: Mapping[str, Any] | None = None) -> None:
         """Let everything go: this run begins nothing more. Once, and before any host is failed.
