@@ -149,9 +149,8 @@ def _broken_rules() -> Mapping[str, list[Any]]:
             patch.object(restore_status, "is_within", lambda *_args: True),
             patch.object(restore_jobs, "is_within", lambda *_args: True),
         ],
-        "a run that was ended begins nothing more": [
-            patch.object(Run, "look", _nothing),
-            patch.object(Run, "_require_not_ended", _nothing),
+        "a waiter sends nothing later than 90 s after its last renewal": [
+            patch.object(Run, "until", property(lambda run: run._until)),
         ],
     }
 

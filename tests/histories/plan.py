@@ -368,8 +368,9 @@ def _taken_over(chance: random.Random, method: str) -> Drawn:
     faults = []
     for _number in range(chance.choice((1, 1, 2))):
         kind = chance.choice(kinds)
-        short = "stop" in kind and chance.random() < 0.7
-        faults.append(_fault(chance, 0, kind, spots, SHORT_STOPS) if short else _any_fault(chance, 0, kind, spots))
+        short = "stop" in kind and chance.random() < 0.8
+        stops = chance.choice((SHORT_STOPS, (95.0, 105.0, 120.0, 200.0, 290.0)))
+        faults.append(_fault(chance, 0, kind, spots, stops) if short else _any_fault(chance, 0, kind, spots))
     return runs, faults
 
 
@@ -398,6 +399,6 @@ THEMES: dict[Callable[[random.Random, str], Drawn], int] = {
     _refused_early: 2,
     _user_between: 3,
     _another_method: 2,
-    _taken_over: 2,
+    _taken_over: 3,
     _together: 2,
 }

@@ -240,7 +240,7 @@ class Run:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Within, requests leave for 90 s after the last renewal only, though a verb's longer ``until`` may still stand.
+        """Within, requests leave for 90 s after the last renewal only, though a verb's longer ``until`` may stand.
 
         Who takes over because the user says so waits just as long: a waiter that was stopped meanwhile sends nothing.
         """
