@@ -167,11 +167,12 @@ def broken(rule: str) -> Iterator[None]:
         yield
 
 
-def first_found(rule: str, method: str, seed: int, count: int) -> Violation | None:
-    """The first of ``count`` histories from ``seed`` on that finds what comes of doing without ``rule``."""
+def first_found(rule: str, method: str, seed: int, count: int, theme: str = "") -> Violation | None:
+    """The first of ``count`` histories from ``seed`` on that finds what comes of doing without ``rule``; of one
+    ``theme``, if it is named."""
     with broken(rule):
         for each in range(seed, seed + count):
-            found = play(draw(method, each))
+            found = play(draw(method, each, theme))
             if found is not None:
                 return found
     return None
@@ -182,6 +183,7 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--rule", action="append", help="a part of its words; all, if it is left out")
     options.add_argument("--method", choices=METHODS, action="append")
+    options.add_argument("--theme", default="", help="of the histories; all, if it is left out")
     options.add_argument("--count", type=int, default=300)
     options.add_argument("--seed", type=int, default=1)
     chosen = options.parse_args()
@@ -192,7 +194,7 @@ def main() -> int:
         some = False
         for method in chosen.method or METHODS:
             began = time.monotonic()
-            found = first_found(rule, method, chosen.seed, chosen.count)
+            found = first_found(rule, method, chosen.seed, chosen.count, chosen.theme)
             words = f"{found.plan.seed - chosen.seed + 1}: {found.words[:100]}" if found else "not found"
             print(f"{rule} | {method} | {words} | {time.monotonic() - began:.0f} s", flush=True)
             some = some or found is not None

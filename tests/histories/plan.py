@@ -150,14 +150,16 @@ class Plan:
         return "\n".join(lines)
 
 
-def draw(method: str, seed: int) -> Plan:
+def draw(method: str, seed: int, theme: str = "") -> Plan:
     """The history of ``seed``: the same one each time.
 
     What goes wrong is not strewn evenly: each history has a theme, which brings things together that are dangerous
-    together, and draws what is left open.
+    together, and draws what is left open. ``theme`` is the name of one, drawn by default.
     """
     chance = random.Random(f"{method} {seed}")
-    runs, faults = chance.choices(tuple(THEMES), tuple(THEMES.values()))[0](chance, method)
+    drawn = chance.choices(tuple(THEMES), tuple(THEMES.values()))[0]
+    named = {each.__name__.strip("_"): each for each in THEMES}
+    runs, faults = (named[theme] if theme else drawn)(chance, method)
     return Plan(
         seed,
         method,
@@ -334,7 +336,7 @@ def _user_between(chance: random.Random, method: str) -> Drawn:
         for _number in range(chance.choice((1, 2, 2)))
     ]
     states = [spot for spot in _spots(method) if spot[0].startswith("@fill") or spot[0].startswith("@settled")]
-    spots = (*states, *states, *LOOKS, *POLLS[method], *POLLS[method], *_dangerous(method))
+    spots = (*states, *LOOKS, *(POLLS[method] * 4), *_dangerous(method))
     kinds = ("user deletes", "user deletes", "user replaces", "user replaces", "source made anew", "source written")
     faults = [_fault(chance, chance.randrange(len(runs)), chance.choice(kinds), spots, (0.0,))]
     if chance.random() < 0.6:
@@ -368,9 +370,12 @@ def _taken_over(chance: random.Random, method: str) -> Drawn:
     faults = []
     for _number in range(chance.choice((1, 1, 2))):
         kind = chance.choice(kinds)
-        short = "stop" in kind and chance.random() < 0.8
-        stops = chance.choice((SHORT_STOPS, (95.0, 105.0, 120.0, 200.0, 290.0)))
-        faults.append(_fault(chance, 0, kind, spots, stops) if short else _any_fault(chance, 0, kind, spots))
+        if "stop" in kind and chance.random() < 0.8:  # it wakes when the other one is at work
+            stops = chance.choice((SHORT_STOPS, (95.0, 105.0, 120.0, 200.0, 290.0)))
+            faults.append(_fault(chance, 0, kind, (*SETTINGS[method], *BEGIN[method]), stops))
+            runs[1] = replace(runs[1], delay=chance.choice((7.0, 10.0, 15.0, 60.0)), after=False)
+        else:
+            faults.append(_any_fault(chance, 0, kind, spots))
     return runs, faults
 
 
