@@ -22,8 +22,28 @@ COUNT = 200  # of each method: one costs up to 0.1 s of CPU
 NEAR = 150  # histories within which a rule broken on purpose is found, whatever the product's calls are by then
 # Rules of the record, and the first history of a method and theme that finds what comes of doing without one.
 FOUND = (
-    #FOUND
+    ("what excludes others is one item under a fixed key", "direct", "together", 3),
+    ("every write is over the version that was read", "direct", "", 50),
+    ("only after the fence come items, settings, deletions and done", "direct", "gone_writer", 24),
+    ("the fence is never below the record's own", "direct", "gone_twice", 6),
+    ("who lets go leaves a fence for what has no answer", "direct", "no_answer", 34),
+    ("the fence of one that is gone is 60 s", "direct", "no_answer", 74),
+    ("the fence of one that cannot be seen is 910 s", "direct", "gone_writer", 24),
+    ("the fence of one that the user says is gone is 90 s", "direct", "taken_over", 16),
+    ("the lease is ended first", "direct", "stopped_holder", 41),
+    ("nothing leaves after until", "direct", "stopped_holder", 18),
+    ("an intention is closed only after fence and answers", "s3", "gone_writer", 4),
+    ("a refusal closes an intention only if every attempt was answered", "s3", "no_answer", 6),
+    ("the intention is written before the call", "direct", "no_answer", 21),
+    ("no step without the same TableId", "backup", "user_between", 50),
+    ("settings go only to the table that was filled", "s3", "user_between", 106),
+    ("no done with an unanswered request of our own", "direct", "no_answer", 31),
+    ("a table is gone only when two looks 30 s apart say so", "direct", "refused_early", 72),
+    ("a waiter sends nothing later than 90 s after its last renewal", "direct", "taken_over", 6),
 )
+
+# Found by the tests of the record and of AWS Backup: 150 random histories of their theme do not find them.
+SELDOM = ("an attempt's number is above all others", "a restore's table is created before its job ends")
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -52,7 +72,7 @@ class TestBrokenRules:
         assert first_found(rule, method, seed, NEAR, theme) is not None
 
     def test_none_is_left_out(self) -> None:
-        assert {rule for rule, _method, _theme, _seed in FOUND} == set(BROKEN_RULES)
+        assert {rule for rule, _method, _theme, _seed in FOUND} | set(SELDOM) == set(BROKEN_RULES)
 
     def plan(self, method: str, kind: str, seconds: float, of: str) -> Plan:
         runs = (PlannedRun(method), PlannedRun(method, "two"))
