@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from lab.dynamodb.words import belief, validation
+from lab.dynamodb.words import belief, invalid, validation
+from lab.rules import Rule
 from lab.world import Context
 
 TABLE_ARN = re.compile(
@@ -21,6 +23,19 @@ WRONG_REGION = belief(
     "A table ARN works as TableName; one of another Region is a ValidationException",
     "measured/import-export-table 1.9",
 )  # fmt: skip
+TABLE_NAMES = belief(
+    "test_tables", "table-names-checked-first",
+    "A name that no table can have is a ValidationException of every operation, all that is wrong with it in one text",
+    "measured/more 2 [TABLE-041, TABLE-014, TABLE-457]",
+)  # fmt: skip
+TABLES_ONLY = belief(
+    "test_tables", "table-arn-of-a-table-only",
+    "The ARN of an index or a stream is no TableName: ValidationException, its text a guess",
+    "measured/more (DescribeTable), measured/import-export-table 1.2 for exports", confirmed=False,
+)  # fmt: skip
+
+_NAME = re.compile(r"[a-zA-Z0-9_.-]+")
+SHORTEST_NAME, LONGEST_NAME = 3, 255
 
 
 class Address(NamedTuple):
@@ -29,6 +44,33 @@ class Address(NamedTuple):
     account: str
     region: str
     name: str
+
+
+def check_table_name(table: str, member: str = "tableName") -> None:
+    """Refuse a TableName that is neither a possible name nor a table's ARN; ValidationException."""
+    if table.startswith("arn:"):
+        match = TABLE_ARN.match(table)
+        if match is not None and match.end() != len(table):
+            raise invalid(TABLES_ONLY, f"Invalid table ARN: {table}")
+        return
+    constraints = []
+    if not _NAME.fullmatch(table):
+        constraints.append("satisfy regular expression pattern: [a-zA-Z0-9_.-]+")
+    if len(table) < SHORTEST_NAME:
+        constraints.append(f"have length greater than or equal to {SHORTEST_NAME}")
+    if len(table) > LONGEST_NAME:
+        constraints.append(f"have length less than or equal to {LONGEST_NAME}")
+    refuse_value(TABLE_NAMES, member, table, constraints)
+
+
+def refuse_value(broken: Rule, member: str, value: str, constraints: Sequence[str]) -> None:
+    """ValidationException in the words of AWS's generic validator; nothing where ``constraints`` is empty."""
+    if constraints:
+        count = len(constraints)
+        texts = (
+            f"Value '{value}' at '{member}' failed to satisfy constraint: Member must {each}" for each in constraints
+        )
+        raise validation(broken, f"{count} validation error{'s' * (count > 1)} detected: {'; '.join(texts)}")
 
 
 def address(context: Context, table: str) -> Address:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
+from typing import Literal
 
 from lab.dynamodb import admission, creation
 from lab.dynamodb.model import ON_DEMAND_WARM, Billing, BillingMode, Index, Job, Shape, Table, Throughput, Warm
@@ -103,6 +104,23 @@ OLD_VALUES_ECHOED = belief(
     "measured/indexes-capacity 3 [TABLE-060, TABLE-165]",
 )  # fmt: skip
 
+CHANGES_DATED_AT_ONCE = belief(
+    "test_capacity", "capacity-change-dated-at-once",
+    "The answer to a new capacity has the old units and counter, but the new date of the increase or decrease",
+    "measured/more 6 [TABLE-060, TABLE-184]",
+)  # fmt: skip
+SWITCH_SETTLES_LATE = belief(
+    "test_capacity", "switch-settles-late",
+    "A switch to on demand shows the old warm throughput and no date of its own until ACTIVE, and dates a decrease "
+    "that it does not count; whether that date stays is open: behaviour dynamodb.decrease_date_of_switch",
+    "measured/more 6 [TABLE-064, TABLE-183]",
+)  # fmt: skip
+MAXIMA_ANSWER = belief(
+    "test_capacity", "maxima-answered-active",
+    "New on-demand maxima of the table are in force with the answer, which says ACTIVE",
+    "measured/more 6 [TABLE-178]",
+)  # fmt: skip
+
 DECREASES_A_DAY = 4
 CLEARED = -1
 
@@ -122,11 +140,15 @@ def plan_throughput(context: Context, table: Table, throughput: Shape) -> Apply:
 
     def apply() -> None:
 
+        current = table.billing.throughput
+
         def finish() -> None:
             table.jobs.pop("throughput", None)
-            set_throughput(context, table.billing.throughput, table.billing.warm, throughput)
+            current.uncounted = 0
+            _set_units(current, table.billing.warm, throughput)
 
-        count_decrease(context, table.billing.throughput, throughput)
+        current.uncounted = int(count_decrease(context, current, throughput))
+        _date_increase(context, current, throughput)
         table.jobs["throughput"] = Job("throughput", updating=True, target=throughput)
         context.world.schedule(context.world.timings.seconds("throughput.changing"), finish)
 
@@ -181,17 +203,28 @@ def _moment(seconds: float) -> str:
     return f"{moment:%A, %B} {moment.day}, {moment:%Y at} {moment:%I:%M:%S %p} Coordinated Universal Time"
 
 
-def count_decrease(context: Context, current: Throughput, throughput: Shape) -> None:
-    """Count ``throughput`` where it lowers anything: both members together are one decrease."""
-    if _is_decrease(current, throughput):
-        current.decreases.append(context.world.clock.now())
+def count_decrease(context: Context, current: Throughput, throughput: Shape) -> bool:
+    """Count ``throughput`` where it lowers anything, and tell so: both members together are one decrease."""
+    lowers = _is_decrease(current, throughput)
+    if lowers:
+        current.last_decrease = context.world.clock.now()
+        current.decreases.append(current.last_decrease)
+    return lowers
 
 
 def set_throughput(context: Context, current: Throughput, warm: Warm, throughput: Shape) -> None:
     """Apply ``throughput``; warm throughput rises with it."""
-    read, write = throughput["ReadCapacityUnits"], throughput["WriteCapacityUnits"]
-    if read > current.read or write > current.write:
+    _date_increase(context, current, throughput)
+    _set_units(current, warm, throughput)
+
+
+def _date_increase(context: Context, current: Throughput, throughput: Shape) -> None:
+    if throughput["ReadCapacityUnits"] > current.read or throughput["WriteCapacityUnits"] > current.write:
         current.last_increase = context.world.clock.now()
+
+
+def _set_units(current: Throughput, warm: Warm, throughput: Shape) -> None:
+    read, write = throughput["ReadCapacityUnits"], throughput["WriteCapacityUnits"]
     current.read, current.write = read, write
     raise_warm(warm, {"ReadUnitsPerSecond": read, "WriteUnitsPerSecond": write})
 
@@ -245,7 +278,7 @@ def _plan_to_provisioned(context: Context, table: Table, params: Shape) -> Apply
         for index in table.global_indexes:
             index.on_demand = {}
             set_throughput(context, index.throughput, index.warm, updates[index.name]["ProvisionedThroughput"])
-        _switch(context, table, "to_provisioned", "billing.to_provisioned")
+        _switch(context, table, "to_provisioned", "billing.to_provisioned", lambda: None)
 
     return apply
 
@@ -254,24 +287,38 @@ def _plan_to_on_demand(context: Context, table: Table) -> Apply:
     def apply() -> None:
         billing, now = table.billing, context.world.clock.now()
         again = billing.switched_to_on_demand is not None
-        billing.mode, billing.switched_to_on_demand = "PAY_PER_REQUEST", now
-        billing.throughput.read = billing.throughput.write = 0
-        raise_warm(billing.warm, ON_DEMAND_WARM)
+        billing.mode = "PAY_PER_REQUEST"
+        capacity, earlier = billing.throughput, billing.throughput.last_decrease
+        capacity.read = capacity.write = 0
+        capacity.last_decrease = now
         for index in table.global_indexes:
             count_decrease(context, index.throughput, {"ReadCapacityUnits": 0, "WriteCapacityUnits": 0})
             index.throughput.read = index.throughput.write = 0
-            raise_warm(index.warm, ON_DEMAND_WARM)
-        _switch(context, table, "to_on_demand", "billing.to_on_demand_again" if again else "billing.to_on_demand")
+
+        def finish() -> None:
+            billing.switched_to_on_demand = now
+            raise_warm(billing.warm, ON_DEMAND_WARM)
+            for index in table.global_indexes:
+                raise_warm(index.warm, ON_DEMAND_WARM)
+            if context.world.behaviours["dynamodb.decrease_date_of_switch"] == "gone":
+                capacity.last_decrease = earlier
+
+        timing = "billing.to_on_demand_again" if again else "billing.to_on_demand"
+        _switch(context, table, "to_on_demand", timing, finish)
 
     return apply
 
 
-def _switch(context: Context, table: Table, kind: str, timing: str) -> None:
-    table.jobs[kind] = Job(kind, updating=True, target=table.billing.mode)  # type: ignore[index, arg-type]
-    context.world.schedule(
-        context.world.timings.seconds(timing),
-        lambda: table.jobs.pop(kind, None),  # type: ignore[call-overload]
-    )
+def _switch(
+    context: Context, table: Table, kind: Literal["to_provisioned", "to_on_demand"], timing: str, finish: Apply
+) -> None:
+    table.jobs[kind] = Job(kind, updating=True, target=table.billing.mode)
+
+    def end() -> None:
+        table.jobs.pop(kind, None)
+        finish()
+
+    context.world.schedule(context.world.timings.seconds(timing), end)
 
 
 # On-demand maxima

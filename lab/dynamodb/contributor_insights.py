@@ -45,6 +45,13 @@ LISTED = belief(
     "measured/settings 2.6 [TABLE-095, TABLE-344]",
 )  # fmt: skip
 
+RULE_NAMES = belief(
+    "test_contributor_insights", "insights-rule-names",
+    "Two rules for each key of table or index, half of them for THROTTLED_KEYS, under their old names after a change "
+    "of mode and under new ones after off and on",
+    "measured/more 11 [TABLE-093, TABLE-341]",
+)  # fmt: skip
+
 RULES = 100
 DEFAULT = "ACCESSED_AND_THROTTLED_KEYS"
 _FAILURE = {
@@ -99,6 +106,8 @@ def _enable(context: Context, table: Table, current: Insights, mode: str, name: 
         for insights in other.insights.values()
         if insights is not current
     )
+    if current.status not in ("ENABLED", "ENABLING"):
+        current.stamp = str(int(context.world.clock.now() * 1000))
     current.mode = mode
     if context.world.quotas and held + needed > RULES:
         current.failure = dict(_FAILURE)
@@ -140,9 +149,10 @@ def describe_contributor_insights(context: Context, params: Shape) -> Shape:
 def _rule_names(table: Table, name: str, current: Insights) -> Iterator[str]:
     keys = len(table.indexes[name].key_schema if name else table.key_schema)
     for kind in ("PKC", "SKC")[:keys]:
-        yield f"DynamoDBContributorInsights-{kind[0]}KT-{table.name}{'-' + name if name else ''}"
+        place = f"{table.name}{'-' + name if name else ''}-{current.stamp}"
+        yield f"DynamoDBContributorInsights-{kind[0]}KT-{place}"
         if current.mode == DEFAULT:
-            yield f"DynamoDBContributorInsights-{kind}-{table.name}{'-' + name if name else ''}"
+            yield f"DynamoDBContributorInsights-{kind}-{place}"
 
 
 def list_contributor_insights(context: Context, params: Shape) -> Shape:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from lab.dynamodb import encryption, limits
-from lab.dynamodb.address import address
+from lab.dynamodb.address import check_table_name
 from lab.dynamodb.model import ON_DEMAND_WARM, Encryption, Shape
 from lab.dynamodb.registry import registry
 from lab.dynamodb.words import belief, in_use, invalid, over_limit, validation
@@ -89,8 +89,13 @@ EXISTS = belief(
 )  # fmt: skip
 NAMES = belief(
     "test_creation", "names-of-three-to-255",
-    "Names of tables and indexes have 3 to 255 of the characters a-z A-Z 0-9 _ - .",
+    "Names of indexes have 3 to 255 of the characters a-z A-Z 0-9 _ - .",
     "measured/indexes-capacity 1 [TABLE-129], measured/backup-restore-service [TABLE-457]",
+)  # fmt: skip
+MEMBERS = belief(
+    "test_creation", "creation-needs-key-and-definitions",
+    "CreateTable without KeySchema or AttributeDefinitions is a ValidationException, as is one without definitions",
+    "measured/more 3 [TABLE-042]",
 )  # fmt: skip
 CAPACITY_QUOTA = belief(
     "test_creation", "capacity-quota",
@@ -103,14 +108,16 @@ GLOBAL_INDEXES, LOCAL_INDEXES, VECTOR_INDEXES, KEY_ATTRIBUTES_OF_EACH_KIND = 20,
 TABLE_UNITS, ACCOUNT_UNITS = 40_000, 80_000
 
 
-def check(context: Context, parameters: Shape) -> Encryption:
-    """Refuse ``parameters`` of CreateTable or TableCreationParameters of ImportTable as AWS does, in its order.
+def check(context: Context, parameters: Shape, *, importing: bool = False) -> Encryption:
+    """Refuse ``parameters`` of CreateTable or (``importing``) of ImportTable as AWS does, in its order.
 
     Returns the encryption that they ask for, its key resolved. ValidationException, LimitExceededException, and what
     KMS refuses.
     """
     mode = parameters.get("BillingMode", "PROVISIONED")
-    _check_names(context, parameters)
+    _check_names(parameters, importing)
+    _check_members(parameters)
+    encryption.check_shape(parameters.get("SSESpecification"), "tableCreationParameters." if importing else "")
     for member in ("GlobalSecondaryIndexes", "LocalSecondaryIndexes"):
         if parameters.get(member) == []:
             raise invalid(INDEX_COUNT, f"List of {member} is empty")
@@ -128,22 +135,33 @@ def check(context: Context, parameters: Shape) -> Encryption:
     return encryption.resolve(context, parameters.get("SSESpecification"))
 
 
-def _check_names(context: Context, parameters: Shape) -> None:
-    check_name(address(context, parameters["TableName"]).name, "TableName")
+def _check_names(parameters: Shape, importing: bool) -> None:
+    check_table_name(parameters["TableName"], "tableCreationParameters.tableName" if importing else "tableName")
     for member in ("GlobalSecondaryIndexes", "LocalSecondaryIndexes", "VectorIndexes"):
         for index in parameters.get(member, ()):
             check_name(index["IndexName"])
 
 
-def check_name(name: str, member: str = "IndexName") -> None:
-    """Refuse a name that no table or index can have."""
+def _check_members(parameters: Shape) -> None:
+    """Refuse what the model no longer demands, as copies of global tables go without it, but plain tables need."""
+    for member in ("AttributeDefinitions", "KeySchema"):
+        if member not in parameters:
+            at = f"{member[0].lower()}{member[1:]}"
+            text = f"1 validation error detected: Value null at '{at}' failed to satisfy constraint: "
+            raise validation(MEMBERS, f"{text}Member must not be null")
+    if not parameters["AttributeDefinitions"]:
+        raise validation(MEMBERS, "Invalid KeySchema: Some index key attribute have no definition")
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that no index can have."""
     if not 3 <= len(name) <= 255:
-        raise validation(NAMES, f"{member} must be at least 3 characters long and at most 255 characters long")
+        raise validation(NAMES, "IndexName must be at least 3 characters long and at most 255 characters long")
     if not _NAME.fullmatch(name):
         raise validation(
             NAMES,
-            f"1 validation error detected: Value '{name}' at '{member[0].lower()}{member[1:]}' failed to satisfy "
-            "constraint: Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+",
+            f"1 validation error detected: Value '{name}' at 'indexName' failed to satisfy constraint: Member must "
+            "satisfy regular expression pattern: [a-zA-Z0-9_.-]+",
         )
 
 

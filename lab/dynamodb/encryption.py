@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 
 from lab.dynamodb import limits
+from lab.dynamodb.address import refuse_value
 from lab.dynamodb.model import Encryption, Job, Shape, Table
 from lab.dynamodb.words import belief, in_use, invalid, over_limit
 from lab.errors import AwsError
@@ -62,6 +63,12 @@ PHASES = belief(
     "measured/settings 2.10 [TABLE-371, TABLE-361]",
 )  # fmt: skip
 
+EMPTY_KEY = belief(
+    "test_encryption", "encryption-key-empty",
+    "An empty KMSMasterKeyId is a ValidationException, whatever else is said",
+    "measured/more 8 [TABLE-457]",
+)  # fmt: skip
+
 CHANGES_BEFORE_INTERVAL = 4
 # KMS's error, and how DynamoDB begins its own text for it.
 _KMS_TEXTS = {
@@ -69,6 +76,14 @@ _KMS_TEXTS = {
     "KMSInvalidStateException": "KMS validation error",
     "NotFoundException": "KMS validation error",
 }
+
+
+def check_shape(specification: Shape | None, path: str = "") -> None:
+    """Refuse an empty key in ``specification``, which stands below ``path`` (ends with a point) in the request."""
+    if (specification or {}).get("KMSMasterKeyId") == "":
+        refuse_value(
+            EMPTY_KEY, f"{path}sSESpecification.kMSMasterKeyId", "", ["have length greater than or equal to 1"]
+        )
 
 
 def resolve(context: Context, specification: Shape | None) -> Encryption:

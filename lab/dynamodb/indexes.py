@@ -81,6 +81,18 @@ EMPTY_WARM = belief(
     "An empty WarmThroughput of an index is a ValidationException before anything else is looked at",
     "measured/indexes-capacity 3 [TABLE-456]",
 )  # fmt: skip
+NO_ACTION = belief(
+    "test_indexes", "index-update-without-action",
+    "An entry of GlobalSecondaryIndexUpdates without an action is a ValidationException",
+    "measured/more 7 [TABLE-437, TABLE-442]",
+)  # fmt: skip
+RETYPED = belief(
+    "test_indexes", "definition-of-another-type",
+    "UpdateTable that defines a known attribute with another type ignores it, or refuses it: behaviour "
+    "dynamodb.redefined_attribute",
+    "measured/indexes-capacity 2 [TABLE-162, TABLE-358] ignored; ScyllaDB's tests, which run on AWS, refused",
+    confirmed=False,
+)  # fmt: skip
 UPDATING = belief(
     "test_indexes", "index-update-keeps-table-active",
     "Capacity or maxima of an index change with IndexStatus UPDATING while the table stays ACTIVE",
@@ -91,6 +103,12 @@ UPDATING = belief(
 def check_shape(updates: Sequence[Shape]) -> None:
     """Refuse what is wrong in GlobalSecondaryIndexUpdates, whatever the state of the table."""
     for update in updates:
+        if not update:
+            raise invalid(
+                NO_ACTION,
+                "One of GlobalSecondaryIndexUpdate.Update, GlobalSecondaryIndexUpdate.Create, "
+                "GlobalSecondaryIndexUpdate.Delete must not be null",
+            )
         warm = update.get("Update", {}).get("WarmThroughput")
         if warm == {}:
             raise invalid(
@@ -145,6 +163,10 @@ def _plan_create(context: Context, table: Table, shape: Shape, params: Shape) ->
     creation.check_name(name)
     defined = {each["AttributeName"]: each for each in params.get("AttributeDefinitions", ())}
     defined |= {each["AttributeName"]: each for each in table.attribute_definitions}
+    if context.world.behaviours["dynamodb.redefined_attribute"] == "refused":
+        for each in params.get("AttributeDefinitions", ()):
+            if each["AttributeType"] != defined[each["AttributeName"]]["AttributeType"]:
+                raise invalid(RETYPED, f"Attribute {each['AttributeName']} is already defined with another type")
     creation.check_key_schema(shape["KeySchema"], creation.KEY_ATTRIBUTES_OF_EACH_KIND)
     keys = [key["AttributeName"] for key in shape["KeySchema"]]
     if "AttributeDefinitions" not in params or any(key not in defined for key in keys):

@@ -43,7 +43,10 @@ class Throughput:
     read: int = 0
     write: int = 0
     decreases: list[float] = field(default_factory=list)
+    last_decrease: float | None = None
     last_increase: float | None = None
+    # A decrease that runs is dated already, but counted only once it is done (measured/more 6 [TABLE-184]).
+    uncounted: int = 0
 
     @classmethod
     def of(cls, shape: Shape | None) -> Throughput:
@@ -129,6 +132,7 @@ class Stream:
     table_name: str
     key_schema: list[Shape]
     created_at: float
+    tagging: Tags = field(default_factory=lambda: Tags())
 
 
 @dataclass
@@ -216,6 +220,7 @@ class Insights:
     updated_at: float | None = None
     failure: Shape | None = None
     rules: int = 0
+    stamp: str = ""  # ends the names of the rules of one enabling
 
 
 @dataclass

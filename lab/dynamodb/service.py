@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from lab.dynamodb import (
@@ -26,7 +27,7 @@ from lab.dynamodb import (
     transactions,
     update,
 )
-from lab.dynamodb.address import TABLE_ARN, address
+from lab.dynamodb.address import TABLE_ARN, address, check_table_name
 from lab.dynamodb.model import Shape, Stream, Table
 from lab.dynamodb.registry import TableRegistry
 from lab.dynamodb.streams import OUTLIVES
@@ -113,15 +114,18 @@ class DynamoDbService:
             yield AuthorizationRequest(f"dynamodb:{operation}", "*")
         elif "RequestItems" in params:
             for table in params["RequestItems"]:
+                check_table_name(table)
                 yield self._on_table(context, operation, operation, table)
         elif "TransactItems" in params:
             for entry in params["TransactItems"]:
                 for kind, shape in entry.items():
+                    check_table_name(shape["TableName"])
                     yield self._on_table(context, operation, _TRANSACTION_ACTIONS[kind], shape["TableName"])
         elif operation == "ImportTable":
             name = params["TableCreationParameters"]["TableName"]
             yield AuthorizationRequest("dynamodb:ImportTable", context.arn(f"table/{name}", "dynamodb"))
         elif "TableName" in params:
+            check_table_name(params["TableName"])
             yield self._on_table(context, operation, operation, params["TableName"], params.get("IndexName", ""))
             if params.get("Tags"):
                 yield self._on_table(context, operation, "TagResource", params["TableName"])
@@ -157,6 +161,10 @@ class DynamoDbService:
             # The handler refuses malformed and foreign ones, in its own words.
             return AuthorizationRequest(f"dynamodb:{operation}", arn)
         rest = arn[match.end() :]
+        if operation in tags.OPERATIONS and match["account"] != context.account_id:
+            # What AWS says here is not what it says elsewhere.
+            request = self._on_table(context, operation, operation, arn[: match.end()])
+            return replace(request, refusal=lambda _: tags.FOREIGN.error("AccessDeniedException", "Access is denied"))
         if not rest:
             return self._on_table(context, operation, operation, arn)
         if not rest.startswith("/stream/"):

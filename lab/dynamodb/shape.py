@@ -36,11 +36,10 @@ def describe(table: Table, now: float, timings: Timings) -> Shape:
         "DeletionProtectionEnabled": table.protection.enabled,
         "WarmThroughput": warm(billing.warm, "CREATING" if status == "CREATING" else "ACTIVE"),
     }
+    if billing.switched_to_on_demand is not None or billing.mode == "PAY_PER_REQUEST":
+        shown["BillingModeSummary"] = {"BillingMode": billing.mode}
     if billing.switched_to_on_demand is not None:
-        shown["BillingModeSummary"] = {
-            "BillingMode": billing.mode,
-            "LastUpdateToPayPerRequestDateTime": billing.switched_to_on_demand,
-        }
+        shown["BillingModeSummary"]["LastUpdateToPayPerRequestDateTime"] = billing.switched_to_on_demand
     if maximum := on_demand(billing.on_demand, now < billing.clearing_until):
         shown["OnDemandThroughput"] = maximum
     if table.table_class.shown:
@@ -81,12 +80,12 @@ def describe(table: Table, now: float, timings: Timings) -> Shape:
 def throughput(provisioned: Throughput, now: float, timings: Timings) -> Shape:
     """ProvisionedThroughputDescription: 0/0 on demand, its counter always there."""
     shown: dict[str, Any] = {
-        "NumberOfDecreasesToday": provisioned.decreases_today(now, timings),
+        "NumberOfDecreasesToday": max(provisioned.decreases_today(now, timings) - provisioned.uncounted, 0),
         "ReadCapacityUnits": provisioned.read,
         "WriteCapacityUnits": provisioned.write,
     }
-    if provisioned.decreases:
-        shown["LastDecreaseDateTime"] = provisioned.decreases[-1]
+    if provisioned.last_decrease is not None:
+        shown["LastDecreaseDateTime"] = provisioned.last_decrease
     if provisioned.last_increase is not None:
         shown["LastIncreaseDateTime"] = provisioned.last_increase
     return shown

@@ -74,6 +74,12 @@ SECONDS: Mapping[str, float] = {
 
 
 BEHAVIOURS = (
+    # A definition that gives a known attribute another type, beside a new index (measured/indexes-capacity 2).
+    Behaviour("dynamodb.redefined_attribute", ("ignored", "refused")),
+    # An export called while LatestRestorableDateTime still stands at the enable time (aws.md A3).
+    Behaviour("dynamodb.export_just_after_pitr", ("current", "empty")),
+    # LastDecreaseDateTime of a table once its switch to on demand is done (measured/more 6 [TABLE-064, TABLE-183]).
+    Behaviour("dynamodb.decrease_date_of_switch", ("gone", "kept")),
     # Fifty came on one page (measured/more [TABLE-108]); the API has a NextToken all the same (aws.md G).
     Behaviour("dynamodb.tags_on_a_page", ("50", "10")),
     # What an import does with items that have a key which an index does not take.

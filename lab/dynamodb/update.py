@@ -92,8 +92,11 @@ CLASS_CHANGES = 2
 def update_table(context: Context, params: Shape) -> Shape:
     """UpdateTable."""
     given = [name for name in _CONCERNS if params.get(name) not in (None, [])]
+    encryption.check_shape(params.get("SSESpecification"))
     _refuse_combinations(params, given)
     table = registry(context).require(context, params["TableName"])
+    if not given:
+        raise capacity.empty_member()
     if table.origin == "restore" and table.status(context.world.clock.now()) == "CREATING":
         raise not_found(snapshots.INVISIBLE, f"Table: {table.name}")
     refuse_unsettled(context, table)
@@ -118,8 +121,6 @@ def _refuse_combinations(params: Shape, given: list[str]) -> None:
     for name in ("OnDemandThroughput", "WarmThroughput"):
         if params.get(name) == {}:
             given.remove(name)
-            if not given:
-                raise capacity.empty_member()
     if params.get("GlobalSecondaryIndexUpdates") == []:
         raise invalid(NOTHING, "List of GlobalSecondaryIndexUpdates is empty")
     updates: Sequence[Shape] = params.get("GlobalSecondaryIndexUpdates", ())
@@ -271,7 +272,7 @@ def _answer(context: Context, table: Table, params: Shape, given: list[str]) -> 
     shown = description(context, table)
     if "SSESpecification" in given:
         shown["TableStatus"] = "ACTIVE"
-    elif not _ANSWERING_TRUE_STATUS.intersection(given):
+    elif not _ANSWERING_TRUE_STATUS.intersection(given) and given != ["OnDemandThroughput"]:
         shown["TableStatus"] = "UPDATING"
     if params.get("BillingMode", table.billing.mode) != table.billing.mode:
         shown.setdefault("BillingModeSummary", {})["BillingMode"] = params["BillingMode"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import pytest
 
 from lab.dynamodb import capacity as rules
+from lab.dynamodb.registry import NOT_FOUND
 
 INVALID = "ValidationException"
 KEY = [{"AttributeName": "pk", "KeyType": "HASH"}]
@@ -233,6 +234,8 @@ def test_warm_follows_capacity(desk, provisioned, update):
     desk.wait(3)
     assert desk.describe()["WarmThroughput"] == {**shown, "ReadUnitsPerSecond": 200}
     update(BillingMode="PAY_PER_REQUEST")
+    assert desk.describe()["WarmThroughput"] == {**shown, "ReadUnitsPerSecond": 200}
+    desk.wait(200)
     table = desk.describe()
     for each in (table, *table["GlobalSecondaryIndexes"]):
         assert each["WarmThroughput"] == {"ReadUnitsPerSecond": 12000, "WriteUnitsPerSecond": 4000, "Status": "ACTIVE"}
@@ -253,7 +256,46 @@ def test_old_capacity_echoed(desk, provisioned, update):
     assert capacity_of(desk.describe()["GlobalSecondaryIndexes"][0]) == (300, 300)
 
 
+def test_capacity_change_dated_at_once(desk, provisioned, update):
+    start = desk.world.clock.now()
+    for sent, dated, undated in (
+        (200, "LastIncreaseDateTime", "LastDecreaseDateTime"),
+        (50, "LastDecreaseDateTime", ""),
+    ):
+        before = desk.describe()["ProvisionedThroughput"]
+        answer = update(ProvisionedThroughput=units(sent))["ProvisionedThroughput"]
+        assert {**before, dated: answer[dated]} == answer
+        assert answer[dated] >= start and undated not in answer
+        assert desk.describe()["ProvisionedThroughput"]["NumberOfDecreasesToday"] == 0
+        desk.wait(3)
+    assert desk.describe()["ProvisionedThroughput"]["NumberOfDecreasesToday"] == 1
+
+
+@pytest.mark.parametrize("choice", ["gone", "kept"])
+def test_switch_settles_late(desk, provisioned, update, choice):
+    desk.world.behaviours.choose("dynamodb.decrease_date_of_switch", choice)
+    for shown in (update(BillingMode="PAY_PER_REQUEST"), desk.describe()):
+        assert (shown["TableStatus"], shown["BillingModeSummary"]) == ("UPDATING", {"BillingMode": "PAY_PER_REQUEST"})
+        capacity = shown["ProvisionedThroughput"]
+        assert (capacity_of(shown), capacity["NumberOfDecreasesToday"]) == ((0, 0), 0)
+        assert "LastDecreaseDateTime" in capacity
+        assert shown["WarmThroughput"]["ReadUnitsPerSecond"] == 100
+    desk.wait(200)
+    shown = desk.describe()
+    assert "LastUpdateToPayPerRequestDateTime" in shown["BillingModeSummary"]
+    assert ("LastDecreaseDateTime" in shown["ProvisionedThroughput"]) is (choice == "kept")
+
+
+def test_maxima_answered_active(desk, update):
+    desk.table()
+    answer = update(OnDemandThroughput={"MaxReadRequestUnits": 50})
+    assert (answer["TableStatus"], answer["OnDemandThroughput"]) == ("ACTIVE", {"MaxReadRequestUnits": 50})
+
+
 def test_empty_block(desk, refuse, update):
+    missing = "Table: tbl not found"
+    for name in ("OnDemandThroughput", "WarmThroughput"):
+        desk.refused(NOT_FOUND, "ResourceNotFoundException", missing, "UpdateTable", TableName="tbl", **{name: {}})
     desk.table()
     for name in ("OnDemandThroughput", "WarmThroughput"):
         assert refuse(rules.EMPTY_BLOCK, "", "InternalFailure", **{name: {}}) == ""

@@ -117,3 +117,24 @@ def test_insights_listed(desk, update):
     desk("UpdateTable", TableName="bbb", GlobalSecondaryIndexUpdates=[{"Delete": {"IndexName": "g-a"}}])
     desk.wait(10)
     assert len(desk("ListContributorInsights", TableName="bbb")["ContributorInsightsSummaries"]) == 1
+
+
+def test_insights_rule_names(desk, update):
+    definitions = [{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")]
+    desk.table(KeySchema=KEYS, AttributeDefinitions=definitions, GlobalSecondaryIndexes=[INDEX])
+
+    def names(**params):
+        desk.wait(5)
+        return read(desk, **params)["ContributorInsightsRuleList"]
+
+    update()
+    update(IndexName="g-a")
+    first = names()
+    assert (len(first), len(names(IndexName="g-a"))) == (4, 2)
+    update(ContributorInsightsMode="THROTTLED_KEYS")
+    narrowed = names()
+    assert len(narrowed) == 2 and set(narrowed) < set(first)
+    update("DISABLE")
+    desk.wait(5)
+    update()
+    assert len(again := names()) == 4 and set(again).isdisjoint(first)

@@ -166,8 +166,7 @@ def test_vector_index_needs_on_demand(refuse, desk):
         ("äöü", "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+"),
     ],
 )
-def test_names_of_three_to_255(desk, refuse, name, text):
-    desk.refused(rules.NAMES, INVALID, text, "CreateTable", TableName=name, **ON_DEMAND)
+def test_names_of_three_to_255(refuse, name, text):
     refuse(rules.NAMES, text, **ON_DEMAND, GlobalSecondaryIndexes=[index(name)])
 
 
@@ -191,3 +190,11 @@ def test_capacity_quota(desk, refuse):
     refuse(rules.CAPACITY_QUOTA, "exceeded for the account", "LimitExceededException", **PROVISIONED)
     desk.world.quotas = False
     desk("CreateTable", TableName="tbl", **over)
+
+
+@pytest.mark.parametrize("member", ["AttributeDefinitions", "KeySchema"])
+def test_creation_needs_key_and_definitions(refuse, member):
+    at = member[0].lower() + member[1:]
+    text = f"Value null at '{at}' failed to satisfy constraint: Member must not be null"
+    refuse(rules.MEMBERS, text, **{name: value for name, value in ON_DEMAND.items() if name != member})
+    refuse(rules.MEMBERS, "attribute have no definition", **{**ON_DEMAND, "AttributeDefinitions": []})

@@ -221,3 +221,10 @@ def test_encryption_phases(desk, update):
     assert (desk.status(), description(desk)) == ("ACTIVE", {"Status": "UPDATING"})
     desk.wait(15)
     assert description(desk) is None
+
+
+def test_encryption_key_empty(desk, refuse_create):
+    specification = key_specification("")["SSESpecification"]
+    text = "Value '' at 'sSESpecification.kMSMasterKeyId' failed to satisfy constraint: Member must have length greater"
+    refuse_create(rules.EMPTY_KEY, text, specification)
+    desk.refused(rules.EMPTY_KEY, INVALID, text, "UpdateTable", TableName="missing", SSESpecification=specification)

@@ -207,3 +207,21 @@ def test_protection_does_not_guard_indexes(desk, update):
     """measured/indexes-capacity 2 [TABLE-166]."""
     desk.table(GlobalSecondaryIndexes=[index()], DeletionProtectionEnabled=True)
     assert update(**delete())["GlobalSecondaryIndexes"][0]["IndexStatus"] == "DELETING"
+
+
+def test_index_update_without_action(desk):
+    desk.table()
+    text = "GlobalSecondaryIndexUpdate.Delete must not be null"
+    updates = {"GlobalSecondaryIndexUpdates": [{}]}
+    desk.refused(rules.NO_ACTION, INVALID, text, "UpdateTable", TableName="tbl", **updates)
+
+
+def test_definition_of_another_type(desk):
+    desk.table()
+    request = create("g-b", "other")
+    request["AttributeDefinitions"].append({"AttributeName": "pk", "AttributeType": "N"})
+    desk.world.behaviours.choose("dynamodb.redefined_attribute", "refused")
+    desk.refused(rules.RETYPED, INVALID, "another type", "UpdateTable", TableName="tbl", **request)
+    desk.world.behaviours.choose("dynamodb.redefined_attribute", "ignored")
+    answer = desk("UpdateTable", TableName="tbl", **request)["TableDescription"]
+    assert {"AttributeName": "pk", "AttributeType": "S"} in answer["AttributeDefinitions"]

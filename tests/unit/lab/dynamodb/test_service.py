@@ -41,11 +41,11 @@ def test_permission_per_table(needed):
     assert needed("Scan", TableName="tbl") == [("Scan", f"{TABLE}/tbl")]
     assert needed("Query", TableName="tbl", IndexName="i") == [("Query", f"{TABLE}/tbl/index/i")]
     assert needed("UpdateTimeToLive", TableName=f"{TABLE}/tbl") == [("UpdateTimeToLive", f"{TABLE}/tbl")]
-    batch = {"a": {}, "b": {}}
-    assert needed("BatchGetItem", RequestItems=batch) == [("BatchGetItem", f"{TABLE}/{name}") for name in "ab"]
-    transaction = [{"Put": {"TableName": "a"}}, {"ConditionCheck": {"TableName": "b"}}]
+    batch = {"aaa": {}, "bbb": {}}
+    assert needed("BatchGetItem", RequestItems=batch) == [("BatchGetItem", f"{TABLE}/{name}") for name in batch]
+    transaction = [{"Put": {"TableName": "aaa"}}, {"ConditionCheck": {"TableName": "bbb"}}]
     assert needed("TransactWriteItems", TransactItems=transaction) == [
-        ("PutItem", f"{TABLE}/a"), ("ConditionCheckItem", f"{TABLE}/b"),
+        ("PutItem", f"{TABLE}/aaa"), ("ConditionCheckItem", f"{TABLE}/bbb"),
     ]  # fmt: skip
     assert needed("ListTables") == [("ListTables", "*")]
     assert needed("ListTagsOfResource", ResourceArn=f"{TABLE}/tbl") == [("ListTagsOfResource", f"{TABLE}/tbl")]

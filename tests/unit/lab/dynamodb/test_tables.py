@@ -206,7 +206,11 @@ def test_create_answer(desk):
     answer = desk("CreateTable", TableName="tbl", **ON_DEMAND)["TableDescription"]
     assert answer["BillingModeSummary"] == {"BillingMode": "PAY_PER_REQUEST"}
     assert "WarmThroughput" not in answer
+    asked = {"ReadUnitsPerSecond": 13000, "WriteUnitsPerSecond": 5000}
+    answer = desk("CreateTable", TableName="warm", **ON_DEMAND, WarmThroughput=asked)["TableDescription"]
+    assert answer["WarmThroughput"] == {**asked, "Status": "UPDATING"}
     desk.wait(3)
+    assert desk.describe("warm")["WarmThroughput"] == {**asked, "Status": "ACTIVE"}
     assert "LastUpdateToPayPerRequestDateTime" in desk.describe()["BillingModeSummary"]
     units = {"ReadUnitsPerSecond": 12000, "WriteUnitsPerSecond": 4000}
     assert desk.describe()["WarmThroughput"] == {**units, "Status": "ACTIVE"}
@@ -294,3 +298,42 @@ def test_no_global_tables(desk):
 def test_limits_and_endpoints(desk):
     assert desk("DescribeLimits")["TableMaxReadCapacityUnits"] == 40000
     assert desk("DescribeEndpoints")["Endpoints"]
+
+
+@pytest.mark.parametrize(
+    ("name", "texts"),
+    [
+        ("ab", ["Value 'ab' at 'tableName' failed to satisfy constraint: Member must have length greater than or"]),
+        ("a" * 256, ["1 validation error detected", "Member must have length less than or equal to 255"]),
+        ("a b", ["Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+"]),
+        ("", ["2 validation errors detected", "Member must satisfy regular expression", "length greater than"]),
+    ],
+)
+def test_table_names_checked_first(desk, name, texts):
+    calls = {"CreateTable": ON_DEMAND, "DescribeTable": {}, "DeleteTable": {}, "Scan": {}, "DescribeTimeToLive": {}}
+    for call, params in calls.items():
+        for text in texts:
+            desk.refused(address.TABLE_NAMES, "ValidationException", text, call, TableName=name, **params)
+    transaction = [{"Put": {"TableName": name, "Item": {}}}]
+    for call, params in (
+        ("BatchGetItem", {"RequestItems": {name: {}}}),
+        ("TransactWriteItems", {"TransactItems": transaction}),
+    ):
+        desk.refused(address.TABLE_NAMES, "ValidationException", texts[0], call, **params)
+
+
+def test_table_arn_of_a_table_only(desk):
+    arn = desk.table(StreamSpecification={"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"})["TableArn"]
+    assert desk.describe(arn)["TableArn"] == arn
+    for wrong in (f"{arn}/index/idx", desk.describe()["LatestStreamArn"]):
+        desk.refused(address.TABLES_ONLY, "ValidationException", wrong, "DescribeTable", TableName=wrong)
+
+
+def test_delete_answer(desk):
+    desk.table()
+    on_demand = desk("DeleteTable", TableName="tbl")["TableDescription"]
+    assert on_demand["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
+    assert {"KeySchema", "AttributeDefinitions", "CreationDateTime", "WarmThroughput"}.isdisjoint(on_demand)
+    desk("CreateTable", TableName="ptb", **PROVISIONED)
+    desk.wait(3)
+    assert "BillingModeSummary" not in desk("DeleteTable", TableName="ptb")["TableDescription"]

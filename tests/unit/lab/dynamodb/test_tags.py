@@ -57,6 +57,10 @@ def test_no_tags_at_all(desk, arn):
     text = "Atleast one Tag needs to be provided"
     desk.refused(rules.CHECKED_WHOLE, INVALID, text, "TagResource", ResourceArn=arn, Tags=[])
     desk.table("other", Tags=[])
+    text = "Atleast one Tag Key needs to be provided"
+    desk.refused(rules.CHECKED_WHOLE, INVALID, text, "UntagResource", ResourceArn=arn, TagKeys=[])
+    text, keys = "Number of Tags exceed the current limit", [f"k{number}" for number in range(51)]
+    desk.refused(rules.CHECKED_WHOLE, INVALID, text, "UntagResource", ResourceArn=arn, TagKeys=keys)
     text = "cannot be prefixed with aws:"
     desk.refused(rules.CHECKED_WHOLE, INVALID, text, "UntagResource", ResourceArn=arn, TagKeys=["aws:x"])
 
@@ -94,6 +98,8 @@ def test_tags_while_creating(desk):
     text = "Table is being created: tbl"
     in_use = "ResourceInUseException"
     desk.refused(rules.CREATING, in_use, text, "TagResource", ResourceArn=arn, Tags=pairs(a="1"))
+    desk("UntagResource", ResourceArn=arn, TagKeys=["a"])
+    assert read(desk, arn) == {}
     desk.wait(3)
     desk("TagResource", ResourceArn=arn, Tags=pairs(a="1"))
 
@@ -110,3 +116,66 @@ def test_tags_in_smaller_pages(desk):
     first = desk("ListTagsOfResource", ResourceArn=arn)
     second = desk("ListTagsOfResource", ResourceArn=arn, NextToken=first["NextToken"])
     assert (len(first["Tags"]), len(second["Tags"]), "NextToken" in second) == (10, 3, False)
+
+
+def calls(arn):
+    return {
+        "ListTagsOfResource": {"ResourceArn": arn},
+        "TagResource": {"ResourceArn": arn, "Tags": pairs(a="1")},
+        "UntagResource": {"ResourceArn": arn, "TagKeys": ["a"]},
+    }
+
+
+def test_tags_arn(desk, arn):
+    elsewhere = arn.replace("eu-west-1", "us-east-1")
+    for wrong, text in (
+        ("tbl", "One or more parameter values were invalid: ARNs must start with 'arn:': tbl"),
+        (elsewhere, f"Invalid TableArn: Invalid ResourceArn provided as input {elsewhere}"),
+        (f"{arn}/index/idx", f"only table or stream is accepted. Provided resource arn: {arn}/index/idx"),
+    ):
+        for call, params in calls(wrong).items():
+            desk.refused(rules.ARN, INVALID, text, call, **params)
+
+
+def test_tags_of_another_account(desk, arn, other_desk):
+    for call, params in calls(arn).items():
+        text = other_desk.refused(rules.FOREIGN, "AccessDeniedException", "", call, **params)
+        assert text == "Access is denied"
+
+
+def test_tags_of_a_stream(desk):
+    stream = {"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"}
+    table = desk.table(StreamSpecification=stream, Tags=pairs(of="table"))
+    arn, stream_arn = table["TableArn"], table["LatestStreamArn"]
+    desk("TagResource", ResourceArn=stream_arn, Tags=pairs(of="stream"))
+    desk.wait(3)
+    assert (read(desk, arn), read(desk, stream_arn)) == ({"of": "table"}, {"of": "stream"})
+    desk("UpdateTable", TableName="tbl", StreamSpecification={"StreamEnabled": False})
+    desk.wait(10)
+    for call, params in calls(stream_arn).items():
+        desk.refused(rules.STREAM, "ResourceNotFoundException", f"ResourceArn: {stream_arn} not found", call, **params)
+
+
+def test_tags_size(desk, arn):
+    most = {f"{number:02}": "v" * 254 for number in range(40)}
+    desk("TagResource", ResourceArn=arn, Tags=pairs(**most))
+    desk.wait(3)
+    text = "Tag set size 10242 bytes is above max size limit of 10240 bytes"
+    desk.refused(rules.SIZE, INVALID, text, "TagResource", ResourceArn=arn, Tags=pairs(k="v"))
+    desk("TagResource", ResourceArn=arn, Tags=pairs(**{"00": ""}))
+
+
+def test_tags_token_ignored(desk, arn):
+    desk("TagResource", ResourceArn=arn, Tags=pairs(a="1"))
+    desk.wait(3)
+    assert desk("ListTagsOfResource", ResourceArn=arn, NextToken="made up")["Tags"] == pairs(a="1")
+
+
+def test_tags_while_deleting(desk, arn):
+    desk("TagResource", ResourceArn=arn, Tags=pairs(a="1"))
+    desk.wait(3)
+    desk("DeleteTable", TableName="tbl")
+    desk("TagResource", ResourceArn=arn, Tags=pairs(a="1"))
+    text = "Table is being deleted: tbl"
+    desk.refused(rules.DELETING, "ResourceInUseException", text, "TagResource", ResourceArn=arn, Tags=pairs(a="2"))
+    assert read(desk, arn) == {"a": "1"}
