@@ -186,7 +186,13 @@ class Gate:
         if service is None:
             raise AwsError("AccessDeniedException", f"The lab has no service {call.service}.", 403)
         context = Context(
-            self._world, credential.caller, call.scope.region, call.service, call.operation, call.request_id
+            self._world,
+            credential.caller,
+            call.scope.region,
+            call.service,
+            call.operation,
+            call.request_id,
+            connection=call.request.connection,
         )
         lock = nullcontext() if call.operation in service.locks_itself else self._world.lock
         handle_http = getattr(service, "handle_http", None)
@@ -198,6 +204,8 @@ class Gate:
         if model is None or call.operation not in model.operation_names:
             raise _unknown_operation(call.dialect, call.operation)
         operation = model.operation_model(call.operation)
+        if (check := getattr(service, "before_shape", {}).get(call.operation)) is not None:
+            check(protocol.loose_parameters(call.request, call.service, call.dialect))
         validates = getattr(service, "validates", None)
         params = protocol.parse(
             call.request, operation, call.dialect, validate=validates is None or validates(call.operation)

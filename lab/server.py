@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import socketserver
 import struct
@@ -30,11 +31,15 @@ class _Malformed(Exception):
     """The bytes are not an HTTP/1.1 request."""
 
 
+_numbers = itertools.count(1)
+
+
 class _Connection(socketserver.BaseRequestHandler):
     server: LabServer
     request: socket.socket
 
     def handle(self) -> None:
+        self._number = next(_numbers)
         self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.server.opened(self.request)
         try:
@@ -65,7 +70,7 @@ class _Connection(socketserver.BaseRequestHandler):
             self.request.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
             return False
         path, _, query = target.partition("?")
-        response = self.server.gate.answer(HttpRequest(method, path, query, headers, body))
+        response = self.server.gate.answer(HttpRequest(method, path, query, headers, body, self._number))
         asked = headers.get("connection", "").lower()
         stays = asked != "close" and (version == "HTTP/1.1" or asked == "keep-alive")
         _send(self.request, response, method == "HEAD", stays)

@@ -31,6 +31,13 @@ SIGNATURE_CHECKED = rule(
     fact="emulators.md 9; AWS's documentation of Signature Version 4",
     test="test_signature.py::test_wrong_secret_is_refused",
 )
+HEADER_PARTED = rule(
+    "authorization-parted-by-blanks",
+    service="signature",
+    says="The parts of the Authorization header may be parted by commas, with or without blanks, or by blanks alone",
+    fact="ScyllaDB's tests, which run on AWS: such a header is read and refused as `Signature expired` where it is old",
+    test="test_signature.py::test_authorization_parted_by_blanks",
+)
 SESSION_ENDS = rule(
     "session-ends",
     service="signature",
@@ -79,8 +86,8 @@ BEHAVIOURS = (Behaviour("signature.window", tuple(_WINDOWS)),)
 UNSIGNED = frozenset({"UNSIGNED-PAYLOAD", "STREAMING-UNSIGNED-PAYLOAD-TRAILER"})
 EMPTY_HASH = hashlib.sha256(b"").hexdigest()
 _AUTHORIZATION = re.compile(
-    r"AWS4-HMAC-SHA256\s+Credential=([^/,]+)/(\d{8})/([^/]*)/([^/]*)/aws4_request,"
-    r"\s*SignedHeaders=([^,]+),\s*Signature=([0-9a-f]{64})"
+    r"AWS4-HMAC-SHA256\s+Credential=([^/,\s]+)/(\d{8})/([^/]*)/([^/]*)/aws4_request"
+    r"[,\s]\s*SignedHeaders=([^,\s]+)[,\s]\s*Signature=([0-9a-f]{64})"
 )
 _MISMATCH = (
     "The request signature we calculated does not match the signature you provided. "

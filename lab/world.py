@@ -228,7 +228,8 @@ class Context:
     """One request on its way through a service.
 
     ``service`` is botocore's name (``application-autoscaling``), ``operation`` botocore's operation name,
-    ``conditions`` further keys for the policies' Condition blocks, such as ``kms:ViaService``.
+    ``conditions`` further keys for the policies' Condition blocks, such as ``kms:ViaService``, ``connection`` the
+    number of the HTTP connection.
     """
 
     world: World
@@ -238,6 +239,7 @@ class Context:
     operation: str
     request_id: str
     conditions: Mapping[str, ConditionValue] = field(default_factory=dict)
+    connection: int = 0
 
     @property
     def account_id(self) -> str:
@@ -268,11 +270,12 @@ class Service(Protocol):
     The gate holds ``world.lock`` around authorization and handling, except for the operations in
     ``locks_itself``: these are called without it and lock what they touch.
 
-    Three optional attributes:
+    Four optional attributes:
     ``handle_http(context, request: HttpRequest) -> HttpResponse``: when present, requests come here whole, already
     signed and counted but neither parsed nor authorized (the service calls ``context.authorize``).
     ``validates(operation) -> bool``: False takes the model's validation of lengths, patterns, enums and required
-    members off an operation where AWS says it in other words. ``close()``: called when the world ends.
+    members off an operation where AWS says it in other words. ``before_shape``: by operation, what looks at the members
+    as sent before they are validated, and may refuse them. ``close()``: called when the world ends.
     """
 
     name: str

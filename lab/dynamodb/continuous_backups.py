@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from lab.dynamodb import limits
 from lab.dynamodb.model import Shape, Table
 from lab.dynamodb.registry import registry
 from lab.dynamodb.words import belief, validation
@@ -42,6 +43,12 @@ THROTTLED = belief(
     "test_continuous_backups", "pitr-throttled",
     "About eleven UpdateContinuousBackups pass at once, then `Rate exceeded`",
     "measured/settings 2.5 [TABLE-383]",
+)  # fmt: skip
+
+READS_THROTTLED = belief(
+    "test_continuous_backups", "pitr-reads-throttled",
+    "Eleven DescribeContinuousBackups pass at once on one HTTP connection, then about one a second: `Rate exceeded`",
+    "measured/more 10 [TABLE-403]; the pace is a guess",
 )  # fmt: skip
 
 PERIOD_DAYS = 35
@@ -81,6 +88,7 @@ def update_continuous_backups(context: Context, params: Shape) -> Shape:
 
 def describe_continuous_backups(context: Context, params: Shape) -> Shape:
     """DescribeContinuousBackups."""
+    limits.take_read_of_connection(context, READS_THROTTLED, burst=11, per_second=1)
     return _description(context, registry(context).require_known(context, params["TableName"], "backups"))
 
 

@@ -44,8 +44,9 @@ OPTIONS = belief(
 )  # fmt: skip
 TOKEN_NEEDED = belief(
     "test_imports", "import-token-on-the-wire",
-    "An import brings a ClientToken; SDKs add one",
-    "aws.md B1, emulators.md 9", confirmed=False,
+    "An import brings a ClientToken, which is looked for after the table's parameters; SDKs add one",
+    "aws.md B1, emulators.md 9; the order: ScyllaDB's tests, which run on AWS: alternator/test_import.py",
+    confirmed=False,
 )  # fmt: skip
 NAME_TAKEN = belief(
     "test_imports", "import-into-existing-table",
@@ -153,8 +154,8 @@ KEPT = belief(
 )  # fmt: skip
 FOUND_BY_ARN = belief(
     "test_imports", "describe-import",
-    "DescribeImport tells malformed, foreign, other-Region and unknown ARNs apart",
-    "measured/import-export-table 1.7 [IMPORT-010]",
+    "DescribeImport tells malformed (a table's name of one letter too), foreign, other-Region and unknown ARNs apart",
+    "measured/import-export-table 1.7 [IMPORT-010]; the name: ScyllaDB's tests, which run on AWS",
 )  # fmt: skip
 NO_ZSTD = belief(
     "test_imports", "import-reads-no-zstd",
@@ -184,6 +185,8 @@ def import_table(context: Context, params: Shape) -> Shape:
         text = "WarmThroughput is not supported on Global Secondary Indexes via ImportTable"
         raise validation(NO_WARM_INDEX, text)
     tables.check_import(context, parameters)
+    if not params.get("ClientToken"):
+        raise validation(TOKEN_NEEDED, "Invalid Request: ClientToken is required")
     imports = registry(context).imports
     earlier = next((job for job in imports if job.token == params["ClientToken"] and _same_place(job, context)), None)
     if earlier is not None:
@@ -220,8 +223,6 @@ def _check_input(params: Shape) -> None:
     if "InputFormatOptions" in params and input_format != "CSV":
         text = f"Invalid Request: Unsupported InputFormatOptions for the given input format: {input_format}."
         raise validation(OPTIONS, text)
-    if not params.get("ClientToken"):
-        raise validation(TOKEN_NEEDED, "Invalid Request: ClientToken is required")
     if params.get("InputCompressionType") == "ZSTD":
         raise validation(NO_ZSTD, "The lab reads no ZSTD")
 

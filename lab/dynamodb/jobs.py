@@ -148,8 +148,11 @@ def new_token(world: World) -> str:
 
 
 _ARN = re.compile(
-    r"arn:aws[a-z-]*:dynamodb:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):table/[^/]+/(?P<kind>export|import)/[^/]+"
+    r"arn:aws(?:-cn|-us-gov)?:dynamodb:(?P<region>[a-z]{2,3}(?:-[a-z]+)+-\d):(?P<account>\d{12})"
+    r":table/[a-zA-Z0-9_.-]{3,255}/(?P<kind>export|import)/[^/]+"
 )
+# An export's ARN whose partition, service, Region or account is nothing.
+_NONSENSE = re.compile(r"arn:[^:]*:[^:]*:[^:]*:[^:]*:table/[a-zA-Z0-9_.-]{3,255}/export/[^/]+")
 
 
 def find(
@@ -158,6 +161,8 @@ def find(
     """The caller's job of that ARN, or the refusal that was measured for it (1.4, 1.7), raised through ``refusing``."""
     match = _ARN.fullmatch(arn)
     noun = kind.capitalize()
+    if kind == "export" and match is None and _NONSENSE.fullmatch(arn):
+        raise refusing.error("AccessDeniedException", "Access is denied")
     if match is None or match["kind"] != kind:
         raise validation(refusing, f"Invalid {noun} ARN")
     if match["account"] != context.account_id:

@@ -10,6 +10,7 @@ import datetime
 
 from lab.dynamodb.registry import registry
 from lab.dynamodb.words import belief
+from lab.rules import Rule
 from lab.world import Context
 
 ACCOUNT_LIMITER = belief(
@@ -29,6 +30,13 @@ def take_control_plane_write(context: Context) -> None:
         raise ACCOUNT_LIMITER.error(
             "ThrottlingException", "The rate of control plane requests made by this account is too high"
         )
+
+
+def take_read_of_connection(context: Context, broken: Rule, *, burst: float, per_second: float) -> None:
+    """Count one read on the request's HTTP connection; ThrottlingException of ``broken`` above its rate."""
+    family = f"dynamodb.{context.operation}.{context.region}.{context.connection}"
+    if not context.world.throttles.admits(context.account_id, family, burst=burst, per_second=per_second):
+        raise broken.error("ThrottlingException", "Rate exceeded")
 
 
 def account_units(context: Context, kind: str) -> int:

@@ -122,6 +122,16 @@ class TableClass:
 
 
 @dataclass
+class Tags:
+    """``current`` is what holds, ``readable`` what ListTagsOfResource shows; ``in_flight`` locks writes until then."""
+
+    current: dict[str, str] = field(default_factory=dict)
+    readable: dict[str, str] = field(default_factory=dict)
+    in_flight: Shape | None = None
+    locked: bool = False
+
+
+@dataclass
 class Stream:
     """One stream of a table; a table gathers one for each time it is turned on."""
 
@@ -132,7 +142,7 @@ class Stream:
     table_name: str
     key_schema: list[Shape]
     created_at: float
-    tagging: Tags = field(default_factory=lambda: Tags())
+    tagging: Tags = field(default_factory=Tags)
 
 
 @dataclass
@@ -178,16 +188,6 @@ class PointInTimeRecovery:
     def latest(self, now: float) -> float:
         """LatestRestorableDateTime: pinned to the enable time, then trailing (measured/settings 2.5)."""
         return max(self.enabled_at, now - self.timings.seconds("pitr.latest_lag"))
-
-
-@dataclass
-class Tags:
-    """``current`` is what holds, ``readable`` what ListTagsOfResource shows; ``in_flight`` locks writes until then."""
-
-    current: dict[str, str] = field(default_factory=dict)
-    readable: dict[str, str] = field(default_factory=dict)
-    in_flight: Shape | None = None
-    locked: bool = False
 
 
 @dataclass

@@ -137,7 +137,9 @@ class TableRegistry:
         for stream in table.streams:
             if stream.status != "DISABLED":
                 stream.status = "DISABLING"
-        self.world.schedule(self.world.timings.seconds("table.deleting"), lambda: self._forget(table))
+        exporting = any(export.running and export.table is table for export in self.exports)
+        timing = "table.deleting_under_export" if exporting else "table.deleting"
+        self.world.schedule(self.world.timings.seconds(timing), lambda: self._forget(table))
 
     def _forget(self, table: Table) -> None:
         table.gone = True

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from lab import policy
@@ -19,6 +20,7 @@ from lab.dynamodb.registry import registry
 from lab.dynamodb.words import belief, in_use, invalid, validation
 from lab.errors import AwsError
 from lab.messages import AuthorizationRequest
+from lab.protocol import service_model
 from lab.rules import Rule
 from lab.world import Context
 
@@ -31,6 +33,12 @@ DOCUMENT = belief(
     "test_resource_policy", "policy-document",
     "A document is at most 20480 bytes, sound, with unique Sids, existing principals and a Resource in every statement",
     "measured/policy-autoscaling-replicas 1 [TABLE-211, TABLE-352]",
+)  # fmt: skip
+ACTIONS = belief(
+    "test_resource_policy", "policy-action-names",
+    "A table's policy names actions of DynamoDB, a stream's those of streams; which of them is a guess",
+    "measured/policy-autoscaling-replicas 1 [TABLE-211]; names: AWS service authorization reference, DynamoDB",
+    confirmed=False,
 )  # fmt: skip
 PUBLIC = belief(
     "test_resource_policy", "policy-not-public",
@@ -85,7 +93,16 @@ DELETING = belief(
 
 LARGEST_BYTES = 20480
 NO_POLICY = "NO_POLICY"
-_STREAM_ACTIONS = frozenset({"dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"})
+_STREAM_ACTIONS = frozenset({"describestream", "getrecords", "getsharditerator"})
+# AWS service authorization reference, DynamoDB.
+_OPERATIONS_WITHOUT_ACTION = frozenset({
+    "BatchExecuteStatement", "ExecuteStatement", "ExecuteTransaction", "TransactGetItems", "TransactWriteItems",
+})  # fmt: skip
+_PARTIAL_ACTIONS = frozenset({
+    "AssociateTableReplica", "ConditionCheckItem", "CreateTableReplica", "DeleteTableReplica", "PartiQLDelete",
+    "PartiQLInsert", "PartiQLSelect", "PartiQLUpdate", "ReadDataForReplication", "ReplicateSettings",
+    "RestoreTableFromAwsBackup", "StartAwsBackupJob", "WriteDataForReplication",
+})  # fmt: skip
 _ACCOUNT = re.compile(r"\d{12}")
 _MEMBERS = (
     "Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Resource", "NotResource", "Condition"
@@ -188,7 +205,7 @@ def _check_statement(statement: Shape, arn: str) -> None:
     wrong = [action for action in _listed(statement.get("Action", [])) if not _action_fits(action, is_stream)]
     if wrong:
         names = ", ".join(f'"{action}"' for action in wrong)
-        raise _flaw(f"The following action names are invalid: {names}")
+        raise _flaw(f"The following action names are invalid: {names}", ACTIONS)
     for resource in _listed(statement.get("Resource", [])):
         if not is_stream and "/stream/" in resource:
             relative = resource.split(":", 5)[-1]
@@ -198,7 +215,17 @@ def _check_statement(statement: Shape, arn: str) -> None:
 def _action_fits(action: str, is_stream: bool) -> bool:
     if action == "*" or "*" in action:
         return action == "*" or action.startswith("dynamodb:")
-    return action.startswith("dynamodb:") and (action in _STREAM_ACTIONS) == is_stream
+    prefix, _, name = action.partition(":")
+    return prefix == "dynamodb" and name.lower() in (_STREAM_ACTIONS if is_stream else _table_actions())
+
+
+@lru_cache(maxsize=1)
+def _table_actions() -> frozenset[str]:
+    """The actions of DynamoDB in lower case: its operations and those that stand for parts of operations."""
+    model = service_model("dynamodb")
+    assert model is not None
+    names = (set(model.operation_names) - _OPERATIONS_WITHOUT_ACTION) | _PARTIAL_ACTIONS
+    return frozenset(name.lower() for name in names)
 
 
 def _text(content: Shape) -> str:

@@ -87,6 +87,7 @@ class DynamoDbService:
     """DynamoDB. ``registry`` holds the tables of all accounts and Regions."""
 
     name = "dynamodb"
+    before_shape: Mapping[str, Callable[[Shape], None]] = {"ExportTableToPointInTime": export.check_named}
 
     def __init__(self, world: World) -> None:
         self._world = world

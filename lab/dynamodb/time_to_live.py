@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from lab.dynamodb import limits
 from lab.dynamodb.model import Shape
 from lab.dynamodb.registry import registry
 from lab.dynamodb.words import belief, in_use, validation
@@ -32,6 +33,11 @@ SETTLED = belief(
     "test_time_to_live", "ttl-settled-at-once",
     "A TTL change is seen at the first read; never configured and off both read DISABLED without an attribute",
     "measured/settings 2.4 [TABLE-144, TABLE-145]",
+)  # fmt: skip
+THROTTLED = belief(
+    "test_time_to_live", "ttl-reads-throttled",
+    "Four DescribeTimeToLive pass at once on one HTTP connection, then one every two seconds: `Rate exceeded`",
+    "measured/more 10 [TABLE-403, TABLE-360]",
 )  # fmt: skip
 
 
@@ -60,6 +66,7 @@ def update_time_to_live(context: Context, params: Shape) -> Shape:
 
 def describe_time_to_live(context: Context, params: Shape) -> Shape:
     """DescribeTimeToLive."""
+    limits.take_read_of_connection(context, THROTTLED, burst=4, per_second=0.5)
     table = registry(context).require(context, params["TableName"])
     status = table.status(context.world.clock.now())
     if status in ("CREATING", "DELETING"):

@@ -20,6 +20,7 @@ SECONDS: Mapping[str, float] = {
     "table.creating": 2.0,
     "table.creating_with_indexes": 16.2,
     "table.deleting": 5.1,
+    "table.deleting_under_export": 15.8,
     "table.counted": 21600.0,
     # After CreateTable each family of calls learns of the table by itself, at the latest when it is ACTIVE.
     "table.born.settings": 2.6,

@@ -16,11 +16,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from lab.behaviours import Behaviour
 from lab.caller import Caller
 from lab.dynamodb.service import DynamoDbService
 from lab.errors import AwsError
 from lab.messages import AuthorizationRequest
 from lab.rules import Rule, rule
+from lab.services.managed_policies import AUTO_SCALING, LINKED_ROLES, add_linked_role, linked_path
 from lab.services.paging import page
 from lab.world import Context, World
 
@@ -94,6 +96,17 @@ SERVICE_LINKED_ROLE = rule(
     test="test_application_autoscaling.py::test_target_shows_the_service_linked_role",
 )
 
+ROLE_APPEARS = rule(
+    "autoscaling-role-appears",
+    service="application-autoscaling",
+    says="The first target of an account makes AWSServiceRoleForApplicationAutoScaling_DynamoDBTable; that its caller "
+    "needs iam:CreateServiceLinkedRole is documented, not measured: behaviour autoscaling.role_made_by",
+    fact="measured/more 12 [TABLE-191]; Application Auto Scaling user guide, Service-linked roles",
+    test="test_application_autoscaling.py::test_first_target_makes_the_role",
+    confirmed=False,
+)
+
+ROLE_MADE_BY = "autoscaling.role_made_by"
 BOUNDS_SECONDS = 4.0
 _RETRY_SECONDS = 5.0
 _RESOURCE = re.compile(r"table/([a-zA-Z0-9_.-]{3,255})(?:/index/([a-zA-Z0-9_.-]{3,255}))?")
@@ -152,6 +165,7 @@ class ApplicationAutoScalingService:
     def __init__(self, world: World) -> None:
         self._world = world
         world.timings.define("autoscaling.bounds", BOUNDS_SECONDS)
+        world.behaviours.define([Behaviour(ROLE_MADE_BY, ("caller", "service"))])
         self._targets: dict[TargetKey, Target] = {}
         self._handlers: dict[str, Callable[[Context, dict[str, Any]], dict[str, Any]]] = {
             "RegisterScalableTarget": self._register,
@@ -199,6 +213,7 @@ class ApplicationAutoScalingService:
             text = f"Maximum capacity cannot be less than minimum capacity: min {minimum}, max {maximum}"
             raise NEW_TARGET_NEEDS_BOUNDS.error("ValidationException", text)
         if target is None:
+            self._link_role(context)
             identifier = f"{self._world.random.getrandbits(128):032x}"
             target = Target(
                 context.arn(f"scalable-target/{identifier}"),
@@ -214,6 +229,21 @@ class ApplicationAutoScalingService:
         delay = self._world.timings.seconds("autoscaling.bounds")
         self._world.schedule(delay, lambda: self._enforce_bounds(key, target))
         return {"ScalableTargetARN": target.arn}
+
+    def _link_role(self, context: Context) -> None:
+        """Make the service-linked role where the account has none, as the caller or as the service itself."""
+        name, _ = LINKED_ROLES[AUTO_SCALING]
+        if (context.account_id, name) in self._world.identity.roles:
+            return
+        if self._world.behaviours[ROLE_MADE_BY] == "caller":
+            needed = AuthorizationRequest(
+                "iam:CreateServiceLinkedRole",
+                _service_linked_role(context.account_id),
+                conditions={"iam:AWSServiceName": AUTO_SCALING},
+                refusal=lambda text: ROLE_APPEARS.error("AccessDeniedException", text),
+            )
+            self._world.require(context.caller, needed, context.region)
+        add_linked_role(self._world.identity, context.account_id, AUTO_SCALING)
 
     def _check_resource(self, key: TargetKey) -> None:
         name, index = key.table_and_index
@@ -458,11 +488,7 @@ def _key(context: Context, params: dict[str, Any]) -> TargetKey:
 
 
 def _service_linked_role(account_id: str) -> str:
-    service = "dynamodb.application-autoscaling.amazonaws.com"
-    return (
-        f"arn:aws:iam::{account_id}:role/aws-service-role/{service}/"
-        "AWSServiceRoleForApplicationAutoScaling_DynamoDBTable"
-    )
+    return f"arn:aws:iam::{account_id}:role{linked_path(AUTO_SCALING)}{LINKED_ROLES[AUTO_SCALING][0]}"
 
 
 def _invalid(message: str) -> AwsError:

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -176,21 +175,14 @@ class IamService:
         service = params["AWSServiceName"]
         if service not in managed_policies.LINKED_ROLES:
             raise LINKED_ROLE.error("InvalidInput", f"Service {service} does not use service-linked roles here.")
-        name, policy_arn = managed_policies.LINKED_ROLES[service]
+        name, _ = managed_policies.LINKED_ROLES[service]
         if (context.account_id, name) in self._store.roles:
             raise LINKED_ROLE.error(
                 "InvalidInput",
                 f"Service role name {name} has been taken in this account, please try a different suffix.",
             )
-        trust = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
-        role = self._store.add_role(
-            context.account_id,
-            name,
-            json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
-            path=managed_policies.linked_path(service),
-            description=params.get("Description", ""),
-            attached=(policy_arn,),
-        )
+        description = params.get("Description", "")
+        role = managed_policies.add_linked_role(self._store, context.account_id, service, description)
         return {"Role": _role_shape(role)}
 
     def _delete_linked_role(self, context: Context, params: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lab.identity import IdentityStore, Role
+
 _TABLES = "arn:aws:dynamodb:*:*:table/*"
 _TABLE_BACKUPS = "arn:aws:dynamodb:*:*:table/*/backup/*"
 _RECOVERY_POINTS = "arn:aws:backup:*:*:recovery-point:*"
@@ -110,14 +112,37 @@ _FULL_ACCESS = _document(
 )
 
 _LINKED_POLICY = "arn:aws:iam::aws:policy/aws-service-role/AWSBackupServiceLinkedRolePolicyForBackup"
+_SCALING_POLICY = "arn:aws:iam::aws:policy/aws-service-role/AWSApplicationAutoscalingDynamoDBTablePolicy"
 DOCUMENTS: Mapping[str, str] = {
     "arn:aws:iam::aws:policy/service-role/AWSBackupServiceRolePolicyForBackup": _FOR_BACKUP,
     "arn:aws:iam::aws:policy/service-role/AWSBackupServiceRolePolicyForRestores": _FOR_RESTORES,
     "arn:aws:iam::aws:policy/AWSBackupFullAccess": _FULL_ACCESS,
     _LINKED_POLICY: _LINKED,
+    _SCALING_POLICY: _document(
+        _allow(["dynamodb:DescribeTable", "dynamodb:UpdateTable"]),
+        _allow(["cloudwatch:PutMetricAlarm", "cloudwatch:DescribeAlarms", "cloudwatch:DeleteAlarms"]),
+    ),
 }
 # Service: name of its role, and the policy of AWS that the role has.
-LINKED_ROLES: Mapping[str, tuple[str, str]] = {"backup.amazonaws.com": ("AWSServiceRoleForBackup", _LINKED_POLICY)}
+AUTO_SCALING = "dynamodb.application-autoscaling.amazonaws.com"
+LINKED_ROLES: Mapping[str, tuple[str, str]] = {
+    "backup.amazonaws.com": ("AWSServiceRoleForBackup", _LINKED_POLICY),
+    AUTO_SCALING: ("AWSServiceRoleForApplicationAutoScaling_DynamoDBTable", _SCALING_POLICY),
+}
+
+
+def add_linked_role(store: IdentityStore, account_id: str, service: str, description: str = "") -> Role:
+    """The role that is linked to ``service`` (a key of ``LINKED_ROLES``), new in the account."""
+    name, policy_arn = LINKED_ROLES[service]
+    trust = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
+    return store.add_role(
+        account_id,
+        name,
+        json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
+        path=linked_path(service),
+        description=description,
+        attached=(policy_arn,),
+    )
 
 
 def linked_path(service: str) -> str:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -104,6 +105,30 @@ def test_target_shows_the_service_linked_role(scaling: Any) -> None:
     ]
     assert shown["RoleARN"].endswith("/AWSServiceRoleForApplicationAutoScaling_DynamoDBTable")
     assert shown["SuspendedState"]["DynamicScalingInSuspended"] is False
+
+
+ROLE = "AWSServiceRoleForApplicationAutoScaling_DynamoDBTable"
+
+
+@pytest.mark.parametrize("choice", ["caller", "service"])
+def test_first_target_makes_the_role(lab: RunningLab, choice: str) -> None:
+    lab.world.behaviours.choose("autoscaling.role_made_by", choice)
+    iam = lab.client("iam")
+    with refused("NoSuchEntity", ROLE):
+        iam.get_role(RoleName=ROLE)
+    user = lab.world.identity.add_user("111111111111", "scaler")
+    statement = {"Effect": "Allow", "Action": "application-autoscaling:*", "Resource": "*"}
+    user.inline["only"] = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    key = lab.world.identity.add_access_key("111111111111", "scaler")
+    scaling = lab.client("application-autoscaling", {"access_key": key.id, "secret_key": key.secret})
+    if choice == "caller":
+        with refused("AccessDeniedException", "not authorized to perform: iam:CreateServiceLinkedRole"):
+            scaling.register_scalable_target(**TABLE, MinCapacity=1, MaxCapacity=10)
+        scaling = lab.client("application-autoscaling")
+    scaling.register_scalable_target(**TABLE, MinCapacity=1, MaxCapacity=10)
+    role = iam.get_role(RoleName=ROLE)["Role"]
+    assert role["Path"] == "/aws-service-role/dynamodb.application-autoscaling.amazonaws.com/"
+    scaling.register_scalable_target(**TABLE, MinCapacity=2, MaxCapacity=10)
 
 
 def test_policy_needs_its_target(scaling: Any) -> None:

@@ -254,3 +254,11 @@ def test_signed_chunks_are_checked(gate_lab: Any) -> None:
     forged = HttpRequest(**{**request.__dict__, "body": good.body.replace(b"abc", b"xyz")})
     with pytest.raises(AwsError, match="SignatureDoesNotMatch"):
         signature.unwrap(forged, scope, credential)
+
+
+@pytest.mark.parametrize("parted", [",", " ", ", ", "  "])
+def test_authorization_parted_by_blanks(gate_lab: Any, parted: str) -> None:
+    request = signed(gate_lab, b"x")
+    header = request.headers["authorization"].replace(", ", parted)
+    changed = HttpRequest(**{**request.__dict__, "headers": {**request.headers, "authorization": header}})
+    assert verify(gate_lab, changed).access_key_id == gate_lab.source.id

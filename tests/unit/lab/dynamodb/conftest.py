@@ -46,10 +46,11 @@ class Desk:
     def __init__(self, world: World, caller: Caller) -> None:
         self.world = world
         self.caller = caller
+        self.connection = 0
 
     def __call__(self, operation: str, service: str = "dynamodb", **params: Any) -> dict[str, Any]:
         """The answer to ``operation``."""
-        context = Context(self.world, self.caller, REGION, service, operation, "request-id")
+        context = Context(self.world, self.caller, REGION, service, operation, "request-id", connection=self.connection)
         asked = self.world.services[service]
         with self.world.lock:
             self.world.tick()

@@ -115,3 +115,14 @@ def test_pitr_keeps_the_past(desk):
     store.put({"pk": {"S": "b"}}, time=desk.world.clock.now())
     assert len(list(store.items_at(then))) == 1
     assert len(list(store.items_at(then + 20))) == 2
+
+
+def test_pitr_reads_throttled(desk):
+    desk.table()
+    desk.world.throttles.enabled = True
+    for _ in range(11):
+        desk("DescribeContinuousBackups", TableName="tbl")
+    call = "DescribeContinuousBackups"
+    desk.refused(rules.READS_THROTTLED, "ThrottlingException", "Rate exceeded", call, TableName="tbl")
+    desk.connection = 2
+    desk(call, TableName="tbl")

@@ -113,6 +113,25 @@ def test_export_needs_table_arn(source: Any) -> None:
     source.refused(
         rule, "ValidationException", "Table ARN is invalid.", call, TableArn=f"{ARN}/index/i", S3Bucket=BUCKET
     )
+    for nothing in ({}, {"TableArn": ""}):
+        with pytest.raises(RuleBroken, match="Invalid TableArn: Invalid Table ARN"):
+            source.world.services["dynamodb"].before_shape[call]({"S3Bucket": BUCKET, **nothing})
+
+
+def test_export_prefix(source: Any) -> None:
+    for prefix in ("", "a\tb"):
+        source.refused(
+            export.PREFIX, "ValidationException", f"Value '{prefix}' at 's3Prefix' failed", "ExportTableToPointInTime",
+            TableArn=ARN, S3Bucket=BUCKET, S3Prefix=prefix,
+        )  # fmt: skip
+
+
+def test_export_key_form(source: Any) -> None:
+    text = "Invalid Request: 1 validation error detected: Value 'not a key' at 's3SseKmsKeyId' failed to satisfy"
+    source.refused(
+        export.KEY_FORM, "ValidationException", text, "ExportTableToPointInTime",
+        TableArn=ARN, S3Bucket=BUCKET, S3SseAlgorithm="KMS", S3SseKmsKeyId="not a key",
+    )  # fmt: skip
 
 
 def test_export_by_the_tables_account(source: Any, other_desk: Any) -> None:
@@ -167,7 +186,9 @@ def test_export_time_restorable(source: Any) -> None:
     source.refused(export.TIME_RESTORABLE, code, text, call, TableArn=ARN, S3Bucket=BUCKET, ExportTime=now - 1)
 
 
-def test_export_before_latest_moves(desk: Any, bucket: Any) -> None:
+@pytest.mark.parametrize("choice", ["current", "empty"])
+def test_export_before_latest_moves(desk: Any, bucket: Any, choice: str) -> None:
+    desk.world.behaviours.choose("dynamodb.export_just_after_pitr", choice)
     desk.table("tbl")
     desk("PutItem", TableName="tbl", Item={"pk": {"S": "a"}})
     desk(
@@ -175,7 +196,7 @@ def test_export_before_latest_moves(desk: Any, bucket: Any) -> None:
         TableName="tbl",
         PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True},
     )
-    assert run(desk)["ItemCount"] == 0
+    assert run(desk)["ItemCount"] == (1 if choice == "current" else 0)
     assert run(desk)["ItemCount"] == 1
 
 
@@ -511,6 +532,10 @@ def test_describe_export(source: Any, other_desk: Any) -> None:
     elsewhere = unknown.replace(REGION, "us-east-1")
     source.refused(rule, "ExportNotFoundException", "Export not found: Invalid export arn", call, ExportArn=elsewhere)
     source.refused(rule, "ValidationException", "Invalid Export ARN", call, ExportArn=f"{ARN}/import/1-2")
+    source.refused(rule, "ValidationException", "Invalid Export ARN", call, ExportArn="export")
+    for name, nonsense in ((":aws:", ":xyz:"), (":dynamodb:", ":xyz:"), (REGION, "xyz"), (SOURCE, "xyz")):
+        arn = unknown.replace(name, nonsense)
+        source.refused(rule, "AccessDeniedException", "Access is denied", call, ExportArn=arn)
     with pytest.raises(Exception, match="AccessDeniedException"):
         other_desk(call, ExportArn=unknown)
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from lab.dynamodb import imports, jobs, values
+from lab.dynamodb.creation import KEY_ORDER
 from lab.rules import RuleBroken
 from lab.s3.buckets import Buckets
 
@@ -169,6 +170,8 @@ def test_import_token_on_the_wire(importing: Importing) -> None:
     request = importing.request()
     del request["ClientToken"]
     importing.desk.refused(imports.TOKEN_NEEDED, "ValidationException", "ClientToken", "ImportTable", **request)
+    request["TableCreationParameters"] = {**PARAMETERS, "KeySchema": [{"AttributeName": "pk", "KeyType": "RANGE"}]}
+    importing.desk.refused(KEY_ORDER, "ValidationException", "not a HASH key type", "ImportTable", **request)
 
 
 def test_begun_import_is_in_the_books(importing: Importing) -> None:
@@ -518,6 +521,8 @@ def test_describe_import(importing: Importing, desk: Any) -> None:
     refused(rule, "ImportNotFoundException", unknown, call, ImportArn=unknown)
     refused(rule, "ImportNotFoundException", "Invalid import arn", call, ImportArn=unknown.replace(REGION, "us-east-1"))
     refused(rule, "ValidationException", "Invalid Import ARN", call, ImportArn=ARN)
+    one_letter = unknown.replace("table/copy", "table/c")
+    refused(rule, "ValidationException", "Invalid Import ARN", call, ImportArn=one_letter)
     with pytest.raises(Exception, match="AccessDeniedException"):
         desk(call, ImportArn=unknown)
 

@@ -81,3 +81,18 @@ def test_ttl_settled_at_once(desk):
     desk("UpdateTimeToLive", **params("pk", False))
     assert read(desk) == {"TimeToLiveStatus": "DISABLED"}
     assert desk.status() == "ACTIVE"
+
+
+def test_ttl_reads_throttled(desk):
+    desk.table()
+    desk.world.throttles.enabled = True
+    for _ in range(4):
+        desk("DescribeTimeToLive", TableName="tbl")
+    code, text = "ThrottlingException", "Rate exceeded"
+    desk.refused(rules.THROTTLED, code, text, "DescribeTimeToLive", TableName="tbl")
+    desk.connection = 2
+    desk("DescribeTimeToLive", TableName="tbl")
+    desk.connection = 0
+    desk.wait(2.1)
+    desk("DescribeTimeToLive", TableName="tbl")
+    desk.refused(rules.THROTTLED, code, text, "DescribeTimeToLive", TableName="tbl")
