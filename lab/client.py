@@ -28,7 +28,7 @@ import botocore.session
 from botocore.config import Config
 
 from lab.assembly import SERVICES, build_world
-from lab.landscape import DEFAULT_SCALE, settle
+from lab.landscape import DEFAULT_SCALE, REGION, settle
 from lab.server import LabServer
 from lab.world import World
 
@@ -216,13 +216,14 @@ def running(
     quotas: bool = True,
     seed: int = 0,
     services: Sequence[str] = SERVICES,
+    region: str = REGION,
 ) -> Iterator[RunningLab]:
-    """A lab in threads of this process, closed when the context ends."""
+    """A lab in threads of this process, closed when the context ends; its accounts are in ``region``'s partition."""
     world = build_world(services, seed=seed, scale=scale, quotas=quotas)
     try:
         for name, seconds in (timings or {}).items():
             world.timings.set(name, seconds)
-        landscape = settle(world)
+        landscape = settle(world, region)
         with LabServer(world) as server:
             yield RunningLab(server.endpoint_url, {"endpoint_url": server.endpoint_url, **landscape}, world)
     finally:

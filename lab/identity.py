@@ -16,6 +16,7 @@ from lab import policy
 from lab.caller import Caller, ConditionValue
 from lab.clock import Clock
 from lab.errors import AwsError
+from lab.partitions import PARTITIONS, in_partition
 
 ADMINISTRATOR_ACCESS = "arn:aws:iam::aws:policy/AdministratorAccess"
 _IDENTIFIER = string.ascii_uppercase + "234567"
@@ -24,11 +25,12 @@ _SECRET = string.ascii_letters + string.digits + "+/"
 
 @dataclass
 class Account:
-    """An AWS account; ``organization_id`` (``o-...``) is empty outside an organization."""
+    """An AWS account of one ``partition``; ``organization_id`` (``o-...``) is empty outside an organization."""
 
     id: str
     name: str
     organization_id: str = ""
+    partition: str = "aws"
 
 
 @dataclass
@@ -44,6 +46,7 @@ class Principal:
     attached: list[str] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
     permissions_boundary: str = ""
+    partition: str = "aws"
 
 
 @dataclass
@@ -53,7 +56,7 @@ class User(Principal):
     @property
     def arn(self) -> str:
         """ARN with the path."""
-        return f"arn:aws:iam::{self.account_id}:user{self.path}{self.name}"
+        return f"arn:{self.partition}:iam::{self.account_id}:user{self.path}{self.name}"
 
 
 @dataclass
@@ -67,7 +70,7 @@ class Role(Principal):
     @property
     def arn(self) -> str:
         """ARN with the path."""
-        return f"arn:aws:iam::{self.account_id}:role{self.path}{self.name}"
+        return f"arn:{self.partition}:iam::{self.account_id}:role{self.path}{self.name}"
 
 
 @dataclass
@@ -111,10 +114,14 @@ class Credential(NamedTuple):
 class Accounts(dict[str, Account]):
     """The accounts by their ids."""
 
-    def add(self, account_id: str, name: str = "", organization_id: str = "") -> Account:
+    def add(self, account_id: str, name: str = "", organization_id: str = "", partition: str = "aws") -> Account:
         """Open an account."""
-        self[account_id] = Account(account_id, name or account_id, organization_id)
+        self[account_id] = Account(account_id, name or account_id, organization_id, partition)
         return self[account_id]
+
+    def partition(self, account_id: str) -> str:
+        """The account's partition."""
+        return self[account_id].partition if account_id in self else "aws"
 
     def members(self, organization_id: str) -> list[Account]:
         """The accounts of an organization, by their ids."""
@@ -150,7 +157,8 @@ class IdentityStore:
         self.policies: dict[str, ManagedPolicy] = {}
         self.access_keys: dict[str, AccessKey] = {}
         self._sessions: dict[str, Credential] = {}
-        self.add_policy("aws", "AdministratorAccess", policy.ADMINISTRATOR_DOCUMENT)
+        for partition in PARTITIONS:
+            self.add_policy("aws", "AdministratorAccess", policy.ADMINISTRATOR_DOCUMENT, partition=partition)
 
     def identifier(self, prefix: str) -> str:
         """A unique id as IAM makes them: four letters of kind (``AROA``) and 17 more characters."""
@@ -165,6 +173,7 @@ class IdentityStore:
         """A new user; EntityAlreadyExists where one has the name in any letter case."""
         self._refuse_taken("User", name, [each.name for each in self.users.values() if each.account_id == account_id])
         user = User(account_id, name, path, self.identifier("AIDA"), self._clock.now(), attached=list(attached))
+        user.partition = self.accounts.partition(account_id)
         self.users[(account_id, name)] = user
         return user
 
@@ -194,6 +203,7 @@ class IdentityStore:
             trust=trust,
             description=description,
             max_session_duration=max_session_duration,
+            partition=self.accounts.partition(account_id),
         )
         self.roles[(account_id, name)] = role
         return role
@@ -203,9 +213,11 @@ class IdentityStore:
         if name.lower() in {each.lower() for each in names}:
             raise AwsError("EntityAlreadyExists", f"{kind} {name} already exists.", 409)
 
-    def add_policy(self, account_id: str, name: str, document: str, *, path: str = "/") -> ManagedPolicy:
-        """A new managed policy; ``account_id`` ``aws`` makes one of AWS's own."""
-        arn = f"arn:aws:iam::{account_id}:policy{path}{name}"
+    def add_policy(
+        self, account_id: str, name: str, document: str, *, path: str = "/", partition: str = ""
+    ) -> ManagedPolicy:
+        """A new managed policy; ``account_id`` ``aws`` makes one of AWS's own, in ``partition``."""
+        arn = f"arn:{partition or self.accounts.partition(account_id)}:iam::{account_id}:policy{path}{name}"
         if arn in self.policies:
             raise AwsError(
                 "EntityAlreadyExists", f"A policy called {name} already exists. Duplicate names are not allowed.", 409
@@ -224,7 +236,8 @@ class IdentityStore:
 
     def add_administrator(self, account_id: str, name: str = "administrator") -> AccessKey:
         """A new user with AdministratorAccess, and a key for it."""
-        self.add_user(account_id, name, attached=(ADMINISTRATOR_ACCESS,))
+        administrator_access = in_partition(ADMINISTRATOR_ACCESS, self.accounts.partition(account_id))
+        self.add_user(account_id, name, attached=(administrator_access,))
         return self.add_access_key(account_id, name)
 
     def add_session(self, caller: Caller, duration_seconds: float) -> Credential:
@@ -260,7 +273,7 @@ class IdentityStore:
         if key is None or not key.active:
             return None
         if not key.user_name:
-            root = f"arn:aws:iam::{key.account_id}:root"
+            root = f"arn:{self.accounts.partition(key.account_id)}:iam::{key.account_id}:root"
             caller = Caller(key.account_id, root, "root", root, key.account_id, access_key_id=key.id)
             return Credential(key.id, key.secret, caller)
         user = self.users[(key.account_id, key.user_name)]
@@ -271,7 +284,7 @@ class IdentityStore:
         """The caller that a session of ``role`` is."""
         return Caller(
             account_id=role.account_id,
-            arn=f"arn:aws:sts::{role.account_id}:assumed-role/{role.name}/{session_name}",
+            arn=f"arn:{role.partition}:sts::{role.account_id}:assumed-role/{role.name}/{session_name}",
             kind="assumed_role",
             principal_arn=role.arn,
             user_id=f"{role.id}:{session_name}",
@@ -289,11 +302,13 @@ class IdentityStore:
 
     def principal_exists(self, principal: str) -> bool:
         """Whether a resource policy may name ``principal`` (AWS refuses those that do not exist)."""
-        if principal == "*" or principal.startswith("arn:aws:sts:"):
+        if principal == "*":
             return True
         parts = principal.split(":", 5)
+        if len(parts) == 6 and parts[1] in PARTITIONS and parts[2] == "sts":
+            return True
         account = principal if len(parts) < 6 else parts[4]
-        if account not in self.accounts:
+        if account not in self.accounts or (len(parts) == 6 and parts[1] != self.accounts.partition(account)):
             return False
         resource = "root" if len(parts) < 6 else parts[5]
         return (

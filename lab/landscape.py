@@ -10,6 +10,7 @@ import json
 from typing import Any
 
 from lab.identity import ADMINISTRATOR_ACCESS
+from lab.partitions import in_partition, partition_of
 from lab.world import World
 
 REGION = "eu-west-1"
@@ -24,37 +25,40 @@ ROLE = "ferry"
 HUB_USER = "hub"
 
 
-def settle(world: World) -> dict[str, Any]:
+def settle(world: World, region: str = REGION) -> dict[str, Any]:
     """Open the accounts with their users, keys and roles, and return how to reach them.
 
     Each account has an administrator with an access key; all but the management account have a role ``ferry`` that only
     the user ``hub`` of the management account may assume, with the external id. The account ``outside`` is in no
-    organization. Answers ``region``, ``accounts`` by ``source``, ``destination``, ``management`` and ``outside``, and
-    ``hub``; secrets in clear text.
+    organization. All are in the partition of ``region``. Answers ``region``, ``accounts`` by ``source``,
+    ``destination``, ``management`` and ``outside``, and ``hub``; secrets in clear text.
     """
+    partition = partition_of(region)
     with world.lock:
         accounts = {
-            "source": _account(world, SOURCE, "source"),
-            "destination": _account(world, DESTINATION, "destination"),
-            "management": _account(world, MANAGEMENT, "management"),
-            "outside": _account(world, OUTSIDE, "outside", ""),
+            "source": _account(world, SOURCE, "source", partition),
+            "destination": _account(world, DESTINATION, "destination", partition),
+            "management": _account(world, MANAGEMENT, "management", partition),
+            "outside": _account(world, OUTSIDE, "outside", partition, ""),
         }
         hub = world.identity.add_user(MANAGEMENT, HUB_USER)
         hub.inline["assume-ferry"] = _policy(
-            {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": f"arn:aws:iam::*:role/{ROLE}"},
+            {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": f"arn:{partition}:iam::*:role/{ROLE}"},
             {"Effect": "Allow", "Action": "organizations:Describe*", "Resource": "*"},
         )
         for side in ("source", "destination", "outside"):
             accounts[side] |= _role(world, accounts[side]["account_id"], side, hub.arn)
         return {
-            "region": REGION,
+            "region": region,
             "accounts": accounts,
             "hub": {"account_id": MANAGEMENT, "arn": hub.arn, **_key(world, MANAGEMENT, HUB_USER)},
         }
 
 
-def _account(world: World, account_id: str, name: str, organization_id: str = ORGANIZATION) -> dict[str, str]:
-    world.accounts.add(account_id, name, organization_id)
+def _account(
+    world: World, account_id: str, name: str, partition: str, organization_id: str = ORGANIZATION
+) -> dict[str, str]:
+    world.accounts.add(account_id, name, organization_id, partition)
     key = world.identity.add_administrator(account_id)
     return {"account_id": account_id, "access_key": key.id, "secret_key": key.secret}
 
@@ -72,7 +76,8 @@ def _role(world: World, account_id: str, side: str, trusted: str) -> dict[str, s
         "Action": "sts:AssumeRole",
         "Condition": {"StringEquals": {"sts:ExternalId": external_id}},
     }
-    role = world.identity.add_role(account_id, ROLE, _policy(trust), attached=(ADMINISTRATOR_ACCESS,))
+    attached = (in_partition(ADMINISTRATOR_ACCESS, world.accounts.partition(account_id)),)
+    role = world.identity.add_role(account_id, ROLE, _policy(trust), attached=attached)
     return {"role_arn": role.arn, "external_id": external_id}
 
 

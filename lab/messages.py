@@ -23,7 +23,7 @@ class HttpRequest:
     ``path`` and ``query`` are as sent (percent-encoded, the query without ``?``), the keys of ``headers`` are lower
     case, repeated headers joined by a comma. Where a service sees it, ``body`` is decoded: neither chunked nor
     aws-chunked any more; checksums that came as trailers stand among the headers. ``connection`` numbers the HTTP
-    connections, as some throttles are for each of them.
+    connections (0: none), as some throttles are for each of them.
     """
 
     method: str

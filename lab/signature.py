@@ -21,6 +21,7 @@ from lab.clock import Clock, Moment
 from lab.errors import AwsError
 from lab.identity import Credential, IdentityStore
 from lab.messages import HttpRequest
+from lab.partitions import APART, partition_of
 from lab.rules import rule
 
 SIGNATURE_CHECKED = rule(
@@ -255,6 +256,9 @@ def verify(
     credential = identity.credential(scope.access_key_id)
     if credential is None:
         raise refusal("unknown key", dialect)
+    if identity.accounts.partition(credential.caller.account_id) != partition_of(scope.region):
+        _, message, status = _REFUSALS["unknown key"]["json" if dialect in ("cbor", "rest") else dialect]
+        raise APART.error(refusal("unknown key", dialect).code, message, 403 if dialect == "rest" else status)
     if scope.token != credential.token:
         raise refusal("wrong token", dialect)
     signed_at = _time(scope, dialect)

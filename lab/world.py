@@ -27,6 +27,7 @@ from lab.clock import Agenda, Clock, Event, Throttles, Timings
 from lab.faults import Fault, Faults
 from lab.identity import IdentityStore
 from lab.messages import AuthorizationRequest
+from lab.partitions import partition_of
 from lab.policy import BOTH_SIDES, POLICIES_DECIDE, Decision, decide
 from lab.protocol import speaks_rest
 from lab.request_log import Entry, RequestLog, is_mutating
@@ -248,7 +249,8 @@ class Context:
 
     def arn(self, resource: str, service: str = "") -> str:
         """ARN of ``resource`` (``table/orders``) in the caller's account and the request's Region."""
-        return f"arn:aws:{service or self.service}:{self.region}:{self.caller.account_id}:{resource}"
+        place = f"{self.region}:{self.caller.account_id}"
+        return f"arn:{partition_of(self.region)}:{service or self.service}:{place}:{resource}"
 
     def authorize(self, action: str, resource_arn: str, resource_policy: Any = None, **options: Any) -> None:
         """``World.authorize`` for this request's caller, Region and condition keys."""

@@ -15,6 +15,7 @@ from lab.backup.words import belief, invalid_parameter, invalid_request
 from lab.caller import Caller
 from lab.identity import organization_path
 from lab.messages import AuthorizationRequest
+from lab.partitions import partition_of
 from lab.world import Context
 
 SOURCE = belief(
@@ -313,7 +314,7 @@ def _finish(job: CopyJob, target: Vault, whole: bool) -> None:
     file = registry.items_file()
     snapshot = source.snapshot.copied(file) if whole else source.snapshot.emptied(file)
     place = target.place
-    arn = f"arn:aws:backup:{place.region}:{place.account}:recovery-point:{registry.new_id()}"
+    arn = f"arn:{partition_of(place.region)}:backup:{place.region}:{place.account}:recovery-point:{registry.new_id()}"
     copier = _copier(job, target)
     point = RecoveryPoint(
         arn,

@@ -17,6 +17,7 @@ from lab.clock import Event
 from lab.dynamodb.model import Table
 from lab.dynamodb.snapshots import Snapshot
 from lab.faults import Fault
+from lab.partitions import partition_of
 from lab.world import Context
 
 Shape = dict[str, Any]
@@ -69,7 +70,8 @@ class Vault:
     @property
     def arn(self) -> str:
         """The vault's ARN."""
-        return f"arn:aws:backup:{self.place.region}:{self.place.account}:backup-vault:{self.name}"
+        region, account = self.place.region, self.place.account
+        return f"arn:{partition_of(region)}:backup:{region}:{account}:backup-vault:{self.name}"
 
 
 @dataclass(eq=False)
@@ -218,7 +220,8 @@ class Plan:
     @property
     def arn(self) -> str:
         """The plan's ARN."""
-        return f"arn:aws:backup:{self.place.region}:{self.place.account}:backup-plan:{self.id}"
+        region, account = self.place.region, self.place.account
+        return f"arn:{partition_of(region)}:backup:{region}:{account}:backup-plan:{self.id}"
 
     @property
     def current(self) -> PlanVersion:

@@ -16,6 +16,7 @@ from lab.backup.registry import BackupRegistry, backups, here
 from lab.backup.words import belief, denied, invalid_parameter, invalid_request, not_found
 from lab.errors import AwsError
 from lab.messages import AuthorizationRequest
+from lab.partitions import partition_of
 from lab.policy import Statement
 from lab.services.kms import KmsService
 from lab.services.paging import page
@@ -136,7 +137,7 @@ def authorization(
     """
     owner = account or context.account_id
     vault = registry.vault(here(context), name) if owner == context.account_id else None
-    arn = f"arn:aws:backup:{context.region}:{owner}:backup-vault:{name}"
+    arn = f"arn:{partition_of(context.region)}:backup:{context.region}:{owner}:backup-vault:{name}"
     return AuthorizationRequest(f"backup:{action}", arn, vault.policy if vault else None)
 
 

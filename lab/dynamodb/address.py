@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from lab.dynamodb.words import belief, invalid, validation
+from lab.partitions import partition_of
 from lab.rules import Rule
 from lab.world import Context
 
@@ -81,6 +82,6 @@ def address(context: Context, table: str) -> Address:
     if not table.startswith("arn:"):
         return Address(context.account_id, context.region, table)
     match = TABLE_ARN.match(table)
-    if match is None or match["region"] != context.region:
+    if match is None or match["region"] != context.region or match["partition"] != partition_of(context.region):
         raise validation(WRONG_REGION, f"1 validation error detected: Invalid AWS region in '{table}'")
     return Address(match["account"], match["region"], match["name"])

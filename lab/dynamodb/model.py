@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from lab.clock import Event, Timings
 from lab.dynamodb.store import TableStore
+from lab.partitions import partition_of
 
 Shape = dict[str, Any]  # a structure of the API, with AWS's own member names
 BillingMode = Literal["PROVISIONED", "PAY_PER_REQUEST"]
@@ -280,7 +281,7 @@ class Table:
     @property
     def arn(self) -> str:
         """The table's ARN."""
-        return f"arn:aws:dynamodb:{self.region}:{self.account}:table/{self.name}"
+        return f"arn:{partition_of(self.region)}:dynamodb:{self.region}:{self.account}:table/{self.name}"
 
     @property
     def tags(self) -> dict[str, str]:

@@ -20,6 +20,7 @@ from lab.dynamodb.registry import registry
 from lab.dynamodb.words import belief, in_use, invalid, validation
 from lab.errors import AwsError
 from lab.messages import AuthorizationRequest
+from lab.partitions import partition_of
 from lab.protocol import service_model
 from lab.rules import Rule
 from lab.world import Context
@@ -116,15 +117,15 @@ _UNBOUNDED = (
 # Documents
 
 
-def canonical(document: str) -> Shape:
-    """A document as DynamoDB compares it; ValueError where it is not JSON of the right shape."""
+def canonical(document: str, partition: str) -> Shape:
+    """A document as DynamoDB compares it in ``partition``; ValueError where it is not JSON of the right shape."""
     content = json.loads(document)
     if not isinstance(content, dict):
         raise ValueError("not an object")
     statements = content.get("Statement", [])
     made: Shape = {"Version": content["Version"]} if "Version" in content else {}
     made |= {"Id": content["Id"]} if "Id" in content else {}
-    made["Statement"] = [_canonical_statement(each) for each in _listed(statements)]
+    made["Statement"] = [_canonical_statement(each, partition) for each in _listed(statements)]
     return made
 
 
@@ -136,7 +137,7 @@ def _single(value: Any) -> Any:
     return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
-def _canonical_statement(statement: Shape) -> Shape:
+def _canonical_statement(statement: Shape, partition: str) -> Shape:
     made = {name: statement[name] for name in _MEMBERS if name in statement}
     if isinstance(made.get("Effect"), str):
         made["Effect"] = made["Effect"].capitalize()
@@ -145,7 +146,7 @@ def _canonical_statement(statement: Shape) -> Shape:
             made[name] = _single(made[name])
     for name in ("Principal", "NotPrincipal"):
         if isinstance(made.get(name), dict):
-            made[name] = {kind: _single(_principals(value)) for kind, value in made[name].items()}
+            made[name] = {kind: _single(_principals(value, partition)) for kind, value in made[name].items()}
     if "Condition" in made:
         made["Condition"] = {
             operator: {key: _single(value) for key, value in keys.items()}
@@ -154,8 +155,8 @@ def _canonical_statement(statement: Shape) -> Shape:
     return made
 
 
-def _principals(value: Any) -> list[Any]:
-    roots = (f"arn:aws:iam::{each}:root" if _ACCOUNT.fullmatch(each) else each for each in _listed(value))
+def _principals(value: Any, partition: str) -> list[Any]:
+    roots = (f"arn:{partition}:iam::{each}:root" if _ACCOUNT.fullmatch(each) else each for each in _listed(value))
     return list(dict.fromkeys(roots))
 
 
@@ -164,7 +165,7 @@ def check_document(context: Context, document: str, arn: str) -> Shape:
     if len(document.encode()) > LARGEST_BYTES:
         raise invalid(DOCUMENT, f"Maximum policy size of {LARGEST_BYTES} bytes exceeded")
     try:
-        content = canonical(document)
+        content = canonical(document, arn.split(":")[1])
         statements = content["Statement"]
     except (ValueError, AttributeError, TypeError):
         raise _flaw("This policy contains invalid Json") from None
@@ -244,7 +245,7 @@ def _target(context: Context, arn: str) -> Table:
         raise invalid(ARN, f"Provided Arn is not a DynamoDB resource arn: {arn}")
     if match["account"] != context.account_id:
         raise validation(ARN, "This action is only supported by accounts that match the resource owner\u2019s account.")
-    if match["region"] != context.region or match["partition"] != "aws":
+    if match["region"] != context.region or match["partition"] != partition_of(context.region):
         raise invalid(ARN, f"Invalid resource Arn: {arn}")
     rest = arn[match.end() :]
     if rest.startswith("/index"):
@@ -280,7 +281,9 @@ def _pending(context: Context, slot: PolicySlot) -> bool:
 
 def attach(context: Context, table: Table, document: str) -> None:
     """Give a table that is being created the checked ``document``."""
-    _change(context, table.policies.setdefault(table.arn, PolicySlot()), canonical(document))
+    _change(
+        context, table.policies.setdefault(table.arn, PolicySlot()), canonical(document, partition_of(table.region))
+    )
 
 
 def _change(context: Context, slot: PolicySlot, content: Shape | None) -> None:

@@ -34,6 +34,7 @@ from lab.dynamodb.streams import OUTLIVES
 from lab.dynamodb.words import belief
 from lab.errors import AwsError
 from lab.messages import AuthorizationRequest
+from lab.partitions import partition_of
 from lab.services.kms import KmsService
 from lab.services.paging import page
 from lab.world import Context, World
@@ -139,7 +140,7 @@ class DynamoDbService:
         self, context: Context, operation: str, action: str, table: str, index: str = ""
     ) -> AuthorizationRequest:
         where = address(context, table)
-        arn = f"arn:aws:dynamodb:{where.region}:{where.account}:table/{where.name}"
+        arn = f"arn:{partition_of(where.region)}:dynamodb:{where.region}:{where.account}:table/{where.name}"
         foreign = where.account != context.account_id
         existing = self.registry.find(*where)
         policy = None

@@ -15,6 +15,7 @@ from lab.dynamodb.address import TABLE_ARN
 from lab.dynamodb.model import Shape, Table, Tags
 from lab.dynamodb.registry import registry
 from lab.dynamodb.words import belief, in_use, invalid, not_found, over_limit, validation
+from lab.partitions import partition_of
 from lab.services.paging import page
 from lab.world import Context
 
@@ -152,7 +153,7 @@ def _target(context: Context, arn: str) -> tuple[Table, Tags]:
     if not arn.startswith("arn:"):
         raise invalid(ARN, f"ARNs must start with 'arn:': {arn}")
     match = TABLE_ARN.match(arn)
-    if match is None or match["region"] != context.region:
+    if match is None or match["region"] != context.region or match["partition"] != partition_of(context.region):
         raise validation(ARN, f"Invalid TableArn: Invalid ResourceArn provided as input {arn}")
     rest = arn[match.end() :]
     if rest and not rest.startswith("/stream/"):

@@ -16,6 +16,7 @@ from lab import policy
 from lab.caller import Caller, ConditionValue
 from lab.errors import AwsError
 from lab.messages import AuthorizationRequest
+from lab.partitions import partition_of
 from lab.rules import Rule, rule
 from lab.s3 import xml
 from lab.s3.store import (
@@ -262,7 +263,7 @@ class Buckets:
         self, caller: Caller, name: str, region: str, constraint: str, ownership: str, acl: str
     ) -> Bucket:
         """A new bucket of the caller's account in ``region``; ``constraint`` is the LocationConstraint as sent."""
-        self.world.authorize(caller, "s3:CreateBucket", f"arn:aws:s3:::{name}", region=region)
+        self.world.authorize(caller, "s3:CreateBucket", f"arn:{partition_of(region)}:s3:::{name}", region=region)
         if not _BUCKET_NAME.fullmatch(name):
             raise AwsError("InvalidBucketName", "The specified bucket is not valid.", 400)
         if constraint != ("" if region == "us-east-1" else region):

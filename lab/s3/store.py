@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lab.partitions import partition_of
+
 UNVERSIONED = "null"
 
 
@@ -95,7 +97,7 @@ class Bucket:
     @property
     def arn(self) -> str:
         """The bucket's ARN."""
-        return f"arn:aws:s3:::{self.name}"
+        return f"arn:{partition_of(self.region)}:s3:::{self.name}"
 
     def write_file(self, body: bytes) -> Path:
         """A new file of the bucket that holds ``body``."""

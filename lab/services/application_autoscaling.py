@@ -21,6 +21,7 @@ from lab.caller import Caller
 from lab.dynamodb.service import DynamoDbService
 from lab.errors import AwsError
 from lab.messages import AuthorizationRequest
+from lab.partitions import partition_of
 from lab.rules import Rule, rule
 from lab.services.managed_policies import AUTO_SCALING, LINKED_ROLES, add_linked_role, linked_path
 from lab.services.paging import page
@@ -238,7 +239,7 @@ class ApplicationAutoScalingService:
         if self._world.behaviours[ROLE_MADE_BY] == "caller":
             needed = AuthorizationRequest(
                 "iam:CreateServiceLinkedRole",
-                _service_linked_role(context.account_id),
+                _service_linked_role(context.account_id, context.region),
                 conditions={"iam:AWSServiceName": AUTO_SCALING},
                 refusal=lambda text: ROLE_APPEARS.error("AccessDeniedException", text),
             )
@@ -268,8 +269,10 @@ class ApplicationAutoScalingService:
 
     def _dynamodb(self, key: TargetKey, operation: str, params: dict[str, Any]) -> dict[str, Any]:
         """Call DynamoDB as the service-linked role does; its permissions are not checked."""
-        role = _service_linked_role(key.account_id)
-        session = f"arn:aws:sts::{key.account_id}:assumed-role/{role.rpartition('/')[2]}/autoscaling"
+        role = _service_linked_role(key.account_id, key.region)
+        session = (
+            f"arn:{partition_of(key.region)}:sts::{key.account_id}:assumed-role/{role.rpartition('/')[2]}/autoscaling"
+        )
         caller = Caller(key.account_id, session, "assumed_role", role, session_name="autoscaling")
         context = Context(self._world, caller, key.region, "dynamodb", operation, str(uuid.uuid4()))
         dynamodb = self._world.part(DynamoDbService)
@@ -324,7 +327,7 @@ class ApplicationAutoScalingService:
                 **key.shape(),
                 "MinCapacity": target.minimum,
                 "MaxCapacity": target.maximum,
-                "RoleARN": _service_linked_role(key.account_id),
+                "RoleARN": _service_linked_role(key.account_id, key.region),
                 "CreationTime": target.created_at,
                 "SuspendedState": {
                     "DynamicScalingInSuspended": False,
@@ -381,8 +384,8 @@ class ApplicationAutoScalingService:
         identifier = self._identifier()
         alarms = [f"TargetTracking-{key.resource_id}-{kind}-{self._identifier()}" for kind in _ALARMS]
         return {
-            "PolicyARN": f"arn:aws:autoscaling:{key.region}:{key.account_id}:scalingPolicy:{identifier}:"
-            f"resource/dynamodb/{key.resource_id}:policyName/{name}",
+            "PolicyARN": f"arn:{partition_of(key.region)}:autoscaling:{key.region}:{key.account_id}:"
+            f"scalingPolicy:{identifier}:resource/dynamodb/{key.resource_id}:policyName/{name}",
             "PolicyName": name,
             **key.shape(),
             "PolicyType": "TargetTrackingScaling",
@@ -426,7 +429,7 @@ class ApplicationAutoScalingService:
             raise _invalid(f"Schedule expression is not valid: {schedule}")
         if kept is None:
             arn = (
-                f"arn:aws:autoscaling:{key.region}:{key.account_id}:scheduledAction:{self._identifier()}:"
+                f"arn:{partition_of(key.region)}:autoscaling:{key.region}:{key.account_id}:scheduledAction:{self._identifier()}:"
                 f"resource/dynamodb/{key.resource_id}:scheduledActionName/{name}"
             )
             kept = {
@@ -487,8 +490,10 @@ def _key(context: Context, params: dict[str, Any]) -> TargetKey:
     )
 
 
-def _service_linked_role(account_id: str) -> str:
-    return f"arn:aws:iam::{account_id}:role{linked_path(AUTO_SCALING)}{LINKED_ROLES[AUTO_SCALING][0]}"
+def _service_linked_role(account_id: str, region: str) -> str:
+    return (
+        f"arn:{partition_of(region)}:iam::{account_id}:role{linked_path(AUTO_SCALING)}{LINKED_ROLES[AUTO_SCALING][0]}"
+    )
 
 
 def _invalid(message: str) -> AwsError:

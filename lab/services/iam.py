@@ -15,6 +15,7 @@ from lab import policy
 from lab.errors import AwsError
 from lab.identity import AccessKey, ManagedPolicy, Principal, Role, User
 from lab.messages import AuthorizationRequest
+from lab.partitions import PARTITIONS, in_partition
 from lab.rules import rule
 from lab.services import managed_policies
 from lab.world import Context, World
@@ -45,9 +46,11 @@ class IamService:
     def __init__(self, world: World) -> None:
         self._world = world
         self._store = world.identity
-        for arn, document in managed_policies.DOCUMENTS.items():
-            path, _, name = arn.partition(":policy")[2].rpartition("/")
-            self._store.add_policy("aws", name, document, path=f"{path}/")
+        for partition in PARTITIONS:
+            for arn, document in managed_policies.DOCUMENTS.items():
+                path, _, name = arn.partition(":policy")[2].rpartition("/")
+                text = in_partition(document, partition)
+                self._store.add_policy("aws", name, text, path=f"{path}/", partition=partition)
         self._profiles: dict[tuple[str, str], dict[str, Any]] = {}
         self._operations: dict[str, Operation] = {
             "CreateRole": self._create_role,
@@ -122,12 +125,16 @@ class IamService:
         """``iam:<operation>`` on the role, user or policy that the request names."""
         if operation == "CreateServiceLinkedRole":
             service = params["AWSServiceName"]
-            arn = f"arn:aws:iam::{context.account_id}:role{managed_policies.linked_path(service)}*"
+            arn = f"{self._prefix(context)}:role{managed_policies.linked_path(service)}*"
             return [AuthorizationRequest(f"iam:{operation}", arn, conditions={"iam:AWSServiceName": service})]
         return [AuthorizationRequest(f"iam:{operation}", self._resource(context, params))]
 
+    def _prefix(self, context: Context) -> str:
+        """How the ARNs of the caller's account begin."""
+        return f"arn:{self._store.accounts.partition(context.account_id)}:iam::{context.account_id}"
+
     def _resource(self, context: Context, params: Mapping[str, Any]) -> str:
-        prefix = f"arn:aws:iam::{context.account_id}"
+        prefix = self._prefix(context)
         path = params.get("Path", "/")
         if (name := params.get("InstanceProfileName")) is not None:
             return f"{prefix}:instance-profile{path}{name}"
@@ -402,6 +409,8 @@ class IamService:
     def _policy(self, context: Context, params: Mapping[str, Any], *, own: bool = False) -> ManagedPolicy:
         arn = params["PolicyArn"]
         managed = self._store.policies.get(arn)
+        if not arn.startswith(f"arn:{self._store.accounts.partition(context.account_id)}:"):
+            managed = None
         if managed is None or arn.split(":")[4] not in ({context.account_id} if own else {context.account_id, "aws"}):
             raise _missing(f"Policy {arn} does not exist or is not attachable.")
         return managed
@@ -441,7 +450,12 @@ class IamService:
         owners = {"AWS": {"aws"}, "Local": {context.account_id}}.get(
             params.get("Scope", "All"), {"aws", context.account_id}
         )
-        policies = [managed for managed in self._store.policies.values() if managed.arn.split(":")[4] in owners]
+        partition = self._store.accounts.partition(context.account_id)
+        policies = [
+            managed
+            for managed in self._store.policies.values()
+            if managed.arn.split(":")[1] == partition and managed.arn.split(":")[4] in owners
+        ]
         if params.get("OnlyAttached"):
             policies = [managed for managed in policies if self._holders(context, managed.arn)]
         return _all("Policies", [self._policy_shape(context, managed) for managed in policies])
@@ -537,7 +551,7 @@ class IamService:
             "Path": path,
             "InstanceProfileName": name,
             "InstanceProfileId": self._store.identifier("AIPA"),
-            "Arn": f"arn:aws:iam::{context.account_id}:instance-profile{path}{name}",
+            "Arn": f"{self._prefix(context)}:instance-profile{path}{name}",
             "CreateDate": self._world.clock.now(),
             "Tags": params.get("Tags", []),
         }

@@ -19,6 +19,7 @@ from typing import Any
 from lab.caller import Caller, ConditionValue
 from lab.errors import AwsError
 from lab.messages import AuthorizationRequest
+from lab.partitions import partition_of
 from lab.policy import ADMINISTRATOR_DOCUMENT, decide, parse
 from lab.rules import rule
 from lab.services.paging import page
@@ -172,7 +173,7 @@ class Grant:
             "CreationDate": self.created_at,
             "GranteePrincipal": self.grantee,
             "RetiringPrincipal": self.retiring,
-            "IssuingAccount": f"arn:aws:iam::{key.account_id}:root",
+            "IssuingAccount": f"arn:{partition_of(key.region)}:iam::{key.account_id}:root",
             "Operations": list(self.operations),
             "Constraints": self.constraints,
         }
@@ -202,7 +203,7 @@ class Key:
     @property
     def arn(self) -> str:
         """The key's ARN."""
-        return f"arn:aws:kms:{self.region}:{self.account_id}:key/{self.id}"
+        return f"arn:{partition_of(self.region)}:kms:{self.region}:{self.account_id}:key/{self.id}"
 
     def metadata(self) -> dict[str, Any]:
         """As DescribeKey shows it."""
@@ -340,7 +341,7 @@ class KmsService:
         alias = f"alias/aws/{service}"
         if alias not in aliases:
             condition = {"kms:CallerAccount": account_id, "kms:ViaService": f"{service}.{region}.amazonaws.com"}
-            root = {"AWS": f"arn:aws:iam::{account_id}:root"}
+            root = {"AWS": f"arn:{partition_of(region)}:iam::{account_id}:root"}
             use = ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:CreateGrant"]
             read = ["kms:Describe*", "kms:Get*", "kms:List*"]
             policy = [
@@ -385,7 +386,7 @@ class KmsService:
             raise FOREIGN_KEY_NEEDS_BOTH_SIDES.error("AccessDeniedException", _foreign_refusal(caller, operation))
         if key is None:
             kind = "" if name.startswith("alias/") else "key/"
-            arn = f"arn:aws:kms:{region}:{account_id}:{kind}{name.removeprefix('key/')}"
+            arn = f"arn:{partition_of(region)}:kms:{region}:{account_id}:{kind}{name.removeprefix('key/')}"
             text = f"Key '{arn}' does not exist" if kind else f"Alias {arn} is not found."
             raise KEY_MISSING.error("NotFoundException", text)
         return key
@@ -493,7 +494,7 @@ class KmsService:
         return key
 
     def _create_key(self, context: Context, params: dict[str, Any]) -> dict[str, Any]:
-        root = f"arn:aws:iam::{context.account_id}:root"
+        root = f"arn:{partition_of(context.region)}:iam::{context.account_id}:root"
         delegate = {"Sid": "Enable IAM User Permissions", "Effect": "Allow", "Principal": {"AWS": root}}
         default = {
             "Version": "2012-10-17",

@@ -13,6 +13,7 @@ from typing import Any
 from lab.caller import Caller
 from lab.errors import AwsError
 from lab.messages import AuthorizationRequest
+from lab.partitions import partition_of
 from lab.rules import rule
 from lab.services.paging import page
 from lab.world import Context, World
@@ -359,7 +360,7 @@ class LogsService:
 
 def _arn(account_id: str, region: str, action: str, group: str, stream: str = "") -> str:
     """The ARN that ``action`` is authorized on; without a group AWS leaves its place empty."""
-    arn = f"arn:aws:logs:{region}:{account_id}:log-group:{group}"
+    arn = f"arn:{partition_of(region)}:logs:{region}:{account_id}:log-group:{group}"
     return f"{arn}:log-stream:{stream}" if not group or action in _STREAM_OPERATIONS else arn
 
 

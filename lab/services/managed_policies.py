@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lab.identity import IdentityStore, Role
+from lab.partitions import in_partition
 
 _TABLES = "arn:aws:dynamodb:*:*:table/*"
 _TABLE_BACKUPS = "arn:aws:dynamodb:*:*:table/*/backup/*"
@@ -141,7 +142,7 @@ def add_linked_role(store: IdentityStore, account_id: str, service: str, descrip
         json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
         path=linked_path(service),
         description=description,
-        attached=(policy_arn,),
+        attached=(in_partition(policy_arn, store.accounts.partition(account_id)),),
     )
 
 

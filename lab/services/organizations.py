@@ -62,7 +62,7 @@ class OrganizationsService:
             return {
                 "Organization": {
                     "Id": own.organization_id,
-                    "Arn": f"arn:aws:organizations::{manager.id}:organization/{own.organization_id}",
+                    "Arn": f"arn:{manager.partition}:organizations::{manager.id}:organization/{own.organization_id}",
                     "FeatureSet": "ALL",
                     "MasterAccountArn": _arn(manager, manager),
                     "MasterAccountId": manager.id,
@@ -98,7 +98,7 @@ class OrganizationsService:
         root = root_id(organization)
         return {
             "Id": root,
-            "Arn": f"arn:aws:organizations::{manager.id}:root/{organization}/{root}",
+            "Arn": f"arn:{manager.partition}:organizations::{manager.id}:root/{organization}/{root}",
             "Name": "Root",
             "PolicyTypes": [{"Type": kind, "Status": "ENABLED"} for kind in self._policy_types.get(organization, ())],
         }
@@ -122,7 +122,7 @@ class OrganizationsService:
 
 
 def _arn(manager: Account, member: Account) -> str:
-    return f"arn:aws:organizations::{manager.id}:account/{manager.organization_id}/{member.id}"
+    return f"arn:{manager.partition}:organizations::{manager.id}:account/{manager.organization_id}/{member.id}"
 
 
 def _email(account: Account) -> str:

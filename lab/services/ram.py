@@ -15,6 +15,7 @@ from lab.backup.model import AIR_GAPPED, Vault
 from lab.backup.registry import registry_of
 from lab.errors import AwsError
 from lab.messages import AuthorizationRequest
+from lab.partitions import partition_of
 from lab.rules import rule
 from lab.services.paging import page
 from lab.world import Context, World
@@ -222,7 +223,8 @@ class RamService:
         ):
             return None
         now = self._world.clock.now()
-        arn = f"arn:aws:ram:{share.region}:{share.owner}:resource-share-invitation/{self._new_id()}"
+        prefix = f"arn:{partition_of(share.region)}:ram:{share.region}:{share.owner}"
+        arn = f"{prefix}:resource-share-invitation/{self._new_id()}"
         return Invitation(arn, account_id, now, now + self._world.timings.seconds("ram.invitation"))
 
     def _new_id(self) -> str:

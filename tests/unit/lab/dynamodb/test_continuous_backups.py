@@ -119,7 +119,7 @@ def test_pitr_keeps_the_past(desk):
 
 def test_pitr_reads_throttled(desk):
     desk.table()
-    desk.world.throttles.enabled = True
+    desk.world.throttles.enabled, desk.connection = True, 1
     for _ in range(11):
         desk("DescribeContinuousBackups", TableName="tbl")
     call = "DescribeContinuousBackups"

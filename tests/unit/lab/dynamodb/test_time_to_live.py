@@ -85,14 +85,14 @@ def test_ttl_settled_at_once(desk):
 
 def test_ttl_reads_throttled(desk):
     desk.table()
-    desk.world.throttles.enabled = True
+    desk.world.throttles.enabled, desk.connection = True, 1
     for _ in range(4):
         desk("DescribeTimeToLive", TableName="tbl")
     code, text = "ThrottlingException", "Rate exceeded"
     desk.refused(rules.THROTTLED, code, text, "DescribeTimeToLive", TableName="tbl")
     desk.connection = 2
     desk("DescribeTimeToLive", TableName="tbl")
-    desk.connection = 0
+    desk.connection = 1
     desk.wait(2.1)
     desk("DescribeTimeToLive", TableName="tbl")
     desk.refused(rules.THROTTLED, code, text, "DescribeTimeToLive", TableName="tbl")
