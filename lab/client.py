@@ -122,6 +122,10 @@ class LabClient:
         """Turn AWS's limits and throttles on or off."""
         self.control("POST", "quotas", {"enforced": enforced})
 
+    def adjust_quota(self, account_id: str, name: str, value: int) -> None:
+        """Give one account another quota than AWS's default, such as ``dynamodb.global_indexes``."""
+        self.control("POST", "quotas", {"adjusted": {account_id: {name: value}}})
+
     def add_fault(self, **members: Any) -> None:
         """Plan a fault; members as in ``lab.faults.Fault``."""
         self.control("POST", "faults", members)

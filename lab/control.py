@@ -15,7 +15,8 @@
 - ``GET /_lab/behaviours``; ``POST /_lab/behaviours`` ``{"<name>": "<choice>"}``
 - ``GET /_lab/faults``; ``POST /_lab/faults`` with a fault or a list of them; ``DELETE /_lab/faults``;
   ``POST /_lab/faults/release`` ``{"id": number}`` lets go on what a ``hold`` keeps back
-- ``GET /_lab/quotas``; ``POST /_lab/quotas`` ``{"enforced": true}``
+- ``GET /_lab/quotas``; ``POST /_lab/quotas`` ``{"enforced": true}`` or, for single accounts, ``{"adjusted":
+  {"<account id>": {"dynamodb.global_indexes": 25}}}``
 """
 
 from __future__ import annotations
@@ -160,12 +161,17 @@ def _clear_faults(world: World, _query: dict[str, str], _content: Any) -> list[d
     return []
 
 
-def _quotas(world: World, _query: dict[str, str], _content: Any) -> dict[str, bool]:
-    return {"enforced": world.quotas}
+def _quotas(world: World, _query: dict[str, str], _content: Any) -> dict[str, Any]:
+    return {"enforced": world.quotas, "adjusted": world.adjusted_quotas()}
 
 
-def _set_quotas(world: World, query: dict[str, str], content: dict[str, Any]) -> dict[str, bool]:
-    world.quotas = bool(content["enforced"])
+def _set_quotas(world: World, query: dict[str, str], content: dict[str, Any]) -> dict[str, Any]:
+    if not content or set(content) - {"enforced", "adjusted"}:
+        raise ValueError("Quotas are enforced or adjusted.")
+    for account_id, quotas in content.get("adjusted", {}).items():
+        for name, value in quotas.items():
+            world.adjust_quota(account_id, name, int(value))
+    world.quotas = bool(content.get("enforced", world.quotas))
     return _quotas(world, query, {})
 
 

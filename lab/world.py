@@ -68,6 +68,8 @@ class World:
         self.behaviours = Behaviours()
         self.behaviours.define(signature.BEHAVIOURS)
         self.quotas = quotas
+        self._default_quotas: dict[str, int] = {}
+        self._adjusted_quotas: dict[tuple[str, str], int] = {}
         self.request_log = RequestLog()
         self.faults = Faults()
         self.identity = IdentityStore(self.clock, self.random)
@@ -95,6 +97,27 @@ class World:
     def quotas(self, enforced: bool) -> None:
         self._quotas = enforced
         self.throttles.enabled = enforced
+
+    def define_quotas(self, defaults: Mapping[str, int]) -> None:
+        """Add quotas that AWS raises for single accounts on request, by name, with what every account has."""
+        self._default_quotas |= defaults
+
+    def quota(self, account_id: str, name: str) -> int:
+        """The account's quota ``name``; KeyError for an unknown one."""
+        return self._adjusted_quotas.get((account_id, name), self._default_quotas[name])
+
+    def adjust_quota(self, account_id: str, name: str, value: int) -> None:
+        """Give an account another quota than the others have; KeyError for an unknown one."""
+        if name not in self._default_quotas:
+            raise KeyError(f"No quota is called {name!r}; there are: {', '.join(sorted(self._default_quotas))}")
+        self._adjusted_quotas[account_id, name] = value
+
+    def adjusted_quotas(self) -> dict[str, dict[str, int]]:
+        """The quotas that were adjusted, by account and name."""
+        adjusted: dict[str, dict[str, int]] = {}
+        for (account_id, name), value in sorted(self._adjusted_quotas.items()):
+            adjusted.setdefault(account_id, {})[name] = value
+        return adjusted
 
     def schedule(self, delay_seconds: float, action: Callable[[], Any]) -> Event:
         """Run ``action`` once, ``delay_seconds`` of the world's time from now, with the world locked."""

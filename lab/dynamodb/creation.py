@@ -104,8 +104,7 @@ CAPACITY_QUOTA = belief(
 )  # fmt: skip
 
 _NAME = re.compile(r"[a-zA-Z0-9_.-]+")
-GLOBAL_INDEXES, LOCAL_INDEXES, VECTOR_INDEXES, KEY_ATTRIBUTES_OF_EACH_KIND = 20, 5, 5, 4
-TABLE_UNITS, ACCOUNT_UNITS = 40_000, 80_000
+LOCAL_INDEXES, VECTOR_INDEXES, KEY_ATTRIBUTES_OF_EACH_KIND = 5, 5, 4
 
 
 def check(context: Context, parameters: Shape, *, importing: bool = False) -> Encryption:
@@ -128,7 +127,7 @@ def check(context: Context, parameters: Shape, *, importing: bool = False) -> En
     _check_warm(parameters, global_indexes, mode)
     check_key_schema(parameters["KeySchema"], each_kind=1)
     _check_definitions(parameters, [*global_indexes, *local_indexes])
-    _check_indexes(parameters, global_indexes, local_indexes)
+    _check_indexes(context, parameters, global_indexes, local_indexes)
     _check_vector_indexes(parameters, mode)
     _check_stream(parameters.get("StreamSpecification"))
     _check_quotas(context, parameters, global_indexes)
@@ -305,9 +304,12 @@ def check_projection(projection: Shape) -> None:
             raise invalid(PROJECTION, f"Duplicate element in NonKeyAttributes: {name}")
 
 
-def _check_indexes(parameters: Shape, global_indexes: Sequence[Shape], local_indexes: Sequence[Shape]) -> None:
-    if len(global_indexes) > GLOBAL_INDEXES:
-        raise invalid(INDEX_COUNT, f"GlobalSecondaryIndex count exceeds the per-table limit of {GLOBAL_INDEXES}")
+def _check_indexes(
+    context: Context, parameters: Shape, global_indexes: Sequence[Shape], local_indexes: Sequence[Shape]
+) -> None:
+    most = context.world.quota(context.account_id, limits.GLOBAL_INDEXES)
+    if len(global_indexes) > most:
+        raise invalid(INDEX_COUNT, f"GlobalSecondaryIndex count exceeds the per-table limit of {most}")
     if len(local_indexes) > LOCAL_INDEXES:
         raise validation(INDEX_COUNT, f"Number of LocalSecondaryIndexes exceeds per-table limit of {LOCAL_INDEXES}")
     names = [index["IndexName"] for index in (*global_indexes, *local_indexes)]
@@ -370,19 +372,20 @@ def check_units(context: Context, shape: Shape, index: str = "") -> None:
     """Refuse capacity, on-demand maxima or warm throughput of ``shape`` above the quota per table or index."""
     if not context.world.quotas:
         return
+    most = context.world.quota(context.account_id, limits.TABLE_UNITS)
     subject = f" for index {index}" if index else ""
     per = "index" if index else "table"
     for member, value in shape.get("ProvisionedThroughput", {}).items():
-        if value > TABLE_UNITS:
+        if value > most:
             raise CAPACITY_QUOTA.error(
                 "LimitExceededException",
                 f"The requested {member}, {value}{subject}, is above the per {per} maximum for the account in "
-                f"{context.region}. Per {per} maximum: {TABLE_UNITS}. Refer to the Amazon DynamoDB Developer Guide for "
+                f"{context.region}. Per {per} maximum: {most}. Refer to the Amazon DynamoDB Developer Guide for "
                 "current limits and how to request higher limits.",
             )
     for block in ("OnDemandThroughput", "WarmThroughput"):
         for member, value in shape.get(block, {}).items():
-            if value > TABLE_UNITS:
+            if value > most:
                 kind = "Read" if "Read" in member else "Write"
                 raise over_limit(
                     CAPACITY_QUOTA,
@@ -398,12 +401,13 @@ def check_account_units(context: Context, shapes: Iterable[Shape], replaced: Sha
     asked = [shape["ProvisionedThroughput"] for shape in shapes if "ProvisionedThroughput" in shape]
     if not asked:
         return
+    most = context.world.quota(context.account_id, limits.ACCOUNT_UNITS)
     for member, kind in (("ReadCapacityUnits", "read"), ("WriteCapacityUnits", "write")):
         held = limits.account_units(context, kind)
         total = held + sum(each.get(member, 0) for each in asked) - (replaced or {}).get(member, 0)
-        if total > ACCOUNT_UNITS:
+        if total > most:
             raise CAPACITY_QUOTA.error(
                 "LimitExceededException",
                 f"This request would have caused the {member} limit to be exceeded for the account in "
-                f"{context.region}. Maximum {member}: {ACCOUNT_UNITS}.",
+                f"{context.region}. Maximum {member}: {most}.",
             )

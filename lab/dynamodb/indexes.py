@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from lab.dynamodb import admission, capacity, creation
+from lab.dynamodb import admission, capacity, creation, limits
 from lab.dynamodb.model import Index, Shape, Table
 from lab.dynamodb.tables import new_index
 from lab.dynamodb.words import belief, in_use, invalid, over_limit, validation
@@ -176,10 +176,9 @@ def _plan_create(context: Context, table: Table, shape: Shape, params: Shape) ->
     admission.admit(table, "index_create")
     if any(index.status in ("CREATING", "DELETING") for index in table.global_indexes):
         raise _one_at_a_time()
-    if len(table.global_indexes) >= creation.GLOBAL_INDEXES:
-        raise over_limit(
-            TOO_MANY, f"Number of global secondary indexes exceeds per-table limit of {creation.GLOBAL_INDEXES}"
-        )
+    most = context.world.quota(context.account_id, limits.GLOBAL_INDEXES)
+    if len(table.global_indexes) >= most:
+        raise over_limit(TOO_MANY, f"Number of global secondary indexes exceeds per-table limit of {most}")
 
     def apply() -> None:
         known = {each["AttributeName"] for each in table.attribute_definitions}

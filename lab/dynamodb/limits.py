@@ -18,6 +18,14 @@ ACCOUNT_LIMITER = belief(
     "About six control plane writes of an account pass at once, the rest are ThrottlingException for a second",
     "measured/import-export-table 1.11 [TABLE-132, TABLE-434]",
 )  # fmt: skip
+ADJUSTABLE = belief(
+    "test_tables", "quotas-adjustable",
+    "AWS raises indexes per table and units per table and account for single accounts; DescribeLimits tells the units",
+    "Amazon DynamoDB developer guide, Quotas; Service Quotas, DynamoDB",
+)  # fmt: skip
+
+GLOBAL_INDEXES, TABLE_UNITS, ACCOUNT_UNITS = "dynamodb.global_indexes", "dynamodb.table_units", "dynamodb.account_units"
+DEFAULTS = {GLOBAL_INDEXES: 20, TABLE_UNITS: 40_000, ACCOUNT_UNITS: 80_000}
 
 
 def take_control_plane_write(context: Context) -> None:

@@ -18,6 +18,7 @@ from lab.dynamodb import (
     imports,
     items,
     kinesis_destination,
+    limits,
     reading,
     resource_policy,
     tables,
@@ -93,6 +94,7 @@ class DynamoDbService:
     def __init__(self, world: World) -> None:
         self._world = world
         timings.define(world.timings, world.behaviours)
+        world.define_quotas(limits.DEFAULTS)
         self.registry = world.put(TableRegistry(world))
         self._handlers: Mapping[str, Callable[[Context, Shape], Any]] = {
             name: handler for module in _MODULES for name, handler in module.OPERATIONS.items()

@@ -332,11 +332,13 @@ def list_tables(context: Context, params: Shape) -> Shape:
 
 def describe_limits(context: Context, params: Shape) -> Shape:
     """DescribeLimits: the quotas that the lab enforces."""
+    of_account = context.world.quota(context.account_id, limits.ACCOUNT_UNITS)
+    of_table = context.world.quota(context.account_id, limits.TABLE_UNITS)
     return {
-        "AccountMaxReadCapacityUnits": creation.ACCOUNT_UNITS,
-        "AccountMaxWriteCapacityUnits": creation.ACCOUNT_UNITS,
-        "TableMaxReadCapacityUnits": creation.TABLE_UNITS,
-        "TableMaxWriteCapacityUnits": creation.TABLE_UNITS,
+        "AccountMaxReadCapacityUnits": of_account,
+        "AccountMaxWriteCapacityUnits": of_account,
+        "TableMaxReadCapacityUnits": of_table,
+        "TableMaxWriteCapacityUnits": of_table,
     }
 
 

@@ -108,6 +108,21 @@ WRITTEN_ONCE = rule(
     fact="AWS API reference s3:PutObject",
     test="s3/test_buckets.py::test_write_only_if_absent",
 )
+OBJECT_LOCK = rule(
+    "s3-object-lock",
+    service="s3",
+    says="Object Lock turns versioning on for good and keeps locked versions from deletion: 403 AccessDenied; "
+    "GOVERNANCE gives way to who sends the bypass and may s3:BypassGovernanceRetention",
+    fact="Amazon S3 user guide, Locking objects with Object Lock",
+    test="s3/test_buckets.py::test_object_lock_keeps_versions",
+)
+LOCK_WANTS_CHECKSUM = rule(
+    "s3-object-lock-wants-checksum",
+    service="s3",
+    says="Writing into a bucket with a default retention needs Content-MD5 or a checksum header: 400 InvalidRequest",
+    fact="AWS API reference s3:PutObject, Content-MD5",
+    test="s3/test_buckets.py::test_object_lock_wants_a_checksum",
+)
 KEY_HIDDEN = rule(
     "s3-missing-key-hidden",
     service="s3",
@@ -260,7 +275,15 @@ class Buckets:
         return bucket
 
     def create_bucket(
-        self, caller: Caller, name: str, region: str, constraint: str, ownership: str, acl: str
+        self,
+        caller: Caller,
+        name: str,
+        region: str,
+        constraint: str,
+        ownership: str,
+        acl: str,
+        *,
+        locking: bool = False,
     ) -> Bucket:
         """A new bucket of the caller's account in ``region``; ``constraint`` is the LocationConstraint as sent."""
         self.world.authorize(caller, "s3:CreateBucket", f"arn:{partition_of(region)}:s3:::{name}", region=region)
@@ -291,6 +314,9 @@ class Buckets:
         if ownership:
             rules = [("Rule", [("ObjectOwnership", ownership)])]
             bucket.settings["ownershipControls"] = xml.document("OwnershipControls", rules)
+        if locking:
+            bucket.settings["object-lock"] = xml.document("ObjectLockConfiguration", [("ObjectLockEnabled", "Enabled")])
+            bucket.settings["versioning"] = xml.document("VersioningConfiguration", [("Status", "Enabled")])
         self.by_name[name] = bucket
         return bucket
 
@@ -326,6 +352,31 @@ class Buckets:
     def versioned(self, bucket: Bucket) -> bool:
         """Whether the bucket keeps versions."""
         return xml.text_in(bucket.settings.get("versioning"), "Status") == "Enabled"
+
+    def check_lock_setting(self, bucket: Bucket, name: str, document: bytes) -> None:
+        """Refuse a setting that does not go with Object Lock: 409 InvalidBucketState."""
+        if name == "object-lock" and not self.versioned(bucket):
+            text = "Versioning must be 'Enabled' on the bucket to apply a Object Lock configuration"
+            raise OBJECT_LOCK.error("InvalidBucketState", text, 409)
+        suspends = name == "versioning" and xml.text_in(document, "Status") != "Enabled"
+        if suspends and "object-lock" in bucket.settings:
+            text = "An Object Lock configuration is present on this bucket, so the versioning state cannot be changed."
+            raise OBJECT_LOCK.error("InvalidBucketState", text, 409)
+
+    def retention(self, bucket: Bucket) -> tuple[str, float]:
+        """Mode and end (epoch seconds) of the retention that a new object gets by default; ("", 0) without one."""
+        document = bucket.settings.get("object-lock")
+        mode = xml.text_in(document, "Mode")
+        days = int(xml.text_in(document, "Days") or 0) + 365 * int(xml.text_in(document, "Years") or 0)
+        return (mode, self.world.clock.now() + days * 86400) if mode else ("", 0.0)
+
+    def _refuse_locked(self, caller: Caller, bucket: Bucket, stored: StoredObject | None, bypass: bool) -> None:
+        if stored is None or self.world.clock.now() >= stored.locked_until:
+            return
+        if stored.lock_mode == "GOVERNANCE" and bypass:
+            self.allow(caller, "s3:BypassGovernanceRetention", bucket, stored.key, refusing=OBJECT_LOCK)
+            return
+        raise OBJECT_LOCK.error("AccessDenied", "Access Denied because object protected by object lock.", 403)
 
     # Permission
 
@@ -413,14 +464,21 @@ class Buckets:
             options.acl,
             options.content_type,
             options.metadata,
+            *self.retention(bucket),
         )
         bucket.add(stored)
         return stored
 
-    def delete_as(self, caller: Caller, bucket: Bucket, key: str, version_id: str = "") -> StoredObject | None:
-        """Delete an object or one version; the delete marker where one was made."""
+    def delete_as(
+        self, caller: Caller, bucket: Bucket, key: str, version_id: str = "", *, bypass: bool = False
+    ) -> StoredObject | None:
+        """Delete an object or one version; the delete marker where one was made.
+
+        ``bypass``: the caller wants to delete what is locked in mode GOVERNANCE. AccessDenied for what stays locked.
+        """
         self.allow(caller, "s3:DeleteObjectVersion" if version_id else "s3:DeleteObject", bucket, key)
         if version_id:
+            self._refuse_locked(caller, bucket, bucket.version(key, version_id), bypass)
             bucket.remove(key, version_id)
             return None
         if not self.versioned(bucket):

@@ -21,7 +21,7 @@ from lab.errors import AwsError
 from lab.messages import HttpRequest, HttpResponse
 from lab.rules import rule
 from lab.s3 import xml
-from lab.s3.buckets import Buckets, is_public
+from lab.s3.buckets import LOCK_WANTS_CHECKSUM, Buckets, is_public
 from lab.s3.store import UNVERSIONED, Bucket, StoredObject, WriteOptions
 from lab.world import Context
 
@@ -243,6 +243,7 @@ class S3Http:
             xml.text_in(request.body, "LocationConstraint"),
             request.headers.get("x-amz-object-ownership", ""),
             request.headers.get("x-amz-acl", ""),
+            locking=request.headers.get("x-amz-bucket-object-lock-enabled", "").lower() == "true",
         )
         return HttpResponse(200, {"Location": f"/{name}"})
 
@@ -266,6 +267,7 @@ class S3Http:
         self._buckets.allow(context.caller, f"s3:{action}", bucket)
         if verb == "Put":
             document = xml.parse(request.body)
+            self._buckets.check_lock_setting(bucket, setting.name, request.body)
             if setting.name == "lifecycle":
                 self._name_lifecycle_rules(document)
             bucket.settings[setting.name] = ElementTree.tostring(document)
@@ -433,10 +435,20 @@ class S3Http:
         digest = hashlib.md5(request.body, usedforsecurity=False).digest()
         if expected and base64.b64encode(digest).decode() != expected:
             raise AwsError("BadDigest", "The Content-MD5 you specified did not match what we received.", 400)
+        self._demand_checksum(request, bucket)
         options = _options(request)
         return HttpResponse(
             200, _written(self._buckets.put_object_as(context.caller, bucket.name, key, request.body, options=options))
         )
+
+    def _demand_checksum(self, request: HttpRequest, bucket: Bucket) -> None:
+        sent = [name for name in request.headers if name == "content-md5" or name.startswith("x-amz-checksum-")]
+        if self._buckets.retention(bucket)[0] and not sent:
+            raise LOCK_WANTS_CHECKSUM.error(
+                "InvalidRequest",
+                "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock "
+                "parameters",
+            )
 
     def _copy_object(self, context: Context, request: HttpRequest, bucket: Bucket, key: str) -> HttpResponse:
         source, _, query = unquote(request.headers["x-amz-copy-source"]).lstrip("/").partition("?versionId=")
@@ -457,7 +469,7 @@ class S3Http:
 
     def _delete_object(self, context: Context, request: HttpRequest, bucket: Bucket, key: str) -> HttpResponse:
         version_id = request.parameters.get("versionId", "")
-        marker = self._buckets.delete_as(context.caller, bucket, key, version_id)
+        marker = self._buckets.delete_as(context.caller, bucket, key, version_id, bypass=_bypasses(request))
         headers = {"x-amz-delete-marker": "true", "x-amz-version-id": marker.version_id} if marker else {}
         return HttpResponse(204, headers)
 
@@ -468,7 +480,7 @@ class S3Http:
         for each in document.findall("Object"):
             key, version_id = each.findtext("Key") or "", each.findtext("VersionId") or ""
             try:
-                self._buckets.delete_as(context.caller, bucket, key, version_id)
+                self._buckets.delete_as(context.caller, bucket, key, version_id, bypass=_bypasses(request))
             except AwsError as error:
                 content.append(("Error", [("Key", key), ("Code", error.code), ("Message", error.message)]))
             else:
@@ -485,6 +497,7 @@ class S3Http:
 
     def _upload_part(self, context: Context, request: HttpRequest, bucket: Bucket, key: str) -> HttpResponse:
         upload = self._buckets.upload(bucket, request.parameters["uploadId"], key)
+        self._demand_checksum(request, bucket)
         number = int(request.parameters["partNumber"])
         etag = self._buckets.put_part(context.caller, bucket, upload, number, request.body)
         return HttpResponse(200, {"ETag": f'"{etag}"'})
@@ -563,7 +576,14 @@ def _written(stored: StoredObject) -> dict[str, str]:
         headers["x-amz-server-side-encryption-aws-kms-key-id"] = stored.kms_key_arn
     if stored.version_id != UNVERSIONED:
         headers["x-amz-version-id"] = stored.version_id
+    if stored.lock_mode:
+        headers["x-amz-object-lock-mode"] = stored.lock_mode
+        headers["x-amz-object-lock-retain-until-date"] = xml.timestamp(stored.locked_until)
     return headers
+
+
+def _bypasses(request: HttpRequest) -> bool:
+    return request.headers.get("x-amz-bypass-governance-retention", "").lower() == "true"
 
 
 def _options(request: HttpRequest) -> WriteOptions:

@@ -51,6 +51,8 @@ class StoredObject:
     acl: str
     content_type: str
     metadata: Mapping[str, str]
+    lock_mode: str = ""
+    locked_until: float = 0.0
 
     def read(self) -> bytes:
         """The body."""

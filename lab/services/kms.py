@@ -26,6 +26,13 @@ from lab.services.paging import page
 from lab.services.policies import PolicyFlaw, checked_policy
 from lab.world import Context, World
 
+MULTI_REGION = rule(
+    "kms-multi-region-key",
+    service="kms",
+    says="A key for several Regions has an id that begins with mrk-; the lab makes no replicas of it",
+    fact="AWS KMS developer guide, Multi-Region keys; measured/settings 2.10 [TABLE-328]",
+    test="test_kms.py::test_multi_region_key",
+)
 KEY_POLICY_DECIDES = rule(
     "kms-key-policy-decides",
     service="kms",
@@ -201,6 +208,11 @@ class Key:
     grants: dict[str, Grant] = field(default_factory=dict)
 
     @property
+    def multi_region(self) -> bool:
+        """Whether it is the primary key of several Regions, as its id tells."""
+        return self.id.startswith("mrk-")
+
+    @property
     def arn(self) -> str:
         """The key's ARN."""
         return f"arn:{partition_of(self.region)}:kms:{self.region}:{self.account_id}:key/{self.id}"
@@ -220,8 +232,15 @@ class Key:
             "KeyManager": self.manager,
             "CustomerMasterKeySpec": self.spec,
             "KeySpec": self.spec,
-            "MultiRegion": False,
+            "MultiRegion": self.multi_region,
         }
+        if self.multi_region:
+            primary = {"Arn": self.arn, "Region": self.region}
+            shown["MultiRegionConfiguration"] = {
+                "MultiRegionKeyType": "PRIMARY",
+                "PrimaryKey": primary,
+                "ReplicaKeys": [],
+            }
         if self.spec == "SYMMETRIC_DEFAULT":
             shown["EncryptionAlgorithms"] = ["SYMMETRIC_DEFAULT"]
         if self.state == "PendingDeletion":
@@ -487,8 +506,9 @@ class KmsService:
 
     # Keys
 
-    def _add(self, account_id: str, region: str, policy: str, **members: Any) -> Key:
-        key_id = str(uuid.UUID(int=self._world.random.getrandbits(128), version=4))
+    def _add(self, account_id: str, region: str, policy: str, *, multi_region: bool = False, **members: Any) -> Key:
+        identifier = uuid.UUID(int=self._world.random.getrandbits(128), version=4)
+        key_id = f"mrk-{identifier.hex}" if multi_region else str(identifier)
         key = Key(account_id, region, key_id, policy, self._world.clock.now(), **members)
         self._keys.setdefault((account_id, region), {})[key_id] = key
         return key
@@ -506,6 +526,7 @@ class KmsService:
             context.account_id,
             context.region,
             policy,
+            multi_region=params.get("MultiRegion", False),
             description=params.get("Description", ""),
             spec=params.get("KeySpec") or params.get("CustomerMasterKeySpec") or "SYMMETRIC_DEFAULT",
             usage=params.get("KeyUsage", "ENCRYPT_DECRYPT"),

@@ -29,7 +29,11 @@ def test_control_api(gate_lab: Any) -> None:
     assert control(gate_lab, "clock")["offset"] == 0
     assert control(gate_lab, "clock", {"advance": 60})["offset"] == 60
     assert control(gate_lab, "timings", {"export.full": 2})["export.full"] == 2
-    assert control(gate_lab, "quotas", {"enforced": False}) == {"enforced": False}
+    assert control(gate_lab, "quotas", {"enforced": False}) == {"enforced": False, "adjusted": {}}
+    gate_lab.world.define_quotas({"echo.tables": 1})
+    adjusted = {SOURCE: {"echo.tables": 2}}
+    assert control(gate_lab, "quotas", {"adjusted": adjusted}) == {"enforced": False, "adjusted": adjusted}
+    assert [gate_lab.world.quota(account, "echo.tables") for account in (SOURCE, DESTINATION)] == [2, 1]
     planned = control(gate_lab, "faults", [{"operation": "dynamodb.Scan", "times": 2}, {"kind": "throttle"}])
     assert [(fault["operation"], fault["kind"], fault["times"]) for fault in planned] == [
         ("dynamodb.Scan", "error", 2),
@@ -56,6 +60,8 @@ def test_control_api(gate_lab: Any) -> None:
         ("faults", {"kind": "late"}, 400),
         ("faults", {"held": 1}, 400),
         ("faults/release", {}, 400),
+        ("quotas", {"adjusted": {SOURCE: {"unheard": 1}}}, 400),
+        ("quotas", {"often": 1}, 400),
         ("state", {"odd": 1}, 400),
         ("nothing", {}, 404),
     ],

@@ -216,3 +216,13 @@ def test_listings_have_pages(kms: Any) -> None:
     pages = list(kms.get_paginator("list_keys").paginate(PaginationConfig={"PageSize": 2}))
     keys = [each["KeyId"] for page in pages for each in page["Keys"]]
     assert len(pages) > 1 and len(keys) == len(set(keys)) == len(kms.list_keys()["Keys"])
+
+
+def test_multi_region_key(kms: Any) -> None:
+    made = kms.create_key(MultiRegion=True)["KeyMetadata"]
+    assert made["KeyId"].startswith("mrk-") and made["MultiRegion"] is True
+    assert made["MultiRegionConfiguration"]["PrimaryKey"] == {"Arn": made["Arn"], "Region": "eu-west-1"}
+    assert kms.describe_key(KeyId=made["KeyId"])["KeyMetadata"]["Arn"] == made["Arn"]
+    assert "MultiRegionConfiguration" not in kms.create_key()["KeyMetadata"]
+    with refused("UnsupportedOperationException"):
+        kms.replicate_key(KeyId=made["KeyId"], ReplicaRegion="us-east-1")

@@ -337,3 +337,22 @@ def test_delete_answer(desk):
     desk("CreateTable", TableName="ptb", **PROVISIONED)
     desk.wait(3)
     assert "BillingModeSummary" not in desk("DeleteTable", TableName="ptb")["TableDescription"]
+
+
+def test_quotas_adjustable(desk, other_desk):
+    many = [{**INDEX, "IndexName": f"index-{number}"} for number in range(21)]
+    desk.refused(
+        creation.INDEX_COUNT, "ValidationException", "limit of 20", "CreateTable", **PARAMETERS,
+        GlobalSecondaryIndexes=many,
+    )  # fmt: skip
+    account = desk.caller.account_id
+    desk.world.adjust_quota(account, limits.GLOBAL_INDEXES, 21)
+    desk.world.adjust_quota(account, limits.TABLE_UNITS, 50_000)
+    assert len(desk.table(GlobalSecondaryIndexes=many)["GlobalSecondaryIndexes"]) == 21
+    other_desk.refused(
+        creation.INDEX_COUNT, "ValidationException", "limit of 20", "CreateTable", **PARAMETERS,
+        GlobalSecondaryIndexes=many,
+    )  # fmt: skip
+    assert desk("DescribeLimits")["TableMaxReadCapacityUnits"] == 50_000
+    units = {"ReadCapacityUnits": 50_000, "WriteCapacityUnits": 1}
+    desk("CreateTable", TableName="large", **{**PROVISIONED, "ProvisionedThroughput": units})

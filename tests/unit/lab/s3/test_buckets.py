@@ -316,3 +316,50 @@ def test_corrupted_object(lab: RunningLab, owner: Any, bucket: str) -> None:
     assert owner.get_object(Bucket=bucket, Key="a")["Body"].read() != b"good"
     assert owner.get_object(Bucket=bucket, Key="a")["Body"].read() == b"good"
     lab.clear_faults()
+
+
+def locked(owner: Any, name: str, mode: str) -> str:
+    made = make(owner, name, ObjectLockEnabledForBucket=True)
+    retention = {"DefaultRetention": {"Mode": mode, "Days": 1}}
+    owner.put_object_lock_configuration(
+        Bucket=made, ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": retention}
+    )
+    return made
+
+
+def test_object_lock_keeps_versions(lab: RunningLab, owner: Any, bucket: str, names: Iterator[str]) -> None:
+    with refused("InvalidBucketState"):  # not without versioning
+        owner.put_object_lock_configuration(Bucket=bucket, ObjectLockConfiguration={"ObjectLockEnabled": "Enabled"})
+    for mode in ("GOVERNANCE", "COMPLIANCE"):
+        made = locked(owner, next(names), mode)
+        assert owner.get_bucket_versioning(Bucket=made)["Status"] == "Enabled"
+        with refused("InvalidBucketState"):
+            owner.put_bucket_versioning(Bucket=made, VersioningConfiguration={"Status": "Suspended"})
+        version = owner.put_object(Bucket=made, Key="a", Body=b"x")["VersionId"]
+        owner.delete_object(Bucket=made, Key="a")  # a marker only
+        assert owner.head_object(Bucket=made, Key="a", VersionId=version)["ObjectLockMode"] == mode
+        with refused("AccessDenied", "protected by object lock"):
+            owner.delete_object(Bucket=made, Key="a", VersionId=version)
+        bypass = {"Bucket": made, "Key": "a", "VersionId": version, "BypassGovernanceRetention": True}
+        if mode == "GOVERNANCE":
+            owner.delete_object(**bypass)
+        else:
+            with refused("AccessDenied", "protected by object lock"):
+                owner.delete_object(**bypass)
+            lab.advance(86401)
+            owner.delete_object(Bucket=made, Key="a", VersionId=version)
+
+
+def test_object_lock_wants_a_checksum(lab: RunningLab, owner: Any, names: Iterator[str]) -> None:
+    made = locked(owner, next(names), "GOVERNANCE")
+    plain = lab.client("s3", "destination", request_checksum_calculation="when_required")
+    plain.meta.events.register("before-sign.s3.PutObject", without_checksums)
+    with refused("InvalidRequest", "Content-MD5 OR x-amz-checksum-"):
+        plain.put_object(Bucket=made, Key="a", Body=b"x")
+    owner.put_object(Bucket=made, Key="a", Body=b"x")
+
+
+def without_checksums(request: Any, **_: Any) -> None:
+    for name in list(request.headers):
+        if name.lower() == "content-md5" or name.lower().startswith("x-amz-checksum-"):
+            del request.headers[name]
