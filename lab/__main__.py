@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.assembly import build_world
-from lab.landscape import DEFAULT_SCALE, settle
+from lab.landscape import DEFAULT_SCALE, REGION, settle
 from lab.server import LabServer
 
 
@@ -47,6 +47,9 @@ def arguments_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "--timing", type=timing, action="append", default=[], metavar="NAME=SECONDS", help="fix one duration"
     )
     parser.add_argument("--ready-file", type=Path, help="also write the JSON document there, once requests are served")
+    parser.add_argument(
+        "--region", default=REGION, help="Region of the rehearsal, whose partition the accounts are in (%(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of generated names and keys")
     parser.add_argument("--no-quotas", action="store_true", help="turn AWS's limits and throttles off")
     return parser.parse_args(arguments)
@@ -71,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         for name, seconds in options.timing:
             world.timings.set(name, seconds)
-        landscape = settle(world)
+        landscape = settle(world, options.region)
         with LabServer(world, options.port) as server:
             ready = {"endpoint_url": server.endpoint_url, "pid": os.getpid(), **landscape}
             print(json.dumps(ready, indent=2), flush=True)

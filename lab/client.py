@@ -242,12 +242,17 @@ def spawn(
     quotas: bool = True,
     seed: int = 0,
     log: Path | None = None,
+    region: str = REGION,
 ) -> Iterator[LabClient]:
-    """A lab in a process of its own, stopped when the context ends; ``log`` takes what it prints."""
+    """A lab in a process of its own, stopped when the context ends; ``log`` takes what it prints.
+
+    Its accounts are in ``region``'s partition.
+    """
     with tempfile.TemporaryDirectory(prefix="tableferry-lab-ready-") as directory:
         ready = Path(directory) / "ready.json"
         output = log or Path(directory) / "lab.log"
         command = [sys.executable, "-m", "lab", "--ready-file", str(ready), "--scale", str(scale), "--seed", str(seed)]
+        command += ["--region", region]
         if not quotas:
             command.append("--no-quotas")
         for name, seconds in (timings or {}).items():

@@ -231,12 +231,15 @@ def check_key_schema(keys: Sequence[Shape], each_kind: int) -> None:
     kinds = [key["KeyType"] for key in keys]
     names = [key["AttributeName"] for key in keys]
     if kinds[0] != "HASH":
-        raise invalid(KEY_ORDER, "Invalid KeySchema: The first KeySchemaElement is not a HASH key type")
+        raise validation(KEY_ORDER, "Invalid KeySchema: The first KeySchemaElement is not a HASH key type")
     if each_kind == 1:
         if len(keys) == 2 and kinds[1] != "RANGE":
-            raise invalid(KEY_ORDER, "Invalid KeySchema: The second KeySchemaElement is not a RANGE key type")
+            raise validation(KEY_ORDER, "Invalid KeySchema: The second KeySchemaElement is not a RANGE key type")
         if len(keys) > 2:
             raise invalid(KEY_ORDER, "Invalid KeySchema: Too many KeySchemaElements")
+        if len(set(names)) != len(names):
+            text = "Both the Hash Key and the Range Key element in the KeySchema have the same name"
+            raise validation(KEY_ORDER, text)
     if kinds != sorted(kinds):  # HASH sorts before RANGE
         raise invalid(KEY_ORDER, "All HASH key attributes must precede RANGE key attributes in the KeySchema")
     for kind in ("HASH", "RANGE"):
@@ -254,7 +257,7 @@ def _check_definitions(parameters: Shape, indexes: Sequence[Shape]) -> None:
     defined = [each["AttributeName"] for each in parameters["AttributeDefinitions"]]
     for name in defined:
         if defined.count(name) > 1:
-            raise invalid(DEFINITIONS_EXACT, f"Attribute Name is duplicated: {name}")
+            raise validation(DEFINITIONS_EXACT, f"Attribute Name is duplicated: {name}")
     schemas = [parameters["KeySchema"], *(index["KeySchema"] for index in indexes)]
     used = list(dict.fromkeys(key["AttributeName"] for schema in schemas for key in schema))
     used += _searched(parameters, defined)

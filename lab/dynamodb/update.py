@@ -114,9 +114,10 @@ def _refuse_combinations(params: Shape, given: list[str]) -> None:
     if not given:
         raise validation(
             NOTHING,
-            "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates or "
-            "SSESpecification or ReplicaUpdates or DeletionProtectionEnabled or OnDemandThroughput, WarmThroughput or "
-            "TableClass is required",
+            "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates, "
+            "SSESpecification, ReplicaUpdates, MultiAccountReplicaReady, ReplicaTransitRoleArn, "
+            "MultiRegionConsistency, DeletionProtectionEnabled, OnDemandThroughput, WarmThroughput or TableClass is "
+            "required",
         )
     for name in ("OnDemandThroughput", "WarmThroughput"):
         if params.get(name) == {}:
