@@ -40,8 +40,9 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.account import
 from lab import protocol
 from lab.assembly import build_world
 from lab.errors import AwsError
-from lab.landscape import settle
+from lab.landscape import REGION, settle
 from lab.messages import HttpRequest
+from lab.partitions import partition_of
 from lab.world import Context, is_mutating
 
 AGE = 3 * 86400.0  # of tables with which tests begin
@@ -71,15 +72,15 @@ class InProcess:
     seconds before that of the machine, less the ``AGE`` of what tests begin with.
     """
 
-    def __init__(self, ago: float = 0.0, **timings: float) -> None:
+    def __init__(self, ago: float = 0.0, region: str = REGION, **timings: float) -> None:
         self.world = build_world(scale=1.0, ticks=False)
         clock = self.world.clock
         self._began = int(time.time()) - ago - AGE + 0.25  # no whole second, where rounding would not show
         clock.now = lambda: self._began + clock.offset  # type: ignore[method-assign]
         for name, seconds in timings.items():
             self.world.timings.set(name.replace("__", "."), seconds)
-        self.landscape = settle(self.world)
-        self.region: str = self.landscape["region"]
+        self.landscape = settle(self.world, region)
+        self.region, self.partition = region, partition_of(region)
         self.calls: list[tuple[str, str]] = []
         self.asked: Mapping[str, Any] = {}
         self.interrupt: Callable[[str, str, int], None] = lambda moment, operation, number: None

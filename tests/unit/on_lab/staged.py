@@ -31,9 +31,14 @@ class Staged(InProcess):
     """
 
     def __init__(
-        self, tables: Mapping[str, int] | None = None, recovery: bool = True, ago: float = 0.0, **timings: float
+        self,
+        tables: Mapping[str, int] | None = None,
+        recovery: bool = True,
+        ago: float = 0.0,
+        region: str = REGION,
+        **timings: float,
     ) -> None:
-        super().__init__(ago, **{"export__full": 150.0, **timings})
+        super().__init__(ago, region, **{"export__full": 150.0, **timings})
         self.make_bucket()
         self.client("logs", "destination").create_log_group(logGroupName=LOG_GROUP)
         for name, items in (tables or {}).items():
@@ -98,14 +103,14 @@ class Staged(InProcess):
     def tag(self, name: str, key: str, value: str, side: str = "destination") -> None:
         """Give a table a tag that can be read at once."""
         account = self.landscape["accounts"][side]["account_id"]
-        arn = f"arn:aws:dynamodb:{REGION}:{account}:table/{name}"
+        arn = f"arn:{self.partition}:dynamodb:{self.region}:{account}:table/{name}"
         self.client("dynamodb", side).tag_resource(ResourceArn=arn, Tags=[{"Key": key, "Value": value}])
         self.world.advance(5)
 
     def tags(self, name: str, side: str = "source") -> dict[str, str]:
         """The tags of a table."""
         account = self.landscape["accounts"][side]["account_id"]
-        arn = f"arn:aws:dynamodb:{REGION}:{account}:table/{name}"
+        arn = f"arn:{self.partition}:dynamodb:{self.region}:{account}:table/{name}"
         tags = self.client("dynamodb", side).list_tags_of_resource(ResourceArn=arn)["Tags"]
         return {tag["Key"]: tag["Value"] for tag in tags}
 
@@ -139,7 +144,7 @@ class Staged(InProcess):
     def key(self, side: str, usable: bool = True, shared: bool = False) -> str:
         """A customer managed key of ``side``: its ARN. ``shared``: the source may use it too."""
         kms, owner = self.client("kms", side), self.landscape["accounts"][side]["account_id"]
-        roots = [f"arn:aws:iam::{account}:root" for account in ((owner, SOURCE) if shared else (owner,))]
+        roots = [f"arn:{self.partition}:iam::{account}:root" for account in ((owner, SOURCE) if shared else (owner,))]
         statement = {"Effect": "Allow", "Principal": {"AWS": roots}, "Action": "kms:*", "Resource": "*"}
         arn = str(kms.create_key(Policy=json.dumps(document(statement)))["KeyMetadata"]["Arn"])
         if not usable:
@@ -151,12 +156,12 @@ class Staged(InProcess):
     def make_bucket(self, owner: str = "destination") -> None:
         """The bucket, open to exports of the source."""
         s3 = self.client("s3", owner)
-        s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+        s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": self.region})
         statement = {
             "Effect": "Allow",
-            "Principal": {"AWS": f"arn:aws:iam::{SOURCE}:root"},
+            "Principal": {"AWS": f"arn:{self.partition}:iam::{SOURCE}:root"},
             "Action": ["s3:PutObject", "s3:PutObjectAcl", "s3:AbortMultipartUpload"],
-            "Resource": f"arn:aws:s3:::{BUCKET}/*/AWSDynamoDB/*",
+            "Resource": f"arn:{self.partition}:s3:::{BUCKET}/*/AWSDynamoDB/*",
         }
         s3.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps(document(statement)))
 

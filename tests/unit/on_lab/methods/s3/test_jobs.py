@@ -31,15 +31,15 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.imp
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import judge, start, wait_for
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.settings_job import SettingsKind
-from tests.unit.on_lab.staged import BUCKET, Staged
+from tests.unit.on_lab.staged import BUCKET, REGION, Staged
 
 
 class Ways:
     """Exports and the imports after them, of many tables in one lab."""
 
-    def __init__(self, tables: int, failing: str = "", **export_seconds: float) -> None:
+    def __init__(self, tables: int, failing: str = "", region: str = REGION, **export_seconds: float) -> None:
         self.names = [f"table{number}" for number in range(tables)]
-        self.aws = Staged(dict.fromkeys(self.names, 2), import__visible=1.0, import__creating=8.0)
+        self.aws = Staged(dict.fromkeys(self.names, 2), region=region, import__visible=1.0, import__creating=8.0)
         self.source, self.destination = self.aws.account("source"), self.aws.account("destination")
         if failing:
             arn = self.source.table_arn(failing)
@@ -72,6 +72,14 @@ def test_imports_start_as_their_exports_end_and_wait_for_slots(monkeypatch: pyte
     assert {kind for _name, kind in found.started} == {"export", "import"}  # AWS throttles exports after the twentieth
     assert len(ways.aws.jobs("import")) == 40
     assert ways.aws.clock - ways.aws.began <= 15 + 15 * 4 * 1.4
+
+
+@pytest.mark.parametrize("region", ["us-gov-west-1", "cn-north-1"])
+def test_tables_move_in_every_partition(region: str) -> None:
+    ways = Ways(1, region=region)
+    found = ways.wait()
+    assert [job.state for job in found.ways["table0"]] == ["completed", "completed"]
+    assert found.jobs["table0"].arn.startswith(f"arn:{ways.aws.partition}:dynamodb:{region}:")
 
 
 def test_no_table_waits_for_another() -> None:
