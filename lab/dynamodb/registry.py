@@ -37,6 +37,11 @@ FORGOTTEN_SEPARATELY = belief(
     "While a table is DELETING, its settings are still answered for a while, each family for its own time",
     "measured/settings 2.3, measured/import-export-table 1.9",
 )  # fmt: skip
+DELETED_UNDER_EXPORT = belief(
+    "test_export", "delete-under-an-export",
+    "A running export does not block DeleteTable, it is DELETING three times as long, and the export has its items",
+    "measured/import-export-table 1.5, 2 [EXPORT-013]",
+)  # fmt: skip
 
 
 class TableRegistry:

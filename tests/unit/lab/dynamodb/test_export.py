@@ -103,6 +103,17 @@ def lines(objects: dict[str, bytes]) -> list[dict[str, Any]]:
     return [json.loads(line) for body in data for line in body.splitlines()]
 
 
+def test_delete_under_an_export(source: Any) -> None:
+    arn = start(source)["ExportArn"]
+    source("DeleteTable", TableName="tbl")
+    source.wait(15)
+    assert source.status() == "DELETING"
+    source.wait(1)
+    assert source("ListTables")["TableNames"] == []
+    source.wait(SLOWEST)
+    assert described(source, arn)["ItemCount"] == 3
+
+
 # At the call
 
 
