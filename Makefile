@@ -28,7 +28,7 @@ export AWS_EC2_METADATA_DISABLED := true
 # The checks must neither depend on an account nor reach one.
 unexport AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_DEFAULT_REGION AWS_REGION
 
-.PHONY: help setup demo test test-matrix test-main test-scenarios test-newest test-2.18 lint types unit test-runs docs sanity molecule engines test-engines histories bench bench-peers bench-fleet artifact generate clean
+.PHONY: help setup demo test test-matrix test-main test-scenarios test-newest test-2.18 lint types unit test-runs unit-and-runs docs sanity molecule engines test-engines histories bench bench-peers bench-fleet artifact generate clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -54,7 +54,7 @@ artifact: setup
 demo: artifact
 	@$(AS_INSTALLED) $(BIN)/python -m demo
 
-test: setup lint types docs unit test-runs test-engines sanity molecule
+test: setup lint types docs unit-and-runs test-engines sanity molecule
 	@echo "All checks passed."
 
 # The oldest and the newest Ansible that the collection works with; CONTRIBUTING.md says how to add the next.
@@ -100,6 +100,10 @@ unit: setup
 # Real processes of ansible-playbook on a lab: interrupted, killed, taken over, several at once.
 test-runs: setup
 	$(BIN)/python -m pytest tests/runs
+
+# The runs mostly wait, so the unit tests run beside them.
+unit-and-runs: setup
+	$(MAKE) --jobs=2 --output-sync=target unit test-runs
 
 # What users install, checked as Galaxy checks it. ansible-test wants it at ansible_collections/tableferry/aws, and pip
 # from a host of its own unless it finds a script in its cache. It keeps that below the home directory.
