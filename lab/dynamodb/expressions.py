@@ -13,7 +13,8 @@ import copy
 import decimal
 import itertools
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -53,8 +54,8 @@ OVERLAP = belief(
 )  # fmt: skip
 KEY_CONDITION = belief(
     "test_expressions", "key-condition",
-    "A key condition names the partition key with = and at most one condition on the sort key",
-    "AWS API reference dynamodb:Query",
+    "A key condition names the partition key with = and at most one condition on the sort key, each on one attribute",
+    "AWS API reference dynamodb:Query; the wordings: dynalite's tests, which run on AWS: test/query.js",
 )  # fmt: skip
 UPDATE_PATHS = belief(
     "test_expressions", "update-paths-exist",
@@ -62,9 +63,24 @@ UPDATE_PATHS = belief(
     "AWS developer guide, Update expressions",
 )  # fmt: skip
 
+EXACT_SUMS = belief(
+    "test_expressions", "sums-are-exact",
+    "A sum that 38 digits do not hold (1e50 - 1) is refused, in the words of an overflow, and never rounded",
+    "ScyllaDB's tests, which run on AWS: alternator/test_number.py",
+)  # fmt: skip
+NESTED = belief(
+    "test_expressions", "expression-depth",
+    "An expression has at most 300 operators; how deep it may nest is a guess (the lab: 100 levels), the texts too",
+    "AWS developer guide, Expression operators and functions: limits", confirmed=False,
+)  # fmt: skip
+
+_MOST_OPERATORS = 300
+_DEEPEST = 100
+_OPERATORS = frozenset({"AND", "OR", "NOT", "BETWEEN", "IN", "=", "<>", "<", "<=", ">", ">=", "+", "-"})
 _TOKEN = re.compile(r"\s*(?:([A-Za-z_]\w*)|(#\w+)|(:\w+)|(\d+)|(<>|<=|>=|[-=<>(),.\[\]+])|(\S))", re.ASCII)
-_CONTEXT = decimal.Context(prec=38)
+_CONTEXT = decimal.Context(prec=300)  # holds every sum of two numbers in DynamoDB's range
 _COMPARATORS = frozenset({"=", "<>", "<", "<=", ">", ">="})
+_TURNED = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}  # with the operands the other way round
 _FUNCTION_ARGUMENTS = {
     "attribute_exists": 1, "attribute_not_exists": 1, "attribute_type": 2, "begins_with": 2, "contains": 2,
 }  # fmt: skip
@@ -204,6 +220,8 @@ class Placeholders:
         self, names: Mapping[str, str] | None = None, literals: Mapping[str, AttributeValue] | None = None
     ) -> None:
         self._names = names or {}
+        for name in self._names.values():
+            values.name_size(name)
         self._literals = {name: values.canonical_value(value)[0] for name, value in (literals or {}).items()}
         self._unused = {*self._names, *self._literals}
 
@@ -249,6 +267,18 @@ class _Parser:
         self._placeholders = placeholders
         self._tokens = [match.group().strip() for match in _TOKEN.finditer(text) if match.group().strip()]
         self._at = 0
+        self._depth = 0
+        operators = self._operators()
+        if operators > _MOST_OPERATORS:
+            words = f"The expression contains too many operators; operator count: {operators}"
+            raise validation(NESTED, f"Invalid {kind}: {words}")
+
+    def _operators(self) -> int:
+        words = [token.upper() for token in self._tokens]
+        calls = sum(token == "(" and word.isidentifier() for word, token in itertools.pairwise(words))
+        counted = calls + sum(word in _OPERATORS for word in words) - words.count("BETWEEN") - words.count("IN")
+        # An update's = only says where a value goes; BETWEEN has an AND of its own, IN its bracket.
+        return counted - words.count("=") if self._kind == "UpdateExpression" else counted
 
     # Tokens
 
@@ -279,6 +309,15 @@ class _Parser:
         near = " ".join(self._tokens[max(0, self._at - 1) : self._at + 2])
         token = self.peek() or "<EOF>"
         return self.refusal(SYNTAX, f'Syntax error; token: "{token}", near: "{near}"')
+
+    @contextmanager
+    def deeper(self) -> Iterator[None]:
+        """One level further down; refused where it gets too deep to be evaluated."""
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise self.refusal(NESTED, "The expression is nested too deeply")
+        yield
+        self._depth -= 1
 
     def refusal(self, rule: Any, text: str) -> AwsError:
         """ValidationException for this expression."""
@@ -359,10 +398,12 @@ class _Parser:
     def _negation(self) -> Condition:
         if self.keyword() == "NOT":
             self.take()
-            return Condition("NOT", (self._negation(),))
+            with self.deeper():
+                return Condition("NOT", (self._negation(),))
         if self.peek() == "(":
             self.take()
-            inner = self.condition()
+            with self.deeper():
+                inner = self.condition()
             self.take(")")
             return inner
         if self.peek() in _FUNCTION_ARGUMENTS and self.peek(1) == "(":
@@ -441,13 +482,15 @@ def parse_condition(kind: str, text: str, placeholders: Placeholders) -> Conditi
 class KeyCondition:
     """``partition`` gives the partition key, ``leading`` sort keys that are fixed, ``operator`` the last one's test.
 
-    ``operator`` is empty (no test), ``=``, ``<``, ``<=``, ``>``, ``>=``, ``BETWEEN`` or ``begins_with``.
+    ``operator`` is empty (no test), ``=``, ``<``, ``<=``, ``>``, ``>=``, ``BETWEEN`` or ``begins_with``;
+    ``names_one_row`` where all key attributes are fixed.
     """
 
     partition: Item
     leading: tuple[AttributeValue, ...] = ()
     operator: str = ""
     bounds: tuple[AttributeValue, ...] = ()
+    names_one_row: bool = False
 
 
 def parse_key_condition(
@@ -459,17 +502,13 @@ def parse_key_condition(
 ) -> KeyCondition:
     """The key condition of a Query (or of an export's filter) on a key of these attributes."""
     parsed = parse_condition("KeyConditionExpression", text, placeholders)
-    parts = _conjuncts(parsed)
+    parts = [_key_test(part) for part in _conjuncts(parsed)]
     by_name: dict[str, Condition] = {}
     for part in parts:
-        path, others = part.operands[0], part.operands[1:]
-        known = isinstance(path, Path) and len(path.parts) == 1 and all(isinstance(each, Literal) for each in others)
-        if not known or part.operator not in {*_COMPARATORS - {"<>"}, "BETWEEN", "begins_with"}:
-            raise validation(KEY_CONDITION, "Query key condition not supported")
-        name = str(path.parts[0])
+        others = part.operands[1:]
+        name = str(part.operands[0].parts[0])
         if name in by_name:
-            text = "KeyConditionExpressions must only contain one condition per key"
-            raise validation(KEY_CONDITION, f"Invalid KeyConditionExpression: {text}")
+            raise validation(KEY_CONDITION, "KeyConditionExpressions must only contain one condition per key")
         by_name[name] = part
         if name in types and any(values.content_of(each.value)[0] != types[name] for each in others):
             raise invalid(KEY_CONDITION, "Condition parameter type does not match schema type")
@@ -487,23 +526,49 @@ def parse_key_condition(
         raise validation(KEY_CONDITION, "Query key condition not supported")
     partition = {name: by_name[name].operands[1].value for name in hash_names}
     if not given:
-        return KeyCondition(partition)
+        return KeyCondition(partition, names_one_row=not range_names)
     last = by_name[given[-1]]
     return KeyCondition(
         partition,
         tuple(by_name[name].operands[1].value for name in given[:-1]),
         last.operator,
         tuple(each.value for each in last.operands[1:]),
+        len(given) == len(range_names) and last.operator == "=",
     )
 
 
 def _conjuncts(condition: Condition) -> list[Condition]:
     if condition.operator != "AND":
-        if condition.operator in ("OR", "NOT"):
-            text = "Invalid operator used in KeyConditionExpression: "
-            raise validation(KEY_CONDITION, f"{text}{condition.operator}")
         return [condition]
     return [part for each in condition.operands for part in _conjuncts(each)]
+
+
+def _key_test(part: Condition) -> Condition:
+    """One test of a key condition with its attribute as first operand; ValidationException for others."""
+    operator, operands = part.operator, part.operands
+    if operator not in {*_TURNED, "BETWEEN", "begins_with"}:
+        raise validation(KEY_CONDITION, f"Invalid operator used in KeyConditionExpression: {operator}")
+    if operator in ("BETWEEN", "begins_with") and isinstance(operands[0], Literal):
+        text = f"{operator} operator must have the key attribute as its first operand"
+        raise validation(KEY_CONDITION, f"Invalid condition in KeyConditionExpression: {text}")
+    paths: list[Path] = []
+    for operand in operands:  # in this order: what comes first in the expression is refused first
+        if isinstance(operand, Size):
+            raise validation(KEY_CONDITION, "KeyConditionExpressions cannot contain nested operations")
+        if isinstance(operand, Path):
+            if paths:
+                text = "Multiple attribute names used in one condition"
+                raise validation(KEY_CONDITION, f"Invalid condition in KeyConditionExpression: {text}")
+            if len(operand.parts) > 1:
+                text = "KeyConditionExpressions cannot have conditions on nested attributes"
+                raise validation(KEY_CONDITION, text)
+            paths.append(operand)
+    if not paths:
+        text = "No key attribute specified"
+        raise validation(KEY_CONDITION, f"Invalid condition in KeyConditionExpression: {text}")
+    if isinstance(operands[0], Path):
+        return part
+    return Condition(_TURNED[operator], (operands[1], operands[0]))
 
 
 # Projections
@@ -659,9 +724,10 @@ def _assigned(parser: _Parser) -> Any:
     if name in ("if_not_exists", "list_append") and parser.peek(1) == "(":
         parser.take()
         parser.take("(")
-        first = parser.path() if name == "if_not_exists" else _assigned(parser)
-        parser.take(",")
-        operands = (first, _assigned(parser))
+        with parser.deeper():
+            first = parser.path() if name == "if_not_exists" else _assigned(parser)
+            parser.take(",")
+            operands = (first, _assigned(parser))
         parser.take(")")
         return _Call(name, operands) if name == "if_not_exists" else _checked_call(parser, name, operands, "L")
     return parser.operand()
@@ -703,8 +769,9 @@ def _value(operand: Any, item: Item) -> AttributeValue:
 def _sum(first: AttributeValue, second: AttributeValue, sign: int) -> AttributeValue:
     if "N" not in first or "N" not in second:
         raise _wrong_type()
-    # fma keeps all digits until it rounds once to DynamoDB's 38.
     total = _CONTEXT.fma(Decimal(sign), Decimal(second["N"]), Decimal(first["N"]))
+    if len(_CONTEXT.normalize(total).as_tuple().digits) > values.MOST_DIGITS:
+        raise validation(EXACT_SUMS, values.OVERFLOW)
     return {"N": values.canonical_number(str(total))}
 
 

@@ -25,6 +25,8 @@ Item = dict[str, AttributeValue]
 KEY_BYTES = {"HASH": 2048, "RANGE": 1024}  # of a key, in a table and in an index (aws.md H)
 MAX_ITEM_BYTES = 400 * 1024
 MAX_NESTING = 32
+MOST_DIGITS = 38  # of a number
+OVERFLOW = "Number overflow. Attempting to store a number with magnitude larger than supported range"
 SETS = {"SS": "string", "NS": "number", "BS": "binary"}
 
 NUMBERS_NORMALIZED = belief(
@@ -57,12 +59,18 @@ ATTRIBUTE_NAMES = belief(
     "An attribute's name is not empty, nested ones included",
     "emulators.md 9",
 )  # fmt: skip
+ATTRIBUTE_NAME_BYTES = belief(
+    "test_values", "attribute-name-length",
+    "An attribute's name has at most 65535 bytes, in items and behind placeholders; the text is a guess",
+    "ScyllaDB's tests, which run on AWS: alternator/test_limits.py",
+)  # fmt: skip
 EMPTY_VALUES = belief(
     "test_values", "empty-values-outside-keys",
     "Empty strings, binaries, lists and maps are values like others, except in keys",
     "aws.md H",
 )  # fmt: skip
 
+_NAME_BYTES = 65535
 _SHORT_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,37}")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
@@ -88,11 +96,10 @@ def canonical_number(text: Any) -> str:
     significant = text.rstrip("0")
     if not significant:
         return "0"
-    if len(significant) > 38:
+    if len(significant) > MOST_DIGITS:
         raise validation(NUMBER_LIMITS, "Attempting to store more than 38 significant digits in a Number")
     if number.adjusted() > 125:
-        words = "Number overflow. Attempting to store a number with magnitude larger than supported range"
-        raise validation(NUMBER_LIMITS, words)
+        raise validation(NUMBER_LIMITS, OVERFLOW)
     if number.adjusted() < -130:
         words = "Number underflow. Attempting to store a number with magnitude smaller than supported range"
         raise validation(NUMBER_LIMITS, words)
@@ -122,6 +129,14 @@ def text_size(text: str) -> int:
         raise _not_of_the_wire("The request holds a string that is not Unicode text") from None
 
 
+def name_size(name: str) -> int:
+    """Bytes of an attribute's name; ValidationException for one that is too long."""
+    size = text_size(name)
+    if size > _NAME_BYTES:
+        raise invalid(ATTRIBUTE_NAME_BYTES, f"Attribute name is too large, must be less than {_NAME_BYTES + 1} bytes")
+    return size
+
+
 def number_size(canonical: str) -> int:
     """Bytes that DynamoDB counts for a number: one for two significant digits, one more, one for a minus sign."""
     digits = canonical.lstrip("-").replace(".", "").strip("0")
@@ -146,7 +161,7 @@ def canonical_item(item: Any, depth: int = 0) -> tuple[Item, int]:
         if not name:
             raise invalid(ATTRIBUTE_NAMES, "Attribute name must not be empty")
         canonical[name], size = canonical_value(value, depth)
-        total += text_size(name) + size
+        total += name_size(name) + size
     return canonical, total
 
 

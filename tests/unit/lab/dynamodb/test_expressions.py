@@ -118,12 +118,47 @@ def test_key_condition() -> None:
         ("pk > :a", "not supported"),
         ("pk = :a AND strange = :a", "missed key schema element: sk"),
         ("pk = :a OR sk = :one", "Invalid operator used in KeyConditionExpression: OR"),
-        ("pk = :a AND sk <> :one", "not supported"),
+        ("pk = :a AND sk <> :one", "Invalid operator used in KeyConditionExpression: <>"),
+        ("NOT pk = :a", "Invalid operator used in KeyConditionExpression: NOT"),
+        ("pk IN (:a)", "Invalid operator used in KeyConditionExpression: IN"),
+        ("pk = :a AND contains(sk, :one)", "Invalid operator used in KeyConditionExpression: contains"),
+        ("size(pk) = :one", "KeyConditionExpressions cannot contain nested operations"),
+        ("pk = sk", "Invalid condition in KeyConditionExpression: Multiple attribute names used in one condition"),
+        ("begins_with(pk, sk)", "Multiple attribute names used in one condition"),
+        ("#m.x = :a", "KeyConditionExpressions cannot have conditions on nested attributes"),
+        (":a = :a", "No key attribute specified"),
+        (":one BETWEEN sk AND sk", "BETWEEN operator must have the key attribute as its first operand"),
         ("pk = :a AND sk = :one AND sk > :one", "only contain one condition per key"),
         ("pk = :one", "type does not match schema type"),
     ]:
         with pytest.raises(AwsError, match=words):
             key_condition(text)
+
+
+def test_key_condition_the_other_way_round() -> None:
+    assert key_condition(":a = pk AND :one <= sk") == KeyCondition({"pk": {"S": "a"}}, (), ">=", ({"N": "1"},))
+    assert key_condition("pk = :a AND :one > sk").operator == "<"
+
+
+def test_sums_are_exact() -> None:
+    literals = {":big": {"N": "1e50"}, ":one": {"N": "1"}, ":digits": {"N": "9" * 38}, ":tiny": {"N": "1e-5"}}
+    for text in ("SET n = :big - :one", "SET n = :big + :one", "SET n = :digits + :tiny"):
+        update = expressions.parse_update(text, Placeholders(None, literals), ["pk"])
+        with pytest.raises(AwsError, match="Number overflow"):
+            update.apply(ITEM)
+    held = expressions.parse_update("SET n = :digits + :one", Placeholders(None, literals), ["pk"])
+    assert held.apply(ITEM)["n"] == {"N": "1" + "0" * 38}
+
+
+def test_expression_depth() -> None:
+    assert holds("(" * 90 + "pk = :a" + ")" * 90)
+    assert holds(" AND ".join(["pk = :a"] * 150))
+    for text in ("(" * 1000 + "pk = :a" + ")" * 1000, "NOT " * 250 + "pk = :a"):
+        assert "nested too deeply" in refused(text)
+    assert "too many operators; operator count: 301" in refused(" AND ".join(["pk = :a"] * 151))
+    deep = "SET n = " + "if_not_exists(n, " * 200 + ":one" + ")" * 200
+    with pytest.raises(AwsError, match="nested too deeply"):
+        expressions.parse_update(deep, Placeholders(None, LITERALS), ["pk"])
 
 
 def test_projection() -> None:

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.dynamodb import values
+from lab.dynamodb.expressions import Placeholders
 from lab.errors import AwsError
 
 numbers = st.builds(
@@ -138,3 +139,13 @@ def test_equality_ignores_the_order_of_sets_only() -> None:
     assert not values.equal({"L": [{"S": "a"}, {"S": "b"}]}, {"L": [{"S": "b"}, {"S": "a"}]})
     assert not values.equal({"S": "1"}, {"N": "1"})
     assert values.equal({"M": {"a": {"N": "1"}, "b": {"B": ""}}}, {"M": {"b": {"B": ""}, "a": {"N": "1"}}})
+
+
+def test_attribute_name_length() -> None:
+    longest = "é" * 32767 + "x"
+    assert values.canonical_item({longest: {"NULL": True}})[1] == 65536
+    for held in ({f"{longest}y": {"NULL": True}}, {"m": {"M": {f"{longest}y": {"NULL": True}}}}):
+        with pytest.raises(AwsError, match="Attribute name is too large"):
+            values.canonical_item(held)
+    with pytest.raises(AwsError, match="Attribute name is too large"):
+        Placeholders({"#long": f"{longest}y"})
