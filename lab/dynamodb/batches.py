@@ -6,22 +6,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 
 from lab.dynamodb.expressions import Projection
 from lab.dynamodb.items import (
     ItemRules,
-    consumed_capacity,
     json_answer,
     placeholders_of,
     projected,
     projection_of,
-    read_units,
     refuse_legacy,
     usable_table,
-    write_units,
 )
 from lab.dynamodb.model import Shape, Table
+from lab.dynamodb.spending import Spent, consumed_capacity, read_units, written
 from lab.dynamodb.values import Item
 from lab.dynamodb.words import belief, validation
 from lab.world import Context
@@ -30,6 +29,11 @@ BATCH_DUPLICATES = belief(
     "test_batches", "batch-without-duplicates",
     "A batch names each key once (numbers compared as numbers), at most 25 writes or 100 reads",
     "aws.md H",
+)  # fmt: skip
+ONE_REQUEST = belief(
+    "test_batches", "batch-entry-is-one-request",
+    "An entry of BatchWriteItem is a PutRequest or a DeleteRequest: both or none is refused, in words that are a guess",
+    "AWS API reference dynamodb:WriteRequest", confirmed=False,
 )  # fmt: skip
 UNPROCESSED = belief(
     "test_batches", "unprocessed-items",
@@ -53,6 +57,10 @@ def batch_write_item(context: Context, params: Shape) -> Shape:
         writes: list[tuple[Item, int | None]] = []
         seen: set[bytes] = set()
         for entry in entries:
+            if len(entry) != 1:
+                raise validation(
+                    ONE_REQUEST, "Each entry of a BatchWriteItem has either a PutRequest or a DeleteRequest"
+                )
             if "PutRequest" in entry:
                 writes.append(rules.checked(entry["PutRequest"]["Item"]))
             else:
@@ -64,19 +72,21 @@ def batch_write_item(context: Context, params: Shape) -> Shape:
     left = _unprocessed(context, params, sum(map(len, requests.values())))
     unprocessed: dict[str, list[Shape]] = {}
     units: list[Shape] = []
+    counted = params.get("ReturnConsumedCapacity", "NONE") != "NONE"
     time = context.world.clock.now()
     for (name, entries), (table, writes) in zip(requests.items(), planned, strict=True):
         done = max(0, len(writes) - left)
         if done < len(writes):
             unprocessed[name] = entries[done:]
             left -= len(writes) - done
+        spent = Spent()
         with table.store.transaction():
             for item, size in writes[:done]:
-                if size is None:
-                    table.store.delete(item, time)
-                else:
-                    table.store.put(item, size, time)
-        consumed = consumed_capacity(params, table.name, sum(write_units(size or 0) for _, size in writes[:done]))
+                old = table.store.delete(item, time) if size is None else table.store.put(item, size, time)
+                if counted:
+                    found = None if old is None else json.loads(old)
+                    spent.add(written(table, found, None if size is None else item))
+        consumed = consumed_capacity(params, table, spent)
         units += [consumed] if consumed else []
     return {"UnprocessedItems": unprocessed} | ({"ConsumedCapacity": units} if units else {})
 
@@ -114,21 +124,22 @@ def batch_get_item(context: Context, params: Shape) -> bytes:
     for name, table, keys, projection in planned:
         done = max(0, len(keys) - left)
         bodies: list[bytes] = []
+        consistent = requests[name].get("ConsistentRead", False)
+        read = 0.0
         for position, key in enumerate(keys[:done]):
-            body = table.store.get(key)
-            if body is not None and total + len(body) > BATCH_READ_BYTES:
+            body, size = table.store.sized(key) or (None, 0)
+            if total + size > BATCH_READ_BYTES:
                 done = position
                 break
+            read += read_units(size, consistent)
+            total += size
             if body is not None:
-                total += len(body)
                 bodies.append(body)
         if done < len(keys):
             unprocessed[name] = {**requests[name], "Keys": keys[done:]}
             left = max(0, left - (len(keys) - done))
         responses[name] = b"[%s]" % b",".join(projected(body, projection) for body in bodies)
-        consistent = requests[name].get("ConsistentRead", False)
-        read = sum(read_units(len(body), consistent) for body in bodies)
-        consumed = consumed_capacity(params, table.name, read)
+        consumed = consumed_capacity(params, table, Spent(read))
         units += [consumed] if consumed else []
     return json_answer(
         {"Responses": json_answer(responses), "UnprocessedKeys": unprocessed, "ConsumedCapacity": units or None}

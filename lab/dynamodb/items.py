@@ -13,8 +13,9 @@ from typing import Any
 
 from lab.dynamodb import expressions, values
 from lab.dynamodb.expressions import Condition, Placeholders, Projection
-from lab.dynamodb.model import Index, Shape, Table
+from lab.dynamodb.model import Shape, Table
 from lab.dynamodb.registry import registry
+from lab.dynamodb.spending import Spent, consumed_capacity, read_units, written
 from lab.dynamodb.values import KEY_BYTES, MAX_ITEM_BYTES, Item
 from lab.dynamodb.words import belief, invalid, validation
 from lab.world import Context
@@ -201,33 +202,6 @@ def projected(body: bytes, projection: Projection | None) -> bytes:
     return body if projection is None else values.dump(projection.of(json.loads(body)))
 
 
-# Capacity
-
-
-def read_units(size: int, consistent: bool) -> float:
-    """Read units that ``size`` bytes cost."""
-    return max(1, -(-size // 4096)) * (1.0 if consistent else 0.5)
-
-
-def consumed_capacity(params: Shape, table: str, units: float, index: Index | None = None) -> Shape | None:
-    """ConsumedCapacity as asked for; writes to indexes are not counted."""
-    detail = params.get("ReturnConsumedCapacity", "NONE")
-    if detail == "NONE":
-        return None
-    consumed: Shape = {"TableName": table, "CapacityUnits": units}
-    if detail == "INDEXES":
-        consumed["Table"] = {"CapacityUnits": 0.0 if index else units}
-        if index is not None:
-            kind = "GlobalSecondaryIndexes" if index.is_global else "LocalSecondaryIndexes"
-            consumed[kind] = {index.name: {"CapacityUnits": units}}
-    return consumed
-
-
-def write_units(*sizes: int) -> float:
-    """Write units that a write costs, by the larger of the old and the new size in bytes."""
-    return float(max(1, -(-max(sizes) // 1024)))
-
-
 # Single items
 
 
@@ -238,12 +212,12 @@ def get_item(context: Context, params: Shape) -> bytes:
     placeholders = placeholders_of(params)
     projection = projection_of(params, placeholders)
     placeholders.refuse_unused()
-    body = table.store.get(ItemRules(table).key(params["Key"]))
-    units = read_units(len(body or b""), params.get("ConsistentRead", False))
+    body, size = table.store.sized(ItemRules(table).key(params["Key"])) or (None, 0)
+    spent = Spent(read_units(size, params.get("ConsistentRead", False)))
     return json_answer(
         {
             "Item": None if body is None else projected(body, projection),
-            "ConsumedCapacity": consumed_capacity(params, table.name, units),
+            "ConsumedCapacity": consumed_capacity(params, table, spent),
         }
     )
 
@@ -341,8 +315,7 @@ def _written(context: Context, params: Shape, write: Write, allowed: Iterable[st
         shown = Projection(write.updated).of(shown) if write.updated else None  # see UPDATED_PARTS
     if return_values != "NONE" and shown:
         answer["Attributes"] = shown
-    sizes = [values.item_size(old) if old else 0, new[1] if new else 0]
-    consumed = consumed_capacity(params, write.table.name, write_units(*sizes))
+    consumed = consumed_capacity(params, write.table, lambda: written(write.table, old, new[0] if new else None))
     return answer | ({"ConsumedCapacity": consumed} if consumed else {})
 
 

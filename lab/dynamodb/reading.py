@@ -14,17 +14,17 @@ from lab.dynamodb import expressions, values
 from lab.dynamodb.expressions import Condition, KeyCondition, Placeholders, Projection
 from lab.dynamodb.items import (
     KEY_MATCHES,
-    consumed_capacity,
     json_answer,
     placeholders_of,
     projected,
     projection_of,
-    read_units,
     refuse_legacy,
     usable_table,
 )
 from lab.dynamodb.model import Index, Shape, Table
+from lab.dynamodb.spending import consumed_capacity, read, read_units, scan_units
 from lab.dynamodb.store import PAGE_BYTES, KeyEncoder, Page, after_all, segment_bounds
+from lab.dynamodb.values import Item
 from lab.dynamodb.words import belief, invalid, validation
 from lab.world import Context
 
@@ -53,11 +53,31 @@ START_KEY = belief(
     "ExclusiveStartKey holds exactly the key attributes of table and index, within what is queried",
     "AWS API reference dynamodb:Query",
 )  # fmt: skip
+SELECT = belief(
+    "test_reading", "select-fits-index",
+    "ALL_PROJECTED_ATTRIBUTES needs an index; a global index refuses attributes that it does not project",
+    "dynalite's tests, which run on AWS: test/query.js; AWS API reference dynamodb:Query",
+)  # fmt: skip
+FETCHED = belief(
+    "test_reading", "local-index-fetches",
+    "A local index fetches what it does not project from the table, item by item, each at the cost of the whole item",
+    "ScyllaDB's tests, which run on AWS: alternator/test_lsi.py; AWS developer guide, Local secondary indexes",
+)  # fmt: skip
+ONE_ROW = belief(
+    "test_reading", "one-row-is-not-restarted",
+    "A Query that names a whole key takes no ExclusiveStartKey; one beside the sort key's test has words of its own",
+    "dynalite's tests, which run on AWS: test/query.js; that a table without sort key answers the same is a guess",
+    confirmed=False,
+)  # fmt: skip
 KEYS_ARE_QUERIED = belief(
     "test_reading", "filter-without-keys",
     "A Query's filter names no key attribute",
     "AWS API reference dynamodb:Query",
 )  # fmt: skip
+
+
+_NOT_RESTARTED = "The query can return at most one row and cannot be restarted"
+_OTHER_RANGE = "The provided starting key does not match the range key predicate"
 
 
 @dataclass(frozen=True)
@@ -77,6 +97,15 @@ class _Reading:
         return self.index.name if self.index else None
 
     @property
+    def fetches(self) -> bool:
+        """Whether a local index must look up the items in the table."""
+        if self.index is None or self.index.is_global or self.index.projection["ProjectionType"] == "ALL":
+            return False
+        if self.select == "ALL_ATTRIBUTES":
+            return True
+        return not self.table.store.projects(self.index.name, _named(self.projection))
+
+    @property
     def counts_only(self) -> bool:
         """Whether only the count is asked for."""
         return self.select == "COUNT"
@@ -90,6 +119,9 @@ def _reading(context: Context, params: Shape) -> _Reading:
     text = params.get("FilterExpression")
     condition = None if text is None else expressions.parse_condition("FilterExpression", text, placeholders)
     projection = projection_of(params, placeholders)
+    if index is None and params.get("Select") == "ALL_PROJECTED_ATTRIBUTES":
+        reading = "Querying" if context.operation == "Query" else "Scanning"
+        raise validation(SELECT, f"ALL_PROJECTED_ATTRIBUTES can be used only when {reading} using an IndexName")
     select = params.get("Select") or ("SPECIFIC_ATTRIBUTES" if projection else "ALL_PROJECTED_ATTRIBUTES")
     if projection is not None and select != "SPECIFIC_ATTRIBUTES":
         text = "get only the Count" if select == "COUNT" else f"get {select}"
@@ -103,7 +135,16 @@ def _reading(context: Context, params: Shape) -> _Reading:
         if select == "ALL_ATTRIBUTES" and index.projection["ProjectionType"] != "ALL":
             text = f"Select type ALL_ATTRIBUTES is not supported for global secondary index {index.name} because its "
             raise invalid(INDEX_READS, f"{text}projection type is not ALL")
+        lacking = sorted(name for name in _named(projection) if not table.store.projects(index.name, [name]))
+        if lacking:
+            text = f"Global secondary index {index.name} does not project [{', '.join(lacking)}]"
+            raise invalid(SELECT, text)
     return _Reading(table, index, placeholders, condition, projection, select)
+
+
+def _named(projection: Projection | None) -> set[str]:
+    """The attributes, without their parts, that a projection names."""
+    return {str(path.parts[0]) for path in (projection.paths if projection else ())}
 
 
 def _index(table: Table, params: Shape) -> Index | None:
@@ -118,7 +159,9 @@ def _index(table: Table, params: Shape) -> Index | None:
     return index
 
 
-def _start(reading: _Reading, params: Shape, lower: bytes, upper: bytes, outside: str) -> bytes | None:
+def _start(
+    reading: _Reading, params: Shape, lower: bytes, upper: bytes, outside: Callable[[Item, bytes], str]
+) -> bytes | None:
     """The position of ExclusiveStartKey, which must lie between ``lower`` and ``upper``."""
     if "ExclusiveStartKey" not in params:
         return None
@@ -131,15 +174,19 @@ def _start(reading: _Reading, params: Shape, lower: bytes, upper: bytes, outside
         raise validation(START_KEY, text)
     position = store.position(key, reading.index_name)
     if not lower <= position < upper:
-        raise validation(START_KEY, outside)
+        raise validation(START_KEY, outside(key, position))
     return position
 
 
-def _page_answer(reading: _Reading, params: Shape, page: Page) -> bytes:
+def _page_answer(reading: _Reading, params: Shape, page: Page, units: float) -> bytes:
+    """The answer for a page that cost ``units``, without what a local index fetches."""
     rows = page.rows
     bodies = [row.body for row in rows]
-    if reading.index and not reading.index.is_global and reading.select == "ALL_ATTRIBUTES":
-        bodies = [reading.table.store.get(json.loads(body)) or body for body in bodies]
+    fetched = 0.0
+    if reading.fetches:
+        for place, body in enumerate(bodies):
+            bodies[place], size = reading.table.store.sized(json.loads(body)) or (body, 0)
+            fetched += read_units(size, params.get("ConsistentRead", False))
     if reading.filter is not None:
         bodies = [body for body in bodies if reading.filter.holds(json.loads(body))]
     items = None
@@ -149,14 +196,13 @@ def _page_answer(reading: _Reading, params: Shape, page: Page) -> bytes:
     if page.more:
         item = json.loads(rows[-1].body)
         last = {name: item[name] for name in reading.table.store.key_names(reading.index_name)}
-    units = read_units(sum(row.size for row in rows), params.get("ConsistentRead", False))
     return json_answer(
         {
             "Items": items,
             "Count": len(bodies),
             "ScannedCount": len(rows),
             "LastEvaluatedKey": last,
-            "ConsumedCapacity": consumed_capacity(params, reading.table.name, units, reading.index),
+            "ConsumedCapacity": consumed_capacity(params, reading.table, read(units, reading.index, fetched)),
         }
     )
 
@@ -181,16 +227,19 @@ def scan(context: Context, params: Shape) -> bytes:
         "The provided starting key is invalid: Invalid ExclusiveStartKey. Please use ExclusiveStartKey with correct "
         f"Segment. TotalSegments: {total} Segment: {segment}"
     )
+    after = _start(reading, params, lower, upper, lambda key, position: outside)
     page = reading.table.store.page(
         index=reading.index_name,
         lower=lower,
         upper=upper,
-        after=_start(reading, params, lower, upper, outside),
+        after=after,
         limit=params.get("Limit"),
         limit_bytes=PAGE_BYTES,
-        bodies=not reading.counts_only or reading.filter is not None,
+        bodies=not reading.counts_only or reading.filter is not None or reading.fetches,
     )
-    return _page_answer(reading, params, page)
+    last = page.rows[-1].key if page.more else upper
+    consistent = params.get("ConsistentRead", False)
+    return _page_answer(reading, params, page, scan_units(reading.table, page.rows, after or lower, last, consistent))
 
 
 def query(context: Context, params: Shape) -> bytes:
@@ -213,7 +262,16 @@ def query(context: Context, params: Shape) -> bytes:
             text = "Filter Expression can only contain non-primary key attributes: Primary key attribute: "
             raise validation(KEYS_ARE_QUERIED, f"{text}{path.parts[0]}")
     lower, upper = key_bounds(encoder, condition)
-    outside = "The provided starting key is outside query boundaries based on provided conditions"
+    if condition.names_one_row and "ExclusiveStartKey" in params and (reading.index is None or encoder.range_names):
+        raise validation(ONE_ROW, _NOT_RESTARTED)
+
+    def outside(key: Item, position: bytes) -> str:
+        if not condition.operator:
+            return "The provided starting key is outside query boundaries based on provided conditions"
+        # Beside the test of the sort key, whatever the partition, or within it in another partition.
+        moved = encoder.partition(condition.partition) + position[len(encoder.partition(key)) :]
+        return _NOT_RESTARTED if lower <= moved < upper else _OTHER_RANGE
+
     page = reading.table.store.page(
         index=reading.index_name,
         lower=lower,
@@ -222,9 +280,10 @@ def query(context: Context, params: Shape) -> bytes:
         backward=not params.get("ScanIndexForward", True),
         limit=params.get("Limit"),
         limit_bytes=PAGE_BYTES,
-        bodies=not reading.counts_only or reading.filter is not None,
+        bodies=not reading.counts_only or reading.filter is not None or reading.fetches,
     )
-    return _page_answer(reading, params, page)
+    units = read_units(sum(row.size for row in page.rows), params.get("ConsistentRead", False))
+    return _page_answer(reading, params, page, units)
 
 
 def key_bounds(encoder: KeyEncoder, condition: KeyCondition) -> tuple[bytes, bytes]:

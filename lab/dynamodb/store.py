@@ -15,7 +15,7 @@ import hashlib
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -159,6 +159,13 @@ class TableStore:
         with self.lock:
             row = self._sql.execute("SELECT body FROM items WHERE key = ?", (encoded,)).fetchone()
         return row[0] if row else None
+
+    def sized(self, key: Mapping[str, AttributeValue]) -> tuple[bytes, int] | None:
+        """Body and size of the item that has the key attributes of ``key``, or None."""
+        encoded = self.encoder.encode(key)
+        with self.lock:
+            row = self._sql.execute("SELECT body, size FROM items WHERE key = ?", (encoded,)).fetchone()
+        return (row[0], row[1]) if row else None
 
     def page(
         self,
@@ -348,6 +355,26 @@ class TableStore:
         """The secondary indexes."""
         return list(self._indexes)
 
+    def projects(self, name: str, attributes: Iterable[str]) -> bool:
+        """Whether the index has all of these attributes."""
+        projected = self._indexes[name].projected
+        return projected is None or projected.issuperset(attributes)
+
+    def index_entries(self, item: Item | None) -> dict[str, tuple[bytes, Item, int]]:
+        """For each index that takes ``item``: the place there, what is projected, and its size in bytes."""
+        entries: dict[str, tuple[bytes, Item, int]] = {}
+        if item is None:
+            return entries
+        for name, index in self._indexes.items():
+            if self._takes(index, item):
+                projected = index.project(item)
+                entries[name] = (index.encoder.encode(item), projected, item_size(projected))
+        return entries
+
+    def _takes(self, index: _Index, item: Item) -> bool:
+        kinds = (("HASH", index.encoder.hash_names), ("RANGE", index.encoder.range_names))
+        return all(self._fits(item, name, KEY_BYTES[kind]) for kind, names in kinds for name in names)
+
     def _reindex(self, key: bytes, old: Item | None, new: Item | None) -> None:
         for name, index in self._indexes.items():
             if old is not None:
@@ -357,8 +384,7 @@ class TableStore:
 
     def _enter(self, name: str, index: _Index, key: bytes, item: Item, step: int) -> None:
         """Add (``step`` 1) an item to an index or take it out (-1), if it belongs there."""
-        kinds = (("HASH", index.encoder.hash_names), ("RANGE", index.encoder.range_names))
-        if not all(self._fits(item, name, KEY_BYTES[kind]) for kind, names in kinds for name in names):
+        if not self._takes(index, item):
             return
         place = index.encoder.encode(item) + key
         size = item_size(index.project(item)) if index.projected is not None else canonical_item(item)[1]

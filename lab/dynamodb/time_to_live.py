@@ -29,6 +29,11 @@ COOLDOWN = belief(
     "A TTL change is refused for about 31 minutes after the last accepted one; refused tries do not extend it",
     "measured/settings 2.4 [TABLE-143]",
 )  # fmt: skip
+NEVER_EXPIRED = belief(
+    "test_time_to_live", "ttl-expired-items-stay",
+    "The lab deletes no expired item; AWS does so within a few days, as a write of its own at no cost",
+    "AWS developer guide, Using time to live", confirmed=False,
+)  # fmt: skip
 SETTLED = belief(
     "test_time_to_live", "ttl-settled-at-once",
     "A TTL change is seen at the first read; never configured and off both read DISABLED without an attribute",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from lab.assembly import build_world
 from lab.caller import Caller
 from lab.dynamodb.registry import TableRegistry
+from lab.policy import request_tags
 from lab.rules import Rule, RuleBroken
 from lab.world import Context, World
 from tests.unit.lab.dynamodb.data_plane import WITH_INDEXES
@@ -54,8 +56,9 @@ class Desk:
         asked = self.world.services[service]
         with self.world.lock:
             self.world.tick()
+            tags = request_tags(params)
             for needed in asked.authorization(context, operation, params):
-                self.world.require(self.caller, needed, REGION)
+                self.world.require(self.caller, replace(needed, conditions={**tags, **needed.conditions}), REGION)
             answer = asked.handle(context, operation, params)
         return json.loads(answer) if isinstance(answer, bytes) else answer  # type: ignore[no-any-return]
 

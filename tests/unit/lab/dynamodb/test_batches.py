@@ -46,3 +46,12 @@ def test_unprocessed_items(tables: Any) -> None:
     tables.world.faults.add(operation="dynamodb.BatchGetItem", kind="unprocessed_items", values={"count": 1})
     got = tables("BatchGetItem", RequestItems={"tbl": {"Keys": [item("a", 1), item("a", 2)]}})
     assert got["UnprocessedKeys"]["tbl"]["Keys"] == [item("a", 2)]
+
+
+def test_batch_entry_is_one_request(tables: Any) -> None:
+    both = {"PutRequest": {"Item": item("a")}, "DeleteRequest": {"Key": item("b")}}
+    for entry in ({}, both):
+        tables.refused(
+            batches.ONE_REQUEST, "ValidationException", "either a PutRequest or a DeleteRequest", "BatchWriteItem",
+            RequestItems={"tbl": [entry]},
+        )  # fmt: skip

@@ -139,3 +139,56 @@ def test_index_reads(tables: Any) -> None:
     ]
     for params, text in refused:
         tables.refused(reading.INDEX_READS, "ValidationException", text, "Scan", TableName="tbl", **params)
+
+
+def test_select_fits_index(tables: Any) -> None:
+    for operation, word in (("Query", "Querying"), ("Scan", "Scanning")):
+        tables.refused(
+            reading.SELECT, "ValidationException", f"can be used only when {word} using an IndexName", operation,
+            TableName="tbl", Select="ALL_PROJECTED_ATTRIBUTES",
+        )  # fmt: skip
+    text = "One or more parameter values were invalid: Global secondary index by-color does not project [w, words]"
+    tables.refused(
+        reading.SELECT, "ValidationException", text, "Scan", TableName="tbl", IndexName="by-color",
+        ProjectionExpression="words, pk, w.x",
+    )  # fmt: skip
+
+
+def test_local_index_fetches(tables: Any) -> None:
+    whole = item("a", 1, color="red", words="w" * 5000)
+    tables("PutItem", TableName="tbl", Item=whole)
+    query: dict[str, Any] = {
+        "TableName": "tbl", "IndexName": "local", "KeyConditionExpression": "pk = :a", "ConsistentRead": True,
+        "ExpressionAttributeValues": {":a": {"S": "a"}}, "ReturnConsumedCapacity": "INDEXES",
+    }  # fmt: skip
+    keys = item("a", 1, color="red")
+    for params, shown, table_units in (
+        ({}, keys, 0.0),
+        ({"Select": "ALL_PROJECTED_ATTRIBUTES"}, keys, 0.0),
+        ({"ProjectionExpression": "pk, sk, color"}, keys, 0.0),
+        ({"Select": "ALL_ATTRIBUTES"}, whole, 2.0),
+        ({"ProjectionExpression": "words"}, {"words": whole["words"]}, 2.0),
+    ):
+        answer = tables("Query", **query, **params)
+        assert answer["Items"] == [shown]
+        assert answer["ConsumedCapacity"] == {
+            "TableName": "tbl", "CapacityUnits": 1.0 + table_units, "Table": {"CapacityUnits": table_units},
+            "LocalSecondaryIndexes": {"local": {"CapacityUnits": 1.0}},
+        }  # fmt: skip
+
+
+def test_one_row_is_not_restarted(tables: Any) -> None:
+    def refused(text: str, condition: str, start: dict[str, Any], rule: Any = reading.START_KEY, **params: Any) -> None:
+        literals = {name: {"S": "a"} if name == ":a" else {"N": "5"} for name in (":a", ":n") if name in condition}
+        tables.refused(
+            rule, "ValidationException", text, "Query", **{"TableName": "tbl", **params},
+            KeyConditionExpression=condition, ExpressionAttributeValues=literals, ExclusiveStartKey=start,
+        )  # fmt: skip
+
+    once = "The query can return at most one row and cannot be restarted"
+    refused(once, "pk = :a AND sk = :n", item("a", 5), reading.ONE_ROW)
+    refused("does not match the range key predicate", "pk = :a AND sk > :n", item("a", 5))
+    refused("does not match the range key predicate", "pk = :a AND sk > :n", item("b", 4))
+    refused(once, "pk = :a AND sk > :n", item("b", 6))
+    tables.table("plain")
+    refused(once, "pk = :a", {"pk": {"S": "a"}}, reading.ONE_ROW, TableName="plain")

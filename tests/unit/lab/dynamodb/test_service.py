@@ -16,6 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from lab.assembly import build_world
+from lab.dynamodb import service
 from lab.server import LabServer
 from lab.world import Context
 
@@ -154,3 +155,10 @@ def test_with_boto3(clients):
     assert caught.value.response["Error"]["Code"] == "ResourceNotFoundException"
     dynamodb.delete_table(TableName="orders")
     dynamodb.get_waiter("table_not_exists").wait(TableName="orders", WaiterConfig={"Delay": 0.05})
+
+
+@pytest.mark.parametrize(
+    "operation", ["ExecuteStatement", "BatchExecuteStatement", "ExecuteTransaction", "CreateBackup"]
+)
+def test_operations_that_the_lab_lacks(desk, operation):
+    desk.refused(service.LACKING, "UnknownOperationException", operation, operation, Statement="SELECT * FROM tbl")

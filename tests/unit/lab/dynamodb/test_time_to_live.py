@@ -96,3 +96,11 @@ def test_ttl_reads_throttled(desk):
     desk.wait(2.1)
     desk("DescribeTimeToLive", TableName="tbl")
     desk.refused(rules.THROTTLED, code, text, "DescribeTimeToLive", TableName="tbl")
+
+
+def test_ttl_expired_items_stay(desk):
+    desk.table()
+    desk("UpdateTimeToLive", **params("expires"))
+    desk.put(pk={"S": "a"}, expires={"N": str(int(desk.world.clock.now()) - 60)})
+    desk.wait(7 * 86400)
+    assert desk("Scan", TableName="tbl")["Count"] == 1
