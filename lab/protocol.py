@@ -248,7 +248,7 @@ def _rest_content(request: HttpRequest, service: str) -> dict[str, Any]:
 def _json_object(request: HttpRequest) -> dict[str, Any]:
     try:
         content = json.loads(request.body or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         raise AwsError("SerializationException", "Unexpected end or token in the request's JSON") from None
     if not isinstance(content, dict):
         raise _serialization("Unexpected value type in payload")
@@ -380,7 +380,11 @@ class _Readers:
             if not isinstance(value, dict):
                 raise _serialization("Unexpected value type in payload")
             _check_limits(len(value), value, limits, path, problems)
-            if any(not fits(len(each)) for each in value.values() for fits, _ in value_limits):
+            if None in value.values():
+                problems.append(_problem(value, path, "Map value must not be null"))
+                return value
+            collections = [each for each in value.values() if isinstance(each, list | dict)]
+            if any(not fits(len(each)) for each in collections for fits, _ in value_limits):
                 texts = ", ".join(text for _, text in reversed(value_limits))
                 problems.append(_problem(value, path, f"Map value must satisfy constraint: [{texts}]"))
                 return value
@@ -417,6 +421,8 @@ def _shown(value: Any) -> str:
         return f"[{', '.join(map(_shown, value))}]"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}={_shown(each)}" for key, each in value.items()) + "}"
+    if value is None:
+        return "null"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

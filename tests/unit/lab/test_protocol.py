@@ -198,3 +198,19 @@ def test_unknown_operation(gate_lab: Any) -> None:
     headers["host"] = gate_lab.server.endpoint_url.removeprefix("http://")
     response = gate_lab.server.gate.answer(HttpRequest("POST", "/", "", headers, b"{}"))
     assert (response.status, response.headers["x-amzn-errortype"]) == (400, "UnknownOperationException")
+
+
+def test_null_and_foreign_entries_of_maps_are_refused() -> None:
+    text = "Value '{tbl=null}' at 'requestItems' failed to satisfy constraint: Map value must not be null"
+    for operation in ("BatchWriteItem", "BatchGetItem"):
+        assert text in message(operation, {"RequestItems": {"tbl": None}})
+    for held in (5, "text", [None], [5]):
+        with pytest.raises(AwsError) as caught:
+            parse("BatchWriteItem", {"RequestItems": {"tbl": held}})
+        assert caught.value.code == "SerializationException"
+
+
+def test_requests_that_nest_too_deeply_are_refused() -> None:
+    with pytest.raises(AwsError) as caught:
+        parse("PutItem", b"[" * 200000)
+    assert caught.value.code == "SerializationException"
