@@ -12,6 +12,8 @@
   true}`` where clients read the world's time (``lab.controller``)
 - ``GET /_lab/timings``; ``POST /_lab/timings`` ``{"<name>": seconds}``
 - ``POST /_lab/accounts`` ``{"<account id>": "<organization id, or empty>"}`` moves accounts between organizations
+- ``POST /_lab/control_policies`` ``{"<account id>": [<policy document>, ..]}`` sets an account's service control
+  policies
 - ``GET /_lab/behaviours``; ``POST /_lab/behaviours`` ``{"<name>": "<choice>"}``
 - ``GET /_lab/faults``; ``POST /_lab/faults`` with a fault or a list of them; ``DELETE /_lab/faults``;
   ``POST /_lab/faults/release`` ``{"id": number}`` lets go on what a ``hold`` keeps back
@@ -26,8 +28,10 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+from lab.errors import AwsError
 from lab.faults import Fault
 from lab.messages import HttpRequest, HttpResponse
+from lab.policy import parse
 from lab.protocol import json_bytes
 from lab.world import World
 
@@ -43,7 +47,7 @@ def answer(world: World, request: HttpRequest) -> HttpResponse:
     try:
         content = json.loads(request.body) if request.body else {}
         return _json(route(world, request.parameters, content))
-    except (KeyError, ValueError, TypeError, AttributeError) as failure:
+    except (KeyError, ValueError, TypeError, AttributeError, AwsError) as failure:
         return _json({"error": str(failure.args[0] if failure.args else failure)}, 400)
 
 
@@ -130,6 +134,16 @@ def _move_accounts(world: World, _query: dict[str, str], content: dict[str, Any]
     return [asdict(account) for account in world.accounts.values()]
 
 
+def _set_control_policies(world: World, _query: dict[str, str], content: dict[str, Any]) -> list[dict[str, Any]]:
+    with world.lock:
+        for account_id, documents in content.items():
+            texts = [json.dumps(each) for each in documents]
+            for text in texts:
+                parse(text)  # a malformed one is refused here, not at the next call
+            world.accounts[account_id].control_policies = texts
+    return [asdict(account) for account in world.accounts.values()]
+
+
 def _behaviours(world: World, _query: dict[str, str], _content: Any) -> dict[str, str]:
     return world.behaviours.all()
 
@@ -186,6 +200,7 @@ _ROUTES: dict[tuple[str, str], Callable[[World, dict[str, str], Any], Any]] = {
     ("GET", "timings"): _timings,
     ("POST", "timings"): _set_timings,
     ("POST", "accounts"): _move_accounts,
+    ("POST", "control_policies"): _set_control_policies,
     ("GET", "behaviours"): _behaviours,
     ("POST", "behaviours"): _choose_behaviours,
     ("GET", "faults"): _faults,

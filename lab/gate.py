@@ -15,12 +15,13 @@ from dataclasses import dataclass, replace
 from email.utils import formatdate
 from typing import Any
 
-from lab import control, protocol, signature
+from lab import control, encoding, protocol, signature
 from lab.clock import Moment
 from lab.errors import AwsError, ConnectionDropped
 from lab.faults import GATE_KINDS, Fault
 from lab.identity import Credential
 from lab.messages import HttpRequest, HttpResponse
+from lab.policy import request_tags
 from lab.request_log import Entry, is_mutating
 from lab.rules import rule
 from lab.signature import Dialect, Scope
@@ -113,7 +114,10 @@ class Gate:
         headers = {"Date": formatdate(self._world.clock.shown(), usegmt=True), **response.headers}
         if call.service in _SERVER_NAMES:
             headers["Server"] = _SERVER_NAMES[call.service]
-        return replace(response, headers=headers)
+        response = replace(response, headers=headers)
+        if call.service in encoding.SERVICES:
+            return encoding.packed(response, request.headers.get("accept-encoding", ""))
+        return response
 
     def _noted(self, call: _Call, fault: Fault | None) -> HttpResponse:
         """The response to ``call``, which goes to the request log."""
@@ -160,6 +164,8 @@ class Gate:
 
     def _work_signed(self, call: _Call) -> HttpResponse:
         world = self._world
+        if call.service in encoding.SERVICES:
+            encoding.refuse_long(call.request)
         credential = signature.verify(
             call.request, call.scope, call.dialect, world.identity, world.clock, world.behaviours, call.received
         )
@@ -208,15 +214,20 @@ class Gate:
             check(protocol.loose_parameters(call.request, call.service, call.dialect))
         validates = getattr(service, "validates", None)
         params = protocol.parse(
-            call.request, operation, call.dialect, validate=validates is None or validates(call.operation)
+            encoding.unpacked(call.request) if call.service in encoding.SERVICES else call.request,
+            operation,
+            call.dialect,
+            validate=validates is None or validates(call.operation),
         )
         with lock:
             result = self._work(service, context, params)
         return protocol.answer(result, operation, call.dialect, call.request_id)
 
     def _work(self, service: Service, context: Context, params: dict[str, Any]) -> dict[str, Any] | bytes:
+        tags = request_tags(params)
         for needed in service.authorization(context, context.operation, params):
-            self._world.require(context.caller, needed, context.region)
+            asked = replace(needed, conditions={**tags, **needed.conditions}) if tags else needed
+            self._world.require(context.caller, asked, context.region)
         return service.handle(context, context.operation, params)
 
     def _note(self, call: _Call, status: int, error_code: str) -> None:

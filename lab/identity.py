@@ -25,12 +25,16 @@ _SECRET = string.ascii_letters + string.digits + "+/"
 
 @dataclass
 class Account:
-    """An AWS account of one ``partition``; ``organization_id`` (``o-...``) is empty outside an organization."""
+    """An AWS account of one ``partition``; ``organization_id`` (``o-...``) is empty outside an organization.
+
+    ``control_policies`` are the service control policies that bind it, as JSON text; tests set them.
+    """
 
     id: str
     name: str
     organization_id: str = ""
     partition: str = "aws"
+    control_policies: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -122,6 +126,15 @@ class Accounts(dict[str, Account]):
     def partition(self, account_id: str) -> str:
         """The account's partition."""
         return self[account_id].partition if account_id in self else "aws"
+
+    def control_policies(self, caller: Caller) -> list[str]:
+        """The service control policies that bind ``caller``: none for services, managers and service-linked roles."""
+        account = self.get(caller.account_id)
+        if account is None or caller.kind == "service" or ":role/aws-service-role/" in caller.principal_arn:
+            return []
+        if account.organization_id and account is self.manager(account.organization_id):
+            return []
+        return account.control_policies
 
     def members(self, organization_id: str) -> list[Account]:
         """The accounts of an organization, by their ids."""

@@ -7,7 +7,8 @@
 As AWS documents it (aws.md J, A4, D): an explicit Deny anywhere wins; within an account either an identity policy or a
 resource policy that names the principal allows; across accounts both must; a resource policy that names an account or
 its root only delegates to that account's identity policies. For KMS keys and trust policies the resource policy must
-allow or delegate. Permission boundaries and service control policies are not evaluated.
+allow or delegate. Service control policies bind the principals of their account. Permission boundaries are not
+evaluated.
 """
 
 from __future__ import annotations
@@ -50,9 +51,38 @@ ROOT_DELEGATES = rule(
     test="test_policy.py::test_root_principal_delegates",
 )
 
+SERVICE_CONTROL = rule(
+    "service-control-policies-bind-principals",
+    service="iam",
+    says="A service control policy binds every user, role and root of its account, wherever the resource is: a Deny "
+    "ends `with an explicit deny in a service control policy`, a policy with Allows that leaves the action out ends "
+    "`because no service control policy allows the <action> action`; the management account, services and "
+    "service-linked roles are free",
+    fact="AWS Organizations user guide, Service control policies; AWS IAM user guide, Troubleshoot access denied",
+    test="test_policy.py::test_service_control_policies",
+)
+REQUEST_TAGS = rule(
+    "request-tags-are-condition-keys",
+    service="iam",
+    says="A call with tags has aws:RequestTag/<key> and aws:TagKeys, one that takes tags away aws:TagKeys alone; S3's "
+    "calls have none",
+    fact="AWS IAM user guide, Global condition context keys; service authorization reference",
+    test="test_policy.py::test_request_tags",
+)
+NO_ENDPOINT = rule(
+    "no-vpc-endpoint-on-loopback",
+    service="iam",
+    says="aws:SourceVpce and aws:SourceVpc are never set, as for calls past any VPC endpoint: StringEquals never "
+    "holds, StringNotEquals always does",
+    fact="AWS IAM user guide, Global condition context keys",
+    test="test_policy.py::test_no_vpc_endpoint",
+)
+
 ADMINISTRATOR_DOCUMENT = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}'
 _ACCOUNT = re.compile(r"(?:arn:[\w-]+:iam::)?(\d{12})(?::root)?")
 _VARIABLE = re.compile(r"\$\{([^}]+)\}")
+_TAG_MEMBERS = ("Tags", "tags", "BackupVaultTags", "BackupPlanTags", "RecoveryPointTags")
+_KEY_MEMBERS = ("TagKeys", "tagKeys", "TagKeyList")
 _LITERAL_VARIABLES = frozenset("*?$")
 
 
@@ -372,6 +402,11 @@ def _effect(request: _Request, policies: Iterable[Policy]) -> Literal["", "Allow
     return effect
 
 
+def _control_effect(request: _Request, policy: Policy) -> Literal["", "Allow", "Deny"]:
+    effect = _effect(request, [policy])
+    return "Allow" if not effect and not any(statement.allow for statement in policy) else effect
+
+
 def _resource_effect(request: _Request, policy: Policy) -> Literal["", "account", "principal", "Deny"]:
     """What a resource policy says: Deny, an Allow naming the principal, or one for its account."""
     effect: Literal["", "account", "principal"] = ""
@@ -395,19 +430,23 @@ def decide(
     owner_account: str = "",
     resource_policy_required: bool = False,
     conditions: Mapping[str, ConditionValue] | Callable[[], Mapping[str, ConditionValue]] | None = None,
+    control_policies: Sequence[Document] = (),
 ) -> Decision:
     """Whether ``caller`` may do ``action`` (``dynamodb:Scan``) on ``resource_arn``, owned by ``owner_account``.
 
     ``identity_policies`` are those of the caller, parsed; session policies come with the caller. An empty owner is the
     caller's account. ``conditions`` are the request's condition keys, in any case, or what reads them when a statement
-    asks for one.
+    asks for one, ``control_policies`` the service control policies of the caller's account: one without any Allow
+    stands beside FullAWSAccess, another replaces it.
     """
     read = conditions if callable(conditions) else lambda: conditions or {}
     request = _Request(caller, action, resource_arn, read)
     identity = _effect(request, identity_policies)
     resource = _resource_effect(request, parse(resource_policy)) if resource_policy else ""
     sessions = [_effect(request, [parse(document)]) for document in caller.session_policies]
+    controls = [_control_effect(request, parse(each)) for each in control_policies if caller.kind != "service"]
     for effect, where in (
+        *((each, "a service control") for each in controls),
         (resource, "a resource-based"),
         (identity, "an identity-based"),
         *((each, "a session") for each in sessions),
@@ -416,6 +455,8 @@ def decide(
             return Decision(False, f"with an explicit deny in {where} policy", explicit=True)
     if caller.kind == "service":
         return _allowed_if(resource == "principal", "resource-based", action)
+    if not all(each == "Allow" for each in controls):
+        return _allowed_if(False, "service control", action)
     if not all(each == "Allow" for each in sessions):
         return _allowed_if(False, "session", action)
     if owner_account not in ("", caller.account_id):
@@ -427,6 +468,22 @@ def decide(
     if resource_policy_required and not resource:
         return _allowed_if(False, "resource-based", action)
     return _allowed_if(identity == "Allow", "identity-based", action)
+
+
+def request_tags(params: Mapping[str, Any]) -> dict[str, ConditionValue]:
+    """The condition keys of the tags in a call's parameters, as the services write them: lists or mappings."""
+    tags: dict[str, str] = {}
+    for member in _TAG_MEMBERS:
+        given = params.get(member)
+        if isinstance(given, Mapping):
+            tags |= {str(key): str(value) for key, value in given.items()}
+        for tag in given if isinstance(given, list) else ():
+            key = next((tag[name] for name in ("Key", "TagKey", "key") if name in tag), None)
+            if key is not None:
+                tags[key] = next((tag[name] for name in ("Value", "TagValue", "value") if name in tag), "")
+    keys = list(tags) or next((list(params[name]) for name in _KEY_MEMBERS if isinstance(params.get(name), list)), [])
+    conditions: dict[str, ConditionValue] = {f"aws:RequestTag/{key}": value for key, value in tags.items()}
+    return conditions | ({"aws:TagKeys": keys} if keys else {})
 
 
 def _allowed_if(allowed: bool, kind: str, action: str) -> Decision:

@@ -187,6 +187,7 @@ class World:
             owner_account=needed.owner_account,
             resource_policy_required=needed.resource_policy_required,
             conditions=lambda: {**self.identity.condition_keys(caller, region), **needed.conditions},
+            control_policies=self.accounts.control_policies(caller),
         )
 
     def require(self, caller: Caller, needed: AuthorizationRequest, region: str = "") -> None:

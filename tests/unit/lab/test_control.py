@@ -12,6 +12,7 @@ from typing import Any
 from urllib.error import HTTPError
 
 import pytest
+from botocore.exceptions import ClientError
 
 SOURCE, DESTINATION = "111111111111", "222222222222"
 
@@ -71,3 +72,34 @@ def test_control_api_refuses(gate_lab: Any, path: str, content: Any, status: int
         control(gate_lab, path, content)
     assert failure.value.code == status
     assert json.load(failure.value)["error"]
+
+
+def test_control_policies_are_set_for_an_account(gate_lab: Any) -> None:
+    deny = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "dynamodb:Scan", "Resource": "*"}]}
+    control(gate_lab, "control_policies", {SOURCE: [deny]})
+    with pytest.raises(ClientError) as failure:
+        gate_lab.client("dynamodb").scan(TableName="orders")
+    assert failure.value.response["Error"]["Message"].endswith(
+        "is not authorized to perform: dynamodb:Scan on resource: "
+        f"arn:aws:dynamodb:eu-west-1:{SOURCE}:table/orders with an explicit deny in a service control policy"
+    )
+    gate_lab.client("dynamodb", gate_lab.destination).scan(TableName="orders")
+    control(gate_lab, "control_policies", {SOURCE: []})
+    gate_lab.client("dynamodb").scan(TableName="orders")
+    with pytest.raises(HTTPError, match="400"):
+        control(gate_lab, "control_policies", {SOURCE: [{"Statement": 5}]})
+
+
+def test_request_tags_reach_policies(gate_lab: Any, refused: Any) -> None:
+    tagged = {
+        "Effect": "Allow",
+        "Action": "*",
+        "Resource": "*",
+        "Condition": {"StringEquals": {"aws:RequestTag/a": "b"}},
+    }
+    client = gate_lab.client("dynamodb", gate_lab.user("tagger", tagged))
+    arn = f"arn:aws:dynamodb:eu-west-1:{SOURCE}:table/orders"
+    client.tag_resource(ResourceArn=arn, Tags=[{"Key": "a", "Value": "b"}])
+    for value in ("c", ""):
+        call = {"ResourceArn": arn, "Tags": [{"Key": "a", "Value": value}]}
+        assert refused(client.tag_resource, **call) == ("AccessDeniedException", 400)

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from lab import policy
+from lab.assembly import build_world
 from lab.caller import Caller
 from lab.errors import AwsError
+from lab.identity import Accounts
 
 SOURCE, DESTINATION = "111111111111", "222222222222"
 TABLE = f"arn:aws:dynamodb:eu-west-1:{SOURCE}:table/orders"
@@ -229,3 +231,71 @@ def test_malformed_documents_are_refused(text: str) -> None:
     with pytest.raises(AwsError) as refused:
         policy.parse(text)
     assert refused.value.code == "MalformedPolicyDocument"
+
+
+def test_service_control_policies() -> None:
+    everything = document(allow())
+    refused = decide(everything, control_policies=[document(deny("dynamodb:Scan"))])
+    assert (refused.reason, refused.explicit) == ("with an explicit deny in a service control policy", True)
+    # A policy without Allow stands beside FullAWSAccess, one with it takes its place; each must let the call through.
+    assert decide(everything, control_policies=[document(deny("s3:*"))]).allowed
+    assert decide(everything, control_policies=[document(allow("dynamodb:*")), document(deny("s3:*"))]).allowed
+    left_out = decide(everything, control_policies=[document(allow("dynamodb:*")), document(allow("s3:*"))])
+    assert left_out.reason == "because no service control policy allows the dynamodb:Scan action"
+    # It allows nothing by itself, and binds the root user and calls across accounts too.
+    assert not decide(None, control_policies=[document(allow())]).allowed
+    assert not decide(everything, caller=ROOT, control_policies=[document(deny())]).allowed
+    open_to_all = {"resource": named("*"), "owner_account": DESTINATION}
+    assert not decide(everything, **open_to_all, control_policies=[document(deny())]).allowed
+    logs = Caller.service("logs.amazonaws.com", SOURCE)
+    assert decide(None, named({"Service": logs.arn}), caller=logs, control_policies=[document(deny())]).allowed
+
+
+def test_service_control_policies_by_account() -> None:
+    accounts = Accounts()
+    accounts.add(SOURCE, "source", "o-one")
+    accounts.add(DESTINATION, "management", "o-one")
+    for account in accounts.values():
+        account.control_policies = ["{}"]
+    linked = f"arn:aws:iam::{SOURCE}:role/aws-service-role/backup.amazonaws.com/AWSServiceRoleForBackup"
+    manager = Caller(DESTINATION, f"arn:aws:iam::{DESTINATION}:user/b", "user", f"arn:aws:iam::{DESTINATION}:user/b")
+    assert accounts.control_policies(ROLE) == ["{}"]
+    assert accounts.control_policies(manager) == []
+    assert accounts.control_policies(Caller(SOURCE, linked, "assumed_role", linked)) == []
+    assert accounts.control_policies(Caller.service("logs.amazonaws.com", SOURCE)) == []
+
+
+def test_request_tags() -> None:
+    assert policy.request_tags({"Tags": [{"Key": "team", "Value": "data"}]}) == {
+        "aws:RequestTag/team": "data", "aws:TagKeys": ["team"],
+    }  # fmt: skip
+    assert policy.request_tags({"Tags": [{"TagKey": "team", "TagValue": ""}]})["aws:RequestTag/team"] == ""
+    assert policy.request_tags({"BackupVaultTags": {"a": "1", "b": "2"}})["aws:TagKeys"] == ["a", "b"]
+    assert policy.request_tags({"TagKeys": ["a"]}) == {"aws:TagKeys": ["a"]}
+    assert policy.request_tags({"TableName": "orders", "Tags": []}) == {}
+    tagged = document(
+        allow(),
+        deny("dynamodb:CreateTable", Condition={"Null": {"aws:RequestTag/team": "true"}}),
+        deny(Condition={"ForAnyValue:StringNotEquals": {"aws:TagKeys": ["team", "env"]}}),
+    )
+    for keys, allowed in (([], False), (["team"], True), (["team", "env"], True), (["team", "z"], False)):
+        conditions = policy.request_tags({"Tags": [{"Key": key, "Value": "x"} for key in keys]})
+        assert decide(tagged, action="dynamodb:CreateTable", conditions=conditions).allowed == allowed
+        assert decide(tagged, conditions=conditions).allowed == ("z" not in keys)
+
+
+def test_no_vpc_endpoint() -> None:
+    world = build_world(services=())
+    try:
+        keys = world.identity.condition_keys(USER, "eu-west-1")
+    finally:
+        world.close()
+    for key in ("aws:SourceVpce", "aws:SourceVpc"):
+        only = document(allow(Condition={"StringEquals": {key: "vpce-1"}}))
+        assert not decide(only, conditions=keys).allowed
+        outside = document(allow(), deny(Condition={"StringNotEquals": {key: "vpce-1"}}))
+        assert decide(outside, conditions=keys).reason == "with an explicit deny in an identity-based policy"
+        lenient = document(
+            allow(), deny(Condition={"StringNotEqualsIfExists": {key: "vpce-1"}, "Null": {key: "false"}})
+        )
+        assert decide(lenient, conditions=keys).allowed
