@@ -477,7 +477,7 @@ def request_tags(params: Mapping[str, Any]) -> dict[str, ConditionValue]:
         given = params.get(member)
         if isinstance(given, Mapping):
             tags |= {str(key): str(value) for key, value in given.items()}
-        for tag in given if isinstance(given, list) else ():
+        for tag in (each for each in given if isinstance(each, Mapping)) if isinstance(given, list) else ():
             key = next((tag[name] for name in ("Key", "TagKey", "key") if name in tag), None)
             if key is not None:
                 tags[key] = next((tag[name] for name in ("Value", "TagValue", "value") if name in tag), "")

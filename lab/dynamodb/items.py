@@ -16,6 +16,7 @@ from lab.dynamodb.expressions import Condition, Placeholders, Projection
 from lab.dynamodb.model import Shape, Table
 from lab.dynamodb.registry import registry
 from lab.dynamodb.spending import Spent, consumed_capacity, read_units, written
+from lab.dynamodb.time_to_live import delete_expired
 from lab.dynamodb.values import KEY_BYTES, MAX_ITEM_BYTES, Item
 from lab.dynamodb.words import belief, invalid, validation
 from lab.world import Context
@@ -166,6 +167,7 @@ def usable_table(context: Context, name: str) -> Table:
     table = registry(context).resolve(context, name)
     if table is None or not table.usable(context.world.clock.now()):
         raise NOT_READY.error("ResourceNotFoundException", "Requested resource not found")
+    delete_expired(context.world, table)
     return table
 
 

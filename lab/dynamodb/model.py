@@ -208,6 +208,8 @@ class PolicySlot:
 class TimeToLive:
     """``changed_at`` starts the cooldown."""
 
+    swept_at: float = float("-inf")
+
     attribute: str | None = None
     changed_at: float = -math.inf
 

@@ -36,6 +36,7 @@ SECONDS: Mapping[str, float] = {
     "pitr.latest_lag": 300.0,
     "backups.enabled": 3.0,
     "ttl.cooldown": 1840.0,
+    "ttl.sweep": 3600.0,  # how often expired items are deleted, where they are
     "insights.enabling": 1.0,
     "insights.disabling": 2.0,
     "insights.failing": 2.1,
@@ -83,6 +84,8 @@ BEHAVIOURS = (
     Behaviour("dynamodb.decrease_date_of_switch", ("gone", "kept")),
     # Fifty came on one page (measured/more [TABLE-108]); the API has a NextToken all the same (aws.md G).
     Behaviour("dynamodb.tags_on_a_page", ("50", "10")),
+    # AWS deletes expired items within a few days, nobody knows when.
+    Behaviour("dynamodb.expired_items", ("stay", "deleted")),
     # What an import does with items that have a key which an index does not take.
     Behaviour("dynamodb.import_of_index_keys", ("refused", "left_out")),
 )

@@ -98,9 +98,26 @@ def test_ttl_reads_throttled(desk):
     desk.refused(rules.THROTTLED, code, text, "DescribeTimeToLive", TableName="tbl")
 
 
-def test_ttl_expired_items_stay(desk):
+def test_ttl_expired_items(desk):
     desk.table()
     desk("UpdateTimeToLive", **params("expires"))
-    desk.put(pk={"S": "a"}, expires={"N": str(int(desk.world.clock.now()) - 60)})
+    now = int(desk.world.clock.now())
+    for name, kind, moment in (
+        ("past", "N", now - 60), ("soon", "N", now + 86400), ("text", "S", now - 60),
+        ("ancient", "N", now - 6 * 31536000),
+    ):  # fmt: skip
+        desk.put(pk={"S": name}, expires={kind: str(moment)})
+    desk.put(pk={"S": "never"})
+
+    def names():
+        return {each["pk"]["S"] for each in desk("Scan", TableName="tbl")["Items"]}
+
+    everything = {"past", "soon", "text", "ancient", "never"}
     desk.wait(7 * 86400)
-    assert desk("Scan", TableName="tbl")["Count"] == 1
+    assert names() == everything
+    desk.world.behaviours.choose("dynamodb.expired_items", "deleted")
+    assert names() == everything - {"past", "soon"}
+    desk.put(pk={"S": "late"}, expires={"N": str(now)})
+    assert "late" in names()
+    desk.wait(3600)
+    assert names() == everything - {"past", "soon"}
