@@ -114,6 +114,10 @@ class LabClient:
         """Put an account into another organization, or (empty) into none."""
         self.control("POST", "accounts", {account_id: organization_id})
 
+    def set_control_policies(self, account_id: str, *documents: Mapping[str, Any]) -> None:
+        """Let these service control policies bind the principals of an account from now on; none without documents."""
+        self.control("POST", "control_policies", {account_id: list(documents)})
+
     def choose_behaviours(self, choices: Mapping[str, str]) -> None:
         """Answer open questions about AWS by their names (``lab.behaviours``)."""
         self.control("POST", "behaviours", dict(choices))

@@ -130,7 +130,9 @@ class Accounts(dict[str, Account]):
     def control_policies(self, caller: Caller) -> list[str]:
         """The service control policies that bind ``caller``: none for services, managers and service-linked roles."""
         account = self.get(caller.account_id)
-        if account is None or caller.kind == "service" or ":role/aws-service-role/" in caller.principal_arn:
+        if account is None or not account.control_policies or caller.kind == "service":
+            return []
+        if ":role/aws-service-role/" in caller.principal_arn:
             return []
         if account.organization_id and account is self.manager(account.organization_id):
             return []
