@@ -22,6 +22,8 @@ USER_AGENT = "tableferry"
 RETRIES = 8
 ROLE_SESSION_SECONDS = 3600  # role chaining allows no more (aws.md J)
 
+_DENIED = "Allow the action named for the principal named: the roles' READMEs list the permissions."
+_DENIED_BY_ORGANIZATION = "Ask who administers the organization: nothing in this account allows what its policy denies."
 _ROLE_ARN = re.compile(
     r"arn:(?P<partition>aws[a-z-]*):iam::(?P<account>\d{12}):role/(?P<path>(?:[!-.0-~]+/)*)[\w+=,.@-]+"
 )
@@ -320,7 +322,7 @@ class Account:
         if code in aws_errors.DENIED:
             return AccessDenied(
                 f"The {self.side} account refused {doing}: {reason}.",
-                "Allow the action named for the principal named: the roles' READMEs list the permissions.",
+                _DENIED_BY_ORGANIZATION if "service control policy" in message else _DENIED,
                 table=table,
                 details=details,
             )

@@ -109,6 +109,11 @@ def test_behaviours_and_accounts_are_set_from_outside(lab: RunningLab) -> None:
     organization = lab.client("organizations", "outside").describe_organization()["Organization"]
     assert (organization["Id"], organization["MasterAccountId"]) == ("o-another", "444444444444")
     lab.move_account("444444444444", "")
+    deny = {"Effect": "Deny", "Action": "sts:GetCallerIdentity", "Resource": "*"}
+    lab.set_control_policies("444444444444", {"Version": "2012-10-17", "Statement": [deny]})
+    assert len(lab.world.accounts["444444444444"].control_policies) == 1
+    lab.set_control_policies("444444444444")
+    assert lab.world.accounts["444444444444"].control_policies == []
 
 
 def test_time_and_books_are_reached_from_outside(lab: RunningLab, backup: Any) -> None:

@@ -127,3 +127,19 @@ def test_without_one_of_them_the_table_does_not_go(crossing):
     crossing.destination = crossing.account("destination")
     with pytest.raises(AccessDenied, match="dynamodb:ExportTableToPointInTime"):
         crossing.export("short")
+
+
+def test_a_service_control_policy_stops_administrators(crossing):
+    """And the message says whose policy it was, as nobody in the account can change that."""
+    crossing.table("guarded")
+    crossing.source, crossing.destination = crossing.account("source"), crossing.account("destination")
+    deny = {"Effect": "Deny", "Action": "dynamodb:ExportTableToPointInTime", "Resource": "*"}
+    crossing.lab.set_control_policies("111111111111", {"Version": "2012-10-17", "Statement": [deny]})
+    try:
+        with pytest.raises(
+            AccessDenied, match=r"ExportTableToPointInTime.* explicit deny in a service control policy"
+        ) as caught:
+            crossing.export("guarded")
+        assert caught.value.next_step.startswith("Ask who administers the organization")
+    finally:
+        crossing.lab.set_control_policies("111111111111")
