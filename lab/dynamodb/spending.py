@@ -34,7 +34,7 @@ INDEX_WRITES = belief(
 SCANNED_PARTITIONS = belief(
     "test_spending", "scans-cost-by-partition",
     "A Scan of a tiny on-demand table costs 4 units, 2 read eventually: the lab says, one for each of four partitions",
-    "ScyllaDB's tests, which run on AWS: alternator/test_scan.py; why it is so is a guess", confirmed=False,
+    "tests of others that ran on AWS, second-hand; why it is so is a guess", confirmed=False,
 )  # fmt: skip
 TWICE = belief(
     "test_spending", "transactions-cost-twice",
