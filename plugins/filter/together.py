@@ -84,7 +84,8 @@ def tables_to_start(hosts: Iterable[str], hostvars: HostVars, outlook: Mapping[s
 def tables_to_wait(
     hosts: Iterable[str], hostvars: HostVars, outlook: Mapping[str, Any], started: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """The entries of job_wait for the hosts with open jobs in ``started``, the result of migration_start_all."""
+    """The entries of job_wait for the hosts with open jobs in ``started``, the result of migration_start_all: each
+    table is judged there as soon as it is ready."""
     found = []
     for host, table in _begun(hosts, started):
         if any(job.get("state") in OPEN for job in (table["job"], *table["then"])):
@@ -93,6 +94,7 @@ def tables_to_wait(
                     "name": host,
                     **_sides(hostvars[host], plain(outlook[host]["staging"])),
                     **{name: table[name] for name in ("job", "then", "record")},
+                    "judge": _judge_options(host, hostvars[host]),
                 }
             )
     return found
@@ -118,13 +120,16 @@ def tables_to_judge(
         jobs = plain(ways[host]) if host in ways else [table["job"], *table["then"]]
         if check_mode and not {job["state"] for job in item_jobs(jobs)} <= {"completed", "not_needed"}:
             continue
-        variables = hostvars[host]
-        source_table, name = table_names(host, variables)
-        options = {"name": name, "source_table": source_table, "jobs": jobs, "record": table["record"]}
-        options |= _given(variables, _JUDGING)
-        sides = _sides(variables, plain(outlook[host]["staging"]))
-        found.append({"name": host, **sides, "options": {**options, **_of_role("judge_table", variables, _JUDGING)}})
+        options = {**_judge_options(host, hostvars[host]), "jobs": jobs, "record": table["record"]}
+        found.append({"name": host, **_sides(hostvars[host], plain(outlook[host]["staging"])), "options": options})
     return found
+
+
+def _judge_options(host: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """How the table is judged: by the waiter, when its last job has ended, and else by migration_judge_all."""
+    source_table, name = table_names(host, variables)
+    given = {**_given(variables, _JUDGING), **_of_role("judge_table", variables, _JUDGING)}
+    return {"name": name, "source_table": source_table, **given}
 
 
 def _begun(hosts: Iterable[str], started: Mapping[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:

@@ -60,6 +60,42 @@ options:
               - The name of the record table.
             type: str
             required: true
+      judge:
+        description:
+          - Judge the table as soon as its last job has ended, as M(tableferry.aws.migration_judge) does, which then
+            reports the same without doing it again. The judgement is the last of the table's jobs.
+          - A table that was migrated completely becomes C(done) in its record, and other runs need not wait for this
+            one. Left out, the table is held until M(tableferry.aws.migration_judge) has judged it.
+        type: dict
+        version_added: 0.3.0
+        suboptions:
+          name:
+            description:
+              - The table in the destination account.
+            type: str
+            required: true
+          source_table:
+            description:
+              - The name of the source table, if it has another one.
+            type: str
+          verify:
+            description:
+              - V(counts) compares the numbers of items. V(none) only requires that the jobs completed.
+              - V(sample) and V(full) also require the comparison among the table's jobs.
+            type: str
+            choices: [counts, sample, full, none]
+            default: counts
+          verify_checksums:
+            description:
+              - Read every data file of the export again and compare its checksum with that in the manifest.
+            type: bool
+            default: false
+          writes_stopped:
+            description:
+              - Whether writes to the source stopped before its backup or export.
+              - See O(tableferry.aws.migration_judge#module:writes_stopped).
+            type: bool
+            default: false
       # make generate: accounts.source
       source:
         description:

@@ -14,6 +14,7 @@ author:
 description:
   - Compares the results of the jobs of a table's migration, and fails with the reason if the table was not migrated
     completely.
+  - A table that M(tableferry.aws.job_wait) has judged is reported as it was judged there.
   - A failed import is explained from its log in CloudWatch Logs.
   - AWS Backup does not count items. After a restore both tables are counted by parallel scans of all items, by a job
     of the migration or by this module.

@@ -24,7 +24,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.tracking import Tracking
-from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement
+from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import JudgeChoice, Judgement, judge_job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import BackupChoices, MigrationOptions
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import judge, start, wait_for
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record import lease as leases
@@ -169,7 +169,8 @@ class Controller:
         if any(job.open for job in jobs):
             with self._verb() as records:
                 run = records.run()
-                item = WaitItem(TABLE, self.source, self.destination, jobs[0], jobs[1:], Tracking(run, TABLE))
+                last, record = judge_job(JudgeChoice(TABLE)), Tracking(run, TABLE)
+                item = WaitItem(TABLE, self.source, self.destination, jobs[0], jobs[1:], record, last)
                 with self._kept(run):
                     waited = wait_for([item], 7200.0, self._line, lambda: self.world.aws.clock, self.sleep)
             jobs = tuple(Job.from_dict(part.to_dict()) for part in waited.ways[TABLE])

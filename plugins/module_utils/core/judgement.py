@@ -4,15 +4,16 @@
 
 """The judgement of a table: are its items there, and how do we know (design section 8).
 
-What all methods share; how its tables are judged is each method's own.
+What all methods share; how its tables are judged is each method's own. The waiter judges a table as the last of its
+jobs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 from .account import Account
 from .errors import (
@@ -29,9 +30,11 @@ from .errors import (
     StagingBucketUnusable,
     TableUnusable,
 )
-from .jobs.job import Job, failure_of
+from .jobs.job import Job, ended_with, failure_of
+from .jobs.kind import Made, OwnWork, Pause, Steps, WaitItem
 from .jobs.tracking import Tracking
 from .steps import claim_job, claiming, settings_job
+from .steps.background import Workbench
 from .steps.comparison import require_equal
 from .table.definition import TableDefinition
 from .table_status import require_usable
@@ -55,15 +58,32 @@ TABLE_FAILURES = (
 
 
 @dataclass(frozen=True)
+class JudgeChoice:
+    """What the user chose for judging the table ``name`` of the destination. ``source_table`` is the source's name
+    where it is another one; ``verify_checksums`` reads all data files; with ``writes_stopped`` counts must be equal."""
+
+    name: str
+    source_table: str = ""
+    verify: Verify = "counts"
+    verify_checksums: bool = False
+    writes_stopped: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-safe data."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
 class JudgeOptions:
-    """How to judge. ``source_table`` is the source's name where it is another one, ``counted`` the job that counted
-    both tables where there is one. ``checksums`` reads all data files; with ``writes_stopped`` counts must be equal."""
+    """How a method judges: as in ``JudgeChoice``. ``counted`` is the job that counted both tables where there is one,
+    ``look`` is called between data files that are read, and may end that."""
 
     source_table: str = ""
     verify: Counts = "counts"
     checksums: bool = False
     writes_stopped: bool = False
     counted: Job | None = None
+    look: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -204,12 +224,18 @@ def judge_adoption(job: Job) -> Judgement:
     return Judgement("migrated", counts[0], counts[1], None, "full", words)
 
 
-def write_done(
-    record: Tracking, destination: Account, judged: Judgement, jobs: Sequence[Job], sleep: Callable[[float], None]
-) -> None:
-    """The record of a table that was migrated: ``done``, or let go where its settings are not all set."""
-    if record.record.is_done:
-        return
+def conclude(record: Tracking, destination: Account, judged: Judgement, jobs: Sequence[Job]) -> Iterator[float]:
+    """Steps, as seconds to wait, that let the table go as ``judged``: in its ``record`` it is ``done`` where it was
+    migrated and all its settings are set. Raises as ``Tracking.done``."""
+    if judged.failure is not None:
+        claiming.give_back(record, judged.failure)
+    elif judged.status != "migrated":  # only copied: the table is made by a later run
+        record.let_go()
+    elif not record.record.is_done:
+        yield from _write_done(record, destination, judged, jobs)
+
+
+def _write_done(record: Tracking, destination: Account, judged: Judgement, jobs: Sequence[Job]) -> Iterator[float]:
     there = TableDefinition.find(destination, record.name)
     seen = there.table_id if there is not None else ""
     settings = next((job for job in jobs if job.kind == settings_job.KIND), None)
@@ -222,5 +248,78 @@ def write_done(
         "run": record.run.id,
     }
     while (seconds := record.fence_left()) > 0:
-        sleep(min(seconds, claiming.LOOK_GAP))
+        yield min(seconds, claiming.LOOK_GAP)
     record.done(seen, verified)
+
+
+# As a job: a table is let go when it is ready, not when all tables are
+
+KIND = "judge"
+AT_ONCE = 2  # tables whose data files are read at the same time
+
+Look: TypeAlias = Callable[[], None]
+Judge: TypeAlias = Callable[[JudgeChoice, Account | None, Account, Sequence[Job], Tracking | None, Look], Judgement]
+
+
+def judge_job(choice: JudgeChoice) -> Job:
+    """The job that judges a table as the user chose, for ``WaitItem.last``."""
+    return Job(KIND, choice.name, "pending", pending_reason="waiter", request=choice.to_dict())
+
+
+def is_tracked(jobs: Iterable[Job]) -> bool:
+    """Whether judging the ``jobs`` needs the record: not where an earlier run finished, this one took nothing, or the
+    waiter has judged them."""
+    return all(job.kind != claim_job.KIND and not _has_judged(job) for job in jobs)
+
+
+def known_judgement(jobs: Iterable[Job]) -> Judgement | None:
+    """The judgement that the waiter came to; None where it came to none. Raises what kept it from judging."""
+    job = next((job for job in jobs if _has_judged(job)), None)
+    if job is None:
+        return None
+    failure = failure_of(job) if job.failure else None
+    if failure is not None and not job.result:
+        raise failure
+    return Judgement(**job.result, failure=failure)
+
+
+def _has_judged(job: Job) -> bool:
+    return job.kind == KIND and job.state in ("completed", "failed")
+
+
+class JudgeKind(OwnWork):
+    """Judgements, for the waiter. ``judge`` comes to one, and calls what it is given while it reads for long."""
+
+    noun: ClassVar[str] = "judgement"
+    plural: ClassVar[str] = "judgements"
+
+    def __init__(self, judge: Judge) -> None:
+        self._judge = judge
+        self._workbench = Workbench(AT_ONCE)
+
+    def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
+        """Judge the table by the jobs before this one; its record says so, and the table is let go."""
+        destination, jobs, job = self.account(item), item.before, replace(item.job, pending_reason="")
+        record = item.record if is_tracked(jobs) else None
+        try:
+            choice = JudgeChoice(**job.request)
+        except TypeError as error:
+            raise InvalidInput("The judgement's options are not valid.", "Pass judge.", table=job.name) from error
+        running = replace(job, state="running")
+
+        def judged(look: Callable[[], None]) -> Judgement:
+            return self._judge(choice, item.source, destination, jobs, record, look)
+
+        if choice.verify_checksums:  # reads all data files: other jobs go on meanwhile
+            found = yield from self._workbench.steps(running, lambda show: judged(lambda: show(running)))
+        else:
+            found = judged(lambda: None)
+        if record is not None:
+            for seconds in conclude(record, destination, found, jobs):
+                yield Pause(replace(item.job, pending_reason="fence"), "time", seconds)
+        job = replace(job, state="completed", result=found.to_dict())
+        return ended_with(job, found.failure) if found.failure is not None else job
+
+    def after(self, job: Job, before: Job, made: Made) -> Job | None:
+        """It comes whatever was made."""
+        return job

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from . import judgement
 from .account import Account
 from .change import Change, NotCarried
 from .errors import (
@@ -34,17 +35,7 @@ from .jobs.job import Job, not_a_job
 from .jobs.kind import Instead, JobKind, WaitItem, WaitResult, made_of
 from .jobs.tracking import Tracking
 from .jobs.waiter import Waiter
-from .judgement import (
-    Counts,
-    Judgement,
-    JudgeOptions,
-    Verify,
-    judge_adoption,
-    judge_claim,
-    nothing_to_judge,
-    with_comparison,
-    write_done,
-)
+from .judgement import Counts, JudgeChoice, JudgeKind, Judgement, JudgeOptions, Verify
 from .methods.backup.method import BackupMethod
 from .methods.direct.method import DirectMethod
 from .methods.method import ItemJobs, Method, Needs, find_fill
@@ -73,7 +64,12 @@ LATER: Mapping[str, str] = {
 }
 
 # The jobs that follow those of the method, for a table that has its items.
-STEPS: Mapping[str, Callable[[], JobKind]] = {"count": CountKind, "verify": VerifyKind, "settings": SettingsKind}
+STEPS: Mapping[str, Callable[[], JobKind]] = {
+    "count": CountKind,
+    "verify": VerifyKind,
+    "settings": SettingsKind,
+    judgement.KIND: lambda: JudgeKind(_judged),
+}
 
 KINDS: Mapping[str, Callable[[], JobKind]] = {
     **{kind: make for method in METHODS.values() for kind, make in method.kinds.items()},
@@ -383,46 +379,29 @@ def judge(
 ) -> Judgement:
     """Judge the table that the ``jobs`` of its migration made: by what they counted, and by the comparison among them.
 
-    ``source_table`` is the source's where it has another name. The table's own failure is returned, not raised. With
-    the ``record`` a table that was migrated becomes ``done`` there, and each table is let go. Raises InvalidInput where
-    no job makes a table, and what Account.explain gives where AWS cannot be asked.
+    Options are as in JudgeChoice. What the waiter has judged is reported. The table's own failure is returned, not
+    raised. With the ``record`` a table that was migrated becomes ``done`` there, and each table is let go. Raises
+    InvalidInput where no job makes a table, and what Account.explain gives where AWS cannot be asked.
     """
-    kinds = {job.kind: job for job in jobs}
-    claimed = kinds.get(claim_job.KIND)
-    if claimed is not None:
-        return judge_claim(claimed)
-    adopted = kinds.get(adopting.KIND)
-    if adopted is not None and judge_adoption(adopted).failure is not None:
-        return judge_adoption(adopted)  # it has no record that this run holds
-    options = _JudgeChoice(name, source_table, verify, checksums, writes_stopped)
-    if record is None:
-        return _judged(options, source, destination, jobs)
+    known = judgement.known_judgement(jobs)
+    if known is not None:
+        return known
+    adopted = next((job for job in jobs if job.kind == adopting.KIND), None)
+    if not judgement.is_tracked(jobs) or (
+        adopted is not None and judgement.judge_adoption(adopted).failure is not None
+    ):
+        record = None  # this run holds none
+    choice = JudgeChoice(name, source_table, verify, checksums, writes_stopped)
     try:
-        with record.about():
-            judged = _judged(options, source, destination, jobs)
-        if record.record.data_as_of:
-            judged = replace(judged, data_as_of=record.record.data_as_of)
-        if judged.status == "migrated" and not judged.failure:
-            write_done(record, destination, judged, jobs, sleep)
+        judged = _judged(choice, source, destination, jobs, record)
+        if record is not None:
+            for seconds in judgement.conclude(record, destination, judged, jobs):
+                sleep(seconds)
     except FerryError as error:
-        claiming.give_back(record, error)
+        if record is not None:
+            claiming.give_back(record, error)
         raise
-    if judged.failure is not None:
-        claiming.give_back(record, judged.failure)
-    elif judged.status != "migrated":  # only copied: the table is made by a later run
-        record.let_go()
     return judged
-
-
-@dataclass(frozen=True)
-class _JudgeChoice:
-    """What the user chose for judging a table."""
-
-    name: str
-    source_table: str
-    verify: Verify
-    checksums: bool
-    writes_stopped: bool
 
 
 def filled_id(record: Record, migration_id: str, source_arn: str) -> str:
@@ -436,22 +415,32 @@ def filled_id(record: Record, migration_id: str, source_arn: str) -> str:
     return record.table_id
 
 
-def is_tracked(jobs: Sequence[Job]) -> bool:
-    """Whether judging the ``jobs`` needs the record: not where an earlier run finished, or this one took nothing."""
-    return all(job.kind != claim_job.KIND for job in jobs)
-
-
-def _judged(options: _JudgeChoice, source: Account | None, destination: Account, jobs: Sequence[Job]) -> Judgement:
-    name, kinds = options.name, {job.kind: job for job in jobs}
+def _judged(
+    choice: JudgeChoice,
+    source: Account | None,
+    destination: Account,
+    jobs: Sequence[Job],
+    record: Tracking | None = None,
+    look: judgement.Look = lambda: None,
+) -> Judgement:
+    kinds = {job.kind: job for job in jobs}
+    if claim_job.KIND in kinds:
+        return judgement.judge_claim(kinds[claim_job.KIND])
+    if record is not None:
+        with record.about():
+            judged = _judged(choice, source, destination, jobs, look=look)
+        return replace(judged, data_as_of=record.record.data_as_of or judged.data_as_of)
     if adopting.KIND in kinds:
-        return judge_adoption(kinds[adopting.KIND])
+        return judgement.judge_adoption(kinds[adopting.KIND])
     method = next((method for method in METHODS.values() if method.kinds.keys() & kinds.keys()), None)
     if method is None:
-        raise nothing_to_judge(name)
-    counts: Counts = "none" if options.verify == "none" else "counts"
-    asked = JudgeOptions(options.source_table, counts, options.checksums, options.writes_stopped, kinds.get("count"))
-    judged = method.judge(name, source, destination, jobs, asked)
-    return with_comparison(judged, kinds.get("verify"), name)
+        raise judgement.nothing_to_judge(choice.name)
+    counts: Counts = "none" if choice.verify == "none" else "counts"
+    options = JudgeOptions(
+        choice.source_table, counts, choice.verify_checksums, choice.writes_stopped, kinds.get("count"), look
+    )
+    judged = method.judge(choice.name, source, destination, jobs, options)
+    return judgement.with_comparison(judged, kinds.get("verify"), choice.name)
 
 
 # Jobs of all kinds

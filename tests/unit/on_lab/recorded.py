@@ -12,7 +12,7 @@ from typing import Any
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem, WaitResult
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.tracking import Tracking
-from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement
+from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import JudgeChoice, Judgement, judge_job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import Migration, judge, start, wait_for
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record import record_table
@@ -100,13 +100,17 @@ class Playbook:
         records = Records(self.store, lambda: self.run)
         return start(self.source, self.destination, MigrationOptions(table, **chosen), records, take_over)
 
-    def wait(self, migrations: dict[str, Migration], timeout: float = 86400.0) -> WaitResult:
-        """What job_wait does: the jobs come through plain data, as Ansible carries them."""
+    def wait(
+        self, migrations: dict[str, Migration], timeout: float = 86400.0, judge: dict[str, Any] | None = None
+    ) -> WaitResult:
+        """What job_wait does: the jobs come through plain data, as Ansible carries them. With ``judge``, which are its
+        options, each table is judged when it is ready."""
         items = []
         for name, migration in migrations.items():
             first, *others = (Job.from_dict(part.to_dict()) for part in (migration.job, *migration.then))
             record = Tracking(self.run, name)
-            items.append(WaitItem(name, self.source, self.destination, first, tuple(others), record))
+            last = None if judge is None else judge_job(JudgeChoice(name, **judge))
+            items.append(WaitItem(name, self.source, self.destination, first, tuple(others), record, last))
         return wait_for(items, timeout, self.lines.append, lambda: self.aws.clock, self.sleep)
 
     def judge(self, table: str, jobs: Any, **how: Any) -> Judgement:
@@ -117,8 +121,8 @@ class Playbook:
     def migrate(self, *tables: str, timeout: float = 86400.0, **options: Any) -> dict[str, Judgement]:
         """The playbook: every table through all verbs, and the run ends."""
         begun = {table: self.start(table, **options) for table in tables or ("orders",)}
-        waited = self.wait(begun, timeout)
         verify = options.get("verify", "counts")
+        waited = self.wait(begun, timeout, {"verify": verify})
         judged = {table: self.judge(table, waited.ways[table], verify=verify) for table in begun}
         self.end()
         return judged

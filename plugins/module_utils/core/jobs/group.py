@@ -55,10 +55,11 @@ class Entry:
 
 @dataclass(eq=False)
 class TableJobs:
-    """The jobs of one table, one after the other; ``at`` is the one that was reached."""
+    """The jobs of one table, one after the other; ``at`` is the one that was reached, ``last`` comes after all."""
 
     item: WaitItem
     jobs: list[Job]
+    last: Job | None = None
     at: int = 0
     entry: Entry | None = None
 

@@ -25,8 +25,9 @@ FENCE_GAP = 10.0  # seconds between looks whether a former run's requests are ov
 class WaitItem:
     """One job to wait for. ``name`` is the caller's key for it (the host); sides as the jobs' kinds need them.
 
-    ``then`` are the table's jobs that follow, each when the one before it has completed. ``record`` is what is known
-    of the table, and written with every call; None for a verb that is used alone.
+    ``then`` are the table's jobs that follow, each when the one before it has completed; ``last`` comes when they have
+    completed or were left out. ``before`` are the table's jobs before this one, as they ended. ``record`` is what is
+    known of the table, and written with every call; None for a verb that is used alone.
     """
 
     name: str
@@ -35,6 +36,8 @@ class WaitItem:
     job: Job
     then: tuple[Job, ...] = ()
     record: Tracking | None = None
+    last: Job | None = None
+    before: tuple[Job, ...] = ()
 
     def need(self, side: Side) -> Account:
         """The account of ``side``. Raises InvalidInput without one."""

@@ -421,7 +421,7 @@ class Tracking:
         """Whether the last write, which had no answer, took effect and was this ``change``; reads the record anew."""
         self.find()
         self._unanswered = None
-        passed = self.held and self.record.step == after.step != before.step
+        passed = self.record.run == after.run and self.record.step == after.step != before.step
         return passed and change(before, self._moment()).step == after.step
 
     def _entry(self, token: str) -> JobEntry:

@@ -71,7 +71,7 @@ class Waiter:
         """
         self._begun = self._last_line_at = self._clock()
         for item in items:
-            self._tables[item.name] = table = TableJobs(item, [item.job, *item.then])
+            self._tables[item.name] = table = TableJobs(item, [item.job, *item.then], item.last)
             self._go_on(table)
         with ThreadPoolExecutor(THREADS) as pool:
             while any(table.entry for table in self._tables.values()):
@@ -103,22 +103,31 @@ class Waiter:
         """Put the next job of the table in line; none, at its end or where a job did not complete."""
         table.entry = None
         while not table.reached.open:
-            if table.reached.state not in ("completed", "not_needed") or table.at + 1 == len(table.jobs):
+            if table.reached.state not in ("completed", "not_needed"):
                 return
-            before, job = table.reached, table.jobs[table.at + 1]
-            following: Job | None = job
-            if job.pending_reason == "job":
-                made = self._kinds[before.kind].made(before)
-                following = self._kinds[job.kind].after(job, before, made)
-            if following is None:
+            following = self._following(table)
+            if following is not None:
+                table.at += 1
+                table.jobs[table.at] = following
+            elif table.last is not None:
+                table.jobs.append(table.last)
+                table.at, table.last = len(table.jobs) - 1, None
+            else:
                 return
-            table.at += 1
-            table.jobs[table.at] = following
         if not self._closing:
             self._enter(table)
 
+    def _following(self, table: TableJobs) -> Job | None:
+        """The job after the one that was reached; None at the end of all, and where the others are left out."""
+        if table.at + 1 == len(table.jobs):
+            return None
+        before, job = table.reached, table.jobs[table.at + 1]
+        if job.pending_reason != "job":
+            return job
+        return self._kinds[job.kind].after(job, before, self._kinds[before.kind].made(before))
+
     def _enter(self, table: TableJobs) -> None:
-        item = replace(table.item, job=table.reached)
+        item = replace(table.item, job=table.reached, before=tuple(table.jobs[: table.at]))
         kind = self._kinds[item.job.kind]
         try:
             account = kind.account(item)

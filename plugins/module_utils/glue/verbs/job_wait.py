@@ -12,10 +12,12 @@ from ...core.change import Change, to_diff
 from ...core.errors import FerryError
 from ...core.jobs.job import ended_with
 from ...core.jobs.kind import WaitItem, WaitResult
+from ...core.judgement import JudgeChoice, judge_job
 from ...core.migration import job_from, wait_for
 from ..accounts import Accounts
 from ..records import RECORD_OF, RecordTables
-from ..spec import SHARED_OPTIONS, Progress, Verb, account_option
+from ..spec import SHARED_OPTIONS, Progress, Verb, account_option, given
+from .migration_judge import JUDGING
 
 SPEC: dict[str, Any] = {
     **SHARED_OPTIONS,
@@ -30,6 +32,7 @@ SPEC: dict[str, Any] = {
             "job": {"type": "dict", "required": True},
             "then": {"type": "list", "elements": "dict", "default": []},
             "record": RECORD_OF,
+            "judge": {"type": "dict", "options": {"name": {"type": "str", "required": True}, **JUDGING}},
         },
     },
     "wait_timeout": {"type": "int", "default": 86400},
@@ -48,7 +51,9 @@ def _item(accounts: Accounts, entry: dict[str, Any], tables: RecordTables | None
                 record = tables.tracking(destination, entry["record"], source)
             except FerryError as error:  # tables of other destinations go on
                 job = ended_with(job, error)
-        return WaitItem(entry["name"], source, destination, job, then, record)
+        asked = entry.get("judge")
+        last = judge_job(JudgeChoice(**given(asked, asked))) if asked else None
+        return WaitItem(entry["name"], source, destination, job, then, record, last)
     except FerryError as error:
         raise error.for_table(entry["name"]) from error
 

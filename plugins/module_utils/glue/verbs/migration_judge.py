@@ -8,21 +8,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...core.migration import is_tracked, job_from, judge
+from ...core.judgement import is_tracked
+from ...core.migration import job_from, judge
 from ..accounts import Accounts
 from ..outcome import failure
 from ..records import RECORD_OF, RecordTables
 from ..spec import BOTH_ACCOUNTS_OPTIONS, SHARED_OPTIONS, Parameters, Progress, Verb
 
+JUDGING: dict[str, Any] = {
+    "source_table": {"type": "str"},
+    "verify": {"type": "str", "choices": ["counts", "sample", "full", "none"], "default": "counts"},
+    "verify_checksums": {"type": "bool", "default": False},
+    "writes_stopped": {"type": "bool", "default": False},
+}
 SPEC: dict[str, Any] = {
     **SHARED_OPTIONS,
     "name": {"type": "str", "required": True},
     **BOTH_ACCOUNTS_OPTIONS,
-    "source_table": {"type": "str"},
+    **JUDGING,
     "jobs": {"type": "list", "elements": "dict", "required": True},
-    "verify": {"type": "str", "choices": ["counts", "sample", "full", "none"], "default": "counts"},
-    "verify_checksums": {"type": "bool", "default": False},
-    "writes_stopped": {"type": "bool", "default": False},
     "record": RECORD_OF,
 }
 

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ...account import Account
 from ...errors import CountMismatch, ExportFailed, ImportFailed
 from ...jobs.job import Job, failure_of
@@ -26,13 +28,14 @@ def judge_import(
     verify: Counts = "counts",
     checksums: bool = False,
     writes_stopped: bool = False,
+    look: Callable[[], None] = lambda: None,
 ) -> Judgement:
     """Judge the destination table of ``import_job``; the table's own failure is returned, not raised.
 
     Items are those of the export's manifest and of the import's result: neither DescribeTable's count, which is hours
     old, nor ErrorCount, which is not the number of items lost (measured/import-export-table 1.6). ``checksums`` reads
-    all data files. With ``writes_stopped`` an export that was asked for before they had stopped proves nothing. Raises
-    what Account.explain gives where AWS cannot be asked.
+    all data files, and calls ``look`` between them. With ``writes_stopped`` an export that was asked for before they
+    had stopped proves nothing. Raises what Account.explain gives where AWS cannot be asked.
     """
     items_source = _items_source(export, import_job)
     items_destination = import_job.result.get("imported_items")
@@ -49,7 +52,7 @@ def judge_import(
         if writes_stopped and not note:
             note = _since(import_job, shown)
         if checksums:
-            _check_files(destination, import_job)
+            _check_files(destination, import_job, look)
     except TABLE_FAILURES as error:
         failure = error.for_table(name)
         return Judgement(
@@ -126,7 +129,7 @@ def _same(exported: int | None, found: int | None, who: str) -> None:
         )
 
 
-def _check_files(destination: Account, import_job: Job) -> None:
+def _check_files(destination: Account, import_job: Job, look: Callable[[], None]) -> None:
     """Every data file of the import against the export's MD5. Raises ChecksumMismatch, StagingBucketUnusable.
 
     After cleanup there is nothing to read: the run that imported has looked.
@@ -138,4 +141,4 @@ def _check_files(destination: Account, import_job: Job) -> None:
     key = request["export"]["manifest_key"]
     if import_job.state == "not_needed" and bucket.find(key) is None:
         return
-    check_checksums(bucket, read_manifest(bucket, key))
+    check_checksums(bucket, read_manifest(bucket, key), lambda done: look())

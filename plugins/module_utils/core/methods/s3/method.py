@@ -89,6 +89,7 @@ class S3Method:
             verify=options.verify,
             checksums=options.checksums,
             writes_stopped=options.writes_stopped,
+            look=options.look,
         )
 
 
