@@ -148,6 +148,8 @@ def test_what_is_open_is_waited_for_and_what_failed_is_not_judged() -> None:
     assert (waits["name"], waits["job"], waits["then"], waits["record"]) == ("host", JOB, THEN, RECORD)
     waited = {"ways": {"host": [{**JOB, "state": "completed"}]}}
     judged = tables_to_judge(hosts, hosts, outlook, started, waited)
+    options = next(entry["options"] for entry in judged if entry["name"] == "host")
+    assert waits["judge"] == {name: value for name, value in options.items() if name not in ("jobs", "record")}
     assert {entry["name"]: entry["options"]["jobs"][0]["state"] for entry in judged} == {
         "host": "completed", "done": "not_needed",
     }  # fmt: skip
