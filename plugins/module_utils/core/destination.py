@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -211,8 +212,10 @@ def imports_of(destination: Account, table_arn: str) -> Iterator[Mapping[str, An
 
 
 def is_staged_by(route: Route, summary: Mapping[str, Any]) -> bool:
-    """Whether a listed import reads what this route has staged."""
-    return str(summary.get("S3BucketSource", {}).get("S3KeyPrefix", "")).startswith(f"{route.export_prefix}/")
+    """Whether a listed import reads what this route has staged, or another destination of its source table."""
+    folder = replace(route, destination_table=route.source_table).export_prefix
+    prefix = str(summary.get("S3BucketSource", {}).get("S3KeyPrefix", ""))
+    return prefix.startswith((f"{folder}/", f"{folder}!"))
 
 
 def _import_pages(destination: Account, **request: Any) -> Iterator[Sequence[Mapping[str, Any]]]:

@@ -20,6 +20,7 @@ from .fence import Fence
 
 SCHEMA = 1
 JOBS_KEPT = 20
+EXPORT = "export#"  # what the keys of exports that serve several destinations begin with
 
 State = Literal["claimed", "filling", "filled", "settled", "done", "following", "handed_over", "broken"]
 JobState = Literal["intended", "begun", "done", "failed", "closed"]
@@ -190,7 +191,7 @@ def table_key(name: str) -> str:
 
 def export_key(source_table_id: str, migration: str) -> str:
     """The key of the record of an export that serves several destinations."""
-    return f"export#{source_table_id}#{migration}"
+    return f"{EXPORT}{source_table_id}#{migration}"
 
 
 def key_of(key: str) -> dict[str, dict[str, str]]:

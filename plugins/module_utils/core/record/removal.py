@@ -101,6 +101,7 @@ def remove(run: Run, names: Sequence[str], migration: str, sources: frozenset[st
             else:
                 changes.append(_change(store, record))
                 warnings += _warnings(record)
+        _remove_exports(store, migration)
         users, unused = _remove_users(run, names, migration)
         changes, left = changes + users, left + unused
         left += _unreadable(everything, names)
@@ -134,6 +135,16 @@ def _remove_one(run: Run, record: Record, migration: str, sources: frozenset[str
     except RecordChanged as changed:
         return changed.cause
     return ""
+
+
+def _remove_exports(store: RecordStore, migration: str) -> None:
+    """The records of exports go with the last destination table of their source."""
+    everything = store.everything()
+    used = {(record.migration, record.source.table_id) for record in everything.records}
+    for shared in everything.exports:
+        if shared.migration == migration and (shared.migration, shared.source.table_id) not in used:
+            with suppress(RecordChanged):  # another destination has just begun to use it
+                store.remove(shared)
 
 
 def _remove_users(run: Run, names: Sequence[str], migration: str) -> tuple[list[Change], list[NotCarried]]:

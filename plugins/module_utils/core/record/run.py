@@ -111,6 +111,7 @@ class Run:
         self.store = store
         self.clock = clock
         self.here = here
+        self.began = float(lease.who.since) if lease.who is not None else clock.now()
         self.gate = Gate(clock, lambda: self.until, self.look)
         # Whether DynamoDB refuses by now what was signed at a date (``probe.Prober``).
         self.refuses: Callable[[int], bool] = lambda date: False

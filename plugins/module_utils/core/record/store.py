@@ -25,7 +25,7 @@ from . import uses as use_items
 from .attributes import to_attribute
 from .clock import AwsClock
 from .lease import Ended, Lease
-from .record import Record, key_of
+from .record import EXPORT, Record, key_of
 from .record_table import RecordTable
 from .takeover import GRACE
 from .uses import Uses
@@ -50,6 +50,7 @@ class Everything:
     leases: Mapping[str, Lease]
     uses: tuple[Uses, ...]
     unreadable: tuple[Unreadable, ...] = ()
+    exports: tuple[Record, ...] = ()
 
 
 def in_use(everything: Everything, run: str, now: float) -> list[str]:
@@ -175,14 +176,17 @@ class RecordStore:
         return self._replace(before, after, None)
 
     def remove(self, record: Record) -> None:
-        """Remove a record that this run holds: ``record_cleanup``. Raises RecordChanged."""
+        """Remove a record that this run holds, or nobody (an export's): ``record_cleanup``. Raises RecordChanged."""
         self.allowed()
         names, values = {"#ver": "ver", "#run": "run"}, {":ver": record.ver, ":run": record.run}
+        holder = "#run = :run"
+        if not record.run:
+            holder, values = "attribute_not_exists(#run)", {":ver": record.ver}
         try:
             self._client.delete_item(
                 TableName=self.table.name,
                 Key=key_of(record.key),
-                ConditionExpression="attribute_not_exists(pk) OR (#ver = :ver AND #run = :run)",
+                ConditionExpression=f"attribute_not_exists(pk) OR (#ver = :ver AND {holder})",
                 ExpressionAttributeNames=names,
                 ExpressionAttributeValues={name: to_attribute(value) for name, value in values.items()},
             )
@@ -194,6 +198,7 @@ class RecordStore:
     def everything(self) -> Everything:
         """All items, read consistently; those that this version cannot read are ``unreadable``."""
         records: list[Record] = []
+        exports: list[Record] = []
         found: dict[str, Lease] = {}
         uses: list[Uses] = []
         unreadable: list[Unreadable] = []
@@ -201,7 +206,7 @@ class RecordStore:
             kind, key = item["sk"]["S"], item["pk"]["S"]
             try:
                 if kind == "record":
-                    records.append(Record.from_item(item))
+                    (exports if key.startswith(EXPORT) else records).append(Record.from_item(item))
                 elif kind == "lease":
                     lease = Lease.from_item(item)
                     found[lease.run] = lease
@@ -213,7 +218,7 @@ class RecordStore:
                 unreadable.append(Unreadable(key, newer.cause, newer.next_step))
             except (KeyError, TypeError, ValueError):
                 unreadable.append(_strange(key))
-        return Everything(tuple(records), found, tuple(uses), tuple(unreadable))
+        return Everything(tuple(records), found, tuple(uses), tuple(unreadable), tuple(exports))
 
     def _replace(self, before: Record, after: Record, holder: str | None) -> Record:
         written = self._next(after, before.ver + 1)

@@ -56,10 +56,11 @@ def _clean_up(
     try:
         record = tables.hold(destination, name, table, source)
         try:
-            plan = plan_cleanup(source, destination, options, record)
+            store = tables.to_read(destination, name) if record is None else record.run.store
+            plan = plan_cleanup(source, destination, options, record, store)
             if plan.changes:
                 apply_cleanup(source, destination, plan)
-            if record is not None and plan.changes:
+            if record is not None and plan.changes and not plan.needed_by:
                 staged_data_removed(record)
         finally:
             if record is not None:
@@ -82,7 +83,7 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
             store, _now = open_to_read(destination, name)
             record = store.read(table_key(table)) if store is not None else None
             known = Tracking(None, table, record) if record is not None else None
-            plan = plan_cleanup(source, destination, options, known)
+            plan = plan_cleanup(source, destination, options, known, store)
         else:
             plan = _clean_up(source, destination, options, RecordTables(), name, table)
     except Held as held:

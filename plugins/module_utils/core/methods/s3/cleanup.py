@@ -6,14 +6,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ...account import Account
 from ...change import Change, NotCarried
 from ...errors import InvalidInput, MissingTable, StillRunning
+from ...jobs.entries import job_of_entry
 from ...jobs.tracking import Tracking
 from ...record.record import FILL
+from ...record.store import RecordStore
 from ...route import Route
 from ...table.definition import TableDefinition
 from ...table.ownership import read_tags
@@ -22,6 +25,7 @@ from .export_status import describe_export, look_up
 from .import_status import describe_import, find_started
 from .lost import running_export, running_import
 from .recovery import RECOVERY_TAG, read_recovery
+from .shared import needed_by, withdraw
 from .staging import BucketMissing, StagingBucket
 
 
@@ -42,8 +46,28 @@ class CleanupOptions:
 
 
 @dataclass(frozen=True)
+class SharedExports:
+    """The exports below ``prefix``, which other destination tables than ``table`` may need too."""
+
+    store: RecordStore = field(repr=False)
+    table: str
+    source_ids: tuple[str, ...]
+    migration: str
+    prefix: str
+
+    def needed_by(self) -> list[str]:
+        """The other tables that still need one."""
+        return needed_by(self.store, self.table, self.source_ids, self.migration, self.prefix)
+
+    def withdraw(self) -> list[str]:
+        """No other table uses them from now on; those that still need one, where there are any."""
+        return withdraw(self.store, self.table, self.source_ids, self.migration, self.prefix)
+
+
+@dataclass(frozen=True)
 class CleanupPlan:
-    """What will be removed: objects by key, and point-in-time recovery. ``warnings`` are for the user."""
+    """What will be removed: objects by key, and point-in-time recovery. ``warnings`` are for the user, ``needed_by``
+    are the other destination tables for whose sake the objects stay."""
 
     changes: list[Change]
     left: list[NotCarried]
@@ -51,12 +75,20 @@ class CleanupPlan:
     bucket: dict[str, str]
     keys: tuple[str, ...] = field(repr=False, default=())
     recovery_of: str = ""
+    exports: SharedExports | None = None
+    needed_by: tuple[str, ...] = ()
 
 
 def plan_cleanup(
-    source: Account | None, destination: Account, options: CleanupOptions, record: Tracking | None = None
+    source: Account | None,
+    destination: Account,
+    options: CleanupOptions,
+    record: Tracking | None = None,
+    store: RecordStore | None = None,
 ) -> CleanupPlan:
     """What cleaning up would remove; reads only. ``record`` is the table's, where there is one: its jobs count too.
+
+    Where the ``store`` has the records, what other destination tables still need is left.
 
     Raises StillRunning while a job runs, StagingBucketUnusable, InvalidInput, AccessDenied, CredentialsError.
     """
@@ -84,18 +116,40 @@ def plan_cleanup(
     keys: list[str] = []
     if record is not None:
         _check_recorded(source, destination, record, options.table)
+    exports = _shared_exports(route, record, store)
+    needed = exports.needed_by() if exports is not None else []
     try:
         if record is None:
             _check_ended(source, destination, route)
         stored = list(bucket.objects(f"{route.export_prefix}/"))
-        if stored:
+        if stored and needed:
+            left.append(_needed(bucket.name, route.export_prefix, needed))
+        elif stored:
             before = {"objects": len(stored), "bytes": sum(entry.size for entry in stored)}
             changes.append(Change(f"s3://{bucket.name}/{route.export_prefix}/", before, None, "destructive"))
             keys += [entry.key for entry in stored]
     except BucketMissing:
         left.append(NotCarried(f"bucket {bucket.name}", "it does not exist"))
     recovery_of = _plan_recovery(source, options, changes, left, warnings)
-    return CleanupPlan(changes, left, warnings, bucket.to_dict(), tuple(keys), recovery_of)
+    return CleanupPlan(changes, left, warnings, bucket.to_dict(), tuple(keys), recovery_of, exports, tuple(needed))
+
+
+def _shared_exports(route: Route, record: Tracking | None, store: RecordStore | None) -> SharedExports | None:
+    if store is None:
+        return None
+    if record is not None:
+        exported = [job_of_entry(job) for job in record.record.jobs if job.purpose == EXPORT and job.state != "closed"]
+        ids = {record.record.source.table_id, *(job.request["source"]["table_id"] for job in exported)}
+    else:
+        source = route.source_arn.partition("arn:")[2]
+        ids = {each.source.table_id for each in store.everything().exports if each.source.arn.endswith(source)}
+    return SharedExports(store, route.destination_table, tuple(sorted(ids)), route.migration_id, route.export_prefix)
+
+
+def _needed(bucket: str, prefix: str, tables: Sequence[str]) -> NotCarried:
+    return NotCarried(
+        f"s3://{bucket}/{prefix}/", f"its export is still needed by {', '.join(tables)}: clean up again then"
+    )
 
 
 def _check_ended(source: Account | None, destination: Account, route: Route) -> None:
@@ -162,9 +216,16 @@ def _plan_recovery(
 def apply_cleanup(source: Account | None, destination: Account, plan: CleanupPlan) -> dict[str, Any]:
     """Remove what ``plan`` says: {objects_removed, point_in_time_recovery_disabled}. Again it removes nothing more.
 
-    Raises StagingBucketUnusable, AccessDenied,
+    Raises StillRunning where another table has begun to use its export since, StagingBucketUnusable, AccessDenied,
     CredentialsError, ServiceError.
     """
+    needed = plan.exports.withdraw() if plan.keys and plan.exports is not None else []
+    if needed:
+        raise StillRunning(
+            f"The export is needed by {', '.join(needed)} since a moment ago: nothing was removed.",
+            "Clean up again when that table is migrated.",
+            table=plan.exports.table if plan.exports else "",
+        )
     removed = StagingBucket.from_dict(destination, plan.bucket).delete(plan.keys) if plan.keys else 0
     if plan.recovery_of and source is not None:
         name, doing = plan.recovery_of.rpartition("/")[2], "turning point-in-time recovery off"

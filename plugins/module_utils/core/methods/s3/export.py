@@ -63,8 +63,9 @@ from .import_place import Place, close_import, look_at_destination, look_by_reco
 from .keys import check_keys, check_staging_key
 from .lost import PROBE, LostExport, lost_export, was_probed
 from .manifest import FOLDER, check_readable, read_manifest
-from .memory import KEPT, Memory, memory_of, sending
+from .memory import KEPT, memory_of, sending
 from .recovery import RECOVERY_TAG, RecoveryWindow, read_recovery, turn_on_recovery, wait_for_recovery
+from .shared import agreed
 from .staging import BucketMissing, StagingBucket
 
 LOOK_AGAIN = 60.0  # seconds until an export is looked at again that belongs to an earlier attempt
@@ -272,7 +273,7 @@ def start_export(source: Account, destination: Account | None, plan: ExportPlan,
         return job
     _probe(source, job)
     try:
-        return begin_export(source, memory, job)
+        return begin_export(source, destination, record, job)
     except (sdk.ClientError, sdk.BotoCoreError) as error:
         if is_passing(error):
             return replace(job, state="pending", pending_reason="slot")
@@ -287,11 +288,18 @@ def _probe(source: Account, job: Job) -> None:
     bucket.put(f"{folder}{PROBE}", b"{}", as_export=True)
 
 
-def begin_export(source: Account, memory: Memory | None, job: Job) -> Job:
+def begin_export(source: Account, destination: Account | None, record: Tracking | None, job: Job) -> Job:
     """Send the export's request, which is written down: the running job. Sending it again finds the first one.
+
+    Where the export of another destination table serves, it is that one.
 
     Raises the SDK's errors as they are (a full quota is one), ExportFailed.
     """
+    memory, job = memory_of(record), agreed(source, destination, job, record)
+    if job.arn and memory is not None:
+        job = replace(job, state="running")  # as any other: its end is read, and written
+        memory.write(job)
+        return job
     with sending(memory, job):
         answer = source.client("dynamodb", retries=0).export_table_to_point_in_time(**to_call(job.request["call"]))
     description = answer["ExportDescription"]
@@ -370,7 +378,9 @@ class ExportKind(SourceJobs):
             _probe(source, job)
             job = replace(job, state="pending", pending_reason="slot")
             yield Pause(job, "time")  # started again after a lost answer, exactly this request is sent again
-        job = yield from begun(job, partial(begin_export, source, memory), partial(_refusal, source, job))
+        job = yield from begun(
+            job, partial(begin_export, source, item.destination, item.record), partial(_refusal, source, job)
+        )
         while job.state == "running":
             state = yield Pause(job, "end")
             read = read_result(item.destination, job) if state == "completed" and item.destination else None

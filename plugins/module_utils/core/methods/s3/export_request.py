@@ -98,6 +98,7 @@ def export_job(options: ExportOptions, definition: TableDefinition, route: Route
             "call": call,
             "source": {"table_arn": definition.arn, "table_id": definition.table_id},
             "filtered": bool(options.filter),
+            "max_age": options.max_age,
             "enable_point_in_time_recovery": options.enable_point_in_time_recovery,
             "point_in_time_recovery_days": options.point_in_time_recovery_days,
             "point_in_time_recovery_wait": options.point_in_time_recovery_wait,
@@ -188,10 +189,13 @@ def may_still_show(job: Job, window: RecoveryWindow, options: ExportOptions) -> 
 
 
 def is_same_request(last: Job, requested: Job) -> bool:
-    """Whether ``last`` asks for what ``requested`` does, whatever instant and token it has."""
-    again = _with_time_of(replace(requested, attempt=last.attempt), last)
-    same_source = again.request["source"] == last.request["source"]
-    return same_source and bool(again.request["call"] == last.request["call"])
+    """Whether ``last`` asks for what ``requested`` does, whatever instant, folder and token it has."""
+    return bool(last.request["source"] == requested.request["source"]) and _terms(last) == _terms(requested)
+
+
+def _terms(job: Job) -> dict[str, Any]:
+    free = ("ExportTime", "IncrementalExportSpecification", "S3Prefix", "ClientToken")
+    return {name: value for name, value in job.request["call"].items() if name not in free}
 
 
 def _with_time_of(job: Job, last: Job) -> Job:

@@ -164,9 +164,11 @@ def serves(last: Job, requested: Job, options: ExportOptions) -> bool:
     if options.shows_the_end and not last.request.get("not_before"):
         return False  # it shows an instant before the writes stopped
     asked, made = requested.request["call"], last.request["call"]
-    for member in ("S3Bucket", "S3Prefix", "ExportFormat", "ExportType", "FilterSpecification"):
+    for member in ("S3Bucket", "ExportFormat", "ExportType", "FilterSpecification"):
         if asked.get(member) != made.get(member):
             return False
+    if asked["S3Prefix"] != made.get("S3Prefix") and not last.request.get("shared"):
+        return False
     if "ExportTime" in asked and asked["ExportTime"] != made.get("ExportTime"):
         return False
     window, had = (call.get("IncrementalExportSpecification", {}) for call in (asked, made))

@@ -136,7 +136,7 @@ def lost_export(
     if last is None:
         return LostExport()
     attempts = (last.attempt // NUMBERS_PER_ATTEMPT + 1,)
-    if not serves(last, requested, options) or _was_imported(destination, last):
+    if not serves(last, requested, options) or was_imported(destination, last):
         return LostExport(attempts=attempts)
     return LostExport(last, attempts)
 
@@ -146,7 +146,7 @@ def was_probed(bucket: StagingBucket, requested: Job) -> bool:
     return bucket.find(f"{requested.request['call']['S3Prefix']}/{FOLDER}{PROBE}") is not None
 
 
-def _was_imported(destination: Account, export: Job) -> bool:
+def was_imported(destination: Account, export: Job) -> bool:
     """Whether AWS's list shows an import of ``export`` into its destination table."""
     name = Route.from_dict(export.request["route"]).destination_table
     prefix = f"{export.request['call']['S3Prefix']}/{FOLDER}{export.arn.rpartition('/')[2]}/"

@@ -18,7 +18,7 @@ from ...record.record import FILL
 
 # What of a job's request a later run needs when it has ended.
 KEPT: Mapping[str, tuple[str, ...]] = {
-    "export": ("purpose", "route", "bucket", "call", "source", "filtered"),
+    "export": ("purpose", "route", "bucket", "call", "source", "filtered", "shared"),
     "import": ("purpose", "route", "bucket", "source", "export"),
 }
 
@@ -34,8 +34,9 @@ class Memory:
         return self._record.sending(job, purpose_of(job), may_be_ours=_may_be_ours)
 
     def write(self, job: Job) -> None:
-        """Its ARN, the table that it makes, and its end; one that the record does not know is adopted."""
-        if self._record.record.job(token_of(job)) is None:
+        """Its ARN, the table that it makes, and its end; one that the record has not begun is adopted."""
+        known = self._record.record.job(token_of(job))
+        if known is None or known.state == "closed":  # refused here, but taken when another table sent it
             self._record.adopt(replace(job, state="running"), purpose_of(job))
         if job.open:
             table_id = str(job.result.get("table_id") or "") if purpose_of(job) == FILL else ""

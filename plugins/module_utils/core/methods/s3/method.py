@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 from ...account import Account
+from ...change import Change
 from ...jobs.job import Job
 from ...jobs.kind import JobKind
 from ...jobs.tracking import Tracking
@@ -49,7 +50,11 @@ class S3Method:
         check_indexes(plan.definition, options.indexes_after, options.leave_indexes)
         job = start_export(source, destination, plan, record)
         following = import_job(_import_options(options, plan))
-        return ItemJobs(job, (following,), tuple(plan.changes), plan.definition, following, tuple(plan.left))
+        changes = plan.changes
+        if job.request.get("shared") and changes:
+            place = f"s3://{job.request['call']['S3Bucket']}/{job.request['call']['S3Prefix']}/"
+            changes = [*changes[:-1], Change(f"export of {options.table}", None, {"shared": place})]
+        return ItemJobs(job, (following,), tuple(changes), plan.definition, following, tuple(plan.left))
 
     def preview(
         self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
