@@ -96,7 +96,8 @@ class User:
 
     def _make_anew(self) -> None:
         self._drop("source")
-        self._aws.advance(6.0)
+        while self.table_id("source"):  # longer while it is exported
+            self._aws.advance(6.0)
         self._create("source")
         self._write(3)
 

@@ -115,13 +115,13 @@ class SettingsKind(OwnWork):
         """
         finished = str(item.job.request.get("finished", ""))
         if not finished:
-            return (yield from self._applied(item))
+            return (yield from self._applied(item, clock))
         record = item.record
         if record is None:
             raise InvalidInput("A finished table is changed by its record only.", "Give record.", table=item.job.name)
         yield from _taken(item.job, record, finished)
         try:
-            job = yield from self._applied(item)
+            job = yield from self._applied(item, clock)
             if job.state == "completed":
                 record.note({"settings": job.result})
             return replace(job, result={**job.result, "drift": item.job.result.get("drift", [])})
@@ -129,7 +129,7 @@ class SettingsKind(OwnWork):
             with suppress(FerryError):  # the end of the run lets it go as well
                 record.let_go()
 
-    def _applied(self, item: WaitItem) -> Steps:
+    def _applied(self, item: WaitItem, clock: Callable[[], float]) -> Steps:
         destination, job = self.account(item), item.job
         if "plan" not in job.request:
             request = job.request
@@ -139,7 +139,7 @@ class SettingsKind(OwnWork):
                 request.get("source_table") or job.name,
                 job.name,
                 options_from_dict(request.get("options", {})),
-                made_id=request.get("table_id", "") or _known_id(item.record),
+                made_id=_table_id(job, item.record),
             )
             job = _planned(job, plan)
         yield from past_fence(job, item.record)
@@ -151,8 +151,9 @@ class SettingsKind(OwnWork):
             item.record.require_held()
         plan = SettingsPlan.from_dict(job.request["plan"])
         job = replace(job, state="running", pending_reason="")
-        table_id = job.request.get("table_id", "") or _known_id(item.record)
-        steps = apply_settings(destination, job.name, plan, table_id)
+        if item.record is not None:
+            clock = item.record.now  # which counts sleep
+        steps = apply_settings(destination, job.name, plan, _table_id(job, item.record), clock)
         while True:
             try:
                 seconds = next(steps)
@@ -194,8 +195,10 @@ def _taken(job: Job, record: Tracking, table_id: str) -> Generator[Pause, str | 
         )
 
 
-def _known_id(record: Tracking | None) -> str:
-    return record.record.table_id if record is not None else ""
+def _table_id(job: Job, record: Tracking | None) -> str:
+    """The id of the table that was filled, empty where it is not known. The record's first: what the job before has
+    seen may be a table that has taken the name since."""
+    return (record.record.table_id if record is not None else "") or str(job.request.get("table_id", ""))
 
 
 def _released(destination: Account, job: Job, record: Tracking | None) -> Generator[Pause, str | None, None]:

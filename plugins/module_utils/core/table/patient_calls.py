@@ -10,7 +10,9 @@ serves hundreds of tables at once.
 
 from __future__ import annotations
 
+import math
 import re
+import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -35,8 +37,10 @@ Result = TypeVar("Result")
 Steps = Generator[float, None, Result]
 
 SETTLE_SECONDS = 86400.0  # the backfill of a large table takes hours; the waiter's own time limit comes first
+LOOK_SECONDS = 5.0  # for which a look at a table counts: to delete one and make another takes longer
 DROPPED_AFTER_SECONDS = 60.0
 _AGAIN_AFTER = re.compile(r"try again after (\d{4}-\d\d-\d\dT[\d:.]+Z)")
+_READS = ("describe_", "get_", "list_")
 
 
 @dataclass(frozen=True)
@@ -116,12 +120,16 @@ class Reader:
 class Target:
     """The table that settings are applied to. Calls yield while AWS is busy; ``settle`` waits until it is idle."""
 
-    def __init__(self, account: Account, name: str, table_id: str = "") -> None:
+    def __init__(
+        self, account: Account, name: str, table_id: str = "", clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """``name`` of the table; it is first read by ``refresh`` or ``settle``, and must be the one with
-        ``table_id`` where that is known."""
+        ``table_id`` where that is known. ``clock`` in seconds, also of sleep."""
         self.account = account
         self.name = name
         self._table_id = table_id
+        self._clock = clock
+        self._looked = -math.inf
         self._definition: TableDefinition | None = None
 
     @property
@@ -132,9 +140,12 @@ class Target:
         return self._definition
 
     def call(self, operation: str, *, service: str = "dynamodb", **parameters: Any) -> Steps[Shape]:
-        """The answer, after as many attempts as PASSING allows. Raises SettingFailed."""
+        """The answer, after as many attempts as PASSING allows. Raises SettingFailed; before a change also what
+        ``refresh`` raises, where the last look at the table is not from just now."""
         waited: dict[Passing, float] = {}
         while True:
+            if not operation.startswith(_READS) and self._clock() - self._looked > LOOK_SECONDS:
+                yield from self.refresh()
             try:
                 client = self.account.client(service, retries=0)
                 answer: Shape = getattr(client, operation)(**parameters)
@@ -151,6 +162,7 @@ class Target:
     def refresh(self) -> Steps[TableDefinition]:
         """The definition as it is now. Raises MissingTable when the table no longer exists, Replaced when another one
         has its name."""
+        looked = self._clock()
         try:
             answer = yield from self.call("describe_table", TableName=self.name)
         except SettingFailed as error:
@@ -168,6 +180,7 @@ class Target:
                 "Its settings are left as they are. Find out who created it, then run again.",
                 table=self.name,
             )
+        self._looked = looked
         self._definition = definition
         return definition
 

@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -211,16 +212,22 @@ def prepare_settings(
     return plan_settings(here, there, options)
 
 
-def apply_settings(account: Account, name: str, plan: SettingsPlan, table_id: str = "") -> Steps[SettingsResult]:
+def apply_settings(
+    account: Account,
+    name: str,
+    plan: SettingsPlan,
+    table_id: str = "",
+    clock: Callable[[], float] = time.monotonic,
+) -> Steps[SettingsResult]:
     """Apply ``plan`` to the table ``name``: a generator that yields the seconds until it is to be resumed.
 
     It never sleeps, so that one process serves hundreds of tables, and never raises for one setting: what AWS rejects
     for good is in ``failed`` and the rest is applied. Applied again, after a kill too, it does only what is missing.
-    Raises Replaced where the table is not the one with ``table_id``, if that is known.
+    Raises Replaced where the table is not the one with ``table_id``, if that is known. ``clock`` as for Target.
     """
     if not plan.changes:
         return SettingsResult(left=plan.left, carried=plan.carried)
-    target = Target(account, name, table_id)
+    target = Target(account, name, table_id, clock)
     applied: list[Change] = []
     failed: list[NotCarried] = []
 
