@@ -9,12 +9,18 @@ from __future__ import annotations
 import gc
 import os
 
+from botocore.hooks import EventAliaser
 from hypothesis import settings
 
 # How long an example takes depends on what else the machine does: that is no property of the code.
 # CI draws the same examples each time, as Hypothesis's own profile for it does; everybody else draws new ones.
 settings.register_profile("tableferry", deadline=None, derandomize=bool(os.environ.get("CI")), print_blob=True)
 settings.load_profile("tableferry")
+
+# Each session of botocore works out anew what its hundreds of events are called today. The names are the same in all,
+# and tests make a session for nearly every account that they use.
+_name_of_event = EventAliaser(None)._alias_event_name
+EventAliaser._alias_event_name = lambda self, event_name: _name_of_event(event_name)
 
 
 def pytest_collection_finish() -> None:

@@ -92,7 +92,14 @@ def to_intend(
         if not record.may_write or record.next_step(last, BACKUP_TOKEN, listed_at, wanted=wanted) == "send":
             return last
         record.not_begun(last, BACKUP_TOKEN, listed_at)
+    elif last is not None and record.may_write and _is_open(record, last):
+        write(record, last, purpose)  # it has ended and serves no more
     return fresh(record, requested, purpose, number)
+
+
+def _is_open(record: Tracking, job: Job) -> bool:
+    entry = record.record.job(token_of(job))
+    return entry is not None and entry.is_open
 
 
 def fresh(record: Tracking, requested: Job, purpose: str, number: int = 0) -> Job:

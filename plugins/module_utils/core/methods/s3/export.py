@@ -26,6 +26,7 @@ from ...errors import (
     PointInTimeRecoveryNotReady,
     Refused,
 )
+from ...jobs.entries import token_of
 from ...jobs.job import Job, ended_with
 from ...jobs.kind import Made, Page, Pause, SourceJobs, Steps, WaitItem, begun
 from ...jobs.token import with_token
@@ -177,6 +178,7 @@ def _to_intend(
         record.not_begun(last, CLIENT_TOKEN, listed_at)
     elif last is not None and record.may_write:
         close_import(record, listed_at)
+        _close(record, last, listed_at)
         record.new_attempt(record.record.method)
     fresh = replace(requested, attempt=record.number(requested.request["purpose"]))
     return with_token(fresh) if fresh.state == "planned" else fresh
@@ -185,20 +187,28 @@ def _to_intend(
 def _close_former(source: Account, record: Tracking, requested: Job, listed_at: float) -> None:
     """End or close the export that an earlier attempt left open. Raises NotYet while it runs, or may be begun."""
     former = record.former(requested.request["purpose"])
-    if former is None or not record.may_write:
+    if former is not None and record.may_write:
+        _close(record, look_up(source, former), listed_at)
+
+
+def _close(record: Tracking, export: Job, listed_at: float) -> None:
+    """End or close an ``export`` that is not used, where it is open in the record. Raises NotYet while it runs, or may
+    be begun."""
+    entry = record.record.job(token_of(export))
+    if entry is None or not entry.is_open:
         return
-    former = look_up(source, former)
-    if not former.arn:
-        record.not_begun(former, CLIENT_TOKEN, listed_at)
-    elif former.open:
+    if not export.arn:
+        record.not_begun(export, CLIENT_TOKEN, listed_at)
+    elif export.open:
         raise NotYet(
-            f"The export {former.arn} of an earlier attempt runs, and no other one is begun beside it.",
+            f"The export {export.arn} of an earlier run is not the one that is asked for, and no other one is begun"
+            " while it runs.",
             "Run again when it has ended.",
-            table=requested.name,
+            table=export.name,
             details={"until": record.now() + LOOK_AGAIN},
         )
     else:
-        record.ended(former, KEPT[former.kind])
+        record.ended(export, KEPT[export.kind])
 
 
 def _recovery_changes(window: RecoveryWindow, options: ExportOptions) -> list[Change]:
