@@ -12,7 +12,7 @@ from ...core.account import Account
 from ...core.change import NotCarried, to_diff
 from ...core.errors import Held
 from ...core.jobs.tracking import Tracking
-from ...core.methods.s3.cleanup import CleanupOptions, CleanupPlan, apply_cleanup, plan_cleanup
+from ...core.methods.s3.cleanup import CleanupOptions, CleanupPlan, apply_cleanup, plan_cleanup, write_end
 from ...core.record.record import table_key
 from ...core.steps.claiming import staged_data_removed
 from ..accounts import Accounts
@@ -61,6 +61,7 @@ def _clean_up(
             if plan.changes:
                 apply_cleanup(source, destination, plan)
             if record is not None and plan.changes and not plan.needed_by:
+                write_end(source, record)
                 staged_data_removed(record)
         finally:
             if record is not None:

@@ -18,6 +18,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.cle
     CleanupOptions,
     apply_cleanup,
     plan_cleanup,
+    write_end,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import Migration, preview
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.claiming import (
@@ -263,6 +264,7 @@ class TestCleanup:
             options = CleanupOptions(table="orders", bucket=BUCKET)
             plan = plan_cleanup(playbook.source, playbook.destination, options, record)
             apply_cleanup(playbook.source, playbook.destination, plan)
+            write_end(playbook.source, record)
             staged_data_removed(record)
         finally:
             record.let_go()
@@ -302,6 +304,28 @@ class TestCleanup:
         self.cleaned(Playbook(aws, 2))
         assert Playbook(aws, 3).migrate()["orders"].status == "migrated"
         assert len(aws.jobs("export")) == 2
+
+    def test_so_is_what_ended_after_its_run(self) -> None:
+        aws = world()
+        first = Playbook(aws)
+        assert first.start().job.state == "running"
+        first.end()
+        aws.advance(600.0)
+        self.cleaned(Playbook(aws, 2))
+        assert Playbook(aws, 3).migrate()["orders"].status == "migrated"
+        assert len(aws.jobs("export")) == 2
+
+    def test_nothing_is_removed_that_an_import_was_made_of_and_is_compared_with(self) -> None:
+        aws = world()
+        first = Playbook(aws)
+        begun = first.start()
+        waited = first.wait({"orders": replace(begun, then=begun.then[:1])}, timeout=6.0)
+        assert waited.jobs["orders"].kind == "import"
+        first.end()
+        aws.advance(600.0)
+        with pytest.raises(errors.StillRunning, match="import"):
+            self.cleaned(Playbook(aws, 2))
+        assert Playbook(aws, 3).migrate()["orders"].status == "migrated"
 
 
 def test_a16_a_wait_ends_with_its_playbook() -> None:

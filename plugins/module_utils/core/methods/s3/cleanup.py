@@ -24,6 +24,7 @@ from .export_request import PURPOSE as EXPORT
 from .export_status import describe_export, look_up
 from .import_status import describe_import, find_started
 from .lost import running_export, running_import
+from .memory import KEPT
 from .recovery import RECOVERY_TAG, read_recovery
 from .shared import needed_by, withdraw
 from .staging import BucketMissing, StagingBucket
@@ -186,6 +187,22 @@ def _check_recorded(source: Account | None, destination: Account, record: Tracki
                 table=table,
                 details={"arn": job.arn},
             )
+    if imported is not None and record.open_fill:
+        raise StillRunning(
+            f"The import {imported.arn} has ended, and no run has looked at its result, for which its files are needed.",
+            "Run migrate again, then clean up.",
+            table=table,
+            details={"arn": imported.arn},
+        )
+
+
+def write_end(source: Account | None, record: Tracking) -> None:
+    """Write the end of an export whose files are gone into the ``record``, which this run holds: it serves no more."""
+    export = record.latest(EXPORT)
+    if export is not None and export.state == "running" and source is not None:
+        export = describe_export(source, export)
+        if not export.open:
+            record.ended(export, KEPT["export"])
 
 
 def _plan_recovery(
