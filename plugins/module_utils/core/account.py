@@ -23,7 +23,6 @@ RETRIES = 8
 ROLE_SESSION_SECONDS = 3600  # role chaining allows no more (aws.md J)
 
 _DENIED = "Allow the action named for the principal named: the roles' READMEs list the permissions."
-_DENIED_BY_ORGANIZATION = "Ask who administers the organization: nothing in this account allows what its policy denies."
 _ROLE_ARN = re.compile(
     r"arn:(?P<partition>aws[a-z-]*):iam::(?P<account>\d{12}):role/(?P<path>(?:[!-.0-~]+/)*)[\w+=,.@-]+"
 )
@@ -304,7 +303,8 @@ class Account:
     def explain(self, error: Exception, doing: str, table: str = "") -> FerryError:
         """``error`` of a call (ClientError, BotoCoreError) as one of ours; ``doing`` completes "AWS refused ..."."""
         code, message = sdk.error_code(error), sdk.error_message(error)
-        details = {"code": code, "side": self.side, "region": self.region}
+        refusal = aws_errors.refusal_of(error)
+        details = {"code": code, "side": self.side, "region": self.region, **refusal.details}
         # AWS quotes the signed headers, the session token among them, where a signature is wrong.
         reason = f"{message} ({code})" if message and code not in aws_errors.BAD_SIGNATURES else code
         if isinstance(error, FerryError):
@@ -322,7 +322,7 @@ class Account:
         if code in aws_errors.DENIED:
             return AccessDenied(
                 f"The {self.side} account refused {doing}: {reason}.",
-                _DENIED_BY_ORGANIZATION if "service control policy" in message else _DENIED,
+                refusal.next_step or _DENIED,
                 table=table,
                 details=details,
             )
@@ -335,7 +335,7 @@ class Account:
             )
         return ServiceError(
             f"{doing[:1].upper()}{doing[1:]} failed in the {self.side} account ({self.region}): {reason}.",
-            "Run again: jobs already started are found and continued.",
+            refusal.next_step or "Run again: jobs already started are found and continued.",
             table=table,
             details=details,
         )

@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the error codes of AWS mean: the only file that lists them.
+"""What the error codes of AWS, and its words, mean: the only file that lists them.
+
+A code alone says little: ``LimitExceededException`` is a lock of seconds, a slot that frees up, a budget of the day or
+a quota that stands until somebody raises it. ``sort_refusal`` reads the text too and says what is to be done.
 
 The codes are those of the APIs and, for errors that botocore raises before or without an answer, its class names. No
 SDK is imported here: the data plane, which does without, reads these sets too.
@@ -10,7 +13,10 @@ SDK is imported here: the data plane, which does without, reads these sets too.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
 
 # What passes by itself
 
@@ -26,8 +32,6 @@ THROTTLES = frozenset(
         "TooManyRequestsException",
     }
 )
-# A quota, of jobs at once most often, is full; or calls come too fast.
-BUSY = THROTTLES | {"LimitExceededException"}
 # HTTP 500. Mostly our own fault and then for ever (measured/backup-restore-service, HTTP 500): never to be asked long.
 INTERNAL = frozenset({"500", "InternalError", "InternalFailure", "InternalServerError", "InternalServiceException"})
 # The service, or what stands before it, does not answer for a while.
@@ -52,7 +56,7 @@ CONNECTION = frozenset(
 # Credentials and permissions
 
 EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
-PASSING = BUSY | SERVER_ERRORS | CONNECTION | EXPIRED  # what jobs ask again after
+PASSING = THROTTLES | SERVER_ERRORS | CONNECTION | EXPIRED  # what jobs ask again after
 # AWS quotes the signed headers, the session token among them, in the texts of these: the texts are never shown.
 BAD_SIGNATURES = frozenset({"IncompleteSignature", "InvalidSignatureException", "SignatureDoesNotMatch"})
 BAD_CREDENTIALS = (
@@ -159,14 +163,248 @@ def status_of(error: BaseException) -> int:
     return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
+# Sorting
+
+# What a refusal is:
+# passes: the same call works soon. slot: as many jobs as AWS allows run at once, one may start when another has ended.
+# busy: another change of the same thing is under way. later: a budget of the day or the month is spent.
+# quota: of the account or the table, until it is raised or less is asked for. denied: a policy.
+# final: the request is wrong as things stand.
+RefusalKind = Literal["passes", "slot", "busy", "later", "quota", "denied", "final"]
+FRESH_ROLE_SECONDS = 120.0  # a role made this moment is not known everywhere, and cannot be named or assumed
+
+LIMITS = frozenset({"LimitExceeded", "LimitExceededException", "ServiceQuotaExceededException", "TooManyBuckets"})
+IN_USE = frozenset({"ResourceInUseException"})
+INVALID = frozenset({"ValidationException"})
+# Somebody, or AWS itself, changes the same thing at this moment.
+CHANGING = IN_USE | {
+    "ConcurrentModification",
+    "ConcurrentModificationException",
+    "ConcurrentUpdateException",
+    "ConflictException",
+    "ContinuousBackupsUnavailableException",
+    "ExportConflictException",
+    "OperationAborted",
+    "OperationInProgressException",
+}
+# What starts a job of which AWS runs so many at once: how it words a full quota there is not known for all.
+_JOB_STARTS = frozenset(
+    {"ExportTableToPointInTime", "ImportTable", "StartBackupJob", "StartCopyJob", "StartRestoreJob"}
+)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What a refusal of AWS is, and what to do about it.
+
+    ``quota`` names the quota, where it is one; ``denied_by`` the kind of policy that denies, where AWS says it, and
+    ``explicit`` whether it says Deny. ``next_step`` is a full sentence, "" where the caller knows better.
+    """
+
+    kind: RefusalKind
+    quota: str = ""
+    denied_by: str = ""
+    explicit: bool = False
+    next_step: str = ""
+
+    @property
+    def waits(self) -> bool:
+        """Whether the same call, made again in a while, may be taken."""
+        return self.kind in ("passes", "slot")
+
+    @property
+    def details(self) -> dict[str, str]:
+        """The sorting as an error's details, for programs and for ``refusal_of``."""
+        values = {"refusal": self.kind, "quota": self.quota, "denied_by": self.denied_by}
+        return {name: value for name, value in values.items() if value}
+
+
+@dataclass(frozen=True)
+class _Words:
+    """Words of AWS behind one of ``codes``, and what they mean; the first match counts."""
+
+    codes: frozenset[str]
+    words: re.Pattern[str]
+    meaning: Refusal
+
+
+def _words(codes: frozenset[str], words: str, kind: RefusalKind, quota: str = "", next_step: str = "") -> _Words:
+    return _Words(codes, re.compile(words, re.IGNORECASE), Refusal(kind, quota, next_step=next_step))
+
+
+_RAISE = "in Service Quotas (Amazon DynamoDB) of the account and Region that AWS names, then run again."
+_LESS_INDEXES = (
+    f"Leave some out (leave_indexes), or have the quota of global secondary indexes per table raised {_RAISE}"
+)
+# measured/more 9 (TABLE-442 to 444) and measured/indexes-capacity 1 to 3.
+_TEXTS = (
+    _words(LIMITS | IN_USE, "table tags are being updated", "passes"),  # LEE for tags, RIU for DeleteTable
+    _words(
+        LIMITS,
+        "decreases are limited",
+        "later",
+        "capacity decreases of a day",
+        "Run again after the time in the message: the budget is whole again at midnight UTC.",
+    ),
+    _words(
+        LIMITS,
+        "encryption mode changes are limited",
+        "later",
+        "key changes of a day",
+        "AWS allows 4 key changes a day. Run again after the time in the message.",
+    ),
+    _words(
+        LIMITS,
+        "tableclass are limited",
+        "later",
+        "table class changes of 30 days",
+        "AWS allows 2 changes in 30 days. Change the table class by hand later.",
+    ),  # measured/settings 2.7
+    _words(LIMITS, r"simultaneously|concurrent|being used to restore", "slot"),
+    _words(
+        LIMITS,
+        r"per (table|index) maximum",
+        "quota",
+        "capacity units per table",
+        f"Lower the capacity of the source's table, make it on-demand, or have the quota raised {_RAISE}",
+    ),
+    _words(
+        LIMITS,
+        r"limit to be exceeded for the account",
+        "quota",
+        "capacity units of the account",
+        f"Make the table on-demand, free capacity of other tables, or have the account's quota raised {_RAISE}",
+    ),
+    _words(
+        LIMITS,
+        r"exceeds Table(Max|\w*Capacity)",
+        "quota",
+        "request units per table",
+        f"Lower the table's on-demand maximum or warm throughput, or have the quota raised {_RAISE}",
+    ),
+    _words(
+        LIMITS | INVALID,
+        r"global ?secondary ?index(es)?( count)? exceeds? (the )?per-table limit",
+        "quota",
+        "global secondary indexes per table",
+        _LESS_INDEXES,
+    ),
+    _words(
+        LIMITS,
+        r"limit of \d+ tables|tables per|number of tables|table count",
+        "quota",
+        "tables",
+        f"Delete tables that nobody needs, or have the quota of tables raised {_RAISE}",
+    ),
+)
+_BUSY_JOBS = Refusal("slot")
+_LIMIT = Refusal(
+    "quota",
+    "named in the message",
+    next_step="Have the quota that AWS names raised in the account that refused, or ask for less, then run again.",
+)
+_PASSES = Refusal("passes")
+_BUSY = Refusal("busy", next_step="Another change of it is under way: run again when that has ended.")
+_FINAL = Refusal("final", next_step="AWS would refuse it again: change what it names, then run again.")
+
+_POLICIES = (
+    r"service control policy|resource control policy|resource-based policy|identity-based policy|session policy"
+    r"|permissions boundary|vpc endpoint policy"
+)
+_EXPLICIT = re.compile(rf"with an explicit deny in (?:an? |the )?({_POLICIES})", re.IGNORECASE)
+_IMPLICIT = re.compile(rf"because no ({_POLICIES}) allows", re.IGNORECASE)
+# Who can lift it, by the kind of policy. {lift} is what the policy needs.
+_WHO = {
+    "service control policy": "Ask who administers the organization to have {lift} in its service control policy: only its"
+    " management account, or who it has delegated its policies to, can; no permission in this account helps.",
+    "resource control policy": "Have {lift} in the resource control policy of the organization that owns the resource: only"
+    " its management account, or who it has delegated its policies to, can; no permission in this account helps.",
+    "resource-based policy": "Have {lift} in the policy of the resource that AWS names, in the account that owns it: a"
+    " change counts after up to four minutes.",
+    "permissions boundary": "Have {lift} in the permissions boundary of the principal that AWS names: who set the boundary"
+    " can; its other policies do not help.",
+    "session policy": "Have {lift} in the session policy that the credentials were issued with: use credentials without it.",
+    "vpc endpoint policy": "Have {lift} in the policy of the VPC endpoint that the calls go through: who runs the network"
+    " can; or call from elsewhere.",
+    "identity-based policy": "Have {lift} in the policies of the principal that AWS names.",
+}
+_LIFT = {True: "the Deny taken away", False: "the action allowed"}
+_NAMES = {name.lower(): name.replace("vpc", "VPC") for name in _WHO}
+
+
+def sort_refusal(code: str, message: str = "", operation: str = "") -> Refusal:
+    """What AWS's ``code`` and ``message`` say about the call ``operation``."""
+    if code in DENIED:
+        return _denial(message)
+    if is_wrong_request(code, message):
+        return _FINAL
+    for entry in _TEXTS:
+        if code in entry.codes and entry.words.search(message):
+            return entry.meaning
+    if code in LIMITS:
+        return _BUSY_JOBS if operation in _JOB_STARTS else _LIMIT
+    if code in CHANGING and "already exists" not in message:
+        return _BUSY
+    return _PASSES if code in PASSING else _FINAL
+
+
+def _denial(message: str) -> Refusal:
+    """Which kind of policy denies, where ``message`` says it, and who can lift that."""
+    explicit = _EXPLICIT.search(message)
+    match = explicit or _IMPLICIT.search(message)
+    if match is None:
+        return Refusal("denied")
+    policy = match[1].lower()
+    # That the principal's own policies lack the action, callers say better: they know which it needs.
+    own = policy == "identity-based policy" and not explicit
+    step = "" if own else _WHO[policy].format(lift=_LIFT[bool(explicit)])
+    return Refusal("denied", denied_by=_NAMES[policy], explicit=bool(explicit), next_step=step)
+
+
+def refusal_of(error: BaseException) -> Refusal:
+    """How ``error``, the SDK's or one of ours that explains it, is sorted."""
+    details = getattr(error, "details", None)
+    if isinstance(details, Mapping):
+        kind = details.get("refusal")
+        if kind:
+            return Refusal(kind, str(details.get("quota", "")), str(details.get("denied_by", "")))
+        return sort_refusal(code_of(error), str(details.get("message", "")), str(details.get("operation", "")))
+    refusal = sort_refusal(code_of(error), message_of(error), str(getattr(error, "operation_name", "")))
+    server = refusal is _FINAL and status_of(error) >= 500 and not is_wrong_request(code_of(error), message_of(error))
+    return _PASSES if server else refusal
+
+
+def message_of(error: BaseException) -> str:
+    """The text that AWS sent with ``error`` of botocore; "" where AWS sent none."""
+    response = getattr(error, "response", None)
+    return str(response.get("Error", {}).get("Message", "")) if isinstance(response, Mapping) else ""
+
+
 def is_throttle(error: BaseException) -> bool:
-    """Whether AWS asks to slow down: a quota is full or calls come too fast (measured/import-export-table 1.11)."""
-    return code_of(error) in BUSY
+    """Whether AWS asks to slow down: calls come too fast, or as many jobs run as may
+    (measured/import-export-table 1.11)."""
+    return code_of(error) in THROTTLES or refusal_of(error).kind == "slot"
+
+
+def is_slot(error: BaseException) -> bool:
+    """Whether as many jobs run as AWS allows at once: one starts when another has ended."""
+    return refusal_of(error).kind == "slot"
 
 
 def is_passing(error: BaseException) -> bool:
-    """Whether the same call may work later: throttles, server errors, broken connections, expired credentials."""
-    return code_of(error) in PASSING or status_of(error) >= 500
+    """Whether the same call may work later: throttles, full slots, server errors, broken connections, expired
+    credentials."""
+    return refusal_of(error).waits
+
+
+# IAM, KMS, S3 and DynamoDB (measured/policy-autoscaling-replicas 1), AWS Backup.
+_STRANGERS = re.compile(r"invalid principal|principal is not valid", re.IGNORECASE)
+
+
+def names_strangers(code: str, message: str) -> bool:
+    """Whether a policy is refused for a principal that AWS does not know: it is gone, or was made so short a while ago
+    that not every service knows it (FRESH_ROLE_SECONDS)."""
+    return code in BAD_POLICY | INVALID and _STRANGERS.search(message) is not None
 
 
 def is_away(error: BaseException) -> bool:

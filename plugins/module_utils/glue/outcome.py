@@ -40,17 +40,21 @@ def explain(error: BaseException) -> errors.FerryError:
                 "Renew the credentials of that account, and check the clock of this machine.",
                 details=details,
             )
+        refusal = aws_errors.refusal_of(error)
+        details |= refusal.details
         if code in aws_errors.DENIED:
             return errors.AccessDenied(
                 text,
-                "Grant this permission to this principal; the README of each role lists the permissions it needs.",
+                refusal.next_step
+                or "Grant this permission to this principal; the README of each role lists the permissions it needs.",
                 details=details,
             )
-        if code in aws_errors.BUSY:
+        if refusal.waits:
             return errors.ServiceError(
                 text, "Run again in a few minutes: running jobs are found and continued.", details=details
             )
-        return errors.ServiceError(text, "Fix the cause AWS reports, then run again.", details=details)
+        step = refusal.next_step or "Fix the cause AWS reports, then run again."
+        return errors.ServiceError(text, step, details=details)
     if code in aws_errors.NO_CREDENTIALS:
         return errors.CredentialsError(
             f"No usable AWS credentials were found ({code}: {error}).",

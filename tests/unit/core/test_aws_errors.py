@@ -22,7 +22,6 @@ from tests.unit.on_lab.in_process import failure
     ("code", "status", "throttle", "passing"),
     [
         ("ThrottlingException", 400, True, True),
-        ("LimitExceededException", 400, True, True),
         ("RequestThrottled", 400, True, True),
         ("InternalServerError", 500, False, True),
         ("Strange", 503, False, True),

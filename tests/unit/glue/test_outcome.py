@@ -77,7 +77,12 @@ def test_a_failure_names_the_table_and_the_next_step() -> None:
 def test_an_unexpected_error_of_the_sdk_becomes_a_failure() -> None:
     result = outcome_of(raising(client_error("InternalServerError")))
     assert (result["ferry_error"], result["ferry_status"], result["table"]) == ("ServiceError", "failed", "orders")
-    assert result["details"] == {"code": "InternalServerError", "operation": "DescribeTable", "request_id": "R1"}
+    assert result["details"] == {
+        "code": "InternalServerError",
+        "operation": "DescribeTable",
+        "request_id": "R1",
+        "refusal": "passes",
+    }
 
 
 def test_a_missing_sdk_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -288,7 +288,8 @@ class Client:
     # Errors
 
     def _explain(self, call: Call, code: str, message: str) -> FerryError:
-        details = self._details(call, code)
+        refusal = aws_errors.sort_refusal(code, message, call.operation)
+        details = {**self._details(call, code), **refusal.details}
         # AWS quotes the signed headers, the session token among them, where a signature is wrong.
         reason = f"{message} ({code})" if message and code not in aws_errors.BAD_SIGNATURES else code
         account = self.endpoint.account
@@ -302,7 +303,7 @@ class Client:
         if code in aws_errors.DENIED:
             return AccessDenied(
                 f"AWS denied {call.operation} in {account}: {reason}.",
-                f"Allow dynamodb:{call.operation} on the table for this principal.",
+                refusal.next_step or f"Allow dynamodb:{call.operation} on the table for this principal.",
                 table=call.table,
                 details=details,
             )

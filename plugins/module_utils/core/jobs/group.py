@@ -258,10 +258,15 @@ class Group:
         if entry.probing:
             self.probe_at = now  # one slot was free: there may be more
 
-    def note_full(self, now: float) -> None:
-        """No slot was free for a start."""
-        self.credits = 0
+    def note_full(self, entry: Entry, now: float) -> None:
+        """No slot was free for the start of ``entry``: it goes to the back of the line, so that a table which AWS keeps
+        refusing stops no other. The slot that it tried to take is spent; those of other ended jobs are not."""
+        self._to_the_back(entry)
         self.probe_at = max(self.probe_at, now + self.probe_gap)
+
+    def _to_the_back(self, entry: Entry) -> None:
+        self.entries.remove(entry)
+        self.entries.append(entry)
 
     def retry(self, entry: Entry, error: Exception, now: float) -> None:
         """Put ``entry``, whose last call failed in passing, in line again."""
@@ -277,6 +282,7 @@ class Group:
             entry.due = now + max(gap, THROTTLED_GAP)
         if entry.job.pending_reason == "slot":  # in line again: many retries of their own would throttle each other
             entry.phase = "slot"
+            self._to_the_back(entry)
             self.next_start = entry.due
             self.credits += not entry.probing
 

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal, Protocol, TypeAlias
 
 from .. import sdk
 from ..account import Account, Side
-from ..aws_errors import is_passing
+from ..aws_errors import is_passing, is_slot
 from ..errors import FerryError, InvalidInput
 from ..record.lease import iso
 from .job import Job, State, failure_of
@@ -210,7 +210,7 @@ def begun(
     job: Job,
     begin: Callable[[Job], Job],
     refusal: Callable[[Exception], FerryError],
-    is_full: Callable[[Exception], bool] = lambda error: sdk.error_code(error) == "LimitExceededException",
+    is_full: Callable[[Exception], bool] = is_slot,
 ) -> Steps:
     """Steps that send a pending job's request by ``begin`` until AWS takes it, waiting for a slot while a quota
     ``is_full``. Raises ``refusal`` for what AWS refuses for good, the SDK's error for what may work later."""

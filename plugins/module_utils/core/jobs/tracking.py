@@ -155,8 +155,7 @@ class Tracking:
             try:
                 yield attempts
             except sdk.ClientError as error:
-                final = not is_passing(error) and sdk.error_code(error) != "LimitExceededException"
-                if final and not may_be_ours(error):
+                if not is_passing(error) and not may_be_ours(error):
                     self.refused(job, attempts, token)
                 raise
             finally:

@@ -249,7 +249,7 @@ class Waiter:
                 self._started.add((entry.item.name, entry.job.kind))
             group.note_start(entry, now)
         elif entry.phase == "slot" and was.pending_reason == "slot":
-            group.note_full(now)
+            group.note_full(entry, now)
         entry.probing = False
         if entry.phase == "over":
             group.credits += was.state == "running"

@@ -175,10 +175,11 @@ def explain(error: Exception, name: str, arn: str = "", otherwise: Explain | Non
     if code in aws_errors.NO_RESOURCE:
         return gone(name)
     if code in aws_errors.DENIED:
-        return _key_unusable(name, message) if "kms" in message.lower() else _denied(name, arn, message)
+        return _key_unusable(name, message) if "kms" in message.lower() else _denied(name, arn, error)
     if code.startswith("KMS") or "InaccessibleEncryption" in code:
         return _key_unusable(name, message)
-    if code in aws_errors.PASSING:
+    refusal = aws_errors.refusal_of(error)
+    if refusal.waits:
         return RecordBusy(
             f"The table of the records {name} did not answer: {message} ({code}).",
             "Run again: what was begun is found and continued.",
@@ -188,8 +189,10 @@ def explain(error: Exception, name: str, arn: str = "", otherwise: Explain | Non
         return otherwise(error, f"using the table of the records {name}")
     return RecordUnusable(
         f"The table of the records {name} cannot be used: {message} ({code}).",
-        "Fix the cause AWS reports, then run again. Nothing was begun.",
-        details={"code": code},
+        "Fix the cause AWS reports, then run again. Nothing was begun."
+        if refusal.kind == "final"
+        else f"{refusal.next_step} Nothing was begun.",
+        details={"code": code, **refusal.details},
     )
 
 
@@ -227,6 +230,8 @@ def policy(arn: str, actions: Sequence[str] = ACTIONS) -> dict[str, Any]:
 def narrowed(denied: RecordDenied, name: str, arn: str, actions: Sequence[str]) -> RecordDenied:
     """``denied`` for a caller that needs ``actions`` only."""
     cause = denied.cause
+    if denied.details.get("denied_by"):
+        return denied
     return RecordDenied(
         cause,
         f"Allow the destination's principal {_named(actions)} on {arn or f'the table {name}'}, then run again.",
@@ -238,12 +243,13 @@ def _named(actions: Sequence[str]) -> str:
     return ", ".join(f"dynamodb:{action}" for action in actions)
 
 
-def _denied(name: str, arn: str, message: str) -> RecordDenied:
+def _denied(name: str, arn: str, error: Exception) -> RecordDenied:
+    refusal = aws_errors.refusal_of(error)
+    allow = f"Allow the destination's principal {_named(ACTIONS)} on {arn or f'the table {name}'}, then run again."
     return RecordDenied(
-        f"The table of the records {name} may not be used: {message.rstrip('.')}.",
-        f"Allow the destination's principal {_named(ACTIONS)} on {arn or f'the table {name}'}, then run again."
-        " Nothing was begun.",
-        details={"policy": {"Version": "2012-10-17", "Statement": [policy(arn or "*")]}},
+        f"The table of the records {name} may not be used: {sdk.error_message(error).rstrip('.')}.",
+        f"{refusal.next_step or allow} Nothing was begun.",
+        details={"policy": {"Version": "2012-10-17", "Statement": [policy(arn or "*")]}, **refusal.details},
     )
 
 

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..account import Account
-from ..aws_errors import BAD_POLICY
+from ..aws_errors import BAD_POLICY, FRESH_ROLE_SECONDS, names_strangers
 from ..change import Change
 from ..errors import FerryError, ServiceError
 from .policy_documents import Policy, same_but_sid, statements_of, with_statements, without_statements
@@ -28,6 +29,8 @@ from .users import ALONE, Users
 
 WRITES = 5
 PAUSE = 0.5  # seconds, and as many again by chance: longer than others need between their reading and their writing
+FRESH_GAP = 5.0  # seconds between tries while AWS does not know a principal yet
+_GONE = re.compile(r'"A(?:ID|RO|NP|GP)A[A-Z0-9]{12,}"')  # the id that stands for a user or role that was deleted
 
 Sleep = Callable[[float], None]
 
@@ -143,7 +146,7 @@ def _write(
         wanted = merged(found, present, absent)
         if wanted == found:
             return found
-        policy.write(wanted)
+        _write_once_known(policy, wanted, sleep)
         sleep(PAUSE * (1 + random.random()))
     if merged(found := policy.read(), present, absent) == found:
         return found
@@ -153,18 +156,34 @@ def _write(
     )
 
 
+def _write_once_known(policy: SharedPolicy, wanted: Policy, sleep: Sleep) -> None:
+    """Write ``wanted``, again for two minutes while AWS does not know a principal: a role made a moment ago shows up
+    late. Where the policy names one by its id, as AWS does once it is gone, waiting is of no use."""
+    waited = 0.0
+    while True:
+        try:
+            return policy.write(wanted)
+        except ServiceError as error:
+            may_come = error.details.get("unknown_principal") and not _GONE.search(as_text(wanted))
+            if not may_come or waited >= FRESH_ROLE_SECONDS:
+                raise
+        sleep(FRESH_GAP)
+        waited += FRESH_GAP
+
+
 def put(account: Account, what: str, operation: str, service: str, policy: Policy, **params: Any) -> None:
     """Write a policy; ``params`` are the call's besides. Raises ServiceError where AWS refuses what the policy says,
     else what Account.explain gives."""
     try:
         account.ask(service, operation, f"writing the {what}", **params)
     except FerryError as error:
-        if error.details.get("code") not in BAD_POLICY:
+        code = str(error.details.get("code"))
+        if code not in BAD_POLICY:
             raise
         raise ServiceError(
             f"AWS refuses the {what}: {error.cause}",
             "Check whether a statement names a principal that no longer exists: AWS checks the whole policy.",
-            details={**error.details, "policy": policy},
+            details={**error.details, "policy": policy, "unknown_principal": names_strangers(code, error.cause)},
         ) from error
 
 

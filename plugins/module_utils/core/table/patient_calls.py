@@ -22,12 +22,13 @@ from .. import sdk
 from ..account import Account
 from ..aws_errors import (
     CONNECTION,
-    DENIED,
     EXPIRED,
+    FRESH_ROLE_SECONDS,
     INTERNAL,
     THROTTLES,
     UNAVAILABLE,
     is_wrong_request,
+    refusal_of,
 )
 from ..errors import MissingTable, Replaced, SettingFailed
 from ..table_status import Phase, advice, phase_of
@@ -72,6 +73,8 @@ PASSING = (
     _of("ValidationException", "while table is in CREATING state", 2, 3600),
     _of("ValidationException", "must be ACTIVE to enable ContributorInsights", 3, SETTLE_SECONDS),
     _of("ValidationException", "Unable to assume IAM role", 5, 120),  # a service-linked role made this moment
+    # A principal of the policy was made a moment ago; one that is gone stays refused (aws.md, TABLE-211).
+    _of("ValidationException", "Invalid principal in policy", 5, FRESH_ROLE_SECONDS),
     _of("ValidationException", "replica is being added", 30, 1800),
     # Every API but DescribeTable forgets a new table for some seconds (measured/settings 2.3).
     _of("ResourceNotFoundException", "", 2, 60),
@@ -222,9 +225,9 @@ class Target:
         tried = f" for {spent:.0f} seconds" if spent else ""
         return SettingFailed(
             f"AWS rejected {operation}{tried}: {message or 'no text'} ({code}).",
-            _advice(code, message),
+            _advice(error),
             table=self.name,
-            details={"code": code, "operation": operation},
+            details={"code": code, "operation": operation, **refusal_of(error).details},
         )
 
 
@@ -267,13 +270,10 @@ def run_now(steps: Steps[Result]) -> Result:
     raise RuntimeError("these steps have to wait")
 
 
-def _advice(code: str, message: str) -> str:
-    if code in DENIED:
-        return "Allow the action for the principal of the destination, then run again."
-    if "TableClass are limited" in message:
-        return "AWS allows 2 changes in 30 days. Change the table class by hand later."  # measured/settings 2.7
-    if "Encryption mode changes are limited" in message:
-        return "AWS allows 4 key changes a day. Run again after the time in the message."
-    if code == "LimitExceededException":
-        return "Have the quota of the destination account raised, then run again."
+def _advice(error: Exception) -> str:
+    refusal = refusal_of(error)
+    if refusal.kind == "denied":
+        return refusal.next_step or "Allow the action for the principal of the destination, then run again."
+    if refusal.quota:
+        return f"{refusal.next_step} Only this setting is missing."
     return "Fix the cause AWS reports, then run again: only this setting is missing."

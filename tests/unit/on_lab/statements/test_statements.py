@@ -402,10 +402,48 @@ def test_a_policy_that_aws_refuses_for_a_principal_of_others_says_so(accounts):
     accounts.create_bucket("staging")
     plan = plan_bucket(accounts.destination, accounts.options())
     accounts.lab.add_fault(
-        operation="s3.PutBucketPolicy", code="MalformedPolicy", message="Invalid principal in policy", status=400
+        operation="s3.PutBucketPolicy",
+        code="MalformedPolicy",
+        message="Invalid principal in policy",
+        status=400,
+        times=-1,
     )
+    waited: list[float] = []
     with pytest.raises(ServiceError, match=r"refuses the policy of the bucket staging.*no longer exists"):
-        apply_bucket(plan, ALONE, sleep=at_once)
+        apply_bucket(plan, ALONE, sleep=waited.append)
+    assert sum(waited) == 120
+
+
+def test_b3_a_role_made_a_moment_ago_is_waited_for(accounts):
+    accounts.create_bucket("staging")
+    plan = plan_bucket(accounts.destination, accounts.options())
+    accounts.lab.add_fault(
+        operation="s3.PutBucketPolicy",
+        code="MalformedPolicy",
+        message="Invalid principal in policy",
+        status=400,
+        times=3,
+    )
+    apply_bucket(plan, ALONE, sleep=at_once)
+    assert accounts.policy()
+
+
+class OfTheDead(BucketPolicy):
+    """One with a statement of somebody else for a role that was deleted since: AWS shows its id."""
+
+    def read(self):
+        gone = {**deny("*", "s3:DeleteBucket"), "Principal": {"AWS": "AROAEXAMPLE0EXAMPLE12"}}
+        return {"Version": "2012-10-17", "Statement": [gone]}
+
+
+def test_b3_a_principal_that_is_gone_is_not_waited_for(accounts):
+    accounts.create_bucket("staging")
+    statement = export_statement(accounts.destination, accounts.options())
+    plan = plan_policy(OfTheDead(accounts.destination, "staging"), present=[statement])
+    waited: list[float] = []
+    with pytest.raises(ServiceError, match="no longer exists"):
+        apply_policy(plan, ALONE, sleep=waited.append)
+    assert waited == []
 
 
 # Keys

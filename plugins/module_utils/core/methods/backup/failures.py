@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from ...aws_errors import sort_refusal
 from ...errors import FerryError
 
 # (words of AWS's message in small letters, what to do), what explains most first.
@@ -71,15 +72,16 @@ _STATES = {
     "PARTIAL": "It is incomplete and is not used. Fix the cause AWS reports, then run again.",
 }
 UNKNOWN = "UNKNOWN"  # of a job that AWS does not know any more
+QUOTA_CODE = "LimitExceededException"  # of a failed job AWS Backup passes on DynamoDB's text, and no code
 _ACTION = re.compile(r"not authorized to perform:? ([a-z0-9-]+:\w+)")
-_BUSY = re.compile(
-    r"subscriber limit exceeded|only \d+ restore operations|limit exceeded|being used to restore", re.IGNORECASE
-)
 
 
 def hint(state: str, message: str, kind: str) -> str:
     """What to do about a job of ``kind`` that ended in AWS's ``state`` with ``message``; the set of both is open."""
     words = message.lower()
+    refusal = sort_refusal(QUOTA_CODE, message)
+    if refusal.quota and refusal != sort_refusal(QUOTA_CODE):
+        return refusal.next_step
     for known, advice in _KNOWN:
         if known in words:
             return advice
@@ -94,8 +96,9 @@ def hint(state: str, message: str, kind: str) -> str:
 
 
 def is_full(message: str) -> bool:
-    """Whether a job failed only because a quota was full: 50 restores at once, or one of a recovery point."""
-    return bool(_BUSY.search(message))
+    """Whether a job failed only because as many run as may: 50 restores at once, or one of a recovery point. A quota
+    that stands, as of capacity, is worded like these (measured/more 9): a job that meets it is not begun again."""
+    return sort_refusal(QUOTA_CODE, message).kind == "slot"
 
 
 def reported(error: type[FerryError], kind: str, job_id: str, state: str, message: str) -> dict[str, Any]:

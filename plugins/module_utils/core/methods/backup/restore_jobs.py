@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from ... import sdk
 from ...account import Account
-from ...aws_errors import BACKUP_REFUSED, is_passing
+from ...aws_errors import BACKUP_REFUSED, is_passing, is_slot
 from ...change import Change
 from ...destination import not_ours
 from ...errors import (
@@ -305,7 +305,7 @@ def _refusal(destination: Account, job: Job, error: Exception) -> FerryError:
 
 
 def _is_no_slot(error: Exception) -> bool:
-    return sdk.error_code(error) == "LimitExceededException" or is_full(sdk.error_message(error))
+    return is_slot(error) or is_full(sdk.error_message(error))
 
 
 class RestoreKind(DestinationJobs):

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from ... import sdk
 from ...account import Account
-from ...aws_errors import is_passing
+from ...aws_errors import is_passing, is_slot
 from ...change import Change
 from ...errors import (
     CountMismatch,
@@ -351,7 +351,7 @@ class ImportKind(DestinationJobs):
             try:
                 job = begin_import(destination, memory, job)
             except sdk.ClientError as error:
-                if sdk.error_code(error) != "LimitExceededException":
+                if not is_slot(error):
                     raise
                 yield Pause(job, "slot")
                 continue

@@ -196,7 +196,7 @@ class StagingBucket:
         )
 
     def _explain(self, error: Exception, doing: str) -> FerryError:
-        code = sdk.error_code(error)
+        code, refusal = sdk.error_code(error), aws_errors.refusal_of(error)
         if code in aws_errors.NO_BUCKET:
             return self._missing()
         if code in aws_errors.DENIED:
@@ -204,7 +204,8 @@ class StagingBucket:
                 f"The {self.account.side} account may not use the staging bucket {self.name} ({doing}:"
                 f" {sdk.error_message(error) or code}): it does not belong to account {self.owner}, or its policy, its"
                 " KMS key or the caller's own policy does not allow it.",
-                "Check the bucket's owner, policy and key: the role tableferry.aws.destination_account sets them.",
-                details={"bucket": self.name, "expected_owner": self.owner, "code": code},
+                refusal.next_step
+                or "Check the bucket's owner, policy and key: the role tableferry.aws.destination_account sets them.",
+                details={"bucket": self.name, "expected_owner": self.owner, "code": code, **refusal.details},
             )
         return self.account.explain(error, f"{doing} in s3://{self.name}")
