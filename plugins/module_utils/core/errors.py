@@ -147,6 +147,10 @@ class ImportLocked(Refused):
     """Another import of the same destination table holds the lock."""
 
 
+class QuotaTooSmall(Refused):
+    """A quota of the destination account is smaller than what the table needs."""
+
+
 class BackupNotPossible(Refused):
     """AWS Backup would refuse the table after jobs were started; the checks before the start show it (aws.md C)."""
 

@@ -19,6 +19,7 @@ from ...judgement import Judgement, JudgeOptions, nothing_to_judge
 from ...route import Route
 from ...table.definition import TableDefinition
 from ...table.preview import as_restored
+from ...table.quotas import check_quotas
 from ..method import ItemJobs, Needs
 from ..options import MigrationOptions
 from .backup_jobs import BackupKind, BackupOptions, PlannedBackup, plan_backup, start_backup
@@ -114,7 +115,7 @@ def _planned(
             "Leave indexes_after and leave_indexes out for this table.",
             table=options.table,
         )
-    return plan_backup(
+    plan = plan_backup(
         source,
         destination,
         BackupOptions(
@@ -126,6 +127,9 @@ def _planned(
         ),
         record,
     )
+    if options.backup.restore:
+        check_quotas(destination, plan.definition)
+    return plan
 
 
 def _copy_options(options: MigrationOptions, backup: Job) -> RecoveryPointCopyOptions:

@@ -31,6 +31,7 @@ from ...route import Route
 from ...steps.background import Workbench, bounds_of, percent
 from ...table.creation import check_indexes
 from ...table.definition import AS_OF, TableDefinition
+from ...table.quotas import check_quotas
 from ...table.refused_items import where, write_refused
 from ...table_status import require_usable
 
@@ -120,6 +121,8 @@ def plan_direct(
     }
     job = Job("direct", name, "pending", pending_reason="waiter", request=request, migration_id=options.migration_id)
     there = TableDefinition.find(destination, name)
+    if there is None:
+        check_quotas(destination, definition, options.leave_indexes)
     changes = [] if there else [Change(f"table {name}", None, call, "billed")]
     if there is not None:
         if record is None:

@@ -19,6 +19,7 @@ from ...judgement import Judgement, JudgeOptions, nothing_to_judge
 from ...route import Route
 from ...table.creation import check_indexes
 from ...table.definition import TableDefinition
+from ...table.quotas import check_quotas
 from ..method import ItemJobs, Needs
 from ..options import MigrationOptions
 from .export import ExportKind, ExportPlan, plan_export, start_export
@@ -48,6 +49,7 @@ class S3Method:
         """The export started. Raises what plan_export and start_export raise."""
         plan = plan_export(source, destination, _export_options(options), record)
         check_indexes(plan.definition, options.indexes_after, options.leave_indexes)
+        check_quotas(destination, plan.definition, options.leave_indexes)
         job = start_export(source, destination, plan, record)
         following = import_job(_import_options(options, plan))
         changes = plan.changes
@@ -62,6 +64,7 @@ class S3Method:
         """Export and import foreseen. Raises what plan_export and plan_import raise."""
         exported = plan_export(source, destination, _export_options(options), record)
         check_indexes(exported.definition, options.indexes_after, options.leave_indexes)
+        check_quotas(destination, exported.definition, options.leave_indexes)
         import_options = replace(_import_options(options, exported), export=exported.job.foreseen)
         imported = plan_import(source, destination, import_options, record)
         return ItemJobs(
