@@ -282,7 +282,6 @@ class Group:
             entry.due = now + max(gap, THROTTLED_GAP)
         if entry.job.pending_reason == "slot":  # in line again: many retries of their own would throttle each other
             entry.phase = "slot"
-            self._to_the_back(entry)
             self.next_start = entry.due
             self.credits += not entry.probing
 
