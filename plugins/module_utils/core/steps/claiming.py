@@ -16,6 +16,7 @@ from typing import TypeAlias
 
 from .. import sdk
 from ..account import Account
+from ..aws_errors import IN_USE
 from ..destination import has_mark, is_being_imported, unknown_state, was_filled_by_us
 from ..errors import Claimed as TakenFirst
 from ..errors import (
@@ -309,7 +310,10 @@ def _deleted(record: Tracking, destination: Account, there: TableDefinition) -> 
                 dynamodb.update_table(TableName=there.name, DeletionProtectionEnabled=False)
             dynamodb.delete_table(TableName=there.name)
         except (sdk.ClientError, sdk.BotoCoreError) as error:
-            raise destination.explain(error, "deleting the copy", there.name) from error
+            if sdk.error_code(error) not in IN_USE:
+                raise destination.explain(error, "deleting the copy", there.name) from error
+            # Its tags are locked for a moment, or it is being updated (measured/import-export-table 1.10).
+            return Later(GONE_GAP, f"The copy {there.name}, which is not whole, is deleted once AWS has changed it")
     return Later(GONE_GAP, f"The copy {there.name}, which is not whole, is being deleted")
 
 

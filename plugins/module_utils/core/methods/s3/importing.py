@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from ... import sdk
 from ...account import Account
-from ...aws_errors import is_passing, is_slot
+from ...aws_errors import IN_USE, is_passing, is_slot
 from ...change import Change
 from ...errors import (
     CountMismatch,
@@ -310,7 +310,12 @@ def _make_room(destination: Account, dynamodb: Any, job: Job, name: str) -> bool
             table=job.name,
         )
     if table.status == "ACTIVE":
-        dynamodb.delete_table(TableName=name)
+        try:
+            dynamodb.delete_table(TableName=name)
+        except sdk.ClientError as error:
+            # Its tags are locked for a moment, or it is being updated: asked again, as while it is being deleted.
+            if sdk.error_code(error) not in IN_USE:
+                raise
     return False
 
 

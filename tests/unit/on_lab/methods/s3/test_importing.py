@@ -273,6 +273,23 @@ def test_a_partial_table_is_replaced_when_asked() -> None:
     assert world.aws.count("DeleteTable") == 1
 
 
+@pytest.mark.parametrize("words", ["Table tags are being updated: orders", "Table: orders is being updated."])
+def test_b4_a_partial_table_that_aws_changes_is_deleted_a_moment_later(words: str) -> None:
+    world = World()
+    failed_import(world)
+    tries: list[float] = []
+
+    def refuse(moment: str, operation: str, number: int) -> None:
+        if (moment, operation) == ("before", "DeleteTable"):
+            tries.append(world.aws.clock)
+            if len(tries) < 3:
+                raise failure("ResourceInUseException", words, operation)
+
+    world.aws.interrupt = refuse
+    assert world.wait(world.start(replace_failed=True)).state == "completed"
+    assert len(tries) == 3
+
+
 def test_only_the_failed_imports_own_table_is_replaced() -> None:
     world = World()
     failed_import(world)
