@@ -315,17 +315,18 @@ _EXPLICIT = re.compile(rf"with an explicit deny in (?:an? |the )?({_POLICIES})",
 _IMPLICIT = re.compile(rf"because no ({_POLICIES}) allows", re.IGNORECASE)
 # Who can lift it, by the kind of policy. {lift} is what the policy needs.
 _WHO = {
-    "service control policy": "Ask who administers the organization to have {lift} in its service control policy: only its"
-    " management account, or who it has delegated its policies to, can; no permission in this account helps.",
-    "resource control policy": "Have {lift} in the resource control policy of the organization that owns the resource: only"
-    " its management account, or who it has delegated its policies to, can; no permission in this account helps.",
+    "service control policy": "Ask who administers the organization to have {lift} in its service control policy:"
+    " only its management account, or who it has delegated its policies to, can; no permission in this account helps.",
+    "resource control policy": "Have {lift} in the resource control policy of the organization that owns the resource:"
+    " only its management account, or who it has delegated its policies to, can; no permission in this account helps.",
     "resource-based policy": "Have {lift} in the policy of the resource that AWS names, in the account that owns it: a"
     " change counts after up to four minutes.",
-    "permissions boundary": "Have {lift} in the permissions boundary of the principal that AWS names: who set the boundary"
-    " can; its other policies do not help.",
-    "session policy": "Have {lift} in the session policy that the credentials were issued with: use credentials without it.",
-    "vpc endpoint policy": "Have {lift} in the policy of the VPC endpoint that the calls go through: who runs the network"
-    " can; or call from elsewhere.",
+    "permissions boundary": "Have {lift} in the permissions boundary of the principal that AWS names: who set the"
+    " boundary can; its other policies do not help.",
+    "session policy": "Have {lift} in the session policy that the credentials were issued with, or use"
+    " credentials without it.",
+    "vpc endpoint policy": "Have {lift} in the policy of the VPC endpoint that the calls go through: who runs the"
+    " network can; or call from elsewhere.",
     "identity-based policy": "Have {lift} in the policies of the principal that AWS names.",
 }
 _LIFT = {True: "the Deny taken away", False: "the action allowed"}

@@ -155,9 +155,9 @@ def test_b4_a_table_whose_tags_are_locked_is_deleted_a_moment_later() -> None:
         ("with an explicit deny in a service control policy", "service control policy", True, "management account"),
         ("with an explicit deny in a resource control policy", "resource control policy", True, "owns the resource"),
         ("with an explicit deny in a resource-based policy", "resource-based policy", True, "Deny taken away"),
-        ("with an explicit deny in a permissions boundary", "permissions boundary", True, "who set the boundary"),
+        ("with an explicit deny in a permissions boundary", "permissions boundary", True, "boundary can"),
         ("with an explicit deny in a session policy", "session policy", True, "credentials without it"),
-        ("with an explicit deny in a VPC endpoint policy", "VPC endpoint policy", True, "runs the network"),
+        ("with an explicit deny in a VPC endpoint policy", "VPC endpoint policy", True, "network can"),
         (
             "with an explicit deny in an identity-based policy: arn:aws:iam::1:policy/p",
             "identity-based policy",

@@ -17,11 +17,10 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import preview, start, wait_for
+from lab.dynamodb import limits
 from tests.unit.on_lab.in_process import failure
-from tests.unit.on_lab.staged import BUCKET, Staged
+from tests.unit.on_lab.staged import BUCKET, DESTINATION, SOURCE, Staged
 
-INDEXES = "lab.dynamodb.creation.GLOBAL_INDEXES"
-UNITS = "lab.dynamodb.creation.TABLE_UNITS"
 CAPACITY = (
     "The requested ReadCapacityUnits, 40001, is above the per table maximum for the account in eu-west-1. Per table"
     " maximum: 40000."
@@ -33,10 +32,10 @@ def options(method: str, folder: Path, table: str = "wide", **more: Any) -> Migr
     return MigrationOptions(table, method=method, bucket=BUCKET, items=ItemChoices(checkpoint_dir=str(folder)), **more)
 
 
-def wide(monkeypatch: pytest.MonkeyPatch, count: int) -> Staged:
+def wide(count: int) -> Staged:
     """A source table with ``count`` global secondary indexes, which the source's quota allows."""
     aws = Staged()
-    monkeypatch.setattr(INDEXES, count)
+    aws.world.adjust_quota(SOURCE, limits.GLOBAL_INDEXES, count)
     names = [f"by{number}" for number in range(count)]
     aws.add_table(
         "wide",
@@ -52,7 +51,6 @@ def wide(monkeypatch: pytest.MonkeyPatch, count: int) -> Staged:
         ],
     )
     aws.world.advance(600)
-    monkeypatch.setattr(INDEXES, 20)
     return aws
 
 
@@ -79,7 +77,7 @@ def billed(aws: Staged) -> int:
 def test_h2_more_indexes_than_the_quota_are_said_before_anything_is_billed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, method: str
 ) -> None:
-    aws = wide(monkeypatch, 25)
+    aws = wide(25)
     quota_of_indexes(monkeypatch, None)
     source, destination = aws.account("source"), aws.account("destination")
     before = billed(aws)
@@ -93,27 +91,25 @@ def test_h2_more_indexes_than_the_quota_are_said_before_anything_is_billed(
 
 
 def test_h2_a_quota_of_indexes_that_was_raised_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    aws = wide(monkeypatch, 25)
+    aws = wide(25)
     quota_of_indexes(monkeypatch, 25)
     preview(aws.account("source"), aws.account("destination"), options("s3", tmp_path))
 
 
 @pytest.mark.parametrize("method", ["s3", "direct"])
-def test_b1_capacity_above_the_accounts_limit_is_said_before_anything_is_billed(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, method: str
-) -> None:
-    monkeypatch.setattr(UNITS, 50000)
+def test_b1_capacity_above_the_accounts_limit_is_said_before_anything_is_billed(tmp_path: Path, method: str) -> None:
     aws = Staged()
+    aws.world.adjust_quota(SOURCE, limits.TABLE_UNITS, 50000)
     throughput = {"ReadCapacityUnits": 40001, "WriteCapacityUnits": 5}
     aws.add_table("wide", 3, BillingMode="PROVISIONED", ProvisionedThroughput=throughput)
     source, destination = aws.account("source"), aws.account("destination")
-    preview(source, destination, options(method, tmp_path))  # DescribeLimits allows it
-    monkeypatch.setattr(UNITS, 40000)
     before = billed(aws)
     for act in (preview, start):
         with pytest.raises(QuotaTooSmall, match=r"40001 ReadCapacityUnits.*may have 40000"):
             act(source, destination, options(method, tmp_path))
     assert billed(aws) == before
+    aws.world.adjust_quota(DESTINATION, limits.TABLE_UNITS, 50000)
+    preview(source, destination, options(method, tmp_path))
 
 
 def test_b1_an_import_over_a_quota_fails_at_once_and_one_without_a_slot_stops_no_other(tmp_path: Path) -> None:
