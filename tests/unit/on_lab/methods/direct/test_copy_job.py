@@ -156,7 +156,7 @@ def test_a_copy_that_may_not_write_says_so(crossing: Crossing) -> None:
     result = outcome(dynamodb_copy.VERB, params, check_mode=False, diff=False, progress=lambda line: None)
     assert (result["failed"], result["ferry_error"], result["table"]) == (True, "AccessDenied", "unwritable")
     assert "dynamodb:BatchWriteItem" in result["cause"]
-    assert result["next_step"].startswith("Allow dynamodb:BatchWriteItem")
+    assert result["next_step"].startswith("Have the Deny taken away in the policies of the principal")  # found.md H4
     assert result["details"]["job"]["failure"]["error"] == "AccessDenied"
 
 
