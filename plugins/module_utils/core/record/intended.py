@@ -36,7 +36,7 @@ def intend(record: Record, moment: Moment, *, purpose: str, kind: str, token: st
     require_held(record, moment)
     running = record.open_job(purpose)
     if running is not None:
-        raise not_allowed(record, f"a {running.kind} for the purpose {purpose} is {running.state} already")
+        raise not_allowed(record, f"the {running.kind} for the purpose {purpose} is {running.state} already")
     if record.job(token) is not None:
         raise not_allowed(record, f"the token {token} was used already, and AWS would answer with that job")
     if purpose == FILL:

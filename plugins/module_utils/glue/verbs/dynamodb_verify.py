@@ -232,8 +232,11 @@ def _message(params: dict[str, Any], result: Verification, repaired: dict[str, i
     elif changes:
         repairs = ", ".join(f"{change.what.rpartition(' ')[2]} {change.after}" for change in changes)
         message += f" A repair would {repairs}."
+    if not params["repair"]:
+        extra = ", and delete_extra to delete what is extra" if comparison.extra else ""
+        return f"{message} Nothing was changed: set repair to put what is missing or different{extra}."
     if comparison.extra and not params["delete_extra"]:
-        message += f" The {comparison.extra} extra items are kept: set delete_extra to delete them."
+        message += f" What is extra is kept ({comparison.extra}): set delete_extra to delete it."
     return message
 
 
