@@ -189,7 +189,7 @@ def _check_recorded(source: Account | None, destination: Account, record: Tracki
             )
     if imported is not None and record.open_fill:
         raise StillRunning(
-            f"The import {imported.arn} has ended, and no run has looked at its result, for which its files are needed.",
+            f"The import {imported.arn} has ended, and no run has looked at its result yet, which needs these files.",
             "Run migrate again, then clean up.",
             table=table,
             details={"arn": imported.arn},
