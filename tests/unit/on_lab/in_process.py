@@ -25,7 +25,6 @@ from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from botocore import xform_name
-from botocore.awsrequest import HeadersDict
 from botocore.exceptions import ClientError, ParamValidationError
 from botocore.model import OperationModel, Shape
 from botocore.paginate import Paginator
@@ -51,6 +50,19 @@ _SERIALIZER = create_serializer("rest-xml")
 _PARSERS = ResponseParserFactory()
 _PARSERS.set_parser_defaults(timestamp_parser=lru_cache(parse_timestamp))  # time stands still: the same ones come often
 _PARSER = _PARSERS.create_parser("rest-xml")
+
+
+class _Headers(dict[str, str]):
+    """Headers in lower case, looked up in any: for each member of an answer botocore asks, most of which are not."""
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        super().__init__({name.lower(): value for name, value in headers.items()})
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(str(name).lower())
+
+    def __getitem__(self, name: str) -> str:
+        return super().__getitem__(name.lower())
 
 
 class Killed(BaseException):
@@ -285,7 +297,7 @@ def _over_http(service: Any, context: Context, operation: OperationModel, params
     streams = operation.has_streaming_output and response.status < 300
     answer = {
         "status_code": response.status,
-        "headers": HeadersDict(response.headers),
+        "headers": _Headers(response.headers),
         "body": StreamingBody(io.BytesIO(body), len(body)) if streams else body,  # type: ignore[arg-type]
     }
     parsed: dict[str, Any] = _PARSER.parse(answer, operation.output_shape)

@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeAlias
 
 import pytest
@@ -28,7 +28,8 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.imp
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.judge import judge_import
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import wait_for
-from tests.unit.on_lab.in_process import Killed, failure
+from tests.unit.on_lab.in_process import failure
+from tests.unit.on_lab.kills import kill_points, killed_after
 from tests.unit.on_lab.staged import BUCKET, Staged
 
 pytestmark = pytest.mark.usefixtures("at_once")
@@ -87,10 +88,16 @@ def calls_of_a_run(run: Run = migrate, **how) -> int:
     return len(aws.calls)
 
 
-def assert_done_once(aws: Staged, run: Run = migrate) -> None:
+def assert_done_once(aws: Staged, run: Run = migrate, seen: set[tuple[str, ...]] | None = None) -> None:
+    """The next run goes on, and one more changes nothing: not tried again where ``seen`` has the same changes."""
     judgement, changes = run(aws)
     assert (judgement.status, judgement.items_destination, judgement.verified) == ("migrated", 7, "counts")
     assert (len(aws.jobs("export")), len(aws.jobs("import"))) == (1, 1)
+    made = tuple(aws.mutating())
+    if seen is not None and made in seen:
+        return
+    if seen is not None:
+        seen.add(made)
     aws.calls.clear()
     judgement, changes = run(aws)
     assert (changes, aws.mutating()) == ([], [])
@@ -99,8 +106,9 @@ def assert_done_once(aws: Staged, run: Run = migrate) -> None:
 
 @pytest.mark.parametrize(("run", "recovery"), [(migrate, False), (migrate_by_verbs, True)])
 def test_killed_after_each_call(run: Run, recovery: bool) -> None:
-    """After a call is before the next one: nothing of a killed run is left but what AWS holds."""
-    for number in range(calls_of_a_run(run, recovery=recovery) + 1):
+    """Each that leaves something else than the call before it."""
+    aws = world(recovery=recovery)
+    for number in kill_points(aws, partial(run, aws)):
         aws = world(recovery=recovery)
         with killed_after(aws, number):
             run(aws)
@@ -108,30 +116,19 @@ def test_killed_after_each_call(run: Run, recovery: bool) -> None:
         aws.close()
 
 
-@contextlib.contextmanager
-def killed_after(aws: Staged, number: int) -> Iterator[None]:
-    """A run that ends after its call ``number`` (0: before the first one), where it makes that many."""
-    last = len(aws.calls) + number
-
-    def kill(when: str, operation: str, at: int) -> None:
-        if (when, at) == ("after", last) or at > last:
-            raise Killed(operation)
-
-    aws.interrupt = kill
-    with contextlib.suppress(Killed):
-        yield
-    aws.interrupt = lambda *_call: None
-
-
 def test_killed_twice() -> None:
     """Killed again in the second run."""
-    for first in range(5, calls_of_a_run() + 1, 5):
-        for second in range(1, 34, 4):
+    aws, seen = world(), set[tuple[str, ...]]()
+    for first in kill_points(aws, partial(migrate, aws))[1::2]:
+        aws = world()
+        with killed_after(aws, first):
+            migrate(aws)
+        for second in kill_points(aws, partial(migrate, aws))[1::2]:
             aws = world()
             for number in (first, second):
                 with killed_after(aws, number):
                     migrate(aws)
-            assert_done_once(aws)
+            assert_done_once(aws, seen=seen)
             aws.close()
 
 
@@ -161,6 +158,7 @@ def test_killed_while_waiting_for_a_slot(monkeypatch: pytest.MonkeyPatch) -> Non
 )
 def test_every_call_may_fail_in_passing(code: str, moment: str) -> None:
     """Also when the call took effect and only its answer was lost."""
+    seen: set[tuple[str, ...]] = set()
     for number in range(1, calls_of_a_run() + 1):
         aws = world()
 
@@ -174,5 +172,5 @@ def test_every_call_may_fail_in_passing(code: str, moment: str) -> None:
         except Exception as error:  # a start verb may end with an error that says to run again
             assert str(error)
         aws.interrupt = lambda *_call: None
-        assert_done_once(aws)
+        assert_done_once(aws, seen=seen)
         aws.close()
