@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import ServiceError
@@ -57,6 +57,7 @@ def test_forms_of_numbers(text, form):
     assert canonical_number(text) == form
 
 
+@settings(max_examples=40)
 @given(attributes, st.text(min_size=1, max_size=5), numbers, st.booleans())
 def test_a_key_is_found_whatever_else_an_item_holds(others, name, number, ascii_only):
     reader = KeyReader([ID, KeyAttribute("at", "N")])

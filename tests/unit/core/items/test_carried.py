@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import pickle
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.carried import CARRIED, Carried
@@ -17,6 +17,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.items.digest i
 from tests.unit.core.items.strategies import attributes, to_bytes
 
 
+@settings(max_examples=40)
 @given(st.lists(attributes, min_size=1, max_size=5))
 def test_attributes_of_replication_are_not_written_and_all_others_are(items):
     marks = {"aws:rep:deleting": {"BOOL": False}, "aws:rep:updateregion": {"S": "x"}}

@@ -25,6 +25,8 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.items.throttle
 from tests.unit.core.items.fake_dynamo import HASTY, FakeDynamo, serving
 from tests.unit.core.items.strategies import attributes, rewritten_attributes, to_bytes
 
+ITEMS = 800
+
 
 def item(number: int, **others) -> bytes:
     return to_bytes({"id": {"S": str(number)}, "n": {"N": str(number)}, "s": {"SS": ["a", "b"]}, **others})
@@ -39,30 +41,34 @@ def compared(dynamo: FakeDynamo, **members) -> tuple[Comparison, dict[str, str]]
     return result, found
 
 
+NUMBERED = {(str(number),): item(number) for number in range(ITEMS)}
+
+
 @pytest.fixture
 def pair(dynamo):
-    """Two equal tables of 2,000 items."""
+    """Two equal tables of 800 items; a segment of sixteen has about two pages."""
+    dynamo.page_items = 40
     for name in ("orders", "copy"):
-        dynamo.make(name).put(*[item(number) for number in range(2000)])
+        dynamo.make(name).items = dict(NUMBERED)
     return dynamo
 
 
 def corrupt(dynamo: FakeDynamo) -> dict[str, str]:
     """Three items changed, one removed, one added."""
     copy = dynamo.tables["copy"]
-    copy.put(*[item(number, x={"S": "changed"}) for number in (3, 500, 1999)])
+    copy.put(*[item(number, x={"S": "changed"}) for number in (3, 500, 799)])
     del copy.items[("77",)]
     copy.put(item(5000))
-    return {"3": "different", "500": "different", "1999": "different", "77": "missing", "5000": "extra"}
+    return {"3": "different", "500": "different", "799": "different", "77": "missing", "5000": "extra"}
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_equal_tables_are_read_once(pair, workers):
     result, found = compared(pair, workers=workers)
-    assert result == Comparison(2000, 2000)
+    assert result == Comparison(ITEMS, ITEMS)
     assert (result.equal, found) == (True, {})
     assert pair.calls.count("BatchGetItem") == 1
-    assert pair.calls.count("Scan") < 2 * (2000 / 100 + 16) + 2
+    assert pair.calls.count("Scan") < 2 * (ITEMS / 40 + 16) + 2
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -71,7 +77,7 @@ def test_exactly_the_differences_are_named(pair, workers):
     result, found = compared(pair, workers=workers)
     assert found == wanted
     assert (result.missing, result.different, result.extra, result.equal) == (1, 3, 1, False)
-    assert (result.items_source, result.items_destination) == (2000, 2000)
+    assert (result.items_source, result.items_destination) == (ITEMS, ITEMS)
 
 
 @pytest.mark.parametrize("rewrite", [0.01, 1.0])
@@ -83,7 +89,7 @@ def test_forms_of_equal_items_make_no_difference(pair, rewrite, corrupted):
     for key, body in list(copy.items.items()):
         if chance.random() < rewrite:
             copy.items[key] = to_bytes(rewritten_attributes(json.loads(body), chance))
-    assert compared(pair, most_listed=600)[1] == wanted
+    assert compared(pair, most_listed=300)[1] == wanted
 
 
 def test_forms_that_the_probe_did_not_see_are_found_by_a_second_reading(pair, monkeypatch):
@@ -94,11 +100,11 @@ def test_forms_that_the_probe_did_not_see_are_found_by_a_second_reading(pair, mo
     for key, body in list(copy.items.items()):
         copy.items[key] = to_bytes(rewritten_attributes(json.loads(body), chance))
     told = []
-    result, found = compared(pair, most_listed=100)
+    result, found = compared(pair, most_listed=50)
     assert (found, result.unlisted_buckets, told) == (wanted, 0, [])
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(
     st.dictionaries(st.integers(0, 30).map(str), attributes, max_size=15),
     st.dictionaries(st.integers(0, 30).map(str), attributes, max_size=5),
@@ -122,10 +128,10 @@ def test_any_two_tables(items, changed, removed, chance):
 
 
 def test_more_differences_than_memory_allows_are_counted_and_said(pair):
-    pair.make("copy").put(*[item(number, x={"S": "changed"}) for number in range(2000)])
-    result, found = compared(pair, most_listed=300)
+    pair.make("copy").put(*[item(number, x={"S": "changed"}) for number in range(ITEMS)])
+    result, found = compared(pair, most_listed=150)
     assert result.unlisted_buckets > 0
-    assert 50 < len(found) <= 400
+    assert 25 < len(found) <= 200
     assert set(found.values()) == {"different"}
     assert not result.equal
 
@@ -184,13 +190,13 @@ def test_faults_make_no_differences(pair, kind):
     told = []
     result = compare_tables(source, destination, CompareOptions(retry_policy=HASTY), told.append)
     assert {difference.key["id"]["S"]: difference.kind for difference in told} == wanted
-    assert result.items_source == 2000
+    assert result.items_source == ITEMS
 
 
 def test_rates_and_units(pair):
     result, _ = compared(pair, source_rate=Rate(4000), destination_rate=Rate(8000))
-    assert result.read_units_source == pytest.approx(2000, rel=0.1)
-    assert result.read_units_destination == pytest.approx(2000, rel=0.1)
+    assert result.read_units_source == pytest.approx(ITEMS, rel=0.1)
+    assert result.read_units_destination == pytest.approx(ITEMS, rel=0.1)
     assert result.equal
 
 
@@ -199,7 +205,7 @@ def test_progress_counts_both_sides(pair):
     options = CompareOptions(retry_policy=HASTY)
     compare_tables(pair.found("orders"), pair.found("copy"), options, progress=told.append)
     last = told[-1]
-    assert (last.items_source, last.items_destination, last.segments_done, last.segments) == (2000, 2000, 32, 32)
+    assert (last.items_source, last.items_destination, last.segments_done, last.segments) == (ITEMS, ITEMS, 32, 32)
 
 
 def test_other_keys_are_refused(dynamo):
@@ -222,23 +228,23 @@ def sampled(dynamo: FakeDynamo, keys: int) -> tuple[Comparison, dict[str, str]]:
 
 
 def test_a_sample_of_equal_tables(pair):
-    result, found = sampled(pair, 200)
+    result, found = sampled(pair, 100)
     assert found == {}
-    assert (result.items_source, result.items_destination) == (200, 200)
+    assert (result.items_source, result.items_destination) == (100, 100)
 
 
 def test_a_sample_as_large_as_the_table_finds_everything(pair):
     wanted = corrupt(pair)
     result, found = sampled(pair, 5000)
     assert found == wanted
-    assert (result.items_source, result.items_destination) == (2000, 2000)
+    assert (result.items_source, result.items_destination) == (ITEMS, ITEMS)
 
 
 def test_a_sample_finds_what_is_common(pair):
-    pair.make("copy").put(*[item(number) for number in range(1000)])
-    result, found = sampled(pair, 300)
+    pair.make("copy").put(*[item(number) for number in range(ITEMS // 2)])
+    result, found = sampled(pair, 200)
     assert set(found.values()) == {"missing"}
-    assert 50 < result.missing < 250
+    assert 50 < result.missing < 150
 
 
 def test_samples_are_drawn_at_random(pair):

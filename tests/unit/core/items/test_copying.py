@@ -38,7 +38,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.items.throttle
 from tests.unit.core.items.fake_dynamo import HASTY, REGION, SECRET, FakeDynamo, serving
 from tests.unit.core.items.strategies import attributes, to_bytes
 
-ITEMS = 1500
+ITEMS = 750
 
 
 def numbered(count: int = ITEMS) -> list[bytes]:
@@ -55,8 +55,8 @@ def copied(dynamo: FakeDynamo, **members):
 
 @pytest.fixture
 def filled(dynamo):
-    """A source of 1,500 items, which 30 pages hold, and an empty destination."""
-    dynamo.page_items = 50
+    """A source of 750 items, which 30 pages hold, and an empty destination."""
+    dynamo.page_items = 25
     dynamo.make("orders").put(*numbered())
     dynamo.make("copy")
     return dynamo
@@ -66,7 +66,7 @@ def same(dynamo: FakeDynamo) -> bool:
     return dynamo.tables["copy"].items == dynamo.tables["orders"].items
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(
     st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8), attributes, max_size=40),
     st.booleans(),
@@ -258,7 +258,7 @@ def test_a_table_is_not_copied_onto_itself(filled):
 @pytest.mark.parametrize("side", ["orders", "copy"])
 def test_a_table_that_is_deleted_meanwhile_is_told(filled, side):
     source, destination = filled.found("orders"), filled.found("copy", "destination")
-    filled.before = lambda operation: len(filled.bodies) > 40 and filled.tables.pop(side, None)
+    filled.before = lambda operation: len(filled.bodies) > 15 and filled.tables.pop(side, None)
     with pytest.raises(TableVanished, match="deleted") as told:
         copy_items(source, destination, options())
     assert told.value.table == side
@@ -270,7 +270,7 @@ def test_a_table_that_is_made_anew_meanwhile_is_told(filled, side, tmp_path):
     made = []
 
     def make_anew(operation):
-        if len(filled.bodies) > 40 and not made:
+        if len(filled.bodies) > 15 and not made:
             made.append(filled.tables[side])
             filled.make(side).put(*made[0].items.values())
 
@@ -358,7 +358,7 @@ def test_a_copy_that_is_killed_goes_on(filled, tmp_path, workers):
 def test_a_rate_limits_writes_and_asks_for_units(filled):
     filled.units_per_item = 2.0
     began = time.monotonic()
-    result = copied(filled, write_rate=Rate(3000))
+    result = copied(filled, write_rate=Rate(1500))
     assert result.counts.write_units == ITEMS * 2.0
     assert result.counts.read_units is None
     assert time.monotonic() - began > 0.7
@@ -368,7 +368,7 @@ def test_a_rate_limits_writes_and_asks_for_units(filled):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_rate_limits_reads_of_all_workers_together(filled, workers):
     filled.consumed.clear()
-    result = copied(filled, read_rate=Rate(1500), workers=workers)
+    result = copied(filled, read_rate=Rate(1000), workers=workers)
     assert result.counts.read_units == pytest.approx(ITEMS, rel=0.1)
     assert same(filled)
 

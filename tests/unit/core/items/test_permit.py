@@ -38,7 +38,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.record.gate im
 from tests.unit.core.items.fake_dynamo import HASTY, FakeDynamo
 from tests.unit.core.items.strategies import to_bytes
 
-ITEMS = 1000
+ITEMS = 500
 STUCK = RetryPolicy(first=1e6, longest=1e6, seconds=1e6)  # after one failure it waits for days
 HURRIED = RetryPolicy(0.001, 0.01, 0.3, 0.3)
 

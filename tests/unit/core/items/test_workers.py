@@ -121,13 +121,13 @@ def test_one_worker_is_this_process():
 
 def test_the_failure_of_one_is_told_and_ends_the_others():
     with pytest.raises(ItemRefused) as told:
-        run_in_workers(Failing("error"), Desk(10), 3)
+        run_in_workers(Failing("error"), Desk(10), 2)
     assert (told.value.table, told.value.details) == ("orders", {"key": 1})
 
 
 def test_a_worker_that_is_killed_is_told():
     with pytest.raises(WorkerLost, match="exit status -9"):
-        run_in_workers(Failing("killed"), Desk(10), 3)
+        run_in_workers(Failing("killed"), Desk(10), 2)
 
 
 def test_a_failure_of_the_desk_is_its_own():
