@@ -317,6 +317,7 @@ def test_cleanup_removes_what_it_planned(monkeypatch: pytest.MonkeyPatch, calls:
     monkeypatch.setattr(migration_cleanup, "open_to_read", lambda account, name: (None, 0.0))
     monkeypatch.setattr(migration_cleanup, "refuse_held", lambda *_place: None)
     monkeypatch.setattr(migration_cleanup.RecordTables, "hold", lambda *_accounts: None)
+    monkeypatch.setattr(migration_cleanup.RecordTables, "to_read", lambda *_place: None)
     result = run(migration_cleanup, {"name": "orders", "bucket": "b", **SIDES}, check_mode)
     assert_documented(migration_cleanup, result)
     assert (result["changed"], result["warnings"], len(calls)) == (True, ["Careful."], int(not check_mode))

@@ -228,15 +228,20 @@ def policy(arn: str, actions: Sequence[str] = ACTIONS) -> dict[str, Any]:
 
 
 def narrowed(denied: RecordDenied, name: str, arn: str, actions: Sequence[str]) -> RecordDenied:
-    """``denied`` for a caller that needs ``actions`` only."""
-    cause = denied.cause
-    if denied.details.get("denied_by"):
-        return denied
+    """``denied`` for a caller that needs ``actions`` only. What no permission helps against keeps its next step."""
+    by_permission = denied.next_step.startswith(_ALLOW)
     return RecordDenied(
-        cause,
-        f"Allow the destination's principal {_named(actions)} on {arn or f'the table {name}'}, then run again.",
-        details={"policy": {"Version": "2012-10-17", "Statement": [policy(arn or "*", actions)]}},
+        denied.cause,
+        _allow(name, arn, actions) if by_permission else denied.next_step,
+        details={**denied.details, "policy": {"Version": "2012-10-17", "Statement": [policy(arn or "*", actions)]}},
     )
+
+
+_ALLOW = "Allow the destination's principal "
+
+
+def _allow(name: str, arn: str, actions: Sequence[str]) -> str:
+    return f"{_ALLOW}{_named(actions)} on {arn or f'the table {name}'}, then run again."
 
 
 def _named(actions: Sequence[str]) -> str:
@@ -245,10 +250,9 @@ def _named(actions: Sequence[str]) -> str:
 
 def _denied(name: str, arn: str, error: Exception) -> RecordDenied:
     refusal = aws_errors.refusal_of(error)
-    allow = f"Allow the destination's principal {_named(ACTIONS)} on {arn or f'the table {name}'}, then run again."
     return RecordDenied(
         f"The table of the records {name} may not be used: {sdk.error_message(error).rstrip('.')}.",
-        f"{refusal.next_step or allow} Nothing was begun.",
+        f"{refusal.next_step or _allow(name, arn, ACTIONS)} Nothing was begun.",
         details={"policy": {"Version": "2012-10-17", "Statement": [policy(arn or "*")]}, **refusal.details},
     )
 

@@ -331,7 +331,7 @@ print(result.counts.items)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_copy_that_is_killed_goes_on(filled, tmp_path, workers):
     path = tmp_path / "copy.json"
-    filled.page_items = 10
+    filled.page_items = 5
     filled.latency = 0.004
     command = [sys.executable, "-c", KILLED, filled.url, str(path), str(workers)]
     kills = 0

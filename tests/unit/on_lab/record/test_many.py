@@ -47,8 +47,8 @@ def test_many_tables_share_what_is_asked_once(crossing: Crossing) -> None:
     started = run(migration_start_all, {"tables": tables})
     asked = calls(crossing)
     assert asked["ListImports"] == 1
-    # The claim, the intention and the answer of each, and the lease.
-    assert (asked["ExportTableToPointInTime"], asked["PutItem"]) == (12, 3 * 12 + 1)
+    # The claim, the export that others may share, the intention and the answer of each, and the lease.
+    assert (asked["ExportTableToPointInTime"], asked["PutItem"]) == (12, 4 * 12 + 1)
     lost = started["tables"].pop("host-not-there")
     assert lost["failed"] and lost["ferry_error"] == "MissingTable" and lost["table"] == "not-there"
     assert started["changed"] and all(table["changed"] for table in started["tables"].values())
