@@ -68,6 +68,11 @@ class TableJobs:
         """The job that was reached."""
         return self.jobs[self.at]
 
+    @property
+    def at_last(self) -> bool:
+        """Whether that is the one after all, which begins nothing on AWS."""
+        return self.item.last is not None and self.reached.kind == self.item.last.kind
+
 
 @dataclass(frozen=True)
 class Look:

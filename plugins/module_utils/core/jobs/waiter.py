@@ -245,7 +245,7 @@ class Waiter:
             if outcome.until != "time":
                 entry.phase = outcome.until
         if was.state == "pending" and entry.job.state in ("running", "completed"):
-            if not (isinstance(outcome, Pause) and outcome.adopted):
+            if not (isinstance(outcome, Pause) and outcome.adopted) and not entry.table.at_last:
                 self._started.add((entry.item.name, entry.job.kind))
             group.note_start(entry, now)
         elif entry.phase == "slot" and was.pending_reason == "slot":

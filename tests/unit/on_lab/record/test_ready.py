@@ -48,6 +48,17 @@ def with_judgement(one: Playbook, way: tuple[Job, ...], record: Tracking | None 
     return migration.wait_for([item], clock=lambda: one.aws.clock, sleep=one.sleep).ways["orders"]
 
 
+def test_a_judgement_alone_is_no_change() -> None:
+    """Only jobs on AWS that the wait begins are: a rerun says that nothing changed."""
+    aws = world()
+    one = Playbook(aws)
+    way = one.wait({"orders": one.start()}).ways["orders"]
+    item = WaitItem("orders", one.source, one.destination, way[0], way[1:], None, judge_job(JudgeChoice("orders")))
+    again = migration.wait_for([item], clock=lambda: aws.clock, sleep=one.sleep)
+    assert again.ways["orders"][-1].state == "completed"
+    assert again.started == frozenset()
+
+
 class TestLetGo:
     def test_another_run_gets_it_while_the_first_one_waits_for_its_slowest_table(self) -> None:
         aws = world({"orders": 7, "slow": 2})
