@@ -84,7 +84,8 @@ class Migration:
 
     def records(self) -> dict[str, Record]:
         """The records by the names of their tables."""
-        found = (Record.from_item(item) for item in self.items() if item["sk"]["S"] == "record")
+        tables = (item for item in self.items() if item["pk"]["S"].startswith("table#"))
+        found = (Record.from_item(item) for item in tables)
         return {record.name: record for record in found}
 
     def leases(self) -> list[Lease]:
