@@ -30,7 +30,11 @@ def make(lab: LabClient) -> None:
     if ALIAS in {alias["AliasName"] for alias in kms.list_aliases()["Aliases"]}:
         return
     tags = [{"TagKey": "tableferry:managed", "TagValue": "true"}]
-    kms.create_alias(AliasName=ALIAS, TargetKeyId=kms.create_key(Tags=tags)["KeyMetadata"]["KeyId"])
+    account = lab.landscape["accounts"]["destination"]["account_id"]
+    owner = {"Sid": "OwnAccount", "Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{account}:root"}}
+    text = json.dumps({"Version": "2012-10-17", "Statement": [{**owner, "Action": "kms:*", "Resource": "*"}]})
+    key = kms.create_key(Tags=tags, Policy=text)["KeyMetadata"]["KeyId"]
+    kms.create_alias(AliasName=ALIAS, TargetKeyId=key)
 
 
 def show(lab: LabClient) -> dict[str, list[dict[str, Any]]]:
