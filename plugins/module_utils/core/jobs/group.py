@@ -20,7 +20,8 @@ LIST_PAGE = 25  # the most that a list page holds; AWS may give fewer (measured/
 BURST = 9  # describes at once before AWS throttles their tail (measured/import-export-table 1.11)
 BURST_GAP = 0.25  # seconds between bursts, while AWS lets us
 THROTTLED_GAP = 1.5  # seconds between starts or bursts after a throttle (measured/import-export-table 1.11)
-SHORTEST_ROUND, LONGEST_ROUND = 1.0, 20.0  # seconds between looks
+SHORTEST_ROUND, LONGEST_ROUND = 0.5, 20.0  # seconds between looks
+PAGE_GAP = 0.05  # seconds between looks for each page of a list: many pages are looked at less often
 ROUND_SHARE = 0.05  # a look after each twentieth of the time that nothing happened in
 SHORTEST_PROBE, LONGEST_PROBE = 2.0, 30.0  # seconds between tries for a slot that others may have freed
 SHORTEST_RETRY, LONGEST_RETRY = 1.0, 30.0  # seconds before a call is made again that failed in passing
@@ -139,6 +140,8 @@ class Group:
     def _allowed(self, entry: Entry) -> bool:
         if entry.job.state != "running":
             return True
+        if entry.reading != "describe" and not self.kind.describes_end(entry.item):
+            return True
         self.burst_left -= 1
         return self.burst_left >= 0
 
@@ -184,7 +187,8 @@ class Group:
         self.largest_round = max(self.largest_round, len(entries))
 
     def _round_gap(self, now: float) -> float:
-        return min(max((now - self.last_event) * ROUND_SHARE, SHORTEST_ROUND), LONGEST_ROUND)
+        pages = len(self.waiting("end")) / LIST_PAGE
+        return min(max((now - self.last_event) * ROUND_SHARE, pages * PAGE_GAP, SHORTEST_ROUND), LONGEST_ROUND)
 
     def next_event(self, *, listing: bool) -> float:
         """When there is something to do; ``listing``: a list of the group's jobs is under way."""

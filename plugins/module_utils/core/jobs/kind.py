@@ -136,6 +136,9 @@ class JobKind(Protocol):
     def list_page(self, account: Account, scope: str, next_token: str) -> Page:
         """One page of the kind's list call in ``scope``, newest jobs first; one API call."""
 
+    def describes_end(self, item: WaitItem) -> bool:
+        """Whether the job, once a list shows that it has ended, is read by a describe call, which AWS throttles."""
+
     def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> AnySteps:
         """Bring the job from where it stands to its end. May be started again from any job it paused with; with a job
         that runs it pauses for the end first.
@@ -163,6 +166,10 @@ class _Usual:
     def list_scope(self, item: WaitItem) -> str:
         """None: the list call shows all jobs of an account and Region."""
         return ""
+
+    def describes_end(self, item: WaitItem) -> bool:
+        """It is."""
+        return True
 
     def made(self, job: Job) -> Made:
         """No table."""
@@ -195,6 +202,10 @@ class OwnWork(DestinationJobs):
     def list_page(self, account: Account, scope: str, next_token: str) -> Page:
         """Empty."""
         return Page({})
+
+    def describes_end(self, item: WaitItem) -> bool:
+        """No: there is nothing to describe."""
+        return False
 
 
 def past_fence(job: Job, record: Tracking | None, *, dynamodb_only: bool = False) -> Generator[Pause, str | None, None]:

@@ -22,15 +22,24 @@ from ..aws_errors import code_of, is_away, is_passing
 from ..errors import FerryError, LeaseOver, RecordBusy
 from .group import Entry, Group, TableJobs
 from .job import Job, ended_with
-from .kind import Instead, JobKind, Pause, WaitItem, WaitResult
+from .kind import Instead, JobKind, OwnWork, Pause, WaitItem, WaitResult
 from .progress import duration, progress_line
 
 THREADS = 8
+QUEUED = 2 * THREADS  # calls sent out at once: the rest are put in line again when one has been answered
 PASSING_FAILURES = 25  # in a row, about 10 minutes: then the table is given up, unless AWS is away as a whole
 AWAY_FAILURES = 5  # in a row, half a minute: then a line says that AWS does not answer
 LINE_GAP, QUIET_LINE_GAP = 5.0, 60.0  # seconds between progress lines, when something changed and when not
+SHORT_TURN, LONG_TURN = 0.01, 0.25  # seconds that a turn of the loop lasts at least, and with all threads busy
 
 Outcome: TypeAlias = Pause | Job | Instead | Exception
+
+
+def _turn(entry: Entry) -> tuple[int, bool, int]:
+    """The order in which due entries are sent: first jobs that AWS is to start, as it works on them meanwhile; then the
+    ends of its jobs; then work of our own that follows them, such as settings."""
+    at = entry.table.at
+    return at if isinstance(entry.group.kind, OwnWork) else 0, entry.job.state == "running", at
 
 
 class Waiter:
@@ -149,16 +158,19 @@ class Waiter:
     # Sending work out
 
     def _send(self, pool: ThreadPoolExecutor) -> None:
-        now = self._clock()
+        now, due = self._clock(), list[Entry]()
         for group in self._groups.values():
             group.release_starts(now)
-            for entry in group.due(now):
-                entry.phase = "busy"
-                self._flying[pool.submit(self._advance, entry)] = entry
+            due += group.due(now)
             if group.waiting("end") and now >= group.next_round and group not in self._flying.values():
                 look = group.look(now)
                 if look is not None:
                     self._flying[pool.submit(group.list_pages, look)] = group
+        # Describes of running jobs are few, and counted: they are never held back.
+        for entry in sorted(due, key=_turn):
+            if entry.job.state == "running" or len(self._flying) < QUEUED:
+                entry.phase = "busy"
+                self._flying[pool.submit(self._advance, entry)] = entry
 
     # In a thread
 
@@ -208,7 +220,9 @@ class Waiter:
         now = self._clock()
         pause = max(min(self._next_event(), self._begun + timeout) - now, 0.0)
         if self._flying:
-            self._collect(wait(self._flying, timeout=max(pause, 0.01), return_when=FIRST_COMPLETED).done)
+            # With as many under way as there may be, only an answer lets more be sent.
+            pause = max(pause, LONG_TURN if len(self._flying) >= QUEUED else SHORT_TURN)
+            self._collect(wait(self._flying, timeout=pause, return_when=FIRST_COMPLETED).done)
         elif pause:
             self._sleep(pause)
 

@@ -15,11 +15,14 @@ import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account, AccountSpec
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import ExportFailed, LeaseOver
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs import waiter
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job, ended_with, failure_of
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import (
     AnySteps,
     Instead,
+    JobKind,
     Made,
+    OwnWork,
     Page,
     Pause,
     SourceJobs,
@@ -72,17 +75,17 @@ class GlueRuns(SourceJobs):
         return replace(job, state="not_needed", result={"seen": made.table_id}) if made.whole else None
 
 
-def waited(kind: GlueRuns, jobs: list[Job], *then: Job) -> WaitResult:
+def waited(kind: GlueRuns, jobs: list[Job], *then: Job, **others: JobKind) -> WaitResult:
     account = Account(AccountSpec("source", "eu-west-1", access_key="a", secret_key="b", account_id="111111111111"))
-    items = [WaitItem(job.name, account, None, job, then) for job in jobs]
+    items = [WaitItem(job.name, account, account, job, then) for job in jobs]
     lines: list[str] = []
     now = SimpleNamespace(seconds=0.0)
 
     def sleep(seconds: float) -> None:
         now.seconds += max(seconds, 0.001)
 
-    waiter = Waiter({"glue": kind}, progress=lines.append, clock=lambda: now.seconds, sleep=sleep)
-    result = waiter.wait(items, 600)
+    wait = Waiter({"glue": kind, **others}, progress=lines.append, clock=lambda: now.seconds, sleep=sleep).wait
+    result = wait(items, 600)
     assert lines[-1].startswith("runs ")
     return result
 
@@ -129,6 +132,37 @@ def test_a_lapsed_lease_is_waited_for_and_other_jobs_take_the_place_of_one() -> 
     result = waited(Interrupted(), [run_of("first", "a", 1)])
     assert [(job.name, job.state) for job in result.ways["first"]] == [("second", "completed"), ("third", "not_needed")]
     assert result.started == {("first", "glue")}
+
+
+class Settings(OwnWork):
+    """Work of our own that is done in one step."""
+
+    noun: ClassVar[str] = "settings job"
+    plural: ClassVar[str] = "settings"
+
+    def __init__(self, began: list[str]) -> None:
+        self.began = began
+
+    def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
+        """Notes that it was done."""
+        self.began.append("settings")
+        yield Pause(item.job, "time")
+        return replace(item.job, state="completed")
+
+    def after(self, job: Job, before: Job, made: Made) -> Job | None:
+        """As it is."""
+        return replace(job, pending_reason="")
+
+
+def test_what_aws_can_work_on_is_sent_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiter, "THREADS", 1)
+    monkeypatch.setattr(waiter, "QUEUED", 1)
+    runs, tables = GlueRuns(), [f"table{number}" for number in range(8)]
+    jobs = [replace(run_of(name, "a", number), state="completed") for number, name in enumerate(tables[:4])]
+    jobs += [run_of(name, "a", number) for number, name in enumerate(tables[4:], 4)]
+    settings = Job("settings", "settings", "pending", pending_reason="job")
+    waited(runs, jobs, settings, settings=Settings(runs.began))
+    assert runs.began == [*(f"a-{number}" for number in range(4, 8)), *["settings"] * 8]
 
 
 def test_a_refused_call_is_explained_by_the_account() -> None:

@@ -374,6 +374,10 @@ class ExportKind(SourceJobs):
         }
         return Page(states, page.get("NextToken", ""))
 
+    def describes_end(self, item: WaitItem) -> bool:
+        """Not where the destination's bucket says what the export wrote."""
+        return item.destination is None
+
     def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
         """Start the export when it is pending, wait for its end, and check whether the table is really empty when the
         export is."""

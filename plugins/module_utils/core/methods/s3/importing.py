@@ -430,14 +430,15 @@ def _counted(job: Job) -> Job:
 
 
 def _record_end(destination: Account, job: Job, record: Tracking) -> None:
-    """The import's end in the table's ``record``: filled, or broken where it left a table that is not whole."""
-    table = TableDefinition.find(destination, job.name)
-    seen = table.table_id if table is not None else ""
+    """The import's end in the table's ``record``: filled, or broken where it left a table that is not whole.
+
+    A completed one's table has been seen by ``_settled`` just now.
+    """
     if job.state == "completed":
         exported, result = job.request["export"], job.result
         record.filled(
             job,
-            seen_table_id=seen,
+            seen_table_id=result["table_id"],
             evidence={
                 "items_source": exported.get("item_count"),
                 "items_destination": result.get("imported_items"),
@@ -449,7 +450,10 @@ def _record_end(destination: Account, job: Job, record: Tracking) -> None:
             data_as_of=instant(exported.get("time", "")),
             keep=KEPT[job.kind],
         )
-    elif seen and seen == job.result.get("table_id"):
+        return
+    table = TableDefinition.find(destination, job.name)
+    seen = table.table_id if table is not None else ""
+    if seen and seen == job.result.get("table_id"):
         error = explain_failure(destination, job)
         record.broken(job, seen_table_id=seen, why=error.cause, next=error.next_step, keep=KEPT[job.kind])
     else:
