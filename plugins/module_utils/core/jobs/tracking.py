@@ -18,7 +18,7 @@ from typing import Any
 
 from .. import sdk
 from ..aws_errors import is_passing
-from ..errors import FerryError, Held, RecordBusy, RecordLost, StepNotAllowed
+from ..errors import FerryError, Held, NotYet, RecordBusy, RecordLost, StepNotAllowed
 from ..record import intended, intention, transitions
 from ..record.fence import LET_GO, Fence
 from ..record.gate import Attempts
@@ -33,6 +33,7 @@ from .job import Job
 from .token import canonical
 
 NUMBERS_PER_ATTEMPT = 1000  # numbers for tokens that each attempt of a table has for itself
+LOOK_AGAIN = 60.0  # seconds until a job is looked at again that runs and serves nobody
 
 
 class Tracking:
@@ -111,6 +112,10 @@ class Tracking:
         """A job of ``purpose`` that an earlier attempt left open, as it was last written; None without one."""
         entry = self.record.open_job(purpose)
         return job_of_entry(entry) if entry is not None and entry.attempt != self.record.attempt else None
+
+    def open_jobs(self, kinds: Collection[str]) -> list[Job]:
+        """The jobs of ``kinds`` that may still run, or be begun, of every attempt, as they were last written."""
+        return [job_of_entry(job) for job in self.record.jobs if job.is_open and job.kind in kinds]
 
     @property
     def open_fill(self) -> bool:
@@ -231,6 +236,25 @@ class Tracking:
         token = token or token_of(job)
         if self._entry(token).is_open:
             self._write(lambda record, now: self._ended(record, now, job, keep, token))
+
+    def close(self, job: Job, window: Window, listed_at: float, keep: Collection[str] = ()) -> None:
+        """End or close the entry of ``job``, which serves no more, as AWS showed it at ``listed_at`` (``now``): nothing
+        where it is over. ``keep`` is as in ``ended``. Raises NotYet while the job runs, or may be begun."""
+        entry = self.record.job(token_of(job))
+        if entry is None or not entry.is_open:
+            return
+        if not job.arn:
+            self.not_begun(job, window, listed_at)
+        elif job.open:
+            raise NotYet(
+                f"The {job.kind} {job.arn} of an earlier run is not the one that is asked for, and no other one is"
+                " begun while it runs.",
+                "Run again when it has ended.",
+                table=job.name,
+                details={"until": self.now() + LOOK_AGAIN},
+            )
+        else:
+            self.ended(job, keep)
 
     # From state to state
 

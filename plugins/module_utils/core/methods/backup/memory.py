@@ -28,7 +28,6 @@ from .calls import moment
 from .history import CLOCKS
 
 TOKEN = "IdempotencyToken"
-LOOK_AGAIN = 60.0  # seconds until a job is looked at again that belongs to an earlier attempt
 
 # What of a job's request a later run needs when it has ended.
 KEPT: Collection[str] = ("purpose", "route", "source", "call", "plan", "max_age", "destination_vault", "count")
@@ -92,14 +91,9 @@ def to_intend(
         if not record.may_write or record.next_step(last, BACKUP_TOKEN, listed_at, wanted=wanted) == "send":
             return last
         record.not_begun(last, BACKUP_TOKEN, listed_at)
-    elif last is not None and record.may_write and _is_open(record, last):
-        write(record, last, purpose)  # it has ended and serves no more
+    elif last is not None and record.may_write:
+        record.close(last, BACKUP_TOKEN, listed_at, KEPT)
     return fresh(record, requested, purpose, number)
-
-
-def _is_open(record: Tracking, job: Job) -> bool:
-    entry = record.record.job(token_of(job))
-    return entry is not None and entry.is_open
 
 
 def fresh(record: Tracking, requested: Job, purpose: str, number: int = 0) -> Job:
@@ -117,18 +111,7 @@ def close_former(record: Tracking, purpose: str, describe: Callable[[Job], Job],
     former = record.former(purpose)
     if former is None or not record.may_write:
         return
-    if not former.arn:
-        record.not_begun(former, BACKUP_TOKEN, listed_at)
-        return
-    former = describe(former)
-    if former.open:
-        raise NotYet(
-            f"The {former.kind} {former.arn} of an earlier attempt runs, and no other one is begun beside it.",
-            "Run again when it has ended.",
-            table=former.name,
-            details={"until": record.now() + LOOK_AGAIN},
-        )
-    record.ended(former, KEPT)
+    record.close(describe(former) if former.arn else former, BACKUP_TOKEN, listed_at, KEPT)
 
 
 def patiently(plan: Callable[[], Planned], job: Job, record: Tracking | None) -> Generator[Pause, str | None, Planned]:

@@ -21,12 +21,10 @@ from ...errors import (
     FerryError,
     InvalidInput,
     MissingTable,
-    NotYet,
     PointInTimeRecoveryDisabled,
     PointInTimeRecoveryNotReady,
     Refused,
 )
-from ...jobs.entries import token_of
 from ...jobs.job import Job, ended_with
 from ...jobs.kind import Made, Page, Pause, SourceJobs, Steps, WaitItem, begun
 from ...jobs.token import with_token
@@ -68,8 +66,6 @@ from .memory import KEPT, memory_of, sending
 from .recovery import RECOVERY_TAG, RecoveryWindow, read_recovery, turn_on_recovery, wait_for_recovery
 from .shared import agreed
 from .staging import BucketMissing, StagingBucket
-
-LOOK_AGAIN = 60.0  # seconds until an export is looked at again that belongs to an earlier attempt
 
 
 @dataclass(frozen=True)
@@ -178,7 +174,7 @@ def _to_intend(
         record.not_begun(last, CLIENT_TOKEN, listed_at)
     elif last is not None and record.may_write:
         close_import(record, listed_at)
-        _close(record, last, listed_at)
+        record.close(last, CLIENT_TOKEN, listed_at, KEPT[last.kind])
         record.new_attempt(record.record.method)
     fresh = replace(requested, attempt=record.number(requested.request["purpose"]))
     return with_token(fresh) if fresh.state == "planned" else fresh
@@ -188,27 +184,7 @@ def _close_former(source: Account, record: Tracking, requested: Job, listed_at: 
     """End or close the export that an earlier attempt left open. Raises NotYet while it runs, or may be begun."""
     former = record.former(requested.request["purpose"])
     if former is not None and record.may_write:
-        _close(record, look_up(source, former), listed_at)
-
-
-def _close(record: Tracking, export: Job, listed_at: float) -> None:
-    """End or close an ``export`` that is not used, where it is open in the record. Raises NotYet while it runs, or may
-    be begun."""
-    entry = record.record.job(token_of(export))
-    if entry is None or not entry.is_open:
-        return
-    if not export.arn:
-        record.not_begun(export, CLIENT_TOKEN, listed_at)
-    elif export.open:
-        raise NotYet(
-            f"The export {export.arn} of an earlier run is not the one that is asked for, and no other one is begun"
-            " while it runs.",
-            "Run again when it has ended.",
-            table=export.name,
-            details={"until": record.now() + LOOK_AGAIN},
-        )
-    else:
-        record.ended(export, KEPT[export.kind])
+        record.close(look_up(source, former), CLIENT_TOKEN, listed_at, KEPT[former.kind])
 
 
 def _recovery_changes(window: RecoveryWindow, options: ExportOptions) -> list[Change]:
