@@ -126,6 +126,8 @@ PAIR = (
 )
 PLAN_OF = ("ferry_source", "ferry_destination", "ferry_migration_id")  # what tables of one backup plan share
 OPEN = ("pending", "running")
+# What the role cleanup_table registers for a table, by what was made for it in the accounts.
+CLEANED = {"staged": "cleanup_table_removed", "backed_up": "cleanup_table_recovery_points"}
 
 
 def same_text(value: Any) -> str:
@@ -167,15 +169,18 @@ def data_needs(method: Any) -> str:
 def pair_tables(pairs: Mapping[str, str], hostvars: HostVars, first: str) -> dict[str, list[str]]:
     """The source tables that share accounts with ``first``, by what their method needs there.
 
-    ``staged`` need the staging bucket, ``backed_up`` the vaults; other tables need neither. ``pairs`` is the result of
-    ``account_pairs``.
+    ``staged`` need the staging bucket, ``backed_up`` the vaults; other tables need neither. A table that was cleaned up
+    also counts by what its record says was made there by another method. ``pairs`` is the result of ``account_pairs``.
     """
     found: dict[str, list[str]] = {"staged": [], "backed_up": []}
     for host, owner in pairs.items():
         variables = hostvars[host]
+        if owner != first:
+            continue
         needs = data_needs(read(variables, "ferry_method"))
-        if owner == first and needs:
-            found[needs].append(table_names(host, variables)[0])
+        for need, result in CLEANED.items():
+            if need == needs or (read(variables, result) or {}).get("recorded"):
+                found[need].append(table_names(host, variables)[0])
     return found
 
 
@@ -331,19 +336,20 @@ def all_clean(pairs: Mapping[str, str], hostvars: HostVars, first: str, group: I
 
 def _is_clean(variables: Mapping[str, Any]) -> bool:
     """Whether the table of a host was cleaned up."""
-    results = [read(variables, name) or {} for name in ("cleanup_table_removed", "cleanup_table_recovery_points")]
+    results = [read(variables, name) or {} for name in CLEANED.values()]
     return any(results) and not any(each.get("failed") for each in results)
 
 
-def removable_records(pairs: Mapping[str, str], hostvars: HostVars, first: str, switch: str) -> list[dict[str, str]]:
+def removable_records(pairs: Mapping[str, str], hostvars: HostVars, first: str, switch: str) -> list[dict[str, Any]]:
     """The tables that share accounts with ``first``, were cleaned up, and whose variable ``switch`` is true: their
-    names in both accounts."""
+    names in both accounts, and whether an unfinished one is given up (safe mode is off)."""
     found = []
     for host, owner in pairs.items():
         variables = hostvars[host]
         if owner == first and boolean(read(variables, switch, False), strict=False) and _is_clean(variables):
             source, destination = table_names(host, variables)
-            found.append({"name": source, "destination_table": destination})
+            abandon = not boolean(read(variables, "ferry_safe_mode", True), strict=False)
+            found.append({"name": source, "destination_table": destination, "abandon": abandon})
     return found
 
 

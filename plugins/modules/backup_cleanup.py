@@ -37,6 +37,20 @@ options:
       - Whether to delete the recovery points in both vaults.
     type: bool
     default: false
+  abandon:
+    description:
+      - Whether to delete the recovery points of a table that is not finished, too. A later run backs the table up
+        again, and AWS bills that again. By default they are kept, and RV(left) says what to do.
+    type: bool
+    default: false
+    version_added: 0.3.0
+  recorded_only:
+    description:
+      - Do something only if the record of the table has a backup, copy or restore of this migration, as after a change
+        of the method.
+    type: bool
+    default: false
+    version_added: 0.3.0
   wait_timeout:
     description:
       - How long to wait, in seconds, until they are gone.
@@ -129,6 +143,13 @@ left:
       returned: always
       type: str
       sample: kept, until 2026-10-15; it costs until then
+
+recorded:
+  description: Whether the record of the table has jobs of this kind (backups, copies and restores), whatever
+    method is set now.
+  returned: success
+  type: bool
+  sample: true
 
 # make generate: failed_table
 table:

@@ -32,7 +32,7 @@ options:
   record_table:
     description:
       - The name of the record table. While another run holds the table nothing is removed, and RV(left) says who holds
-        it. While one of its jobs runs the task fails.
+        it. While one of its jobs runs the task fails. Jobs that have ended are closed in the record.
     type: str
     default: tableferry
     version_added: 0.3.0
@@ -42,6 +42,13 @@ options:
       - This ends the chain of incremental exports; a sync then has to start with a full export again.
     type: bool
     default: false
+  recorded_only:
+    description:
+      - Do something only if the record of the table has an export or an import of this migration, as after a change of
+        the method.
+    type: bool
+    default: false
+    version_added: 0.3.0
 seealso:
   - module: tableferry.aws.dynamodb_export
   - module: tableferry.aws.dynamodb_import
@@ -131,6 +138,12 @@ left:
       returned: always
       type: str
       sample: this migration turned it on; it costs until it is turned off
+
+recorded:
+  description: Whether the record of the table has jobs of this kind (exports and imports), whatever method is set now.
+  returned: success
+  type: bool
+  sample: true
 
 # make generate: failed_table
 table:

@@ -15,7 +15,8 @@ description:
   - Removes the records of tables, which frees the destination names for other migrations, and the record table once
     nothing is left in it. The tables themselves are not touched.
   - A record stays, and is listed in RV(left), while a run holds the table, while a job of it may still be running,
-    while requests of a former run may still arrive, and if it belongs to another migration or source table.
+    while requests of a former run may still arrive, while the table is not finished (unless O(tables[].abandon) is
+    set), and if it belongs to another migration or source table.
   - A later run reports the destination table of a removed record as owned, state unknown, and does not touch it.
 options:
   destination:
@@ -41,6 +42,12 @@ options:
         description:
           - The destination table. By default it has the name of the source table.
         type: str
+      abandon:
+        description:
+          - Whether to remove the record of a table that is not finished, too. What was begun for it is begun, and
+            billed, once more by a later run.
+        type: bool
+        default: false
   source:
     description:
       - The account and Region of the source tables. If given, records of other source tables stay.

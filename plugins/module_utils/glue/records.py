@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -205,6 +205,20 @@ def open_to_read(account: Account, name: str) -> tuple[RecordStore | None, float
         return RecordStore.open(account, name, clock, create=False), clock.now()
     except RecordDenied as denied:
         raise record_table.narrowed(denied, name, account.table_arn(name), record_table.READING) from denied
+
+
+def read_record(destination: Account, name: str, table: str) -> Tracking | None:
+    """The record of the destination ``table``, which can only be read; None without one, or without the permission."""
+    with suppress(RecordDenied):
+        store, _now = open_to_read(destination, name)
+        record = store.read(table_key(table)) if store is not None else None
+        return Tracking(None, table, record) if record is not None else None
+    return None
+
+
+def has_recorded(record: Tracking | None, kinds: Collection[str]) -> bool:
+    """Whether jobs of these ``kinds`` are in the ``record``."""
+    return record is not None and any(job.kind in kinds for job in record.record.jobs)
 
 
 def refuse_held(destination: Account, name: str, table: str) -> None:

@@ -67,7 +67,13 @@ def test_records_go_only_where_cleanup_did_its_work_and_where_asked() -> None:
     clean = {"cleanup_table_removed": {"changed": False}}
     hostvars = {
         "a": {**clean, "ferry_remove_record": "true"},
-        "b": {**clean, "ferry_remove_record": True, "ferry_table": "bees", "ferry_destination_table": "hive"},
+        "b": {
+            **clean,
+            "ferry_remove_record": True,
+            "ferry_table": "bees",
+            "ferry_destination_table": "hive",
+            "ferry_safe_mode": "false",
+        },
         "c": {**clean, "ferry_remove_record": "false"},
         "d": {"ferry_remove_record": True, "cleanup_table_removed": {"failed": True}},
         "e": {"ferry_remove_record": True},
@@ -76,6 +82,6 @@ def test_records_go_only_where_cleanup_did_its_work_and_where_asked() -> None:
     }
     pairs = {**dict.fromkeys("abcdef", "a"), "g": "g"}
     assert removable_records(pairs, hostvars, "a", "ferry_remove_record") == [
-        {"name": "a", "destination_table": "a"},
-        {"name": "bees", "destination_table": "hive"},
+        {"name": "a", "destination_table": "a", "abandon": False},
+        {"name": "bees", "destination_table": "hive", "abandon": True},
     ]

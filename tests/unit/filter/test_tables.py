@@ -118,6 +118,21 @@ def test_pair_tables_by_what_their_data_needs() -> None:
     assert pair_tables(pairs, hostvars, "c") == {"staged": [], "backed_up": []}
 
 
+def test_a_table_that_was_cleaned_up_counts_by_what_its_record_says_too() -> None:
+    made, nothing = {"recorded": True}, {"recorded": False}
+    hostvars = {
+        "a": {
+            **SIDES,
+            "ferry_method": "direct",
+            "cleanup_table_removed": made,
+            "cleanup_table_recovery_points": nothing,
+        },
+        "b": {**SIDES, "cleanup_table_removed": made, "cleanup_table_recovery_points": made},
+    }
+    found = pair_tables({"a": "a", "b": "a"}, hostvars, "a")
+    assert found == {"staged": ["a", "b"], "backed_up": ["b"]}
+
+
 def test_users_of_what_a_pair_shares_are_all_its_tables() -> None:
     pairs = {"a": "a", "b": "a", "c": "c"}
     hostvars = {"a": SIDES, "b": {**SIDES, "ferry_method": "direct", "ferry_destination_table": "bees"}, "c": SIDES}

@@ -311,7 +311,7 @@ def test_settings_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("check_mode", [True, False])
 def test_cleanup_removes_what_it_planned(monkeypatch: pytest.MonkeyPatch, calls: Calls, check_mode: bool) -> None:
-    plan = CleanupPlan([Change("s3://b/", {}, None, "destructive")], [NotCarried("ledger", "kept")], ["Careful."], {})
+    plan = CleanupPlan([Change("s3://b/", {}, None, "destructive")], [NotCarried("ledger", "kept")], ["Careful."])
     monkeypatch.setattr(migration_cleanup, "plan_cleanup", Calls().answer(plan))
     monkeypatch.setattr(migration_cleanup, "apply_cleanup", calls.answer({}))
     monkeypatch.setattr(migration_cleanup, "open_to_read", lambda account, name: (None, 0.0))
@@ -321,6 +321,18 @@ def test_cleanup_removes_what_it_planned(monkeypatch: pytest.MonkeyPatch, calls:
     result = run(migration_cleanup, {"name": "orders", "bucket": "b", **SIDES}, check_mode)
     assert_documented(migration_cleanup, result)
     assert (result["changed"], result["warnings"], len(calls)) == (True, ["Careful."], int(not check_mode))
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+@pytest.mark.parametrize(("verb", "arguments"), [(migration_cleanup, {"bucket": "b"}), (backup_cleanup, {})])
+def test_a_table_whose_record_has_nothing_of_a_method_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, verb: Any, arguments: dict[str, Any], check_mode: bool
+) -> None:
+    monkeypatch.setattr(verb, "read_record", lambda *_place: None)
+    monkeypatch.setattr(verb, "refuse_held", lambda *_place: None)
+    result = run(verb, {"name": "orders", "recorded_only": True, **arguments, **SIDES}, check_mode)
+    assert_documented(verb, result)
+    assert (result["changed"], result["left"], result["recorded"]) == (False, [], False)
 
 
 @pytest.mark.parametrize("check_mode", [True, False])

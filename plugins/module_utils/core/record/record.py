@@ -116,6 +116,13 @@ class Record:
         return self.state in ("done", "following", "handed_over")
 
     @property
+    def is_under_way(self) -> bool:
+        """Whether a run is to go on with what was begun: without the record AWS would begin, and bill, it once more."""
+        if self.state == "claimed":
+            return any(job.attempt == self.attempt and (job.is_open or job.state == "done") for job in self.jobs)
+        return not self.is_done
+
+    @property
     def is_untouched(self) -> bool:
         """Whether nothing was begun under this claim and nobody works on it, as after a table was refused."""
         return self.state == "claimed" and not (self.run or self.jobs or self.table_id or self.parts)

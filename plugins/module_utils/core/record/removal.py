@@ -10,7 +10,7 @@ Tables that are forgotten are no users of shared statements any more.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -23,7 +23,8 @@ from .status import held_words
 from .store import Everything, RecordStore, in_use
 from .uses import Uses, user_ids
 
-UNFINISHED = ("filling", "filled", "settled", "broken")
+# How the user says that nobody goes on with a table: the playbook's variable, the verbs' option.
+GIVE_UP = "give it up with ferry_safe_mode: false (abandon: true)"
 
 
 @dataclass(frozen=True)
@@ -46,14 +47,35 @@ def keeps(record: Record, migration: str, sources: frozenset[str], now: float) -
         return f"it is of the source {record.source.arn}"
     job = next((job for job in record.jobs if job.is_open), None)
     if job is not None:
-        return f"its {job.kind} is {job.state}: run migrate to the end of it first"
+        words = f"its {job.kind} is {job.state}{f' ({job.arn})' if job.arn else ''}"
+        ways = "run cleanup" if record.is_done else "run migrate to the end of it first, or cleanup"
+        return f"{words}: {ways} again when it has ended"
     if now < record.fence:
         return f"requests of the run that worked on it may arrive until {iso(record.fence)}: run cleanup again then"
     return ""
 
 
+def keeps_record(
+    record: Record, migration: str, sources: frozenset[str], now: float, abandoned: Collection[str] = ()
+) -> str:
+    """As ``keeps``; also because a run is to go on with the table, unless it is one of those ``abandoned``."""
+    why = keeps(record, migration, sources, now)
+    if why or record.name in abandoned or not record.is_under_way:
+        return why
+    made = sorted({job.kind for job in record.jobs if job.attempt == record.attempt and job.state == "done"})
+    begun = (
+        f"the table is not finished ({', '.join([record.state, *made])}), and AWS would bill what was begun once more"
+    )
+    return f"{begun}: run migrate to its end, or {GIVE_UP}"
+
+
 def plan_removal(
-    store: RecordStore, names: Sequence[str], migration: str, sources: frozenset[str], now: float
+    store: RecordStore,
+    names: Sequence[str],
+    migration: str,
+    sources: frozenset[str],
+    now: float,
+    abandoned: Collection[str] = (),
 ) -> Removal:
     """What ``remove`` would do as things stand; takes nothing. Check mode asks it."""
     everything = store.everything()
@@ -61,7 +83,8 @@ def plan_removal(
     for record in _of(everything, names):
         lease = everything.leases.get(record.run)
         lives = record.run and lease is not None and lease.ended is None
-        why = held_words(lease, record.run, now) if lives else keeps(record, migration, sources, now)
+        kept = keeps_record(record, migration, sources, now, abandoned)
+        why = held_words(lease, record.run, now) if lives else kept
         if why:
             left.append(_left(record.name, why))
             continue
@@ -82,11 +105,13 @@ def plan_removal(
     return Removal((*changes, _table_change(store)), tuple(left), tuple(warnings))
 
 
-def remove(run: Run, names: Sequence[str], migration: str, sources: frozenset[str]) -> Removal:
+def remove(
+    run: Run, names: Sequence[str], migration: str, sources: frozenset[str], abandoned: Collection[str] = ()
+) -> Removal:
     """Remove the records of the destination tables ``names``, and the record table when nothing is left in it.
 
     Each record is taken first; one that another run holds, or whose jobs or requests may still do something, stays and
-    is listed. ``run`` has ended afterwards.
+    is listed, and so is one with which a run is to go on, unless it is ``abandoned``. ``run`` has ended afterwards.
     """
     store = run.store
     changes: list[Change] = []
@@ -95,7 +120,7 @@ def remove(run: Run, names: Sequence[str], migration: str, sources: frozenset[st
     everything = store.everything()
     try:
         for record in _of(everything, names):
-            why = _remove_one(run, record, migration, sources)
+            why = _remove_one(run, record, migration, sources, abandoned)
             if why:
                 left.append(_left(record.name, why))
             else:
@@ -117,17 +142,17 @@ def remove(run: Run, names: Sequence[str], migration: str, sources: frozenset[st
     return Removal(tuple(changes), tuple(left), tuple(warnings))
 
 
-def _remove_one(run: Run, record: Record, migration: str, sources: frozenset[str]) -> str:
+def _remove_one(run: Run, record: Record, migration: str, sources: frozenset[str], abandoned: Collection[str]) -> str:
     """Why the record stays; empty once it is removed."""
     now = run.clock.now()
-    why = keeps(record, migration, sources, now)
+    why = keeps_record(record, migration, sources, now, abandoned)
     if why:
         return why
     try:
         held = run.hold(record)
         if isinstance(held, HeldElsewhere):
             return held.words
-        why = keeps(held.record, migration, sources, run.clock.now())
+        why = keeps_record(held.record, migration, sources, run.clock.now(), abandoned)
         if why:
             run.let_go(held.record)
             return why
@@ -205,7 +230,7 @@ def _table_change(store: RecordStore) -> Change:
 
 
 def _warnings(record: Record) -> list[str]:
-    if record.state not in UNFINISHED:
+    if not record.is_under_way:
         return []
     return [
         f"{record.name}: its record says {record.state}, not done. Without it, later runs report the destination table"

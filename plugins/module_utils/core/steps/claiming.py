@@ -10,7 +10,7 @@ Design section 6, "Takeover" and "States". Whatever needs time is waited for by 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -341,12 +341,13 @@ def hold(records: Records, table: str) -> Tracking | None:
     return tracking
 
 
-def staged_data_removed(record: Tracking) -> None:
-    """What an unfinished migration has staged is gone: its next run begins a new attempt. And the table is let go."""
+def data_removed(record: Tracking, kinds: Collection[str]) -> None:
+    """What jobs of these ``kinds`` made is gone: where nothing else was made, the next run begins a new attempt."""
     state = record.record
-    if state.state == "claimed" and state.jobs and not any(job.is_open for job in state.jobs):
+    made = [job.kind for job in state.jobs if job.attempt == state.attempt and job.state == "done"]
+    is_open = any(job.is_open for job in state.jobs)
+    if state.state == "claimed" and made and set(made) <= set(kinds) and not is_open:
         record.new_attempt(state.method)
-    record.let_go()
 
 
 def give_back(record: Tracking, error: FerryError) -> None:

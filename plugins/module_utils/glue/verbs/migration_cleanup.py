@@ -12,11 +12,11 @@ from ...core.account import Account
 from ...core.change import NotCarried, to_diff
 from ...core.errors import Held
 from ...core.jobs.tracking import Tracking
-from ...core.methods.s3.cleanup import CleanupOptions, CleanupPlan, apply_cleanup, plan_cleanup, write_end
+from ...core.methods.s3.cleanup import CleanupOptions, CleanupPlan, apply_cleanup, plan_cleanup
+from ...core.methods.s3.memory import KEPT
 from ...core.record.record import table_key
-from ...core.steps.claiming import staged_data_removed
 from ..accounts import Accounts
-from ..records import RECORD_OPTIONS, RecordTables, open_to_read, refuse_held
+from ..records import RECORD_OPTIONS, RecordTables, has_recorded, open_to_read, read_record, refuse_held
 from ..spec import MIGRATION_OPTIONS, SHARED_OPTIONS, STAGING_OPTIONS, Progress, Verb, account_option, given
 
 SPEC: dict[str, Any] = {
@@ -30,6 +30,7 @@ SPEC: dict[str, Any] = {
     "source_account_id": {"type": "str"},
     "source_region": {"type": "str"},
     "disable_point_in_time_recovery": {"type": "bool", "default": False},
+    "recorded_only": {"type": "bool", "default": False},
     **RECORD_OPTIONS,
 }
 
@@ -41,6 +42,7 @@ _SAME_NAME = (
     "source_account_id",
     "source_region",
     "disable_point_in_time_recovery",
+    "recorded_only",
 )
 
 
@@ -58,11 +60,7 @@ def _clean_up(
         try:
             store = tables.to_read(destination, name) if record is None else record.run.store
             plan = plan_cleanup(source, destination, options, record, store)
-            if plan.changes:
-                apply_cleanup(source, destination, plan)
-            if record is not None and plan.changes and not plan.needed_by:
-                write_end(source, record)
-                staged_data_removed(record)
+            apply_cleanup(source, destination, plan, record)
         finally:
             if record is not None:
                 record.let_go()
@@ -78,6 +76,8 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     destination = accounts.get("destination", params["destination"])
     options = CleanupOptions(table=params["name"], **given(params, _SAME_NAME))
     name, table = params["record_table"], options.destination_table or options.table
+    if options.recorded_only and not has_recorded(read_record(destination, name, table), KEPT):
+        return _result(CleanupPlan([], [], []), params)
     try:
         if check_mode:
             refuse_held(destination, name, table)
@@ -89,11 +89,16 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
             plan = _clean_up(source, destination, options, RecordTables(), name, table)
     except Held as held:
         left = NotCarried(f"everything of the migration of {params['name']}", held.cause)
-        plan = CleanupPlan([], [left], [], {})
+        plan = CleanupPlan([], [left], [], recorded=True)
+    return _result(plan, params)
+
+
+def _result(plan: CleanupPlan, params: dict[str, Any]) -> dict[str, Any]:
     result = {
         "changed": bool(plan.changes),
         "changes": [change.to_dict() for change in plan.changes],
         "left": [entry.to_dict() for entry in plan.left],
+        "recorded": plan.recorded,
         "diff": to_diff(plan.changes, f"what is left of the migration of {params['name']}"),
     }
     return {**result, "warnings": plan.warnings} if plan.warnings else result

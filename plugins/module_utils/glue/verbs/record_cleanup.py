@@ -26,7 +26,11 @@ SPEC: dict[str, Any] = {
         "type": "list",
         "elements": "dict",
         "required": True,
-        "options": {"name": {"type": "str", "required": True}, "destination_table": {"type": "str"}},
+        "options": {
+            "name": {"type": "str", "required": True},
+            "destination_table": {"type": "str"},
+            "abandon": {"type": "bool", "default": False},
+        },
     },
 }
 
@@ -37,14 +41,17 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     source = accounts.find("source", params["source"])
     account, table = accounts.get("destination", params["destination"]), params["record_table"]
     names = [entry["destination_table"] or entry["name"] for entry in params["tables"]]
+    abandoned = frozenset(name for name, entry in zip(names, params["tables"], strict=True) if entry.get("abandon"))
     sources = frozenset(source.table_arn(entry["name"]) for entry in params["tables"]) if source else frozenset()
     try:
         store, now = open_to_read(account, table)
-        removal = Removal() if store is None else plan_removal(store, names, params["migration_id"], sources, now)
+        removal = Removal()
+        if store is not None:
+            removal = plan_removal(store, names, params["migration_id"], sources, now, abandoned)
         if removal.changes and not check_mode:
             # A run is joined only where there is something to remove: joining writes a lease.
             joined = open_run(account, table, create=False)
-            removal = remove(joined, names, params["migration_id"], sources) if joined else Removal()
+            removal = remove(joined, names, params["migration_id"], sources, abandoned) if joined else Removal()
     except RecordDenied as denied:
         raise record_table.narrowed(denied, table, account.table_arn(table), record_table.REMOVING) from denied
     result = {

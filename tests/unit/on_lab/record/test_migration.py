@@ -18,13 +18,11 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.cle
     CleanupOptions,
     apply_cleanup,
     plan_cleanup,
-    write_end,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import Migration, preview
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.claiming import (
     Records,
     hold,
-    staged_data_removed,
 )
 from tests.unit.on_lab.in_process import Killed, failure
 from tests.unit.on_lab.recorded import Playbook, killed_at, world
@@ -263,9 +261,7 @@ class TestCleanup:
         try:
             options = CleanupOptions(table="orders", bucket=BUCKET)
             plan = plan_cleanup(playbook.source, playbook.destination, options, record)
-            apply_cleanup(playbook.source, playbook.destination, plan)
-            write_end(playbook.source, record)
-            staged_data_removed(record)
+            apply_cleanup(playbook.source, playbook.destination, plan, record)
         finally:
             record.let_go()
 

@@ -15,19 +15,34 @@ from ...account import Account
 from ...aws_errors import NO_RESOURCE
 from ...change import Change, NotCarried
 from ...errors import StillRunning
-from ...table.definition import Shape
+from ...jobs.job import Job
+from ...jobs.tracking import Tracking
+from ...record.intention import BACKUP_TOKEN
+from ...record.record import Record
+from ...record.removal import GIVE_UP
+from ...steps.claiming import data_removed
+from ...table.definition import Shape, TableDefinition
 from ..options import VAULT
+from . import backup_status, copy_jobs, restore_status
 from .air_gapped import AIR_GAPPED
+from .backup_status import describe_backup
 from .calls import MIGRATION_TAG, vault_arn
-from .history import is_completed, is_open, list_copies
+from .copy_jobs import describe_copy
+from .history import is_completed, is_open, list_backups, list_copies
+from .memory import KEPT, begun_since
+from .restore_status import describe_restore, find_begun
 from .vaults import find_vault, list_vaults, read_recovery_point, read_tags
 
+METHOD = "backup"
+KINDS = ("backup", "copy", "restore")
 LOOK = 3.0  # seconds between looks at a recovery point that is being deleted
 
 
 @dataclass(frozen=True)
 class BackupCleanupOptions:
-    """Whose recovery points, and where they are. They stay unless ``remove_recovery_points``; ``wait`` is seconds."""
+    """Whose recovery points, and where they are. They stay unless ``remove_recovery_points``, and where a run is to go
+    on with the table unless ``abandon``; ``wait`` is seconds. ``recorded_only``: nothing is looked for where the record
+    of the table knows no backup, copy or restore."""
 
     table: str
     vault: str = VAULT
@@ -35,6 +50,8 @@ class BackupCleanupOptions:
     migration_id: str = "default"
     remove_recovery_points: bool = False
     wait: float = 300.0
+    abandon: bool = False
+    recorded_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,21 +65,35 @@ class Point:
 
 @dataclass(frozen=True)
 class BackupCleanupPlan:
-    """What goes and what stays, with the reason."""
+    """What goes and what stays, with the reason. ``over`` are the jobs that are open in the record and that AWS showed
+    as ended, or never begun, at ``listed_at``; ``recorded``: the record has jobs of AWS Backup."""
 
     points: tuple[Point, ...]
     changes: list[Change]
     left: list[NotCarried]
+    over: tuple[Job, ...] = ()
+    listed_at: float = 0.0
+    recorded: bool = False
 
 
-def plan_backup_cleanup(source: Account, destination: Account, options: BackupCleanupOptions) -> BackupCleanupPlan:
-    """What cleaning up would remove; reads only.
+def plan_backup_cleanup(
+    source: Account, destination: Account, options: BackupCleanupOptions, record: Tracking | None = None
+) -> BackupCleanupPlan:
+    """What cleaning up would remove; reads only. ``record`` is the table's, where there is one: its jobs count too.
 
     Recovery points are ours by their tag, copies by their copy job or their tag. What lies in an air-gapped vault
     cannot be deleted before it expires, and is listed. Raises StillRunning while a job works on one, AccessDenied,
     CredentialsError, ServiceError.
     """
+    if record is not None and record.record.migration != options.migration_id:
+        record = None
+    recorded = record is not None and any(job.kind in KINDS for job in record.record.jobs)
+    if options.recorded_only and not recorded:
+        return BackupCleanupPlan((), [], [])
     arn = source.table_arn(options.table)
+    listed_at = record.now() if record is not None and record.may_write else 0.0
+    over = _over(source, destination, options, record, listed_at) if record is not None else ()
+    kept = _awaited(record.record) if record is not None and not options.abandon else ""
     copies = list_copies(source, arn, vault_arn(destination, options.destination_vault))
     running = next((copy for copy in copies if is_open(copy)), None)
     if running is not None:
@@ -91,10 +122,81 @@ def plan_backup_cleanup(source: Account, destination: Account, options: BackupCl
             if not options.remove_recovery_points:
                 left.append(NotCarried(what, f"kept{_until(point)}; AWS charges for it until then"))
                 continue
+            if kept:
+                left.append(NotCarried(what, kept))
+                continue
             before = {"created": point.get("CreationDate", ""), "bytes": int(point.get("BackupSizeInBytes") or 0)}
             changes.append(Change(what, before, None, "destructive"))
             points.append(Point(side, vault, str(point["RecoveryPointArn"])))
-    return BackupCleanupPlan(tuple(points), changes, left)
+    return BackupCleanupPlan(tuple(points), changes, left, over, listed_at, recorded)
+
+
+def _over(
+    source: Account, destination: Account, options: BackupCleanupOptions, record: Tracking, listed_at: float
+) -> tuple[Job, ...]:
+    """The jobs of AWS Backup that are open in the table's ``record`` and over on AWS. Raises StillRunning for one that
+    runs, that may be begun, or that has made a table which no run has looked at yet."""
+    found = []
+    for job in record.open_jobs(KINDS):
+        now = _as_it_is(source, destination, job, record)
+        why = ""
+        if now.open:
+            why = f"{now.arn} is still running"
+        elif not now.arn and not _was_never_begun(record, now, listed_at):
+            why = "may still be begun"
+        elif now.kind == "restore" and now.arn:
+            why = f"{now.arn} has ended, and no run has looked at its result yet"
+        if why:
+            raise StillRunning(
+                f"The {now.kind} {why}.",
+                "Wait for its end, then clean up again."
+                if record.record.is_done
+                else f"Run migrate, which brings the table to its end, or wait for that of the {now.kind}. Then clean"
+                " up again.",
+                table=options.table,
+                details={"job_id": now.arn},
+            )
+        found.append(now)
+    return tuple(found)
+
+
+def _as_it_is(source: Account, destination: Account, job: Job, record: Tracking) -> Job:
+    """``job`` with its status now; unchanged where its answer was lost and AWS lists nothing that it may be."""
+    if not job.arn:
+        return _found(source, destination, job, record) or job
+    if job.kind == "restore":
+        return describe_restore(destination, job)
+    return describe_copy(source, job) if job.kind == "copy" else describe_backup(source, job)
+
+
+def _found(source: Account, destination: Account, job: Job, record: Tracking) -> Job | None:
+    """The job that an intention without an answer has begun, by AWS's lists; None where they show none."""
+    call = job.request["call"]
+    if job.kind == "restore":
+        found = find_begun(destination, record, job)
+        return restore_status.described(job, found) if found is not None else None
+    if job.kind == "copy":
+        point = call["RecoveryPointArn"]
+        copies = list_copies(source, str(job.request["source"]["table_arn"]), str(call["DestinationBackupVaultArn"]))
+        listed = [copy for copy in reversed(copies) if copy.get("SourceRecoveryPointArn") == point]
+        found = begun_since(record, job, listed, "CopyJobId")
+        return copy_jobs.described(job, found) if found is not None else None
+    table = TableDefinition.find(source, job.name)
+    backups = list_backups(source, table, {str(call["BackupVaultName"])}) if table is not None else []
+    found = begun_since(record, job, reversed(backups), "BackupJobId")
+    return backup_status.described(job, found) if found is not None else None
+
+
+def _was_never_begun(record: Tracking, job: Job, listed_at: float) -> bool:
+    """Whether no request of an intention that AWS does not show can begin it any more. Check mode does not know."""
+    return record.may_write and record.next_step(job, BACKUP_TOKEN, listed_at, wanted=False) == "close"
+
+
+def _awaited(record: Record) -> str:
+    """Why the recovery points of a table stay that a run is to go on with by AWS Backup; empty where they may go."""
+    if record.method != METHOD or not record.is_under_way:
+        return ""
+    return f"kept: the table is not finished ({record.state}): run migrate to its end, or {GIVE_UP}"
 
 
 def _ours(account: Account, vault: str, table_arn: str, migration_id: str, known: Iterable[str]) -> list[Shape]:
@@ -140,14 +242,20 @@ def apply_backup_cleanup(
     destination: Account,
     options: BackupCleanupOptions,
     plan: BackupCleanupPlan,
+    record: Tracking | None = None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> dict[str, Any]:
     """Delete the recovery points of ``plan`` and wait until they are gone: {recovery_points_removed, left}.
 
+    In the table's ``record``, which this run holds, jobs that are over are closed.
+
     AWS answers 200 to a deletion that it cannot carry out, as without the role that made the point; the point is then
     EXPIRED and still billed (aws.md C3). Raises AccessDenied, CredentialsError, ServiceError.
     """
+    if record is not None:
+        for job in plan.over:
+            record.close(job, BACKUP_TOKEN, plan.listed_at, KEPT)
     accounts = {"source": source, "destination": destination}
     for point in plan.points:
         account = accounts[point.side]
@@ -178,4 +286,6 @@ def apply_backup_cleanup(
         )
         for point, status in open_points.items()
     ]
+    if record is not None and plan.recorded and plan.points and not left:
+        data_removed(record, KINDS)
     return {"recovery_points_removed": len(plan.points) - len(left), "left": left}

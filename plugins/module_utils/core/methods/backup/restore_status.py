@@ -129,7 +129,7 @@ def look_by_record(destination: Account, record: Tracking, route: Route) -> Job 
     if last is None or last.kind != "restore":
         return None
     if last.state == "planned":
-        found = _find_begun(destination, record, last)
+        found = find_begun(destination, record, last)
         return described(last, found) if found is not None else last
     return describe_restore(destination, last) if last.open else last
 
@@ -159,7 +159,7 @@ def is_into(destination: Account, job: Shape, table: str) -> bool:
     return str((asked or {}).get("Metadata", {}).get("targetTableName", table)) == table
 
 
-def _find_begun(destination: Account, record: Tracking, job: Job) -> Shape | None:
+def find_begun(destination: Account, record: Tracking, job: Job) -> Shape | None:
     """The listed restore job that the intention ``job`` has begun: of the same recovery point, and into the same table,
     which GetRestoreJobMetadata tells."""
     call = job.request["call"]

@@ -14,14 +14,16 @@ from ...account import Account
 from ...change import Change, NotCarried
 from ...errors import InvalidInput, MissingTable, StillRunning
 from ...jobs.entries import job_of_entry
+from ...jobs.job import Job
 from ...jobs.tracking import Tracking
-from ...record.record import FILL
+from ...record.intention import CLIENT_TOKEN
 from ...record.store import RecordStore
 from ...route import Route
+from ...steps.claiming import data_removed
 from ...table.definition import TableDefinition
 from ...table.ownership import read_tags
 from .export_request import PURPOSE as EXPORT
-from .export_status import describe_export, look_up
+from .export_status import look_up
 from .import_status import describe_import, find_started
 from .lost import running_export, running_import
 from .memory import KEPT
@@ -33,7 +35,8 @@ from .staging import BucketMissing, StagingBucket
 @dataclass(frozen=True)
 class CleanupOptions:
     """What to remove of one table's migration. ``table`` is the source table; staged data is removed, the rest only
-    when asked for. Without a source account its id and Region are needed.
+    when asked for. Without a source account its id and Region are needed. ``recorded_only``: nothing is looked for
+    where the table's record knows no export and no import.
     """
 
     table: str
@@ -44,6 +47,15 @@ class CleanupOptions:
     source_account_id: str = ""
     source_region: str = ""
     disable_point_in_time_recovery: bool = False
+    recorded_only: bool = False
+
+
+@dataclass(frozen=True)
+class Files:
+    """Staged objects of one bucket (``StagingBucket.to_dict``), by key."""
+
+    bucket: dict[str, str]
+    keys: tuple[str, ...] = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -68,16 +80,22 @@ class SharedExports:
 @dataclass(frozen=True)
 class CleanupPlan:
     """What will be removed: objects by key, and point-in-time recovery. ``warnings`` are for the user, ``needed_by``
-    are the other destination tables for whose sake the objects stay."""
+    are the other destination tables for whose sake the objects stay. ``over`` are the jobs that are open in the record
+    and that AWS showed as ended, or never begun, at ``listed_at``. ``recorded``: the record has exports or imports;
+    ``gone``: afterwards nothing is left of what they brought.
+    """
 
     changes: list[Change]
     left: list[NotCarried]
     warnings: list[str]
-    bucket: dict[str, str]
-    keys: tuple[str, ...] = field(repr=False, default=())
+    files: tuple[Files, ...] = ()
     recovery_of: str = ""
     exports: SharedExports | None = None
     needed_by: tuple[str, ...] = ()
+    over: tuple[Job, ...] = ()
+    listed_at: float = 0.0
+    recorded: bool = False
+    gone: bool = False
 
 
 def plan_cleanup(
@@ -89,7 +107,8 @@ def plan_cleanup(
 ) -> CleanupPlan:
     """What cleaning up would remove; reads only. ``record`` is the table's, where there is one: its jobs count too.
 
-    Where the ``store`` has the records, what other destination tables still need is left.
+    Where the ``store`` has the records, what other destination tables still need is left. What exports of the record
+    brought into another bucket than the one of the ``options`` goes too.
 
     Raises StillRunning while a job runs, StagingBucketUnusable, InvalidInput, AccessDenied, CredentialsError.
     """
@@ -110,29 +129,68 @@ def plan_cleanup(
         destination_table=options.destination_table or options.table,
         migration_id=options.migration_id,
     )
-    bucket = StagingBucket(destination, options.bucket, options.bucket_owner or destination.account_id)
+    if record is not None and record.record.migration != options.migration_id:
+        record = None
+    known = record is not None and any(job.kind in KEPT for job in record.record.jobs)
+    if options.recorded_only and not known:
+        return CleanupPlan([], [], [])
     changes: list[Change] = []
     left: list[NotCarried] = []
     warnings: list[str] = []
-    keys: list[str] = []
-    if record is not None:
-        _check_recorded(source, destination, record, options.table)
+    files: list[Files] = []
+    listed_at = record.now() if record is not None and record.may_write else 0.0
+    over = _over(source, destination, record, options.table, listed_at) if record is not None else ()
     exports = _shared_exports(route, record, store)
     needed = exports.needed_by() if exports is not None else []
-    try:
-        if record is None:
-            _check_ended(source, destination, route)
-        stored = list(bucket.objects(f"{route.export_prefix}/"))
+    if not known:
+        _check_ended(source, destination, route)
+    for bucket in _buckets(destination, options, record):
+        try:
+            stored = list(bucket.objects(f"{route.export_prefix}/"))
+        except BucketMissing:
+            left.append(NotCarried(f"bucket {bucket.name}", "it does not exist"))
+            continue
         if stored and needed:
             left.append(_needed(bucket.name, route.export_prefix, needed))
         elif stored:
             before = {"objects": len(stored), "bytes": sum(entry.size for entry in stored)}
             changes.append(Change(f"s3://{bucket.name}/{route.export_prefix}/", before, None, "destructive"))
-            keys += [entry.key for entry in stored]
-    except BucketMissing:
-        left.append(NotCarried(f"bucket {bucket.name}", "it does not exist"))
+            files.append(Files(bucket.to_dict(), tuple(entry.key for entry in stored)))
+    if files and record is not None and _is_awaited(record, over):
+        warnings.append(
+            f"{options.table}: its migration is not finished, and the staged data goes: the next run exports the table"
+            " again, which AWS bills."
+        )
     recovery_of = _plan_recovery(source, options, changes, left, warnings)
-    return CleanupPlan(changes, left, warnings, bucket.to_dict(), tuple(keys), recovery_of, exports, tuple(needed))
+    gone = record is not None and known and not needed and _all_below(record, route.export_prefix)
+    return CleanupPlan(
+        changes, left, warnings, tuple(files), recovery_of, exports, tuple(needed), over, listed_at, known, gone
+    )
+
+
+def _all_below(record: Tracking, prefix: str) -> bool:
+    """Whether no export of the record's present attempt lies elsewhere, as one of another destination table does."""
+    jobs = [job for job in record.record.jobs if job.purpose == EXPORT and job.attempt == record.record.attempt]
+    return all(job_of_entry(job).request.get("call", {}).get("S3Prefix", prefix) == prefix for job in jobs)
+
+
+def _buckets(destination: Account, options: CleanupOptions, record: Tracking | None) -> list[StagingBucket]:
+    """The bucket of the ``options``, and those into which exports of the ``record`` went."""
+    jobs = record.record.jobs if record is not None else ()
+    used = [job_of_entry(job).request.get("bucket") for job in jobs if job.purpose == EXPORT]
+    found = [StagingBucket.from_dict(destination, bucket) for bucket in used if bucket]
+    if not options.recorded_only:
+        found.append(StagingBucket(destination, options.bucket, options.bucket_owner or destination.account_id))
+    return list({bucket.name: bucket for bucket in found}.values())
+
+
+def _is_awaited(record: Tracking, over: Sequence[Job]) -> bool:
+    """Whether the table's next run would import an export that has completed."""
+    last = record.latest(EXPORT)
+    completed = [job.arn for job in over if job.state == "completed"]
+    return (
+        record.record.state == "claimed" and last is not None and (last.state == "completed" or last.arn in completed)
+    )
 
 
 def _shared_exports(route: Route, record: Tracking | None, store: RecordStore | None) -> SharedExports | None:
@@ -165,44 +223,48 @@ def _check_ended(source: Account | None, destination: Account, route: Route) -> 
             )
 
 
-def _check_recorded(source: Account | None, destination: Account, record: Tracking, table: str) -> None:
-    """No job in the table's ``record`` may still use the data. Raises StillRunning."""
-    export, imported = record.latest(EXPORT), record.latest(FILL)
-    if export is not None and export.state == "running" and source is not None:
-        export = describe_export(source, export)
-    elif export is not None and export.state == "planned" and source is not None:
-        export = look_up(source, export)
-    if imported is not None and imported.kind != "import":
-        imported = None
-    if imported is not None and imported.state == "planned":
-        imported = find_started(destination, imported) or imported
-    if imported is not None and imported.state == "running":
-        imported = describe_import(destination, imported)
-    for job in (export, imported):
-        if job is not None and (job.open or job.state == "planned"):
-            how = f"{job.arn} is still running" if job.arn else "may still be begun"
+def _over(
+    source: Account | None, destination: Account, record: Tracking, table: str, listed_at: float
+) -> tuple[Job, ...]:
+    """The exports and imports that are open in the table's ``record`` and over on AWS: each use of the data is.
+
+    Raises StillRunning for one that runs, that may be begun, or that has made a table which no run has looked at yet.
+    """
+    found = []
+    for job in record.open_jobs(KEPT):
+        now = _as_it_is(source, destination, job)
+        if now.open or (not now.arn and not _was_never_begun(record, now, listed_at)):
+            how = f"{now.arn} is still running" if now.arn else "may still be begun"
             raise StillRunning(
-                f"The {job.kind} {how}.",
-                "Run migrate again, which brings it to its end, then clean up.",
+                f"The {now.kind} {how}.",
+                "Wait for its end, then clean up again."
+                if record.record.is_done
+                else "Run migrate, which brings the table to its end, or wait for that of the "
+                f"{now.kind}. Then clean up again.",
                 table=table,
-                details={"arn": job.arn},
+                details={"arn": now.arn},
             )
-    if imported is not None and record.open_fill:
-        raise StillRunning(
-            f"The import {imported.arn} has ended, and no run has looked at its result yet, which needs these files.",
-            "Run migrate again, then clean up.",
-            table=table,
-            details={"arn": imported.arn},
-        )
+        if now.kind == "import" and now.arn:
+            raise StillRunning(
+                f"The import {now.arn} has ended, and no run has looked at its result yet, which needs these files.",
+                "Run migrate again, then clean up.",
+                table=table,
+                details={"arn": now.arn},
+            )
+        found.append(now)
+    return tuple(found)
 
 
-def write_end(source: Account | None, record: Tracking) -> None:
-    """Write the end of an export whose files are gone into the ``record``, which this run holds: it serves no more."""
-    export = record.latest(EXPORT)
-    if export is not None and export.state == "running" and source is not None:
-        export = describe_export(source, export)
-        if not export.open:
-            record.ended(export, KEPT["export"])
+def _as_it_is(source: Account | None, destination: Account, job: Job) -> Job:
+    """``job`` with its status now; unchanged where AWS does not show it, or nobody can be asked."""
+    if job.kind == "import":
+        return describe_import(destination, job) if job.arn else find_started(destination, job) or job
+    return look_up(source, job) if source is not None else job
+
+
+def _was_never_begun(record: Tracking, job: Job, listed_at: float) -> bool:
+    """Whether no request of an intention that AWS does not show can begin it any more. Check mode does not know."""
+    return record.may_write and record.next_step(job, CLIENT_TOKEN, listed_at, wanted=False) == "close"
 
 
 def _plan_recovery(
@@ -230,20 +292,29 @@ def _plan_recovery(
     return table.arn
 
 
-def apply_cleanup(source: Account | None, destination: Account, plan: CleanupPlan) -> dict[str, Any]:
+def apply_cleanup(
+    source: Account | None, destination: Account, plan: CleanupPlan, record: Tracking | None = None
+) -> dict[str, Any]:
     """Remove what ``plan`` says: {objects_removed, point_in_time_recovery_disabled}. Again it removes nothing more.
+
+    In the table's ``record``, which this run holds, jobs that are over are closed.
 
     Raises StillRunning where another table has begun to use its export since, StagingBucketUnusable, AccessDenied,
     CredentialsError, ServiceError.
     """
-    needed = plan.exports.withdraw() if plan.keys and plan.exports is not None else []
+    needed = plan.exports.withdraw() if plan.files and plan.exports is not None else []
     if needed:
         raise StillRunning(
             f"The export is needed by {', '.join(needed)} since a moment ago: nothing was removed.",
             "Clean up again when that table is migrated.",
             table=plan.exports.table if plan.exports else "",
         )
-    removed = StagingBucket.from_dict(destination, plan.bucket).delete(plan.keys) if plan.keys else 0
+    removed = sum(StagingBucket.from_dict(destination, part.bucket).delete(part.keys) for part in plan.files)
+    if record is not None:
+        for job in plan.over:
+            record.close(job, CLIENT_TOKEN, plan.listed_at, KEPT[job.kind])
+        if plan.gone:
+            data_removed(record, KEPT)
     if plan.recovery_of and source is not None:
         name, doing = plan.recovery_of.rpartition("/")[2], "turning point-in-time recovery off"
         off = {"PointInTimeRecoveryEnabled": False}
