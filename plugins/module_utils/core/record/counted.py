@@ -22,7 +22,7 @@ from .run import HeldElsewhere, Run
 from .status import held_words
 from .store import Everything, RecordStore
 from .takeover import GRACE
-from .uses import Uses, named, user_id
+from .uses import Uses, named, user_id, user_name
 
 TRIES = 10  # for others who write the same item in between
 NAMED = 3  # of the tables that need something, those that are named
@@ -80,7 +80,7 @@ class Counted:
                 return
             run = self._run()
             if uses is None or not uses.closing:
-                uses = self._store.add_users(resource, ids)
+                uses = self._store.add_users(resource, ids, self._names())
                 if not uses.closing:
                     return
             why, again = self._being_taken(run, uses)
@@ -146,7 +146,7 @@ class Counted:
             uncounted = frozenset(staying) - (uses.users if uses else frozenset())
             if uncounted or uses is None:
                 # What nobody counted yet: an item makes it exclusive.
-                self._store.add_users(resource, uncounted or frozenset(self._tables))
+                self._store.add_users(resource, uncounted or frozenset(self._tables), self._names(uncounted))
                 continue
             why = self._why(everything, uses, staying)
             if not why:
@@ -154,11 +154,16 @@ class Counted:
                     return True
                 continue
             leaving = uses.users & (frozenset(self._tables) - frozenset(staying))
-            left = self._store.remove_users(resource, leaving) if leaving else uses
+            left = self._store.remove_users(resource, leaving, uses.names) if leaving else uses
             if left is not None and left.users and not left.closing:
                 self._keep(resource, why)
                 return False
         raise RecordBusy(f"Others keep changing who needs the {named(resource)}.", "Run again: what is left is found.")
+
+    def _names(self, users: Iterable[str] = ()) -> list[str]:
+        """What the uses have of these tables' names; of all for none."""
+        wanted = set(users) or set(self._tables)
+        return [user_name(self._migration, table) for user, table in self._tables.items() if user in wanted]
 
     def _run(self) -> Run:
         run = self._join()
@@ -204,12 +209,14 @@ class Counted:
                 others -= {user_id(record.migration, record.name)}
                 held = f", {held_words(everything.leases.get(record.run), record.run, now)}" if record.run else ""
                 words.append(f"{record.name} (migration {record.migration}{held})")
-        more = len(words[NAMED:])
-        words = sorted(words)[:NAMED]
+        known = uses.named_users(others) if uses else {}
+        words = sorted(words) + [f"{name} without a record" for name in sorted(known.values())]
+        more, unknown = len(words[NAMED:]), len(others - set(known))
+        words = words[:NAMED]
         if more:
             words.append(f"{more} more")
-        if others:
-            words.append(f"{len(others)} without a record")
+        if unknown:
+            words.append(f"{unknown} without a record")
         return f"tables need it yet, {', '.join(words)}" if words else ""
 
     def _keep(self, resource: str, why: str) -> bool:

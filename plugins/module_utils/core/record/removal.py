@@ -23,8 +23,7 @@ from .status import held_words
 from .store import Everything, RecordStore, in_use
 from .uses import Uses, user_ids
 
-# How the user says that nobody goes on with a table: the playbook's variable, the verbs' option.
-GIVE_UP = "give it up with ferry_safe_mode: false (abandon: true)"
+GIVE_UP = "give it up with abandon: true"
 
 
 @dataclass(frozen=True)
@@ -181,7 +180,7 @@ def _remove_users(run: Run, names: Sequence[str], migration: str) -> tuple[list[
         if uses.closing or not uses.users & forgotten:
             continue
         changes.append(_users_change(uses, forgotten))
-        after = run.store.remove_users(uses.arn, uses.users & forgotten)
+        after = run.store.remove_users(uses.arn, uses.users & forgotten, uses.names)
         if after is None or after.users or after.closing:
             continue
         closing = run.store.begin_closing(after, run.id)

@@ -12,7 +12,7 @@ condition, finding the own nonce says that it had passed. Design section 6.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -73,7 +73,9 @@ def _strange(key: str) -> Unreadable:
     return Unreadable(
         key,
         f"The item {key} in the table of the records is not one that TableFerry writes.",
-        "Remove the item, or set record_table to another table.",
+        "It may be the only evidence of a table: put it back as it was, or set record_table to another table."
+        if key.startswith("table#")
+        else "Remove the item, or set record_table to another table.",
     )
 
 
@@ -361,19 +363,13 @@ class RecordStore:
         item = self._get(use_items.key(arn))
         return Uses.from_item(item) if item else None
 
-    def add_users(self, arn: str, users: frozenset[str]) -> Uses:
+    def add_users(self, arn: str, users: frozenset[str], names: Iterable[str] = ()) -> Uses:
         """Add ``users`` of the resource ``arn``; the uses as they then are.
 
         If they are ``closing``, nobody was added: wait until that run has taken the resource away, or finish it.
         """
         self.allowed()
-        old, new = self._update(
-            use_items.key(arn),
-            "ADD #users :users SET #home = :home, #schema = :schema",
-            "attribute_not_exists(#closing)",
-            {"#users": "users", "#home": "home", "#schema": "schema", "#closing": "closing"},
-            {":users": users, ":home": self.home, ":schema": use_items.SCHEMA},
-        )
+        old, new = self._update(use_items.key(arn), *use_items.adding(users, names, self.home))
         return Uses.from_item(new or old or {})
 
     def begin_closing(self, uses: Uses, run: str) -> Uses | None:
@@ -397,16 +393,10 @@ class RecordStore:
         item = new or old
         return Uses.from_item(item) if item else None
 
-    def remove_users(self, arn: str, users: frozenset[str]) -> Uses | None:
+    def remove_users(self, arn: str, users: frozenset[str], names: Iterable[str] = ()) -> Uses | None:
         """Remove ``users`` where others stay; the uses as they then are, None if there are none."""
         self.allowed()
-        old, new = self._update(
-            use_items.key(arn),
-            "DELETE #users :users",
-            "attribute_exists(pk) AND attribute_not_exists(#closing)",
-            {"#users": "users", "#closing": "closing"},
-            {":users": users},
-        )
+        old, new = self._update(use_items.key(arn), *use_items.removing(users, names))
         item = new or old
         return Uses.from_item(item) if item else None
 

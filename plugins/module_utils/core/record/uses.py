@@ -19,16 +19,27 @@ from ..errors import RecordTooNew
 from .attributes import Item, from_item, to_item
 
 SCHEMA = 1
+NAMES_ADDED = 50  # of the users that are counted at once: a report names a few, and an item holds 400 KB
 
 
 @dataclass(frozen=True)
 class Uses:
-    """The users of ``arn``. ``closing`` is the run that is taking the resource away; nobody can be added meanwhile."""
+    """The users of ``arn``. ``closing`` is the run that is taking the resource away; nobody can be added meanwhile.
+
+    ``names`` say of some users who they are (``user_name``), for reports: a user may have no record yet.
+    """
 
     arn: str
     home: str
     users: frozenset[str] = frozenset()
     closing: str = ""
+    names: frozenset[str] = frozenset()
+
+    def named_users(self, users: Iterable[str]) -> dict[str, str]:
+        """Those of the ``users`` that are known by name, as ``table (migration ..)``."""
+        wanted = set(users)
+        parts = (name.split(" ", 2) for name in sorted(self.names) if name.count(" ") >= 2)
+        return {user: f"{table} (migration {migration})" for user, table, migration in parts if user in wanted}
 
     @property
     def name(self) -> str:
@@ -40,6 +51,8 @@ class Uses:
         values: dict[str, Any] = {"schema": SCHEMA, "home": self.home}
         if self.users:
             values["users"] = self.users
+        if self.names:
+            values["names"] = self.names
         if self.closing:
             values["closing"] = {"run": self.closing}
         return {**key(self.arn), **to_item(values)}
@@ -58,6 +71,7 @@ class Uses:
             str(values.get("home", "")),
             values.get("users", frozenset()),
             str(values.get("closing", {}).get("run", "")),
+            values.get("names", frozenset()),
         )
 
 
@@ -80,3 +94,30 @@ def user_id(migration: str, destination_table: str) -> str:
 def user_ids(migration: str, destination_tables: Iterable[str]) -> frozenset[str]:
     """The users that a pair of accounts writes at once."""
     return frozenset(user_id(migration, table) for table in destination_tables)
+
+
+def user_name(migration: str, destination_table: str) -> str:
+    """What ``Uses.names`` has of a user."""
+    return f"{user_id(migration, destination_table)} {destination_table} {migration}"
+
+
+def adding(users: frozenset[str], names: Iterable[str], home: str) -> tuple[str, str, dict[str, str], dict[str, Any]]:
+    """The update that adds ``users``, with some of their ``names``, unless the uses are closing: expression, condition,
+    and the names and values in both."""
+    some = frozenset(sorted(names)[:NAMES_ADDED])
+    attributes = {"#users": "users", "#home": "home", "#schema": "schema", "#closing": "closing"}
+    values: dict[str, Any] = {":users": users, ":home": home, ":schema": SCHEMA}
+    change = "ADD #users :users"
+    if some:
+        change, attributes["#names"], values[":names"] = f"{change}, #names :names", "names", some
+    return f"{change} SET #home = :home, #schema = :schema", "attribute_not_exists(#closing)", attributes, values
+
+
+def removing(users: frozenset[str], names: Iterable[str]) -> tuple[str, str, dict[str, str], dict[str, Any]]:
+    """The update that removes ``users``, and of the ``names`` those that are theirs, as ``adding``."""
+    theirs = frozenset(name for name in names if name.partition(" ")[0] in users)
+    attributes, values = {"#users": "users", "#closing": "closing"}, {":users": users}
+    change = "DELETE #users :users"
+    if theirs:
+        change, attributes["#names"], values[":names"] = f"{change}, #names :names", "names", theirs
+    return change, "attribute_exists(pk) AND attribute_not_exists(#closing)", attributes, values

@@ -10,6 +10,8 @@ history, and plays the history until the point where the rule stops it.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
@@ -429,8 +431,14 @@ class TestClaim:
         one.run.claim(a)
         with pytest.raises(errors.Claimed, match="migration a"):
             two.run.claim(b)
-        with pytest.raises(errors.Claimed, match="record_cleanup"):
+        with pytest.raises(errors.Claimed, match="run that migration to its end") as claimed:
             transitions.require_same(two.read(), "b", SOURCE.arn)
+        assert "abandon: true" in claimed.value.next_step
+        for state, way in (("done", "delete it, then run cleanup"), ("filling", "delete its copy, then run cleanup")):
+            with pytest.raises(errors.Claimed) as claimed:
+                transitions.require_same(replace(two.read(), state=state, table_id="id"), "b", SOURCE.arn)
+            assert claimed.value.next_step.startswith("Choose another destination name. ")
+            assert way in claimed.value.next_step
         with pytest.raises(errors.Claimed):
             transitions.require_same(two.read(), "a", "arn:other")
         transitions.require_same(two.read(), "a", SOURCE.arn)

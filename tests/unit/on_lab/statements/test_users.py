@@ -268,6 +268,20 @@ class TestWhatIsHeld:
         assert all("its export is begun" in why for why in cleanup.left.values())
         assert ours(aws, one) == [True]
 
+    def test_who_needs_it_is_named_also_before_there_is_a_record(self) -> None:
+        aws = world({"orders": 7})
+        Inventory(aws, *"abcde", pid=1).prepare()
+        one = Inventory(aws, "orders", pid=2)
+        one.prepare()
+        assert not one.clean_up()
+        names = [f"{table} (migration default) without a record" for table in "abc"]
+        assert set(one.left.values()) == {f"tables need it yet, {', '.join(names)}, 2 more"}
+        left = Inventory(aws, *"abcd", pid=3)
+        assert not left.clean_up()
+        assert {frozenset(uses.named_users(uses.users).values()) for uses in left.store.everything().uses} == {
+            frozenset({"e (migration default)"})
+        }
+
     def test_a_held_table_that_nobody_counted_is_counted(self) -> None:
         aws = world({"orders": 7})
         one = Inventory(aws, "orders", pid=1)

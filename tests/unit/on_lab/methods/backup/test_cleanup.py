@@ -179,9 +179,9 @@ class TestUnfinished:
         aws.advance(600.0)
         plan = clean_backups(aws, 2)
         assert plan.points == () and all("migrate" in left.reason for left in plan.left)
-        assert "ferry_safe_mode: false" in plan.left[0].reason
+        assert "abandon: true" in plan.left[0].reason
         why = reasons(forget(aws, 3))
-        assert len(why) == 1 and "migrate" in why[0] and "ferry_safe_mode: false" in why[0]
+        assert len(why) == 1 and "migrate" in why[0] and "abandon: true" in why[0]
         assert Playbook(aws, 4).migrate(**BACKUP)["orders"].status == "migrated"
         assert (len(aws.jobs("backup")), len(aws.jobs("copy"))) == (1, 1)
 
