@@ -144,7 +144,12 @@ def remove(
 def _remove_one(run: Run, record: Record, migration: str, sources: frozenset[str], abandoned: Collection[str]) -> str:
     """Why the record stays; empty once it is removed."""
     now = run.clock.now()
-    why = keeps_record(record, migration, sources, now, abandoned)
+    # Who holds it comes before what is not finished.
+    why = (
+        keeps(record, migration, sources, now)
+        if record.run
+        else keeps_record(record, migration, sources, now, abandoned)
+    )
     if why:
         return why
     try:

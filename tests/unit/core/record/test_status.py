@@ -160,7 +160,10 @@ class TestRemoval:
         assert record.run == "" and record.fence > aws.now
         aws.advance(1000)
         two.begin()
-        assert removal.remove(two.run, ["orders"], "m", ANY).changes[0].what == "dynamodb.table.tableferry.orders"
+        assert "not finished (filling" in removal.remove(two.run, ["orders"], "m", ANY).left[0].reason
+        two.begin()
+        removed = removal.remove(two.run, ["orders"], "m", ANY, {"orders"})
+        assert removed.changes[0].what == "dynamodb.table.tableferry.orders"
 
     def test_the_record_goes_and_the_table_while_others_are_at_work_stays(
         self, one: Controller, two: Controller, aws: Aws
@@ -181,10 +184,17 @@ class TestRemoval:
         assert planned.changes == removed.changes and len(removed.changes) == 2
         assert aws.dynamodb("ListTables", {})["TableNames"] == []
 
-    def test_half_a_table_is_forgotten_with_a_warning(self, one: Controller) -> None:
+    def test_half_a_table_is_forgotten_with_a_warning_where_it_is_given_up(
+        self, one: Controller, two: Controller, aws: Aws
+    ) -> None:
         one.to_filling()
         one.run.let_go(one.read())
-        assert "owned, state unknown" in removal.remove(one.run, ["orders"], "m", ANY).warnings[0]
+        for kept in (
+            removal.plan_removal(one.run.store, ["orders"], "m", ANY, aws.now),
+            removal.remove(one.run, ["orders"], "m", ANY),
+        ):
+            assert kept.changes == () and "run migrate to its end" in kept.left[0].reason
+        assert "owned, state unknown" in removal.remove(two.run, ["orders"], "m", ANY, {"orders"}).warnings[0]
 
     def test_a_record_that_came_meanwhile_keeps_the_table(self, one: Controller, two: Controller, aws: Aws) -> None:
         two.run.end()
