@@ -230,7 +230,7 @@ options:
   take_over:
     description:
       - The id of a run that holds tables and whose process is gone for certain, as status and errors name it. Its
-        tables are taken over at once; items and settings wait another 90 seconds.
+        tables are taken over at once; items and settings wait another 60 to 220 seconds.
     type: str
     default: ""
     version_added: 0.3.0

@@ -69,6 +69,10 @@ def _let_go(record: Record, moment: Any, next: str = "") -> Record:
     return replace(record, run="", fence=fence.let_go(moment.unanswered).at, next=next or record.next)
 
 
+def _at_once(now: float, _sends_until: float) -> Fence:
+    return Fence(math.ceil(now))
+
+
 def _lease_left_alone(_self: RecordStore, run: str, ended: Any, seen: Any) -> Any:
     return replace(seen, ended=ended) if seen is not None else seen
 
@@ -114,7 +118,7 @@ def _broken_rules() -> Mapping[str, list[Any]]:
         ],
         "the fence of one that is gone is 60 s": [patch.object(fence, "GONE", 0)],
         "the fence of one that cannot be seen is 910 s": [patch.object(fence, "SIGNATURE", 60)],
-        "the fence of one that the user says is gone is 90 s": [patch.object(fence, "TAKE_OVER", 0)],
+        "the fence of one that the user says is gone is 60 to 220 s": [patch.object(fence, "taken_over", _at_once)],
         "the lease is ended first": [patch.object(RecordStore, "end_lease", _lease_left_alone)],
         "nothing leaves after until": [patch.object(Gate, "leave", _leave)],
         "an intention is closed only after fence and answers": [

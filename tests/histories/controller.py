@@ -44,7 +44,7 @@ from tests.unit.on_lab.staged import BUCKET
 A_CALL = 0.05  # seconds
 LOOKS_NEW = 20.0  # seconds for which DescribeTable may not know a new table, where lists are stale
 LONGEST_WINDOW = 900.0  # seconds for which a service takes a signature
-ANSWER = 40.0  # seconds that an SDK waits for an answer
+ANSWER = 60.0  # seconds that an SDK waits for an answer
 
 
 class HistoryAccount(InProcessAccount):

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 
@@ -13,8 +14,10 @@ import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.tracking import Tracking
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record import intended, intention, rules, transitions
+from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import settings_job
+from ansible_collections.tableferry.aws.plugins.module_utils.core.table import patient_calls
 from tests.histories.broken_rules import BROKEN_RULES, first_found
-from tests.histories.history import ends, plain, play
+from tests.histories.history import Violation, ends, plain, play
 from tests.histories.plan import METHODS, Fault, Plan, PlannedRun, draw
 from tests.histories.promises import Version, difference
 
@@ -29,7 +32,7 @@ FOUND = (
     ("who lets go leaves a fence for what has no answer", "direct", "no_answer", 34),
     ("the fence of one that is gone is 60 s", "direct", "no_answer", 74),
     ("the fence of one that cannot be seen is 910 s", "direct", "gone_writer", 24),
-    ("the fence of one that the user says is gone is 90 s", "direct", "taken_over", 16),
+    ("the fence of one that the user says is gone is 60 to 220 s", "direct", "taken_over", 16),
     ("the lease is ended first", "direct", "stopped_holder", 41),
     ("nothing leaves after until", "direct", "stopped_holder", 18),
     ("an intention is closed only after fence and answers", "s3", "gone_writer", 4),
@@ -112,6 +115,38 @@ class TestFound:
         found = play(Plan(1, method, runs, (Fault(0, 32, "kill before"), replaced), window=900.0, switch=0.0))
         assert found is None, found
 
+    def replaced_before_start(self) -> Violation | None:
+        """The first run ends before the copy's settings; while the next one looks at the copy and begins their job,
+        the user replaces it: at any of its looks."""
+        runs, ended = (PlannedRun("direct"), PlannedRun("direct")), Fault(0, 1, "kill before", of="@filled")
+        for look in range(1, 15):
+            replaced = Fault(1, look, "user replaces", of="DescribeTable")
+            found = play(Plan(1, "direct", runs, (ended, replaced), window=900.0, switch=0.0))
+            if found is not None:
+                return found
+        return None
+
+    def test_settings_of_a_copy_that_was_replaced_between_the_look_and_the_start(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert self.replaced_before_start() is None
+        monkeypatch.setattr(settings_job, "_table_id", lambda job, _record: str(job.request.get("table_id", "")))
+        found = self.replaced_before_start()
+        assert found is not None and found.kind == "a foreign table changed"
+
+    @pytest.mark.parametrize("method", ["s3", "backup"])
+    def test_settings_of_a_copy_that_was_replaced_while_their_run_was_stopped(
+        self, monkeypatch: pytest.MonkeyPatch, method: str
+    ) -> None:
+        """The first setting meets the user's table; the next one is preceded by a look."""
+        of = "@filled changing"
+        faults = (Fault(0, 1, "user replaces", of=of), Fault(0, 1, "stop", 60.0, of=of))
+        plan = Plan(1, method, (PlannedRun(method),), faults, window=900.0, switch=0.0)
+        assert play(plan) is None
+        monkeypatch.setattr(patient_calls, "LOOK_SECONDS", math.inf)
+        found = play(plan)
+        assert found is not None and found.kind == "a foreign table changed"
+
     def test_an_export_that_was_intended_and_not_begun_does_not_stop_a_new_attempt(self) -> None:
         """Its request was throttled, the source is made anew, and the next attempt needs an export, too."""
         runs = (PlannedRun("s3"), PlannedRun("s3", after=False))
@@ -125,9 +160,17 @@ class TestFound:
     @pytest.mark.parametrize("seconds", [105.0, 290.0])
     @pytest.mark.parametrize("of", ["BatchWriteItem", "UpdateTable"])
     def test_a_waiter_that_was_stopped_sends_nothing_after_a_take_over(self, of: str, seconds: float) -> None:
-        """The verb that began the run had its lease for 300 s, and who takes over by the user's word waits 90 s."""
+        """The verb that began the run had its lease for 300 s, and who takes over by the user's word does not wait for
+        that."""
         runs = (PlannedRun("direct", "two"), PlannedRun("direct", "one", 7.0, after=False, take_over=True))
         found = play(Plan(1, "direct", runs, (Fault(0, 1, "stop", seconds, of=of),), window=900.0, switch=0.0))
+        assert found is None, found
+
+    @pytest.mark.parametrize("of", ["BatchWriteItem", "TagResource", "UpdateTable"])
+    def test_a_request_that_hangs_while_its_run_is_taken_over_and_is_executed_later_still(self, of: str) -> None:
+        """The run lives, its SDK waits 60 s for the answer, and AWS gets the request 58 s after that."""
+        runs = (PlannedRun("direct", "two"), PlannedRun("direct", "one", 7.0, after=False, take_over=True))
+        found = play(Plan(1, "direct", runs, (Fault(0, 1, "hangs late", 58.0, of=of),), window=900.0, switch=0.0))
         assert found is None, found
 
     def test_an_export_goes_unchanged_to_an_aws_that_was_busy(self) -> None:

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 LET_GO = 60
 GONE = 60  # after a holder was seen gone from this machine
 SIGNATURE = 910  # after the date of the last signature: AWS takes them for 5 or 15 minutes (aws.md J), 10 s to spare
-TAKE_OVER = 90  # after the user said that the process is gone: time enough for one that lives to notice
+# A request that left may wait so long for its connection and its answer (``Account.client``, ``items.transport``).
+ANSWERED = 70
 EXPIRED = 15  # after AWS refused a signature of that date as expired: since then it refuses all older ones
 
 
@@ -64,9 +65,10 @@ def by_signature(until: float) -> Fence:
     return Fence(math.ceil(until + SIGNATURE), math.ceil(until))
 
 
-def taken_over(now: float) -> Fence:
-    """Of a holder whose process is gone, as the user said at ``now``."""
-    return Fence(math.ceil(now + TAKE_OVER))
+def taken_over(now: float, sends_until: float) -> Fence:
+    """Of a holder whose process is gone, as the user said at ``now``; one that lives all the same sends nothing after
+    ``sends_until``, and closes its connections ``ANSWERED`` seconds later."""
+    return Fence(math.ceil(max(now + GONE, sends_until + ANSWERED + LET_GO)))
 
 
 def both(one: Fence, other: Fence, now: float) -> Fence:

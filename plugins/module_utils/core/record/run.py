@@ -37,7 +37,7 @@ from . import lease as leases
 from . import process as processes
 from . import takeover, transitions
 from .clock import AwsClock
-from .fence import TAKE_OVER, Fence
+from .fence import Fence
 from .gate import Gate
 from .lease import Ended, Lease
 from .process import Process
@@ -91,7 +91,7 @@ def held_lines(held: Iterable[HeldElsewhere]) -> list[str]:
     counts = Counter(each.holder for each in waiting)
     return [
         f"{words[run]}: {count} table{'s' if count > 1 else ''}. If its process is gone for certain, start again with"
-        f" take_over: {run}, and items and settings wait {TAKE_OVER} s"
+        f" take_over: {run}, and items and settings wait up to {takeover.TAKE_OVER} s"
         for run, count in sorted(counts.items())
     ]
 
@@ -243,7 +243,7 @@ class Run:
     def waiting(self) -> Iterator[None]:
         """Within, requests leave for 90 s after the last renewal only, though a verb's longer ``until`` may stand.
 
-        Who takes over because the user says so waits just as long: a waiter that was stopped meanwhile sends nothing.
+        Who takes over because the user says so counts on it: a waiter that was stopped meanwhile sends nothing.
         """
         self.renew(leases.WAITER)
         self._waiting = True

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from ..clock_off import MOST_OFF
 from . import fence as fences
 from .fence import Fence
-from .lease import VERB, Ended, Lease, held_by
+from .lease import VERB, WAITER, Ended, Lease, held_by
 
 GRACE = 10  # seconds after ``until`` in which a run is still left its lease
 LETTING_GO = 12  # a process that has gone is looked at again for so long: its verbs may be letting go
 LETTING_GO_EVERY = 3  # seconds between these looks
+TAKE_OVER = WAITER + fences.ANSWERED + fences.LET_GO  # seconds after ``take_over`` at which the fence is at the latest
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,9 @@ def assess(
     if now > lease.until + GRACE:
         reasons.append(MayEnd(fences.by_signature(lease.until), f"its lease ran out {round(now - lease.until)} s ago"))
     if take_over and take_over == run:
-        reasons.append(MayEnd(fences.taken_over(now), "take_over says that its process is gone"))
+        # A waiter's own limit may be sooner than the lease's, which a verb before it has set (``Run.waiting``).
+        latest = min(lease.until, now + WAITER)
+        reasons.append(MayEnd(fences.taken_over(now, latest), "take_over says that its process is gone"))
     if reasons:
         return min(reasons, key=lambda reason: reason.fence.at)
     again = lease.until + GRACE + 1.0

@@ -11,8 +11,9 @@ from collections.abc import Callable
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items import transport
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.tracking import Tracking
-from ansible_collections.tableferry.aws.plugins.module_utils.core.record import intended, rules, transitions
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record import fence, intended, rules, transitions
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.lease import VERB
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record import FILL, Record
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.run import HeldElsewhere, Taken, held_lines
@@ -290,8 +291,18 @@ class TestTakeOver:
     def test_it_shortens_the_wait(self, aws, one, two):
         one.to_filling()
         taken = two.take(take_over=one.run.id)
-        assert taken.fence.at == aws.now + 90
+        assert taken.fence.at == aws.now + 90 + 10 + 60 + 60
         assert taken.why.endswith("take_over says that its process is gone")
+
+    @pytest.mark.parametrize(("over", "seconds"), [(-30, 160), (0, 130), (69, 61), (200, 60)])
+    def test_what_it_sent_last_is_waited_for(self, aws, one, two, over, seconds):
+        """Its lease is ``over`` for so long: it sent nothing since."""
+        one.to_filling()
+        aws.advance(one.run.until - aws.now + over)
+        assert two.take(take_over=one.run.id).fence.at == aws.now + seconds
+
+    def test_requests_wait_no_longer_than_the_fence_counts_on(self):
+        assert transport.CONNECT_SECONDS + transport.ANSWER_SECONDS == fence.ANSWERED
 
     def test_of_another_run_it_does_nothing(self, aws, one, two):
         one.to_filling()
@@ -324,7 +335,7 @@ class TestWaiting:
         (line,) = held_lines([held, held])
         assert line.startswith("held by ann@one since 2027-01-15T08:00:0")
         assert "renewed 12 s ago: 2 tables. If its process is gone" in line
-        assert f"take_over: {one.run.id}, and items and settings wait 90 s" in line
+        assert f"take_over: {one.run.id}, and items and settings wait up to 220 s" in line
         refusal = held.refusal("orders")
         assert refusal.status == "refused" and f"take_over: {one.run.id}" in str(refusal)
         assert held_lines([]) == []

@@ -397,7 +397,7 @@ class TestKilled:
 
 
 class TestFences:
-    @pytest.mark.parametrize(("take_over", "seconds"), [(False, 910), (True, 90)])
+    @pytest.mark.parametrize(("take_over", "seconds"), [(False, 910), (True, 220)])
     def test_jobs_go_on_at_once_and_settings_wait_for_the_fence(self, take_over: bool, seconds: int) -> None:
         aws = world()
         first, second = Playbook(aws, 1, "one"), Playbook(aws, 2, "two")
