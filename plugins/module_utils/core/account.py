@@ -10,6 +10,7 @@ import re
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, Literal, overload
 
@@ -107,6 +108,8 @@ class Credentials:
 class Account:
     """One side of a migration. Making one costs no call; clients are cached and safe to use from many threads."""
 
+    _ahead = 0.0  # seconds by which this machine's clock is ahead of AWS's, as its last answer showed
+
     def __init__(self, spec: AccountSpec) -> None:
         """Raises InvalidInput when the Region is unknown or lies in another partition than the role."""
         self.spec = spec
@@ -203,9 +206,30 @@ class Account:
             return self._made(_make_client(self._session, self.spec, service, self.region, config=config))
 
     def _made(self, client: Any) -> Any:
+        client.meta.events.register_first("response-received", self._answered)
         if self._role:
             client.meta.events.register("needs-retry", self._role.renew_when_expired)
         return client
+
+    def _answered(self, response_dict: Mapping[str, Any] | None = None, **_event: Any) -> None:
+        self.note_date((response_dict or {}).get("headers", {}).get("date", ""))
+
+    def note_date(self, date: str) -> None:
+        """Learn AWS's time from the Date header of an answer that has just come."""
+        moment = clock_off.http_date(date)
+        if moment is not None:
+            self._ahead = datetime.now(UTC).timestamp() - moment
+
+    def now(self) -> datetime:
+        """AWS's time, by its last answer: at most that one's way and a second behind. This machine's before any."""
+        return datetime.now(UTC) - timedelta(seconds=self._ahead)
+
+    def is_young(self, ended: datetime | None, max_age: int) -> bool:
+        """Whether what AWS has ``ended`` did so no longer than ``max_age`` seconds ago; nothing is young for 0.
+
+        By AWS's time: this machine's clock may be off by more than that.
+        """
+        return ended is not None and max_age > 0 and self.now() - ended <= timedelta(seconds=max_age)
 
     def confirm(self, account_id: str) -> None:
         """Hold what AWS answered to the ``account_id`` that the user gave. Raises WrongAccount."""

@@ -5,9 +5,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from types import SimpleNamespace
 
 import botocore.exceptions
 import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.hooks import HierarchicalEmitter
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import account as account_module
 from ansible_collections.tableferry.aws.plugins.module_utils.core import sdk
@@ -24,12 +28,20 @@ KEYS = {"access_key": "AKIDEXAMPLE", "secret_key": "wJalr", "region": "eu-west-1
 ROLE = "arn:aws:iam::222222222222:role/team/ferry"
 
 
+class Body(BytesIO):
+    """As urllib3's responses are read."""
+
+    def stream(self):
+        yield self.read()
+
+
 class FakeSts:
     """Answers as STS would; ``lifetime`` seconds are what a session lasts."""
 
     def __init__(self, arn="arn:aws:iam::111111111111:user/admin", lifetime=3600, error=None):
         self.arn, self.lifetime, self.error = arn, lifetime, error
         self.requests = []
+        self.meta = SimpleNamespace(events=HierarchicalEmitter())
 
     def get_caller_identity(self):
         self.requests.append("GetCallerIdentity")
@@ -367,3 +379,28 @@ def test_pages_are_asked_for_one_after_another(listing):
     assert pages.requests == [{"MaxResults": 2}]
     assert list(entries) == [3]
     assert pages.requests[1:] == [{"MaxResults": 2, "NextToken": "more"}]
+
+
+class TestTime:
+    """AWS's time goes by the Date of its answers, and what is young by AWS's time."""
+
+    DATE = "Fri, 15 Jan 2027 08:00:00 GMT"
+
+    def test_every_answer_tells_it(self) -> None:
+        account = Account(AccountSpec("source", "eu-west-1", access_key="AKIDEXAMPLE", secret_key="secret"))
+        client = account.client("dynamodb", retries=0)
+        response = AWSResponse("https://aws", 200, {"date": self.DATE}, Body(b"{}"))
+        client.meta.events.register_last("before-send.dynamodb", lambda **_event: response)
+        client.list_tables()
+        assert abs(account.now().timestamp() - 1_800_000_000) < 60
+
+    @pytest.mark.parametrize(("age", "most", "young"), [(50, 100, True), (160, 100, False), (0, 0, False)])
+    def test_what_is_young(self, age: int, most: int, young: bool) -> None:
+        account = Account(AccountSpec("source", "eu-west-1"))
+        account.note_date(self.DATE)
+        assert account.is_young(datetime.fromtimestamp(1_800_000_000 - age, UTC), most) is young
+        account.note_date("soon")  # a header that cannot be read says nothing
+        assert account.is_young(datetime.fromtimestamp(1_800_000_000 - age, UTC), most) is young
+
+    def test_nothing_that_has_no_date_is(self) -> None:
+        assert not Account(AccountSpec("source", "eu-west-1")).is_young(None, 100)

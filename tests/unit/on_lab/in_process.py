@@ -166,6 +166,7 @@ class InProcessAccount(Account):
 
     def client(self, service: str, region: str | None = None, *, retries: int = 8) -> Client:
         """A client, made at once."""
+        self.note_date(formatdate(self.aws.clock, usegmt=True))  # as each answer would
         return Client(self.aws, self._caller, service, region or self.region)
 
 

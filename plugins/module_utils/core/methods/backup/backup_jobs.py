@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Any, ClassVar
 
@@ -252,7 +252,7 @@ def _serving(
         return running
     for job in backups:
         arn = str(job.get("RecoveryPointArn", ""))
-        if not is_completed(job) or not is_young(job, options.choices.max_age) or not is_advanced(arn):
+        if not is_completed(job) or not is_young(source, job, options.choices.max_age) or not is_advanced(arn):
             continue
         if is_there(read_recovery_point(source, str(job["BackupVaultName"]), arn)):
             if is_of_migration(source, arn, options.migration_id):
@@ -291,7 +291,7 @@ def _serving_by_record(
         return None
     restoring = record.open_fill
     age = {"CompletionDate": last.result.get("end_time"), "CreationDate": last.result.get("start_time")}
-    if not restoring and not is_young(age, options.choices.max_age):
+    if not restoring and not is_young(source, age, options.choices.max_age):
         return None
     arn = str(last.result.get("recovery_point_arn", ""))
     if is_there(read_recovery_point(source, str(last.request["call"]["BackupVaultName"]), arn)):
@@ -373,13 +373,12 @@ def begin_backup(source: Account, job: Job, record: Tracking | None = None) -> J
     SDK's errors as they are (a full quota is one), BackupFailed.
     """
     for _try in range(TRIES):
-        sent = datetime.now(UTC)
         with sending(record, job, PURPOSE):
             answer = source.client("backup", retries=0).start_backup_job(**job.request["call"])
         created = answer.get("CreationDate")
         if record is not None and (created is None or is_since_intention(record, job, created)):
             break
-        if record is None and (created is None or created >= sent - REPLAYED):
+        if record is None and (created is None or created >= source.now() - REPLAYED):
             break
         earlier = describe_backup(source, replace(job, arn=answer["BackupJobId"]))
         if earlier.open:
@@ -463,7 +462,7 @@ def _planned_run(source: Account, job: Job, record: Tracking | None) -> Job | No
     for backup in list_backups(source, definition, {vault}):
         if backup["BackupJobId"] in known:
             continue
-        young = is_completed(backup) and is_young(backup, job.request["max_age"])
+        young = is_completed(backup) and is_young(source, backup, job.request["max_age"])
         if is_open(backup) or (young and is_of_migration(source, str(backup["RecoveryPointArn"]), job.migration_id)):
             return described(job if record is None else adopted(job, str(backup["BackupJobId"])), backup)
     return None

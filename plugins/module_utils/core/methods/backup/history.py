@@ -10,7 +10,7 @@ Backup jobs are listed for 30 days (aws.md C4), recovery points carry our tag fo
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from ...account import Account
@@ -112,10 +112,9 @@ def is_advanced(recovery_point_arn: str) -> bool:
     return recovery_point_arn.split(":")[2:3] == ["backup"]
 
 
-def is_young(job: Mapping[str, Any], max_age: int) -> bool:
-    """Whether a completed job ended no longer than ``max_age`` seconds ago."""
-    ended = moment(job.get("CompletionDate") or job.get("CreationDate"))
-    return ended is not None and datetime.now(UTC) - ended <= timedelta(seconds=max_age)
+def is_young(account: Account, job: Mapping[str, Any], max_age: int) -> bool:
+    """Whether a completed job of ``account`` ended no longer than ``max_age`` seconds ago."""
+    return account.is_young(moment(job.get("CompletionDate") or job.get("CreationDate")), max_age)
 
 
 def is_of_migration(account: Account, recovery_point_arn: str, migration_id: str, *, untagged: bool = False) -> bool:

@@ -43,7 +43,11 @@ def lost_backup(
     route = Route.from_dict(requested.request["route"])
     for job in backups:
         arn, vault = str(job.get("RecoveryPointArn", "")), str(job["BackupVaultName"])
-        if not is_completed(job) or not is_young(job, max_age) or not is_there(read_recovery_point(source, vault, arn)):
+        if (
+            not is_completed(job)
+            or not is_young(source, job, max_age)
+            or not is_there(read_recovery_point(source, vault, arn))
+        ):
             continue
         if not _is_for(source, arn, route) or (destination and _was_restored(destination, route, arn, copies)):
             continue

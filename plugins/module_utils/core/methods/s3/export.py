@@ -134,7 +134,7 @@ def plan_export(
         last = lost.serving
     elif record is not None and last is not None:
         last = look_up(source, last)
-    if last is not None and serves(last, requested, options):
+    if last is not None and serves(source, last, requested, options):
         return ExportPlan(last, [], definition, [], obstacle)
     if place.state == "partial" and place.job is not None and destination is not None and not options.replace_failed:
         raise explain_failure(destination, place.job)

@@ -184,7 +184,7 @@ def may_still_show(job: Job, window: RecoveryWindow, options: ExportOptions) -> 
         since is not None
         and window.earliest is not None
         and since >= window.earliest
-        and datetime.now(UTC) - since <= timedelta(seconds=options.max_age)
+        and window.asked_at - since <= timedelta(seconds=options.max_age)
     )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ... import sdk
@@ -155,7 +154,7 @@ def _failure(description: Mapping[str, Any]) -> dict[str, Any]:
     return export_failed(description["ExportArn"], code, message).to_failure()
 
 
-def serves(last: Job, requested: Job, options: ExportOptions) -> bool:
+def serves(source: Account, last: Job, requested: Job, options: ExportOptions) -> bool:
     """Whether an earlier export is what is requested: running, or completed not longer ago than ``max_age``."""
     if last.state not in ("running", "completed") or not last.arn:
         return False
@@ -177,4 +176,4 @@ def serves(last: Job, requested: Job, options: ExportOptions) -> bool:
     if last.state == "running":
         return True
     ended = last.result.get("end_time") or last.result.get("export_time") or None
-    return ended is not None and datetime.now(UTC) - to_time(ended) <= timedelta(seconds=options.max_age)
+    return source.is_young(to_time(ended) if ended else None, options.max_age)

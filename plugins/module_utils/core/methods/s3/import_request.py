@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal
 
 from ...account import Account
@@ -125,10 +125,10 @@ def foreseen_call(source: Account | None, destination: Account, options: ImportO
     return {"TableCreationParameters": table_parameters(source, destination, options, exported)}
 
 
-def check_age(options: ImportOptions) -> None:
+def check_age(destination: Account, options: ImportOptions) -> None:
     """An export is used up to its max_age; the age of a bare prefix is not checked."""
     ended = options.export.result.get("end_time") if options.export else None
-    if ended and datetime.now(UTC) - datetime.fromisoformat(ended) > timedelta(seconds=options.max_age):
+    if ended and not destination.is_young(datetime.fromisoformat(ended), options.max_age):
         raise ExportFailed(
             f"The export ended at {ended}, longer ago than export_max_age ({options.max_age} s).",
             "Run the export again: it makes a new one.",

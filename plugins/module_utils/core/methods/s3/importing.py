@@ -110,7 +110,7 @@ def plan_import(
         if export.state == "planned":
             return ImportPlan(blank, [import_change(options, "", foreseen_call(source, destination, options))])
         return ImportPlan(blank, [import_change(options, "", {})], _export_error(export))
-    check_age(options)
+    check_age(destination, options)
     before = None
     if export is not None:
         key = export.result["manifest_key"]

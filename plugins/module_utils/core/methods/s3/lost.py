@@ -136,7 +136,7 @@ def lost_export(
     if last is None:
         return LostExport()
     attempts = (last.attempt // NUMBERS_PER_ATTEMPT + 1,)
-    if not serves(last, requested, options) or was_imported(destination, last):
+    if not serves(source, last, requested, options) or was_imported(destination, last):
         return LostExport(attempts=attempts)
     return LostExport(last, attempts)
 

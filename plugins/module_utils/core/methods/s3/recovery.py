@@ -7,8 +7,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -25,13 +25,13 @@ SHORTEST_LOOK, LONGEST_LOOK = 1.0, 15.0  # seconds between looks at point-in-tim
 class RecoveryWindow:
     """Point-in-time recovery of a table (measured/settings 2.5): the instants an export can show.
 
-    ``asked_at`` is when AWS said so, by its own clock where its answer has a Date.
+    ``asked_at`` is when AWS said so, by its own clock.
     """
 
     enabled: bool
+    asked_at: datetime
     earliest: datetime | None = None
     latest: datetime | None = None
-    asked_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
     def newest(self) -> datetime | None:
@@ -62,7 +62,7 @@ def read_recovery(source: Account, table: str) -> RecoveryWindow:
     description = answer["ContinuousBackupsDescription"].get("PointInTimeRecoveryDescription", {})
     date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
     return RecoveryWindow(
-        asked_at=parsedate_to_datetime(date) if date else datetime.now(UTC),
+        asked_at=parsedate_to_datetime(date) if date else source.now(),
         enabled=description.get("PointInTimeRecoveryStatus") == "ENABLED",
         earliest=description.get("EarliestRestorableDateTime"),
         latest=description.get("LatestRestorableDateTime"),

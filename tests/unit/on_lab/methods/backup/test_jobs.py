@@ -148,12 +148,23 @@ def test_an_air_gapped_vault_takes_the_place_of_a_copy() -> None:
 
 
 def test_a_backup_of_an_earlier_run_serves_while_it_is_young() -> None:
-    aws = world(ago=2 * DAY)
+    aws = world()
     first = backed_up(aws)
+    aws.sleep(2 * DAY)
     assert backed_up(aws, max_age=3 * DAY).arn == first.arn
     second = backed_up(aws)
     assert second.arn != first.arn
     assert (len(aws.jobs("backup")), second.attempt) == (2, 1)
+
+
+@pytest.mark.parametrize("ahead", [-900.0, 900.0])
+@pytest.mark.parametrize(("age", "serves"), [(3500.0, True), (3700.0, False)])
+def test_how_old_a_backup_is_goes_by_the_clock_of_aws(ahead: float, age: float, serves: bool) -> None:
+    """The controller's is ``ahead`` of it."""
+    aws = world(ago=ahead)
+    first = backed_up(aws)
+    aws.sleep(datetime.fromisoformat(first.result["end_time"]).timestamp() + age - aws.clock)
+    assert (backed_up(aws, max_age=3600).arn == first.arn) is serves
 
 
 def test_a_backup_of_another_migration_does_not_serve() -> None:
@@ -191,7 +202,7 @@ def test_a_running_backup_of_our_vault_serves_whoever_began_it() -> None:
 
 def test_a_spent_token_is_replaced_by_the_next() -> None:
     """AWS forgets jobs in its lists after 30 days, and nobody knows when it forgets their tokens."""
-    aws = world(ago=40 * DAY)
+    aws = world()
     first = backed_up(aws)
     aws.sleep(40 * DAY)
     source, destination = accounts(aws)

@@ -24,8 +24,17 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.exp
     plan_export,
     start_export,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.export_request import (
+    may_still_show,
+    to_time,
+)
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.failures import export_hint
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.filter import filter_attributes
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.importing import (
+    ImportOptions,
+    plan_import,
+)
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.recovery import read_recovery
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import wait_for
 from tests.unit.on_lab.in_process import failure
 from tests.unit.on_lab.staged import BUCKET, DESTINATION, REGION, SOURCE, Staged
@@ -35,8 +44,8 @@ KEY = f"arn:aws:kms:{REGION}:{DESTINATION}:key/staging"
 
 
 class World:
-    def __init__(self, items: int = 3, recovery: bool = True) -> None:
-        self.aws = Staged({"orders": items}, recovery)
+    def __init__(self, items: int = 3, recovery: bool = True, ago: float = 0.0) -> None:
+        self.aws = Staged({"orders": items}, recovery, ago)
         self.source, self.destination = self.aws.account("source"), self.aws.account("destination")
 
     def anew(self, items: int = 1, **create: Any) -> None:
@@ -83,12 +92,41 @@ def test_what_is_sent() -> None:
 @given(st.floats(0, 10_000), st.floats(0, 10_000))
 def test_the_newest_second_lies_in_the_window(earliest: float, length: float) -> None:
     begin = datetime.fromtimestamp(earliest, UTC)
-    window = RecoveryWindow(True, begin, begin + timedelta(seconds=length))
+    window = RecoveryWindow(True, begin, begin, begin + timedelta(seconds=length))
     if window.newest is not None:
         assert window.newest.microsecond == 0
         assert begin < window.newest <= window.latest
     else:
         assert length < 2
+
+
+@pytest.mark.parametrize("ahead", [-900.0, 0.0, 900.0])
+@pytest.mark.parametrize(("age", "serves"), [(3500.0, True), (3700.0, False)])
+def test_how_old_an_export_is_goes_by_the_clock_of_aws(ahead: float, age: float, serves: bool) -> None:
+    """The controller's is ``ahead`` of it."""
+    world = World(ago=ahead)
+    hour = replace(OPTIONS, max_age=3600)
+    done = world.wait(world.start(hour))
+    world.aws.sleep(datetime.fromisoformat(done.result["end_time"]).timestamp() + age - world.aws.clock)
+    assert (world.plan(hour).job.arn == done.arn) is serves
+    options = ImportOptions("orders", bucket=BUCKET, export=done, max_age=3600)
+    if serves:
+        assert plan_import(world.source, world.destination, options).job.state == "planned"
+    else:
+        with pytest.raises(errors.ExportFailed, match="export_max_age"):
+            plan_import(world.source, world.destination, options)
+
+
+@pytest.mark.parametrize("ahead", [-900.0, 0.0, 900.0])
+@pytest.mark.parametrize(("age", "again"), [(2900.0, True), (3700.0, False)])
+def test_how_old_the_instant_of_an_intended_export_is_goes_by_the_clock_of_aws(
+    ahead: float, age: float, again: bool
+) -> None:
+    world = World(ago=ahead)
+    hour = replace(OPTIONS, max_age=3600)
+    intended = world.plan(hour).job
+    world.aws.sleep(to_time(intended.request["call"]["ExportTime"]).timestamp() + age - world.aws.clock)
+    assert may_still_show(intended, read_recovery(world.source, "orders"), hour) is again
 
 
 def test_a_running_export_is_found() -> None:
