@@ -312,9 +312,7 @@ class World:
             jobs = [(job, attempt) for job, attempt in self._begun if job.kind == kind]
             for (first, earlier), (second, later) in pairwise(jobs):
                 ended, counts = self._outcome(first)
-                # Open: a source made anew before its export is exported again beside the export that has begun.
-                beside = kind != "export" or "source made anew" not in self.user.acted
-                if beside and (ended is None or ended > second.time):
+                if ended is None or ended > second.time:
                     self.broken(f"billed twice: a second {kind} began beside the first ({first.id[-20:]})")
                 deleted = kind in ("import", "restore") and any(
                     first.time <= at <= second.time for at in self.user.deleted

@@ -200,6 +200,11 @@ class Tracking:
         elif entry.purpose == FILL and self.record.state == "claimed" and table_id:
             self._write(lambda record, now: transitions.filling(record, now, token, table_id))
 
+    def begun_of(self, job: Job, source: Source) -> None:
+        """``begun``, where the answer shows that ``source`` was made anew after it was looked at. One write."""
+        token, arn, request = token_of(job), job.arn, to_text(job)
+        self._write(lambda record, now: intended.begun_of(record, now, token, arn=arn, request=request, source=source))
+
     def made(self, job: Job, token: str, table_id: str) -> None:
         """CreateTable, the call ``token``, was answered with ``table_id``: ``filling``, and the call is over."""
         self._write(lambda record, now: transitions.filling(record, now, token, table_id))

@@ -13,7 +13,7 @@ from typing import Any
 
 from . import intention
 from .intention import Window
-from .record import DELETE, FILL, JobEntry, Record
+from .record import DELETE, FILL, JobEntry, Record, Source
 from .rules import (
     Moment,
     job_of,
@@ -79,6 +79,16 @@ def begun(record: Record, moment: Moment, token: str, *, arn: str = "", table_id
     return record.with_job(
         replace(job, state="begun", arn=arn or job.arn, table_id=table_id or job.table_id, request=job.request)
     )
+
+
+def begun_of(record: Record, moment: Moment, token: str, *, arn: str, request: str, source: Source) -> Record:
+    """The job ``token`` as ``begun``, of a ``source`` that was made anew after it was looked at: the claim and the
+    ``request`` are of that table from now on. Only while nothing makes our copy."""
+    require_held(record, moment)
+    require_state(record, "claimed", doing="be of a source that was made anew")
+    require_no_writer(record)
+    record = begun(record, moment, token, arn=arn)
+    return replace(record.with_job(replace(job_of(record, token, "begun"), request=request)), source=source)
 
 
 def ended(record: Record, moment: Moment, token: str, *, ok: bool, result: Mapping[str, Any]) -> Record:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
+from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record import status
+from tests.unit.on_lab.in_process import Killed
 from tests.unit.on_lab.recorded import Playbook, world
 from tests.unit.on_lab.staged import Staged
 
@@ -69,17 +71,31 @@ class TestShape:
 
 
 class TestSource:
-    """It is made anew after it was read: AWS's answer to the export names another TableId."""
+    """It is made anew after it was read: AWS's answer to the export names another TableId, and the export serves."""
 
-    def assert_anew(self, aws: Staged) -> None:
-        new = aws.described("orders", "source")["TableId"]
-        record = Playbook(aws, 2).record()
-        assert record.source.table_id != new
-        assert [(job.purpose, job.state) for job in record.jobs] == [("export", "failed")]
-        judged = Playbook(aws, 3).migrate()["orders"]
+    def anew(self, aws: Staged, recovery: bool = True) -> None:
+        """With an index, which the copy has to have."""
+        names = ("id", "at")
+        index = {
+            "IndexName": "by_at",
+            "KeySchema": [{"AttributeName": "at", "KeyType": "HASH"}],
+            "Projection": {"ProjectionType": "ALL"},
+        }
+        aws.drop("orders", "source")
+        aws.add_table(
+            "orders",
+            3,
+            recovery=recovery,
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in names],
+            GlobalSecondaryIndexes=[index],
+        )
+
+    def assert_one_export(self, aws: Staged, judged: Judgement, attempt: int = 1) -> None:
         assert (judged.status, judged.items_source, judged.items_destination) == ("migrated", 3, 3)
-        record = Playbook(aws, 4).record()
-        assert (record.attempt, record.source.table_id, len(aws.jobs("import"))) == (2, new, 1)
+        record, new = Playbook(aws, 9).record(), aws.described("orders", "source")
+        assert (record.attempt, record.source.table_id) == (attempt, new["TableId"])
+        assert (len(aws.jobs("export")), len(aws.jobs("import"))) == (1, 1)
+        assert [each["IndexName"] for each in aws.described("orders")["GlobalSecondaryIndexes"]] == ["by_at"]
 
     def test_before_its_recovery_window_is_read(self) -> None:
         aws = world()
@@ -87,24 +103,40 @@ class TestSource:
         def replaced(when: str, operation: str, at: int) -> None:
             if (when, operation) == ("before", "DescribeContinuousBackups"):
                 aws.interrupt = lambda *_call: None
-                aws.drop("orders", "source")
-                aws.add_table("orders", 3)
+                self.anew(aws)
 
         aws.interrupt = replaced
-        with pytest.raises(errors.ExportFailed, match="made anew"):
-            Playbook(aws).start()
-        self.assert_anew(aws)
+        self.assert_one_export(aws, Playbook(aws).migrate()["orders"])
 
     def test_while_point_in_time_recovery_is_waited_for(self) -> None:
         aws = world(recovery=False)
         first = Playbook(aws)
         begun = first.start()
         aws.advance(10)
-        aws.drop("orders", "source")
-        aws.add_table("orders", 3, recovery=False)
+        self.anew(aws, recovery=False)
         waited = first.wait({"orders": begun})
-        judged = first.judge("orders", waited.ways["orders"])
-        assert isinstance(judged.failure, errors.ExportFailed)
-        assert "made anew" in judged.failure.cause
+        self.assert_one_export(aws, first.judge("orders", waited.ways["orders"]))
         first.end()
-        self.assert_anew(aws)
+        assert Playbook(aws, 2).migrate()["orders"].status == "migrated"
+        assert len(aws.jobs("export")) == 1
+
+    def test_and_the_run_dies_before_it_reads_the_answer(self) -> None:
+        aws = world()
+        first = Playbook(aws)
+
+        def replaced(when: str, operation: str, at: int) -> None:
+            if (when, operation) == ("before", "DescribeContinuousBackups"):
+                self.anew(aws)
+                aws.interrupt = killed
+
+        def killed(when: str, operation: str, at: int) -> None:
+            if (when, operation) == ("after", "ExportTableToPointInTime"):
+                raise Killed(operation)
+
+        aws.interrupt = replaced
+        with pytest.raises(Killed):
+            first.start()
+        aws.interrupt = lambda *_call: None
+        first.killed()
+        aws.advance(1500.0)
+        self.assert_one_export(aws, Playbook(aws, 2).migrate()["orders"], attempt=2)

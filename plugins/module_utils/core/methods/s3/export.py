@@ -30,6 +30,7 @@ from ...jobs.kind import Made, Page, Pause, SourceJobs, Steps, WaitItem, begun
 from ...jobs.token import with_token
 from ...jobs.tracking import Tracking
 from ...record.intention import CLIENT_TOKEN
+from ...record.record import Source
 from ...route import Route
 from ...table.creation import require_importable
 from ...table.definition import TableDefinition
@@ -128,6 +129,8 @@ def plan_export(
         served = last or replace(requested, request={**requested.request, "call": {}})
         return ExportPlan(replace(served, state="not_needed"), [], definition, [])
     listed_at = record.now() if record is not None and record.may_write else 0.0
+    if record is not None and last is None:
+        last = _former_serving(source, record, requested, options)
     lost = LostExport()
     if record is not None and last is None and destination is not None and obstacle is None:
         lost = lost_export(source, destination, bucket, requested, options, record)
@@ -285,7 +288,7 @@ def begin_export(source: Account, destination: Account | None, record: Tracking 
     if job.arn and memory is not None:
         job = replace(job, state="running")  # as any other: its end is read, and written
         memory.write(job)
-        return job
+        return _of_source(job, record)
     with sending(memory, job):
         answer = source.client("dynamodb", retries=0).export_table_to_point_in_time(**to_call(job.request["call"]))
     description = answer["ExportDescription"]
@@ -298,20 +301,46 @@ def begin_export(source: Account, destination: Account | None, record: Tracking 
                 table=job.name,
             )
     started = replace(described(job, description), state="running", failure={})
-    exported, read = started.result.get("table_id", ""), job.request["source"]["table_id"]
-    if exported and read and exported != read:
-        error = ExportFailed(
-            f"The source table was made anew after it was read: its TableId was {read}, the export is of {exported}.",
-            "Run again: the new table is exported by a new attempt.",
-            table=job.name,
-            details={"export_arn": started.arn, "source_table_id": exported},
-        )
-        if memory is not None:
-            memory.write(ended_with(started, error))
-        raise error
+    started = _of_source(started, record)
     if memory is not None:
         memory.write(started)
     return started
+
+
+def _of_source(started: Job, record: Tracking | None) -> Job:
+    """The export ``started``, of the source that AWS names in its answer: it may have been made anew after it was read.
+
+    Such an export is billed, and shows the table that the user has now: with a record it serves, and the import reads
+    that table's definition. Raises ExportFailed without one: a later run would not find it as that table's.
+    """
+    read, exported = started.request["source"], started.result.get("table_id", "")
+    if not exported or exported == read["table_id"]:
+        return started
+    if record is None:
+        raise ExportFailed(
+            f"The source table was made anew after it was read: its TableId was {read['table_id']}, the export is of"
+            f" {exported}.",
+            "Run again: the new table is exported.",
+            table=started.name,
+            details={"export_arn": started.arn, "source_table_id": exported},
+        )
+    started = replace(started, request={**started.request, "source": {**read, "table_id": exported}})
+    record.begun_of(started, Source(read["table_arn"], exported))
+    return started
+
+
+def _former_serving(source: Account, record: Tracking, requested: Job, options: ExportOptions) -> Job | None:
+    """The export of an earlier attempt that was executed when the source had been made anew, and so shows the table
+    that is to be exported now: adopted by the present attempt, if it serves."""
+    former = record.former(requested.request["purpose"])
+    if former is None or not record.may_write:
+        return None
+    export, wanted = look_up(source, former), requested.request["source"]
+    export = replace(export, request={**export.request, "source": wanted})
+    if export.result.get("table_id") != wanted["table_id"] or not serves(source, export, requested, options):
+        return None
+    record.adopt(export, requested.request["purpose"])
+    return export
 
 
 def _refusal(source: Account, job: Job, error: Exception) -> FerryError:
