@@ -30,6 +30,7 @@ from tests.unit.on_lab.methods.backup.ready import Ready
 from tests.unit.on_lab.staged import Staged
 
 RECORDS = "tableferry"
+FILLS = ("import", "restore")
 DONE = ("done", "following", "handed_over")
 LIMIT = 40_000.0  # seconds of the world for the runs of a plan: a lease, a fence and a wait for each
 LAST_RUNS = 6  # runs that nothing disturbs, of which one must end the migration
@@ -75,6 +76,8 @@ class World:
       as of ``data_as_of``, and no others;
     - no job is billed twice: none begins beside another one of its kind, nor after one of its attempt that counts, and
       none that the record does not expect;
+    - what a copy had that was known to the record is never brought again: the next attempt brings the source as it is
+      then;
     - nothing of ours changes the copy once its record is ``done``, which stays so, nor does a request that is overtaken
       by those of another run;
     - nothing changes a table under the copy's name that is the user's;
@@ -92,6 +95,7 @@ class World:
         self.state = ""  # of the record
         self._holder = ""  # the run that holds it
         self._held: dict[str, float] = {}  # when a run last wrote it
+        self._copies: list[float] = []  # when it was written with the TableId of our copy
         self._failed = ""
         self._begun: list[tuple[StartedJob, int]] = []
         self.aws = self._made()
@@ -202,6 +206,8 @@ class World:
         before, self.state = self.state, written["state"]
         self._holder = written.get("run", "")
         self._held[self._holder] = self.aws.clock
+        if written.get("table_id"):
+            self._copies.append(self.aws.clock)
         if before in DONE and self.state not in DONE and not self._may_begin_anew:
             self.fail(f"done was taken back: the record is {self.state} again")
 
@@ -314,13 +320,22 @@ class World:
                 ended, counts = self._outcome(first)
                 if ended is None or ended > second.time:
                     self.broken(f"billed twice: a second {kind} began beside the first ({first.id[-20:]})")
-                deleted = kind in ("import", "restore") and any(
-                    first.time <= at <= second.time for at in self.user.deleted
-                )
+                deleted = kind in FILLS and any(first.time <= at <= second.time for at in self.user.deleted)
                 if counts and earlier == later and not deleted:
                     self.broken(f"billed twice: a second {kind} in attempt {later}, the first counts")
                 if counts and not self._may_begin_anew:
                     self.broken(f"billed twice: a second {kind}, in attempt {later}, without a cause")
+                known = any(first.time <= at <= second.time for at in self._copies)
+                if counts and known and kind in FILLS and self._brings(first) == self._brings(second):
+                    self.broken(f"served twice: a second {kind} of the data that the first has brought")
+
+    def _brings(self, job: StartedJob) -> str:
+        """Where the data of an import or a restore lies."""
+        if job.kind == "import":
+            described = self.aws.client("dynamodb", "destination").describe_import(ImportArn=job.id)
+            return str(described["ImportTableDescription"]["S3BucketSource"]["S3KeyPrefix"])
+        restore = self.aws.client("backup", "destination").describe_restore_job(RestoreJobId=job.id)
+        return str(restore["RecoveryPointArn"])
 
     def _outcome(self, job: StartedJob) -> tuple[float | None, bool]:
         """When a job ended, and whether it counts."""

@@ -341,6 +341,20 @@ def _user_between(chance: random.Random, method: str) -> Drawn:
     return runs, faults
 
 
+def _unwatched(chance: random.Random, method: str) -> Drawn:
+    """A run ends when it has begun what fills the copy. That is done with nobody there, and then the user deletes or
+    replaces the copy, before the next run has seen it or when that is at work; or does so when all is done."""
+    delay = chance.choice((0.0, 15.0, 60.0, 400.0, 400.0))
+    runs = [PlannedRun(method, chance.choice(("one", "one", "two"))), PlannedRun(method, delay=delay)]
+    acts = chance.choice(("user replaces", "user replaces", "user deletes"))
+    spots = (("", 10), ("DescribeTable", 3), ("@claimed", 12), ("@filling", 12), ("@done", 4))
+    faults = [_fault(chance, 1, acts, spots, (0.0,))]
+    if chance.random() < 0.75:
+        of, _most = BEGIN[method][-1]
+        faults.append(Fault(0, 1, chance.choice(("kill after", "kill after", "kill late")), chance.choice(LATE), of=of))
+    return runs, faults
+
+
 def _another_method(chance: random.Random, method: str) -> Drawn:
     """A run ends on its way, and the next one goes another way."""
     runs = [PlannedRun(method, chance.choice(("one", "two")))]
@@ -400,6 +414,7 @@ THEMES: dict[Callable[[random.Random, str], Drawn], int] = {
     _no_answer: 5,
     _refused_early: 2,
     _user_between: 3,
+    _unwatched: 3,
     _another_method: 2,
     _taken_over: 3,
     _together: 2,
