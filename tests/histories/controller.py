@@ -159,6 +159,7 @@ class Controller:
             bucket=BUCKET,
             enable_point_in_time_recovery=True,
             replace_failed=planned.replace_failed,
+            adopt=planned.adopt,
             backup=BackupChoices(),
         )
         with self._verb() as records:

@@ -46,7 +46,7 @@ TIMINGS = {
 ENDS: Mapping[str, tuple[str, ...]] = {
     "Replaced": ("user replaces", "source made anew"),
     "DestinationExists": ("user replaces",),
-    "StateUnknown": ("user replaces",),
+    "StateUnknown": ("user replaces", "record lost"),
     "TableBroken": ("another method", "source erased", "source written"),
     "MissingTable": ("source made anew",),
 }
@@ -96,6 +96,7 @@ class World:
         self._holder = ""  # the run that holds it
         self._held: dict[str, float] = {}  # when a run last wrote it
         self._copies: list[float] = []  # when it was written with the TableId of our copy
+        self._records_lost: list[float] = []
         self._failed = ""
         self._begun: list[tuple[StartedJob, int]] = []
         self.aws = self._made()
@@ -157,6 +158,17 @@ class World:
         except ClientError:
             return None
         return Record.from_item(answer["Item"]) if "Item" in answer else None
+
+    def _lose_record(self) -> None:
+        """The user removes the table's record, once nothing that fills the copy can be under way."""
+        record = self.record()
+        if record is not None and record.state in ("filled", "settled", "done"):
+            key = key_of(table_key(TABLE))
+            self.aws.client("dynamodb", "destination").delete_item(TableName=RECORDS, Key=key)
+            self.state = ""
+            self.user.acted.append("record lost")
+            self._records_lost.append(self.aws.clock)
+            self.note("user", "record lost")
 
     def holder(self) -> str:
         """The run that holds the table: for a user who says that its process is gone."""
@@ -295,7 +307,9 @@ class World:
         except ClientError:
             return  # it is being deleted
         as_of = dict(record.data_as_of)
-        wrong = difference(have, self.user.versions, as_of, instant=record.method == "s3")
+        wrong = difference(
+            have, self.user.versions, as_of, instant=record.method == "s3" and "comparison" not in record.evidence
+        )
         if wrong:
             self.broken(f"migrated without all items: {wrong}; data_as_of {as_of}")
 
@@ -321,7 +335,8 @@ class World:
                 if ended is None or ended > second.time:
                     self.broken(f"billed twice: a second {kind} began beside the first ({first.id[-20:]})")
                 deleted = kind in FILLS and any(first.time <= at <= second.time for at in self.user.deleted)
-                if counts and earlier == later and not deleted:
+                anew = any(first.time <= at <= second.time for at in self._records_lost)  # with the first attempt
+                if counts and earlier == later and not deleted and not anew:
                     self.broken(f"billed twice: a second {kind} in attempt {later}, the first counts")
                 if counts and not self._may_begin_anew:
                     self.broken(f"billed twice: a second {kind}, in attempt {later}, without a cause")
@@ -367,7 +382,8 @@ class World:
         method = self.plan.runs[-1].method
         for number in range(LAST_RUNS):
             self.turns = Turns(self.aws, self.chance, LIMIT)
-            last = self._add(len(self.plan.runs) + number, PlannedRun(method, "last"), ())
+            undisturbed = PlannedRun(method, "last", adopt="record lost" in self.user.acted)
+            last = self._add(len(self.plan.runs) + number, undisturbed, ())
             self._wait_for_turns()
             if self._is_end(last):
                 break
@@ -399,6 +415,8 @@ class World:
                 self.turns.sleep(controller.actor, 5.0)
             if planned.delay:
                 self.turns.sleep(controller.actor, planned.delay)
+            if planned.adopt and number < len(self.plan.runs):
+                self._lose_record()
             controller.play()
 
         self.controllers.append(controller)

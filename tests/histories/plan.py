@@ -94,7 +94,7 @@ class Fault:
 @dataclass(frozen=True)
 class PlannedRun:
     """One ansible-playbook: on the machine ``host``, begun ``delay`` seconds after the one before it has begun, or
-    ended (``after``)."""
+    ended (``after``). ``adopt``: the user has lost the table's record before it, and lets it adopt the copy."""
 
     method: str
     host: str = "one"
@@ -102,6 +102,7 @@ class PlannedRun:
     after: bool = True
     replace_failed: bool = False
     take_over: bool = False
+    adopt: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,7 @@ class Plan:
             for plain in (
                 replace(run, method=self.method),
                 replace(run, take_over=False),
+                replace(run, adopt=False),
                 replace(run, replace_failed=False),
                 replace(run, after=True),
                 replace(run, delay=0.0),
@@ -355,6 +357,29 @@ def _unwatched(chance: random.Random, method: str) -> Drawn:
     return runs, faults
 
 
+def _adopted(chance: random.Random, method: str) -> Drawn:
+    """The record is lost when the copy is filled, and a run that something happens to adopts it."""
+    runs = [PlannedRun(method), PlannedRun(method, chance.choice(("one", "two")), adopt=True)]
+    if chance.random() < 0.5:
+        runs.append(PlannedRun(method, "two", chance.choice((0.0, 1.0, 15.0))))
+    faults = []
+    if chance.random() < 0.5:
+        of, most = chance.choice((("@filled", 12), ("@settled", 4)))
+        faults.append(Fault(0, chance.randint(1, most), "kill before", of=of))
+    spots = (
+        ("", 30),
+        ("DescribeTable", 8),
+        ("Scan", 4),
+        ("PutItem", 4),
+        *SETTINGS[method],
+        ("@filled", 12),
+        ("@done", 4),
+    )
+    for _number in range(chance.choice((1, 1, 2))):
+        faults.append(_any_fault(chance, 1, chance.choice(tuple(KINDS)), spots))
+    return runs, faults
+
+
 def _another_method(chance: random.Random, method: str) -> Drawn:
     """A run ends on its way, and the next one goes another way."""
     runs = [PlannedRun(method, chance.choice(("one", "two")))]
@@ -415,6 +440,7 @@ THEMES: dict[Callable[[random.Random, str], Drawn], int] = {
     _refused_early: 2,
     _user_between: 3,
     _unwatched: 3,
+    _adopted: 2,
     _another_method: 2,
     _taken_over: 3,
     _together: 2,

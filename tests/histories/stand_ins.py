@@ -31,8 +31,9 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs import wa
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup import judge as backup_judge
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.direct import copy_job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3 import manifest
-from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import background, counting
+from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import adopting, background, counting
 from tests.unit.on_lab import in_process
+from tests.unit.on_lab.record import by_calls
 
 EPOCH = 1_800_000_000.0  # at which every world begins
 CORE = "ansible_collections.tableferry.aws.plugins.module_utils.core"
@@ -146,6 +147,7 @@ def in_place(now: Callable[[], float]) -> Iterator[None]:
     for room in (counting, backup_judge, copy_job):
         patches += [patch.object(room, "item_table", item_table), patch.object(room, "count_items", count_items)]
     patches.append(patch.object(copy_job, "copy_items", copy_items))
+    patches.append(patch.object(adopting, "verify_tables", by_calls.verify_tables))
     patches.append(patch.object(in_process, "time", SimpleNamespace(time=lambda: EPOCH)))
     for name, module in sorted(sys.modules.items()):
         if name.startswith(CORE) and getattr(module, "datetime", None) is datetime:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 import os
 import random
+from dataclasses import replace
 
 import pytest
 
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.differences import Comparison
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.tracking import Tracking
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record import intended, intention, rules, transitions
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import settings_job
@@ -96,6 +98,17 @@ class TestBrokenRules:
         monkeypatch.setattr(intention, "closable_at", lambda *_args, **_more: 0.0)
         found = play(late)
         assert found is not None and found.kind == "billed twice"
+
+    @pytest.mark.parametrize("method", METHODS)
+    def test_a_table_that_was_adopted_and_differs(self, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+        runs = (PlannedRun(method), PlannedRun(method, delay=60.0, adopt=True))
+        written = Fault(0, 1, "source written", of="@done")
+        plan = Plan(1, method, runs, (written,), switch=0.0)
+        assert ends(plan)[1] != "migrated"
+        assert ends(replace(plan, faults=()))[1] == "migrated"
+        monkeypatch.setattr(Comparison, "equal", True)
+        found = play(plan)
+        assert found is not None and found.kind == "migrated without all items"
 
 
 class TestFound:
