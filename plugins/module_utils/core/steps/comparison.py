@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -259,7 +258,7 @@ class VerifyKind(OwnWork):
             return verify_tables(source, destination, options, show_progress, bounds)
 
         verification = yield from self._workbench.steps(job, work)
-        took = {"seconds": round(clock() - begun, 1), "end_time": datetime.now(UTC).isoformat(timespec="seconds")}
+        took = {"seconds": round(clock() - begun, 1), "end_time": destination.now().isoformat(timespec="seconds")}
         result = {**job.result, "level": options.level, **took, **verification.to_dict()}
         if item.record is None:
             if verification.comparison.equal:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from ...core.account import Account
@@ -147,7 +146,7 @@ def _verified(
                 f"{params['name']}: {now.items_source} items read, {now.segments_done}/{now.segments} segments done"
             )
 
-    seen, begun = _table_id(destination, params["name"]), datetime.now(UTC)
+    seen, begun = _table_id(destination, params["name"]), destination.now()
     result = verify_tables(source, destination, options, report)
     repaired: dict[str, int] = {}
     changes = _changes(params, result) if params["repair"] else []
@@ -158,11 +157,11 @@ def _verified(
     if held is not None and clean and options.level == "full" and _may_mend(held.record, source, options, known, seen):
         compared = result
         if repaired:  # a repair is no comparison: what else was written meanwhile shows only now
-            begun, again = datetime.now(UTC), replace(options, items=replace(options.items, differences_path=""))
+            begun, again = destination.now(), replace(options, items=replace(options.items, differences_path=""))
             compared = verify_tables(source, destination, again, report)
         if compared.comparison.equal:
             now = _table_id(destination, params["name"])
-            mended(held, now, Evidence.of(compared, begun, datetime.now(UTC)), time.sleep)
+            mended(held, now, Evidence.of(compared, begun, destination.now()), time.sleep)
             held.let_go(SETTINGS_NEXT)
             whole = True
     changed = bool(changes) if check_mode else bool(repaired.get("put") or repaired.get("deleted"))

@@ -203,9 +203,9 @@ class DirectKind(OwnWork):
         """Create the table where there is none, copy, and mark the table as complete. Started again, it continues."""
         source, destination, job, record = item.need("source"), self.account(item), item.job, item.record
         options = _options_of(job)
-        begun = datetime.now(UTC).isoformat(timespec="seconds")
-        job = replace(job, state="running", pending_reason="", result={"start_time": begun})
         definition = TableDefinition.read(source, options.table)
+        begun = source.now().isoformat(timespec="seconds")
+        job = replace(job, state="running", pending_reason="", result={"start_time": begun})
         table = yield from make_table(
             source,
             destination,
@@ -375,7 +375,7 @@ def _copy(
             "resumed": copied.resumed,
             "retries": copied.retries.throttled + copied.retries.failed + copied.retries.broken,
             **counted,
-            "end_time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "end_time": destination.now().isoformat(timespec="seconds"),
         },
     )
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
+from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account
 from ansible_collections.tableferry.aws.plugins.module_utils.core.data_plane import ItemChoices
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import DestinationExists, InvalidInput
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
@@ -108,15 +109,20 @@ def test_every_shape_travels_whole(ways: Direct, hurry: Any, shape: str) -> None
     assert replace(later, reason="") == judgement
 
 
-def test_a6_a_copy_says_from_when_to_when_its_items_were_read(ways: Direct, hurry: Any) -> None:
+def test_a6_a_copy_says_from_when_to_when_its_items_were_read(
+    ways: Direct, hurry: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By AWS's clock, which is ten minutes ahead of this machine's."""
+    ahead = timedelta(minutes=10)
+    monkeypatch.setattr(Account, "now", lambda self: datetime.now(UTC) + ahead)
     make(ways.crossing, "timed")
-    began = datetime.now(UTC).replace(microsecond=0)
+    began = datetime.now(UTC).replace(microsecond=0) + ahead
     jobs = ways.go(hurry, "timed")
     for stopped in (False, True):
         source, destination = ways.crossing.source, ways.crossing.destination
         data_as_of = judge("timed", source, destination, jobs, writes_stopped=stopped).data_as_of
         first, last = (datetime.fromisoformat(data_as_of[name]) for name in ("from", "to"))
-        assert began <= first <= last <= datetime.now(UTC)
+        assert began <= first <= last <= datetime.now(UTC) + ahead
         assert first == last or not stopped
 
 
