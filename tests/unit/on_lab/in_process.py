@@ -25,7 +25,7 @@ from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from botocore import xform_name
-from botocore.exceptions import ClientError, ParamValidationError
+from botocore.exceptions import ClientError
 from botocore.model import OperationModel, Shape
 from botocore.paginate import Paginator
 from botocore.parsers import ResponseParserFactory
@@ -33,7 +33,6 @@ from botocore.response import StreamingBody
 from botocore.serialize import create_serializer
 from botocore.session import Session
 from botocore.utils import parse_timestamp
-from botocore.validate import ParamValidator
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account, AccountSpec
 from lab import protocol
@@ -43,9 +42,9 @@ from lab.landscape import REGION, settle
 from lab.messages import HttpRequest
 from lab.partitions import partition_of
 from lab.world import Context, is_mutating
+from tests.unit.on_lab.arguments import check_arguments
 
 AGE = 3 * 86400.0  # of tables with which tests begin
-_VALIDATOR = ParamValidator()
 _SERIALIZER = create_serializer("rest-xml")
 _PARSERS = ResponseParserFactory()
 _PARSERS.set_parser_defaults(timestamp_parser=lru_cache(parse_timestamp))  # time stands still: the same ones come often
@@ -186,10 +185,8 @@ class Client:
         operation = _operations(self._service)[name]
 
         def call(**params: Any) -> Any:
-            if self.checks and operation.input_shape:
-                report = _VALIDATOR.validate(params, operation.input_shape)
-                if report.has_errors():
-                    raise ParamValidationError(report=report.generate_report())
+            if self.checks:
+                check_arguments(params, operation)
             return self._watch(operation, params) if self._watched else self._answer(operation, params)
 
         return call
