@@ -8,9 +8,18 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
+from pathlib import Path
 
 from botocore.hooks import EventAliaser
 from hypothesis import settings
+
+# Where Python is told to leave no compiled modules beside the sources, each process that a test starts would compile
+# the product and the lab anew, as each run would its tests. They are kept with what else is built.
+if sys.dont_write_bytecode:
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = str(Path(__file__).parents[1] / "build/bytecode")
 
 # How long an example takes depends on what else the machine does: that is no property of the code.
 # CI draws the same examples each time, as Hypothesis's own profile for it does; everybody else draws new ones.

@@ -243,7 +243,7 @@ class Buckets:
             action = "s3:GetObjectVersion" if version_id else "s3:GetObject"
             self.allow(caller, action, source, key)
             stored = source.version(key, version_id) if version_id else source.current(key)
-            if stored is None or stored.path is None:
+            if stored is None or stored.is_marker:
                 self._missing_key(caller, source, key)
             assert stored is not None
             foreign = stored.owner != source.owner and caller.account_id != stored.owner
@@ -458,7 +458,7 @@ class Buckets:
             etag,
             self.world.clock.now(),
             bucket.owner if given or ownership == "BucketOwnerEnforced" else caller.account_id,
-            bucket.write_file(body),
+            bucket.keep(body),
             algorithm,
             key_arn,
             options.acl,

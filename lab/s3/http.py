@@ -389,7 +389,7 @@ class S3Http:
             for stored in reversed(bucket.versions[key]):
                 latest = stored is bucket.versions[key][-1]
                 version = [("VersionId", stored.version_id), ("IsLatest", str(latest).lower())]
-                content.append(("Version" if stored.path else "DeleteMarker", _entry(stored, shown) + version))
+                content.append(("DeleteMarker" if stored.is_marker else "Version", _entry(stored, shown) + version))
                 count += 1
             last = key
         content.append(("IsTruncated", str(truncated).lower()))
@@ -554,7 +554,7 @@ def _encoder(encoding: str) -> Callable[[str], str]:
 
 def _entry(stored: StoredObject, shown: Callable[[str], str]) -> list[tuple[str, Any]]:
     entry: list[tuple[str, Any]] = [("Key", shown(stored.key)), ("LastModified", xml.timestamp(stored.modified_at))]
-    if stored.path:
+    if not stored.is_marker:
         entry += [("ETag", f'"{stored.etag}"'), ("Size", stored.size), ("StorageClass", "STANDARD")]
     return entry
 

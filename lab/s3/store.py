@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What S3 remembers: buckets, the versions of their objects, and bodies as files. Permissions are checked elsewhere."""
+"""What S3 remembers: buckets and the versions of their objects, with bodies as files where they are large.
+
+Permissions are checked elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from pathlib import Path
 from lab.partitions import partition_of
 
 UNVERSIONED = "null"
+MEMORY_BYTES = 16 * 1024  # up to which a body stays in memory: most are manifests and probes, and files cost more
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,10 @@ class WriteOptions:
 
 @dataclass(frozen=True)
 class StoredObject:
-    """One version of an object; ``path`` is None for a delete marker. ``etag`` stands without its quotes."""
+    """One version of an object; ``content`` is the body, or its file, and None for a delete marker.
+
+    ``etag`` stands without its quotes.
+    """
 
     key: str
     version_id: str
@@ -45,7 +52,7 @@ class StoredObject:
     etag: str
     modified_at: float
     owner: str
-    path: Path | None
+    content: Path | bytes | None
     sse_algorithm: str
     kms_key_arn: str
     acl: str
@@ -56,7 +63,12 @@ class StoredObject:
 
     def read(self) -> bytes:
         """The body."""
-        return self.path.read_bytes() if self.path else b""
+        return self.content.read_bytes() if isinstance(self.content, Path) else self.content or b""
+
+    @property
+    def is_marker(self) -> bool:
+        """Whether this is a delete marker."""
+        return self.content is None
 
 
 @dataclass
@@ -101,6 +113,10 @@ class Bucket:
         """The bucket's ARN."""
         return f"arn:{partition_of(self.region)}:s3:::{self.name}"
 
+    def keep(self, body: bytes) -> Path | bytes:
+        """``body``, or a new file of the bucket that holds it where it is large."""
+        return body if len(body) <= MEMORY_BYTES else self.write_file(body)
+
     def write_file(self, body: bytes) -> Path:
         """A new file of the bucket that holds ``body``."""
         number = next(self._numbers)
@@ -113,7 +129,7 @@ class Bucket:
     def current(self, key: str) -> StoredObject | None:
         """The object that ``key`` names now."""
         versions = self.versions.get(key)
-        return versions[-1] if versions and versions[-1].path else None
+        return versions[-1] if versions and not versions[-1].is_marker else None
 
     def version(self, key: str, version_id: str) -> StoredObject | None:
         """One version of an object, delete markers included."""
@@ -132,8 +148,8 @@ class Bucket:
         version = self.version(key, version_id)
         if version is None:
             return
-        if version.path:
-            version.path.unlink(missing_ok=True)
+        if isinstance(version.content, Path):
+            version.content.unlink(missing_ok=True)
         self.versions[key].remove(version)
         if not self.versions[key]:
             del self.versions[key]

@@ -42,10 +42,12 @@ def surely_fits(service: str, shape: Shape) -> Check:
     if not isinstance(shape, StructureShape | ListShape | MapShape):
         return _scalar(shape)  # not kept: where it stands counts too
     if key not in _checks:
-        made: list[Check] = []
-        _checks[key] = lambda value: made[0](value)  # for what the shape contains, which may be itself
-        made.append(_container(service, shape))
-        _checks[key] = made[0]
+
+        def itself(value: Any) -> bool:
+            return _checks[key](value)
+
+        _checks[key] = itself  # for what the shape contains
+        _checks[key] = _container(service, shape)
     return _checks[key]
 
 

@@ -16,6 +16,7 @@ import pytest
 from lab.client import RunningLab
 from lab.errors import AwsError
 from lab.s3.buckets import Buckets
+from lab.s3.store import MEMORY_BYTES
 from tests.unit.lab.s3.conftest import FERRY, WRITES, make, policy, refused
 
 # Buckets
@@ -242,6 +243,21 @@ def test_write_only_if_absent(owner: Any, bucket: str) -> None:
     assert owner.get_object(Bucket=bucket, Key="lock")["Body"].read() == b"first"
     owner.delete_object(Bucket=bucket, Key="lock")
     owner.put_object(Bucket=bucket, Key="lock", Body=b"third", IfNoneMatch="*")
+
+
+@pytest.mark.parametrize("size", [0, 1, MEMORY_BYTES, MEMORY_BYTES + 1])
+def test_bodies_of_any_size_stay_until_they_are_replaced(lab: RunningLab, owner: Any, bucket: str, size: int) -> None:
+    directory = lab.world.part(Buckets).bucket(bucket).directory
+    for byte in (b"a", b"b"):
+        owner.put_object(Bucket=bucket, Key="a", Body=byte * size)
+        assert owner.get_object(Bucket=bucket, Key="a")["Body"].read() == byte * size
+        assert [each["Size"] for each in owner.list_objects_v2(Bucket=bucket)["Contents"]] == [size]
+        (version,) = owner.list_object_versions(Bucket=bucket)["Versions"]
+        assert version["Size"] == size
+        assert len(list(directory.glob("*"))) == (size > MEMORY_BYTES)
+    owner.delete_object(Bucket=bucket, Key="a")
+    assert "Contents" not in owner.list_objects_v2(Bucket=bucket)
+    assert not list(directory.glob("*"))
 
 
 def test_multipart_upload(owner: Any, bucket: str) -> None:
