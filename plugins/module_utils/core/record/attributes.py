@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 Attribute = Mapping[str, Any]
@@ -14,7 +15,7 @@ Item = Mapping[str, Attribute]
 
 
 def to_attribute(value: Any) -> dict[str, Any]:
-    """``value`` (text, number, boolean, None, list, mapping, set of texts) as DynamoDB's attribute.
+    """``value`` (text, number, boolean, None, list, mapping, set of texts, dataclass) as DynamoDB's attribute.
 
     Raises TypeError for any other type. Sets must not be empty: DynamoDB has no empty set.
     """
@@ -32,6 +33,8 @@ def to_attribute(value: Any) -> dict[str, Any]:
         return {"M": to_item(value)}
     if isinstance(value, list | tuple):
         return {"L": [to_attribute(entry) for entry in value]}
+    if is_dataclass(value):
+        return {"M": {each.name: to_attribute(getattr(value, each.name)) for each in fields(value)}}
     raise TypeError(f"A record holds no {type(value).__name__}.")
 
 

@@ -11,7 +11,7 @@ seconds. Design section 6, "Items".
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from ..errors import RecordTooNew
@@ -164,9 +164,9 @@ class Record:
 
     def to_item(self) -> dict[str, dict[str, Any]]:
         """As DynamoDB's item. What is empty is left out: nobody holds a record without ``run``."""
-        values = {name: value for name, value in asdict(self).items() if value not in ("", {}, ()) or name == "state"}
-        del values["key"]
-        return {**key_of(self.key), **to_item({"schema": SCHEMA, **values})}
+        values = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "key"}
+        kept = {name: value for name, value in values.items() if value not in ("", {}, ()) or name == "state"}
+        return {**key_of(self.key), **to_item({"schema": SCHEMA, **kept})}
 
     @classmethod
     def from_item(cls, item: Item) -> Record:
