@@ -87,8 +87,9 @@ class Bench:
         self.lab.advance(100)
 
     def put(self, side: str, name: str, *items: dict[str, Any]) -> None:
-        for item in items:
-            self.clients[side].put_item(TableName=name, Item=item)
+        puts = [{"PutRequest": {"Item": item}} for item in items]
+        for batch in (puts[start : start + 25] for start in range(0, len(puts), 25)):
+            assert not self.clients[side].batch_write_item(RequestItems={name: batch})["UnprocessedItems"]
 
     def found(self, name: str, side: str = "source", keys: dict[str, str] | None = None) -> ItemTable:
         return find_table(self.endpoint(side, keys), name, HASTY)
