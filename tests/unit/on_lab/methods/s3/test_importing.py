@@ -39,6 +39,8 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.table.definiti
 from tests.unit.on_lab.in_process import failure
 from tests.unit.on_lab.staged import BUCKET, DATA, DESTINATION, SOURCE, Staged
 
+pytestmark = pytest.mark.usefixtures("at_once")
+
 FORGOTTEN_SECONDS = 91 * 86400.0  # AWS forgets an import after 90 days
 
 
@@ -46,7 +48,7 @@ class World:
     """A table whose export has completed."""
 
     def __init__(self, items: int = 3) -> None:
-        self.aws = Staged({"orders": items})
+        self.aws = Staged({"orders": items}, export__full=10.0)  # few looks at what these tests are not about
         self.source, self.destination = self.aws.account("source"), self.aws.account("destination")
         self.export = self.wait(self.new_export())
 
