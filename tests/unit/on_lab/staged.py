@@ -38,7 +38,7 @@ class Staged(InProcess):
         region: str = REGION,
         **timings: float,
     ) -> None:
-        super().__init__(ago, region, **{"export__full": 150.0, **timings})
+        super().__init__(ago, region, **{"export__full": 10.0, **timings})
         self.make_bucket()
         self.client("logs", "destination").create_log_group(logGroupName=LOG_GROUP)
         for name, items in (tables or {}).items():

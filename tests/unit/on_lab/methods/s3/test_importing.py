@@ -48,7 +48,7 @@ class World:
     """A table whose export has completed."""
 
     def __init__(self, items: int = 3) -> None:
-        self.aws = Staged({"orders": items}, export__full=10.0)  # few looks at what these tests are not about
+        self.aws = Staged({"orders": items})
         self.source, self.destination = self.aws.account("source"), self.aws.account("destination")
         self.export = self.wait(self.new_export())
 
