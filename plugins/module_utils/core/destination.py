@@ -18,6 +18,7 @@ from typing import Any
 from . import sdk
 from .account import RETRIES, Account, AccountSpec
 from .aws_errors import NO_RESOURCE
+from .durations import in_words
 from .errors import AccessDenied, DestinationExists, JobTimeout, Replaced, StateUnknown, TableVanished
 from .jobs.job import Job
 from .jobs.kind import Pause
@@ -367,7 +368,7 @@ def make_table(
                 begun = clock()  # an earlier CreateTable, of another request, may still arrive
         if clock() - begun > ACTIVE_WAIT:
             raise JobTimeout(
-                f"The table {table} is not ACTIVE after {ACTIVE_WAIT:.0f} seconds.",
+                f"The table {table} is not ACTIVE after {in_words(ACTIVE_WAIT)}.",
                 "Check its status in the console, then run again.",
                 table=definition.name,
             )

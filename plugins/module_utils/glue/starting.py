@@ -11,6 +11,7 @@ from typing import Any
 
 from ..core.account import Account
 from ..core.change import Change, to_diff
+from ..core.durations import in_words
 from ..core.errors import FerryError, JobTimeout
 from ..core.jobs.job import Job
 from ..core.jobs.kind import WaitItem
@@ -40,7 +41,7 @@ def finished(job: Job, source: Account | None, destination: Account | None, time
         job = wait_for([WaitItem(job.name, source, destination, job)], timeout, progress).jobs[job.name]
     if job.timed_out:
         raise JobTimeout(
-            f"The {noun(job)} is still {job.state} after {timeout} seconds.",
+            f"The {noun(job)} is still {job.state} after {in_words(timeout)}.",
             "Run again, with a longer wait_timeout if necessary: jobs already started are found and continued.",
             table=job.name,
             details={"job": job.to_dict()},

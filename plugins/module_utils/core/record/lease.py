@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from ..durations import in_words
 from ..errors import RecordTooNew
 from .attributes import Item, from_item, to_item
 from .process import Process
@@ -125,7 +126,7 @@ def lapsed(lease: Lease, now: float) -> bool:
 
 def held_by(lease: Lease, now: float) -> str:
     """Who holds, in words: ``held by ann@ci-7 since 2026-01-31T07:00:00Z, renewed 12 s ago``."""
-    renewed = f"renewed {max(0, round(now - lease.renewed))} s ago"
+    renewed = f"renewed {in_words(now - lease.renewed)} ago"
     if lease.who is None:
         return f"held by run {lease.run}, {renewed}"
     return f"held by {lease.who.user}@{lease.who.host} since {iso(lease.who.since)}, {renewed}"

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from ..durations import in_words
 from . import lease as leases
 from .lease import Lease, iso
 from .record import Record, table_key
@@ -55,7 +56,7 @@ def held_words(lease: Lease | None, run: str, now: float) -> str:
         by = "it ended" if lease.ended.by == run else f"ended by run {lease.ended.by}"
         return f"{leases.held_by(lease, now)}; {by} at {iso(lease.ended.at)}"
     if _over(lease, now):
-        return f"{leases.held_by(lease, now)}; its lease ran out {round(now - lease.until)} s ago"
+        return f"{leases.held_by(lease, now)}; its lease ran out {in_words(now - lease.until)} ago"
     return leases.held_by(lease, now)
 
 

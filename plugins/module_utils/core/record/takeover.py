@@ -14,6 +14,7 @@ import math
 from dataclasses import dataclass
 
 from ..clock_off import MOST_OFF
+from ..durations import in_words
 from . import fence as fences
 from .fence import Fence
 from .lease import VERB, WAITER, Ended, Lease, held_by
@@ -70,7 +71,7 @@ def assess(
     if gone_since is not None and now >= gone_since + LETTING_GO:
         reasons.append(MayEnd(fences.gone(gone_since), "its process is gone from this machine"))
     if now > lease.until + GRACE:
-        reasons.append(MayEnd(fences.by_signature(lease.until), f"its lease ran out {round(now - lease.until)} s ago"))
+        reasons.append(MayEnd(fences.by_signature(lease.until), f"its lease ran out {in_words(now - lease.until)} ago"))
     if take_over and take_over == run:
         # A waiter's own limit may be sooner than the lease's, which a verb before it has set (``Run.waiting``).
         latest = min(lease.until, now + WAITER)

@@ -18,6 +18,7 @@ from .. import sdk
 from ..account import Account
 from ..aws_errors import IN_USE
 from ..destination import has_mark, is_being_imported, unknown_state, was_filled_by_us
+from ..durations import in_words
 from ..errors import Claimed as TakenFirst
 from ..errors import (
     DestinationExists,
@@ -334,7 +335,7 @@ def hold(records: Records, table: str) -> Tracking | None:
     if seconds > 0:
         tracking.let_go()
         raise Held(
-            f"Requests of the run that held this table may still arrive for {seconds:.0f} s.",
+            f"Requests of the run that held this table may still arrive for {in_words(seconds)}.",
             "Run again after that.",
             table=table,
         )

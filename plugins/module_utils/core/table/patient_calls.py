@@ -30,6 +30,7 @@ from ..aws_errors import (
     is_wrong_request,
     refusal_of,
 )
+from ..durations import in_words
 from ..errors import MissingTable, Replaced, SettingFailed
 from ..table_status import Phase, advice, phase_of
 from .definition import Shape, TableDefinition
@@ -222,7 +223,7 @@ class Target:
 
     def _failed(self, operation: str, error: Exception, spent: float) -> SettingFailed:
         code, message = sdk.error_code(error), sdk.error_message(error)
-        tried = f" for {spent:.0f} seconds" if spent else ""
+        tried = f" for {in_words(spent)}" if spent else ""
         return SettingFailed(
             f"AWS rejected {operation}{tried}: {message or 'no text'} ({code}).",
             _advice(error),

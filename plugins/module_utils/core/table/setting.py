@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from ..change import Change, NotCarried
+from ..durations import in_words
 from ..errors import SettingFailed
 from .definition import Shape, TableDefinition
 from .patient_calls import Caller, Steps, Target, paces
@@ -189,7 +190,7 @@ class SideCall(Setting):
                 return
             yield pause
         raise SettingFailed(
-            f"AWS accepted {change.what}, but does not show it after {self.patience_seconds:.0f} seconds.",
+            f"AWS accepted {change.what}, but does not show it after {in_words(self.patience_seconds)}.",
             "Run again.",
             table=target.name,
         )

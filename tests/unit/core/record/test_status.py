@@ -68,7 +68,7 @@ def test_a_done_table_asks_for_nothing(one: Controller) -> None:
 def test_a_run_that_is_over_is_said_to_be(one: Controller, two: Controller, aws: Aws) -> None:
     one.to_filling()
     aws.advance(400)
-    assert "its lease ran out 100 s ago" in row_of(two)["held_by"]
+    assert "its lease ran out 2 minutes ago" in row_of(two)["held_by"]
     assert row_of(two)["next"].startswith("Run migrate")
     one.run.end()
     row = row_of(two)

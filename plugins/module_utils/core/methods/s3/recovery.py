@@ -13,6 +13,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from ...account import Account
+from ...durations import in_words
 from ...errors import PointInTimeRecoveryNotReady
 from ...jobs.job import Job
 from ...jobs.kind import Pause
@@ -109,10 +110,11 @@ def wait_for_recovery(
         if not window.enabled and job.request["enable_point_in_time_recovery"]:
             turn_on_recovery(source, job)
         if clock() - waiting_since >= allowed:
+            after = in_words(allowed)
             raise PointInTimeRecoveryNotReady(
-                f"Point-in-time recovery was not usable after {allowed:.0f} s."
+                f"Point-in-time recovery was not usable after {after}."
                 if window.newest is None
-                else f"The newest instant that can be exported was still before {not_before} after {allowed:.0f} s.",
+                else f"The newest instant that can be exported was still before {not_before} after {after}.",
                 "It takes about 5 minutes: set point_in_time_recovery_wait higher, or run again.",
                 table=job.name,
             )
