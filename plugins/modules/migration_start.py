@@ -432,7 +432,7 @@ drift:
   description:
     - The settings in which a finished table differs from its source, by O(finished_settings). They are the diff too.
     - Each has C(what), the setting, C(before) as the copy has it, C(after) as the source has it, and C(risk) as in
-      RV(changes).
+      RV(changes). What only the copy has is listed too, and is never switched off; TableFerry's own tags are not.
   returned: success
   type: list
   elements: dict

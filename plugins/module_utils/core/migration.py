@@ -126,8 +126,8 @@ def naming_methods() -> Iterator[None]:
 class Migration:
     """A table's migration: the first ``job``, those that follow ``then``, and what the first one changes.
 
-    ``obstacle`` is what must be fixed before it can start; only a preview has one. ``drift`` is what would bring the
-    settings of a finished table to its source's, as they are now.
+    ``obstacle`` is what must be fixed before it can start; only a preview has one. ``drift`` is in which settings a
+    finished table differs from its source now, ``settings`` what its settings job will change.
     """
 
     method: str
@@ -139,6 +139,7 @@ class Migration:
     obstacle: FerryError | None = None
     warnings: tuple[str, ...] = ()
     drift: tuple[Change, ...] = ()
+    settings: tuple[Change, ...] = ()
 
 
 def start(
@@ -231,7 +232,9 @@ def _finished(
     """A table whose record says ``done``: everything was done by an earlier run, but what is asked of its settings."""
     asked, job = options.finished_settings, claim_job.finished_job(claim)
     drift = settings_of_finished(claim, source, destination, options.table, options.settings, asked, take_over)
-    return Migration(claim.record.method, job, (drift.job,), (), claim.definition, drift=drift.changes)
+    return Migration(
+        claim.record.method, job, (drift.job,), (), claim.definition, drift=drift.differences, settings=drift.changes
+    )
 
 
 def _adoption(method: Method, source: Account, destination: Account, options: MigrationOptions) -> Migration:
@@ -334,7 +337,7 @@ def preview(
 
 def _foreseen(found: Migration, options: MigrationOptions) -> Migration:
     """``found`` as check mode shows it: what would be left to the waiter is planned, and said."""
-    changes = list(found.drift) if any(job.open for job in found.then) else []
+    changes = list(found.settings)
     if found.job.open:
         changes.append(comparison_change(options_of(found.job), found.definition))
     job, then = found.job.foreseen, tuple(job.foreseen for job in found.then)

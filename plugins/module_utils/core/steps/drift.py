@@ -25,9 +25,11 @@ FinishedSettings: TypeAlias = Literal["once", "report", "apply"]
 
 @dataclass(frozen=True)
 class Drift:
-    """The settings ``job`` of a finished table, and the ``changes`` that would bring its copy to the source's."""
+    """The settings ``job`` of a finished table, the ``differences`` of its copy and the source, and the ``changes``
+    that the job will make."""
 
     job: Job
+    differences: tuple[Change, ...] = ()
     changes: tuple[Change, ...] = ()
 
 
@@ -51,14 +53,16 @@ def settings_of_finished(
     if asked == "once":
         return Drift(left_alone)
     try:
-        plan = plan_table_settings(source, destination, source_table, table, options, made_id=done.record.table_id)
+        plan = plan_table_settings(
+            source, destination, source_table, table, options, made_id=done.record.table_id, compare=True
+        )
     except MissingTable as error:  # the source may be gone long since
         return Drift(replace(left_alone, result={**known, "drift": [], "drift_unknown": error.cause}))
     job = settings_job(table, source_table, options, plan)
-    shown = {"drift": [change.to_dict() for change in plan.changes]}
+    shown = {"drift": [change.to_dict() for change in plan.differences]}
     if asked == "report" or done.renewed or not plan.changes:
-        return Drift(replace(left_alone, result={**job.result, **shown}), plan.changes)
+        return Drift(replace(left_alone, result={**job.result, **shown}), plan.differences)
     # Planned anew once this run holds the table: another one may have changed it by then.
     request = {name: value for name, value in job.request.items() if name != "plan"}
     request |= {"finished": done.record.table_id, "table_id": done.record.table_id, "take_over": take_over}
-    return Drift(replace(job, request=request, result={**job.result, **shown}), plan.changes)
+    return Drift(replace(job, request=request, result={**job.result, **shown}), plan.differences, plan.changes)

@@ -39,11 +39,13 @@ def plan_table_settings(
     preview: bool = False,
     as_made: MadeBy | None = None,
     anew: bool = False,
+    compare: bool = False,
 ) -> SettingsPlan:
     """What brings ``table`` to ``source_table``'s settings; reads only.
 
     ``made_id`` is the id of the table that this migration is known to have made. For a ``preview`` a table that is not
-    there yet, or that is made ``anew``, is assumed as ``as_made`` will make it, by default an import. Raises
+    there yet, or that is made ``anew``, is assumed as ``as_made`` will make it, by default an import. ``compare`` is as
+    in ``prepare_settings``. Raises
     DestinationExists for a table that is not of this migration, and what ``prepare_settings`` raises.
     """
     there = TableDefinition.find(destination, table)
@@ -67,7 +69,7 @@ def plan_table_settings(
                 f"To apply the settings anyway, tag it tableferry:migration={options.migration_id} and remove its tag"
                 " tableferry:source.",
             )
-    return prepare_settings(source, destination, source_table, table, options, there)
+    return prepare_settings(source, destination, source_table, table, options, there, compare)
 
 
 def settings_job(table: str, source_table: str, options: SettingsOptions, plan: SettingsPlan | None = None) -> Job:

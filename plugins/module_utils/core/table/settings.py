@@ -18,6 +18,7 @@ from ..change import Change, NotCarried
 from ..errors import RUN_STOPPED, DestinationExists, FerryError, Replaced, SettingFailed
 from .autoscaling import AutoScaling
 from .definition import Shape, TableDefinition
+from .differences import differences
 from .encryption import Encryption, resolve_key_map
 from .own_apis import (
     ContributorInsights,
@@ -89,11 +90,14 @@ _UNREADABLE = DENIED | {"UnknownOperationException"}
 
 @dataclass(frozen=True)
 class SettingsPlan:
-    """What ``apply_settings`` will do, what is not carried, and the names of the settings that are carried."""
+    """What ``apply_settings`` will do, what is not carried, and the names of the settings that are carried.
+
+    ``differences`` are those of both tables where they were asked for: for people, no part of what is done."""
 
     changes: tuple[Change, ...] = ()
     left: tuple[NotCarried, ...] = ()
     carried: tuple[str, ...] = ()
+    differences: tuple[Change, ...] = ()
 
     def to_dict(self) -> Shape:
         """As JSON-safe data."""
@@ -197,19 +201,24 @@ def prepare_settings(
     table: str,
     options: SettingsOptions,
     described: TableDefinition | None = None,
+    compare: bool = False,
 ) -> SettingsPlan:
     """Read both tables and plan; ``described`` is the destination table where it was just described.
+
+    With ``compare`` all settings of the destination are read, for the ``differences``.
 
     Raises MissingTable, MissingKeyMapping, KeyNotUsable, DestinationExists, AccessDenied, CredentialsError,
     ServiceError.
     """
     here = read_settings(source, TableDefinition.read(source, source_table))
-    there = read_settings(destination, described or TableDefinition.read(destination, table), here)
+    definition = described or TableDefinition.read(destination, table)
+    there = read_settings(destination, definition, None if compare else here)
     if here.get(EncryptionSetting.name):
         encryption = Encryption(**here.get(EncryptionSetting.name))
         key_map = resolve_key_map(destination, options.kms_key_map, source_table, encryption)
         options = replace(options, kms_key_map=key_map)
-    return plan_settings(here, there, options)
+    plan = plan_settings(here, there, options)
+    return replace(plan, differences=differences(here, there, plan.changes)) if compare else plan
 
 
 def apply_settings(

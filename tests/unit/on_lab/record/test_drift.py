@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
+from ansible_collections.tableferry.aws.plugins.module_utils.core import errors, report
+from ansible_collections.tableferry.aws.plugins.module_utils.core.change import Change
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import Migration, preview
@@ -94,6 +95,49 @@ class TestAnotherMethodAndOtherSettings:
         assert (record.state, record.run) == ("done", "")
         assert record.evidence["settings"]["changes"]
         assert settings_of(Playbook(aws, 4).start(finished_settings="apply")).state == "not_needed"
+
+
+class TestWhatIsShown:
+    def test_our_own_tags_are_no_drift(self) -> None:
+        """Neither beside a tag of the source that the copy lacks, nor alone, where somebody took them off."""
+        aws = world()
+        Playbook(aws).migrate()
+        aws.client("dynamodb").tag_resource(
+            ResourceArn=aws.client("dynamodb").describe_table(TableName="orders")["Table"]["TableArn"],
+            Tags=[{"Key": "team", "Value": "shop"}],
+        )
+        aws.advance(20)
+        drift = {change.what: (change.before, change.after) for change in drift_of(aws)}
+        assert drift == {"tags": ({}, {"team": "shop"})}
+        copy = aws.client("dynamodb", "destination")
+        arn = aws.described("orders")["TableArn"]
+        copy.tag_resource(ResourceArn=arn, Tags=[{"Key": "team", "Value": "shop"}, {"Key": "cost", "Value": "7"}])
+        aws.advance(20)
+        copy.untag_resource(ResourceArn=arn, TagKeys=["tableferry:migration", "tableferry:source"])
+        aws.advance(20)
+        drift = {change.what: (change.before, change.after) for change in drift_of(aws)}
+        assert drift == {"tags.cost": ("7", None)}
+
+    @pytest.mark.parametrize("asked", ["report", "apply"])
+    def test_what_only_the_copy_has_is_shown_and_stays(self, asked: str) -> None:
+        aws = world()
+        Playbook(aws).migrate()
+        copy = aws.client("dynamodb", "destination")
+        copy.update_time_to_live(TableName="orders", TimeToLiveSpecification={"Enabled": True, "AttributeName": "ends"})
+        copy.update_table(TableName="orders", DeletionProtectionEnabled=True)
+        aws.advance(20)
+        aws.calls.clear()
+        again = Playbook(aws, 2)
+        begun = again.start(finished_settings=asked)
+        drift = {change.what: (change.before, change.after) for change in begun.drift}
+        assert drift == {"time_to_live": ("ends", None), "deletion_protection": (True, False)}
+        assert (settings_of(begun).state, begun.settings, aws.mutating()) == ("not_needed", (), [])
+        lines = report.drifted([{"name": "orders", "settings_drift": settings_of(begun).result["drift"]}])
+        assert "orders: time_to_live: ends in the copy, none in the source" in lines
+
+
+def drift_of(aws: Staged) -> tuple[Change, ...]:
+    return Playbook(aws, 2).start(finished_settings="report").drift
 
 
 class TestApply:
