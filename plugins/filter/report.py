@@ -145,13 +145,14 @@ def item_jobs(jobs: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def report_lines(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The rows as lines of a table, followed by what was not carried, and a summary."""
+    """The rows as lines of a table, followed by notes, what was not carried, drift, and a summary."""
     from ansible_collections.tableferry.aws.plugins.module_utils.core import report
 
     found = list(rows)
     left = [f"not carried: {line}" for line in report.not_carried(found)]
+    notes = [f"note: {line}" for line in report.noted(found)]
     drift = [f"drift: {line}" for line in report.drifted(found)]
-    return [*report.text_table(found).splitlines(), *left, *drift, report.summary(found)]
+    return [*report.text_table(found).splitlines(), *notes, *left, *drift, report.summary(found)]
 
 
 def failure_note(result: Mapping[str, Any], task: str = "") -> dict[str, str]:

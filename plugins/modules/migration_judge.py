@@ -122,6 +122,12 @@ data_as_of:
   returned: always
   type: dict
   sample: {from: "2026-10-08T11:55:00+00:00", to: "2026-10-08T11:55:00+00:00"}
+notes:
+  description: What else should be known of the table, such as that an earlier copy of it had been deleted.
+  returned: always
+  type: list
+  elements: str
+  sample: ["the copy of 2026-10-01T08:00:00+00:00 had been deleted; made again"]
 
 # make generate: failed_table
 table:

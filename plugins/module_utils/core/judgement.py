@@ -33,6 +33,7 @@ from .errors import (
 from .jobs.job import Job, ended_with, failure_of
 from .jobs.kind import Made, OwnWork, Pause, Steps, WaitItem
 from .jobs.tracking import Tracking
+from .record.record import Record
 from .steps import claim_job, claiming, settings_job
 from .steps.background import Workbench
 from .steps.comparison import require_equal
@@ -91,7 +92,8 @@ class Judgement:
     """How a table ended. Counts are None where nobody knows them; ``failure`` is what a caller raises.
 
     ``data_as_of`` says which instant of the source the items show, by the time (ISO 8601) ``from`` which on and ``to``
-    which they were read; both are the same for an export. Empty where nobody knows.
+    which they were read; both are the same for an export. Empty where nobody knows. ``notes`` are what the user should
+    know besides.
     """
 
     status: Literal["migrated", "copied", "failed"]
@@ -102,6 +104,7 @@ class Judgement:
     reason: str = ""
     failure: FerryError | None = None
     data_as_of: Mapping[str, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The judgement as JSON-safe data, without ``failure``."""
@@ -113,6 +116,7 @@ class Judgement:
             "verified": self.verified,
             "reason": self.reason,
             "data_as_of": dict(self.data_as_of),
+            "notes": list(self.notes),
         }
 
 
@@ -128,6 +132,15 @@ def instant(time: str) -> dict[str, str]:
         return {}
     shown = datetime.fromisoformat(time).isoformat()  # an export's manifest writes it with milliseconds and a Z
     return {"from": shown, "to": shown}
+
+
+def by_record(judged: Judgement, record: Record) -> Judgement:
+    """``judged`` with what the ``record`` of the table knows: which instant it shows, and that it is not the first."""
+    notes = ()
+    if record.replaces:
+        instant_of = record.replaces.get("data_as_of", {}).get("to")
+        notes = (f"the copy{f' of {instant_of}' if instant_of else ''} had been deleted; made again",)
+    return replace(judged, data_as_of=record.data_as_of or judged.data_as_of, notes=(*judged.notes, *notes))
 
 
 def nothing_to_judge(name: str) -> InvalidInput:

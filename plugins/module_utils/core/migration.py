@@ -432,7 +432,7 @@ def _judged(
     if record is not None:
         with record.about():
             judged = _judged(choice, source, destination, jobs, look=look)
-        return replace(judged, data_as_of=record.record.data_as_of or judged.data_as_of)
+        return judgement.by_record(judged, record.record)
     if adopting.KIND in kinds:
         return judgement.judge_adoption(kinds[adopting.KIND])
     method = next((method for method in METHODS.values() if method.kinds.keys() & kinds.keys()), None)

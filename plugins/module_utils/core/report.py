@@ -62,6 +62,7 @@ def row(
         "settings_left": left,
         **drift,
         "reason": reason,
+        "notes": list(judged.get("notes") or ()),
     }
 
 
@@ -152,6 +153,11 @@ def not_carried(rows: Iterable[Mapping[str, Any]]) -> list[str]:
         for left in entry["settings_left"]:
             tables.setdefault(f"{left['what']}: {left['reason']}", []).append(str(entry["name"]))
     return [f"{cause} [{_names(names)}]" for cause, names in tables.items()]
+
+
+def noted(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What the user should know of single tables, a line for each."""
+    return [f"{entry['name']}: {note}" for entry in rows for note in entry.get("notes", ())]
 
 
 def drifted(rows: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -46,6 +46,7 @@ def test_a_row_has_what_the_report_promises() -> None:
         "settings_carried": ["tags"],
         "settings_left": [{"what": "replicas", "reason": "never"}],
         "reason": "",
+        "notes": [],
     }
     assert json.loads(json.dumps(report.document([row]))) == {"tables": [row]}
 

@@ -78,7 +78,8 @@ class Part:
 class Record:
     """What is known of a destination table. ``run`` is who works on it, empty for nobody; ``home`` the TableId of the
     table of the records that it was written into; ``table_id`` that of our copy, empty before there is one.
-    ``signed_until`` is as in ``Fence``, 0 for none."""
+    ``signed_until`` is as in ``Fence``, 0 for none. ``replaces`` is the copy that somebody deleted before this attempt:
+    its ``table_id`` and ``data_as_of``."""
 
     key: str
     home: str
@@ -97,6 +98,7 @@ class Record:
     data_as_of: Mapping[str, Any] = field(default_factory=dict)
     next: str = ""
     parts: Mapping[str, Part] = field(default_factory=dict)
+    replaces: Mapping[str, Any] = field(default_factory=dict)
     ver: int = 0
     w: str = ""
 

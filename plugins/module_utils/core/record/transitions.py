@@ -364,6 +364,9 @@ def new_attempt(
     require_fence(record, moment)
     require_quiet(record, moment)
     number = max([record.highest_attempt, *attempts_listed]) + 1
+    lost = record.replaces
+    if record.table_id and not deleted:
+        lost = {"table_id": record.table_id, "data_as_of": dict(record.data_as_of)}
     jobs = tuple(
         replace(job, state="closed", request="") if job.purpose == DELETE and job.is_open else job
         for job in record.jobs
@@ -380,6 +383,7 @@ def new_attempt(
         verified={},
         data_as_of={},
         parts={arn: Part("claimed", number) for arn in record.parts},
+        replaces=lost,
         next="",
     )
 

@@ -12,7 +12,7 @@ from datetime import datetime
 
 import pytest
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
+from ansible_collections.tableferry.aws.plugins.module_utils.core import errors, report
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.cleanup import (
     CleanupOptions,
@@ -141,7 +141,7 @@ class TestDone:
     @pytest.mark.parametrize("cleaned", [False, True])
     def test_a5_a15_a_copy_that_was_deleted_is_brought_by_a_new_export(self, cleaned: bool) -> None:
         aws = world()
-        Playbook(aws).migrate()
+        first = Playbook(aws).migrate()["orders"]
         if cleaned:
             aws.remove(*aws.objects())
         aws.drop()
@@ -150,6 +150,10 @@ class TestDone:
         assert (judged.status, judged.items_source, judged.items_destination) == ("migrated", 11, 11)
         record = Playbook(aws, 3).record()
         assert (record.attempt, record.state, len(aws.jobs("export"))) == (2, "done", 2)
+        note = f"the copy of {first.data_as_of['to']} had been deleted; made again"
+        assert (list(first.notes), list(judged.notes)) == ([], [note])
+        assert report.noted([report.row("orders", "s3", judgement=judged.to_dict())]) == [f"orders: {note}"]
+        assert list(Playbook(aws, 4).migrate()["orders"].notes) == []
 
     def test_a_source_that_was_made_anew_is_said(self) -> None:
         aws = world()
