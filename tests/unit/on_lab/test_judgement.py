@@ -49,6 +49,7 @@ def test_a_table_that_arrived() -> None:
         "verified": "counts",
         "reason": "",
         "data_as_of": {"from": shown, "to": shown},
+        "notes": [],
     }
 
 
