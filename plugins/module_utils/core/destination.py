@@ -19,13 +19,14 @@ from . import sdk
 from .account import RETRIES, Account, AccountSpec
 from .aws_errors import NO_RESOURCE
 from .durations import in_words
-from .errors import AccessDenied, DestinationExists, JobTimeout, Replaced, StateUnknown, TableVanished
+from .errors import AccessDenied, DestinationExists, JobTimeout, StateUnknown, TableVanished
 from .jobs.job import Job
 from .jobs.kind import Pause
 from .jobs.token import canonical
 from .jobs.tracking import Tracking
 from .record.intention import UNIQUE_NAME
 from .record.record import FILL
+from .record.rules import REPLACED_NEXT, replaced, replaced_cause
 from .route import Route
 from .table.creation import creation_parameters
 from .table.definition import TableDefinition, json_safe
@@ -127,10 +128,17 @@ def require_filled_by_us(
     Raises what Account.explain gives.
     """
     if filled_id is not None:
-        if table.table_id != filled_id:
+        if filled_id and table.table_id != filled_id:
+            raise DestinationExists(
+                replaced_cause(table.name, table.table_id, filled_id),
+                REPLACED_NEXT,
+                table=route.source_table,
+                details={"table_arn": table.arn, "table_id": table.table_id, "filled_table_id": filled_id},
+            )
+        if not filled_id:
             raise DestinationExists(
                 f"The record of {table.name} does not say that this migration filled the table that is there.",
-                "Look at its state with the playbook status, and run the migration to its end before a repair.",
+                "Run migrate to its end before a repair; the playbook status says how far the table is, and what to do.",
                 table=route.source_table,
                 details={"table_arn": table.arn, "table_id": table.table_id},
             )
@@ -431,12 +439,7 @@ def _require_made(destination: Account, there: TableDefinition, record: Tracking
     """Raises Replaced, DestinationExists unless ``there`` is the table of the ``record``, by TableId or nonce."""
     if record.record.table_id:
         if there.table_id != record.record.table_id:
-            raise Replaced(
-                f"The table {there.name} was made anew: its TableId is {there.table_id}, the copy's was"
-                f" {record.record.table_id}.",
-                "It is not touched. Find out whose it is, delete it or choose another name, and run again.",
-                table=source_table,
-            )
+            raise replaced(record.record, there.table_id, record.record.table_id)
         return
     last = record.latest(FILL)
     if last is None or last.state != "planned" or tags_there(destination, there).get(NONCE_TAG) != _nonce_of(last):

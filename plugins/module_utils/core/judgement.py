@@ -177,7 +177,8 @@ def check_table(
     if made_id and table.table_id != made_id:
         raise error(
             f"The table {job.name} is not the one that was {done}: its id is {table.table_id}, not {made_id}.",
-            "Find out who made it anew.",
+            f"Delete it, if nobody needs it, and run again: it is {done} anew. To keep it, choose another"
+            " destination_table.",
         )
     require_usable(table.raw)
     return table

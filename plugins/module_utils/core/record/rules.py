@@ -148,11 +148,27 @@ def not_yet(record: Record, why: str, until: float) -> NotYet:
     )
 
 
+# Both ways out of a copy that was replaced; the playbooks status, migrate and verify all say them.
+REPLACED_NEXT = (
+    "It is not touched. To have the copy under this name, delete that table, if nobody needs it, and run migrate: the"
+    " data is brought anew. To keep that table, run cleanup with remove_record, which forgets the copy, then choose"
+    " another destination_table and run migrate."
+)
+
+
+def replaced_cause(name: str, seen: str, known: str) -> str:
+    """What a record and its table say of a copy whose name another table, ``seen``, has taken."""
+    return (
+        f"The table {name} was made anew: its TableId is {seen}, and the copy that this migration made had {known}. So"
+        " somebody deleted the copy, and this is a table of somebody's own."
+    )
+
+
 def replaced(record: Record, seen: str, known: str) -> Replaced:
     """The error for another table, ``seen``, under the name of the one that is ``known``."""
     return Replaced(
-        f"The table of this name was made anew: its TableId is {seen}, the one that was filled had {known}.",
-        "It is not touched. If nobody needs it, delete it and run again; otherwise choose another destination name.",
+        replaced_cause(record.name, seen, known),
+        REPLACED_NEXT,
         table=record.name,
         details={"table_id": seen, "filled_table_id": known},
     )

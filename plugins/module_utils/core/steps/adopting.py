@@ -213,7 +213,8 @@ def _require_same(destination: Account, there: TableDefinition) -> None:
         raise Replaced(
             f"The table {there.name} was made anew while it was compared: its TableId was {there.table_id}, now it is"
             f" {now.table_id}.",
-            "It is not touched. If nobody needs it, delete it and run again.",
+            "It is not touched. Delete it, if nobody needs it, and run again; to keep it, choose another"
+            " destination_table.",
             table=there.name,
             details={"table_id": now.table_id},
         )

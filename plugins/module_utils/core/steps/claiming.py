@@ -129,7 +129,7 @@ def look(
         return record, there, here
     rules.require_current(record, store.home, seen)
     if record.table_id and seen not in ("", record.table_id):
-        raise _replaced(record, seen)
+        raise rules.replaced(record, seen, record.table_id)
     if record.is_done and there is not None:
         require_usable(there.raw)
     return record, there, here
@@ -394,15 +394,6 @@ def _route(destination: Account, choice: Choice, source_arn: str) -> Route:
         destination_region=destination.region,
         destination_table=choice.table,
         migration_id=choice.migration,
-    )
-
-
-def _replaced(record: Record, seen: str) -> Replaced:
-    return Replaced(
-        f"The table {record.name} was made anew: its TableId is {seen}, the one that was filled had {record.table_id}.",
-        "It is not touched. If nobody needs it, delete it and run again; otherwise choose another destination name.",
-        table=record.name,
-        details={"table_id": seen, "filled_table_id": record.table_id},
     )
 
 

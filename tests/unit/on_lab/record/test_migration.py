@@ -19,14 +19,19 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.cle
     apply_cleanup,
     plan_cleanup,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import Migration, preview
+from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import Migration, filled_id, preview
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record import removal
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.claiming import (
     Records,
     hold,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.comparison import (
+    VerifyOptions,
+    require_repairable,
+)
 from tests.unit.on_lab.in_process import Killed, failure
 from tests.unit.on_lab.recorded import Playbook, killed_at, world
-from tests.unit.on_lab.staged import BUCKET
+from tests.unit.on_lab.staged import BUCKET, Staged
 
 pytestmark = pytest.mark.usefixtures("at_once")
 
@@ -114,6 +119,58 @@ class TestWhatIsNotOurs:
         with pytest.raises(errors.Replaced):
             Playbook(aws, 2).start()
         assert len(aws.jobs("import")) == 1
+
+
+class TestReplacedCopy:
+    """Somebody deleted the copy and made a table of their own. All playbooks say the same two ways out; both work."""
+
+    def replaced(self) -> Staged:
+        aws = world()
+        Playbook(aws).migrate()
+        aws.drop()
+        aws.add_table("orders", 1, "destination", recovery=False)
+        return aws
+
+    def test_all_playbooks_say_the_same(self) -> None:
+        aws = self.replaced()
+        playbook = Playbook(aws, 2)
+        with pytest.raises(errors.Replaced) as migrated:
+            playbook.start()
+        record = playbook.record()
+        options = VerifyOptions("orders", "orders")
+        with pytest.raises(errors.DestinationExists) as repaired:
+            require_repairable(
+                playbook.source,
+                playbook.destination,
+                options,
+                "default",
+                delete_extra=False,
+                filled_id=filled_id(record, "default", record.source.arn),
+            )
+        texts = {(each.value.cause, each.value.next_step) for each in (migrated, repaired)}
+        assert len(texts) == 1
+        ((cause, next_step),) = texts
+        assert record.table_id in cause and aws.described("orders")["TableId"] in cause
+        assert "delete that table" in next_step and "another destination_table" in next_step
+
+    def test_the_table_is_deleted_and_the_copy_made_again(self) -> None:
+        aws = self.replaced()
+        aws.drop()
+        assert Playbook(aws, 2).migrate()["orders"].status == "migrated"
+        assert len(aws.jobs("import")) == 2
+
+    def test_the_table_stays_and_the_copy_gets_another_name(self) -> None:
+        aws = self.replaced()
+        own = aws.described("orders")["TableId"]
+        cleaner = Playbook(aws, 2)
+        removed = removal.remove(cleaner.run, ["orders"], "default", frozenset())
+        assert [change.what for change in removed.changes][:1] == ["dynamodb.table.tableferry.orders"]
+        aws.advance(60)  # the record table was empty, and went too
+        playbook = Playbook(aws, 3)
+        ways = playbook.wait({"copy": playbook.start(destination_table="copy")}).ways["copy"]
+        judged = playbook.judge("copy", ways, source_table="orders")
+        assert (judged.status, judged.items_destination) == ("migrated", 7)
+        assert aws.described("orders")["TableId"] == own
 
 
 class TestDone:
