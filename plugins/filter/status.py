@@ -31,6 +31,20 @@ def status_places(pairs: Mapping[str, str], hostvars: HostVars) -> dict[str, dic
     return places
 
 
+def status_tables(pairs: Mapping[str, str], hostvars: HostVars, first: str) -> list[dict[str, str]]:
+    """What the inventory says of the tables of the destination that the host ``first`` is asked for: the option
+    ``tables`` of migration_status_info. ``pairs`` is of ``account_pairs``."""
+    place = same_text([read(hostvars[first], name) for name in PLACE])
+    found = []
+    for host in pairs:
+        variables = hostvars[host]
+        if same_text([read(variables, name) for name in PLACE]) == place:
+            source, destination = table_names(host, variables)
+            migration = str(read(variables, "ferry_migration_id") or "default")
+            found.append({"name": destination, "source_table": source, "migration_id": migration})
+    return found
+
+
 def status_overview(
     places: Mapping[str, Mapping[str, str]], hostvars: HostVars, problems: Mapping[str, str], limited: bool = False
 ) -> dict[str, Any]:
@@ -57,15 +71,17 @@ def status_overview(
         wanted.setdefault(place, {}).update(names)
     tables: list[dict[str, Any]] = []
     words: list[str] = []
+    unseen: list[str] = []
     for place, answer in answers.items():
         names = wanted[place]
         known = {row["name"] for row in answer["tables"]}
         rows = [row for row in answer["tables"] if not limited or row["name"] in names]
         rows += [status.missing(name, source) for name, source in names.items() if name not in known]
+        unseen += status.unseen_lines(answer.get("unseen", ()))
         tables += [{**row, "record_table": str(answer["record_table_arn"])} for row in rows]
         words += [str(answer["msg"]), *(f"{run['held_by']}: {run['tables']} of them" for run in answer["runs"])]
     tables.sort(key=lambda row: (str(row["name"]), row["record_table"]))
-    lines = [*words, *status_table(tables), *(f"not shown: {reason}" for reason in failures.values())]
+    lines = [*words, *status_table(tables), *unseen, *(f"not shown: {reason}" for reason in failures.values())]
     return {
         "tables": tables,
         "record_tables": [arn for answer in answers.values() if (arn := str(answer["record_table_arn"]))],
@@ -79,4 +95,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """The filters by name."""
-        return {"status_overview": status_overview, "status_places": status_places}
+        return {"status_overview": status_overview, "status_places": status_places, "status_tables": status_tables}

@@ -14,8 +14,10 @@ author:
 description:
   - Reads all records of a destination account and Region, one for each table that any run has worked on, with what to
     do next. Works at any time, also while runs are at work.
-  - It changes nothing, waits for nobody, and needs C(dynamodb:DescribeTable) and C(dynamodb:Scan) on the record table
-    only.
+  - Each record is compared with the table that stands under its name, by C(dynamodb:DescribeTable). For tables without
+    a record the imports and restores that run are listed, once for all tables. What may not be read is left out, and
+    named in RV(unseen).
+  - It changes nothing, waits for nobody, and needs C(dynamodb:DescribeTable) and C(dynamodb:Scan) on the record table.
   - A record that a newer version of TableFerry wrote is shown with the state V(unreadable).
 options:
   destination:
@@ -30,6 +32,29 @@ options:
       - Show these destination tables only, also those without a record.
     type: list
     elements: str
+  tables:
+    description:
+      - What the user says of destination tables. They are shown also where they have no record, and records of another
+        source table or migration are reported.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description:
+          - The destination table.
+        type: str
+        required: true
+      source_table:
+        description:
+          - Its source table.
+        type: str
+        default: ""
+      migration_id:
+        description:
+          - Its migration.
+        type: str
+        default: ""
 seealso:
   - module: tableferry.aws.record_cleanup
 extends_documentation_fragment:
@@ -81,10 +106,19 @@ tables:
     state:
       description:
         - V(claimed), V(filling), V(filled), V(settled), V(done), V(following), V(handed_over) or V(broken).
-        - V(unreadable) for a record of a newer version, V(no record) for a table of O(names) that no run has begun.
+        - V(unreadable) for a record of a newer version, V(no record) for a table of O(names) or
+          O(tables) that has none. As recorded; see RV(tables.copy).
       returned: always
       type: str
       sample: done
+    copy:
+      description:
+        - Whether the copy stands that the record knows, V(there), V(deleted), V(replaced) by a table of somebody's own,
+          or V(none) as none was made yet. V(unknown) for a table that no record explains.
+        - Empty if it was not looked at.
+      returned: always
+      type: str
+      sample: there
     attempt:
       description: The number of the present attempt. Null where there is no record.
       returned: always
@@ -168,6 +202,12 @@ runs:
       returned: always
       type: int
       sample: 12
+unseen:
+  description: What could not be compared with the tables of the account, and why.
+  returned: success
+  type: list
+  elements: str
+  sample: []
 
 # make generate: record_table_arn
 record_table_arn:

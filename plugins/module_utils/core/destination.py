@@ -138,7 +138,7 @@ def require_filled_by_us(
         if not filled_id:
             raise DestinationExists(
                 f"The record of {table.name} does not say that this migration filled the table that is there.",
-                "Run migrate to its end before a repair; the playbook status says how far the table is, and what to do.",
+                "Run migrate to its end before a repair; the playbook status says how far it is, and what to do.",
                 table=route.source_table,
                 details={"table_arn": table.arn, "table_id": table.table_id},
             )
@@ -218,6 +218,11 @@ def imports_of(destination: Account, table_arn: str) -> Iterator[Mapping[str, An
     """The summaries of all imports into the table, newest first. Raises what Account.explain gives."""
     doing = "listing imports"
     return destination.pages("dynamodb", "list_imports", "ImportSummaryList", doing, TableArn=table_arn, PageSize=25)
+
+
+def all_imports(destination: Account) -> Iterator[Mapping[str, Any]]:
+    """The summaries of all imports of the account, which AWS lists for 90 days. Raises what Account.explain gives."""
+    return destination.pages("dynamodb", "list_imports", "ImportSummaryList", "listing imports", PageSize=25)
 
 
 def is_staged_by(route: Route, summary: Mapping[str, Any]) -> bool:

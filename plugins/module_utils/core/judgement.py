@@ -136,7 +136,7 @@ def instant(time: str) -> dict[str, str]:
 
 def by_record(judged: Judgement, record: Record) -> Judgement:
     """``judged`` with what the ``record`` of the table knows: which instant it shows, and that it is not the first."""
-    notes = ()
+    notes: tuple[str, ...] = ()
     if record.replaces:
         instant_of = record.replaces.get("data_as_of", {}).get("to")
         notes = (f"the copy{f' of {instant_of}' if instant_of else ''} had been deleted; made again",)

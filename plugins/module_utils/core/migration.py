@@ -50,10 +50,14 @@ from .steps.comparison import VerifyKind, VerifyOptions, comparison_change, opti
 from .steps.counting import CountKind, count_change, count_job
 from .steps.drift import settings_of_finished
 from .steps.settings_job import SettingsKind, plan_table_settings, settings_job
+from .steps.standing import FindFillings
 from .table.definition import TableDefinition
 
 METHODS: Mapping[str, Method] = {method.name: method for method in (S3Method(), BackupMethod(), DirectMethod())}
 DEFAULT = "s3"  # what auto means before there is a planner (design section 11)
+
+# What finds the jobs that make tables of a destination.
+FILLINGS: Sequence[FindFillings] = tuple(method.fillings for method in METHODS.values())
 
 # Methods of the design that this version does not have, with their paths.
 LATER: Mapping[str, str] = {

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from .errors import InvalidInput
 
 _TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")
+_STAGED = re.compile(r"tableferry/([^/]+)/export/(\d{12})/([^/]+)/([^/!]+)(?:!([^/]+))?/")
 _MIGRATION_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -50,6 +51,16 @@ class Route:
     def from_dict(cls, data: Mapping[str, str]) -> Route:
         """The route of ``to_dict``'s data."""
         return cls(**data)
+
+    @classmethod
+    def of_prefix(cls, prefix: str, account_id: str, region: str) -> Route | None:
+        """The route that staged what lies below ``prefix`` of a bucket, for a destination in ``account_id`` and
+        ``region``; None for what is not ours."""
+        found = _STAGED.match(prefix)
+        if found is None:
+            return None
+        migration, source_account, source_region, table, renamed = found.groups()
+        return cls(source_account, source_region, table, account_id, region, renamed or table, migration)
 
     @property
     def source_arn(self) -> str:

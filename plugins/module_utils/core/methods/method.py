@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol, TypeAlias
 
@@ -22,6 +22,7 @@ from ..jobs.tracking import Tracking
 from ..judgement import Judgement, JudgeOptions
 from ..route import Route
 from ..steps.lost_record import Fill
+from ..steps.standing import Filling
 from ..table.definition import TableDefinition
 from ..table.preview import MadeBy, as_imported
 from .options import MigrationOptions
@@ -83,6 +84,9 @@ class Method(Protocol):
     def running_fill(self, destination: Account, route: Route, there: TableDefinition | None) -> Job | None:
         """The job of this method on AWS that makes the route's table now, as an earlier run has begun it: where the
         record that knew it was lost. ``there`` is what stands under the table's name. Reads only."""
+
+    def fillings(self, destination: Account) -> Iterator[Filling]:
+        """The jobs of this method on AWS that make tables of the destination, or made them: one list. Reads only."""
 
     def judge(
         self, name: str, source: Account | None, destination: Account, jobs: Sequence[Job], options: JudgeOptions

@@ -7,17 +7,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ..durations import in_words
 from . import lease as leases
 from .lease import Lease, iso
-from .record import Record, table_key
+from .record import DELETE, FILL, WRITE, Record, table_key
+from .rules import REPLACED_NEXT, replaced_cause
 from .store import Everything, Unreadable
 from .takeover import GRACE
 
 TOO_NEW = "unreadable"
+NO_RECORD = "no record"
 _WORDS = {
     "claimed": "Run migrate: nothing was begun for it, or its job is found and continued.",
     "filling": "Run migrate: what fills the table is found and continued.",
@@ -27,14 +30,66 @@ _WORDS = {
     "handed_over": "",
     "done": "",
 }
+_FREE = (
+    "choose another destination_table, or run cleanup of that migration with remove_record, which frees the name and"
+    " leaves the table"
+)
+_ADOPT = (
+    "Run migrate with adopt: true: it is compared with its source in full, and counts as filled only where both are"
+    " equal. If nobody needs it, delete it and run migrate."
+)
 
 
-def rows(everything: Everything, home: str, now: float) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Wanted:
+    """What the user says of a destination table: its source table, and the migration; empty where not known."""
+
+    source_table: str = ""
+    migration: str = ""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What stands under a name in the destination: the ``table_id`` of the table, empty for none.
+
+    Where no record explains the table, ``migration`` is the one that its tags or the job that made it name, ``marked``
+    whether it is one of ours at all; ``running`` is the job that brings it now, as in "an import", and ``running_of``
+    the migration which that is of, empty where not known.
+    """
+
+    table_id: str = ""
+    marked: bool = False
+    migration: str = ""
+    running: str = ""
+    running_of: str = ""
+
+
+NOTHING: Mapping[str, Any] = {}
+
+
+def rows(
+    everything: Everything,
+    home: str,
+    now: float,
+    standing: Mapping[str, Standing] = NOTHING,
+    wanted: Mapping[str, Wanted] = NOTHING,
+) -> list[dict[str, Any]]:
     """One row for each record, by name; ``home`` is the TableId of the record table, ``now`` AWS's time.
 
-    A record of a newer version is a row too: its state is ``unreadable``, and ``next`` says why.
+    ``standing`` is what stands under those names that were looked at, ``wanted`` what the user says of them. A record
+    of a newer version is a row too: its state is ``unreadable``, and ``next`` says why.
     """
-    found = [_row(record, everything.leases.get(record.run), home, now) for record in everything.records]
+    found = [
+        _row(
+            record,
+            everything.leases.get(record.run),
+            home,
+            now,
+            standing.get(record.name),
+            wanted.get(record.name, Wanted()),
+        )
+        for record in everything.records
+    ]
     found += [_unreadable(each) for each in everything.unreadable if not each.key.startswith("use#")]
     return sorted(found, key=lambda row: str(row["name"]))
 
@@ -64,7 +119,9 @@ def _over(lease: Lease | None, now: float) -> bool:
     return lease is None or lease.ended is not None or now > lease.until + GRACE
 
 
-def _row(record: Record, lease: Lease | None, home: str, now: float) -> dict[str, Any]:
+def _row(
+    record: Record, lease: Lease | None, home: str, now: float, standing: Standing | None, wanted: Wanted
+) -> dict[str, Any]:
     job = next((each for each in reversed(record.jobs) if each.is_open), None)
     begun = [each.intended_at for each in record.jobs if each.attempt == record.attempt]
     begun = begun or ([lease.who.since] if lease is not None and lease.who is not None else [])
@@ -77,6 +134,7 @@ def _row(record: Record, lease: Lease | None, home: str, now: float) -> dict[str
         "migration": record.migration,
         "method": record.method,
         "state": record.state,
+        "copy": _copy(record, standing),
         "attempt": record.attempt,
         "job": "" if job is None else f"{job.kind} {job.state}",
         "percent": percent,
@@ -88,12 +146,92 @@ def _row(record: Record, lease: Lease | None, home: str, now: float) -> dict[str
         "since": iso(min(begun)) if begun else "",
         "run": record.run,
         "held_by": held_words(lease, record.run, now) if record.run else "",
-        "next": _next(record, lease, home, now),
+        "next": _next(record, lease, home, now, standing, wanted),
     }
 
 
-def _next(record: Record, lease: Lease | None, home: str, now: float) -> str:
+def needs_tags(record: Record, table_id: str) -> bool:
+    """Whether the ``record`` does not explain the table ``table_id`` of its name, so that its tags are of interest."""
+    return bool(table_id) and not record.table_id and record.open_job(FILL) is None
+
+
+def _copy(record: Record, standing: Standing | None) -> str:
+    """Whether the copy that the ``record`` knows stands: see migration_status_info. Empty where nobody looked."""
+    if standing is None:
+        return ""
+    if needs_tags(record, standing.table_id):
+        return "unknown"
+    if record.table_id and standing.table_id not in ("", record.table_id):
+        return "replaced"
+    if record.table_id and not standing.table_id:
+        return "none" if any(map(record.open_job, (FILL, WRITE, DELETE))) else "deleted"
+    return "there" if standing.table_id else "none"
+
+
+def _of_copy(record: Record, standing: Standing | None) -> str:
+    """What the user should do about a copy that is not as the ``record`` says; empty where it is."""
+    copy = _copy(record, standing)
+    if standing is None or copy in ("", "there", "none"):
+        return ""
+    if copy == "replaced":
+        return f"{replaced_cause(record.name, standing.table_id, record.table_id)} {REPLACED_NEXT}"
+    if copy == "unknown":
+        return _unknown(standing, Wanted(migration=record.migration))
+    if record.is_done:
+        return (
+            "It was migrated, but the copy has been deleted since. Run migrate to have it made again; if nobody needs"
+            " it, run cleanup with remove_record."
+        )
+    return "Its copy has been deleted since. Run migrate: the data is brought anew."
+
+
+def _unknown(standing: Standing, wanted: Wanted) -> str:
+    """What to do about a table that no record explains."""
+    if not standing.marked:
+        return (
+            "A table that TableFerry did not make stands under this name, and is not touched. Choose another"
+            " destination_table; or delete that table, if nobody needs it, and run migrate."
+        )
+    if standing.migration and wanted.migration not in ("", standing.migration):
+        of = f"The table belongs to migration {standing.migration}, and migration_id is {wanted.migration}."
+        return f"{of} {_set_id(standing.migration)}"
+    return f"The table is one of migration {standing.migration}, and no record says how far it is. {_ADOPT}"
+
+
+def _set_id(migration: str) -> str:
+    return f"Set migration_id to {migration} to go on with it; otherwise {_FREE}."
+
+
+def _other_migration(record: Record, wanted: Wanted) -> str:
+    """What to do about a ``record`` that is not of what the user wants; empty where it is."""
+    if record.is_untouched:
+        return ""
+    if wanted.migration not in ("", record.migration):
+        of = f"It belongs to migration {record.migration}, and migration_id is {wanted.migration}."
+        return f"{of} {_set_id(record.migration)}"
+    sources = {arn.rpartition("/")[2] for arn in (record.source.arn, *record.parts)}
+    if wanted.source_table and wanted.source_table not in sources:
+        return f"It is the copy of {record.source.arn}, not of {wanted.source_table}: {_FREE}."
+    return ""
+
+
+def _differing(record: Record) -> str:
+    """What to do about a finished table that counts as not verified because the counts differ; empty elsewhere."""
+    verified = record.verified
+    here, there = verified.get("items_source"), verified.get("items_destination")
+    if verified.get("verified") != "none" or here is None or there is None or here == there:
+        return ""
+    return (
+        f"It is migrated but not verified: {here} items were in the source and {there} in the destination. Run verify"
+        " with full, which shows what differs."
+    )
+
+
+def _next(record: Record, lease: Lease | None, home: str, now: float, standing: Standing | None, wanted: Wanted) -> str:
     """What the user should do; empty where there is nothing to do."""
+    other = _other_migration(record, wanted)
+    if other:
+        return other
     if record.home != home:
         return (
             "The record table was restored or made anew after this record was written. Run migrate: it finds out how"
@@ -104,8 +242,11 @@ def _next(record: Record, lease: Lease | None, home: str, now: float) -> str:
             f"Nothing: run {record.run} works on it. If its process is gone for certain, run again with"
             f" take_over: {record.run}."
         )
-    if record.next:
-        return record.next
+    found = _of_copy(record, standing)
+    if found or record.next:
+        return found or record.next
+    if record.is_done:
+        return _differing(record)
     words = _WORDS.get(record.state, "Run migrate.")
     wait = record.fence - now
     if words and not record.run and wait > 0:
@@ -120,6 +261,7 @@ def _unreadable(each: Unreadable) -> dict[str, Any]:
         "migration": "",
         "method": "",
         "state": TOO_NEW,
+        "copy": "",
         "attempt": None,
         "job": "",
         "percent": None,
@@ -135,19 +277,51 @@ def _unreadable(each: Unreadable) -> dict[str, Any]:
     }
 
 
-def missing(name: str, source: str = "") -> dict[str, Any]:
+def unseen_lines(unseen: Iterable[str]) -> list[str]:
+    """What could not be looked at, as lines of text."""
+    return [f"not compared with what stands in the account: {why}" for why in unseen]
+
+
+def missing(
+    name: str, source: str = "", standing: Standing | None = None, wanted: Wanted | None = None
+) -> dict[str, Any]:
     """The row of a table without a record, in the shape of all others."""
-    row = _unreadable(Unreadable(table_key(name), "", ""))
-    return {**row, "state": "no record", "source": source, "next": "Run migrate: no run has begun this table."}
+    row = {**_unreadable(Unreadable(table_key(name), "", "")), "state": NO_RECORD, "source": source}
+    wanted = wanted or Wanted()
+    if standing is None:
+        return {**row, "next": "Run migrate: no run has begun this table."}
+    row["copy"] = "unknown" if standing.table_id else "none"
+    if standing.running:
+        row |= {"job": f"{standing.running.split()[-1]} running", "migration": standing.running_of}
+        return {**row, "next": _running(standing, wanted)}
+    if standing.table_id:
+        return {**row, "migration": standing.migration, "next": _unknown(standing, wanted)}
+    return {**row, "next": "Run migrate: no run has begun this table."}
 
 
-def matching(found: list[dict[str, Any]], names: Mapping[str, str] | None) -> list[dict[str, Any]]:
-    """The rows of ``names`` (destination table: source table) alone, also of those without a record; all for None."""
-    if names is None:
-        return found
+def _running(standing: Standing, wanted: Wanted) -> str:
+    """What to do about a table without a record which a job brings now."""
+    of = f" of migration {standing.running_of}" if standing.running_of else ""
+    words = f"No record of it, but {standing.running}{of} brings it now"
+    if of and wanted.migration not in ("", standing.running_of):
+        return f"{words}, and migration_id is {wanted.migration}. {_set_id(standing.running_of)}"
+    return f"{words}. Run migrate: it is found and continued."
+
+
+def matching(
+    found: list[dict[str, Any]],
+    names: Iterable[str] | None,
+    standing: Mapping[str, Standing] = NOTHING,
+    wanted: Mapping[str, Wanted] = NOTHING,
+) -> list[dict[str, Any]]:
+    """The rows of ``names`` (destination tables) alone, all for None; also of ``names`` and ``wanted`` without a
+    record."""
     known = {row["name"] for row in found}
-    wanted = [row for row in found if row["name"] in names]
-    return sorted(
-        wanted + [missing(name, source) for name, source in names.items() if name not in known],
-        key=lambda row: str(row["name"]),
-    )
+    shown = found if names is None else [row for row in found if row["name"] in set(names)]
+    without = [name for name in dict.fromkeys((*wanted, *(names or ()))) if name not in known]
+    if names is not None:
+        without = [name for name in without if name in set(names)]
+    made = [
+        missing(name, wanted.get(name, Wanted()).source_table, standing.get(name), wanted.get(name)) for name in without
+    ]
+    return sorted(shown + made, key=lambda row: str(row["name"]))

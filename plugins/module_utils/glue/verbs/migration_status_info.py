@@ -6,11 +6,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...core.account import Account
 from ...core.errors import RecordDenied
+from ...core.migration import FILLINGS
 from ...core.record import record_table, status
+from ...core.record.record import table_key
+from ...core.record.status import Wanted
+from ...core.record.store import Everything
 from ...core.report import status_table
+from ...core.steps.standing import Look, look_around
 from ..accounts import Accounts
 from ..records import RECORD_OPTIONS, open_to_read
 from ..spec import SHARED_OPTIONS, Progress, Verb, account_option
@@ -20,33 +27,63 @@ SPEC: dict[str, Any] = {
     **RECORD_OPTIONS,
     "destination": account_option(required=True),
     "names": {"type": "list", "elements": "str"},
+    "tables": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "name": {"type": "str", "required": True},
+            "source_table": {"type": "str", "default": ""},
+            "migration_id": {"type": "str", "default": ""},
+        },
+    },
 }
 
 
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
-    """A row for each record; an empty list, and a word, where there is no record table."""
+    """A row for each record; none, and a word, where there is no record table."""
     account, name = Accounts(params).get("destination", params["destination"]), params["record_table"]
     store, now = open_to_read(account, name)
-    names = None if params["names"] is None else dict.fromkeys(params["names"], "")
-    if store is None:
-        rows, runs = status.matching([], names), []
-        words = f"There is no record table {name} in account {account.account_id}, {account.region}: no run has begun."
-    else:
+    names = params["names"]
+    wanted = {entry["name"]: Wanted(entry["source_table"], entry["migration_id"]) for entry in params["tables"]}
+    everything, home = Everything((), {}, ()), ""
+    if store is not None:
+        home = store.home
         try:
             everything = store.everything()
         except RecordDenied as denied:
             raise record_table.narrowed(denied, name, store.table.arn, record_table.READING) from denied
-        rows = status.matching(status.rows(everything, store.home, now), names)
-        runs = status.runs(everything, now)
-        words = f"{name} in account {account.account_id}, {account.region}: {len(rows)} table{'s'[: len(rows) != 1]}."
+    seen = _look(account, everything, wanted, names)
+    known = status.rows(everything, home, now, seen.standing, wanted)
+    rows = status.matching(known, names, seen.standing, wanted)
+    runs = status.runs(everything, now)
+    if store is None:
+        words = f"There is no record table {name} in account {account.account_id}, {account.region}: no run has begun."
+    else:
+        count = len(known if names is None else rows)
+        words = f"{name} in account {account.account_id}, {account.region}: {count} table{'s'[: count != 1]}."
     return {
         "changed": False,
         "tables": rows,
         "runs": runs,
+        "unseen": list(seen.unseen),
         "record_table_arn": "" if store is None else store.table.arn,
-        "lines": [words, *(f"{each['held_by']}: {each['tables']} of them" for each in runs), *status_table(rows)],
+        "lines": [
+            words,
+            *(f"{each['held_by']}: {each['tables']} of them" for each in runs),
+            *status_table(rows),
+            *status.unseen_lines(seen.unseen),
+        ],
         "msg": words,
     }
 
 
-VERB = Verb("migration_status_info", SPEC, run, services=("dynamodb", "sts"))
+def _look(account: Account, everything: Everything, wanted: Mapping[str, Wanted], names: Sequence[str] | None) -> Look:
+    records = {record.name: record for record in everything.records if record.key == table_key(record.name)}
+    hidden = {each.key for each in everything.unreadable}  # what such a record says is not known
+    shown = dict.fromkeys((*records, *wanted) if names is None else names)
+    sources = {name: of.source_table for name, of in wanted.items()}
+    return look_around(account, [name for name in shown if table_key(name) not in hidden], records, sources, FILLINGS)
+
+
+VERB = Verb("migration_status_info", SPEC, run, services=("backup", "dynamodb", "sts"))

@@ -105,8 +105,8 @@ def test_names_alone_and_those_without_a_record(one: Controller) -> None:
     one.claim()
     all_rows = [row_of(one)]
     assert status.matching(all_rows, None) == all_rows
-    (row,) = status.matching(all_rows, {"customers": "arn"})
-    assert (row["name"], row["state"], row["source"]) == ("customers", "no record", "arn")
+    (row,) = status.matching(all_rows, ["customers"], wanted={"customers": status.Wanted("shop")})
+    assert (row["name"], row["state"], row["source"]) == ("customers", "no record", "shop")
     assert set(row) == set(all_rows[0])
 
 

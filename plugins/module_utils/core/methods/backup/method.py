@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -17,6 +17,7 @@ from ...jobs.kind import JobKind
 from ...jobs.tracking import Tracking
 from ...judgement import Judgement, JudgeOptions, nothing_to_judge
 from ...route import Route
+from ...steps.standing import Filling
 from ...table.definition import TableDefinition
 from ...table.preview import as_restored
 from ...table.quotas import check_quotas
@@ -26,7 +27,7 @@ from .backup_jobs import BackupKind, BackupOptions, PlannedBackup, plan_backup, 
 from .copy_jobs import CopyKind, RecoveryPointCopyOptions, copy_job, plan_copy
 from .judge import judge_restore
 from .restore_jobs import RestoreKind, RestoreOptions, plan_restore, restore_job
-from .restore_status import find_running, is_being_restored
+from .restore_status import find_running, is_being_restored, running_fillings
 
 
 class BackupMethod:
@@ -87,6 +88,10 @@ class BackupMethod:
         if there is None or not is_being_restored(destination, there, route):
             return None
         return find_running(destination, route)
+
+    def fillings(self, destination: Account) -> Iterator[Filling]:
+        """The restores that run."""
+        return running_fillings(destination)
 
     def judge(
         self, name: str, source: Account | None, destination: Account, jobs: Sequence[Job], options: JudgeOptions

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Literal
@@ -21,6 +21,7 @@ from ...jobs.job import Job
 from ...jobs.tracking import Tracking
 from ...record.record import FILL
 from ...route import Route
+from ...steps.standing import Filling
 from ...table.definition import Shape, TableDefinition, json_safe
 from ...table_status import require_usable
 from .calls import moment, percent_done, state_of
@@ -148,6 +149,19 @@ def find_running(destination: Account, route: Route) -> Job | None:
             job = Job("restore", route.destination_table, request=about, migration_id=route.migration_id)
             return described(adopted(job, str(each["RestoreJobId"])), each)
     return None
+
+
+def running_fillings(destination: Account) -> Iterator[Filling]:
+    """The restores that run: one list, and a call for each that does. They do not tell of which migration they are."""
+    for each in filter(is_open, list_restores(destination)):
+        doing = "reading what a restore was asked for"
+        asked = destination.ask(
+            "backup", "get_restore_job_metadata", doing, missing=NO_RESOURCE, RestoreJobId=each["RestoreJobId"]
+        )
+        name = str((asked or {}).get("Metadata", {}).get("targetTableName", ""))
+        if name:
+            source = str(each.get("SourceResourceArn", "")).rpartition("/")[2]
+            yield Filling("a restore", name, runs=True, source_table=source)
 
 
 def is_into(destination: Account, job: Shape, table: str) -> bool:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from ...account import Account
@@ -15,6 +15,7 @@ from ...jobs.kind import JobKind
 from ...jobs.tracking import Tracking
 from ...judgement import Judgement, JudgeOptions, nothing_to_judge
 from ...route import Route
+from ...steps.standing import Filling
 from ...table.definition import TableDefinition
 from ...table.preview import as_created
 from ..method import ItemJobs, Needs
@@ -51,6 +52,10 @@ class DirectMethod:
     def running_fill(self, destination: Account, route: Route, there: TableDefinition | None) -> Job | None:
         """None: a direct copy runs in a process of ours alone."""
         return None
+
+    def fillings(self, destination: Account) -> Iterator[Filling]:
+        """None, as ``running_fill``."""
+        return iter(())
 
     def judge(
         self, name: str, source: Account | None, destination: Account, jobs: Sequence[Job], options: JudgeOptions

@@ -14,11 +14,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...account import Account
-from ...destination import imports_of, is_staged_by, read_import
+from ...destination import all_imports, imports_of, is_staged_by, read_import
 from ...errors import ImportLocked, PrefixNotData, StagingBucketUnusable
 from ...jobs.job import Job
 from ...jobs.tracking import NUMBERS_PER_ATTEMPT, Tracking
 from ...route import Route
+from ...steps.standing import Filling
 from .export_request import ExportOptions
 from .export_status import exports_of, find_by_token, serves
 from .import_status import described
@@ -67,6 +68,16 @@ def running_import(destination: Account, route: Route) -> Job | None:
             if description is not None and description.get("ImportStatus") == "IN_PROGRESS":
                 return _job_of(destination, route, description)
     return None
+
+
+def fillings(destination: Account) -> Iterator[Filling]:
+    """All imports of what TableFerry has staged, whatever became of them: one list."""
+    for summary in all_imports(destination):
+        route = Route.of_prefix(_prefix(summary), destination.account_id, destination.region)
+        name = str(summary.get("TableArn", "")).rpartition("/")[2]
+        if route is not None:
+            runs = summary.get("ImportStatus") == "IN_PROGRESS"
+            yield Filling("an import", name, runs, replace(route, destination_table=name))
 
 
 def running_export(source: Account, route: Route) -> Job | None:

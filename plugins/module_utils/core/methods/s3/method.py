@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -17,6 +17,7 @@ from ...jobs.kind import JobKind
 from ...jobs.tracking import Tracking
 from ...judgement import Judgement, JudgeOptions, nothing_to_judge
 from ...route import Route
+from ...steps.standing import Filling
 from ...table.creation import check_indexes
 from ...table.definition import TableDefinition
 from ...table.quotas import check_quotas
@@ -27,7 +28,7 @@ from .export_request import ExportOptions
 from .import_request import ImportOptions
 from .importing import ImportKind, import_job, plan_import
 from .judge import judge_import
-from .lost import running_import
+from .lost import fillings, running_import
 
 LONGEST_WAY = 86400  # seconds that an export may wait on the way to its import, whatever its age when it was chosen
 
@@ -80,6 +81,10 @@ class S3Method:
     def running_fill(self, destination: Account, route: Route, there: TableDefinition | None) -> Job | None:
         """The import from the route's staging prefix that runs."""
         return running_import(destination, route)
+
+    def fillings(self, destination: Account) -> Iterator[Filling]:
+        """The imports of what was staged."""
+        return fillings(destination)
 
     def judge(
         self, name: str, source: Account | None, destination: Account, jobs: Sequence[Job], options: JudgeOptions

@@ -1,0 +1,200 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What status says of records and tables that do not agree, and that its next step works."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
+from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import FILLINGS
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record import status
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record import table_key
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record.status import Wanted
+from ansible_collections.tableferry.aws.plugins.module_utils.core.report import status_table
+from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.standing import look_around
+from tests.unit.on_lab.in_process import Killed
+from tests.unit.on_lab.methods.backup.conftest import counted_by_calls
+from tests.unit.on_lab.methods.backup.ready import Ready
+from tests.unit.on_lab.methods.backup.test_record import STOPPED
+from tests.unit.on_lab.methods.direct.test_record import copied_by_calls
+from tests.unit.on_lab.record.test_lost import lose
+from tests.unit.on_lab.recorded import Playbook, world
+from tests.unit.on_lab.staged import Staged
+
+DATA_PLANE = (copied_by_calls, counted_by_calls)  # fixtures: the data plane is calls of the lab's clients
+ORDERS = {"orders": Wanted("orders", "default")}
+
+
+def rows_of(aws: Staged, wanted: dict[str, Wanted] = ORDERS) -> list[dict[str, Any]]:
+    """The rows of the playbook status, which changes nothing."""
+    playbook = Playbook(aws, 90)
+    everything = playbook.store.everything()
+    records = {record.name: record for record in everything.records}
+    sources = {name: each.source_table for name, each in wanted.items()}
+    aws.calls.clear()
+    look = look_around(playbook.destination, list({**records, **wanted}), records, sources, FILLINGS)
+    assert (aws.mutating(), look.unseen) == ([], ())
+    rows = status.rows(everything, playbook.store.home, aws.clock, look.standing, wanted)
+    rows = status.matching(rows, None, look.standing, wanted)
+    assert status_table(rows)
+    return rows
+
+
+def row_of(aws: Staged, wanted: dict[str, Wanted] = ORDERS) -> dict[str, Any]:
+    (row,) = rows_of(aws, wanted)
+    return row
+
+
+class TestRecorded:
+    def test_a_copy_that_stands(self) -> None:
+        aws = world()
+        Playbook(aws).migrate()
+        row = row_of(aws)
+        assert (row["state"], row["copy"], row["next"]) == ("done", "there", "")
+        assert [operation for _account, operation in aws.calls] == ["DescribeTable"]
+
+    def test_a_copy_that_was_deleted(self) -> None:
+        aws = world()
+        Playbook(aws).migrate()
+        aws.drop()
+        row = row_of(aws)
+        assert (row["state"], row["copy"]) == ("done", "deleted")
+        assert "has been deleted since. Run migrate" in row["next"]
+        assert Playbook(aws, 2).migrate()["orders"].status == "migrated"
+        assert row_of(aws)["copy"] == "there"
+
+    def test_a_copy_that_was_replaced(self) -> None:
+        aws = world()
+        Playbook(aws).migrate()
+        aws.drop()
+        aws.add_table("orders", 1, "destination", recovery=False)
+        row = row_of(aws)
+        assert (row["state"], row["copy"]) == ("done", "replaced")
+        with pytest.raises(errors.Replaced, match="made anew") as refused:
+            Playbook(aws, 2).start()
+        assert row["next"] == f"{refused.value.cause} {refused.value.next_step}"
+
+    @pytest.mark.parametrize("operation", ["ExportTableToPointInTime", "ImportTable"])
+    def test_a_table_on_its_way_is_not_said_to_be_deleted(self, operation: str) -> None:
+        aws = world(export__full=30.0, import__visible=100.0)
+        stopped_after(aws, operation)
+        row = row_of(aws)
+        assert (row["state"], row["copy"]) != ("done", "deleted") and row["copy"] == "none"
+        assert "works on it" in row["next"]
+
+    def test_another_migration_or_source(self) -> None:
+        aws = world()
+        Playbook(aws).migrate()
+        row = row_of(aws, {"orders": Wanted("orders", "spring")})
+        assert row["next"].startswith("It belongs to migration default, and migration_id is spring.")
+        row = row_of(aws, {"orders": Wanted("customers", "default")})
+        assert "table/orders, not of customers" in row["next"]
+
+    def test_counts_that_differ_are_said(self) -> None:
+        aws = world()
+        playbook = Playbook(aws)
+        begun = {"orders": playbook.start()}
+        ways = playbook.wait(begun).ways["orders"]
+        playbook.judge("orders", ways)
+        record = playbook.store.read(table_key("orders"))
+        assert record is not None
+        verified = {**record.verified, "verified": "none", "items_source": 9}
+        everything = playbook.store.everything()
+        changed = replace(everything, records=(replace(record, verified=verified, run=""),))
+        (row,) = status.rows(changed, playbook.store.home, aws.clock)
+        assert "not verified: 9 items were in the source and 7 in the destination" in row["next"]
+        assert status.rows(everything, playbook.store.home, aws.clock)[0]["next"] == ""
+
+
+class TestWithoutARecord:
+    def test_nothing_was_begun(self) -> None:
+        row = row_of(world())
+        assert (row["state"], row["copy"], row["next"]) == (
+            "no record", "none", "Run migrate: no run has begun this table.",
+        )  # fmt: skip
+
+    @pytest.mark.parametrize("seconds", [0.5, 20.0])
+    def test_an_import_that_runs_is_found_and_the_next_run_continues_it(self, seconds: float) -> None:
+        aws = world(import__visible=10.0, import__creating=100.0)
+        stopped_after(aws, "ImportTable")
+        aws.advance(seconds)
+        lose(aws)
+        row = row_of(aws)
+        assert (row["state"], row["job"], row["migration"]) == ("no record", "import running", "default")
+        assert "an import of migration default brings it now. Run migrate" in row["next"]
+        assert "Set migration_id to default" in row_of(aws, {"orders": Wanted("orders", "spring")})["next"]
+        assert Playbook(aws, 2).migrate()["orders"].status == "migrated"
+        assert len(aws.jobs("import")) == 1
+
+    def test_a_restore_that_runs(self) -> None:
+        aws = Ready()
+        stopped_after(aws, "StartRestoreJob", method="backup", backup=STOPPED)
+        aws.advance(2)
+        lose(aws)
+        row = row_of(aws)
+        assert (row["state"], row["job"]) == ("no record", "restore running")
+        assert "a restore brings it now" in row["next"]
+        assert row_of(aws, {"orders": Wanted("customers")})["job"] == ""
+
+    def test_a_copy_whose_record_is_lost_is_adopted_as_it_says(self) -> None:
+        aws = world()
+        Playbook(aws).migrate()
+        lose(aws)
+        row = row_of(aws)
+        assert (row["state"], row["copy"], row["migration"]) == ("no record", "unknown", "default")
+        assert "Run migrate with adopt: true" in row["next"]
+        assert "belongs to migration default" in row_of(aws, {"orders": Wanted("orders", "spring")})["next"]
+        with pytest.raises(errors.StateUnknown, match="adopt: true"):
+            Playbook(aws, 2).start()
+        assert Playbook(aws, 3).start(adopt=True).job.kind == "adopt"
+
+    def test_what_our_import_made_is_known_without_its_tags(self) -> None:
+        aws = world()
+        stopped_after(aws, "ImportTable")
+        aws.advance(60)
+        lose(aws)
+        row = row_of(aws)
+        assert (row["copy"], row["migration"]) == ("unknown", "default")
+        assert "adopt: true" in row["next"]
+
+    def test_a_table_of_somebody_elses(self) -> None:
+        aws = world()
+        aws.add_table("orders", 1, "destination", recovery=False)
+        row = row_of(aws)
+        assert (row["state"], row["copy"], row["migration"]) == ("no record", "unknown", "")
+        assert "TableFerry did not make" in row["next"] and "destination_table" in row["next"]
+
+
+def stopped_after(aws: Staged, operation: str, **options: Any) -> None:
+    """A run that dies when its ``operation`` was answered."""
+    playbook, dead = Playbook(aws), False
+
+    def stop(when: str, called: str, number: int) -> None:
+        nonlocal dead
+        dead = dead or (when, called) == ("after", operation)
+        if dead:
+            raise Killed(called)
+
+    aws.interrupt = stop
+    with pytest.raises(Killed):
+        playbook.migrate(**options)
+    aws.interrupt = lambda *_call: None
+    playbook.killed()
+
+
+def test_what_may_not_be_read_is_named_and_hides_nothing() -> None:
+    aws = world({"orders": 7, "customers": 2})
+    Playbook(aws).migrate()
+    playbook = Playbook(aws, 90)
+    record = playbook.record()
+    aws.may_not("destination", "dynamodb:DescribeTable", "dynamodb:ListImports")
+    look = look_around(aws.account("destination"), ["orders", "customers"], {"orders": record}, {}, FILLINGS)
+    aws.may_again("destination")
+    assert look.standing == {}
+    assert len(look.unseen) == 2 and "dynamodb:ListImports" in look.unseen[0] and "2 tables" in look.unseen[1]
