@@ -18,8 +18,7 @@ from typing import Any
 from . import sdk
 from .account import RETRIES, Account, AccountSpec
 from .aws_errors import NO_RESOURCE
-from .durations import in_words
-from .errors import AccessDenied, DestinationExists, JobTimeout, StateUnknown, TableVanished
+from .errors import AccessDenied, DestinationExists, JobTimeout, StateUnknown, TableVanished, in_words
 from .jobs.job import Job
 from .jobs.kind import Pause
 from .jobs.token import canonical

@@ -334,3 +334,16 @@ RUN_STOPPED = (Interrupted, LeaseOver, ParentGone, RecordLost, TakenOver)
 def interrupted(table: str = "") -> Interrupted:
     """The error of work on ``table`` that was called off."""
     return Interrupted("The run was interrupted.", "Run again: it goes on from where it was.", table=table)
+
+
+# Durations in messages
+
+_UNITS = ((86400, "days"), (3600, "hours"), (60, "minutes"))
+
+
+def in_words(seconds: float) -> str:
+    """``12 s``, ``17 minutes``, ``5 hours``, ``2 days``: in the largest unit that there are two of at least."""
+    for length, unit in _UNITS:
+        if round(seconds / length) >= 2:
+            return f"{round(seconds / length)} {unit}"
+    return f"{max(0, round(seconds))} s"

@@ -11,8 +11,7 @@ from typing import Any
 
 from ..core.account import Account
 from ..core.change import Change, to_diff
-from ..core.durations import in_words
-from ..core.errors import FerryError, JobTimeout
+from ..core.errors import FerryError, JobTimeout, in_words
 from ..core.jobs.job import Job
 from ..core.jobs.kind import WaitItem
 from ..core.migration import explain, noun, wait_for

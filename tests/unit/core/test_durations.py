@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core.durations import in_words
+from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import in_words
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from ..durations import in_words
-from ..errors import RecordTooNew
+from ..errors import RecordTooNew, in_words
 from .attributes import Item, from_item, to_item
 from .process import Process
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..durations import in_words
+from ..errors import in_words
 from . import lease as leases
 from .lease import Lease, iso
 from .record import DELETE, FILL, WRITE, Record, table_key

@@ -14,7 +14,7 @@ import math
 from dataclasses import dataclass
 
 from ..clock_off import MOST_OFF
-from ..durations import in_words
+from ..errors import in_words
 from . import fence as fences
 from .fence import Fence
 from .lease import VERB, WAITER, Ended, Lease, held_by

@@ -18,7 +18,6 @@ from .. import sdk
 from ..account import Account
 from ..aws_errors import IN_USE
 from ..destination import has_mark, is_being_imported, unknown_state, was_filled_by_us
-from ..durations import in_words
 from ..errors import Claimed as TakenFirst
 from ..errors import (
     DestinationExists,
@@ -30,6 +29,7 @@ from ..errors import (
     StateUnknown,
     TableBroken,
     TakenOver,
+    in_words,
 )
 from ..jobs.entries import entry_of
 from ..jobs.tracking import Tracking

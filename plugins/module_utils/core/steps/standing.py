@@ -44,7 +44,7 @@ FindFillings = Callable[[Account], Iterable[Filling]]
 
 
 @dataclass(frozen=True)
-class Look:
+class Standings:
     """What stands under each name that could be looked at. ``unseen`` says what could not, and why."""
 
     standing: Mapping[str, Standing] = field(default_factory=dict)
@@ -57,7 +57,7 @@ def look_around(
     records: Mapping[str, Record],
     sources: Mapping[str, str],
     finders: Iterable[FindFillings],
-) -> Look:
+) -> Standings:
     """What stands under ``names``; ``records`` are those that there are of them, ``sources`` their source tables where
     they are known, both by name.
 
@@ -89,7 +89,9 @@ def look_around(
     if failed:
         first, why = next(iter(failed.items()))
         unseen[f"{first if len(failed) == 1 else f'{len(failed)} tables'}: {why}"] = None
-    return Look({name: standing for name, (standing, _why) in found.items() if standing is not None}, tuple(unseen))
+    return Standings(
+        {name: standing for name, (standing, _why) in found.items() if standing is not None}, tuple(unseen)
+    )
 
 
 def _standing(destination: Account, name: str, record: Record | None, fillings: list[Filling]) -> Standing:

@@ -30,8 +30,7 @@ from ..aws_errors import (
     is_wrong_request,
     refusal_of,
 )
-from ..durations import in_words
-from ..errors import MissingTable, Replaced, SettingFailed
+from ..errors import MissingTable, Replaced, SettingFailed, in_words
 from ..table_status import Phase, advice, phase_of
 from .definition import Shape, TableDefinition
 

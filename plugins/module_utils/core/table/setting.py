@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from ..change import Change, NotCarried
-from ..durations import in_words
-from ..errors import SettingFailed
+from ..errors import SettingFailed, in_words
 from .definition import Shape, TableDefinition
 from .patient_calls import Caller, Steps, Target, paces
 from .resource_policy import TableLocation

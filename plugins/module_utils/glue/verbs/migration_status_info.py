@@ -17,7 +17,7 @@ from ...core.record.record import table_key
 from ...core.record.status import Wanted
 from ...core.record.store import Everything
 from ...core.report import status_table
-from ...core.steps.standing import Look, look_around
+from ...core.steps.standing import Standings, look_around
 from ..accounts import Accounts
 from ..records import RECORD_OPTIONS, open_to_read
 from ..spec import SHARED_OPTIONS, Progress, Verb, account_option
@@ -78,7 +78,9 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     }
 
 
-def _look(account: Account, everything: Everything, wanted: Mapping[str, Wanted], names: Sequence[str] | None) -> Look:
+def _look(
+    account: Account, everything: Everything, wanted: Mapping[str, Wanted], names: Sequence[str] | None
+) -> Standings:
     records = {record.name: record for record in everything.records if record.key == table_key(record.name)}
     hidden = {each.key for each in everything.unreadable}  # what such a record says is not known
     shown = dict.fromkeys((*records, *wanted) if names is None else names)

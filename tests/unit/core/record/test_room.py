@@ -13,7 +13,7 @@ import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import record
 
-GROUND = {"account", "aws_errors", "change", "clock_off", "durations", "errors", "sdk", "table_status"}
+GROUND = {"account", "aws_errors", "change", "clock_off", "errors", "sdk", "table_status"}
 FILES = sorted(Path(record.__path__[0]).glob("*.py"))
 
 

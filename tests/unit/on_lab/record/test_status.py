@@ -104,7 +104,7 @@ def test_the_record_table_is_made_once_and_not_in_check_mode(crossing, admin) ->
 
 
 def test_without_permission_the_policy_to_attach_is_named_before_anything_is_made(crossing, admin) -> None:
-    caller = Caller(crossing, "show_status", "elsewhere")
+    caller = Caller(crossing, "remove_records", "elsewhere")
     with pytest.raises(errors.RecordDenied) as refused:
         caller.run("record_table", name="unmade")
     assert "dynamodb:CreateTable" in refused.value.next_step
@@ -128,6 +128,7 @@ def test_status_reads_while_a_run_works_and_takes_nothing(crossing, admin, check
     result = Caller(crossing, "show_status", table).run(
         "migration_status_info", check_mode, record_table=table, names=["orders", "missing"]
     )
+    assert result["unseen"] == []
     assert [(row["name"], row["state"]) for row in result["tables"]] == [
         ("missing", "no record"), ("orders", "claimed"),
     ]  # fmt: skip

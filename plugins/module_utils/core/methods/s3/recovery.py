@@ -13,8 +13,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from ...account import Account
-from ...durations import in_words
-from ...errors import PointInTimeRecoveryNotReady
+from ...errors import PointInTimeRecoveryNotReady, in_words
 from ...jobs.job import Job
 from ...jobs.kind import Pause
 
