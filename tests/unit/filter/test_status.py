@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.tableferry.aws.plugins.filter.status import status_overview, status_places
+from ansible_collections.tableferry.aws.plugins.filter.status import status_overview, status_places, status_tables
 from ansible_collections.tableferry.aws.plugins.filter.tables import removable_records
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record import status
 
@@ -33,6 +33,20 @@ def test_each_destination_is_asked_once() -> None:
     assert status_places(PAIRS, HOSTVARS) == {
         "a": {"a": "a", "bees": "b", "c": "c"}, "d": {"d": "d"}, "e": {"e": "e"},
     }  # fmt: skip
+
+
+def test_a_destination_is_told_what_the_inventory_says_of_its_tables() -> None:
+    hostvars = {**HOSTVARS, "c": {**HOSTVARS["c"], "ferry_migration_id": "spring"}}
+    assert status_tables(PAIRS, hostvars, "a") == [
+        {"name": "a", "source_table": "a", "migration_id": "default"},
+        {"name": "bees", "source_table": "b", "migration_id": "default"},
+        {"name": "c", "source_table": "c", "migration_id": "spring"},
+    ]
+
+
+def test_what_could_not_be_compared_is_a_line() -> None:
+    found = overview(a={**answer("arn:a", "a"), "unseen": ["not allowed"]}, d={}, e={})
+    assert "not compared with what stands in the account: not allowed" in found["lines"]
 
 
 def overview(limited: bool = False, **answers: Any) -> dict[str, Any]:
