@@ -274,7 +274,7 @@ def _probe(source: Account, job: Job) -> None:
     token is used up (measured/import-export-table 3.10). Raises StagingBucketUnusable."""
     bucket = _bucket(source, job)
     folder = f"{job.request['call']['S3Prefix']}/{FOLDER}"
-    bucket.put(f"{folder}{PROBE}", b"{}", as_export=True)
+    bucket.put(f"{folder}{PROBE}", b"{}")
 
 
 def begin_export(source: Account, destination: Account | None, record: Tracking | None, job: Job) -> Job:

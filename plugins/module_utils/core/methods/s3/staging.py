@@ -103,22 +103,24 @@ class StagingBucket:
             digest.update(chunk)
         return b64encode(digest.digest()).decode()
 
-    def put(self, key: str, body: bytes, *, as_export: bool = False) -> None:
-        """Write one object; ``as_export``: with the ACL and the encryption of an export's objects."""
+    def put(self, key: str, body: bytes) -> None:
+        """Write one object as exports write theirs: with their ACL and their encryption, by the key or by S3's own.
+
+        The header of the encryption is always sent: buckets may deny uploads without it. Raises StagingBucketUnusable,
+        FerryError.
+        """
+        encryption = {"ServerSideEncryption": "AES256"}
+        if self.kms_key_arn:
+            encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": self.kms_key_arn}
         request: dict[str, Any] = {
             "Bucket": self.name,
             "Key": key,
             "Body": body,
             "ExpectedBucketOwner": self.owner,
             "ContentType": "application/json",
+            "ACL": "bucket-owner-full-control",
+            **encryption,
         }
-        if self.kms_key_arn:
-            request |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": self.kms_key_arn}
-        if as_export:
-            request |= {
-                "ACL": "bucket-owner-full-control",
-                **({} if self.kms_key_arn else {"ServerSideEncryption": "AES256"}),
-            }
         try:
             self._client.put_object(**request)
         except (sdk.ClientError, sdk.BotoCoreError) as error:

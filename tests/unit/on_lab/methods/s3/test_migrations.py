@@ -11,6 +11,7 @@ import time
 from datetime import UTC, datetime
 
 import pytest
+from botocore.exceptions import ClientError
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import (
     ChecksumMismatch,
@@ -111,6 +112,37 @@ def test_staged_under_a_key_of_the_destination(crossing):
     moved = crossing.bring_in(export)
     assert moved.state == "completed", moved
     assert crossing.items("destination", "sealed") == crossing.items("source", "sealed")
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_h3_a_bucket_may_deny_what_comes_without_the_encryption_header(crossing, sealed):
+    """All that is written here carries it, as exports do: a bucket's default encryption is no header."""
+    key = crossing.key("destination") if sealed else ""
+    bucket = StagingBucket(crossing.destination, crossing.bucket, crossing.destination.account_id, key)
+    header = "aws:kms" if sealed else "AES256"
+    before = crossing.s3.get_bucket_policy(Bucket=crossing.bucket)["Policy"]
+    policy = json.loads(before)
+    policy["Statement"].append(
+        {
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "s3:PutObject",
+            "Resource": f"arn:aws:s3:::{crossing.bucket}/*",
+            "Condition": {"StringNotEquals": {"s3:x-amz-server-side-encryption": header}},
+        }
+    )
+    crossing.s3.put_bucket_policy(Bucket=crossing.bucket, Policy=json.dumps(policy))
+    try:
+        with pytest.raises(ClientError, match="AccessDenied"):
+            crossing.s3.put_object(Bucket=crossing.bucket, Key="tableferry/bare", Body=b"")
+        bucket.put("tableferry/ours", b"{}")
+        head = crossing.s3.head_object(Bucket=crossing.bucket, Key="tableferry/ours")
+        assert (head["ServerSideEncryption"], head.get("SSEKMSKeyId", "")) == (header, key)
+        if not sealed:
+            crossing.table("headed")
+            assert crossing.bring_in(crossing.export("headed")).state == "completed"
+    finally:
+        crossing.s3.put_bucket_policy(Bucket=crossing.bucket, Policy=before)
 
 
 def test_checksums_are_read_again(crossing):
