@@ -125,7 +125,9 @@ class IamService:
         """``iam:<operation>`` on the role, user or policy that the request names."""
         if operation == "CreateServiceLinkedRole":
             service = params["AWSServiceName"]
-            arn = f"{self._prefix(context)}:role{managed_policies.linked_path(service)}*"
+            # Of a service that has none here only the path is known; it is refused below.
+            name = managed_policies.LINKED_ROLES.get(service, ("",))[0]
+            arn = f"{self._prefix(context)}:role{managed_policies.linked_path(service)}{name}"
             return [AuthorizationRequest(f"iam:{operation}", arn, conditions={"iam:AWSServiceName": service})]
         return [AuthorizationRequest(f"iam:{operation}", self._resource(context, params))]
 

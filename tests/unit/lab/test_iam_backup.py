@@ -43,6 +43,19 @@ def test_service_linked_role_needs_permission(world: Any) -> None:
     assert company.outside.as_user(own)("CreateServiceLinkedRole", service="iam", **SERVICE)["Role"]["Arn"]
 
 
+def test_c11_a_service_linked_role_is_allowed_by_its_whole_arn(world: Any) -> None:
+    company = Company(world)
+    path = f"arn:aws:iam::{company.outside.account}:role/aws-service-role/backup.amazonaws.com/"
+    allowed = {"Effect": "Allow", "Action": "iam:CreateServiceLinkedRole"}
+    for name in ("", "AWSServiceRoleForOther", "AWSServiceRoleForBackup*x"):
+        with pytest.raises(RuleBroken, match="AccessDenied"):
+            company.outside.as_user({**allowed, "Resource": path + name})(
+                "CreateServiceLinkedRole", service="iam", **SERVICE
+            )
+    exact = company.outside.as_user({**allowed, "Resource": f"{path}AWSServiceRoleForBackup"})
+    assert exact("CreateServiceLinkedRole", service="iam", **SERVICE)["Role"]["Arn"] == f"{path}AWSServiceRoleForBackup"
+
+
 def test_policies_of_aws(world: Any) -> None:
     side = Company(world).destination
     managed = side("GetPolicy", service="iam", PolicyArn=FOR_BACKUP)["Policy"]
