@@ -318,7 +318,7 @@ def creation_call(
     Raises MissingKeyMapping, KeyNotUsable, and what Account.explain gives where AWS cannot be asked about keys.
     """
     encryption = read_encryption(source, definition) if definition.kms_key_arn else None
-    key_map = resolve_key_map(destination, kms_key_map, definition.name, encryption) if encryption else {}
+    key_map = resolve_key_map(destination, kms_key_map, definition.name, encryption, source) if encryption else {}
     call = creation_parameters(
         definition,
         table,

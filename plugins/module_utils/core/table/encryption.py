@@ -62,8 +62,9 @@ def map_encryption(source: Encryption, kms_key_map: Mapping[str, str], table: st
     """What is to encrypt the destination.
 
     The source's own aws/dynamodb key becomes the destination's, the AWS-owned key stays, unless the map says otherwise
-    (the aws/dynamodb key may be mapped by its alias too). A customer's key is looked up by ARN, then by key id. A
-    mapping to ``alias/aws/dynamodb`` means the destination's AWS-managed key. Raises MissingKeyMapping.
+    (the aws/dynamodb key may be mapped by its alias too). A customer's key is looked up by ARN, then by key id;
+    ``resolve_key_map`` looks aliases up. A mapping to ``alias/aws/dynamodb`` means the destination's AWS-managed key.
+    Raises MissingKeyMapping.
     """
     mapped = kms_key_map.get(_name_in(source, kms_key_map), "")
     if mapped:
@@ -116,16 +117,24 @@ def usable_key(destination: Account, key: str, table: str = "") -> str:
 
 
 def resolve_key_map(
-    destination: Account, kms_key_map: Mapping[str, str], table: str = "", encryption: Encryption | None = None
+    destination: Account,
+    kms_key_map: Mapping[str, str],
+    table: str = "",
+    encryption: Encryption | None = None,
+    source: Account | None = None,
 ) -> dict[str, str]:
     """``kms_key_map`` with its values as ARNs of usable keys, by one call for each value.
 
     With ``encryption``, the source's, only the entry that this table needs: an unusable key for another table does not
-    stop this one. Raises KeyNotUsable.
+    stop this one. Where the map does not have the key by ARN or id, the aliases in the map are looked up in the account
+    ``source``: its entry is then named by the key's ARN. Raises KeyNotUsable, and what Account.explain gives.
     """
     if encryption is not None:
         name = _name_in(encryption, kms_key_map)
-        return {name: usable_key(destination, kms_key_map[name], table)} if name else {}
+        if name:
+            return {name: usable_key(destination, kms_key_map[name], table)}
+        alias = _alias_in(source, encryption, kms_key_map) if source is not None and encryption.key_arn else ""
+        return {encryption.key_arn: usable_key(destination, kms_key_map[alias], table)} if alias else {}
     resolved = {value: usable_key(destination, value, table) for value in dict.fromkeys(kms_key_map.values())}
     return {key: resolved[value] for key, value in kms_key_map.items()}
 
@@ -136,3 +145,15 @@ def _name_in(source: Encryption, kms_key_map: Mapping[str, str]) -> str:
     if source.kind == "aws_managed":
         names.append(AWS_MANAGED_ALIAS)
     return next((name for name in names if kms_key_map.get(name)), "")
+
+
+def _alias_in(source: Account, encryption: Encryption, kms_key_map: Mapping[str, str]) -> str:
+    """The alias (``alias/NAME``, or its ARN) by which the map names the source's key, by one call for each; "" where
+    it does not."""
+    for name in kms_key_map:
+        if name != AWS_MANAGED_ALIAS and name.rpartition(":")[2].startswith("alias/"):
+            doing = f"looking up the key of {name}"
+            answer = source.ask("kms", "describe_key", doing, missing=UNANSWERED, KeyId=name)
+            if answer and answer["KeyMetadata"]["Arn"] == encryption.key_arn:
+                return name
+    return ""

@@ -51,7 +51,7 @@ def preview_settings(
     here = read_settings(source, TableDefinition.read(source, source_table))
     if here.get(EncryptionSetting.name):
         encryption = Encryption(**here.get(EncryptionSetting.name))
-        key_map = resolve_key_map(destination, options.kms_key_map, source_table, encryption)
+        key_map = resolve_key_map(destination, options.kms_key_map, source_table, encryption, source)
         options = replace(options, kms_key_map=key_map)
     if as_made is None:
         as_made = as_restored if here.definition.local_secondary_indexes else as_imported

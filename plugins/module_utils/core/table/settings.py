@@ -215,7 +215,7 @@ def prepare_settings(
     there = read_settings(destination, definition, None if compare else here)
     if here.get(EncryptionSetting.name):
         encryption = Encryption(**here.get(EncryptionSetting.name))
-        key_map = resolve_key_map(destination, options.kms_key_map, source_table, encryption)
+        key_map = resolve_key_map(destination, options.kms_key_map, source_table, encryption, source)
         options = replace(options, kms_key_map=key_map)
     plan = plan_settings(here, there, options)
     return replace(plan, differences=differences(here, there, plan.changes)) if compare else plan

@@ -245,6 +245,20 @@ def test_aliases_and_ids_are_resolved_to_arns():
     assert resolve_key_map(Kms(error="AccessDeniedException"), {KEY: THERE}) == {KEY: THERE}
 
 
+@pytest.mark.parametrize("alias", ["alias/tables", f"{KEY.partition(':key/')[0]}:alias/tables"])
+def test_d7_a_key_may_be_named_by_its_alias(alias):
+    source, encryption = Kms(Arn=KEY), Encryption("customer", KEY)
+    kms_key_map = {"other": "x", alias: "alias/there"}
+    there = resolve_key_map(Kms(), kms_key_map, "", encryption, source)
+    assert map_encryption(encryption, there) == Encryption("customer", THERE)
+    for account in (Kms(Arn=f"{KEY}0"), Kms(error="NotFoundException"), Kms(error="AccessDeniedException")):
+        assert resolve_key_map(Kms(), kms_key_map, "", encryption, account) == {}
+    # The key itself counts before its alias, and costs no call.
+    assert resolve_key_map(Kms(), {alias: "x", KEY: THERE}, "", encryption, Kms(error="ServiceException")) == {
+        KEY: THERE
+    }
+
+
 @pytest.mark.parametrize(
     ("value", "metadata", "word"),
     [

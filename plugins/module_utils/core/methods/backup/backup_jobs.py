@@ -234,7 +234,7 @@ def _copies(
 def _check_keys(source: Account, destination: Account, definition: TableDefinition, options: BackupOptions) -> None:
     """Whether the destination table can be encrypted as requested. Raises MissingKeyMapping, KeyNotUsable."""
     encryption = read_encryption(source, definition)
-    key_map = resolve_key_map(destination, options.kms_key_map, definition.name, encryption)
+    key_map = resolve_key_map(destination, options.kms_key_map, definition.name, encryption, source)
     map_encryption(encryption, key_map, definition.name)
 
 

@@ -198,7 +198,7 @@ def _encryption(source: Account | None, destination: Account, options: RestoreOp
         encryption = read_encryption(source, TableDefinition.read(source, table))
     if encryption is None:
         raise InvalidInput("How the source table is encrypted is not known.", "Set source.", table=options.table)
-    key_map = resolve_key_map(destination, options.kms_key_map, table, encryption)
+    key_map = resolve_key_map(destination, options.kms_key_map, table, encryption, source)
     return map_encryption(encryption, key_map, table)
 
 

@@ -114,7 +114,7 @@ def table_parameters(
     if definition.kms_key_arn:
         # Without the source account a key counts as customer managed.
         encryption = read_encryption(source, definition) if source else Encryption("customer", definition.kms_key_arn)
-        key_map = resolve_key_map(destination, options.kms_key_map, options.table, encryption)
+        key_map = resolve_key_map(destination, options.kms_key_map, options.table, encryption, source)
     shape = definition.without_indexes(options.without_indexes)
     return import_parameters(shape, options.table, key_map, encryption=encryption)
 

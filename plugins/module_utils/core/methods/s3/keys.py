@@ -72,5 +72,5 @@ def check_keys(source: Account, destination: Account, definition: TableDefinitio
         encryption = read_encryption(source, definition)
         if encryption.kind == "customer":
             _check_enabled(source, definition.kms_key_arn, "source table's", definition.name)
-        key_map = resolve_key_map(destination, options.kms_key_map, definition.name, encryption)
+        key_map = resolve_key_map(destination, options.kms_key_map, definition.name, encryption, source)
     import_parameters(definition, options.destination_table or definition.name, key_map, encryption=encryption)
