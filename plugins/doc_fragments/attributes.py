@@ -4,15 +4,29 @@
 
 from __future__ import annotations
 
-_ALL = r"""
+_IDEMPOTENT = r"""
   idempotent:
     support: full
     description:
       - When run twice in a row outside C(check_mode) with the same arguments, the second run changes nothing and
         costs nothing.
+"""
+
+_ASYNC = r"""
   async:
     support: full
     description: Supports being used with the C(async) keyword; the module then does the work instead of the action.
+"""
+
+_NO_ASYNC = r"""
+  async:
+    support: none
+    description:
+      - The result contains credentials, and the engine writes the results of asynchronous jobs into files that others
+        may read.
+"""
+
+_GROUP = r"""
   action_group:
     support: full
     description:
@@ -21,6 +35,8 @@ _ALL = r"""
     membership:
       - tableferry.aws.ferry
 """
+
+_ALL = _IDEMPOTENT + _ASYNC + _GROUP
 
 
 class ModuleDocFragment:
@@ -54,4 +70,21 @@ attributes:
     description: There is no difference to show, because nothing is changed.
 """
         + _ALL
+    )
+
+    # For verbs that only read, and hand out credentials.
+    CREDENTIALS: str = (
+        r"""
+options: {}
+attributes:
+  check_mode:
+    support: full
+    description: Changes nothing, in C(check_mode) or not.
+  diff_mode:
+    support: N/A
+    description: There is no difference to show, because nothing is changed.
+"""
+        + _IDEMPOTENT
+        + _NO_ASYNC
+        + _GROUP
     )

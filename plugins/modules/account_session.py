@@ -21,7 +21,7 @@ notes:
 extends_documentation_fragment:
   - tableferry.aws.accounts
   - tableferry.aws.accounts.account
-  - tableferry.aws.attributes.reads
+  - tableferry.aws.attributes.credentials
 """
 
 EXAMPLES = r"""

@@ -54,6 +54,8 @@ class VerbAction(ActionBase):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
+        # An asynchronous job's result lies in a file that others may read, whatever no_log says.
+        cls._supports_async = not cls.verb.hands_out_credentials
         importlib.import_module(WHOLE_CORE)
         sdk.warm(cls.verb.services)
 

@@ -60,7 +60,7 @@ def test_both_ways_fail_alike_and_show_no_secret(tmp_path: Path, endpoint: str) 
         "missing": ("account_session", dict(SECRETS)),
     }
     ways = {"action": {}, "module": {"environment": {"WAY": "module"}}, "async": {"async": 30, "poll": 1}}
-    run_as = {"denied": list(ways), "refused": ["action", "module"], "unknown": ["action"], "missing": ["action"]}
+    run_as = {"denied": list(ways), "refused": list(ways), "unknown": ["action"], "missing": ["action"]}
     play = {
         "hosts": "localhost",
         "connection": "local",
@@ -110,6 +110,10 @@ def test_both_ways_fail_alike_and_show_no_secret(tmp_path: Path, endpoint: str) 
     }
     assert found["denied_action"] == found["denied_module"] == found["denied_async"]
     assert found["refused_action"] == found["refused_module"]
+    # C8: of what hands out credentials no result is written where others may read it.
+    assert "does not support async" in results["refused_async"]["msg"]
+    written = [path.read_text() for path in (tmp_path / "async").rglob("*") if path.is_file()]
+    assert not any(secret in text for secret in SECRETS.values() for text in written)
     assert results["denied_action"]["ferry_error"] == "AccessDenied"
     assert results["denied_action"]["ferry_status"] == "failed"
     assert results["refused_action"]["ferry_status"] == "refused"

@@ -42,6 +42,7 @@ def test_plays_run_here_one_task_after_the_other_and_each_table_for_itself(play:
     assert (play["connection"], play["strategy"], play["any_errors_fatal"]) == ("local", "linear", False)
     assert play["vars"]["ansible_connection"] == "local"
     assert play["vars"]["ansible_become"] is False
+    assert play["vars"]["ansible_pipelining"] is True  # C8: arguments of modules, keys among them, go by no file
 
 
 def test_tasks_that_wait_have_no_timeout_of_ansible_cfg() -> None:
