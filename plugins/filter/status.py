@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible_collections.tableferry.aws.plugins.filter.tables import same_text, table_names
+from ansible_collections.tableferry.aws.plugins.filter.tables import shared_values, table_names
 from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import HostVars, read
 
 PLACE = ("ferry_destination", "ferry_record_table")
@@ -25,7 +25,7 @@ def status_places(pairs: Mapping[str, str], hostvars: HostVars) -> dict[str, dic
     places: dict[str, dict[str, str]] = {}
     for host in pairs:
         variables = hostvars[host]
-        asked = first.setdefault(same_text([read(variables, name) for name in PLACE]), host)
+        asked = first.setdefault(shared_values(variables, PLACE), host)
         source, destination = table_names(host, variables)
         places.setdefault(asked, {})[destination] = source
     return places

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.common.validation import check_type_dict
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.spec import ACCOUNT_OPTIONS
@@ -21,6 +22,7 @@ from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import BRO
 PREFIX = "ferry_"
 ACCOUNT = {"type": "dict", "options": ACCOUNT_OPTIONS}
 SIDES = ("ferry_source", "ferry_destination")
+ACCOUNTS = (*SIDES, "ferry_management")
 # The user's variables, documented in docs/variables.md. ferry_hosts and ferry_serial are read before any host is.
 VARIABLES: dict[str, dict[str, Any]] = {
     "ferry_source": ACCOUNT,
@@ -128,6 +130,9 @@ PLAN_OF = ("ferry_source", "ferry_destination", "ferry_migration_id")  # what ta
 OPEN = ("pending", "running")
 # What the role cleanup_table registers for a table, by what was made for it in the accounts.
 CLEANED = {"staged": "cleanup_table_removed", "backed_up": "cleanup_table_recovery_points"}
+_TABLE_ARN = re.compile(
+    r"arn:[a-z-]+:dynamodb:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):table/(?P<name>[\w.-]+)", re.A
+)
 
 
 def same_text(value: Any) -> str:
@@ -135,10 +140,43 @@ def same_text(value: Any) -> str:
     return json.dumps(value, sort_keys=True, default=str)
 
 
+def table_name(table: Any) -> str:
+    """The name of a source table that is given by its name or by its ARN."""
+    arn = _TABLE_ARN.fullmatch(str(table))
+    return arn["name"] if arn else str(table)
+
+
+def file_name(host: Any) -> str:
+    """The name of the file for a host: no path, and not too long, whatever the host is called."""
+    from ansible_collections.tableferry.aws.plugins.module_utils.core.items import private_files
+
+    return private_files.file_name(str(host))
+
+
+def account_options(account: Any) -> dict[str, Any]:
+    """The options of an account as a dictionary. As those of a verb they may be a text, JSON or key=value."""
+    return dict(check_type_dict(plain(account)))
+
+
 def table_names(host: str, variables: Mapping[str, Any]) -> tuple[str, str]:
     """The names of the table of ``host`` in the source and in the destination account."""
-    source = str(read(variables, "ferry_table") or host)
+    source = table_name(read(variables, "ferry_table") or host)
     return source, str(read(variables, "ferry_destination_table") or source)
+
+
+def account_read(variables: Mapping[str, Any], name: str) -> Any:
+    """The variable ``name``, an account, as a dictionary: the same one however it is spelled. What is none of an
+    account's forms is as it stands, for the check of the inventory."""
+    value = read(variables, name)
+    try:
+        return account_options(value) if isinstance(value, str) else value
+    except TypeError:
+        return value
+
+
+def shared_values(variables: Mapping[str, Any], names: Iterable[str]) -> str:
+    """The variables ``names`` as a text that is equal where they are."""
+    return same_text([account_read(variables, name) if name in ACCOUNTS else read(variables, name) for name in names])
 
 
 def account_pairs(hosts: Iterable[str], hostvars: HostVars) -> dict[str, str]:
@@ -151,7 +189,7 @@ def account_pairs(hosts: Iterable[str], hostvars: HostVars) -> dict[str, str]:
     for host in hosts:
         try:
             variables = hostvars[host]
-            shared = same_text([read(variables, name) for name in PAIR])
+            shared = shared_values(variables, PAIR)
         except BROKEN:
             continue
         found[host] = first.setdefault(shared, host)
@@ -198,7 +236,7 @@ def inventory_problems(hosts: Iterable[str], hostvars: HostVars) -> dict[str, st
         try:
             variables = hostvars[host]
             problems[host] = _problems(variables)
-            place = same_text([read(variables, "ferry_destination"), table_names(host, variables)[1]])
+            place = same_text([account_read(variables, "ferry_destination"), table_names(host, variables)[1]])
         except BROKEN as error:
             problems[host] = [f"a variable cannot be read: {error}"]
             continue
@@ -227,8 +265,8 @@ def _plan_problems(problems: Mapping[str, list[str]], hostvars: HostVars) -> dic
     for host, found in problems.items():
         if not found and read(hostvars[host], "ferry_backup_plan"):
             variables = hostvars[host]
-            plan = same_text([read(variables, name) for name in PLAN_OF])
-            wish = same_text([read(variables, name) for name in PAIR if name not in PLAN_OF])
+            plan = shared_values(variables, PLAN_OF)
+            wish = shared_values(variables, [name for name in PAIR if name not in PLAN_OF])
             wishes.setdefault(plan, {}).setdefault(wish, []).append(host)
     return {
         host: "other tables of its backup plan have different settings; give it the same settings, or another"
@@ -251,12 +289,34 @@ def _problems(variables: Mapping[str, Any]) -> list[str]:
             given.pop(side, None)
     checked = ArgumentSpecValidator(VARIABLES).validate(given)
     found += dict.fromkeys(filter(None, map(_told, checked.error_messages)))
+    if not found:
+        found += _arn_problems(str(given.get("ferry_table") or ""), account_read(variables, "ferry_source"))
     for name in variables:
         if name.startswith(PREFIX) and name not in VARIABLES:
             close = difflib.get_close_matches(name, VARIABLES, n=1, cutoff=0.85)
             if close:
                 found.append(f"{name} is not a variable of TableFerry; did you mean {close[0]}?")
     return found
+
+
+def _arn_problems(table: str, source: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the source ``table`` where it is an ARN: it must be one of a table, in the Region and the
+    account of ``source`` as far as these are given there. Whose the credentials are is known later."""
+    if not table.startswith("arn:"):
+        return []
+    arn = _TABLE_ARN.fullmatch(table)
+    if arn is None:
+        return ["ferry_table is no ARN of a table"]
+    if not source.get("region"):
+        return ["ferry_table is an ARN, so ferry_source must say its Region: add region to it"]
+    problems = []
+    if source["region"] != arn["region"]:
+        problems.append("ferry_table is the ARN of a table in another Region than ferry_source")
+    role, account = str(source.get("role_arn") or ""), str(source.get("account_id") or "")
+    account = account or (role.split(":")[4] if role.count(":") > 4 else "")
+    if account not in ("", arn["account"]):
+        problems.append("ferry_table is the ARN of a table of another account than ferry_source")
+    return problems
 
 
 def _told(message: str) -> str:
@@ -290,6 +350,12 @@ def account_outlook(pairs: Mapping[str, str], hostvars: HostVars, problems: Mapp
         reason = f"{host}: {note['msg']}" if note else ""
         if not reason and not staging:
             reason = f"{host}: Its accounts were not checked, because the variables of {first} have problems."
+        arn = _TABLE_ARN.fullmatch(str(read(hostvars[host], "ferry_table") or ""))
+        if not reason and arn and staging.get("source_account_id") not in (None, "", arn["account"]):
+            reason = (
+                f"{host}: ferry_table is the ARN of a table of account {arn['account']}, the credentials of"
+                f" ferry_source belong to account {staging['source_account_id']}. Correct one of them and run again."
+            )
         found.setdefault(
             host,
             {"staging": staging, "reason": reason, "ferry_status": note.get("ferry_status", "refused") or "failed"},
@@ -359,13 +425,16 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """The filters by name."""
         return {
+            "account_options": account_options,
             "account_outlook": account_outlook,
             "account_pairs": account_pairs,
             "all_clean": all_clean,
             "data_needs": data_needs,
+            "file_name": file_name,
             "inventory_problems": inventory_problems,
             "open_jobs": open_jobs,
             "pair_tables": pair_tables,
             "pair_users": pair_users,
             "removable_records": removable_records,
+            "table_name": table_name,
         }

@@ -13,11 +13,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ansible.module_utils.common.validation import check_type_dict
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.tableferry.aws.plugins.filter.report import item_jobs
-from ansible_collections.tableferry.aws.plugins.filter.tables import OPEN, data_needs, table_names
+from ansible_collections.tableferry.aws.plugins.filter.tables import (
+    OPEN,
+    account_options,
+    data_needs,
+    file_name,
+    table_names,
+)
 from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import HostVars, plain, read
 
 # Options of migration_start by the variables that they are, where the verb's default is the variable's.
@@ -145,7 +150,7 @@ def _sides(variables: Mapping[str, Any], staging: Mapping[str, Any]) -> dict[str
     """Both accounts. Their ids were looked up once for all tables."""
     ids = {"source": staging.get("source_account_id"), "destination": staging.get("owner")}
     return {
-        side: {**check_type_dict(read(variables, f"ferry_{side}")), **({"account_id": found} if found else {})}
+        side: {**account_options(read(variables, f"ferry_{side}")), **({"account_id": found} if found else {})}
         for side, found in ids.items()
     }
 
@@ -183,8 +188,8 @@ def _start_options(host: str, variables: Mapping[str, Any], staging: Mapping[str
         "items": {
             "checkpoint_dir": "~/.tableferry",
             **_given(variables, _ITEMS),
-            "refused_path": f"{directory}/{host}-refused.jsonl",
-            "differences_path": f"{directory}/{host}.jsonl",
+            "refused_path": f"{directory}/{file_name(host)}-refused.jsonl",
+            "differences_path": f"{directory}/{file_name(host)}.jsonl",
         },
     }
     if data_needs(options.get("method")) == "backed_up":

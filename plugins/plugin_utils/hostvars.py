@@ -10,7 +10,7 @@ the whole core takes 0.25 CPU-s. Filters therefore import of the core what they 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleError
@@ -33,6 +33,8 @@ def plain(value: Any) -> Any:
         return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(inner) for inner in value]
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        return str(value)  # an inline !vault value of ansible-core 2.18, which is decrypted as a text
     return value
 
 

@@ -6,21 +6,28 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from ansible.errors import AnsibleError
 
 from ansible_collections.tableferry.aws.plugins.filter.tables import (
+    account_options,
     account_outlook,
     account_pairs,
     all_clean,
     data_needs,
+    file_name,
     inventory_problems,
     open_jobs,
     pair_tables,
     pair_users,
+    table_name,
+    table_names,
 )
+from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import plain
 
 SOURCE = {"region": "eu-west-1", "profile": "old"}
 DESTINATION = {"region": "eu-west-1", "profile": "new"}
@@ -147,6 +154,7 @@ def test_outlook_tells_each_table_of_its_pair() -> None:
         "c": {"check_inventory_account_failure": {"msg": "no such role", "ferry_status": "failed", "task": "t"}},
         # What a table failed with on its own way is no matter of its pair.
         "x": {"report_migration_failure": {"msg": "mine"}, "destination_account_staging": staging},
+        **{name: {} for name in ("b", "d", "y", "bad")},
     }
     pairs = {"a": "a", "b": "a", "c": "c", "d": "c", "x": "x", "y": "x", "bad": "a"}
     found = account_outlook(pairs, hostvars, {"bad": "bad: wrong"})
@@ -154,6 +162,90 @@ def test_outlook_tells_each_table_of_its_pair() -> None:
     assert found["d"] == {"staging": {}, "reason": "d: no such role", "ferry_status": "failed"}
     assert found["y"]["reason"] == ""
     assert found["bad"]["reason"] == "bad: wrong"
+
+
+ARN = "arn:aws:dynamodb:eu-west-1:111111111111:table/Orders.2024"
+
+
+def test_d7_a_table_may_be_named_by_its_arn() -> None:
+    assert (table_name(ARN), table_name("Orders")) == ("Orders.2024", "Orders")
+    assert table_names("host", {"ferry_table": ARN}) == ("Orders.2024", "Orders.2024")
+    assert table_names("host", {"ferry_table": ARN, "ferry_destination_table": "new"}) == ("Orders.2024", "new")
+    gov = "arn:aws-us-gov:dynamodb:us-gov-west-1:111111111111:table/t"
+    hostvars = {
+        "a": {**SIDES, "ferry_table": ARN},
+        "gov": {**SIDES, "ferry_table": gov, "ferry_source": '{"region": "us-gov-west-1", "profile": "p"}'},
+    }
+    assert inventory_problems(hostvars, hostvars) == {}
+
+
+@pytest.mark.parametrize(
+    ("table", "source", "words"),
+    [
+        (f"{ARN}/index/by-day", {}, "no ARN of a table"),
+        ("arn:aws:s3:::bucket", {}, "no ARN of a table"),
+        (ARN, {"region": "us-east-1"}, "another Region"),
+        (ARN, {"region": ""}, "must say its Region"),
+        (ARN, {"account_id": "222222222222"}, "another account"),
+        (ARN, {"profile": "", "role_arn": "arn:aws:iam::222222222222:role/ferry"}, "another account"),
+    ],
+)
+def test_d7_an_arn_is_of_the_source(table: str, source: dict[str, str], words: str) -> None:
+    hostvars = {"a": {**SIDES, "ferry_table": table, "ferry_source": {**SOURCE, **source}}}
+    assert words in inventory_problems(["a"], hostvars)["a"]
+
+
+def test_d7_an_arn_is_of_the_account_that_the_credentials_belong_to() -> None:
+    staging = {"bucket": "b", "owner": "2" * 12, "source_account_id": "3" * 12}
+    hostvars = {
+        name: {"ferry_table": table, "destination_account_staging": staging}
+        for name, table in (("other", ARN), ("same", ARN.replace("1" * 12, "3" * 12)), ("name", "Orders"))
+    }
+    found = account_outlook(dict.fromkeys(hostvars, "other"), hostvars, {})
+    assert "account 111111111111" in found["other"]["reason"] and "333333333333" in found["other"]["reason"]
+    assert (found["other"]["ferry_status"], found["same"]["reason"], found["name"]["reason"]) == ("refused", "", "")
+
+
+def test_d4_an_account_given_as_text_is_the_same_account() -> None:
+    texts = {"a": SIDES, "b": {**SIDES, "ferry_source": json.dumps(SOURCE)}}
+    texts["c"] = {**SIDES, "ferry_source": "region=eu-west-1 profile=old"}
+    assert inventory_problems(texts, texts) == {}
+    assert set(account_pairs(texts, texts).values()) == {"a"}
+    assert account_options(texts["b"]["ferry_source"]) == account_options(texts["c"]["ferry_source"]) == SOURCE
+    rivals = {
+        "a": {**SIDES, "ferry_table": "t"},
+        "b": {**SIDES, "ferry_destination": json.dumps(DESTINATION), "ferry_table": "t"},
+    }
+    assert set(inventory_problems(rivals, rivals)) == {"a", "b"}
+
+
+class Vaulted(Sequence[str]):
+    """An inline !vault value as ansible-core 2.18 has it: a sequence of letters that is no text."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.text[index]
+
+    def __len__(self) -> int:
+        return len(self.text)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def test_d4_inline_vault_values_are_texts() -> None:
+    vaulted = {**SIDES, "ferry_source": {**SOURCE, "profile": Vaulted("old")}, "ferry_leave_indexes": [Vaulted("i")]}
+    assert plain(vaulted) == {**SIDES, "ferry_leave_indexes": ["i"]}
+    assert inventory_problems(["a"], {"a": vaulted}) == {}
+    assert account_pairs(["a", "b"], {"a": SIDES, "b": vaulted}) == {"a": "a", "b": "a"}
+
+
+def test_c7_d6_a_host_is_no_path() -> None:
+    assert file_name("orders") == "orders"
+    for host in ("../../victim", "h" * 260):
+        assert "/" not in file_name(host) and len(file_name(host)) < 150
 
 
 def test_open_jobs_only() -> None:

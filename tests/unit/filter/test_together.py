@@ -52,15 +52,19 @@ def trusted(value: Any) -> Any:
 def by_role(role: str, verb: Any, variables: dict[str, Any]) -> dict[str, Any]:
     """What the role's own task passes to its verb, as the verb sees it."""
     loader = DataLoader()
-    defaults = loader.load_from_file(str(ROLES / role / "defaults/main.yml"))
+    # There are no filters of collections here.
+    defaults = {
+        name: re.sub(r" \| tableferry\.aws\.(table|file)_name", "", value) if isinstance(value, str) else value
+        for name, value in loader.load_from_file(str(ROLES / role / "defaults/main.yml")).items()
+    }
     (task,) = (
         each for each in loader.load_from_file(str(ROLES / role / "tasks/main.yml"))
         if f"tableferry.aws.{verb.VERB.name}" in each
     )  # fmt: skip
-    known = {**trusted(dict(defaults)), "inventory_hostname": "host", "omit": OMIT, **variables}
+    known = {**trusted(defaults), "inventory_hostname": "host", "omit": OMIT, **variables}
     templar = Templar(loader=loader, variables=known)
     arguments = dict(task[f"tableferry.aws.{verb.VERB.name}"])
-    for name, text in arguments.items():  # there are no filters of collections here
+    for name, text in arguments.items():
         arguments[name] = text.replace("| tableferry.aws.data_needs == 'backed_up'", "== 'backup'")
     passed = templar.template(trusted(arguments))
     return seen(verb, {name: value for name, value in passed.items() if value != OMIT})
@@ -134,6 +138,15 @@ def test_the_options_are_those_of_the_roles(given: dict[str, Any]) -> None:
     assert seen(migration_judge, {**judged["options"], **sides}) == by_role(
         "judge_table", migration_judge, {**host, **role}
     )
+
+
+def test_c7_d6_files_of_a_host_lie_in_the_folder() -> None:
+    host = {"ferry_source": SIDE, "ferry_destination": SIDE, "ferry_differences_dir": "/d"}
+    for name in ("../../victim", "h" * 255):
+        (entry,) = tables_to_start([name], {name: host}, {name: OUTLOOK["host"]})
+        for option in ("differences_path", "refused_path"):
+            folder, file = entry["options"]["items"][option].rsplit("/", 1)
+            assert folder == "/d" and not file.startswith(".") and len(file) < 150
 
 
 def test_what_is_open_is_waited_for_and_what_failed_is_not_judged() -> None:

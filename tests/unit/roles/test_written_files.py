@@ -1,0 +1,67 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The files that roles write on the controller, by their own tasks: for their owner only, through no planted link."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from tests.unit.roles.test_roles import ROOT
+
+WRITERS = {
+    "report_migration": {"report_migration_path": "new.json", "report_migration_rows": []},
+    "show_status": {"show_status_path": "new.json", "show_status_overview": {"tables": [], "record_tables": []}},
+}
+
+
+def test_c7_report_and_status_are_their_owners_alone_and_follow_no_link(tmp_path: Path) -> None:
+    """A new file, one that all could read, and a link at its place."""
+    tasks = []
+    for role, variables in WRITERS.items():
+        (task,) = (
+            each
+            for each in yaml.safe_load((ROOT / "roles" / role / "tasks/main.yml").read_text())
+            if "ansible.builtin.copy" in each
+        )
+        for name in ("new", "open", "link"):
+            tasks.append({**task, "vars": {**variables, f"{task_path(role)}": f"folder/{role}-{name}.json"}})
+    real = tmp_path / "real"
+    real.mkdir()
+    (tmp_path / "folder").symlink_to(real)  # the user's own, to the folder
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    for role in WRITERS:
+        (real / f"{role}-open.json").write_text("old")
+        (real / f"{role}-open.json").chmod(0o644)
+        (real / f"{role}-link.json").symlink_to(victim)
+    book = tmp_path / "play.json"
+    play = {"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": tasks}
+    book.write_text(json.dumps([{**play, "vars": {"ansible_python_interpreter": sys.executable}}]))
+    done = subprocess.run(
+        [sys.executable, "-m", "ansible.cli.playbook", "-i", "localhost,", str(book)],
+        env={**os.environ, "ANSIBLE_HOME": str(tmp_path / "home"), "ANSIBLE_NOCOLOR": "1"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert victim.read_text() == "precious"
+    written = sorted(real.iterdir())
+    assert len(written) == 6
+    for path in written:
+        assert (path.is_symlink(), path.stat().st_mode & 0o777) == (False, 0o600), path
+        assert json.loads(path.read_text())["tables"] == []
+
+
+def task_path(role: str) -> str:
+    """The variable of the role with the path of its file."""
+    return next(name for name in WRITERS[role] if name.endswith("_path"))
