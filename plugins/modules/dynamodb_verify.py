@@ -32,7 +32,7 @@ options:
     description:
       - Put missing and different items into the destination as the source holds them now. An item that is changed
         in the destination at the same time is left as it is, and reported.
-      - Without O(differences_path) only the differences that the result lists are repaired.
+      - Without O(differences_path) only the first 20 differences are repaired.
       - Only a table that the migration O(migration_id) filled is repaired. Its record decides; without one its tags do,
         or the import or restore that made it. Any other table is refused before it is read, and so is one that another
         run holds. A table that was handed over is repaired as well, with a warning that what its applications wrote is
@@ -124,27 +124,16 @@ not_listed:
   returned: success
   type: int
   sample: 0
-differences:
-  description: The first differences.
-  returned: success
-  type: list
-  elements: dict
-  contains:
-    difference:
-      description: V(missing), V(different) or V(extra).
-      returned: always
-      type: str
-      sample: missing
-    key:
-      description: The key, in DynamoDB's JSON.
-      returned: always
-      type: dict
-      sample: {id: {S: order-00001}}
 differences_path:
-  description: The file with all differences. Empty if there are none.
+  description: The file with all differences, which only its owner may read. Empty if there are none.
   returned: success
   type: str
   sample: orders.jsonl
+differences_unwritten:
+  description: Why the file could not be written. The comparison itself is complete.
+  returned: if O(differences_path) could not be written
+  type: str
+  sample: "orders.jsonl: No space left on device"
 repaired:
   description: The result of the repair, as numbers of items. Empty if nothing was repaired.
   returned: success

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
+
+MADE = "made_table_id"  # of the details of an error: the destination's table that was made before it
 
 
 class FerryError(Exception):
@@ -22,8 +24,6 @@ class FerryError(Exception):
     concerned, empty where a whole account is. ``details`` carries values for programs (ARNs, codes), never secrets.
     """
 
-    status: ClassVar[str] = "failed"
-
     def __init__(
         self, cause: str, next_step: str, *, table: str = "", details: Mapping[str, Any] | None = None
     ) -> None:
@@ -32,6 +32,11 @@ class FerryError(Exception):
         self.table = table
         self.details: dict[str, Any] = dict(details or {})
         super().__init__(str(self))
+
+    @property
+    def status(self) -> str:
+        """How the table ends in the report: ``failed``, or ``refused``."""
+        return "failed"
 
     def __str__(self) -> str:
         subject = f"{self.table}: " if self.table else ""
@@ -53,6 +58,10 @@ class FerryError(Exception):
     def for_table(self, table: str) -> FerryError:
         """The same error, naming ``table`` where none is named yet."""
         return self if self.table else type(self)(self.cause, self.next_step, table=table, details=self.details)
+
+    def of_made_table(self, table_id: str) -> FerryError:
+        """The same error after the destination's table was made: then no table is ``refused``."""
+        return type(self)(self.cause, self.next_step, table=self.table, details={**self.details, MADE: table_id})
 
 
 def _restore(kind: type[FerryError], cause: str, next_step: str, table: str, details: dict[str, Any]) -> FerryError:
@@ -78,9 +87,12 @@ def error_from(failure: Mapping[str, Any]) -> FerryError:
 
 
 class Refused(FerryError):
-    """The table was not touched: what was asked cannot be done, or not safely."""
+    """The table was not touched: what was asked cannot be done, or not safely. One that was made meanwhile failed."""
 
-    status: ClassVar[str] = "refused"
+    @property
+    def status(self) -> str:
+        """How the table ends in the report."""
+        return super().status if self.details.get(MADE) else "refused"
 
 
 class InvalidInput(Refused):

@@ -194,7 +194,7 @@ def _lock(path: Path, place: Path, look: Callable[[], None] | None) -> int:
     patience = time.monotonic() + LOCK_SECONDS
     while True:
         try:
-            handle = os.open(place, os.O_RDWR | os.O_CREAT, 0o600)
+            handle = os.open(place, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         except OSError as error:
             raise CheckpointUnusable(
                 f"The checkpoint {path} cannot be written: {error.strerror}.",

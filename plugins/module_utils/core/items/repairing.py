@@ -263,12 +263,11 @@ class _Conditional:
             return vanished(self._table)
         if error.details.get("code") != "ValidationException":
             return error
-        shown = self._keys.to_json(key)
         return ItemRefused(
-            f"The destination rejects the item {json.dumps(shown, ensure_ascii=False)}: {error.cause}",
+            f"The destination rejects an item: {error.cause}",
             "Correct the item in the source, then compare again.",
             table=self._table.name,
-            details={"key": shown, "code": "ValidationException"},
+            details={"key": self._keys.to_json(key), "code": "ValidationException"},
         )
 
 

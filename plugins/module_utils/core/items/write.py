@@ -218,10 +218,11 @@ class Writer:
         batch.done(Written(batch.units if self._throttle is not None else None, batch.resent))
 
     def _refused(self, request: Slice, error: FerryError) -> FerryError:
+        """The item's key is in the details alone, for the file of its owner: no message has it."""
         members = msgspec.json.decode(request, type=dict[str, dict[str, Raw]])
         key = self._keys.to_json(self._keys.of(next(iter(next(iter(members.values())).values()))))
         return ItemRefused(
-            f"The destination rejects the item {json.dumps(key, ensure_ascii=False)}: {error.cause}",
+            f"The destination rejects an item: {error.cause}",
             "Correct the item in the source. If an index does not take its key, set indexes_after to have the index"
             " created after the copy, or leave_indexes to do without.",
             table=self._table.name,

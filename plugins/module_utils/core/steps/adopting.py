@@ -32,7 +32,7 @@ from ..table.definition import TableDefinition
 from ..table.ownership import SOURCE_TAG, is_marked
 from ..table_status import require_usable
 from .background import Workbench, percent
-from .comparison import EVIDENCE, Verification, VerifyOptions, options_of, verify_tables
+from .comparison import EVIDENCE, Verification, VerifyOptions, options_of, verify_tables, where_listed
 
 KIND = "adopt"
 AT_ONCE = 4  # comparisons that one waiter makes at the same time
@@ -193,7 +193,8 @@ def _differs(options: VerifyOptions, verification: Verification) -> StateUnknown
     more = f", and more in {found.unlisted_buckets} groups of keys" if found.unlisted_buckets else ""
     return StateUnknown(
         f"The table {options.table} is not adopted: compared in full with {options.source_table} it differs ({words}"
-        f"{more}; {found.items_source} items in the source, {found.items_destination} in the destination).",
+        f"{more}; {found.items_source} items in the source, {found.items_destination} in the destination)."
+        f"{where_listed(verification.to_dict())}",
         _WHAT_TO_DO,
         table=options.source_table,
         details={**counts, "not_listed": found.unlisted_buckets, "differences_path": verification.path},

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TextIO
 
 from ..account import Account
 from ..change import Change
 from ..data_plane import ItemChoices, item_table
 from ..destination import require_filled_by_us
-from ..errors import DifferencesFound
+from ..errors import DifferencesFound, ItemRefused
 from ..items.comparing import compare_sample, compare_tables
 from ..items.differences import CompareOptions, CompareProgress, Comparison, Difference
 from ..items.permit import FREE, Bounds
+from ..items.private_files import expanded, in_words, new_file
 from ..items.repairing import RepairOptions, RepairResult, repair
 from ..items.tables import ItemTable
 from ..items.throttle import to_rate
@@ -34,7 +36,7 @@ from .counting import units_for
 
 VERIFIED_TAG = "tableferry:verified"  # which comparison found the table equal to its source, and when
 AT_ONCE = 4  # comparisons that one waiter makes at the same time
-SHOWN = 20  # differences that a result names; the file has all of them
+REMEMBERED = 20  # differences that a repair knows of without a file, which has all of them
 LEVELS = ("sample", "full")
 EVIDENCE = ("level", "items_source", "items_destination", "missing", "different", "extra", "not_listed", "end_time")
 DIFFERING = ("missing", "different", "extra", "not_listed")  # what a result counts where the tables are not equal
@@ -56,11 +58,16 @@ class VerifyOptions:
 
 @dataclass(frozen=True)
 class Verification:
-    """The result of a comparison; ``shown`` are the first of its differences, ``path`` the file with all of them."""
+    """The result of a comparison; ``first`` are some of its differences, ``path`` the file with all of them.
+
+    Keys of items are personal data: they stand in that file alone, results have counts. ``unwritten`` says why a file
+    that was asked for does not have them.
+    """
 
     comparison: Comparison
-    shown: tuple[Difference, ...] = ()
+    first: tuple[Difference, ...] = ()
     path: str = ""
+    unwritten: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON-safe data."""
@@ -71,8 +78,8 @@ class Verification:
                 for name in ("items_source", "items_destination", "missing", "different", "extra")
             },
             "not_listed": self.comparison.unlisted_buckets,
-            "differences": [{"difference": entry.kind, "key": entry.key} for entry in self.shown],
             "differences_path": self.path,
+            **({"differences_unwritten": self.unwritten} if self.unwritten else {}),
         }
 
 
@@ -99,7 +106,7 @@ def verify_tables(
             comparison = compare_sample(here, there, options.items.sample_items, compared, differences.note)
         else:
             comparison = compare_tables(here, there, compared, differences.note, progress)
-    return Verification(comparison, tuple(differences.shown), differences.path)
+    return Verification(comparison, tuple(differences.first), differences.path, differences.unwritten)
 
 
 def require_repairable(
@@ -145,12 +152,17 @@ def repair_differences(
     """Repair the destination by what the source holds now, key by key. Raises what ``verify_tables`` and
     ``require_repairable`` do, ItemRefused.
 
-    All differences are read from the file where there is one; without, only the shown ones are known.
+    All differences are read from the file where there is one; without, only the first are known.
     """
     require_repairable(source, destination, options, migration_id, delete_extra=delete_extra, filled_id=filled_id)
     here, there = item_table(source, options.source_table), item_table(destination, options.table)
-    differences = _read(Path(verification.path)) if verification.path else iter(verification.shown)
-    return repair(here, there, differences, RepairOptions(delete_extra=delete_extra, bounds=bounds))
+    differences = _read(Path(verification.path)) if verification.path else iter(verification.first)
+    try:
+        return repair(here, there, differences, RepairOptions(delete_extra=delete_extra, bounds=bounds))
+    except ItemRefused as error:
+        details = {name: value for name, value in error.details.items() if name != "key"}
+        listed = f" Its key is one of those in {verification.path}." if verification.path else ""
+        raise ItemRefused(f"{error.cause}{listed}", error.next_step, table=error.table, details=details) from None
 
 
 def _read(path: Path) -> Iterator[Difference]:
@@ -166,34 +178,59 @@ def _expiring(source: Account, table: ItemTable) -> str:
 
 
 class _Differences:
-    """Keeps the first differences, and writes all of them to a file that is made for the first."""
+    """Keeps the first differences, and writes all of them to a file that is made for the first.
+
+    A file that cannot be written is no reason to end a comparison that may have read for hours.
+    """
 
     def __init__(self, path: str) -> None:
-        self.shown: list[Difference] = []
-        self.path = ""
-        self._wanted = Path(path).expanduser() if path else None
-        self._file: Any = None
+        self.first: list[Difference] = []
+        self.path = self.unwritten = ""
+        self._wanted = path
+        self._place: Path | None = None
+        self._file: TextIO | None = None
 
     def __enter__(self) -> _Differences:
-        if self._wanted is not None:
-            self._wanted.unlink(missing_ok=True)  # an earlier comparison's
+        if self._wanted:
+            try:
+                self._place = expanded(self._wanted)
+                self._place.unlink(missing_ok=True)  # an earlier comparison's
+            except OSError as error:
+                self._give_up(error)
         return self
 
     def __exit__(self, *error: object) -> None:
         if self._file is not None:
-            self._file.close()
+            try:
+                self._file.close()
+            except OSError as full:
+                self._give_up(full)
 
     def note(self, difference: Difference) -> None:
         """One more."""
-        if len(self.shown) < SHOWN:
-            self.shown.append(difference)
-        if self._wanted is None:
+        if len(self.first) < REMEMBERED:
+            self.first.append(difference)
+        if self._place is None:
             return
-        if self._file is None:
-            self._wanted.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._wanted.open("w", encoding="utf-8")
-            self.path = str(self._wanted)
-        self._file.write(difference.to_line() + "\n")
+        try:
+            if self._file is None:
+                self._file = new_file(self._place)
+                self.path = str(self._place)
+            self._file.write(difference.to_line() + "\n")
+        except OSError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        """Go on without the file; one that lacks differences is not left behind."""
+        self.unwritten = f"{self._wanted}: {in_words(error)}"
+        self.path = ""
+        if self._place is not None:
+            with suppress(OSError):
+                self._place.unlink(missing_ok=True)
+        if self._file is not None:
+            with suppress(OSError):
+                self._file.close()
+        self._place = self._file = None
 
 
 # As one of a table's jobs
@@ -285,19 +322,21 @@ def require_equal(job: Job) -> None:
         return
     words = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     more = f" and more in {beyond} groups of keys that were not examined" if beyond else ""
-    first = "; ".join(f"{entry['difference']} {_key_words(entry['key'])}" for entry in result["differences"][:3])
-    first = f", for example {first}" if first else ""
-    where = f" All are in {result['differences_path']}." if result.get("differences_path") else ""
     raise DifferencesFound(
-        f"Source and destination differ: {words}{more}{first}.{where}",
+        f"Source and destination differ: {words}{more}.{where_listed(result)}",
         "Writes to the source since the copy can be the cause. Repair the destination with dynamodb_verify and"
         " repair: true, or compare again.",
         details={**counts, "differences_path": result.get("differences_path", "")},
     )
 
 
-def _key_words(key: Mapping[str, Mapping[str, str]]) -> str:
-    return ", ".join(f"{name}={next(iter(value.values()))}" for name, value in key.items())
+def where_listed(result: Mapping[str, Any]) -> str:
+    """Where the keys of the differences are, in words: of ``Verification.to_dict``'s data; "" where no file was asked
+    for."""
+    if result.get("differences_path"):
+        return f" The keys are in {result['differences_path']}."
+    unwritten = result.get("differences_unwritten")
+    return f" The keys could not be written to {unwritten}." if unwritten else ""
 
 
 def _recorded(record: Tracking, options: VerifyOptions) -> dict[str, Any] | None:

@@ -12,11 +12,10 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
+from ..items.private_files import expanded, in_words, new_file
 from .definition import TableDefinition
 
 MOST_BYTES = {"HASH": 2048, "RANGE": 1024}  # of a key's value, in a table and in an index (aws.md H)
@@ -78,14 +77,12 @@ def _size(kind: str, content: str) -> int:
 def write_refused(path: str, entries: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """Write ``entries`` to the file ``path`` as lines of JSON. Only its owner may read it (0600, a new folder 0700); a
     file that is there is replaced. Returns {path}, or {unwritten: why not}: that is no reason to hide what failed."""
-    file = Path(path).expanduser()
     try:
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        file.unlink(missing_ok=True)
-        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as lines:
+        file = expanded(path)
+        with new_file(file) as lines:
             lines.writelines(json.dumps(entry) + "\n" for entry in entries)
     except OSError as error:
-        return {"unwritten": f"{file}: {error.strerror}"}
+        return {"unwritten": f"{path}: {in_words(error)}"}
     return {"path": str(file)}
 
 

@@ -28,6 +28,7 @@ from ...core.steps.comparison import (
     repair_differences,
     require_repairable,
     verify_tables,
+    where_listed,
 )
 from ...core.table.definition import TableDefinition
 from ..accounts import Accounts
@@ -222,6 +223,7 @@ def _message(params: dict[str, Any], result: Verification, repaired: dict[str, i
     if comparison.equal:
         return f"{name}: {comparison.items_destination} items compared ({params['level']}), all are equal."
     message = f"{name}: {comparison.missing} missing, {comparison.different} different, {comparison.extra} extra."
+    message += where_listed(result.to_dict())
     if comparison.unlisted_buckets:
         message += (
             f" More items differ in {comparison.unlisted_buckets} groups of keys: repair these, then compare again."

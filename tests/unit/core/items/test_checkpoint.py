@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import CheckpointUnusable
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.answers import KeyAttribute
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.checkpoint import Checkpoint, Counts
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.checkpoint import Checkpoint, Counts, locked
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Endpoint
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.scan import segments_for, spread
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.tables import ItemTable
@@ -119,6 +119,23 @@ def test_a_failure_while_writing_leaves_the_file_before(tmp_path, monkeypatch):
         first.save()
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_c7_a_checkpoint_is_its_owners_alone_and_its_lock_follows_no_link(tmp_path):
+    """It holds keys, of where segments stand."""
+    path, victim = tmp_path / "copy.json", tmp_path / "victim"
+    before = os.umask(0)
+    try:
+        with locked(path):
+            Checkpoint(SOURCE, DESTINATION, 4, path).save()
+            assert {each.stat().st_mode & 0o777 for each in tmp_path.iterdir()} == {0o600}
+    finally:
+        os.umask(before)
+    victim.write_text("precious")
+    (tmp_path / ".copy.json.lock").symlink_to(victim)
+    with pytest.raises(CheckpointUnusable, match=r"cannot be written"), locked(path):
+        pass
+    assert victim.read_text() == "precious"
 
 
 def test_without_a_file_nothing_is_written(tmp_path, monkeypatch):

@@ -54,7 +54,7 @@ def test_a_failure_is_the_error_again(kind: type, cause: str, next_step: str, de
     assert (job.state, job.pending_reason) == ("failed", "")
     again = failure_of(Job.from_dict(json.loads(json.dumps(job.to_dict()))))
     assert (type(again), again.cause, again.next_step, again.details) == (kind, cause, next_step, details)
-    assert (again.table, again.status) == ("orders", kind.status)
+    assert (again.table, again.status) == ("orders", kind(cause, next_step).status)
 
 
 def test_an_error_of_another_file_is_the_nearest_one_that_is_known() -> None:

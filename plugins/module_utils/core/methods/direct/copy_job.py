@@ -19,9 +19,10 @@ from ...account import Account
 from ...change import Change
 from ...data_plane import ItemChoices, count_items, item_table
 from ...destination import creation_call, make_table, require_ours, tags_there
-from ...errors import CheckpointUnusable, CountMismatch, FerryError, InvalidInput, ItemRefused, Replaced
+from ...errors import CheckpointUnusable, CountMismatch, FerryError, InvalidInput, ItemRefused, Refused, Replaced
 from ...items.answers import require_msgspec
 from ...items.copying import CopyOptions, CopyProgress, CopyResult, copy_items
+from ...items.private_files import MOST_LETTERS, expanded, in_words, make_folder, require_writable
 from ...items.tables import ItemTable
 from ...items.throttle import to_rate
 from ...jobs.job import Job
@@ -86,7 +87,7 @@ def plan_direct(
 
     The plan's job is ``not_needed`` when an earlier run has copied everything, else ``pending``: the waiter copies.
     Raises MissingTable, TableUnusable, MissingLibrary, DestinationExists, MissingKeyMapping, KeyNotUsable,
-    InvalidInput, AccessDenied, CredentialsError.
+    InvalidInput, CheckpointUnusable, AccessDenied, CredentialsError.
     """
     require_msgspec()
     definition = TableDefinition.read(source, options.table)
@@ -137,6 +138,12 @@ def plan_direct(
             return DirectPlan(replace(job, state="not_needed", pending_reason="", result=result), [], definition)
         _require_without(there, options)
     require_usable(definition.raw)
+    try:
+        _require_checkpoints(options)
+    except CheckpointUnusable as error:
+        if there is None:
+            raise
+        raise error.of_made_table(there.table_id) from error
     items = {"about": definition.item_count, "bytes": definition.size_bytes, "as_of": AS_OF}
     return DirectPlan(job, [*changes, Change(f"items of {options.table}", None, items, "billed")], definition)
 
@@ -219,6 +226,16 @@ class DirectKind(OwnWork):
         )
         made = {"table_id": table.table_id, "table_arn": table.arn, "data_from": begun}
         job = replace(job, result={**job.result, **made})
+        try:
+            return (yield from self._filled(item, job, options, definition, table))
+        except Refused as error:
+            raise error.of_made_table(table.table_id) from error
+
+    def _filled(
+        self, item: WaitItem, job: Job, options: DirectOptions, definition: TableDefinition, table: TableDefinition
+    ) -> Steps:
+        """The ``table``, which is there, with all items, and marked so."""
+        source, destination, record = item.need("source"), self.account(item), item.record
         yield from past_fence(job, record, dynamodb_only=True)
         if record is not None:
             record.require_held()
@@ -416,14 +433,29 @@ def checkpoint_path(options: DirectOptions, source_arn: str, destination: Accoun
     """
     if not options.items.checkpoint_dir:
         return None
-    folder = Path(options.items.checkpoint_dir).expanduser()
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder = expanded(options.items.checkpoint_dir)
+        make_folder(folder)
     except OSError as error:
-        raise CheckpointUnusable(
-            f"The directory {folder} for checkpoints cannot be created: {error.strerror}.",
-            "Set checkpoint_dir to a directory that can be written.",
-            table=options.table,
-        ) from error
+        raise _unusable(options, error) from error
     pair = f"{source_arn} {destination.table_arn(options.made_table)} {table_id} {options.migration_id}"
-    return folder / f"{options.made_table}-{hashlib.sha256(pair.encode()).hexdigest()[:16]}.json"
+    digest = hashlib.sha256(pair.encode()).hexdigest()[:16]
+    return folder / f"{options.made_table[:MOST_LETTERS]}-{digest}.json"
+
+
+def _require_checkpoints(options: DirectOptions) -> None:
+    """Raises CheckpointUnusable unless checkpoints can be written: looked at before the table is made, and in check
+    mode, where nothing is left behind."""
+    if options.items.checkpoint_dir:
+        try:
+            require_writable(expanded(options.items.checkpoint_dir))
+        except OSError as error:
+            raise _unusable(options, error) from error
+
+
+def _unusable(options: DirectOptions, error: OSError) -> CheckpointUnusable:
+    return CheckpointUnusable(
+        f"The directory {options.items.checkpoint_dir} for checkpoints cannot be written: {in_words(error)}.",
+        "Set checkpoint_dir to a directory that can be written, or to an empty value for none.",
+        table=options.table,
+    )

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,14 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account
 from ansible_collections.tableferry.aws.plugins.module_utils.core.data_plane import ItemChoices
-from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import DestinationExists, InvalidInput
+from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import (
+    CheckpointUnusable,
+    DestinationExists,
+    DifferencesFound,
+    InvalidInput,
+    ItemRefused,
+)
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.differences import Comparison
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.tracking import Tracking
@@ -28,10 +36,12 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.record.clock i
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.process import Process
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.run import Run
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.store import RecordStore
+from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import comparison
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.claiming import Records
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.comparison import (
     VerifyOptions,
     repair_differences,
+    require_equal,
     verify_tables,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.outcome import outcome
@@ -300,6 +310,109 @@ def test_sessions_that_end_early_are_renewed(ways: Direct, hurry: Any, monkeypat
     assert not list((ways.folder / "checkpoints").iterdir())
 
 
+def test_h8_a_folder_for_checkpoints_is_tried_before_the_table_is_made(ways: Direct, hurry: Any) -> None:
+    crossing = ways.crossing
+    make(crossing, "unkept")
+    (ways.folder / "checkpoints").write_text("no folder")
+    options = ways.options("unkept")
+    crossing.lab.clear_requests()
+    for begin in (preview, start):
+        with pytest.raises(CheckpointUnusable, match="checkpoints cannot be written: Not a directory") as refused:
+            begin(crossing.source, crossing.destination, options)
+        assert (refused.value.status, "checkpoint_dir" in refused.value.next_step) == ("refused", True)
+    assert crossing.lab.mutating_calls() == []
+    (ways.folder / "checkpoints").unlink()
+    foreseen = preview(crossing.source, crossing.destination, options)
+    assert (foreseen.job.state, list(ways.folder.iterdir())) == ("planned", [])
+
+
+def test_h8_a_table_that_was_made_is_never_refused(ways: Direct, hurry: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full only after CreateTable; later runs know it before, and the table is there."""
+    crossing = ways.crossing
+    make(crossing, "halted")
+    fill(crossing, "halted", [{"id": {"S": "1"}}])
+    folder, made = ways.folder / "checkpoints", direct.make_table
+
+    def filling_the_disk(*how: Any, **more: Any) -> Any:
+        table = yield from made(*how, **more)
+        folder.write_text("no folder")
+        return table
+
+    monkeypatch.setattr(direct, "make_table", filling_the_disk)
+    jobs = ways.go(hurry, "halted")
+    assert (jobs[0].state, jobs[0].failure_code) == ("failed", "CheckpointUnusable")
+    judgement = ways.judge(jobs)
+    assert judgement.status == "failed" and judgement.failure is not None
+    assert judgement.failure.status == "failed"
+    with pytest.raises(CheckpointUnusable) as later:
+        start(crossing.source, crossing.destination, ways.options("halted"))
+    assert later.value.status == "failed"
+    folder.unlink()
+    monkeypatch.undo()
+    assert ways.judge(ways.go(hurry, "halted", verify="full")).status == "migrated"
+
+
+def test_h8_a_comparison_goes_on_without_its_file_and_says_so(ways: Direct, monkeypatch: pytest.MonkeyPatch) -> None:
+    crossing = ways.crossing
+    for side in ("source", "destination"):
+        make(crossing, "unlisted", side)
+        fill(crossing, "unlisted", [{"id": {"S": f"of-the-{side}"}}], side)
+    path = ways.folder / "differences" / "unlisted.jsonl"
+    options = VerifyOptions("unlisted", "unlisted", items=ItemChoices(differences_path=str(path)))
+
+    class Full(io.StringIO):
+        def write(self, _text: str) -> int:
+            raise OSError(28, "No space left on device")
+
+    for broken in ("folder", "disk"):
+        if broken == "folder":
+            path.parent.write_text("no folder")
+        else:
+            monkeypatch.setattr(comparison, "new_file", lambda _path: Full())
+        found = verify_tables(crossing.source, crossing.destination, options)
+        assert (found.comparison.missing, found.comparison.extra, len(found.first), found.path) == (1, 1, 2, "")
+        assert found.unwritten.startswith(f"{path}: No") and not path.exists()
+        with pytest.raises(DifferencesFound, match=r"The keys could not be written to .*unlisted.jsonl: No"):
+            require_equal(Job("verify", "unlisted", "completed", result=found.to_dict()))
+        path.parent.unlink(missing_ok=True)
+
+
+def test_c7_a_repair_that_is_refused_names_no_key(ways: Direct, monkeypatch: pytest.MonkeyPatch) -> None:
+    crossing = ways.crossing
+    for side in ("source", "destination"):
+        make(crossing, "unrepaired", side)
+
+    def refuse(*_how: Any) -> Any:
+        raise ItemRefused(
+            "The destination rejects an item: why.", "Correct it.", details={"key": "secret", "code": "c"}
+        )
+
+    monkeypatch.setattr(comparison, "repair", refuse)
+    monkeypatch.setattr(comparison, "require_repairable", lambda *_how, **_more: "id")
+    options = VerifyOptions("unrepaired", "unrepaired")
+    (ways.folder / "file").write_text("")
+    found = comparison.Verification(Comparison(0, 0, 1), path=str(ways.folder / "file"))
+    with pytest.raises(ItemRefused, match=r"one of those in .*file") as refused:
+        repair_differences(crossing.source, crossing.destination, options, found, delete_extra=False)
+    assert refused.value.details == {"code": "c"}
+
+
+def test_d6_the_longest_table_name_has_files(ways: Direct, hurry: Any) -> None:
+    crossing, name = ways.crossing, "n" * 255
+    make(crossing, name)
+    fill(crossing, name, list(numbered()))
+    arns = crossing.source.table_arn(name), crossing.destination
+    paths = {direct.checkpoint_path(direct_options(ways, name), *arns, table_id) for table_id in ("one", "two")}
+    assert len(paths) == 2 and all(path is not None and len(path.name) < 150 for path in paths)
+    assert ways.judge(ways.go(hurry, name)).status == "migrated"
+    short = direct.checkpoint_path(direct_options(ways, "orders"), *arns, "one")
+    assert short is not None and short.name.startswith("orders-")
+
+
+def direct_options(ways: Direct, name: str) -> direct.DirectOptions:
+    return direct.DirectOptions(name, items=ways.options(name).items)
+
+
 def test_differences_are_told_stop_the_settings_and_are_mended(
     ways: Direct, hurry: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -308,13 +421,13 @@ def test_differences_are_told_stop_the_settings_and_are_mended(
     fill(crossing, "damaged", list(numbered()))
     there = crossing.lab.client("dynamodb", "destination")
     whole = direct.copy_items
+    gone = [item["id"] for item in list(numbered())[:4]]
 
     def damaging(*told: Any) -> Any:
         copied = whole(*told)
-        keys = [item["id"] for item in list(numbered())[:4]]
-        for key in keys[:3]:
+        for key in gone[:3]:
             there.put_item(TableName="damaged", Item={"id": key, "changed": {"BOOL": True}})
-        there.delete_item(TableName="damaged", Key={"id": keys[3]})
+        there.delete_item(TableName="damaged", Key={"id": gone[3]})
         there.put_item(TableName="damaged", Item={"id": {"S": "added"}})
         return copied
 
@@ -328,6 +441,10 @@ def test_differences_are_told_stop_the_settings_and_are_mended(
     judgement = ways.judge(jobs)
     assert (judgement.status, judgement.verified) == ("failed", "none")
     assert "1 missing, 3 different, 1 extra" in judgement.reason
+    # C7: keys of items are in the file alone, which only its owner may read.
+    assert f"The keys are in {ways.folder / 'damaged.jsonl'}." in judgement.reason
+    assert (ways.folder / "damaged.jsonl").stat().st_mode & 0o777 == 0o600
+    assert not any(key["S"] in str(judgement) + str(jobs) for key in [*gone, {"S": "added"}])
     lines = [json.loads(line) for line in (ways.folder / "damaged.jsonl").read_text().splitlines()]
     assert sorted(line["difference"] for line in lines) == ["different", "different", "different", "extra", "missing"]
     options = VerifyOptions(
