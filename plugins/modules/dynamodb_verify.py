@@ -124,6 +124,18 @@ not_listed:
   returned: success
   type: int
   sample: 0
+marked_source:
+  description:
+    - The number of items of the source with attributes C(aws:rep:*), which old global tables keep in items. These are
+      not compared, unless a key of the table or of an index is one of them. A sample does not count them.
+  returned: if there are any
+  type: int
+  sample: 40
+marked_destination:
+  description: The number of such items of the destination.
+  returned: if there are any
+  type: int
+  sample: 40
 differences_path:
   description: The file with all differences, which only its owner may read. Empty if there are none.
   returned: success

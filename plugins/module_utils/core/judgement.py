@@ -30,6 +30,7 @@ from .errors import (
     StagingBucketUnusable,
     TableUnusable,
 )
+from .items.carried import REPLICATION
 from .jobs.job import Job, ended_with, failure_of
 from .jobs.kind import Made, OwnWork, Pause, Steps, WaitItem
 from .jobs.tracking import Tracking
@@ -205,6 +206,9 @@ def with_comparison(judged: Judgement, comparison: Job | None, name: str) -> Jud
         return judged
     earlier = f"Compared by an earlier run, at {comparison.result.get('end_time')}; `verify` compares anew."
     note = earlier if comparison.state == "not_needed" else ""
+    if marked := comparison.result.get("marked_destination"):
+        items = "item of the copy has" if marked == 1 else "items of the copy have"
+        note += f" {marked} {items} attributes {REPLICATION}, as in the source; these were not compared."
     return replace(judged, verified=comparison.result["level"], reason=f"{judged.reason} {note}".strip())
 
 

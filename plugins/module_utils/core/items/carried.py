@@ -18,22 +18,29 @@ from .answers import Raw, Slice, msgspec
 
 REPLICATION_PREFIX = "aws:rep:"  # of the attributes that old global tables keep in items (design section 11)
 
+REPLICATION = f"{REPLICATION_PREFIX}*, which old global tables keep in items"  # in words
+
 
 @dataclass(frozen=True)
 class Carried:
-    """All attributes of an item but those whose names begin with ``left_out``."""
+    """All attributes of an item but those whose names begin with ``left_out``; all where that is empty."""
 
     left_out: str = REPLICATION_PREFIX
 
     def has(self, name: str) -> bool:
         """Whether the attribute ``name`` travels."""
-        return not name.startswith(self.left_out)
+        return not self.left_out or not name.startswith(self.left_out)
 
     def of_page(self, body: bytes, items: Sequence[Slice]) -> Sequence[Slice]:
         """What travels of ``items``, slices of the answer ``body``; the same sequence where nothing is left out."""
         if not self._search(body):
             return items
         return [self.of_item(item) for item in items]
+
+    @staticmethod
+    def shortened(items: Sequence[Slice], kept: Sequence[Slice]) -> int:
+        """Of how many ``items`` something was left out, where ``kept`` is what ``of_page`` made of them."""
+        return 0 if kept is items else sum(one is not other for one, other in zip(items, kept, strict=True))
 
     def of_item(self, item: Slice) -> Slice:
         """What travels of one item; the same bytes where nothing is left out."""
@@ -45,7 +52,7 @@ class Carried:
 
     def _search(self, text: Slice) -> bool:
         """Whether ``text`` may hold a name that is left out; without parsing, so a value may look like one."""
-        return self._pattern.search(text) is not None
+        return bool(self.left_out) and self._pattern.search(text) is not None
 
     @cached_property
     def _pattern(self) -> re.Pattern[bytes]:
@@ -54,3 +61,4 @@ class Carried:
 
 
 CARRIED = Carried()
+EVERYTHING = Carried("")  # for tables with such attributes in their keys: an item without its key cannot be written

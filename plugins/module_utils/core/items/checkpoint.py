@@ -37,7 +37,8 @@ LOCK_SECONDS = 10.0  # for which a lock is waited for: workers of a copy that wa
 @dataclass(frozen=True)
 class Counts:
     """What was moved: items, bytes of their JSON as read, capacity units (None where they were not requested), items
-    sent again because AWS left them unprocessed, items left out because a page held their key twice."""
+    sent again because AWS left them unprocessed, items left out because a page held their key twice, items of which
+    attributes were left out."""
 
     items: int = 0
     bytes: int = 0
@@ -45,6 +46,7 @@ class Counts:
     write_units: float | None = None
     resent: int = 0
     duplicates: int = 0
+    shortened: int = 0
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(
@@ -54,6 +56,7 @@ class Counts:
             _sum(self.write_units, other.write_units),
             self.resent + other.resent,
             self.duplicates + other.duplicates,
+            self.shortened + other.shortened,
         )
 
 
@@ -161,7 +164,7 @@ class Checkpoint:
 
     def _restore(self, content: dict[str, Any]) -> None:
         self.resumed = True
-        self.counts = Counts(**{each.name: content["counts"][each.name] for each in fields(Counts)})
+        self.counts = Counts(**{each.name: content["counts"].get(each.name, each.default) for each in fields(Counts)})
         self._done = {number for first, last in content["done"] for number in range(first, last + 1)}
         self._positions = {int(number): json.dumps(key).encode() for number, key in content["positions"].items()}
         begun = sorted(self._positions)

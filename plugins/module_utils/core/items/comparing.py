@@ -19,6 +19,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 
 from .answers import Key, require_msgspec
@@ -28,7 +29,7 @@ from .digest import canonical_item, is_expired
 from .lookup import READ_ITEMS, Lookup
 from .readings import Reading, collect_keys, sum_tables
 from .scan import Scanner, Segment, SegmentPage
-from .tables import ItemTable, require_same_key
+from .tables import ItemTable, carried_between, require_same_key
 from .throttle import Rate, Throttle
 
 FEWEST_BUCKETS, MOST_BUCKETS = 1 << 14, 1 << 18
@@ -53,6 +54,7 @@ def compare_tables(
     options = options or CompareOptions()
     require_msgspec()
     require_same_key(source, destination)
+    options = replace(options, carried=carried_between(source, destination, options.carried))
     tables = _TablePair(source, destination, options)
     try:
         now = time.time()
@@ -93,6 +95,7 @@ def compare_sample(
     options = options or CompareOptions()
     require_msgspec()
     require_same_key(source, destination)
+    options = replace(options, carried=carried_between(source, destination, options.carried))
     tables = _TablePair(source, destination, options)
     try:
         now = time.time()

@@ -29,7 +29,7 @@ from .client import Client, Retries, RetryPolicy
 from .lanes import LOOK_SECONDS, Lanes
 from .permit import FREE, Bounds
 from .scan import ParallelScan, Scanner, Segment, SegmentPage, segments_for
-from .tables import ItemTable, require_same_key, require_two, require_unchanged
+from .tables import ItemTable, carried_between, require_same_key, require_two, require_unchanged
 from .throttle import Rate, Throttle
 from .workers import run_in_workers
 from .write import (
@@ -113,6 +113,7 @@ def copy_items(
     require_msgspec()
     require_two(source, destination)
     require_same_key(source, destination)
+    options = replace(options, carried=carried_between(source, destination, options.carried))
     with locked(options.checkpoint, options.bounds.look) as locks:
         return _copy(source, destination, options, progress, locks)
 
@@ -282,8 +283,15 @@ class _Pool:
     def take(self, page: SegmentPage) -> None:
         """Take in a page."""
         items = distinct(page.items, self._keys.of_page(page.body)) if page.items else []
-        counts = Counts(len(items), len(page.body), page.units, duplicates=page.count - len(items))
-        waiting = batches(self._carried.of_page(page.body, items), self._most_items(page))
+        kept = self._carried.of_page(page.body, items)
+        counts = Counts(
+            len(items),
+            len(page.body),
+            page.units,
+            duplicates=page.count - len(items),
+            shortened=self._carried.shortened(items, kept),
+        )
+        waiting = batches(kept, self._most_items(page))
         work = _Work(page, waiting, counts, len(waiting))
         self._bytes += len(page.body)
         self._rows[page.segment.number].append(work)

@@ -94,7 +94,8 @@ class Comparison:
 
     ``items_*`` were read from each table and compared, ``expired_*`` left out; ``missing``, ``different`` and ``extra``
     count the differences reported. ``unlisted_buckets`` > 0 says that there are more than could be listed: so many
-    groups of keys differ too. Read units are None where no rate was set.
+    groups of keys differ too. Read units are None where no rate was set. ``marked_*`` items have attributes that do not
+    travel and are not compared; a sample does not count them.
     """
 
     items_source: int
@@ -107,6 +108,8 @@ class Comparison:
     expired_destination: int = 0
     read_units_source: float | None = None
     read_units_destination: float | None = None
+    marked_source: int = 0
+    marked_destination: int = 0
 
     @property
     def differences(self) -> int:

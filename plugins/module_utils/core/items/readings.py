@@ -39,6 +39,8 @@ class Totals:
     items_destination: int = 0
     expired_source: int = 0
     expired_destination: int = 0
+    marked_source: int = 0
+    marked_destination: int = 0
     units_source: float | None = None
     units_destination: float | None = None
 
@@ -47,13 +49,15 @@ class Totals:
         """Items of both tables."""
         return self.items_source + self.items_destination
 
-    def count(self, side: Side, items: int, expired: int, units: float | None) -> None:
-        """Count a page."""
+    def count(self, side: Side, items: int, expired: int, units: float | None, marked: int = 0) -> None:
+        """Count a page; of ``marked`` items attributes were left out."""
         if side == "source":
+            self.marked_source += marked
             self.items_source += items
             self.expired_source += expired
             self.units_source = _plus(self.units_source, units)
         else:
+            self.marked_destination += marked
             self.items_destination += items
             self.expired_destination += expired
             self.units_destination = _plus(self.units_destination, units)
@@ -71,6 +75,8 @@ class Totals:
             self.expired_destination,
             self.units_source,
             self.units_destination,
+            self.marked_source,
+            self.marked_destination,
         )
 
 
@@ -102,10 +108,11 @@ class _ReadingDesk:
             waiting = self._segments[side]
             return waiting.popleft() if waiting else None
 
-    def count(self, side: Side, items: int, expired: int, units: float | None, ended: bool) -> None:
-        """Count a page; ``ended`` says that it is the last of its segment."""
+    def count(self, side: Side, items: int, expired: int, units: float | None, ended: bool, marked: int) -> None:
+        """Count a page; ``ended`` says that it is the last of its segment, ``marked`` of how many items attributes were
+        left out."""
         with self._lock:
-            self.totals.count(side, items, expired, units)
+            self.totals.count(side, items, expired, units, marked)
             self._done += ended
             now = time.monotonic()
             if now - self._reported < PROGRESS_SECONDS and self._done < self._all:
@@ -177,7 +184,7 @@ class _Readings(Protocol):
     def next_segment(self, side: Side) -> Segment | None:
         """See _ReadingDesk.next_segment."""
 
-    def count(self, side: Side, items: int, expired: int, units: float | None, ended: bool) -> None:
+    def count(self, side: Side, items: int, expired: int, units: float | None, ended: bool, marked: int) -> None:
         """See _ReadingDesk.count."""
 
     def match(self, side: Side, digests: Sequence[tuple[Key, int]]) -> None:
@@ -233,6 +240,7 @@ class Reading:
         self, side: Side, reader: KeyReader, desk: _Readings, add: Callable[[Iterable[int]], None], page: SegmentPage
     ) -> None:
         items = self.options.carried.of_page(page.body, page.items)
+        marked = self.options.carried.shortened(page.items, items)
         live: Sequence[int] = range(len(items))
         if self.options.ignore_expired and items:
             numbers = reader.numbers_of_page(page.body)
@@ -243,7 +251,7 @@ class Reading:
             add(digests)
         elif items:
             self._match(side, reader, desk, page, live, digests)
-        desk.count(side, len(items), page.count - len(items), page.units, not page.next_key)
+        desk.count(side, len(items), page.count - len(items), page.units, not page.next_key, marked)
 
     def _match(
         self,

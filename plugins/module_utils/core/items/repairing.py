@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from typing import Literal
@@ -29,7 +29,7 @@ from .digest import canonical_item
 from .lanes import LOOK_SECONDS, Lanes
 from .lookup import READ_ITEMS, Lookup
 from .permit import FREE, Bounds
-from .tables import Identity, ItemTable, require_same_key, require_two, vanished
+from .tables import Identity, ItemTable, carried_between, require_same_key, require_two, vanished
 from .throttle import Rate, Throttle
 from .write import expected_units
 
@@ -88,6 +88,7 @@ def repair(
     require_msgspec()
     require_two(source, destination)
     require_same_key(source, destination)
+    options = replace(options, carried=carried_between(source, destination, options.carried))
     reading = Client(source.endpoint, options.retry_policy, options.bounds)
     writing = Client(destination.endpoint, options.retry_policy, options.bounds)
     lanes = Lanes(options.bounds)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from ..errors import FerryError, InvalidInput, KeySchemaDiffers, MissingTable, TableVanished
 from ..table_status import Phase, advice, phase_of
 from .answers import KeyAttribute, malformed
+from .carried import EVERYTHING, REPLICATION_PREFIX, Carried
 from .client import Call, Client, Endpoint, RetryPolicy
 from .permit import FREE, Bounds, elapsed
 
@@ -26,7 +27,8 @@ class ItemTable:
     """One table. ``name`` may be its ARN; ``table_id`` is "" where the server has none.
 
     ``item_count`` and ``size_bytes`` are DescribeTable's, up to six hours old (aws.md G): good enough to choose
-    segments only. ``read_capacity`` and ``write_capacity`` are provisioned units per second, 0 on demand.
+    segments only. ``marked_keys``: a key of the table or of an index begins like the attributes of replication that
+    are otherwise left out. ``read_capacity`` and ``write_capacity`` are provisioned units per second, 0 on demand.
     """
 
     endpoint: Endpoint
@@ -37,6 +39,7 @@ class ItemTable:
     size_bytes: int = 0
     read_capacity: int = 0
     write_capacity: int = 0
+    marked_keys: bool = False
 
 
 def find_table(
@@ -78,7 +81,13 @@ def _described(endpoint: Endpoint, name: str, body: bytes) -> ItemTable:
         int(description.get("TableSizeBytes", 0)),
         int(capacity.get("ReadCapacityUnits", 0)),
         int(capacity.get("WriteCapacityUnits", 0)),
+        any(name.startswith(REPLICATION_PREFIX) for name in types),
     )
+
+
+def carried_between(source: ItemTable, destination: ItemTable, carried: Carried) -> Carried:
+    """What travels of items between the two tables: ``carried``, or everything where their keys need it."""
+    return EVERYTHING if source.marked_keys or destination.marked_keys else carried
 
 
 def require_same_key(source: ItemTable, destination: ItemTable) -> None:

@@ -78,6 +78,7 @@ class Verification:
                 for name in ("items_source", "items_destination", "missing", "different", "extra")
             },
             "not_listed": self.comparison.unlisted_buckets,
+            **{name: comparison[name] for name in ("marked_source", "marked_destination") if comparison[name]},
             "differences_path": self.path,
             **({"differences_unwritten": self.unwritten} if self.unwritten else {}),
         }

@@ -16,6 +16,7 @@ from ...core.account import Account
 from ...core.change import Change, to_diff
 from ...core.data_plane import ItemChoices
 from ...core.errors import Held, RecordDenied
+from ...core.items.carried import REPLICATION
 from ...core.items.differences import CompareProgress
 from ...core.items.permit import FREE, Bounds
 from ...core.jobs.tracking import Tracking
@@ -221,9 +222,10 @@ def _changes(params: dict[str, Any], result: Verification) -> list[Change]:
 def _message(params: dict[str, Any], result: Verification, repaired: dict[str, int], changes: list[Change]) -> str:
     name, comparison = params["name"], result.comparison
     if comparison.equal:
-        return f"{name}: {comparison.items_destination} items compared ({params['level']}), all are equal."
+        equal = f"{name}: {comparison.items_destination} items compared ({params['level']}), all are equal."
+        return equal + _not_compared(result)
     message = f"{name}: {comparison.missing} missing, {comparison.different} different, {comparison.extra} extra."
-    message += where_listed(result.to_dict())
+    message += _not_compared(result) + where_listed(result.to_dict())
     if comparison.unlisted_buckets:
         message += (
             f" More items differ in {comparison.unlisted_buckets} groups of keys: repair these, then compare again."
@@ -239,6 +241,16 @@ def _message(params: dict[str, Any], result: Verification, repaired: dict[str, i
     if comparison.extra and not params["delete_extra"]:
         message += f" What is extra is kept ({comparison.extra}): set delete_extra to delete it."
     return message
+
+
+def _not_compared(result: Verification) -> str:
+    comparison = result.comparison
+    if not comparison.marked_source and not comparison.marked_destination:
+        return ""
+    return (
+        f" Attributes {REPLICATION}, were not compared: {comparison.marked_source} items of the source and"
+        f" {comparison.marked_destination} of the destination have some."
+    )
 
 
 VERB = Verb("dynamodb_verify", SPEC, run, services=("backup", "dynamodb", "sts"))

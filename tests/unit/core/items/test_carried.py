@@ -12,7 +12,7 @@ import pickle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.carried import CARRIED, Carried
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.carried import CARRIED, EVERYTHING, Carried
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.digest import canonical_item
 from tests.unit.core.items.strategies import attributes, to_bytes
 
@@ -47,3 +47,12 @@ def test_what_is_left_out_goes_with_a_task_to_its_workers():
     sent = pickle.loads(pickle.dumps(carried))
     assert sent == carried
     assert json.loads(sent.of_item(item)) == kept
+
+
+def test_h1_everything_is_carried_where_keys_need_it():
+    marked = to_bytes({"id": {"S": "1"}, "aws:rep:updatetime": {"N": "1.5"}})
+    page = [marked]
+    assert EVERYTHING.of_page(marked, page) is page and EVERYTHING.of_item(marked) is marked
+    assert EVERYTHING.has("aws:rep:updatetime")
+    kept = CARRIED.of_page(marked, page)
+    assert (CARRIED.shortened(page, kept), CARRIED.shortened(page, page)) == (1, 0)

@@ -95,6 +95,18 @@ def test_another_way_to_the_same_tables_is_no_other_copy(tmp_path):
     assert Checkpoint.load(moved, DESTINATION, 4, path).resumed
 
 
+def test_h1_a_checkpoint_from_before_something_was_counted_goes_on(tmp_path):
+    path = tmp_path / "copy.json"
+    first = Checkpoint(SOURCE, DESTINATION, 4, path)
+    first.advance(0, b"", Counts(3, 30, shortened=2))
+    first.save()
+    content = json.loads(path.read_bytes())
+    assert Checkpoint.load(SOURCE, DESTINATION, 4, path).counts == Counts(3, 30, shortened=2)
+    del content["counts"]["shortened"]
+    path.write_text(json.dumps(content))
+    assert Checkpoint.load(SOURCE, DESTINATION, 4, path).counts == Counts(3, 30)
+
+
 @pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"version":2}', b'{"version":1,"segments":4}', b"\xff"])
 def test_a_file_that_is_no_checkpoint_is_refused_and_left(tmp_path, content):
     path = tmp_path / "copy.json"

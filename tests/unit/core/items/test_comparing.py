@@ -154,7 +154,9 @@ def test_a_difference_that_has_passed_when_it_is_read_again_is_none(pair):
 def test_attributes_of_replication_make_no_difference(pair):
     for number in (1, 2, 3):
         pair.tables["orders"].put(item(number, **{"aws:rep:updatetime": {"N": "1.5"}}))
-    assert compared(pair)[0].equal
+    pair.tables["copy"].put(item(1, **{"aws:rep:updatetime": {"N": "2"}}))
+    result = compared(pair)[0]
+    assert (result.equal, result.marked_source, result.marked_destination) == (True, 3, 1)  # H1: counted
 
 
 def test_expired_items_are_left_out_only_when_asked(dynamo):

@@ -21,6 +21,7 @@ from ...steps.standing import Filling
 from ...table.definition import TableDefinition
 from ...table.preview import as_restored
 from ...table.quotas import check_quotas
+from ...table.replication import brought_along
 from ..method import ItemJobs, Needs
 from ..options import MigrationOptions
 from .backup_jobs import BackupKind, BackupOptions, PlannedBackup, plan_backup, start_backup
@@ -55,7 +56,13 @@ class BackupMethod:
         restore = restore_job(_restore_options(options)) if options.backup.restore else None
         then = (copy, restore) if restore is not None else (copy,)
         return ItemJobs(
-            job, then, tuple(plan.changes), plan.definition, restore, warnings=tuple(plan.warnings), as_made=as_restored
+            job,
+            then,
+            tuple(plan.changes),
+            plan.definition,
+            restore,
+            warnings=(*plan.warnings, *brought_along(plan.definition)),
+            as_made=as_restored,
         )
 
     def preview(
@@ -79,7 +86,7 @@ class BackupMethod:
             backup.definition,
             maker,
             obstacle=backup.obstacle,
-            warnings=tuple(backup.warnings),
+            warnings=(*backup.warnings, *brought_along(backup.definition)),
             as_made=as_restored,
         )
 

@@ -193,7 +193,8 @@ def _filled(record: Tracking) -> dict[str, Any] | None:
     if record.record.state not in ("filled", "settled"):
         return None
     evidence = record.record.evidence
-    names = {"items": "items_source", "counted": "items_destination", "bytes": "bytes", "end_time": "end_time"}
+    names = {"items": "items_source", "counted": "items_destination"}
+    names |= {name: name for name in ("bytes", "end_time", "shortened")}
     return {name: evidence[known] for name, known in names.items() if evidence.get(known) is not None}
 
 
@@ -319,6 +320,7 @@ def _record_filled(destination: Account, record: Tracking, job: Job, options: Di
             "bytes": result["bytes"],
             "end_time": result["end_time"],
             "protected": True,
+            **({"shortened": result["shortened"]} if result.get("shortened") else {}),
         },
         data_as_of={"from": first, "to": first if options.writes_stopped else last},
         token=token,
@@ -390,6 +392,7 @@ def _copy(
             "items": counts.items,
             "bytes": counts.bytes,
             "resumed": copied.resumed,
+            **({"shortened": counts.shortened} if counts.shortened else {}),
             "retries": copied.retries.throttled + copied.retries.failed + copied.retries.broken,
             **counted,
             "end_time": destination.now().isoformat(timespec="seconds"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ...account import Account
 from ...errors import CountMismatch, FerryError, JobTimeout
+from ...items.carried import REPLICATION
 from ...jobs.job import Job, failure_of
 from ...judgement import Counts, Judgement, check_table, span
 
@@ -45,4 +46,7 @@ def judge_direct(
     note = ""
     if verify == "counts" and counted not in (None, copied):
         note = f"{copied} items were copied, the destination has {counted}: was one of the tables written to?"
+    if shortened := result.get("shortened"):
+        items = f"{shortened} item{'' if shortened == 1 else 's'}"
+        note = f"{note} Of {items} the attributes {REPLICATION}, were left out.".strip()
     return Judgement("migrated", copied, counted, result.get("bytes"), verified, note, data_as_of=data_as_of)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from ...account import Account
+from ...change import NotCarried
 from ...jobs.job import Job
 from ...jobs.kind import JobKind
 from ...jobs.tracking import Tracking
@@ -18,6 +19,7 @@ from ...route import Route
 from ...steps.standing import Filling
 from ...table.definition import TableDefinition
 from ...table.preview import as_created
+from ...table.replication import kept_by_copy, left_by_copy
 from ..method import ItemJobs, Needs
 from ..options import MigrationOptions
 from .copy_job import DirectKind, DirectOptions, DirectPlan, plan_direct
@@ -40,14 +42,14 @@ class DirectMethod:
     ) -> ItemJobs:
         """The copy planned; the waiter makes it. Raises what plan_direct raises."""
         plan = _planned(source, destination, options, record)
-        return ItemJobs(plan.job, (), tuple(plan.changes), plan.definition, plan.job, as_made=as_created)
+        return _jobs(plan, plan.job, left_by_copy(plan.definition) if plan.job.open else ())
 
     def preview(
         self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
     ) -> ItemJobs:
         """The copy foreseen. Raises what plan_direct raises."""
         plan = _planned(source, destination, options, record)
-        return ItemJobs(plan.job.foreseen, (), tuple(plan.changes), plan.definition, plan.job, as_made=as_created)
+        return _jobs(plan, plan.job.foreseen, left_by_copy(plan.definition, source) if plan.job.open else ())
 
     def running_fill(self, destination: Account, route: Route, there: TableDefinition | None) -> Job | None:
         """None: a direct copy runs in a process of ours alone."""
@@ -65,6 +67,19 @@ class DirectMethod:
         if copy is None:
             raise nothing_to_judge(name)
         return judge_direct(name, destination, copy, verify=options.verify, writes_stopped=options.writes_stopped)
+
+
+def _jobs(plan: DirectPlan, job: Job, left: tuple[NotCarried, ...]) -> ItemJobs:
+    return ItemJobs(
+        job,
+        (),
+        tuple(plan.changes),
+        plan.definition,
+        plan.job,
+        left,
+        warnings=kept_by_copy(plan.definition) if plan.job.open else (),
+        as_made=as_created,
+    )
 
 
 def _planned(source: Account, destination: Account, options: MigrationOptions, record: Tracking | None) -> DirectPlan:

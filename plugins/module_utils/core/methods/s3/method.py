@@ -21,6 +21,7 @@ from ...steps.standing import Filling
 from ...table.creation import check_indexes
 from ...table.definition import TableDefinition
 from ...table.quotas import check_quotas
+from ...table.replication import brought_along
 from ..method import ItemJobs, Needs
 from ..options import MigrationOptions
 from .export import ExportKind, ExportPlan, plan_export, start_export
@@ -57,7 +58,8 @@ class S3Method:
         if job.request.get("shared") and changes:
             place = f"s3://{job.request['call']['S3Bucket']}/{job.request['call']['S3Prefix']}/"
             changes = [*changes[:-1], Change(f"export of {options.table}", None, {"shared": place})]
-        return ItemJobs(job, (following,), tuple(changes), plan.definition, following, tuple(plan.left))
+        warnings = brought_along(plan.definition)
+        return ItemJobs(job, (following,), tuple(changes), plan.definition, following, tuple(plan.left), None, warnings)
 
     def preview(
         self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
@@ -76,6 +78,7 @@ class S3Method:
             imported.job,
             tuple(exported.left),
             exported.obstacle or imported.obstacle,
+            brought_along(exported.definition),
         )
 
     def running_fill(self, destination: Account, route: Route, there: TableDefinition | None) -> Job | None:

@@ -29,6 +29,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.items.differen
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.tracking import Tracking
+from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement, with_comparison
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.direct import copy_job as direct
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import judge, preview, start
@@ -44,6 +45,8 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.comparis
     require_equal,
     verify_tables,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.table.definition import TableDefinition
+from ansible_collections.tableferry.aws.plugins.module_utils.core.table.replication import brought_along, left_by_copy
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.outcome import outcome
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs import dynamodb_copy
 from demo.tables import Keys, demo_tables, numbered, on_demand
@@ -395,6 +398,77 @@ def test_c7_a_repair_that_is_refused_names_no_key(ways: Direct, monkeypatch: pyt
     with pytest.raises(ItemRefused, match=r"one of those in .*file") as refused:
         repair_differences(crossing.source, crossing.destination, options, found, delete_extra=False)
     assert refused.value.details == {"code": "c"}
+
+
+MARK = "aws:rep:updatetime"
+
+
+def test_h1_attributes_of_old_global_tables_are_counted_and_said(ways: Direct, hurry: Any) -> None:
+    crossing = ways.crossing
+    make(crossing, "global")
+    fill(
+        crossing,
+        "global",
+        [{"id": {"S": "1"}, MARK: {"N": "1.5"}}, {"id": {"S": "2"}, "aws": {"M": {MARK: {"N": "1"}}}}],
+    )
+    options = ways.options("global", verify="full")
+    left = {each.what: each.reason for each in preview(crossing.source, crossing.destination, options).left}
+    assert "1 of the first 2 items" in next(reason for what, reason in left.items() if "aws:rep:*" in what)
+    jobs = ways.go(hurry, "global", verify="full")
+    judgement = ways.judge(jobs)
+    assert (judgement.status, jobs[0].result["shortened"]) == ("migrated", 1)
+    assert "Of 1 item the attributes aws:rep:*" in judgement.reason
+    assert all(MARK not in item for item in crossing.items("destination", "global"))
+
+
+def test_h1_they_are_kept_where_a_key_is_one_of_them(ways: Direct, hurry: Any) -> None:
+    """An index on one of them would be empty in the copy: of 40 items it had none, and all compared equal."""
+    crossing = ways.crossing
+    index = {
+        "IndexName": "by-time",
+        "KeySchema": [{"AttributeName": MARK, "KeyType": "HASH"}],
+        "Projection": {"ProjectionType": "ALL"},
+    }
+    definitions = [{"AttributeName": "id", "AttributeType": "S"}, {"AttributeName": MARK, "AttributeType": "N"}]
+    make(crossing, "by-mark", GlobalSecondaryIndexes=[index], AttributeDefinitions=definitions)
+    items = [{"id": {"S": f"{n}"}, MARK: {"N": f"{n}"}, "aws:rep:deleting": {"BOOL": False}} for n in range(40)]
+    fill(crossing, "by-mark", items)
+    foreseen = preview(crossing.source, crossing.destination, ways.options("by-mark"))
+    assert any("are copied too" in words for words in foreseen.warnings)
+    assert not any("aws:rep" in each.what for each in foreseen.left)
+    judgement = ways.judge(ways.go(hurry, "by-mark", verify="full"))
+    assert (judgement.status, judgement.verified) == ("migrated", "full")
+    assert crossing.items("destination", "by-mark") == crossing.items("source", "by-mark")
+    there = crossing.lab.client("dynamodb", "destination")
+    assert there.scan(TableName="by-mark", IndexName="by-time", Select="COUNT")["Count"] == 40
+    there.update_item(
+        TableName="by-mark",
+        Key={"id": {"S": "1"}},
+        UpdateExpression="SET #m = :m",
+        ExpressionAttributeNames={"#m": MARK},
+        ExpressionAttributeValues={":m": {"N": "99"}},
+    )
+    options = VerifyOptions("by-mark", "by-mark")
+    for level in ("sample", "full"):
+        compared = verify_tables(crossing.source, crossing.destination, replace(options, level=level)).comparison
+        assert compared.different == 1
+    found = verify_tables(crossing.source, crossing.destination, options)
+    assert repair_differences(crossing.source, crossing.destination, options, found, delete_extra=False).put == 1
+    assert verify_tables(crossing.source, crossing.destination, options).comparison.equal
+
+
+def test_h1_what_another_method_brought_is_counted_by_the_comparison(crossing: Crossing) -> None:
+    for side in ("source", "destination"):
+        make(crossing, "brought", side)
+        fill(crossing, "brought", [{"id": {"S": "1"}, MARK: {"N": "1.5"}}, {"id": {"S": "2"}}], side)
+    found = verify_tables(crossing.source, crossing.destination, VerifyOptions("brought", "brought"))
+    compared = Job("verify", "brought", "completed", result={**found.to_dict(), "level": "full"})
+    judged = with_comparison(Judgement("migrated", 2, 2, 10, "counts"), compared, "brought")
+    assert "1 item of the copy has attributes aws:rep:*" in judged.reason
+    shape = {"TableName": "t", **on_demand(("id", "S"))}
+    old, new = (TableDefinition.from_dict({**shape, "GlobalTableVersion": f"20{v}"}) for v in ("17.11.29", "19.11.21"))
+    assert "come along" in brought_along(old)[0] and left_by_copy(old)[0].reason.startswith("the method direct leaves")
+    assert (brought_along(new), left_by_copy(new)) == ((), ())
 
 
 def test_d6_the_longest_table_name_has_files(ways: Direct, hurry: Any) -> None:

@@ -61,7 +61,9 @@ def copy_items(here: Table, there: Table, options: Any, tell: Callable[[Any], No
             raise errors.ItemRefused("DynamoDB refuses an item.", "Mend the item in the source.", table=here.name)
         there.client.put_item(TableName=there.name, Item=item)
     retries = SimpleNamespace(throttled=0, failed=0, broken=0)
-    return SimpleNamespace(counts=SimpleNamespace(items=len(items), bytes=10), resumed=False, retries=retries)
+    return SimpleNamespace(
+        counts=SimpleNamespace(items=len(items), bytes=10, shortened=0), resumed=False, retries=retries
+    )
 
 
 def count_items(table: Table, *_more: Any) -> int:
