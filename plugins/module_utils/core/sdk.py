@@ -58,6 +58,8 @@ __all__ = [
     "warm",
 ]
 
+TOKEN_HEADER = "x-amz-security-token"
+
 
 def error_code(error: BaseException) -> str:
     """The AWS error code of ``error`` (``ThrottlingException``), or its class name when AWS sent none."""
@@ -67,10 +69,16 @@ def error_code(error: BaseException) -> str:
 
 
 def error_message(error: BaseException) -> str:
-    """The text AWS sent with ``error``, or the error's own text."""
-    if isinstance(error, ClientError):
-        return str(error.response.get("Error", {}).get("Message", ""))
-    return str(error)
+    """The text AWS sent with ``error``, or the error's own text.
+
+    Where a signature is wrong AWS quotes the signed headers below its first line, the session token among them: such a
+    text ends before them.
+    """
+    text = str(error.response.get("Error", {}).get("Message", "")) if isinstance(error, ClientError) else str(error)
+    if TOKEN_HEADER in text.lower():
+        first = text.partition("\n")[0].rstrip()
+        return "" if TOKEN_HEADER in first.lower() else first
+    return text
 
 
 class _DatedSigner(SigV4Auth):  # type: ignore[misc]

@@ -279,6 +279,25 @@ def test_the_text_of_a_signature_error_is_kept_back():
     assert "TOKEN" not in str(account().explain(error, "asking"))
 
 
+QUOTED = "The signature does not match.\n\nThe Canonical String was\n'POST\nx-amz-security-token:TOKEN\n'"
+
+
+@pytest.mark.parametrize("text", [QUOTED, "x-amz-security-token:TOKEN", "Headers X-Amz-Security-Token:TOKEN\nmore"])
+def test_c8_no_text_of_aws_carries_the_session_token(monkeypatch, text):
+    """Not where a role is assumed either, which has words of its own."""
+    error = sdk.ClientError({"Error": {"Code": "SignatureDoesNotMatch", "Message": text}}, "AssumeRole")
+    assert "TOKEN" not in sdk.error_message(error) and text.startswith(sdk.error_message(error))
+
+    class Sts:
+        def assume_role(self, **_request):
+            raise error
+
+    monkeypatch.setattr(account_module, "_make_client", lambda *_how, **_more: Sts())
+    with pytest.raises(CredentialsError) as refused:
+        account(role_arn=ROLE).temporary_credentials()
+    assert "cannot be assumed" in str(refused.value) and "TOKEN" not in str(refused.value)
+
+
 def test_no_credentials_at_all(monkeypatch, tmp_path):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
