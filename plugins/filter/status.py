@@ -34,11 +34,11 @@ def status_places(pairs: Mapping[str, str], hostvars: HostVars) -> dict[str, dic
 def status_tables(pairs: Mapping[str, str], hostvars: HostVars, first: str) -> list[dict[str, str]]:
     """What the inventory says of the tables of the destination that the host ``first`` is asked for: the option
     ``tables`` of migration_status_info. ``pairs`` is of ``account_pairs``."""
-    place = same_text([read(hostvars[first], name) for name in PLACE])
+    place = shared_values(hostvars[first], PLACE)
     found = []
     for host in pairs:
         variables = hostvars[host]
-        if same_text([read(variables, name) for name in PLACE]) == place:
+        if shared_values(variables, PLACE) == place:
             source, destination = table_names(host, variables)
             migration = str(read(variables, "ferry_migration_id") or "default")
             found.append({"name": destination, "source_table": source, "migration_id": migration})
