@@ -53,10 +53,32 @@ def run_places(hosts: Iterable[str], hostvars: HostVars) -> list[dict[str, Any]]
 
 
 def report_changed(hosts: Iterable[str], hostvars: HostVars) -> list[str]:
-    """The hosts whose tables were changed by a task for all tables; the others' tasks have said it themselves."""
-    return [
-        host for host in hosts if (_together(hostvars[host], STARTED).get("tables") or {}).get(host, {}).get("changed")
-    ]
+    """The hosts whose tables, or jobs of theirs, were changed by a task for all tables, or would be in check mode; the
+    others' tasks have said it themselves."""
+    return [host for host in hosts if _is_changed(host, hostvars[host])]
+
+
+def report_changes(hosts: Iterable[str], hostvars: HostVars) -> list[str]:
+    """What tasks for all tables changed, or would change in check mode, a line for each change: for ``--diff``."""
+    from ansible_collections.tableferry.aws.plugins.module_utils.core import report
+
+    lines = []
+    for host in hosts:
+        if _is_changed(host, hostvars[host]):
+            results = {STARTED: _started_together(host, hostvars[host]), WAITED: _together(hostvars[host], WAITED)}
+            settings = _jobs(host, results).get(report.SETTINGS) or {}
+            changes = [*results[STARTED].get("changes", ()), *(settings.get("result") or {}).get("changes", ())]
+            lines += [report.change_line(host, change) for change in changes]
+    return lines
+
+
+def _is_changed(host: str, variables: Mapping[str, Any]) -> bool:
+    changed = host in (_together(variables, WAITED).get("changed_tables") or ())
+    return changed or bool(_started_together(host, variables).get("changed"))
+
+
+def _started_together(host: str, variables: Mapping[str, Any]) -> Mapping[str, Any]:
+    return (_together(variables, STARTED).get("tables") or {}).get(host) or {}
 
 
 def _results(host: str, variables: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -152,7 +174,8 @@ def report_lines(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     left = [f"not carried: {line}" for line in report.not_carried(found)]
     notes = [f"note: {line}" for line in report.noted(found)]
     drift = [f"drift: {line}" for line in report.drifted(found)]
-    return [*report.text_table(found).splitlines(), *notes, *left, *drift, report.summary(found)]
+    applied = [f"applied: {line}" for line in report.applied(found)]
+    return [*report.text_table(found).splitlines(), *notes, *left, *drift, *applied, report.summary(found)]
 
 
 def failure_note(result: Mapping[str, Any], task: str = "") -> dict[str, str]:
@@ -185,6 +208,7 @@ class FilterModule:
             "failure_note": failure_note,
             "item_jobs": item_jobs,
             "report_changed": report_changed,
+            "report_changes": report_changes,
             "report_lines": report_lines,
             "report_problems": report_problems,
             "run_places": run_places,

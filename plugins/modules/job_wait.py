@@ -243,6 +243,14 @@ ways:
   returned: success
   type: dict
   sample: {orders: [{kind: export, state: completed}, {kind: import, state: running}]}
+changed_tables:
+  description:
+    - The O(jobs[].name) of those of which a job was started, or brought to its end that an earlier run had started.
+    - Empty in check mode.
+  returned: success
+  type: list
+  elements: str
+  sample: [orders]
 poll_calls:
   description: The numbers of calls and rounds of polling for each kind of job.
   returned: success

@@ -20,6 +20,7 @@ STATUS_COLUMNS = (
     "since", "held_by",
 )  # fmt: skip
 NUMBERS = frozenset({"items_source", "items_destination", "seconds", "percent"})
+DRIFT = ("drift", "drift_applied")  # of a settings job's result: of finished tables only
 REASON_WIDTH = 100  # characters of a reason in the text table; the report has all of it
 
 
@@ -33,14 +34,15 @@ def row(
 ) -> Row:
     """One table's row.
 
-    ``settings_drift`` is there where the settings of a finished table were looked at.
+    ``settings_drift`` is there where the settings of a finished table were looked at: in what they differ at the end of
+    the run. ``settings_applied`` are those that this run has applied to a finished table.
     ``judgement`` is migration_judge's result, ``jobs`` are the table's jobs by kind, as data and in their
     order, ``failure`` the first failed result of the table: it decides, whatever came before it.
     """
     judged, jobs = judgement or {}, jobs or {}
     settings = jobs.get(SETTINGS, {}).get("result", {})
     carried, left = (list(settings.get(part, ())) for part in ("settings_carried", "settings_left"))
-    drift = {"settings_drift": list(settings["drift"])} if "drift" in settings else {}
+    drift = {f"settings_{name.removeprefix('drift_')}": list(settings[name]) for name in DRIFT if name in settings}
     if failure is not None:
         status = "refused" if failure.get("ferry_status") == "refused" else "failed"
         reason = str(failure.get("msg") or "")
@@ -168,6 +170,18 @@ def drifted(rows: Iterable[Mapping[str, Any]]) -> list[str]:
         for entry in rows
         for change in entry.get("settings_drift", ())
     ]
+
+
+def applied(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What this run applied of the settings in which finished copies differed from their sources, a line for each."""
+    return [change_line(entry["name"], change) for entry in rows for change in entry.get("settings_applied", ())]
+
+
+def change_line(name: str, change: Mapping[str, Any]) -> str:
+    """One change of the table ``name``, as data, in a line; what it risks where that is something."""
+    risk = change.get("risk", "safe")
+    values = f"{_brief(change['before'])} -> {_brief(change['after'])}"
+    return f"{name}: {change['what']}: {values}{'' if risk == 'safe' else f' ({risk})'}"
 
 
 def _brief(value: Any) -> str:

@@ -14,6 +14,7 @@ from ansible_collections.tableferry.aws.plugins.filter.report import (
     failure_note,
     item_jobs,
     report_changed,
+    report_changes,
     report_lines,
     report_problems,
     report_rows,
@@ -180,3 +181,44 @@ def test_a_task_for_all_tables_that_failed_failed_them_all() -> None:
     assert report_changed(hostvars, hostvars) == []
     stopped = {"check_inventory_outlook": {"a": {"reason": "wrong", "ferry_status": "refused"}}}
     assert report_problems("a", {"a": {**stopped, **hostvars["a"]}}) == {"a": "wrong"}
+
+
+def together(started: dict[str, Any], waited: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What all hosts know of the tables of ``started`` once they were waited for together."""
+    results = {"migrate_started": {"changed": True, "tables": started}, "migrate_waited": waited}
+    return dict.fromkeys(started, results)
+
+
+def test_each_host_says_whether_its_own_table_changed() -> None:
+    """The tasks for all tables run on the first host; what it started before counts as what this run finished."""
+    job = {"kind": "import", "state": "running"}
+    started = {name: {"changed": False, "job": job, "then": []} for name in ("first", "resumed", "same")}
+    hostvars = together({**started, "new": {**started["first"], "changed": True}}, {"changed_tables": ["resumed"]})
+    assert report_changed(hostvars, hostvars) == ["resumed", "new"]
+
+
+def test_the_diff_has_what_each_table_changed() -> None:
+    billed = {"what": "export of a", "before": None, "after": "started", "risk": "billed"}
+    applied = {"what": "tags", "before": [], "after": ["team"], "risk": "safe"}
+    started = {
+        "a": {"changed": True, "changes": [billed], "job": {"kind": "export"}, "then": []},
+        "b": {"changed": False, "changes": [], "job": {"kind": "claim"}, "then": []},
+        "same": {"changed": False, "changes": [], "job": {"kind": "claim"}, "then": []},
+    }
+    ways = {"b": [{"kind": "settings", "state": "completed", "result": {"changes": [applied]}}]}
+    hostvars = together(started, {"changed_tables": ["b"], "ways": ways})
+    assert report_changes(hostvars, hostvars) == [
+        "a: export of a: none -> started (billed)",
+        "b: tags: [] -> ['team']",
+    ]
+
+
+def test_settings_that_were_applied_are_no_drift_any_more() -> None:
+    change = {"what": "tags", "before": "none", "after": "team", "risk": "safe"}
+    result = {"drift": [], "drift_applied": [change]}
+    waited = {"ways": {"a": [{"kind": "settings", "name": "a", "state": "completed", "result": result}]}}
+    rows = report_rows(["a"], {"a": {"judge_table_judgement": JUDGED, "move_table_waited": waited}})
+    assert (rows[0]["settings_drift"], rows[0]["settings_applied"]) == ([], [change])
+    lines = report_lines(rows)
+    assert "applied: a: tags: none -> team" in lines
+    assert not any(line.startswith("drift") for line in lines)

@@ -53,12 +53,14 @@ class WaitResult:
     """How all jobs stand: in ``jobs`` the last one that each table reached, in ``ways`` all of a table's jobs.
 
     ``started`` has name and kind of those that the waiter started, ``poll_calls`` counts calls per kind.
+    ``changed`` has the names of those of which it started a job, or saw one end that an earlier run had started.
     """
 
     jobs: dict[str, Job]
     poll_calls: dict[str, dict[str, int]]
     started: frozenset[tuple[str, str]] = frozenset()
     ways: dict[str, tuple[Job, ...]] = field(default_factory=dict)
+    changed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

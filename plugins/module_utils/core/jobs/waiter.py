@@ -66,6 +66,7 @@ class Waiter:
         self._groups: dict[tuple[str, str, str, str], Group] = {}
         self._tables: dict[str, TableJobs] = {}
         self._started: set[tuple[str, str]] = set()
+        self._followed: set[str] = set()
         self._flying: dict[Future[Any], Entry | Group] = {}
         self._begun = self._last_line_at = 0.0
         self._away_line_at: float | None = None
@@ -106,6 +107,7 @@ class Waiter:
             self._calls(),
             frozenset(self._started),
             {name: tuple(table.jobs) for name, table in self._tables.items()},
+            frozenset({name for name, _kind in self._started} | self._followed),
         )
 
     def _go_on(self, table: TableJobs) -> None:
@@ -267,6 +269,8 @@ class Waiter:
         entry.probing = False
         if entry.phase == "over":
             group.credits += was.state == "running"
+            if was.state == "running" and entry.job.state == "completed" and not entry.table.at_last:
+                self._followed.add(entry.item.name)
             self._over(entry, now)
         else:
             entry.table.jobs[entry.table.at] = entry.job

@@ -126,7 +126,7 @@ class SettingsKind(OwnWork):
             job = yield from self._applied(item, clock)
             if job.state == "completed":
                 record.note({"settings": job.result})
-            return replace(job, result={**job.result, "drift": item.job.result.get("drift", [])})
+            return replace(job, result={**job.result, **_drift_after(job, item.job.result.get("drift", []))})
         finally:
             with suppress(FerryError):  # the end of the run lets it go as well
                 record.let_go()
@@ -171,6 +171,14 @@ class SettingsKind(OwnWork):
     def after(self, job: Job, before: Job, made: Made) -> Job | None:
         """The settings of the table that was made; none for one that lacks items: it must not look complete."""
         return replace(job, request={**job.request, "table_id": made.table_id}) if made.whole else None
+
+
+def _drift_after(job: Job, drift: list[dict[str, Any]]) -> dict[str, Any]:
+    """What is left of the ``drift`` of a finished table once ``job`` has ended, and what of it was applied."""
+    applied = job.result["changes"] if job.state in ("completed", "failed") else []
+    done = {change["what"] for change in applied}
+    left = [] if job.state == "not_needed" else [change for change in drift if change["what"] not in done]
+    return {"drift": left, "drift_applied": applied}
 
 
 def _taken(job: Job, record: Tracking, table_id: str) -> Generator[Pause, str | None, None]:

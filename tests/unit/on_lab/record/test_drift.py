@@ -88,7 +88,10 @@ class TestAnotherMethodAndOtherSettings:
         waited = again.wait({"orders": begun})
         settings = waited.ways["orders"][-1]
         assert (settings.state, ("orders", settings.kind) in waited.started) == ("completed", True)
-        assert {change["what"] for change in settings.result["drift"]} >= {"time_to_live", "deletion_protection"}
+        assert waited.changed == {"orders"}
+        assert settings.result["drift"] == []
+        applied = {change["what"] for change in settings.result["drift_applied"]}
+        assert applied >= {"time_to_live", "deletion_protection"}
         assert again.judge("orders", waited.ways["orders"]).status == "migrated"
         assert shown(aws)[:3] == (items, "ends", True)
         record = Playbook(aws, 3).record()
@@ -148,6 +151,17 @@ class TestApply:
         foreseen = preview(playbook.source, playbook.destination, options, playbook.store, by_record=True)
         assert {change.what for change in foreseen.changes} >= {"time_to_live", "deletion_protection"}
         assert (settings_of(foreseen).state, aws.mutating()) == ("planned", [])
+
+    def test_settings_that_another_run_has_applied_meanwhile_are_no_change(self) -> None:
+        aws = handed_over()
+        first, second = Playbook(aws, 2, "one"), Playbook(aws, 3, "two")
+        begun = [playbook.start(finished_settings="apply") for playbook in (first, second)]
+        assert first.wait({"orders": begun[0]}).changed == {"orders"}
+        first.end()
+        waited = second.wait({"orders": begun[1]})
+        settings = waited.ways["orders"][-1]
+        assert (waited.changed, settings.state) == (frozenset(), "not_needed")
+        assert (settings.result["drift"], settings.result["drift_applied"]) == ([], [])
 
     def test_it_waits_for_the_run_that_holds_the_table_and_for_the_fence(self) -> None:
         aws = handed_over()
