@@ -15,6 +15,7 @@ from typing import Any
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.validation import check_type_dict
 from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.utils.display import Display
 
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.spec import ACCOUNT_OPTIONS
 from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import BROKEN, HostVars, plain, read
@@ -204,21 +205,43 @@ def data_needs(method: Any) -> str:
     return migration.data_needs(str(method or migration.AUTO))
 
 
-def pair_tables(pairs: Mapping[str, str], hostvars: HostVars, first: str) -> dict[str, list[str]]:
+def pair_tables(
+    pairs: Mapping[str, str], hostvars: HostVars, first: str, status: Mapping[str, Any] | None = None
+) -> dict[str, list[str]]:
     """The source tables that share accounts with ``first``, by what their method needs there.
 
     ``staged`` need the staging bucket, ``backed_up`` the vaults; other tables need neither. A table that was cleaned up
     also counts by what its record says was made there by another method. ``pairs`` is the result of ``account_pairs``.
+    With ``status``, the result of migration_status_info, tables count by what their records say is
+    still to be done: a finished one needs nothing, and one that is being filled what its own method needs.
     """
     found: dict[str, list[str]] = {"staged": [], "backed_up": []}
+    by_record = _needs_by_record(status or {})
     for host, owner in pairs.items():
         variables = hostvars[host]
         if owner != first:
             continue
-        needs = data_needs(read(variables, "ferry_method"))
+        source, destination = table_names(host, variables)
+        needs = by_record.get(destination)
+        if needs is None:
+            needs = data_needs(read(variables, "ferry_method"))
         for need, result in CLEANED.items():
             if need == needs or (read(variables, result) or {}).get("recorded"):
-                found[need].append(table_names(host, variables)[0])
+                found[need].append(source)
+    return found
+
+
+def _needs_by_record(status: Mapping[str, Any]) -> dict[str, str]:
+    """What the tables still need that stand and that a record says are filled, or being filled, whatever their method
+    is now."""
+    found = {}
+    for row in status.get("tables") or ():
+        if row["copy"] not in ("there", "replaced"):
+            continue  # it is made again
+        if row["state"] in ("filling", "filled", "settled"):
+            found[row["name"]] = data_needs(row["method"])
+        elif row["state"] in ("done", "following", "handed_over"):
+            found[row["name"]] = ""
     return found
 
 
@@ -229,12 +252,17 @@ def pair_users(pairs: Mapping[str, str], hostvars: HostVars, first: str) -> list
 
 
 def inventory_problems(hosts: Iterable[str], hostvars: HostVars) -> dict[str, str]:
-    """The problems with the variables of each host, before anything is changed; hosts without one are absent."""
+    """The problems with the variables of each host, before anything is changed; hosts without one are absent.
+
+    Variables with our prefix that nothing reads are no problem of a table: one warning names them.
+    """
     problems: dict[str, list[str]] = {}
+    unknown: dict[str, list[str]] = {}
     owners: dict[str, list[str]] = {}
     for host in hosts:
         try:
             variables = hostvars[host]
+            unknown[host] = _unknown(variables)
             problems[host] = _problems(variables)
             place = same_text([account_read(variables, "ferry_destination"), table_names(host, variables)[1]])
         except BROKEN as error:
@@ -242,6 +270,9 @@ def inventory_problems(hosts: Iterable[str], hostvars: HostVars) -> dict[str, st
             continue
         if not problems[host]:
             owners.setdefault(place, []).append(host)
+    warning = unread_variables(unknown)
+    if warning:
+        Display().warning(warning)
     for host, words in _plan_problems(problems, hostvars).items():
         problems[host].append(words)
     # Which table should get the name cannot be decided here: all of them are refused.
@@ -291,11 +322,10 @@ def _problems(variables: Mapping[str, Any]) -> list[str]:
     found += dict.fromkeys(filter(None, map(_told, checked.error_messages)))
     if not found:
         found += _arn_problems(str(given.get("ferry_table") or ""), account_read(variables, "ferry_source"))
-    for name in variables:
-        if name.startswith(PREFIX) and name not in VARIABLES:
-            close = difflib.get_close_matches(name, VARIABLES, n=1, cutoff=0.85)
-            if close:
-                found.append(f"{name} is not a variable of TableFerry; did you mean {close[0]}?")
+    unknown = {name: _close_to(name) for name in _unknown(variables)}
+    found += [
+        f"{name} is not a variable of TableFerry; did you mean {close}?" for name, close in unknown.items() if close
+    ]
     return found
 
 
@@ -317,6 +347,39 @@ def _arn_problems(table: str, source: Mapping[str, Any]) -> list[str]:
     if account not in ("", arn["account"]):
         problems.append("ferry_table is the ARN of a table of another account than ferry_source")
     return problems
+
+
+def _unknown(variables: Mapping[str, Any]) -> list[str]:
+    """The variables with our prefix that are none of ours."""
+    return [name for name in variables if name.startswith(PREFIX) and name not in VARIABLES]
+
+
+def _close_to(name: str) -> str:
+    """The variable that is meant by a ``name`` with a typo; "" for a name that may be the user's own."""
+    return "".join(difflib.get_close_matches(name, VARIABLES, n=1, cutoff=0.85))
+
+
+def unread_variables(names: Mapping[str, Iterable[str]]) -> str:
+    """A warning of all variables with our prefix that nothing reads, by the ``names`` that each host has; "" without
+    one. Those with a typo are left to ``inventory_problems``; users may have others of their own."""
+    found: dict[str, list[str]] = {}
+    for host, unknown in names.items():
+        for name in unknown:
+            if not _close_to(name):
+                found.setdefault(name, []).append(host)
+    if not found:
+        return ""
+    which = ", ".join(f"{name} ({_which(hosts, len(names))})" for name, hosts in sorted(found.items()))
+    return (
+        f"No variable of TableFerry, and read by nothing: {which}. They come from the inventory, its group_vars or"
+        " host_vars, or from -e. If one is meant for TableFerry, correct its name: docs/variables.md lists all of them."
+    )
+
+
+def _which(hosts: list[str], number: int) -> str:
+    if len(hosts) == number:
+        return "all tables"
+    return ", ".join(hosts) if len(hosts) < 4 else f"{hosts[0]} and {len(hosts) - 1} others"
 
 
 def _told(message: str) -> str:

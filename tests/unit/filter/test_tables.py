@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleError
 
+from ansible_collections.tableferry.aws.plugins.filter import tables
 from ansible_collections.tableferry.aws.plugins.filter.tables import (
     account_options,
     account_outlook,
@@ -82,6 +83,25 @@ def test_problems_name_host_variable_and_what_is_right() -> None:
     assert "'nothing' is undefined" in found["broken"]
 
 
+def test_variables_that_nothing_reads_are_named_in_one_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``ferry_dest_table`` went by unsaid, and the table got another name than its user wanted."""
+    lines: list[str] = []
+    monkeypatch.setattr(tables.Display, "warning", lambda _self, words: lines.append(words))
+    more = {"ferry_dest_table": "x", "my_own": 1}
+    hostvars = {name: {**SIDES, "ferry_zone": "own", **({} if name == "c" else more)} for name in ("a", "b", "c")}
+    assert inventory_problems(hostvars, hostvars) == {}
+    (line,) = lines
+    assert "ferry_dest_table (a, b), ferry_zone (all tables)" in line
+    assert "group_vars" in line and "-e" in line and "my_own" not in line
+    many = {f"t{number}": {**SIDES, **({"ferry_dest_table": "x"} if number else {})} for number in range(9)}
+    inventory_problems(many, many)
+    assert "ferry_dest_table (t1 and 7 others)" in lines[1]
+    # One that is close to a variable is refused, and one that is known is none.
+    typo = {"a": {**SIDES, "ferry_destination_tabel": "x", "ferry_hosts": "g"}}
+    assert "ferry_destination_table" in inventory_problems(typo, typo)["a"]
+    assert len(lines) == 2
+
+
 def test_secrets_are_not_repeated() -> None:
     hostvars = {
         "a": {**SIDES, "ferry_source": {"region": "eu-west-1", "secret_key": "topsecret", "nonsense": "topsecret"}}
@@ -123,6 +143,26 @@ def test_pair_tables_by_what_their_data_needs() -> None:
     }
     assert pair_tables(pairs, hostvars, "a") == {"staged": ["a"], "backed_up": ["bees"]}
     assert pair_tables(pairs, hostvars, "c") == {"staged": [], "backed_up": []}
+
+
+def test_a_table_needs_what_is_still_to_be_done_by_its_record() -> None:
+    """A rerun with another method prepared the accounts for tables that were finished long since."""
+    hosts = ("new", "begun", "filling", "done", "gone", "handed")
+    rows = [
+        {"name": "begun", "state": "claimed", "method": "s3", "copy": "none"},
+        {"name": "filling", "state": "filling", "method": "s3", "copy": "there"},
+        {"name": "done", "state": "done", "method": "s3", "copy": "there"},
+        {"name": "gone", "state": "done", "method": "s3", "copy": "deleted"},
+        {"name": "handed", "state": "handed_over", "method": "s3", "copy": "replaced"},
+    ]
+    status = {"tables": rows}
+    pairs = dict.fromkeys(hosts, "new")
+    hostvars = {host: {**SIDES, "ferry_method": "backup"} for host in hosts}
+    found = pair_tables(pairs, hostvars, "new", status)
+    assert found == {"staged": ["filling"], "backed_up": ["new", "begun", "gone"]}
+    everything = {"staged": [], "backed_up": list(hosts)}
+    for unknown in ({}, {"skipped": True}, {"failed": True, "msg": "no"}, None):
+        assert pair_tables(pairs, hostvars, "new", unknown) == everything
 
 
 def test_a_table_that_was_cleaned_up_counts_by_what_its_record_says_too() -> None:

@@ -105,6 +105,18 @@ def test_every_variable_is_checked_used_and_documented() -> None:
     assert used_variables() == set(VARIABLES) - BEFORE_ANY_HOST - OF_REHEARSALS
 
 
+@pytest.mark.parametrize("role", ROLES)
+def test_variables_are_of_the_types_that_the_roles_specify(role: str) -> None:
+    """What is known of the user's variables is what the roles' argument specs say of the options that they set."""
+    options = content(role, "meta")["argument_specs"]["main"]["options"]
+    for name, default in content(role, "defaults").items():
+        found = FROM_USER.fullmatch(default) if isinstance(default, str) else None
+        variable = found[1] if found else re.sub(r"\W", "", default) if REQUIRED.fullmatch(str(default)) else ""
+        if variable:
+            known = VARIABLES[variable]
+            assert (known["type"], known.get("choices")) == (options[name]["type"], options[name].get("choices")), name
+
+
 def test_documented_defaults_are_the_roles() -> None:
     rows = re.findall(r"^\| `(ferry_\w+)` \| `([^`]+)` \|", (ROOT / "docs/variables.md").read_text(), re.MULTILINE)
     documented = {name: default for name, default in rows if not default.startswith(("ferry_", "tableferry-<"))}
