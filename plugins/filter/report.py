@@ -145,7 +145,7 @@ def _row(host: str, variables: Mapping[str, Any]) -> dict[str, Any]:
         judgement = {"status": "planned", "reason": reason}
     return report.row(
         host,
-        str(results[STARTED].get("method") or migration.chosen(asked)),
+        migration.method_used(jobs) or str(results[STARTED].get("method") or migration.chosen(asked)),
         judgement=judgement if "status" in judgement else None,
         jobs=jobs,
         failure=_failure(host, variables),

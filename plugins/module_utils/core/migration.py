@@ -123,6 +123,12 @@ def naming_methods() -> Iterator[None]:
         ) from error
 
 
+def method_used(jobs: Mapping[str, Mapping[str, Any]]) -> str:
+    """The method that ``jobs``, data by kind, are of, or that has finished the table; "" where they do not say."""
+    finished = str(jobs.get(claim_job.KIND, {}).get("result", {}).get("method") or "")
+    return finished or next((name for name, method in METHODS.items() if method.kinds.keys() & jobs.keys()), "")
+
+
 # A table's migration
 
 

@@ -222,3 +222,14 @@ def test_settings_that_were_applied_are_no_drift_any_more() -> None:
     lines = report_lines(rows)
     assert "applied: a: tags: none -> team" in lines
     assert not any(line.startswith("drift") for line in lines)
+
+
+def test_the_method_is_that_of_the_run_that_brought_the_items() -> None:
+    """A run of the method direct only waited for another one, and its report said direct."""
+    waiting = {"changed": False, "job": {"kind": "claim", "state": "pending"}, "then": [], "method": "direct"}
+    finished = {"kind": "claim", "state": "not_needed", "result": {"method": "s3"}}
+    gone_on = [{"kind": "export", "state": "completed"}, {"kind": "import", "state": "completed"}]
+    waited = {"ways": {"finished": [finished], "gone_on": gone_on}, "changed_tables": []}
+    hostvars = together({"finished": waiting, "gone_on": waiting, "waits": waiting}, waited)
+    rows = {row["name"]: row["method"] for row in report_rows(hostvars, hostvars)}
+    assert rows == {"finished": "s3", "gone_on": "s3", "waits": "direct"}

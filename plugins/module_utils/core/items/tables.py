@@ -168,7 +168,7 @@ def _require_same(table: ItemTable, now: ItemTable) -> None:
         raise TableVanished(
             f"The table in {table.endpoint.account} was deleted and created again meanwhile: its id is {now.table_id},"
             f" not {table.table_id}.",
-            "Find out who created it again, then remove the checkpoint file and copy from the beginning.",
+            "Find out who created it again, then run again: nothing more is written to this one.",
             table=table.name,
         )
 
@@ -177,7 +177,7 @@ def vanished(table: ItemTable) -> FerryError:
     """The error for a table that was there and no longer is."""
     return TableVanished(
         f"The table in {table.endpoint.account} was deleted, or can no longer be used, while items were on the way.",
-        "Find out who deleted it. To fill a new destination from the beginning, remove the checkpoint file.",
+        "Find out who deleted it, then run again: a destination that is missing is made and filled anew.",
         table=table.name,
     )
 

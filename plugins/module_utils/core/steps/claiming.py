@@ -11,6 +11,7 @@ Design section 6, "Takeover" and "States". Whatever needs time is waited for by 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -177,9 +178,11 @@ def claim(
             return Later(seconds, taken.words, held=taken)
         tracking = Tracking(run, choice.table, taken.record)
         return _taken(tracking, destination, choice, there, now_source, missing_since)
-    raise RecordChanged(
-        "Others write the record of this table at the same time.", "Run again.", table=choice.source_table
-    )
+    raise _busy(choice.source_table)
+
+
+def _busy(table: str) -> RecordChanged:
+    return RecordChanged("Others write the record of this table at the same time.", "Run again.", table=table)
 
 
 def _taken(
@@ -321,13 +324,19 @@ def _deleted(record: Tracking, destination: Account, there: TableDefinition) -> 
 def hold(records: Records, table: str) -> Tracking | None:
     """The record of ``table`` taken for this run, for work that waits for nobody; None where there is no record.
 
-    Raises Held for one that another run holds, or held until a moment ago.
+    Raises Held for one that another run holds, or held until a moment ago, and as ``claim`` where others write it all
+    the time.
     """
-    record = records.store.read(table_key(table))
-    if record is None:
-        return None
-    run = records.run()
-    taken = run.hold(record)
+    for _try in range(TRIES):
+        record = records.store.read(table_key(table))
+        if record is None:
+            return None
+        run = records.run()
+        with suppress(RecordChanged):  # somebody was faster: read what stands there now
+            taken = run.hold(record)
+            break
+    else:
+        raise _busy(table)
     if isinstance(taken, HeldElsewhere):
         raise taken.refusal(table)
     tracking = Tracking(run, table, taken.record)

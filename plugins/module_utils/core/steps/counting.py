@@ -60,7 +60,8 @@ def compare_counts(items_source: int, items_destination: int, writes_stopped: bo
         )
     return (
         f"The source has {items_source} items now, the restored table has {items_destination}: the source was written"
-        " to after the backup. Stop the writes and set writes_stopped: true to have the counts compared."
+        " to after the backup. dynamodb_verify shows which items differ. To have what was written since: stop the"
+        " writes, delete the copy, and run again with writes_stopped: true."
     )
 
 

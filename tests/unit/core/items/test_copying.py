@@ -263,6 +263,7 @@ def test_a_table_that_is_deleted_meanwhile_is_told(filled, side):
     with pytest.raises(TableVanished, match="deleted") as told:
         copy_items(source, destination, options())
     assert told.value.table == side
+    assert "run again" in told.value.next_step and "checkpoint" not in told.value.next_step  # a new table has its own
 
 
 @pytest.mark.parametrize("side", ["orders", "copy"])
@@ -277,8 +278,9 @@ def test_a_table_that_is_made_anew_meanwhile_is_told(filled, side, tmp_path):
 
     filled.before = make_anew
     path = tmp_path / "copy.json"
-    with pytest.raises(TableVanished, match="created again"):
+    with pytest.raises(TableVanished, match="created again") as told:
         copy_items(source, destination, options(checkpoint=path))
+    assert "run again" in told.value.next_step and "checkpoint" not in told.value.next_step
     with pytest.raises(CheckpointUnusable, match="another copy"):
         copied(filled, checkpoint=path)
 

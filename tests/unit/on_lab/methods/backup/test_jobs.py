@@ -474,6 +474,9 @@ def test_counts_decide_as_far_as_writes_were_stopped(
     assert (judgement.items_source, judgement.items_destination) == (backed + written, backed)
     if written:
         assert str(backed + written) in judgement.reason
+    # The next run only reports a finished table: it compares anew with another copy only.
+    advised = written and backed and not stopped
+    assert ("delete the copy, and run again with writes_stopped" in judgement.reason) == bool(advised)
 
 
 def test_a_table_that_lacks_items_lacks_them_in_the_next_run_too() -> None:
