@@ -161,6 +161,10 @@ class JobKind(Protocol):
     def explain(self, job: Job, destination: Account | None) -> FerryError:
         """Why ``job`` failed or was cancelled; ``destination`` is asked where it knows more than the job."""
 
+    def shared_place(self, job: Job, other: Job) -> str:
+        """Where the planned ``job`` will leave what ``other``, of this kind too, is for: one serves both; "" where
+        each is needed."""
+
 
 class _Usual:
     """What is so for most kinds of jobs."""
@@ -180,6 +184,10 @@ class _Usual:
     def explain(self, job: Job, destination: Account | None) -> FerryError:
         """The error that the job failed with."""
         return failure_of(job)
+
+    def shared_place(self, job: Job, other: Job) -> str:
+        """None: each job serves one table."""
+        return ""
 
 
 class SourceJobs(_Usual):

@@ -90,6 +90,27 @@ def test_many_tables_share_what_is_asked_once(crossing: Crossing) -> None:
     assert calls(crossing) == {}
 
 
+def test_an_export_that_serves_several_copies_is_foreseen_once(crossing: Crossing) -> None:
+    """Each table of one source showed an export of its own, which a run would not begin."""
+    crossing.table("one-source")
+    copies = ["copy-a", "copy-b", "copy-c"]
+    tables = [
+        {**entries(crossing, ["one-source"], destination_table=copy)[0], "name": copy, **sides(crossing)}
+        for copy in copies
+    ]
+    tables[2]["options"]["migration_id"] = "another"
+    foreseen = run(migration_start_all, {"tables": tables}, check_mode=True)
+    exports = {
+        name: [change for change in table["changes"] if change["what"] == "export of one-source"]
+        for name, table in foreseen["tables"].items()
+    }
+    (own,), (shared,), (other,) = (exports[copy] for copy in copies)
+    assert (own["risk"], shared["risk"], other["risk"]) == ("billed", "safe", "billed")
+    assert own["after"]["to"].startswith(shared["after"]["shared"]) and "copy-a" in shared["after"]["shared"]
+    diffs = [diff["after"]["export of one-source"] for diff in foreseen["diff"]]
+    assert diffs == [own["after"], shared["after"], other["after"]]
+
+
 def test_a_wrong_option_fails_its_table_alone(crossing: Crossing) -> None:
     crossing.table("right")
     right, wrong = entries(crossing, ["right", "wrong"])

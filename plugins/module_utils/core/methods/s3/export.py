@@ -36,6 +36,7 @@ from ...table.creation import require_importable
 from ...table.definition import TableDefinition
 from ...table_status import require_usable
 from .export_request import (
+    PURPOSE,
     STOPPED_PURPOSE,
     ExportOptions,
     at_time,
@@ -382,6 +383,13 @@ class ExportKind(SourceJobs):
     def describes_end(self, item: WaitItem) -> bool:
         """Not where the destination's bucket says what the export wrote."""
         return item.destination is None
+
+    def shared_place(self, job: Job, other: Job) -> str:
+        """The prefix of ``job`` in the bucket, where it exports for imports what ``other`` would."""
+        to_import = {each.request["purpose"] for each in (job, other)} == {PURPOSE}
+        if not to_import or job.migration_id != other.migration_id or not is_same_request(job, other):
+            return ""
+        return f"s3://{job.request['call']['S3Bucket']}/{job.request['call']['S3Prefix']}/"
 
     def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
         """Start the export when it is pending, wait for its end, and check whether the table is really empty when the
