@@ -129,9 +129,6 @@ def method_used(jobs: Mapping[str, Mapping[str, Any]]) -> str:
     return finished or next((name for name, method in METHODS.items() if method.kinds.keys() & jobs.keys()), "")
 
 
-# A table's migration
-
-
 @dataclass(frozen=True)
 class Migration:
     """A table's migration: the first ``job``, those that follow ``then``, and what the first one changes.

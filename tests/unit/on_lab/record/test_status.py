@@ -11,7 +11,6 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record import process, transitions
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record import Source, table_key
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.records import open_run
-from demo.tables import on_demand
 from tests.unit.glue.test_verbs import assert_documented
 
 ROLES = Path(__file__).resolve().parents[4] / "roles"
