@@ -73,7 +73,7 @@ def report_changes(hosts: Iterable[str], hostvars: HostVars) -> list[str]:
 
 
 def _is_changed(host: str, variables: Mapping[str, Any]) -> bool:
-    changed = host in (_together(variables, WAITED).get("changed_tables") or ())
+    changed = host in (_together(variables, WAITED).get("tables_changed") or ())
     return changed or bool(_started_together(host, variables).get("changed"))
 
 

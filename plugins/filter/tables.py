@@ -233,14 +233,13 @@ def pair_tables(
 
 def _needs_by_record(status: Mapping[str, Any]) -> dict[str, str]:
     """What the tables still need that stand and that a record says are filled, or being filled, whatever their method
-    is now."""
+    is now. One that somebody has made anew is refused by the start: it needs nothing either."""
     found = {}
     for row in status.get("tables") or ():
-        if row["copy"] not in ("there", "replaced"):
-            continue  # it is made again
-        if row["state"] in ("filling", "filled", "settled"):
+        standing = row["copy"] in ("there", "replaced")
+        if standing and row["state"] in ("filling", "filled", "settled"):
             found[row["name"]] = data_needs(row["method"])
-        elif row["state"] in ("done", "following", "handed_over"):
+        elif standing and row["state"] in ("done", "following", "handed_over"):
             found[row["name"]] = ""
     return found
 

@@ -243,7 +243,7 @@ ways:
   returned: success
   type: dict
   sample: {orders: [{kind: export, state: completed}, {kind: import, state: running}]}
-changed_tables:
+tables_changed:
   description:
     - The O(jobs[].name) of those of which a job was started, or brought to its end that an earlier run had started.
     - Empty in check mode.

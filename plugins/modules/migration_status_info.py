@@ -32,6 +32,11 @@ options:
       - Show these destination tables only, also those without a record.
     type: list
     elements: str
+  recorded:
+    description:
+      - Leave out the tables of O(names) that have no record. They are not looked for.
+    type: bool
+    default: false
   tables:
     description:
       - What the user says of destination tables. They are shown also where they have no record, and records of another

@@ -193,7 +193,7 @@ def test_each_host_says_whether_its_own_table_changed() -> None:
     """The tasks for all tables run on the first host; what it started before counts as what this run finished."""
     job = {"kind": "import", "state": "running"}
     started = {name: {"changed": False, "job": job, "then": []} for name in ("first", "resumed", "same")}
-    hostvars = together({**started, "new": {**started["first"], "changed": True}}, {"changed_tables": ["resumed"]})
+    hostvars = together({**started, "new": {**started["first"], "changed": True}}, {"tables_changed": ["resumed"]})
     assert report_changed(hostvars, hostvars) == ["resumed", "new"]
 
 
@@ -206,7 +206,7 @@ def test_the_diff_has_what_each_table_changed() -> None:
         "same": {"changed": False, "changes": [], "job": {"kind": "claim"}, "then": []},
     }
     ways = {"b": [{"kind": "settings", "state": "completed", "result": {"changes": [applied]}}]}
-    hostvars = together(started, {"changed_tables": ["b"], "ways": ways})
+    hostvars = together(started, {"tables_changed": ["b"], "ways": ways})
     assert report_changes(hostvars, hostvars) == [
         "a: export of a: none -> started (billed)",
         "b: tags: [] -> ['team']",
@@ -229,7 +229,7 @@ def test_the_method_is_that_of_the_run_that_brought_the_items() -> None:
     waiting = {"changed": False, "job": {"kind": "claim", "state": "pending"}, "then": [], "method": "direct"}
     finished = {"kind": "claim", "state": "not_needed", "result": {"method": "s3"}}
     gone_on = [{"kind": "export", "state": "completed"}, {"kind": "import", "state": "completed"}]
-    waited = {"ways": {"finished": [finished], "gone_on": gone_on}, "changed_tables": []}
+    waited = {"ways": {"finished": [finished], "gone_on": gone_on}, "tables_changed": []}
     hostvars = together({"finished": waiting, "gone_on": waiting, "waits": waiting}, waited)
     rows = {row["name"]: row["method"] for row in report_rows(hostvars, hostvars)}
     assert rows == {"finished": "s3", "gone_on": "s3", "waits": "direct"}

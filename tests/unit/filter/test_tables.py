@@ -147,13 +147,14 @@ def test_pair_tables_by_what_their_data_needs() -> None:
 
 def test_a_table_needs_what_is_still_to_be_done_by_its_record() -> None:
     """A rerun with another method prepared the accounts for tables that were finished long since."""
-    hosts = ("new", "begun", "filling", "done", "gone", "handed")
+    hosts = ("new", "begun", "filling", "done", "replaced", "gone", "handed")
     rows = [
         {"name": "begun", "state": "claimed", "method": "s3", "copy": "none"},
         {"name": "filling", "state": "filling", "method": "s3", "copy": "there"},
         {"name": "done", "state": "done", "method": "s3", "copy": "there"},
+        {"name": "replaced", "state": "done", "method": "s3", "copy": "replaced"},
         {"name": "gone", "state": "done", "method": "s3", "copy": "deleted"},
-        {"name": "handed", "state": "handed_over", "method": "s3", "copy": "replaced"},
+        {"name": "handed", "state": "handed_over", "method": "s3", "copy": "there"},
     ]
     status = {"tables": rows}
     pairs = dict.fromkeys(hosts, "new")

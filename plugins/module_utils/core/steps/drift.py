@@ -65,4 +65,5 @@ def settings_of_finished(
     # Planned anew once this run holds the table: another one may have changed it by then.
     request = {name: value for name, value in job.request.items() if name != "plan"}
     request |= {"finished": done.record.table_id, "table_id": done.record.table_id, "take_over": take_over}
+    request["applies"] = [change.what for change in plan.changes]
     return Drift(replace(job, request=request, result={**job.result, **shown}), plan.differences, plan.changes)

@@ -146,9 +146,9 @@ class SettingsKind(OwnWork):
             job = _planned(job, plan)
         yield from past_fence(job, item.record)
         if job.state == "not_needed":
-            yield from _released(destination, replace(job, state="running"), item.record)
+            lifted = yield from _released(destination, replace(job, state="running"), item.record)
             _settled(destination, job, item.record)
-            return job
+            return replace(job, state="completed") if lifted else job
         if item.record is not None:
             item.record.require_held()
         plan = SettingsPlan.from_dict(job.request["plan"])
@@ -176,9 +176,9 @@ class SettingsKind(OwnWork):
 def _drift_after(job: Job, drift: list[dict[str, Any]]) -> dict[str, Any]:
     """What is left of the ``drift`` of a finished table once ``job`` has ended, and what of it was applied."""
     applied = job.result["changes"] if job.state in ("completed", "failed") else []
-    done = {change["what"] for change in applied}
-    left = [] if job.state == "not_needed" else [change for change in drift if change["what"] not in done]
-    return {"drift": left, "drift_applied": applied}
+    # Another run may have applied all that this one was to apply; what only the copy has stays.
+    gone = job.request["applies"] if job.state == "not_needed" else [change["what"] for change in applied]
+    return {"drift": [change for change in drift if change["what"] not in gone], "drift_applied": applied}
 
 
 def _taken(job: Job, record: Tracking, table_id: str) -> Generator[Pause, str | None, None]:
@@ -211,16 +211,19 @@ def _table_id(job: Job, record: Tracking | None) -> str:
     return (record.record.table_id if record is not None else "") or str(job.request.get("table_id", ""))
 
 
-def _released(destination: Account, job: Job, record: Tracking | None) -> Generator[Pause, str | None, None]:
+def _released(destination: Account, job: Job, record: Tracking | None) -> Generator[Pause, str | None, bool]:
     """Steps that take off the deletion protection which a table had while it was filled, unless the source has it too;
-    they end when nothing more can reach the table."""
+    they end when nothing more can reach the table, with whether it was taken off."""
+    lifted = False
     if record is not None and record.record.state == "filled" and record.record.evidence.get("protected"):
         there = TableDefinition.find(destination, job.name)
         ours = there is not None and there.table_id == record.record.table_id and there.deletion_protection
         if ours and "deletion_protection" not in job.result.get("settings_carried", ()):
             doing, name = "taking off deletion protection", job.name
             destination.ask("dynamodb", "update_table", doing, name, TableName=name, DeletionProtectionEnabled=False)
+            lifted = True
     yield from past_fence(job, record)
+    return lifted
 
 
 def _settled(destination: Account, job: Job, record: Tracking | None) -> None:

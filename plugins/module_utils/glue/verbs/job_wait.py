@@ -83,7 +83,7 @@ def _result(result: WaitResult) -> dict[str, Any]:
     changes = [Change(f"{kind} of {name}", "pending", "started", "billed") for name, kind in sorted(result.started)]
     return {
         "changed": bool(changes),
-        "changed_tables": sorted(result.changed),
+        "tables_changed": sorted(result.changed),
         "jobs": {name: job.to_dict() for name, job in result.jobs.items()},
         "ways": {name: [job.to_dict() for job in jobs] for name, jobs in result.ways.items()},
         "poll_calls": result.poll_calls,

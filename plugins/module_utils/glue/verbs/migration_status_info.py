@@ -27,6 +27,7 @@ SPEC: dict[str, Any] = {
     **RECORD_OPTIONS,
     "destination": account_option(required=True),
     "names": {"type": "list", "elements": "str"},
+    "recorded": {"type": "bool", "default": False},
     "tables": {
         "type": "list",
         "elements": "dict",
@@ -53,6 +54,9 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
             everything = store.everything()
         except RecordDenied as denied:
             raise record_table.narrowed(denied, name, store.table.arn, record_table.READING) from denied
+    if names is not None and params["recorded"]:
+        recorded = {record.name for record in everything.records}
+        names = [each for each in names if each in recorded]
     seen = _look(account, everything, wanted, names)
     known = status.rows(everything, home, now, seen.standing, wanted)
     rows = status.matching(known, names, seen.standing, wanted)

@@ -139,6 +139,14 @@ def test_status_reads_while_a_run_works_and_takes_nothing(crossing, admin, check
     assert record is not None and record.run == run.id and record.ver == 1
 
 
+def test_status_of_recorded_tables_alone(crossing, admin) -> None:
+    claimed(crossing, "recorded")
+    asked = {"record_table": "recorded", "names": ["orders", "unknown"]}
+    assert [row["name"] for row in admin.run("migration_status_info", recorded=True, **asked)["tables"]] == ["orders"]
+    assert len(admin.run("migration_status_info", **asked)["tables"]) == 2
+    assert admin.run("migration_status_info", recorded=True, record_table="none", names=["orders"])["tables"] == []
+
+
 def test_records_and_the_empty_table_go(crossing, admin) -> None:
     run = claimed(crossing, "going")
     run.let_go(run.store.read(table_key("orders")))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -157,6 +158,18 @@ class TestDone:
         aws.interrupt = look
         assert migrate(aws).status == "migrated"
         assert (seen, aws.described("orders")["DeletionProtectionEnabled"]) == ({True}, False)
+
+    def test_to_take_the_protection_off_is_a_change_of_the_run_that_does(self) -> None:
+        aws = world()
+        first, second = Playbook(aws, 1, "one"), Playbook(aws, 2, "two")
+        copying = replace(first.start(method="direct"), then=())
+        first.wait({"orders": copying})
+        first.end()
+        assert aws.described("orders")["DeletionProtectionEnabled"] is True
+        begun = second.start(method="direct")
+        assert begun.changes == () and begun.job.state == "not_needed"
+        assert second.wait({"orders": begun}, judge={}).changed == {"orders"}
+        assert (second.record().state, aws.described("orders")["DeletionProtectionEnabled"]) == ("done", False)
 
     def test_and_longer_where_the_source_is(self) -> None:
         aws = world()
