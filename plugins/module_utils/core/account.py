@@ -14,8 +14,9 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, Literal, overload
 
-from . import aws_errors, clock_off, sdk
+from . import aws_errors, sdk
 from .errors import AccessDenied, CredentialsError, FerryError, InvalidInput, ServiceError, WrongAccount
+from .signing import clock_off
 
 Side = Literal["source", "destination"]
 

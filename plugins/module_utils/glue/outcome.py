@@ -10,7 +10,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
-from ..core import aws_errors, clock_off, errors, sdk
+from ..core import aws_errors, errors, sdk
+from ..core.signing import clock_off
 from .interruption import interruptible
 from .spec import Progress, Verb
 

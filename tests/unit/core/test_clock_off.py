@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 from botocore.exceptions import ClientError
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core.clock_off import why_refused
+from ansible_collections.tableferry.aws.plugins.module_utils.core.signing.clock_off import why_refused
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.outcome import explain
 
 AWS_TIME = 1_800_000_000

@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .. import clock_off
-from ..clock_off import http_date
 from ..errors import RecordBusy
+from ..signing import clock_off
+from ..signing.clock_off import http_date
 
 DATE_STEP = 1.0  # a Date header has whole seconds
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ..clock_off import MOST_OFF
 from ..errors import in_words
+from ..signing.clock_off import MOST_OFF
 from . import fence as fences
 from .fence import Fence
 from .lease import VERB, WAITER, Ended, Lease, held_by

@@ -21,7 +21,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import errors, sdk
-from ansible_collections.tableferry.aws.plugins.module_utils.core.clock_off import http_date
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record import process
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.clock import AwsClock
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.gate import (
@@ -29,6 +28,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.record.gate im
     changes_something,
     signature_date,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.signing.clock_off import http_date
 
 T0 = 1_800_000_000
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-from .aws_errors import BAD_CREDENTIALS, code_of
-from .errors import ClockOff
+from ..aws_errors import BAD_CREDENTIALS, code_of
+from ..errors import ClockOff
 
 MOST_OFF = 240  # seconds. AWS refuses signatures that are 5 minutes off (aws.md J); a minute is left for the way.
 
