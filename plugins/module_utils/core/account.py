@@ -17,6 +17,7 @@ from typing import Any, Literal, overload
 from . import aws_errors, sdk
 from .errors import AccessDenied, CredentialsError, FerryError, InvalidInput, ServiceError, WrongAccount
 from .signing import clock_off
+from .signing.keys import Chain, Origin, Provider, RoleKeys, SessionKeys, require_no_person
 
 Side = Literal["source", "destination"]
 
@@ -119,9 +120,9 @@ class Account:
         self._lock = threading.RLock()
         self._clients: dict[tuple[str, str, int], Any] = {}
         self._watchers: list[Callable[[Any], None]] = []
-        self._role: _RoleCredentials | None = None
+        self._role: RoleKeys | None = None
         try:
-            self._session = _base_session(spec)
+            self._session = _base_session(spec, self._origin)
             self.partition: str = self._session.get_partition_for_region(spec.region)
         except sdk.BotoCoreError as error:
             if sdk.error_code(error) == "ProfileNotFound":
@@ -136,8 +137,9 @@ class Account:
                     f"The {spec.side} role {spec.role_arn} is not in the partition {self.partition} of {spec.region}.",
                     "Give a role and a Region of one partition.",
                 )
-            self._role = _RoleCredentials(self._assume_role(self._session))
-            self._session = _fixed_session(self._role)
+            # Who assumes the role, and what the profile says about endpoints, stand in the same profile.
+            self._role = RoleKeys(self._assume_role(self._session), self._origin)
+            self._session = _use(_configured_session(spec), self._role)
 
     def __repr__(self) -> str:
         return f"Account({self.side}, {self.region})"
@@ -170,6 +172,11 @@ class Account:
             return str(self.client("iam").get_role(RoleName=assumed["role"])["Role"]["Arn"])
         except (sdk.ClientError, sdk.BotoCoreError):
             return f"arn:{assumed['partition']}:iam::{assumed['account']}:role/{assumed['role']}"
+
+    @property
+    def ca_bundle(self) -> str:
+        """The file of certificates that the environment or the profile names, "" without one."""
+        return str(self._session.get_config_variable("ca_bundle") or "")
 
     def client(self, service: str, region: str | None = None, *, retries: int = RETRIES) -> Any:
         """The botocore client of ``service``, made at first use. ``region`` only where it is not the account's.
@@ -208,8 +215,6 @@ class Account:
 
     def _made(self, client: Any) -> Any:
         client.meta.events.register_first("response-received", self._answered)
-        if self._role:
-            client.meta.events.register("needs-retry", self._role.renew_when_expired)
         return client
 
     def _answered(self, response_dict: Mapping[str, Any] | None = None, **_event: Any) -> None:
@@ -255,8 +260,9 @@ class Account:
             credentials = self._session.get_credentials()
             if credentials is None:
                 raise CredentialsError(
-                    f"There are no credentials for the {self.side} account.",
+                    f"There are no credentials for {self._origin}.",
                     f"Give {self.side} a profile, keys or a role_arn.",
+                    details={"code": "NoCredentialsError", "side": self.side, "profile": self.spec.profile},
                 )
             keys = credentials.get_frozen_credentials()
         except (sdk.ClientError, sdk.BotoCoreError) as error:
@@ -264,9 +270,11 @@ class Account:
         return Credentials(str(keys.access_key), str(keys.secret_key), keys.token or "")
 
     def renewed_credentials(self) -> Credentials:
-        """As ``temporary_credentials``, of a role that was assumed again. Raises CredentialsError."""
-        if self._role:
-            self._role.renew()
+        """As ``temporary_credentials``, of a role that was assumed again or a provider that was asked anew; the same
+        where nothing can renew them. Raises CredentialsError."""
+        keys = self._session.get_credentials()
+        if keys is not None:
+            keys.renew()
         return self.temporary_credentials()
 
     @overload
@@ -337,12 +345,14 @@ class Account:
         off = clock_off.why_refused(error)
         if off is not None:
             return off.for_table(table) if table else off
-        if code in aws_errors.BAD_CREDENTIALS | aws_errors.NO_CREDENTIALS:
+        if code in aws_errors.NO_CREDENTIALS:
+            return self._origin.failed(error).for_table(table)
+        if code in aws_errors.BAD_CREDENTIALS:
             return CredentialsError(
-                f"The credentials of the {self.side} account do not work: {reason}.",
-                f"Check profile, keys or role of {self.side}.",
+                f"The credentials of {self._origin} do not work: {reason}.",
+                self._origin.advice,
                 table=table,
-                details=details,
+                details={**details, "profile": self.spec.profile},
             )
         if code in aws_errors.DENIED:
             return AccessDenied(
@@ -364,6 +374,10 @@ class Account:
             table=table,
             details=details,
         )
+
+    @property
+    def _origin(self) -> Origin:
+        return Origin(self.side, self.spec.profile)
 
     @cached_property
     def _identity(self) -> Mapping[str, Any]:
@@ -393,7 +407,12 @@ class Account:
                     f"The {spec.side} role {spec.role_arn} cannot be assumed: {sdk.error_message(error)}"
                     f" ({sdk.error_code(error)}).",
                     "Check the base credentials, that the role's trust policy names them, and external_id.",
-                    details={"code": sdk.error_code(error), "role_arn": spec.role_arn, "side": spec.side},
+                    details={
+                        "code": sdk.error_code(error),
+                        "role_arn": spec.role_arn,
+                        "side": spec.side,
+                        "profile": spec.profile,
+                    },
                 ) from error
             return {
                 "access_key": keys["AccessKeyId"],
@@ -405,59 +424,32 @@ class Account:
         return assume
 
 
-class _RoleCredentials:
-    """A role's credentials: assumed at first use, again from 15 minutes before they end (botocore's advisory refresh),
-    and when AWS says that they have ended all the same, as after a clock that was wrong or a machine that slept."""
+def _configured_session(spec: AccountSpec) -> sdk.Session:
+    """A session with what the profile says about endpoints and certificates; written keys have none but the default.
 
-    def __init__(self, assume: Callable[[], dict[str, str]]) -> None:
-        self._assume = assume
-        self._current = self._fresh()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._current, name)
-
-    def _fresh(self) -> Any:
-        return sdk.DeferredRefreshableCredentials(refresh_using=self._assume, method="assume-role")
-
-    def renew_when_expired(
-        self, request_dict: dict[str, Any], response: tuple[Any, Mapping[str, Any]] | None = None, **_event: Any
-    ) -> int | None:
-        """botocore's needs-retry handler: 0 has the request signed and sent again, once."""
-        code = response[1].get("Error", {}).get("Code") if response else None
-        if code not in aws_errors.EXPIRED or request_dict["context"].get("tableferry_renewed"):
-            return None
-        request_dict["context"]["tableferry_renewed"] = True
-        self.renew()
-        return 0
-
-    def renew(self) -> None:
-        """Have the role assumed again at the next use."""
-        self._current = self._fresh()
-
-
-class _Provider:
-    """Hands given credentials to a botocore session, in the place of its chain of providers."""
-
-    def __init__(self, credentials: Any) -> None:
-        self._credentials = credentials
-
-    def load_credentials(self) -> Any:
-        return self._credentials
-
-
-def _base_session(spec: AccountSpec) -> sdk.Session:
-    if spec.access_key:
-        return _fixed_session(sdk.Credentials(spec.access_key, spec.secret_key, spec.session_token or None))
+    Raises botocore's ProfileNotFound.
+    """
     session = sdk.new_session(spec.profile or None)
+    if spec.access_key:
+        sdk.ignore_profile_of_environment(session)
     session.get_scoped_config()  # raises ProfileNotFound now rather than at the first call
     return session
 
 
-def _fixed_session(credentials: Any) -> sdk.Session:
-    """A session with just these credentials: no chain is walked, and AWS_PROFILE has no say."""
-    session = sdk.new_session()
-    sdk.ignore_profile_of_environment(session)
-    session.register_component("credential_provider", _Provider(credentials))
+def _use(session: sdk.Session, keys: SessionKeys) -> sdk.Session:
+    """``session`` with just these keys: no chain is walked."""
+    session.register_component("credential_provider", Provider(keys))
+    return session
+
+
+def _base_session(spec: AccountSpec, origin: Origin) -> sdk.Session:
+    """A session with the credentials that the user gave, or that botocore finds."""
+    session = _configured_session(spec)
+    if spec.access_key:
+        given = sdk.Credentials(spec.access_key, spec.secret_key, spec.session_token or None)
+        return _use(session, SessionKeys(given, origin))
+    require_no_person(session, origin)
+    session.register_component("credential_provider", Chain(session, origin))
     return session
 
 
@@ -474,9 +466,13 @@ def _make_client(
         # Another host than AWS's rarely answers to one name per bucket.
         s3={"addressing_style": "path"} if spec.endpoint_url else None,
     )
-    return session.create_client(
+    client = session.create_client(
         service,
         region_name=region,
         endpoint_url=spec.endpoint_url or None,
         config=usual.merge(config) if config else usual,
     )
+    keys = session.get_credentials()
+    if keys:
+        client.meta.events.register("needs-retry", keys.renew_when_expired)
+    return client

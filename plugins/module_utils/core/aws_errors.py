@@ -55,7 +55,8 @@ CONNECTION = frozenset(
 
 # Credentials and permissions
 
-EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
+SESSION_ENDED = frozenset({"ExpiredToken", "ExpiredTokenException"})
+EXPIRED = SESSION_ENDED | {"RequestExpired"}  # the last is of a request's date
 PASSING = THROTTLES | SERVER_ERRORS | CONNECTION | EXPIRED  # what jobs ask again after
 # AWS quotes the signed headers, the session token among them, in the texts of these: the texts are never shown.
 BAD_SIGNATURES = frozenset({"IncompleteSignature", "InvalidSignatureException", "SignatureDoesNotMatch"})
@@ -73,22 +74,25 @@ BAD_CREDENTIALS = (
         "UnrecognizedClientException",
     }
 )
-# botocore's own: there are no usable credentials, and nothing was sent.
-NO_CREDENTIALS = frozenset(
+# botocore's own: who runs TableFerry has to log in again.
+LOGGED_OUT = frozenset(
     {
-        "ConfigNotFound",
-        "CredentialRetrievalError",
         "LoginRefreshRequired",
         "NoAuthTokenError",
-        "NoCredentialsError",
-        "PartialCredentialsError",
-        "ProfileNotFound",
         "SSOError",
         "SSOTokenLoadError",
         "TokenRetrievalError",
         "UnauthorizedSSOTokenError",
     }
 )
+# botocore's own: there are no usable credentials, and nothing was sent.
+NO_CREDENTIALS = LOGGED_OUT | {
+    "ConfigNotFound",
+    "CredentialRetrievalError",
+    "NoCredentialsError",
+    "PartialCredentialsError",
+    "ProfileNotFound",
+}
 DENIED = frozenset(
     {
         "403",  # of S3's HEAD, whose answers have no body

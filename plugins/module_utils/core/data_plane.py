@@ -47,7 +47,12 @@ def endpoint_of(account: Account) -> Endpoint:
     except (sdk.ClientError, sdk.BotoCoreError) as error:
         raise account.explain(error, "finding the endpoint") from error
     return Endpoint(
-        url, account.region, account.temporary_credentials, account.side, renewed=account.renewed_credentials
+        url,
+        account.region,
+        account.temporary_credentials,
+        account.side,
+        renewed=account.renewed_credentials,
+        ca_bundle=account.ca_bundle,
     )
 
 

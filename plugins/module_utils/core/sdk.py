@@ -17,7 +17,7 @@ try:
     from botocore.auth import SigV4Auth
     from botocore.awsrequest import AWSRequest
     from botocore.config import Config
-    from botocore.credentials import Credentials, DeferredRefreshableCredentials
+    from botocore.credentials import Credentials, DeferredRefreshableCredentials, RefreshableCredentials
     from botocore.exceptions import BotoCoreError, ClientError
     from botocore.session import Session
 
@@ -30,6 +30,7 @@ except ImportError as missing:
     Config = object
     Credentials = object
     DeferredRefreshableCredentials = object
+    RefreshableCredentials = object
     Session = object
     SigV4Auth = object
 
@@ -49,6 +50,7 @@ __all__ = [
     "Config",
     "Credentials",
     "DeferredRefreshableCredentials",
+    "RefreshableCredentials",
     "Session",
     "boto3",
     "botocore",

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from types import SimpleNamespace
@@ -16,6 +17,8 @@ from botocore.hooks import HierarchicalEmitter
 from ansible_collections.tableferry.aws.plugins.module_utils.core import account as account_module
 from ansible_collections.tableferry.aws.plugins.module_utils.core import sdk
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account, AccountSpec
+from ansible_collections.tableferry.aws.plugins.module_utils.core.aws_errors import is_away, is_passing
+from ansible_collections.tableferry.aws.plugins.module_utils.core.data_plane import endpoint_of
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import (
     AccessDenied,
     CredentialsError,
@@ -320,7 +323,12 @@ def test_an_expired_role_is_renewed_once_for_a_request(fake_sts, code, again):
     role.get_frozen_credentials()
     request, response = {"context": {}}, (None, {"Error": {"Code": code}}) if code else None
     assert role.renew_when_expired(request_dict=request, response=response, attempts=1) == again
-    assert role.renew_when_expired(request_dict=request, response=response, attempts=2) is None
+    if code == "ExpiredTokenException":
+        with pytest.raises(CredentialsError, match="session of the source account has ended") as ended:
+            role.renew_when_expired(request_dict=request, response=response, attempts=2)
+        assert is_passing(ended.value)
+    else:
+        assert role.renew_when_expired(request_dict=request, response=response, attempts=2) is None
     role.get_frozen_credentials()
     assert len(sts.requests) == (1 if again is None else 2)
 
@@ -423,3 +431,237 @@ class TestTime:
 
     def test_nothing_that_has_no_date_is(self) -> None:
         assert not Account(AccountSpec("source", "eu-west-1")).is_young(None, 100)
+
+
+# H9 to H12 of the accounts: what a profile says, what its helpers throw, which keys can be renewed
+
+
+@pytest.fixture
+def profiles(monkeypatch, tmp_path):
+    """Writes a configuration of the AWS SDKs, and no other is read."""
+    for name in [name for name in os.environ if name.startswith("AWS_")] + ["REQUESTS_CA_BUNDLE"]:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))  # where tokens of SSO are kept
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+
+    def write(config, credentials=""):
+        (tmp_path / "config").write_text(config, encoding="utf-8")
+        (tmp_path / "credentials").write_text(credentials, encoding="utf-8")
+        return tmp_path
+
+    return write
+
+
+def of_profile(profile="legacy", region="us-east-1", side="source", **more):
+    return Account(AccountSpec.from_mapping(side, {"profile": profile, "region": region, **more}))
+
+
+KEYS_OF_PROFILE = "[legacy]\naws_access_key_id = AKIALEGACY\naws_secret_access_key = x\n"
+
+
+@pytest.mark.parametrize("role", [{}, {"role_arn": ROLE}], ids=["profile", "role"])
+def test_h9_what_a_profile_says_about_endpoints_holds_for_a_role_too(profiles, role):
+    folder = profiles(
+        "[profile legacy]\nendpoint_url = https://all.example\nservices = mine\n"
+        "[services mine]\ns3 =\n  endpoint_url = https://s3.example\n",
+        KEYS_OF_PROFILE,
+    )
+    side = of_profile(**role)
+    assert side.client("dynamodb").meta.endpoint_url == "https://all.example"
+    assert side.client("s3").meta.endpoint_url == "https://s3.example"
+    assert of_profile(endpoint_url="http://127.0.0.1:9", **role).client("s3").meta.endpoint_url == "http://127.0.0.1:9"
+    profiles(f"[profile legacy]\nuse_fips_endpoint = true\nca_bundle = {folder}/ca.pem\n", KEYS_OF_PROFILE)
+    client = of_profile(**role).client("dynamodb")
+    assert client.meta.endpoint_url == "https://dynamodb-fips.us-east-1.amazonaws.com"
+    assert client._endpoint.http_session._verify == f"{folder}/ca.pem"
+    assert endpoint_of(of_profile(**role)).ca_bundle == f"{folder}/ca.pem"
+    profiles("[profile legacy]\nuse_dualstack_endpoint = true\n", KEYS_OF_PROFILE)
+    assert of_profile(**role).client("dynamodb").meta.endpoint_url == "https://dynamodb.us-east-1.api.aws"
+
+
+def test_h9_the_role_is_assumed_with_the_keys_and_at_the_endpoint_of_its_profile(profiles, monkeypatch):
+    profiles("[profile legacy]\nendpoint_url = http://127.0.0.1:9\n[default]\nendpoint_url = https://no.example\n")
+    asked = []
+    real = account_module._make_client
+
+    def make(session, spec, service, region, *more, **options):
+        client = real(session, spec, service, region, *more, **options)
+        asked.append((service, client.meta.endpoint_url, session.get_credentials().access_key))
+        raise sdk.ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "AssumeRole")
+
+    profiles("[profile legacy]\nendpoint_url = http://127.0.0.1:9\n", KEYS_OF_PROFILE)
+    side = of_profile(role_arn=ROLE)
+    monkeypatch.setattr(account_module, "_make_client", make)
+    with pytest.raises(CredentialsError, match="cannot be assumed"):
+        side.temporary_credentials()
+    assert asked == [("sts", "http://127.0.0.1:9", "AKIALEGACY")]
+
+
+BASE = "[profile base]\naws_access_key_id = A\naws_secret_access_key = x\n"
+MFA = "role_arn = arn:aws:iam::111111111111:role/team\nmfa_serial = arn:aws:iam::111111111111:mfa/ada\n"
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        f"[profile legacy]\n{MFA}source_profile = base\n{BASE}",
+        "[profile legacy]\nrole_arn = arn:aws:iam::111111111111:role/second\nsource_profile = first\n"
+        f"[profile first]\n{MFA}source_profile = base\n{BASE}",
+    ],
+    ids=["itself", "the one it is assumed from"],
+)
+def test_h10_a_profile_that_would_ask_a_person_is_refused_before_anything_starts(profiles, config):
+    profiles(config)
+    with pytest.raises(
+        CredentialsError, match=r"asks a person for the code of an MFA device \(mfa_serial\)"
+    ) as refused:
+        of_profile()
+    assert "export-credentials --profile legacy" in refused.value.next_step
+    assert refused.value.details["side"] == "source"
+    assert not is_passing(refused.value)
+
+
+def test_h10_an_mfa_device_that_nobody_is_asked_for_is_no_matter(profiles, monkeypatch):
+    config = f"[profile legacy]\n{MFA}source_profile = legacy\n"
+    profiles("[profile legacy]\nmfa_serial = arn:aws:iam::111111111111:mfa/ada\n", KEYS_OF_PROFILE)
+    assert of_profile().temporary_credentials().access_key == "AKIALEGACY"
+    profiles(config.replace("profile legacy", "default").replace("= legacy", "= default"))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "FROMENV")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    assert Account(AccountSpec.from_mapping("source", {"region": "eu-west-1"})).temporary_credentials().access_key == (
+        "FROMENV"
+    )
+
+
+SSO = (
+    "[profile legacy]\nsso_session = corp\nsso_account_id = 111111111111\nsso_role_name = ferry\n"
+    "[sso-session corp]\nsso_region = eu-west-1\nsso_start_url = https://corp.awsapps.com/start\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("config", "advice"),
+    [
+        ("[profile legacy]\ncredential_process = /no/such/helper\n", "credential_process of the profile legacy"),
+        ("[profile legacy]\ncredential_process = false\n", "credential_process of the profile legacy"),
+        ("[profile legacy]\ncredential_process = echo nonsense\n", "credential_process of the profile legacy"),
+        (
+            "[profile legacy]\ncredential_process = echo '{\"Version\": 1}'\n",
+            "credential_process of the profile legacy",
+        ),
+        ("[profile legacy]\ncredential_process = 'unclosed\n", "credential_process of the profile legacy"),
+        (SSO, "aws sso login --profile legacy"),
+        ("[profile legacy]\nrole_arn = arn:aws:iam::111111111111:role/x\nsource_profile = gone\n", "profile legacy"),
+        ("[profile legacy]\nrole_arn = arn:aws:iam::111111111111:role/x\ncredential_source = Ec2\n", "profile legacy"),
+        ("[profile legacy]\naws_access_key_id = A\n", "profile legacy"),
+    ],
+    ids=["no helper", "it fails", "no json", "no keys", "bad quotes", "logged out", "no source", "no metadata", "half"],
+)
+@pytest.mark.parametrize("role", [{}, {"role_arn": ROLE}], ids=["profile", "role"])
+def test_h10_whatever_a_credential_helper_throws_is_one_error(profiles, config, advice, role):
+    profiles(config)
+    for ask in (
+        lambda side: side.client("dynamodb").list_tables(),
+        lambda side: side.caller_arn,
+        lambda side: side.temporary_credentials(),
+        lambda side: side.renewed_credentials(),
+    ):
+        with pytest.raises(CredentialsError) as failed:
+            ask(of_profile(side="destination", **role))
+        assert "the destination account (profile legacy)" in failed.value.cause
+        assert (failed.value.details["side"], failed.value.details["profile"]) == ("destination", "legacy")
+        assert advice in failed.value.next_step
+        assert not is_passing(failed.value)
+
+
+def test_h10_what_a_helper_prints_is_not_repeated(profiles):
+    profiles("[profile legacy]\ncredential_process = echo topsecret\n")
+    with pytest.raises(CredentialsError) as failed:
+        of_profile().temporary_credentials()
+    assert "topsecret" not in str(failed.value)
+
+
+class SentBody:
+    """The body of an answer, as botocore reads it."""
+
+    def __init__(self, text):
+        self.text = text
+
+    def stream(self, *_size, **_options):
+        yield self.text.encode()
+
+
+ENDED = '{"__type": "com.amazon.coral.service#ExpiredTokenException", "message": "has expired"}'
+ENDED_XML = "<ErrorResponse><Error><Code>ExpiredToken</Code><Message>has expired</Message></Error></ErrorResponse>"
+
+
+def answers_ended(client, works_with="", text=ENDED):
+    """Have AWS answer ``client`` that the session has ended, unless it signs with the key ``works_with``; returns the
+    requests that come."""
+    sent = []
+
+    def answer(request, **_event):
+        sent.append(request)
+        works = works_with and works_with in str(request.headers["Authorization"])
+        return AWSResponse(request.url, 200 if works else 400, {}, SentBody("{}" if works else text))
+
+    client.meta.events.register("before-send", answer)
+    return sent
+
+
+@pytest.mark.parametrize(
+    "given", [{**KEYS, "session_token": "t"}, {"profile": "legacy", "region": "eu-west-1"}], ids=["keys", "profile"]
+)
+def test_h12_keys_that_nothing_can_renew_and_that_have_ended_are_final_at_once(profiles, given):
+    profiles("", KEYS_OF_PROFILE)
+    side = Account(AccountSpec.from_mapping("destination", given))
+    sent = answers_ended(side.client("dynamodb"))
+    with pytest.raises(CredentialsError, match="nothing can renew its keys") as failed:
+        side.ask("dynamodb", "list_tables", "listing tables")
+    assert len(sent) == 1
+    assert "the destination account" in failed.value.cause
+    assert not is_passing(failed.value)
+    assert not is_away(failed.value)
+
+
+def test_h12_keys_of_a_file_that_was_written_since_are_taken(profiles):
+    profiles("", KEYS_OF_PROFILE)
+    side = of_profile()
+    sent = answers_ended(side.client("dynamodb"), works_with="AKIANEW")
+    profiles("", KEYS_OF_PROFILE.replace("AKIALEGACY", "AKIANEW"))
+    side.client("dynamodb").list_tables()
+    assert len(sent) == 2
+    assert side.temporary_credentials().access_key == "AKIANEW"
+
+
+def test_h12_a_provider_that_gave_keys_with_an_end_is_asked_anew_and_may_recover(profiles):
+    end = (datetime.now(UTC) + timedelta(hours=2)).isoformat()
+    keys = f'{{"Version": 1, "AccessKeyId": "FIRST", "SecretAccessKey": "x", "Expiration": "{end}"}}'
+    folder = profiles("")
+    profiles(f"[profile legacy]\ncredential_process = cat {folder}/keys\n")
+    (folder / "keys").write_text(keys, encoding="utf-8")
+    side = of_profile()
+    sent = answers_ended(side.client("dynamodb"), works_with="SECOND")
+    with pytest.raises(CredentialsError, match="has ended") as failed:
+        side.client("dynamodb").list_tables()
+    assert (len(sent), is_passing(failed.value)) == (2, True)
+    (folder / "keys").write_text(keys.replace("FIRST", "SECOND"), encoding="utf-8")
+    side.client("dynamodb").list_tables()
+    assert len(sent) == 4
+
+
+def test_h12_a_role_that_is_assumed_from_ended_keys_is_final_at_once(monkeypatch):
+    side = account(role_arn=ROLE)
+    real = account_module._make_client
+
+    def make(*given, **options):
+        client = real(*given, **options)
+        answers_ended(client, text=ENDED_XML)
+        return client
+
+    monkeypatch.setattr(account_module, "_make_client", make)
+    with pytest.raises(CredentialsError, match="nothing can renew its keys") as failed:
+        side.client("dynamodb").list_tables()
+    assert not is_passing(failed.value)

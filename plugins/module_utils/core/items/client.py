@@ -49,7 +49,7 @@ class Endpoint:
     ``url`` is ``https://dynamodb.<region>.amazonaws.com`` or another server's. ``credentials`` returns keys that are
     valid now and is called again every minute: refreshing them is up to the caller. When AWS says that they have
     expired, ``renewed``, where given, is called at once for new ones. ``side`` names the account in messages
-    (``source``).
+    (``source``). ``ca_bundle`` is the file of certificates to trust, "" for those that the environment names.
     """
 
     url: str
@@ -57,6 +57,7 @@ class Endpoint:
     credentials: Callable[[], SigningKeys] = field(repr=False)
     side: str = ""
     renewed: Callable[[], SigningKeys] | None = field(default=None, repr=False)
+    ca_bundle: str = ""
 
     @property
     def account(self) -> str:
@@ -234,7 +235,7 @@ class Client:
 
     @cached_property
     def _route(self) -> NetworkRoute:
-        return NetworkRoute.to(self._host, self._port, self._secure)
+        return NetworkRoute.to(self._host, self._port, self._secure, self.endpoint.ca_bundle)
 
     def _exchange(self, call: Call) -> Answer:
         # Connecting may take long: a request is signed just before it is sent.
@@ -294,6 +295,8 @@ class Client:
         reason = f"{message} ({code})" if message and code not in aws_errors.BAD_SIGNATURES else code
         account = self.endpoint.account
         if code in aws_errors.BAD_CREDENTIALS:
+            if code in aws_errors.SESSION_ENDED:  # they were asked for anew, and it is no better: nothing renews them
+                details["refusal"] = "final"
             return CredentialsError(
                 f"The credentials of {account} do not work: {reason}.",
                 "Check the profile, keys or role. Temporary credentials may have expired.",

@@ -132,14 +132,15 @@ class NetworkRoute:
     proxy: tuple[str, int, str] | None = None
 
     @classmethod
-    def to(cls, host: str, port: int, secure: bool) -> NetworkRoute:
-        """The route that the environment sets. Raises InvalidInput for certificates or a proxy that cannot be used.
+    def to(cls, host: str, port: int, secure: bool, ca_bundle: str = "") -> NetworkRoute:
+        """The route that the environment sets; ``ca_bundle`` as in ``Endpoint``.
 
-        A proxy for plain HTTP is not used: plain endpoints are local test servers.
+        Raises InvalidInput for certificates or a proxy that cannot be used. A proxy for plain HTTP is not used: plain
+        endpoints are local test servers.
         """
         if not secure:
             return cls(host, port)
-        return cls(host, port, _trusted_context(), _proxy_for(host, port))
+        return cls(host, port, _trusted_context(ca_bundle), _proxy_for(host, port))
 
     def connect(self) -> socket.socket:
         """A connection ready for requests. Raises OSError, Distrusted."""
@@ -176,9 +177,9 @@ def _tunnel(connection: socket.socket, host: str, port: int, authorization: str)
         raise ConnectionRefusedError(f"the proxy answered {status} to CONNECT {target}")
 
 
-def _trusted_context() -> ssl.SSLContext:
+def _trusted_context(ca_bundle: str) -> ssl.SSLContext:
     """TLS that checks names and certificates, with the same bundle that botocore would take."""
-    bundle = os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE") or _packaged_bundle()
+    bundle = ca_bundle or os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE") or _packaged_bundle()
     try:
         return ssl.create_default_context(cafile=bundle)
     except OSError as error:

@@ -231,7 +231,7 @@ class _Pickler(pickle.Pickler):
         if not isinstance(obj, Endpoint):
             return None
         self.endpoints.append(obj)
-        return len(self.endpoints) - 1, obj.url, obj.region, obj.side
+        return len(self.endpoints) - 1, obj.url, obj.region, obj.side, obj.ca_bundle
 
 
 def _dump(task: Any) -> tuple[bytes, list[Endpoint]]:
@@ -250,9 +250,9 @@ class _Unpickler(pickle.Unpickler):
         self._ask = ask
 
     def persistent_load(self, pid: Any) -> Endpoint:
-        number, url, region, side = pid
-        ask = self._ask
-        return Endpoint(url, region, partial(ask, _CREDENTIALS, number), side, partial(ask, _RENEWED, number))
+        number, url, region, side, ca_bundle = pid
+        credentials, renewed = (partial(self._ask, what, number) for what in (_CREDENTIALS, _RENEWED))
+        return Endpoint(url, region, credentials, side, renewed, ca_bundle)
 
 
 class _Parent:

@@ -266,9 +266,10 @@ def tls_port(certificate):
         yield port
 
 
-def client(url: str) -> Client:
+def client(url: str, ca_bundle: str = "") -> Client:
     keys = SimpleNamespace(access_key="A", secret_key="s", session_token="")
-    return Client(Endpoint(url, "eu-west-1", lambda: keys, "source"), RetryPolicy(0.001, 0.01, 0.3, 0.3))
+    endpoint = Endpoint(url, "eu-west-1", lambda: keys, "source", ca_bundle=ca_bundle)
+    return Client(endpoint, RetryPolicy(0.001, 0.01, 0.3, 0.3))
 
 
 def test_tls_with_a_bundle_of_ones_own(monkeypatch, certificate, tls_port):
@@ -276,6 +277,15 @@ def test_tls_with_a_bundle_of_ones_own(monkeypatch, certificate, tls_port):
     monkeypatch.setenv("NO_PROXY", "localhost")
     ours = client(f"https://localhost:{tls_port}")
     assert [ours.call("Scan", b"{}", "orders") for _ in range(2)] == [BODY, BODY]
+    ours.close()
+
+
+def test_h9_the_bundle_of_a_profile_is_trusted(monkeypatch, certificate, tls_port):
+    for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_PROXY", "localhost")
+    ours = client(f"https://localhost:{tls_port}", str(certificate[0]))
+    assert ours.call("Scan", b"{}", "orders") == BODY
     ours.close()
 
 
