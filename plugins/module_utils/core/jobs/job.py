@@ -17,6 +17,7 @@ from typing import Any, Literal, get_args
 from .. import sdk
 from ..errors import FerryError, InvalidInput, ServiceError, error_from, is_known
 
+NOT_FOLLOWED = "not_followed"  # in the details of a failure: nobody knows how the job goes on
 State = Literal["planned", "pending", "running", "completed", "failed", "cancelled", "not_needed"]
 PendingReason = Literal[
     "", "slot", "point_in_time_recovery", "backup_plan", "settings", "waiter", "job", "held", "fence"
@@ -56,6 +57,11 @@ class Job:
     def timed_out(self) -> bool:
         """Whether a waiter gave up while the job was still open; it continues, and the next run finds it."""
         return bool(self.result.get("timed_out"))
+
+    @property
+    def not_followed(self) -> bool:
+        """Whether it is not the job that failed, but the looks at it: it may still be running."""
+        return bool((self.failure.get("details") or {}).get(NOT_FOLLOWED))
 
     @property
     def foreseen(self) -> Job:

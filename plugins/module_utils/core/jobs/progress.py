@@ -16,11 +16,13 @@ def progress_line(plural: str, jobs: Sequence[Job], percents: Iterable[float] = 
 
     ``plural`` is what the ``jobs`` are called, ``percents`` say how far those are that run.
     """
-    failed = sum(job.state in ("failed", "cancelled") for job in jobs)
-    done = sum(not job.open for job in jobs) - failed
+    unknown = sum(job.not_followed for job in jobs)
+    failed = sum(job.state in ("failed", "cancelled") for job in jobs) - unknown
+    done = sum(not job.open for job in jobs) - failed - unknown
     parts = [f"{plural} {done}/{len(jobs)} done"]
     for count, words in (
         (failed, "failed"),
+        (unknown, "not followed"),
         (sum(job.open and job.pending_reason == "slot" for job in jobs), "waiting for a slot"),
         (
             sum(job.open and job.pending_reason == "point_in_time_recovery" for job in jobs),

@@ -19,9 +19,9 @@ from typing import Any, TypeAlias
 
 from .. import sdk
 from ..aws_errors import code_of, is_away, is_passing
-from ..errors import FerryError, LeaseOver, RecordBusy
+from ..errors import CredentialsError, FerryError, LeaseOver, RecordBusy
 from .group import Entry, Group, TableJobs
-from .job import Job, ended_with
+from .job import NOT_FOLLOWED, Job, ended_with
 from .kind import Instead, JobKind, OwnWork, Pause, WaitItem, WaitResult
 from .progress import duration, progress_line
 
@@ -315,7 +315,8 @@ class Waiter:
             return failed
         cause = f"{failed.failure['cause']} The {noun} {job.arn} could not be followed; it may still be running."
         next_step = f"{failed.failure['next_step']} The next run finds the {noun}.".strip()
-        return replace(failed, failure={**failed.failure, "cause": cause, "next_step": next_step})
+        details = {**failed.failure["details"], NOT_FOLLOWED: True}
+        return replace(failed, failure={**failed.failure, "cause": cause, "next_step": next_step, "details": details})
 
     def _calls(self) -> dict[str, dict[str, int]]:
         """Calls per kind; see ``Group.add_calls``."""
@@ -332,12 +333,15 @@ class Waiter:
         return [entry.percent for entry in entries if entry.percent is not None]
 
     def _tell_away(self, entry: Entry, error: Exception, now: float) -> None:
-        """One line a minute for all tables while AWS does not answer."""
-        if entry.failures < AWAY_FAILURES or now - (self._away_line_at or -QUIET_LINE_GAP) < QUIET_LINE_GAP:
+        """One line a minute for all tables while AWS does not answer, or a side's session has ended."""
+        why, patience = f"AWS does not answer, or throttles ({code_of(error) or type(error).__name__})", AWAY_FAILURES
+        if isinstance(error, CredentialsError) and error.details.get("session_ended"):
+            why, patience = error.cause.rstrip("."), 1
+        quiet = self._away_line_at is not None and now - self._away_line_at < QUIET_LINE_GAP
+        if quiet or entry.failures < patience:
             return
         self._away_line_at = now
-        code = code_of(error) or type(error).__name__
-        self._progress(f"waiting: AWS does not answer, or throttles ({code}): {entry.item.name} and others try again")
+        self._progress(f"waiting: {why}: {entry.item.name} and others try again")
 
     def _tell(self, *, last: bool = False) -> None:
         now = self._clock()

@@ -29,6 +29,14 @@ def test_a_line_counts_the_jobs() -> None:
     assert shown == "direct copies 0/1 done, 1 running (12 to 90 %)"
 
 
+def test_h12_a_job_that_could_not_be_followed_is_not_failed() -> None:
+    jobs = [
+        Job("import", "a", state="failed", failure={"error": "CredentialsError", "details": {"not_followed": True}}),
+        Job("import", "b", state="failed", failure={"error": "ImportFailed"}),
+    ]
+    assert progress_line("imports", jobs) == "imports 0/2 done, 1 failed, 1 not followed"
+
+
 @pytest.mark.parametrize(
     ("reason", "words"), [("held", "held by other runs"), ("fence", "waiting until no former request can arrive")]
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import CredentialsError
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.group import round_bound
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem, WaitResult
@@ -244,6 +245,48 @@ def test_an_error_that_does_not_pass_is_the_jobs_failure() -> None:
     assert job.state == "failed"
     assert "may still be running" in job.failure_message
     assert fleet.passed > 300
+
+
+def ended_session(**details: object) -> CredentialsError:
+    return CredentialsError(
+        "The session of the source account (profile legacy) has ended.",
+        "Log in again.",
+        details={"code": "ExpiredToken", "session_ended": True, **details},
+    )
+
+
+def test_h12_a_session_that_ended_for_good_is_told_at_once_and_its_jobs_are_not_followed() -> None:
+    fleet = Fleet(3)
+    jobs = fleet.exports()
+    before = fleet.passed
+
+    def end(moment: str, operation: str, number: int) -> None:
+        raise ended_session(refusal="final")
+
+    fleet.aws.interrupt = end
+    found = fleet.wait(jobs)
+    assert fleet.passed - before < 10
+    assert all(job.not_followed for job in found.jobs.values())
+    assert all("may still be running. Log in" in job.failure_message for job in found.jobs.values())
+    assert fleet.lines[-1].startswith("exports 0/3 done, 3 not followed, ")
+    assert "FAILED" not in str(found.jobs)
+    fleet.aws.interrupt = lambda *_call: None
+    assert {job.state for job in fleet.wait(jobs).jobs.values()} == {"completed"}
+
+
+def test_h12_while_a_session_may_be_renewed_a_line_says_which_sides_has_ended() -> None:
+    fleet = Fleet(3)
+    jobs = fleet.exports()
+    back_at = fleet.passed + 100
+
+    def end(moment: str, operation: str, number: int) -> None:
+        if fleet.passed < back_at:
+            raise ended_session(refusal="passes")
+
+    fleet.aws.interrupt = end
+    assert {job.state for job in fleet.wait(jobs).jobs.values()} == {"completed"}
+    lines = [line for line in fleet.lines if line.startswith("waiting: The session of the source account (profile leg")]
+    assert 1 <= len(lines) <= 3
 
 
 def test_the_timeout_leaves_the_job_running() -> None:
