@@ -14,6 +14,7 @@ from typing import Any
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import HostVars, read_if_sound
+from ansible_collections.tableferry.aws.plugins.plugin_utils.sides import RenderedSides
 
 # The results that the roles register for a table, in the order of its migration.
 STARTED = "move_table_started"
@@ -42,10 +43,10 @@ def report_problems(hosts: Iterable[str], hostvars: HostVars) -> dict[str, str]:
 def run_places(hosts: Iterable[str], hostvars: HostVars) -> list[dict[str, Any]]:
     """The destinations in which this run may hold tables, each with its record table once."""
     found: dict[str, dict[str, Any]] = {}
+    rendered = RenderedSides(hostvars)
     for host in hosts:
-        variables = hostvars[host]
-        record = _result(host, variables, STARTED).get("record")
-        destination = read_if_sound(variables, "ferry_destination")
+        record = _result(host, hostvars[host], STARTED).get("record")
+        destination = rendered.destination_if_sound(host) if record else None
         if record and destination:
             place = {"destination": destination, "record_table": record["record_table"]}
             found.setdefault(json.dumps(place, sort_keys=True), place)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible_collections.tableferry.aws.plugins.filter.tables import shared_values, table_names
+from ansible_collections.tableferry.aws.plugins.filter.tables import same_text, table_names
 from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import HostVars, read
+from ansible_collections.tableferry.aws.plugins.plugin_utils.sides import RenderedSides
 
-PLACE = ("ferry_destination", "ferry_record_table")
 READ = "show_status_read"  # what the role registers for each host of ``status_places``
 
 
@@ -23,22 +23,29 @@ def status_places(pairs: Mapping[str, str], hostvars: HostVars) -> dict[str, dic
     """
     first: dict[str, str] = {}
     places: dict[str, dict[str, str]] = {}
+    rendered = RenderedSides(hostvars)
     for host in pairs:
         variables = hostvars[host]
-        asked = first.setdefault(shared_values(variables, PLACE), host)
+        asked = first.setdefault(_place(rendered, host, variables), host)
         source, destination = table_names(host, variables)
         places.setdefault(asked, {})[destination] = source
     return places
 
 
+def _place(rendered: RenderedSides, host: str, variables: Mapping[str, Any]) -> str:
+    """A text that is equal for hosts with the same destination and record table."""
+    return same_text([rendered.of(host, ["ferry_destination"]), read(variables, "ferry_record_table")])
+
+
 def status_tables(pairs: Mapping[str, str], hostvars: HostVars, first: str) -> list[dict[str, str]]:
     """What the inventory says of the tables of the destination that the host ``first`` is asked for: the option
     ``tables`` of migration_status_info. ``pairs`` is of ``account_pairs``."""
-    place = shared_values(hostvars[first], PLACE)
+    rendered = RenderedSides(hostvars)
+    place = _place(rendered, first, hostvars[first])
     found = []
     for host in pairs:
         variables = hostvars[host]
-        if shared_values(variables, PLACE) == place:
+        if _place(rendered, host, variables) == place:
             source, destination = table_names(host, variables)
             migration = str(read(variables, "ferry_migration_id") or "default")
             found.append({"name": destination, "source_table": source, "migration_id": migration})

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.validation import check_type_dict
 from ansible.module_utils.parsing.convert_bool import boolean
@@ -19,6 +20,15 @@ from ansible.utils.display import Display
 
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.spec import ACCOUNT_OPTIONS
 from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import BROKEN, HostVars, plain, read
+from ansible_collections.tableferry.aws.plugins.plugin_utils.sides import (
+    AccountChecks,
+    RenderedSides,
+    Sides,
+    options_of,
+    pair_place,
+    place_of,
+    resolved,
+)
 
 PREFIX = "ferry_"
 ACCOUNT = {"type": "dict", "options": ACCOUNT_OPTIONS}
@@ -165,36 +175,29 @@ def table_names(host: str, variables: Mapping[str, Any]) -> tuple[str, str]:
     return source, str(read(variables, "ferry_destination_table") or source)
 
 
-def account_read(variables: Mapping[str, Any], name: str) -> Any:
-    """The variable ``name``, an account, as a dictionary: the same one however it is spelled. What is none of an
-    account's forms is as it stands, for the check of the inventory."""
-    value = read(variables, name)
-    try:
-        return account_options(value) if isinstance(value, str) else value
-    except TypeError:
-        return value
-
-
-def shared_values(variables: Mapping[str, Any], names: Iterable[str]) -> str:
-    """The variables ``names`` as a text that is equal where they are."""
-    return same_text([account_read(variables, name) if name in ACCOUNTS else read(variables, name) for name in names])
-
-
-def account_pairs(hosts: Iterable[str], hostvars: HostVars) -> dict[str, str]:
+def account_pairs(hosts: Iterable[str], hostvars: HostVars, sides: Sides | None = None) -> dict[str, str]:
     """For each host the first one with the same accounts, bucket and key.
 
-    A host whose variables cannot be read is left out: ``inventory_problems`` reports why.
+    ``sides`` is of ``inventory_sides`` or ``known_sides``. A host whose variables cannot be read is left out:
+    ``inventory_problems`` reports why.
     """
+    hosts = list(hosts)
+    sides = sides or resolved(hosts, hostvars)
     first: dict[str, str] = {}
     found: dict[str, str] = {}
     for host in hosts:
         try:
-            variables = hostvars[host]
-            shared = shared_values(variables, PAIR)
+            shared = _shared(host, hostvars[host], sides, PAIR)
         except BROKEN:
             continue
-        found[host] = first.setdefault(shared, host)
+        if host in sides["hosts"]:
+            found[host] = first.setdefault(shared, host)
     return found
+
+
+def _shared(host: str, variables: Mapping[str, Any], sides: Sides, names: Iterable[str]) -> str:
+    """A text that is equal for hosts with the same values; accounts are the same where AWS says so."""
+    return same_text([pair_place(sides, host, name) if name in ACCOUNTS else read(variables, name) for name in names])
 
 
 def data_needs(method: Any) -> str:
@@ -250,11 +253,15 @@ def pair_users(pairs: Mapping[str, str], hostvars: HostVars, first: str) -> list
     return sorted({table_names(host, hostvars[host])[1] for host, owner in pairs.items() if owner == first})
 
 
-def inventory_problems(hosts: Iterable[str], hostvars: HostVars) -> dict[str, str]:
+def inventory_problems(hosts: Iterable[str], hostvars: HostVars, sides: Sides | None = None) -> dict[str, str]:
     """The problems with the variables of each host, before anything is changed; hosts without one are absent.
 
-    Variables with our prefix that nothing reads are no problem of a table: one warning names them.
+    Variables with our prefix that nothing reads are no problem of a table: one warning names them. ``sides`` is of
+    ``inventory_sides`` or ``known_sides``.
     """
+    hosts = list(hosts)
+    sides = sides or resolved(hosts, hostvars)
+    checks = AccountChecks(sides)
     problems: dict[str, list[str]] = {}
     unknown: dict[str, list[str]] = {}
     owners: dict[str, list[str]] = {}
@@ -262,8 +269,12 @@ def inventory_problems(hosts: Iterable[str], hostvars: HostVars) -> dict[str, st
         try:
             variables = hostvars[host]
             unknown[host] = _unknown(variables)
-            problems[host] = _problems(variables)
-            place = same_text([account_read(variables, "ferry_destination"), table_names(host, variables)[1]])
+            if host in sides["broken"]:
+                raise AnsibleError(sides["broken"][host])
+            problems[host] = _problems(variables, options_of(sides, host))
+            place = same_text([place_of(sides, host, "ferry_destination"), table_names(host, variables)[1]])
+            if not problems[host]:
+                problems[host] = checks.problems(host, str(read(variables, "ferry_method") or ""))
         except BROKEN as error:
             problems[host] = [f"a variable cannot be read: {error}"]
             continue
@@ -272,7 +283,7 @@ def inventory_problems(hosts: Iterable[str], hostvars: HostVars) -> dict[str, st
     warning = unread_variables(unknown)
     if warning:
         Display().warning(warning)
-    for host, words in _plan_problems(problems, hostvars).items():
+    for host, words in _plan_problems(problems, hostvars, sides).items():
         problems[host].append(words)
     # Which table should get the name cannot be decided here: all of them are refused.
     for rivals in owners.values():
@@ -289,14 +300,14 @@ def inventory_problems(hosts: Iterable[str], hostvars: HostVars) -> dict[str, st
     }
 
 
-def _plan_problems(problems: Mapping[str, list[str]], hostvars: HostVars) -> dict[str, str]:
+def _plan_problems(problems: Mapping[str, list[str]], hostvars: HostVars, sides: Sides) -> dict[str, str]:
     """Tables that share a backup plan and need different settings of it: each would undo the other's."""
     wishes: dict[str, dict[str, list[str]]] = {}
     for host, found in problems.items():
         if not found and read(hostvars[host], "ferry_backup_plan"):
             variables = hostvars[host]
-            plan = shared_values(variables, PLAN_OF)
-            wish = shared_values(variables, [name for name in PAIR if name not in PLAN_OF])
+            plan = _shared(host, variables, sides, PLAN_OF)
+            wish = _shared(host, variables, sides, [name for name in PAIR if name not in PLAN_OF])
             wishes.setdefault(plan, {}).setdefault(wish, []).append(host)
     return {
         host: "other tables of its backup plan have different settings; give it the same settings, or another"
@@ -308,9 +319,12 @@ def _plan_problems(problems: Mapping[str, list[str]], hostvars: HostVars) -> dic
     }
 
 
-def _problems(variables: Mapping[str, Any]) -> list[str]:
-    """The problems with the variables of one host. Values are not repeated: there may be secrets among them."""
-    given = {name: read(variables, name) for name in VARIABLES if name in variables}
+def _problems(variables: Mapping[str, Any], sides: Mapping[str, Any]) -> list[str]:
+    """The problems with the variables of one host. Values are not repeated: there may be secrets among them.
+
+    ``sides`` are its accounts, by variable."""
+    given = {name: read(variables, name) for name in VARIABLES if name in variables and name not in ACCOUNTS}
+    given |= sides
     found = []
     for side in SIDES:
         # A text may be JSON or key=value, which the validation reads.
@@ -320,7 +334,7 @@ def _problems(variables: Mapping[str, Any]) -> list[str]:
     checked = ArgumentSpecValidator(VARIABLES).validate(given)
     found += dict.fromkeys(filter(None, map(_told, checked.error_messages)))
     if not found:
-        found += _arn_problems(str(given.get("ferry_table") or ""), account_read(variables, "ferry_source"))
+        found += _arn_problems(str(given.get("ferry_table") or ""), sides.get("ferry_source") or {})
     unknown = {name: _close_to(name) for name in _unknown(variables)}
     found += [
         f"{name} is not a variable of TableFerry; did you mean {close}?" for name, close in unknown.items() if close
@@ -437,16 +451,18 @@ def open_jobs(
     ``source`` and ``destination`` are for hosts whose variables name no accounts.
     """
     found = []
+    rendered = RenderedSides(hostvars)
     for host in hosts:
         variables = hostvars[host]
         started = read(variables, registered) or {}
         job, then = started.get("job") or {}, started.get("then") or []
         if any(part.get("state") in OPEN for part in (job, *then)):
+            sides = rendered.of(host, SIDES)
             found.append(
                 {
                     "name": host,
-                    "source": read(variables, "ferry_source") or plain(source),
-                    "destination": read(variables, "ferry_destination") or plain(destination),
+                    "source": sides.get("ferry_source") or plain(source),
+                    "destination": sides.get("ferry_destination") or plain(destination),
                     "job": job,
                     "then": then,
                     **({"record": started["record"]} if started.get("record") else {}),

@@ -18,12 +18,14 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.tableferry.aws.plugins.filter.report import item_jobs
 from ansible_collections.tableferry.aws.plugins.filter.tables import (
     OPEN,
+    SIDES,
     account_options,
     data_needs,
     file_name,
     table_names,
 )
 from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import HostVars, plain, read
+from ansible_collections.tableferry.aws.plugins.plugin_utils.sides import RenderedSides, Sides, options_of
 
 # Options of migration_start by the variables that they are, where the verb's default is the variable's.
 _STARTING = {
@@ -74,14 +76,21 @@ _JUDGING = {
 _OF_ROLE = {"export_max_age": "max_age", "replace_failed": "safe_mode"}
 
 
-def tables_to_start(hosts: Iterable[str], hostvars: HostVars, outlook: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The entries of migration_start_all for the hosts whose tables can be migrated, by ``account_outlook``."""
+def tables_to_start(
+    hosts: Iterable[str], hostvars: HostVars, outlook: Mapping[str, Any], sides: Sides | None = None
+) -> list[dict[str, Any]]:
+    """The entries of migration_start_all for the hosts whose tables can be migrated, by ``account_outlook``.
+
+    ``sides`` are the accounts as they were rendered before (``inventory_sides``).
+    """
     found = []
+    rendered = RenderedSides(hostvars)
     for host in hosts:
         if not outlook[host]["reason"]:
             variables, staging = hostvars[host], plain(outlook[host]["staging"])
+            accounts = options_of(sides, host) if sides else rendered.of(host, SIDES)
             found.append(
-                {"name": host, **_sides(variables, staging), "options": _start_options(host, variables, staging)}
+                {"name": host, **_sides(accounts, staging), "options": _start_options(host, variables, staging)}
             )
     return found
 
@@ -90,14 +99,15 @@ def tables_to_wait(
     hosts: Iterable[str], hostvars: HostVars, outlook: Mapping[str, Any], started: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """The entries of job_wait for the hosts with open jobs in ``started``, the result of migration_start_all: each
-    table is judged there as soon as it is ready."""
+    table is judged there as soon as it is ready. Accounts are rendered anew, as keys may have ended meanwhile."""
     found = []
+    rendered = RenderedSides(hostvars)
     for host, table in _begun(hosts, started):
         if any(job.get("state") in OPEN for job in (table["job"], *table["then"])):
             found.append(
                 {
                     "name": host,
-                    **_sides(hostvars[host], plain(outlook[host]["staging"])),
+                    **_sides(rendered.of(host, SIDES), plain(outlook[host]["staging"])),
                     **{name: table[name] for name in ("job", "then", "record")},
                     "judge": _judge_options(host, hostvars[host]),
                 }
@@ -118,6 +128,7 @@ def tables_to_judge(
     In check mode only migrations that an earlier run has completed; none where the wait as a whole failed.
     """
     found: list[dict[str, Any]] = []
+    rendered = RenderedSides(hostvars)
     if waited.get("failed"):
         return found
     ways = waited.get("ways") or {}
@@ -126,7 +137,9 @@ def tables_to_judge(
         if check_mode and not {job["state"] for job in item_jobs(jobs)} <= {"completed", "not_needed"}:
             continue
         options = {**_judge_options(host, hostvars[host]), "jobs": jobs, "record": table["record"]}
-        found.append({"name": host, **_sides(hostvars[host], plain(outlook[host]["staging"])), "options": options})
+        found.append(
+            {"name": host, **_sides(rendered.of(host, SIDES), plain(outlook[host]["staging"])), "options": options}
+        )
     return found
 
 
@@ -146,11 +159,11 @@ def _begun(hosts: Iterable[str], started: Mapping[str, Any]) -> Iterable[tuple[s
             yield host, {name: plain(table[name]) for name in ("job", "then", "record")}
 
 
-def _sides(variables: Mapping[str, Any], staging: Mapping[str, Any]) -> dict[str, Any]:
+def _sides(accounts: Mapping[str, Any], staging: Mapping[str, Any]) -> dict[str, Any]:
     """Both accounts. Their ids were looked up once for all tables."""
     ids = {"source": staging.get("source_account_id"), "destination": staging.get("owner")}
     return {
-        side: {**account_options(read(variables, f"ferry_{side}")), **({"account_id": found} if found else {})}
+        side: {**account_options(accounts[f"ferry_{side}"]), **({"account_id": found} if found else {})}
         for side, found in ids.items()
     }
 
