@@ -41,6 +41,7 @@ EXAMPLES = r"""
     access_key: "{{ destination_session.credentials.access_key }}"
     secret_key: "{{ destination_session.credentials.secret_key }}"
     session_token: "{{ destination_session.credentials.session_token }}"
+  environment: "{{ destination_session.environment }}"
 """
 
 RETURN = r"""
@@ -64,6 +65,12 @@ region:
   returned: success
   type: str
   sample: eu-west-1
+environment:
+  description: What the profile says about endpoints and certificates, as environment variables of the AWS SDKs, for
+    other modules.
+  returned: success
+  type: dict
+  sample: {AWS_USE_FIPS_ENDPOINT: "true"}
 credentials:
   description: Keys that are valid now.
   returned: success

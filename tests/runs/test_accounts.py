@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from ansible.parsing.vault import VaultLib, VaultSecret
 
 from lab.client import LabClient, spawn
 from tests.runs.playbooks import client, prepare
@@ -45,6 +46,57 @@ def fresh_keys(lab: LabClient, folder: Path) -> str:
     return f"{{{{ lookup('ansible.builtin.pipe', 'sh {script}') | from_json | combine({place}) }}}}"
 
 
+class Vaulted(str):
+    """A text that the inventory holds encrypted."""
+
+
+class WithVault(yaml.SafeDumper):
+    """Writes YAML for Ansible."""
+
+
+WithVault.add_representer(Vaulted, lambda dumper, text: dumper.represent_scalar("!vault", str(text), style="|"))
+
+
+def vault(text: str, folder: Path) -> str:
+    """``text`` as ansible-vault encrypts it with the password that stands in the folder."""
+    (folder / "password").write_text("open")
+    return VaultLib([("default", VaultSecret(b"open"))]).encrypt(text).decode()
+
+
+def profiles(lab: LabClient, folder: Path) -> dict[str, str]:
+    """The environment of a configuration whose profiles alone say where the lab is."""
+    hub, account = lab.landscape["hub"], lab.landscape["accounts"]["destination"]
+    sections = [
+        f"[profile {name}]\naws_access_key_id = {keys['access_key']}\naws_secret_access_key = {keys['secret_key']}\n"
+        f"endpoint_url = {lab.endpoint_url}\n"
+        for name, keys in (("hub", hub), ("new", account))
+    ]
+    (folder / "config").write_text("".join(sections))
+    return {"AWS_CONFIG_FILE": str(folder / "config"), "AWS_SHARED_CREDENTIALS_FILE": str(folder / "none")}
+
+
+def test_h9_every_call_goes_where_the_profile_says_with_a_role_too(tmp_path: Path) -> None:
+    """The endpoint is written nowhere else: a call that does not know it would leave the machine."""
+    with spawn(scale=0.01) as lab:
+        migration = prepare(lab, tmp_path, ["orders"], ferry_manage_accounts=True)
+        inventory = yaml.safe_load(migration.inventory.read_text())
+        variables = inventory["dynamodb_tables"]["vars"]
+        source = lab.landscape["accounts"]["source"]
+        region = {"region": lab.landscape["region"]}
+        variables["ferry_source"] = {
+            **region,
+            "profile": "hub",
+            "role_arn": source["role_arn"],
+            "external_id": source["external_id"],
+        }
+        variables["ferry_destination"] = {**region, "profile": "new"}
+        migration.inventory.write_text(yaml.safe_dump(inventory))
+        with migration.run("run", environment=profiles(lab, tmp_path)) as run:
+            assert run.wait() == 0, run.output[-4000:]
+        assert {row["status"] for row in run.rows().values()} == {"migrated"}
+        assert lab.count("CreateLogGroup", ok=True) == 1  # by a module of another collection
+
+
 def other_spelling(side: dict[str, Any], account: str) -> dict[str, Any]:
     """The same account, written differently."""
     return {**side, "account_id": account, "endpoint_url": f"{side['endpoint_url']}/"}
@@ -64,8 +116,10 @@ def test_h11_each_account_is_looked_up_asked_and_compared_once(tmp_path: Path) -
             "ferry_destination_table": "table01",
             "ferry_destination": other_spelling(destination, account),
         }
-        migration.inventory.write_text(yaml.safe_dump(inventory))
-        with migration.run("run") as run:
+        destination["secret_key"] = Vaulted(vault(destination["secret_key"], tmp_path))
+        migration.inventory.write_text(yaml.dump(inventory, Dumper=WithVault))
+        password = ["--vault-password-file", str(tmp_path / "password")]
+        with migration.run("run", *password) as run:
             assert run.wait() == 2, run.output[-4000:]
         statuses = {name: row["status"] for name, row in run.rows().items()}
         assert statuses == {
@@ -75,3 +129,8 @@ def test_h11_each_account_is_looked_up_asked_and_compared_once(tmp_path: Path) -
         assert len((tmp_path / "used").read_text().split()) <= MOST_LOOKUPS
         # One pair of accounts, whatever the keys: prepared once.
         assert run.output.count("Find the tables of the account pair") == 1
+        (tmp_path / "used").write_text("")
+        with migration.run("cleanup", *password, playbook="tableferry.aws.cleanup") as run:
+            assert run.wait() == 2, run.output[-4000:]  # the two refused ones
+        assert run.output.count("failed=1") == 2, run.output[-4000:]
+        assert len((tmp_path / "used").read_text().split()) <= MOST_LOOKUPS

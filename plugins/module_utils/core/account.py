@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -17,6 +18,7 @@ from typing import Any, Literal, overload
 from . import aws_errors, sdk
 from .errors import AccessDenied, CredentialsError, FerryError, InvalidInput, ServiceError, WrongAccount
 from .signing import clock_off
+from .signing.configuration import endpoint_environment
 from .signing.keys import Chain, Origin, Provider, RoleKeys, SessionKeys, require_no_person
 
 Side = Literal["source", "destination"]
@@ -177,6 +179,12 @@ class Account:
     def ca_bundle(self) -> str:
         """The file of certificates that the environment or the profile names, "" without one."""
         return str(self._session.get_config_variable("ca_bundle") or "")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the profile says about endpoints and certificates as environment variables of the SDKs, for others that
+        get ``temporary_credentials``; without what this process's own environment decides."""
+        return endpoint_environment(self._session, os.environ)
 
     def client(self, service: str, region: str | None = None, *, retries: int = RETRIES) -> Any:
         """The botocore client of ``service``, made at first use. ``region`` only where it is not the account's.

@@ -499,6 +499,35 @@ def test_h9_the_role_is_assumed_with_the_keys_and_at_the_endpoint_of_its_profile
     assert asked == [("sts", "http://127.0.0.1:9", "AKIALEGACY")]
 
 
+@pytest.mark.parametrize("role", [{}, {"role_arn": ROLE}], ids=["profile", "role"])
+def test_h9_other_modules_get_what_a_profile_says_about_endpoints_by_the_environment(profiles, monkeypatch, role):
+    profiles(
+        "[profile legacy]\nendpoint_url = https://all.example\nservices = mine\nuse_fips_endpoint = true\n"
+        "ca_bundle = /etc/ca.pem\n"
+        "[services mine]\ncloudwatch_logs =\n  endpoint_url = https://logs.example\nsts =\n  other = 1\n",
+        KEYS_OF_PROFILE,
+    )
+    said = of_profile(**role).environment
+    assert said == {
+        "AWS_ENDPOINT_URL": "https://all.example",
+        "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS": "https://logs.example",
+        "AWS_USE_FIPS_ENDPOINT": "true",
+        "AWS_CA_BUNDLE": "/etc/ca.pem",
+    }
+    del said["AWS_USE_FIPS_ENDPOINT"]  # botocore refuses it beside an endpoint
+    for name, value in said.items():
+        monkeypatch.setenv(name, value)
+    keys = Account(AccountSpec.from_mapping("source", {**KEYS}))
+    assert keys.client("logs").meta.endpoint_url == "https://logs.example"
+    assert keys.client("iam").meta.endpoint_url == "https://all.example"
+    assert of_profile(**role).environment == {"AWS_USE_FIPS_ENDPOINT": "true"}
+
+
+def test_h9_no_profile_says_nothing(profiles):
+    profiles("[profile legacy]\nendpoint_url = https://all.example\n")
+    assert Account(AccountSpec.from_mapping("source", KEYS)).environment == {}
+
+
 BASE = "[profile base]\naws_access_key_id = A\naws_secret_access_key = x\n"
 MFA = "role_arn = arn:aws:iam::111111111111:role/team\nmfa_serial = arn:aws:iam::111111111111:mfa/ada\n"
 

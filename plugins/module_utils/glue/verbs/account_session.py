@@ -28,6 +28,7 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
         "principal_arn": account.principal_arn,
         "partition": account.partition,
         "region": account.region,
+        "environment": account.environment,
         "credentials": {
             "access_key": keys.access_key,
             "secret_key": keys.secret_key,
