@@ -267,11 +267,7 @@ class Account:
         try:
             credentials = self._session.get_credentials()
             if credentials is None:
-                raise CredentialsError(
-                    f"There are no credentials for {self._origin}.",
-                    f"Give {self.side} a profile, keys or a role_arn.",
-                    details={"code": "NoCredentialsError", "side": self.side, "profile": self.spec.profile},
-                )
+                raise self._origin.missing()
             keys = credentials.get_frozen_credentials()
         except (sdk.ClientError, sdk.BotoCoreError) as error:
             raise self.explain(error, "reading the credentials") from error
@@ -481,6 +477,7 @@ def _make_client(
         config=usual.merge(config) if config else usual,
     )
     keys = session.get_credentials()
-    if keys:
-        client.meta.events.register("needs-retry", keys.renew_when_expired)
+    if keys is None:
+        raise Origin(spec.side, spec.profile).missing()
+    client.meta.events.register("needs-retry", keys.renew_when_expired)
     return client

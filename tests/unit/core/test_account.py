@@ -22,10 +22,12 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.data_plane imp
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import (
     AccessDenied,
     CredentialsError,
+    FerryError,
     InvalidInput,
     ServiceError,
     WrongAccount,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record.probe import signature_expired
 
 KEYS = {"access_key": "AKIDEXAMPLE", "secret_key": "wJalr", "region": "eu-west-1"}
 ROLE = "arn:aws:iam::222222222222:role/team/ferry"
@@ -310,8 +312,10 @@ def test_no_credentials_at_all(monkeypatch, tmp_path):
     side = Account(AccountSpec.from_mapping("source", {"region": "eu-west-1"}))
     with pytest.raises(CredentialsError, match="no credentials"):
         side.temporary_credentials()
-    with pytest.raises(CredentialsError):
-        _ = side.account_id
+    for ask in (lambda: side.account_id, lambda: side.client("dynamodb"), side.renewed_credentials):
+        with pytest.raises(CredentialsError, match="no credentials for the source account") as failed:
+            ask()
+        assert not is_passing(failed.value)
 
 
 @pytest.mark.parametrize(
@@ -676,9 +680,13 @@ def test_h12_a_provider_that_gave_keys_with_an_end_is_asked_anew_and_may_recover
     with pytest.raises(CredentialsError, match="has ended") as failed:
         side.client("dynamodb").list_tables()
     assert (len(sent), is_passing(failed.value)) == (2, True)
+    (folder / "keys").write_text("", encoding="utf-8")
+    with pytest.raises(CredentialsError) as failed:
+        side.client("dynamodb").list_tables()
+    assert (len(sent), is_passing(failed.value), failed.value.details["session_ended"]) == (3, True, True)
     (folder / "keys").write_text(keys.replace("FIRST", "SECOND"), encoding="utf-8")
     side.client("dynamodb").list_tables()
-    assert len(sent) == 4
+    assert len(sent) == 5
 
 
 def test_h12_a_role_that_is_assumed_from_ended_keys_is_final_at_once(monkeypatch):
@@ -694,3 +702,16 @@ def test_h12_a_role_that_is_assumed_from_ended_keys_is_final_at_once(monkeypatch
     with pytest.raises(CredentialsError, match="nothing can renew its keys") as failed:
         side.client("dynamodb").list_tables()
     assert not is_passing(failed.value)
+
+
+def test_h12_a_session_that_has_ended_says_nothing_about_old_signatures():
+    client = sdk.new_session().create_client(
+        "dynamodb",
+        region_name="eu-west-1",
+        aws_access_key_id="A",
+        aws_secret_access_key="x",
+        config=sdk.Config(retries={"total_max_attempts": 1}),
+    )
+    answers_ended(client, text=ENDED.replace("has expired", "The security token included in the request is expired"))
+    with pytest.raises(FerryError):
+        signature_expired(client, "tableferry", 1)

@@ -51,7 +51,9 @@ def signature_expired(client: Any, table_name: str, date: int) -> bool:
     try:
         client.get_item(TableName=table_name, Key=key("probe"), ConsistentRead=True)
     except (sdk.ClientError, sdk.BotoCoreError) as error:
-        refused = sdk.error_code(error) in aws_errors.BAD_SIGNATURES | aws_errors.EXPIRED
+        # Not a session that has ended: that says nothing of the date.
+        of_date = (aws_errors.BAD_SIGNATURES | aws_errors.EXPIRED) - aws_errors.SESSION_ENDED
+        refused = sdk.error_code(error) in of_date
         if refused and "expired" in sdk.error_message(error).lower():
             return True
         failure: FerryError = explain(error, table_name)

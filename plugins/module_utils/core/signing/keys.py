@@ -42,6 +42,14 @@ class Origin:
             return f"Check the profile {self.profile}: aws sts get-caller-identity --profile {self.profile}"
         return f"Check profile, keys or role of {self.side}."
 
+    def missing(self) -> CredentialsError:
+        """The error where there are no keys at all."""
+        return CredentialsError(
+            f"There are no credentials for {self}.",
+            f"Give {self.side} a profile, keys or a role_arn.",
+            details={"code": "NoCredentialsError", "side": self.side, "profile": self.profile},
+        )
+
     def failed(self, error: BaseException, *, can_pass: bool = False) -> CredentialsError:
         """The error for keys that could not be had because of ``error``, which is anything that a provider of botocore
         raises. ``can_pass``: they could be had before, and the provider may be able to give some again."""
@@ -177,7 +185,12 @@ class SessionKeys:
         """Have new keys at the next use; False where there are none but these. Raises CredentialsError."""
         if self._reload is None:
             return False
-        fresh = self._reload()
+        try:
+            fresh = self._reload()
+        except CredentialsError as error:
+            if self.renewable:  # the provider gave some before
+                error.details |= {"refusal": "passes", "session_ended": True}
+            raise
         if fresh is None:
             return False
         before, self._credentials = self._credentials, fresh
