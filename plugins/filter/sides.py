@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import HostVars, plain
-from ansible_collections.tableferry.aws.plugins.plugin_utils.sides import options_of, resolved
+from ansible_collections.tableferry.aws.plugins.plugin_utils.sides import account_of, options_of, resolved
 
 
 def inventory_sides(hosts: Iterable[str], hostvars: HostVars) -> dict[str, Any]:
@@ -33,8 +33,11 @@ def known_sides(sides: Mapping[str, Any], sessions: Iterable[Mapping[str, Any]])
 
 
 def side_options(sides: Mapping[str, Any], host: str, variable: str) -> Any:
-    """The account ``variable`` of ``host`` as ``inventory_sides`` has rendered it; empty where it is not set."""
-    return options_of(sides, host).get(variable) or {}
+    """The account ``variable`` of ``host`` as ``inventory_sides`` has rendered it, with its id where that is known, so
+    that it is not asked again; empty where it is not set."""
+    options = options_of(sides, host).get(variable) or {}
+    known = account_of(sides, host, variable).get("account_id")
+    return {**options, "account_id": known} if known else options
 
 
 class FilterModule:

@@ -155,7 +155,7 @@ def options_of(sides: Sides, host: str) -> dict[str, Any]:
 def place_of(sides: Sides, host: str, name: str) -> str:
     """A text that is equal for equal places of an account variable: account id, Region and endpoint, where the account
     was asked for its id, else all that is written. "" where the variable is not set."""
-    account = _account(sides, host, name)
+    account = account_of(sides, host, name)
     if not account:
         return ""
     options = account["options"]
@@ -167,10 +167,11 @@ def place_of(sides: Sides, host: str, name: str) -> str:
 
 def pair_place(sides: Sides, host: str, name: str) -> str:
     """As ``place_of``, and who works there: statements and grants name that principal."""
-    return _text([place_of(sides, host, name), _account(sides, host, name).get("principal_arn", "")])
+    return _text([place_of(sides, host, name), account_of(sides, host, name).get("principal_arn", "")])
 
 
-def _account(sides: Sides, host: str, name: str) -> Mapping[str, Any]:
+def account_of(sides: Sides, host: str, name: str) -> Mapping[str, Any]:
+    """The entry of an account variable in ``sides``; empty where it is not set."""
     at = (sides["hosts"].get(host) or {}).get(name)
     return {} if at is None else sides["accounts"][at]
 

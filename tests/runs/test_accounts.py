@@ -127,6 +127,7 @@ def test_h11_each_account_is_looked_up_asked_and_compared_once(tmp_path: Path) -
         }
         assert "table01 is also the destination table of" in run.output
         assert len((tmp_path / "used").read_text().split()) <= MOST_LOOKUPS
+        assert lab.count("GetCallerIdentity") < len(TABLES)  # whoever asks, no table does
         # One pair of accounts, whatever the keys: prepared once.
         assert run.output.count("Find the tables of the account pair") == 1
         (tmp_path / "used").write_text("")

@@ -164,6 +164,8 @@ def test_h11_an_account_that_does_not_answer_is_compared_by_what_is_written() ->
     sides = known_sides(inventory_sides(hosts, hosts), [{"failed": True, "msg": "no"}, {"skipped": True}])
     assert set(account_pairs(hosts, hosts, sides).values()) == {"table0"}
     assert side_options(sides, "table2", "ferry_destination") == DESTINATION
+    known = known_sides(inventory_sides(hosts, hosts), [session("1" * 12), session("2" * 12)])
+    assert side_options(known, "table2", "ferry_destination") == {**DESTINATION, "account_id": "2" * 12}
     assert side_options(sides, "table2", "ferry_management") == side_options(sides, "nobody", "ferry_source") == {}
 
 
