@@ -149,6 +149,32 @@ def test_the_report_knows_what_the_roles_register() -> None:
     assert row("t", "s3")["status"] == "failed"
 
 
+@pytest.mark.parametrize(
+    ("there", "tables", "refused"),
+    [
+        ("aws-cn", {"staged": ["a"], "backed_up": []}, True),
+        ("aws-cn", {"staged": [], "backed_up": ["a"]}, True),
+        ("aws-cn", {"staged": [], "backed_up": []}, False),
+        ("aws", {"staged": ["a"], "backed_up": ["b"]}, False),
+    ],
+)
+def test_h13_another_partition_is_refused_before_a_bucket_or_an_opt_in_is_made(
+    there: str, tables: dict[str, list[str]], refused: bool
+) -> None:
+    steps = yaml.safe_load((ROOT / "roles/destination_account/tasks/main.yml").read_text())
+    names = [step["name"] for step in steps]
+    at = names.index("Refuse tables whose data cannot go to another partition")
+    assert at < min(names.index("Create the staging area"), names.index("Create what AWS Backup needs"))
+    known = {
+        "destination_account_manage": True,
+        "destination_account_tables": tables,
+        "destination_account_source_session": {"partition": "aws"},
+        "destination_account_session": {"partition": there},
+    }
+    expression = Environment(autoescape=False).compile_expression(" and ".join(f"({one})" for one in steps[at]["when"]))
+    assert expression(**known) is refused
+
+
 @pytest.mark.parametrize("playbook", ["migrate", "cleanup", "status"])
 def test_every_play_needs_nothing_of_the_inventory(playbook: str) -> None:
     for play in yaml.safe_load((ROOT / "playbooks" / f"{playbook}.yml").read_text()):

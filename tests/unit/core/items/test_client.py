@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from ansible_collections.tableferry.aws.plugins.module_utils.core.aws_errors import is_passing
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import (
     AccessDenied,
     CredentialsError,
@@ -135,6 +136,7 @@ def test_credentials_that_stay_ended_are_told(dynamo, send, given):
     with pytest.raises(CredentialsError, match="the source account do not work") as told:
         send(dynamo, endpoint=endpoint)
     assert len(dynamo.calls) <= 2
+    assert not is_passing(told.value)  # H12: a job that copies is not begun again for ten minutes
     assert SECRET not in repr(told.value.details) + str(told.value)
 
 
