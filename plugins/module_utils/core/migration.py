@@ -31,6 +31,7 @@ from .errors import (
     TakenOver,
     UnknownMethod,
 )
+from .items.answers import require_msgspec
 from .jobs.job import Job, not_a_job
 from .jobs.kind import Instead, JobKind, WaitItem, WaitResult, made_of
 from .jobs.tracking import Tracking
@@ -212,12 +213,19 @@ def _started(
 ) -> Migration:
     if record is not None and adopting.is_by_comparison(record.record):
         return _by_comparison(record.record, source, destination, options)
+    _require_libraries(method, options)
     with naming_methods():
         jobs = method.start(source, destination, options, record)
     then = jobs.then if jobs.maker is None else (*jobs.then, *_following(method, options))
     return Migration(
         method.name, jobs.job, then, jobs.changes, jobs.definition, jobs.left, jobs.obstacle, jobs.warnings
     )
+
+
+def _require_libraries(method: Method, options: MigrationOptions) -> None:
+    """Raises MissingLibrary where this machine will read items after AWS has billed the way there, and cannot."""
+    if options.verify in ("sample", "full") or (not method.counts and options.verify != "none"):
+        require_msgspec()
 
 
 def _choice(source: Account, method: Method, options: MigrationOptions, take_over: str = "") -> Choice:
@@ -246,6 +254,7 @@ def _finished(
 
 def _adoption(method: Method, source: Account, destination: Account, options: MigrationOptions) -> Migration:
     """A table with our tags whose record proves nothing: the waiter compares it in full."""
+    require_msgspec()
     table, made = options.table, options.made_table
     adopting.require_adoptable(source, destination, table, made, options.migration_id)
     definition = TableDefinition.read(source, table)
@@ -311,6 +320,7 @@ def preview(
         if known is not None and adopting.is_by_comparison(known):
             return _foreseen(_by_comparison(known, source, destination, options), options)
         record = Tracking(None, choice.table, known) if known is not None else None
+    _require_libraries(method, options)
     with naming_methods():
         jobs = method.preview(source, destination, options, record)
         then, changes, left = list(jobs.then), list(jobs.changes), list(jobs.left)
