@@ -326,16 +326,18 @@ class Account:
     def pages(
         self, service: str, operation: str, member: str, doing: str, table: str = "", **params: Any
     ) -> Iterator[dict[str, Any]]:
-        """The entries of a list call that continues by NextToken, all its pages, each asked for when it is needed.
+        """The entries of a list call that continues by NextToken (nextToken in AWS RAM), all its pages, each asked for
+        when it is needed.
 
         ``member`` is the answer's list; the rest is as in ``ask``. Raises what ``explain`` gives.
         """
         while True:
             page = self.ask(service, operation, doing, table, **params)
             yield from page.get(member, ())
-            if not page.get("NextToken"):
+            token = next((name for name in ("NextToken", "nextToken") if page.get(name)), "")
+            if not token:
                 return
-            params["NextToken"] = page["NextToken"]
+            params[token] = page[token]
 
     def explain(self, error: Exception, doing: str, table: str = "") -> FerryError:
         """``error`` of a call (ClientError, BotoCoreError) as one of ours; ``doing`` completes "AWS refused ..."."""

@@ -198,7 +198,7 @@ class Client:
 
     def _watch(self, operation: OperationModel, params: dict[str, Any]) -> Any:
         aws = self._aws
-        for limit in ("MaxResults", "MaxKeys", "PageSize"):
+        for limit in ("MaxResults", "MaxKeys", "PageSize", "maxResults"):
             if aws.page and operation.input_shape and limit in operation.input_shape.members:
                 params[limit] = min(params.get(limit, aws.page), aws.page)
         with aws.world.lock:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from ... import aws_errors, sdk
@@ -24,6 +24,7 @@ SHORTEST_RETENTION = 7  # days, AWS's
 LOOK = 5.0  # seconds between looks at a vault that is being made (1 to 3 minutes), or at an invitation
 _OURS = "SELF"
 _GONE = frozenset({"DELETED", "DELETING", "FAILED"})
+_LEFT = frozenset({"DISASSOCIATED", "DISASSOCIATING"})  # what AWS RAM still lists of a share, and is not in it
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,15 @@ class AirGappedOptions:
 
 @dataclass(frozen=True)
 class AirGappedPlan:
-    """What has to be done: ``vault`` is None where it must be made, ``share`` where it must be shared."""
+    """What has to be done: ``vault`` is None where it must be made, ``share`` where it must be shared. ``lacks`` is
+    what the share has to get: the vault, or the destination as one of its accounts."""
 
     options: AirGappedOptions
     vault: Vault | None
     share: Shape | None
     visible: bool
     changes: list[Change]
+    lacks: Mapping[str, list[str]] = field(default_factory=dict)
 
 
 def plan_air_gapped(source: Account, destination: Account, options: AirGappedOptions) -> AirGappedPlan:
@@ -79,13 +82,17 @@ def plan_air_gapped(source: Account, destination: Account, options: AirGappedOpt
             f"The vault {options.name} of the source account is a {vault.kind} in state {vault.state}.",
             "Choose another name for the air-gapped vault.",
         )
-    share = _find_share(source, options) if vault else None
     visible = vault is not None and _sees(destination, vault)
-    if share is None and not visible:
-        changes.append(Change(f"share of the vault {options.name}", None, {"account": destination.account_id}))
+    share: Shape | None = None
+    lacks: dict[str, list[str]] = {}
+    if vault is not None and not visible:
+        share, lacks = _find_share(source, destination, options, vault)
+    if not visible and (share is None or lacks):
+        before = {"share": share["resourceShareArn"]} if share else None
+        changes.append(Change(f"share of the vault {options.name}", before, {"account": destination.account_id}))
     if not visible:
         changes.append(Change(f"access of {destination.account_id} to the vault {options.name}", "none", "restore"))
-    return AirGappedPlan(options, vault, share, visible, changes)
+    return AirGappedPlan(options, vault, share, visible, changes, lacks)
 
 
 def _sees(destination: Account, vault: Vault) -> bool:
@@ -97,10 +104,37 @@ def share_name(options: AirGappedOptions) -> str:
     return f"tableferry-{options.name}"
 
 
-def _find_share(source: Account, options: AirGappedOptions) -> Shape | None:
+def _find_share(
+    source: Account, destination: Account, options: AirGappedOptions, vault: Vault
+) -> tuple[Shape | None, dict[str, list[str]]]:
+    """The vault's share, and what it lacks: names of shares are not unique, and what a share holds is listed apart.
+    Where there are several, the one that lacks least."""
     name = share_name(options)
-    answer = source.ask("ram", "get_resource_shares", "listing resource shares", resourceOwner=_OURS, name=name)
-    return next((share for share in answer.get("resourceShares", ()) if share.get("status") not in _GONE), None)
+    listed = source.pages(
+        "ram", "get_resource_shares", "resourceShares", "listing resource shares", resourceOwner=_OURS, name=name
+    )
+    found = [(share, _lacks(source, destination, share, vault)) for share in listed if share.get("status") not in _GONE]
+    return min(found, key=lambda each: len(each[1]), default=(None, {}))
+
+
+def _lacks(source: Account, destination: Account, share: Shape, vault: Vault) -> dict[str, list[str]]:
+    """What the share has to get, as AssociateResourceShare takes it. An invitation that has ended is no lack."""
+    wanted = (("RESOURCE", "resourceArns", vault.arn), ("PRINCIPAL", "principals", destination.account_id))
+    return {
+        member: [entity]
+        for kind, member, entity in wanted
+        if not any(
+            each.get("associatedEntity") == entity and each.get("status") not in _LEFT
+            for each in source.pages(
+                "ram",
+                "get_resource_share_associations",
+                "resourceShareAssociations",
+                "listing what a resource share holds",
+                associationType=kind,
+                resourceShareArns=[share["resourceShareArn"]],
+            )
+        )
+    }
 
 
 def apply_air_gapped(
@@ -122,6 +156,9 @@ def apply_air_gapped(
     if plan.visible:
         return vault
     share = plan.share or _create_share(source, destination, options, vault)
+    if plan.lacks:
+        arn = share["resourceShareArn"]
+        source.ask("ram", "associate_resource_share", "sharing the vault", resourceShareArn=arn, **plan.lacks)
     while not _sees(destination, vault):
         _invite_and_accept(source, destination, share)
         if clock() >= end:
@@ -201,10 +238,14 @@ def _invite_and_accept(source: Account, destination: Account, share: Shape) -> N
     """Accept our own invitation, where one is needed: outside of the organization, or without RAM's sharing in it. An
     expired one (12 hours) is sent again."""
     share_arn = share["resourceShareArn"]
-    response = destination.ask(
-        "ram", "get_resource_share_invitations", "listing invitations", resourceShareArns=[share_arn]
+    invitations = destination.pages(
+        "ram",
+        "get_resource_share_invitations",
+        "resourceShareInvitations",
+        "listing invitations",
+        resourceShareArns=[share_arn],
     )
-    status = {each["status"]: each for each in response.get("resourceShareInvitations", ())}
+    status = {each["status"]: each for each in invitations}
     if "PENDING" in status:
         arn = status["PENDING"]["resourceShareInvitationArn"]
         destination.ask(
