@@ -20,7 +20,7 @@ from ..errors import FerryError, InvalidInput, ServiceError, error_from, is_know
 NOT_FOLLOWED = "not_followed"  # in the details of a failure: nobody knows how the job goes on
 State = Literal["planned", "pending", "running", "completed", "failed", "cancelled", "not_needed"]
 PendingReason = Literal[
-    "", "slot", "point_in_time_recovery", "backup_plan", "settings", "waiter", "job", "held", "fence"
+    "", "slot", "point_in_time_recovery", "backup_plan", "source_table", "settings", "waiter", "job", "held", "fence"
 ]
 
 

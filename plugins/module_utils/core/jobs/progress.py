@@ -29,6 +29,10 @@ def progress_line(plural: str, jobs: Sequence[Job], percents: Iterable[float] = 
             "waiting for point-in-time recovery",
         ),
         (sum(job.open and job.pending_reason == "backup_plan" for job in jobs), "waiting for the backup plan"),
+        (
+            sum(job.open and job.pending_reason == "source_table" for job in jobs),
+            "waiting until their tables are ACTIVE",
+        ),
         (sum(job.open and job.pending_reason == "held" for job in jobs), "held by other runs"),
         (sum(job.open and job.pending_reason == "fence" for job in jobs), _fenced(jobs)),
         (sum(job.state == "running" or (job.open and job.pending_reason == "settings") for job in jobs), "running"),

@@ -67,6 +67,7 @@ from .readiness import (
     read_side,
 )
 from .restore_status import look_at_destination
+from .source_table import REASON, is_changing, when_ready
 from .vaults import Vault, find_vault, is_there, is_usable, list_vaults, read_recovery_point
 
 SHORTEST_START_WINDOW = 60  # minutes; it also shows soonest that AWS cannot start (aws.md C4)
@@ -347,7 +348,7 @@ def _summary(job: Job) -> dict[str, Any]:
 
 
 def start_backup(source: Account, plan: PlannedBackup, record: Tracking | None = None) -> Job:
-    """Start the backup of ``plan``, once; or leave it pending for a slot or for the run of a backup plan.
+    """Start the backup of ``plan``, once; or leave it pending for a slot, for its table or for a backup plan's run.
 
     Raises the plan's obstacle, BackupFailed, FerryError.
     """
@@ -358,6 +359,8 @@ def start_backup(source: Account, plan: PlannedBackup, record: Tracking | None =
         if job.state == "running":
             write(record, job, PURPOSE)
         return job
+    if is_changing(plan.definition.status):
+        return replace(job, state="pending", pending_reason=REASON)
     try:
         return begin_backup(source, job, record)
     except (sdk.ClientError, sdk.BotoCoreError) as error:
@@ -438,6 +441,8 @@ class BackupKind(SourceJobs):
                 gap = min(gap * 1.5, LONGEST_LOOK)
             else:
                 job = replace(planned, state="running")
+        if job.pending_reason == REASON:
+            job = yield from when_ready(source, job, clock)
         begin = partial(begin_backup, source, record=record)
         job = yield from begun(job, begin, partial(_refusal, source, job))
         write(record, job, PURPOSE)

@@ -22,6 +22,7 @@ from ...statements.policy_documents import statements_of, texts
 from ...table.definition import TableDefinition
 from ...table.ownership import read_tags
 from .account_settings import AccountSettings, read_settings
+from .source_table import is_changing
 from .vaults import DEFAULT_VAULT, Vault, find_vault, lets_copy, names_account, read_policy
 
 MOST_TAGS = 50  # a backup fails whose table and recovery point have more together (aws.md C4)
@@ -178,7 +179,7 @@ Problem = tuple[str, str]
 
 
 def _table_problems(readiness: Readiness) -> Iterator[Problem]:
-    if readiness.status != "ACTIVE":
+    if readiness.status != "ACTIVE" and not is_changing(readiness.status):
         yield f"The table is {readiness.status}: AWS cannot back it up.", "Wait until it is ACTIVE, then run again."
     if readiness.tags is not None and readiness.tags >= MOST_TAGS:
         yield (

@@ -67,8 +67,12 @@ def many_tags(aws: Ready) -> None:
     aws.sleep(5)
 
 
-def updating(aws: Ready) -> None:
-    aws.client("dynamodb", "source").update_table(TableName="orders", TableClass="STANDARD_INFREQUENT_ACCESS")
+def unclear(aws: Ready) -> None:
+    def show(operation: str, answer: dict[str, Any]) -> None:
+        if operation == "DescribeTable":
+            answer["Table"]["TableStatus"] = "REPLICATION_NOT_AUTHORIZED"
+
+    aws.edit = show
 
 
 PROBLEMS: dict[str, tuple[Change, dict[str, Any], str]] = {
@@ -129,7 +133,7 @@ PROBLEMS: dict[str, tuple[Change, dict[str, Any], str]] = {
         "222222222222:role/AWSBackup-tableferry for AWS Backup's restore jobs does not exist.*restore_role",
     ),
     "too many tags": (many_tags, {}, "50 tags"),
-    "table not ACTIVE": (updating, {}, "The table is UPDATING"),
+    "table not ACTIVE": (unclear, {}, "The table is REPLICATION_NOT_AUTHORIZED"),
     "no air-gapped vault": (lambda aws: None, {"air_gapped_vault": "gapped"}, "no air-gapped vault gapped"),
 }
 
