@@ -198,12 +198,23 @@ def _restored(destination: Account, table: TableDefinition, route: Route) -> boo
             if not (created and begun and ended) or not _time(begun) <= _time(created) <= _time(ended):
                 continue
             doing, point = "reading the tags of a recovery point", job["RecoveryPointArn"]
-            answer = destination.ask("backup", "list_tags", doing, missing=NO_RESOURCE, ResourceArn=point)
-            if answer is not None and answer.get("Tags", {}).get(OWNERSHIP_TAG) == route.migration_id:
+            if read_point_tags(destination, point, doing).get(OWNERSHIP_TAG) == route.migration_id:
                 return True
     except AccessDenied:
         return False
     return False
+
+
+def read_point_tags(account: Account, arn: str, doing: str) -> dict[str, str]:
+    """All tags of a recovery point, a call for each page; {} when it is gone. Raises what Account.explain gives."""
+    tags: dict[str, str] = {}
+    token: dict[str, str] = {}
+    while True:
+        page = account.ask("backup", "list_tags", doing, missing=NO_RESOURCE, ResourceArn=arn, **token) or {}
+        tags |= page.get("Tags", {})
+        if not page.get("NextToken"):
+            return tags
+        token = {"NextToken": page["NextToken"]}
 
 
 def _time(text: str) -> datetime:

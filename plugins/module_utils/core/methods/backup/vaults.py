@@ -14,6 +14,7 @@ from typing import Any
 from ...account import Account
 from ...aws_errors import ALREADY_THERE, NO_RESOURCE
 from ...change import Change
+from ...destination import read_point_tags
 from ...errors import BackupNotPossible, InvalidInput, ServiceError
 from ...statements.marks import MARK
 from ...statements.policy_documents import Policy, Statement, statements_of, texts
@@ -265,5 +266,5 @@ def is_there(point: Mapping[str, Any] | None) -> bool:
 def read_tags(account: Account, arn: str) -> dict[str, str]:
     """The tags of a recovery point, {} when it is gone; keys in small letters, because the module that makes backup
     plans writes them with a capital (roles/source_account). Raises what Account.explain gives."""
-    answer = account.ask("backup", "list_tags", f"reading the tags of {arn}", missing=NO_RESOURCE, ResourceArn=arn)
-    return {str(key).lower(): str(value) for key, value in (answer or {}).get("Tags", {}).items()}
+    tags = read_point_tags(account, arn, f"reading the tags of {arn}")
+    return {key.lower(): value for key, value in tags.items()}

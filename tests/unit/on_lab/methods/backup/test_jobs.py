@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.tableferry.aws.plugins.module_utils.core.destination import read_point_tags
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import (
     BackupFailed,
     BackupNotPossible,
@@ -42,6 +43,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup
     restore_metadata,
     start_restore,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.vaults import read_tags
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import BackupChoices, MigrationOptions
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import judge, start, wait_for
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.encryption import Encryption
@@ -198,6 +200,21 @@ def test_a_running_backup_of_our_vault_serves_whoever_began_it() -> None:
     running = start_backup(source, plan_backup(source, destination, BackupOptions("orders", migration_id="other")))
     plan = plan_backup(source, destination, BackupOptions("orders"))
     assert (plan.job.state, plan.job.arn, plan.changes) == ("running", running.arn, [])
+
+
+def test_b10_the_tags_of_a_recovery_point_are_read_from_all_pages() -> None:
+    aws = world()
+    for number in range(5):
+        aws.tag("orders", f"Owner{number}", "theirs", "source")
+    arn = backed_up(aws).result["recovery_point_arn"]
+    aws.page = 1
+    source = aws.account("source")
+    assert len(read_tags(source, arn)) == 6
+    assert read_tags(source, arn)["owner3"] == "theirs"
+    assert read_point_tags(source, arn, "reading tags")["tableferry:migration"] == "default"
+    # Which is on the last page, and tells a later run whose backup it is.
+    running = start_backup(source, plan_backup(source, aws.account("destination"), BackupOptions("orders")))
+    assert running.result["recovery_point_arn"] == arn
 
 
 def test_a_spent_token_is_replaced_by_the_next() -> None:

@@ -11,14 +11,23 @@ from dataclasses import replace
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import StillRunning
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.tracking import Tracking
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.cleanup import (
     CleanupOptions,
+    CleanupPlan,
     apply_cleanup,
     plan_cleanup,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.export import RECOVERY_TAG
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.export import (
+    RECOVERY_TAG,
+    ExportOptions,
+    plan_export,
+    start_export,
+)
+from tests.unit.on_lab.in_process import Killed
 from tests.unit.on_lab.methods.s3.test_importing import World
-from tests.unit.on_lab.staged import BUCKET, SOURCE
+from tests.unit.on_lab.recorded import Playbook, world
+from tests.unit.on_lab.staged import BUCKET, SOURCE, Staged
 from tests.unit.on_lab.test_judgement import Moved
 
 OPTIONS = CleanupOptions(table="orders", bucket=BUCKET)
@@ -76,3 +85,48 @@ def test_planning_removes_nothing_and_a_missing_bucket_is_no_error() -> None:
     world.aws.remove_bucket()
     plan = plan_cleanup(None, world.destination, replace(OPTIONS, source_account_id=SOURCE, source_region="eu-west-1"))
     assert [entry.reason for entry in plan.left] == ["it does not exist"]
+
+
+class TestB14AnExportWhoseAnswerWasLost:
+    """Cleanup leaves the files of an export that runs, though its answer never came."""
+
+    @staticmethod
+    def lost(aws: Staged) -> None:
+        def lose(when: str, operation: str, _number: int) -> None:
+            if (when, operation) == ("after", "ExportTableToPointInTime"):
+                raise Killed(operation)
+
+        aws.interrupt = lose
+
+    def test_with_a_record(self) -> None:
+        aws = world()
+        first = Playbook(aws)
+        self.lost(aws)
+        with pytest.raises(Killed):
+            first.start()
+        aws.interrupt = lambda *_call: None
+        first.killed()
+        later = Playbook(aws, 2)
+
+        def cleaned() -> CleanupPlan:
+            record = Tracking(None, "orders", later.record())
+            return plan_cleanup(later.source, later.destination, OPTIONS, record, later.store)
+
+        with pytest.raises(StillRunning, match=r"export .* is still running"):
+            cleaned()
+        with pytest.raises(StillRunning):  # and who has no credentials of the source is not told otherwise
+            about = replace(OPTIONS, source_account_id=SOURCE, source_region="eu-west-1")
+            plan_cleanup(None, later.destination, about, Tracking(None, "orders", later.record()), later.store)
+        aws.advance(600)
+        assert cleaned().keys
+
+    def test_by_the_verbs_alone(self) -> None:
+        aws = Staged({"orders": 3})
+        source, destination = aws.account("source"), aws.account("destination")
+        plan = plan_export(source, destination, ExportOptions("orders", BUCKET))
+        self.lost(aws)
+        with pytest.raises(Killed):
+            start_export(source, destination, plan)
+        aws.interrupt = lambda *_call: None
+        with pytest.raises(StillRunning, match="export"):
+            plan_cleanup(source, destination, OPTIONS)
