@@ -418,6 +418,11 @@ def is_away(error: BaseException) -> bool:
     return code_of(error) in CONNECTION | UNAVAILABLE | THROTTLES
 
 
+def is_expired(error: BaseException) -> bool:
+    """Whether credentials have ended: where nothing renews them the same call fails for ever."""
+    return code_of(error) in EXPIRED
+
+
 def is_wrong_request(code: str, message: str) -> bool:
     """Whether a server error really means a wrong request: an InternalFailure without text
     (measured/indexes-capacity 5.11)."""

@@ -25,6 +25,8 @@ PAGE_GAP = 0.05  # seconds between looks for each page of a list: many pages are
 ROUND_SHARE = 0.05  # a look after each twentieth of the time that nothing happened in
 SHORTEST_PROBE, LONGEST_PROBE = 2.0, 30.0  # seconds between tries for a slot that others may have freed
 SHORTEST_RETRY, LONGEST_RETRY = 1.0, 30.0  # seconds before a call is made again that failed in passing
+SHORT_THROTTLES = 5  # in a row
+LONG_FAILING, SLOW_RETRY = 25, 120.0  # after so many in a row, about 10 minutes, that many seconds
 LIST_FAILURES = 3  # lists in a row that failed in passing: then some jobs are described before each further list
 
 Phase = Literal["due", "busy", "end", "slot", "over"]
@@ -279,13 +281,15 @@ class Group:
 
     def retry(self, entry: Entry, error: Exception, now: float) -> None:
         """Put ``entry``, whose last call failed in passing, in line again."""
-        gap = min(SHORTEST_RETRY * 2 ** (entry.failures - 1), LONGEST_RETRY)
+        longest = LONGEST_RETRY if entry.failures <= LONG_FAILING else SLOW_RETRY
+        gap = min(SHORTEST_RETRY * 2 ** min(entry.failures - 1, LONG_FAILING), longest)
         entry.phase, entry.due = "due", now + gap
         if not is_throttle(error):
             return
         if entry.job.state == "running":
             self.burst_gap = THROTTLED_GAP
-            entry.due = now + THROTTLED_GAP
+            # A burst of ours passes soon; what throttles for longer does not end by more calls.
+            entry.due = now + (max(gap, THROTTLED_GAP) if entry.failures > SHORT_THROTTLES else THROTTLED_GAP)
         else:
             self.start_gap = THROTTLED_GAP
             entry.due = now + max(gap, THROTTLED_GAP)

@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 from .. import sdk
-from ..aws_errors import code_of, is_away, is_passing
+from ..aws_errors import code_of, is_away, is_expired, is_passing
 from ..errors import CredentialsError, FerryError, LeaseOver, RecordBusy
 from .group import Entry, Group, TableJobs
 from .job import NOT_FOLLOWED, Job, ended_with
@@ -27,7 +27,8 @@ from .progress import duration, progress_line
 
 THREADS = 8
 QUEUED = 2 * THREADS  # calls sent out at once: the rest are put in line again when one has been answered
-PASSING_FAILURES = 25  # in a row, about 10 minutes: then the table is given up, unless AWS is away as a whole
+# In a row, about 10 minutes: then a table is given up of which no job runs, unless AWS is away as a whole.
+PASSING_FAILURES = 25
 AWAY_FAILURES = 5  # in a row, half a minute: then a line says that AWS does not answer
 LINE_GAP, QUIET_LINE_GAP = 5.0, 60.0  # seconds between progress lines, when something changed and when not
 SHORT_TURN, LONG_TURN = 0.01, 0.25  # seconds that a turn of the loop lasts at least, and with all threads busy
@@ -192,14 +193,17 @@ class Waiter:
     def _failed_for_good(self, entry: Entry, outcome: Outcome) -> Job | None:
         """The job that failed with ``outcome``; None where it did not, or is tried again."""
         if isinstance(outcome, Exception):
-            return None if self._is_tried_again(outcome, entry.failures + 1) else self._given_up(entry, outcome)
+            return None if self._is_tried_again(entry, outcome, entry.failures + 1) else self._given_up(entry, outcome)
         return outcome if isinstance(outcome, Job) and outcome.state in ("failed", "cancelled") else None
 
     @staticmethod
-    def _is_tried_again(error: Exception, failures: int) -> bool:
+    def _is_tried_again(entry: Entry, error: Exception, failures: int) -> bool:
         # A lease that lapsed, as while AWS could not be reached, is renewed by the thread that keeps it.
         away = is_away(error) or isinstance(error, (LeaseOver, RecordBusy))
-        return away or (is_passing(error) and failures <= PASSING_FAILURES)
+        # A job that AWS runs is only looked at: the request is not at fault, and the job goes on. Credentials that
+        # have expired for ten minutes are not renewed by anybody.
+        followed = entry.job.state == "running" and bool(entry.job.arn) and not is_expired(error)
+        return away or (is_passing(error) and (followed or failures <= PASSING_FAILURES))
 
     def _advance_one(self, entry: Entry) -> Outcome:
         try:
@@ -298,7 +302,7 @@ class Waiter:
     def _failed(self, entry: Entry, error: Exception, now: float) -> None:
         entry.steps = None
         entry.failures += 1
-        if self._is_tried_again(error, entry.failures):
+        if self._is_tried_again(entry, error, entry.failures):
             entry.group.retry(entry, error, now)
             self._tell_away(entry, error, now)
             return

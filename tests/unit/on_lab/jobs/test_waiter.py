@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import CredentialsError
@@ -230,6 +232,57 @@ def test_passing_errors_are_survived(code: str) -> None:
 
     fleet.aws.interrupt = break_some
     assert {job.state for job in fleet.wait(jobs).jobs.values()} == {"completed"}
+
+
+@pytest.mark.parametrize("kind", ["export", "import"])
+@pytest.mark.parametrize(
+    "code", ["InternalServerError", "500", "ServiceUnavailable", "ThrottlingException", "SlowDown"]
+)
+def test_b8_jobs_that_run_are_looked_at_however_long_polls_fail(code: str, kind: str) -> None:
+    fleet = Fleet(2)
+    jobs = fleet.exports()
+    if kind == "import":
+        jobs = fleet.imports(fleet.wait(jobs).jobs)
+    until = fleet.aws.clock + 7200
+
+    def fail(moment: str, operation: str, number: int) -> None:
+        if moment == "before" and fleet.aws.clock < until:
+            raise failure(code, "We encountered an internal error. Please try again.", status=500)
+
+    fleet.aws.interrupt = fail
+    calls = len(fleet.aws.calls)
+    found = fleet.wait(jobs, 10800.0)
+    assert {job.state for job in found.jobs.values()} == {"completed"}
+    lines = [line for line in fleet.lines if f"does not answer, or throttles ({code})" in line]
+    assert 60 <= len(lines) <= 125  # about one a minute, then slower
+    assert len(fleet.aws.calls) - calls < 800
+
+
+def test_b8_they_are_left_running_when_the_time_is_over() -> None:
+    fleet = Fleet(1)
+    jobs = fleet.exports()
+
+    def fail(moment: str, operation: str, number: int) -> None:
+        raise failure("InternalServerError", "internal error", status=500)
+
+    fleet.aws.interrupt = fail
+    job = fleet.wait(jobs, 3600.0).jobs["table0"]
+    assert (job.state, job.timed_out, job.failure) == ("running", True, {})
+
+
+def test_b8_a_start_that_fails_inside_aws_is_given_up_after_ten_minutes() -> None:
+    fleet = Fleet(1)
+    source, name = fleet.source, fleet.names[0]
+    plan = plan_export(source, fleet.destination, ExportOptions(table=name, bucket=BUCKET))
+    job = replace(plan.job, state="pending", pending_reason="slot")
+
+    def fail(moment: str, operation: str, number: int) -> None:
+        if operation == "ExportTableToPointInTime":
+            raise failure("InternalServerError", "internal error", status=500)
+
+    fleet.aws.interrupt = fail
+    assert fleet.wait({name: job}).jobs[name].state == "failed"
+    assert 400 < fleet.passed < 1000
 
 
 def test_an_error_that_does_not_pass_is_the_jobs_failure() -> None:
