@@ -423,6 +423,20 @@ def is_expired(error: BaseException) -> bool:
     return code_of(error) in EXPIRED
 
 
+_FULL_TAGS = re.compile(r"number of tags exceed|tag set size \d+ bytes is above", re.IGNORECASE)
+
+
+def is_full_of_tags(error: BaseException) -> bool:
+    """Whether a table has no room for one more tag: 50 of them, or 10,240 bytes (measured/more, TABLE-105, 109)."""
+    message = getattr(error, "cause", "") or str(error)
+    return code_of(error) in INVALID and _FULL_TAGS.search(message) is not None
+
+
+def is_tag_lock(error: BaseException) -> bool:
+    """Whether a table's tags are locked by a change of a moment ago (measured/more, TABLE-103)."""
+    return code_of(error) in LIMITS and refusal_of(error).kind == "passes"
+
+
 def is_wrong_request(code: str, message: str) -> bool:
     """Whether a server error really means a wrong request: an InternalFailure without text
     (measured/indexes-capacity 5.11)."""

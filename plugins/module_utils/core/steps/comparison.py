@@ -30,7 +30,7 @@ from ..jobs.kind import Made, OwnWork, Steps, WaitItem, made_of
 from ..jobs.tracking import Tracking
 from ..route import Route
 from ..table.definition import AS_OF, TableDefinition
-from ..table.ownership import read_tags
+from ..table.ownership import put_mark, read_tags
 from .background import Workbench, bounds_of, percent
 from .counting import units_for
 
@@ -368,9 +368,7 @@ def _verified(destination: Account, arn: str, options: VerifyOptions, table_id: 
 
 def _mark(destination: Account, arn: str, options: VerifyOptions, table_id: str, result: Mapping[str, Any]) -> None:
     value = f"{options.level} items={result['items_destination']} at={result['end_time']} table={_short(table_id)}"
-    tags = [{"Key": VERIFIED_TAG, "Value": value}]
-    doing = "marking the table as verified"
-    destination.ask("dynamodb", "tag_resource", doing, options.table, ResourceArn=arn, Tags=tags)
+    put_mark(destination, arn, VERIFIED_TAG, value, "marking the table as verified", options.table)
 
 
 def _short(table_id: str) -> str:

@@ -11,14 +11,26 @@ or a table of the same name in another account, must not be taken for this one's
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from time import sleep
+from typing import TypeVar
 
 from .. import sdk
 from ..account import Account
-from .definition import Shape
+from ..aws_errors import NO_RESOURCE, is_full_of_tags, is_tag_lock
+from ..errors import FerryError
+from ..table_status import require_usable
+from .definition import Shape, TableDefinition
+
+Answer = TypeVar("Answer")
 
 OWNERSHIP_TAG = "tableferry:migration"
 SOURCE_TAG = "tableferry:source"
+COPY_TAG = "tableferry:copy"  # from which table the items are, how many, and when all of them were there
+MOST_TAGS, MOST_BYTES = 50, 10240  # of a table, keys and values together (measured/more, TABLE-108, 109)
+# Seconds between calls, and for all of them: tags cannot be asked for in the first 7 s of a table, nor changed for up
+# to 3.4 s after another change (measured/more, TABLE-101, 103).
+GAP, PATIENCE = 2.0, 20.0
 LONGEST_VALUE = 256  # of a tag (measured/import-export-table 1.10)
 
 
@@ -26,20 +38,79 @@ def read_tags(account: Account, arn: str, doing: str = "", table: str = "") -> d
     """All tags of the table ``arn``, those of AWS included: a call for each page (AWS gave 50 on one
     (measured/more [TABLE-108]); the API has pages all the same).
 
-    ``doing`` and ``table`` are for the error's words. Raises what Account.explain gives.
+    ``doing`` and ``table`` are for the error's words. Where AWS does not know the table, DescribeTable decides: one
+    that is there is asked again for a while. Raises TableUnusable while it is being deleted, and what Account.explain
+    gives.
     """
     name = table or arn.rpartition("/")[2]
     entries: list[Shape] = []
     token: Shape = {}
+    while True:
+        more = dict(token)
+        page = _patiently(
+            account,
+            arn,
+            doing or f"reading the tags of {name}",
+            name,
+            lambda more=more: account.client("dynamodb").list_tags_of_resource(ResourceArn=arn, **more),
+        )
+        entries += page.get("Tags", ())
+        if not page.get("NextToken"):
+            return tags_of(entries)
+        token = {"NextToken": page["NextToken"]}
+
+
+def put_tags(account: Account, arn: str, tags: Mapping[str, str], doing: str, table: str) -> None:
+    """Give the table ``arn`` these tags, once those of a change before can be read. Raises as ``read_tags``."""
+    listed = [{"Key": key, "Value": value} for key, value in tags.items()]
+    _patiently(
+        account, arn, doing, table, lambda: account.client("dynamodb").tag_resource(ResourceArn=arn, Tags=listed)
+    )
+
+
+def put_mark(account: Account, arn: str, key: str, value: str, doing: str, table: str) -> bool:
+    """Mark the table with a tag, where it has room for one: whether it had. A mark helps, but the record is what counts
+    (design section 6), so for want of room nothing fails. Raises as ``put_tags``."""
     try:
-        while True:
-            page = account.client("dynamodb").list_tags_of_resource(ResourceArn=arn, **token)
-            entries += page.get("Tags", ())
-            if not page.get("NextToken"):
-                return tags_of(entries)
-            token = {"NextToken": page["NextToken"]}
-    except (sdk.ClientError, sdk.BotoCoreError) as error:
-        raise account.explain(error, doing or f"reading the tags of {name}", name) from error
+        put_tags(account, arn, {key: value}, doing, table)
+    except FerryError as error:
+        if is_full_of_tags(error):
+            return False
+        raise
+    return True
+
+
+def _patiently(account: Account, arn: str, doing: str, table: str, call: Callable[[], Answer]) -> Answer:
+    """The answer of ``call``, about the tags of ``arn``."""
+    waited = 0.0
+    while True:
+        try:
+            return call()
+        except (sdk.ClientError, sdk.BotoCoreError) as error:
+            passes = is_tag_lock(error) or (sdk.error_code(error) in NO_RESOURCE and _is_there(account, arn))
+            if not passes or waited >= PATIENCE:
+                raise account.explain(error, doing, table) from error
+        sleep(GAP)
+        waited += GAP
+
+
+def _is_there(account: Account, arn: str) -> bool:
+    """Whether there is a table ``arn``. Raises TableUnusable where it is being deleted."""
+    definition = TableDefinition.find(account, arn.rpartition("/")[2])
+    if definition is None or definition.arn != arn:
+        return False
+    require_usable(definition.raw)
+    return True
+
+
+def has_room(tags: Mapping[str, str], key: str) -> bool:
+    """Whether a table with these ``tags`` takes one more of ours, however long its value is."""
+    return len(tags) < MOST_TAGS and bytes_of({**tags, key: "-" * LONGEST_VALUE}) <= MOST_BYTES
+
+
+def bytes_of(tags: Mapping[str, str]) -> int:
+    """What ``tags`` count of the MOST_BYTES of a table."""
+    return sum(len(key.encode()) + len(value.encode()) for key, value in tags.items())
 
 
 def tags_of(entries: Iterable[Mapping[str, str]]) -> dict[str, str]:

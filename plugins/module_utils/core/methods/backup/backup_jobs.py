@@ -153,7 +153,7 @@ def plan_backup(
         # Checked once more by the waiter: a completed backup is not there at once.
         return PlannedBackup(replace(found, state="running", failure={}), [], definition)
     require_usable(definition.raw)
-    verdict = judge_readiness(read_readiness(source, destination, definition, options))
+    verdict = judge_readiness(read_readiness(source, destination, definition, options, requested))
     obstacle = verdict.refusal(options.table)
     if options.choices.plan:
         job = replace(requested, state="pending", pending_reason="backup_plan")
@@ -302,7 +302,7 @@ def _serving_by_record(
 
 
 def read_readiness(
-    source: Account, destination: Account | None, definition: TableDefinition, options: BackupOptions
+    source: Account, destination: Account | None, definition: TableDefinition, options: BackupOptions, requested: Job
 ) -> Readiness:
     """What the checks before the start need; reads only. Raises what Account.explain gives."""
     there: BackupAccount | None = None
@@ -313,6 +313,7 @@ def read_readiness(
         table=definition.name,
         status=definition.status,
         tags=count_tags(source, definition),
+        own_tags=len(requested.request["call"]["RecoveryPointTags"]),
         source=read_side(source, options.choices.vault, role_arn(source, options.choices.role)),
         destination=there,
         destination_policy=read_destination_policy(destination, there.vault) if destination and there else None,

@@ -68,6 +68,7 @@ class Readiness:
     destination_policy: Mapping[str, Any] | None = None
     air_gapped_name: str = ""
     air_gapped: Vault | None = None
+    own_tags: int = 1  # that its recovery point gets
     backup_days: int = 0
     copy_days: int = 0
     restore: bool = True
@@ -181,10 +182,12 @@ Problem = tuple[str, str]
 def _table_problems(readiness: Readiness) -> Iterator[Problem]:
     if readiness.status != "ACTIVE" and not is_changing(readiness.status):
         yield f"The table is {readiness.status}: AWS cannot back it up.", "Wait until it is ACTIVE, then run again."
-    if readiness.tags is not None and readiness.tags >= MOST_TAGS:
+    if readiness.tags is not None and readiness.tags + readiness.own_tags > MOST_TAGS:
+        ours = "one" if readiness.own_tags == 1 else str(readiness.own_tags)
+        over = readiness.tags + readiness.own_tags - MOST_TAGS
         yield (
-            f"The table has {readiness.tags} tags, and its recovery point gets one of ours: AWS allows {MOST_TAGS}.",
-            "Remove a tag from the table.",
+            f"The table has {readiness.tags} tags, and its recovery point gets {ours} of ours: AWS allows {MOST_TAGS}.",
+            f"Remove {'a tag' if over == 1 else f'{over} tags'} from the table.",
         )
 
 

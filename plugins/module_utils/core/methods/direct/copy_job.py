@@ -32,11 +32,11 @@ from ...route import Route
 from ...steps.background import Workbench, bounds_of, percent
 from ...table.creation import check_indexes
 from ...table.definition import AS_OF, TableDefinition
+from ...table.ownership import COPY_TAG, put_mark, put_tags
 from ...table.quotas import check_quotas
 from ...table.refused_items import where, write_refused
 from ...table_status import require_usable
 
-COPY_TAG = "tableferry:copy"  # from which table the items are, how many, and when all of them were there
 AT_ONCE = 4  # copies that one waiter makes at the same time
 ITEMS = "items"  # the record's purpose for the copying itself, which AWS knows nothing of
 
@@ -253,9 +253,11 @@ class DirectKind(OwnWork):
             raise _broken(destination, record, job, error) from error
         if job.result["resumed"]:  # an earlier run began to read, not before it had created the table
             job = replace(job, result={**job.result, "data_from": table.raw.get("CreationDateTime", "")})
-        mark = {"Key": COPY_TAG, "Value": _mark(definition.table_id, job.result)}
-        doing = "marking the table as copied"
-        destination.ask("dynamodb", "tag_resource", doing, table.name, ResourceArn=table.arn, Tags=[mark])
+        mark, doing = _mark(definition.table_id, job.result), "marking the table as copied"
+        if record is None:  # a later run knows by it alone that everything was copied
+            put_tags(destination, table.arn, {COPY_TAG: mark}, doing, table.name)
+        else:
+            put_mark(destination, table.arn, COPY_TAG, mark, doing, table.name)
         job = replace(job, state="completed")
         if record is not None:
             _record_filled(destination, record, job, options)

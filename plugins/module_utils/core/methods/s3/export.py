@@ -34,6 +34,7 @@ from ...record.record import Source
 from ...route import Route
 from ...table.creation import require_importable
 from ...table.definition import TableDefinition
+from ...table.ownership import has_room, read_tags
 from ...table_status import require_usable
 from .export_request import (
     PURPOSE,
@@ -156,6 +157,15 @@ def plan_export(
         job = numbered(timed(requested, window), last, window, options)
     changes.append(Change(f"export of {options.table}", None, summary_of(job), "billed"))
     left = [NotCarried("items that do not match the filter", "the filter leaves them out")] if options.filter else []
+    if not window.enabled and _is_full(source, definition):
+        changes = [change for change in changes if not change.what.startswith(f"tag {RECOVERY_TAG} ")]
+        left.append(
+            NotCarried(
+                f"tag {RECOVERY_TAG} of {options.table}",
+                "the table has no room for one more tag: cleanup cannot know that point-in-time recovery was turned on"
+                " by this migration; turn it off yourself when it is no longer needed",
+            )
+        )
     return ExportPlan(job, changes, definition, left, obstacle)
 
 
@@ -214,6 +224,16 @@ def _recovery_changes(window: RecoveryWindow, options: ExportOptions) -> list[Ch
         Change(f"tag {RECOVERY_TAG} of {options.table}", None, options.migration_id),
         Change(f"point-in-time recovery of {options.table}", {"status": "DISABLED"}, after, "billed"),
     ]
+
+
+def _is_full(source: Account, definition: TableDefinition) -> bool:
+    """Whether the source has no room for a mark; one whose tags we may not read has, as far as we know."""
+    try:
+        tags = read_tags(source, definition.arn)
+    except AccessDenied:
+        return False
+    theirs = {key: value for key, value in tags.items() if not key.startswith("aws:")}
+    return RECOVERY_TAG not in theirs and not has_room(theirs, RECOVERY_TAG)
 
 
 def _owner(source: Account, destination: Account | None, options: ExportOptions) -> str:

@@ -16,6 +16,7 @@ from ...account import Account
 from ...errors import PointInTimeRecoveryNotReady, in_words
 from ...jobs.job import Job
 from ...jobs.kind import Pause
+from ...table.ownership import put_mark
 
 RECOVERY_TAG = "tableferry:point-in-time-recovery"
 SHORTEST_LOOK, LONGEST_LOOK = 1.0, 15.0  # seconds between looks at point-in-time recovery that was just turned on
@@ -77,8 +78,7 @@ def turn_on_recovery(source: Account, job: Job) -> bool:
     if job.request["point_in_time_recovery_days"]:
         specification["RecoveryPeriodInDays"] = job.request["point_in_time_recovery_days"]
     doing = "turning point-in-time recovery on"
-    table_arn, mark = job.request["source"]["table_arn"], {"Key": RECOVERY_TAG, "Value": job.migration_id}
-    source.ask("dynamodb", "tag_resource", doing, job.name, ResourceArn=table_arn, Tags=[mark])
+    put_mark(source, job.request["source"]["table_arn"], RECOVERY_TAG, job.migration_id, doing, job.name)
     answer = source.ask(
         "dynamodb",
         "update_continuous_backups",

@@ -130,6 +130,23 @@ def made(aws: Staged) -> int:
 
 
 class TestDone:
+    @pytest.mark.parametrize("tags", [45, 46, 47, 48, 50])
+    def test_b11_the_tags_of_a_source_near_the_limit_fit_beside_a_mark_that_does_not_show_yet(self, tags: int) -> None:
+        aws = world()
+        arn = aws.described("orders", "source")["TableArn"]
+        given = {f"Owner{number:02}": "x" for number in range(tags)}
+        aws.client("dynamodb", "source").tag_resource(
+            ResourceArn=arn, Tags=[{"Key": key, "Value": value} for key, value in given.items()]
+        )
+        aws.advance(5)
+        first = Playbook(aws)
+        waited = first.wait({"orders": first.start(method="direct")})
+        settings = next(job for job in waited.ways["orders"] if job.kind == "settings")
+        assert (settings.state, settings.result.get("failed", [])) == ("completed", [])
+        aws.advance(5)
+        there = aws.tags("orders", "destination")
+        assert len(there) == min(tags + 4, 50) and "tableferry:copy" in there
+
     def test_a_table_is_done_with_its_evidence(self) -> None:
         aws = world()
         judged = migrate(aws)
