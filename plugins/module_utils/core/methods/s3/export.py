@@ -36,6 +36,7 @@ from ...table.creation import require_importable
 from ...table.definition import TableDefinition
 from ...table.ownership import has_room, read_tags
 from ...table_status import require_usable
+from .at_once import again, at_once, lacks_items
 from .export_request import (
     PURPOSE,
     STOPPED_PURPOSE,
@@ -414,14 +415,32 @@ class ExportKind(SourceJobs):
     def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
         """Start the export when it is pending, wait for its end, and check whether the table is really empty when the
         export is."""
-        source, job = self.account(item), item.job
+        source = self.account(item)
         memory = memory_of(item.record)
+        job = yield from self._ended(item, item.job, waiting_since, clock)
+        if lacks_items(job):
+            job = again(job, item.record)
+            yield Pause(job, "time")
+            job = yield from self._ended(item, job, waiting_since, clock)
+        if job.state == "completed" and not job.result["item_count"]:
+            job = _known_empty(source, job)
+        # The check is not kept: a later run checks what it imports.
+        if memory is not None:
+            memory.write(job)
+        return _checked(item.destination, job) if item.destination else job
+
+    def _ended(self, item: WaitItem, job: Job, waiting_since: float, clock: Callable[[], float]) -> Steps:
+        """``job`` at its end, started where it is pending."""
+        source = self.account(item)
         if job.pending_reason == "point_in_time_recovery":
-            try:
-                newest = yield from wait_for_recovery(source, job, waiting_since, clock)
-            except PointInTimeRecoveryNotReady as error:
-                return ended_with(job, error)
-            job = with_token(at_time(job, newest))
+            ready = at_once(source, job)
+            if ready is None:
+                try:
+                    newest = yield from wait_for_recovery(source, job, waiting_since, clock)
+                except PointInTimeRecoveryNotReady as error:
+                    return ended_with(job, error)
+                ready = with_token(at_time(job, newest))
+            job = ready
             _probe(source, job)
             job = replace(job, state="pending", pending_reason="slot")
             yield Pause(job, "time")  # started again after a lost answer, exactly this request is sent again
@@ -432,12 +451,7 @@ class ExportKind(SourceJobs):
             state = yield Pause(job, "end")
             read = read_result(item.destination, job) if state == "completed" and item.destination else None
             job = read or describe_export(source, job, retries=0)
-        if job.state == "completed" and not job.result["item_count"]:
-            job = _known_empty(source, job)
-        # The check is not kept: a later run checks what it imports.
-        if memory is not None:
-            memory.write(job)
-        return _checked(item.destination, job) if item.destination else job
+        return job
 
     def after(self, job: Job, before: Job, made: Made) -> Job | None:
         """An export follows no other job."""

@@ -180,6 +180,8 @@ def numbered(requested: Job, last: Job | None, window: RecoveryWindow, options: 
 def may_still_show(job: Job, window: RecoveryWindow, options: ExportOptions) -> bool:
     """Whether the instant of ``job`` can be exported and is not older than the options allow."""
     since = _shows(job)
+    if since is None and "page_items" in job.request:
+        return window.enabled  # it names no time, and shows that of its call
     return (
         since is not None
         and window.earliest is not None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 from ... import sdk
@@ -18,6 +19,7 @@ from ...jobs.job import Job, State, ended_with
 from ...jobs.token import with_token
 from ...jobs.tracking import NUMBERS_PER_ATTEMPT
 from ...table.definition import json_safe
+from .at_once import counted_since, lacks_items
 from .export_request import STOPPED_PURPOSE, ExportOptions, texts_of, to_time
 from .failures import export_failed
 from .manifest import FOLDER, SUMMARY, data_prefix
@@ -57,11 +59,14 @@ def find_by_token(source: Account, requested: Job) -> Job | None:
             times = {"IncrementalExportSpecification": description.get("IncrementalExportSpecification", {})}
         times = json_safe(texts_of(times))
         call = {**requested.request["call"], **times}
-        for number in NUMBERS_LOOKED_FOR:
-            guess = with_token(replace(requested, attempt=number, request={**requested.request, "call": call}))
+        untimed = {name: value for name, value in call.items() if name != "ExportTime"}  # of an export at once
+        for number, asked in product(NUMBERS_LOOKED_FOR, (call, untimed)):
+            guess = with_token(replace(requested, attempt=number, request={**requested.request, "call": asked}))
             if guess.request["call"]["ClientToken"] != description.get("ClientToken"):
                 continue
             found = described(guess, description)
+            if asked is untimed and call != untimed:
+                found = counted_since(source, found)
             if found.request["purpose"] == STOPPED_PURPOSE:
                 return replace(found, request={**found.request, "not_before": found.result["export_time"]})
             return found
@@ -158,7 +163,7 @@ def serves(source: Account, last: Job, requested: Job, options: ExportOptions) -
     """Whether an earlier export is what is requested: running, or completed not longer ago than ``max_age``."""
     if last.state not in ("running", "completed") or not last.arn:
         return False
-    if last.request["source"] != requested.request["source"]:
+    if last.request["source"] != requested.request["source"] or lacks_items(last):
         return False
     if options.shows_the_end and not last.request.get("not_before"):
         return False  # it shows an instant before the writes stopped

@@ -18,7 +18,7 @@ from ...record.record import FILL
 
 # What of a job's request a later run needs when it has ended.
 KEPT: Mapping[str, tuple[str, ...]] = {
-    "export": ("purpose", "route", "bucket", "call", "source", "filtered", "shared"),
+    "export": ("purpose", "route", "bucket", "call", "source", "filtered", "shared", "page_items"),
     "import": ("purpose", "route", "bucket", "source", "export"),
 }
 

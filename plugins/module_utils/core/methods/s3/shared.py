@@ -24,6 +24,7 @@ from ...jobs.tracking import Tracking
 from ...record.intention import CLIENT_TOKEN, repeats_until
 from ...record.record import JobEntry, Record, Source, export_key, table_key
 from ...record.store import RecordStore
+from .at_once import ITEMS, is_without_time, lacks_items
 from .export_request import PURPOSE, is_same_request, to_time
 from .export_request import to_text as time_text
 from .export_status import look_up
@@ -112,15 +113,20 @@ def _serving(
 def _looked_up(source: Account, theirs: Job, job: Job, record: Tracking) -> Job | None:
     """The export ``theirs`` as one of this table, with its state now; None where it failed, or shows too early a time
     for ``job``."""
-    shows, now = to_time(theirs.request["call"]["ExportTime"]).timestamp(), record.now()
+    asked, now = theirs.request["call"].get("ExportTime"), record.now()
+    shows = to_time(asked).timestamp() if asked else now
     more: dict[str, object] = {"call": theirs.request["call"]}
+    if is_without_time(theirs.request):
+        more[ITEMS] = theirs.request[ITEMS]
     if theirs.request["call"]["S3Prefix"] != job.request["call"]["S3Prefix"]:
         more["shared"] = True
     if job.request.get("not_before"):
-        if shows < record.run.began:
+        if not asked or shows < record.run.began:
             return None
-        more["not_before"] = time_text(to_time(theirs.request["call"]["ExportTime"]))
+        more["not_before"] = time_text(to_time(asked))
     export = look_up(source, replace(job, attempt=theirs.attempt, request={**job.request, **more}))
+    if lacks_items(export):
+        return None
     if export.state == "completed":
         ended = export.result.get("end_time") or export.result.get("export_time") or ""
         shows = to_time(ended).timestamp() if ended else shows

@@ -220,6 +220,7 @@ def test_point_in_time_recovery_is_turned_on_and_waited_for() -> None:
 
 def test_point_in_time_recovery_not_ready_in_time() -> None:
     world = World(recovery=False)
+    world.aws.may_not("source", "dynamodb:Scan")  # so that it is not exported at once
     options = replace(OPTIONS, enable_point_in_time_recovery=True, point_in_time_recovery_wait=60)
     job = world.wait(world.start(options))
     assert (job.state, job.failure_code) == ("failed", "PointInTimeRecoveryNotReady")
