@@ -25,6 +25,14 @@ from lab.s3.buckets import LOCK_WANTS_CHECKSUM, Buckets, is_public
 from lab.s3.store import UNVERSIONED, Bucket, StoredObject, WriteOptions
 from lab.world import Context
 
+EXPIRATION = rule(
+    "s3-expiration-header",
+    service="s3",
+    says="PutObject, GetObject and HeadObject say in x-amz-expiration when a lifecycle rule removes the object, at a "
+    "midnight, and its name; the lab removes nothing",
+    fact="AWS API reference s3:GetObject; Amazon S3 user guide, Lifecycle and other bucket configurations",
+    test="s3/test_http.py::test_an_object_says_when_it_expires",
+)
 ANOTHER_REGION = rule(
     "s3-another-region",
     service="s3",
@@ -418,7 +426,7 @@ class S3Http:
         else:
             stored, body = self._buckets.read_as(context.caller, bucket.name, key, version_id=version_id)
             size = len(body)
-        headers = _headers_of(stored)
+        headers = {**_headers_of(stored), **_expiration(bucket, key, stored)}
         etag = request.headers.get("if-match", "")
         if etag and etag.strip('"') != stored.etag:
             raise AwsError("PreconditionFailed", "At least one of the pre-conditions you specified did not hold", 412)
@@ -437,9 +445,8 @@ class S3Http:
             raise AwsError("BadDigest", "The Content-MD5 you specified did not match what we received.", 400)
         self._demand_checksum(request, bucket)
         options = _options(request)
-        return HttpResponse(
-            200, _written(self._buckets.put_object_as(context.caller, bucket.name, key, request.body, options=options))
-        )
+        stored = self._buckets.put_object_as(context.caller, bucket.name, key, request.body, options=options)
+        return HttpResponse(200, {**_written(stored), **_expiration(bucket, key, stored)})
 
     def _demand_checksum(self, request: HttpRequest, bucket: Bucket) -> None:
         sent = [name for name in request.headers if name == "content-md5" or name.startswith("x-amz-checksum-")]
@@ -566,6 +573,26 @@ def _headers_of(stored: StoredObject) -> dict[str, str]:
         "Content-Type": stored.content_type,
         "Accept-Ranges": "bytes",
         **{f"x-amz-meta-{name}": value for name, value in stored.metadata.items()},
+    }
+
+
+def _expiration(bucket: Bucket, key: str, stored: StoredObject) -> dict[str, str]:
+    """When the first of the bucket's lifecycle rules removes the object; nothing is removed here."""
+    document = bucket.settings.get("lifecycle")
+    ends: list[tuple[float, str]] = []
+    for each in xml.parse(document).findall("Rule") if document else ():
+        if any(part.tag != "Prefix" for part in each.findall("Filter/*")):
+            continue  # by tags or sizes
+        days = each.findtext("Expiration/Days")
+        prefix = each.findtext("Filter/Prefix") or each.findtext("Prefix") or ""
+        if days and each.findtext("Status") == "Enabled" and key.startswith(prefix):
+            midnight = (stored.modified_at + int(days) * 86400) // 86400 * 86400 + 86400
+            ends.append((midnight, each.findtext("ID") or ""))
+    if not ends:
+        return {}
+    end, name = min(ends)
+    return {
+        "x-amz-expiration": f'expiry-date="{formatdate(end, usegmt=True)}", rule-id="{quote(name)}"',
     }
 
 

@@ -295,7 +295,7 @@ def _over_http(service: Any, context: Context, operation: OperationModel, params
     streams = operation.has_streaming_output and response.status < 300
     answer = {
         "status_code": response.status,
-        "headers": _Headers(response.headers),
+        "headers": _Headers({**response.headers, "Date": formatdate(context.world.clock.now(), usegmt=True)}),
         "body": StreamingBody(io.BytesIO(body), len(body)) if streams else body,  # type: ignore[arg-type]
     }
     parsed: dict[str, Any] = _PARSER.parse(answer, operation.output_shape)

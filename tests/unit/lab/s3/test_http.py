@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import re
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
@@ -39,6 +41,28 @@ def test_settings_are_kept(owner: Any, bucket: str) -> None:
     assert owner.get_bucket_tagging(Bucket=bucket)["TagSet"] == [{"Key": "a", "Value": "b & <c>"}]
     with refused("NoSuchBucketPolicy"):
         owner.get_bucket_policy(Bucket=bucket)
+
+
+def test_an_object_says_when_it_expires(owner: Any, bucket: str) -> None:
+    assert "Expiration" not in owner.put_object(Bucket=bucket, Key="tableferry/a", Body=b"x")
+    rules = [
+        {"ID": "left overs", "Filter": {"Prefix": "tableferry/"}, "Status": "Enabled", "Expiration": {"Days": 2}},
+        {"ID": "off", "Filter": {"Prefix": ""}, "Status": "Disabled", "Expiration": {"Days": 1}},
+        {
+            "ID": "tagged",
+            "Filter": {"Tag": {"Key": "a", "Value": "b"}},
+            "Status": "Enabled",
+            "Expiration": {"Days": 1},
+        },
+    ]
+    owner.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": rules})
+    written = owner.put_object(Bucket=bucket, Key="tableferry/b", Body=b"x")["Expiration"]
+    date, name = re.fullmatch(r'expiry-date="([^"]+ 00:00:00 GMT)", rule-id="([^"]+)"', written).groups()
+    assert name == "left%20overs"
+    head = owner.head_object(Bucket=bucket, Key="tableferry/b")
+    assert head["Expiration"] == owner.get_object(Bucket=bucket, Key="tableferry/b")["Expiration"] == written
+    assert 2 <= (parsedate_to_datetime(date) - head["LastModified"]).total_seconds() / 86400 <= 3
+    assert "Expiration" not in owner.put_object(Bucket=bucket, Key="other", Body=b"x")
 
 
 def test_objects_keep_what_they_were_given(owner: Any, bucket: str) -> None:

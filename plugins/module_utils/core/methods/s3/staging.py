@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 import zlib
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import unquote
 
 from ... import aws_errors, sdk
 from ...account import Account
@@ -20,6 +24,9 @@ from ...errors import FerryError, StagingBucketUnusable
 
 CHUNK = 1 << 20
 DELETE_BATCH = 1000  # keys per DeleteObjects call
+# How long files must stay: those of an export that is about to begin, and of one that is about to be imported.
+EXPORT_STAYS, IMPORT_STAYS = timedelta(days=2), timedelta(days=1)
+_EXPIRES = re.compile(r'expiry-date="([^"]+)"(?:, rule-id="([^"]*)")?')
 
 
 class BucketMissing(StagingBucketUnusable):
@@ -92,6 +99,29 @@ class StagingBucket:
         if response is None:
             raise self._lacks(key)
         response["Body"].read()
+        self._require_stay(
+            key,
+            response,
+            IMPORT_STAYS,
+            "Have the lifecycle rule expire them later, or have the table exported anew with a lower export_max_age.",
+        )
+
+    def _require_stay(self, key: str, response: Mapping[str, Any], stays: timedelta, next_step: str) -> None:
+        """Raises StagingBucketUnusable where a lifecycle rule of the bucket removes the object within that time: S3
+        says so with each object (AWS API reference, GetObject and PutObject, x-amz-expiration)."""
+        expires = _EXPIRES.search(str(response.get("Expiration") or ""))
+        if expires is None:
+            return
+        date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+        now = parsedate_to_datetime(date) if date else datetime.now(UTC)
+        if parsedate_to_datetime(expires[1]) - now < stays:
+            rule = f" by its lifecycle rule {unquote(expires[2])}" if expires[2] else ""
+            raise StagingBucketUnusable(
+                f"The bucket {self.name} removes objects such as {key} on {expires[1]}{rule}: files of the export could"
+                " be gone before its import has ended.",
+                next_step,
+                details={"bucket": self.name, "expires": expires[1]},
+            )
 
     def md5(self, key: str) -> str:
         """The base64 MD5 of an object of any size, as export manifests write it."""
@@ -122,9 +152,13 @@ class StagingBucket:
             **encryption,
         }
         try:
-            self._client.put_object(**request)
+            response = self._client.put_object(**request)
         except (sdk.ClientError, sdk.BotoCoreError) as error:
             raise self._explain(error, f"writing {key}") from error
+        if as_export:
+            self._require_stay(
+                key, response, EXPORT_STAYS, "Have the lifecycle rule expire them later, or use another bucket."
+            )
 
     def objects(self, prefix: str) -> Iterator[StoredObject]:
         """All objects whose key begins with ``prefix``. Raises StagingBucketUnusable, FerryError."""
