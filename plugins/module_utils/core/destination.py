@@ -208,7 +208,7 @@ def _restored(destination: Account, table: TableDefinition, route: Route) -> boo
 def read_point_tags(account: Account, arn: str, doing: str) -> dict[str, str]:
     """All tags of a recovery point, a call for each page; {} when it is gone. Raises what Account.explain gives."""
     tags: dict[str, str] = {}
-    token: dict[str, str] = {}
+    token: dict[str, Any] = {}
     while True:
         page = account.ask("backup", "list_tags", doing, missing=NO_RESOURCE, ResourceArn=arn, **token) or {}
         tags |= page.get("Tags", {})

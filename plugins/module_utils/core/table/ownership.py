@@ -45,15 +45,13 @@ def read_tags(account: Account, arn: str, doing: str = "", table: str = "") -> d
     name = table or arn.rpartition("/")[2]
     entries: list[Shape] = []
     token: Shape = {}
+
+    def next_page() -> Shape:
+        page: Shape = account.client("dynamodb").list_tags_of_resource(ResourceArn=arn, **token)
+        return page
+
     while True:
-        more = dict(token)
-        page = _patiently(
-            account,
-            arn,
-            doing or f"reading the tags of {name}",
-            name,
-            lambda more=more: account.client("dynamodb").list_tags_of_resource(ResourceArn=arn, **more),
-        )
+        page = _patiently(account, arn, doing or f"reading the tags of {name}", name, next_page)
         entries += page.get("Tags", ())
         if not page.get("NextToken"):
             return tags_of(entries)

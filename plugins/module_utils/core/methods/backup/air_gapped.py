@@ -158,7 +158,8 @@ def apply_air_gapped(
     share = plan.share or _create_share(source, destination, options, vault)
     if plan.lacks:
         arn = share["resourceShareArn"]
-        source.ask("ram", "associate_resource_share", "sharing the vault", resourceShareArn=arn, **plan.lacks)
+        lacks: dict[str, Any] = dict(plan.lacks)
+        source.ask("ram", "associate_resource_share", "sharing the vault", resourceShareArn=arn, **lacks)
     while not _sees(destination, vault):
         _invite_and_accept(source, destination, share)
         if clock() >= end:

@@ -10,12 +10,12 @@ from collections.abc import Callable, Generator
 from dataclasses import replace
 
 from ...account import Account
-from ...jobs.job import Job
+from ...jobs.job import Job, PendingReason
 from ...jobs.kind import Pause
 from ...table.definition import TableDefinition
 from ...table_status import Phase, phase_of, require_usable
 
-REASON = "source_table"  # why such a backup is pending
+REASON: PendingReason = "source_table"  # why such a backup is pending
 SHORTEST_LOOK, LONGEST_LOOK = 1.0, 15.0  # seconds between looks, longer and longer
 # Seconds for which a change is waited for. AWS backs up a table that is UPDATING (measured/backup-restore-service 2.1);
 # whether the jobs of AWS Backup do is not measured, and an index may take hours.
