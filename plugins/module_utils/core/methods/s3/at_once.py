@@ -11,14 +11,16 @@ one page of a Scan shows whole are counted first: an export with fewer is not us
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from ... import sdk
 from ...account import Account
-from ...errors import ExportFailed
+from ...errors import ExportFailed, NotYet
+from ...jobs.entries import token_of
 from ...jobs.job import Job, ended_with
+from ...jobs.kind import FENCE_GAP, Pause
 from ...jobs.token import with_token
 from ...jobs.tracking import Tracking
 from ...table.definition import TableDefinition
@@ -83,9 +85,9 @@ def lacks_items(job: Job) -> bool:
     return job.state == "completed" and job.result.get("item_count", 0) < job.request.get(ITEMS, 0)
 
 
-def again(job: Job, record: Tracking | None) -> Job:
+def again(job: Job, record: Tracking | None) -> Generator[Pause, str | None, Job]:
     """The export to make in place of ``job``, which lacks items: it waits for point-in-time recovery. What becomes of
-    ``job`` is written into the ``record``."""
+    ``job`` is written into the ``record``; pauses where a former run's requests may still arrive."""
     error = ExportFailed(
         f"The export, begun just after point-in-time recovery was turned on, has {job.result['item_count']} items; the"
         f" table had {job.request[ITEMS]}.",
@@ -95,12 +97,20 @@ def again(job: Job, record: Tracking | None) -> Job:
     )
     memory, number = memory_of(record), job.attempt + 1
     if record is not None and memory is not None:
-        memory.write(ended_with(job, error))
-        record.new_attempt(record.record.method)
+        entry = record.record.job(token_of(job))
+        if entry is None or entry.is_open:
+            memory.write(ended_with(job, error))
+        while True:
+            try:
+                record.new_attempt(record.record.method)
+                break
+            except NotYet as early:
+                left = float(early.details.get("until", 0)) - record.now()
+                yield Pause(replace(job, state="running"), "time", min(max(left, 1.0), FENCE_GAP))
         number = record.number(str(job.request["purpose"]))
     request = {name: value for name, value in job.request.items() if name != ITEMS}
     call = {name: value for name, value in request["call"].items() if name != "ClientToken"}
-    return replace(
+    job = replace(
         job,
         state="pending",
         pending_reason="point_in_time_recovery",
@@ -110,3 +120,5 @@ def again(job: Job, record: Tracking | None) -> Job:
         result={},
         failure={},
     )
+    yield Pause(job, "time")
+    return job

@@ -36,7 +36,7 @@ from ...table.creation import require_importable
 from ...table.definition import TableDefinition
 from ...table.ownership import has_room, read_tags
 from ...table_status import require_usable
-from .at_once import again, at_once, lacks_items
+from .at_once import WAITS, again, at_once, is_without_time, lacks_items
 from .export_request import (
     PURPOSE,
     STOPPED_PURPOSE,
@@ -56,6 +56,7 @@ from .export_status import (
     describe_export,
     described,
     find_by_token,
+    known_empty,
     look_up,
     read_result,
     serves,
@@ -148,6 +149,8 @@ def plan_export(
     window = read_recovery(source, options.table)
     if options.shows_the_end:
         requested = replace(requested, request={**requested.request, "not_before": to_text(window.moment)})
+    if last is not None and last.arn and is_without_time(last.request):
+        requested = replace(requested, request={**requested.request, WAITS: True})  # it had too few items, or failed
     changes = _recovery_changes(window, options)
     if record is not None:
         if lost.attempts and record.may_write:
@@ -419,11 +422,10 @@ class ExportKind(SourceJobs):
         memory = memory_of(item.record)
         job = yield from self._ended(item, item.job, waiting_since, clock)
         if lacks_items(job):
-            job = again(job, item.record)
-            yield Pause(job, "time")
+            job = yield from again(job, item.record)
             job = yield from self._ended(item, job, waiting_since, clock)
         if job.state == "completed" and not job.result["item_count"]:
-            job = _known_empty(source, job)
+            job = known_empty(source, job)
         # The check is not kept: a later run checks what it imports.
         if memory is not None:
             memory.write(job)
@@ -476,32 +478,3 @@ def _checked(destination: Account, job: Job) -> Job:
         error.details["export_arn"] = job.arn
         return ended_with(job, error)
     return replace(job, result={**job.result, "checked": checked})
-
-
-def _known_empty(source: Account, job: Job) -> Job:
-    """An export without items is believed only when the table has none now (aws.md A3); a filter may leave none."""
-    if job.request["filtered"] or job.request["call"]["ExportType"] != "FULL_EXPORT":
-        return replace(job, result={**job.result, "known_empty": bool(job.request["filtered"])})
-    full = has_items(source, job.name)
-    if not full:
-        return job if full is None else replace(job, result={**job.result, "known_empty": True})
-    error = ExportFailed(
-        f"The export shows the table at {job.result['export_time']}, when it was empty; now it has items.",
-        "Run again: the next export shows a later time.",
-        table=job.name,
-    )
-    return ended_with(job, error)
-
-
-def has_items(source: Account, table: str) -> bool | None:
-    """Whether the table has an item now, by one read; None without permission. Raises the SDK's passing errors."""
-    try:
-        answer = source.client("dynamodb").scan(TableName=table, Limit=1, Select="COUNT", ConsistentRead=True)
-    except (sdk.ClientError, sdk.BotoCoreError) as error:
-        if is_passing(error):
-            raise
-        explained = source.explain(error, "looking for items in the table", table)
-        if isinstance(explained, AccessDenied):
-            return None
-        raise explained from error
-    return bool(answer["Count"])

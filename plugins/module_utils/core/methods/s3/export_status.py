@@ -14,7 +14,8 @@ from typing import Any
 
 from ... import sdk
 from ...account import RETRIES, Account
-from ...errors import FerryError
+from ...aws_errors import is_passing
+from ...errors import AccessDenied, ExportFailed, FerryError
 from ...jobs.job import Job, State, ended_with
 from ...jobs.token import with_token
 from ...jobs.tracking import NUMBERS_PER_ATTEMPT
@@ -182,3 +183,32 @@ def serves(source: Account, last: Job, requested: Job, options: ExportOptions) -
         return True
     ended = last.result.get("end_time") or last.result.get("export_time") or None
     return source.is_young(to_time(ended) if ended else None, options.max_age)
+
+
+def known_empty(source: Account, job: Job) -> Job:
+    """An export without items is believed only when the table has none now (aws.md A3); a filter may leave none."""
+    if job.request["filtered"] or job.request["call"]["ExportType"] != "FULL_EXPORT":
+        return replace(job, result={**job.result, "known_empty": bool(job.request["filtered"])})
+    full = has_items(source, job.name)
+    if not full:
+        return job if full is None else replace(job, result={**job.result, "known_empty": True})
+    error = ExportFailed(
+        f"The export shows the table at {job.result['export_time']}, when it was empty; now it has items.",
+        "Run again: the next export shows a later time.",
+        table=job.name,
+    )
+    return ended_with(job, error)
+
+
+def has_items(source: Account, table: str) -> bool | None:
+    """Whether the table has an item now, by one read; None without permission. Raises the SDK's passing errors."""
+    try:
+        answer = source.client("dynamodb").scan(TableName=table, Limit=1, Select="COUNT", ConsistentRead=True)
+    except (sdk.ClientError, sdk.BotoCoreError) as error:
+        if is_passing(error):
+            raise
+        explained = source.explain(error, "looking for items in the table", table)
+        if isinstance(explained, AccessDenied):
+            return None
+        raise explained from error
+    return bool(answer["Count"])

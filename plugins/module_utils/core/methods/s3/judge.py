@@ -12,7 +12,7 @@ from ...account import Account
 from ...errors import CountMismatch, ExportFailed, ImportFailed
 from ...jobs.job import Job, failure_of
 from ...judgement import TABLE_FAILURES, Counts, Judgement, check_table, instant, not_ended
-from .export import has_items
+from .export_status import has_items
 from .failures import explain_failure
 from .manifest import check_checksums, read_manifest
 from .staging import StagingBucket

@@ -13,7 +13,7 @@ import zlib
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import unquote
@@ -112,9 +112,7 @@ class StagingBucket:
         expires = _EXPIRES.search(str(response.get("Expiration") or ""))
         if expires is None:
             return
-        date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
-        now = parsedate_to_datetime(date) if date else datetime.now(UTC)
-        if parsedate_to_datetime(expires[1]) - now < stays:
+        if parsedate_to_datetime(expires[1]) - self.account.now() < stays:
             rule = f" by its lifecycle rule {unquote(expires[2])}" if expires[2] else ""
             raise StagingBucketUnusable(
                 f"The bucket {self.name} removes objects such as {key} on {expires[1]}{rule}: files of the export could"
@@ -155,10 +153,9 @@ class StagingBucket:
             response = self._client.put_object(**request)
         except (sdk.ClientError, sdk.BotoCoreError) as error:
             raise self._explain(error, f"writing {key}") from error
-        if as_export:
-            self._require_stay(
-                key, response, EXPORT_STAYS, "Have the lifecycle rule expire them later, or use another bucket."
-            )
+        self._require_stay(
+            key, response, EXPORT_STAYS, "Have the lifecycle rule expire them later, or use another bucket."
+        )
 
     def objects(self, prefix: str) -> Iterator[StoredObject]:
         """All objects whose key begins with ``prefix``. Raises StagingBucketUnusable, FerryError."""
