@@ -20,6 +20,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import BackupChoices
 from tests.unit.on_lab.methods.backup.ready import DESTINATION, SOURCE, VAULT, Ready, allow, root
+from tests.unit.on_lab.recorded import Playbook
 
 Change = Callable[[Ready], Any]
 
@@ -153,6 +154,16 @@ def test_what_would_fail_late_is_told_early(name: str) -> None:
 def test_all_is_well_with_accounts_that_are_ready() -> None:
     _aws, plan = planned(lambda aws: None)
     assert (plan.obstacle, plan.warnings) == (None, [])
+
+
+def test_b11_all_tags_that_the_recovery_point_gets_are_counted() -> None:
+    aws = Ready()
+    for number in range(49):
+        aws.tag("orders", f"Owner{number}", "theirs", "source")
+    first = Playbook(aws)
+    with pytest.raises(BackupNotPossible, match="49 tags, and its recovery point gets 2 of ours.*Remove a tag"):
+        first.start(method="backup")
+    assert aws.jobs("backup") == []
 
 
 def test_all_that_is_wrong_is_told_at_once() -> None:
