@@ -432,6 +432,17 @@ def is_full_of_tags(error: BaseException) -> bool:
     return code_of(error) in INVALID and _FULL_TAGS.search(message) is not None
 
 
+_NOT_ASSUMED = re.compile(r"cannot be assumed", re.IGNORECASE)
+
+
+def is_role_unknown(error: BaseException) -> bool:
+    """Whether AWS Backup cannot assume a role: it does not trust the service, or was made so short a while ago that not
+    every service knows it (FRESH_ROLE_SECONDS)."""
+    response = getattr(error, "response", None)
+    message = response.get("Error", {}).get("Message", "") if isinstance(response, Mapping) else str(error)
+    return code_of(error) in BAD_BACKUP_REQUEST and _NOT_ASSUMED.search(message) is not None
+
+
 def is_tag_lock(error: BaseException) -> bool:
     """Whether a table's tags are locked by a change of a moment ago (measured/more, TABLE-103)."""
     return code_of(error) in LIMITS and refusal_of(error).kind == "passes"

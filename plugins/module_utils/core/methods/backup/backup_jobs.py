@@ -34,6 +34,7 @@ from .calls import (
     role_arn,
     vault_arn,
 )
+from .fresh_role import no_slot_yet
 from .history import (
     BACKUP_STATES,
     is_advanced,
@@ -365,7 +366,7 @@ def start_backup(source: Account, plan: PlannedBackup, record: Tracking | None =
     try:
         return begin_backup(source, job, record)
     except (sdk.ClientError, sdk.BotoCoreError) as error:
-        if is_passing(error):
+        if is_passing(error) or no_slot_yet(source, job)(error):
             return replace(job, state="pending", pending_reason="slot")
         raise _refusal(source, job, error) from error
 
@@ -377,7 +378,7 @@ def begin_backup(source: Account, job: Job, record: Tracking | None = None) -> J
     SDK's errors as they are (a full quota is one), BackupFailed.
     """
     for _try in range(TRIES):
-        with sending(record, job, PURPOSE):
+        with sending(record, job, PURPOSE, no_slot_yet(source, job)):
             answer = source.client("backup", retries=0).start_backup_job(**job.request["call"])
         created = answer.get("CreationDate")
         if record is not None and (created is None or is_since_intention(record, job, created)):
@@ -445,7 +446,7 @@ class BackupKind(SourceJobs):
         if job.pending_reason == REASON:
             job = yield from when_ready(source, job, clock)
         begin = partial(begin_backup, source, record=record)
-        job = yield from begun(job, begin, partial(_refusal, source, job))
+        job = yield from begun(job, begin, partial(_refusal, source, job), no_slot_yet(source, job))
         write(record, job, PURPOSE)
         while job.state == "running":
             yield Pause(job, "end")

@@ -25,6 +25,7 @@ from ...table.definition import Shape, json_safe
 from ..options import BackupChoices
 from .calls import lifecycle, page_of_jobs, role_arn, state_of, vault_arn
 from .failures import UNKNOWN, hint, reported
+from .fresh_role import no_slot_yet
 from .history import COPY_STATES, is_open, list_copies, made_copy
 from .memory import TOKEN, adopted, close_former, patiently, sending, to_intend, write
 from .vaults import is_usable, read_recovery_point
@@ -261,14 +262,14 @@ def start_copy(source: Account, plan: CopyPlan, record: Tracking | None = None) 
     try:
         return begin_copy(source, job, record)
     except (sdk.ClientError, sdk.BotoCoreError) as error:
-        if is_passing(error):
+        if is_passing(error) or no_slot_yet(source, job)(error):
             return replace(job, state="pending", pending_reason="slot")
         raise _refusal(source, job, error) from error
 
 
 def begin_copy(source: Account, job: Job, record: Tracking | None = None) -> Job:
     """Send the request: the running job. Sending it again finds the first one. Raises the SDK's errors as they are."""
-    with sending(record, job, PURPOSE):
+    with sending(record, job, PURPOSE, no_slot_yet(source, job)):
         answer = source.client("backup", retries=0).start_copy_job(**job.request["call"])
     created = answer.get("CreationDate")
     result = {"start_time": created.isoformat() if created else ""}
@@ -325,7 +326,8 @@ class CopyKind(SourceJobs):
                 return ended_with(job, _no_planned_copy(job))
             yield Pause(job, "time", gap)
             gap = min(gap * 1.5, LONGEST_LOOK)
-        job = yield from begun(job, partial(begin_copy, source, record=record), partial(_refusal, source, job))
+        begin = partial(begin_copy, source, record=record)
+        job = yield from begun(job, begin, partial(_refusal, source, job), no_slot_yet(source, job))
         write(record, job, PURPOSE)
         while job.state == "running":
             yield Pause(job, "end", adopted=earlier)

@@ -37,6 +37,7 @@ from ...table_status import Phase, phase_of, require_usable
 from ..options import BackupChoices
 from .calls import RESOURCE_TYPE, page_of_jobs, role_arn
 from .failures import hint, is_full
+from .fresh_role import no_slot_yet
 from .history import RESTORE_STATES, is_open, list_restores
 from .memory import KEPT, TOKEN, close_former, fresh, patiently, sending, to_intend, write
 from .restore_status import (
@@ -275,14 +276,14 @@ def start_restore(destination: Account, plan: RestorePlan, record: Tracking | No
     try:
         return begin_restore(destination, job, record)
     except (sdk.ClientError, sdk.BotoCoreError) as error:
-        if is_passing(error):
+        if is_passing(error) or no_slot_yet(destination, job)(error):
             return replace(job, state="pending", pending_reason="slot")
         raise _refusal(destination, job, error) from error
 
 
 def begin_restore(destination: Account, job: Job, record: Tracking | None = None) -> Job:
     """Send the request: the running job. Sending it again finds the first one. Raises the SDK's errors as they are."""
-    with sending(record, job, FILL, _is_no_slot):
+    with sending(record, job, FILL, no_slot_yet(destination, job, _is_no_slot)):
         answer = destination.client("backup", retries=0).start_restore_job(**job.request["call"])
     job = replace(job, state="running", pending_reason="", arn=answer["RestoreJobId"], result={})
     write(record, job, FILL)
@@ -339,7 +340,9 @@ class RestoreKind(DestinationJobs):
                 yield Pause(job, "slot")
         while job.open:
             begin = partial(begin_restore, destination, record=record)
-            job = yield from begun(job, begin, partial(_refusal, destination, job), _is_no_slot)
+            job = yield from begun(
+                job, begin, partial(_refusal, destination, job), no_slot_yet(destination, job, _is_no_slot)
+            )
             while job.state == "running":
                 yield Pause(job, "end", adopted=earlier)
                 job = describe_restore(destination, job, retries=0)

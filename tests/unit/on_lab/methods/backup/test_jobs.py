@@ -439,6 +439,7 @@ def test_a_table_that_a_failed_restore_left_is_kept_and_told() -> None:
 
 def test_a_start_that_aws_refuses_says_what_to_do() -> None:
     aws = world()
+    aws.advance(300)  # its roles are no fresh ones
 
     def refuse(when: str, operation: str, at: int) -> None:
         if (when, operation) == ("before", "StartBackupJob"):

@@ -161,7 +161,7 @@ def test_b11_all_tags_that_the_recovery_point_gets_are_counted() -> None:
     for number in range(49):
         aws.tag("orders", f"Owner{number}", "theirs", "source")
     first = Playbook(aws)
-    with pytest.raises(BackupNotPossible, match="49 tags, and its recovery point gets 2 of ours.*Remove a tag"):
+    with pytest.raises(BackupNotPossible, match=r"49 tags, and its recovery point gets 2 of ours.*Remove a tag"):
         first.start(method="backup")
     assert aws.jobs("backup") == []
 
