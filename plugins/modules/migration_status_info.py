@@ -112,7 +112,7 @@ tables:
       description:
         - V(claimed), V(filling), V(filled), V(settled), V(done), V(following), V(handed_over) or V(broken).
         - V(unreadable) for a record of a newer version, V(no record) for a table of O(names) or
-          O(tables) that has none. As recorded; see RV(tables.copy).
+          O(tables) that has none. As recorded; see RV(tables[].copy).
       returned: always
       type: str
       sample: done

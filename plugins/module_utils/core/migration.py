@@ -39,7 +39,7 @@ from .jobs.waiter import Waiter
 from .judgement import Counts, JudgeChoice, JudgeKind, Judgement, JudgeOptions, Verify
 from .methods.backup.method import BackupMethod
 from .methods.direct.method import DirectMethod
-from .methods.method import ItemJobs, Method, Needs, find_fill
+from .methods.method import ItemJobs, Method, Needs, find_fill, require_libraries
 from .methods.options import AUTO, MigrationOptions
 from .methods.s3.method import S3Method
 from .record.record import Record
@@ -213,19 +213,13 @@ def _started(
 ) -> Migration:
     if record is not None and adopting.is_by_comparison(record.record):
         return _by_comparison(record.record, source, destination, options)
-    _require_libraries(method, options)
+    require_libraries(method, options)
     with naming_methods():
         jobs = method.start(source, destination, options, record)
     then = jobs.then if jobs.maker is None else (*jobs.then, *_following(method, options))
     return Migration(
         method.name, jobs.job, then, jobs.changes, jobs.definition, jobs.left, jobs.obstacle, jobs.warnings
     )
-
-
-def _require_libraries(method: Method, options: MigrationOptions) -> None:
-    """Raises MissingLibrary where this machine will read items after AWS has billed the way there, and cannot."""
-    if options.verify in ("sample", "full") or (not method.counts and options.verify != "none"):
-        require_msgspec()
 
 
 def _choice(source: Account, method: Method, options: MigrationOptions, take_over: str = "") -> Choice:
@@ -320,7 +314,7 @@ def preview(
         if known is not None and adopting.is_by_comparison(known):
             return _foreseen(_by_comparison(known, source, destination, options), options)
         record = Tracking(None, choice.table, known) if known is not None else None
-    _require_libraries(method, options)
+    require_libraries(method, options)
     with naming_methods():
         jobs = method.preview(source, destination, options, record)
         then, changes, left = list(jobs.then), list(jobs.changes), list(jobs.left)
@@ -461,9 +455,6 @@ def _judged(
     )
     judged = method.judge(choice.name, source, destination, jobs, options)
     return judgement.with_comparison(judged, kinds.get("verify"), choice.name)
-
-
-# Jobs of all kinds
 
 
 def kinds() -> dict[str, JobKind]:

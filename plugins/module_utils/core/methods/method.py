@@ -16,6 +16,7 @@ from typing import ClassVar, Literal, Protocol, TypeAlias
 from ..account import Account
 from ..change import Change, NotCarried
 from ..errors import FerryError
+from ..items.answers import require_msgspec
 from ..jobs.job import Job
 from ..jobs.kind import JobKind
 from ..jobs.tracking import Tracking
@@ -120,3 +121,9 @@ def find_fill(
         if job is not None:
             return Fill(method.name, job)
     return None
+
+
+def require_libraries(method: Method, options: MigrationOptions) -> None:
+    """Raises MissingLibrary where this machine will read items after AWS has billed the way there, and cannot."""
+    if options.verify in ("sample", "full") or (not method.counts and options.verify != "none"):
+        require_msgspec()
