@@ -42,7 +42,7 @@ def interrupted(aws: Staged, number: int = 1, *, ended: float = 600.0, **options
     run = Playbook(aws, number)
     begun = run.start(**options)
     if begun.job.state == "pending":
-        run.wait({"orders": begun}, timeout=10.0)
+        run.wait({"orders": begun}, timeout=2.0)
     run.end()
     aws.advance(ended)
 
