@@ -85,6 +85,15 @@ def lacks_items(job: Job) -> bool:
     return job.state == "completed" and job.result.get("item_count", 0) < job.request.get(ITEMS, 0)
 
 
+def accepted(source: Account, job: Job) -> Job:
+    """``job``, which does not count as lacking items any more where the table has no more of them now than the export:
+    they were deleted meanwhile."""
+    if not lacks_items(job):
+        return job
+    items, exported = _whole_page(source, job.name), job.result["item_count"]
+    return replace(job, request={**job.request, ITEMS: exported}) if items is not None and items <= exported else job
+
+
 def again(job: Job, record: Tracking | None) -> Generator[Pause, str | None, Job]:
     """The export to make in place of ``job``, which lacks items: it waits for point-in-time recovery. What becomes of
     ``job`` is written into the ``record``; pauses where a former run's requests may still arrive."""

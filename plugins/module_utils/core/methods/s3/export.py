@@ -36,7 +36,7 @@ from ...table.creation import require_importable
 from ...table.definition import TableDefinition
 from ...table.ownership import has_room, read_tags
 from ...table_status import require_usable
-from .at_once import WAITS, again, at_once, is_without_time, lacks_items
+from .at_once import WAITS, accepted, again, at_once, is_without_time, lacks_items
 from .export_request import (
     PURPOSE,
     STOPPED_PURPOSE,
@@ -420,7 +420,7 @@ class ExportKind(SourceJobs):
         export is."""
         source = self.account(item)
         memory = memory_of(item.record)
-        job = yield from self._ended(item, item.job, waiting_since, clock)
+        job = accepted(source, (yield from self._ended(item, item.job, waiting_since, clock)))
         if lacks_items(job):
             job = yield from again(job, item.record)
             job = yield from self._ended(item, job, waiting_since, clock)

@@ -77,6 +77,17 @@ class TestASmallTable:
         states = [(job.attempt, job.state) for job in Playbook(aws, 2).record().jobs if job.purpose == "export"]
         assert states[-1] == (2, "done")
 
+    def test_whose_items_were_deleted_after_they_were_counted_is_not_exported_again(self) -> None:
+        aws = world()
+
+        def delete(when: str, operation: str, _number: int) -> None:
+            if (when, operation) == ("before", "ExportTableToPointInTime"):
+                aws.erase("orders", 2, "source")
+
+        aws.interrupt = delete
+        judged = Playbook(aws).migrate()["orders"]
+        assert (judged.status, judged.items_destination, len(aws.jobs("export"))) == ("migrated", 5, 1)
+
     @pytest.mark.parametrize(("choice", "exports"), [("current", 1), ("empty", 2)])
     def test_by_the_verbs_alone(self, choice: str, exports: int) -> None:
         aws = world(choice)
