@@ -118,7 +118,7 @@ class TestB14AnExportWhoseAnswerWasLost:
             about = replace(OPTIONS, source_account_id=SOURCE, source_region="eu-west-1")
             plan_cleanup(None, later.destination, about, Tracking(None, "orders", later.record()), later.store)
         aws.advance(600)
-        assert cleaned().keys
+        assert [change.risk for change in cleaned().changes] == ["destructive"]
 
     def test_by_the_verbs_alone(self) -> None:
         aws = Staged({"orders": 3})
