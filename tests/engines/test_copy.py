@@ -135,8 +135,9 @@ def test_an_item_that_the_destination_refuses_is_named(accounts, tables):
     accounts.fill("source", table, [*numbered(40), {"id": {"S": "odd one"}, "Status": {"N": "1"}}])
     shape = on_demand(("id", "S"), indexes=[index("ByStatus", "Status", "", {"ProjectionType": "ALL"})])
     indexed = accounts.pair(shape)
-    with pytest.raises(ItemRefused, match="odd one"):
+    with pytest.raises(ItemRefused, match="rejects an item") as refused:
         copy_items(tables(table)[0], tables(indexed)[1])
+    assert refused.value.details["key"] == {"id": {"S": "odd one"}}
 
 
 def test_another_key_schema_is_refused_before_anything_is_written(accounts, tables):

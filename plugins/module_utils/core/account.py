@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
@@ -227,6 +228,10 @@ class Account:
 
     def _answered(self, response_dict: Mapping[str, Any] | None = None, **_event: Any) -> None:
         self.note_date((response_dict or {}).get("headers", {}).get("date", ""))
+
+    def sleep(self, seconds: float) -> None:
+        """Wait until AWS's time is ``seconds`` later."""
+        time.sleep(seconds)
 
     def note_date(self, date: str) -> None:
         """Learn AWS's time from the Date header of an answer that has just come."""

@@ -313,7 +313,7 @@ def preview(
             return _foreseen(_finished(done, source, destination, options), options)
         if known is not None and adopting.is_by_comparison(known):
             return _foreseen(_by_comparison(known, source, destination, options), options)
-        record = Tracking(None, choice.table, known) if known is not None else None
+        record = Tracking(None, choice.table, claiming.foreseen(known, there, choice)) if known is not None else None
     require_libraries(method, options)
     with naming_methods():
         jobs = method.preview(source, destination, options, record)

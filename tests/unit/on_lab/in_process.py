@@ -163,6 +163,10 @@ class InProcessAccount(Account):
         key = aws.world.identity.credential(keys["access_key"])
         self._caller = aws.world.identity.role_caller(role, "test") if role else key.caller
 
+    def sleep(self, seconds: float) -> None:
+        """The world's time goes on."""
+        self.aws.sleep(seconds)
+
     def client(self, service: str, region: str | None = None, *, retries: int = 8) -> Client:
         """A client, made at once."""
         self.note_date(formatdate(self.aws.clock, usegmt=True))  # as each answer would

@@ -54,6 +54,7 @@ class Entry:
     percent: float | None = None  # how far it is, by a listing or by the job itself
     failures: int = 0
     described: float = 0.0  # when it was last asked for by itself
+    ended_before: bool = False  # an earlier run has seen its end
 
 
 @dataclass(eq=False)

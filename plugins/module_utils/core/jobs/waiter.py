@@ -208,6 +208,7 @@ class Waiter:
     def _advance_one(self, entry: Entry) -> Outcome:
         try:
             if entry.steps is None:
+                entry.ended_before = self._has_ended(entry)
                 item = replace(entry.item, job=entry.job)
                 entry.steps = entry.group.kind.run(item, self._begun, self._clock)
                 first = next(entry.steps)
@@ -219,6 +220,12 @@ class Waiter:
             return ended
         except Exception as error:  # shown in the job: one table's failure must not end the others
             return error
+
+    @staticmethod
+    def _has_ended(entry: Entry) -> bool:
+        """Whether an earlier run has seen the end of the job, which is only read once more."""
+        jobs = entry.item.record.record.jobs if entry.item.record is not None else ()
+        return any(job.arn == entry.job.arn and not job.is_open for job in jobs if job.arn)
 
     # Taking results in
 
@@ -273,7 +280,8 @@ class Waiter:
         entry.probing = False
         if entry.phase == "over":
             group.credits += was.state == "running"
-            if was.state == "running" and entry.job.state == "completed" and not entry.table.at_last:
+            followed = was.state == "running" and not entry.ended_before and not entry.table.at_last
+            if followed and entry.job.state == "completed":
                 self._followed.add(entry.item.name)
             self._over(entry, now)
         else:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from ..change import Change, NotCarried
 from ..errors import FerryError, RecordChanged
 from .lease import iso
-from .record import Record, table_key
+from .record import ITEMS, Record, table_key
 from .run import HeldElsewhere, Run
 from .status import held_words
 from .store import Everything, RecordStore, in_use
@@ -44,7 +44,7 @@ def keeps(record: Record, migration: str, sources: frozenset[str], now: float) -
         return f"it belongs to the migration {record.migration}"
     if sources and not sources & {record.source.arn, *record.parts}:
         return f"it is of the source {record.source.arn}"
-    job = next((job for job in record.jobs if job.is_open), None)
+    job = next((job for job in record.jobs if job.is_open and job.purpose != ITEMS), None)
     if job is not None:
         words = f"its {job.kind} is {job.state}{f' ({job.arn})' if job.arn else ''}"
         ways = "run cleanup" if record.is_done else "run migrate to the end of it first, or cleanup"

@@ -19,7 +19,7 @@ from typing import Any
 from ..errors import Claimed, DestinationExists
 from . import fence as fences
 from .fence import Fence
-from .record import DELETE, FILL, JobEntry, Part, Record, Source
+from .record import DELETE, FILL, ITEMS, JobEntry, Part, Record, Source
 from .rules import (
     Moment,
     job_of,
@@ -368,7 +368,7 @@ def new_attempt(
     if record.table_id and not deleted:
         lost = {"table_id": record.table_id, "data_as_of": dict(record.data_as_of)}
     jobs = tuple(
-        replace(job, state="closed", request="") if job.purpose == DELETE and job.is_open else job
+        replace(job, state="closed", request="") if job.purpose in (DELETE, ITEMS) and job.is_open else job
         for job in record.jobs
     )
     return replace(

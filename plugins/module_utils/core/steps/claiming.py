@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from .. import sdk
@@ -293,12 +293,32 @@ def _choose_method(record: Tracking, choice: Choice) -> None:
     if state.state == "claimed":
         record.change_method(choice.method)
         return
-    ways = f"Go on with the method {state.method}; or delete the copy {choice.table} and run again."
+    why, ways = _changed(state, choice)
     if state.state == "filling":
-        why = f"The method {state.method} has brought a part of the items, and the method is now {choice.method}."
         record.broken_by_change(why, ways)
     if not choice.replace_broken:
-        raise TableBroken(str(record.record.evidence.get("broken", "")), ways, table=choice.source_table)
+        raise TableBroken(why, ways, table=choice.source_table)
+
+
+def _changed(record: Record, choice: Choice) -> tuple[str, str]:
+    """Why another method does not go on with half a table, and the ways out."""
+    why = f"The method {record.method} has brought a part of the items, and the method is now {choice.method}."
+    ways = f"Go on with the method {record.method}; or delete the copy {choice.table} and run again."
+    return why if record.state == "filling" else str(record.evidence.get("broken", "")), ways
+
+
+def foreseen(record: Record, there: TableDefinition | None, choice: Choice) -> Record:
+    """The ``record`` as ``claim`` would leave it, for check mode: as it is, or begun anew where our copy was deleted.
+    Raises TableBroken where the method may not go on."""
+    if record.open_job(FILL) is not None or record.open_job(WRITE) is not None:
+        return record
+    if record.table_id and there is None:
+        return replace(
+            record, state="claimed", attempt=record.highest_attempt + 1, method=choice.method, table_id="", evidence={}
+        )
+    if record.method != choice.method and record.state in ("filling", "broken") and not choice.replace_broken:
+        raise TableBroken(*_changed(record, choice), table=choice.source_table)
+    return record
 
 
 def _deleted(record: Tracking, destination: Account, there: TableDefinition) -> Later:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from time import sleep
 from typing import TypeVar
 
 from .. import sdk
@@ -88,7 +87,7 @@ def _patiently(account: Account, arn: str, doing: str, table: str, call: Callabl
             passes = is_tag_lock(error) or (sdk.error_code(error) in NO_RESOURCE and _is_there(account, arn))
             if not passes or waited >= PATIENCE:
                 raise account.explain(error, doing, table) from error
-        sleep(GAP)
+        account.sleep(GAP)
         waited += GAP
 
 

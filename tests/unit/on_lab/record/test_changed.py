@@ -10,6 +10,8 @@ from dataclasses import replace
 
 import pytest
 
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import BackupChoices
+from tests.unit.on_lab.methods.backup.ready import Ready
 from tests.unit.on_lab.recorded import Playbook, world
 
 pytestmark = pytest.mark.usefixtures("at_once")
@@ -40,3 +42,12 @@ def test_a_table_that_was_only_waited_for_is_not_changed() -> None:
     begun, later = first.start(), second.start()
     first.wait({"orders": begun}, judge={})
     assert second.wait({"orders": later}, judge={}).changed == frozenset()
+
+
+def test_a_table_that_an_earlier_run_has_only_copied_is_not_changed() -> None:
+    aws = Ready()
+    for pid, changed in ((1, {"orders"}), (2, frozenset())):
+        playbook = Playbook(aws, pid)
+        begun = playbook.start(method="backup", backup=BackupChoices(restore=False))
+        assert playbook.wait({"orders": begun}, judge={"verify": "none"}).changed == changed
+        playbook.end()

@@ -33,10 +33,8 @@ BY_BYTES = {f"Owner{number:02}": "x" * 250 for number in range(39)} | {"Rest": "
 
 
 @pytest.fixture(autouse=True)
-def aws(monkeypatch: pytest.MonkeyPatch) -> Staged:
-    found = Staged({"orders": 3}, recovery=False)
-    monkeypatch.setattr(ownership, "sleep", found.sleep)
-    return found
+def aws() -> Staged:
+    return Staged({"orders": 3}, recovery=False)
 
 
 def give(aws: Staged, tags: Mapping[str, str], table: str = "orders", side: str = "source") -> str:
@@ -116,7 +114,6 @@ class TestB11NoRoom:
 
     def test_point_in_time_recovery_is_turned_on_all_the_same(self, full: Mapping[str, str], monkeypatch: Any) -> None:
         aws = world(recovery=False)
-        monkeypatch.setattr(ownership, "sleep", aws.sleep)
         give(aws, full)
         first = Playbook(aws)
         begun = first.start()

@@ -28,6 +28,7 @@ from ...items.throttle import to_rate
 from ...jobs.job import Job
 from ...jobs.kind import Made, OwnWork, Steps, WaitItem, made_of, past_fence
 from ...jobs.tracking import Tracking
+from ...record.record import ITEMS
 from ...route import Route
 from ...steps.background import Workbench, bounds_of, percent
 from ...table.creation import check_indexes
@@ -38,7 +39,6 @@ from ...table.refused_items import where, write_refused
 from ...table_status import require_usable
 
 AT_ONCE = 4  # copies that one waiter makes at the same time
-ITEMS = "items"  # the record's purpose for the copying itself, which AWS knows nothing of
 
 _NUMBERS = ("items", "bytes", "counted")
 

@@ -70,6 +70,8 @@ def look_by_record(destination: Account, route: Route, record: Tracking) -> Plac
     is being deleted, archived or without its key.
     """
     last = record.latest(FILL)
+    if last is not None and last.kind != "import":
+        last = None  # another method made the table
     if last is not None and not last.arn:
         started = find_started(destination, last)
         # It may have ended: its end is read, and written, like any other's.

@@ -23,13 +23,15 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.account import
 from ansible_collections.tableferry.aws.plugins.module_utils.core.destination import NONCE_TAG
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.differences import Comparison
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.direct import copy_job
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import BackupChoices
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import BackupChoices, MigrationOptions
+from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import preview
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record import removal
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import comparison
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.comparison import Verification
 from tests.unit.on_lab.in_process import Killed, failure
 from tests.unit.on_lab.methods.backup.ready import Ready
 from tests.unit.on_lab.recorded import Playbook, deaths, killed_at
-from tests.unit.on_lab.staged import Staged
+from tests.unit.on_lab.staged import BUCKET, Staged
 
 pytestmark = pytest.mark.usefixtures("at_once")
 
@@ -118,6 +120,13 @@ def half(aws: Staged, items: int = 3, number: int = 1) -> Playbook:
     aws.interrupt = lambda *_call: None
     first.end()
     return first
+
+
+def drop(aws: Staged) -> None:
+    """The user deletes the copy."""
+    protect(aws, "destination", False)
+    aws.client("dynamodb", "destination").delete_table(TableName="orders")
+    aws.advance(400)
 
 
 def count(aws: Staged) -> int:
@@ -255,6 +264,51 @@ class TestHalf:
         record = Playbook(aws, 3).record()
         assert (record.state, record.run, record.next) == ("broken", "", refused.value.next_step)
         assert [len(aws.jobs(kind)) for kind in ("export", "import", "backup", "restore")] == [0, 0, 0, 0]
+
+    @pytest.mark.parametrize("method", ["s3", "backup"])
+    def test_check_mode_refuses_another_method_as_the_run_does(self, method: str) -> None:
+        aws = Ready()
+        half(aws)
+        options = MigrationOptions("orders", bucket=BUCKET, method=method, enable_point_in_time_recovery=True)
+        playbook = Playbook(aws, 2)
+        with pytest.raises(errors.TableBroken, match="direct has brought a part") as foreseen:
+            preview(playbook.source, playbook.destination, options, playbook.store)
+        with pytest.raises(errors.TableBroken) as refused:
+            playbook.start(method=method)
+        assert (foreseen.value.cause, foreseen.value.next_step) == (refused.value.cause, refused.value.next_step)
+
+    def test_check_mode_plans_the_import_that_replaces_it_with_safe_mode_off(self) -> None:
+        aws = Ready()
+        half(aws)
+        options = MigrationOptions(
+            "orders", bucket=BUCKET, method="s3", replace_failed=True, enable_point_in_time_recovery=True
+        )
+        playbook = Playbook(aws, 2)
+        assert preview(playbook.source, playbook.destination, options, playbook.store).changes
+
+    @pytest.mark.parametrize("method", ["s3", "backup"])
+    def test_a_copy_that_was_deleted_is_planned_and_brought_by_another_method(self, method: str) -> None:
+        """What the run before was writing is over: cleaning up does not wait for it."""
+        aws = Ready()
+        half(aws)
+        drop(aws)
+        options = MigrationOptions(
+            "orders", bucket=BUCKET, method=method, verify="none", enable_point_in_time_recovery=True
+        )
+        playbook = Playbook(aws, 2)
+        planned = preview(playbook.source, playbook.destination, options, playbook.store)
+        assert planned.changes and planned.job.state == "planned"
+        assert playbook.migrate(method=method, verify="none")["orders"].status == "migrated"
+        record = Playbook(aws, 3).record()
+        assert [job.state for job in record.jobs if job.is_open] == []
+        assert removal.keeps_record(record, "default", frozenset(), aws.clock + 1000) == ""
+
+    def test_cleaning_up_gives_up_what_is_half_copied(self) -> None:
+        aws = Ready()
+        half(aws)
+        record, later = Playbook(aws, 2).record(), aws.clock + 1000
+        assert "run migrate to its end" in removal.keeps_record(record, "default", frozenset(), later)
+        assert removal.keeps_record(record, "default", frozenset(), later, {"orders"}) == ""
 
     def test_and_goes_on_by_its_own(self) -> None:
         aws = Ready()
