@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 import pytest
 
@@ -20,7 +21,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.cle
     plan_cleanup,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import Migration, filled_id, preview
-from ansible_collections.tableferry.aws.plugins.module_utils.core.record import removal
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record import record_table, removal
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.claiming import (
     Records,
     hold,
@@ -159,8 +160,10 @@ class TestReplacedCopy:
         assert Playbook(aws, 2).migrate()["orders"].status == "migrated"
         assert len(aws.jobs("import")) == 2
 
-    def test_the_table_stays_and_the_copy_gets_another_name(self) -> None:
+    def test_the_table_stays_and_the_copy_gets_another_name(self, monkeypatch: pytest.MonkeyPatch) -> None:
         aws = self.replaced()
+        in_its_time = partial(record_table.remove, clock=lambda: aws.clock, sleep=aws.sleep)
+        monkeypatch.setattr(record_table, "remove", in_its_time)
         own = aws.described("orders")["TableId"]
         cleaner = Playbook(aws, 2)
         removed = removal.remove(cleaner.run, ["orders"], "default", frozenset())
