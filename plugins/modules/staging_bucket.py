@@ -51,6 +51,7 @@ options:
       - With O(state=absent), whether to remove the bucket too.
       - The bucket is kept and the task fails if it is not empty, if TableFerry did not create it, or if its policy
         has statements of others.
+      - It is kept too while other tables need the statement of the source's caller; RV(left) names them.
     type: bool
     default: false
 seealso:

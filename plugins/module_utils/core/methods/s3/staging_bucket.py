@@ -319,7 +319,7 @@ def plan_leaving(
 ) -> LeavingPlan:
     """Remove the source's statement from the bucket's policy, and with ``remove_bucket`` the bucket.
 
-    Reads only. The statement stays while others of ``users`` need it.
+    Reads only. The statement stays while others of ``users`` need it, and so does the bucket: ``users.left`` says why.
 
     Raises StagingBucketUnusable for a bucket of another account, AccessDenied, PolicyNotReadable, CredentialsError,
     ServiceError.
@@ -329,11 +329,16 @@ def plan_leaving(
     statement = export_statement(destination, options)
     policy = plan_policy(BucketPolicy(destination, options.name), absent=[statement], users=users)
     managed = is_marked(_tags(destination, options.name))
-    obstacle = _why_it_stays(options.name, managed, policy.after) if remove_bucket else None
+    remove = remove_bucket and not _has(policy.after, statement)
+    obstacle = _why_it_stays(options.name, managed, policy.after) if remove else None
     changes = policy.changes
-    if remove_bucket and obstacle is None:
+    if remove and obstacle is None:
         changes = [*changes, Change(f"bucket {options.name}", {}, None, "destructive")]
-    return LeavingPlan(destination, options, policy, remove_bucket, managed, obstacle, changes)
+    return LeavingPlan(destination, options, policy, remove, managed, obstacle, changes)
+
+
+def _has(policy: Policy, statement: OurStatement) -> bool:
+    return any(each.get("Sid") == statement.sid for each in statements_of(policy))
 
 
 def _why_it_stays(name: str, managed: bool, policy: Policy) -> FerryError | None:
@@ -358,7 +363,7 @@ def apply_leaving(plan: LeavingPlan, users: Users, *, sleep: Sleep = time.sleep)
     if plan.policy is None:
         return
     policy = apply_policy(plan.policy, users, sleep=sleep)
-    if not plan.remove:
+    if not plan.remove or _has(policy, export_statement(account, plan.options)):
         return
     if obstacle := _why_it_stays(name, plan.managed, policy):
         raise obstacle
