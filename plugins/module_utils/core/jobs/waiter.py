@@ -224,8 +224,9 @@ class Waiter:
     @staticmethod
     def _has_ended(entry: Entry) -> bool:
         """Whether an earlier run has seen the end of the job, which is only read once more."""
-        jobs = entry.item.record.record.jobs if entry.item.record is not None else ()
-        return any(job.arn == entry.job.arn and not job.is_open for job in jobs if job.arn)
+        if entry.item.record is None or not (entry.job.arn and entry.job.state == "running"):
+            return False
+        return any(job.arn == entry.job.arn and not job.is_open for job in entry.item.record.record.jobs)
 
     # Taking results in
 
