@@ -239,7 +239,7 @@ def _needs_by_record(status: Mapping[str, Any]) -> dict[str, str]:
     is now. One that somebody has made anew is refused by the start: it needs nothing either."""
     found = {}
     for row in status.get("tables") or ():
-        standing = row["copy"] in ("there", "replaced")
+        standing = row["copy_state"] in ("there", "replaced")
         if standing and row["state"] in ("filling", "filled", "settled"):
             found[row["name"]] = data_needs(row["method"])
         elif standing and row["state"] in ("done", "following", "handed_over"):

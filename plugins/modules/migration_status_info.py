@@ -112,11 +112,11 @@ tables:
       description:
         - V(claimed), V(filling), V(filled), V(settled), V(done), V(following), V(handed_over) or V(broken).
         - V(unreadable) for a record of a newer version, V(no record) for a table of O(names) or
-          O(tables) that has none. As recorded; see RV(tables[].copy).
+          O(tables) that has none. As recorded; see RV(tables[].copy_state).
       returned: always
       type: str
       sample: done
-    copy:
+    copy_state:
       description:
         - Whether the copy stands that the record knows, V(there), V(deleted), V(replaced) by a table of somebody's own,
           or V(none) as none was made yet. V(unknown) for a table that no record explains.

@@ -27,7 +27,7 @@ def test_status_says_which_copies_are_gone_or_were_never_made(tmp_path: Path) ->
             assert status.wait() == 0, status.output[-4000:]
         assert lab.mutating_calls() == []
         rows = {row["name"]: row for row in json.loads(shown.read_text())["tables"]}
-        assert {name: (row["state"], row["copy"]) for name, row in rows.items()} == {
+        assert {name: (row["state"], row["copy_state"]) for name, row in rows.items()} == {
             "orders": ("done", "deleted"), "users": ("done", "there"), "late": ("no record", "none"),
         }  # fmt: skip
         assert "copy has been deleted since. Run migrate" in rows["orders"]["next"]

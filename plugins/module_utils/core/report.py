@@ -16,8 +16,8 @@ Row = dict[str, Any]
 
 COLUMNS = ("name", "method", "status", "items_source", "items_destination", "seconds", "verified", "reason")
 STATUS_COLUMNS = (
-    "name", "method", "state", "copy", "job", "percent", "items_source", "items_destination", "verified", "data_as_of",
-    "since", "held_by",
+    "name", "method", "state", "copy_state", "job", "percent", "items_source", "items_destination", "verified",
+    "data_as_of", "since", "held_by",
 )  # fmt: skip
 NUMBERS = frozenset({"items_source", "items_destination", "seconds", "percent"})
 DRIFT = ("drift", "drift_applied")  # of a settings job's result: of finished tables only

@@ -161,12 +161,12 @@ def test_a_table_needs_what_is_still_to_be_done_by_its_record() -> None:
     """A rerun with another method prepared the accounts for tables that were finished long since."""
     hosts = ("new", "begun", "filling", "done", "replaced", "gone", "handed")
     rows = [
-        {"name": "begun", "state": "claimed", "method": "s3", "copy": "none"},
-        {"name": "filling", "state": "filling", "method": "s3", "copy": "there"},
-        {"name": "done", "state": "done", "method": "s3", "copy": "there"},
-        {"name": "replaced", "state": "done", "method": "s3", "copy": "replaced"},
-        {"name": "gone", "state": "done", "method": "s3", "copy": "deleted"},
-        {"name": "handed", "state": "handed_over", "method": "s3", "copy": "there"},
+        {"name": "begun", "state": "claimed", "method": "s3", "copy_state": "none"},
+        {"name": "filling", "state": "filling", "method": "s3", "copy_state": "there"},
+        {"name": "done", "state": "done", "method": "s3", "copy_state": "there"},
+        {"name": "replaced", "state": "done", "method": "s3", "copy_state": "replaced"},
+        {"name": "gone", "state": "done", "method": "s3", "copy_state": "deleted"},
+        {"name": "handed", "state": "handed_over", "method": "s3", "copy_state": "there"},
     ]
     status = {"tables": rows}
     pairs = dict.fromkeys(hosts, "new")

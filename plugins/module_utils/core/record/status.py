@@ -135,7 +135,7 @@ def _row(
         "migration": record.migration,
         "method": record.method,
         "state": record.state,
-        "copy": _copy(record, standing),
+        "copy_state": _copy(record, standing),
         "attempt": record.attempt,
         "job": "" if job is None else f"{job.kind} {job.state}",
         "percent": percent,
@@ -262,7 +262,7 @@ def _unreadable(each: Unreadable) -> dict[str, Any]:
         "migration": "",
         "method": "",
         "state": TOO_NEW,
-        "copy": "",
+        "copy_state": "",
         "attempt": None,
         "job": "",
         "percent": None,
@@ -291,7 +291,7 @@ def missing(
     wanted = wanted or Wanted()
     if standing is None:
         return {**row, "next": "Run migrate: no run has begun this table."}
-    row["copy"] = "unknown" if standing.table_id else "none"
+    row["copy_state"] = "unknown" if standing.table_id else "none"
     if standing.running:
         row |= {"job": f"{standing.running.split()[-1]} running", "migration": standing.running_of}
         return {**row, "next": _running(standing, wanted)}

@@ -56,7 +56,7 @@ class TestRecorded:
         aws = world()
         Playbook(aws).migrate()
         row = row_of(aws)
-        assert (row["state"], row["copy"], row["next"]) == ("done", "there", "")
+        assert (row["state"], row["copy_state"], row["next"]) == ("done", "there", "")
         assert [operation for _account, operation in aws.calls] == ["DescribeTable"]
 
     def test_a_copy_that_was_deleted(self) -> None:
@@ -64,10 +64,10 @@ class TestRecorded:
         Playbook(aws).migrate()
         aws.drop()
         row = row_of(aws)
-        assert (row["state"], row["copy"]) == ("done", "deleted")
+        assert (row["state"], row["copy_state"]) == ("done", "deleted")
         assert "has been deleted since. Run migrate" in row["next"]
         assert Playbook(aws, 2).migrate()["orders"].status == "migrated"
-        assert row_of(aws)["copy"] == "there"
+        assert row_of(aws)["copy_state"] == "there"
 
     def test_a_copy_that_was_replaced(self) -> None:
         aws = world()
@@ -75,7 +75,7 @@ class TestRecorded:
         aws.drop()
         aws.add_table("orders", 1, "destination", recovery=False)
         row = row_of(aws)
-        assert (row["state"], row["copy"]) == ("done", "replaced")
+        assert (row["state"], row["copy_state"]) == ("done", "replaced")
         with pytest.raises(errors.Replaced, match="made anew") as refused:
             Playbook(aws, 2).start()
         assert row["next"] == f"{refused.value.cause} {refused.value.next_step}"
@@ -85,7 +85,7 @@ class TestRecorded:
         aws = world(export__full=30.0, import__visible=100.0)
         stopped_after(aws, operation)
         row = row_of(aws)
-        assert (row["state"], row["copy"]) != ("done", "deleted") and row["copy"] == "none"
+        assert (row["state"], row["copy_state"]) != ("done", "deleted") and row["copy_state"] == "none"
         assert "works on it" in row["next"]
 
     def test_another_migration_or_source(self) -> None:
@@ -115,7 +115,7 @@ class TestRecorded:
 class TestWithoutARecord:
     def test_nothing_was_begun(self) -> None:
         row = row_of(world())
-        assert (row["state"], row["copy"], row["next"]) == (
+        assert (row["state"], row["copy_state"], row["next"]) == (
             "no record", "none", "Run migrate: no run has begun this table.",
         )  # fmt: skip
 
@@ -147,7 +147,7 @@ class TestWithoutARecord:
         Playbook(aws).migrate()
         lose(aws)
         row = row_of(aws)
-        assert (row["state"], row["copy"], row["migration"]) == ("no record", "unknown", "default")
+        assert (row["state"], row["copy_state"], row["migration"]) == ("no record", "unknown", "default")
         assert "Run migrate with adopt: true" in row["next"]
         assert "belongs to migration default" in row_of(aws, {"orders": Wanted("orders", "spring")})["next"]
         with pytest.raises(errors.StateUnknown, match="adopt: true"):
@@ -160,14 +160,14 @@ class TestWithoutARecord:
         aws.advance(60)
         lose(aws)
         row = row_of(aws)
-        assert (row["copy"], row["migration"]) == ("unknown", "default")
+        assert (row["copy_state"], row["migration"]) == ("unknown", "default")
         assert "adopt: true" in row["next"]
 
     def test_a_table_of_somebody_elses(self) -> None:
         aws = world()
         aws.add_table("orders", 1, "destination", recovery=False)
         row = row_of(aws)
-        assert (row["state"], row["copy"], row["migration"]) == ("no record", "unknown", "")
+        assert (row["state"], row["copy_state"], row["migration"]) == ("no record", "unknown", "")
         assert "TableFerry did not make" in row["next"] and "destination_table" in row["next"]
 
 
