@@ -260,7 +260,8 @@ def inventory_problems(hosts: Iterable[str], hostvars: HostVars, sides: Sides | 
     ``inventory_sides`` or ``known_sides``.
     """
     hosts = list(hosts)
-    sides = sides or resolved(hosts, hostvars)
+    # Plain: each host's validation copies its accounts, and a copy of what Ansible renders lazily copies its templar.
+    sides = plain(sides) if sides else resolved(hosts, hostvars)
     checks = AccountChecks(sides)
     problems: dict[str, list[str]] = {}
     unknown: dict[str, list[str]] = {}
