@@ -261,6 +261,11 @@ class Tracking:
         else:
             self.ended(job, keep)
 
+    def was_never_begun(self, job: Job, window: Window, listed_at: float) -> bool:
+        """Whether no request of an intention, which a list made at ``listed_at`` does not show, can begin it any more.
+        Check mode does not know."""
+        return self.may_write and self.next_step(job, window, listed_at, wanted=False) == "close"
+
     # From state to state
 
     def filled(

@@ -142,7 +142,7 @@ def _over(
         why = ""
         if now.open:
             why = f"{now.arn} is still running"
-        elif not now.arn and not _was_never_begun(record, now, listed_at):
+        elif not now.arn and not record.was_never_begun(now, BACKUP_TOKEN, listed_at):
             why = "may still be begun"
         elif now.kind == "restore" and now.arn:
             why = f"{now.arn} has ended, and no run has looked at its result yet"
@@ -185,11 +185,6 @@ def _found(source: Account, destination: Account, job: Job, record: Tracking) ->
     backups = list_backups(source, table, {str(call["BackupVaultName"])}) if table is not None else []
     found = begun_since(record, job, reversed(backups), "BackupJobId")
     return backup_status.described(job, found) if found is not None else None
-
-
-def _was_never_begun(record: Tracking, job: Job, listed_at: float) -> bool:
-    """Whether no request of an intention that AWS does not show can begin it any more. Check mode does not know."""
-    return record.may_write and record.next_step(job, BACKUP_TOKEN, listed_at, wanted=False) == "close"
 
 
 def _awaited(record: Record) -> str:

@@ -233,7 +233,7 @@ def _over(
     found = []
     for job in record.open_jobs(KEPT):
         now = _as_it_is(source, destination, job)
-        if now.open or (not now.arn and not _was_never_begun(record, now, listed_at)):
+        if now.open or (not now.arn and not record.was_never_begun(now, CLIENT_TOKEN, listed_at)):
             how = f"{now.arn} is still running" if now.arn else "may still be begun"
             raise StillRunning(
                 f"The {now.kind} {how}.",
@@ -260,11 +260,6 @@ def _as_it_is(source: Account | None, destination: Account, job: Job) -> Job:
     if job.kind == "import":
         return describe_import(destination, job) if job.arn else find_started(destination, job) or job
     return look_up(source, job) if source is not None else job
-
-
-def _was_never_begun(record: Tracking, job: Job, listed_at: float) -> bool:
-    """Whether no request of an intention that AWS does not show can begin it any more. Check mode does not know."""
-    return record.may_write and record.next_step(job, CLIENT_TOKEN, listed_at, wanted=False) == "close"
 
 
 def _plan_recovery(
