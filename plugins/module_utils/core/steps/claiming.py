@@ -36,7 +36,7 @@ from ..jobs.entries import entry_of
 from ..jobs.tracking import Tracking
 from ..record import rules, transitions
 from ..record.lease import held_by
-from ..record.record import DELETE, FILL, WRITE, Record, Source, table_key
+from ..record.record import DELETE, FILL, WRITE, JobEntry, Record, Source, table_key
 from ..record.rules import Moment
 from ..record.run import HeldElsewhere, Run
 from ..record.store import RecordStore
@@ -251,7 +251,7 @@ def _prepared(
     if state.migration != choice.migration or source.arn not in {state.source.arn, *state.parts}:
         record.claim_again(choice.migration, source, choice.method)
         state = record.record
-    filling = state.open_job(FILL) or state.open_job(WRITE)
+    filling = _filling(state)
     if state.open_job(DELETE) is not None:
         if there is not None:
             return _deleted(record, destination, there)
@@ -283,12 +283,17 @@ def _prepared(
     return record
 
 
+def _filling(record: Record) -> JobEntry | None:
+    """The job that fills the table, or may be begun that does."""
+    return record.open_job(FILL) or record.open_job(WRITE)
+
+
 def _choose_method(record: Tracking, choice: Choice) -> None:
     """Another method before its table is made; what fills it already decides the outcome itself."""
     state = record.record
     if state.method == choice.method or state.state in ("filled", "settled"):
         return
-    if state.open_job(FILL) is not None or state.open_job(WRITE) is not None:
+    if _filling(state) is not None:
         return
     if state.state == "claimed":
         record.change_method(choice.method)
@@ -310,7 +315,7 @@ def _changed(record: Record, choice: Choice) -> tuple[str, str]:
 def foreseen(record: Record, there: TableDefinition | None, choice: Choice) -> Record:
     """The ``record`` as ``claim`` would leave it, for check mode: as it is, or begun anew where our copy was deleted.
     Raises TableBroken where the method may not go on."""
-    if record.open_job(FILL) is not None or record.open_job(WRITE) is not None:
+    if _filling(record) is not None:
         return record
     if record.table_id and there is None:
         return replace(
