@@ -272,7 +272,7 @@ def inventory_problems(hosts: Iterable[str], hostvars: HostVars, sides: Sides | 
             unknown[host] = _unknown(variables)
             if host in sides["broken"]:
                 raise AnsibleError(sides["broken"][host])
-            problems[host] = _problems(variables, options_of(sides, host))
+            problems[host] = _problems(variables, options_of(sides, host), unknown[host])
             place = same_text([place_of(sides, host, "ferry_destination"), table_names(host, variables)[1]])
             if not problems[host]:
                 problems[host] = checks.problems(host, str(read(variables, "ferry_method") or ""))
@@ -320,10 +320,10 @@ def _plan_problems(problems: Mapping[str, list[str]], hostvars: HostVars, sides:
     }
 
 
-def _problems(variables: Mapping[str, Any], sides: Mapping[str, Any]) -> list[str]:
+def _problems(variables: Mapping[str, Any], sides: Mapping[str, Any], unknown: Iterable[str]) -> list[str]:
     """The problems with the variables of one host. Values are not repeated: there may be secrets among them.
 
-    ``sides`` are its accounts, by variable."""
+    ``sides`` are its accounts, by variable, ``unknown`` those variables with our prefix that are none of ours."""
     given = {name: read(variables, name) for name in VARIABLES if name in variables and name not in ACCOUNTS}
     given |= sides
     found = []
@@ -336,9 +336,10 @@ def _problems(variables: Mapping[str, Any], sides: Mapping[str, Any]) -> list[st
     found += dict.fromkeys(filter(None, map(_told, checked.error_messages)))
     if not found:
         found += _arn_problems(str(given.get("ferry_table") or ""), sides.get("ferry_source") or {})
-    unknown = {name: _close_to(name) for name in _unknown(variables)}
     found += [
-        f"{name} is not a variable of TableFerry; did you mean {close}?" for name, close in unknown.items() if close
+        f"{name} is not a variable of TableFerry; did you mean {close}?"
+        for name in unknown
+        if (close := _close_to(name))
     ]
     return found
 

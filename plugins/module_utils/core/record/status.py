@@ -289,14 +289,13 @@ def missing(
     """The row of a table without a record, in the shape of all others."""
     row = {**_unreadable(Unreadable(table_key(name), "", "")), "state": NO_RECORD, "source": source}
     wanted = wanted or Wanted()
-    if standing is None:
-        return {**row, "next": "Run migrate: no run has begun this table."}
-    row["copy_state"] = "unknown" if standing.table_id else "none"
-    if standing.running:
-        row |= {"job": f"{standing.running.split()[-1]} running", "migration": standing.running_of}
-        return {**row, "next": _running(standing, wanted)}
-    if standing.table_id:
-        return {**row, "migration": standing.migration, "next": _unknown(standing, wanted)}
+    if standing is not None:
+        row["copy_state"] = "unknown" if standing.table_id else "none"
+        if standing.running:
+            row |= {"job": f"{standing.running.split()[-1]} running", "migration": standing.running_of}
+            return {**row, "next": _running(standing, wanted)}
+        if standing.table_id:
+            return {**row, "migration": standing.migration, "next": _unknown(standing, wanted)}
     return {**row, "next": "Run migrate: no run has begun this table."}
 
 
@@ -318,10 +317,9 @@ def matching(
     """The rows of ``names`` (destination tables) alone, all for None; also of ``names`` and ``wanted`` without a
     record."""
     known = {row["name"] for row in found}
-    shown = found if names is None else [row for row in found if row["name"] in set(names)]
-    without = [name for name in dict.fromkeys((*wanted, *(names or ()))) if name not in known]
-    if names is not None:
-        without = [name for name in without if name in set(names)]
+    asked = dict.fromkeys((*wanted, *(row["name"] for row in found)) if names is None else names)
+    shown = [row for row in found if row["name"] in asked]
+    without = [name for name in asked if name not in known]
     made = [
         missing(name, wanted.get(name, Wanted()).source_table, standing.get(name), wanted.get(name)) for name in without
     ]
