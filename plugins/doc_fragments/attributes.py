@@ -36,6 +36,17 @@ _GROUP = r"""
       - tableferry.aws.ferry
 """
 
+_READS = r"""
+options: {}
+attributes:
+  check_mode:
+    support: full
+    description: Changes nothing, in C(check_mode) or not.
+  diff_mode:
+    support: N/A
+    description: There is no difference to show, because nothing is changed.
+"""
+
 _ALL = _IDEMPOTENT + _ASYNC + _GROUP
 
 
@@ -58,33 +69,7 @@ attributes:
     )
 
     # For verbs that only read.
-    READS: str = (
-        r"""
-options: {}
-attributes:
-  check_mode:
-    support: full
-    description: Changes nothing, in C(check_mode) or not.
-  diff_mode:
-    support: N/A
-    description: There is no difference to show, because nothing is changed.
-"""
-        + _ALL
-    )
+    READS: str = _READS + _ALL
 
     # For verbs that only read, and hand out credentials.
-    CREDENTIALS: str = (
-        r"""
-options: {}
-attributes:
-  check_mode:
-    support: full
-    description: Changes nothing, in C(check_mode) or not.
-  diff_mode:
-    support: N/A
-    description: There is no difference to show, because nothing is changed.
-"""
-        + _IDEMPOTENT
-        + _NO_ASYNC
-        + _GROUP
-    )
+    CREDENTIALS: str = _READS + _IDEMPOTENT + _NO_ASYNC + _GROUP
