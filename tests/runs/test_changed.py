@@ -8,22 +8,11 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
-
-from lab.client import spawn
-from tests.runs.playbooks import Migration, Playbook, client, group_of, prepare
+from tests.runs.playbooks import Migration, Playbook, client, group_of
 
 TABLES = ["first", "second"]
 TIMINGS = {"export.full": 3, "import.visible": 0.5, "import.creating": 3, "import.completing": 0.5}
-
-
-@pytest.fixture
-def migration(tmp_path: Path) -> Iterator[Migration]:
-    with spawn(scale=0.01, timings=TIMINGS) as lab:
-        yield prepare(lab, tmp_path, TABLES)
 
 
 def changed(run: Playbook) -> dict[str, int]:

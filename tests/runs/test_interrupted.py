@@ -8,22 +8,15 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from lab.client import spawn
-from tests.runs.playbooks import Migration, Playbook, eventually, group_of, prepare
+from tests.runs.playbooks import Migration, Playbook, eventually, group_of
 
 TABLES = [f"table-{number}" for number in range(3)]
 TIMINGS = {"export.full": 3, "import.visible": 0.5, "import.creating": 3, "import.completing": 0.5}
-
-
-@pytest.fixture
-def migration(tmp_path: Path) -> Iterator[Migration]:
-    with spawn(scale=0.01, timings=TIMINGS) as lab:
-        yield prepare(lab, tmp_path, TABLES)
 
 
 def ctrl_c(run: Playbook) -> None:

@@ -6,13 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
-from lab.client import spawn
-from tests.runs.playbooks import Migration, Playbook, prepare
+from tests.runs.playbooks import Migration, Playbook
 
 COUNT = 40
 TABLES = [f"table-{number:02}" for number in range(COUNT)]
@@ -20,12 +14,6 @@ TABLES = [f"table-{number:02}" for number in range(COUNT)]
 FAILING = [TABLES[3], TABLES[5]]
 OTHERS = [name for name in TABLES if name != TABLES[1]]
 TIMINGS = {"export.full": 4, "import.visible": 0.5, "import.creating": 4, "import.completing": 0.5}
-
-
-@pytest.fixture
-def migration(tmp_path: Path) -> Iterator[Migration]:
-    with spawn(scale=0.01, timings=TIMINGS) as lab:
-        yield prepare(lab, tmp_path, TABLES)
 
 
 def sliced(number: int) -> tuple[str, str]:

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,12 +18,6 @@ from tests.runs.playbooks import Migration, eventually, prepare
 TABLES = [f"table-{number}" for number in range(2)]
 # By the lab's clock, which a test moves on: the jobs of the first run are still running when it is killed.
 TIMINGS = {"export.full": 60, "import.visible": 1, "import.creating": 60, "import.completing": 1}
-
-
-@pytest.fixture
-def migration(tmp_path: Path) -> Iterator[Migration]:
-    with spawn(scale=0.01, timings=TIMINGS) as lab:
-        yield prepare(lab, tmp_path, TABLES)
 
 
 def killed(migration: Migration) -> Lease:

@@ -1,0 +1,22 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the tests of whole runs share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.client import spawn
+from tests.runs.playbooks import Migration, prepare
+
+
+@pytest.fixture
+def migration(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Migration]:
+    """A migration of the test file's ``TABLES`` on a lab with its ``TIMINGS``."""
+    with spawn(scale=0.01, timings=request.module.TIMINGS) as lab:
+        yield prepare(lab, tmp_path, request.module.TABLES)
