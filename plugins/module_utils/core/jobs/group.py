@@ -141,12 +141,14 @@ class Group:
         return [entry for entry in self.waiting("due") if entry.due <= now and self._allowed(entry)]
 
     def _allowed(self, entry: Entry) -> bool:
-        if entry.job.state != "running":
-            return True
-        if entry.reading != "describe" and not self.kind.describes_end(entry.item):
+        if not self.is_counted(entry):
             return True
         self.burst_left -= 1
         return self.burst_left >= 0
+
+    def is_counted(self, entry: Entry) -> bool:
+        """Whether going on with ``entry`` is a describe, which counts in a burst."""
+        return entry.job.state == "running" and (entry.reading == "describe" or self.kind.describes_end(entry.item))
 
     def release_starts(self, now: float) -> None:
         """Let as many waiting jobs start as have ended; and one more from time to time, for slots that others freed."""

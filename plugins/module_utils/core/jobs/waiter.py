@@ -171,7 +171,7 @@ class Waiter:
                     self._flying[pool.submit(group.list_pages, look)] = group
         # Describes of running jobs are few, and counted: they are never held back.
         for entry in sorted(due, key=_turn):
-            if entry.job.state == "running" or len(self._flying) < QUEUED:
+            if entry.group.is_counted(entry) or len(self._flying) < QUEUED:
                 entry.phase = "busy"
                 self._flying[pool.submit(self._advance, entry)] = entry
 

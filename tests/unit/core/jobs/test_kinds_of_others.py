@@ -165,6 +165,37 @@ def test_what_aws_can_work_on_is_sent_first(monkeypatch: pytest.MonkeyPatch) -> 
     assert runs.began == [*(f"a-{number}" for number in range(4, 8)), *["settings"] * 8]
 
 
+class Followed(GlueRuns):
+    """Runs that were begun before; another kind's job starts after each."""
+
+    def describes_end(self, item: WaitItem) -> bool:
+        """As exports, which are read from the bucket."""
+        return False
+
+    def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
+        """Notes the ends of these, and the starts of those."""
+        if item.job.arn:
+            yield Pause(item.job, "end")
+        self.began.append(item.job.arn or "after")
+        return replace(item.job, state="completed")
+
+    def after(self, job: Job, before: Job, made: Made) -> Job | None:
+        """As it is."""
+        return replace(job, pending_reason="")
+
+
+def test_ends_that_a_list_shows_together_do_not_hold_back_what_starts_after_the_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(waiter, "THREADS", 1)
+    monkeypatch.setattr(waiter, "QUEUED", 1)
+    runs = Followed()
+    jobs = [replace(run_of(f"table{number}", "a", number), state="running") for number in range(10)]
+    following = Job("load", "", "pending", pending_reason="job", request={"job_name": "b"})
+    waited(runs, jobs, following, load=runs)
+    assert runs.began.index("after") < runs.began.index("a-2")
+
+
 def test_a_refused_call_is_explained_by_the_account() -> None:
     job = waited(GlueRuns(frozenset({"a-1"})), [run_of("orders", "a", 1)]).jobs["orders"]
     error = failure_of(job)
