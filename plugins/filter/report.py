@@ -92,6 +92,9 @@ def _result(host: str, variables: Mapping[str, Any], stage: str) -> Mapping[str,
     if own:
         return own
     together = _together(variables, stage)
+    judged = judged_in_the_wait((_together(variables, WAITED).get("ways") or {}).get(host) or ())
+    if stage == JUDGED and judged:
+        return judged
     if stage == WAITED or (together.get("failed") and "tables" not in together):
         return together
     return (together.get("tables") or {}).get(host) or {}
@@ -165,6 +168,14 @@ def item_jobs(jobs: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     from ansible_collections.tableferry.aws.plugins.module_utils.core import migration
 
     return [job for job in jobs if job["kind"] not in migration.STEPS]
+
+
+def judged_in_the_wait(jobs: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The judgement that waiting for the ``jobs`` came to; empty where there was none, or what kept it from one."""
+    from ansible_collections.tableferry.aws.plugins.module_utils.core import judgement
+
+    judged = [job for job in jobs if job["kind"] == judgement.KIND and job["state"] == "completed"]
+    return judged[0]["result"] if judged else {}
 
 
 def report_lines(rows: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
 
-from ansible_collections.tableferry.aws.plugins.filter.report import item_jobs
+from ansible_collections.tableferry.aws.plugins.filter.report import item_jobs, judged_in_the_wait
 from ansible_collections.tableferry.aws.plugins.filter.tables import (
     OPEN,
     SIDES,
@@ -125,7 +125,8 @@ def tables_to_judge(
 ) -> list[dict[str, Any]]:
     """The entries of migration_judge_all: for the hosts in ``started``, with their jobs as in ``waited``.
 
-    In check mode only migrations that an earlier run has completed; none where the wait as a whole failed.
+    Not for tables that were judged in the wait. In check mode only migrations that an earlier run has completed; none
+    where the wait as a whole failed.
     """
     found: list[dict[str, Any]] = []
     rendered = RenderedSides(hostvars)
@@ -133,6 +134,8 @@ def tables_to_judge(
         return found
     ways = waited.get("ways") or {}
     for host, table in _begun(hosts, started):
+        if judged_in_the_wait(ways.get(host) or ()):
+            continue
         jobs = plain(ways[host]) if host in ways else [table["job"], *table["then"]]
         if check_mode and not {job["state"] for job in item_jobs(jobs)} <= {"completed", "not_needed"}:
             continue

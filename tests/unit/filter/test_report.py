@@ -174,6 +174,25 @@ def test_tables_that_one_task_moved_together() -> None:
     assert run_places(hostvars, hostvars) == [{"destination": {"region": "eu-west-1"}, "record_table": "records"}]
 
 
+def test_tables_that_were_judged_in_the_wait() -> None:
+    def judged(state: str, **more: Any) -> list[dict[str, Any]]:
+        return [{"kind": "import", "state": "completed"}, {"kind": "judge", "state": state, **more}]
+
+    started = {name: {"changed": True, "job": {"kind": "import"}, "then": []} for name in ("a", "wrong")}
+    ways = {"a": judged("completed", result=JUDGED), "wrong": judged("failed", result={**JUDGED, "status": "failed"})}
+    wrong = {"failed": True, "msg": "3 items lack", "status": "failed"}
+    results = {
+        "migrate_started": {"tables": started},
+        "migrate_waited": {"ways": ways},
+        "migrate_judged": {"tables": {"wrong": wrong}},
+    }
+    hostvars = dict.fromkeys(started, results)
+    rows = {row["name"]: row for row in report_rows(hostvars, hostvars)}
+    assert {name: row["status"] for name, row in rows.items()} == {"a": "migrated", "wrong": "failed"}
+    assert rows["a"]["verified"] == JUDGED["verified"]
+    assert report_problems(hostvars, hostvars) == {"wrong": "3 items lack"}
+
+
 def test_a_task_for_all_tables_that_failed_failed_them_all() -> None:
     failed = {"migrate_started": {"failed": True, "msg": "boto3 is missing"}}
     hostvars = {"a": failed, "b": failed}

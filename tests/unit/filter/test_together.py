@@ -166,6 +166,9 @@ def test_what_is_open_is_waited_for_and_what_failed_is_not_judged() -> None:
     assert {entry["name"]: entry["options"]["jobs"][0]["state"] for entry in judged} == {
         "host": "completed", "done": "not_needed",
     }  # fmt: skip
+    judge = {"kind": "judge", "state": "completed", "result": {"status": "migrated"}}
+    waited = {"ways": {"host": [{**JOB, "state": "completed"}, judge]}}
+    assert [entry["name"] for entry in tables_to_judge(hosts, hosts, outlook, started, waited)] == ["done"]
     assert [entry["name"] for entry in tables_to_judge(hosts, hosts, outlook, started, {}, True)] == ["done"]
     assert tables_to_judge(hosts, hosts, outlook, started, {"failed": True, "msg": "crash"}) == []
     assert tables_to_wait(hosts, hosts, outlook, {"failed": True, "msg": "crash"}) == []
