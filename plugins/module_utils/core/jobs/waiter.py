@@ -26,7 +26,7 @@ from .kind import Instead, JobKind, OwnWork, Pause, WaitItem, WaitResult
 from .progress import duration, progress_line
 
 THREADS = 8
-QUEUED = 2 * THREADS  # calls sent out at once: the rest are put in line again when one has been answered
+QUEUED = THREADS + 2  # calls sent out at once: the rest are put in line again when one has been answered
 # In a row, about 10 minutes: then a table is given up of which no job runs, unless AWS is away as a whole.
 PASSING_FAILURES = 25
 AWAY_FAILURES = 5  # in a row, half a minute: then a line says that AWS does not answer
