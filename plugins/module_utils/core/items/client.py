@@ -33,8 +33,9 @@ from ..errors import (
     MissingTable,
     ServiceError,
 )
+from .network_route import Distrusted, NetworkRoute
 from .permit import CHANGING, FREE, Bounds, pause
-from .transport import CONTENT_TYPE, Answer, BrokenConnection, Connection, Distrusted, NetworkRoute, Signer, SigningKeys
+from .transport import CONTENT_TYPE, Answer, BrokenConnection, Connection, Signer, SigningKeys
 
 CREDENTIALS_SECONDS = 60.0  # how long credentials are kept before the caller is asked again
 HELD_SECONDS = 0.5  # between looks whether a lease that is over was renewed

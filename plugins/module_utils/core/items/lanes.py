@@ -17,9 +17,10 @@ from dataclasses import dataclass
 
 from ..errors import FerryError, Interrupted, LeaseOver
 from .client import Call, Client
+from .network_route import CONNECT_SECONDS, READ, Distrusted
 from .permit import FREE, TURN_SECONDS, Bounds
 from .tables import Identity
-from .transport import ANSWER_SECONDS, BrokenConnection, Connection, Distrusted
+from .transport import ANSWER_SECONDS, BrokenConnection, Connection
 
 LOOK_SECONDS = 5.0  # between looks for requests that were never answered
 LAST_ANSWERS_SECONDS = 10.0  # for which an interrupted run waits for the answers to what it sent
@@ -55,7 +56,7 @@ class Lanes:
         self._doubted: dict[Identity, list[_Flight]] = {}
         self._looked = time.monotonic()
         if self._parent is not None:
-            self._selector.register(self._parent, selectors.EVENT_READ, self._parent)
+            self._selector.register(self._parent, READ, self._parent)
 
     def submit(
         self,
@@ -100,6 +101,8 @@ class Lanes:
         """
         end = time.monotonic() + LAST_ANSWERS_SECONDS
         self._later.clear()
+        for connection in [each for each in self._flights if each.opening]:
+            self._drop(connection)
         while any(flight.call.attempt is not None for flight in self._flights.values()):
             left = end - time.monotonic()
             if left <= 0.0:
@@ -130,29 +133,44 @@ class Lanes:
         if flight.identity is not None and flight.identity.doubtful():
             self._identify(flight.identity, flight)
             return
-        client = flight.client
-        idle = self._idle[client]
+        idle = self._idle[flight.client]
+        if idle:
+            self._send_by(idle.pop(), flight)
+            return
         try:
-            if idle:
-                connection = idle.pop()
-            else:
-                connection = client.connect(waiting=False)
-                self._selector.register(connection, selectors.EVENT_READ, connection)
-            self._flights[connection] = flight
-            flight.sent = time.monotonic()
-            try:
-                connection.send(client.request(flight.call))
-            except LeaseOver:  # nothing was sent
-                del self._flights[connection]
-                idle.append(connection)
-                raise
-            except BaseException:
-                self._drop(connection)
-                raise
-            if connection.sending:
-                self._selector.modify(connection, selectors.EVENT_READ | selectors.EVENT_WRITE, connection)
-        except (OSError, BrokenConnection, Distrusted, LeaseOver) as error:
+            connection = flight.client.connect(waiting=False)
+        except (OSError, Distrusted) as error:
             self._broke(flight, error)
+            return
+        self._selector.register(connection, connection.events, connection)
+        self._flights[connection] = flight
+
+    def _send_by(self, connection: Connection, flight: _Flight) -> None:
+        """Send it now, signed now, by a connection that is ready."""
+        self._flights[connection] = flight
+        flight.sent = time.monotonic()
+        try:
+            connection.send(flight.client.request(flight.call))
+        except LeaseOver as error:  # nothing was sent
+            self._set_idle(connection, flight.client)
+            self._broke(flight, error)
+        except (OSError, BrokenConnection) as error:
+            self._drop(connection)
+            self._broke(flight, error)
+        except BaseException:
+            self._drop(connection)
+            raise
+        else:
+            self._listen(connection)
+
+    def _set_idle(self, connection: Connection, client: Client) -> None:
+        del self._flights[connection]
+        self._idle[client].append(connection)
+
+    def _listen(self, connection: Connection) -> None:
+        """Listen for what it waits for now."""
+        if self._selector.get_key(connection).events != connection.events:
+            self._selector.modify(connection, connection.events, connection)
 
     def _identify(self, identity: Identity, flight: _Flight) -> None:
         """Ask whether the table is still the same, once for all calls that wait for it."""
@@ -171,7 +189,22 @@ class Lanes:
 
         self._send(_Flight(flight.client, identity.request(), known, failed))
 
+    def _open(self, connection: Connection, flight: _Flight) -> None:
+        """Go on with a connection that is being made for ``flight``."""
+        try:
+            ready = connection.open()
+        except (OSError, Distrusted) as error:
+            self._drop(connection)
+            self._broke(flight, error)
+            return
+        self._listen(connection)
+        if ready:
+            self._set_idle(connection, flight.client)
+            self._send(flight)  # by this one, unless it has become doubtful whether the table is still the same
+
     def _hear(self, connection: Connection) -> None:
+        if connection.closed:  # since its event came, by that of another connection in the same turn
+            return
         flight = self._flights.get(connection)
         if flight is None:
             # It was idle, and something arrived: the server has closed it.
@@ -180,20 +213,22 @@ class Lanes:
             )
             self._drop(connection)
             return
-        was_sending = connection.sending
+        if connection.opening:
+            self._open(connection, flight)
+            return
+        was = connection.events
         try:
             answer = connection.advance()
         except BrokenConnection as error:
             self._drop(connection)
             self._broke(flight, error)
             return
-        if was_sending and not connection.sending:
-            self._selector.modify(connection, selectors.EVENT_READ, connection)
+        if connection.events != was:
+            self._listen(connection)
         if answer is None:
             return
         if connection.reusable:
-            del self._flights[connection]
-            self._idle[flight.client].append(connection)
+            self._set_idle(connection, flight.client)
         else:
             self._drop(connection)
         try:
@@ -221,7 +256,7 @@ class Lanes:
         flight.failed(error)
 
     def _drop(self, connection: Connection) -> None:
-        """Close and forget a connection. It may be closed already: then its number may be another connection's."""
+        """Close and forget a connection."""
         self._flights.pop(connection, None)
         self._selector.unregister(connection)
         connection.close()
@@ -229,6 +264,8 @@ class Lanes:
     def _give_up_silent(self) -> None:
         self._looked = now = time.monotonic()
         for connection, flight in list(self._flights.items()):
-            if now - flight.sent > ANSWER_SECONDS:
+            longest = CONNECT_SECONDS if connection.opening else ANSWER_SECONDS
+            if now - max(flight.sent, connection.heard) > longest:
+                reason = f"no {'connection' if connection.opening else 'answer'} for {longest:.0f} seconds"
                 self._drop(connection)
-                self._broke(flight, BrokenConnection(f"no answer for {ANSWER_SECONDS:.0f} seconds"))
+                self._broke(flight, BrokenConnection(reason))

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""HTTP/1.1 over one kept socket, plain or TLS, direct or through a proxy's tunnel; and Signature Version 4.
+"""HTTP/1.1 over one kept socket; and Signature Version 4.
 
 Every answer is checked against its Content-Length and its CRC32. Redirects, cookies and compression are not supported:
 DynamoDB uses none of them.
@@ -10,28 +10,23 @@ DynamoDB uses none of them.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
-import os
-import socket
 import ssl
 import time
-import urllib.request
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote
 
-from ..errors import InvalidInput
+from .network_route import LONGEST_HEAD, READ, WRITE, NetworkRoute, Opening
 
 API = "DynamoDB_20120810"
 CONTENT_TYPE = "application/x-amz-json-1.0"
 SERVICE = "dynamodb"
-CONNECT_SECONDS, ANSWER_SECONDS = 10.0, 60.0
+ANSWER_SECONDS = 60.0  # for which a server may send nothing
 SMALL_READ, LARGE_READ = 64 * 1024, 512 * 1024
-LONGEST_HEAD = 64 * 1024
 
 
 class SigningKeys(Protocol):
@@ -59,10 +54,6 @@ class BrokenConnection(Exception):
     def __init__(self, reason: str, *, stale: bool = False) -> None:
         super().__init__(reason)
         self.stale = stale
-
-
-class Distrusted(Exception):
-    """The server's certificate is not trusted."""
 
 
 @dataclass(frozen=True)
@@ -122,116 +113,28 @@ class Signer:
 # Connections
 
 
-@dataclass(frozen=True)
-class NetworkRoute:
-    """How to reach a server: by TLS or not, through a proxy (host, port, its authorization line or "") or not."""
-
-    host: str
-    port: int
-    tls: ssl.SSLContext | None = None
-    proxy: tuple[str, int, str] | None = None
-
-    @classmethod
-    def to(cls, host: str, port: int, secure: bool, ca_bundle: str = "") -> NetworkRoute:
-        """The route that the environment sets; ``ca_bundle`` as in ``Endpoint``.
-
-        Raises InvalidInput for certificates or a proxy that cannot be used. A proxy for plain HTTP is not used: plain
-        endpoints are local test servers.
-        """
-        if not secure:
-            return cls(host, port)
-        return cls(host, port, _trusted_context(ca_bundle), _proxy_for(host, port))
-
-    def connect(self) -> socket.socket:
-        """A connection ready for requests. Raises OSError, Distrusted."""
-        host, port, authorization = self.proxy or (self.host, self.port, "")
-        connection = socket.create_connection((host, port), CONNECT_SECONDS)
-        try:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            if self.proxy:
-                _tunnel(connection, self.host, self.port, authorization)
-            if self.tls is not None:
-                connection = self.tls.wrap_socket(connection, server_hostname=self.host)
-        except ssl.SSLCertVerificationError as error:
-            connection.close()
-            raise Distrusted(error.verify_message) from error
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-
-def _tunnel(connection: socket.socket, host: str, port: int, authorization: str) -> None:
-    target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    connection.sendall(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{authorization}\r\n".encode())
-    head = b""
-    # Byte by byte: what follows the blank line belongs to TLS.
-    while not head.endswith(b"\r\n\r\n"):
-        byte = connection.recv(1)
-        if not byte or len(head) > LONGEST_HEAD:
-            raise ConnectionResetError("the proxy closed the connection")
-        head += byte
-    status = head.split(b" ", 2)[1][:3].decode("latin-1") if head.count(b" ") else "nothing"
-    if status != "200":
-        raise ConnectionRefusedError(f"the proxy answered {status} to CONNECT {target}")
-
-
-def _trusted_context(ca_bundle: str) -> ssl.SSLContext:
-    """TLS that checks names and certificates, with the same bundle that botocore would take."""
-    bundle = ca_bundle or os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE") or _packaged_bundle()
-    try:
-        return ssl.create_default_context(cafile=bundle)
-    except OSError as error:
-        raise InvalidInput(
-            f"The certificates in {bundle} cannot be read: {error.strerror or 'the file holds no certificate'}.",
-            "Set AWS_CA_BUNDLE to a PEM file with certificates, or unset it.",
-        ) from error
-
-
-def _packaged_bundle() -> str | None:
-    """certifi's certificates where it is installed, else None, which means the system's."""
-    try:
-        import certifi
-    except ImportError:
-        return None
-    return str(certifi.where())
-
-
-def _proxy_for(host: str, port: int) -> tuple[str, int, str] | None:
-    """The proxy that HTTPS_PROXY and NO_PROXY set for a host. Raises InvalidInput for one that cannot be used."""
-    proxy = urllib.request.getproxies().get("https")
-    if not proxy or urllib.request.proxy_bypass(f"{host}:{port}"):
-        return None
-    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-    if parts.scheme != "http" or not parts.hostname:
-        raise InvalidInput(
-            f"HTTPS_PROXY is a {parts.scheme} proxy, which requests for items cannot use.",
-            "Set an http:// proxy (it tunnels TLS unread), or add the endpoint to NO_PROXY.",
-        )
-    authorization = ""
-    if parts.username is not None:
-        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        authorization = f"Proxy-Authorization: Basic {base64.b64encode(pair.encode()).decode()}\r\n"
-    return parts.hostname, parts.port or 80, authorization
-
-
 class Connection:
     """One kept connection: one request at a time, its answer read as it arrives.
 
-    ``advance`` does what can be done without waiting, or waits where the connection is ``waiting``. After
-    BrokenConnection it is closed and must not be used again.
+    It is made first: ``open`` does what can be done of that without waiting, and so does ``advance`` for an answer; a
+    connection that is ``waiting`` is open when it is made, and waits for answers. After BrokenConnection, Distrusted
+    and OSError it is closed and must not be used again.
     """
 
     def __init__(self, route: NetworkRoute, *, waiting: bool) -> None:
         """Raises OSError, Distrusted."""
-        self._socket = route.connect()
-        self._socket.settimeout(ANSWER_SECONDS if waiting else 0.0)
-        self._secure = route.tls is not None
         self._unsent = memoryview(b"")
         self._reused = False
-        self._reset()
+        self._secure = route.tls is not None
+        self.heard = time.monotonic()  # when it was begun, or something arrived last
         self.reusable = True
+        self._reset()
+        self._opening: Opening | None = route.begin()
+        self._socket = self._opening.socket
+        if waiting:
+            self._opening.wait()
+            self.open()
+            self._socket.settimeout(ANSWER_SECONDS)
 
     def _reset(self) -> None:
         self._answer: Answer | None = None
@@ -243,17 +146,42 @@ class Connection:
 
     def fileno(self) -> int:
         """For selectors."""
-        return self._socket.fileno()
+        return self._socket.fileno() if self._opening is None else self._opening.socket.fileno()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed: its number may be another connection's."""
+        return self.fileno() < 0
+
+    @property
+    def opening(self) -> bool:
+        """Whether it is not ready for requests yet."""
+        return self._opening is not None
+
+    @property
+    def events(self) -> int:
+        """What it waits for, for selectors."""
+        if self._opening is not None:
+            return self._opening.wants
+        return READ | WRITE if self._unsent else READ
+
+    def open(self) -> bool:
+        """Go on with making it; whether it is ready. Raises OSError, Distrusted."""
+        if self._opening is None:
+            return True
+        try:
+            ready = self._opening.go_on()
+        except BaseException:
+            self.close()
+            raise
+        if ready:
+            self._socket, self._opening, self.heard = self._opening.socket, None, time.monotonic()
+        return ready
 
     def send(self, request: bytes) -> None:
         """Send a whole request, or what can be sent of it now. Raises BrokenConnection."""
         self._unsent = memoryview(request)
         self._push()
-
-    @property
-    def sending(self) -> bool:
-        """Whether part of the request is still to be sent."""
-        return bool(self._unsent)
 
     def advance(self) -> Answer | None:
         """The answer, or None until it is complete. Raises BrokenConnection."""
@@ -265,6 +193,7 @@ class Connection:
                 data = self._socket.recv(size)
                 if not data:
                     return self._ended()
+                self.heard = time.monotonic()
                 if self._take(data):
                     return self._whole()
                 if len(data) < size and not self._secure:
@@ -277,7 +206,10 @@ class Connection:
     def close(self) -> None:
         """Close the connection."""
         self.reusable = False
-        self._socket.close()
+        if self._opening is not None:
+            self._opening.close()
+        else:
+            self._socket.close()
 
     def _push(self) -> None:
         try:

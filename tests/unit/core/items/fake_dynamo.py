@@ -122,6 +122,13 @@ class FakeDynamo:
         """How many connections are open."""
         return len(self._open)
 
+    def reset_all(self) -> None:
+        """Reset all open connections, as a load balancer or a gateway that forgets them."""
+        for connection in list(self._open):
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.shutdown(socket.SHUT_RD)
+            connection.close()
+
     def close(self) -> None:
         """End it."""
         self._listener.shutdown(socket.SHUT_RDWR)

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import datetime
-import ipaddress
+import os
 import socket
 import ssl
 import threading
@@ -15,23 +15,21 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from botocore.httpsession import URLLib3Session
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import EndpointUnreachable, InvalidInput
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Client, Endpoint, RetryPolicy
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.network_route import Distrusted, NetworkRoute
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.transport import (
     BrokenConnection,
     Connection,
-    Distrusted,
-    NetworkRoute,
     Signer,
 )
 
@@ -81,6 +79,8 @@ def answering(*pieces: bytes) -> Callable[[socket.socket], None]:
 def exchange(port: int, request: bytes = b"request", waiting: bool = True):
     connection = Connection(NetworkRoute("127.0.0.1", port), waiting=waiting)
     try:
+        while not connection.open():
+            time.sleep(0.001)
         connection.send(request)
         while (answer := connection.advance()) is None:
             time.sleep(0 if waiting else 0.001)
@@ -221,37 +221,15 @@ def test_the_kept_key_is_of_the_day_and_the_secret():
 # TLS and proxies
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    """A self-signed certificate for localhost: the files of certificate and key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    folder = tmp_path_factory.mktemp("tls")
-    (folder / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    (folder / "key.pem").write_bytes(private)
-    assert ipaddress.ip_address("127.0.0.1").is_loopback
-    return folder / "cert.pem", folder / "key.pem"
-
-
 @pytest.fixture
 def tls_port(certificate):
     """A TLS server that answers."""
+    with tls_serving(certificate) as port:
+        yield port
+
+
+@contextmanager
+def tls_serving(certificate) -> Iterator[int]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate)
 
@@ -289,6 +267,31 @@ def test_h9_the_bundle_of_a_profile_is_trusted(monkeypatch, certificate, tls_por
     ours.close()
 
 
+def test_g12_certificates_that_botocore_takes_are_taken(monkeypatch, lax_certificate):
+    monkeypatch.setenv("NO_PROXY", "localhost")
+    bundle = str(lax_certificate[0])
+    with tls_serving(lax_certificate) as port:
+        request = AWSRequest("POST", f"https://localhost:{port}", data=b"{}").prepare()
+        assert URLLib3Session(verify=bundle).send(request).content == BODY
+    with tls_serving(lax_certificate) as port:
+        ours = client(f"https://localhost:{port}", bundle)
+        assert ours.call("Scan", b"{}", "orders") == BODY
+        ours.close()
+
+
+def test_certificates_are_read_once(monkeypatch, certificate, lax_certificate, tmp_path):
+    def contexts(path: Path) -> set[int]:
+        return {id(NetworkRoute.to("localhost", 1, True, str(path)).tls) for _ in range(3)}
+
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_bytes(certificate[0].read_bytes())
+    first = contexts(bundle)
+    bundle.write_bytes(lax_certificate[0].read_bytes() * 2)
+    os.utime(bundle, (1, 1))
+    assert len(first) == len(contexts(bundle)) == 1
+    assert contexts(bundle) != first
+
+
 @pytest.mark.parametrize(("host", "bundle"), [("127.0.0.1", True), ("localhost", False)])
 def test_a_certificate_that_is_not_to_be_trusted_fails_at_once(monkeypatch, certificate, tls_port, host, bundle):
     monkeypatch.setenv("NO_PROXY", "*")
@@ -300,7 +303,7 @@ def test_a_certificate_that_is_not_to_be_trusted_fails_at_once(monkeypatch, cert
     with pytest.raises(EndpointUnreachable, match="AWS_CA_BUNDLE"):
         client(f"https://{host}:{tls_port}").call("Scan", b"{}", "orders")
     with pytest.raises(Distrusted):
-        NetworkRoute.to(host, tls_port, True).connect()
+        Connection(NetworkRoute.to(host, tls_port, True), waiting=True)
 
 
 def test_a_bundle_that_cannot_be_read_is_told(monkeypatch, tmp_path):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items import transport
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items import network_route, transport
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.tracking import Tracking
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record import fence, intended, rules, transitions
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.lease import VERB
@@ -302,7 +302,7 @@ class TestTakeOver:
         assert two.take(take_over=one.run.id).fence.at == aws.now + seconds
 
     def test_requests_wait_no_longer_than_the_fence_counts_on(self):
-        assert transport.CONNECT_SECONDS + transport.ANSWER_SECONDS == fence.ANSWERED
+        assert network_route.CONNECT_SECONDS + transport.ANSWER_SECONDS == fence.ANSWERED
 
     def test_of_another_run_it_does_nothing(self, aws, one, two):
         one.to_filling()
