@@ -14,10 +14,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -42,6 +41,8 @@ from .write import (
 )
 
 POOL_BYTES = 16 * 1024 * 1024  # of pages read and not yet written, per worker
+ASIDE_BYTES = 16 * 1024 * 1024  # besides, of batches that AWS keeps throttling, per worker
+STUCK_BATCHES = 2  # of a page, and of a segment: as many show whether its partition takes more
 POOL_SECONDS = 2.0  # of the write rate, where there is one: what was read long ago may have changed since
 PAGE_BYTES = 1024 * 1024  # about the size of one page of a scan (aws.md H)
 SAVE_SECONDS = 2.0  # of work that a kill costs at most
@@ -53,17 +54,17 @@ class CopyOptions:
     """How to copy.
 
     ``consistent`` reads the source strongly consistent, for twice the read units. ``workers`` are processes; each keeps
-    ``reads_at_once`` pages and ``writes_at_once`` batches under way: a round trip moves one of them. ``segments`` 0
-    means a number by the table's size. ``read_rate`` and ``write_rate`` limit the units per second of the whole copy.
-    ``checkpoint`` is a file with which a later run continues; it is kept, and a run that finds it complete copies
-    nothing; only one copy at a time may use it. ``carried`` is what of an item travels. ``bounds`` say until when the
-    copy may write, and when it must stop.
+    at most ``reads_at_once`` pages and ``writes_at_once`` batches under way: a round trip moves one of them.
+    ``segments`` 0 means a number by the table's size. ``read_rate`` and ``write_rate`` limit the units per second of
+    the whole copy. ``checkpoint`` is a file with which a later run continues; it is kept, and a run that finds it
+    complete copies nothing; only one copy at a time may use it. ``carried`` is what of an item travels. ``bounds`` say
+    until when the copy may write, and when it must stop.
     """
 
     consistent: bool = False
     workers: int = 1
     reads_at_once: int = 8
-    writes_at_once: int = 64
+    writes_at_once: int = 256
     segments: int = 0
     read_rate: Rate | None = None
     write_rate: Rate | None = None
@@ -217,7 +218,9 @@ class _CopyTask:
         pool = _Pool(desk, writer, KeyReader(self.source.key), options.carried, write_throttle)
         scanner = Scanner(self.source, consistent=options.consistent, metered=read_throttle is not None)
         reads_at_once = max(1, min(options.reads_at_once, pool.most_bytes // PAGE_BYTES))
-        scan = ParallelScan(lanes, reading, scanner, desk.next_segment, pool.take, reads_at_once, read_throttle)
+        scan = ParallelScan(
+            lanes, reading, scanner, desk.next_segment, pool.take, reads_at_once, read_throttle, pool.has_room_for
+        )
         try:
             while True:
                 delay = (scan.fill() if pool.has_room else 0.0) or LOOK_SECONDS
@@ -235,20 +238,26 @@ class _CopyTask:
 
 @dataclass(eq=False)
 class _Work:
-    """A page on its way: the batches that wait, how many are under way, and how many are not yet acknowledged."""
+    """A page on its way: the batches that wait, how many are under way, not yet acknowledged, and stuck. ``size`` is
+    that of the page, which is kept by the batches that wait, in bytes."""
 
-    page: SegmentPage
+    segment: int
+    next_key: bytes
+    size: int
     waiting: list[list[Slice]]
     counts: Counts
     open: int
     under_way: int = 0
+    stuck: int = 0
 
 
 class _Pool:
     """The pages between reading and writing.
 
     The next batch is of the page with the fewest under way: so writes are spread over the segments, and a hot partition
-    delays its own page only. A page is reported to the desk when all before it in its segment are acknowledged.
+    delays its own page only: of a page with stuck batches nothing more is written, and its segment is not read on. A
+    page's bytes are given back when its last batch is sent; it is reported to the desk when all before it in its
+    segment are acknowledged.
     """
 
     def __init__(
@@ -261,11 +270,13 @@ class _Pool:
         self._throttle = throttle
         self._waiting: list[_Work] = []
         self._rows: dict[int, deque[_Work]] = defaultdict(deque)
+        self._stuck: Counter[int] = Counter()
         self._bytes = 0
+        self._open = 0
 
     @property
     def most_bytes(self) -> int:
-        """How many bytes of pages may wait before no more are requested."""
+        """How many bytes may wait or be under way before no more pages are requested."""
         if self._throttle is None:
             return POOL_BYTES
         return min(POOL_BYTES, int(self._throttle.units_in(POOL_SECONDS) * WRITE_UNIT_BYTES))
@@ -273,12 +284,16 @@ class _Pool:
     @property
     def empty(self) -> bool:
         """Whether all pages taken in are acknowledged."""
-        return not self._bytes
+        return not self._open
 
     @property
     def has_room(self) -> bool:
         """Whether more pages may be requested."""
-        return self._bytes < max(1, self.most_bytes)
+        return self._bytes + self._writer.bytes < max(1, self.most_bytes) and self._writer.bytes_aside < ASIDE_BYTES
+
+    def has_room_for(self, segment: int) -> bool:
+        """Whether more pages of a segment may be requested: not while AWS takes nothing of it."""
+        return self._stuck[segment] < STUCK_BATCHES
 
     def take(self, page: SegmentPage) -> None:
         """Take in a page."""
@@ -292,25 +307,28 @@ class _Pool:
             shortened=self._carried.shortened(items, kept),
         )
         waiting = batches(kept, self._most_items(page))
-        work = _Work(page, waiting, counts, len(waiting))
-        self._bytes += len(page.body)
-        self._rows[page.segment.number].append(work)
+        work = _Work(page.segment.number, page.next_key, len(page.body), waiting, counts, len(waiting))
+        self._rows[work.segment].append(work)
+        self._open += 1
         if waiting:
+            self._bytes += work.size
             self._waiting.append(work)
         else:
             self._settle(work)
 
     def write(self) -> float:
         """Write as many batches as may be under way; the seconds until there may be one more."""
-        while self._waiting:
+        while able := [work for work in self._waiting if work.stuck < STUCK_BATCHES]:
             if delay := self._writer.delay():
                 return delay
-            work = min(self._waiting, key=_under_way)
+            work = min(able, key=_under_way)
             batch = work.waiting.pop()
             if not work.waiting:
                 self._waiting.remove(work)
+                self._bytes -= work.size
             work.under_way += 1
-            self._writer.put(batch, partial(self._acknowledge, work))
+            written = _Writing(self, work)
+            self._writer.put(batch, written.acknowledge, written.stick)
         return LOOK_SECONDS
 
     def _most_items(self, page: SegmentPage) -> int:
@@ -320,7 +338,8 @@ class _Pool:
         average = max(WRITE_UNIT_BYTES, len(page.body) / len(page.items))
         return max(1, min(BATCH_ITEMS, int(self._throttle.request_units * WRITE_UNIT_BYTES / average)))
 
-    def _acknowledge(self, work: _Work, written: Written) -> None:
+    def acknowledge(self, work: _Work, written: Written) -> None:
+        """AWS has acknowledged a batch of ``work``."""
         work.under_way -= 1
         work.open -= 1
         if written.units is not None or written.resent:
@@ -328,13 +347,38 @@ class _Pool:
         if not work.open:
             self._settle(work)
 
+    def stick(self, work: _Work, batches: int) -> None:
+        """So many more ``batches`` of ``work`` are stuck."""
+        work.stuck += batches
+        self._stuck[work.segment] += batches
+
     def _settle(self, work: _Work) -> None:
         """Report the segment's written pages to the desk, in their order."""
-        row = self._rows[work.page.segment.number]
+        self._open -= 1
+        row = self._rows[work.segment]
         while row and not row[0].open:
             head = row.popleft()
-            self._bytes -= len(head.page.body)
-            self._desk.advance(head.page.segment.number, head.page.next_key, head.counts)
+            self._desk.advance(head.segment, head.next_key, head.counts)
+
+
+@dataclass(eq=False)
+class _Writing:
+    """One batch under way, and the page that it is of."""
+
+    pool: _Pool
+    work: _Work
+    stuck: int = 0
+
+    def acknowledge(self, written: Written) -> None:
+        """AWS has acknowledged it."""
+        if self.stuck:
+            self.pool.stick(self.work, -1)
+        self.pool.acknowledge(self.work, written)
+
+    def stick(self) -> None:
+        """AWS keeps taking nothing of it."""
+        self.stuck = 1
+        self.pool.stick(self.work, 1)
 
 
 def _under_way(work: _Work) -> int:

@@ -35,6 +35,7 @@ class _Flight:
     done: Callable[[bytes], None]
     failed: Callable[[FerryError], None] | None
     identity: Identity | None = None
+    again: Callable[[], None] | None = None
     sent: float = 0.0
 
 
@@ -66,14 +67,16 @@ class Lanes:
         failed: Callable[[FerryError], None] | None = None,
         delay: float = 0.0,
         identity: Identity | None = None,
+        again: Callable[[], None] | None = None,
     ) -> None:
-        """Send ``call`` after ``delay`` seconds; ``turn`` passes the body of its answer to ``done``.
+        """Send ``call`` after ``delay`` seconds; ``turn`` passes the body of its answer to ``done``, and calls
+        ``again`` each time that AWS throttled or failed and it will be sent again.
 
         What Client.call raises is passed to ``failed``; without it, this method or ``turn`` raises it. With an
         ``identity`` the call is sent only to that very table: where that is in doubt, DescribeTable is asked first, and
         this method or ``turn`` raises TableVanished for another one.
         """
-        self._send_after(_Flight(client, call, done, failed, identity), delay)
+        self._send_after(_Flight(client, call, done, failed, identity, again), delay)
 
     def turn(self, longest: float) -> None:
         """Receive the answers that have arrived, waiting up to ``longest`` seconds for the first.
@@ -238,8 +241,10 @@ class Lanes:
             return
         if isinstance(outcome, bytes):
             flight.done(outcome)
-        else:
-            self._send_after(flight, outcome)
+            return
+        if outcome and flight.again is not None:
+            flight.again()
+        self._send_after(flight, outcome)
 
     def _broke(self, flight: _Flight, error: Exception) -> None:
         try:

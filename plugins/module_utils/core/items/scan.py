@@ -139,8 +139,10 @@ class ParallelScan:
         take: Callable[[SegmentPage], None],
         at_once: int,
         throttle: Throttle | None = None,
+        has_room: Callable[[int], bool] = lambda _number: True,
     ) -> None:
-        """With a ``throttle`` the ``scanner`` has to be metered."""
+        """With a ``throttle`` the ``scanner`` has to be metered. ``has_room`` says for a segment's number whether its
+        next page may be read; the other segments go on meanwhile."""
         self._lanes = lanes
         self._client = client
         self._scanner = scanner
@@ -148,6 +150,7 @@ class ParallelScan:
         self._take = take
         self._at_once = at_once
         self._throttle = throttle
+        self._has_room = has_room
         self._begun: deque[Segment] = deque()
         self._under_way = 0
         self._exhausted = False
@@ -169,8 +172,10 @@ class ParallelScan:
         return 0.0 if self.ended else LOOK_SECONDS
 
     def _segment(self) -> Segment | None:
-        if self._begun:
-            return self._begun.popleft()
+        for begun in self._begun:
+            if self._has_room(begun.number):
+                self._begun.remove(begun)
+                return begun
         if not self._exhausted:
             segment = self._next_segment()
             self._exhausted = segment is None

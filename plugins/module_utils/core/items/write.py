@@ -23,6 +23,7 @@ from .throttle import Throttle
 BATCH_ITEMS = 25  # the most that BatchWriteItem takes (aws.md H)
 BATCH_BYTES = 4 * 1024 * 1024  # of JSON; AWS takes 16 MB (aws.md H), smaller ones are quicker to send again
 FIRST_BATCHES = 4  # under way at the beginning, more as they succeed: a small table needs few connections
+TRIES = 2  # that AWS throttled before a batch is set aside
 WRITE_UNIT_BYTES = 1024
 MISSING_SECONDS = 60.0  # for which AWS may not find a table that is there, as just after it was made
 
@@ -86,23 +87,45 @@ def expected_units(items: Sequence[Slice]) -> int:
     return sum(-(-len(item) // WRITE_UNIT_BYTES) for item in items)
 
 
+class _Window:
+    """How many batches may be under way: one more with each that succeeds, up to ``most``; a quarter of these once AWS
+    has throttled, and slowly more again."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._growth: float | None = 1.0
+        self.size = float(min(FIRST_BATCHES, most))
+
+    def acknowledged(self) -> None:
+        """A batch succeeded."""
+        self.size = min(self._most, self.size + (self._growth or 1.0 / self.size))
+
+    def throttled(self) -> None:
+        """AWS throttled, or left items unprocessed."""
+        self._growth = None
+        self.size = min(self.size, max(1.0, self._most / 4))
+
+
 class Writer:
     """Writes batches to one table, many at once, and calls back when AWS has acknowledged a whole batch.
 
-    Unprocessed items are sent again after a pause, a batch that is rejected as a whole is sent item by item. For one
-    thread.
+    Unprocessed items are sent again after a pause, a batch that is rejected as a whole is sent item by item. A batch
+    that AWS keeps throttling is set aside between its tries: it takes no place of those under way, as mostly one
+    partition is hot and the others are not. For one thread.
     """
 
     def __init__(
         self, lanes: Lanes, client: Client, table: ItemTable, at_once: int, throttle: Throttle | None = None
     ) -> None:
+        """At most ``at_once`` batches are under way, besides those that are set aside."""
         self._lanes = lanes
         self._client = client
         self._table = table
-        self._at_once = at_once
         self._throttle = throttle
+        self._window = _Window(at_once)
         self._under_way = 0
-        self._acknowledged = 0
+        self.bytes = 0  # of requests under way
+        self.bytes_aside = 0  # of those that AWS keeps throttling
         self._identity = Identity(table)
         self._keys = KeyReader(table.key)
         self._begin = b'{"RequestItems":{%s:[' % json.dumps(table.name).encode()
@@ -111,34 +134,50 @@ class Writer:
     def delay(self) -> float:
         """The seconds until the rate allows one more batch, 0 for now; LOOK_SECONDS while as many are under way as may
         be."""
-        if self._under_way >= min(self._at_once, FIRST_BATCHES + self._acknowledged // 4):
+        if self._under_way >= int(self._window.size):
             return LOOK_SECONDS
         return self._throttle.delay() if self._throttle else 0.0
 
-    def put(self, items: Sequence[Slice], done: Callable[[Written], None]) -> None:
-        """Put a batch of ``items`` with distinct keys; ``done`` is called when AWS has acknowledged all of them.
+    def put(
+        self, items: Sequence[Slice], done: Callable[[Written], None], stuck: Callable[[], None] = lambda: None
+    ) -> None:
+        """Put a batch of ``items`` with distinct keys; ``done`` is called when AWS has acknowledged all of them, and
+        before that ``stuck`` once if AWS keeps taking none of them.
 
         This method or Lanes.turn raises ItemRefused, KeepsFailing, TableVanished and what Client.call raises; any
         part of the batch may then be written.
         """
-        self._send(_Batch(b"%s%s%s" % (_PUT, _NEXT_PUT.join(items), _END), items, put, done))
+        self._send(items, b"%s%s%s" % (_PUT, _NEXT_PUT.join(items), _END), done, stuck)
 
-    def delete(self, keys: Sequence[bytes], done: Callable[[Written], None]) -> None:
-        """Delete the items with ``keys`` (DynamoDB's JSON, distinct), as ``put`` puts."""
-        self._send(_Batch(b",".join(map(delete, keys)), keys, delete, done))
+    def delete(self, keys: Sequence[Slice], done: Callable[[Written], None]) -> None:
+        """Delete the items with ``keys``; otherwise as ``put``."""
+        self._send(keys, b",".join(map(delete, keys)), done, lambda: None)
 
-    def _send(self, batch: _Batch) -> None:
+    def _send(
+        self, parts: Sequence[Slice], requests: bytes, done: Callable[[Written], None], stuck: Callable[[], None]
+    ) -> None:
+        batch = _Batch(self._body(requests), len(parts), done, stuck)
         self._under_way += 1
+        self.bytes += len(batch.body)
         if self._throttle is not None:
-            batch.weight = expected_units(batch.parts)
+            batch.weight = expected_units(parts)
             batch.reserved = self._throttle.reserve(batch.weight)
         self._submit(batch)
 
+    def _body(self, requests: bytes) -> bytes:
+        return b"".join((self._begin, requests, self._end))
+
+    def _requests(self, batch: _Batch) -> list[Raw]:
+        """The requests in a batch's body: kept as one, it does not keep the page alive that its items came in."""
+        array = batch.body[len(self._begin) - 1 : len(batch.body) - len(self._end) + 1]
+        requests: list[Raw] = msgspec.json.decode(array, type=list[Raw])
+        return requests
+
     def _submit(self, batch: _Batch, delay: float = 0.0) -> None:
-        body = b"".join((self._begin, batch.payload, self._end))
-        call = Call("BatchWriteItem", body, self._table.name)
+        call = Call("BatchWriteItem", batch.body, self._table.name)
         received, failed = partial(self._received, batch), partial(self._failed, batch)
-        self._lanes.submit(self._client, call, received, failed, delay, self._identity)
+        again = partial(self._not_taken, batch)
+        self._lanes.submit(self._client, call, received, failed, delay, self._identity, again)
 
     def _received(self, batch: _Batch, body: bytes) -> None:
         self._identity.acknowledged()
@@ -152,10 +191,10 @@ class Writer:
         if not left:
             self._end_of(batch)
             return
-        if len(left) > len(batch.parts):
+        if len(left) > batch.count:
             raise malformed("BatchWriteItem", name, ValueError("more items are unprocessed than were sent"))
         now = time.monotonic()
-        if len(left) < len(batch.parts):
+        if len(left) < batch.count:
             batch.failures, batch.failing_since = 0, now
         elif now - batch.failing_since > self._client.retry_policy.seconds:
             raise KeepsFailing(
@@ -165,8 +204,31 @@ class Writer:
             )
         batch.failures += 1
         batch.resent += len(left)
-        batch.payload, batch.parts, batch.request_of = b",".join(left), left, bytes
+        self._replace(batch, self._body(b",".join(left)), len(left))
+        self._not_taken(batch)
         self._submit(batch, self._client.retry_policy.pause(batch.failures))
+
+    def _replace(self, batch: _Batch, body: bytes, count: int) -> None:
+        """Go on with what is left of ``batch``."""
+        less = len(batch.body) - len(body)
+        if batch.aside:
+            self.bytes_aside -= less
+        elif batch.ended is None:
+            self.bytes -= less
+        batch.body, batch.count, batch.whole = body, count, batch.whole and count == batch.count
+
+    def _not_taken(self, batch: _Batch) -> None:
+        """AWS throttled ``batch``, or left some of it unprocessed. Set it aside at the second time."""
+        self._window.throttled()
+        batch.tries += 1
+        if batch.tries < TRIES or batch.aside or batch.ended is not None:
+            return
+        batch.aside = True
+        self._under_way -= 1
+        self.bytes -= len(batch.body)
+        self.bytes_aside += len(batch.body)
+        if batch.whole:
+            batch.stuck()
 
     def _failed(self, batch: _Batch, error: FerryError) -> None:
         if isinstance(error, MissingTable):
@@ -175,7 +237,7 @@ class Writer:
         if error.details.get("code") not in BAD_ITEM:
             raise error
         # A batch with one wrong item is refused whole (aws.md H): each is then sent alone, and the wrong one told.
-        requests = [batch.request_of(part) for part in batch.parts]
+        requests = self._requests(batch)
         if len(requests) == 1:
             raise self._refused(requests[0], error) from error
         open_parts = len(requests)
@@ -189,7 +251,7 @@ class Writer:
                 self._end_of(batch)
 
         for request in requests:
-            self._submit(_Batch(request, [request], bytes, batch.done, ended=part_done))
+            self._submit(_Batch(self._body(bytes(request)), 1, batch.done, batch.stuck, ended=part_done))
 
     def _look_again(self, batch: _Batch, error: FerryError) -> None:
         """Send a batch again whose table was not found, if DescribeTable finds it."""
@@ -211,8 +273,12 @@ class Writer:
         if batch.ended is not None:
             batch.ended(batch)
             return
-        self._under_way -= 1
-        self._acknowledged += 1
+        if batch.aside:
+            self.bytes_aside -= len(batch.body)
+        else:
+            self._under_way -= 1
+            self.bytes -= len(batch.body)
+        self._window.acknowledged()
         if self._throttle is not None:
             self._throttle.settle(batch.weight, batch.reserved, batch.units)
         batch.done(Written(batch.units if self._throttle is not None else None, batch.resent))
@@ -232,14 +298,17 @@ class Writer:
 
 @dataclass(eq=False)
 class _Batch:
-    """Requests on their way: ``payload`` is made of ``request_of`` each of ``parts``. ``ended`` is called with a part
-    of a batch that was rejected as a whole."""
+    """``count`` requests on their way in ``body``. ``whole``: AWS has taken none of them yet. ``aside``: it takes no
+    place of those under way. ``ended`` is called with a part of a batch that was rejected as a whole."""
 
-    payload: bytes
-    parts: Sequence[Slice]
-    request_of: Callable[[Slice], bytes]
+    body: bytes
+    count: int
     done: Callable[[Written], None]
+    stuck: Callable[[], None]
     ended: Callable[[_Batch], None] | None = None
+    whole: bool = True
+    aside: bool = False
+    tries: int = 0
     weight: float = 0.0
     reserved: float = 0.0
     units: float = 0.0

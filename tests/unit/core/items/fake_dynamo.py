@@ -87,6 +87,7 @@ class FakeDynamo:
         self.before: Callable[[str], None] = lambda operation: None
         self.valid_keys = {"AKIAFAKE"}
         self.latency = 0.0
+        self.hot: Callable[[Key], bool] = lambda key: False  # items of a partition that takes no writes
         self.spoken_time = 0.0
         self._lock = threading.RLock()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
@@ -310,8 +311,13 @@ class FakeDynamo:
             raise _Refused("ValidationException", "Provided list of item keys contains duplicates")
         if any(len(entry) > 400 * 1024 for entry in slices):
             raise _Refused("ValidationException", "Item size has exceeded the maximum allowed size")
-        done = max(0, len(entries) - fault.count) if fault else len(entries)
-        for key, entry, told in list(zip(keys, slices, entries, strict=True))[:done]:
+        taken = sorted(zip(keys, slices, entries, strict=True), key=lambda each: self.hot(each[0]))
+        slices = [entry for _key, entry, _told in taken]
+        cold = sum(not self.hot(key) for key in keys)
+        if not cold:
+            raise _Refused("ProvisionedThroughputExceededException", "The level of configured throughput was exceeded")
+        done = min(cold, max(0, len(entries) - fault.count) if fault else len(entries))
+        for key, entry, told in taken[:done]:
             if "PutRequest" in told:
                 table.items[key] = entry[len(b'{"PutRequest":{"Item":') : -2]
             else:

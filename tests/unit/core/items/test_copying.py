@@ -10,6 +10,8 @@ import json
 import subprocess
 import sys
 import time
+import zlib
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -26,6 +28,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     MissingTable,
     TableVanished,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items import copying
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.checkpoint import Counts
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Endpoint, RetryPolicy
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.copying import (
@@ -122,6 +125,32 @@ def test_faults_lose_nothing_and_double_nothing(filled, operation, kind):
     else:
         expected = 0 if kind in ("chunked", "until_close") else met
         assert retries.throttled + retries.failed + retries.broken == expected
+
+
+HOT = {
+    "its segments": lambda key: zlib.crc32(repr(key).encode()) % 16 < 3,
+    "a few items of each page": lambda key: int(key[0].removeprefix("item ")) % 9 == 0,
+    "one batch": lambda key: key[0] == "item 0",
+}
+
+
+@pytest.mark.parametrize("pool", [4_000, copying.POOL_BYTES])
+@pytest.mark.parametrize("hot", HOT)
+def test_g3_a_partition_that_is_throttled_delays_no_other(filled, monkeypatch, hot, pool):
+    monkeypatch.setattr(copying, "POOL_BYTES", pool)
+    filled.hot = HOT[hot]
+    source, destination = (filled.tables[name] for name in ("orders", "copy"))
+    cold = sum(not filled.hot(key) for key in source.items)
+    patient = RetryPolicy(0.001, 0.01, 600.0, 5.0)
+    with ThreadPoolExecutor(1) as pool_of_one:
+        copy = pool_of_one.submit(copied, filled, writes_at_once=8, retry_policy=patient)
+        try:
+            while len(destination.items) < cold and not copy.done():
+                time.sleep(0.005)
+        finally:
+            filled.hot = lambda key: False
+        assert copy.result().counts.items == ITEMS
+    assert same(filled)
 
 
 def test_a_storm_of_everything(filled):
