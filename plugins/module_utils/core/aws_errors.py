@@ -20,13 +20,16 @@ from typing import Literal
 
 # What passes by itself
 
-# Calls come too fast (measured/import-export-table 1.11).
+# Calls come too fast (measured/import-export-table 1.11; botocore's retry rules).
 THROTTLES = frozenset(
     {
+        "BandwidthLimitExceeded",
         "ProvisionedThroughputExceededException",
         "RequestLimitExceeded",
         "RequestThrottled",
+        "RequestThrottledException",
         "SlowDown",
+        "ThrottledException",
         "Throttling",
         "ThrottlingException",
         "TooManyRequestsException",
@@ -35,8 +38,23 @@ THROTTLES = frozenset(
 # HTTP 500. Mostly our own fault and then for ever (measured/backup-restore-service, HTTP 500): never to be asked long.
 INTERNAL = frozenset({"500", "InternalError", "InternalFailure", "InternalServerError", "InternalServiceException"})
 # The service, or what stands before it, does not answer for a while.
-UNAVAILABLE = frozenset({"502", "503", "504", "RequestTimeout", "ServiceUnavailable", "ServiceUnavailableException"})
+UNAVAILABLE = frozenset(
+    {
+        "502",
+        "503",
+        "504",
+        "PriorRequestNotComplete",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "ServiceUnavailable",
+        "ServiceUnavailableException",
+    }
+)
 SERVER_ERRORS = INTERNAL | UNAVAILABLE
+# Somebody else writes the item at this moment, here or in another Region (botocore's retry rules for DynamoDB).
+WRITE_CONFLICTS = frozenset(
+    {"ReplicatedWriteConflictException", "TransactionConflictException", "TransactionInProgressException"}
+)
 # botocore's own errors for a connection that did not come up or broke; everything else of its kind is a wrong call.
 CONNECTION = frozenset(
     {
@@ -57,7 +75,7 @@ CONNECTION = frozenset(
 
 SESSION_ENDED = frozenset({"ExpiredToken", "ExpiredTokenException"})
 EXPIRED = SESSION_ENDED | {"RequestExpired"}  # the last is of a request's date
-PASSING = THROTTLES | SERVER_ERRORS | CONNECTION | EXPIRED  # what jobs ask again after
+PASSING = THROTTLES | SERVER_ERRORS | WRITE_CONFLICTS | CONNECTION | EXPIRED  # what jobs ask again after
 # AWS quotes the signed headers, the session token among them, in the texts of these: the texts are never shown.
 BAD_SIGNATURES = frozenset({"IncompleteSignature", "InvalidSignatureException", "SignatureDoesNotMatch"})
 BAD_CREDENTIALS = (

@@ -5,8 +5,11 @@
 from __future__ import annotations
 
 import botocore.exceptions
+import botocore.session
 import pytest
+from botocore.retries import standard
 
+from ansible_collections.tableferry.aws.plugins.module_utils.core import aws_errors
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account, AccountSpec
 from ansible_collections.tableferry.aws.plugins.module_utils.core.aws_errors import (
     code_of,
@@ -56,3 +59,14 @@ def test_errors_that_aws_did_not_send(error: Exception, code: str, passing: bool
 )
 def test_server_errors_that_mean_a_wrong_request(code: str, message: str, wrong: bool) -> None:
     assert is_wrong_request(code, message) is wrong
+
+
+def test_g8_what_botocore_sends_again_passes() -> None:
+    """But for LimitExceededException, which is mostly a quota: its text says which."""
+    throttled = standard.ThrottledRetryableChecker._THROTTLED_ERROR_CODES
+    transient = standard.TransientRetryableChecker._TRANSIENT_ERROR_CODES
+    model = botocore.session.get_session().get_service_model("dynamodb")
+    retryable = [shape.name for shape in model.error_shapes if "retryable" in shape.metadata]
+    known = aws_errors.THROTTLES | aws_errors.SERVER_ERRORS | aws_errors.WRITE_CONFLICTS
+    assert {*throttled, *transient, *retryable} - known == {"EC2ThrottledException", "LimitExceededException"}
+    assert known <= aws_errors.PASSING

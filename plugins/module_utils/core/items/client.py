@@ -124,7 +124,8 @@ class Client:
         named = host if self._port == (443 if self._secure else 80) else f"{host}:{self._port}"
         self._signer = Signer(named, path, endpoint.region)
         self._head = (
-            f"POST {path} HTTP/1.1\r\nHost: {named}\r\nUser-Agent: tableferry\r\nContent-Type: {CONTENT_TYPE}\r\n"
+            f"POST {path} HTTP/1.1\r\nHost: {named}\r\nUser-Agent: tableferry\r\n"
+            f"Accept-Encoding: identity\r\nContent-Type: {CONTENT_TYPE}\r\n"
         )
         self._idle: Connection | None = None
         self._credentials: tuple[float, SigningKeys] | None = None
@@ -191,7 +192,8 @@ class Client:
             call.clock_corrected = True
             return 0.0
         throttled = code in aws_errors.THROTTLES or answer.status == 429
-        if not throttled and code not in aws_errors.SERVER_ERRORS and answer.status < 500:
+        passes = code in aws_errors.SERVER_ERRORS | aws_errors.WRITE_CONFLICTS or answer.status >= 500
+        if not throttled and not passes:
             raise self._explain(call, code, message)
         if throttled:
             self.retries.throttled += 1

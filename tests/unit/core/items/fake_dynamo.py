@@ -37,9 +37,9 @@ Key = tuple[Any, ...]
 class Fault:
     """What goes wrong with the next ``times`` calls of ``operation``, after ``after`` calls that go well.
 
-    ``kind``: ``throttle``, ``missing``, ``500``, ``503``, ``expired`` (refusals); ``reset`` before anything is done,
-    ``lost`` after it was done; ``half`` and ``crc`` break the answer; ``chunked`` and ``until_close`` frame it
-    otherwise; ``unprocessed`` leaves ``count`` items of a batch.
+    ``kind``: ``throttle``, ``conflict``, ``missing``, ``500``, ``503``, ``expired`` (refusals); ``reset`` before
+    anything is done, ``lost`` after it was done; ``half`` and ``crc`` break the answer; ``chunked`` and ``until_close``
+    frame it otherwise; ``unprocessed`` leaves ``count`` items of a batch.
     """
 
     kind: str
@@ -231,6 +231,8 @@ class FakeDynamo:
             )
         if kind == "throttle":
             return refusal("ProvisionedThroughputExceededException", "The level of configured throughput was exceeded")
+        if kind == "conflict":
+            return refusal("ReplicatedWriteConflictException", "The item is being written in another Region")
         if kind == "missing":
             return refusal("ResourceNotFoundException", "Requested resource not found")
         if kind in ("500", "503"):

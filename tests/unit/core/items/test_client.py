@@ -60,14 +60,15 @@ ways = pytest.mark.parametrize("send", [waited, by_lanes])
 
 
 @ways
-@pytest.mark.parametrize("kind", ["throttle", "500", "503", "reset", "lost", "half", "crc"])
+@pytest.mark.parametrize("kind", ["throttle", "500", "503", "conflict", "reset", "lost", "half", "crc"])
 def test_what_fails_in_passing_is_sent_again(dynamo, send, kind):
     dynamo.make("orders")
     dynamo.plan(kind, times=5)
     body, retries = send(dynamo)
     assert json.loads(body)["Table"]["TableName"] == "orders"
     assert len(dynamo.calls) == 6
-    counted = {"throttle": retries.throttled, "500": retries.failed, "503": retries.failed}.get(kind, retries.broken)
+    failed = dict.fromkeys(("500", "503", "conflict"), retries.failed)
+    counted = {"throttle": retries.throttled, **failed}.get(kind, retries.broken)
     assert counted == retries.throttled + retries.failed + retries.broken == 5
 
 
