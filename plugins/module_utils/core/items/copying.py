@@ -318,10 +318,12 @@ class _Pool:
 
     def write(self) -> float:
         """Write as many batches as may be under way; the seconds until there may be one more."""
-        while able := [work for work in self._waiting if work.stuck < STUCK_BATCHES]:
+        while self._waiting:
             if delay := self._writer.delay():
                 return delay
-            work = min(able, key=_under_way)
+            work = min(self._waiting, key=_turn)
+            if work.stuck >= STUCK_BATCHES:
+                break
             batch = work.waiting.pop()
             if not work.waiting:
                 self._waiting.remove(work)
@@ -381,5 +383,5 @@ class _Writing:
         self.pool.stick(self.work, 1)
 
 
-def _under_way(work: _Work) -> int:
-    return work.under_way
+def _turn(work: _Work) -> tuple[bool, int]:
+    return work.stuck >= STUCK_BATCHES, work.under_way
