@@ -137,7 +137,7 @@ def test_an_item_that_the_destination_refuses_is_named(accounts, tables):
     indexed = accounts.pair(shape)
     with pytest.raises(ItemRefused, match="rejects an item") as refused:
         copy_items(tables(table)[0], tables(indexed)[1])
-    assert refused.value.details["key"] == {"id": {"S": "odd one"}}
+    assert refused.value.details["items"][0]["key"] == {"id": {"S": "odd one"}}
 
 
 def test_another_key_schema_is_refused_before_anything_is_written(accounts, tables):

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from ..errors import Interrupted, WorkerLost
+from ..errors import Interrupted, ItemRefused, WorkerLost
 from .answers import KeyReader, Slice, require_msgspec
 from .carried import CARRIED, Carried
 from .checkpoint import Checkpoint, Counts, locked
@@ -34,6 +34,7 @@ from .workers import run_in_workers
 from .write import (
     BATCH_ITEMS,
     WRITE_UNIT_BYTES,
+    RefusedItem,
     Writer,
     Written,
     batches,
@@ -45,6 +46,7 @@ ASIDE_BYTES = 16 * 1024 * 1024  # besides, of batches that AWS keeps throttling,
 STUCK_BATCHES = 2  # of a page, and of a segment: as many show whether its partition takes more
 POOL_SECONDS = 2.0  # of the write rate, where there is one: what was read long ago may have changed since
 PAGE_BYTES = 1024 * 1024  # about the size of one page of a scan (aws.md H)
+MOST_REFUSED = 1000  # items; so many show that it is not the items which are wrong
 SAVE_SECONDS = 2.0  # of work that a kill costs at most
 PROGRESS_SECONDS = 0.5
 
@@ -106,9 +108,10 @@ def copy_items(
 
     ``progress`` is called about twice a second, with several workers from other threads than the caller's.
 
-    Before anything is written it raises MissingLibrary, InvalidInput, KeySchemaDiffers, CheckpointUnusable; at any time
-    ItemRefused, TableVanished, KeepsFailing, EndpointUnreachable, CredentialsError, AccessDenied, ServiceError,
-    WorkerLost, LeaseOver and what the bounds' ``look`` raises, after which a run with the same checkpoint continues.
+    Before anything is written it raises MissingLibrary, InvalidInput, KeySchemaDiffers, CheckpointUnusable; when all
+    others are written, or there are too many of them, ItemRefused, with the refused ``items`` in its details, for the
+    file of their owner; at any time TableVanished, KeepsFailing, EndpointUnreachable, CredentialsError, AccessDenied,
+    ServiceError, WorkerLost, LeaseOver and what the bounds' ``look`` raises. A run with the same checkpoint continues.
     """
     options = options or CopyOptions()
     require_msgspec()
@@ -128,7 +131,7 @@ def _copy(
 ) -> CopyResult:
     segments = options.segments or segments_for(source, options.workers)
     checkpoint = Checkpoint.load(source, destination, segments, options.checkpoint)
-    desk = _CopyDesk(checkpoint, progress)
+    desk = _CopyDesk(checkpoint, progress, destination.name)
     bounds = options.bounds
     task = _CopyTask(source, destination, replace(options, bounds=FREE))  # it is pickled; workers have bounds of theirs
     retries: list[Retries] = []
@@ -138,6 +141,7 @@ def _copy(
             retries = run_in_workers(task, desk, options.workers, bounds, writes_to=destination.name, inherited=locks)
             for table in (source, destination):
                 require_unchanged(table, options.retry_policy, bounds)
+            desk.require_taken()
             if not checkpoint.complete:
                 raise WorkerLost("The copy ended before all segments were copied.", "Run again: the copy continues.")
     finally:
@@ -163,14 +167,19 @@ class _Segments(Protocol):
     def advance(self, number: int, next_key: bytes, counts: Counts) -> None:
         """See Checkpoint.advance."""
 
+    def refuse(self, item: RefusedItem) -> None:
+        """The destination refuses an item: its page is never reported. Raises ItemRefused for too many."""
+
 
 class _CopyDesk:
     """Hands out segments to the workers and takes in what they did: keeps the checkpoint, reports the progress."""
 
-    def __init__(self, checkpoint: Checkpoint, progress: Callable[[CopyProgress], None]) -> None:
+    def __init__(self, checkpoint: Checkpoint, progress: Callable[[CopyProgress], None], table: str) -> None:
         self._checkpoint = checkpoint
+        self._table = table
         self._progress = progress
         self._lock = threading.Lock()
+        self._refused: list[RefusedItem] = []
         self._saved = self._reported = time.monotonic()
 
     def next_segment(self) -> Segment | None:
@@ -188,6 +197,36 @@ class _CopyDesk:
             self._checkpoint.save()
         if reports:
             self.report()
+
+    def refuse(self, item: RefusedItem) -> None:
+        with self._lock:
+            self._refused.append(item)
+            too_many = len(self._refused) >= MOST_REFUSED
+        if too_many:
+            raise self._refusal(f"{len(self._refused):,} items, and the copy was ended:")
+
+    def require_taken(self) -> None:
+        """Raises ItemRefused where the destination has refused items."""
+        if self._refused:
+            count = len(self._refused)
+            raise self._refusal(f"{count} items; all others are copied:" if count > 1 else "an item:")
+
+    def _refusal(self, what: str) -> ItemRefused:
+        reasons = Counter(item.reason.rstrip(".") for item in self._refused)
+        words = "; ".join(
+            f"{reason} ({count})" if len(reasons) > 1 else reason for reason, count in reasons.most_common(3)
+        )
+        return ItemRefused(
+            f"The destination rejects {what} {words}.",
+            "Correct the items in the source. If an index does not take their key, set indexes_after to have the index"
+            " created after the copy, or leave_indexes to do without.",
+            table=self._table,
+            details={
+                "code": self._refused[0].code,
+                "refused": len(self._refused),
+                "items": [{"key": item.key, "reason": item.reason} for item in self._refused],
+            },
+        )
 
     def report(self) -> None:
         """Report the progress now."""
@@ -239,7 +278,8 @@ class _CopyTask:
 @dataclass(eq=False)
 class _Work:
     """A page on its way: the batches that wait, how many are under way, not yet acknowledged, and stuck. ``size`` is
-    that of the page, which is kept by the batches that wait, in bytes."""
+    that of the page, which is kept by the batches that wait, in bytes. ``refused``: with an item that AWS takes never.
+    """
 
     segment: int
     next_key: bytes
@@ -249,6 +289,7 @@ class _Work:
     open: int
     under_way: int = 0
     stuck: int = 0
+    refused: bool = False
 
 
 class _Pool:
@@ -329,8 +370,7 @@ class _Pool:
                 self._waiting.remove(work)
                 self._bytes -= work.size
             work.under_way += 1
-            written = _Writing(self, work)
-            self._writer.put(batch, written.acknowledge, written.stick)
+            self._writer.put(batch, _Writing(self, work))
         return LOOK_SECONDS
 
     def _most_items(self, page: SegmentPage) -> int:
@@ -354,11 +394,17 @@ class _Pool:
         work.stuck += batches
         self._stuck[work.segment] += batches
 
+    def refuse(self, work: _Work, item: RefusedItem) -> None:
+        """AWS refuses an item of ``work``. Raises ItemRefused for too many."""
+        work.refused = True
+        self._desk.refuse(item)
+
     def _settle(self, work: _Work) -> None:
-        """Report the segment's written pages to the desk, in their order."""
+        """Report the segment's written pages to the desk, in their order; none from a refused item on, so that the next
+        run tries again."""
         self._open -= 1
         row = self._rows[work.segment]
-        while row and not row[0].open:
+        while row and not row[0].open and not row[0].refused:
             head = row.popleft()
             self._desk.advance(head.segment, head.next_key, head.counts)
 
@@ -381,6 +427,10 @@ class _Writing:
         """AWS keeps taking nothing of it."""
         self.stuck = 1
         self.pool.stick(self.work, 1)
+
+    def refuse(self, item: RefusedItem) -> None:
+        """AWS refuses one of its items."""
+        self.pool.refuse(self.work, item)
 
 
 def _turn(work: _Work) -> tuple[bool, int]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Protocol
 
 from ..aws_errors import BAD_ITEM
-from ..errors import FerryError, ItemRefused, KeepsFailing, MissingTable
+from ..errors import FerryError, KeepsFailing, MissingTable
 from .answers import BatchWritten, KeyReader, Raw, Slice, decode, malformed, msgspec
 from .client import Call, Client
 from .lanes import LOOK_SECONDS, Lanes
@@ -39,6 +40,15 @@ class Written:
 
     units: float | None
     resent: int
+
+
+@dataclass(frozen=True)
+class RefusedItem:
+    """An item that AWS refuses: its key in DynamoDB's JSON, which no message may show, and AWS's words."""
+
+    key: Mapping[str, Mapping[str, str]]
+    reason: str
+    code: str
 
 
 def put(item: Slice) -> bytes:
@@ -85,6 +95,19 @@ def _by_bytes(batch: list[Slice], most_bytes: int) -> list[list[Slice]]:
 def expected_units(items: Sequence[Slice]) -> int:
     """About how many write units ``items`` take, by the length of their JSON; indexes cost more (aws.md H)."""
     return sum(-(-len(item) // WRITE_UNIT_BYTES) for item in items)
+
+
+class Watcher(Protocol):
+    """Who put a batch."""
+
+    def acknowledge(self, written: Written) -> None:
+        """AWS has taken all of it but what was refused."""
+
+    def stick(self) -> None:
+        """AWS keeps taking nothing of it; said once."""
+
+    def refuse(self, item: RefusedItem) -> None:
+        """AWS takes one of its items never."""
 
 
 class _Window:
@@ -138,25 +161,20 @@ class Writer:
             return LOOK_SECONDS
         return self._throttle.delay() if self._throttle else 0.0
 
-    def put(
-        self, items: Sequence[Slice], done: Callable[[Written], None], stuck: Callable[[], None] = lambda: None
-    ) -> None:
-        """Put a batch of ``items`` with distinct keys; ``done`` is called when AWS has acknowledged all of them, and
-        before that ``stuck`` once if AWS keeps taking none of them.
+    def put(self, items: Sequence[Slice], watcher: Watcher) -> None:
+        """Put a batch of ``items`` with distinct keys.
 
-        This method or Lanes.turn raises ItemRefused, KeepsFailing, TableVanished and what Client.call raises; any
-        part of the batch may then be written.
+        This method or Lanes.turn raises KeepsFailing, TableVanished, what Client.call and ``watcher`` raise; any part
+        of the batch may then be written.
         """
-        self._send(items, b"%s%s%s" % (_PUT, _NEXT_PUT.join(items), _END), done, stuck)
+        self._send(items, b"%s%s%s" % (_PUT, _NEXT_PUT.join(items), _END), watcher)
 
-    def delete(self, keys: Sequence[Slice], done: Callable[[Written], None]) -> None:
+    def delete(self, keys: Sequence[Slice], watcher: Watcher) -> None:
         """Delete the items with ``keys``; otherwise as ``put``."""
-        self._send(keys, b",".join(map(delete, keys)), done, lambda: None)
+        self._send(keys, b",".join(map(delete, keys)), watcher)
 
-    def _send(
-        self, parts: Sequence[Slice], requests: bytes, done: Callable[[Written], None], stuck: Callable[[], None]
-    ) -> None:
-        batch = _Batch(self._body(requests), len(parts), done, stuck)
+    def _send(self, parts: Sequence[Slice], requests: bytes, watcher: Watcher) -> None:
+        batch = _Batch(self._body(requests), len(parts), watcher)
         self._under_way += 1
         self.bytes += len(batch.body)
         if self._throttle is not None:
@@ -228,7 +246,7 @@ class Writer:
         self.bytes -= len(batch.body)
         self.bytes_aside += len(batch.body)
         if batch.whole:
-            batch.stuck()
+            batch.watcher.stick()
 
     def _failed(self, batch: _Batch, error: FerryError) -> None:
         if isinstance(error, MissingTable):
@@ -236,10 +254,12 @@ class Writer:
             return
         if error.details.get("code") not in BAD_ITEM:
             raise error
-        # A batch with one wrong item is refused whole (aws.md H): each is then sent alone, and the wrong one told.
+        # A batch with one wrong item is refused whole (aws.md H): each is then sent alone.
         requests = self._requests(batch)
         if len(requests) == 1:
-            raise self._refused(requests[0], error) from error
+            batch.watcher.refuse(self._refused(requests[0], error))
+            self._end_of(batch)
+            return
         open_parts = len(requests)
 
         def part_done(part: _Batch) -> None:
@@ -251,7 +271,7 @@ class Writer:
                 self._end_of(batch)
 
         for request in requests:
-            self._submit(_Batch(self._body(bytes(request)), 1, batch.done, batch.stuck, ended=part_done))
+            self._submit(_Batch(self._body(bytes(request)), 1, batch.watcher, ended=part_done))
 
     def _look_again(self, batch: _Batch, error: FerryError) -> None:
         """Send a batch again whose table was not found, if DescribeTable finds it."""
@@ -281,19 +301,12 @@ class Writer:
         self._window.acknowledged()
         if self._throttle is not None:
             self._throttle.settle(batch.weight, batch.reserved, batch.units)
-        batch.done(Written(batch.units if self._throttle is not None else None, batch.resent))
+        batch.watcher.acknowledge(Written(batch.units if self._throttle is not None else None, batch.resent))
 
-    def _refused(self, request: Slice, error: FerryError) -> FerryError:
-        """The item's key is in the details alone, for the file of its owner: no message has it."""
+    def _refused(self, request: Slice, error: FerryError) -> RefusedItem:
         members = msgspec.json.decode(request, type=dict[str, dict[str, Raw]])
         key = self._keys.to_json(self._keys.of(next(iter(next(iter(members.values())).values()))))
-        return ItemRefused(
-            f"The destination rejects an item: {error.cause}",
-            "Correct the item in the source. If an index does not take its key, set indexes_after to have the index"
-            " created after the copy, or leave_indexes to do without.",
-            table=self._table.name,
-            details={"key": key, "code": error.details.get("code", ""), "reason": error.cause},
-        )
+        return RefusedItem(key, error.cause, str(error.details.get("code", "")))
 
 
 @dataclass(eq=False)
@@ -303,8 +316,7 @@ class _Batch:
 
     body: bytes
     count: int
-    done: Callable[[Written], None]
-    stuck: Callable[[], None]
+    watcher: Watcher
     ended: Callable[[_Batch], None] | None = None
     whole: bool = True
     aside: bool = False

@@ -261,13 +261,36 @@ def test_attributes_of_replication_stay_behind(dynamo):
     ]
 
 
-def test_an_item_that_the_destination_refuses_is_named(dynamo):
-    dynamo.make("orders").put(*numbered(200), to_bytes({"id": {"S": "huge"}, "x": {"S": "x" * 420_000}}))
-    dynamo.make("copy")
-    with pytest.raises(ItemRefused, match="rejects an item") as told:
-        copied(dynamo)
-    assert told.value.details["key"] == {"id": {"S": "huge"}}
-    assert "huge" not in str(told.value)  # C7
+@pytest.mark.parametrize("workers", [1, 2])
+def test_g9_items_that_the_destination_refuses_are_named_when_all_others_are_copied(filled, tmp_path, workers):
+    huge = {
+        f"huge {number}": to_bytes({"id": {"S": f"huge {number}"}, "x": {"S": "x" * 420_000}}) for number in range(3)
+    }
+    source, destination = filled.tables["orders"], filled.tables["copy"]
+    source.put(*huge.values())
+    with pytest.raises(ItemRefused, match=r"rejects 3 items; all others are copied: .*maximum allowed size") as refused:
+        copied(filled, checkpoint=tmp_path / "c", workers=workers)
+    details = refused.value.details
+    assert sorted(item["key"]["id"]["S"] for item in details["items"]) == sorted(huge)
+    assert (details["refused"], details["code"]) == (3, "ValidationException")
+    assert "huge" not in str(refused.value)  # C7
+    assert len(destination.items) == ITEMS
+    # The next run begins before them.
+    with pytest.raises(ItemRefused, match="3 items"):
+        copied(filled, checkpoint=tmp_path / "c", workers=workers)
+    for name in huge:
+        source.put(to_bytes({"id": {"S": name}}))
+    assert copied(filled, checkpoint=tmp_path / "c", workers=workers).counts.items == ITEMS + 3
+    assert same(filled)
+
+
+def test_so_many_refused_items_end_a_copy(filled, monkeypatch):
+    monkeypatch.setattr(copying, "MOST_REFUSED", 20)
+    filled.tables["orders"].put(
+        *[to_bytes({"id": {"S": f"huge {number}"}, "x": {"S": "x" * 420_000}}) for number in range(40)]
+    )
+    with pytest.raises(ItemRefused, match="20 items, and the copy was ended"):
+        copied(filled)
 
 
 def test_other_keys_are_refused_before_anything_is_written(dynamo):

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import (
-    ItemRefused,
     KeepsFailing,
     MissingTable,
     ServiceError,
@@ -62,21 +61,32 @@ def test_of_a_key_that_comes_twice_the_last_counts(pairs):
 class Writing:
     """A writer to one table, and what it told."""
 
-    def __init__(self, dynamo, retry_policy=HASTY, rate=None):
+    def __init__(self, dynamo, retry_policy=HASTY, rate=None, at_once=4):
         self.lanes = Lanes()
         self.client = Client(dynamo.endpoint("destination"), retry_policy)
         table = dynamo.found("orders", "destination")
-        self.writer = Writer(self.lanes, self.client, table, 4, Throttle(rate) if rate else None)
+        self.writer = Writer(self.lanes, self.client, table, at_once, Throttle(rate) if rate else None)
         self.told = []
+        self.refused = []
+        self.stuck = 0
         self.asked = 0
+
+    def acknowledge(self, written):
+        self.told.append(written)
+
+    def stick(self):
+        self.stuck += 1
+
+    def refuse(self, item):
+        self.refused.append(item)
 
     def put(self, *items):
         self.asked += 1
-        self.writer.put(items, self.told.append)
+        self.writer.put(items, self)
 
     def delete(self, *keys):
         self.asked += 1
-        self.writer.delete(keys, self.told.append)
+        self.writer.delete(keys, self)
 
     def finish(self):
         try:
@@ -132,13 +142,53 @@ def test_patience_with_unprocessed_items_ends_only_when_none_succeeds(dynamo):
         writing.finish()
 
 
-def test_an_item_that_is_refused_is_told_and_all_others_are_written(dynamo, writing):
+def test_g9_items_that_are_refused_are_told_and_all_others_are_written(dynamo, writing):
     items = [item(number) for number in range(10)] + [item(99, 500_000)] + [item(number) for number in range(10, 20)]
     writing.put(*items)
-    with pytest.raises(ItemRefused, match="maximum allowed size") as told:
-        writing.finish()
-    assert told.value.details["key"] == {"id": {"S": "99"}}
-    assert told.value.table == "orders"
+    writing.put(item(100, 500_000))
+    writing.finish()
+    assert [refused.key for refused in writing.refused] == [{"id": {"S": "100"}}, {"id": {"S": "99"}}]
+    assert {refused.code for refused in writing.refused} == {"ValidationException"}
+    assert "maximum allowed size" in writing.refused[0].reason
+    assert len(dynamo.tables["orders"].items) == 20
+    assert (writing.writer.bytes, writing.writer.bytes_aside) == (0, 0)
+
+
+def test_a_batch_that_is_throttled_again_is_set_aside(dynamo, writing):
+    dynamo.hot = lambda key: key[0] == "0"
+    writing.put(item(0))
+    writing.put(item(0, 2), item(1))
+    while writing.writer.bytes:
+        writing.lanes.turn(1.0)
+    assert writing.writer.delay() == 0.0
+    assert writing.writer.bytes_aside > 0
+    assert writing.stuck == 1  # of the other, one item was taken
+    dynamo.hot = lambda key: False
+    writing.finish()
+    assert writing.writer.bytes_aside == 0
+
+
+def test_fewer_batches_are_under_way_once_aws_throttles(dynamo):
+    dynamo.make("orders")
+    writing = Writing(dynamo, at_once=40)
+
+    def most() -> int:
+        """How many may be under way."""
+        asked = 0
+        while not writing.writer.delay():
+            writing.put(item(writing.asked))
+            asked += 1
+        while len(writing.told) < writing.asked:
+            writing.lanes.turn(1.0)
+        return asked
+
+    grown = [most() for _ in range(6)]
+    assert (grown[0], grown[-1]) == (4, 40)
+    assert grown == sorted(grown)
+    dynamo.plan("throttle", "BatchWriteItem")
+    most()
+    assert 10 <= most() < 20
+    writing.finish()
 
 
 def test_a_batch_refused_for_a_key_named_twice_is_sent_one_by_one(dynamo):

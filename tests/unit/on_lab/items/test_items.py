@@ -213,7 +213,7 @@ def test_a_limit_of_the_destination_names_the_item(bench):
     source, destination = bench.pair("indexed")
     with pytest.raises(ItemRefused, match="by-state") as error:
         copy_items(source, destination, OPTIONS)
-    assert error.value.details["key"] == {"p k": {"S": "x"}, "sort": {"N": "5"}}
+    assert error.value.details["items"][0]["key"] == {"p k": {"S": "x"}, "sort": {"N": "5"}}
 
 
 def test_large_items_and_batches_by_bytes(bench):

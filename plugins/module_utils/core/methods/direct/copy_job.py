@@ -416,15 +416,15 @@ def _require_made(table: ItemTable, job: Job) -> None:
 def _named_when_refused(
     options: DirectOptions, copy: Callable[[CopyOptions, Callable[[CopyProgress], None]], CopyResult], *how: Any
 ) -> CopyResult:
-    """What ``copy`` returns. Raises ItemRefused without the item's key, which goes to ``refused_path``."""
+    """What ``copy`` returns. Raises ItemRefused without the items' keys, which go to ``refused_path``."""
     try:
         return copy(*how)
     except ItemRefused as error:
         path, details = options.items.refused_path, dict(error.details)
-        key, reason = details.pop("key", {}), str(details.pop("reason", ""))
-        written = write_refused(path, [{"key": key, "reason": reason}]) if path else {}
+        items = details.pop("items", [])
+        written = write_refused(path, items) if path else {}
         raise ItemRefused(
-            f"The destination rejects an item: {reason.rstrip('.')}.{where(written)}",
+            f"{error.cause}{where(written)}",
             error.next_step,
             table=options.table,
             details={**details, **written},
