@@ -14,7 +14,6 @@ import fcntl
 import json
 import os
 import socket
-import tempfile
 import threading
 import time
 from collections import deque
@@ -26,6 +25,7 @@ from typing import Any
 
 from ..errors import CheckpointUnusable
 from .permit import pause
+from .private_files import new_file
 from .scan import Segment, spread
 from .tables import ItemTable
 
@@ -144,7 +144,7 @@ class Checkpoint:
             return
         with self._saving:
             try:
-                _replace(self._path, json.dumps(self._to_json(), separators=(",", ":")).encode())
+                _replace(self._path, json.dumps(self._to_json(), separators=(",", ":")))
             except OSError as error:
                 raise CheckpointUnusable(
                     f"The checkpoint {self._path} cannot be written: {error.strerror}.",
@@ -251,16 +251,16 @@ def _ranges(numbers: set[int]) -> list[list[int]]:
     return ranges
 
 
-def _replace(path: Path, content: bytes) -> None:
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+def _replace(path: Path, content: str) -> None:
+    new = path.with_name(f".{path.name}.new")  # the same each time: one that a kill left behind is replaced
     try:
-        with os.fdopen(handle, "wb") as stream:
+        with new_file(new) as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(name, path)
+        os.replace(new, path)
     except BaseException:
-        os.unlink(name)
+        new.unlink(missing_ok=True)
         raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..errors import FerryError, InvalidInput, KeySchemaDiffers, MissingTable, TableVanished
 from ..table_status import Phase, advice, phase_of
@@ -155,9 +155,13 @@ class Identity:
 
 
 def require_unchanged(table: ItemTable, retry_policy: RetryPolicy, bounds: Bounds = FREE) -> None:
-    """Raises TableVanished when ``table`` was deleted, or deleted and created again, since it was described."""
+    """Raises TableVanished when ``table`` was deleted, or deleted and created again, since it was described.
+
+    The endpoint has answered before: it is waited for as long as during the work.
+    """
+    patient = replace(retry_policy, connecting=retry_policy.seconds)
     try:
-        now = find_table(table.endpoint, table.name, retry_policy, bounds)
+        now = find_table(table.endpoint, table.name, patient, bounds)
     except MissingTable as error:
         raise vanished(table) from error
     _require_same(table, now)

@@ -133,6 +133,21 @@ def test_a_failure_while_writing_leaves_the_file_before(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_g13_what_a_kill_left_behind_is_replaced(tmp_path, monkeypatch):
+    path = tmp_path / "copy.json"
+    checkpoint = Checkpoint(SOURCE, DESTINATION, 4, path)
+    monkeypatch.setattr(os, "replace", lambda new, _path: os._exit(9))
+    for _ in range(2):
+        process = os.fork()
+        if not process:
+            checkpoint.save()
+        assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 9
+    assert len(list(tmp_path.iterdir())) == 1
+    monkeypatch.undo()
+    checkpoint.save()
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_c7_a_checkpoint_is_its_owners_alone_and_its_lock_follows_no_link(tmp_path):
     """It holds keys, of where segments stand."""
     path, victim = tmp_path / "copy.json", tmp_path / "victim"

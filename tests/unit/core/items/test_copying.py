@@ -337,6 +337,21 @@ def test_a_table_that_is_made_anew_meanwhile_is_told(filled, side, tmp_path):
         copied(filled, checkpoint=path)
 
 
+def test_g13_an_outage_at_the_end_is_waited_out(filled):
+    """The last look at both tables is as patient as the copy."""
+    impatient = RetryPolicy(0.001, 0.01, 20.0, connecting=0.0)
+    source, destination = filled.found("orders"), filled.found("copy", "destination")
+
+    def before(_operation: str) -> None:
+        if len(filled.tables["copy"].items) == ITEMS and not filled.faults:
+            filled.plan("reset", "DescribeTable", times=5)
+
+    filled.before = before
+    copy_items(source, destination, options(retry_policy=impatient))
+    assert same(filled)
+    assert filled.faults[0].met == 5
+
+
 def test_a_missing_table_is_told(dynamo):
     with pytest.raises(MissingTable):
         dynamo.found("orders")
