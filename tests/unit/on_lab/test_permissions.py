@@ -95,7 +95,6 @@ def test_the_policies_of_the_readmes_suffice(narrowed):
         "alarms",
         "event_source_mappings",
         "iam_policies",
-        "stream_policy",
     }
 
 

@@ -14,7 +14,9 @@ from .setting import Settings, what
 
 _TAGS = "tags"
 _OUR_TAGS = "tableferry:"
-_PARTS = frozenset({_TAGS, "autoscaling", "contributor_insights", "on_demand_throughput", "vector_indexes"})
+_PARTS = frozenset(
+    {_TAGS, "autoscaling", "contributor_insights", "on_demand_throughput", "stream_tags", "vector_indexes"}
+)
 # Every table has a billing mode; warm throughput never falls again, whoever raised it.
 _NEVER_ALONE = frozenset({"billing_mode", "warm_throughput"})
 _DEFAULTS: Mapping[str, Any] = {"table_class": "STANDARD", "deletion_protection": False}

@@ -2,12 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Settings with an API of their own: tags, recovery, time to live, insights, Kinesis, resource policy."""
+"""Settings with an API of their own: tags, recovery, time to live, insights, Kinesis, policies."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .. import sdk
@@ -25,11 +25,12 @@ from .ownership import (
     tags_of,
 )
 from .patient_calls import Caller, Steps, Target, paces
-from .resource_policy import CannotRewrite, canonical_policy, rewrite_policy
-from .setting import RECOVERY_TAG, Setting, Settings, SettingsOptions, SideCall, pages, part_of, what
+from .resource_policy import CannotRewrite, canonical_policy, rewrite_policy, with_stream
+from .setting import RECOVERY_TAG, Settings, SettingsOptions, SideCall, pages, part_of, what
 
 _OUR_TAGS = "tableferry:"
 _NO_POLICY = "PolicyNotFoundException"
+_STREAM = "stream"  # the setting that turns it on
 
 
 def _fitting(carried: Mapping[str, str], have: Mapping[str, str], taken: Mapping[str, str]) -> set[str]:
@@ -318,8 +319,51 @@ class ResourcePolicy(SideCall):
         return bool(value) and canonical_policy(value) == canonical_policy(change.after)
 
 
-class StreamPolicy(Setting):
-    """The stream's own policy, which a new stream cannot inherit: reported, never carried."""
+class StreamTags(SideCall):
+    """Tags of the table's stream, a slot of their own that ends with the stream's ARN (measured/more 4.1, TABLE-373).
+    After the stream, which the copy gets anew."""
+
+    name = "stream_tags"
+    order = 66
+
+    def read(self, caller: Caller) -> Steps[Any]:
+        """{key: value} without ``aws:*``; a call for each page where there is a stream."""
+        arn = caller.definition.stream_arn
+        if not arn:
+            return None
+        tags = tags_of((yield from pages(caller, "list_tags_of_resource", "Tags", ResourceArn=arn)))
+        return {key: value for key, value in tags.items() if not key.lower().startswith("aws:")}
+
+    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | NotCarried]:
+        """One change with all tags; tags that only the copy's stream has stay there."""
+        tags, have = source.get(self.name), destination.get(self.name) or {}
+        if not tags:
+            return
+        if why := _no_stream(destination, options):
+            yield NotCarried(self.name, why)
+            return
+        carried = dict(sorted(tags.items()))
+        fits = _fitting(carried, have, have)
+        for key in [key for key in carried if key not in fits]:
+            reason = f"a stream has at most {MOST_TAGS} tags of {MOST_BYTES} bytes together"
+            yield NotCarried(what(self.name, key), reason)
+        want = {key: value for key, value in carried.items() if key in fits}
+        if not want.items() <= have.items():
+            yield Change(self.name, have or None, want)
+
+    def request(self, target: Target, change: Change) -> tuple[str, Shape]:
+        """TagResource of the stream."""
+        tags = [{"Key": key, "Value": value} for key, value in change.after.items()]
+        return "tag_resource", {"ResourceArn": _stream_of(target), "Tags": tags}
+
+    def landed(self, value: Any, change: Change) -> bool:
+        """Whether every tag can be read."""
+        return bool(value) and bool(change.after.items() <= value.items())
+
+
+class StreamPolicy(SideCall):
+    """The policy of the table's stream, a slot of its own (measured/settings 2.9, TABLE-213), rewritten for the copy's
+    stream, which has another ARN."""
 
     name = "stream_policy"
     order = 96
@@ -329,12 +373,54 @@ class StreamPolicy(Setting):
         arn = caller.definition.stream_arn
         return (yield from _policy_of(caller, arn)) if arn else None
 
-    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterable[Change | NotCarried]:
-        """Not carried where the source has one."""
-        if source.get(self.name):
+    def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | NotCarried]:
+        """Put where the copy's stream has none; not carried where it names what has no counterpart."""
+        document, have = source.get(self.name), destination.get(self.name)
+        if not document:
+            return
+        if why := _no_stream(destination, options):
+            yield NotCarried(self.name, why)
+            return
+        try:
+            want = rewrite_policy(document, source.location, destination.location, options.principal_map)
+        except CannotRewrite as reason:
+            yield NotCarried(self.name, str(reason))
+            return
+        # The stream's label is the copy's where there is one, else the source's until the stream is made.
+        want = with_stream(want, destination.definition.stream_arn)
+        if not have:
+            yield Change(self.name, None, want)
+        elif canonical_policy(have) != canonical_policy(want):
             yield NotCarried(
-                self.name, "the destination's stream is a new one with another ARN: put its policy there by hand"
+                self.name, "the destination's stream already has another policy; remove it there to have this one put"
             )
+
+    def request(self, target: Target, change: Change) -> tuple[str, Shape]:
+        """PutResourcePolicy of the stream."""
+        arn = _stream_of(target)
+        return "put_resource_policy", {"ResourceArn": arn, "Policy": _minified(with_stream(change.after, arn))}
+
+    def landed(self, value: Any, change: Change) -> bool:
+        """Compared in the canonical form, whatever label the stream has."""
+        return bool(value) and _unlabelled(value) == _unlabelled(change.after)
+
+
+def _no_stream(destination: Settings, options: SettingsOptions) -> str:
+    """Why the copy has no stream when the settings are applied; empty where it has one."""
+    if _STREAM in options.defer and not destination.definition.stream:
+        return "the stream is deferred until the cutover"
+    return ""
+
+
+def _stream_of(target: Target) -> str:
+    """The ARN of the copy's stream. Raises SettingFailed where it has none."""
+    if not target.definition.stream_arn:
+        raise SettingFailed("The table has no stream.", "Turn its stream on, then run again.", table=target.name)
+    return target.definition.stream_arn
+
+
+def _unlabelled(document: Mapping[str, Any]) -> Shape:
+    return canonical_policy(with_stream(document, "/stream/*"))
 
 
 def _policy_of(caller: Caller, arn: str) -> Steps[Any]:

@@ -16,6 +16,7 @@ from .definition import Shape
 
 _ACCOUNT = re.compile(r"\d{12}")
 _ROOT = re.compile(r"arn:[^:]+:iam::(\d{12}):root")
+_LABEL = re.compile(r"(arn:[^:]*:dynamodb:[^:]*:[^:]*:table/[^/]+/stream/)[^/]+")
 _DELETED = re.compile(r"A(?:IDA|ROA)[A-Z0-9]{12,}")
 
 
@@ -101,6 +102,22 @@ def rewrite_policy(
     rewritten = {**document, "Statement": [statement(entry) for entry in _listed(document.get("Statement", []))]}
     if moves_account and _mentions(rewritten, source.account_id):
         raise CannotRewrite(f"it still names the source account {source.account_id}")
+    return rewritten
+
+
+def with_stream(document: Mapping[str, Any], stream_arn: str) -> Shape:
+    """``document`` with the label of ``stream_arn`` for that of each stream which it names; as it is where that is
+    empty. Each stream has a label of its own (measured/settings 2.9, TABLE-362)."""
+    label = stream_arn.rpartition("/stream/")[2]
+
+    def labelled(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: labelled(each) for key, each in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [labelled(each) for each in value]
+        return _LABEL.sub(lambda match: match[1] + label, value) if isinstance(value, str) else value
+
+    rewritten: Shape = labelled(document) if label else dict(document)
     return rewritten
 
 

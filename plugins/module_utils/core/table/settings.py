@@ -26,6 +26,7 @@ from .own_apis import (
     PointInTimeRecovery,
     ResourcePolicy,
     StreamPolicy,
+    StreamTags,
     Tags,
     TimeToLive,
 )
@@ -78,6 +79,7 @@ SETTINGS: tuple[Setting, ...] = tuple(
             DeletionProtection(),
             ResourcePolicy(),
             StreamPolicy(),
+            StreamTags(),
         ),
         key=lambda setting: setting.order,
     )
@@ -140,7 +142,7 @@ def read_settings(account: Account, definition: TableDefinition, needed: Setting
     """Every setting of the table.
 
     Calls after DescribeTable: 6 for an on-demand table (tags, continuous backups, insights, Kinesis, TTL, policy), one
-    more each for a KMS key, a stream, provisioned capacity, and 2 for each resource with auto scaling. With
+    more each for a KMS key and provisioned capacity, and 2 for a stream and for each resource with auto scaling. With
     ``needed``, the source's settings, only what the source has is read: 1 call (tags) for a plain table.
     Settings that may not be read are in ``unreadable``. Raises what Account.explain gives for other errors.
     """

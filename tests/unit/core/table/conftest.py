@@ -52,6 +52,7 @@ class FakeAccount:
     @staticmethod
     def _state(state):
         empty = {"tags": {}, "ttl": None, "pitr": None, "insights": {}, "kinesis": [], "policy": None}
+        empty |= {"stream_tags": {}, "stream_policy": None}
         return copy.deepcopy({**empty, **state})
 
     def table_arn(self, name):
@@ -141,14 +142,22 @@ class FakeAccount:
             (index,) = [entry for entry in indexes if entry["IndexName"] == action["IndexName"]]
             index.update({name: value for name, value in action.items() if name != "IndexName"})
 
+    def _tags_of(self, arn):
+        table = self._of(arn.partition("/stream/")[0])
+        if "/stream/" not in arn:
+            return table.tags
+        if arn != table.table["LatestStreamArn"]:
+            raise aws_error("ResourceNotFoundException", f"ResourceArn: {arn} not found")
+        return table.stream_tags
+
     def list_tags_of_resource(self, ResourceArn, NextToken=None):
-        tags = [{"Key": key, "Value": value} for key, value in sorted(self._of(ResourceArn).tags.items())]
+        tags = [{"Key": key, "Value": value} for key, value in sorted(self._tags_of(ResourceArn).items())]
         start = int(NextToken or 0)
         more = {"NextToken": str(start + 10)} if len(tags) > start + 10 else {}
         return {"Tags": tags[start : start + 10], **more}
 
     def tag_resource(self, ResourceArn, Tags):
-        self._of(ResourceArn).tags.update({tag["Key"]: tag["Value"] for tag in Tags})
+        self._tags_of(ResourceArn).update({tag["Key"]: tag["Value"] for tag in Tags})
         return {}
 
     def describe_continuous_backups(self, TableName):
@@ -212,13 +221,15 @@ class FakeAccount:
         return {}
 
     def get_resource_policy(self, ResourceArn):
-        found = self._of(ResourceArn.partition("/stream/")[0]).policy
-        if not found or "/stream/" in ResourceArn:
+        table = self._of(ResourceArn.partition("/stream/")[0])
+        policy = table.stream_policy if "/stream/" in ResourceArn else table.policy
+        if not policy:
             raise aws_error("PolicyNotFoundException", "Resource-based policy not found")
-        return {"Policy": json.dumps(found), "RevisionId": "1"}
+        return {"Policy": json.dumps(policy), "RevisionId": "1"}
 
     def put_resource_policy(self, ResourceArn, Policy):
-        self._of(ResourceArn).policy = json.loads(Policy)
+        table = self._of(ResourceArn.partition("/stream/")[0])
+        setattr(table, "stream_policy" if "/stream/" in ResourceArn else "policy", json.loads(Policy))
         return {"RevisionId": "1"}
 
     # -- KMS and Application Auto Scaling ----------------------------------------------------------------------------

@@ -109,6 +109,18 @@ EVERYTHING = {
             }
         ],
     },
+    "stream_tags": {"reader": "billing", "aws:cloudformation:stack": "s"},
+    "stream_policy": {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"AWS": "arn:aws:iam::111111111111:role/app"},
+                "Action": "dynamodb:GetRecords",
+                "Resource": ["arn:aws:dynamodb:eu-west-1:111111111111:table/orders/stream/1"],
+            }
+        ],
+    },
 }
 FULL_TABLE = {
     "OnDemandThroughput": {"MaxReadRequestUnits": 100, "MaxWriteRequestUnits": 50},
@@ -142,13 +154,18 @@ def test_everything_is_carried_and_a_second_run_changes_nothing(accounts, descri
     assert reasons(result.left).keys() == {"event_source_mappings"}
     there = destination.tables["orders2"]
     assert there.tags == {f"tag{n:02}": "x" for n in range(12)} | MARKS
-    assert destination.count("tag_resource") == 1
+    tagged = [parameters["ResourceArn"] for name, parameters in destination.calls if name == "tag_resource"]
+    assert tagged == [there.table["TableArn"], there.table["LatestStreamArn"]]
     assert (there.ttl, there.pitr) == ("expires", 7)
     assert there.insights == EVERYTHING["insights"]
     assert there.kinesis[0]["StreamArn"] == STREAM_THERE
     (statement,) = there.policy["Statement"]
     assert statement["Principal"] == {"AWS": "arn:aws:iam::222222222222:role/app"}
     assert statement["Resource"] == "arn:aws:dynamodb:eu-west-1:222222222222:table/orders2"
+    assert there.stream_tags == {"reader": "billing"}
+    (statement,) = there.stream_policy["Statement"]
+    assert statement["Principal"] == {"AWS": "arn:aws:iam::222222222222:role/app"}
+    assert statement["Resource"] == ["arn:aws:dynamodb:eu-west-1:222222222222:table/orders2/stream/new"]
     table = there.table
     assert table["SSEDescription"]["KMSMasterKeyArn"] == THERE
     assert table["TableClassSummary"]["TableClass"] == "STANDARD_INFREQUENT_ACCESS"
@@ -157,7 +174,6 @@ def test_everything_is_carried_and_a_second_run_changes_nothing(accounts, descri
     assert table["GlobalSecondaryIndexes"][0]["OnDemandThroughput"] == {"MaxReadRequestUnits": 9}
     assert set(result.carried) == {setting.name for setting in SETTINGS} - {
         "autoscaling",
-        "stream_policy",
         "vector_indexes",
         "warm_throughput",
     }
@@ -176,6 +192,41 @@ def test_the_mark_is_set_first_and_protection_is_the_last_update(accounts, descr
     assert writes[0] == "tag_resource"
     assert writes[-1] == "put_resource_policy"
     assert updates[-1] == {"TableName": "orders2", "DeletionProtectionEnabled": True}
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"principal_map": {}}, "arn:aws:iam::111111111111:role/app of the source account"),
+        ({"defer": ("stream",)}, "the stream is deferred until the cutover"),
+    ],
+)
+def test_the_policy_of_a_stream_is_left_where_it_cannot_be_carried(accounts, described, options, reason):
+    source, destination = full(accounts, described)
+    _, result, _ = migrate(source, destination, "orders2", **{**MAPS, **options})
+    assert result.failed == ()
+    assert reason in reasons(result.left)["stream_policy"]
+    assert destination.tables["orders2"].stream_policy is None
+    assert ("stream_tags" in reasons(result.left)) == ("defer" in options)
+
+
+def test_another_policy_of_the_copys_stream_is_left_alone(accounts, described):
+    source, destination = full(accounts, described)
+    migrate(source, destination, "orders2", **MAPS)
+    other = {"Version": "2012-10-17", "Statement": []}
+    destination.tables["orders2"].stream_policy = other
+    plan, result, _ = migrate(source, destination, "orders2", **MAPS)
+    assert (plan.changes, destination.tables["orders2"].stream_policy) == ((), other)
+    assert "already has another policy" in reasons(result.left)["stream_policy"]
+
+
+def test_tags_of_a_stream_that_do_not_fit_are_named(accounts, described):
+    source, destination = full(accounts, described)
+    migrate(source, destination, "orders2", **MAPS)
+    destination.tables["orders2"].stream_tags = {f"own{number}": "x" for number in range(50)}
+    plan, result, _ = migrate(source, destination, "orders2", **MAPS)
+    assert plan.changes == ()
+    assert "at most 50 tags" in reasons(result.left)["stream_tags.reader"]
 
 
 def test_nothing_is_switched_off_on_the_destination(accounts, described):

@@ -62,8 +62,11 @@ def provisioned(crossing, keys):
     )
     for more in ({}, {"IndexName": "by-kind"}):
         dynamodb.update_contributor_insights(TableName="ledger", ContributorInsightsAction="ENABLE", **more)
-    arn = dynamodb.describe_table(TableName="ledger")["Table"]["TableArn"]
-    dynamodb.put_resource_policy(ResourceArn=arn, Policy=json.dumps(policy("111111111111", "ledger")))
+    table = dynamodb.describe_table(TableName="ledger")["Table"]
+    dynamodb.put_resource_policy(ResourceArn=table["TableArn"], Policy=json.dumps(policy("111111111111", "ledger")))
+    stream = table["LatestStreamArn"]
+    dynamodb.tag_resource(ResourceArn=stream, Tags=[{"Key": "reader", "Value": "billing"}])
+    dynamodb.put_resource_policy(ResourceArn=stream, Policy=json.dumps(stream_policy("111111111111", stream)))
     resource, dimension, metric = SCALED
     target = {"ServiceNamespace": "dynamodb", "ResourceId": resource, "ScalableDimension": dimension}
     scaling = lab.client("application-autoscaling", "source", retries=RETRIES)
@@ -102,6 +105,20 @@ def policy(account, table):
                     f"arn:aws:dynamodb:eu-west-1:{account}:table/{table}",
                     f"arn:aws:dynamodb:eu-west-1:{account}:table/{table}/index/*",
                 ],
+            }
+        ],
+    }
+
+
+def stream_policy(account, stream):
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"AWS": f"arn:aws:iam::{account}:root"},
+                "Action": ["dynamodb:GetRecords", "dynamodb:GetShardIterator"],
+                "Resource": stream,
             }
         ],
     }
@@ -179,6 +196,15 @@ def test_what_stands_beside_the_table(crossing, provisioned):
     assert insights["ContributorInsightsStatus"] == "DISABLED"
     told = json.loads(dynamodb.get_resource_policy(ResourceArn=arn)["Policy"])
     assert told == policy("222222222222", "accounts")
+
+
+def test_tags_and_policy_of_the_stream(crossing, provisioned):
+    dynamodb = crossing.lab.client("dynamodb", "destination")
+    stream = crossing.described("accounts")["LatestStreamArn"]
+    tags = dynamodb.list_tags_of_resource(ResourceArn=stream)["Tags"]
+    assert tags == [{"Key": "reader", "Value": "billing"}]
+    written = json.loads(dynamodb.get_resource_policy(ResourceArn=stream)["Policy"])
+    assert written == stream_policy("222222222222", stream)
 
 
 def test_its_auto_scaling(crossing, provisioned):
