@@ -137,11 +137,16 @@ def instant(time: str) -> dict[str, str]:
 
 def by_record(judged: Judgement, record: Record) -> Judgement:
     """``judged`` with what the ``record`` of the table knows: which instant it shows, and that it is not the first."""
-    notes: tuple[str, ...] = ()
-    if record.replaces:
-        instant_of = record.replaces.get("data_as_of", {}).get("to")
-        notes = (f"the copy{f' of {instant_of}' if instant_of else ''} had been deleted; made again",)
-    return replace(judged, data_as_of=record.data_as_of or judged.data_as_of, notes=(*judged.notes, *notes))
+    notes = (*judged.notes, *_made_again(record))
+    return replace(judged, data_as_of=record.data_as_of or judged.data_as_of, notes=notes)
+
+
+def _made_again(record: Record) -> tuple[str, ...]:
+    """That the copy is not the first, for the run that made it."""
+    if not record.replaces:
+        return ()
+    instant_of = record.replaces.get("data_as_of", {}).get("to")
+    return (f"the copy{f' of {instant_of}' if instant_of else ''} had been deleted; made again",)
 
 
 def nothing_to_judge(name: str) -> InvalidInput:
@@ -226,6 +231,7 @@ def judge_claim(job: Job) -> Judgement:
             known.get("verified", "none"),
             f"{known.get('reason', '')} {when}{renewed}".strip(),
             data_as_of=job.result["data_as_of"],
+            notes=tuple(known.get("notes") or ()),
         )
     failure = failure_of(job) if job.state == "failed" else claim_job.refusal(job)
     failure = failure.for_table(job.name)
@@ -262,6 +268,7 @@ def _write_done(record: Tracking, destination: Account, judged: Judgement, jobs:
         return
     verified = {
         **judged.to_dict(),
+        "notes": [note for note in judged.notes if note not in _made_again(record.record)],
         "at": datetime.fromtimestamp(record.now(), UTC).isoformat(timespec="seconds"),
         "run": record.run.id,
     }

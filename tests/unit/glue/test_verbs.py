@@ -228,6 +228,19 @@ def test_all_jobs_are_waited_for_at_once(monkeypatch: pytest.MonkeyPatch, calls:
     assert items[0].destination is None
 
 
+def test_e2_jobs_that_aws_completed_with_issues_are_warned_of(monkeypatch: pytest.MonkeyPatch, calls: Calls) -> None:
+    issues = {"status_message": "Some metadata was left out."}
+    backup, copy = (Job(kind, "orders", "completed", f"{kind}-1", result=issues) for kind in ("backup", "copy"))
+    failed = replace(copy, name="other", state="failed")  # says why itself
+    found = WaitResult({}, {}, frozenset(), {"a": (backup, copy), "b": (backup,), "c": (failed,)})
+    monkeypatch.setattr(job_wait, "wait_for", calls.answer(found))
+    entries = [{"name": "a", "source": SIDE, "job": EXPORT.to_dict()}]
+    assert run(job_wait, {"jobs": entries})["warnings"] == [
+        "orders: AWS completed the backup backup-1 with issues: Some metadata was left out.",
+        "orders: AWS completed the copy copy-1 with issues: Some metadata was left out.",
+    ]
+
+
 @pytest.mark.parametrize("failure", [None, errors.CountMismatch("9 of 10 arrived.", "Look at the log.")])
 def test_a_judgement_says_the_counts_and_fails_where_they_differ(
     monkeypatch: pytest.MonkeyPatch, failure: errors.FerryError | None

@@ -54,6 +54,13 @@ class Job:
         return self.state in ("pending", "running")
 
     @property
+    def issues(self) -> str:
+        """What AWS says of a job that it completed all the same; empty where it says nothing. The console of AWS Backup
+        calls that "Completed with issues": the state is COMPLETED, with a message (documentation of job statuses)."""
+        words = str(self.result.get("status_message") or "") if self.state in ("completed", "not_needed") else ""
+        return f"AWS completed the {self.kind} {self.arn} with issues: {words.rstrip('.')}." if words else ""
+
+    @property
     def timed_out(self) -> bool:
         """Whether a waiter gave up while the job was still open; it continues, and the next run finds it."""
         return bool(self.result.get("timed_out"))

@@ -81,8 +81,10 @@ def _silent(line: str) -> None:
 
 def _result(result: WaitResult) -> dict[str, Any]:
     changes = [Change(f"{kind} of {name}", "pending", "started", "billed") for name, kind in sorted(result.started)]
+    warnings = [f"{job.name}: {job.issues}" for jobs in result.ways.values() for job in jobs if job.issues]
     return {
         "changed": bool(changes),
+        **({"warnings": list(dict.fromkeys(warnings))} if warnings else {}),
         "tables_changed": sorted(result.changed),
         "jobs": {name: job.to_dict() for name, job in result.jobs.items()},
         "ways": {name: [job.to_dict() for job in jobs] for name, jobs in result.ways.items()},

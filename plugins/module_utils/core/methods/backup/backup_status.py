@@ -78,7 +78,7 @@ def described(job: Job, description: Mapping[str, Any]) -> Job:
             "recovery_point_arn": description.get("RecoveryPointArn", ""),
             "aws_state": state_of(description),
             "percent_done": percent_done(description),
-            "status_message": description.get("StatusMessage", ""),
+            "status_message": description.get("StatusMessage") or "",
             "start_time": description.get("CreationDate", ""),
             "end_time": description.get("CompletionDate", ""),
             "bytes": int(description.get("BackupSizeInBytes") or 0),

@@ -215,6 +215,7 @@ def described(job: Job, description: Mapping[str, Any]) -> Job:
             "destination_recovery_point_arn": description.get("DestinationRecoveryPointArn", ""),
             "vault_arn": description.get("DestinationBackupVaultArn", ""),
             "aws_state": state_of(description),
+            "status_message": description.get("StatusMessage") or "",
             "start_time": description.get("CreationDate", ""),
             "end_time": description.get("CompletionDate", ""),
             "bytes": int(description.get("BackupSizeInBytes") or 0),

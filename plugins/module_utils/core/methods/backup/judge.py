@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ...account import Account
 from ...data_plane import count_items, item_table
@@ -29,12 +30,29 @@ def judge_restore(
     writes_stopped: bool = False,
 ) -> Judgement:
     """Judge a table that travelled by AWS Backup, by its ``jobs`` in the order of the way. The table's own failure is
-    returned, not raised.
+    returned, not raised. What AWS Backup says of jobs that it completed with issues is in the notes.
 
     AWS Backup knows no item counts, and reports a job as done that could not read a key (aws.md C6): the job
     ``counted`` both tables, or they are counted here. A table that an earlier run counted is not read again. Raises
     what Account.explain gives.
     """
+    judged = _judged(name, source, destination, source_table, jobs, counted, verify, writes_stopped)
+    issues = tuple(job.issues for job in jobs if job.issues)
+    if issues and judged.status == "copied":
+        judged = replace(judged, reason=" ".join((judged.reason, *issues)))
+    return replace(judged, notes=(*judged.notes, *issues))
+
+
+def _judged(
+    name: str,
+    source: Account,
+    destination: Account,
+    source_table: str,
+    jobs: Sequence[Job],
+    counted: Job | None,
+    verify: Counts,
+    writes_stopped: bool,
+) -> Judgement:
     moved = next((int(job.result["bytes"]) for job in reversed(jobs) if job.result.get("bytes")), None)
     counts: tuple[int | None, int | None] = (None, None)
     # Which instant within a backup job its items show nobody has measured (measured/backup-restore-service 2.3).
@@ -52,8 +70,8 @@ def judge_restore(
             counts = (restore.result.get("items_source"), restore.result["items_destination"])
             equal = counts[0] == counts[1]
             note = "An earlier run restored and counted the table."
-            verified: Counts = "counts" if equal and verify != "none" else "none"
-            return Judgement("migrated", *counts, moved, verified, note, data_as_of=data_as_of)
+            # They were counted, whatever this run was to look at.
+            return Judgement("migrated", *counts, moved, "counts" if equal else "none", note, data_as_of=data_as_of)
         if restore.result.get("judged_before"):
             note = "An earlier run restored the table: its items were not counted again."
             return Judgement("migrated", None, None, moved, "none", note, data_as_of=data_as_of)

@@ -202,6 +202,7 @@ def described(job: Job, description: Mapping[str, Any]) -> Job:
         result={
             "table_arn": description.get("CreatedResourceArn", ""),
             "aws_state": state_of(description),
+            "status_message": description.get("StatusMessage") or "",
             "percent_done": percent_done(description),
             "start_time": description.get("CreationDate", ""),
             "end_time": description.get("CompletionDate", ""),

@@ -90,6 +90,61 @@ def test_uncounted_it_is_filled_all_the_same() -> None:
     assert record.state == "done" and "items_source" not in record.evidence
 
 
+def with_issues(kind: str) -> Any:
+    """An edit of AWS's answers: jobs of ``kind`` are completed with issues."""
+
+    def edit(called: str, answer: dict[str, Any]) -> None:
+        if called not in (f"Describe{kind}Job", f"List{kind}Jobs"):
+            return
+        for job in [*answer.get(f"{kind}Jobs", ()), answer.get(f"{kind}Job", answer)]:
+            if "COMPLETED" in (job.get("State"), job.get("Status")):
+                job["StatusMessage"] = "Some metadata was left out."
+
+    return edit
+
+
+@pytest.mark.parametrize("kind", ["Backup", "Copy", "Restore"])
+def test_e2_completed_with_issues_is_noted_in_every_run(kind: str) -> None:
+    aws = Ready()
+    aws.edit = with_issues(kind)
+    for number in (1, 2):
+        judged = migrate(aws, number)
+        assert (judged.status, judged.verified) == ("migrated", "counts")
+        (note,) = judged.notes
+        assert f"AWS completed the {kind.lower()} " in note and note.endswith("issues: Some metadata was left out.")
+
+
+@pytest.mark.parametrize("kind", ["Backup", "Copy"])
+def test_e2_a_copy_with_issues_is_not_plainly_copied(kind: str) -> None:
+    aws = Ready()
+    aws.edit = with_issues(kind)
+    for number in (1, 2):
+        judged = migrate(aws, number, backup=BackupChoices(writes_stopped=True, restore=False))
+        assert judged.status == "copied"
+        assert "with issues: Some metadata was left out." in judged.reason
+        assert len(judged.notes) == 1
+
+
+@pytest.mark.parametrize("verify", ["counts", "none"])
+def test_e5_what_an_earlier_run_counted_stays_counted(verify: str) -> None:
+    aws = Ready()
+    first = Playbook(aws)
+
+    def kill(when: str, called: str, at: int) -> None:
+        if called == "TagResource" and first.record().state == "filled":
+            raise Killed(called)
+
+    aws.interrupt = kill
+    with pytest.raises(Killed):
+        first.migrate(method="backup", backup=STOPPED)
+    aws.interrupt = lambda *_call: None
+    first.end()
+    for number in (2, 3):
+        judged = migrate(aws, number, verify=verify)
+        assert (judged.status, judged.verified) == ("migrated", "counts")
+        assert (judged.items_source, judged.items_destination) == (7, 7)
+
+
 class TestKilled:
     @staticmethod
     def calls() -> int:
