@@ -63,7 +63,11 @@ class AutoScaling(Setting):
         return scaled
 
     def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | NotCarried]:
-        """A change for each dimension that differs; policies that are not target tracking are not carried."""
+        """A change for each dimension that differs; policies that are not target tracking are not carried.
+
+        What the copy has and the source has not is named: targets and policies outlive their table, and may act on the
+        next one of its name (measured/policy 3, TABLE-292).
+        """
         have = destination.get(self.name) or {}
         for key, scaling in (source.get(self.name) or {}).items():
             for name, policy in scaling["policies"].items():
@@ -80,6 +84,24 @@ class AutoScaling(Setting):
             }
             if not _covers(have.get(key), want):
                 yield Change(what(self.name, key), have.get(key), want)
+        yield from self._only_there(source.get(self.name) or {}, have)
+
+    def _only_there(self, source: Shape, destination: Shape) -> Iterator[NotCarried]:
+        for key, there in destination.items():
+            here = source.get(key)
+            if here is None:
+                having = f"a scalable target (from {there['min']} to {there['max']})"
+            elif more := sorted(
+                name for part in ("policies", "scheduled") for name in there[part] if name not in here[part]
+            ):
+                having = f"in its auto scaling {', '.join(more)}"
+            else:
+                continue
+            yield NotCarried(
+                what(self.name, key),
+                f"the destination has {having}, which the source has not, and which may act on the copy: if an earlier"
+                " table of its name left it behind, remove it",
+            )
 
     def apply(self, target: Target, change: Change) -> Steps[None]:
         """Register the target, then its policies and scheduled actions; all three replace what is there."""

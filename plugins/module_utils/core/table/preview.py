@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 
 from ..account import Account
+from .autoscaling import AutoScaling
 from .creation import creation_parameters, import_parameters
 from .definition import TableDefinition
 from .encryption import Encryption, map_encryption, resolve_key_map
@@ -55,7 +56,19 @@ def preview_settings(
         options = replace(options, kms_key_map=key_map)
     if as_made is None:
         as_made = as_restored if here.definition.local_secondary_indexes else as_imported
-    return plan_settings(here, as_made(here, destination.table_arn(table), table, options), options)
+    there = as_made(here, destination.table_arn(table), table, options)
+    return plan_settings(here, _with_auto_scaling(destination, there), options)
+
+
+def _with_auto_scaling(destination: Account, there: Settings) -> Settings:
+    """``there`` with the auto scaling that waits for a table of its name (measured/policy 3, TABLE-292); one call for
+    a provisioned table, two more for each resource that has some."""
+    there_now = read_settings(destination, there.definition, only=(AutoScaling.name,))
+    return replace(
+        there,
+        values={**there.values, **there_now.values},
+        unreadable={**there.unreadable, **there_now.unreadable},
+    )
 
 
 def as_imported(source: Settings, arn: str, table: str, options: SettingsOptions) -> Settings:

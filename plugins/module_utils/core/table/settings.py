@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -138,8 +138,10 @@ class SettingsResult:
         }
 
 
-def read_settings(account: Account, definition: TableDefinition, needed: Settings | None = None) -> Settings:
-    """Every setting of the table.
+def read_settings(
+    account: Account, definition: TableDefinition, needed: Settings | None = None, only: Collection[str] = ()
+) -> Settings:
+    """Every setting of the table, or those whose names are in ``only``.
 
     Calls after DescribeTable: 6 for an on-demand table (tags, continuous backups, insights, Kinesis, TTL, policy), one
     more each for a KMS key and provisioned capacity, and 2 for a stream and for each resource with auto scaling. With
@@ -151,6 +153,8 @@ def read_settings(account: Account, definition: TableDefinition, needed: Setting
     unreadable: dict[str, str] = {}
     for setting in SETTINGS:
         if needed is not None and not needed.get(setting.name) and not setting.read_always:
+            continue
+        if only and setting.name not in only:
             continue
         try:
             values[setting.name] = run_now(setting.read(reader))

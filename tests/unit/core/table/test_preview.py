@@ -12,6 +12,7 @@ import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import MissingKeyMapping
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table import preview
+from ansible_collections.tableferry.aws.plugins.module_utils.core.table.autoscaling import AutoScaling
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.definition import TableDefinition
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.preview import as_imported
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.setting import Settings, SettingsOptions
@@ -91,7 +92,8 @@ def test_another_tables_key_is_no_reason_to_refuse(monkeypatch: pytest.MonkeyPat
             return {"KeyMetadata": {"Arn": KeyId}}
 
     monkeypatch.setattr(TableDefinition, "read", lambda account, name: source().definition)
-    monkeypatch.setattr(preview, "read_settings", lambda account, definition: source())
+    read = {(): source(), (AutoScaling.name,): Settings(source().definition)}
+    monkeypatch.setattr(preview, "read_settings", lambda account, definition, only=(): read[only])
     options = SettingsOptions(kms_key_map={KEY: OTHER_KEY, "another": "unusable"})
     plan = preview.preview_settings(None, Destination(), "orders", "orders", options, as_imported)
     assert [change.what for change in plan.changes] == ["tags"]

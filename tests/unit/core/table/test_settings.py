@@ -20,6 +20,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     ServiceError,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.definition import TableDefinition
+from ansible_collections.tableferry.aws.plugins.module_utils.core.table.preview import preview_settings
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.settings import (
     SETTINGS,
     Settings,
@@ -579,6 +580,35 @@ def test_capacity_that_auto_scaling_owns_is_not_compared(accounts, described):
     source.targets.clear()
     assert [change.what for change in migrate(source, destination)[0].changes] == ["billing_mode"]
     assert destination.tables["orders"].table["ProvisionedThroughput"] == CAPACITY
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_e3_auto_scaling_that_a_deleted_table_left_at_the_name_is_told(accounts, described, there):
+    """Before the copy is made too, and what is more in a target that both have."""
+    source, destination = accounts(described(**provisioned()), described("222222222222", **provisioned()))
+    scaled(destination)
+
+    def left():
+        if there:
+            return reasons(migrate(source, destination)[1].left)
+        return reasons(preview_settings(source, destination, "orders", "orders", SettingsOptions()).left)
+
+    key = "autoscaling.table/ReadCapacityUnits"
+    assert "the destination has a scalable target (from 5 to 50), which the source has not" in left()[key]
+    before = dict(destination.targets), dict(destination.policies), dict(destination.actions)
+    scaled(source)
+    assert key not in left()
+    source.actions.clear()
+    assert "the destination has in its auto scaling night, which the source has not" in left()[key]
+    assert (destination.targets, destination.policies, destination.actions) == before
+
+
+def test_e3_auto_scaling_that_may_not_be_looked_for_is_told(accounts, described):
+    source, destination = accounts(described(**provisioned()), described("222222222222", **provisioned()))
+    destination.errors["describe_scalable_targets"] = [aws("AccessDeniedException", "You may not")]
+    scaled(source)
+    left = reasons(preview_settings(source, destination, "orders", "orders", SettingsOptions()).left)
+    assert "could not be read in the destination account" in left["autoscaling"]
 
 
 def test_policies_other_than_target_tracking_are_left(accounts, described):

@@ -15,6 +15,7 @@ import pytest
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account, AccountSpec
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import CredentialsError, MissingTable
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.definition import TableDefinition
+from ansible_collections.tableferry.aws.plugins.module_utils.core.table.preview import preview_settings
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.settings import (
     SettingsOptions,
     apply_settings,
@@ -195,6 +196,28 @@ def test_a_table_that_auto_scales(lab, sides):
     lab.clear_requests()
     again, _ = migrate(sides, "scaled", "scaled")
     assert (again.changes, lab.count(mutating=True)) == ((), 0)
+
+
+def test_e3_a_target_that_outlived_its_table_is_told_and_left(lab, sides):
+    """As AWS leaves it (TABLE-292): the copy of that name finds it."""
+    source, destination = sides
+    shape = {"BillingMode": "PROVISIONED", "ProvisionedThroughput": CAPACITY}
+    make(source, "former", **shape)
+    former = make(destination, "former", **shape)
+    target = {"ResourceId": "table/former", "ScalableDimension": "dynamodb:table:WriteCapacityUnits"}
+    target["ServiceNamespace"] = "dynamodb"
+    scaling = destination.client("application-autoscaling")
+    scaling.register_scalable_target(**target, MinCapacity=6, MaxCapacity=60)
+    retried(former.delete_table, former.exceptions.ResourceInUseException, TableName="former")
+    former.get_waiter("table_not_exists").wait(TableName="former", WaiterConfig={"Delay": 1})
+    what = "autoscaling.table/WriteCapacityUnits"
+    foreseen = preview_settings(*sides, "former", "former", SettingsOptions(migration_id="m1"))
+    assert "from 6 to 60" in {entry.what: entry.reason for entry in foreseen.left}[what]
+    make(destination, "former", **shape)
+    _, result = migrate(sides, "former", "former")
+    assert what in {entry.what for entry in result.left}
+    described = scaling.describe_scalable_targets(ServiceNamespace="dynamodb", ResourceIds=["table/former"])
+    assert [entry["MaxCapacity"] for entry in described["ScalableTargets"]] == [60]
 
 
 def test_who_we_are_and_who_we_are_not(lab, sides):
