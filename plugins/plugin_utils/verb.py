@@ -13,12 +13,12 @@ from typing import Any, ClassVar
 
 from ansible.errors import AnsibleActionFail
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible.module_utils.common.parameters import remove_values
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import sdk
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.outcome import outcome
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.spec import Verb
+from ansible_collections.tableferry.aws.plugins.plugin_utils.secrets import register_secrets, without
 
 WHOLE_CORE = "ansible_collections.tableferry.aws.plugins.module_utils.core.migration"
 
@@ -73,16 +73,17 @@ class VerbAction(ActionBase):
             return result
         arguments = plain(self._task.args)
         hidden = set(filter(None, secrets_in(self.verb.spec, arguments)))
+        register_secrets(hidden)
         response = outcome(
             self.verb,
             self._validated(arguments, hidden),
             check_mode=bool(self._task.check_mode),
             diff=bool(self._task.diff),
-            progress=lambda line: self._display.display(remove_values(line, hidden)),
+            progress=lambda line: self._display.display(without(line, hidden)),
         )
         if self.verb.hands_out_credentials:
             hidden -= set(response.get("credentials", {}).values())
-        result.update(remove_values(response, hidden))
+        result.update(without(response, hidden))
         return result
 
     def _needs_module(self) -> bool:
@@ -94,7 +95,7 @@ class VerbAction(ActionBase):
         """The arguments with the types and defaults that the module would see."""
         checked = ArgumentSpecValidator(self.verb.spec, **self.verb.rules).validate(arguments)
         if checked.error_messages:
-            raise AnsibleActionFail(remove_values("; ".join(checked.error_messages), hidden))
+            raise AnsibleActionFail(without("; ".join(checked.error_messages), hidden))
         return dict(checked.validated_parameters)
 
 
