@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ansible.errors import AnsibleError
+from ansible.errors import AnsibleError, AnsibleFilterError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.validation import check_type_dict
 from ansible.module_utils.parsing.convert_bool import boolean
@@ -162,6 +162,14 @@ def file_name(host: Any) -> str:
     from ansible_collections.tableferry.aws.plugins.module_utils.core.items import private_files
 
     return private_files.file_name(str(host))
+
+
+def switch(value: Any) -> bool:
+    """``value`` as true or false, as arguments of modules are read: texts too. Raises AnsibleFilterError for others."""
+    try:
+        return bool(boolean(plain(value)))
+    except TypeError as error:
+        raise AnsibleFilterError(f"{value!r} is neither true nor false: use one of these.") from error
 
 
 def account_options(account: Any) -> dict[str, Any]:
@@ -516,5 +524,6 @@ class FilterModule:
             "pair_tables": pair_tables,
             "pair_users": pair_users,
             "removable_records": removable_records,
+            "switch": switch,
             "table_name": table_name,
         }

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.errors import AnsibleError
+from ansible.errors import AnsibleError, AnsibleFilterError
 
 from ansible_collections.tableferry.aws.plugins.filter import tables
 from ansible_collections.tableferry.aws.plugins.filter.tables import (
@@ -341,3 +341,14 @@ def test_a_pair_is_clean_when_all_its_tables_are() -> None:
 )
 def test_what_the_data_of_a_method_needs(method: str | None, needs: str) -> None:
     assert data_needs(method) == needs
+
+
+@pytest.mark.parametrize(("value", "known"), [(True, True), ("no", False), ("False", False), ("1", True), (0, False)])
+def test_switches_are_read_as_modules_read_them(value: Any, known: bool) -> None:
+    assert tables.switch(value) is known
+
+
+@pytest.mark.parametrize("value", ["tru", "", None, [], "2"])
+def test_d8_what_is_no_switch_is_not_taken_for_false(value: Any) -> None:
+    with pytest.raises(AnsibleFilterError, match="neither true nor false"):
+        tables.switch(value)

@@ -54,7 +54,9 @@ def by_role(role: str, verb: Any, variables: dict[str, Any]) -> dict[str, Any]:
     loader = DataLoader()
     # There are no filters of collections here.
     defaults = {
-        name: re.sub(r" \| tableferry\.aws\.(table|file)_name", "", value) if isinstance(value, str) else value
+        name: re.sub(r" \| tableferry\.aws\.(table|file)_name", "", value).replace("tableferry.aws.switch", "bool")
+        if isinstance(value, str)
+        else value
         for name, value in loader.load_from_file(str(ROLES / role / "defaults/main.yml")).items()
     }
     (task,) = (

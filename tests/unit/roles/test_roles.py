@@ -20,7 +20,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.report import 
 
 ROOT = Path(__file__).resolve().parents[3]
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
-FROM_USER = re.compile(r"\{\{ (ferry_\w+) \| default\((.*?)\)(?: \| bool)? \}\}")
+FROM_USER = re.compile(r"\{\{ (ferry_\w+) \| default\((.*?)\)(?: \| tableferry\.aws\.switch)? \}\}")
 REQUIRED = re.compile(r"\{\{ ferry_\w+ \}\}")
 LITERAL = re.compile(r"'[^']*'|\d+|true|false|\{\}|\[\]")
 BEFORE_ANY_HOST = {"ferry_serial"}  # playbooks read them, roles do not
@@ -61,11 +61,12 @@ def test_specs_equal_defaults(role: str) -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_switches_may_be_texts(role: str) -> None:
-    """``-e ferry_safe_mode=false`` is the text "false", and a text is neither true nor false to a conditional."""
+    """``-e ferry_safe_mode=false`` is the text "false", and a text is neither true nor false to a conditional.
+    D8: a typo is refused, where Ansible's own filter takes it for false."""
     defaults, options = content(role, "defaults"), content(role, "meta")["argument_specs"]["main"]["options"]
     for name, option in options.items():
         if option["type"] == "bool":
-            assert defaults[name].endswith("| bool }}"), name
+            assert defaults[name].endswith("| tableferry.aws.switch }}"), name
 
 
 @pytest.mark.parametrize("role", ROLES)
