@@ -143,9 +143,8 @@ def _row(host: str, variables: Mapping[str, Any]) -> dict[str, Any]:
     judgement = results[JUDGED]
     jobs = _jobs(host, results)
     if any(job.get("state") == "planned" for kind, job in jobs.items() if kind not in migration.STEPS):
-        obstacle = results[STARTED].get("obstacle")
-        mended = not obstacle or _is_made_by_the_run(results[STARTED], variables)
-        reason = "Check mode: nothing was changed." if mended else f"Fix this first: {obstacle}"
+        left = _left_to_the_user(results[STARTED], variables)
+        reason = f"Fix this first: {left}" if left else "Check mode: nothing was changed."
         judgement = {"status": "planned", "reason": reason}
     return report.row(
         host,
@@ -156,11 +155,15 @@ def _row(host: str, variables: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
-def _is_made_by_the_run(started: Mapping[str, Any], variables: Mapping[str, Any]) -> bool:
-    """Whether what check mode found missing is the staging bucket, which the run creates before it needs it."""
+def _left_to_the_user(started: Mapping[str, Any], variables: Mapping[str, Any]) -> str:
+    """What check mode found missing and the run does not make before it needs it, such as bucket, vaults and roles."""
     manages = read_if_sound(variables, "ferry_manage_accounts")
-    created = manages is None or boolean(manages, strict=False)
-    return created and started.get("obstacle_error") == "BucketMissing"
+    made = set()
+    if manages is None or boolean(manages, strict=False):
+        made |= {"accounts", "management"} if read_if_sound(variables, "ferry_management") else {"accounts"}
+    left = [problem for problem in started.get("obstacles") or () if problem["made_by"] not in made]
+    words = [problem[part] for part in ("cause", "next_step") for problem in left]
+    return " ".join(dict.fromkeys(words))
 
 
 def item_jobs(jobs: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

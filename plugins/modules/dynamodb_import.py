@@ -233,6 +233,24 @@ obstacle_error:
   returned: success
   type: str
   sample: ""
+obstacles:
+  description: The problems of RV(obstacle), one by one.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    cause:
+      description: What is wrong.
+      type: str
+    next_step:
+      description: What to do about it.
+      type: str
+    made_by:
+      description:
+        - V(accounts) for what the roles source_account and destination_account make, V(management) for what they make
+          with the credentials of the management account. Empty for what is left to you.
+      type: str
+  sample: []
 
 # make generate: failed_table
 table:

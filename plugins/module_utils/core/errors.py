@@ -17,6 +17,11 @@ from typing import Any
 MADE = "made_table_id"  # of the details of an error: the destination's table that was made before it
 
 
+# Who makes what a problem misses, where that is not for the user: ``accounts``, what prepares the accounts of a run, or
+# ``management``, the same with the credentials of the organization's management account.
+MADE_BY = "made_by"
+
+
 class FerryError(Exception):
     """Something kept a table from moving.
 
@@ -54,6 +59,11 @@ class FerryError(Exception):
             "next_step": self.next_step,
             "details": json.loads(json.dumps(self.details, default=str)),
         }
+
+    @property
+    def problems(self) -> list[dict[str, str]]:
+        """Each problem with ``cause``, ``next_step`` and who makes what is missing (MADE_BY), empty for the user."""
+        return [{"cause": self.cause, "next_step": self.next_step, MADE_BY: ""}]
 
     def for_table(self, table: str) -> FerryError:
         """The same error, naming ``table`` where none is named yet."""
@@ -164,7 +174,15 @@ class QuotaTooSmall(Refused):
 
 
 class BackupNotPossible(Refused):
-    """AWS Backup would refuse the table after jobs were started; the checks before the start show it (aws.md C)."""
+    """AWS Backup would refuse the table after jobs were started; the checks before the start show it (aws.md C).
+
+    ``each`` of the details are its problems, as ``problems`` gives them.
+    """
+
+    @property
+    def problems(self) -> list[dict[str, str]]:
+        """Each problem by itself."""
+        return list(self.details.get("each") or super().problems)
 
 
 class StillRunning(Refused):

@@ -30,6 +30,7 @@ def start_result(job: Job, changes: Sequence[Change], obstacle: FerryError | Non
         "diff": to_diff(changes, f"{noun(job)} of {job.name}"),
         "obstacle": str(obstacle or ""),
         "obstacle_error": "" if obstacle is None else type(obstacle).__name__,
+        "obstacles": [] if obstacle is None else obstacle.problems,
         "msg": " ".join(sentences),
     }
 

@@ -90,22 +90,30 @@ def test_a_check_is_told_as_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "manages", "told"),
+    ("made_by", "variables", "told"),
     [
-        ("BucketMissing", None, False),  # the run creates it
-        ("BucketMissing", "true", False),
-        ("BucketMissing", False, True),
-        ("StagingBucketUnusable", None, True),
+        ("accounts", {}, False),  # the run creates it
+        ("accounts", {"ferry_manage_accounts": "true"}, False),
+        ("accounts", {"ferry_manage_accounts": False}, True),
+        ("management", {}, True),
+        ("management", {"ferry_management": {"profile": "m"}}, False),
+        ("management", {"ferry_management": {"profile": "m"}, "ferry_manage_accounts": False}, True),
+        ("", {}, True),
     ],
 )
 def test_d3_the_first_check_tells_the_user_only_what_the_run_does_not_make(
-    error: str, manages: object, told: bool
+    made_by: str, variables: dict[str, object], told: bool
 ) -> None:
-    started = {"job": {"state": "planned"}, "obstacle": "The bucket is missing. Make it.", "obstacle_error": error}
-    variables = {"move_table_started": started, **({} if manages is None else {"ferry_manage_accounts": manages})}
-    (row,) = report_rows(["a"], {"a": variables})
+    problems = [
+        {"cause": "The bucket is missing.", "next_step": "Make it.", "made_by": made_by},
+        {"cause": "A vault is missing.", "next_step": "Make it.", "made_by": "accounts"},
+    ]
+    managed = variables.get("ferry_manage_accounts") is not False
+    started = {"job": {"state": "planned"}, "obstacle": "a: all", "obstacles": problems}
+    (row,) = report_rows(["a"], {"a": {"move_table_started": started, **variables}})
+    rest = "" if managed else " A vault is missing."
     assert row["reason"] == (
-        "Fix this first: The bucket is missing. Make it." if told else "Check mode: nothing was changed."
+        f"Fix this first: The bucket is missing.{rest} Make it." if told else "Check mode: nothing was changed."
     )
 
 

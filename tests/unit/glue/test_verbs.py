@@ -121,6 +121,7 @@ def test_check_mode_plans_an_export_and_warns_of_what_would_stop_it(
     result = run(dynamodb_export, {"name": "orders", "bucket": "b", "wait": True, **SIDES}, check_mode=True)
     assert (result["changed"], result["job"]["state"]) == (True, "planned")
     assert result["obstacle"] == "The bucket is missing. Make it."
+    assert result["obstacles"] == [{"cause": "The bucket is missing.", "next_step": "Make it.", "made_by": ""}]
     assert result["msg"].endswith("The bucket is missing. Make it.")
     assert result["diff"]["after"] == {"export": {"bucket": "b"}}
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ... import aws_errors, sdk
 from ...account import Account
@@ -22,6 +22,7 @@ from ...statements.policy_documents import statements_of, texts
 from ...table.definition import TableDefinition
 from ...table.ownership import read_tags
 from .account_settings import AccountSettings, read_settings
+from .calls import ROLE
 from .source_table import is_changing
 from .vaults import DEFAULT_VAULT, Vault, find_vault, lets_copy, names_account, read_policy
 
@@ -74,19 +75,31 @@ class Readiness:
     restore: bool = True
 
 
+class Problem(NamedTuple):
+    """What is certainly wrong, and what the user can do. ``made_by`` as in errors.MADE_BY."""
+
+    cause: str
+    next_step: str
+    made_by: str = ""
+
+
 @dataclass(frozen=True)
 class Verdict:
-    """``problems`` as (cause, next step), what is certainly wrong; ``warnings`` what may go wrong."""
+    """``problems`` is what is certainly wrong, ``warnings`` what may go wrong."""
 
-    problems: tuple[tuple[str, str], ...] = ()
+    problems: tuple[Problem, ...] = ()
     warnings: tuple[str, ...] = field(default=())
 
     def refusal(self, table: str) -> BackupNotPossible | None:
-        """All problems as one error, None without any."""
+        """All problems as one error, those first that only the user can mend; None without any."""
         if not self.problems:
             return None
-        causes, steps = (list(dict.fromkeys(words)) for words in zip(*self.problems, strict=True))
-        return BackupNotPossible(" ".join(causes), " ".join(steps), table=table, details={"problems": list(causes)})
+        ordered = sorted(self.problems, key=lambda problem: problem.made_by != "")
+        causes = list(dict.fromkeys(problem.cause for problem in ordered))
+        steps = list(dict.fromkeys(problem.next_step for problem in ordered))
+        each = [problem._asdict() for problem in ordered]
+        details = {"problems": causes, "each": each}
+        return BackupNotPossible(" ".join(causes), " ".join(steps), table=table, details=details)
 
 
 # Reading
@@ -176,16 +189,15 @@ def judge_readiness(readiness: Readiness) -> Verdict:
     return Verdict(tuple(problems), tuple(warnings))
 
 
-Problem = tuple[str, str]
-
-
 def _table_problems(readiness: Readiness) -> Iterator[Problem]:
     if readiness.status != "ACTIVE" and not is_changing(readiness.status):
-        yield f"The table is {readiness.status}: AWS cannot back it up.", "Wait until it is ACTIVE, then run again."
+        yield Problem(
+            f"The table is {readiness.status}: AWS cannot back it up.", "Wait until it is ACTIVE, then run again."
+        )
     if readiness.tags is not None and readiness.tags + readiness.own_tags > MOST_TAGS:
         ours = "one" if readiness.own_tags == 1 else str(readiness.own_tags)
         over = readiness.tags + readiness.own_tags - MOST_TAGS
-        yield (
+        yield Problem(
             f"The table has {readiness.tags} tags, and its recovery point gets {ours} of ours: AWS allows {MOST_TAGS}.",
             f"Remove {'a tag' if over == 1 else f'{over} tags'} from the table.",
         )
@@ -194,33 +206,35 @@ def _table_problems(readiness: Readiness) -> Iterator[Problem]:
 def _source_problems(readiness: Readiness) -> Iterator[Problem]:
     source = readiness.source
     if source.settings.advanced_features is False:
-        yield (
+        yield Problem(
             f"AWS Backup's advanced features for DynamoDB are off in {source.region} of the source account"
             f" {source.account_id}: what is backed up without them cannot be copied.",
             "Turn them on with backup_account_settings or the role tableferry.aws.source_account; earlier backups stay"
             " as they are.",
+            "accounts",
         )
     yield from _vault_problems(source, "source", "vault")
     if source.vault is not None:
         words = "" if readiness.air_gapped_name else source.vault.forbids(readiness.backup_days)
         if words:
-            yield f"Locked: {words}.", "Set delete_after_days accordingly."
+            yield Problem(f"Locked: {words}.", "Set delete_after_days accordingly.")
     yield from _role_problems(source, "backup")
 
 
 def _vault_problems(side: BackupAccount, name: str, option: str) -> Iterator[Problem]:
     if side.vault is None:
-        yield (
+        yield Problem(
             f"There is no vault {side.vault_name} in {side.region} of the {name} account {side.account_id}.",
             f"Create it, for example with the role tableferry.aws.{name}_account, or set {option} to another one.",
+            "accounts",
         )
     elif side.vault.state != "AVAILABLE":
-        yield (
+        yield Problem(
             f"The vault {side.vault_name} of the {name} account is {side.vault.state}.",
             "Wait until it is AVAILABLE, or use another one.",
         )
     if side.key is not None and side.key.state not in ("", "Enabled"):
-        yield (
+        yield Problem(
             f"The key {side.key.arn} of the vault {side.vault_name} is {side.key.state}.",
             "Enable it, or use a vault with another key.",
         )
@@ -228,22 +242,23 @@ def _vault_problems(side: BackupAccount, name: str, option: str) -> Iterator[Pro
 
 def _role_problems(side: BackupAccount, purpose: str) -> Iterator[Problem]:
     if side.role_exists is False:
-        yield (
+        yield Problem(
             f"The role {side.role_arn} for AWS Backup's {purpose} jobs does not exist.",
             f"Create it, or set {'role' if purpose == 'backup' else 'restore_role'} to another one.",
+            "accounts" if side.role_arn.endswith(f"/{ROLE}") else "",
         )
 
 
 def _between_problems(readiness: Readiness, destination: BackupAccount) -> Iterator[Problem]:
     source = readiness.source
     if source.account_id == destination.account_id:
-        yield (
+        yield Problem(
             "Source and destination are the same account: AWS Backup copies nothing to another one.",
             "Use the method s3 within one account.",
         )
         return
     if NO_CROSS_ACCOUNT in (source.partition, destination.partition) or source.partition != destination.partition:
-        yield (
+        yield Problem(
             f"AWS Backup does not copy from the partition {source.partition} to {destination.partition}.",
             "Use the method s3 within one partition, direct across partitions.",
         )
@@ -256,21 +271,22 @@ def _between_problems(readiness: Readiness, destination: BackupAccount) -> Itera
             if outside
             else f"{source.account_id} is in the organization {ours}, {destination.account_id} in {theirs}"
         )
-        yield (
+        yield Problem(
             f"{cause}: AWS Backup copies only between accounts of one organization.",
             "Share an air-gapped vault instead (air_gapped_vault), use the method s3, or invite the account.",
         )
     elif source.settings.cross_account_backup is False:
-        yield (
+        yield Problem(
             "Cross-account backup is off in the organization.",
             f"Turn it on in the management account {source.settings.management_account_id}: AWS Backup, Settings,"
             " Cross-account management; or with backup_account_settings and that account's credentials.",
+            "management",
         )
 
 
 def _destination_problems(readiness: Readiness, destination: BackupAccount) -> Iterator[Problem]:
     if destination.vault_name.lower() == DEFAULT_VAULT:
-        yield (
+        yield Problem(
             "The Default vault of the destination takes no copies from other accounts.",
             "Set destination_vault to another vault.",
         )
@@ -279,28 +295,29 @@ def _destination_problems(readiness: Readiness, destination: BackupAccount) -> I
     if destination.vault is not None:
         words = destination.vault.forbids(readiness.copy_days)
         if words:
-            yield f"Locked: {words}.", "Set copy_delete_after_days accordingly."
+            yield Problem(f"Locked: {words}.", "Set copy_delete_after_days accordingly.")
         if destination.vault.kind != "BACKUP_VAULT":
-            yield (
+            yield Problem(
                 f"The destination vault {destination.vault_name} is a {destination.vault.kind}.",
                 "Set destination_vault to an ordinary vault.",
             )
     if destination.key is not None and destination.key.manager == "AWS":
-        yield (
+        yield Problem(
             f"The destination vault {destination.vault_name} is encrypted with a key that AWS manages.",
             "Use a vault with a customer managed key: a vault's key cannot be changed.",
         )
     organization = readiness.source.settings.organization_id or ""
     policy = readiness.destination_policy
     if policy is not None and not lets_copy(policy, readiness.source.account_id, organization):
-        yield (
+        yield Problem(
             f"The policy of the destination vault {destination.vault_name} does not let the source account"
             f" {readiness.source.account_id} copy into it.",
             "Allow it with backup_vault_policy or the role tableferry.aws.destination_account.",
+            "accounts",
         )
     key = readiness.source.key
     if key is not None and key.policy is not None and not _shared(key.policy, destination.account_id):
-        yield (
+        yield Problem(
             f"The key {key.arn} of the source vault is not shared with the destination account"
             f" {destination.account_id}.",
             "Allow that account's root kms:DescribeKey, kms:Decrypt, kms:Encrypt, kms:ReEncrypt*,"
@@ -320,21 +337,24 @@ def _shared(policy: Mapping[str, Any], account_id: str) -> bool:
 
 def _air_gapped_problems(readiness: Readiness) -> Iterator[Problem]:
     if readiness.source.partition in (NO_CROSS_ACCOUNT, CHINA):
-        yield f"There are no air-gapped vaults in the partition {readiness.source.partition}.", "Use the method s3."
+        yield Problem(
+            f"There are no air-gapped vaults in the partition {readiness.source.partition}.", "Use the method s3."
+        )
     elif readiness.air_gapped is None:
-        yield (
+        yield Problem(
             f"There is no air-gapped vault {readiness.air_gapped_name} in {readiness.source.region} of the source"
             f" account {readiness.source.account_id}, or it is not shared with the destination.",
             "Create and share it with backup_air_gapped_vault; an invitation expires after 12 hours.",
+            "accounts",
         )
     elif readiness.air_gapped.forbids(readiness.backup_days):
-        yield (
+        yield Problem(
             f"Locked: {readiness.air_gapped.forbids(readiness.backup_days)}.",
             "Set delete_after_days within its retention.",
         )
     destination = readiness.destination
     if destination is not None and destination.region != readiness.source.region:
-        yield (
+        yield Problem(
             "An air-gapped vault can be restored from only in its own Region.",
             f"Use a destination in {readiness.source.region}, or another method.",
         )

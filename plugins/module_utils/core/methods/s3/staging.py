@@ -20,7 +20,7 @@ from urllib.parse import unquote
 
 from ... import aws_errors, sdk
 from ...account import Account
-from ...errors import FerryError, StagingBucketUnusable
+from ...errors import MADE_BY, FerryError, StagingBucketUnusable
 
 CHUNK = 1 << 20
 DELETE_BATCH = 1000  # keys per DeleteObjects call
@@ -31,6 +31,11 @@ _EXPIRES = re.compile(r'expiry-date="([^"]+)"(?:, rule-id="([^"]*)")?')
 
 class BucketMissing(StagingBucketUnusable):
     """The staging bucket does not exist (yet)."""
+
+    @property
+    def problems(self) -> list[dict[str, str]]:
+        """The bucket is made with the accounts."""
+        return [{**problem, MADE_BY: "accounts"} for problem in super().problems]
 
 
 @dataclass(frozen=True)

@@ -176,6 +176,46 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
     _aws, plan = planned(change)
     assert plan.obstacle is not None
     assert len(plan.obstacle.details["problems"]) == 5
+    # D3: the run makes all of this itself.
+    assert [problem["made_by"] for problem in plan.obstacle.problems] == ["accounts"] * 5
+
+
+MADE = {
+    "cross-account off": "management",
+    "advanced features off": "accounts",
+    "no source vault": "accounts",
+    "no destination vault": "accounts",
+    "vault policy closed": "accounts",
+    "vault policy for another organization": "accounts",
+    "no backup role": "accounts",
+    "no restore role": "accounts",
+    "no air-gapped vault": "accounts",
+}
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_d3_it_is_known_what_the_run_makes_itself(name: str) -> None:
+    change, options, _words = PROBLEMS[name]
+    _aws, plan = planned(change, **options)
+    assert plan.obstacle is not None
+    assert plan.obstacle.problems[0]["made_by"] == MADE.get(name, "")
+
+
+def test_d3_a_role_with_a_name_of_the_users_is_for_the_user() -> None:
+    _aws, plan = planned(lambda aws: None, role="mine", restore_role="mine")
+    assert plan.obstacle is not None
+    assert [problem["made_by"] for problem in plan.obstacle.problems] == ["", ""]
+
+
+def test_d3_what_only_the_user_can_mend_comes_first() -> None:
+    def change(aws: Ready) -> None:
+        aws.remove_role("source")
+        aws.set_key("destination")
+
+    _aws, plan = planned(change)
+    assert plan.obstacle is not None
+    assert [problem["made_by"] for problem in plan.obstacle.problems] == ["", "accounts"]
+    assert plan.obstacle.cause.startswith("The key ")
 
 
 @pytest.mark.parametrize(
