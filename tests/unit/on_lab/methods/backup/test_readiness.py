@@ -18,9 +18,11 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup
     plan_backup,
     start_backup,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import BackupChoices
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import BackupChoices, MigrationOptions
+from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import preview
 from tests.unit.on_lab.methods.backup.ready import DESTINATION, SOURCE, VAULT, Ready, allow, root
 from tests.unit.on_lab.recorded import Playbook
+from tests.unit.on_lab.staged import Staged
 
 Change = Callable[[Ready], Any]
 
@@ -279,3 +281,12 @@ def test_an_air_gapped_vault_bounds_what_is_backed_up_into_it() -> None:
     assert "at least 14 days" in plan.obstacle.cause
     _aws, plan = planned(change, air_gapped_vault="gapped", delete_after_days=14)
     assert plan.obstacle is None
+
+
+def test_d3_of_accounts_that_never_used_aws_backup_only_one_thing_is_for_the_user() -> None:
+    aws = Staged({"orders": 7}, False, 0.0)
+    options = MigrationOptions("orders", method="backup")
+    found = preview(aws.account("source"), aws.account("destination"), options)
+    assert found.obstacle is not None
+    left = [problem["cause"] for problem in found.obstacle.problems if problem["made_by"] != "accounts"]
+    assert left == ["Cross-account backup is off in the organization."]
