@@ -45,6 +45,20 @@ def test_plays_run_here_one_task_after_the_other_and_each_table_for_itself(play:
     assert play["vars"]["ansible_pipelining"] is True  # C8: arguments of modules, keys among them, go by no file
 
 
+@pytest.mark.parametrize(
+    ("playbook", "tags"), [("migrate", {"accounts", "move"}), ("verify", {"verify"}), ("status", {"report"})]
+)
+def test_d8_all_that_playbooks_do_has_tags(playbook: str, tags: set[str]) -> None:
+    """Each by itself, so that a playbook of playbooks can be told what to do. ``cleanup`` has none: it runs unasked for
+    nobody's tag. Roles that check their arguments there would do so whatever the tags are."""
+    plays = yaml.safe_load((ROOT / "playbooks" / f"{playbook}.yml").read_text())
+    tasks = [task for play in plays for task in play["tasks"]]
+    assert {tag for task in tasks for tag in task["tags"]} == tags
+    roles = [role for task in tasks_of(tasks) if (role := task.get("ansible.builtin.import_role"))]
+    for role in roles:
+        assert role.get("tasks_from") == "note_failure" or role["rolespec_validate"] is False
+
+
 def test_d5_what_fails_a_table_has_a_message_of_its_own() -> None:
     """Of failed_when, ansible-core 2.21 and newer say only that an expression evaluated to true. The report prints the
     reasons before."""
