@@ -32,6 +32,7 @@ def start_result(job: Job, changes: Sequence[Change], obstacle: FerryError | Non
         "obstacle_error": "" if obstacle is None else type(obstacle).__name__,
         "obstacles": [] if obstacle is None else obstacle.problems,
         "msg": " ".join(sentences),
+        **({"warnings": [f"{job.name}: {job.issues}"]} if job.issues else {}),
     }
 
 

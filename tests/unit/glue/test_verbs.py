@@ -210,6 +210,13 @@ def test_a_failed_job_answers_with_the_error_it_failed_with(kind: str) -> None:
     assert error.details["code"] == "AccessDeniedException"
 
 
+def test_e2_a_verb_alone_warns_of_a_job_that_was_completed_with_issues() -> None:
+    job = Job("copy", "orders", "completed", "copy-1", result={"status_message": "Some metadata was left out."})
+    words = "orders: AWS completed the copy copy-1 with issues: Some metadata was left out."
+    assert starting.start_result(job, [])["warnings"] == [words]
+    assert "warnings" not in starting.start_result(replace(job, result={}), [])
+
+
 def test_all_jobs_are_waited_for_at_once(monkeypatch: pytest.MonkeyPatch, calls: Calls) -> None:
     ended = {"a": replace(EXPORT, state="completed"), "b": replace(EXPORT, state="failed")}
     ways = {name: (job, replace(IMPORT, state="pending")) for name, job in ended.items()}

@@ -64,7 +64,8 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
         job = finished(job, source, destination, params["wait_timeout"], progress)
     result = start_result(job, plan.changes, plan.obstacle if check_mode else None)
     result["table"] = plan.definition.to_dict()
-    return {**result, "warnings": plan.warnings} if plan.warnings else result
+    warnings = [*plan.warnings, *result.get("warnings", ())]
+    return {**result, "warnings": warnings} if warnings else result
 
 
 VERB = Verb("backup_job", SPEC, run, services=("backup", "dynamodb", "iam", "kms", "organizations", "sts"))

@@ -128,7 +128,8 @@ def start_one(accounts: Accounts, tables: RecordTables, params: Parameters, chec
         "table": migration.definition.to_dict(),
         "left": [left.to_dict() for left in migration.left],
     }
-    return {**result, "warnings": list(migration.warnings)} if migration.warnings else result
+    warnings = [*migration.warnings, *started.get("warnings", ())]
+    return {**result, "warnings": warnings} if warnings else result
 
 
 VERB = Verb("migration_start", SPEC, run, services=("application-autoscaling", "dynamodb", "kms", "logs", "s3", "sts"))
