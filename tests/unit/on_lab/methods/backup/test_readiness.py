@@ -20,6 +20,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import BackupChoices, MigrationOptions
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import preview
+from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.statement import AccountPair
 from tests.unit.on_lab.methods.backup.ready import DESTINATION, SOURCE, VAULT, Ready, allow, root
 from tests.unit.on_lab.recorded import Playbook
 from tests.unit.on_lab.staged import Staged
@@ -207,6 +208,14 @@ def test_d3_a_role_with_a_name_of_the_users_is_for_the_user() -> None:
     _aws, plan = planned(lambda aws: None, role="mine", restore_role="mine")
     assert plan.obstacle is not None
     assert [problem["made_by"] for problem in plan.obstacle.problems] == ["", ""]
+
+
+def test_d3_a_key_that_other_pairs_use_is_shared_by_the_run() -> None:
+    other = AccountPair(SOURCE, "333333333333", "eu-west-1").sid("VaultKey")
+    policy = allow({"AWS": root(SOURCE)}, "kms:*", Sid=other)
+    _aws, plan = planned(lambda aws: aws.set_key("source", **policy))
+    assert plan.obstacle is not None
+    assert [problem["made_by"] for problem in plan.obstacle.problems] == ["accounts"]
 
 
 def test_d3_what_only_the_user_can_mend_comes_first() -> None:
