@@ -46,7 +46,7 @@ def _fitting(carried: Mapping[str, str], have: Mapping[str, str], taken: Mapping
 
 
 class Tags(SideCall):
-    """All tags but AWS's own, with the ownership tags, in one TagResource: a second write meets a lock
+    """All tags but AWS's own that the copy lacks, with the ownership tags, in one TagResource: a second write meets a lock
     (measured/import-export-table 1.10). First, because a later run recognises the table by its ownership tags."""
 
     name = "tags"
@@ -61,7 +61,7 @@ class Tags(SideCall):
         return {key: value for key, value in tags_of(tags).items() if not key.lower().startswith("aws:")}
 
     def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | NotCarried]:
-        """One change with all tags; tags that only the destination has stay there."""
+        """One change with the tags that are set; all others of the destination stay as they are, and are not in it."""
         have = destination.get(self.name) or {}
         mark = marks(options.migration_id, source.definition.arn) if options.migration_id else {}
         tags = source.get(self.name) or {} if self.name not in options.defer else {}
@@ -82,8 +82,9 @@ class Tags(SideCall):
                 what(self.name, key), f"its new value does not fit: all tags have at most {MOST_BYTES} bytes"
             )
         want = {key: value for key, value in carried.items() if key in fits} | mark
-        if not want.items() <= have.items():
-            yield Change(self.name, have, want)
+        after = {key: value for key, value in want.items() if have.get(key) != value}
+        if after:
+            yield Change(self.name, {key: have[key] for key in after if key in have}, after)
 
     def request(self, target: Target, change: Change) -> tuple[str, Shape]:
         """TagResource."""

@@ -121,6 +121,29 @@ class TestWhatIsShown:
         drift = {change.what: (change.before, change.after) for change in drift_of(aws)}
         assert drift == {"tags.cost": ("7", None)}
 
+    def test_an_applied_tag_is_shown_without_those_of_the_user(self) -> None:
+        """Neither the report nor the record may look as if TagResource had taken tags of the copy away."""
+        aws = world()
+        Playbook(aws).migrate()
+        copy = aws.client("dynamodb", "destination")
+        arn = aws.described("orders")["TableArn"]
+        copy.tag_resource(ResourceArn=arn, Tags=[{"Key": "team", "Value": "old"}, {"Key": "cost", "Value": "7"}])
+        aws.client("dynamodb").tag_resource(
+            ResourceArn=aws.described("orders", "source")["TableArn"], Tags=[{"Key": "team", "Value": "shop"}]
+        )
+        aws.advance(20)
+        again = Playbook(aws, 2)
+        begun = again.start(finished_settings="apply")
+        assert [(change.before, change.after) for change in begun.settings] == [({"team": "old"}, {"team": "shop"})]
+        settings = again.wait({"orders": begun}).ways["orders"][-1]
+        (applied,) = settings.result["drift_applied"]
+        assert (applied["before"], applied["after"]) == ({"team": "old"}, {"team": "shop"})
+        assert report.applied([{"name": "orders", "settings_applied": [applied]}]) == [
+            "orders: tags: {'team': 'old'} -> {'team': 'shop'}"
+        ]
+        tags = {tag["Key"]: tag["Value"] for tag in copy.list_tags_of_resource(ResourceArn=arn)["Tags"]}
+        assert (tags["team"], tags["cost"]) == ("shop", "7")
+
     @pytest.mark.parametrize("asked", ["report", "apply"])
     def test_what_only_the_copy_has_is_shown_and_stays(self, asked: str) -> None:
         aws = world()
