@@ -20,7 +20,7 @@ from ..core.record import process, record_table
 from ..core.record.clock import AwsClock
 from ..core.record.counted import Counted
 from ..core.record.probe import Prober
-from ..core.record.record import table_key
+from ..core.record.record import Record, table_key
 from ..core.record.run import HeldElsewhere, Run
 from ..core.record.store import RecordStore
 from ..core.record.takeover import Holds, assess
@@ -207,11 +207,16 @@ def open_to_read(account: Account, name: str) -> tuple[RecordStore | None, float
         raise record_table.narrowed(denied, name, account.table_arn(name), record_table.READING) from denied
 
 
+def record_of(store: RecordStore | None, table: str) -> Record | None:
+    """The record of the destination ``table`` in ``store``; None without one, or without a ``store``."""
+    return None if store is None else store.read(table_key(table))
+
+
 def read_record(destination: Account, name: str, table: str) -> Tracking | None:
     """The record of the destination ``table``, which can only be read; None without one, or without the permission."""
     with suppress(RecordDenied):
         store, _now = open_to_read(destination, name)
-        record = store.read(table_key(table)) if store is not None else None
+        record = record_of(store, table)
         return Tracking(None, table, record) if record is not None else None
     return None
 
@@ -229,7 +234,7 @@ def refuse_held(destination: Account, name: str, table: str) -> None:
     clock = AwsClock()
     try:
         store = RecordStore.open(destination, name, clock, create=False)
-        record = store.read(table_key(table)) if store is not None else None
+        record = record_of(store, table)
     except RecordDenied:
         return
     if store is None or record is None or not record.run:

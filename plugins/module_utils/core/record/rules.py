@@ -164,6 +164,16 @@ def replaced_cause(name: str, seen: str, known: str) -> str:
     )
 
 
+def deleted(record: Record) -> tuple[str, str]:
+    """What is to be said of a copy that the ``record`` knows and that is not there, and what to do about it."""
+    if record.is_done:
+        return (
+            "It was migrated, but the copy has been deleted since.",
+            "Run migrate to have it made again; if nobody needs it, run cleanup with remove_record.",
+        )
+    return "Its copy has been deleted since.", "Run migrate: the data is brought anew."
+
+
 def replaced(record: Record, seen: str, known: str) -> Replaced:
     """The error for another table, ``seen``, under the name of the one that is ``known``."""
     return Replaced(

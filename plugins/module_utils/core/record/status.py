@@ -16,7 +16,7 @@ from ..errors import in_words
 from . import lease as leases
 from .lease import Lease, iso
 from .record import DELETE, FILL, WRITE, Record, table_key
-from .rules import REPLACED_NEXT, replaced_cause
+from .rules import REPLACED_NEXT, deleted, replaced_cause
 from .store import Everything, Unreadable
 from .takeover import GRACE
 
@@ -135,7 +135,7 @@ def _row(
         "migration": record.migration,
         "method": record.method,
         "state": record.state,
-        "copy_state": _copy(record, standing),
+        "copy_state": copy_state(record, standing),
         "attempt": record.attempt,
         "job": "" if job is None else f"{job.kind} {job.state}",
         "percent": percent,
@@ -156,7 +156,7 @@ def needs_tags(record: Record, table_id: str) -> bool:
     return bool(table_id) and not record.table_id and record.open_job(FILL) is None
 
 
-def _copy(record: Record, standing: Standing | None) -> str:
+def copy_state(record: Record, standing: Standing | None) -> str:
     """Whether the copy that the ``record`` knows stands: see migration_status_info. Empty where nobody looked."""
     if standing is None:
         return ""
@@ -171,19 +171,14 @@ def _copy(record: Record, standing: Standing | None) -> str:
 
 def _of_copy(record: Record, standing: Standing | None) -> str:
     """What the user should do about a copy that is not as the ``record`` says; empty where it is."""
-    copy = _copy(record, standing)
+    copy = copy_state(record, standing)
     if standing is None or copy in ("", "there", "none"):
         return ""
     if copy == "replaced":
         return f"{replaced_cause(record.name, standing.table_id, record.table_id)} {REPLACED_NEXT}"
     if copy == "unknown":
         return _unknown(standing, Wanted(migration=record.migration))
-    if record.is_done:
-        return (
-            "It was migrated, but the copy has been deleted since. Run migrate to have it made again; if nobody needs"
-            " it, run cleanup with remove_record."
-        )
-    return "Its copy has been deleted since. Run migrate: the data is brought anew."
+    return " ".join(deleted(record))
 
 
 def _unknown(standing: Standing, wanted: Wanted) -> str:

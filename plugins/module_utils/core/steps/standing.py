@@ -15,9 +15,10 @@ from dataclasses import dataclass, field, replace
 
 from ..account import Account
 from ..destination import was_filled_by_us
-from ..errors import FerryError
+from ..errors import FerryError, MissingTable
+from ..record import rules
 from ..record.record import Record
-from ..record.status import Standing, needs_tags
+from ..record.status import Standing, copy_state, needs_tags
 from ..route import Route
 from ..table.definition import TableDefinition
 from ..table.ownership import OWNERSHIP_TAG, read_tags
@@ -92,6 +93,18 @@ def look_around(
     return Standings(
         {name: standing for name, (standing, _why) in found.items() if standing is not None}, tuple(unseen)
     )
+
+
+def require_copy(destination: Account, record: Record) -> None:
+    """Raises Replaced or MissingTable, in the words of ``status``, where the copy that the ``record`` knows does not
+    stand any more; one call."""
+    there = TableDefinition.find(destination, record.name)
+    seen = "" if there is None else there.table_id
+    copy = copy_state(record, Standing(seen))
+    if copy == "replaced":
+        raise rules.replaced(record, seen, record.table_id)
+    if copy == "deleted":
+        raise MissingTable(*rules.deleted(record), table=record.name)
 
 
 def _standing(destination: Account, name: str, record: Record | None, fillings: list[Filling]) -> Standing:

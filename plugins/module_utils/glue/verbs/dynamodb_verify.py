@@ -21,7 +21,7 @@ from ...core.items.differences import CompareProgress
 from ...core.items.permit import FREE, Bounds
 from ...core.jobs.tracking import Tracking
 from ...core.migration import filled_id
-from ...core.record.record import Record, table_key
+from ...core.record.record import Record
 from ...core.steps.adopting import SETTINGS_NEXT, Evidence, mended
 from ...core.steps.comparison import (
     Verification,
@@ -31,9 +31,10 @@ from ...core.steps.comparison import (
     verify_tables,
     where_listed,
 )
+from ...core.steps.standing import require_copy
 from ...core.table.definition import TableDefinition
 from ..accounts import Accounts
-from ..records import RECORD_OPTIONS, RecordTables, open_to_read
+from ..records import RECORD_OPTIONS, RecordTables, open_to_read, record_of
 from ..spec import (
     BOTH_ACCOUNTS_OPTIONS,
     COMPARING_OPTIONS,
@@ -98,7 +99,7 @@ def _record(params: dict[str, Any], destination: Account) -> Record | None:
         store, _now = open_to_read(destination, params["record_table"])
     except RecordDenied:
         return None
-    record = store.read(table_key(params["name"])) if store is not None else None
+    record = record_of(store, params["name"])
     return None if record is None or store is None or record.home != store.home else record
 
 
@@ -136,6 +137,8 @@ def _verified(
         "delete_extra": params["delete_extra"],
         "filled_id": known,
     }
+    if record is not None and ours in {record.source.arn, *record.parts} and record.migration == params["migration_id"]:
+        require_copy(destination, record)
     if params["repair"]:
         require_repairable(source, destination, options, **repairing)
     last_line = time.monotonic()

@@ -14,9 +14,8 @@ from ...core.errors import Held
 from ...core.jobs.tracking import Tracking
 from ...core.methods.s3.cleanup import CleanupOptions, CleanupPlan, apply_cleanup, plan_cleanup
 from ...core.methods.s3.memory import KEPT
-from ...core.record.record import table_key
 from ..accounts import Accounts
-from ..records import RECORD_OPTIONS, RecordTables, has_recorded, open_to_read, read_record, refuse_held
+from ..records import RECORD_OPTIONS, RecordTables, has_recorded, open_to_read, read_record, record_of, refuse_held
 from ..spec import MIGRATION_OPTIONS, SHARED_OPTIONS, STAGING_OPTIONS, Progress, Verb, account_option, given
 
 SPEC: dict[str, Any] = {
@@ -82,7 +81,7 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
         if check_mode:
             refuse_held(destination, name, table)
             store, _now = open_to_read(destination, name)
-            record = store.read(table_key(table)) if store is not None else None
+            record = record_of(store, table)
             known = Tracking(None, table, record) if record is not None else None
             plan = plan_cleanup(source, destination, options, known, store)
         else:

@@ -23,6 +23,7 @@ from tests.unit.on_lab.methods.backup.conftest import counted_by_calls
 from tests.unit.on_lab.methods.backup.ready import Ready
 from tests.unit.on_lab.methods.backup.test_record import STOPPED
 from tests.unit.on_lab.methods.direct.test_record import copied_by_calls
+from tests.unit.on_lab.record import by_calls
 from tests.unit.on_lab.record.test_lost import lose
 from tests.unit.on_lab.recorded import Playbook, world
 from tests.unit.on_lab.staged import Staged
@@ -198,3 +199,40 @@ def test_what_may_not_be_read_is_named_and_hides_nothing() -> None:
     aws.may_again("destination")
     assert look.standing == {}
     assert len(look.unseen) == 2 and "dynamodb:ListImports" in look.unseen[0] and "2 tables" in look.unseen[1]
+
+
+class TestVerify:
+    """The verb that compares says of a copy which is not the record's what ``status`` and ``migrate`` say."""
+
+    @pytest.fixture(autouse=True)
+    def items_by_calls(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        by_calls.put_in_place(monkeypatch)
+
+    @pytest.mark.parametrize("check_mode", [False, True])
+    def test_a_copy_that_was_replaced(self, monkeypatch: pytest.MonkeyPatch, check_mode: bool) -> None:
+        aws = world()
+        Playbook(aws).migrate()
+        aws.drop()
+        aws.add_table("orders", 1, "destination", recovery=False)
+        with pytest.raises(errors.Replaced) as verified:
+            by_calls.verify(Playbook(aws, 2), monkeypatch, check_mode=check_mode)
+        with pytest.raises(errors.Replaced) as refused:
+            Playbook(aws, 3).start()
+        said = f"{verified.value.cause} {verified.value.next_step}"
+        assert said == f"{refused.value.cause} {refused.value.next_step}" == row_of(aws)["next"]
+
+    @pytest.mark.parametrize("repair", [False, True])
+    def test_a_copy_that_was_deleted(self, monkeypatch: pytest.MonkeyPatch, repair: bool) -> None:
+        aws = world()
+        Playbook(aws).migrate()
+        aws.drop()
+        with pytest.raises(errors.MissingTable) as verified:
+            by_calls.verify(Playbook(aws, 2), monkeypatch, repair=repair)
+        assert f"{verified.value.cause} {verified.value.next_step}" == row_of(aws)["next"]
+
+    def test_a_table_of_another_migration_is_compared_as_it_is(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        aws = world()
+        Playbook(aws).migrate()
+        aws.drop()
+        aws.add_table("orders", 7, "destination", recovery=False)
+        assert by_calls.verify(Playbook(aws, 2), monkeypatch, migration_id="other")["equal"]
