@@ -144,7 +144,8 @@ def _row(host: str, variables: Mapping[str, Any]) -> dict[str, Any]:
     jobs = _jobs(host, results)
     if any(job.get("state") == "planned" for kind, job in jobs.items() if kind not in migration.STEPS):
         left = _left_to_the_user(results[STARTED], variables)
-        reason = f"Fix this first: {left}" if left else "Check mode: nothing was changed."
+        first = "" if results[STARTED].get("obstacle_error") == "Held" else "Fix this first: "
+        reason = f"{first}{left}" if left else "Check mode: nothing was changed."
         judgement = {"status": "planned", "reason": reason}
     return report.row(
         host,

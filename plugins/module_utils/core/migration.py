@@ -40,7 +40,7 @@ from .judgement import Counts, JudgeChoice, JudgeKind, Judgement, JudgeOptions, 
 from .methods.backup.method import BackupMethod
 from .methods.direct.method import DirectMethod
 from .methods.method import ItemJobs, Method, Needs, find_fill, require_libraries
-from .methods.options import AUTO, MigrationOptions
+from .methods.options import AUTO, LATER, MigrationOptions
 from .methods.s3.method import S3Method
 from .record.record import Record
 from .record.store import RecordStore
@@ -59,14 +59,6 @@ DEFAULT = "s3"  # what auto means before there is a planner (design section 11)
 
 # What finds the jobs that make tables of a destination.
 FILLINGS: Sequence[FindFillings] = tuple(method.fillings for method in METHODS.values())
-
-# Methods of the design that this version does not have, with their paths.
-LATER: Mapping[str, str] = {
-    "bulk": "export to S3, bulk put into a table made beforehand",
-    "glue": "export to S3, Spark job on AWS Glue, transforms",
-    "emr": "the same Spark job on EMR Serverless or an EMR cluster",
-    "replica": "multi-account global table, then disassociate",
-}
 
 # The jobs that follow those of the method, for a table that has its items.
 STEPS: Mapping[str, Callable[[], JobKind]] = {
@@ -299,7 +291,7 @@ def preview(
     """
     options.require_valid()
     method = method_of(options.method, options.table)
-    record = None
+    record = held = None
     if store is not None or by_record:
         choice = _choice(source, method, options)
         try:
@@ -314,10 +306,12 @@ def preview(
         if known is not None and adopting.is_by_comparison(known):
             return _foreseen(_by_comparison(known, source, destination, options), options)
         record = Tracking(None, choice.table, claiming.foreseen(known, there, choice)) if known is not None else None
+        held = claiming.held_elsewhere(store, destination, known)
+    gone = claiming.replacing(record)
     require_libraries(method, options)
     with naming_methods():
         jobs = method.preview(source, destination, options, record)
-        then, changes, left = list(jobs.then), list(jobs.changes), list(jobs.left)
+        then, changes, left = list(jobs.then), [*gone, *jobs.changes], list(jobs.left)
         if jobs.maker is not None:
             settings = plan_table_settings(
                 source,
@@ -328,7 +322,7 @@ def preview(
                 made_id=made_of(jobs.maker).table_id,
                 preview=True,
                 as_made=jobs.as_made,
-                anew=bool(jobs.maker.request.get("replaces")),
+                anew=bool(gone or jobs.maker.request.get("replaces")),
             )
             last = settings_job(options.made_table, options.table, options.settings, settings)
             then += [job.foreseen for job in (*_following(method, options)[:-1], last)]
@@ -341,7 +335,7 @@ def preview(
         tuple(changes),
         jobs.definition,
         tuple(left),
-        jobs.obstacle,
+        held or jobs.obstacle,
         jobs.warnings,
     )
 

@@ -21,11 +21,10 @@ from ..core.record.clock import AwsClock
 from ..core.record.counted import Counted
 from ..core.record.probe import Prober
 from ..core.record.record import Record, table_key
-from ..core.record.run import HeldElsewhere, Run
+from ..core.record.run import Run
 from ..core.record.store import RecordStore
-from ..core.record.takeover import Holds, assess
 from ..core.statements.users import ALONE, Users
-from ..core.steps.claiming import Records, hold
+from ..core.steps.claiming import Records, held_elsewhere, hold
 from .interruption import ATTENDING
 from .spec import MIGRATION_OPTIONS
 
@@ -231,18 +230,11 @@ def refuse_held(destination: Account, name: str, table: str) -> None:
 
     Without a record table, or permission to read it, there is nothing to look at.
     """
-    clock = AwsClock()
     try:
-        store = RecordStore.open(destination, name, clock, create=False)
+        store = RecordStore.open(destination, name, AwsClock(), create=False)
         record = record_of(store, table)
     except RecordDenied:
         return
-    if store is None or record is None or not record.run:
-        return
-    lease = store.read_lease(record.run)
-    here = process.describe(process.playbook())
-    if lease is None or (lease.who is not None and (lease.who.same_as(here) or process.is_gone(lease.who, here))):
-        return
-    holds = assess(lease, record.run, clock.now())
-    if isinstance(holds, Holds):
-        raise HeldElsewhere(record.run, holds.words, holds.again).refusal(table)
+    held = held_elsewhere(store, destination, record)
+    if held is not None:
+        raise held

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..core.account import Account
 from ..core.change import Change, to_diff
-from ..core.errors import FerryError, JobTimeout, in_words
+from ..core.errors import FerryError, Held, JobTimeout, in_words
 from ..core.jobs.job import Job
 from ..core.jobs.kind import WaitItem
 from ..core.migration import explain, noun, wait_for
@@ -22,7 +22,8 @@ def start_result(job: Job, changes: Sequence[Change], obstacle: FerryError | Non
     """The result of a verb that starts a job. ``obstacle`` is what would prevent the start that check mode predicts."""
     sentences = [f"{job.name}: the {noun(job)} is {job.state.replace('_', ' ')}."]
     if obstacle:
-        sentences.append(f"Fix this first: {obstacle.cause} {obstacle.next_step}")
+        first = "" if isinstance(obstacle, Held) else "Fix this first: "  # nothing is to be fixed of one that is held
+        sentences.append(f"{first}{obstacle.cause} {obstacle.next_step}")
     return {
         "changed": bool(changes),
         "job": job.to_dict(),

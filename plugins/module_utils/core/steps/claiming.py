@@ -18,6 +18,7 @@ from typing import TypeAlias
 from .. import sdk
 from ..account import Account
 from ..aws_errors import IN_USE
+from ..change import Change
 from ..destination import has_mark, is_being_imported, unknown_state, was_filled_by_us
 from ..errors import Claimed as TakenFirst
 from ..errors import (
@@ -33,13 +34,15 @@ from ..errors import (
     in_words,
 )
 from ..jobs.entries import entry_of
+from ..jobs.job import Job
 from ..jobs.tracking import Tracking
-from ..record import rules, transitions
+from ..record import process, rules, transitions
 from ..record.lease import held_by
 from ..record.record import DELETE, FILL, WRITE, JobEntry, Record, Source, table_key
 from ..record.rules import Moment
 from ..record.run import HeldElsewhere, Run
 from ..record.store import RecordStore
+from ..record.takeover import Holds, assess
 from ..record.transitions import LOOKS_APART, Gone
 from ..route import Route
 from ..table.definition import TableDefinition
@@ -313,17 +316,32 @@ def _changed(record: Record, choice: Choice) -> tuple[str, str]:
 
 
 def foreseen(record: Record, there: TableDefinition | None, choice: Choice) -> Record:
-    """The ``record`` as ``claim`` would leave it, for check mode: as it is, or begun anew where our copy was deleted.
+    """The ``record`` as ``claim`` would leave it, for check mode: as it is, or begun anew where our copy was deleted,
+    or is deleted by the run (safe mode is off): then the deletion is among its jobs, see ``replacing``.
+
     Raises TableBroken where the method may not go on."""
     if _filling(record) is not None:
         return record
+    anew = replace(
+        record, state="claimed", attempt=record.highest_attempt + 1, method=choice.method, table_id="", evidence={}
+    )
     if record.table_id and there is None:
-        return replace(
-            record, state="claimed", attempt=record.highest_attempt + 1, method=choice.method, table_id="", evidence={}
-        )
-    if record.method != choice.method and record.state in ("filling", "broken") and not choice.replace_broken:
+        return anew
+    changed = record.method != choice.method and record.state in ("filling", "broken")
+    if changed and not choice.replace_broken:
         raise TableBroken(*_changed(record, choice), table=choice.source_table)
-    return record
+    is_broken = changed or record.state == "broken"
+    if there is None or not choice.replace_broken or not is_broken or (choice.resumes and not changed):
+        return record
+    deletion = Job("deletion", there.name, request={"table_id": there.table_id})
+    return anew.with_job(entry_of(deletion, DELETE, record.attempt, 0.0, f"delete {there.table_id}"))
+
+
+def replacing(record: Tracking | None) -> tuple[Change, ...]:
+    """The deletion that was ``foreseen``; nothing without one."""
+    if record is None or record.record.open_job(DELETE) is None:
+        return ()
+    return (Change(f"table {record.name}", "a copy that is not whole", None, "destructive"),)
 
 
 def _deleted(record: Tracking, destination: Account, there: TableDefinition) -> Later:
@@ -374,6 +392,20 @@ def hold(records: Records, table: str) -> Tracking | None:
             table=table,
         )
     return tracking
+
+
+def held_elsewhere(store: RecordStore | None, destination: Account, record: Record | None) -> Held | None:
+    """The error for a table that another run holds by its ``record``, which is only read; None where this one may take
+    it: its holder is this run, or is over. Reads the holder's lease."""
+    if store is None or record is None or not record.run:
+        return None
+    lease, here = store.read_lease(record.run), process.describe(process.playbook())
+    if lease is None or (lease.who is not None and (lease.who.same_as(here) or process.is_gone(lease.who, here))):
+        return None
+    holds = assess(lease, record.run, destination.now().timestamp())
+    if not isinstance(holds, Holds):
+        return None
+    return HeldElsewhere(record.run, holds.words, holds.again).refusal(record.name)
 
 
 def data_removed(record: Tracking, kinds: Collection[str]) -> None:

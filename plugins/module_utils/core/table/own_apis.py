@@ -46,8 +46,9 @@ def _fitting(carried: Mapping[str, str], have: Mapping[str, str], taken: Mapping
 
 
 class Tags(SideCall):
-    """All tags but AWS's own that the copy lacks, with the ownership tags, in one TagResource: a second write meets a lock
-    (measured/import-export-table 1.10). First, because a later run recognises the table by its ownership tags."""
+    """All tags but AWS's own that the copy lacks, with the ownership tags, in one TagResource: a second write
+    meets a lock (measured/import-export-table 1.10). First, because a later run recognises the table by its ownership
+    tags."""
 
     name = "tags"
     order = 0

@@ -15,7 +15,7 @@ from typing import Any
 from ...core.account import Account
 from ...core.change import Change, to_diff
 from ...core.data_plane import ItemChoices
-from ...core.errors import Held, RecordDenied
+from ...core.errors import Held, RecordDenied, Replaced
 from ...core.items.carried import REPLICATION
 from ...core.items.differences import CompareProgress
 from ...core.items.permit import FREE, Bounds
@@ -138,7 +138,11 @@ def _verified(
         "filled_id": known,
     }
     if record is not None and ours in {record.source.arn, *record.parts} and record.migration == params["migration_id"]:
-        require_copy(destination, record)
+        try:
+            require_copy(destination, record)
+        except Replaced:
+            if not params["repair"]:  # a repair is refused in the same words, as for each table that is not ours
+                raise
     if params["repair"]:
         require_repairable(source, destination, options, **repairing)
     last_line = time.monotonic()

@@ -306,9 +306,10 @@ class TestRepaired:
         aws = self.broken()
         aws.drop()
         aws.add_table("orders", 7, "destination", recovery=False)
-        for number, repair in ((3, False), (4, True)):
-            with pytest.raises(errors.Replaced):
-                verify(Playbook(aws, number), monkeypatch, repair=repair)
+        with pytest.raises(errors.Replaced):
+            verify(Playbook(aws, 3), monkeypatch)
+        with pytest.raises(errors.DestinationExists):
+            verify(Playbook(aws, 4), monkeypatch, repair=True)
         assert Playbook(aws, 5).record().state == "broken"
 
     def test_a_table_that_another_run_holds_is_compared_and_its_record_left(

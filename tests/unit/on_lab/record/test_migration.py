@@ -511,7 +511,11 @@ class TestCheckMode:
         first = Playbook(aws)
         first.start()
         aws.calls.clear()
-        assert self.foreseen(Playbook(aws, 2)).job.state == "running"
+        foreseen = self.foreseen(Playbook(aws, 2))
+        assert foreseen.job.state == "running"
+        assert isinstance(foreseen.obstacle, errors.Held)
+        assert "held by ann" in foreseen.obstacle.cause and " since " in foreseen.obstacle.cause
+        assert foreseen.obstacle.next_step.startswith("Run again once it has ended.")
         with pytest.raises(errors.Claimed):
             self.foreseen(Playbook(aws, 2), migration_id="other")
         assert aws.mutating() == []

@@ -29,7 +29,7 @@ from ...jobs.job import Job, ended_with, failure_of
 from ...jobs.kind import DestinationJobs, Made, Page, Pause, Steps, WaitItem, begun, made_of
 from ...jobs.token import with_token
 from ...jobs.tracking import Tracking
-from ...record.record import FILL
+from ...record.record import DELETE, FILL
 from ...route import Route
 from ...table.definition import TableDefinition
 from ...table.encryption import Encryption, map_encryption, read_encryption, resolve_key_map
@@ -147,6 +147,8 @@ def _known_by_record(destination: Account, record: Tracking, last: Job | None, r
         if last is not None and last.state in ("running", "completed"):
             return replace(last, state="running")
         table = TableDefinition.find(destination, record.name)
+        if state.open_job(DELETE) is not None:
+            return None  # in check mode: it is deleted before the restore begins
         if table is not None and not (last is not None and is_being_restored(destination, table, route)):
             raise not_ours(destination, table, route.source_table)
         return None

@@ -28,7 +28,7 @@ from ...items.throttle import to_rate
 from ...jobs.job import Job
 from ...jobs.kind import Made, OwnWork, Steps, WaitItem, made_of, past_fence
 from ...jobs.tracking import Tracking
-from ...record.record import ITEMS
+from ...record.record import DELETE, ITEMS
 from ...route import Route
 from ...steps.background import Workbench, bounds_of, percent
 from ...table.creation import check_indexes
@@ -122,6 +122,8 @@ def plan_direct(
     }
     job = Job("direct", name, "pending", pending_reason="waiter", request=request, migration_id=options.migration_id)
     there = TableDefinition.find(destination, name)
+    if record is not None and record.record.open_job(DELETE) is not None:
+        there = None  # in check mode: it is deleted before the copy begins
     if there is None:
         check_quotas(destination, definition, options.leave_indexes)
     changes = [] if there else [Change(f"table {name}", None, call, "billed")]

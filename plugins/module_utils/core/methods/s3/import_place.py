@@ -15,7 +15,7 @@ from ...destination import has_mark, not_ours, unknown_state
 from ...jobs.job import Job
 from ...jobs.tracking import Tracking
 from ...record.intention import CLIENT_TOKEN
-from ...record.record import FILL
+from ...record.record import DELETE, FILL
 from ...route import Route
 from ...table.definition import TableDefinition
 from ...table_status import require_usable
@@ -79,7 +79,7 @@ def look_by_record(destination: Account, route: Route, record: Tracking) -> Plac
     table = TableDefinition.find(destination, route.destination_table)
     if last is not None and last.state == "running":
         return Place("running", last, table)
-    if table is None:
+    if table is None or record.record.open_job(DELETE) is not None:  # the latter in check mode only
         return Place("unfinished" if last is not None and not last.arn else "free", last)
     ours = (record.record.table_id, last.result.get("table_id") if last is not None else "")
     if table.table_id not in ours:

@@ -277,14 +277,20 @@ class TestHalf:
             playbook.start(method=method)
         assert (foreseen.value.cause, foreseen.value.next_step) == (refused.value.cause, refused.value.next_step)
 
-    def test_check_mode_plans_the_import_that_replaces_it_with_safe_mode_off(self) -> None:
+    @pytest.mark.parametrize("method", ["s3", "backup"])
+    def test_check_mode_plans_what_replaces_it_with_safe_mode_off(self, method: str) -> None:
         aws = Ready()
         half(aws)
         options = MigrationOptions(
-            "orders", bucket=BUCKET, method="s3", replace_failed=True, enable_point_in_time_recovery=True
+            "orders", bucket=BUCKET, method=method, replace_failed=True, enable_point_in_time_recovery=True
         )
         playbook = Playbook(aws, 2)
-        assert preview(playbook.source, playbook.destination, options, playbook.store).changes
+        aws.calls.clear()
+        foreseen = preview(playbook.source, playbook.destination, options, playbook.store)
+        first, *changes = foreseen.changes
+        assert (first.what, first.after, first.risk) == ("table orders", None, "destructive")
+        assert "billed" in [change.risk for change in changes]
+        assert (foreseen.job.state, foreseen.obstacle, aws.mutating()) == ("planned", None, [])
 
     @pytest.mark.parametrize("method", ["s3", "backup"])
     def test_a_copy_that_was_deleted_is_planned_and_brought_by_another_method(self, method: str) -> None:
