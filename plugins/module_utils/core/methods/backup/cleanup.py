@@ -15,6 +15,7 @@ from ...account import Account
 from ...aws_errors import NO_RESOURCE
 from ...change import Change, NotCarried
 from ...errors import StillRunning
+from ...jobs.entries import job_of_entry
 from ...jobs.job import Job
 from ...jobs.tracking import Tracking
 from ...record.intention import BACKUP_TOKEN
@@ -94,7 +95,8 @@ def plan_backup_cleanup(
     listed_at = record.now() if record is not None and record.may_write else 0.0
     over = _over(source, destination, options, record, listed_at) if record is not None else ()
     kept = _awaited(record.record) if record is not None and not options.abandon else ""
-    copies = list_copies(source, arn, vault_arn(destination, options.destination_vault))
+    vaults = _vaults(destination, options, record)
+    copies = [copy for vault in vaults.there for copy in list_copies(source, arn, vault_arn(destination, vault))]
     running = next((copy for copy in copies if is_open(copy)), None)
     if running is not None:
         raise StillRunning(
@@ -102,20 +104,20 @@ def plan_backup_cleanup(
             "Wait for it to end, then clean up.",
             table=options.table,
         )
-    here = _ours(source, options.vault, arn, options.migration_id, ())
-    originals = {str(point["RecoveryPointArn"]) for point in here}
+    here = {vault: _ours(source, vault, arn, options.migration_id, ()) for vault in vaults.here}
+    originals = {str(point["RecoveryPointArn"]) for points in here.values() for point in points}
     made = {
         str(copy.get("DestinationRecoveryPointArn"))
         for copy in copies
         if is_completed(copy) and copy.get("SourceRecoveryPointArn") in originals
     }
-    there = _ours(destination, options.destination_vault, arn, options.migration_id, made)
+    there = {vault: _ours(destination, vault, arn, options.migration_id, made) for vault in vaults.there}
     points: list[Point] = []
     changes: list[Change] = []
     left: list[NotCarried] = _air_gapped(source, arn, options.migration_id)
     for side, vault, in_vault in (
-        ("destination", options.destination_vault, there),
-        ("source", options.vault, here),
+        *(("destination", vault, in_vault) for vault, in_vault in there.items()),
+        *(("source", vault, in_vault) for vault, in_vault in here.items()),
     ):
         for point in in_vault:
             what = f"recovery point {point['RecoveryPointArn']} in the {side}'s vault {vault}"
@@ -129,6 +131,28 @@ def plan_backup_cleanup(
             changes.append(Change(what, before, None, "destructive"))
             points.append(Point(side, vault, str(point["RecoveryPointArn"])))
     return BackupCleanupPlan(tuple(points), changes, left, over, listed_at, recorded)
+
+
+@dataclass(frozen=True)
+class _Vaults:
+    """The names of the vaults in which a table's recovery points may lie, in the source and in the destination."""
+
+    here: tuple[str, ...]
+    there: tuple[str, ...]
+
+
+def _vaults(destination: Account, options: BackupCleanupOptions, record: Tracking | None) -> _Vaults:
+    """The vaults of the options, and those that earlier runs used by the table's ``record``: options may name others by
+    now."""
+    here, there = {options.vault: None}, {options.destination_vault: None}
+    for entry in record.record.jobs if record is not None else ():
+        call = job_of_entry(entry).request.get("call", {}) if entry.kind in KINDS else {}
+        here |= {str(call[member]): None for member in ("BackupVaultName", "SourceBackupVaultName") if member in call}
+        arn = str(call.get("DestinationBackupVaultArn", ""))
+        name = arn.rpartition(":")[2]
+        if name and arn == vault_arn(destination, name):
+            there[name] = None
+    return _Vaults(tuple(here), tuple(there))
 
 
 def _over(

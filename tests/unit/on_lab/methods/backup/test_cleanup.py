@@ -17,7 +17,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3 imp
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.removal import Removal, plan_removal, remove
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.store import RecordStore
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.claiming import Records, hold
-from tests.unit.on_lab.methods.backup.ready import Ready
+from tests.unit.on_lab.methods.backup.ready import VAULT, Ready
 from tests.unit.on_lab.recorded import Playbook
 from tests.unit.on_lab.staged import BUCKET, Staged
 
@@ -140,6 +140,20 @@ class TestChangedMethod:
         record = Playbook(aws, 4).record()
         assert (record.state, [job for job in record.jobs if job.is_open]) == ("done", [])
         assert (aws.points("source"), reasons(forget(aws, 5))) == ([], [])
+
+    @pytest.mark.parametrize("done", [False, True])
+    def test_recovery_points_go_from_the_vaults_that_the_record_names(self, done: bool) -> None:
+        """The options name other vaults by now."""
+        aws = world()
+        if done:
+            assert Playbook(aws).migrate(**BACKUP)["orders"].status == "migrated"
+        else:
+            interrupted(aws, **BACKUP)
+        others = {"vault": "another", "destination_vault": "elsewhere"}
+        kept = clean_backups(aws, 2, remove_recovery_points=False, abandon=True, **others)
+        assert [left.what.rpartition(" ")[2] for left in kept.left] == [VAULT] * (2 if done else 1)
+        assert len(clean_backups(aws, 3, abandon=True, **others).points) == (2 if done else 1)
+        assert (aws.points("source"), aws.points("destination")) == ([], [])
 
     def test_an_interrupted_export_whose_files_are_gone_is_made_anew(self) -> None:
         aws = world()
