@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem, WaitResult
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.tracking import Tracking
@@ -22,6 +24,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.run import Run
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.store import RecordStore
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.claiming import Records
+from tests.unit.on_lab.in_process import Killed
 from tests.unit.on_lab.staged import BUCKET, Staged
 
 
@@ -152,6 +155,20 @@ def deaths(aws: Staged, run: Callable[[], Any]) -> list[tuple[str, int]]:
     run()
     aws.interrupt = lambda *_call: None
     return [(when, at - first) for when, at in found]
+
+
+def killed_where(aws: Staged, here: Callable[[str, str], bool], run: Callable[[], Any]) -> None:
+    """``run`` until its first call for which ``here``, asked with the moment (before, after) and the operation, is true:
+    there it dies. It must get that far."""
+
+    def kill(when: str, operation: str, _at: int) -> None:
+        if here(when, operation):
+            raise Killed(operation)
+
+    aws.interrupt = kill
+    with pytest.raises(Killed):
+        run()
+    aws.interrupt = lambda *_call: None
 
 
 def killed_at(aws: Staged, moment: str, number: int, run: Callable[[], Any], error: type[BaseException]) -> bool:

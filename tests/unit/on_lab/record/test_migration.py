@@ -31,7 +31,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.comparis
     require_repairable,
 )
 from tests.unit.on_lab.in_process import Killed, failure
-from tests.unit.on_lab.recorded import Playbook, killed_at, world
+from tests.unit.on_lab.recorded import Playbook, killed_at, killed_where, world
 from tests.unit.on_lab.staged import BUCKET, Staged
 
 pytestmark = pytest.mark.usefixtures("at_once")
@@ -594,15 +594,7 @@ class TestIntentions:
     def killed_before_the_export(self, aws) -> Playbook:
         """A run that dies when its export's intention is written and its request has not left."""
         first = Playbook(aws)
-
-        def kill(when: str, operation: str, at: int) -> None:
-            if (when, operation) == ("before", "ExportTableToPointInTime"):
-                raise Killed(operation)
-
-        aws.interrupt = kill
-        with pytest.raises(Killed):
-            first.start()
-        aws.interrupt = lambda *_call: None
+        killed_where(aws, lambda *call: call == ("before", "ExportTableToPointInTime"), first.start)
         first.killed()
         return first
 

@@ -11,8 +11,7 @@ import pytest
 from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
 from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record import status
-from tests.unit.on_lab.in_process import Killed
-from tests.unit.on_lab.recorded import Playbook, world
+from tests.unit.on_lab.recorded import Playbook, killed_where, world
 from tests.unit.on_lab.staged import Staged
 
 
@@ -122,21 +121,15 @@ class TestSource:
 
     def test_and_the_run_dies_before_it_reads_the_answer(self) -> None:
         aws = world()
-        first = Playbook(aws)
+        first, replaced = Playbook(aws), list[str]()
 
-        def replaced(when: str, operation: str, at: int) -> None:
-            if (when, operation) == ("before", "DescribeContinuousBackups"):
+        def answered(when: str, operation: str) -> bool:
+            if not replaced and (when, operation) == ("before", "DescribeContinuousBackups"):
+                replaced.append(operation)
                 self.anew(aws)
-                aws.interrupt = killed
+            return (when, operation) == ("after", "ExportTableToPointInTime")
 
-        def killed(when: str, operation: str, at: int) -> None:
-            if (when, operation) == ("after", "ExportTableToPointInTime"):
-                raise Killed(operation)
-
-        aws.interrupt = replaced
-        with pytest.raises(Killed):
-            first.start()
-        aws.interrupt = lambda *_call: None
+        killed_where(aws, answered, first.start)
         first.killed()
         aws.advance(1500.0)
         self.assert_one_export(aws, Playbook(aws, 2).migrate()["orders"], attempt=2)

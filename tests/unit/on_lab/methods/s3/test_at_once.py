@@ -21,8 +21,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.exp
     start_export,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import wait_for
-from tests.unit.on_lab.in_process import Killed
-from tests.unit.on_lab.recorded import Playbook
+from tests.unit.on_lab.recorded import Playbook, killed_where
 from tests.unit.on_lab.staged import BUCKET, Staged
 
 pytestmark = pytest.mark.usefixtures("at_once")
@@ -142,15 +141,7 @@ class TestOthersWait:
 
 def killed(aws: Staged, here: Callable[[str, str], bool]) -> Playbook:
     first = Playbook(aws)
-
-    def kill(when: str, operation: str, _number: int) -> None:
-        if here(when, operation):
-            raise Killed(operation)
-
-    aws.interrupt = kill
-    with pytest.raises(Killed):
-        first.migrate()
-    aws.interrupt = lambda *_call: None
+    killed_where(aws, here, first.migrate)
     first.killed()
     return first
 
@@ -182,12 +173,7 @@ class TestKilled:
 
     def test_by_the_verbs_alone(self, choice: str) -> None:
         aws = world(choice)
-        aws.interrupt = lambda when, operation, _number: (
-            (_ for _ in ()).throw(Killed()) if (when, operation) == ("after", "ExportTableToPointInTime") else None
-        )
-        with pytest.raises(Killed):
-            alone(aws)
-        aws.interrupt = lambda *_call: None
+        killed_where(aws, lambda *call: call == ("after", "ExportTableToPointInTime"), lambda: alone(aws))
         done = alone(aws)
         assert (done.state, done.result["item_count"]) == ("completed", 7)
 
