@@ -244,13 +244,18 @@ def pair_tables(
 
 def _needs_by_record(status: Mapping[str, Any]) -> dict[str, str]:
     """What the tables still need that stand and that a record says are filled, or being filled, whatever their method
-    is now. One that somebody has made anew is refused by the start: it needs nothing either."""
+    is now. One that somebody has made anew is refused by the start: it needs nothing either. Nor does one that stands
+    without a record, and that no job makes, where all jobs could be looked at."""
+    from ansible_collections.tableferry.aws.plugins.module_utils.core.record.status import NO_RECORD
+
     found = {}
     for row in status.get("tables") or ():
         standing = row["copy_state"] in ("there", "replaced")
         if standing and row["state"] in ("filling", "filled", "settled"):
             found[row["name"]] = data_needs(row["method"])
         elif standing and row["state"] in ("done", "following", "handed_over"):
+            found[row["name"]] = ""
+        elif row["state"] == NO_RECORD and row["copy_state"] == "unknown" and not (row["job"] or status.get("unseen")):
             found[row["name"]] = ""
     return found
 

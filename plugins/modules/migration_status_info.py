@@ -34,7 +34,8 @@ options:
     elements: str
   recorded:
     description:
-      - Leave out the tables of O(names) that have no record. They are not looked for.
+      - Leave out the tables of O(names) that have no record. They are not looked for, unless a table stands under the
+        first of these names; then they are shown.
     type: bool
     default: false
   tables:

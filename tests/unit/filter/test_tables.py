@@ -178,6 +178,20 @@ def test_a_table_needs_what_is_still_to_be_done_by_its_record() -> None:
         assert pair_tables(pairs, hostvars, "new", unknown) == everything
 
 
+def test_a_table_that_stands_without_a_record_needs_nothing() -> None:
+    """After all records were removed, a run that refused all tables put the statements back first."""
+    rows = [
+        {"name": "stands", "state": "no record", "method": "", "copy_state": "unknown", "job": ""},
+        {"name": "comes", "state": "no record", "method": "", "copy_state": "unknown", "job": "import running"},
+        {"name": "free", "state": "no record", "method": "", "copy_state": "none", "job": ""},
+    ]
+    hosts = ("stands", "comes", "free")
+    pairs, hostvars = dict.fromkeys(hosts, "stands"), dict.fromkeys(hosts, SIDES)
+    assert pair_tables(pairs, hostvars, "stands", {"tables": rows})["staged"] == ["comes", "free"]
+    blind = {"tables": rows, "unseen": ["no permission for ListImports"]}
+    assert pair_tables(pairs, hostvars, "stands", blind)["staged"] == list(hosts)
+
+
 def test_a_table_that_was_cleaned_up_counts_by_what_its_record_says_too() -> None:
     made, nothing = {"recorded": True}, {"recorded": False}
     hostvars = {

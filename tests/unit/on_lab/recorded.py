@@ -158,8 +158,8 @@ def deaths(aws: Staged, run: Callable[[], Any]) -> list[tuple[str, int]]:
 
 
 def killed_where(aws: Staged, here: Callable[[str, str], bool], run: Callable[[], Any]) -> None:
-    """``run`` until its first call for which ``here``, asked with the moment (before, after) and the operation, is true:
-    there it dies. It must get that far."""
+    """``run`` until its first call for which ``here``, asked with the moment (before, after) and the operation, is
+    true: there it dies. It must get that far."""
 
     def kill(when: str, operation: str, _at: int) -> None:
         if here(when, operation):

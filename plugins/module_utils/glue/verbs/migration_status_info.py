@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...core.account import Account
-from ...core.errors import RecordDenied
+from ...core.errors import FerryError, RecordDenied
 from ...core.migration import FILLINGS
 from ...core.record import record_table, status
 from ...core.record.record import table_key
@@ -18,6 +18,7 @@ from ...core.record.status import Wanted
 from ...core.record.store import Everything
 from ...core.report import status_table
 from ...core.steps.standing import Standings, look_around
+from ...core.table.definition import TableDefinition
 from ..accounts import Accounts
 from ..records import RECORD_OPTIONS, open_to_read
 from ..spec import SHARED_OPTIONS, Progress, Verb, account_option
@@ -56,7 +57,9 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
             raise record_table.narrowed(denied, name, store.table.arn, record_table.READING) from denied
     if names is not None and params["recorded"]:
         recorded = {record.name for record in everything.records}
-        names = [each for each in names if each in recorded]
+        without = [each for each in names if each not in recorded]
+        if without and not _stands(account, without[0]):
+            names = [each for each in names if each in recorded]
     seen = _look(account, everything, wanted, names)
     known = status.rows(everything, home, now, seen.standing, wanted)
     rows = status.matching(known, names, seen.standing, wanted)
@@ -80,6 +83,14 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
         ],
         "msg": words,
     }
+
+
+def _stands(account: Account, name: str) -> bool:
+    """Whether a table stands under ``name``, as far as can be seen."""
+    try:
+        return TableDefinition.find(account, name) is not None
+    except FerryError:
+        return False
 
 
 def _look(

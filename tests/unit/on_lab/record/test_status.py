@@ -145,6 +145,19 @@ def test_status_of_recorded_tables_alone(crossing, admin) -> None:
     assert [row["name"] for row in admin.run("migration_status_info", recorded=True, **asked)["tables"]] == ["orders"]
     assert len(admin.run("migration_status_info", **asked)["tables"]) == 2
     assert admin.run("migration_status_info", recorded=True, record_table="none", names=["orders"])["tables"] == []
+    crossing.lab.client("dynamodb", "destination").create_table(
+        TableName="standing",
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    asked["names"] = ["standing", "unknown", "orders"]
+    rows = admin.run("migration_status_info", recorded=True, **asked)["tables"]
+    assert [(row["name"], row["state"], row["copy_state"]) for row in rows] == [
+        ("orders", "claimed", "none"),
+        ("standing", "no record", "unknown"),
+        ("unknown", "no record", "none"),
+    ]
 
 
 def test_records_and_the_empty_table_go(crossing, admin) -> None:
