@@ -251,11 +251,12 @@ def _needs_by_record(status: Mapping[str, Any]) -> dict[str, str]:
     found = {}
     for row in status.get("tables") or ():
         standing = row["copy_state"] in ("there", "replaced")
+        unknown = row["state"] == NO_RECORD and row["copy_state"] == "unknown" and not row["job"]
         if standing and row["state"] in ("filling", "filled", "settled"):
             found[row["name"]] = data_needs(row["method"])
-        elif standing and row["state"] in ("done", "following", "handed_over"):
-            found[row["name"]] = ""
-        elif row["state"] == NO_RECORD and row["copy_state"] == "unknown" and not (row["job"] or status.get("unseen")):
+        elif (standing and row["state"] in ("done", "following", "handed_over")) or (
+            unknown and not status.get("unseen")
+        ):
             found[row["name"]] = ""
     return found
 

@@ -112,7 +112,7 @@ class Run:
         self.clock = clock
         self.here = here
         self.began = float(lease.who.since) if lease.who is not None else clock.now()
-        self.gate = Gate(clock, lambda: self.until, self.look)
+        self.gate = Gate(clock, lambda: self.until, self._before_sending)
         # Whether DynamoDB refuses by now what was signed at a date (``probe.Prober``).
         self.refuses: Callable[[int], bool] = lambda date: False
         self._start_of = start_of
@@ -160,6 +160,7 @@ class Run:
             if lease.ended is not None and lease.ended.by == lease.run:
                 continue  # it let go itself: this process's next playbook is another run
             run = cls(lease, store, clock, parent, start_of)
+            run._waits_until = leases.until_for(leases.WAITER, now, clock.ahead())  # it was not ended then
             run._require_not_ended()
             if lease is begun:
                 run.renew(leases.VERB)  # a permission that is missing shows before anything is billed
@@ -190,6 +191,13 @@ class Run:
         if self._lost is not None:
             raise self._lost
         self._require_not_ended()
+
+    def _before_sending(self) -> None:
+        """``look``, and after 90 s without renewal a verb renews first: so one that was stopped learns who took over
+        because the user said so, who waits for no later request."""
+        self.look()
+        if not self._waiting and self._waits_until < self.clock.now() <= self._until:
+            self.renew(leases.VERB)
 
     def require_lease(self) -> None:
         """``look``, and renewed where less than 120 s are left. Raises LeaseOver where that did not help.
@@ -241,10 +249,7 @@ class Run:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Within, requests leave for 90 s after the last renewal only, though a verb's longer ``until`` may stand.
-
-        Who takes over because the user says so counts on it: a waiter that was stopped meanwhile sends nothing.
-        """
+        """Within, requests leave for 90 s after the last renewal only, though a verb's longer ``until`` may stand."""
         self.renew(leases.WAITER)
         self._waiting = True
         try:

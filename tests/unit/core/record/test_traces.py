@@ -24,7 +24,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.record import 
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.fence import SIGNATURE
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.intention import CLIENT_TOKEN, UNIQUE_NAME
-from ansible_collections.tableferry.aws.plugins.module_utils.core.record.lease import VERB, WAITER, Ended
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record.lease import VERB, WAITER, WAITER, Ended
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record import (
     DELETE,
     FILL,
@@ -66,8 +66,10 @@ class TestFence:
         self, aws, network, one, two
     ):
         one.to_filling()
-        aws.advance(one.run.until - aws.now)
-        late, _ = network.send(one, "signed in the last moment")
+        aws.advance(one.run.until - WAITER - aws.now)
+        with one.run.waiting():  # another verb would renew
+            aws.advance(one.run.until - aws.now)
+            late, _ = network.send(one, "signed in the last moment")
         aws.advance(11)
         taken = two.take()
         aws.advance(taken.fence.at - 1 - aws.now)
