@@ -24,7 +24,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.record import 
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.fence import SIGNATURE
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.intention import CLIENT_TOKEN, UNIQUE_NAME
-from ansible_collections.tableferry.aws.plugins.module_utils.core.record.lease import VERB, WAITER, WAITER, Ended
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record.lease import VERB, WAITER, Ended
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record import (
     DELETE,
     FILL,
