@@ -18,13 +18,6 @@ from ..steps.drift import FinishedSettings
 from ..table.setting import SettingsOptions
 
 AUTO = "auto"  # leaves the choice of the method to TableFerry
-# Methods of the design that this version does not have, with their paths.
-LATER: Mapping[str, str] = {
-    "bulk": "export to S3, bulk put into a table made beforehand",
-    "glue": "export to S3, Spark job on AWS Glue, transforms",
-    "emr": "the same Spark job on EMR Serverless or an EMR cluster",
-    "replica": "multi-account global table, then disassociate",
-}
 VAULT = "tableferry"  # what vaults are called that nobody named
 
 
