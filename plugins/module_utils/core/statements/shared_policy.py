@@ -23,7 +23,7 @@ from ..account import Account
 from ..aws_errors import BAD_POLICY, FRESH_ROLE_SECONDS, names_strangers
 from ..change import Change
 from ..errors import FerryError, ServiceError
-from .policy_documents import Policy, same_but_sid, statements_of, with_statements, without_statements
+from .policy_documents import Policy, covers, same_but_sid, statements_of, with_statements, without_statements
 from .statement import OurStatement
 from .users import ALONE, Users
 
@@ -100,14 +100,27 @@ def merged(policy: Policy, present: Sequence[OurStatement], absent: Sequence[Our
     without = without_statements(policy, {statement.sid for statement in absent} | old)
     # Without any statement left, version and Id of the policy stay for the one that comes.
     remaining = without or ({**policy, "Statement": []} if policy and present else {})
-    return with_statements(remaining, [statement.to_dict() for statement in present])
+    return with_statements(remaining, [_document(policy, statement) for statement in present])
+
+
+def _document(policy: Policy, statement: OurStatement) -> dict[str, Any]:
+    """The statement; where it stands for its wider resource, with the conditions that somebody has added there."""
+    document = statement.to_dict()
+    if statement.former_resource:
+        former = {**document, "Resource": statement.former_resource}
+        for old in statements_of(policy):
+            if old.get("Sid") == statement.sid and covers(old, former):
+                return {**old, "Resource": document["Resource"]}
+    return document
 
 
 def _earlier(policy: Policy, statement: OurStatement) -> list[str]:
+    document = statement.to_dict()
+    documents = [document, {**document, "Resource": statement.former_resource}]
     return [
         str(old["Sid"])
         for old in statements_of(policy)
-        if old.get("Sid") in statement.formerly and same_but_sid(old, statement.to_dict())
+        if old.get("Sid") in statement.formerly and any(same_but_sid(old, each) for each in documents)
     ]
 
 

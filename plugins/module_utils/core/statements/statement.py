@@ -47,8 +47,8 @@ class AccountPair:
 
 @dataclass(frozen=True)
 class OurStatement:
-    """A statement of ours. ``formerly`` are Sids under which earlier versions wrote the same; ``counted`` ones go with
-    their last user, the others when they are asked to."""
+    """A statement of ours. ``formerly`` are Sids under which earlier versions wrote the same, or the same for the wider
+    ``former_resource``; ``counted`` ones go with their last user, the others when they are asked to."""
 
     sid: str
     principal: Mapping[str, str] | str
@@ -57,6 +57,7 @@ class OurStatement:
     effect: str = "Allow"
     condition: Mapping[str, Any] = field(default_factory=dict)
     formerly: tuple[str, ...] = ()
+    former_resource: str = ""
     counted: bool = True
 
     def to_dict(self) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account, AccountSpec
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import (
@@ -149,7 +150,7 @@ def test_a_bucket_is_made_closed_and_a_second_run_changes_nothing(accounts):
     allowed, denied = accounts.policy()
     assert allowed["Principal"] == {"AWS": options.source_principal}
     assert allowed["Action"] == ["s3:PutObject", "s3:PutObjectAcl", "s3:AbortMultipartUpload"]
-    assert allowed["Resource"] == "arn:aws:s3:::staging/tableferry/*/AWSDynamoDB/*"
+    assert allowed["Resource"] == "arn:aws:s3:::staging/tableferry/*/export/111111111111/*/AWSDynamoDB/*"
     assert (denied["Effect"], denied["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
     assert accounts.s3.get_bucket_tagging(Bucket="staging")["TagSet"] == [
         {"Key": "tableferry:managed", "Value": "true"}
@@ -267,6 +268,47 @@ def test_a_statement_of_version_0_2_gets_its_new_sid_and_goes_with_it(accounts):
     accounts.put_statements([old, {**old, "Sid": "Mine"}])
     accounts.leave(options)
     assert [each["Sid"] for each in accounts.policy()] == ["Mine"]
+
+
+def test_c3_a_source_writes_below_its_own_account_only(accounts):
+    """found.md C3: a source could put forged items into the place of another one's export."""
+    first, second = accounts.options(), accounts.options("outside")
+    accounts.make_ready(first)
+    accounts.make_ready(second)
+    writer = accounts.lab.client("s3", "outside")
+    owner = accounts.lab.landscape["accounts"]["outside"]["account_id"]
+    place = "tableferry/default/export/{}/eu-west-1/orders/AWSDynamoDB/0123-ab/data/0.json.gz"
+    acl = {"ACL": "bucket-owner-full-control"}
+    writer.put_object(Bucket="staging", Key=place.format(owner), Body=b"", **acl)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        writer.put_object(Bucket="staging", Key=place.format("111111111111"), Body=b"", **acl)
+
+
+@pytest.mark.parametrize("former", [False, True])
+def test_c3_a_statement_for_all_that_is_staged_is_narrowed(accounts, former):
+    options = accounts.options()
+    accounts.create_bucket("staging")
+    statement = export_statement(accounts.destination, options)
+    sid = statement.formerly[0] if former else statement.sid
+    wide = {**statement.to_dict(), "Sid": sid, "Resource": "arn:aws:s3:::staging/tableferry/*/AWSDynamoDB/*"}
+    guard = deny("arn:aws:s3:::staging/private/*", "s3:DeleteObject")
+    accounts.put_statements([guard, wide])
+    accounts.make_ready(options)
+    assert accounts.policy() == [guard, statement.to_dict()]
+    accounts.put_statements([guard, wide])
+    accounts.leave(options)
+    assert accounts.policy() == [guard]
+
+
+def test_c3_a_condition_that_was_added_stays_on_the_narrowed_statement(accounts):
+    options = accounts.options()
+    accounts.create_bucket("staging")
+    statement = export_statement(accounts.destination, options)
+    condition = {"Condition": {"StringEquals": {"aws:SourceVpce": "vpce-1"}}}
+    wide = "arn:aws:s3:::staging/tableferry/*/AWSDynamoDB/*"
+    accounts.put_statements([{**statement.to_dict(), "Resource": wide, **condition}])
+    accounts.make_ready(options)
+    assert accounts.policy() == [{**statement.to_dict(), **condition}]
 
 
 def test_a22_two_runs_that_make_the_bucket_at_once_use_one(accounts):

@@ -11,7 +11,7 @@ import json
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from ...errors import ChecksumMismatch, CountMismatch, EmptyPrefix, PrefixNotData, StagingBucketUnusable
@@ -24,11 +24,12 @@ READERS = 8  # data files hashed at once
 
 @dataclass(frozen=True)
 class DataFile:
-    """One data file: its key in the bucket, how many items it holds, its base64 MD5."""
+    """One data file: its key in the bucket, how many items it holds, its base64 MD5, its ETag without quotes."""
 
     key: str
     items: int
     md5: str
+    etag: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,12 @@ def parse_manifest(key: str, summary: bytes, files: bytes) -> Manifest:
             item_count=int(data["itemCount"]),
             billed_bytes=int(data.get("billedSizeBytes") or 0),
             files=tuple(
-                DataFile(_rooted(entry["dataFileS3Key"], root), int(entry["itemCount"]), entry.get("md5Checksum", ""))
+                DataFile(
+                    _rooted(entry["dataFileS3Key"], root),
+                    int(entry["itemCount"]),
+                    entry.get("md5Checksum", ""),
+                    str(entry.get("etag", "")).strip('"'),
+                )
                 for entry in entries
             ),
             export_time=data.get("exportTime") or "",
@@ -148,8 +154,9 @@ def _same(key: str, expected: str, md5: str) -> None:
 def check_objects(bucket: StagingBucket, manifest: Manifest) -> list[StoredObject]:
     """The objects under the data prefix, which must be the manifest's files and no others: all would be imported.
 
-    AWS completes an import of an empty prefix with an empty table (measured/import-export-table 1.6). Raises
-    EmptyPrefix, ChecksumMismatch, StagingBucketUnusable.
+    Each has the ETag that the manifest names, or else, where it was copied from another place, its MD5. AWS completes
+    an import of an empty prefix with an empty table (measured/import-export-table 1.6). Raises EmptyPrefix,
+    ChecksumMismatch, StagingBucketUnusable.
     """
     objects = list(bucket.objects(manifest.data_prefix))
     if not objects:
@@ -165,6 +172,9 @@ def check_objects(bucket: StagingBucket, manifest: Manifest) -> list[StoredObjec
             "Remove the objects that do not belong there, or export the table again.",
             details={"keys": differing[:10]},
         )
+    etags = {stored.key: stored.etag for stored in objects}
+    written_again = [file for file in manifest.files if file.etag != etags[file.key]]
+    check_checksums(bucket, replace(manifest, files=tuple(written_again)))
     return objects
 
 

@@ -40,10 +40,11 @@ class BucketMissing(StagingBucketUnusable):
 
 @dataclass(frozen=True)
 class StoredObject:
-    """One object of a listing; ``size`` in bytes."""
+    """One object of a listing; ``size`` in bytes, ``etag`` without its quotes."""
 
     key: str
     size: int
+    etag: str = ""
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ class StagingBucket:
             except (sdk.ClientError, sdk.BotoCoreError) as error:
                 raise self._explain(error, f"listing {prefix}") from error
             for entry in page.get("Contents", ()):
-                yield StoredObject(entry["Key"], int(entry["Size"]))
+                yield StoredObject(entry["Key"], int(entry["Size"]), str(entry.get("ETag", "")).strip('"'))
             if not page.get("IsTruncated"):
                 return
             request["ContinuationToken"] = page["NextContinuationToken"]

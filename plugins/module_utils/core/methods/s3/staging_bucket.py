@@ -72,15 +72,21 @@ class StagingPlan:
 
 
 def export_statement(destination: Account, options: StagingOptions) -> OurStatement:
-    """What lets the source's principal export into the bucket, and nothing besides (aws.md A4)."""
+    """What lets the source's principal export tables of its account into the bucket, and nothing besides (aws.md A4).
+
+    A policy for the whole of ``tableferry/``, as earlier versions had it, lets a source write over the staged data of
+    others (found.md C3).
+    """
     principal = options.source_principal
     arn = f"arn:{destination.partition}:s3:::{options.name}"
+    pair = _pair(destination, principal)
     return OurStatement(
-        _pair(destination, principal).sid("Export", principal),
+        pair.sid("Export", principal),
         {"AWS": principal},
         EXPORT_ACTIONS,
-        f"{arn}/tableferry/*/AWSDynamoDB/*",
+        f"{arn}/tableferry/*/export/{pair.source_account_id}/*/AWSDynamoDB/*",
         formerly=(_former_sid(principal),),
+        former_resource=f"{arn}/tableferry/*/AWSDynamoDB/*",
     )
 
 

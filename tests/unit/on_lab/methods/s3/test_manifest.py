@@ -24,6 +24,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.manifest import (
     check_checksums,
     check_objects,
+    check_readable,
     data_prefix,
     parse_manifest,
     read_manifest,
@@ -125,6 +126,19 @@ def test_checksums_of_all_files() -> None:
     aws.put(f"{FOLDER}data/1.json.gz", b"changed")
     with pytest.raises(ChecksumMismatch, match=r"data/1\.json\.gz"):
         check_checksums(bucket, manifest)
+
+
+def test_a_file_that_was_written_again_is_refused_before_the_import() -> None:
+    """found.md C3: another writer of the bucket puts items of its own into the place of an export's."""
+    aws, bucket = bucket_with_export([b"one", b"two"])
+    told = aws.objects()[f"{FOLDER}manifest-files.json"]
+    etag = {stored.key: stored.etag for stored in bucket.objects(FOLDER)}[f"{FOLDER}data/0.json.gz"]
+    aws.put(f"{FOLDER}manifest-files.json", told.replace(b"x-1", etag.encode(), 1))
+    manifest = read_manifest(bucket, KEY)
+    check_readable(bucket, manifest)  # the second file was copied: another ETag, and the same content
+    aws.put(f"{FOLDER}data/0.json.gz", b"forged")
+    with pytest.raises(ChecksumMismatch, match=r"data/0\.json\.gz"):
+        check_readable(bucket, manifest)
 
 
 @pytest.mark.parametrize("name", ["manifest-summary", "manifest-files"])
