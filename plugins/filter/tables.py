@@ -28,6 +28,7 @@ from ansible_collections.tableferry.aws.plugins.plugin_utils.sides import (
     pair_place,
     place_of,
     resolved,
+    tagged,
 )
 
 PREFIX = "ferry_"
@@ -105,6 +106,7 @@ VARIABLES: dict[str, dict[str, Any]] = {
     "ferry_air_gapped_max_days": {"type": "int"},
     "ferry_remove_recovery_points": {"type": "bool"},
     "ferry_remove_backup_plan": {"type": "bool"},
+    "ferry_tags": {"type": "dict"},
     "ferry_hosts": {"type": "str"},
     "ferry_serial": {"type": "raw"},
 }
@@ -120,6 +122,7 @@ PAIR = (
     "ferry_manage_accounts",
     "ferry_manage_source_policy",
     "ferry_management",
+    "ferry_tags",
     "ferry_backup_source_vault",
     "ferry_backup_destination_vault",
     "ferry_backup_source_key_arn",
@@ -172,9 +175,11 @@ def switch(value: Any) -> bool:
         raise AnsibleFilterError(f"{value!r} is neither true nor false: use one of these.") from error
 
 
-def account_options(account: Any) -> dict[str, Any]:
-    """The options of an account as a dictionary. As those of a verb they may be a text, JSON or key=value."""
-    return dict(check_type_dict(plain(account)))
+def account_options(account: Any, tags: Any = None) -> dict[str, Any]:
+    """The options of an account as a dictionary. As those of a verb they may be a text, JSON or key=value.
+
+    ``tags`` are added to those of the account, which win."""
+    return dict(tagged(check_type_dict(plain(account)), plain(tags)))
 
 
 def table_names(host: str, variables: Mapping[str, Any]) -> tuple[str, str]:

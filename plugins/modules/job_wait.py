@@ -144,6 +144,12 @@ options:
               - The ID of the account that the credentials must belong to, 12 digits.
               - Credentials of another account are refused, and the account is not looked up at AWS.
             type: str
+          tags:
+            description:
+              - Tags for everything that is created in the account besides the copies of tables, such as buckets, keys, roles,
+                vaults, backups and the record table. A copy gets the tags of its source table.
+              - They are set when it is created; what is there already is not changed.
+            type: dict
       # make generate: accounts.destination
       destination:
         description:
@@ -192,6 +198,12 @@ options:
               - The ID of the account that the credentials must belong to, 12 digits.
               - Credentials of another account are refused, and the account is not looked up at AWS.
             type: str
+          tags:
+            description:
+              - Tags for everything that is created in the account besides the copies of tables, such as buckets, keys, roles,
+                vaults, backups and the record table. A copy gets the tags of its source table.
+              - They are set when it is created; what is there already is not changed.
+            type: dict
   wait_timeout:
     description:
       - How long to wait, in seconds. A job that is still running continues, and the next run finds it.

@@ -72,6 +72,12 @@ options:
               - The ID of the account that the credentials must belong to, 12 digits.
               - Credentials of another account are refused, and the account is not looked up at AWS.
             type: str
+          tags:
+            description:
+              - Tags for everything that is created in the account besides the copies of tables, such as buckets, keys, roles,
+                vaults, backups and the record table. A copy gets the tags of its source table.
+              - They are set when it is created; what is there already is not changed.
+            type: dict
 
       record_table:
         description:

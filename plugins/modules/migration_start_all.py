@@ -81,6 +81,12 @@ options:
               - The ID of the account that the credentials must belong to, 12 digits.
               - Credentials of another account are refused, and the account is not looked up at AWS.
             type: str
+          tags:
+            description:
+              - Tags for everything that is created in the account besides the copies of tables, such as buckets, keys, roles,
+                vaults, backups and the record table. A copy gets the tags of its source table.
+              - They are set when it is created; what is there already is not changed.
+            type: dict
         required: true
       destination:
         description:
@@ -129,6 +135,12 @@ options:
               - The ID of the account that the credentials must belong to, 12 digits.
               - Credentials of another account are refused, and the account is not looked up at AWS.
             type: str
+          tags:
+            description:
+              - Tags for everything that is created in the account besides the copies of tables, such as buckets, keys, roles,
+                vaults, backups and the record table. A copy gets the tags of its source table.
+              - They are set when it is created; what is there already is not changed.
+            type: dict
         required: true
 seealso:
   - module: tableferry.aws.migration_start

@@ -23,6 +23,7 @@ Sides = Mapping[str, Any]  # as ``resolved`` returns them
 
 # The variables that are accounts, by the side that messages about them name.
 SIDES = {"ferry_source": "source", "ferry_destination": "destination", "ferry_management": "source"}
+TAGS = "ferry_tags"
 _TEMPLATE = re.compile(r"\{[{%]")
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _LOOKUPS = {"lookup", "query", "q"}
@@ -65,7 +66,8 @@ class RenderedSides:
     def of(self, host: str, names: Iterable[str] = tuple(SIDES)) -> dict[str, Any]:
         """The account variables among ``names`` that the host has, by name. Raises one of ``BROKEN``."""
         raw = getattr(self._hostvars, "raw_get", self._hostvars.__getitem__)(host)
-        return {name: self._read(host, name, raw) for name in names if name in raw}
+        tags = self._read(host, TAGS, raw) if TAGS in raw else {}
+        return {name: tagged(self._read(host, name, raw), tags) for name in names if name in raw}
 
     def destination_if_sound(self, host: str) -> Any:
         """The destination of the host; None where it is not set or cannot be read."""
@@ -85,6 +87,15 @@ class RenderedSides:
         if isinstance(value, Exception):
             raise value
         return value
+
+
+def tagged(account: Any, tags: Any) -> Any:
+    """The options of an account with the ``tags`` of ``ferry_tags``; those of its own win. What is no mapping is left
+    for the validation to refuse."""
+    own = account.get("tags") or {} if isinstance(account, Mapping) else None
+    if not tags or not isinstance(tags, Mapping) or not isinstance(own, Mapping):
+        return account
+    return {**account, "tags": {**tags, **own}}
 
 
 def _as_mapping(value: Any) -> Any:
@@ -159,6 +170,8 @@ def place_of(sides: Sides, host: str, name: str) -> str:
     if not account:
         return ""
     options = account["options"]
+    if isinstance(options, Mapping):
+        options = {name: value for name, value in options.items() if name != "tags"}
     if not account.get("account_id"):
         return _text(options)
     endpoint = str(options.get("endpoint_url") or "").rstrip("/")

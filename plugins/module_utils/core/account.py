@@ -18,6 +18,7 @@ from typing import Any, Literal, overload
 
 from . import aws_errors, sdk
 from .errors import AccessDenied, CredentialsError, FerryError, InvalidInput, ServiceError, WrongAccount
+from .own_tags import OwnTags, own_tags
 from .signing import clock_off
 from .signing.configuration import endpoint_environment
 from .signing.keys import Chain, Origin, Provider, RoleKeys, SessionKeys, require_no_person
@@ -42,6 +43,7 @@ class AccountSpec:
     Base credentials are ``profile``, or ``access_key`` with ``secret_key`` (and ``session_token``), or else what
     botocore finds by itself; ``role_arn`` is assumed from them. What is written here wins over ``AWS_*`` variables.
     ``account_id`` says whose they must be: it saves asking STS, and the first ARN that AWS answers with is held to it.
+    ``tags`` are for what is made there besides copies.
     """
 
     side: Side
@@ -54,6 +56,7 @@ class AccountSpec:
     external_id: str = field(default="", repr=False)
     endpoint_url: str = ""
     account_id: str = ""
+    tags: OwnTags = ()
 
     @classmethod
     def from_mapping(cls, side: Side, mapping: Mapping[str, Any]) -> AccountSpec:
@@ -75,10 +78,14 @@ class AccountSpec:
         given = {key: value for key, value in mapping.items() if value not in (None, "")}
         if isinstance(given.get("account_id"), int):
             given["account_id"] = f"{given['account_id']:012d}"
+        try:
+            tags = own_tags(given.pop("tags", {}))
+        except ValueError as error:
+            raise refuse(f"{error}.", "Correct the tags.") from error
         for key, value in given.items():
             if not isinstance(value, str):
                 raise refuse(f"{key} is not text.", f"Write {key} as a quoted string.")
-        spec = cls(side=side, **{"region": "", **given})
+        spec = cls(side=side, tags=tags, **{"region": "", **given})
         if not spec.region:
             raise refuse("region is missing.", f"Set region for the {side} account, for example eu-west-1.")
         if bool(spec.access_key) != bool(spec.secret_key):
@@ -120,6 +127,7 @@ class Account:
         self.spec = spec
         self.side: Side = spec.side
         self.region = spec.region
+        self.tags = dict(spec.tags)
         self._lock = threading.RLock()
         self._clients: dict[tuple[str, str, int], Any] = {}
         self._watchers: list[Callable[[Any], None]] = []

@@ -351,6 +351,23 @@ _WHO = {
     " network can; or call from elsewhere.",
     "identity-based policy": "Have {lift} in the policies of the principal that AWS names.",
 }
+# An organization may demand tags (aws:RequestTag) of what makes things.
+_DEMANDED = (
+    (
+        re.compile(r"\bdynamodb:(ImportTable|RestoreTable\w*)\b"),
+        "If it demands tags: this call takes none. Use the method direct, whose CreateTable has the tags of the source"
+        " table.",
+    ),
+    (
+        re.compile(r"\bdynamodb:CreateTable\b"),
+        "If it demands tags: a copy is created with those of its source table, the record table with tags of the"
+        " account's options.",
+    ),
+    (
+        re.compile(r"\b(s3:CreateBucket|kms:CreateKey|iam:CreateRole|backup:(Create|Start)\w+|ram:CreateResourceShare)\b"),
+        "If it demands tags, set them as tags of the account's options.",
+    ),
+)
 _LIFT = {True: "the Deny taken away", False: "the action allowed"}
 _NAMES = {name.lower(): name.replace("vpc", "VPC") for name in _WHO}
 
@@ -381,6 +398,8 @@ def _denial(message: str) -> Refusal:
     # That the principal's own policies lack the action, callers say better: they know which it needs.
     own = policy == "identity-based policy" and not explicit
     step = "" if own else _WHO[policy].format(lift=_LIFT[bool(explicit)])
+    if explicit and policy == "service control policy":
+        step += next((f" {advice}" for action, advice in _DEMANDED if action.search(message)), "")
     return Refusal("denied", denied_by=_NAMES[policy], explicit=bool(explicit), next_step=step)
 
 

@@ -30,6 +30,7 @@ from .route import Route
 from .table.creation import creation_parameters
 from .table.definition import TableDefinition, json_safe
 from .table.encryption import read_encryption, resolve_key_map
+from .table.own_apis import tags_of_copy
 from .table.ownership import OWNERSHIP_TAG, SOURCE_TAG, is_marked, marks, read_tags
 from .table_status import Phase, phase_of, require_usable
 
@@ -38,6 +39,7 @@ LOOK_GAP = 2.0  # seconds between looks at a table that is about to be ACTIVE
 ACTIVE_WAIT = 900.0  # seconds that a new table may take to be ACTIVE
 LIST_AGE = 30.0  # seconds for which one list of all imports answers for many tables
 NONCE_TAG = "tableferry:nonce"  # of which CreateTable a table is, where its answer was lost
+NONCE_BYTES = 16
 
 
 # Whose it is
@@ -320,11 +322,14 @@ def creation_call(
     migration_id: str,
     kms_key_map: Mapping[str, str],
     warm_throughput: bool = True,
+    carry_tags: bool = False,
     protected: bool = False,
 ) -> dict[str, Any]:
     """The parameters of CreateTable that make ``table`` as ``definition`` says, with our marks.
 
-    ``protected``: with deletion protection, until its settings are applied.
+    ``carry_tags``: with the source's tags too, where the caller may read them: its settings carry them again, but an
+    organization may deny CreateTable without them. ``protected``: with deletion protection, until its settings are
+    applied.
 
     Raises MissingKeyMapping, KeyNotUsable, and what Account.explain gives where AWS cannot be asked about keys.
     """
@@ -334,11 +339,19 @@ def creation_call(
         definition,
         table,
         key_map,
-        tags=marks(migration_id, definition.arn),
+        tags=_tags_of_copy(source, definition, migration_id) if carry_tags else marks(migration_id, definition.arn),
         encryption=encryption,
         warm_throughput=warm_throughput,
     )
     return {**call, "DeletionProtectionEnabled": True} if protected else call
+
+
+def _tags_of_copy(source: Account, definition: TableDefinition, migration_id: str) -> dict[str, str]:
+    mark = marks(migration_id, definition.arn)
+    try:
+        return tags_of_copy(read_tags(source, definition.arn), mark, {NONCE_TAG: "-" * 2 * NONCE_BYTES})
+    except AccessDenied:
+        return mark
 
 
 def make_table(
@@ -351,6 +364,7 @@ def make_table(
     *,
     kms_key_map: Mapping[str, str],
     warm_throughput: bool = True,
+    carry_tags: bool = False,
     record: Tracking | None = None,
 ) -> Generator[Pause, str | None, TableDefinition]:
     """The destination's ``table``, ours and no longer in the making; created as ``definition`` says if there is none.
@@ -379,6 +393,7 @@ def make_table(
                 migration_id=job.migration_id,
                 kms_key_map=kms_key_map,
                 warm_throughput=warm_throughput,
+                carry_tags=carry_tags,
                 protected=record is not None,
             )
             if record is None:
@@ -438,7 +453,7 @@ def _to_create(record: Tracking, job: Job, call: Mapping[str, Any], looked: floa
         if step == "wait":
             return None
         record.not_begun(last, UNIQUE_NAME, looked, token)
-    nonce = {"Key": NONCE_TAG, "Value": secrets.token_hex(16)}
+    nonce = {"Key": NONCE_TAG, "Value": secrets.token_hex(NONCE_BYTES)}
     return Job(job.kind, record.name, request={"call": {**call, "Tags": [*call["Tags"], nonce]}})
 
 

@@ -48,6 +48,7 @@ ACCOUNT_OPTIONS: dict[str, Any] = {
     "role_arn": {"type": "str"},
     "external_id": {"type": "str", "no_log": False},
     "account_id": {"type": "str"},
+    "tags": {"type": "dict"},
 }
 
 WAITING_OPTIONS: dict[str, Any] = {

@@ -30,6 +30,25 @@ REGION = {"region": "eu-west-1"}
 DESTINATION = {**REGION, "access_key": "AKIAD", "secret_key": "x"}
 
 
+def test_h5_tags_go_into_both_accounts_and_say_nothing_about_whose_they_are() -> None:
+    """found.md H5."""
+    own = {**REGION, "tags": {"team": "data", "env": "test"}}
+    tables = {
+        "one": {"ferry_source": REGION, "ferry_destination": own, "ferry_tags": {"team": "all", "cost": "7"}},
+        "two": {"ferry_source": REGION, "ferry_destination": DESTINATION, "ferry_table": "one"},
+        "bad": {"ferry_source": REGION, "ferry_destination": own, "ferry_tags": {"team": 7}},
+        "worse": {"ferry_source": REGION, "ferry_destination": own, "ferry_tags": {"aws:team": "x"}},
+    }
+    sides = inventory_sides(tables, tables)
+    assert side_options(sides, "one", "ferry_source") == {**REGION, "tags": {"team": "all", "cost": "7"}}
+    assert side_options(sides, "one", "ferry_destination")["tags"] == {"team": "data", "env": "test", "cost": "7"}
+    assert side_options(sides, "two", "ferry_source") == REGION
+    problems = inventory_problems(tables, tables)
+    assert "the tag team is not text" in problems["bad"] and "reserved prefix" in problems["worse"]
+    rivals = {**tables, "two": {**tables["two"], "ferry_destination": REGION}}
+    assert "also the destination table of" in inventory_problems(rivals, rivals)["two"]
+
+
 class Hosts(Mapping[str, Mapping[str, Any]]):
     """hostvars whose ``ferry_source`` is a lookup: it is counted, and gives other keys each time."""
 

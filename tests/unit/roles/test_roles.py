@@ -21,7 +21,8 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.report import 
 ROOT = Path(__file__).resolve().parents[3]
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
 FROM_USER = re.compile(r"\{\{ (ferry_\w+) \| default\((.*?)\)(?: \| tableferry\.aws\.switch)? \}\}")
-REQUIRED = re.compile(r"\{\{ ferry_\w+ \}\}")
+TAGGED = " | tableferry.aws.account_options(ferry_tags | default({}))"
+REQUIRED = re.compile(r"\{\{ ferry_\w+(?:" + re.escape(TAGGED) + r")? \}\}")
 LITERAL = re.compile(r"'[^']*'|\d+|true|false|\{\}|\[\]")
 BEFORE_ANY_HOST = {"ferry_serial"}  # playbooks read them, roles do not
 OF_REHEARSALS = {"ferry_expect"}  # compared with the report by who rehearses
@@ -112,7 +113,7 @@ def test_variables_are_of_the_types_that_the_roles_specify(role: str) -> None:
     options = content(role, "meta")["argument_specs"]["main"]["options"]
     for name, default in content(role, "defaults").items():
         found = FROM_USER.fullmatch(default) if isinstance(default, str) else None
-        variable = found[1] if found else re.sub(r"\W", "", default) if REQUIRED.fullmatch(str(default)) else ""
+        variable = found[1] if found else re.sub(r"\W", "", default.replace(TAGGED, "")) if REQUIRED.fullmatch(str(default)) else ""
         if variable:
             known = VARIABLES[variable]
             assert (known["type"], known.get("choices")) == (options[name]["type"], options[name].get("choices")), name

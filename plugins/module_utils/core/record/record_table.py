@@ -81,8 +81,10 @@ def find_or_create(
     explain: Explain | None = None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
+    tags: Mapping[str, str] | None = None,
 ) -> RecordTable:
-    """The table of the records ``name``, made if there is none, once it can be used. Raises as ``find``."""
+    """The table of the records ``name``, made with ``tags`` if there is none, once it can be used. Raises as ``find``.
+    """
     end, asked, gap = clock() + CREATING, False, FIRST_LOOK
     while True:
         table = find(client, name, arn, explain=explain)
@@ -95,7 +97,7 @@ def find_or_create(
             )
         # DescribeTable is eventually consistent: it may not know yet what CreateTable has just answered.
         if table is None and not asked:
-            _create(client, name, arn, explain)
+            _create(client, name, arn, explain, tags or {})
             asked = True
         sleep(gap)
         gap = min(gap * 2, LOOK_GAP)
@@ -135,7 +137,9 @@ def remove(
     return deleted
 
 
-def _create(client: Any, name: str, arn: str, explain: Explain | None) -> None:
+def _create(client: Any, name: str, arn: str, explain: Explain | None, tags: Mapping[str, str]) -> None:
+    # Without any, the caller needs no dynamodb:TagResource.
+    tagged = {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]} if tags else {}
     try:
         client.create_table(
             TableName=name,
@@ -143,6 +147,7 @@ def _create(client: Any, name: str, arn: str, explain: Explain | None) -> None:
             KeySchema=[{"AttributeName": key, "KeyType": kind} for key, kind in KEYS],
             BillingMode="PAY_PER_REQUEST",
             DeletionProtectionEnabled=True,
+            **tagged,
         )
     except (sdk.ClientError, sdk.BotoCoreError) as error:
         # Another run makes it at this moment, or our own attempt before a retry has.

@@ -113,8 +113,12 @@ class RecordStore:
         clock.watch(client)
         try:
             arn = account.table_arn(name)
-            find = record_table.find_or_create if create else record_table.find
-            table = find(client, name, arn, explain=account.explain)
+            table: record_table.RecordTable | None
+            if create:
+                tags = account.tags
+                table = record_table.find_or_create(client, name, arn, explain=account.explain, tags=tags)
+            else:
+                table = record_table.find(client, name, arn, explain=account.explain)
         except FerryError:
             if clock.known:
                 clock.require_right()  # what AWS refuses with a wrong clock, it refuses for that

@@ -15,7 +15,7 @@ from .. import aws_errors
 from ..account import Account
 from ..change import Change
 from ..errors import FerryError, KeyNotUsable, NotOurs
-from .marks import MARK, is_marked
+from .marks import MARK, is_marked, own
 from .policy_documents import VERSION, Policy, parse
 from .shared_policy import PolicyPlan, Sleep, apply_policy, as_text, plan_policy, put
 from .statement import OurStatement
@@ -182,7 +182,7 @@ def _make(plan: KeyPlan) -> tuple[str, list[str]]:
         f"creating the key {alias}",
         Description=plan.options.description,
         Policy=json.dumps(_first_policy(account, plan.present)),
-        Tags=[{"TagKey": MARK[0], "TagValue": MARK[1]}],
+        Tags=[{"TagKey": key, "TagValue": value} for key, value in own(account).items()],
     )
     arn = str(made["KeyMetadata"]["Arn"])
     answer = account.ask(

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ..account import Account
+
 MARK = ("tableferry:managed", "true")
+
+
+def own(account: Account) -> dict[str, str]:
+    """The tags of what is made in ``account``: those that its user wants, and the mark."""
+    return {**account.tags, MARK[0]: MARK[1]}
 
 
 def is_marked(tags: Mapping[str, str]) -> bool:

@@ -16,7 +16,7 @@ from ..account import Account
 from ..aws_errors import ALREADY_THERE, NO_ENTITY
 from ..change import Change
 from ..errors import NotOurs
-from .marks import MARK, is_marked
+from .marks import MARK, is_marked, own
 from .policy_documents import Policy, covers, parse, statements_of
 from .shared_policy import PolicyPlan, Sleep, apply_policy, as_text, merged, plan_policy, put
 from .statement import OurStatement
@@ -154,7 +154,7 @@ def apply_role(plan: RolePlan, users: Users, *, sleep: Sleep) -> None:
             RoleName=options.name,
             Description=options.description,
             AssumeRolePolicyDocument=json.dumps(merged({}, [options.trust])),
-            Tags=[{"Key": MARK[0], "Value": MARK[1]}],
+            Tags=[{"Key": key, "Value": value} for key, value in own(account).items()],
         )
         if answer is None:
             plan = plan_role(account, options)

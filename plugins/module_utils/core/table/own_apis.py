@@ -29,8 +29,27 @@ from .resource_policy import CannotRewrite, canonical_policy, rewrite_policy, wi
 from .setting import RECOVERY_TAG, Settings, SettingsOptions, SideCall, pages, part_of, what
 
 _OUR_TAGS = "tableferry:"
+_LATER = {COPY_TAG: "-" * LONGEST_VALUE}  # the mark of a copy that is complete
 _NO_POLICY = "PolicyNotFoundException"
 _STREAM = "stream"  # the setting that turns it on
+
+
+def tags_of_copy(
+    source: Mapping[str, str], mark: Mapping[str, str], others: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """The tags with which a copy is made: those of its ``source`` for which there is room beside the ``mark``, the
+    ``others`` and what TableFerry adds later, and the mark. They are those that its settings carry."""
+    carried = _carried(source)
+    fits = _fitting(carried, {}, {**mark, **(others or {}), **_LATER})
+    return {key: value for key, value in carried.items() if key in fits} | dict(mark)
+
+
+def _carried(tags: Mapping[str, str]) -> dict[str, str]:
+    return {
+        key: value
+        for key, value in sorted(tags.items())
+        if not key.startswith(_OUR_TAGS) and not key.lower().startswith("aws:")
+    }
 
 
 def _fitting(carried: Mapping[str, str], have: Mapping[str, str], taken: Mapping[str, str]) -> set[str]:
@@ -66,12 +85,12 @@ class Tags(SideCall):
         have = destination.get(self.name) or {}
         mark = marks(options.migration_id, source.definition.arn) if options.migration_id else {}
         tags = source.get(self.name) or {} if self.name not in options.defer else {}
-        carried = {key: value for key, value in sorted(tags.items()) if not key.startswith(_OUR_TAGS)}
+        carried = _carried(tags)
         if len({*have, *mark}) > MOST_TAGS or bytes_of({**have, **mark}) > MOST_BYTES:
             yield NotCarried(what(self.name, OWNERSHIP_TAG), "the table has no room for a tag that marks it as a copy")
             mark = {}
         # The mark of a direct copy shows up to 3 s after it was written (measured/more, TABLE-406).
-        unseen = {COPY_TAG: "-" * LONGEST_VALUE} if OWNERSHIP_TAG in have and COPY_TAG not in have else {}
+        unseen = _LATER if OWNERSHIP_TAG in have and COPY_TAG not in have else {}
         fits = _fitting(carried, have, {**have, **mark, **unseen})
         for key in [key for key in carried if key not in have and key not in fits]:
             yield NotCarried(

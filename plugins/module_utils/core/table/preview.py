@@ -14,7 +14,7 @@ from .autoscaling import AutoScaling
 from .creation import creation_parameters, import_parameters
 from .definition import TableDefinition
 from .encryption import Encryption, map_encryption, resolve_key_map
-from .own_apis import Tags
+from .own_apis import Tags, tags_of_copy
 from .ownership import marks
 from .setting import Settings, SettingsOptions
 from .settings import SettingsPlan, plan_settings, read_settings
@@ -87,6 +87,8 @@ def as_created(source: Settings, arn: str, table: str, options: SettingsOptions)
     """The settings of ``table`` just after a CreateTable like ``source``, with the ownership tags."""
     encryption = Encryption(**(source.get(EncryptionSetting.name) or {}))
     mark = marks(options.migration_id, source.definition.arn)
+    if Tags.name not in options.defer:
+        mark = tags_of_copy(source.get(Tags.name) or {}, mark)
     made = creation_parameters(
         source.definition.without_indexes(options.without_indexes),
         table,

@@ -16,6 +16,7 @@ from ... import aws_errors, sdk
 from ...account import Account
 from ...change import Change
 from ...errors import BackupNotPossible, FerryError, InvalidInput, JobTimeout
+from ...statements.marks import own
 from ...table.definition import Shape
 from .vaults import Vault, find_vault, list_vaults
 
@@ -173,7 +174,7 @@ def _make(source: Account, options: AirGappedOptions) -> None:
         "BackupVaultName": options.name,
         "MinRetentionDays": options.min_retention_days,
         "MaxRetentionDays": options.max_retention_days,
-        "BackupVaultTags": {"tableferry:managed": "true"},
+        "BackupVaultTags": own(source),
         "CreatorRequestId": hashlib.sha256(f"{source.account_id} {options.name}".encode()).hexdigest()[:40],
     }
     if options.key_arn:
@@ -230,6 +231,8 @@ def _create_share(source: Account, destination: Account, options: AirGappedOptio
         resourceArns=[vault.arn],
         principals=[destination.account_id],
         allowExternalPrincipals=True,
+        # Without any, the caller needs no ram:TagResource.
+        tags=[{"key": key, "value": value} for key, value in own(source).items()] if source.tags else [],
     )
     share: Shape = answer["resourceShare"]
     return share

@@ -201,7 +201,7 @@ def _requested(source: Account, options: BackupOptions, definition: TableDefinit
         "ResourceArn": definition.arn,
         "IamRoleArn": role_arn(source, options.choices.role),
         "StartWindowMinutes": options.choices.start_window_minutes,
-        "RecoveryPointTags": {MIGRATION_TAG: options.migration_id},
+        "RecoveryPointTags": {**source.tags, MIGRATION_TAG: options.migration_id},
     }
     if options.choices.complete_window_minutes:
         call["CompleteWindowMinutes"] = options.choices.complete_window_minutes

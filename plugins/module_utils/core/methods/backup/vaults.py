@@ -16,7 +16,7 @@ from ...aws_errors import ALREADY_THERE, NO_RESOURCE
 from ...change import Change
 from ...destination import read_point_tags
 from ...errors import BackupNotPossible, InvalidInput, ServiceError
-from ...statements.marks import MARK
+from ...statements.marks import own
 from ...statements.policy_documents import Policy, Statement, statements_of, texts
 from ...statements.shared_policy import PolicyPlan, plan_policy
 from ...statements.statement import OurStatement
@@ -228,7 +228,7 @@ def make_vault(plan: VaultPlan) -> Vault:
         f"creating the vault {name}",
         missing=ALREADY_THERE,
         BackupVaultName=name,
-        BackupVaultTags={MARK[0]: MARK[1]},
+        BackupVaultTags=own(account),
         **request,
     )
     made = plan_vault(account, name, plan.key_arn, any_key=plan.any_key).vault

@@ -47,7 +47,8 @@ _NUMBERS = ("items", "bytes", "counted")
 class DirectOptions:
     """What to copy and how. With ``count`` the copied table is counted by a scan. ``writes_stopped``: nobody writes to
     the source, so that its items are those of one instant. The table is made without the indexes ``indexes_after`` and
-    ``leave_indexes``: creating the first later is left to its settings."""
+    ``leave_indexes``: creating the first later is left to its settings. With ``carry_tags`` it is made with the tags of
+    the source, as some organizations demand."""
 
     table: str
     destination_table: str = ""
@@ -59,6 +60,7 @@ class DirectOptions:
     items: ItemChoices = field(default_factory=ItemChoices)
     count: bool = True
     writes_stopped: bool = False
+    carry_tags: bool = True
 
     @property
     def made_table(self) -> str:
@@ -106,11 +108,15 @@ def plan_direct(
     for option, capacity in (("read_rate", "ReadCapacityUnits"), ("write_rate", "WriteCapacityUnits")):
         to_rate(option, getattr(options.items, option), int((definition.provisioned_throughput or {}).get(capacity, 0)))
     check_indexes(definition, options.indexes_after, options.leave_indexes)
+    there = TableDefinition.find(destination, name)
+    if record is not None and record.record.open_job(DELETE) is not None:
+        there = None  # in check mode: it is deleted before the copy begins
     call = creation_call(
         source,
         destination,
         options.shape(definition),
         name,
+        carry_tags=options.carry_tags and there is None,
         migration_id=options.migration_id,
         kms_key_map=options.kms_key_map,
         warm_throughput=options.warm_throughput,
@@ -121,9 +127,6 @@ def plan_direct(
         "source": {"table_arn": definition.arn, "table_id": definition.table_id},
     }
     job = Job("direct", name, "pending", pending_reason="waiter", request=request, migration_id=options.migration_id)
-    there = TableDefinition.find(destination, name)
-    if record is not None and record.record.open_job(DELETE) is not None:
-        there = None  # in check mode: it is deleted before the copy begins
     if there is None:
         check_quotas(destination, definition, options.leave_indexes)
     changes = [] if there else [Change(f"table {name}", None, call, "billed")]
@@ -225,6 +228,7 @@ class DirectKind(OwnWork):
             clock,
             kms_key_map=options.kms_key_map,
             warm_throughput=options.warm_throughput,
+            carry_tags=options.carry_tags,
             record=record,
         )
         made = {"table_id": table.table_id, "table_arn": table.arn, "data_from": begun}

@@ -18,6 +18,7 @@ from ...judgement import Judgement, JudgeOptions, nothing_to_judge
 from ...route import Route
 from ...steps.standing import Filling
 from ...table.definition import TableDefinition
+from ...table.own_apis import Tags
 from ...table.preview import as_created
 from ...table.replication import kept_by_copy, left_by_copy
 from ..method import ItemJobs, Needs
@@ -97,6 +98,7 @@ def _planned(source: Account, destination: Account, options: MigrationOptions, r
             items=options.items,
             count=options.verify != "none",
             writes_stopped=options.backup.writes_stopped,
+            carry_tags=Tags.name not in options.defer,
         ),
         record,
     )

@@ -136,6 +136,17 @@ def check_age(destination: Account, options: ImportOptions) -> None:
         )
 
 
+def untagged(destination: Account) -> tuple[str, ...]:
+    """The warning that a table comes without tags, for an account on whose things its user wants some: that may be
+    because its organization demands them."""
+    if not destination.tags:
+        return ()
+    return (
+        "ImportTable takes no tags: the copy gets those of its source table afterwards. Where the organization demands"
+        " tags on new tables, AWS refuses the import; the method direct creates its copy with them.",
+    )
+
+
 def import_change(options: ImportOptions, prefix: str, call: Mapping[str, Any]) -> Change:
     """What a preview shows of the import: where its data lies and the table that it makes."""
     after = {"from": f"s3://{options.bucket}/{prefix}", "table": call.get("TableCreationParameters", {})}

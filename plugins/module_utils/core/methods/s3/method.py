@@ -26,7 +26,7 @@ from ..method import ItemJobs, Needs
 from ..options import MigrationOptions
 from .export import ExportKind, ExportPlan, plan_export, start_export
 from .export_request import ExportOptions
-from .import_request import ImportOptions
+from .import_request import ImportOptions, untagged
 from .importing import ImportKind, import_job, plan_import
 from .judge import judge_import
 from .lost import fillings, running_import
@@ -58,7 +58,7 @@ class S3Method:
         if job.request.get("shared") and changes:
             place = f"s3://{job.request['call']['S3Bucket']}/{job.request['call']['S3Prefix']}/"
             changes = [*changes[:-1], Change(f"export of {options.table}", None, {"shared": place})]
-        warnings = brought_along(plan.definition)
+        warnings = (*brought_along(plan.definition), *untagged(destination))
         return ItemJobs(job, (following,), tuple(changes), plan.definition, following, tuple(plan.left), None, warnings)
 
     def preview(
@@ -78,7 +78,7 @@ class S3Method:
             imported.job,
             tuple(exported.left),
             exported.obstacle or imported.obstacle,
-            brought_along(exported.definition),
+            (*brought_along(exported.definition), *untagged(destination)),
         )
 
     def running_fill(self, destination: Account, route: Route, there: TableDefinition | None) -> Job | None:

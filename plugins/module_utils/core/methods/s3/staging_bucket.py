@@ -21,7 +21,7 @@ from ...account import Account
 from ...change import Change
 from ...errors import FerryError, NotOurs, StagingBucketUnusable
 from ...statements.bucket_policy import BucketPolicy, bucket_exists
-from ...statements.marks import MARK, is_marked
+from ...statements.marks import is_marked, own
 from ...statements.policy_documents import Policy, statements_of
 from ...statements.shared_policy import PolicyPlan, Sleep, apply_policy, merged, plan_policy
 from ...statements.statement import AccountPair, OurStatement
@@ -161,7 +161,8 @@ def apply_bucket(plan: StagingPlan, users: Users, *, sleep: Sleep = time.sleep) 
     account, options = plan.account, plan.options
     if not plan.exists:
         if _create(account, options.name):
-            _call(account, options.name, "put_bucket_tagging", Tagging={"TagSet": [{"Key": MARK[0], "Value": MARK[1]}]})
+            tags = [{"Key": key, "Value": value} for key, value in own(account).items()]
+            _call(account, options.name, "put_bucket_tagging", Tagging={"TagSet": tags})
         else:
             _wait_for_tag(account, options.name, sleep)
         plan = plan_bucket(account, options)

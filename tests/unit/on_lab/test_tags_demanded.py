@@ -1,0 +1,163 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""An organization that demands a tag on all that is made (found.md H5): who makes it has the tag in the same call."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account, AccountSpec
+from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import AccessDenied, InvalidInput
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.import_request import ImportOptions
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.importing import plan_import, start_import
+from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import preview
+from ansible_collections.tableferry.aws.plugins.module_utils.core.table.own_apis import tags_of_copy
+from ansible_collections.tableferry.aws.plugins.module_utils.core.table.ownership import (
+    MOST_BYTES,
+    MOST_TAGS,
+    bytes_of,
+    marks,
+)
+from ansible_collections.tableferry.aws.plugins.module_utils.glue.outcome import outcome
+from lab.client import RunningLab
+from tests.unit.on_lab.conftest import BUCKET, Crossing
+from tests.unit.on_lab.methods.direct.test_copy_job import Direct, fill, make
+
+VERBS = "ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs"
+TAGS = {"team": "data", "cost-center": "7"}
+# All that TableFerry makes, but for a bucket: S3's calls have no request tags.
+MAKING = [
+    "backup:CreateBackupVault",
+    "backup:CreateLogicallyAirGappedBackupVault",
+    "backup:StartBackupJob",
+    "dynamodb:CreateTable",
+    "dynamodb:ImportTable",
+    "iam:CreateRole",
+    "kms:CreateKey",
+    "ram:CreateResourceShare",
+]
+DEMAND = {"Effect": "Deny", "Action": MAKING, "Resource": "*", "Condition": {"Null": {"aws:RequestTag/team": "true"}}}
+SHARED = {"name": "gapped", "min_retention_days": 7, "max_retention_days": 8}
+MAKERS: list[tuple[str, str, dict[str, Any]]] = [
+    ("record_table", "destination", {"name": "demanded"}),
+    ("staging_bucket", "both", {"bucket": "demanded-bucket"}),
+    ("migration_key", "both", {"purpose": "staging", "alias": "alias/demanded"}),
+    ("migration_key", "both", {"purpose": "source_vault", "alias": "alias/demanded-vault"}),
+    ("migration_key", "both", {"purpose": "destination_vault", "alias": "alias/demanded-vault"}),
+    ("backup_role", "source", {}),
+    ("backup_role", "one", {}),
+    ("backup_vault", "source", {"vault": "demanded"}),
+    ("backup_vault", "one", {"vault": "demanded"}),
+    ("backup_air_gapped_vault", "both", SHARED),
+]
+
+
+@pytest.fixture
+def demanding(crossing: Crossing) -> Iterator[Crossing]:
+    """Both accounts under the policy."""
+    numbers = [crossing.lab.landscape["accounts"][side]["account_id"] for side in ("source", "destination")]
+    for number in numbers:
+        crossing.lab.set_control_policies(number, {"Version": "2012-10-17", "Statement": [DEMAND]})
+    yield crossing
+    for number in numbers:
+        crossing.lab.set_control_policies(number)
+
+
+def options(lab: RunningLab, side: str, **tags: str) -> dict[str, Any]:
+    keys = lab.landscape["accounts"][side]
+    told: dict[str, Any] = {part: keys[part] for part in ("access_key", "secret_key")}
+    return {**told, "region": lab.landscape["region"], "endpoint_url": lab.endpoint_url, "tags": tags}
+
+
+def run(crossing: Crossing, name: str, whose: str, more: dict[str, Any], **tags: str) -> dict[str, Any]:
+    source, destination = (options(crossing.lab, side, **tags) for side in ("source", "destination"))
+    arguments = {
+        "both": {"source": source, "destination": destination},
+        "destination": {"destination": destination},
+        "source": {"account": source, "side": "source"},
+        "one": {"account": destination, "side": "destination"},
+    }[whose]
+    verb = importlib.import_module(f"{VERBS}.{name}").VERB
+    checked = ArgumentSpecValidator(verb.spec, **verb.rules).validate({**arguments, **more})
+    assert not checked.error_messages
+    return outcome(verb, checked.validated_parameters, check_mode=False, diff=False, progress=lambda line: None)
+
+
+def tagged(crossing: Crossing, **tags: str) -> tuple[Account, Account]:
+    source, destination = (
+        Account(AccountSpec.from_mapping(side, options(crossing.lab, side, **tags)))
+        for side in ("source", "destination")
+    )
+    return source, destination
+
+
+def test_h5_every_make_step_has_the_tags(demanding: Crossing) -> None:
+    for side in ("source", "destination"):
+        demanding.lab.client("iam", side).create_service_linked_role(AWSServiceName="backup.amazonaws.com")
+    for name, whose, more in MAKERS:
+        if name != "staging_bucket":
+            refused = run(demanding, name, whose, more)
+            assert refused["failed"], name
+            assert "service control policy" in refused["msg"] and "If it demands tags" in refused["msg"], refused["msg"]
+        made = run(demanding, name, whose, more, **TAGS)
+        assert made.get("changed"), (name, made)
+        assert not run(demanding, name, whose, more, **TAGS)["changed"], name
+    bucket = demanding.s3.get_bucket_tagging(Bucket="demanded-bucket")["TagSet"]
+    assert {tag["Key"]: tag["Value"] for tag in bucket} == {**TAGS, "tableferry:managed": "true"}
+    record = demanding.lab.client("dynamodb", "destination").describe_table(TableName="demanded")["Table"]["TableArn"]
+    listed = demanding.lab.client("dynamodb", "destination").list_tags_of_resource(ResourceArn=record)["Tags"]
+    assert {tag["Key"]: tag["Value"] for tag in listed} == TAGS
+
+
+def test_h5_a_direct_copy_is_created_with_its_sources_tags(demanding: Crossing, hurry: Any, tmp_path: Path) -> None:
+    demanding.lab.set_control_policies(demanding.source.account_id)  # the user's tables were there before
+    make(demanding, "company", Tags=[{"Key": key, "Value": value} for key, value in TAGS.items()])
+    make(demanding, "bare")
+    fill(demanding, "company", [{"id": {"S": "1"}}])
+    jobs = Direct(demanding, tmp_path).go(hurry, "company", verify="full")
+    assert jobs[0].state == "completed", jobs[0].failure
+    failed = Direct(demanding, tmp_path).go(hurry, "bare")[0]
+    assert failed.state == "failed" and "those of its source table" in failed.failure["next_step"], failed.failure
+
+
+def test_h5_an_import_takes_no_tags_and_that_is_said_before_and_after(demanding: Crossing) -> None:
+    demanding.lab.set_control_policies(demanding.source.account_id)
+    demanding.table("imported")
+    job = demanding.export("imported")
+    with pytest.raises(AccessDenied) as refused:
+        plan = plan_import(
+            demanding.source, demanding.destination, ImportOptions("imported", bucket=BUCKET, source_table="imported", export=job)
+        )
+        start_import(demanding.destination, plan)
+    assert "ImportTable" in refused.value.cause and "Use the method direct" in refused.value.next_step
+    for tags, warned in (({}, False), (TAGS, True)):
+        source, destination = tagged(demanding, **tags)
+        foreseen = preview(source, destination, MigrationOptions("imported", method="s3", bucket=BUCKET))
+        assert any("ImportTable takes no tags" in text for text in foreseen.warnings) == warned
+
+
+def test_h5_what_cannot_be_carried_is_left_out_of_the_call() -> None:
+    mark = marks("m", "arn:aws:dynamodb:eu-west-1:111111111111:table/orders")
+    many = {f"k{number:02}": "v" * 200 for number in range(MOST_TAGS)} | {"tableferry:copy": "of another one"}
+    made = tags_of_copy(many, mark, {"tableferry:nonce": "-" * 32})
+    assert mark.items() <= made.items() and "tableferry:copy" not in made
+    assert len(made) == MOST_TAGS - 2  # room for the nonce and for the mark of a complete copy
+    assert bytes_of(made) < MOST_BYTES
+
+
+@pytest.mark.parametrize(
+    "tags", [{"aws:team": "x"}, {"tableferry:managed": "x"}, {"team": 7}, {"k" * 129: "x"}, {"k": "v" * 257}, ["team"],
+             {str(number): "" for number in range(41)}],
+)  # fmt: skip
+def test_tags_that_aws_would_refuse_are_refused_before(tags: Any) -> None:
+    with pytest.raises(InvalidInput, match="tag"):
+        AccountSpec.from_mapping("source", {"region": "eu-west-1", "tags": tags})
