@@ -433,7 +433,8 @@ def _told(message: str) -> str:
 def account_outlook(pairs: Mapping[str, str], hostvars: HostVars, problems: Mapping[str, str]) -> dict[str, Any]:
     """For each host the result of the checks of the inventory and of its accounts.
 
-    ``staging`` is where its data is staged; ``reason`` why the table cannot be migrated, empty when it can; and
+    What could not be made in an account stops the tables that need it, and no others. ``staging`` is where its data is
+    staged; ``reason`` why the table cannot be migrated, empty when it can; and
     ``ferry_status`` its status then. ``pairs`` is the result of ``account_pairs``, ``problems`` that of
     ``inventory_problems``.
     """
@@ -442,7 +443,9 @@ def account_outlook(pairs: Mapping[str, str], hostvars: HostVars, problems: Mapp
     }
     accounts = {first: hostvars[first] for first in set(pairs.values())}
     for host, first in pairs.items():
-        note = read(accounts[first], "check_inventory_account_failure") or {}
+        note = read(accounts[first], "check_inventory_account_failure") or _lacking(
+            host, hostvars[host], accounts[first]
+        )
         staging = read(accounts[first], "destination_account_staging") or {}
         reason = f"{host}: {note['msg']}" if note else ""
         if not reason and not staging:
@@ -458,6 +461,21 @@ def account_outlook(pairs: Mapping[str, str], hostvars: HostVars, problems: Mapp
             {"staging": staging, "reason": reason, "ferry_status": note.get("ferry_status", "refused") or "failed"},
         )
     return found
+
+
+def _lacking(host: str, variables: Mapping[str, Any], account: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The failure to make what the table of ``variables`` needs; empty without one. ``account`` are the variables of
+    the host that stands for its accounts."""
+    failures = [read(account, f"{side}_account_failures") or {} for side in ("destination", "source")]
+    if not any(failures):
+        return {}
+    needs, prepared = data_needs(read(variables, "ferry_method")), read(account, "migrate_tables")
+    if needs and prepared:
+        # By its record it may need something else than by its method now, or nothing any more.
+        source = table_names(host, variables)[0]
+        recorded = [need for need, tables in prepared.items() if source in tables]
+        needs = needs if needs in recorded else next(iter(recorded), "nothing")
+    return next((found[needs or "direct"] for found in failures if (needs or "direct") in found), {})
 
 
 def open_jobs(

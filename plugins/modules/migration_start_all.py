@@ -83,7 +83,7 @@ options:
             type: str
           tags:
             description:
-              - Tags for everything that is created in the account besides the copies of tables, such as buckets, keys, roles,
+              - Tags for what is created in the account besides copies of tables, such as buckets, keys, roles,
                 vaults, backups and the record table. A copy gets the tags of its source table.
               - They are set when it is created; what is there already is not changed.
             type: dict
@@ -137,7 +137,7 @@ options:
             type: str
           tags:
             description:
-              - Tags for everything that is created in the account besides the copies of tables, such as buckets, keys, roles,
+              - Tags for what is created in the account besides copies of tables, such as buckets, keys, roles,
                 vaults, backups and the record table. A copy gets the tags of its source table.
               - They are set when it is created; what is there already is not changed.
             type: dict

@@ -364,7 +364,9 @@ _DEMANDED = (
         " account's options.",
     ),
     (
-        re.compile(r"\b(s3:CreateBucket|kms:CreateKey|iam:CreateRole|backup:(Create|Start)\w+|ram:CreateResourceShare)\b"),
+        re.compile(
+            r"\b(s3:CreateBucket|kms:CreateKey|iam:CreateRole|backup:(Create|Start)\w+|ram:CreateResourceShare)\b"
+        ),
         "If it demands tags, set them as tags of the account's options.",
     ),
 )

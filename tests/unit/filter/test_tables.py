@@ -231,6 +231,28 @@ def test_outlook_tells_each_table_of_its_pair() -> None:
     assert found["bad"]["reason"] == "bad: wrong"
 
 
+def test_h6_a_table_is_stopped_only_by_what_it_needs() -> None:
+    """found.md H6: a bucket that could not be made failed the direct and backup tables of its accounts too."""
+    bucket, vault, caller = (
+        {"msg": text, "ferry_status": "failed", "task": "t"} for text in ("no bucket", "no vault", "")
+    )
+    prepared = {"staged": ["a", "late"], "backed_up": ["b", "half"]}
+    staging = {"bucket": "b", "owner": "2" * 12}
+    first = {"destination_account_staging": staging, "destination_account_failures": {"staged": bucket}}
+    methods = {"a": "s3", "b": "backup", "c": "direct", "half": "s3", "late": "", "done": "s3"}
+    hostvars: dict[str, Any] = {host: {"ferry_method": method} for host, method in methods.items()}
+
+    def stopped(**more: Any) -> dict[str, str]:
+        found = account_outlook(dict.fromkeys(methods, "a"), {**hostvars, "a": {**hostvars["a"], **first, **more}}, {})
+        return {host: row["reason"] for host, row in found.items() if row["reason"]}
+
+    assert set(stopped()) == {"a", "half", "late", "done"}
+    assert stopped(migrate_tables=prepared) == {"a": "a: no bucket", "late": "late: no bucket"}
+    more = {"source_account_failures": {"backed_up": vault}, "migrate_tables": prepared}
+    assert set(stopped(**more)) == {"a", "late", "b", "half"}
+    assert "c" in stopped(source_account_failures={"staged": caller, "direct": {**caller, "msg": "no grant"}})
+
+
 ARN = "arn:aws:dynamodb:eu-west-1:111111111111:table/Orders.2024"
 
 

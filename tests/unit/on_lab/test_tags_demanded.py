@@ -144,7 +144,9 @@ def test_h5_an_import_takes_no_tags_and_that_is_said_before_and_after(demanding:
     job = demanding.export("imported")
     with pytest.raises(AccessDenied) as refused:
         plan = plan_import(
-            demanding.source, demanding.destination, ImportOptions("imported", bucket=BUCKET, source_table="imported", export=job)
+            demanding.source,
+            demanding.destination,
+            ImportOptions("imported", bucket=BUCKET, source_table="imported", export=job),
         )
         start_import(demanding.destination, plan)
     assert "ImportTable" in refused.value.cause and "Use the method direct" in refused.value.next_step

@@ -113,7 +113,13 @@ def test_variables_are_of_the_types_that_the_roles_specify(role: str) -> None:
     options = content(role, "meta")["argument_specs"]["main"]["options"]
     for name, default in content(role, "defaults").items():
         found = FROM_USER.fullmatch(default) if isinstance(default, str) else None
-        variable = found[1] if found else re.sub(r"\W", "", default.replace(TAGGED, "")) if REQUIRED.fullmatch(str(default)) else ""
+        variable = (
+            found[1]
+            if found
+            else re.sub(r"\W", "", default.replace(TAGGED, ""))
+            if REQUIRED.fullmatch(str(default))
+            else ""
+        )
         if variable:
             known = VARIABLES[variable]
             assert (known["type"], known.get("choices")) == (options[name]["type"], options[name].get("choices")), name

@@ -83,8 +83,7 @@ def find_or_create(
     sleep: Callable[[float], None] = time.sleep,
     tags: Mapping[str, str] | None = None,
 ) -> RecordTable:
-    """The table of the records ``name``, made with ``tags`` if there is none, once it can be used. Raises as ``find``.
-    """
+    """The table of the records ``name``, made with ``tags`` if there is none, once it is usable. Raises as ``find``."""
     end, asked, gap = clock() + CREATING, False, FIRST_LOOK
     while True:
         table = find(client, name, arn, explain=explain)

@@ -1,0 +1,34 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What cannot be made in an account stops the tables that need it, and no others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from lab.client import spawn
+from tests.runs.playbooks import prepare
+
+
+def test_h6_a_bucket_that_cannot_be_made_stops_staged_tables_alone(tmp_path: Path) -> None:
+    """found.md H6."""
+    with spawn(scale=0.01) as lab:
+        migration = prepare(
+            lab, tmp_path, ["staged", "copied"], ferry_manage_accounts=True, ferry_staging_bucket="none-yet"
+        )
+        inventory = yaml.safe_load(migration.inventory.read_text())
+        inventory["dynamodb_tables"]["hosts"]["copied"] = {"ferry_method": "direct"}
+        migration.inventory.write_text(yaml.safe_dump(inventory))
+        deny = {"Effect": "Deny", "Action": "s3:CreateBucket", "Resource": "*"}
+        account = lab.landscape["accounts"]["destination"]["account_id"]
+        lab.set_control_policies(account, {"Version": "2012-10-17", "Statement": [deny]})
+        with migration.run("run") as run:
+            assert run.wait() == 2, run.output[-4000:]
+        rows = run.rows()
+        assert rows["copied"]["status"] == "migrated", run.output[-4000:]
+        assert rows["staged"]["status"] in ("failed", "refused")
+        assert "service control policy" in rows["staged"]["reason"], rows["staged"]
