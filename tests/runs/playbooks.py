@@ -162,8 +162,8 @@ def client(lab: LabClient, service: str, side: str) -> Any:
         now = time.time() + lab.control("GET", "clock")["offset"]
         sdk.sign_at(made, request, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now)))
 
-    if service == "dynamodb":
-        made.meta.events.register_last("before-send.dynamodb", sign)
+    if service in ("dynamodb", "logs"):
+        made.meta.events.register_last("before-send", sign)
     return made
 
 

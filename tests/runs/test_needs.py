@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from lab.client import spawn
-from tests.runs.playbooks import prepare
+from tests.runs.playbooks import client, prepare
 
 
 def test_h6_a_bucket_that_cannot_be_made_stops_staged_tables_alone(tmp_path: Path) -> None:
@@ -32,3 +32,24 @@ def test_h6_a_bucket_that_cannot_be_made_stops_staged_tables_alone(tmp_path: Pat
         assert rows["copied"]["status"] == "migrated", run.output[-4000:]
         assert rows["staged"]["status"] in ("failed", "refused")
         assert "service control policy" in rows["staged"]["reason"], rows["staged"]
+
+
+def test_h5_what_modules_of_others_make_is_tagged_too(tmp_path: Path) -> None:
+    """found.md H5: the log group is made by a module of another collection; one that is there is left as it is."""
+    with spawn(scale=0.01) as lab:
+        migration = prepare(
+            lab,
+            tmp_path,
+            ["orders"],
+            ferry_manage_accounts=True,
+            ferry_staging_bucket="tagged-bucket",
+            ferry_tags={"team": "data"},
+        )
+        with migration.run("run") as run:
+            assert run.wait() == 0, run.output[-4000:]
+        logs = client(lab, "logs", "destination")
+        assert logs.list_tags_log_group(logGroupName="/aws-dynamodb/imports")["tags"] == {"team": "data"}
+        logs.untag_log_group(logGroupName="/aws-dynamodb/imports", tags=["team"])
+        with migration.run("again") as run:
+            assert run.wait() == 0, run.output[-4000:]
+        assert logs.list_tags_log_group(logGroupName="/aws-dynamodb/imports")["tags"] == {}

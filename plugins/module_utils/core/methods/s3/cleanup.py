@@ -156,6 +156,8 @@ def plan_cleanup(
             before = {"objects": len(stored), "bytes": sum(entry.size for entry in stored)}
             changes.append(Change(f"s3://{bucket.name}/{route.export_prefix}/", before, None, "destructive"))
             files.append(Files(bucket.to_dict(), tuple(entry.key for entry in stored)))
+            if bucket.keeps_versions():
+                left.append(_versions(bucket.name, f"{route.export_prefix}/"))
     if files and record is not None and _is_awaited(record, over):
         warnings.append(
             f"{options.table}: its migration is not finished, and the staged data goes: the next run exports the table"
@@ -208,6 +210,16 @@ def _shared_exports(route: Route, record: Tracking | None, store: RecordStore | 
 def _needed(bucket: str, prefix: str, tables: Sequence[str]) -> NotCarried:
     return NotCarried(
         f"s3://{bucket}/{prefix}/", f"its export is still needed by {', '.join(tables)}: clean up again then"
+    )
+
+
+def _versions(bucket: str, prefix: str) -> NotCarried:
+    """Versions are the choice of the bucket's owner, who may have to keep them: they are named, not deleted."""
+    return NotCarried(
+        f"older versions in s3://{bucket}/{prefix}",
+        "the bucket keeps versions: what is deleted stays there with a delete marker, and is billed. List them with aws"
+        f" s3api list-object-versions --bucket {bucket} --prefix {prefix} and delete each with aws s3api delete-object"
+        " --version-id, or let a lifecycle rule with NoncurrentVersionExpiration and ExpiredObjectDeleteMarker do so",
     )
 
 

@@ -207,6 +207,16 @@ class StagingBucket:
         headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
         return str(answer.get("BucketRegion") or headers.get("x-amz-bucket-region") or self.account.region)
 
+    def keeps_versions(self) -> bool:
+        """Whether what is deleted here stays as an older version; False where the caller may not ask."""
+        try:
+            answer = self._client.get_bucket_versioning(Bucket=self.name, ExpectedBucketOwner=self.owner)
+        except (sdk.ClientError, sdk.BotoCoreError) as error:
+            if sdk.error_code(error) in aws_errors.DENIED:
+                return False
+            raise self._explain(error, "reading the versioning") from error
+        return answer.get("Status") in ("Enabled", "Suspended")
+
     @property
     def _client(self) -> Any:
         return self.account.client("s3")

@@ -49,6 +49,19 @@ def test_staged_data_goes_and_what_0_2_0_kept_stays() -> None:
     assert world.plan().job.state == "not_needed"
 
 
+def test_c6_versions_that_a_bucket_keeps_are_named() -> None:
+    """found.md C6: what was deleted stayed in the bucket, and nobody said so."""
+    world = Moved()
+    assert not any("versions" in entry.what for entry in plan_cleanup(world.source, world.destination, OPTIONS).left)
+    versioned = {"Status": "Enabled"}
+    world.aws.client("s3", "destination").put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration=versioned)
+    left = [entry for entry in plan_cleanup(world.source, world.destination, OPTIONS).left if "versions" in entry.what]
+    assert "/orders/" in left[0].what and "list-object-versions --bucket" in left[0].reason
+    world.aws.may_not("destination", "s3:GetBucketVersioning")
+    plan = plan_cleanup(world.source, world.destination, OPTIONS)
+    assert plan.changes and not any("versions" in entry.what for entry in plan.left)
+
+
 @pytest.mark.parametrize("what", ["export", "import"])
 def test_nothing_is_removed_under_a_running_job(what: str) -> None:
     world = World()
