@@ -18,10 +18,10 @@ from typing import Any, Literal, overload
 
 from . import aws_errors, sdk
 from .errors import AccessDenied, CredentialsError, FerryError, InvalidInput, ServiceError, WrongAccount
-from .own_tags import OwnTags, own_tags
 from .signing import clock_off
 from .signing.configuration import endpoint_environment
 from .signing.keys import Chain, Origin, Provider, RoleKeys, SessionKeys, require_no_person
+from .signing.own_tags import OwnTags, own_tags
 
 Side = Literal["source", "destination"]
 
