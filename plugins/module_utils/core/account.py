@@ -43,7 +43,6 @@ class AccountSpec:
     Base credentials are ``profile``, or ``access_key`` with ``secret_key`` (and ``session_token``), or else what
     botocore finds by itself; ``role_arn`` is assumed from them. What is written here wins over ``AWS_*`` variables.
     ``account_id`` says whose they must be: it saves asking STS, and the first ARN that AWS answers with is held to it.
-    ``tags`` are for what is made there besides copies.
     """
 
     side: Side
@@ -56,7 +55,7 @@ class AccountSpec:
     external_id: str = field(default="", repr=False)
     endpoint_url: str = ""
     account_id: str = ""
-    tags: OwnTags = ()
+    tags: OwnTags = ()  # of what is made there besides copies
 
     @classmethod
     def from_mapping(cls, side: Side, mapping: Mapping[str, Any]) -> AccountSpec:
@@ -78,10 +77,7 @@ class AccountSpec:
         given = {key: value for key, value in mapping.items() if value not in (None, "")}
         if isinstance(given.get("account_id"), int):
             given["account_id"] = f"{given['account_id']:012d}"
-        try:
-            tags = own_tags(given.pop("tags", {}))
-        except ValueError as error:
-            raise refuse(f"{error}.", "Correct the tags.") from error
+        tags = own_tags(given.pop("tags", {}), refuse)
         for key, value in given.items():
             if not isinstance(value, str):
                 raise refuse(f"{key} is not text.", f"Write {key} as a quoted string.")
@@ -127,7 +123,6 @@ class Account:
         self.spec = spec
         self.side: Side = spec.side
         self.region = spec.region
-        self.tags = dict(spec.tags)
         self._lock = threading.RLock()
         self._clients: dict[tuple[str, str, int], Any] = {}
         self._watchers: list[Callable[[Any], None]] = []
@@ -183,6 +178,11 @@ class Account:
             return str(self.client("iam").get_role(RoleName=assumed["role"])["Role"]["Arn"])
         except (sdk.ClientError, sdk.BotoCoreError):
             return f"arn:{assumed['partition']}:iam::{assumed['account']}:role/{assumed['role']}"
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The tags of ``AccountSpec``."""
+        return dict(self.spec.tags)
 
     @property
     def ca_bundle(self) -> str:

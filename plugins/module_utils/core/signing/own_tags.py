@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 OwnTags = tuple[tuple[str, str], ...]  # sorted: equal for equal tags, and hashable
@@ -16,8 +16,15 @@ LONGEST_KEY, LONGEST_VALUE = 128, 256  # letters
 _RESERVED = ("aws:", "tableferry:")
 
 
-def own_tags(value: Any) -> OwnTags:
-    """The tags of a user's mapping. Raises ValueError, which says what is wrong with them."""
+def own_tags(value: Any, refuse: Callable[[str, str], Exception]) -> OwnTags:
+    """The tags of a user's mapping. Raises what ``refuse`` makes of a cause and a next step, where they are wrong."""
+    try:
+        return _checked(value)
+    except ValueError as error:
+        raise refuse(f"{error}.", "Correct the tags.") from error
+
+
+def _checked(value: Any) -> OwnTags:
     if not isinstance(value, Mapping):
         raise ValueError("tags are not a mapping of keys to values")
     if len(value) > MOST:
