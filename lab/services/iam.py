@@ -33,6 +33,32 @@ LINKED_ROLE = rule(
     test="test_iam_backup.py::test_service_linked_role",
 )
 
+CONDITIONS = rule(
+    "iam-condition-keys",
+    service="iam",
+    says="Attaching and detaching a managed policy shows it as iam:PolicyARN; what makes a role or user, or changes its "
+    "policies or boundary, shows the boundary as iam:PermissionsBoundary, and no key where there is none",
+    fact="AWS service authorization reference, IAM: condition keys",
+    test="test_iam_backup.py::test_c2_a_role_takes_only_the_policy_and_the_boundary_that_conditions_name",
+)
+_WITH_POLICY = {f"{verb}{kind}Policy" for verb in ("Attach", "Detach") for kind in ("Role", "User")}
+_WITH_BOUNDARY = {
+    "CreateRole",
+    "CreateUser",
+    *(
+        f"{verb}{kind}{what}"
+        for kind in ("Role", "User")
+        for verb, what in (
+            ("Attach", "Policy"),
+            ("Detach", "Policy"),
+            ("Put", "Policy"),
+            ("Delete", "Policy"),
+            ("Put", "PermissionsBoundary"),
+            ("Delete", "PermissionsBoundary"),
+        )
+    ),
+}
+
 
 class IamService:
     """The part of IAM that migrations and their tests need. Lists come whole, never in pages.
@@ -129,7 +155,25 @@ class IamService:
             name = managed_policies.LINKED_ROLES.get(service, ("",))[0]
             arn = f"{self._prefix(context)}:role{managed_policies.linked_path(service)}{name}"
             return [AuthorizationRequest(f"iam:{operation}", arn, conditions={"iam:AWSServiceName": service})]
-        return [AuthorizationRequest(f"iam:{operation}", self._resource(context, params))]
+        conditions = self._conditions(context, operation, params)
+        return [AuthorizationRequest(f"iam:{operation}", self._resource(context, params), conditions=conditions)]
+
+    def _conditions(self, context: Context, operation: str, params: Mapping[str, Any]) -> dict[str, str]:
+        """IAM's own condition keys: the managed policy attached or detached, and the boundary of the principal that the
+        request makes or changes. A key without a value is absent, as in AWS."""
+        conditions = {}
+        if operation in _WITH_POLICY:
+            conditions["iam:PolicyARN"] = str(params.get("PolicyArn", ""))
+        if operation in _WITH_BOUNDARY:
+            held: Principal | None = None
+            if "RoleName" in params:
+                held = self._store.roles.get((context.account_id, params["RoleName"]))
+            elif "UserName" in params:
+                held = self._store.users.get((context.account_id, params["UserName"]))
+            conditions["iam:PermissionsBoundary"] = str(
+                params.get("PermissionsBoundary", held.permissions_boundary if held else "")
+            )
+        return {key: value for key, value in conditions.items() if value}
 
     def _prefix(self, context: Context) -> str:
         """How the ARNs of the caller's account begin."""

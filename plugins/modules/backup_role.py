@@ -23,6 +23,12 @@ options:
         names.
     type: str
     default: AWSBackup-tableferry
+  permissions_boundary:
+    description:
+      - The ARN of the managed policy that becomes the permissions boundary of a role that is created. A role that exists
+        keeps the boundary that it has.
+    type: str
+    default: ''
 seealso:
   - module: tableferry.aws.backup_vault
   - module: tableferry.aws.backup_account_settings

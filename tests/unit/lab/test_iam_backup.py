@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -62,3 +63,32 @@ def test_policies_of_aws(world: Any) -> None:
     assert (managed["PolicyName"], managed["Path"]) == ("AWSBackupServiceRolePolicyForBackup", "/service-role/")
     attached = side("ListAttachedRolePolicies", service="iam", RoleName="AWSServiceRoleForBackup")["AttachedPolicies"]
     assert [each["PolicyName"] for each in attached] == ["AWSBackupServiceLinkedRolePolicyForBackup"]
+
+
+def test_c2_a_role_takes_only_the_policy_and_the_boundary_that_conditions_name(world: Any) -> None:
+    company = Company(world)
+    boundary = f"arn:aws:iam::{company.outside.account}:policy/boundary"
+    role = {"RoleName": "AWSBackup-tableferry"}
+    made = {"Effect": "Allow", "Action": "iam:CreateRole", "Resource": "*"}
+    attached = {"Effect": "Allow", "Action": "iam:AttachRolePolicy", "Resource": "*"}
+    made["Condition"] = {"StringEquals": {"iam:PermissionsBoundary": boundary}}
+    attached["Condition"] = {
+        "ArnEquals": {"iam:PolicyARN": FOR_BACKUP},
+        "StringEquals": {"iam:PermissionsBoundary": boundary},
+    }
+    trust = json.dumps(
+        {
+            "Version": "2012-10-17",
+            "Statement": [
+                {"Effect": "Allow", "Principal": {"Service": "backup.amazonaws.com"}, "Action": "sts:AssumeRole"}
+            ],
+        }
+    )
+    maker = company.outside.as_user(made)
+    with pytest.raises(RuleBroken, match="AccessDenied"):
+        maker("CreateRole", service="iam", AssumeRolePolicyDocument=trust, **role)
+    maker("CreateRole", service="iam", AssumeRolePolicyDocument=trust, PermissionsBoundary=boundary, **role)
+    attacher = company.outside.as_user(attached)
+    with pytest.raises(RuleBroken, match="AccessDenied"):
+        attacher("AttachRolePolicy", service="iam", PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess", **role)
+    attacher("AttachRolePolicy", service="iam", PolicyArn=FOR_BACKUP, **role)

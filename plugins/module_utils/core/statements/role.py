@@ -61,12 +61,17 @@ def trust_of(role: Mapping[str, Any], what: str) -> Policy:
 
 @dataclass(frozen=True)
 class RoleOptions:
-    """The role ``name``, which ``trust`` lets a service assume, with the managed policy ``policy_arn``."""
+    """The role ``name``, which ``trust`` lets a service assume, with the managed policy ``policy_arn``.
+
+    ``permissions_boundary`` is the ARN of the policy that bounds it where it is made; "" for none. A role that is there
+    keeps its boundary.
+    """
 
     name: str
     trust: OurStatement
     policy_arn: str
     description: str = ""
+    permissions_boundary: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,8 @@ def plan_role(account: Account, options: RoleOptions) -> RolePlan:
     attached = {"managed_policies": [options.policy_arn]}
     if answer is None:
         after = {"trust": merged({}, [options.trust]), **attached}
+        if options.permissions_boundary:
+            after["permissions_boundary"] = options.permissions_boundary
         return RolePlan(account, options, policy.arn, True, None, True, [Change(f"role {options.name}", None, after)])
     role = answer["Role"]
     if not is_marked(_tags(account, options.name)):
@@ -146,6 +153,7 @@ def apply_role(plan: RolePlan, users: Users, *, sleep: Sleep) -> None:
     """
     account, options = plan.account, plan.options
     if plan.make:
+        bounded = {"PermissionsBoundary": options.permissions_boundary} if options.permissions_boundary else {}
         answer = account.ask(
             "iam",
             "create_role",
@@ -155,6 +163,7 @@ def apply_role(plan: RolePlan, users: Users, *, sleep: Sleep) -> None:
             Description=options.description,
             AssumeRolePolicyDocument=json.dumps(merged({}, [options.trust])),
             Tags=[{"Key": key, "Value": value} for key, value in own(account).items()],
+            **bounded,
         )
         if answer is None:
             plan = plan_role(account, options)

@@ -20,13 +20,14 @@ SPEC: dict[str, Any] = {
     **SHARED_OPTIONS,
     **ONE_ACCOUNT_OPTIONS,
     "role": {"type": "str", "default": ROLE},
+    "permissions_boundary": {"type": "str", "default": ""},
 }
 
 
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
     """Read the role, then change what differs."""
     account = Accounts(params).get(params["side"], params["account"])
-    plan = plan_role(account, job_role(account, params["role"]))
+    plan = plan_role(account, job_role(account, params["role"], params["permissions_boundary"]))
     if not check_mode:
         apply_role(plan, ALONE, sleep=time.sleep)
     return changed(plan.changes, f"role {params['role']}", role_arn=plan.arn)

@@ -157,6 +157,7 @@ def test_a_bucket_is_made_closed_and_a_second_run_changes_nothing(accounts):
     ]
     rule = accounts.s3.get_bucket_lifecycle_configuration(Bucket="staging")["Rules"][0]
     assert (rule["ID"], rule["Expiration"]) == ("tableferry-left-overs", {"Days": 7})
+    assert rule["NoncurrentVersionExpiration"] == {"NoncurrentDays": 7}
     accounts.lab.clear_requests()
     again = plan_bucket(accounts.destination, options)
     assert again.changes == []
@@ -670,6 +671,18 @@ def test_a_role_is_made_once_and_its_owner_may_narrow_it(accounts):
     trust = accounts.iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"]
     assert [each["Sid"] for each in trust["Statement"]] == ["Guard", "TableFerryBackup"]
     assert accounts.iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"] == attached
+
+
+def test_c2_a_role_is_made_with_the_permissions_boundary(accounts):
+    boundary = f"arn:aws:iam::{accounts.destination.account_id}:policy/boundary"
+    options = job_role(accounts.destination, permissions_boundary=boundary)
+    plan = plan_role(accounts.destination, options)
+    assert plan.changes[0].after["permissions_boundary"] == boundary
+    apply_role(plan, ALONE, sleep=at_once)
+    made = accounts.iam.get_role(RoleName=options.name)["Role"]["PermissionsBoundary"]
+    assert made["PermissionsBoundaryArn"] == boundary
+    assert plan_role(accounts.destination, options).changes == []
+    assert plan_role(accounts.destination, job_role(accounts.destination)).changes == []
 
 
 def test_a_role_of_somebody_else_is_refused(accounts):

@@ -51,8 +51,8 @@ def destination_vault_key(destination: Account) -> tuple[OurStatement, ...]:
     return (OurStatement("TableFerryBackupRole", principal, actions, formerly=("ServiceLinkedRole",), counted=False),)
 
 
-def job_role(account: Account, name: str = ROLE) -> RoleOptions:
-    """The role of AWS Backup on the account's side of a migration."""
+def job_role(account: Account, name: str = ROLE, permissions_boundary: str = "") -> RoleOptions:
+    """The role of AWS Backup on the account's side of a migration, with the ARN of its boundary, "" for none."""
     return RoleOptions(
         name=name,
         trust=OurStatement(
@@ -60,4 +60,5 @@ def job_role(account: Account, name: str = ROLE) -> RoleOptions:
         ),
         policy_arn=f"arn:{account.partition}:iam::aws:policy/service-role/{_POLICIES[account.side]}",
         description=_PURPOSES[account.side],
+        permissions_boundary=permissions_boundary,
     )

@@ -295,6 +295,8 @@ def _left_overs(days: int) -> dict[str, Any]:
         "Filter": {"Prefix": "tableferry/"},
         "Status": "Enabled",
         "Expiration": {"Days": days},
+        # Where versioning is on, expiry only hides an object: this removes it.
+        "NoncurrentVersionExpiration": {"NoncurrentDays": days},
         "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": days},
     }
 
