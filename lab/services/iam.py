@@ -36,8 +36,8 @@ LINKED_ROLE = rule(
 CONDITIONS = rule(
     "iam-condition-keys",
     service="iam",
-    says="Attaching and detaching a managed policy shows it as iam:PolicyARN; what makes a role or user, or changes its "
-    "policies or boundary, shows the boundary as iam:PermissionsBoundary, and no key where there is none",
+    says="Attaching and detaching a managed policy shows it as iam:PolicyARN; what makes a role or user, or changes "
+    "its policies or boundary, shows the boundary as iam:PermissionsBoundary, and no key where there is none",
     fact="AWS service authorization reference, IAM: condition keys",
     test="test_iam_backup.py::test_c2_a_role_takes_only_the_policy_and_the_boundary_that_conditions_name",
 )

@@ -25,8 +25,8 @@ options:
     default: AWSBackup-tableferry
   permissions_boundary:
     description:
-      - The ARN of the managed policy that becomes the permissions boundary of a role that is created. A role that exists
-        keeps the boundary that it has.
+      - The ARN of the managed policy that becomes the permissions boundary of a role that is created. A role that
+        exists keeps the boundary that it has.
     type: str
     default: ''
 seealso:

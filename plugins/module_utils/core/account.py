@@ -19,7 +19,7 @@ from typing import Any, Literal, overload
 from . import aws_errors, sdk
 from .errors import AccessDenied, CredentialsError, FerryError, InvalidInput, ServiceError, WrongAccount
 from .signing import clock_off
-from .signing.configuration import endpoint_environment
+from .signing.configuration import endpoint_environment, require_encrypted
 from .signing.keys import Chain, Origin, Provider, RoleKeys, SessionKeys, require_no_person
 from .signing.own_tags import OwnTags, own_tags
 
@@ -28,7 +28,7 @@ Side = Literal["source", "destination"]
 USER_AGENT = "tableferry"
 RETRIES = 8
 ROLE_SESSION_SECONDS = 3600  # role chaining allows no more (aws.md J)
-
+SESSION_NAME_LENGTH = 64  # STS API reference, AssumeRole
 _DENIED = "Allow the action named for the principal named: the roles' READMEs list the permissions."
 _ROLE_ARN = re.compile(
     r"arn:(?P<partition>aws[a-z-]*):iam::(?P<account>\d{12}):role/(?P<path>(?:[!-.0-~]+/)*)[\w+=,.@-]+"
@@ -118,9 +118,10 @@ class Account:
 
     _ahead = 0.0  # seconds by which this machine's clock is ahead of AWS's, as its last answer showed
 
-    def __init__(self, spec: AccountSpec) -> None:
-        """Raises InvalidInput when the Region is unknown or lies in another partition than the role."""
-        self.spec = spec
+    def __init__(self, spec: AccountSpec, work: str = "") -> None:
+        """``work``, the migration and the run, is part of the name of a role's session, by which CloudTrail tells them
+        apart. Raises InvalidInput when the Region is unknown or lies in another partition than the role."""
+        self.spec, self._work = spec, work
         self.side: Side = spec.side
         self.region = spec.region
         self._lock = threading.RLock()
@@ -411,7 +412,7 @@ class Account:
         def assume() -> dict[str, str]:
             request = {
                 "RoleArn": spec.role_arn,
-                "RoleSessionName": f"{USER_AGENT}-{spec.side}",
+                "RoleSessionName": "-".join(filter(None, (USER_AGENT, spec.side, self._work)))[:SESSION_NAME_LENGTH],
                 "DurationSeconds": ROLE_SESSION_SECONDS,
             }
             if spec.external_id:
@@ -491,6 +492,7 @@ def _make_client(
         endpoint_url=spec.endpoint_url or None,
         config=usual.merge(config) if config else usual,
     )
+    require_encrypted(spec.side, client.meta.endpoint_url)
     keys = session.get_credentials()
     if keys is None:
         raise Origin(spec.side, spec.profile).missing()

@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from ..core.account import Account, AccountSpec, Side
+from ..core.record import lease, process
 from .spec import SHARED_OPTIONS, Parameters
 
 _PLACES = ("region", "endpoint_url")
@@ -27,6 +29,15 @@ def settings_of(side: Mapping[str, Any], shared: Parameters) -> dict[str, Any]:
     return {**{name: shared[name] for name in inherited if shared.get(name)}, **own}
 
 
+def work_of(shared: Parameters) -> str:
+    """The run, then the migration where the verb knows one, in the letters of a session's name: a long migration id is
+    cut off, the run never."""
+    run = lease.run_id(process.describe(process.playbook()))
+    return "-".join(
+        filter(None, (run, re.sub(r"[^\w+=,.@-]", "_", str(shared.get("migration_id") or ""), flags=re.ASCII)))
+    )
+
+
 class Accounts:
     """The accounts of one run: one object per account and credentials, so that clients and role sessions are shared."""
 
@@ -38,7 +49,7 @@ class Accounts:
         """The account of ``given``. Raises InvalidInput."""
         spec = AccountSpec.from_mapping(side, settings_of(given, self._shared))
         if spec not in self._made:
-            self._made[spec] = Account(spec)
+            self._made[spec] = Account(spec, work_of(self._shared))
         return self._made[spec]
 
     def find(self, side: Side, given: Mapping[str, Any] | None) -> Account | None:

@@ -243,6 +243,17 @@ def test_wrong_keys_are_a_credentials_error(fake_sts):
         _ = account().account_id
 
 
+@pytest.mark.parametrize("url", ["http://10.0.0.7:8000", "http://dynamodb.internal", "http://127.0.0.1.example.com"])
+def test_c10_an_endpoint_without_tls_on_another_host_is_refused(url):
+    with pytest.raises(InvalidInput, match="has no TLS"):
+        account(endpoint_url=url).client("dynamodb")
+
+
+@pytest.mark.parametrize("url", ["http://localhost:8000", "http://[::1]:8000", "https://dynamodb.internal"])
+def test_c10_an_endpoint_with_tls_or_of_this_machine_is_used(url):
+    assert account(endpoint_url=url).client("dynamodb").meta.endpoint_url == url
+
+
 def test_clients_are_cached_and_carry_endpoint_and_retries():
     side = account(endpoint_url="http://127.0.0.1:9")
     client = side.client("s3")

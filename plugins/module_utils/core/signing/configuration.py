@@ -6,8 +6,12 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
+
+from ..errors import InvalidInput
 
 _SETTINGS = {
     "use_fips_endpoint": "AWS_USE_FIPS_ENDPOINT",
@@ -34,3 +38,19 @@ def _urls(session: Any, profile: Mapping[str, Any]) -> Iterator[tuple[str, str]]
     for service, settings in services.items():
         if isinstance(settings, Mapping) and settings.get("endpoint_url"):
             yield f"{_URL}_{service.upper()}", str(settings["endpoint_url"])
+
+
+def require_encrypted(side: str, url: str) -> None:
+    """Raises InvalidInput for an endpoint without TLS on another host: keys and items would go there in clear."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme != "http" or host == "localhost" or host.endswith(".localhost"):
+        return
+    try:
+        local = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        local = False
+    if not local:
+        raise InvalidInput(
+            f"The endpoint {url} of the {side} account has no TLS and is not this machine.", "Use https:// there."
+        )
