@@ -23,6 +23,7 @@ from ...account import Account
 from ...errors import MADE_BY, FerryError, StagingBucketUnusable
 
 CHUNK = 1 << 20
+LARGEST = 128 << 20  # bytes of an object read whole: a manifest of some 500,000 data files
 DELETE_BATCH = 1000  # keys per DeleteObjects call
 # How long files must stay: those of an export that is about to begin, and of one that is about to be imported.
 EXPORT_STAYS, IMPORT_STAYS = timedelta(days=2), timedelta(days=1)
@@ -73,7 +74,12 @@ class StagingBucket:
         response = self._get(key)
         if response is None:
             return None
-        body: bytes = response["Body"].read()
+        body: bytes = response["Body"].read(LARGEST + 1)
+        if len(body) > LARGEST:
+            raise StagingBucketUnusable(
+                f"s3://{self.name}/{key} has more than {LARGEST >> 20} MB, which no manifest has.",
+                "Look at who writes to the bucket, then export the table again.",
+            )
         return body
 
     def read(self, key: str) -> bytes:

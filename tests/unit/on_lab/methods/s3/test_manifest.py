@@ -21,6 +21,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     PrefixNotData,
     StagingBucketUnusable,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3 import staging
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.manifest import (
     check_checksums,
     check_objects,
@@ -150,6 +151,16 @@ def test_the_manifests_own_checksums(name: str) -> None:
     read_manifest(bucket, KEY)
     aws.put(f"{FOLDER}{name}.md5", md5(b"other").encode())
     with pytest.raises(ChecksumMismatch):
+        read_manifest(bucket, KEY)
+
+
+@pytest.mark.parametrize("name", ["manifest-summary", "manifest-files"])
+def test_c10_a_manifest_is_read_up_to_a_bound(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    aws, bucket = bucket_with_export([b"one"])
+    monkeypatch.setattr(staging, "LARGEST", 2000)
+    read_manifest(bucket, KEY)
+    aws.put(f"{FOLDER}{name}.json", b" " * 2001)
+    with pytest.raises(StagingBucketUnusable, match="more than"):
         read_manifest(bucket, KEY)
 
 
