@@ -153,7 +153,8 @@ def apply_role(plan: RolePlan, users: Users, *, sleep: Sleep) -> None:
     """
     account, options = plan.account, plan.options
     if plan.make:
-        bounded = {"PermissionsBoundary": options.permissions_boundary} if options.permissions_boundary else {}
+        boundary = options.permissions_boundary
+        bounded: dict[str, Any] = {"PermissionsBoundary": boundary} if boundary else {}
         answer = account.ask(
             "iam",
             "create_role",
