@@ -161,6 +161,16 @@ def test_index_backfilled(desk, table, update):
     assert "Backfilling" not in shown(desk)
 
 
+def test_index_backfill_leaves_out(desk, table, update):
+    store = desk.world.part(TableRegistry).find("111111111111", "eu-west-1", "tbl").store
+    keys = [{"S": "x" * 2048}, {"S": "x" * 2049}, {"S": ""}, {"N": "1"}, {"S": "x"}]
+    for number, key in enumerate(keys):
+        desk.put(pk={"S": str(number)}, b=key)
+    update(**create(attribute="b"))
+    desk.wait(600)
+    assert (shown(desk)["IndexStatus"], store.count("g-b"), store.count()) == ("ACTIVE", 2, len(keys))
+
+
 def test_index_delete_prunes(desk, update):
     definitions = [*ATTRIBUTES, {"AttributeName": "b", "AttributeType": "S"}]
     desk.table(AttributeDefinitions=definitions, GlobalSecondaryIndexes=[index("g-b", "b")])
