@@ -64,6 +64,14 @@ def unpacked(request: HttpRequest) -> HttpRequest:
         raise _unreadable() from None
 
 
+def readable(request: HttpRequest) -> HttpRequest:
+    """``unpacked``, but ``request`` as it is where it cannot be read: for who looks at it before it is refused."""
+    try:
+        return unpacked(request)
+    except AwsError:
+        return request
+
+
 def _unreadable() -> AwsError:
     return REQUESTS.error("InternalServerError", "Internal server error", 500, "server")
 

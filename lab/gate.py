@@ -183,8 +183,7 @@ class Gate:
         faults = self._world.faults
         if not faults or not faults.concern(call.full_name, call.account_id):
             return None
-        params = protocol.loose_parameters(call.request, call.service, call.dialect)
-        return faults.take(GATE_KINDS, call.full_name, params, call.account_id)
+        return faults.take(GATE_KINDS, call.full_name, _members(call), call.account_id)
 
     def _serve(self, call: _Call, credential: Credential) -> HttpResponse:
         assert call.scope is not None
@@ -211,7 +210,7 @@ class Gate:
             raise _unknown_operation(call.dialect, call.operation)
         operation = model.operation_model(call.operation)
         if (check := getattr(service, "before_shape", {}).get(call.operation)) is not None:
-            check(protocol.loose_parameters(call.request, call.service, call.dialect))
+            check(_members(call))
         validates = getattr(service, "validates", None)
         params = protocol.parse(
             encoding.unpacked(call.request) if call.service in encoding.SERVICES else call.request,
@@ -245,6 +244,12 @@ class Gate:
                 call.request_id,
             )
         )
+
+
+def _members(call: _Call) -> dict[str, Any]:
+    """The members of the request before any validation."""
+    request = encoding.readable(call.request) if call.service in encoding.SERVICES else call.request
+    return protocol.loose_parameters(request, call.service, call.dialect)
 
 
 def _unknown_operation(dialect: Dialect, operation: str) -> AwsError:

@@ -62,6 +62,20 @@ def test_compressed_requests(gate_lab: Any) -> None:
     assert len(gate_lab.tables.asked) == asked
 
 
+def test_faults_and_checks_read_compressed_requests(gate_lab: Any) -> None:
+    """What looks at a request before it is parsed sees its members too."""
+    gate_lab.world.faults.add(operation="DescribeTable", match={"TableName": "orders"}, code="Odd", times=-1)
+    other = json.dumps({"TableName": "others"}).encode()
+    assert b"Odd" in call(gate_lab, gzip.compress(BODY), Content_Encoding="gzip")[2]
+    assert call(gate_lab, gzip.compress(other), Content_Encoding="gzip")[0] == 200
+    assert call(gate_lab, gzip.compress(BODY)[:-1], Content_Encoding="gzip")[0] == 500
+    assert b"Odd" in call(gate_lab, BODY)[2]
+    asked: list[Any] = []
+    gate_lab.tables.before_shape = {"DescribeTable": asked.append}
+    call(gate_lab, gzip.compress(other), Content_Encoding="gzip")
+    assert asked == [{"TableName": "others"}]
+
+
 @pytest.mark.parametrize(
     ("accepted", "expected"),
     [
