@@ -69,7 +69,7 @@ REST_SHAPE = rule(
 )
 
 Reader = Callable[[Any, str, list[str]], Any]
-_SIGNING_NAMES = {"monitoring": "cloudwatch"}
+_SIGNING_NAMES = {"monitoring": "cloudwatch", "servicequotas": "service-quotas"}
 _CORAL = {
     "ValidationException": "com.amazon.coral.validate#",
     "ThrottlingException": "com.amazon.coral.availability#",
