@@ -24,6 +24,16 @@ APART = rule(
     fact="AWS documentation, Fault isolation boundaries: partitions",
     test="test_partitions.py::test_partitions_apart",
 )
+SERVICE_DOMAIN = rule(
+    "service-domain-by-partition",
+    service="kms",
+    says="kms:ViaService ends with .amazonaws.com, in China's Regions with .amazonaws.com.cn as the services' hosts",
+    fact="AWS KMS developer guide, kms:ViaService; Amazon Web Services in China, Endpoints; that the condition key "
+    "follows the hosts there is a guess",
+    test="test_partitions.py::test_service_domain",
+    confirmed=False,
+)
+_DOMAINS = {"aws-cn": "amazonaws.com.cn"}
 
 
 def partition_of(region: str) -> str:
@@ -33,6 +43,12 @@ def partition_of(region: str) -> str:
     return "aws-us-gov" if region.startswith("us-gov-") else "aws"
 
 
-def in_partition(arn: str, partition: str) -> str:
-    """``arn``, or every ARN in a text, of the partition ``aws`` as it is in ``partition``."""
-    return arn.replace("arn:aws:", f"arn:{partition}:")
+def via_service(service: str, region: str) -> str:
+    """The value of kms:ViaService for a call that ``service`` (``s3``) makes for its caller in ``region``."""
+    return f"{service}.{region}.{_DOMAINS.get(partition_of(region), 'amazonaws.com')}"
+
+
+def in_partition(text: str, partition: str) -> str:
+    """An ARN, or a policy of AWS, of the partition ``aws`` as it is in ``partition``."""
+    domain = _DOMAINS.get(partition, "amazonaws.com")
+    return text.replace("arn:aws:", f"arn:{partition}:").replace(".*.amazonaws.com", f".*.{domain}")

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lab import partitions
 from lab.caller import Caller, ConditionValue
 from lab.errors import AwsError
 from lab.messages import AuthorizationRequest
@@ -359,7 +360,7 @@ class KmsService:
         aliases = self._aliases.setdefault((account_id, region), {})
         alias = f"alias/aws/{service}"
         if alias not in aliases:
-            condition = {"kms:CallerAccount": account_id, "kms:ViaService": f"{service}.{region}.amazonaws.com"}
+            condition = {"kms:CallerAccount": account_id, "kms:ViaService": partitions.via_service(service, region)}
             root = {"AWS": f"arn:{partition_of(region)}:iam::{account_id}:root"}
             use = ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:CreateGrant"]
             read = ["kms:Describe*", "kms:Get*", "kms:List*"]
@@ -494,7 +495,14 @@ class KmsService:
 
         return [
             AuthorizationRequest(
-                f"kms:{operation}", key.arn, key.policy, key.account_id, True, conditions, refusal=refuse
+                f"kms:{operation}",
+                key.arn,
+                key.policy,
+                key.account_id,
+                True,
+                conditions,
+                refusal=refuse,
+                uncontrolled=key.manager == "AWS",
             )
         ]
 
@@ -713,7 +721,7 @@ def _conditions(
     """The condition keys of one use of a key."""
     conditions: dict[str, ConditionValue] = {"kms:CallerAccount": caller.account_id}
     if via_service:
-        conditions["kms:ViaService"] = f"{via_service}.{key.region}.amazonaws.com"
+        conditions["kms:ViaService"] = partitions.via_service(via_service, key.region)
         conditions["kms:GrantIsForAWSResource"] = "true"
     if encryption_context:
         conditions["kms:EncryptionContextKeys"] = list(encryption_context)

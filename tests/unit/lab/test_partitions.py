@@ -14,6 +14,8 @@ from botocore.exceptions import ClientError
 
 from lab.client import running
 from lab.landscape import SOURCE
+from lab.partitions import partition_of, via_service
+from lab.services.kms import KmsService
 
 TABLE: dict[str, Any] = {
     "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
@@ -45,6 +47,23 @@ def test_partition_by_region(region: str, partition: str) -> None:
         }
         policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
         lab.client("s3").put_bucket_policy(Bucket="staging", Policy=policy)
+
+
+@pytest.mark.parametrize(("region", "domain"), [("us-gov-west-1", "amazonaws.com"), ("cn-north-1", "amazonaws.com.cn")])
+def test_service_domain(region: str, domain: str) -> None:
+    with running(scale=0.001, region=region) as lab:
+        key = lab.world.part(KmsService).managed_key(SOURCE, region, "dynamodb")
+        assert f'"dynamodb.{region}.{domain}"' in key.policy
+        # AWS's own keys and policies go on fitting each other: a table under aws/dynamodb takes items.
+        tables = lab.client("dynamodb")
+        tables.create_table(TableName="tbl", **TABLE, SSESpecification={"Enabled": True, "SSEType": "KMS"})
+        lab.advance(30)
+        tables.put_item(TableName="tbl", Item={"pk": {"S": "a"}})
+        prefix = f"arn:{partition_of(region)}:iam::aws:policy/service-role"
+        arn = f"{prefix}/AWSBackupServiceRolePolicyForBackup"
+        version = lab.client("iam").get_policy_version(PolicyArn=arn, VersionId="v1")["PolicyVersion"]
+        assert f"'dynamodb.*.{domain}'" in str(version["Document"])
+        assert via_service("s3", region) == f"s3.{region}.{domain}"
 
 
 def test_partitions_apart() -> None:
