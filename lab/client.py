@@ -118,6 +118,10 @@ class LabClient:
         """Let these service control policies bind the principals of an account from now on; none without documents."""
         self.control("POST", "control_policies", {account_id: list(documents)})
 
+    def set_resource_control_policies(self, account_id: str, *documents: Mapping[str, Any]) -> None:
+        """Let these resource control policies bind the resources of an account from now on; none without documents."""
+        self.control("POST", "resource_control_policies", {account_id: list(documents)})
+
     def choose_behaviours(self, choices: Mapping[str, str]) -> None:
         """Answer open questions about AWS by their names (``lab.behaviours``)."""
         self.control("POST", "behaviours", dict(choices))

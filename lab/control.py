@@ -13,7 +13,7 @@
 - ``GET /_lab/timings``; ``POST /_lab/timings`` ``{"<name>": seconds}``
 - ``POST /_lab/accounts`` ``{"<account id>": "<organization id, or empty>"}`` moves accounts between organizations
 - ``POST /_lab/control_policies`` ``{"<account id>": [<policy document>, ..]}`` sets an account's service control
-  policies
+  policies, ``POST /_lab/resource_control_policies`` those that bind its resources
 - ``GET /_lab/behaviours``; ``POST /_lab/behaviours`` ``{"<name>": "<choice>"}``
 - ``GET /_lab/faults``; ``POST /_lab/faults`` with a fault or a list of them; ``DELETE /_lab/faults``;
   ``POST /_lab/faults/release`` ``{"id": number}`` lets go on what a ``hold`` keeps back
@@ -137,11 +137,25 @@ def _move_accounts(world: World, _query: dict[str, str], content: dict[str, Any]
 def _set_control_policies(world: World, _query: dict[str, str], content: dict[str, Any]) -> list[dict[str, Any]]:
     with world.lock:
         for account_id, documents in content.items():
-            texts = [json.dumps(each) for each in documents]
-            for text in texts:
-                parse(text)  # a malformed one is refused here, not at the next call
-            world.accounts[account_id].control_policies = texts
+            world.accounts[account_id].control_policies = _policies(documents)
     return [asdict(account) for account in world.accounts.values()]
+
+
+def _set_resource_controls(world: World, _query: dict[str, str], content: dict[str, Any]) -> list[dict[str, Any]]:
+    with world.lock:
+        for account_id, documents in content.items():
+            texts = _policies(documents)
+            if any(statement.allow for text in texts for statement in parse(text)):
+                raise ValueError("A resource control policy has no Allow.")
+            world.accounts[account_id].resource_control_policies = texts
+    return [asdict(account) for account in world.accounts.values()]
+
+
+def _policies(documents: list[Any]) -> list[str]:
+    texts = [json.dumps(each) for each in documents]
+    for text in texts:
+        parse(text)  # a malformed one is refused here, not at the next call
+    return texts
 
 
 def _behaviours(world: World, _query: dict[str, str], _content: Any) -> dict[str, str]:
@@ -201,6 +215,7 @@ _ROUTES: dict[tuple[str, str], Callable[[World, dict[str, str], Any], Any]] = {
     ("POST", "timings"): _set_timings,
     ("POST", "accounts"): _move_accounts,
     ("POST", "control_policies"): _set_control_policies,
+    ("POST", "resource_control_policies"): _set_resource_controls,
     ("GET", "behaviours"): _behaviours,
     ("POST", "behaviours"): _choose_behaviours,
     ("GET", "faults"): _faults,

@@ -27,7 +27,8 @@ _SECRET = string.ascii_letters + string.digits + "+/"
 class Account:
     """An AWS account of one ``partition``; ``organization_id`` (``o-...``) is empty outside an organization.
 
-    ``control_policies`` are the service control policies that bind it, as JSON text; tests set them.
+    ``control_policies`` are the service control policies that bind it, ``resource_control_policies`` those that bind
+    its resources, as JSON text; tests set them.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Account:
     organization_id: str = ""
     partition: str = "aws"
     control_policies: list[str] = field(default_factory=list)
+    resource_control_policies: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -132,11 +134,19 @@ class Accounts(dict[str, Account]):
         account = self.get(caller.account_id)
         if account is None or not account.control_policies or caller.kind == "service":
             return []
+        return [] if self._free(account, caller) else account.control_policies
+
+    def resource_control_policies(self, caller: Caller, owner_account: str) -> list[str]:
+        """Those that bind the owner's resources when ``caller`` calls: none for managers and service-linked roles."""
+        account = self.get(owner_account)
+        if account is None or not account.resource_control_policies:
+            return []
+        return [] if self._free(account, caller) else account.resource_control_policies
+
+    def _free(self, account: Account, caller: Caller) -> bool:
         if ":role/aws-service-role/" in caller.principal_arn:
-            return []
-        if account.organization_id and account is self.manager(account.organization_id):
-            return []
-        return account.control_policies
+            return True
+        return bool(account.organization_id) and account is self.manager(account.organization_id)
 
     def members(self, organization_id: str) -> list[Account]:
         """The accounts of an organization, by their ids."""

@@ -68,7 +68,8 @@ class AuthorizationRequest:
     ``resource_policy`` is the policy document of the resource (JSON text or a mapping) or None, ``owner_account`` the
     account that owns the resource (empty: the caller's). With ``resource_policy_required`` the resource policy must
     allow the principal or delegate to its account's root, as for KMS keys and trust policies. ``refusal`` makes the
-    error to raise, from the usual message, instead of AccessDenied.
+    error to raise, from the usual message, instead of AccessDenied. ``uncontrolled``: no resource control policy binds
+    the resource.
     """
 
     action: str
@@ -78,3 +79,4 @@ class AuthorizationRequest:
     resource_policy_required: bool = False
     conditions: Mapping[str, ConditionValue] = field(default_factory=dict)
     refusal: Callable[[str], AwsError] | None = None
+    uncontrolled: bool = False

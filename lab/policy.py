@@ -7,7 +7,8 @@
 As AWS documents it (aws.md J, A4, D): an explicit Deny anywhere wins; within an account either an identity policy or a
 resource policy that names the principal allows; across accounts both must; a resource policy that names an account or
 its root only delegates to that account's identity policies. For KMS keys and trust policies the resource policy must
-allow or delegate. Service control policies bind the principals of their account. Permission boundaries are not
+allow or delegate. Service control policies bind the principals of their account, resource control
+policies its resources. Permission boundaries are not
 evaluated.
 """
 
@@ -60,6 +61,25 @@ SERVICE_CONTROL = rule(
     "service-linked roles are free",
     fact="AWS Organizations user guide, Service control policies; AWS IAM user guide, Troubleshoot access denied",
     test="test_policy.py::test_service_control_policies",
+)
+RESOURCE_CONTROL = rule(
+    "resource-control-policies-bind-resources",
+    service="iam",
+    says="A resource control policy binds the resources of its account, whoever calls, services too: a Deny ends "
+    "`with an explicit deny in a resource control policy`; it allows nothing. The management account's resources, "
+    "AWS managed keys and calls by service-linked roles are free",
+    fact="AWS Organizations user guide, Resource control policies; AWS KMS developer guide, Resource control policies",
+    test="test_policy.py::test_resource_control_policies",
+)
+RESOURCE_CONTROL_SERVICES = rule(
+    "resource-control-policies-by-service",
+    service="iam",
+    says="They bind resources of S3, STS and KMS; whether those of DynamoDB and CloudWatch Logs too: behaviour "
+    "organizations.resource_control_of",
+    fact="AWS Control Tower controls reference, Controls implemented with RCPs (of what is in the lab: S3, STS, KMS); "
+    "AWS adds services",
+    test="test_control.py::test_resource_control_policies_by_service",
+    confirmed=False,
 )
 REQUEST_TAGS = rule(
     "request-tags-are-condition-keys",
@@ -431,13 +451,14 @@ def decide(
     resource_policy_required: bool = False,
     conditions: Mapping[str, ConditionValue] | Callable[[], Mapping[str, ConditionValue]] | None = None,
     control_policies: Sequence[Document] = (),
+    resource_control_policies: Sequence[Document] = (),
 ) -> Decision:
     """Whether ``caller`` may do ``action`` (``dynamodb:Scan``) on ``resource_arn``, owned by ``owner_account``.
 
     ``identity_policies`` are those of the caller, parsed; session policies come with the caller. An empty owner is the
     caller's account. ``conditions`` are the request's condition keys, in any case, or what reads them when a statement
     asks for one, ``control_policies`` the service control policies of the caller's account: one without any Allow
-    stands beside FullAWSAccess, another replaces it.
+    stands beside FullAWSAccess, another replaces it. ``resource_control_policies`` are those of the owner.
     """
     read = conditions if callable(conditions) else lambda: conditions or {}
     request = _Request(caller, action, resource_arn, read)
@@ -445,8 +466,10 @@ def decide(
     resource = _resource_effect(request, parse(resource_policy)) if resource_policy else ""
     sessions = [_effect(request, [parse(document)]) for document in caller.session_policies]
     controls = [_control_effect(request, parse(each)) for each in control_policies if caller.kind != "service"]
+    guards = [_resource_effect(request, parse(each)) for each in resource_control_policies]
     for effect, where in (
         *((each, "a service control") for each in controls),
+        *((each, "a resource control") for each in guards),
         (resource, "a resource-based"),
         (identity, "an identity-based"),
         *((each, "a session") for each in sessions),

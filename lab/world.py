@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from lab import signature
-from lab.behaviours import Behaviours
+from lab.behaviours import Behaviour, Behaviours
 from lab.caller import Caller, ConditionValue
 from lab.clock import Agenda, Clock, Event, Throttles, Timings
 from lab.faults import Fault, Faults
@@ -35,6 +35,7 @@ from lab.request_log import Entry, RequestLog, is_mutating
 __all__ = ["Clock", "Entry", "Event", "Fault", "Faults", "RequestLog", "Throttles", "Timings", "World", "is_mutating"]
 
 TICK_SECONDS = 0.02
+RESOURCE_CONTROL_OF = "organizations.resource_control_of"  # the services whose resources such policies bind
 # Services whose AccessDenied is spelled without "Exception" and comes as HTTP 403 (query and REST protocols).
 _BARE_ACCESS_DENIED = frozenset({"s3", "sts", "iam"})
 
@@ -67,6 +68,7 @@ class World:
         self.throttles = Throttles(self.clock, self.timings)
         self.behaviours = Behaviours()
         self.behaviours.define(signature.BEHAVIOURS)
+        self.behaviours.define([Behaviour(RESOURCE_CONTROL_OF, ("s3 sts kms", "s3 sts kms logs dynamodb"))])
         self.quotas = quotas
         self._default_quotas: dict[str, int] = {}
         self._adjusted_quotas: dict[tuple[str, str], int] = {}
@@ -188,7 +190,14 @@ class World:
             resource_policy_required=needed.resource_policy_required,
             conditions=lambda: {**self.identity.condition_keys(caller, region), **needed.conditions},
             control_policies=self.accounts.control_policies(caller),
+            resource_control_policies=self._resource_controls(caller, needed),
         )
+
+    def _resource_controls(self, caller: Caller, needed: AuthorizationRequest) -> list[str]:
+        bound = self.behaviours[RESOURCE_CONTROL_OF].split()
+        if needed.uncontrolled or needed.resource_arn == "*" or needed.action.partition(":")[0] not in bound:
+            return []
+        return self.accounts.resource_control_policies(caller, needed.owner_account or caller.account_id)
 
     def require(self, caller: Caller, needed: AuthorizationRequest, region: str = "") -> None:
         """``decide``, raising AccessDenied in the words of the action's service."""

@@ -14,6 +14,9 @@ from urllib.error import HTTPError
 import pytest
 from botocore.exceptions import ClientError
 
+from lab.client import running
+from lab.services.kms import KmsService
+
 SOURCE, DESTINATION = "111111111111", "222222222222"
 
 
@@ -88,6 +91,33 @@ def test_control_policies_are_set_for_an_account(gate_lab: Any) -> None:
     gate_lab.client("dynamodb").scan(TableName="orders")
     with pytest.raises(HTTPError, match="400"):
         control(gate_lab, "control_policies", {SOURCE: [{"Statement": 5}]})
+
+
+def test_resource_control_policies_by_service() -> None:
+    deny = {"Effect": "Deny", "Principal": "*", "Action": ["dynamodb:*", "kms:*"], "Resource": "*"}
+    perimeter = {"Version": "2012-10-17", "Statement": [deny]}
+    words = "with an explicit deny in a resource control policy"
+    with running(scale=0.001) as lab:
+        keys, tables = lab.client("kms"), lab.client("dynamodb")
+        key = keys.create_key()["KeyMetadata"]["KeyId"]
+        lab.set_resource_control_policies(SOURCE, perimeter)
+        with pytest.raises(ClientError, match=f"kms:Encrypt .* {words}"):
+            keys.encrypt(KeyId=key, Plaintext=b"x")
+        managed = lab.world.part(KmsService).managed_key(SOURCE, "eu-west-1", "s3").id
+        keys.describe_key(KeyId=managed)  # one of AWS's own is free
+        keys.list_keys()
+        with pytest.raises(ClientError, match="ResourceNotFoundException"):
+            tables.describe_table(TableName="orders")
+        lab.client("kms", "destination").create_key()
+        lab.choose_behaviours({"organizations.resource_control_of": "s3 sts kms logs dynamodb"})
+        with pytest.raises(ClientError, match=words):
+            tables.describe_table(TableName="orders")
+        lab.set_resource_control_policies(SOURCE)
+        keys.encrypt(KeyId=key, Plaintext=b"x")
+        allow = {"Version": "2012-10-17", "Statement": [{**deny, "Effect": "Allow"}]}
+        for wrong, flaw in (({"Statement": 5}, "Syntax errors"), (allow, "has no Allow")):
+            with pytest.raises(ValueError, match=flaw):
+                lab.set_resource_control_policies(SOURCE, wrong)
 
 
 def test_request_tags_reach_policies(gate_lab: Any, refused: Any) -> None:

@@ -265,6 +265,39 @@ def test_service_control_policies_by_account() -> None:
     assert accounts.control_policies(Caller.service("logs.amazonaws.com", SOURCE)) == []
 
 
+def test_resource_control_policies() -> None:
+    everything = document(allow())
+    outside = {"StringNotEqualsIfExists": {"aws:PrincipalOrgID": "o-one"}}
+    perimeter = document(deny("dynamodb:*", Principal="*", Condition=outside))
+    ours, theirs = ({"conditions": {"aws:PrincipalOrgID": each}} for each in ("o-one", "o-two"))
+    assert decide(everything, **ours, resource_control_policies=[perimeter]).allowed
+    refused = decide(everything, **theirs, resource_control_policies=[perimeter])
+    assert (refused.reason, refused.explicit) == ("with an explicit deny in a resource control policy", True)
+    # It is not overruled by the resource's own policy, binds services too, and allows nothing.
+    open_to_all = {"resource": named("*"), "owner_account": DESTINATION}
+    assert not decide(everything, **open_to_all, **theirs, resource_control_policies=[perimeter]).allowed
+    logs = Caller.service("logs.amazonaws.com", SOURCE)
+    asked = named({"Service": logs.arn})
+    assert not decide(None, asked, caller=logs, resource_control_policies=[perimeter]).allowed
+    assert not decide(None, **ours, resource_control_policies=[perimeter]).allowed
+    both = decide(everything, control_policies=[document(deny())], resource_control_policies=[perimeter])
+    assert both.reason == "with an explicit deny in a service control policy"
+
+
+def test_resource_control_policies_by_account() -> None:
+    accounts = Accounts()
+    accounts.add(SOURCE, "source", "o-one")
+    accounts.add(DESTINATION, "management", "o-one")
+    for account in accounts.values():
+        account.resource_control_policies = ["{}"]
+    linked = f"arn:aws:iam::{DESTINATION}:role/aws-service-role/backup.amazonaws.com/AWSServiceRoleForBackup"
+    assert accounts.resource_control_policies(ROLE, SOURCE) == ["{}"]
+    assert accounts.resource_control_policies(Caller.service("logs.amazonaws.com", SOURCE), SOURCE) == ["{}"]
+    assert accounts.resource_control_policies(ROLE, DESTINATION) == []
+    assert accounts.resource_control_policies(Caller(DESTINATION, linked, "assumed_role", linked), SOURCE) == []
+    assert accounts.resource_control_policies(ROLE, "333333333333") == []
+
+
 def test_request_tags() -> None:
     assert policy.request_tags({"Tags": [{"Key": "team", "Value": "data"}]}) == {
         "aws:RequestTag/team": "data", "aws:TagKeys": ["team"],
