@@ -63,7 +63,8 @@ LOCAL_STAYS = belief(
 )  # fmt: skip
 BACKFILLED = belief(
     "test_indexes", "index-backfilled",
-    "A new index is allocated (table UPDATING), then backfilled (table ACTIVE), and holds every item that has its key once ACTIVE",
+    "A new index is allocated (table UPDATING), then backfilled (table ACTIVE), and holds the items with its key once "
+    "ACTIVE",
     "measured/indexes-capacity 2 [TABLE-148, TABLE-165]; emulators.md 9",
 )  # fmt: skip
 LEFT_OUT = belief(
