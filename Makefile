@@ -28,7 +28,9 @@ export AWS_EC2_METADATA_DISABLED := true
 # The checks must neither depend on an account nor reach one.
 unexport AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_DEFAULT_REGION AWS_REGION
 
-.PHONY: help setup demo test test-matrix test-main test-scenarios test-newest test-2.18 lint types unit test-runs unit-and-runs docs sanity molecule engines test-engines histories bench bench-peers bench-fleet artifact generate clean
+RUNS := $(sort $(wildcard tests/runs/test_*.py))
+
+.PHONY: $(RUNS) help setup setup-newest demo test test-matrix test-main test-scenarios test-newest test-2.18 lint types unit test-runs docs sanity molecule engines test-engines histories bench bench-peers bench-fleet artifact generate clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -54,7 +56,13 @@ artifact: setup
 demo: artifact
 	@$(AS_INSTALLED) $(BIN)/python -m demo
 
-test: setup lint types docs unit-and-runs test-engines sanity molecule
+# Whole runs mostly wait, so several checks go on side by side; what a check printed is shown when it has ended.
+JOBS ?= 3
+SIDE_BY_SIDE = --jobs=$(JOBS) --output-sync=target
+
+# They start in this order: the longest one early, whole runs beside the checks that compute.
+test: setup
+	$(MAKE) $(SIDE_BY_SIDE) lint molecule unit $(RUNS) sanity test-engines types docs
 	@echo "All checks passed."
 
 # The oldest and the newest Ansible that the collection works with; CONTRIBUTING.md says how to add the next.
@@ -65,13 +73,17 @@ NEWEST_PYTHON ?= $(shell for p in python3.14 python3.13 $(wildcard $(or $(PYENV_
 test-matrix: test-main test-newest test-2.18
 	@echo "All checks of the matrix passed."
 
-test-main: setup lint types unit sanity test-scenarios
+test-main: setup
+	$(MAKE) $(SIDE_BY_SIDE) unit sanity test-scenarios lint types
 
 test-scenarios: artifact
 	$(AS_INSTALLED) $(BIN)/molecule test $(addprefix -s ,$(MAIN_SCENARIOS))
 
-test-newest:
+setup-newest:
 	@test -n "$(NEWEST_PYTHON)" || { echo "Python 3.13 or newer is needed and was not found. Install it, or set NEWEST_PYTHON=/path/to/python3."; exit 1; }
+	$(MAKE) VENV=build/venvs/newest PYTHON=$(NEWEST_PYTHON) setup
+
+test-newest: setup-newest
 	$(MAKE) VENV=build/venvs/newest PYTHON=$(NEWEST_PYTHON) test-main
 
 # No package "ansible" has core 2.18 with the collections that are needed, so those come from the next one.
@@ -97,13 +109,12 @@ docs: setup
 unit: setup
 	$(BIN)/python -m pytest tests/unit
 
-# Real processes of ansible-playbook on a lab: interrupted, killed, taken over, several at once.
+# Real processes of ansible-playbook on a lab: interrupted, killed, taken over, several at once. Each file is a check.
 test-runs: setup
-	$(BIN)/python -m pytest tests/runs
+	$(MAKE) $(SIDE_BY_SIDE) $(RUNS)
 
-# The runs mostly wait, so the unit tests run beside them.
-unit-and-runs: setup
-	$(MAKE) --jobs=2 --output-sync=target unit test-runs
+$(RUNS): setup
+	$(BIN)/python -m pytest $@
 
 # What users install, checked as Galaxy checks it. ansible-test wants it at ansible_collections/tableferry/aws, and pip
 # from a host of its own unless it finds a script in its cache. It keeps that below the home directory.
