@@ -140,3 +140,13 @@ def test_a_controller_may_believe_to_be_on_another_machine(clock: SharedClock) -
     program = "import os, socket; print(socket.gethostname(), os.readlink('/proc/self/ns/pid'))"
     with controller(clock, [sys.executable, "-c", program], machine="pod-2", stdout=subprocess.PIPE) as run:
         assert run.process.communicate(timeout=60)[0] == "pod-2 pid:[pod-2]\n"
+
+
+def test_a_controller_may_move_the_time_instead_of_sleeping(clock: SharedClock) -> None:
+    script = "import time; a = time.monotonic(); time.sleep(600); time.sleep(0.1); print(time.monotonic() - a)"
+    begun, before = time.monotonic(), clock.lab.control("GET", "clock")["offset"]
+    with controller(clock, [sys.executable, "-c", script], skip_sleeps=True, stdout=subprocess.PIPE) as run:
+        slept = float(run.process.communicate(timeout=60)[0])
+    assert time.monotonic() - begun < 60
+    assert 600 <= slept < 660
+    assert clock.lab.control("GET", "clock")["offset"] == before + 600
