@@ -182,9 +182,10 @@ def test_begun_import_is_in_the_books(importing: Importing) -> None:
     assert (begun.id, begun.resource) == (first["ImportArn"], first["TableArn"])
 
 
-def test_import_reads_no_zstd(importing: Importing) -> None:
+def test_import_without_a_package_for_zstd(importing: Importing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(imports, "zstd", None)
     request = importing.request(InputCompressionType="ZSTD")
-    importing.desk.refused(imports.NO_ZSTD, "ValidationException", "ZSTD", "ImportTable", **request)
+    importing.desk.refused(imports.ZSTD, "ValidationException", "backports-zstd", "ImportTable", **request)
 
 
 def test_import_into_existing_table(importing: Importing) -> None:
@@ -389,6 +390,18 @@ def test_import_compression_said(importing: Importing) -> None:
         assert done == counters
     importing.put("plain/one", item("a"))
     assert importing.counted("plain/", InputCompressionType="GZIP") == ("ItemValidationError", 1, 0, 1)
+
+
+def test_import_reads_zstd(importing: Importing) -> None:
+    frames = [imports.zstd.compress(json.dumps({"Item": item(name)}).encode() + b"\n") for name in "abc"]
+    for name, body in (("one", frames[0]), ("several", frames[1] + frames[2]), ("cut", frames[0][:-1]), ("empty", b"")):
+        importing.s3.put_object_as(importing.desk.caller, BUCKET, f"data/{name}", body)
+    assert importing.counted(InputCompressionType="ZSTD") == ("ItemValidationError", 4, 3, 1)
+    assert importing.items() == ["a", "b", "c"]
+    importing.put("plain/one", item("a"))
+    parameters = {**PARAMETERS, "TableName": "other"}
+    done = importing.counted("plain/", InputCompressionType="ZSTD", TableCreationParameters=parameters)
+    assert done == ("ItemValidationError", 1, 0, 1)
 
 
 def test_import_unparseable_line(importing: Importing) -> None:
