@@ -7,8 +7,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from lab.dynamodb.words import belief, invalid, validation
 from lab.partitions import partition_of
@@ -62,6 +62,12 @@ def check_table_name(table: str, member: str = "tableName") -> None:
     if len(table) > LONGEST_NAME:
         constraints.append(f"have length less than or equal to {LONGEST_NAME}")
     refuse_value(TABLE_NAMES, member, table, constraints)
+
+
+def check_named(members: Mapping[str, Any]) -> None:
+    """Refuse a request as sent whose TableName is empty, before the model has words for it."""
+    if members.get("TableName") == "":
+        check_table_name("")
 
 
 def refuse_value(broken: Rule, member: str, value: str, constraints: Sequence[str]) -> None:

@@ -28,7 +28,7 @@ from lab.dynamodb import (
     transactions,
     update,
 )
-from lab.dynamodb.address import TABLE_ARN, address, check_table_name
+from lab.dynamodb.address import TABLE_ARN, address, check_named, check_table_name
 from lab.dynamodb.model import Shape, Stream, Table
 from lab.dynamodb.registry import TableRegistry
 from lab.dynamodb.streams import OUTLIVES
@@ -95,7 +95,12 @@ class DynamoDbService:
     """DynamoDB. ``registry`` holds the tables of all accounts and Regions."""
 
     name = "dynamodb"
-    before_shape: Mapping[str, Callable[[Shape], None]] = {"ExportTableToPointInTime": export.check_named}
+    # The data plane is left out, whose long requests would be read twice.
+    before_shape: Mapping[str, Callable[[Shape], None]] = {
+        **{name: check_named for module in _MODULES if module not in _DATA_PLANE for name in module.OPERATIONS},
+        **dict.fromkeys(tags.OPERATIONS, tags.check_named),
+        "ExportTableToPointInTime": export.check_named,
+    }
 
     def __init__(self, world: World) -> None:
         self._world = world

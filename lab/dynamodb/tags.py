@@ -148,6 +148,12 @@ def untag_resource(context: Context, params: Shape) -> Shape:
     return {}
 
 
+def check_named(members: Shape) -> None:
+    """Refuse a request as sent that names nothing at all."""
+    if members.get("ResourceArn") in (None, ""):
+        raise invalid(ARN, "ARNs must start with 'arn:': ")
+
+
 def _target(context: Context, arn: str) -> tuple[Table, Tags]:
     """The table that ``arn`` is of, and the tags that it means: the table's or those of a live stream."""
     if not arn.startswith("arn:"):

@@ -117,7 +117,8 @@ def clients() -> Iterator[tuple[boto3.client, boto3.client]]:
     with closing(LabServer(world).start()) as server:
         common = {
             "endpoint_url": server.endpoint_url, "region_name": REGION, "aws_access_key_id": key.id,
-            "aws_secret_access_key": key.secret, "config": Config(retries={"max_attempts": 0}),
+            "aws_secret_access_key": key.secret,
+            "config": Config(retries={"max_attempts": 0}, parameter_validation=False),
         }  # fmt: skip
         yield boto3.client("dynamodb", **common), boto3.client("dynamodbstreams", **common)
     world.close()
@@ -155,6 +156,21 @@ def test_with_boto3(clients):
     assert caught.value.response["Error"]["Code"] == "ResourceNotFoundException"
     dynamodb.delete_table(TableName="orders")
     dynamodb.get_waiter("table_not_exists").wait(TableName="orders", WaiterConfig={"Delay": 0.05})
+
+
+def test_empty_names_are_refused_before_the_model_has_words_for_them(clients):
+    dynamodb, _ = clients
+    both = r"2 validation errors detected: .* regular expression pattern: .* greater than or equal to 3"
+    for call in (dynamodb.describe_table, dynamodb.delete_table, dynamodb.describe_time_to_live):
+        with pytest.raises(ClientError, match=both):
+            call(TableName="")
+    for call, params in (
+        (dynamodb.list_tags_of_resource, {}),
+        (dynamodb.tag_resource, {"Tags": [{"Key": "a", "Value": "b"}]}),
+        (dynamodb.untag_resource, {"TagKeys": ["a"]}),
+    ):
+        with pytest.raises(ClientError, match=r"ARNs must start with 'arn:': $"):
+            call(ResourceArn="", **params)
 
 
 @pytest.mark.parametrize(
