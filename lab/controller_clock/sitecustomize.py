@@ -102,7 +102,7 @@ def _skip_sleeps(endpoint: str, path: str) -> None:
         with open(path, "r+b") as stream:
             stream.write(_DOUBLE.pack(offset))
 
-    time.sleep = sleep
+    time.sleep = sleep  # type: ignore[assignment]
 
 
 def _move(machine: str) -> None:
