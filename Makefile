@@ -4,6 +4,7 @@
 # make setup         only installs their requirements into .venv
 # make bench         compares the data plane with its peers (11 minutes)
 # make bench-fleet   migrates 100 and 500 tables at once (12 minutes)
+# make bench-check   checks 1,000 tables in check mode (3 minutes)
 # make histories     plays 10,000 random histories of each method over the lab (METHOD=s3 SEED=1 COUNT=100; an hour)
 # All need Python 3.11 or newer, make and a package index, and install the rest into .venv.
 
@@ -30,7 +31,7 @@ unexport AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN A
 
 RUNS := $(sort $(wildcard tests/runs/test_*.py))
 
-.PHONY: $(RUNS) help setup setup-newest demo test test-matrix test-main test-scenarios test-newest test-2.18 lint types unit test-runs docs sanity molecule engines test-engines histories bench bench-peers bench-fleet artifact generate clean
+.PHONY: $(RUNS) help setup setup-newest demo test test-matrix test-main test-scenarios test-newest test-2.18 lint types unit test-runs docs sanity molecule engines test-engines histories bench bench-peers bench-fleet bench-check artifact generate clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -153,6 +154,9 @@ bench: setup engines bench-peers
 
 bench-fleet: artifact
 	$(AS_INSTALLED) $(BIN)/python -m benchmarks.fleet
+
+bench-check: artifact
+	$(AS_INSTALLED) $(BIN)/python -m benchmarks.check
 
 # Files that are generated from others and kept in the repository.
 generate: setup

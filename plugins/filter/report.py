@@ -147,13 +147,14 @@ def _row(host: str, variables: Mapping[str, Any]) -> dict[str, Any]:
         first = "" if results[STARTED].get("obstacle_error") == "Held" else "Fix this first: "
         reason = f"{first}{left}" if left else "Check mode: nothing was changed."
         judgement = {"status": "planned", "reason": reason}
-    return report.row(
+    row = report.row(
         host,
         migration.method_used(jobs) or str(results[STARTED].get("method") or migration.chosen(asked)),
         judgement=judgement if "status" in judgement else None,
         jobs=jobs,
         failure=_failure(host, variables),
     )
+    return {**row, "changed": _is_changed(host, variables)}
 
 
 def _left_to_the_user(started: Mapping[str, Any], variables: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
+from ansible import constants
 from ansible.errors import AnsibleActionFail
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
@@ -20,6 +21,8 @@ from ansible_collections.tableferry.aws.plugins.module_utils.glue.outcome import
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.spec import Verb
 from ansible_collections.tableferry.aws.plugins.plugin_utils.secrets import register_secrets, without
 
+# The callback plugins that write one document, with or without the name of their collection.
+MACHINE_CALLBACKS = frozenset({"json", "jsonl", "yaml", "junit"})
 WHOLE_CORE = "ansible_collections.tableferry.aws.plugins.module_utils.core.migration"
 
 
@@ -35,6 +38,11 @@ def secrets_in(spec: Mapping[str, Any], values: Any) -> Iterator[str]:
             yield str(value)
         for inner in value if isinstance(value, list) else [value]:
             yield from secrets_in(option.get("options") or {}, inner)
+
+
+def for_machines() -> bool:
+    """Whether standard output belongs to a program: one line of ours would spoil its document."""
+    return str(constants.DEFAULT_STDOUT_CALLBACK).rpartition(".")[2] in MACHINE_CALLBACKS
 
 
 class VerbAction(ActionBase):
@@ -79,7 +87,7 @@ class VerbAction(ActionBase):
             self._validated(arguments, hidden),
             check_mode=bool(self._task.check_mode),
             diff=bool(self._task.diff),
-            progress=lambda line: self._display.display(without(line, hidden)),
+            progress=lambda line: self._display.display(without(line, hidden), stderr=for_machines()),
         )
         if self.verb.hands_out_credentials:
             hidden -= set(response.get("credentials", {}).values())

@@ -21,6 +21,10 @@ STATUS_COLUMNS = (
 )  # fmt: skip
 NUMBERS = frozenset({"items_source", "items_destination", "seconds", "percent"})
 DRIFT = ("drift", "drift_applied")  # of a settings job's result: of finished tables only
+MOST_LINES = 50  # of one kind in what is shown of a run; the report has all
+# A table with another status needs attention.
+EXPECTED = frozenset({"migrated", "copied", "planned"})
+STOPPED = frozenset({"failed", "refused"})
 REASON_WIDTH = 100  # characters of a reason in the text table; the report has all of it
 
 
@@ -98,6 +102,57 @@ def text_table(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(
         _aligned(COLUMNS, [[_cell(column, _shown(entry, column)) for column in COLUMNS] for entry in rows])
     )
+
+
+def overview(rows: Sequence[Mapping[str, Any]], check_mode: bool = False) -> list[str]:
+    """What is shown of a run, less than 200 lines for any number of tables: its rows as a table, remarks, and a
+    summary. The reasons of tables that were stopped are left to the failures of their hosts, which say them in full."""
+    table = text_table([_brief_row(entry) for entry in rows]).splitlines()
+    if len(rows) > MOST_LINES:
+        special = [entry for entry in rows if entry["status"] not in EXPECTED]
+        table = text_table([_brief_row(entry) for entry in special[:MOST_LINES]]).splitlines() if special else []
+        if len(special) > MOST_LINES:
+            table.append(f"and {len(special) - MOST_LINES} more of these")
+        table += _grouped([entry for entry in rows if entry["status"] in EXPECTED])
+    changed = [str(entry["name"]) for entry in rows if entry.get("changed")]
+    remarks = {
+        "note": noted(rows),
+        "not carried": not_carried(rows),
+        "drift": drifted(rows),
+        "applied": applied(rows),
+        "would change" if check_mode else "changed": [_names(changed)] if changed else [],
+    }
+    most = MOST_LINES // (2 if len(rows) <= MOST_LINES else 5)
+    return [*table, *(line for kind, found in remarks.items() for line in _at_most(kind, found, most)), summary(rows)]
+
+
+def _at_most(kind: str, lines: Sequence[str], most: int) -> list[str]:
+    """``lines`` of a ``kind``, those above ``most`` as their number."""
+    more = [f"{kind}: {len(lines) - most} more"] if len(lines) > most else []
+    return [*(f"{kind}: {line}" for line in lines[:most]), *more]
+
+
+def _brief_row(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**entry, "reason": "see below"} if entry["status"] in STOPPED else entry
+
+
+def _grouped(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Tables to which the same happened in one line each, the largest group first."""
+    groups: dict[str, list[str]] = {}
+    for entry in rows:
+        verified = "" if entry["verified"] == "none" else f", verified {entry['verified']}"
+        reason = f": {_cell('reason', _shown(entry, 'reason'))}" if entry["reason"] else ""
+        groups.setdefault(f"{entry['status']} by {entry['method']}{verified}{reason}", []).append(str(entry["name"]))
+    lines = [
+        f"{len(names)} table{'' if len(names) == 1 else 's'} ({_ends(names)}) {what}"
+        for what, names in sorted(groups.items(), key=lambda group: -len(group[1]))
+    ]
+    more = [f"and {len(lines) - 20} more groups"] if len(lines) > 20 else []
+    return [*lines[:20], *more]
+
+
+def _ends(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
 
 
 def status_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -17,7 +17,11 @@ import yaml
 from tests.unit.roles.test_roles import ROOT
 
 WRITERS = {
-    "report_migration": {"report_migration_path": "new.json", "report_migration_rows": []},
+    "report_migration": {
+        "report_migration_path": "new.json",
+        "report_migration_rows": [],
+        "report_migration_hosts": [],
+    },
     "show_status": {"show_status_path": "new.json", "show_status_overview": {"tables": [], "record_tables": []}},
 }
 
@@ -26,10 +30,11 @@ def test_c7_report_and_status_are_their_owners_alone_and_follow_no_link(tmp_path
     """A new file, one that all could read, and a link at its place."""
     tasks = []
     for role, variables in WRITERS.items():
+        file = {"report_migration": "show.yml"}.get(role, "main.yml")
         (task,) = (
             each
-            for each in yaml.safe_load((ROOT / "roles" / role / "tasks/main.yml").read_text())
-            if "ansible.builtin.copy" in each
+            for each in yaml.safe_load((ROOT / "roles" / role / "tasks" / file).read_text())
+            if "ansible.builtin.copy" in each or "tableferry.aws.migration_report" in each
         )
         for name in ("new", "open", "link"):
             tasks.append({**task, "vars": {**variables, f"{task_path(role)}": f"folder/{role}-{name}.json"}})

@@ -1,0 +1,93 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The report of a run as it is shown: one table that stays readable for any number of tables."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible import constants
+
+from ansible_collections.tableferry.aws.plugins.module_utils.core import report
+from ansible_collections.tableferry.aws.plugins.module_utils.glue.outcome import outcome
+from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs.migration_report import VERB
+from ansible_collections.tableferry.aws.plugins.plugin_utils.verb import for_machines
+
+
+def row(number: int, status: str = "migrated", **values: Any) -> dict[str, Any]:
+    """A row of the report."""
+    judgement = {"status": status, "verified": "counts", "reason": values.pop("reason", "")}
+    return {**report.row(f"table-{number:04d}", "s3", judgement=judgement), "changed": True, **values}
+
+
+def shown(rows: list[dict[str, Any]], check_mode: bool = False, **options: Any) -> tuple[dict[str, Any], list[str]]:
+    """What the verb answers, and the lines that it prints."""
+    lines: list[str] = []
+    params = {"tables": rows, "changes": [], "path": None, **options}
+    return outcome(VERB, params, check_mode=check_mode, diff=False, progress=lines.append), lines
+
+
+def test_each_of_a_few_tables_has_a_line() -> None:
+    result, lines = shown([row(1), row(2)], changes=["table-0001: export: none -> started"])
+    assert lines[0] == "table-0001: export: none -> started"
+    assert [line.split()[0] for line in lines[3:5]] == ["table-0001", "table-0002"]
+    assert lines[-2:] == ["changed: table-0001, table-0002", "2 tables: 2 migrated"]
+    assert result["changed"] and result["lines"] == lines
+
+
+def test_a_reason_of_a_stopped_table_is_left_to_its_host() -> None:
+    _, lines = shown([row(1, "refused", reason="table-0001: Not allowed."), row(2, "planned", reason="Check mode.")])
+    assert "Not allowed" not in "\n".join(lines)
+    assert lines[2].endswith("see below") and lines[3].endswith("Check mode.")
+
+
+@pytest.mark.parametrize("number", [51, 1000])
+def test_many_tables_take_few_lines_and_hide_none_that_needs_attention(number: int) -> None:
+    notes = {"notes": ["Look at this."]}
+    rows = [row(each, **notes) for each in range(number - 2)] + [row(number, "refused"), row(number + 1, "failed")]
+    _, lines = shown(rows)
+    assert len(lines) < 60
+    assert [line.split()[0] for line in lines[2:4]] == [f"table-{number:04d}", f"table-{number + 1:04d}"]
+    assert f"{number - 2} tables (table-0000 to table-{number - 3:04d}) migrated by s3, verified counts" in lines
+    assert f"note: {number - 12} more" in lines
+    assert lines[-1] == f"{number} tables: 1 failed, {number - 2} migrated, 1 refused"
+
+
+def test_the_worst_of_1000_tables_is_shown_in_less_than_200_lines() -> None:
+    change = {"what": "tags", "before": None, "after": "x"}
+    values = {"notes": ["n"], "settings_drift": [change], "settings_applied": [change]}
+    rows = [row(each, "failed", **values) for each in range(500)]
+    left = {"settings_left": [{"what": "a", "reason": str(each)} for each in range(99)]}
+    rows += [row(500 + each, "planned", reason=str(each), **left) for each in range(500)]
+    _, lines = shown(rows)
+    assert len(lines) < 200 and "and 450 more of these" in lines and "and 480 more groups" in lines
+
+
+def test_the_report_is_shown_before_it_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result, lines = shown([row(1)], path=str(tmp_path / "file" / "report.json"))
+    assert lines[-1] == "1 table: 1 migrated"
+    assert result["failed"] and "Set ferry_report_path" in result["msg"]
+
+
+def test_check_mode_writes_no_report(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    _, lines = shown([row(1, "planned")], check_mode=True, path=str(path))
+    assert not path.exists() and lines[-2] == "would change: table-0001"
+    shown([row(1)], path=str(path))
+    assert json.loads(path.read_text())["tables"][0]["name"] == "table-0001"
+
+
+@pytest.mark.parametrize(
+    ("callback", "machine"), [("default", False), ("ansible.posix.json", True), ("json", True), ("a.b.yaml", True)]
+)
+def test_lines_go_to_standard_error_where_a_callback_writes_a_document(
+    callback: str, machine: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "DEFAULT_STDOUT_CALLBACK", callback)
+    assert for_machines() is machine
