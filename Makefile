@@ -31,7 +31,7 @@ unexport AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN A
 
 RUNS := $(sort $(wildcard tests/runs/test_*.py))
 
-.PHONY: $(RUNS) help setup setup-newest demo test test-matrix test-main test-scenarios test-newest test-2.18 lint types unit test-runs docs sanity molecule engines test-engines histories bench bench-peers bench-fleet bench-check artifact generate clean
+.PHONY: $(RUNS) help setup setup-newest demo test test-matrix test-main test-scenarios test-newest test-2.18 lint types unit test-runs test-mixed docs sanity molecule engines test-engines histories bench bench-peers bench-fleet bench-check artifact generate clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -116,6 +116,10 @@ test-runs: setup
 
 $(RUNS): setup
 	$(BIN)/python -m pytest $@
+
+# Everything that a user's configuration does to a run, at once, with 100 tables; test-runs has it with 12.
+test-mixed: setup
+	$(BIN)/python -m pytest tests/runs/test_mixed.py --mixed-tables 100
 
 # What users install, checked as Galaxy checks it. ansible-test wants it at ansible_collections/tableferry/aws, and pip
 # from a host of its own unless it finds a script in its cache. It keeps that below the home directory.

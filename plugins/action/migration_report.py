@@ -6,11 +6,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs.migration_report import VERB
-from ansible_collections.tableferry.aws.plugins.plugin_utils.verb import VerbAction
+from ansible_collections.tableferry.aws.plugins.plugin_utils.verb import VerbAction, for_machines
 
 
 class ActionModule(VerbAction):
     """Runs migration_report in the worker."""
 
     verb = VERB
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Run the verb; where its module had to be used, what it would have shown is shown here."""
+        result = super().run(tmp, task_vars)
+        if self._needs_module():
+            for line in result.get("lines") or ():
+                self._display.display(line, stderr=for_machines())
+        return result

@@ -15,6 +15,11 @@ from lab.client import spawn
 from tests.runs.playbooks import Migration, prepare
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--mixed-tables 100``: the mixed run of ``test_mixed.py`` with that many tables."""
+    parser.addoption("--mixed-tables", type=int, default=12)
+
+
 @pytest.fixture
 def migration(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Migration]:
     """A migration of the test file's ``TABLES`` on a lab with its ``TIMINGS``."""

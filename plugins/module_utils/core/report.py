@@ -105,8 +105,8 @@ def text_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def overview(rows: Sequence[Mapping[str, Any]], check_mode: bool = False) -> list[str]:
-    """What is shown of a run, less than 200 lines for any number of tables: its rows as a table, remarks, and a
-    summary. The reasons of tables that were stopped are left to the failures of their hosts, which say them in full."""
+    """What is shown of a run, less than 200 lines for any number of tables: its rows as a table, in full why tables
+    were stopped, remarks, and a summary."""
     table = text_table([_brief_row(entry) for entry in rows]).splitlines()
     if len(rows) > MOST_LINES:
         special = [entry for entry in rows if entry["status"] not in EXPECTED]
@@ -115,6 +115,9 @@ def overview(rows: Sequence[Mapping[str, Any]], check_mode: bool = False) -> lis
             table.append(f"and {len(special) - MOST_LINES} more of these")
         table += _grouped([entry for entry in rows if entry["status"] in EXPECTED])
     changed = [str(entry["name"]) for entry in rows if entry.get("changed")]
+    stopped = [entry for entry in rows if entry["status"] in STOPPED and entry["reason"]]
+    # As many as the table has rows: it points to them.
+    reasons = [f"{entry['name']}: {_shown(entry, 'reason')}" for entry in stopped[:MOST_LINES]]
     remarks = {
         "note": noted(rows),
         "not carried": not_carried(rows),
@@ -123,7 +126,12 @@ def overview(rows: Sequence[Mapping[str, Any]], check_mode: bool = False) -> lis
         "would change" if check_mode else "changed": [_names(changed)] if changed else [],
     }
     most = MOST_LINES // (2 if len(rows) <= MOST_LINES else 5)
-    return [*table, *(line for kind, found in remarks.items() for line in _at_most(kind, found, most)), summary(rows)]
+    return [
+        *table,
+        *reasons,
+        *(line for kind, found in remarks.items() for line in _at_most(kind, found, most)),
+        summary(rows),
+    ]
 
 
 def _at_most(kind: str, lines: Sequence[str], most: int) -> list[str]:
@@ -133,7 +141,7 @@ def _at_most(kind: str, lines: Sequence[str], most: int) -> list[str]:
 
 
 def _brief_row(entry: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {**entry, "reason": "see below"} if entry["status"] in STOPPED else entry
+    return {**entry, "reason": "see below"} if entry["status"] in STOPPED and entry["reason"] else entry
 
 
 def _grouped(rows: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -39,6 +39,8 @@ def tasks_of(entries: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 @pytest.mark.parametrize("play", PLAYS)
 def test_plays_run_here_one_task_after_the_other_and_each_table_for_itself(play: dict[str, Any]) -> None:
+    # The variable wins over the inventory's, the keyword makes verbs run in the worker, where their lines are shown.
+    assert play["become"] is False
     assert (play["connection"], play["strategy"], play["any_errors_fatal"]) == ("local", "linear", False)
     assert play["vars"]["ansible_connection"] == "local"
     assert play["vars"]["ansible_become"] is False
