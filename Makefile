@@ -67,7 +67,7 @@ test: setup
 	@echo "All checks passed."
 
 # The oldest and the newest Ansible that the collection works with; CONTRIBUTING.md says how to add the next.
-MAIN_SCENARIOS := migrate check cleanup backup
+MAIN_SCENARIOS := migrate check cleanup backup two_pairs
 NEWEST_PYTHON ?= $(shell for p in python3.14 python3.13 $(wildcard $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/3.1[34].*/bin/python3) python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 13))' 2>/dev/null && echo $$p && break; done)
 

@@ -81,6 +81,12 @@ def a11(lab: LabClient) -> None:
     make_tables(lab, "source", [plain("a11-first"), plain("a11-second")])
 
 
+def two_pairs(lab: LabClient) -> None:
+    """A table in each of two source accounts."""
+    make_tables(lab, "source", [plain("two-pairs-first")])
+    make_tables(lab, "outside", [plain("two-pairs-second")])
+
+
 def faults(lab: LabClient) -> None:
     """One table for each kind of bad input, and what is wrong around them."""
     mapped, unmapped = (make_key(lab, "source") for _ in range(2))
@@ -217,6 +223,7 @@ SCENARIOS: dict[str, Callable[[LabClient], None]] = {
     "backup_phases": backup_phases,
     "air_gapped": air_gapped,
     "a11": a11,
+    "two_pairs": two_pairs,
 }
 
 
