@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""``shared_policies.py FILE make|show [BUCKET]``: a bucket and a key of others, and the statements in their policies."""
+"""``shared_policies.py FILE make|show [BUCKET]``: a bucket and a key of others, with their statements."""
 
 from __future__ import annotations
 
