@@ -73,7 +73,7 @@ def test_the_report_is_shown_before_it_cannot_be_written(tmp_path: Path) -> None
     (tmp_path / "file").touch()
     result, lines = shown([row(1)], path=str(tmp_path / "file" / "report.json"))
     assert lines[-1] == "1 table: 1 migrated"
-    assert result["failed"] and "Set ferry_report_path" in result["msg"]
+    assert result["failed"] and "Set path" in result["msg"]
 
 
 def test_check_mode_writes_no_report(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def _write(path: Path, document: dict[str, Any]) -> None:
     except OSError as error:
         raise ReportNotWritten(
             f"The report {path} could not be written: {private_files.in_words(error)}.",
-            "It is shown above. Set ferry_report_path to a file that can be written.",
+            "It is shown above. Set path to a file that can be written.",
         ) from error
 
 
