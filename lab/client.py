@@ -98,6 +98,11 @@ class LabClient:
         """Forget all requests and jobs."""
         self.control("DELETE", "requests")
 
+    def permissions(self, principal_arn: str = "") -> list[dict[str, Any]]:
+        """The permissions that calls needed, of ``principal_arn`` or of anybody (``lab.permission_log.Permission``)."""
+        query = urllib.parse.urlencode({"principal": principal_arn})
+        return self.control("GET", f"permissions?{query}")  # type: ignore[no-any-return]
+
     def advance(self, seconds: float) -> None:
         """Move the lab's time forward."""
         self.control("POST", "clock", {"advance": seconds})

@@ -8,6 +8,8 @@
 - ``GET /_lab/requests?operation=&account=&region=&service=&error_code=&ok=&mutating=&entries=1``;
   ``DELETE /_lab/requests``
 - ``GET /_lab/jobs?kind=&account=&region=&resource=``: exports, imports, backups, copies and restores that were started
+- ``GET /_lab/permissions?principal=``: the permissions that calls needed, with the phase in which each was asked first;
+  ``POST /_lab/permissions`` ``{"phase": "<name>"}`` names the phase from now on; ``DELETE /_lab/permissions``
 - ``GET /_lab/clock``; ``POST /_lab/clock`` ``{"advance": seconds}`` or ``{"until": epoch seconds}``, or ``{"shared":
   true}`` where clients read the world's time (``lab.controller``)
 - ``GET /_lab/timings``; ``POST /_lab/timings`` ``{"<name>": seconds}``
@@ -102,6 +104,20 @@ def _clear_requests(world: World, _query: dict[str, str], _content: Any) -> dict
 def _jobs(world: World, query: dict[str, str], _content: Any) -> list[dict[str, Any]]:
     filters = {name: query[name] for name in ("kind", "account", "region", "resource", "id") if name in query}
     return [job._asdict() for job in world.request_log.jobs(**filters)]
+
+
+def _permissions(world: World, query: dict[str, str], _content: Any) -> list[dict[str, Any]]:
+    return [entry._asdict() for entry in world.permission_log.all(query.get("principal", ""))]
+
+
+def _set_phase(world: World, _query: dict[str, str], content: dict[str, Any]) -> dict[str, Any]:
+    world.permission_log.phase = str(content["phase"])
+    return {"phase": world.permission_log.phase}
+
+
+def _clear_permissions(world: World, _query: dict[str, str], _content: Any) -> list[dict[str, Any]]:
+    world.permission_log.clear()
+    return []
 
 
 def _clock(world: World, _query: dict[str, str], _content: Any) -> dict[str, Any]:
@@ -209,6 +225,9 @@ _ROUTES: dict[tuple[str, str], Callable[[World, dict[str, str], Any], Any]] = {
     ("GET", "requests"): _requests,
     ("DELETE", "requests"): _clear_requests,
     ("GET", "jobs"): _jobs,
+    ("GET", "permissions"): _permissions,
+    ("POST", "permissions"): _set_phase,
+    ("DELETE", "permissions"): _clear_permissions,
     ("GET", "clock"): _clock,
     ("POST", "clock"): _advance,
     ("GET", "timings"): _timings,

@@ -30,6 +30,7 @@ from lab.messages import AuthorizationRequest
 from lab.partitions import partition_of
 from lab.policy import BOTH_SIDES, POLICIES_DECIDE, Decision, decide
 from lab.protocol import speaks_rest
+from lab.permission_log import PermissionLog
 from lab.request_log import Entry, RequestLog, is_mutating
 
 __all__ = ["Clock", "Entry", "Event", "Fault", "Faults", "RequestLog", "Throttles", "Timings", "World", "is_mutating"]
@@ -73,6 +74,7 @@ class World:
         self._default_quotas: dict[str, int] = {}
         self._adjusted_quotas: dict[tuple[str, str], int] = {}
         self.request_log = RequestLog()
+        self.permission_log = PermissionLog()
         self.faults = Faults()
         self.identity = IdentityStore(self.clock, self.random)
         self.accounts = self.identity.accounts
@@ -202,6 +204,7 @@ class World:
     def require(self, caller: Caller, needed: AuthorizationRequest, region: str = "") -> None:
         """``decide``, raising AccessDenied in the words of the action's service."""
         decision = self.decide(caller, needed, region)
+        self.permission_log.add(caller, needed.action, needed.resource_arn, needed.conditions, decision.allowed)
         if decision.allowed:
             return
         message = (

@@ -22,6 +22,7 @@ from lab.world import Context, World
 
 Operation = Callable[[Context, dict[str, Any]], dict[str, Any]]
 MOST_ACCESS_KEYS = 2
+# What is asked for with iam:PolicyARN (IAM's service authorization reference).
 
 
 LINKED_ROLE = rule(

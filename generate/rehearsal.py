@@ -1,0 +1,217 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whole migrations on a lab, playbook after playbook, by callers who may what a policy says or everything.
+
+The lab records which permissions each phase needed. Policies are generated from that, and held to it: a rehearsal under
+exactly these policies must need exactly the same.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from demo.seed import RETRIES, make_key, make_tables
+from demo.tables import DemoTable, capacity, index, numbered, on_demand, recovery, time_to_live
+from lab.client import LabClient, spawn
+from lab.permission_log import Permission
+
+ROOT = Path(__file__).resolve().parents[1]
+USER, POLICY = "ferry-caller", "tableferry"
+SIDES = ("source", "destination")
+STREAM = "permitted-stream"
+BUCKET = "tableferry-permitted"
+PLAYBOOKS = ("migrate", "status", "verify", "cleanup")
+TIMINGS = {"export.full": 2.0, "import.visible": 0.5, "import.creating": 0.5, "import.completing": 0.2}
+
+Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A lab with its callers, a key of each side, and a folder for what runs write."""
+
+    lab: LabClient
+    folder: Path
+    users: Mapping[str, Mapping[str, str]]
+    keys: Mapping[str, str]
+
+    def permissions(self) -> list[Permission]:
+        """What the callers of both sides needed so far."""
+        rows = [row for side in self.users for row in self.lab.permissions(self.users[side]["arn"])]
+        return [Permission(**{**row, "conditions": tuple(map(tuple, row["conditions"]))}) for row in rows]
+
+    def let(self, side: str, document: Document | None) -> None:
+        """Let the caller of ``side`` do what ``document`` says from now on, or everything."""
+        iam = self.lab.client("iam", side, retries=RETRIES)
+        everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+        allowed = document or {"Version": "2012-10-17", "Statement": [everything]}
+        iam.put_user_policy(UserName=USER, PolicyName=POLICY, PolicyDocument=json.dumps(allowed))
+
+    def variables(self, **more: Any) -> dict[str, Any]:
+        """The inventory's variables for all tables."""
+        region, endpoint = self.lab.landscape["region"], self.lab.endpoint_url
+        sides = {
+            f"ferry_{side}": {
+                "access_key": self.users[side]["access_key"],
+                "secret_key": self.users[side]["secret_key"],
+                "region": region,
+                "endpoint_url": endpoint,
+            }
+            for side in SIDES
+        }
+        files = {
+            "ferry_report_path": str(self.folder / "report.json"),
+            "ferry_checkpoint_dir": str(self.folder / "checkpoints"),
+            "ferry_differences_dir": str(self.folder / "differences"),
+        }
+        return {**sides, **files, "ferry_staging_bucket": BUCKET, "ferry_disable_point_in_time_recovery": True, **more}
+
+    def write_inventory(self, hosts: Mapping[str, Mapping[str, Any]], **variables: Any) -> None:
+        """The inventory of the next playbooks."""
+        content = {"dynamodb_tables": {"vars": self.variables(**variables), "hosts": dict(hosts)}}
+        (self.folder / "inventory.yml").write_text(yaml.safe_dump(content))
+
+    def play(self, playbook: str, *options: str) -> subprocess.CompletedProcess[str]:
+        """A run of ``playbook`` over the inventory; its output goes to a file too."""
+        environment = {
+            **os.environ,
+            "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "generate" / "callbacks"),
+            "ANSIBLE_LOCALHOST_WARNING": "false",
+            "TABLEFERRY_LAB_URL": self.lab.endpoint_url,
+        }
+        command = ["ansible-playbook", playbook, "-i", str(self.folder / "inventory.yml"), *options]
+        done = subprocess.run(
+            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+        (self.folder / f"{Path(playbook).name}.log").write_text(done.stdout + done.stderr)
+        return done
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What came of the playbooks: exit status and output of each, and the permissions that they needed."""
+
+    runs: Mapping[str, subprocess.CompletedProcess[str]] = field(repr=False)
+    needed: Sequence[Permission]
+
+    @property
+    def denied(self) -> list[str]:
+        """What was refused, once each."""
+        return sorted({f"{row.action} on {row.resource_arn}" for row in self.needed if not row.allowed})
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """The end of the output of each playbook that failed."""
+        return {name: run.stdout[-3000:] + run.stderr[-1000:] for name, run in self.runs.items() if run.returncode}
+
+
+@contextmanager
+def scene(folder: Path, policies: Mapping[str, Document] | None = None) -> Iterator[Scene]:
+    """A lab with a caller on each side who may what ``policies`` says of the side, or everything."""
+    with spawn(scale=0.01, timings=TIMINGS, log=folder / "lab.log") as lab:
+        users = {side: _user(lab, side) for side in SIDES}
+        keys = {side: make_key(lab, side) for side in SIDES}
+        made = Scene(lab, folder, users, keys)
+        for side in SIDES:
+            made.let(side, policies[side] if policies else None)
+        management = lab.client("backup", "management", retries=RETRIES)
+        management.update_global_settings(GlobalSettings={"isCrossAccountBackupEnabled": "true"})
+        yield made
+
+
+def rehearse(method: str, folder: Path, policies: Mapping[str, Document] | None = None) -> Rehearsal:
+    """Tables with every setting moved by ``method``, looked at, compared and cleaned up after."""
+    with scene(folder, policies) as stage:
+        names = seed(stage, method)
+        stage.write_inventory(
+            dict.fromkeys(names, {}),
+            ferry_method=method,
+            ferry_migration_id="permitted",
+            ferry_kms_key_map={stage.keys["source"]: stage.keys["destination"]},
+            ferry_kinesis_map={stream_arn(stage.lab, "source"): stream_arn(stage.lab, "destination")},
+            ferry_verify="sample",
+            ferry_remove_recovery_points=True,
+            ferry_remove_record=True,
+            ferry_remove_bucket=True,
+        )
+        runs = {}
+        for playbook in PLAYBOOKS:
+            runs[playbook] = stage.play(f"tableferry.aws.{playbook}")
+            if runs[playbook].returncode:
+                break
+        return Rehearsal(runs, stage.permissions())
+
+
+def seed(stage: Scene, method: str) -> list[str]:
+    """Tables with every setting that the method carries; their names."""
+    lab = stage.lab
+    for side in SIDES:
+        lab.client("kinesis", side, retries=RETRIES).create_stream(StreamName=STREAM, ShardCount=1)
+    rich = DemoTable(
+        "permitted-rich",
+        on_demand(
+            ("id", "S"),
+            indexes=[index("all", "other", "", {"ProjectionType": "ALL"})],
+            StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
+            Tags=[{"Key": "team", "Value": "shop"}],
+            WarmThroughput={"ReadUnitsPerSecond": 13000, "WriteUnitsPerSecond": 4000},
+            DeletionProtectionEnabled=True,
+            SSESpecification={"Enabled": True, "SSEType": "KMS", "KMSMasterKeyId": stage.keys["source"]},
+        ),
+        numbered,
+        {"update_time_to_live": time_to_live("end"), "update_continuous_backups": recovery(35)},
+    )
+    scaled = DemoTable(
+        "permitted-scaled",
+        {
+            **on_demand(("id", "S"), indexes=[index("all", "other", "", {"ProjectionType": "ALL"}, 5)]),
+            "BillingMode": "PROVISIONED",
+            "ProvisionedThroughput": capacity(5),
+        },
+        numbered,
+        scaled=True,
+    )
+    make_tables(lab, "source", [rich, scaled])
+    dynamodb = lab.client("dynamodb", "source", retries=RETRIES)
+    for more in ({}, {"IndexName": "all"}):
+        dynamodb.update_contributor_insights(TableName=rich.name, ContributorInsightsAction="ENABLE", **more)
+    dynamodb.enable_kinesis_streaming_destination(TableName=rich.name, StreamArn=stream_arn(lab, "source"))
+    table = dynamodb.describe_table(TableName=rich.name)["Table"]
+    for action, arn in (("GetItem", table["TableArn"]), ("DescribeStream", table["LatestStreamArn"])):
+        dynamodb.put_resource_policy(ResourceArn=arn, Policy=_readers(f"dynamodb:{action}", arn))
+    lab.advance(3600)
+    return [rich.name, scaled.name]
+
+
+def stream_arn(lab: LabClient, side: str) -> str:
+    """The Kinesis stream of a side."""
+    account = lab.landscape["accounts"][side]["account_id"]
+    return f"arn:aws:kinesis:{lab.landscape['region']}:{account}:stream/{STREAM}"
+
+
+def _readers(action: str, resource: str) -> str:
+    statement = {"Effect": "Allow", "Principal": {"AWS": "333333333333"}, "Action": action, "Resource": resource}
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+def _user(lab: LabClient, side: str) -> dict[str, str]:
+    iam = lab.client("iam", side, retries=RETRIES)
+    arn = iam.create_user(UserName=USER)["User"]["Arn"]
+    key = iam.create_access_key(UserName=USER)["AccessKey"]
+    return {"arn": arn, "access_key": key["AccessKeyId"], "secret_key": key["SecretAccessKey"]}
+
+
+def rows(permissions: Iterable[Permission], account: str) -> list[Permission]:
+    """Those of one account's caller."""
+    return [row for row in permissions if row.account == account]
