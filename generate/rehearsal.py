@@ -144,6 +144,7 @@ def rehearse(method: str, folder: Path, policies: Mapping[str, Document] | None 
             ferry_remove_recovery_points=True,
             ferry_remove_record=True,
             ferry_remove_bucket=True,
+            ferry_safe_mode=False,
         )
         runs = {}
         for playbook in PLAYBOOKS:

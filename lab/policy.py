@@ -89,6 +89,15 @@ REQUEST_TAGS = rule(
     fact="AWS IAM user guide, Global condition context keys; service authorization reference",
     test="test_policy.py::test_request_tags",
 )
+TAGS_AT_CREATION = rule(
+    "tags-at-creation-need-their-permission",
+    service="iam",
+    says="CreateKey, CreateRole, CreateBackupVault and StartBackupJob with tags need TagResource (iam: TagRole) of "
+    "their service too, on what they make",
+    fact="AWS IAM user guide, Controlling access to AWS resources using tags; AWS KMS developer guide, Controlling "
+    "access to tags; AWS Backup developer guide, Access control",
+    test="test_iam_backup.py::test_tags_at_creation",
+)
 NO_ENDPOINT = rule(
     "no-vpc-endpoint-on-loopback",
     service="iam",

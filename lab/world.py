@@ -201,6 +201,12 @@ class World:
             return []
         return self.accounts.resource_control_policies(caller, needed.owner_account or caller.account_id)
 
+    def allows(self, caller: Caller, needed: AuthorizationRequest, region: str = "") -> bool:
+        """``decide`` for a permission that the request needs, which goes to the log of permissions."""
+        allowed = self.decide(caller, needed, region).allowed
+        self.permission_log.add(caller, needed.action, needed.resource_arn, needed.conditions, allowed)
+        return allowed
+
     def require(self, caller: Caller, needed: AuthorizationRequest, region: str = "") -> None:
         """``decide``, raising AccessDenied in the words of the action's service."""
         decision = self.decide(caller, needed, region)

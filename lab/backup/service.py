@@ -42,6 +42,9 @@ _ON_POINTS = frozenset((
     "StartRestoreJob", "UpdateRecoveryPointLifecycle",
 ))  # fmt: skip
 
+# Where calls have the tags of what they make.
+_TAGGED = {"CreateBackupVault": "BackupVaultTags", "StartBackupJob": "RecoveryPointTags"}
+
 
 class BackupService:
     """AWS Backup. ``registry`` holds what belongs to it, of all accounts and Regions."""
@@ -71,7 +74,11 @@ class BackupService:
             return [self._on_arn(context, operation, params["ResourceArn"])]
         if "BackupVaultName" in params:
             name, owner = params["BackupVaultName"], params.get("BackupVaultAccountId")
-            return [vaults.authorization(self.registry, context, operation, name, owner)]
+            needed = [vaults.authorization(self.registry, context, operation, name, owner)]
+            if operation in _TAGGED and params.get(_TAGGED[operation]):
+                arn = needed[0].resource_arn if operation == "CreateBackupVault" else context.arn("recovery-point:new")
+                needed.append(AuthorizationRequest("backup:TagResource", arn))
+            return needed
         if "BackupPlanId" in params:
             arn = context.arn(f"backup-plan:{params['BackupPlanId']}", "backup")
             return [AuthorizationRequest(f"backup:{operation}", arn)]

@@ -415,7 +415,7 @@ class Buckets:
 
     def _missing_key(self, caller: Caller, bucket: Bucket, key: str) -> None:
         listing = self._request("s3:ListBucket", bucket, None, {"s3:prefix": key})
-        if not self.world.decide(caller, listing, bucket.region).allowed:
+        if not self.world.allows(caller, listing, bucket.region):
             raise KEY_HIDDEN.error("AccessDenied", "Access Denied", 403)
         raise KEY_HIDDEN.error("NoSuchKey", "The specified key does not exist.", 404, Key=key)
 

@@ -157,7 +157,11 @@ class IamService:
             arn = f"{self._prefix(context)}:role{managed_policies.linked_path(service)}{name}"
             return [AuthorizationRequest(f"iam:{operation}", arn, conditions={"iam:AWSServiceName": service})]
         conditions = self._conditions(context, operation, params)
-        return [AuthorizationRequest(f"iam:{operation}", self._resource(context, params), conditions=conditions)]
+        arn = self._resource(context, params)
+        needed = [AuthorizationRequest(f"iam:{operation}", arn, conditions=conditions)]
+        if operation == "CreateRole" and params.get("Tags"):
+            needed.append(AuthorizationRequest("iam:TagRole", arn))
+        return needed
 
     def _conditions(self, context: Context, operation: str, params: Mapping[str, Any]) -> dict[str, str]:
         """IAM's own condition keys: the managed policy attached or detached, and the boundary of the principal that the

@@ -435,7 +435,10 @@ class KmsService:
                 needed += self._needed(context.caller, target_key, "ReEncryptTo", encryption_context)
             return needed
         if "KeyId" not in params or operation == "ListAliases":
-            return [AuthorizationRequest(f"kms:{operation}", "*")]
+            needed = [AuthorizationRequest(f"kms:{operation}", "*")]
+            if operation == "CreateKey" and params.get("Tags"):
+                needed.append(AuthorizationRequest("kms:TagResource", context.arn("key/new", "kms")))
+            return needed
         key = self.find(context.caller, params["KeyId"], context.region, operation)
         return self._needed(context.caller, key, operation, encryption_context)
 
@@ -558,7 +561,7 @@ class KmsService:
         except PolicyFlaw as flaw:
             raise POLICY_MUST_BE_SOUND.error("MalformedPolicyDocumentException", str(flaw)) from None
         needed = AuthorizationRequest("kms:PutKeyPolicy", key.arn, policy, key.account_id, True)
-        if not lockout_wanted and not self._world.decide(context.caller, needed, context.region).allowed:
+        if not lockout_wanted and not self._world.allows(context.caller, needed, context.region):
             raise POLICY_MUST_BE_SOUND.error(
                 "MalformedPolicyDocumentException",
                 "The new key policy will not allow you to update the key policy in the future.",

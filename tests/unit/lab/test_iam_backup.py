@@ -17,6 +17,10 @@ from tests.unit.lab.backup.conftest import FOR_BACKUP, SOURCE, Company, world
 
 __all__ = ["world"]
 SERVICE = {"AWSServiceName": "backup.amazonaws.com"}
+TRUST = (
+    '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "backup.amazonaws.com"}, '
+    '"Action": "sts:AssumeRole"}]}'
+)
 
 
 def test_service_linked_role(world: Any) -> None:
@@ -92,3 +96,40 @@ def test_c2_a_role_takes_only_the_policy_and_the_boundary_that_conditions_name(w
     with pytest.raises(RuleBroken, match="AccessDenied"):
         attacher("AttachRolePolicy", service="iam", PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess", **role)
     attacher("AttachRolePolicy", service="iam", PolicyArn=FOR_BACKUP, **role)
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "tagging", "params"),
+    [
+        ("kms", "CreateKey", "kms:TagResource", {"Tags": [{"TagKey": "a", "TagValue": "b"}]}),
+        (
+            "iam",
+            "CreateRole",
+            "iam:TagRole",
+            {"RoleName": "new", "AssumeRolePolicyDocument": TRUST, "Tags": [{"Key": "a", "Value": "b"}]},
+        ),
+        ("backup", "CreateBackupVault", "backup:TagResource", {"BackupVaultName": "v", "BackupVaultTags": {"a": "b"}}),
+    ],
+)
+def test_tags_at_creation(world: Any, service: str, operation: str, tagging: str, params: dict[str, Any]) -> None:
+    company = Company(world)
+    wide = ["backup-storage:*", "kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"]
+    allowed = {"Effect": "Allow", "Action": [f"{service}:{operation}", *wide, "kms:PutKeyPolicy", "kms:RetireGrant"], "Resource": "*"}
+    with pytest.raises(RuleBroken, match=f"is not authorized to perform: {tagging}"):
+        company.source.as_user(allowed)(operation, service=service, **params)
+    tags = {"Effect": "Allow", "Action": tagging, "Resource": "*"}
+    assert company.source.as_user(allowed, tags)(operation, service=service, **params)
+    untagged = {name: value for name, value in params.items() if not name.endswith("Tags")}
+    untagged |= {name: f"{untagged[name]}-2" for name in ("RoleName", "BackupVaultName") if name in untagged}
+    assert company.source.as_user(allowed)(operation, service=service, **untagged)
+
+
+def test_a_policy_is_attached_under_its_arn(world: Any) -> None:
+    company = Company(world)
+    company.source("CreateRole", service="iam", RoleName="r", AssumeRolePolicyDocument=TRUST)
+    allowed = {"Effect": "Allow", "Action": ["iam:AttachRolePolicy", "iam:DetachRolePolicy"], "Resource": "*"}
+    narrow = company.source.as_user({**allowed, "Condition": {"ArnEquals": {"iam:PolicyARN": FOR_BACKUP}}})
+    for operation in ("AttachRolePolicy", "DetachRolePolicy"):
+        with pytest.raises(RuleBroken, match=f"AccessDenied: .*iam:{operation}"):
+            narrow(operation, service="iam", RoleName="r", PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
+        narrow(operation, service="iam", RoleName="r", PolicyArn=FOR_BACKUP)

@@ -1,0 +1,148 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Policies from the permissions that migrations on the lab needed: one for each method and side, and each role's.
+
+Account ids, names and ids of what is made become places such as ``TABLE``, which a user fills in.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from lab.permission_log import Permission
+
+Document = dict[str, Any]
+# A condition, a resource pattern and the action that is allowed under it.
+_Grant = tuple[str, tuple[tuple[str, str], ...], str]
+
+# The phase of each play of the playbooks, in the order of the policies' statements. Those of one phase can be taken
+# away when it is over, or never given where somebody else prepares the accounts.
+PHASES: Mapping[str, str] = {
+    "migrate: Check the inventory": "Prepare",
+    "migrate: Prepare the accounts": "Prepare",
+    "migrate: Migrate the tables": "Move",
+    "migrate: Report on the tables": "Move",
+    "status: Check the inventory": "Status",
+    "status: Show how far the tables are": "Status",
+    "verify: Check the inventory": "Verify",
+    "verify: Compare the tables": "Verify",
+    "cleanup: Check the inventory": "CleanUp",
+    "cleanup: Find the staging areas": "CleanUp",
+    "cleanup: Clean up after the tables": "CleanUp",
+    "cleanup: Clean up the accounts": "CleanUp",
+    "cleanup: Fail the tables that could not be cleaned up": "CleanUp",
+}
+# What narrows an action beyond its resource: the condition key whose value in the calls goes into the policy.
+CONDITIONS: Mapping[str, str] = {
+    "iam:AttachRolePolicy": "iam:PolicyARN",
+    "iam:CreateServiceLinkedRole": "iam:AWSServiceName",
+    "iam:PassRole": "iam:PassedToService",
+    "kms:*": "kms:ViaService",
+}
+# In the order in which they are tried; what comes out of one is not tried by the next.
+_ARNS: Sequence[tuple[str, str]] = (
+    (r"(arn:aws:dynamodb:[^:]*:\d+:table)/tableferry", r"\1/tableferry"),
+    (r"(arn:aws:dynamodb:[^:]*:\d+:table)/[^/]+/(export|import|stream|index|backup)/.*", r"\1/TABLE/\2/*"),
+    (r"(arn:aws:dynamodb:[^:]*:\d+:table)/[^/]+", r"\1/TABLE"),
+    (r"(arn:aws:s3:::)[^/]+/tableferry/.*/AWSDynamoDB/.*", r"\1BUCKET/tableferry/*/AWSDynamoDB/*"),
+    (r"(arn:aws:s3:::)[^/]+/tableferry/.*", r"\1BUCKET/tableferry/*"),
+    (r"(arn:aws:s3:::)[^/]+", r"\1BUCKET"),
+    (r"(arn:aws:kms:[^:]*:\d+:key)/.*", r"\1/*"),
+    (r"(arn:aws:backup:[^:]*:\d+:backup-vault):.*", r"\1:VAULT"),
+    (r"(arn:aws:backup:[^:]*:\d+:(?:recovery-point|backup-plan)):.*", r"\1:*"),
+    (r"(arn:aws:kinesis:[^:]*:\d+:stream)/.*", r"\1/STREAM"),
+    (r"(arn:aws:logs:[^:]*:\d+:log-group):/aws-dynamodb/.*", r"\1:/aws-dynamodb/*"),
+    (r"(arn:aws:iam::\d+:user)/.*", r"\1/CALLER"),
+)
+
+
+def pattern(arn: str, accounts: Mapping[str, str], region: str) -> str:
+    """``arn`` with places for what differs from user to user; ``accounts`` maps account ids to their places."""
+    for expression, place in _ARNS:
+        if re.fullmatch(expression, arn, re.DOTALL):
+            arn = re.sub(expression, place, arn, flags=re.DOTALL)
+            break
+    for account, name in accounts.items():
+        arn = arn.replace(f":{account}:", f":{name}:")
+    return arn.replace(f":{region}:", ":REGION:")
+
+
+def policy(
+    permissions: Iterable[Permission], accounts: Mapping[str, str], region: str, phases: Mapping[str, str]
+) -> Document:
+    """The policy document that allows what was needed, and no more, with a statement's phase in its ``Sid``.
+
+    ``phases`` maps the phases of the log to those of the policy, in their order. KeyError where it lacks one.
+    """
+    grants: dict[str, set[_Grant]] = {phase: set() for phase in phases.values()}
+    for each in permissions:
+        if each.action.startswith("sts:"):
+            continue  # who the caller is needs no permission
+        narrowed = tuple(
+            (key, value.replace(f".{region}.", ".REGION."))
+            for key, value in each.conditions
+            if key in (CONDITIONS.get(each.action), CONDITIONS.get(f"{each.action.partition(':')[0]}:*"))
+        )
+        grants[phases[each.phase]].add((each.action, narrowed, pattern(each.resource_arn, accounts, region)))
+    statements = [
+        {"Sid": f"{phase}{number}", **statement}
+        for phase, needed in grants.items()
+        for number, statement in enumerate(_statements(_least(needed)), 1)
+    ]
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
+def _least(grants: set[_Grant]) -> set[_Grant]:
+    """Those that no other one covers."""
+    return {each for each in grants if not any(other != each and _covers(other, each) for other in grants)}
+
+
+def _covers(wide: _Grant, narrow: _Grant) -> bool:
+    action, conditions, resource = wide
+    expression = ".*".join(re.escape(part) for part in resource.split("*"))
+    return (
+        action == narrow[0]
+        and conditions in ((), narrow[1])
+        and re.fullmatch(expression, narrow[2], re.DOTALL) is not None
+    )
+
+
+def _statements(grants: set[_Grant]) -> list[dict[str, Any]]:
+    """Actions with the same resources and conditions in one statement."""
+    resources: dict[tuple[str, tuple[tuple[str, str], ...]], list[str]] = {}
+    for action, conditions, resource in sorted(grants):
+        resources.setdefault((action, conditions), []).append(resource)
+    actions: dict[tuple[tuple[str, ...], tuple[tuple[str, str], ...]], list[str]] = {}
+    for (action, conditions), named in resources.items():
+        actions.setdefault((tuple(named), conditions), []).append(action)
+    return [
+        {
+            "Effect": "Allow",
+            "Action": done,
+            "Resource": list(named) if len(named) > 1 else named[0],
+            **({"Condition": {"StringEquals": dict(conditions)}} if conditions else {}),
+        }
+        for (named, conditions), done in sorted(actions.items(), key=lambda entry: entry[1])
+    ]
+
+
+def text(document: Mapping[str, Any]) -> str:
+    """A policy as it stands in a file."""
+    return json.dumps(document, indent=2) + "\n"
+
+
+def size(document: Mapping[str, Any]) -> int:
+    """The characters that IAM counts: all but white space. A managed policy takes 6,144."""
+    return len(re.sub(r"\s", "", json.dumps(document)))
+
+
+def filled(document: Mapping[str, Any], places: Mapping[str, str]) -> Document:
+    """A policy with its places filled in."""
+    names = "|".join(sorted(map(re.escape, places), key=len, reverse=True))
+    found: Document = json.loads(re.sub(rf"\b(?:{names})\b", lambda name: places[name[0]], json.dumps(document)))
+    return found
