@@ -31,7 +31,7 @@ unexport AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN A
 
 RUNS := $(sort $(wildcard tests/runs/test_*.py))
 
-.PHONY: $(RUNS) help setup setup-newest demo test test-matrix test-main test-scenarios test-newest test-2.18 lint types unit test-runs test-mixed docs sanity molecule engines test-engines histories bench bench-peers bench-fleet bench-check artifact generate clean
+.PHONY: $(RUNS) help setup setup-newest demo test test-matrix test-main test-scenarios test-newest test-2.18 lint types unit test-runs test-mixed docs sanity molecule engines test-engines histories bench bench-peers bench-fleet bench-check artifact generate permissions clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -161,6 +161,10 @@ bench-fleet: artifact
 
 bench-check: artifact
 	$(AS_INSTALLED) $(BIN)/python -m benchmarks.check
+
+# Policies from the calls of whole migrations on the lab (3 minutes).
+permissions: setup
+	$(BIN)/python -m generate.permission_files
 
 # Files that are generated from others and kept in the repository.
 generate: setup

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from lab.permission_log import Permission
@@ -31,6 +32,8 @@ PHASES: Mapping[str, str] = {
     "status: Show how far the tables are": "Status",
     "verify: Check the inventory": "Verify",
     "verify: Compare the tables": "Verify",
+    "repair: Check the inventory": "Repair",
+    "repair: Compare the tables": "Repair",
     "cleanup: Check the inventory": "CleanUp",
     "cleanup: Find the staging areas": "CleanUp",
     "cleanup: Clean up after the tables": "CleanUp",
@@ -44,6 +47,50 @@ CONDITIONS: Mapping[str, str] = {
     "iam:PassRole": "iam:PassedToService",
     "kms:*": "kms:ViaService",
 }
+
+
+@dataclass(frozen=True)
+class Also:
+    """``actions`` that go with ``action``, on ``resource`` (empty: on the same); ``service`` is a part of its
+    kms:ViaService, ``fact`` why."""
+
+    action: str
+    actions: tuple[str, ...]
+    fact: str
+    resource: str = ""
+    service: str = ""
+
+
+# What AWS documents as needed and asks for only now and then, which no rehearsal on the lab shows.
+ALSO: Sequence[Also] = (
+    Also("s3:PutObject", ("s3:AbortMultipartUpload",), "DynamoDB developer guide, Requesting a table export: permissions"),
+    Also(
+        "kms:CreateGrant",
+        ("kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"),
+        "DynamoDB developer guide, encryption at rest usage notes: the key of a new table",
+        service="dynamodb.",
+    ),
+    Also(
+        "application-autoscaling:PutScalingPolicy",
+        ("cloudwatch:DeleteAlarms", "cloudwatch:DescribeAlarms", "cloudwatch:PutMetricAlarm"),
+        "Application Auto Scaling user guide, identity-based policies: target tracking makes alarms",
+        "*",
+    ),
+    Also(
+        "dynamodb:EnableKinesisStreamingDestination",
+        ("kinesis:DescribeStream", "kinesis:PutRecords"),
+        "DynamoDB developer guide, Using IAM for Amazon Kinesis Data Streams and DynamoDB",
+        "arn:aws:kinesis:REGION:DESTINATION:stream/STREAM",
+    ),
+    Also(
+        "dynamodb:ImportTable",
+        ("logs:GetLogEvents",),
+        "Why an import has failed is read from its log",
+        "arn:aws:logs:REGION:DESTINATION:log-group:/aws-dynamodb/*",
+    ),
+    Also("logs:ListTagsLogGroup", ("logs:ListTagsForResource",), "amazon.aws asks for either, by its version"),
+)
+
 # In the order in which they are tried; what comes out of one is not tried by the next.
 _ARNS: Sequence[tuple[str, str]] = (
     (r"(arn:aws:dynamodb:[^:]*:\d+:table)/tableferry", r"\1/tableferry"),
@@ -57,6 +104,8 @@ _ARNS: Sequence[tuple[str, str]] = (
     (r"(arn:aws:backup:[^:]*:\d+:(?:recovery-point|backup-plan)):.*", r"\1:*"),
     (r"(arn:aws:kinesis:[^:]*:\d+:stream)/.*", r"\1/STREAM"),
     (r"(arn:aws:logs:[^:]*:\d+:log-group):/aws-dynamodb/.*", r"\1:/aws-dynamodb/*"),
+    (r"(arn:aws:application-autoscaling:[^:]*:\d+:scalable-target)/.*", r"\1/*"),
+    (r"(arn:aws:logs:[^:]*:\d+:log-group)::log-stream:", r"\1:*"),
     (r"(arn:aws:iam::\d+:user)/.*", r"\1/CALLER"),
 )
 
@@ -75,11 +124,11 @@ def pattern(arn: str, accounts: Mapping[str, str], region: str) -> str:
 def policy(
     permissions: Iterable[Permission], accounts: Mapping[str, str], region: str, phases: Mapping[str, str]
 ) -> Document:
-    """The policy document that allows what was needed, and no more, with a statement's phase in its ``Sid``.
+    """The policy document that allows what was needed, and no more. A ``Sid`` names all phases that need a statement.
 
     ``phases`` maps the phases of the log to those of the policy, in their order. KeyError where it lacks one.
     """
-    grants: dict[str, set[_Grant]] = {phase: set() for phase in phases.values()}
+    needed: dict[str, set[_Grant]] = {phase: set() for phase in phases.values()}
     for each in permissions:
         if each.action.startswith("sts:"):
             continue  # who the caller is needs no permission
@@ -88,13 +137,30 @@ def policy(
             for key, value in each.conditions
             if key in (CONDITIONS.get(each.action), CONDITIONS.get(f"{each.action.partition(':')[0]}:*"))
         )
-        grants[phases[each.phase]].add((each.action, narrowed, pattern(each.resource_arn, accounts, region)))
+        needed[phases[each.phase]].add((each.action, narrowed, pattern(each.resource_arn, accounts, region)))
+    users: dict[_Grant, str] = {}
+    for phase, grants in needed.items():
+        for grant in _least(grants | {more for grant in grants for more in _also(grant)}):
+            users[grant] = users.get(grant, "") + phase
+    together: dict[str, set[_Grant]] = {}
+    for grant, names in users.items():
+        together.setdefault(names, set()).add(grant)
+    first = list(needed)
     statements = [
-        {"Sid": f"{phase}{number}", **statement}
-        for phase, needed in grants.items()
-        for number, statement in enumerate(_statements(_least(needed)), 1)
+        {"Sid": f"{names}{number}", **statement}
+        for names in sorted(together, key=lambda names: [names.find(phase) != 0 for phase in first] + [len(names)])
+        for number, statement in enumerate(_statements(together[names]), 1)
     ]
     return {"Version": "2012-10-17", "Statement": statements}
+
+
+def _also(grant: _Grant) -> Iterable[_Grant]:
+    """What AWS documents with an action although no call on the lab met it."""
+    action, conditions, resource = grant
+    for each in ALSO:
+        if each.action == action and (not each.service or each.service in dict(conditions).get("kms:ViaService", "")):
+            for more in each.actions:
+                yield more, conditions if each.service else (), each.resource or resource
 
 
 def _least(grants: set[_Grant]) -> set[_Grant]:

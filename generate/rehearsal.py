@@ -13,9 +13,9 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +31,31 @@ USER, POLICY = "ferry-caller", "tableferry"
 SIDES = ("source", "destination")
 STREAM = "permitted-stream"
 BUCKET = "tableferry-permitted"
-PLAYBOOKS = ("migrate", "status", "verify", "cleanup")
 TIMINGS = {"export.full": 2.0, "import.visible": 0.5, "import.creating": 0.5, "import.completing": 0.2}
 
 Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A run of a playbook. ``phase`` stands for it in the log of permissions, ``ends`` is its exit status."""
+
+    playbook: str
+    options: tuple[str, ...] = ()
+    phase: str = ""
+    ends: tuple[int, ...] = (0,)
+
+
+# The first run ends before its jobs do, the second goes on, the third finds everything done.
+STEPS = (
+    Step("migrate", ("-e", "ferry_wait_timeout=1"), ends=(0, 2)),
+    Step("migrate"),
+    Step("migrate"),
+    Step("status"),
+    Step("verify"),
+    Step("verify", ("-e", "ferry_repair=true", "-e", "ferry_delete_extra=true"), "repair"),
+    Step("cleanup"),
+)
 
 
 @dataclass(frozen=True)
@@ -82,38 +103,36 @@ class Scene:
         content = {"dynamodb_tables": {"vars": self.variables(**variables), "hosts": dict(hosts)}}
         (self.folder / "inventory.yml").write_text(yaml.safe_dump(content))
 
-    def play(self, playbook: str, *options: str) -> subprocess.CompletedProcess[str]:
-        """A run of ``playbook`` over the inventory; its output goes to a file too."""
+    def play(self, step: Step, playbook: str = "") -> subprocess.CompletedProcess[str]:
+        """A run over the inventory, of another ``playbook`` if that is given; its output goes to a file too."""
         environment = {
             **os.environ,
             "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "generate" / "callbacks"),
             "ANSIBLE_LOCALHOST_WARNING": "false",
             "TABLEFERRY_LAB_URL": self.lab.endpoint_url,
+            "TABLEFERRY_LAB_PHASE": step.phase or step.playbook,
         }
-        command = ["ansible-playbook", playbook, "-i", str(self.folder / "inventory.yml"), *options]
+        name = playbook or f"tableferry.aws.{step.playbook}"
+        command = ["ansible-playbook", name, "-i", str(self.folder / "inventory.yml"), *step.options]
         done = subprocess.run(
             command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
         )
-        (self.folder / f"{Path(playbook).name}.log").write_text(done.stdout + done.stderr)
+        with (self.folder / f"{step.phase or step.playbook}.log").open("a") as log:
+            log.write(done.stdout + done.stderr)
         return done
 
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What came of the playbooks: exit status and output of each, and the permissions that they needed."""
+    """What came of the playbooks: the permissions that they needed, and the output of those that failed."""
 
-    runs: Mapping[str, subprocess.CompletedProcess[str]] = field(repr=False)
     needed: Sequence[Permission]
+    failed: str = ""
 
     @property
     def denied(self) -> list[str]:
         """What was refused, once each."""
         return sorted({f"{row.action} on {row.resource_arn}" for row in self.needed if not row.allowed})
-
-    @property
-    def failed(self) -> dict[str, str]:
-        """The end of the output of each playbook that failed."""
-        return {name: run.stdout[-3000:] + run.stderr[-1000:] for name, run in self.runs.items() if run.returncode}
 
 
 @contextmanager
@@ -146,12 +165,23 @@ def rehearse(method: str, folder: Path, policies: Mapping[str, Document] | None 
             ferry_remove_bucket=True,
             ferry_safe_mode=False,
         )
-        runs = {}
-        for playbook in PLAYBOOKS:
-            runs[playbook] = stage.play(f"tableferry.aws.{playbook}")
-            if runs[playbook].returncode:
+        failed = ""
+        for step in STEPS:
+            if step.phase == "repair":
+                damage(stage, names[0])
+            run = stage.play(step)
+            if run.returncode not in step.ends:
+                failed = run.stdout[-4000:] + run.stderr[-2000:]
                 break
-        return Rehearsal(runs, stage.permissions())
+        return Rehearsal(stage.permissions(), failed)
+
+
+def damage(stage: Scene, name: str) -> None:
+    """Change an item of the copy, take one away and add one."""
+    dynamodb = stage.lab.client("dynamodb", "destination", retries=RETRIES)
+    dynamodb.put_item(TableName=name, Item={"id": {"S": "item-001"}, "n": {"N": "0"}})
+    dynamodb.delete_item(TableName=name, Key={"id": {"S": "item-002"}})
+    dynamodb.put_item(TableName=name, Item={"id": {"S": "item-more"}})
 
 
 def seed(stage: Scene, method: str) -> list[str]:
@@ -211,8 +241,3 @@ def _user(lab: LabClient, side: str) -> dict[str, str]:
     arn = iam.create_user(UserName=USER)["User"]["Arn"]
     key = iam.create_access_key(UserName=USER)["AccessKey"]
     return {"arn": arn, "access_key": key["AccessKeyId"], "secret_key": key["SecretAccessKey"]}
-
-
-def rows(permissions: Iterable[Permission], account: str) -> list[Permission]:
-    """Those of one account's caller."""
-    return [row for row in permissions if row.account == account]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import urllib.request
-from pathlib import Path
 from typing import Any
 
 from ansible.plugins.callback import CallbackBase
@@ -19,7 +18,7 @@ name: lab_phase
 type: notification
 short_description: Names each play to the lab
 description:
-  - Tells the lab at E(TABLEFERRY_LAB_URL) which play of which playbook begins.
+  - Tells the lab at E(TABLEFERRY_LAB_URL) which play of E(TABLEFERRY_LAB_PHASE) begins.
 """
 
 
@@ -30,16 +29,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
     CALLBACK_TYPE = "notification"
     CALLBACK_NAME = "lab_phase"
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._playbook = ""
-
-    def v2_playbook_on_start(self, playbook: Any) -> None:
-        """Keep the playbook's name."""
-        self._playbook = Path(playbook._file_name).stem
-
     def v2_playbook_on_play_start(self, play: Any) -> None:
         """Name the play."""
         url = f"{os.environ['TABLEFERRY_LAB_URL']}/_lab/permissions"
-        body = json.dumps({"phase": f"{self._playbook}: {play.get_name()}"}).encode()
+        body = json.dumps({"phase": f"{os.environ['TABLEFERRY_LAB_PHASE']}: {play.get_name()}"}).encode()
         urllib.request.urlopen(urllib.request.Request(url, body, method="POST")).close()

@@ -1,0 +1,106 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""``make permissions``: docs/permissions, and the permissions in the roles' READMEs, from what rehearsals needed."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from generate.permissions import PHASES, Document, policy, size, text
+from generate.rehearsal import BUCKET, ROOT, SIDES, STREAM, rehearse
+from lab.landscape import DESTINATION, REGION, SOURCE
+from lab.permission_log import Permission
+
+METHODS = ("s3", "direct", "backup")
+FOLDER = ROOT / "docs" / "permissions"
+INDEX = FOLDER / "README.md"
+ACCOUNTS: Mapping[str, str] = {SOURCE: "SOURCE", DESTINATION: "DESTINATION"}
+# What the places are in a rehearsal.
+PLACES: Mapping[str, str] = {
+    "BUCKET": BUCKET,
+    "DESTINATION": DESTINATION,
+    "REGION": REGION,
+    "SOURCE": SOURCE,
+    "STREAM": STREAM,
+    "TABLE": "permitted-*",
+    "VAULT": "tableferry",
+}
+MANAGED, INLINE = 6144, 10240  # characters that IAM takes in a managed policy, and in the inline policies of a role
+_BLOCK = "<!-- permissions: {} -->\n\n```json\n{}```\n\n<!-- end -->"
+
+
+def of_sides(permissions: Iterable[Permission], phases: Mapping[str, str] = PHASES) -> dict[str, Document]:
+    """The policy of each side."""
+    rows = list(permissions)
+    accounts = dict(zip(SIDES, (SOURCE, DESTINATION), strict=True))
+    return {
+        side: policy([row for row in rows if row.account == accounts[side]], ACCOUNTS, REGION, phases) for side in SIDES
+    }
+
+
+def file_of(method: str, side: str) -> Path:
+    """Where the policy of a method and a side stands."""
+    return FOLDER / f"{method}-{side}.json"
+
+
+def committed(method: str, side: str) -> Document:
+    """The policy as it stands there."""
+    found: Document = json.loads(file_of(method, side).read_text())
+    return found
+
+
+def table() -> str:
+    """The rows of the index: each file, and how large it is."""
+    lines = ["| method | side | policy | characters |", "|---|---|---|---|"]
+    for method in METHODS:
+        for side in SIDES:
+            name, length = file_of(method, side).name, size(committed(method, side))
+            kind = "" if length <= MANAGED else ": too many for a managed policy, attach it inline to a role"
+            lines.append(f"| `{method}` | {side} | [{name}]({name}) | {length:,}{kind} |")
+    return "\n".join(lines) + "\n"
+
+
+def with_table(page: str) -> str:
+    """The index with its table made new."""
+    made = f"<!-- policies -->\n\n{table()}\n<!-- end -->"
+    return re.sub(r"<!-- policies -->.*?<!-- end -->", lambda _: made, page, count=1, flags=re.DOTALL)
+
+
+def blocks(page: str) -> dict[str, Document]:
+    """The generated policies in a README by their sides."""
+    found = re.findall(r"<!-- permissions: (\w+) -->\n+```json\n(.*?)```\n+<!-- end -->", page, re.DOTALL)
+    return {side: json.loads(document) for side, document in found}
+
+
+def with_blocks(page: str, documents: Mapping[str, Mapping[str, Any]]) -> str:
+    """A README with its generated policies made new. KeyError for one that no rehearsal made."""
+    return re.sub(
+        r"<!-- permissions: (\w+) -->.*?<!-- end -->",
+        lambda block: _BLOCK.format(block[1], text(documents[block[1]])),
+        page,
+        flags=re.DOTALL,
+    )
+
+
+def main() -> None:
+    """Write all of them."""
+    FOLDER.mkdir(exist_ok=True)
+    for method in METHODS:
+        with tempfile.TemporaryDirectory(prefix="tableferry-permissions-") as folder:
+            rehearsal = rehearse(method, Path(folder))
+        if rehearsal.failed:
+            raise SystemExit(rehearsal.failed)
+        for side, document in of_sides(rehearsal.needed).items():
+            file_of(method, side).write_text(text(document))
+    INDEX.write_text(with_table(INDEX.read_text()))
+
+
+if __name__ == "__main__":
+    main()
