@@ -34,6 +34,8 @@ BUCKET = "tableferry-permitted"
 TIMINGS = {"export.full": 2.0, "import.visible": 0.5, "import.creating": 0.5, "import.completing": 0.2}
 
 Document = Mapping[str, Any]
+EVERYTHING: Document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+NOTHING: Document = {"Version": "2012-10-17", "Statement": []}
 
 
 @dataclass(frozen=True)
@@ -72,13 +74,6 @@ class Scene:
         rows = [row for side in self.users for row in self.lab.permissions(self.users[side]["arn"])]
         return [Permission(**{**row, "conditions": tuple(map(tuple, row["conditions"]))}) for row in rows]
 
-    def let(self, side: str, document: Document | None) -> None:
-        """Let the caller of ``side`` do what ``document`` says from now on, or everything."""
-        iam = self.lab.client("iam", side, retries=RETRIES)
-        everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
-        allowed = document or {"Version": "2012-10-17", "Statement": [everything]}
-        iam.put_user_policy(UserName=USER, PolicyName=POLICY, PolicyDocument=json.dumps(allowed))
-
     def variables(self, **more: Any) -> dict[str, Any]:
         """The inventory's variables for all tables."""
         region, endpoint = self.lab.landscape["region"], self.lab.endpoint_url
@@ -96,17 +91,30 @@ class Scene:
             "ferry_checkpoint_dir": str(self.folder / "checkpoints"),
             "ferry_differences_dir": str(self.folder / "differences"),
         }
-        return {**sides, **files, "ferry_staging_bucket": BUCKET, "ferry_disable_point_in_time_recovery": True, **more}
+        choices = {
+            "ferry_staging_bucket": BUCKET,
+            "ferry_migration_id": "permitted",
+            "ferry_kms_key_map": {self.keys["source"]: self.keys["destination"]},
+            "ferry_kinesis_map": {stream_arn(self.lab, "source"): stream_arn(self.lab, "destination")},
+            "ferry_verify": "sample",
+            "ferry_disable_point_in_time_recovery": True,
+            "ferry_remove_recovery_points": True,
+            "ferry_remove_record": True,
+            "ferry_remove_bucket": True,
+            "ferry_safe_mode": False,
+        }
+        return {**sides, **files, **choices, **more}
 
     def write_inventory(self, hosts: Mapping[str, Mapping[str, Any]], **variables: Any) -> None:
         """The inventory of the next playbooks."""
         content = {"dynamodb_tables": {"vars": self.variables(**variables), "hosts": dict(hosts)}}
         (self.folder / "inventory.yml").write_text(yaml.safe_dump(content))
 
-    def play(self, step: Step, playbook: str = "") -> subprocess.CompletedProcess[str]:
+    def play(self, step: Step, playbook: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
         """A run over the inventory, of another ``playbook`` if that is given; its output goes to a file too."""
         environment = {
             **os.environ,
+            **environment,
             "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "generate" / "callbacks"),
             "ANSIBLE_LOCALHOST_WARNING": "false",
             "TABLEFERRY_LAB_URL": self.lab.endpoint_url,
@@ -143,7 +151,7 @@ def scene(folder: Path, policies: Mapping[str, Document] | None = None) -> Itera
         keys = {side: make_key(lab, side) for side in SIDES}
         made = Scene(lab, folder, users, keys)
         for side in SIDES:
-            made.let(side, policies[side] if policies else None)
+            let(lab, side, policies[side] if policies else EVERYTHING)
         management = lab.client("backup", "management", retries=RETRIES)
         management.update_global_settings(GlobalSettings={"isCrossAccountBackupEnabled": "true"})
         yield made
@@ -152,19 +160,10 @@ def scene(folder: Path, policies: Mapping[str, Document] | None = None) -> Itera
 def rehearse(method: str, folder: Path, policies: Mapping[str, Document] | None = None) -> Rehearsal:
     """Tables with every setting moved by ``method``, looked at, compared and cleaned up after."""
     with scene(folder, policies) as stage:
-        names = seed(stage, method)
-        stage.write_inventory(
-            dict.fromkeys(names, {}),
-            ferry_method=method,
-            ferry_migration_id="permitted",
-            ferry_kms_key_map={stage.keys["source"]: stage.keys["destination"]},
-            ferry_kinesis_map={stream_arn(stage.lab, "source"): stream_arn(stage.lab, "destination")},
-            ferry_verify="sample",
-            ferry_remove_recovery_points=True,
-            ferry_remove_record=True,
-            ferry_remove_bucket=True,
-            ferry_safe_mode=False,
-        )
+        shapes = tables(stage, "permitted-rich", "permitted-scaled")
+        seed(stage, shapes)
+        names = [table.name for table in shapes]
+        stage.write_inventory(dict.fromkeys(names, {}), ferry_method=method)
         failed = ""
         for step in STEPS:
             if step.phase == "repair":
@@ -176,6 +175,31 @@ def rehearse(method: str, folder: Path, policies: Mapping[str, Document] | None 
         return Rehearsal(stage.permissions(), failed)
 
 
+def rehearse_roles(folder: Path, policies: Mapping[str, Mapping[str, Document]] | None = None) -> Rehearsal:
+    """Every role by itself, under the policies of its name and the sides, or everything; its phase is its name."""
+    with scene(folder) as stage:
+        rich, scaled = tables(stage, "alone-s3", "alone-direct")
+        plain = [DemoTable(f"moved-{method}", rich.create, numbered, rich.settings) for method in ("s3", "backup")]
+        plain.append(DemoTable("moved-direct", on_demand(("id", "S")), numbered))
+        plain.append(DemoTable("alone-backup", on_demand(("id", "S")), numbered))
+        seed(stage, [rich, scaled, *plain])
+        hosts = [f"{who}-{method}" for who in ("alone", "moved") for method in ("s3", "direct", "backup")]
+        stage.write_inventory({name: {"ferry_method": name.partition("-")[2]} for name in hosts})
+        environment = {}
+        if policies is not None:
+            plays = folder / "policies.json"
+            plays.write_text(json.dumps({"landscape": dict(stage.lab.landscape), "policies": policies}))
+            environment["TABLEFERRY_LAB_POLICIES"] = str(plays)
+        run = stage.play(Step("roles"), str(ROOT / "generate" / "roles_alone.yml"), **environment)
+        return Rehearsal(stage.permissions(), run.stdout[-6000:] + run.stderr[-3000:] if run.returncode else "")
+
+
+def let(lab: LabClient, side: str, document: Document) -> None:
+    """Let the caller of ``side`` do what ``document`` says from now on."""
+    iam = lab.client("iam", side, retries=RETRIES)
+    iam.put_user_policy(UserName=USER, PolicyName=POLICY, PolicyDocument=json.dumps(document))
+
+
 def damage(stage: Scene, name: str) -> None:
     """Change an item of the copy, take one away and add one."""
     dynamodb = stage.lab.client("dynamodb", "destination", retries=RETRIES)
@@ -184,45 +208,50 @@ def damage(stage: Scene, name: str) -> None:
     dynamodb.put_item(TableName=name, Item={"id": {"S": "item-more"}})
 
 
-def seed(stage: Scene, method: str) -> list[str]:
-    """Tables with every setting that the method carries; their names."""
-    lab = stage.lab
+def tables(stage: Scene, rich: str, scaled: str) -> list[DemoTable]:
+    """Two tables that have every setting between them."""
+    return [
+        DemoTable(
+            rich,
+            on_demand(
+                ("id", "S"),
+                indexes=[index("all", "other", "", {"ProjectionType": "ALL"})],
+                StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
+                Tags=[{"Key": "team", "Value": "shop"}],
+                WarmThroughput={"ReadUnitsPerSecond": 13000, "WriteUnitsPerSecond": 4000},
+                DeletionProtectionEnabled=True,
+                SSESpecification={"Enabled": True, "SSEType": "KMS", "KMSMasterKeyId": stage.keys["source"]},
+            ),
+            numbered,
+            {"update_time_to_live": time_to_live("end"), "update_continuous_backups": recovery(35)},
+        ),
+        DemoTable(
+            scaled,
+            {
+                **on_demand(("id", "S"), indexes=[index("all", "other", "", {"ProjectionType": "ALL"}, 5)]),
+                "BillingMode": "PROVISIONED",
+                "ProvisionedThroughput": capacity(5),
+            },
+            numbered,
+            scaled=True,
+        ),
+    ]
+
+
+def seed(stage: Scene, shapes: Sequence[DemoTable]) -> None:
+    """Make the tables in the source, the first with insights, a Kinesis stream and policies too."""
+    lab, name = stage.lab, shapes[0].name
     for side in SIDES:
         lab.client("kinesis", side, retries=RETRIES).create_stream(StreamName=STREAM, ShardCount=1)
-    rich = DemoTable(
-        "permitted-rich",
-        on_demand(
-            ("id", "S"),
-            indexes=[index("all", "other", "", {"ProjectionType": "ALL"})],
-            StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
-            Tags=[{"Key": "team", "Value": "shop"}],
-            WarmThroughput={"ReadUnitsPerSecond": 13000, "WriteUnitsPerSecond": 4000},
-            DeletionProtectionEnabled=True,
-            SSESpecification={"Enabled": True, "SSEType": "KMS", "KMSMasterKeyId": stage.keys["source"]},
-        ),
-        numbered,
-        {"update_time_to_live": time_to_live("end"), "update_continuous_backups": recovery(35)},
-    )
-    scaled = DemoTable(
-        "permitted-scaled",
-        {
-            **on_demand(("id", "S"), indexes=[index("all", "other", "", {"ProjectionType": "ALL"}, 5)]),
-            "BillingMode": "PROVISIONED",
-            "ProvisionedThroughput": capacity(5),
-        },
-        numbered,
-        scaled=True,
-    )
-    make_tables(lab, "source", [rich, scaled])
+    make_tables(lab, "source", shapes)
     dynamodb = lab.client("dynamodb", "source", retries=RETRIES)
     for more in ({}, {"IndexName": "all"}):
-        dynamodb.update_contributor_insights(TableName=rich.name, ContributorInsightsAction="ENABLE", **more)
-    dynamodb.enable_kinesis_streaming_destination(TableName=rich.name, StreamArn=stream_arn(lab, "source"))
-    table = dynamodb.describe_table(TableName=rich.name)["Table"]
+        dynamodb.update_contributor_insights(TableName=name, ContributorInsightsAction="ENABLE", **more)
+    dynamodb.enable_kinesis_streaming_destination(TableName=name, StreamArn=stream_arn(lab, "source"))
+    table = dynamodb.describe_table(TableName=name)["Table"]
     for action, arn in (("GetItem", table["TableArn"]), ("DescribeStream", table["LatestStreamArn"])):
         dynamodb.put_resource_policy(ResourceArn=arn, Policy=_readers(f"dynamodb:{action}", arn))
     lab.advance(3600)
-    return [rich.name, scaled.name]
 
 
 def stream_arn(lab: LabClient, side: str) -> str:
