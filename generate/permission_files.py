@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from generate.permissions import PHASES, Document, policy, size, text
-from generate.rehearsal import BUCKET, ROOT, SIDES, STREAM, rehearse
+from generate.rehearsal import BUCKET, ROOT, SIDES, STREAM, rehearse, rehearse_roles
 from lab.landscape import DESTINATION, REGION, SOURCE
 from lab.permission_log import Permission
 
@@ -54,6 +54,28 @@ def committed(method: str, side: str) -> Document:
     """The policy as it stands there."""
     found: Document = json.loads(file_of(method, side).read_text())
     return found
+
+
+def roles() -> list[str]:
+    """The roles that need permissions, in the order of the alphabet."""
+    return sorted(page.parent.name for page in ROOT.glob("roles/*/README.md") if blocks(page.read_text()))
+
+
+def page_of(role: str) -> Path:
+    """A role's README."""
+    return ROOT / "roles" / role / "README.md"
+
+
+def of_roles(permissions: Iterable[Permission]) -> dict[str, dict[str, Document]]:
+    """The policies of each role by itself, by role and side; a side that needs nothing has none."""
+    rows = list(permissions)
+    made = {}
+    for phase in sorted({row.phase for row in rows}):
+        sides = of_sides([row for row in rows if row.phase == phase], {phase: ""})
+        needed = {side: document for side, document in sides.items() if document["Statement"]}
+        if needed:
+            made[phase.removeprefix("roles: ")] = needed
+    return made
 
 
 def table() -> str:
@@ -99,6 +121,12 @@ def main() -> None:
             raise SystemExit(rehearsal.failed)
         for side, document in of_sides(rehearsal.needed).items():
             file_of(method, side).write_text(text(document))
+    with tempfile.TemporaryDirectory(prefix="tableferry-permissions-") as folder:
+        alone = rehearse_roles(Path(folder))
+    if alone.failed:
+        raise SystemExit(alone.failed)
+    for role, documents in of_roles(alone.needed).items():
+        page_of(role).write_text(with_blocks(page_of(role).read_text(), documents))
     INDEX.write_text(with_table(INDEX.read_text()))
 
 

@@ -124,7 +124,8 @@ def pattern(arn: str, accounts: Mapping[str, str], region: str) -> str:
 def policy(
     permissions: Iterable[Permission], accounts: Mapping[str, str], region: str, phases: Mapping[str, str]
 ) -> Document:
-    """The policy document that allows what was needed, and no more. A ``Sid`` names all phases that need a statement.
+    """The policy document that allows what was needed, and no more. A ``Sid`` names all phases that need a statement,
+    unless they have no name.
 
     ``phases`` maps the phases of the log to those of the policy, in their order. KeyError where it lacks one.
     """
@@ -147,7 +148,7 @@ def policy(
         together.setdefault(names, set()).add(grant)
     first = list(needed)
     statements = [
-        {"Sid": f"{names}{number}", **statement}
+        {**({"Sid": f"{names}{number}"} if names else {}), **statement}
         for names in sorted(together, key=lambda names: [names.find(phase) != 0 for phase in first] + [len(names)])
         for number, statement in enumerate(_statements(together[names]), 1)
     ]

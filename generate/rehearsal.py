@@ -179,12 +179,21 @@ def rehearse_roles(folder: Path, policies: Mapping[str, Mapping[str, Document]] 
     """Every role by itself, under the policies of its name and the sides, or everything; its phase is its name."""
     with scene(folder) as stage:
         rich, scaled = tables(stage, "alone-s3", "alone-direct")
-        plain = [DemoTable(f"moved-{method}", rich.create, numbered, rich.settings) for method in ("s3", "backup")]
-        plain.append(DemoTable("moved-direct", on_demand(("id", "S")), numbered))
-        plain.append(DemoTable("alone-backup", on_demand(("id", "S")), numbered))
-        seed(stage, [rich, scaled, *plain])
-        hosts = [f"{who}-{method}" for who in ("alone", "moved") for method in ("s3", "direct", "backup")]
-        stage.write_inventory({name: {"ferry_method": name.partition("-")[2]} for name in hosts})
+        plain = on_demand(("id", "S"))
+        others = [
+            # Empty, and without point-in-time recovery.
+            DemoTable("alone-empty", plain),
+            DemoTable("alone-backup", rich.create, numbered),
+            DemoTable("moved-s3", rich.create, numbered),
+            DemoTable("moved-direct", plain, numbered),
+            DemoTable("moved-backup", rich.create, numbered),
+        ]
+        seed(stage, [rich, scaled, *others])
+        hosts = {table.name: table.name.partition("-")[2] for table in (rich, scaled, *others)}
+        inventory: dict[str, dict[str, Any]] = {name: {"ferry_method": method} for name, method in hosts.items()}
+        inventory["alone-empty"]["ferry_method"] = "s3"
+        inventory["alone-direct"]["apply_table_settings_table_id"] = ""  # no job has it
+        stage.write_inventory(inventory)
         environment = {}
         if policies is not None:
             plays = folder / "policies.json"
@@ -210,6 +219,7 @@ def damage(stage: Scene, name: str) -> None:
 
 def tables(stage: Scene, rich: str, scaled: str) -> list[DemoTable]:
     """Two tables that have every setting between them."""
+    encrypted = {"Enabled": True, "SSEType": "KMS", "KMSMasterKeyId": stage.keys["source"]}
     return [
         DemoTable(
             rich,
@@ -220,7 +230,7 @@ def tables(stage: Scene, rich: str, scaled: str) -> list[DemoTable]:
                 Tags=[{"Key": "team", "Value": "shop"}],
                 WarmThroughput={"ReadUnitsPerSecond": 13000, "WriteUnitsPerSecond": 4000},
                 DeletionProtectionEnabled=True,
-                SSESpecification={"Enabled": True, "SSEType": "KMS", "KMSMasterKeyId": stage.keys["source"]},
+                SSESpecification=encrypted,
             ),
             numbered,
             {"update_time_to_live": time_to_live("end"), "update_continuous_backups": recovery(35)},
@@ -231,6 +241,7 @@ def tables(stage: Scene, rich: str, scaled: str) -> list[DemoTable]:
                 **on_demand(("id", "S"), indexes=[index("all", "other", "", {"ProjectionType": "ALL"}, 5)]),
                 "BillingMode": "PROVISIONED",
                 "ProvisionedThroughput": capacity(5),
+                "SSESpecification": encrypted,
             },
             numbered,
             scaled=True,
