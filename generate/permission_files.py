@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from generate.permissions import PHASES, Document, policy, size, text
-from generate.rehearsal import BUCKET, ROOT, SIDES, STREAM, rehearse, rehearse_roles
+from generate.rehearsal import BUCKET, METHODS, ROOT, SIDES, STREAM, rehearse_all
 from lab.landscape import DESTINATION, REGION, SOURCE
 from lab.permission_log import Permission
 
-METHODS = ("s3", "direct", "backup")
 FOLDER = ROOT / "docs" / "permissions"
 INDEX = FOLDER / "README.md"
 ACCOUNTS: Mapping[str, str] = {SOURCE: "SOURCE", DESTINATION: "DESTINATION"}
@@ -113,19 +112,15 @@ def with_blocks(page: str, documents: Mapping[str, Mapping[str, Any]]) -> str:
 
 def main() -> None:
     """Write all of them."""
-    FOLDER.mkdir(exist_ok=True)
-    for method in METHODS:
-        with tempfile.TemporaryDirectory(prefix="tableferry-permissions-") as folder:
-            rehearsal = rehearse(method, Path(folder))
-        if rehearsal.failed:
-            raise SystemExit(rehearsal.failed)
-        for side, document in of_sides(rehearsal.needed).items():
-            file_of(method, side).write_text(text(document))
     with tempfile.TemporaryDirectory(prefix="tableferry-permissions-") as folder:
-        alone = rehearse_roles(Path(folder))
-    if alone.failed:
-        raise SystemExit(alone.failed)
-    for role, documents in of_roles(alone.needed).items():
+        rehearsals = rehearse_all(Path(folder))
+    for name, rehearsal in rehearsals.items():
+        if rehearsal.failed:
+            raise SystemExit(f"{name}: {rehearsal.failed}")
+    for method in METHODS:
+        for side, document in of_sides(rehearsals[method].needed).items():
+            file_of(method, side).write_text(text(document))
+    for role, documents in of_roles(rehearsals["roles"].needed).items():
         page_of(role).write_text(with_blocks(page_of(role).read_text(), documents))
     INDEX.write_text(with_table(INDEX.read_text()))
 

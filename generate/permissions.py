@@ -51,24 +51,55 @@ CONDITIONS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Also:
-    """``actions`` that go with ``action``, on ``resource`` (empty: on the same); ``service`` is a part of its
-    kms:ViaService, ``fact`` why."""
+    """``actions`` that go with ``action`` on a resource that ``on`` ends, as ``fact`` says.
+
+    They are allowed on ``resource``, where ``ACCOUNT`` is the account of the other (empty: on the same); with ``via``
+    both only for that service.
+    """
 
     action: str
     actions: tuple[str, ...]
     fact: str
     resource: str = ""
-    service: str = ""
+    on: str = ""
+    via: str = ""
+
+    def grants(self, grant: _Grant) -> Iterable[_Grant]:
+        """What goes with ``grant``."""
+        action, conditions, resource = grant
+        if action != self.action or not resource.endswith(self.on):
+            return
+        needed = (("kms:ViaService", self.via),) if self.via else ()
+        if action.startswith("kms:") and conditions != needed:
+            return
+        place = self.resource.replace("ACCOUNT", resource.split(":")[4]) if self.resource else resource
+        yield from ((more, needed, place) for more in self.actions)
+
+
+_DYNAMODB = "dynamodb.REGION.amazonaws.com"
 
 
 # What AWS documents as needed and asks for only now and then, which no rehearsal on the lab shows.
 ALSO: Sequence[Also] = (
-    Also("s3:PutObject", ("s3:AbortMultipartUpload",), "DynamoDB developer guide, Requesting a table export: permissions"),
+    Also(
+        "s3:PutObject", ("s3:AbortMultipartUpload",), "DynamoDB developer guide, Requesting a table export: permissions"
+    ),
     Also(
         "kms:CreateGrant",
         ("kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"),
         "DynamoDB developer guide, encryption at rest usage notes: the key of a new table",
-        service="dynamodb.",
+        via=_DYNAMODB,
+    ),
+    *(
+        Also(
+            action,
+            ("kms:Decrypt",),
+            "DynamoDB developer guide, encryption at rest usage notes: a table under a customer managed key",
+            "arn:aws:kms:REGION:ACCOUNT:key/*",
+            on="/TABLE",
+            via=_DYNAMODB,
+        )
+        for action in ("dynamodb:BatchGetItem", "dynamodb:Scan")
     ),
     Also(
         "application-autoscaling:PutScalingPolicy",
@@ -141,7 +172,8 @@ def policy(
         needed[phases[each.phase]].add((each.action, narrowed, pattern(each.resource_arn, accounts, region)))
     users: dict[_Grant, str] = {}
     for phase, grants in needed.items():
-        for grant in _least(grants | {more for grant in grants for more in _also(grant)}):
+        documented = {more for grant in grants for each in ALSO for more in each.grants(grant)}
+        for grant in _least(grants | documented):
             users[grant] = users.get(grant, "") + phase
     together: dict[str, set[_Grant]] = {}
     for grant, names in users.items():
@@ -153,15 +185,6 @@ def policy(
         for number, statement in enumerate(_statements(together[names]), 1)
     ]
     return {"Version": "2012-10-17", "Statement": statements}
-
-
-def _also(grant: _Grant) -> Iterable[_Grant]:
-    """What AWS documents with an action although no call on the lab met it."""
-    action, conditions, resource = grant
-    for each in ALSO:
-        if each.action == action and (not each.service or each.service in dict(conditions).get("kms:ViaService", "")):
-            for more in each.actions:
-                yield more, conditions if each.service else (), each.resource or resource
 
 
 def _least(grants: set[_Grant]) -> set[_Grant]:

@@ -13,9 +13,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from lab.permission_log import Permission
 
 ROOT = Path(__file__).resolve().parents[1]
 USER, POLICY = "ferry-caller", "tableferry"
+METHODS = ("s3", "direct", "backup")
 SIDES = ("source", "destination")
 STREAM = "permitted-stream"
 BUCKET = "tableferry-permitted"
@@ -162,12 +165,11 @@ def rehearse(method: str, folder: Path, policies: Mapping[str, Document] | None 
     with scene(folder, policies) as stage:
         shapes = tables(stage, "permitted-rich", "permitted-scaled")
         seed(stage, shapes)
-        names = [table.name for table in shapes]
-        stage.write_inventory(dict.fromkeys(names, {}), ferry_method=method)
+        stage.write_inventory({table.name: {} for table in shapes}, ferry_method=method)
         failed = ""
         for step in STEPS:
             if step.phase == "repair":
-                damage(stage, names[0])
+                damage(stage, shapes[0].name)
             run = stage.play(step)
             if run.returncode not in step.ends:
                 failed = run.stdout[-4000:] + run.stderr[-2000:]
@@ -201,6 +203,23 @@ def rehearse_roles(folder: Path, policies: Mapping[str, Mapping[str, Document]] 
             environment["TABLEFERRY_LAB_POLICIES"] = str(plays)
         run = stage.play(Step("roles"), str(ROOT / "generate" / "roles_alone.yml"), **environment)
         return Rehearsal(stage.permissions(), run.stdout[-6000:] + run.stderr[-3000:] if run.returncode else "")
+
+
+def rehearse_all(
+    folder: Path,
+    policies: Mapping[str, Mapping[str, Document]] | None = None,
+    roles: Mapping[str, Mapping[str, Document]] | None = None,
+) -> dict[str, Rehearsal]:
+    """A rehearsal of each method, and ``roles``: at the same time, as they mostly wait."""
+    work: dict[str, Callable[[Path], Rehearsal]] = {
+        method: partial(rehearse, method, policies=policies[method] if policies else None) for method in METHODS
+    }
+    work["roles"] = partial(rehearse_roles, policies=roles)
+    for name in work:
+        (folder / name).mkdir()
+    with ThreadPoolExecutor(len(work)) as pool:
+        started = {name: pool.submit(rehearsing, folder / name) for name, rehearsing in work.items()}
+        return {name: each.result() for name, each in started.items()}
 
 
 def let(lab: LabClient, side: str, document: Document) -> None:

@@ -28,9 +28,9 @@ from lab.faults import Fault, Faults
 from lab.identity import IdentityStore
 from lab.messages import AuthorizationRequest
 from lab.partitions import partition_of
+from lab.permission_log import PermissionLog
 from lab.policy import BOTH_SIDES, POLICIES_DECIDE, Decision, decide
 from lab.protocol import speaks_rest
-from lab.permission_log import PermissionLog
 from lab.request_log import Entry, RequestLog, is_mutating
 
 __all__ = ["Clock", "Entry", "Event", "Fault", "Faults", "RequestLog", "Throttles", "Timings", "World", "is_mutating"]

@@ -2,24 +2,53 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The policies of docs/permissions: callers who may exactly that migrate, and nothing in them goes unused."""
+"""The policies of docs/permissions and of the roles' READMEs: callers who may just that migrate, and use all of it."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from generate.permission_files import METHODS, PLACES, committed, file_of, of_sides
+from generate.permission_files import (
+    INDEX,
+    PLACES,
+    blocks,
+    committed,
+    file_of,
+    of_roles,
+    of_sides,
+    page_of,
+    roles,
+    with_table,
+)
 from generate.permissions import filled, text
-from generate.rehearsal import SIDES, rehearse
+from generate.rehearsal import METHODS, SIDES, Rehearsal, rehearse_all
+
+
+@pytest.fixture(scope="module")
+def rehearsals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Rehearsal]:
+    """A rehearsal of each method, and of the roles, by callers who may what the files say."""
+    policies = {method: {side: filled(committed(method, side), PLACES) for side in SIDES} for method in METHODS}
+    pages = {role: blocks(page_of(role).read_text()) for role in roles()}
+    alone = {role: {side: filled(page[side], PLACES) for side in page} for role, page in pages.items()}
+    return rehearse_all(tmp_path_factory.mktemp("rehearsals"), policies, alone)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_migration_runs_under_exactly_its_policies(method: str, tmp_path: Path) -> None:
-    rehearsal = rehearse(method, tmp_path, {side: filled(committed(method, side), PLACES) for side in SIDES})
+def test_a_migration_runs_under_exactly_its_policies(method: str, rehearsals: dict[str, Rehearsal]) -> None:
+    rehearsal = rehearsals[method]
     assert rehearsal.failed == ""
     assert rehearsal.denied == []
     # What was needed makes the same policies again: no action in them that nothing used.
     for side, document in of_sides(rehearsal.needed).items():
         assert text(document) == file_of(method, side).read_text(), f"Run make permissions: {method}, {side}"
+
+
+def test_each_role_runs_by_itself_under_exactly_its_readme(rehearsals: dict[str, Rehearsal]) -> None:
+    rehearsal = rehearsals["roles"]
+    assert rehearsal.failed == ""
+    assert rehearsal.denied == []
+    assert of_roles(rehearsal.needed) == {role: blocks(page_of(role).read_text()) for role in roles()}
+
+
+def test_the_index_lists_the_policies() -> None:
+    assert with_table(INDEX.read_text()) == INDEX.read_text()

@@ -114,7 +114,11 @@ def test_c2_a_role_takes_only_the_policy_and_the_boundary_that_conditions_name(w
 def test_tags_at_creation(world: Any, service: str, operation: str, tagging: str, params: dict[str, Any]) -> None:
     company = Company(world)
     wide = ["backup-storage:*", "kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"]
-    allowed = {"Effect": "Allow", "Action": [f"{service}:{operation}", *wide, "kms:PutKeyPolicy", "kms:RetireGrant"], "Resource": "*"}
+    allowed = {
+        "Effect": "Allow",
+        "Action": [f"{service}:{operation}", *wide, "kms:PutKeyPolicy", "kms:RetireGrant"],
+        "Resource": "*",
+    }
     with pytest.raises(RuleBroken, match=f"is not authorized to perform: {tagging}"):
         company.source.as_user(allowed)(operation, service=service, **params)
     tags = {"Effect": "Allow", "Action": tagging, "Resource": "*"}

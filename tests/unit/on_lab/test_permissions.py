@@ -7,20 +7,23 @@
 from __future__ import annotations
 
 import json
-import re
-from pathlib import Path
 
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account
-from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import AccessDenied
+from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import (
+    AccessDenied,
+    StagingBucketUnusable,
+)
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.judge import judge_import
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import judge, start
 from demo.tables import index
+from generate.permission_files import blocks, committed, page_of
+from generate.permissions import filled
 
-ROLES = Path(__file__).resolve().parents[3] / "roles"
+EMPTY: dict = {"Statement": []}
 PLACES = {
     "REGION": "eu-west-1",
     "SOURCE": "111111111111",
@@ -37,10 +40,10 @@ def readers(action: str, resource: str) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
-def policies(role: str) -> list[list[dict]]:
-    """The statements of each policy that the role's README prints, its places filled in."""
-    found = re.findall(r"```json\n(.*?)```", (ROLES / role / "README.md").read_text(), re.DOTALL)
-    return [json.loads(re.sub("|".join(PLACES), lambda name: PLACES[name[0]], text))["Statement"] for text in found]
+def policies(side: str, *names: str) -> list[dict]:
+    """What the READMEs of these roles let a side do, their places filled in."""
+    pages = [blocks(page_of(role).read_text()) for role in names]
+    return [statement for page in pages for statement in filled(page.get(side, EMPTY), PLACES)["Statement"]]
 
 
 def user(crossing, side: str, name: str, statements: list[dict]) -> Account:
@@ -74,10 +77,9 @@ def narrowed(crossing):
         ("dynamodb:DescribeStream", table["LatestStreamArn"]),
     ):
         dynamodb.put_resource_policy(ResourceArn=arn, Policy=readers(action, arn))
-    (here, there), (settings_here, settings_there) = policies("export_table"), policies("apply_table_settings")
-    there += [*policies("import_table")[0], *policies("judge_table")[0]]
-    crossing.source = user(crossing, "source", "narrow", here + settings_here)
-    crossing.destination = user(crossing, "destination", "narrow", there + settings_there)
+    for side in ("source", "destination"):
+        names = ("export_table", "import_table", "judge_table", "apply_table_settings")
+        setattr(crossing, side, user(crossing, side, "narrow", policies(side, *names)))
     crossing.lab.clear_requests()
     return crossing
 
@@ -100,12 +102,10 @@ def test_the_policies_of_the_readmes_suffice(narrowed):
 
 def test_the_policies_of_a_direct_copy_suffice(crossing, hurry):
     crossing.table("narrow-direct")
-    texts = [policies(role) for role in ("copy_table", "verify_table", "apply_table_settings")]
-    for position, side in enumerate(("source", "destination")):
-        statements = json.loads(
-            json.dumps([part for text in texts for part in text[position]]).replace("narrow", "narrow-direct")
-        )
-        setattr(crossing, side, user(crossing, side, "narrow-direct", statements))
+    for side in ("source", "destination"):
+        statements = policies(side, "copy_table", "verify_table", "apply_table_settings")
+        renamed = json.loads(json.dumps(statements).replace("narrow", "narrow-direct"))
+        setattr(crossing, side, user(crossing, side, "narrow-direct", renamed))
     options = MigrationOptions("narrow-direct", method="direct", verify="full")
     crossing.lab.clear_requests()
     way = start(crossing.source, crossing.destination, options)
@@ -117,15 +117,36 @@ def test_the_policies_of_a_direct_copy_suffice(crossing, hurry):
     assert (judgement.status, judgement.verified, judgement.failure) == ("migrated", "full", None)
 
 
-def test_without_one_of_them_the_table_does_not_go(crossing):
-    """The lab holds callers to their policies, and the message names what is missing."""
-    crossing.table("short")
-    text = json.dumps(policies("export_table")[0]).replace("table/narrow", "table/short")
-    less = json.loads(text.replace('"dynamodb:ExportTableToPointInTime", ', ""))
-    crossing.source = user(crossing, "source", "short", less)
-    crossing.destination = crossing.account("destination")
-    with pytest.raises(AccessDenied, match="dynamodb:ExportTableToPointInTime"):
-        crossing.export("short")
+@pytest.mark.parametrize(
+    ("side", "action"),
+    [
+        ("source", "dynamodb:DescribeTable"),
+        ("source", "dynamodb:ExportTableToPointInTime"),
+        ("source", "s3:PutObject"),
+        ("destination", "dynamodb:ImportTable"),
+        ("destination", "s3:GetObject"),
+        ("destination", "s3:ListBucket"),
+        ("destination", "dynamodb:DescribeTable"),
+    ],
+)
+def test_without_one_of_them_the_table_does_not_go(crossing, side, action):
+    """The lab holds callers to their policies, and the message names what is missing, where AWS's own names it."""
+    name = f"short-{action.rpartition(':')[2].lower()}-{side}"
+    crossing.table(name)
+    for each in ("source", "destination"):
+        statements = filled(committed("s3", each), {**PLACES, "TABLE": name})["Statement"]
+        if each == side:
+            statements = [
+                {**rest, "Action": [one for one in actions if one != action] or ["sts:GetCallerIdentity"]}
+                for statement in statements
+                for actions, rest in [(statement["Action"], statement)]
+            ]
+        setattr(crossing, each, user(crossing, each, name, statements))
+    words = "staging bucket" if action.startswith("s3:") else action
+    with pytest.raises((AccessDenied, StagingBucketUnusable), match=words):
+        crossing.bring_in(crossing.export(name))
+    caller = f"arn:aws:iam::{PLACES[side.upper()]}:user/{name}"
+    assert {row["action"] for row in crossing.lab.permissions(caller) if not row["allowed"]} == {action}
 
 
 def test_a_service_control_policy_stops_administrators(crossing):

@@ -84,6 +84,14 @@ def tasks(role: str) -> list[Path]:
 
 
 @pytest.mark.parametrize("role", ROLES)
+def test_no_variable_of_a_role_has_the_name_of_an_option(role: str) -> None:
+    """It would win over the option wherever that is set, except by the role's own task."""
+    path = ROOT / "roles" / role / "vars" / "main.yml"
+    own = yaml.safe_load(path.read_text()) if path.exists() else {}
+    assert set(own) & set(content(role, "defaults")) == set()
+
+
+@pytest.mark.parametrize("role", ROLES)
 def test_readme_lists_permissions(role: str) -> None:
     text = (ROOT / "roles" / role / "README.md").read_text()
     assert text.startswith(f"# {role}\n")
