@@ -28,7 +28,7 @@ PLACES: Mapping[str, str] = {
     "REGION": REGION,
     "SOURCE": SOURCE,
     "STREAM": STREAM,
-    "TABLE": "permitted-*",
+    "TABLE": "*-*",
     "VAULT": "tableferry",
 }
 MANAGED, INLINE = 6144, 10240  # characters that IAM takes in a managed policy, and in the inline policies of a role

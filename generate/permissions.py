@@ -119,6 +119,12 @@ ALSO: Sequence[Also] = (
         "Why an import has failed is read from its log",
         "arn:aws:logs:REGION:DESTINATION:log-group:/aws-dynamodb/*",
     ),
+    Also(
+        "dynamodb:PutItem",
+        ("dynamodb:UpdateItem",),
+        "Runs renew their lease, and a short one ends before that",
+        on="table/tableferry",
+    ),
     Also("logs:ListTagsLogGroup", ("logs:ListTagsForResource",), "amazon.aws asks for either, by its version"),
 )
 

@@ -269,7 +269,8 @@ def tables(stage: Scene, rich: str, scaled: str) -> list[DemoTable]:
 
 
 def seed(stage: Scene, shapes: Sequence[DemoTable]) -> None:
-    """Make the tables in the source, the first with insights, a Kinesis stream and policies too."""
+    """Make the tables in the source, the first with insights, a Kinesis stream and policies too, scaled ones with a
+    scheduled action."""
     lab, name = stage.lab, shapes[0].name
     for side in SIDES:
         lab.client("kinesis", side, retries=RETRIES).create_stream(StreamName=STREAM, ShardCount=1)
@@ -281,6 +282,9 @@ def seed(stage: Scene, shapes: Sequence[DemoTable]) -> None:
     table = dynamodb.describe_table(TableName=name)["Table"]
     for action, arn in (("GetItem", table["TableArn"]), ("DescribeStream", table["LatestStreamArn"])):
         dynamodb.put_resource_policy(ResourceArn=arn, Policy=_readers(f"dynamodb:{action}", arn))
+    for shape in shapes:
+        if shape.scaled:
+            _schedule(lab, shape.name)
     lab.advance(3600)
 
 
@@ -288,6 +292,17 @@ def stream_arn(lab: LabClient, side: str) -> str:
     """The Kinesis stream of a side."""
     account = lab.landscape["accounts"][side]["account_id"]
     return f"arn:aws:kinesis:{lab.landscape['region']}:{account}:stream/{STREAM}"
+
+
+def _schedule(lab: LabClient, name: str) -> None:
+    lab.client("application-autoscaling", "source", retries=RETRIES).put_scheduled_action(
+        ServiceNamespace="dynamodb",
+        ScheduledActionName="night",
+        ResourceId=f"table/{name}",
+        ScalableDimension="dynamodb:table:ReadCapacityUnits",
+        Schedule="cron(0 2 * * ? *)",
+        ScalableTargetAction={"MinCapacity": 5, "MaxCapacity": 10},
+    )
 
 
 def _readers(action: str, resource: str) -> str:

@@ -38,7 +38,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup
 from demo.tables import attributes, numbered
 from lab.client import running
 from tests.unit.on_lab.backup_accounts import BackupAccounts
-from tests.unit.on_lab.test_permissions import policies
+from tests.unit.on_lab.readmes import policies
 
 MAXIMA = {"MaxReadRequestUnits": 1000, "MaxWriteRequestUnits": 500}
 
@@ -189,11 +189,9 @@ def test_recovery_points_go_when_that_is_wanted(accounts: BackupAccounts) -> Non
 def narrowed(accounts: BackupAccounts, table: str, without: str = "nothing") -> BackupAccounts:
     """The accounts with callers who may what the READMEs say, of ``table``, but for one action."""
     found = copy.copy(accounts)
-    roles = ("back_up_table", "copy_recovery_point", "restore_table", "apply_table_settings")
-    texts = [policies(role) for role in roles]
-    for position, side in enumerate(("source", "destination")):
-        text = json.dumps([part for role in texts for part in role[position]]).replace("table/narrow", f"table/{table}")
-        text = text.replace(f'"{without}"', '"backup:Nothing"')
+    roles = ("back_up_table", "copy_recovery_point", "restore_table", "verify_table", "apply_table_settings")
+    for side in ("source", "destination"):
+        text = json.dumps(policies(side, *roles, TABLE=table)).replace(f'"{without}"', '"backup:Nothing"')
         setattr(found, side, accounts.user(side, f"{table}-{side}", json.loads(text)))
     return found
 

@@ -20,30 +20,15 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.option
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.judge import judge_import
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import judge, start
 from demo.tables import index
-from generate.permission_files import blocks, committed, page_of
+from generate.permission_files import committed
 from generate.permissions import filled
-
-EMPTY: dict = {"Statement": []}
-PLACES = {
-    "REGION": "eu-west-1",
-    "SOURCE": "111111111111",
-    "DESTINATION": "222222222222",
-    "BUCKET": "tableferry-staging",
-    "TABLE": "narrow",
-    "VAULT": "tableferry",
-}
+from tests.unit.on_lab.readmes import PLACES, policies
 
 
 def readers(action: str, resource: str) -> str:
     """A resource policy for a third account."""
     statement = {"Effect": "Allow", "Principal": {"AWS": "333333333333"}, "Action": action, "Resource": resource}
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-
-
-def policies(side: str, *names: str) -> list[dict]:
-    """What the READMEs of these roles let a side do, their places filled in."""
-    pages = [blocks(page_of(role).read_text()) for role in names]
-    return [statement for page in pages for statement in filled(page.get(side, EMPTY), PLACES)["Statement"]]
 
 
 def user(crossing, side: str, name: str, statements: list[dict]) -> Account:

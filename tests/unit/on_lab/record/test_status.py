@@ -9,9 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,9 +20,10 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record import process, transitions
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record import Source, table_key
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.records import open_run
+from generate.rehearsal import ROOT
 from tests.unit.glue.test_verbs import assert_documented
+from tests.unit.on_lab.readmes import policies
 
-ROLES = Path(__file__).resolve().parents[4] / "roles"
 VERBS = "ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs"
 
 
@@ -41,9 +40,8 @@ class Caller:
             iam = crossing.lab.client("iam", "destination")
             name = f"{role}-{table}"
             iam.create_user(UserName=name)
-            (policy, *_more) = re.findall(r"```json\n(.*?)```", (ROLES / role / "README.md").read_text(), re.DOTALL)
-            text = policy.replace("REGION", crossing.region).replace("DESTINATION", keys["account_id"])
-            text = text.replace("table/tableferry", f"table/{table}")
+            document = {"Version": "2012-10-17", "Statement": policies("destination", role, TABLE="*")}
+            text = json.dumps(document).replace("table/tableferry", f"table/{table}")
             iam.put_user_policy(UserName=name, PolicyName=name, PolicyDocument=text)
             made = iam.create_access_key(UserName=name)["AccessKey"]
             keys = {"access_key": made["AccessKeyId"], "secret_key": made["SecretAccessKey"]}
@@ -200,6 +198,6 @@ def test_the_run_is_that_of_the_process_that_the_verb_works_for(crossing, admin)
 
 
 def test_the_playbook_status_is_a_list_of_roles() -> None:
-    for play in yaml.safe_load((ROLES.parent / "playbooks/status.yml").read_text()):
+    for play in yaml.safe_load((ROOT / "playbooks/status.yml").read_text()):
         assert play["connection"] == "local" and play["gather_facts"] is False
         assert all(set(task) <= {"name", "vars", "ansible.builtin.import_role"} for task in play["tasks"])

@@ -7,10 +7,8 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,6 +58,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.sha
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.users import Uncounted
 from lab.client import RunningLab, running
+from tests.unit.on_lab.readmes import policies, sentence
 
 ALONE = Uncounted()
 MARKED = {"tableferry:managed": "true"}
@@ -710,25 +709,6 @@ def test_a22_two_runs_that_make_role_and_vault_at_once_use_one(accounts):
 
 # The policies in the roles' READMEs suffice
 
-ROLES = Path(__file__).resolve().parents[4] / "roles"
-
-
-def policies(role: str, account: str, bucket: str = "staging") -> list[list[dict[str, Any]]]:
-    """The statements of each policy in the role's README."""
-    text = (ROLES / role / "README.md").read_text()
-    text = text.replace("BUCKET", bucket).replace("ACCOUNT", account).replace("REGION", "eu-west-1")
-    text = text.replace("DESTINATION", account).replace("SOURCE", account)
-    return [json.loads(found)["Statement"] for found in re.findall(r"```json\n(.*?)```", text, re.DOTALL)]
-
-
-def sentence(role: str, starts: str) -> dict[str, Any]:
-    """A statement with the actions that a sentence of the role's README names, up to its full stop."""
-    text = re.sub(r"\s+", " ", (ROLES / role / "README.md").read_text())
-    words = text[text.index(starts) :].partition(". ")[0]
-    actions = re.findall(r"`(kms:\w+)`", words)
-    assert actions
-    return {"Effect": "Allow", "Action": actions, "Resource": "*"}
-
 
 def narrow(accounts: Accounts, side: Any, name: str, statements: list[dict[str, Any]]) -> Account:
     """A user of ``side`` who may do just that."""
@@ -742,16 +722,15 @@ def narrow(accounts: Accounts, side: Any, name: str, statements: list[dict[str, 
 
 
 def test_the_permissions_of_the_readmes_suffice_for_bucket_and_key(accounts):
-    account = accounts.destination.account_id
     keys = sentence("destination_account", "With `ferry_create_staging_key: true` also")
-    _records, staging, _backup = policies("destination_account", account)
+    staging = policies("destination", "destination_account", BUCKET="staging")
     maker = narrow(accounts, "destination", "maker", [*staging, keys])
     leaver = narrow(
         accounts,
         "destination",
         "leaver",
         [
-            *policies("cleanup_account", account)[0],
+            *policies("destination", "cleanup_account", BUCKET="staging"),
             sentence("cleanup_account", "With `ferry_create_staging_key: true` also"),
         ],
     )
@@ -769,7 +748,7 @@ def test_the_permissions_of_the_readmes_suffice_for_bucket_and_key(accounts):
 def test_the_permissions_of_the_readmes_suffice_for_grants(accounts):
     source = accounts.account("source", "source")
     arn = accounts.lab.client("kms", "source").create_key()["KeyMetadata"]["Arn"]
-    maker = narrow(accounts, "source", "maker", policies("source_account", source.account_id)[0])
+    maker = narrow(accounts, "source", "maker", [sentence("source_account", "`ferry_source_kms_key_arns` also")])
     leaving = sentence("cleanup_account", "with `ferry_source_kms_key_arns`: `kms:DescribeKey`")
     leaver = narrow(accounts, "source", "leaver", [leaving])
     options = GrantOptions(arn, "tableferry-x", source.principal_arn)
@@ -782,7 +761,7 @@ def test_the_permissions_of_the_readmes_suffice_for_aws_backup(accounts):
     for side in ("source", "destination"):
         admin = accounts.account(side, side)
         accounts.lab.client("iam", side).create_service_linked_role(AWSServiceName="backup.amazonaws.com")
-        account = narrow(accounts, side, "maker", policies(f"{side}_account", admin.account_id)[-1])
+        account = narrow(accounts, side, "maker", policies(side, f"{side}_account"))
         apply_role(plan_role(account, job_role(account)), ALONE, sleep=at_once)
         ours = source_vault_key(admin, accounts.destination) if side == "source" else destination_vault_key(admin)
         plan = plan_key(account, KeyOptions(alias="alias/tableferry-backup"), present=ours)
@@ -790,8 +769,7 @@ def test_the_permissions_of_the_readmes_suffice_for_aws_backup(accounts):
         assert make_vault(plan_vault(account, "tableferry", arn)).key_arn == arn
         assert plan_role(account, job_role(account)).changes == []
         statements[side] = ours
-    leaving = sentence("cleanup_account", "in the source `kms:DescribeKey`")
-    leaver = narrow(accounts, "source", "leaver", [leaving])
+    leaver = narrow(accounts, "source", "leaver", policies("source", "cleanup_account"))
     plan = plan_key(leaver, KeyOptions(alias="alias/tableferry-backup"), absent=statements["source"])
     assert plan.changes
     apply_key(plan, ALONE, sleep=at_once)
