@@ -119,6 +119,16 @@ ALSO: Sequence[Also] = (
         "Why an import has failed is read from its log",
         "arn:aws:logs:REGION:DESTINATION:log-group:/aws-dynamodb/*",
     ),
+    *(
+        Also(start, lists, "What was started although its answer was lost is looked for in AWS's lists", "*")
+        for start, lists in (
+            ("backup:StartBackupJob", ("backup:ListBackupJobs",)),
+            ("backup:StartCopyJob", ("backup:ListCopyJobs",)),
+            ("backup:StartRestoreJob", ("backup:GetRestoreJobMetadata", "backup:ListRestoreJobs")),
+            ("dynamodb:ExportTableToPointInTime", ("dynamodb:ListExports",)),
+            ("dynamodb:ImportTable", ("dynamodb:ListImports",)),
+        )
+    ),
     Also(
         "dynamodb:PutItem",
         ("dynamodb:UpdateItem",),
