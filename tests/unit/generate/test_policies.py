@@ -50,12 +50,12 @@ def test_a_statement_names_all_phases_that_need_it() -> None:
     statements = made(
         needed("migrate: a", "dynamodb:DescribeTable"),
         needed("migrate: b", "dynamodb:DescribeTable", f"{TABLE}-2"),
-        needed("migrate: b", "dynamodb:ExportTableToPointInTime"),
+        needed("migrate: b", "dynamodb:DescribeTimeToLive"),
         needed("migrate: b", "sts:GetCallerIdentity", "*"),
     )
     assert [(each["Sid"], each["Action"]) for each in statements] == [
         ("PrepareMove1", ["dynamodb:DescribeTable"]),
-        ("Move1", ["dynamodb:ExportTableToPointInTime"]),
+        ("Move1", ["dynamodb:DescribeTimeToLive"]),
     ]
     with pytest.raises(KeyError):
         made(needed("migrate: unknown", "dynamodb:DescribeTable"))
