@@ -28,6 +28,7 @@ PHASES: Mapping[str, str] = {
     "migrate: Prepare the accounts": "Prepare",
     "migrate: Migrate the tables": "Move",
     "migrate: Report on the tables": "Move",
+    "migrate: Fail the tables that were not migrated completely": "Move",
     "status: Check the inventory": "Status",
     "status: Show how far the tables are": "Status",
     "verify: Check the inventory": "Verify",
