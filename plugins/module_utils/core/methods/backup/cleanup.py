@@ -104,7 +104,10 @@ def plan_backup_cleanup(
             "Wait for it to end, then clean up.",
             table=options.table,
         )
-    here = {vault: _ours(source, vault, arn, options.migration_id, ()) for vault in vaults.here}
+    air_gapped = [vault.name for vault in list_vaults(source) if vault.kind == AIR_GAPPED]
+    here = {
+        vault: _ours(source, vault, arn, options.migration_id, ()) for vault in vaults.here if vault not in air_gapped
+    }
     originals = {str(point["RecoveryPointArn"]) for points in here.values() for point in points}
     made = {
         str(copy.get("DestinationRecoveryPointArn"))
@@ -114,7 +117,7 @@ def plan_backup_cleanup(
     there = {vault: _ours(destination, vault, arn, options.migration_id, made) for vault in vaults.there}
     points: list[Point] = []
     changes: list[Change] = []
-    left: list[NotCarried] = _air_gapped(source, arn, options.migration_id)
+    left: list[NotCarried] = _undeletable(source, air_gapped, arn, options.migration_id)
     for side, vault, in_vault in (
         *(("destination", vault, in_vault) for vault, in_vault in there.items()),
         *(("source", vault, in_vault) for vault, in_vault in here.items()),
@@ -239,15 +242,14 @@ def _ours(account: Account, vault: str, table_arn: str, migration_id: str, known
     ]
 
 
-def _air_gapped(source: Account, table_arn: str, migration_id: str) -> list[NotCarried]:
+def _undeletable(source: Account, air_gapped: Iterable[str], table_arn: str, migration_id: str) -> list[NotCarried]:
     return [
         NotCarried(
-            f"recovery point {point['RecoveryPointArn']} in the air-gapped vault {vault.name}",
+            f"recovery point {point['RecoveryPointArn']} in the air-gapped vault {vault}",
             f"nobody can delete it before it expires{_until(point)}",
         )
-        for vault in list_vaults(source)
-        if vault.kind == AIR_GAPPED
-        for point in _ours(source, vault.name, table_arn, migration_id, ())
+        for vault in air_gapped
+        for point in _ours(source, vault, table_arn, migration_id, ())
     ]
 
 
