@@ -199,9 +199,10 @@ def table_key(name: str) -> str:
     return f"table#{name}"
 
 
-def export_key(source_table_id: str, migration: str) -> str:
-    """The key of the record of an export that serves several destinations."""
-    return f"{EXPORT}{source_table_id}#{migration}"
+def export_key(source_arn: str, migration: str) -> str:
+    """The key of the record of the exports of a source table that serve several destinations: of its ARN, for a table
+    that is made anew while it is being exported has another TableId than the one that was read."""
+    return f"{EXPORT}{source_arn}#{migration}"
 
 
 def key_of(key: str) -> dict[str, dict[str, str]]:

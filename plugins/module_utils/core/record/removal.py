@@ -169,9 +169,9 @@ def _remove_one(run: Run, record: Record, migration: str, sources: frozenset[str
 def _remove_exports(store: RecordStore, migration: str) -> None:
     """The records of exports go with the last destination table of their source."""
     everything = store.everything()
-    used = {(record.migration, record.source.table_id) for record in everything.records}
+    used = {(record.migration, record.source.arn) for record in everything.records}
     for shared in everything.exports:
-        if shared.migration == migration and (shared.migration, shared.source.table_id) not in used:
+        if shared.migration == migration and (shared.migration, shared.source.arn) not in used:
             with suppress(RecordChanged):  # another destination has just begun to use it
                 store.remove(shared)
 

@@ -64,17 +64,17 @@ class SharedExports:
 
     store: RecordStore = field(repr=False)
     table: str
-    source_ids: tuple[str, ...]
+    source_arn: str
     migration: str
     prefix: str
 
     def needed_by(self) -> list[str]:
         """The other tables that still need one."""
-        return needed_by(self.store, self.table, self.source_ids, self.migration, self.prefix)
+        return needed_by(self.store, self.table, self.source_arn, self.migration, self.prefix)
 
     def withdraw(self) -> list[str]:
         """No other table uses them from now on; those that still need one, where there are any."""
-        return withdraw(self.store, self.table, self.source_ids, self.migration, self.prefix)
+        return withdraw(self.store, self.table, self.source_arn, self.migration, self.prefix)
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def plan_cleanup(
     files: list[Files] = []
     listed_at = record.now() if record is not None and record.may_write else 0.0
     over = _over(source, destination, record, options.table, listed_at) if record is not None else ()
-    exports = _shared_exports(route, record, store)
+    exports = _shared_exports(destination, route, store)
     needed = exports.needed_by() if exports is not None else []
     if not known:
         _check_ended(source, destination, route)
@@ -195,16 +195,11 @@ def _is_awaited(record: Tracking, over: Sequence[Job]) -> bool:
     )
 
 
-def _shared_exports(route: Route, record: Tracking | None, store: RecordStore | None) -> SharedExports | None:
+def _shared_exports(destination: Account, route: Route, store: RecordStore | None) -> SharedExports | None:
     if store is None:
         return None
-    if record is not None:
-        exported = [job_of_entry(job) for job in record.record.jobs if job.purpose == EXPORT and job.state != "closed"]
-        ids = {record.record.source.table_id, *(job.request["source"]["table_id"] for job in exported)}
-    else:
-        source = route.source_arn.partition("arn:")[2]
-        ids = {each.source.table_id for each in store.everything().exports if each.source.arn.endswith(source)}
-    return SharedExports(store, route.destination_table, tuple(sorted(ids)), route.migration_id, route.export_prefix)
+    arn = route.source_arn.replace("arn::", f"arn:{destination.partition}:", 1)
+    return SharedExports(store, route.destination_table, arn, route.migration_id, route.export_prefix)
 
 
 def _needed(bucket: str, prefix: str, tables: Sequence[str]) -> NotCarried:

@@ -4,16 +4,18 @@
 
 """One export for several destination tables of a source table, by the export's record (design section 6).
 
-``export#<source TableId>#<migration>`` lists the exports of a migration with their exact requests, each entered before
-its first call, and the destination tables that use it. Who needs an export sends the request of an entry that serves:
-its token makes AWS answer every sender with the same export. So nobody holds this record, and nobody waits for another
-run: it is written on the condition that nobody else wrote it. Each table's own record follows the export to its end.
+``export#<source ARN>#<migration>`` lists the exports of a migration with their exact requests, each entered before its
+first call, and the destination tables that use it. Who needs an export sends the request of an entry that serves: its
+token makes AWS answer every sender with the same export. So nobody holds this record, and nobody waits for another run:
+it is written on the condition that nobody else wrote it. Each table's own record follows the export to its end.
+
+A source that is made anew has another TableId, and only an export of the table that stands serves. AWS says of which
+one an export is: the request may have been written down when the other one stood.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import replace
 
 from ...account import Account
@@ -24,6 +26,7 @@ from ...jobs.tracking import Tracking
 from ...record.intention import CLIENT_TOKEN, repeats_until
 from ...record.record import JobEntry, Record, Source, export_key, table_key
 from ...record.store import RecordStore
+from ...table.definition import TableDefinition
 from .at_once import ITEMS, is_without_time, lacks_items
 from .export_request import PURPOSE, is_same_request, to_time
 from .export_request import to_text as time_text
@@ -48,7 +51,7 @@ def agreed(source: Account, destination: Account | None, job: Job, record: Track
     if last is not None and last.state in ("planned", "running"):  # agreed upon before, with its answer or without
         return last if last.arn else replace(last, state=job.state, pending_reason=job.pending_reason)
     store, request = record.run.store, job.request["source"]
-    key = export_key(request["table_id"], job.migration_id)
+    key = export_key(request["table_arn"], job.migration_id)
     for _try in range(TRIES):
         known = store.read(key)
         shared = known
@@ -97,15 +100,20 @@ def _serving(
         if entry.state == "closed" or (own is not None and not refused):
             continue  # its data was removed, or this table had it in an earlier attempt
         theirs = job_of_entry(entry)
-        if not is_same_request(theirs, job):
+        read = replace(theirs, request={**theirs.request, "source": job.request["source"]})
+        if not is_same_request(read, job):
             continue
         export = _looked_up(source, theirs, job, record)
         if export is None:
             continue
         if export.arn:
-            if not was_imported(destination, export) and _is_there(destination, export):
+            if (
+                _is_of_present(source, export)
+                and not was_imported(destination, export)
+                and _is_there(destination, export)
+            ):
                 return entry, export
-        elif not refused and record.now() < repeats_until(entry, CLIENT_TOKEN):
+        elif read == theirs and not refused and record.now() < repeats_until(entry, CLIENT_TOKEN):
             return entry, export
     return None
 
@@ -135,6 +143,16 @@ def _looked_up(source: Account, theirs: Job, job: Job, record: Tracking) -> Job 
     return export if now - shows <= job.request["max_age"] else None
 
 
+def _is_of_present(source: Account, export: Job) -> bool:
+    """Whether ``export`` is of the table that stands now, where that is not the one which was read: else the source was
+    made anew in between, and an export that is asked for now would be of the new table, too."""
+    exported, read = export.result.get("table_id", ""), export.request["source"]
+    if not exported or exported == read["table_id"]:
+        return True
+    there = TableDefinition.find(source, export.name)
+    return there is not None and there.table_id == exported
+
+
 def _is_there(destination: Account, export: Job) -> bool:
     """Whether the export runs, or its manifest is where it was written."""
     if export.state != "completed":
@@ -147,25 +165,17 @@ def _is_there(destination: Account, export: Job) -> bool:
 # Before its data is removed
 
 
-def needed_by(store: RecordStore, table: str, source_ids: Iterable[str], migration: str, prefix: str) -> list[str]:
+def needed_by(store: RecordStore, table: str, source_arn: str, migration: str, prefix: str) -> list[str]:
     """The destination tables other than ``table`` that still need an export below ``prefix``. Reads only."""
-    shared = [store.read(export_key(table_id, migration)) for table_id in source_ids]
-    return sorted({name for each in shared if each is not None for name in _needing(store, each, table, prefix)})
+    shared = store.read(export_key(source_arn, migration))
+    return [] if shared is None else _needing(store, shared, table, prefix)
 
 
-def withdraw(store: RecordStore, table: str, source_ids: Iterable[str], migration: str, prefix: str) -> list[str]:
+def withdraw(store: RecordStore, table: str, source_arn: str, migration: str, prefix: str) -> list[str]:
     """Let nobody else use the exports below ``prefix``, whose data is about to be removed; the tables that still need
     one, where there are any: then it must stay. Raises RecordBusy."""
-    for table_id in source_ids:
-        names = _withdrawn(store, table, export_key(table_id, migration), prefix)
-        if names:
-            return names
-    return []
-
-
-def _withdrawn(store: RecordStore, table: str, key: str, prefix: str) -> list[str]:
     for _try in range(TRIES):
-        shared = store.read(key)
+        shared = store.read(export_key(source_arn, migration))
         if shared is None:
             return []
         names = _needing(store, shared, table, prefix)

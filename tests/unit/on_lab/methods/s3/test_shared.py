@@ -49,7 +49,7 @@ def exports(aws: Staged) -> int:
 
 
 def entries(aws: Staged, play: Playbook) -> Any:
-    record = play.store.read(export_key(str(aws.described("orders", "source")["TableId"]), "default"))
+    record = play.store.read(export_key(str(aws.described("orders", "source")["TableArn"]), "default"))
     assert record is not None
     return record.jobs
 
@@ -278,6 +278,85 @@ def test_a_table_whose_record_is_lost_during_its_import_is_known_again() -> None
     aws.advance(1200)
     assert migrate(aws, 2, "one", "two") == {"one": "migrated", "two": "migrated"}
     assert (exports(aws), len(aws.jobs("import"))) == (1, 2)
+
+
+def made_anew(aws: Staged, number: int = 3) -> None:
+    """The user deletes the source and makes another one of its name, with point-in-time recovery."""
+    aws.drop("orders", "source")
+    aws.add_table("orders", number)
+    aws.advance(60)
+
+
+class TestSourceMadeAnew:
+    """The source was deleted, and another table of its name stands there: it has another TableId."""
+
+    @staticmethod
+    def remade_during(aws: Staged, copy: str, *, dies: bool = False) -> Playbook:
+        """A run that begins ``copy`` and reads the source; before it asks for its recovery, the source is made anew.
+        With ``dies`` it ends before it hears of the export."""
+        play = Playbook(aws, 1)
+
+        def meanwhile(when: str, operation: str, number: int) -> None:
+            if (when, operation) == ("before", "DescribeContinuousBackups"):
+                aws.interrupt = die if dies else lambda *_call: None
+                made_anew(aws)
+
+        def die(when: str, operation: str, number: int) -> None:
+            if (when, operation) == ("after", "ExportTableToPointInTime"):
+                raise Killed(operation)
+
+        aws.interrupt = meanwhile
+        if dies:
+            with pytest.raises(Killed):
+                start(play, copy)
+            play.killed()
+        else:
+            assert start(play, copy).job.arn
+        aws.interrupt = lambda *_call: None
+        return play
+
+    def test_the_export_of_the_old_table_is_not_used_for_the_new_one(self) -> None:
+        aws = world()
+        migrate(aws, 1, "one")
+        made_anew(aws)
+        assert migrate(aws, 2, "two") == {"two": "migrated"}
+        assert (exports(aws), items(aws, "one"), items(aws, "two")) == (2, 7, 3)
+
+    def test_an_export_that_shows_the_new_table_is_used_by_others_of_it(self) -> None:
+        aws = world()
+        first = self.remade_during(aws, "one")
+        assert migrate(aws, 2, "two") == {"two": "migrated"}
+        first.end()
+        assert migrate(aws, 3, "one") == {"one": "migrated"}
+        assert (exports(aws), items(aws, "one"), items(aws, "two")) == (1, 3, 3)
+        assert [entry.result["users"] for entry in entries(aws, Playbook(aws, 4))] == [["one", "two"]]
+
+    def test_an_export_whose_answer_was_lost_is_used_by_others_of_the_new_table(self) -> None:
+        aws = world()
+        self.remade_during(aws, "one", dies=True)
+        aws.advance(1200)
+        assert migrate(aws, 2, "one") == {"one": "migrated"}
+        assert migrate(aws, 3, "two") == {"two": "migrated"}
+        assert (exports(aws), items(aws, "one"), items(aws, "two")) == (1, 3, 3)
+
+    def test_an_export_whose_run_died_is_used_by_another_destination_that_comes_first(self) -> None:
+        aws = world()
+        self.remade_during(aws, "one", dies=True)
+        assert migrate(aws, 2, "two") == {"two": "migrated"}
+        aws.advance(1200)
+        assert migrate(aws, 3, "one") == {"one": "migrated"}
+        assert (exports(aws), items(aws, "one"), items(aws, "two")) == (1, 3, 3)
+
+    def test_data_is_not_removed_while_another_destination_of_the_new_table_needs_it(self) -> None:
+        aws = world()
+        first = self.remade_during(aws, "one")
+        second = Playbook(aws, 2, "there")
+        behind = start(second, "two")
+        first.end()
+        assert migrate(aws, 3, "one") == {"one": "migrated"}
+        removed, left = TestCleaningUp.clean(aws, 4, "one")
+        assert (removed, len(left)) == ([], 1)
+        assert finish(second, {"two": behind}) == {"two": "migrated"}
 
 
 class TestCleaningUp:
