@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible_collections.tableferry.aws.plugins.filter.tables import same_text, table_names
 from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import HostVars, read
-from ansible_collections.tableferry.aws.plugins.plugin_utils.sides import RenderedSides
+from ansible_collections.tableferry.aws.plugins.plugin_utils.sides import BROKEN, RenderedSides
 
 READ = "show_status_read"  # what the role registers for each host of ``status_places``
 
@@ -37,7 +37,7 @@ def _place(rendered: RenderedSides, host: str, variables: Mapping[str, Any]) -> 
     return same_text([rendered.of(host, ["ferry_destination"]), read(variables, "ferry_record_table")])
 
 
-def status_tables(pairs: Mapping[str, str], hostvars: HostVars, first: str) -> list[dict[str, str]]:
+def status_tables(pairs: Mapping[str, str], hostvars: HostVars, first: str) -> list[dict[str, Any]]:
     """What the inventory says of the tables of the destination that the host ``first`` is asked for: the option
     ``tables`` of migration_status_info. ``pairs`` is of ``account_pairs``."""
     rendered = RenderedSides(hostvars)
@@ -48,8 +48,17 @@ def status_tables(pairs: Mapping[str, str], hostvars: HostVars, first: str) -> l
         if _place(rendered, host, variables) == place:
             source, destination = table_names(host, variables)
             migration = str(read(variables, "ferry_migration_id") or "default")
-            found.append({"name": destination, "source_table": source, "migration_id": migration})
+            about = {"name": destination, "source_table": source, "migration_id": migration}
+            found.append({**about, **({"source": side} if (side := _source(rendered, host)) else {})})
     return found
+
+
+def _source(rendered: RenderedSides, host: str) -> Any:
+    """The source account of the host; None where it is not set or cannot be read: its jobs are not looked for then."""
+    try:
+        return rendered.of(host, ["ferry_source"]).get("ferry_source")
+    except BROKEN:
+        return None
 
 
 def status_overview(

@@ -15,9 +15,12 @@ description:
   - Reads all records of a destination account and Region, one for each table that any run has worked on, with what to
     do next. Works at any time, also while runs are at work.
   - Each record is compared with the table that stands under its name, by C(dynamodb:DescribeTable). For tables without
-    a record the imports and restores that run are listed, once for all tables. What may not be read is left out, and
-    named in RV(unseen).
+    a record the imports and restores that run are listed, once for all tables. For those that nothing in the
+    destination explains, the exports, backups and copies that run in O(tables[].source) are listed, once for all tables
+    of that account. What may not be read is left out, and named in RV(unseen).
   - It changes nothing, waits for nobody, and needs C(dynamodb:DescribeTable) and C(dynamodb:Scan) on the record table.
+    In O(tables[].source) it uses C(dynamodb:ListExports), C(dynamodb:DescribeExport), C(backup:ListBackupJobs),
+    C(backup:ListCopyJobs) and C(backup:ListTags); without them the other tables are shown all the same.
   - A record that a newer version of TableFerry wrote is shown with the state V(unreadable).
 options:
   destination:
@@ -61,6 +64,60 @@ options:
           - Its migration.
         type: str
         default: ""
+      # make generate: accounts.source
+      source:
+        description:
+          - The account and Region of the source table.
+          - Options that are not set here are taken from the options of the same names for both sides.
+        type: dict
+        suboptions:
+          region:
+            description:
+              - The AWS Region of the source account.
+            type: str
+          profile:
+            description:
+              - The profile of the AWS configuration files of the source account.
+              - Mutually exclusive with keys.
+            type: str
+          access_key:
+            description:
+              - The AWS access key ID of the source account.
+              - It requires the secret key, and takes precedence over C(AWS_*) in the environment.
+            type: str
+          secret_key:
+            description:
+              - The AWS secret access key of the source account.
+            type: str
+          session_token:
+            description:
+              - The session token that belongs to temporary keys.
+            type: str
+          endpoint_url:
+            description:
+              - The endpoint for requests of the source account, instead of that of AWS.
+            type: str
+          role_arn:
+            description:
+              - The ARN of the role to assume in the source account;
+                the caller is given by the profile, keys or environment.
+              - The role is assumed again before its session expires, so that a wait may last longer than a session.
+            type: str
+          external_id:
+            description:
+              - The external ID that the trust policy of the role requires.
+            type: str
+          account_id:
+            description:
+              - The ID of the account that the credentials must belong to, 12 digits.
+              - Credentials of another account are refused, and the account is not looked up at AWS.
+            type: str
+          tags:
+            description:
+              - Tags for what is created in the account besides copies of tables, such as buckets, keys, roles,
+                vaults, backups and the record table. A copy gets the tags of its source table.
+              - They are set when it is created; what is there already is not changed.
+            type: dict
 seealso:
   - module: tableferry.aws.record_cleanup
 extends_documentation_fragment:
@@ -168,7 +225,9 @@ tables:
       type: dict
       sample: {from: "2026-01-31T07:00:00+00:00", to: "2026-01-31T07:00:00+00:00"}
     since:
-      description: When the first job of the present attempt was begun, or the run that holds the table.
+      description:
+        - When the first job of the present attempt was begun, or the run that holds the table. For a table without a
+          record, when the job began that runs in the source account.
       returned: always
       type: str
       sample: "2026-01-31T07:00:00Z"

@@ -51,6 +51,7 @@ from .steps.comparison import VerifyKind, VerifyOptions, comparison_change, opti
 from .steps.counting import CountKind, count_change, count_job
 from .steps.drift import settings_of_finished
 from .steps.settings_job import SettingsKind, plan_table_settings, settings_job
+from .steps.source_jobs import FindSourceJobs
 from .steps.standing import FindFillings
 from .table.definition import TableDefinition
 
@@ -59,6 +60,7 @@ DEFAULT = "s3"  # what auto means before there is a planner (design section 11)
 
 # What finds the jobs that make tables of a destination.
 FILLINGS: Sequence[FindFillings] = tuple(method.fillings for method in METHODS.values())
+SOURCE_JOBS: Sequence[FindSourceJobs] = tuple(method.source_jobs for method in METHODS.values())
 
 # Methods of the design that this version does not have, with their paths.
 LATER: Mapping[str, str] = {

@@ -36,11 +36,12 @@ def test_each_destination_is_asked_once() -> None:
 
 
 def test_a_destination_is_told_what_the_inventory_says_of_its_tables() -> None:
-    hostvars = {**HOSTVARS, "c": {**HOSTVARS["c"], "ferry_migration_id": "spring"}}
+    source = {"profile": "old", "region": "eu-west-1"}
+    hostvars = {**HOSTVARS, "c": {**HOSTVARS["c"], "ferry_migration_id": "spring", "ferry_source": source}}
     assert status_tables(PAIRS, hostvars, "a") == [
         {"name": "a", "source_table": "a", "migration_id": "default"},
         {"name": "bees", "source_table": "b", "migration_id": "default"},
-        {"name": "c", "source_table": "c", "migration_id": "spring"},
+        {"name": "c", "source_table": "c", "migration_id": "spring", "source": source},
     ]
 
 

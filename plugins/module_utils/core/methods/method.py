@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol, TypeAlias
 
@@ -23,6 +23,7 @@ from ..jobs.tracking import Tracking
 from ..judgement import Judgement, JudgeOptions
 from ..route import Route
 from ..steps.lost_record import Fill
+from ..steps.source_jobs import SourceJob
 from ..steps.standing import Filling
 from ..table.definition import TableDefinition
 from ..table.preview import MadeBy, as_imported
@@ -88,6 +89,9 @@ class Method(Protocol):
 
     def fillings(self, destination: Account) -> Iterator[Filling]:
         """The jobs of this method on AWS that make tables of the destination, or made them: one list. Reads only."""
+
+    def source_jobs(self, source: Account, tables: Collection[str]) -> Iterator[SourceJob]:
+        """The jobs of this method that run in the source account, of its ``tables``: one list. Reads only."""
 
     def judge(
         self, name: str, source: Account | None, destination: Account, jobs: Sequence[Job], options: JudgeOptions

@@ -55,7 +55,8 @@ class Standing:
 
     Where no record explains the table, ``migration`` is the one that its tags or the job that made it name, ``marked``
     whether it is one of ours at all; ``running`` is the job that brings it now, as in "an import", and ``running_of``
-    the migration which that is of, empty where not known.
+    the migration which that is of, empty where not known. One that runs in the source account, and does not make the
+    table itself, has run ``in_source_since``.
     """
 
     table_id: str = ""
@@ -63,6 +64,7 @@ class Standing:
     migration: str = ""
     running: str = ""
     running_of: str = ""
+    in_source_since: str = ""
 
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -287,7 +289,11 @@ def missing(
     if standing is not None:
         row["copy_state"] = "unknown" if standing.table_id else "none"
         if standing.running:
-            row |= {"job": f"{standing.running.split()[-1]} running", "migration": standing.running_of}
+            row |= {
+                "job": f"{standing.running.split()[1]} running",
+                "migration": standing.running_of,
+                "since": standing.in_source_since,
+            }
             return {**row, "next": _running(standing, wanted)}
         if standing.table_id:
             return {**row, "migration": standing.migration, "next": _unknown(standing, wanted)}
@@ -296,10 +302,29 @@ def missing(
 
 def _running(standing: Standing, wanted: Wanted) -> str:
     """What to do about a table without a record which a job brings now."""
+    if standing.in_source_since:
+        return _running_in_source(standing, wanted)
     of = f" of migration {standing.running_of}" if standing.running_of else ""
     words = f"No record of it, but {standing.running}{of} brings it now"
     if of and wanted.migration not in ("", standing.running_of):
         return f"{words}, and migration_id is {wanted.migration}. {_set_id(standing.running_of)}"
+    return f"{words}. Run migrate: it is found and continued."
+
+
+def _running_in_source(standing: Standing, wanted: Wanted) -> str:
+    """What to do about a table without a record for which a job runs in the source account."""
+    of = f" of migration {standing.running_of}" if standing.running_of else ""
+    words = f"No record of it, but {standing.running}{of} runs in the source account since {standing.in_source_since}"
+    if not of:
+        return (
+            f"{words}; AWS does not say of which migration. Run migrate: with the method and the vault of that job it"
+            " is found and continued."
+        )
+    if wanted.migration not in ("", standing.running_of):
+        return (
+            f"{words}, and migration_id is {wanted.migration}. Set migration_id to {standing.running_of} to go on with"
+            " it; otherwise run migrate, which begins one of its own."
+        )
     return f"{words}. Run migrate: it is found and continued."
 
 

@@ -11,12 +11,13 @@ from typing import Any
 
 from ...core.account import Account
 from ...core.errors import FerryError, RecordDenied
-from ...core.migration import FILLINGS
+from ...core.migration import FILLINGS, SOURCE_JOBS
 from ...core.record import record_table, status
 from ...core.record.record import table_key
 from ...core.record.status import Wanted
 from ...core.record.store import Everything
 from ...core.report import status_table
+from ...core.steps.source_jobs import look_at_sources
 from ...core.steps.standing import Standings, look_around
 from ...core.table.definition import TableDefinition
 from ..accounts import Accounts
@@ -37,6 +38,7 @@ SPEC: dict[str, Any] = {
             "name": {"type": "str", "required": True},
             "source_table": {"type": "str", "default": ""},
             "migration_id": {"type": "str", "default": ""},
+            "source": account_option(),
         },
     },
 }
@@ -44,7 +46,8 @@ SPEC: dict[str, Any] = {
 
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
     """A row for each record; none, and a word, where there is no record table."""
-    account, name = Accounts(params).get("destination", params["destination"]), params["record_table"]
+    accounts, name = Accounts(params), params["record_table"]
+    account = accounts.get("destination", params["destination"])
     store, now = open_to_read(account, name)
     names = params["names"]
     wanted = {entry["name"]: Wanted(entry["source_table"], entry["migration_id"]) for entry in params["tables"]}
@@ -60,7 +63,8 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
         without = [each for each in names if each not in recorded]
         if without and not _stands(account, without[0]):
             names = [each for each in names if each in recorded]
-    seen = _look(account, everything, wanted, names)
+    sources = {entry["name"]: accounts.get("source", entry["source"]) for entry in params["tables"] if entry["source"]}
+    seen = _look(account, everything, wanted, names, sources)
     known = status.rows(everything, home, now, seen.standing, wanted)
     rows = status.matching(known, names, seen.standing, wanted)
     runs = status.runs(everything, now)
@@ -94,13 +98,19 @@ def _stands(account: Account, name: str) -> bool:
 
 
 def _look(
-    account: Account, everything: Everything, wanted: Mapping[str, Wanted], names: Sequence[str] | None
+    account: Account,
+    everything: Everything,
+    wanted: Mapping[str, Wanted],
+    names: Sequence[str] | None,
+    accounts: Mapping[str, Account],
 ) -> Standings:
     records = {record.name: record for record in everything.records if record.key == table_key(record.name)}
     hidden = {each.key for each in everything.unreadable}  # what such a record says is not known
     shown = dict.fromkeys((*records, *wanted) if names is None else names)
     sources = {name: of.source_table for name, of in wanted.items()}
-    return look_around(account, [name for name in shown if table_key(name) not in hidden], records, sources, FILLINGS)
+    looked_at = [name for name in shown if table_key(name) not in hidden]
+    seen = look_around(account, looked_at, records, sources, FILLINGS)
+    return look_at_sources(account, seen, wanted, accounts, records, SOURCE_JOBS)
 
 
 VERB = Verb("migration_status_info", SPEC, run, services=("backup", "dynamodb", "sts"))

@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
-from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import FILLINGS
+from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import FILLINGS, SOURCE_JOBS
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record import status
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record.lease import iso
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record import table_key
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.status import Wanted
 from ansible_collections.tableferry.aws.plugins.module_utils.core.report import status_table
+from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.source_jobs import look_at_sources
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.standing import look_around
 from tests.unit.on_lab.in_process import Killed
 from tests.unit.on_lab.methods.backup.conftest import counted_by_calls
@@ -26,7 +28,7 @@ from tests.unit.on_lab.methods.direct.test_record import copied_by_calls
 from tests.unit.on_lab.record import by_calls
 from tests.unit.on_lab.record.test_lost import lose
 from tests.unit.on_lab.recorded import Playbook, world
-from tests.unit.on_lab.staged import Staged
+from tests.unit.on_lab.staged import BUCKET, Staged
 
 DATA_PLANE = (copied_by_calls, counted_by_calls)  # fixtures: the data plane is calls of the lab's clients
 ORDERS = {"orders": Wanted("orders", "default")}
@@ -40,6 +42,9 @@ def rows_of(aws: Staged, wanted: dict[str, Wanted] = ORDERS) -> list[dict[str, A
     sources = {name: each.source_table for name, each in wanted.items()}
     aws.calls.clear()
     look = look_around(playbook.destination, list({**records, **wanted}), records, sources, FILLINGS)
+    look = look_at_sources(
+        playbook.destination, look, wanted, dict.fromkeys(wanted, playbook.source), records, SOURCE_JOBS
+    )
     assert (aws.mutating(), look.unseen) == ([], ())
     rows = status.rows(everything, playbook.store.home, aws.clock, look.standing, wanted)
     rows = status.matching(rows, None, look.standing, wanted)
@@ -142,6 +147,61 @@ class TestWithoutARecord:
         assert (row["state"], row["job"]) == ("no record", "restore running")
         assert "a restore brings it now" in row["next"]
         assert row_of(aws, {"orders": Wanted("customers")})["job"] == ""
+
+    def test_an_export_that_runs_in_the_source_account(self) -> None:
+        aws = world(export__full=100.0)
+        stopped_after(aws, "ExportTableToPointInTime")
+        began = iso(aws.clock)
+        aws.advance(20)
+        lose(aws)
+        row = row_of(aws)
+        assert (row["state"], row["copy_state"]) == ("no record", "none")
+        assert (row["job"], row["migration"], row["since"]) == ("export running", "default", began)
+        words = f"No record of it, but an export of migration default runs in the source account since {began}"
+        assert row["next"] == f"{words}. Run migrate: it is found and continued."
+        assert "Set migration_id to default" in row_of(aws, {"orders": Wanted("orders", "spring")})["next"]
+        assert row_of(aws, {"orders": Wanted("customers", "default")})["job"] == ""
+        assert Playbook(aws, 2).migrate()["orders"].status == "migrated"
+        assert len(aws.jobs("export")) == 1
+
+    @pytest.mark.parametrize(
+        ("operation", "job", "words"),
+        [("StartBackupJob", "backup running", "a backup"), ("StartCopyJob", "copy running", "a copy of a backup")],
+    )
+    def test_a_backup_or_copy_that_runs_in_the_source_account(self, operation: str, job: str, words: str) -> None:
+        aws = Ready()
+        stopped_after(aws, operation, method="backup", backup=STOPPED)
+        lose(aws)
+        row = row_of(aws)
+        assert (row["state"], row["job"]) == ("no record", job)
+        assert f"but {words}" in row["next"] and "runs in the source account since 20" in row["next"]
+        assert "Run migrate" in row["next"]
+        assert Playbook(aws, 2).migrate(method="backup", backup=STOPPED)["orders"].status == "migrated"
+        assert [len(aws.jobs(kind)) for kind in ("backup", "copy", "restore")] == [1, 1, 1]
+
+    def test_a_copy_for_another_destination_is_not_named(self) -> None:
+        aws = Ready()
+        stopped_after(aws, "StartCopyJob", method="backup", backup=STOPPED)
+        lose(aws)
+        rows = rows_of(aws, {"orders": Wanted("orders", "default"), "other": Wanted("orders", "default")})
+        assert [row["job"] for row in rows] == ["copy running", ""]
+        assert rows[0]["migration"] == "default"
+
+    def test_a_foreign_export_is_not_named(self) -> None:
+        aws = world(export__full=100.0)
+        orders = str(aws.described("orders", "source")["TableArn"])
+        aws.client("dynamodb", "source").export_table_to_point_in_time(TableArn=orders, S3Bucket=BUCKET, S3Prefix="own")
+        assert row_of(aws)["job"] == ""
+
+    def test_lists_of_the_source_that_may_not_be_read_are_named(self) -> None:
+        aws = world()
+        playbook = Playbook(aws)
+        aws.may_not("source", "dynamodb:ListExports", "backup:ListCopyJobs")
+        look = look_around(playbook.destination, ["orders"], {}, {}, FILLINGS)
+        look = look_at_sources(playbook.destination, look, ORDERS, {"orders": playbook.source}, (), SOURCE_JOBS)
+        aws.may_again("source")
+        assert "orders" in look.standing and len(look.unseen) == 2
+        assert "dynamodb:ListExports" in look.unseen[0] and "backup:ListCopyJobs" in look.unseen[1]
 
     def test_a_copy_whose_record_is_lost_is_adopted_as_it_says(self) -> None:
         aws = world()

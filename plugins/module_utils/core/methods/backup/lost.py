@@ -7,15 +7,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from ...account import Account
 from ...errors import AccessDenied
 from ...jobs.job import Job
 from ...route import Route
-from ...table.definition import Shape
+from ...steps.source_jobs import SourceJob, in_seconds
+from ...table.definition import Shape, json_safe
 from .backup_status import described
-from .history import is_completed, is_young, list_restores
+from .calls import MIGRATION_TAG, RESOURCE_TYPE
+from .history import is_completed, is_open, is_young, list_restores
 from .memory import adopted
 from .restore_status import is_into
 from .vaults import is_there, read_recovery_point, read_tags
@@ -55,12 +57,32 @@ def lost_backup(
     return None
 
 
-def _is_for(source: Account, arn: str, route: Route) -> bool:
+def running_in_source(source: Account, tables: Collection[str]) -> Iterator[SourceJob]:
+    """The backups of the ``tables`` that run, and the copies of their recovery points: a list of each, and the tags of
+    the recovery points. Without tags, as before AWS has written them, nobody knows of which migration one is."""
+    for words, operation, member, point in (
+        ("a backup", "list_backup_jobs", "BackupJobs", "RecoveryPointArn"),
+        ("a copy of a backup", "list_copy_jobs", "CopyJobs", "SourceRecoveryPointArn"),
+    ):
+        doing = f"listing {member[:-4].lower()} jobs"
+        for job in map(json_safe, source.pages("backup", operation, member, doing, ByResourceType=RESOURCE_TYPE)):
+            table = str(job.get("ResourceArn", "")).rpartition("/")[2]
+            if is_open(job) and table in tables:
+                tags = _tags(source, str(job.get(point) or ""))
+                since, migration = in_seconds(str(job["CreationDate"])), tags.get(MIGRATION_TAG, "")
+                yield SourceJob(words, table, since, migration, tags.get(DESTINATION_TAG, ""))
+
+
+def _tags(source: Account, arn: str) -> Mapping[str, str]:
+    """The tags of a recovery point; none where it has no ARN yet, or they may not be read."""
     try:
-        tags = read_tags(source, arn)
+        return read_tags(source, arn) if arn else {}
     except AccessDenied:
-        return False
-    return tags.get(DESTINATION_TAG) == destination_of(route)
+        return {}
+
+
+def _is_for(source: Account, arn: str, route: Route) -> bool:
+    return _tags(source, arn).get(DESTINATION_TAG) == destination_of(route)
 
 
 def _was_restored(destination: Account, route: Route, arn: str, copies: Sequence[Shape]) -> bool:

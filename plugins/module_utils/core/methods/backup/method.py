@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -17,6 +17,7 @@ from ...jobs.kind import JobKind
 from ...jobs.tracking import Tracking
 from ...judgement import Judgement, JudgeOptions, nothing_to_judge
 from ...route import Route
+from ...steps.source_jobs import SourceJob
 from ...steps.standing import Filling
 from ...table.definition import TableDefinition
 from ...table.preview import as_restored
@@ -27,6 +28,7 @@ from ..options import MigrationOptions
 from .backup_jobs import BackupKind, BackupOptions, PlannedBackup, plan_backup, start_backup
 from .copy_jobs import CopyKind, RecoveryPointCopyOptions, copy_job, plan_copy
 from .judge import judge_restore
+from .lost import running_in_source
 from .restore_jobs import RestoreKind, RestoreOptions, plan_restore, restore_job
 from .restore_status import find_running, is_being_restored, running_fillings
 
@@ -99,6 +101,10 @@ class BackupMethod:
     def fillings(self, destination: Account) -> Iterator[Filling]:
         """The restores that run."""
         return running_fillings(destination)
+
+    def source_jobs(self, source: Account, tables: Collection[str]) -> Iterator[SourceJob]:
+        """The backups and copies that run."""
+        return running_in_source(source, tables)
 
     def judge(
         self, name: str, source: Account | None, destination: Account, jobs: Sequence[Job], options: JudgeOptions

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from ...account import Account
@@ -16,6 +16,7 @@ from ...jobs.kind import JobKind
 from ...jobs.tracking import Tracking
 from ...judgement import Judgement, JudgeOptions, nothing_to_judge
 from ...route import Route
+from ...steps.source_jobs import SourceJob
 from ...steps.standing import Filling
 from ...table.definition import TableDefinition
 from ...table.own_apis import Tags
@@ -57,6 +58,10 @@ class DirectMethod:
         return None
 
     def fillings(self, destination: Account) -> Iterator[Filling]:
+        """None, as ``running_fill``."""
+        return iter(())
+
+    def source_jobs(self, source: Account, tables: Collection[str]) -> Iterator[SourceJob]:
         """None, as ``running_fill``."""
         return iter(())
 

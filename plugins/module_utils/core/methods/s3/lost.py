@@ -19,7 +19,9 @@ from ...errors import ImportLocked, PrefixNotData, StagingBucketUnusable
 from ...jobs.job import Job
 from ...jobs.tracking import NUMBERS_PER_ATTEMPT, Tracking
 from ...route import Route
+from ...steps.source_jobs import SourceJob, in_seconds
 from ...steps.standing import Filling
+from ...table.definition import json_safe
 from .export_request import ExportOptions
 from .export_status import exports_of, find_by_token, serves
 from .import_status import described
@@ -86,6 +88,22 @@ def running_export(source: Account, route: Route) -> Job | None:
         if description["ExportStatus"] == "IN_PROGRESS" and description.get("S3Prefix") == route.export_prefix:
             return Job("export", route.source_table, "running", description["ExportArn"])
     return None
+
+
+def running_exports(source: Account, tables: Collection[str]) -> Iterator[SourceJob]:
+    """The exports of the ``tables`` into prefixes of ours that run: one list, and a call for each that does."""
+    doing = "listing exports"
+    for summary in source.pages("dynamodb", "list_exports", "ExportSummaries", doing, MaxResults=25):
+        arn = str(summary["ExportArn"])
+        table = arn.partition(":table/")[2].partition("/")[0]
+        if summary.get("ExportStatus") != "IN_PROGRESS" or table not in tables:
+            continue
+        description = json_safe(source.ask("dynamodb", "describe_export", doing, ExportArn=arn)["ExportDescription"])
+        route = Route.of_prefix(f"{description.get('S3Prefix', '')}/", "", "")
+        if route is not None:
+            since = str(description.get("StartTime") or description.get("ExportTime", ""))
+            made = route.destination_table
+            yield SourceJob("an export", table, in_seconds(since), route.migration_id, destination_table=made)
 
 
 def _prefix(summary: Mapping[str, Any]) -> str:

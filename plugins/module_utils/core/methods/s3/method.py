@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -17,6 +17,7 @@ from ...jobs.kind import JobKind
 from ...jobs.tracking import Tracking
 from ...judgement import Judgement, JudgeOptions, nothing_to_judge
 from ...route import Route
+from ...steps.source_jobs import SourceJob
 from ...steps.standing import Filling
 from ...table.creation import check_indexes
 from ...table.definition import TableDefinition
@@ -29,7 +30,7 @@ from .export_request import ExportOptions
 from .import_request import ImportOptions, untagged
 from .importing import ImportKind, import_job, plan_import
 from .judge import judge_import
-from .lost import fillings, running_import
+from .lost import fillings, running_exports, running_import
 
 LONGEST_WAY = 86400  # seconds that an export may wait on the way to its import, whatever its age when it was chosen
 
@@ -88,6 +89,10 @@ class S3Method:
     def fillings(self, destination: Account) -> Iterator[Filling]:
         """The imports of what was staged."""
         return fillings(destination)
+
+    def source_jobs(self, source: Account, tables: Collection[str]) -> Iterator[SourceJob]:
+        """The exports that run into our prefixes."""
+        return running_exports(source, tables)
 
     def judge(
         self, name: str, source: Account | None, destination: Account, jobs: Sequence[Job], options: JudgeOptions
