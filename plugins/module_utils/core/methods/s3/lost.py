@@ -22,6 +22,7 @@ from ...route import Route
 from ...steps.source_jobs import SourceJob, in_seconds
 from ...steps.standing import Filling
 from ...table.definition import json_safe
+from .at_once import ITEMS
 from .export_request import ExportOptions
 from .export_status import exports_of, find_by_token, serves
 from .import_status import described
@@ -168,6 +169,34 @@ def lost_export(
     if not serves(source, last, requested, options) or was_imported(destination, last):
         return LostExport(attempts=attempts)
     return LostExport(last, attempts)
+
+
+def lost_exports(source: Account, destination: Account, job: Job) -> Iterator[Job]:
+    """The exports that earlier runs of this migration have begun of the source of ``job`` for other destination tables,
+    where no record says so any more: found by the objects that are written before each export, then by their tokens.
+
+    Reads only; nothing is found in a bucket that may not be listed.
+    """
+    bucket = StagingBucket.from_dict(destination, job.request["bucket"])
+    route = Route.from_dict(job.request["route"])
+    plain = replace(route, destination_table=route.source_table)
+    places = [] if route == plain else [plain]
+    begin, end = f"{plain.export_prefix}!", f"/{FOLDER}{PROBE}"
+    try:
+        keys = [each.key for each in bucket.objects(begin) if each.key.endswith(end)]
+    except StagingBucketUnusable:
+        keys = []
+    for key in keys:
+        place = Route.of_prefix(key, route.destination_account_id, route.destination_region)
+        if place not in (None, route):
+            places.append(place)
+    asked = {name: value for name, value in job.request.items() if name != ITEMS}
+    for place in places:
+        call = {**asked["call"], "S3Prefix": place.export_prefix}
+        requested = replace(job, request={**asked, "route": place.to_dict(), "call": call})
+        found = find_by_token(source, requested) if was_probed(bucket, requested) else None
+        if found is not None:
+            yield found
 
 
 def was_probed(bucket: StagingBucket, requested: Job) -> bool:

@@ -26,12 +26,13 @@ from ...jobs.tracking import Tracking
 from ...record.intention import CLIENT_TOKEN, repeats_until
 from ...record.record import JobEntry, Record, Source, export_key, table_key
 from ...record.store import RecordStore
+from ...route import Route
 from ...table.definition import TableDefinition
 from .at_once import ITEMS, is_without_time, lacks_items
 from .export_request import PURPOSE, is_same_request, to_time
 from .export_request import to_text as time_text
 from .export_status import look_up
-from .lost import was_imported
+from .lost import lost_exports, was_imported
 from .staging import StagingBucket
 
 TRIES = 10  # writes of a record that others write at the same time
@@ -59,6 +60,9 @@ def agreed(source: Account, destination: Account | None, job: Job, record: Track
             about = Source(request["table_arn"], request["table_id"])
             ver = known.ver if known is not None else 0
             shared = Record(key, store.home, job.migration_id, about, record.record.method, ver=ver)
+            for lost in lost_exports(source, destination, job):
+                entry = _used_by(_entry(lost, record), Route.from_dict(lost.request["route"]).destination_table)
+                shared = shared.with_job(entry)
         serving = _serving(source, destination, job, record, shared)
         entry, export = serving if serving is not None else (_entry(job, record), job)
         try:

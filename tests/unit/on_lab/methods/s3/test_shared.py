@@ -280,6 +280,40 @@ def test_a_table_whose_record_is_lost_during_its_import_is_known_again() -> None
     assert (exports(aws), len(aws.jobs("import"))) == (1, 2)
 
 
+def lose_records(aws: Staged) -> None:
+    """Somebody empties the table of the records."""
+    dynamodb = aws.client("dynamodb", "destination")
+    for item in dynamodb.scan(TableName="tableferry", ConsistentRead=True)["Items"]:
+        dynamodb.delete_item(TableName="tableferry", Key={"pk": item["pk"], "sk": item["sk"]})
+
+
+class TestLostRecords:
+    """All records are lost while the export of two destinations runs, or when it has completed."""
+
+    @pytest.mark.parametrize("seconds", [1.0, 60.0])
+    @pytest.mark.parametrize("copies", [("one", "two"), ("two", "one")])
+    def test_the_export_is_used_by_both_again(self, copies: tuple[str, ...], seconds: float) -> None:
+        aws = world(export__full=30.0)
+        first = Playbook(aws, 1)
+        for copy in ("one", "two"):
+            start(first, copy)
+        first.killed()
+        aws.advance(seconds)
+        lose_records(aws)
+        assert migrate(aws, 2, *copies) == {"one": "migrated", "two": "migrated"}
+        assert (exports(aws), items(aws, "one"), items(aws, "two")) == (1, 7, 7)
+
+    def test_the_other_destination_comes_first_and_alone(self) -> None:
+        aws = world(export__full=30.0)
+        first = Playbook(aws, 1)
+        start(first, "one")
+        first.killed()
+        lose_records(aws)
+        assert migrate(aws, 2, "two") == {"two": "migrated"}
+        assert migrate(aws, 3, "one") == {"one": "migrated"}
+        assert exports(aws) == 1
+
+
 def made_anew(aws: Staged, number: int = 3) -> None:
     """The user deletes the source and makes another one of its name, with point-in-time recovery."""
     aws.drop("orders", "source")
