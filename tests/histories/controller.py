@@ -155,6 +155,7 @@ class Controller:
         planned = self.planned
         options = MigrationOptions(
             TABLE,
+            destination_table=planned.copy,
             method=planned.method,
             bucket=BUCKET,
             enable_point_in_time_recovery=True,
@@ -163,21 +164,30 @@ class Controller:
             backup=BackupChoices(),
         )
         with self._verb() as records:
-            take_over = self.world.holder() if planned.take_over else ""
+            take_over = self.world.holder(planned.copy) if planned.take_over else ""
             migration = start(self.source, self.destination, options, records, take_over)
         jobs = tuple(Job.from_dict(part.to_dict()) for part in (migration.job, *migration.then))
         self.world.note(self.name, f"started {jobs[0].kind} {jobs[0].state}")
         if any(job.open for job in jobs):
             with self._verb() as records:
                 run = records.run()
-                last, record = judge_job(JudgeChoice(TABLE)), Tracking(run, TABLE)
-                item = WaitItem(TABLE, self.source, self.destination, jobs[0], jobs[1:], record, last)
+                last = judge_job(JudgeChoice(planned.copy, source_table=TABLE))
+                record = Tracking(run, planned.copy)
+                item = WaitItem(planned.copy, self.source, self.destination, jobs[0], jobs[1:], record, last)
                 with self._kept(run):
                     waited = wait_for([item], 7200.0, self._line, lambda: self.world.aws.clock, self.sleep)
-            jobs = tuple(Job.from_dict(part.to_dict()) for part in waited.ways[TABLE])
+            jobs = tuple(Job.from_dict(part.to_dict()) for part in waited.ways[planned.copy])
         with self._verb() as records:
-            record = Tracking(records.run(), TABLE)
-            judged = judge(TABLE, self.source, self.destination, jobs, record=record, sleep=self.sleep)
+            record = Tracking(records.run(), planned.copy)
+            judged = judge(
+                planned.copy,
+                self.source,
+                self.destination,
+                jobs,
+                source_table=TABLE,
+                record=record,
+                sleep=self.sleep,
+            )
             self.world.judged(self, judged)
         return judged
 

@@ -21,7 +21,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record 
 from lab.request_log import StartedJob, is_mutating
 from tests.histories import stand_ins
 from tests.histories.controller import LOOKS_NEW, Controller
-from tests.histories.plan import TABLE, Fault, Plan, PlannedRun
+from tests.histories.plan import BESIDE, TABLE, Fault, Plan, PlannedRun
 from tests.histories.promises import Broken, difference
 from tests.histories.turns import Turns
 from tests.histories.user import User
@@ -50,6 +50,9 @@ ENDS: Mapping[str, tuple[str, ...]] = {
     "TableBroken": ("another method", "source erased", "source written"),
     "MissingTable": ("source made anew",),
 }
+
+
+Attempts = frozenset[str]  # that expect a job: of an export those of several destination tables, as in "2 of orders"
 
 
 @dataclass(frozen=True)
@@ -98,8 +101,9 @@ class World:
         self._copies: list[float] = []  # when it was written with the TableId of our copy
         self._records_lost: list[float] = []
         self._failed = ""
-        self._begun: list[tuple[StartedJob, int]] = []
+        self._begun: list[tuple[StartedJob, Attempts]] = []
         self.aws = self._made()
+        self.aws.world.behaviours.choose("dynamodb.export_just_after_pitr", plan.just_after)
         self.aws.trace = self.trace  # type: ignore[attr-defined]
         self._destination = self.aws.landscape["accounts"]["destination"]["account_id"]
         self.user = User(self.aws)
@@ -109,12 +113,18 @@ class World:
 
         def begun(job: StartedJob) -> None:
             add(job)
-            record = self.record()
-            self.note("AWS", f"begins {job.kind}, attempt {record.attempt if record else 0}: {job.id[-20:]}")
-            expected = [entry for entry in (record.jobs if record else ()) if entry.is_open and entry.kind == job.kind]
+            beside = self.record(BESIDE) if any(run.copy == BESIDE for run in self.plan.runs) else None
+            records = [record for record in (self.record(), beside) if record is not None]
+            if job.kind == "import":
+                records = [record for record in records if job.resource.endswith(f"/{record.name}")]
+            expected = [
+                record for record in records if any(entry.is_open and entry.kind == job.kind for entry in record.jobs)
+            ]
+            attempts = frozenset(f"{record.attempt} of {record.name}" for record in expected)
+            self.note("AWS", f"begins {job.kind}, attempt {_words(attempts)}: {job.id[-20:]}")
             if not expected:
                 self.fail(f"billed unexpected: a {job.kind} begins, and the record has no intention of it")
-            self._begun.append((job, record.attempt if record else 0))
+            self._begun.append((job, attempts))
 
         self.aws.world.request_log.add_job = begun  # type: ignore[method-assign]
 
@@ -149,11 +159,11 @@ class World:
 
     # The record
 
-    def record(self) -> Record | None:
-        """The record, as it is."""
+    def record(self, copy: str = TABLE) -> Record | None:
+        """The record of a destination table, as it is."""
         try:
             answer = self.aws.client("dynamodb", "destination").get_item(
-                TableName=RECORDS, Key=key_of(table_key(TABLE)), ConsistentRead=True
+                TableName=RECORDS, Key=key_of(table_key(copy)), ConsistentRead=True
             )
         except ClientError:
             return None
@@ -170,9 +180,9 @@ class World:
             self._records_lost.append(self.aws.clock)
             self.note("user", "record lost")
 
-    def holder(self) -> str:
+    def holder(self, copy: str) -> str:
         """The run that holds the table: for a user who says that its process is gone."""
-        record = self.record()
+        record = self.record(copy)
         return record.run if record else ""
 
     # Calls
@@ -198,7 +208,7 @@ class World:
         if params.get("TableName") == RECORDS and "Item" in params:
             written = {name: next(iter(value.values())) for name, value in params["Item"].items()}
             what = " ".join(written[name] for name in ("pk", "state", "run") if name in written)
-            if written["sk"] == "record":
+            if written["pk"] == table_key(TABLE):
                 self._recorded(written)
         self.note(controller.name, f"{'late ' if late else ''}{controller.calls} {operation} {what}")
         if touched:
@@ -287,23 +297,23 @@ class World:
             if not judged.failure or not judged.failure.next_step:
                 self.broken(f"no word: {judged.status} without what to do next: {judged.reason}")
             return
-        self.require_whole(controller.began)
+        self.require_whole(controller.began, controller.planned.copy)
 
-    def require_whole(self, since: float) -> None:
+    def require_whole(self, since: float, copy: str = TABLE) -> None:
         """What is called migrated has all items. ``since``: what the user did after it may not have been seen yet."""
-        record = self.record()
+        record = self.record(copy)
         if record is not None and record.state in ("filled", "settled"):
             return  # its settings are not all set: the record is let go with what to do
         if record is None or not record.is_done:
             self.broken(f"migrated: but the record is {record.state if record else 'not there'}")
             return
-        seen = self.user.table_id("destination")
+        seen = self.user.table_id("destination", copy)
         if seen != record.table_id:
             if not any(at >= since for at in self.user.deleted):
                 self.broken(f"migrated: but the table is {seen or 'not there'}, not {record.table_id}")
             return
         try:
-            have = self.user.items("destination")
+            have = self.user.items("destination", copy)
         except ClientError:
             return  # it is being deleted
         as_of = dict(record.data_as_of)
@@ -321,28 +331,36 @@ class World:
         self.note(controller.name, f"ended: {type(word).__name__} {word}")
         if isinstance(word, FerryError) and not word.next_step:
             self.broken(f"no word: {type(word).__name__} without what to do next")
-        record = self.record()
+        record = self.record(controller.planned.copy)
         if isinstance(word, FerryError) and record and not record.run and not record.is_done and not record.next:
             self.broken(f"no word: the record is {record.state}, nobody's, and does not say what to do next")
 
     def require_billed_once(self) -> None:
         """No job beside another of its kind, nor after one that counts in its attempt; nor in a later attempt where
         nothing has happened that gives cause for it."""
-        for kind in ("export", "import", "backup", "copy", "restore"):
-            jobs = [(job, attempt) for job, attempt in self._begun if job.kind == kind]
+        # An export is of all destination tables of its source, an import of its own.
+        for kind, table in sorted({(job.kind, _made_by(job)) for job, _attempt in self._begun}):
+            jobs = [(job, attempt) for job, attempt in self._begun if (job.kind, _made_by(job)) == (kind, table)]
             for (first, earlier), (second, later) in pairwise(jobs):
                 ended, counts = self._outcome(first)
                 if ended is None or ended > second.time:
                     self.broken(f"billed twice: a second {kind} began beside the first ({first.id[-20:]})")
+                if kind == "export" and self._exported(first) != self._exported(second):
+                    continue  # of the table that was made anew
                 deleted = kind in FILLS and any(first.time <= at <= second.time for at in self.user.deleted)
                 anew = any(first.time <= at <= second.time for at in self._records_lost)  # with the first attempt
-                if counts and earlier == later and not deleted and not anew:
-                    self.broken(f"billed twice: a second {kind} in attempt {later}, the first counts")
+                if counts and earlier & later and not deleted and not anew:
+                    self.broken(f"billed twice: a second {kind} in attempt {_words(later)}, the first counts")
                 if counts and not self._may_begin_anew:
-                    self.broken(f"billed twice: a second {kind}, in attempt {later}, without a cause")
+                    self.broken(f"billed twice: a second {kind}, in attempt {_words(later)}, without a cause")
                 known = any(first.time <= at <= second.time for at in self._copies)
                 if counts and known and kind in FILLS and self._brings(first) == self._brings(second):
                     self.broken(f"served twice: a second {kind} of the data that the first has brought")
+
+    def _exported(self, job: StartedJob) -> str:
+        """The TableId of the source that an export is of."""
+        described = self.aws.client("dynamodb", "source").describe_export(ExportArn=job.id)
+        return str(described["ExportDescription"]["TableId"])
 
     def _brings(self, job: StartedJob) -> str:
         """Where the data of an import or a restore lies."""
@@ -360,6 +378,7 @@ class World:
             found = dynamodb.describe_export(ExportArn=job.id)["ExportDescription"]
             # One that was asked for at once, without an instant, is compared with what a Scan showed before.
             compared = found.get("ExportTime") == found.get("StartTime") and "source erased" in self.user.acted
+            compared = compared or (self.plan.just_after == "empty" and not found.get("ItemCount"))
             return _seconds(found.get("EndTime")), found["ExportStatus"] != "FAILED" and not compared
         if job.kind == "import":
             found = dynamodb.describe_import(ImportArn=job.id)["ImportTableDescription"]
@@ -381,26 +400,32 @@ class World:
             self._add(number, planned, self.plan.faults)
         self._wait_for_turns()
         self.aws.advance(40.0)
-        method = self.plan.runs[-1].method
-        for number in range(LAST_RUNS):
-            self.turns = Turns(self.aws, self.chance, LIMIT)
-            undisturbed = PlannedRun(method, "last", adopt="record lost" in self.user.acted)
-            last = self._add(len(self.plan.runs) + number, undisturbed, ())
-            self._wait_for_turns()
-            if self._is_end(last):
-                break
-            self.aws.advance(30.0)
-        else:
-            self.broken(f"no end: {LAST_RUNS} undisturbed runs, the last ended with {last.word!r}")
+        copies = dict.fromkeys(run.copy for run in self.plan.runs)
+        for copy in copies:
+            self._end(copy)
         self.aws.advance(1500.0)  # whatever is still on its way arrives
-        record = self.record()
-        if record is not None and record.is_done:
-            self.require_whole(self.began)
+        for copy in copies:
+            record = self.record(copy)
+            if record is not None and record.is_done:
+                self.require_whole(self.began, copy)
         self.require_billed_once()
         if self._failed:
             self.broken(self._failed)
         if self.aws.world.event_errors:
             self.broken("the lab: an event failed", *self.aws.world.event_errors)
+
+    def _end(self, copy: str) -> None:
+        """Runs that nothing disturbs, until the migration of a destination table is at its end."""
+        method = next(run.method for run in reversed(self.plan.runs) if run.copy == copy)
+        for _number in range(LAST_RUNS):
+            self.turns = Turns(self.aws, self.chance, LIMIT)
+            undisturbed = PlannedRun(method, "last", adopt="record lost" in self.user.acted, copy=copy)
+            last = self._add(len(self.controllers), undisturbed, ())
+            self._wait_for_turns()
+            if self._is_end(last):
+                return
+            self.aws.advance(30.0)
+        self.broken(f"no end: {LAST_RUNS} undisturbed runs, the last ended with {last.word!r}")
 
     def _wait_for_turns(self) -> None:
         try:
@@ -445,6 +470,15 @@ class World:
         if not acted & set(ENDS[name]):
             self.broken(f"refused without cause: {name} {last.word}")
         return True
+
+
+def _words(attempts: Attempts) -> str:
+    return ", ".join(sorted(attempts))
+
+
+def _made_by(job: StartedJob) -> str:
+    """The table that an import makes; empty for other jobs."""
+    return job.resource.rpartition("/")[2] if job.kind == "import" else ""
 
 
 def _names_one(summary: Mapping[str, Any], ids: set[str]) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 METHODS = ("s3", "backup", "direct")
 TABLE = "orders"
+BESIDE = "beside"  # another destination table of the same source
 CALLS = 130  # about as many as a run makes: a fault at a later call is never met in most runs
 CHANGES = 26  # the same of the calls that change something, the record's own among them
 CHANGING = "changing"
@@ -94,7 +95,8 @@ class Fault:
 @dataclass(frozen=True)
 class PlannedRun:
     """One ansible-playbook: on the machine ``host``, begun ``delay`` seconds after the one before it has begun, or
-    ended (``after``). ``adopt``: the user has lost the table's record before it, and lets it adopt the copy."""
+    ended (``after``). ``adopt``: the user has lost the table's record before it, and lets it adopt the copy. ``copy``
+    is the destination table."""
 
     method: str
     host: str = "one"
@@ -103,12 +105,14 @@ class PlannedRun:
     replace_failed: bool = False
     take_over: bool = False
     adopt: bool = False
+    copy: str = TABLE
 
 
 @dataclass(frozen=True)
 class Plan:
     """A history: drawn from ``seed`` for ``method``. Lists do not show what is younger than ``stale`` seconds; DynamoDB
-    takes requests ``window`` seconds after their signature; controllers are interrupted at a call by ``switch``."""
+    takes requests ``window`` seconds after their signature; controllers are interrupted at a call by ``switch``; an
+    export just after point-in-time recovery was turned on is ``just_after``: current, or empty."""
 
     seed: int
     method: str
@@ -117,6 +121,7 @@ class Plan:
     stale: float = 0.0
     window: float = 300.0
     switch: float = 0.2
+    just_after: str = "current"
 
     def smaller(self) -> Iterator[Plan]:
         """The plan with one thing less each."""
@@ -136,17 +141,20 @@ class Plan:
                 replace(run, replace_failed=False),
                 replace(run, after=True),
                 replace(run, delay=0.0),
+                replace(run, copy=TABLE),
             ):
                 if plain != run:
                     yield replace(self, runs=(*self.runs[:at], plain, *self.runs[at + 1 :]))
         for name in ("stale", "switch"):
             if getattr(self, name):
                 yield replace(self, **{name: 0.0})
+        if self.just_after != "current":
+            yield replace(self, just_after="current")
 
     def __str__(self) -> str:
         lines = [
             f"method {self.method}, seed {self.seed}: stale {self.stale:g} s, window {self.window:g} s,"
-            f" switch {self.switch:g}"
+            f" switch {self.switch:g}, an export just after recovery {self.just_after}"
         ]
         lines += [f"  run {number}: {run}" for number, run in enumerate(self.runs)]
         lines += [f"  {fault}" for fault in self.faults]
@@ -171,6 +179,7 @@ def draw(method: str, seed: int, theme: str = "") -> Plan:
         stale=chance.choice((0.0, 0.0, 3.0, 20.0)),
         window=chance.choice((300.0, 900.0, 900.0)),
         switch=chance.choice((0.05, 0.2, 0.5)),
+        just_after=chance.choice(("current", "current", "empty")),
     )
 
 
@@ -429,6 +438,24 @@ def _together(chance: random.Random, method: str) -> Drawn:
     ]
 
 
+def _beside(chance: random.Random, method: str) -> Drawn:
+    """Two destination tables of the source, which share its export, one run after the other or both at once."""
+    if method != "s3":
+        return _together(chance, method)
+    runs = []
+    for number in range(chance.choice((2, 2, 3, 4))):
+        copy = (BESIDE, TABLE)[number % 2] if chance.random() < 0.8 else chance.choice((TABLE, BESIDE))
+        delay, after = chance.choice((0.0, 0.0, 0.3, 4.0, 15.0, 400.0)), chance.random() < 0.5
+        runs.append(PlannedRun(method, chance.choice(("one", "two")), delay, after, copy=copy))
+    begin, export = BEGIN[method], (("ExportTableToPointInTime", 1), ("PutItem", 6), ("UpdateContinuousBackups", 1))
+    spots = (*export, *export, *begin, *POLLS[method], ("ListExports", 2), ("Scan", 2), *_spots(method))
+    kinds = [kind for kind in KINDS if kind != "user replaces"] + ["source made anew", "source erased"]
+    return runs, [
+        _any_fault(chance, chance.randrange(len(runs)), chance.choice(kinds), spots)
+        for _number in range(chance.choice((1, 1, 2, 3)))
+    ]
+
+
 # How often each is drawn.
 THEMES: dict[Callable[[random.Random, str], Drawn], int] = {
     _mixed: 3,
@@ -444,4 +471,5 @@ THEMES: dict[Callable[[random.Random, str], Drawn], int] = {
     _another_method: 2,
     _taken_over: 3,
     _together: 2,
+    _beside: 4,
 }

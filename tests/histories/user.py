@@ -47,15 +47,15 @@ class User:
         except ClientError as error:
             self._aws.trace.append((before, "user", f"{kind}: {error}"))  # type: ignore[attr-defined]
 
-    def items(self, side: str) -> Items:
+    def items(self, side: str, table: str = TABLE) -> Items:
         """The items of a side's table."""
-        pages = self._aws.client("dynamodb", side).get_paginator("scan").paginate(TableName=TABLE, ConsistentRead=True)
+        pages = self._aws.client("dynamodb", side).get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
         return {item["id"]["S"]: item["v"]["S"] for page in pages for item in page["Items"]}
 
-    def table_id(self, side: str) -> str:
+    def table_id(self, side: str, table: str = TABLE) -> str:
         """The TableId of a side's table; empty where there is none."""
         try:
-            return str(self._aws.described(TABLE, side)["TableId"])
+            return str(self._aws.described(table, side)["TableId"])
         except ClientError:
             return ""
 

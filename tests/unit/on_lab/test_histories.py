@@ -10,17 +10,25 @@ import math
 import os
 import random
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.differences import Comparison
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.tracking import Tracking
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3 import (
+    at_once,
+    export,
+    export_status,
+    shared,
+)
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record import intended, intention, rules, transitions
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import settings_job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table import patient_calls
 from tests.histories.broken_rules import BROKEN_RULES, first_found
 from tests.histories.history import Violation, ends, plain, play
-from tests.histories.plan import METHODS, Fault, Plan, PlannedRun, draw
+from tests.histories.plan import BESIDE, METHODS, Fault, Plan, PlannedRun, draw
 from tests.histories.promises import Version, difference
 
 COUNT = 200  # of each method: one costs up to 0.1 s of CPU
@@ -98,6 +106,28 @@ class TestBrokenRules:
         monkeypatch.setattr(intention, "closable_at", lambda *_args, **_more: 0.0)
         found = play(late)
         assert found is not None and found.kind == "billed twice"
+
+    @pytest.mark.parametrize("after", [True, False])
+    def test_a_second_export_for_another_destination(self, monkeypatch: pytest.MonkeyPatch, after: bool) -> None:
+        runs = (PlannedRun("s3"), PlannedRun("s3", "two", after=after, copy=BESIDE))
+        plan = Plan(1, "s3", runs, (), switch=0.0)
+        assert play(plan) is None
+        monkeypatch.setattr(shared, "_serving", lambda *_args: None)
+        found = play(plan)
+        assert found is not None and found.kind == "billed twice"
+
+    def test_an_export_at_once_that_lacks_items(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        plan = Plan(1, "s3", (PlannedRun("s3"),), (), switch=0.0, just_after="empty")
+        assert ends(plan)[0] == "migrated"
+        for room in (export, export_status, at_once, shared):
+            monkeypatch.setattr(room, "lacks_items", lambda _job: False)
+
+        def believed(_source: Any, job: Job) -> Job:
+            return replace(job, result={**job.result, "known_empty": True})
+
+        monkeypatch.setattr(export, "known_empty", believed)
+        found = play(plan)
+        assert found is not None and found.kind == "migrated without all items"
 
     @pytest.mark.parametrize("method", METHODS)
     def test_a_table_that_was_adopted_and_differs(self, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
