@@ -28,7 +28,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import s
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table import patient_calls
 from tests.histories.broken_rules import BROKEN_RULES, first_found
 from tests.histories.history import Violation, ends, plain, play
-from tests.histories.plan import BESIDE, METHODS, Fault, Plan, PlannedRun, draw
+from tests.histories.plan import BESIDE, METHODS, TABLE, Fault, Plan, PlannedRun, draw
 from tests.histories.promises import Version, difference
 
 COUNT = 200  # of each method: one costs up to 0.1 s of CPU
@@ -214,6 +214,18 @@ class TestFound:
         runs = (PlannedRun("direct", "two"), PlannedRun("direct", "one", 7.0, after=False, take_over=True))
         found = play(Plan(1, "direct", runs, (Fault(0, 1, "hangs late", 58.0, of=of),), window=900.0, switch=0.0))
         assert found is None, found
+
+    @pytest.mark.parametrize("just_after", ["current", "empty"])
+    @pytest.mark.parametrize("copy", [TABLE, BESIDE])
+    @pytest.mark.parametrize("kind", ["", "kill before", "kill after", "kill late", "lost answer", "stop"])
+    def test_b9_a_second_controller_while_the_first_exports_at_once(
+        self, kind: str, copy: str, just_after: str
+    ) -> None:
+        """Of the same destination table, or of another one: AWS bills one export, and one more where it was empty."""
+        runs = (PlannedRun("s3", "two"), PlannedRun("s3", "one", 4.0, after=False, copy=copy))
+        faults = (Fault(0, 1, kind, 60.0, of="ExportTableToPointInTime"),) if kind else ()
+        plan = Plan(1, "s3", runs, faults, window=900.0, switch=0.5, just_after=just_after)
+        assert ends(plan)[-1] == "migrated"
 
     def test_an_export_goes_unchanged_to_an_aws_that_was_busy(self) -> None:
         """Recovery was just turned on: its newest instant is another one by then."""
