@@ -10,6 +10,7 @@ import difflib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from ansible.errors import AnsibleError, AnsibleFilterError
@@ -62,7 +63,7 @@ VARIABLES: dict[str, dict[str, Any]] = {
     "ferry_sample_items": {"type": "int"},
     "ferry_ignore_expired": {"type": "bool"},
     "ferry_differences_dir": {"type": "str"},
-    "ferry_repair": {"type": "bool"},
+    "ferry_repair": {"type": "str", "choices": ["false", "true", "racing"]},
     "ferry_delete_extra": {"type": "bool"},
     "ferry_workers": {"type": "int"},
     "ferry_read_rate": {"type": "str"},
@@ -177,6 +178,18 @@ def switch(value: Any) -> bool:
         return bool(boolean(plain(value)))
     except TypeError as error:
         raise AnsibleFilterError(f"{value!r} is neither true nor false: use one of these.") from error
+
+
+def repairs(value: Any) -> str:
+    """``ferry_repair``: ``racing``, or ``true`` or ``false`` for what modules take for these. Raises
+    AnsibleFilterError for others."""
+    value = plain(value)
+    if value == "racing":
+        return "racing"
+    try:
+        return "true" if boolean(value) else "false"
+    except TypeError as error:
+        raise AnsibleFilterError(f"{value!r} is none of true, false and racing: use one of these.") from error
 
 
 def account_options(account: Any, tags: Any = None) -> dict[str, Any]:
@@ -355,6 +368,8 @@ def _problems(variables: Mapping[str, Any], sides: Mapping[str, Any], unknown: I
         if not given.get(side) or not isinstance(given[side], (Mapping, str)):
             found.append(f"{side} must be a dictionary such as {{profile: NAME, region: REGION}}")
             given.pop(side, None)
+    with suppress(AnsibleFilterError):
+        given["ferry_repair"] = repairs(given.get("ferry_repair", False))
     checked = ArgumentSpecValidator(VARIABLES).validate(given)
     found += dict.fromkeys(filter(None, map(_told, checked.error_messages)))
     if not found:
@@ -557,6 +572,7 @@ class FilterModule:
             "pair_tables": pair_tables,
             "pair_users": pair_users,
             "removable_records": removable_records,
+            "repairs": repairs,
             "switch": switch,
             "table_name": table_name,
         }

@@ -30,22 +30,36 @@ options:
     default: full
   repair:
     description:
-      - Put missing and different items into the destination as the source holds them now. An item that is changed
-        in the destination at the same time is left as it is, and reported.
+      - V(true) puts missing and different items into the destination as the source holds them now. An item that is
+        changed in the destination at the same time is left as it is, and the repair fails at the first one, since
+        nothing else may write to the destination meanwhile.
+      - V(racing) goes on. Each item is replaced on the condition that its attributes are as they were read, up to 150
+        of them. An attribute that another writer adds at the same moment cannot be a condition. The item is then given
+        back as it was, which fails if it was written once more, or if the answer of AWS is lost or the run is killed.
+        The attribute is lost in these cases.
+      - Items that the destination refuses are left out, and the task fails at the end with their number and reasons.
       - Without O(differences_path) only the first 20 differences are repaired.
       - Only a table that the migration O(migration_id) filled is repaired. Its record decides; without one its tags do,
         or the import or restore that made it. Any other table is refused before it is read, and so is one that another
         run holds. A table that was handed over is repaired as well, with a warning that what its applications wrote is
         overwritten. To have a copy repaired that has no record and was filled in another way, tag it
         C(tableferry:migration) with O(migration_id).
-    type: bool
-    default: false
+    type: str
+    choices: ['false', 'true', 'racing']
+    default: 'false'
   delete_extra:
     description:
       - With O(repair), delete items that only the destination has. Otherwise they are kept.
       - Refused where the tag C(tableferry:migration) alone, which can be set by hand, says that the table is a copy.
     type: bool
     default: false
+  refused_path:
+    description:
+      - A file on the controller for the keys of items that the destination refuses in a repair, which only its owner
+        may read.
+      - Item keys are personal data. Without this file they are not kept anywhere, and results have counts only.
+    type: path
+    version_added: 0.3.0
   record_table:
     description:
       - The name of the record table, for O(repair) and for tables whose fill ended incomplete.
@@ -78,7 +92,7 @@ EXAMPLES = r"""
     name: orders
     source: "{{ ferry_source }}"
     destination: "{{ ferry_destination }}"
-    repair: true
+    repair: "true"
     delete_extra: true
     differences_path: orders.jsonl
 """

@@ -253,6 +253,10 @@ class DifferencesFound(FerryError):
     """Source and destination were compared and are not equal."""
 
 
+class DestinationChanging(FerryError):
+    """Others write to the destination while it is repaired, and the repair was not allowed to race with them."""
+
+
 class ChecksumMismatch(FerryError):
     """A file of the export does not have the checksum its manifest says."""
 

@@ -384,6 +384,19 @@ def test_switches_are_read_as_modules_read_them(value: Any, known: bool) -> None
     assert tables.switch(value) is known
 
 
+@pytest.mark.parametrize(
+    ("value", "known"), [(True, "true"), ("no", "false"), ("False", "false"), ("1", "true"), ("racing", "racing")]
+)
+def test_repairs_are_switches_that_may_race(value: Any, known: str) -> None:
+    assert tables.repairs(value) == known
+
+
+@pytest.mark.parametrize("value", ["race", "", None, []])
+def test_what_is_no_way_to_repair_is_not_taken_for_false(value: Any) -> None:
+    with pytest.raises(AnsibleFilterError, match="none of true, false and racing"):
+        tables.repairs(value)
+
+
 @pytest.mark.parametrize("value", ["tru", "", None, [], "2"])
 def test_d8_what_is_no_switch_is_not_taken_for_false(value: Any) -> None:
     with pytest.raises(AnsibleFilterError, match="neither true nor false"):

@@ -20,7 +20,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.report import 
 
 ROOT = Path(__file__).resolve().parents[3]
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
-FROM_USER = re.compile(r"\{\{ (ferry_\w+) \| default\((.*?)\)(?: \| tableferry\.aws\.switch)? \}\}")
+FROM_USER = re.compile(r"\{\{ (ferry_\w+) \| default\((.*?)\)(?: \| tableferry\.aws\.(?:switch|repairs))? \}\}")
 TAGGED = " | tableferry.aws.account_options(ferry_tags | default({}))"
 REQUIRED = re.compile(r"\{\{ ferry_\w+(?:" + re.escape(TAGGED) + r")? \}\}")
 LITERAL = re.compile(r"'[^']*'|\d+|true|false|\{\}|\[\]")

@@ -104,9 +104,10 @@ class BatchRead(Struct, rename="pascal"):
 
 
 class Single(Struct, rename="pascal"):
-    """An answer of PutItem or DeleteItem."""
+    """An answer of PutItem or DeleteItem; ``attributes`` is the item that was there, b"" for none."""
 
     consumed_capacity: Consumed | None = None
+    attributes: Raw = Raw(b"")
 
 
 def decode(body: bytes, kind: Any, operation: str, table: str) -> Any:

@@ -33,12 +33,14 @@ from .throttle import Rate, Throttle
 from .workers import run_in_workers
 from .write import (
     BATCH_ITEMS,
+    MOST_REFUSED,
     WRITE_UNIT_BYTES,
     RefusedItem,
     Writer,
     Written,
     batches,
     distinct,
+    refusal,
 )
 
 POOL_BYTES = 16 * 1024 * 1024  # of pages read and not yet written, per worker
@@ -46,7 +48,6 @@ ASIDE_BYTES = 16 * 1024 * 1024  # besides, of batches that AWS keeps throttling,
 STUCK_BATCHES = 2  # of a page, and of a segment: as many show whether its partition takes more
 POOL_SECONDS = 2.0  # of the write rate, where there is one: what was read long ago may have changed since
 PAGE_BYTES = 1024 * 1024  # about the size of one page of a scan (aws.md H)
-MOST_REFUSED = 1000  # items; so many show that it is not the items which are wrong
 SAVE_SECONDS = 2.0  # of work that a kill costs at most
 PROGRESS_SECONDS = 0.5
 
@@ -212,20 +213,12 @@ class _CopyDesk:
             raise self._refusal(f"{count} items; all others are copied:" if count > 1 else "an item:")
 
     def _refusal(self, what: str) -> ItemRefused:
-        reasons = Counter(item.reason.rstrip(".") for item in self._refused)
-        words = "; ".join(
-            f"{reason} ({count})" if len(reasons) > 1 else reason for reason, count in reasons.most_common(3)
-        )
-        return ItemRefused(
-            f"The destination rejects {what} {words}.",
+        return refusal(
+            self._table,
+            self._refused,
+            what,
             "Correct the items in the source. If an index does not take their key, set indexes_after to have the index"
             " created after the copy, or leave_indexes to do without.",
-            table=self._table,
-            details={
-                "code": self._refused[0].code,
-                "refused": len(self._refused),
-                "items": [{"key": item.key, "reason": item.reason} for item in self._refused],
-            },
         )
 
     def report(self) -> None:

@@ -6,8 +6,11 @@
 
     result = repair(source, destination, differences, RepairOptions(delete_extra=True))
 
-Each key is read again from both tables, strongly consistent. The destination's item is replaced only if it is still
-what was read: a newer item of another writer is never lost, but reported.
+Each key is read again from both tables, strongly consistent. The destination's item is replaced only if each of its
+attributes is still what was read, up to 150 of them. No condition sees an attribute that another writer has added in
+between, nor those beyond: so AWS returns the item that was replaced, and one that was newer is given back. Where that
+fails, since a still newer one is there or this process was killed or the answer to the write was lost, what was added
+is lost. So a repair ends as soon as it sees another writer, unless it is allowed to race.
 """
 
 from __future__ import annotations
@@ -20,7 +23,8 @@ from functools import partial
 from itertools import islice
 from typing import Literal
 
-from ..errors import FerryError, ItemRefused, MissingTable
+from ..aws_errors import BAD_ITEM
+from ..errors import DestinationChanging, FerryError, MissingTable
 from .answers import Key, KeyReader, Raw, Single, Slice, decode, msgspec, require_msgspec
 from .carried import CARRIED, Carried
 from .client import Call, Client, RetryPolicy
@@ -31,23 +35,27 @@ from .lookup import READ_ITEMS, Lookup
 from .permit import FREE, Bounds
 from .tables import Identity, ItemTable, carried_between, require_same_key, require_two, vanished
 from .throttle import Rate, Throttle
-from .write import expected_units
+from .write import MOST_REFUSED, RefusedItem, expected_units, refusal
 
 Outcome = Literal["put", "deleted", "equal", "left", "changed"]
+Written = Callable[[bool, "bytes | None"], None]
 
-MOST_CONDITIONS = 100  # an expression has at most 300 operators and 4 KB (AWS developer guide, Constraints)
+# An expression has at most 300 operators and 4 KB (AWS developer guide, Constraints): so many "=", and AND between.
+MOST_CONDITIONS = 150
 
 
 @dataclass(frozen=True)
 class RepairOptions:
     """How to repair.
 
-    ``delete_extra`` deletes what only the destination has; without it such items are left. ``writes_at_once`` are under
-    way together. The rates limit the source's read units and the destination's write units per second.
+    ``delete_extra`` deletes what only the destination has; without it such items are left. ``racing`` goes on although
+    others write to the destination. ``writes_at_once`` are under way together. The rates limit the source's read units
+    and the destination's write units per second.
     ``carried`` is what of an item travels. ``bounds`` say until when the repair may write, and when it must stop.
     """
 
     delete_extra: bool = False
+    racing: bool = False
     writes_at_once: int = 32
     source_rate: Rate | None = None
     destination_rate: Rate | None = None
@@ -81,8 +89,10 @@ def repair(
 ) -> RepairResult:
     """Make the destination equal to the source for the keys of ``differences``, by what both hold now.
 
-    ``report`` gets the outcome of each. Raises MissingLibrary, KeySchemaDiffers, InvalidInput for a malformed key,
-    ItemRefused, TableVanished, KeepsFailing, EndpointUnreachable, CredentialsError, AccessDenied, ServiceError.
+    ``report`` gets the outcome of each but those that the destination refuses. Raises MissingLibrary, KeySchemaDiffers,
+    InvalidInput for a malformed key, DestinationChanging at the first item of another writer unless that is allowed;
+    ItemRefused when all others are repaired, or for too many, with the refused ``items`` in its details, for the file
+    of their owner; TableVanished, KeepsFailing, EndpointUnreachable, CredentialsError, AccessDenied, ServiceError.
     """
     options = options or RepairOptions()
     require_msgspec()
@@ -105,6 +115,7 @@ def repair(
         ),
         options.carried,
         options.delete_extra,
+        options.racing,
     )
     outcomes: Counter[str] = Counter()
 
@@ -114,43 +125,96 @@ def repair(
 
     waiting = iter(differences)
     try:
-        while part := list(islice(waiting, READ_ITEMS)):
+        while not repairing.ended and (part := list(islice(waiting, READ_ITEMS))):
             repairing.repair(part, note)
     finally:
         reading.close()
         writing.close()
         lanes.close()
+    if outcomes["changed"] and not options.racing:
+        raise _changing(destination, outcomes)
+    if repairing.refused:
+        raise _refusal(destination, repairing.refused, outcomes)
     return RepairResult(**outcomes)
+
+
+def _changing(table: ItemTable, outcomes: Counter[str]) -> FerryError:
+    return DestinationChanging(
+        f"Others write to the table in {table.endpoint.account}: {outcomes['changed']} items were changed during the"
+        f" repair and left as they are. The repair was ended; {_repaired(outcomes)}.",
+        "Stop the writes to the destination, then repair again. To repair while they go on, set repair: racing:"
+        " an attribute that another writer adds at the same moment can then be lost.",
+        table=table.name,
+        details=dict(outcomes),
+    )
+
+
+def _refusal(table: ItemTable, refused: Sequence[RefusedItem], outcomes: Counter[str]) -> FerryError:
+    many = len(refused) >= MOST_REFUSED
+    rest = "and the repair was ended" if many else _repaired(outcomes)
+    what = f"{len(refused):,} items" if len(refused) > 1 else "an item"
+    return refusal(table.name, refused, f"{what}; {rest}:", "Correct the items in the source, then compare again.")
+
+
+def _repaired(outcomes: Counter[str]) -> str:
+    return f"{outcomes['put']} others were put, {outcomes['deleted']} deleted"
 
 
 class _Repair:
     """Repairs keys: reads many at once, then writes them at once."""
 
     def __init__(
-        self, source: Lookup, destination: Lookup, writer: _Conditional, carried: Carried, delete_extra: bool
+        self,
+        source: Lookup,
+        destination: Lookup,
+        writer: _Conditional,
+        carried: Carried,
+        delete_extra: bool,
+        racing: bool,
     ) -> None:
         self._source = source
         self._destination = destination
         self._writer = writer
         self._carried = carried
         self._delete_extra = delete_extra
+        self._racing = racing
+        self._raced = False
+
+    @property
+    def refused(self) -> Sequence[RefusedItem]:
+        """The items that the destination refuses."""
+        return self._writer.refused
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more is repaired: another writer was seen, or too many items are refused."""
+        return (self._raced and not self._racing) or len(self.refused) >= MOST_REFUSED
 
     def repair(self, differences: Sequence[Difference], note: Callable[[Difference, Outcome], None]) -> None:
-        """Repair the keys of ``differences``; returns when the outcome of each is noted."""
+        """Repair the keys of ``differences``; returns when the outcome of each is noted, or the repair has ended."""
         keys = [self._source.keys.from_json(difference.key) for difference in differences]
         mine, theirs = self._source.read(keys), self._destination.read(keys)
         for key, difference in zip(keys, differences, strict=True):
+            if self.ended:
+                break
             self._repair(key, self._of(mine.get(key)), theirs.get(key), partial(note, difference))
         self._writer.finish()
 
     def _repair(self, key: Key, mine: Slice | None, theirs: bytes | None, note: Callable[[Outcome], None]) -> None:
-        def written(accepted: bool) -> None:
+        def changed() -> None:
+            self._raced = True
+            note("changed")
+
+        def written(accepted: bool, replaced: bytes | None) -> None:
+            if accepted and not self._same(self._of(theirs), replaced):
+                # Another writer changed what no condition saw: its item is newer than the difference.
+                self._writer.give_back(key, replaced or b"", mine, changed)
             # A failed condition may be our own doing: the first attempt arrived, its answer did not, and the second
             # attempt failed.
-            if accepted or self._same(mine, self._destination.read([key]).get(key)):
+            elif accepted or self._same(mine, self._destination.read([key]).get(key)):
                 note("deleted" if mine is None else "put")
             else:
-                note("changed")
+                changed()
 
         if self._same(mine, theirs):
             note("equal")
@@ -194,14 +258,26 @@ class _Conditional:
         self._keys = KeyReader(table.key)
         self._identity = Identity(table)
         self._under_way = 0
+        self.refused: list[RefusedItem] = []
 
-    def put(self, key: Key, item: Slice, seen: bytes | None, done: Callable[[bool], None]) -> None:
-        """Put ``item`` where ``seen`` is (None: nothing); ``done`` gets False when something else is there by now."""
+    def put(self, key: Key, item: Slice, seen: bytes | None, done: Written) -> None:
+        """Put ``item`` where ``seen`` is (None: nothing).
+
+        ``done`` gets whether that was still there, and the item that was replaced: it may have attributes that no
+        condition saw. It is not called for an item that AWS refuses, which is added to ``refused``.
+        """
         condition = self._unchanged(seen) if seen is not None else _absent(self._table.key[0].name)
         self._write("PutItem", key, b'"Item":%s' % item, condition, expected_units([item]), done)
 
-    def delete(self, key: Key, seen: bytes, done: Callable[[bool], None]) -> None:
-        """Delete ``seen``; ``done`` gets False when something else is there by now."""
+    def give_back(self, key: Key, item: bytes, ours: Slice | None, done: Callable[[], None]) -> None:
+        """Put ``item`` again, which was replaced by ``ours`` (None: nothing), unless something else is there by now;
+        ``done`` is called in any case."""
+        condition = self._unchanged(ours) if ours is not None else _absent(self._table.key[0].name)
+        request = b'"Item":%s' % item
+        self._write("PutItem", key, request, condition, expected_units([item]), lambda *_ended: done(), waits=False)
+
+    def delete(self, key: Key, seen: bytes, done: Written) -> None:
+        """Delete ``seen``; otherwise as ``put``."""
         which = b'"Key":%s' % self._keys.to_wire(key)
         self._write("DeleteItem", key, which, self._unchanged(seen), expected_units([seen]), done)
 
@@ -217,40 +293,54 @@ class _Conditional:
         return self._throttle.delay() if self._throttle else 0.0
 
     def _write(
-        self, operation: str, key: Key, what: bytes, condition: bytes, weight: float, done: Callable[[bool], None]
+        self,
+        operation: str,
+        key: Key,
+        what: bytes,
+        condition: bytes,
+        weight: float,
+        done: Written,
+        *,
+        waits: bool = True,
     ) -> None:
+        """Send one write; at once without ``waits``: it is called while answers are received."""
         throttle = self._throttle
-        while delay := self._delay():
+        while waits and (delay := self._delay()):
             self._lanes.turn(delay)
         reserved = throttle.reserve(weight) if throttle else 0.0
         metered = b',"ReturnConsumedCapacity":"TOTAL"' if throttle else b""
         name = json.dumps(self._table.name).encode()
-        request = b'{"TableName":%s,%s,%s%s}' % (name, what, condition, metered)
+        request = b'{"TableName":%s,%s,%s%s,"ReturnValues":"ALL_OLD"}' % (name, what, condition, metered)
 
-        def ended(accepted: bool, units: float) -> None:
+        def ended(units: float) -> None:
             self._identity.acknowledged()
             self._under_way -= 1
             if throttle:
                 throttle.settle(weight, reserved, units)
-            done(accepted)
+
+        def received(body: bytes) -> None:
+            response: Single = decode(body, Single, operation, self._table.name)
+            ended(response.consumed_capacity.capacity_units if response.consumed_capacity else 0.0)
+            done(True, bytes(response.attributes) or None)
 
         def failed(error: FerryError) -> None:
-            if error.details.get("code") != "ConditionalCheckFailedException":
-                raise self._explained(key, error) from error
-            ended(False, reserved)  # a failed condition is billed like a write (aws.md I)
+            code = str(error.details.get("code", ""))
+            if code == "ConditionalCheckFailedException":
+                ended(reserved)  # a failed condition is billed like a write (aws.md I)
+                done(False, None)
+            elif code in BAD_ITEM:
+                ended(0.0)
+                self.refused.append(RefusedItem(self._keys.to_json(key), error.cause, code))
+            else:
+                raise (vanished(self._table) if isinstance(error, MissingTable) else error) from error
 
         self._under_way += 1
         call = Call(operation, request, self._table.name)
-        self._lanes.submit(
-            self._client,
-            call,
-            lambda body: ended(True, _units(body, operation, self._table.name)),
-            failed,
-            identity=self._identity,
-        )
+        self._lanes.submit(self._client, call, received, failed, identity=self._identity)
 
-    def _unchanged(self, item: bytes) -> bytes:
-        """The members of a request which require that each attribute of ``item`` that travels is there and equal."""
+    def _unchanged(self, item: Slice) -> bytes:
+        """The members of a request which require that each attribute of ``item`` that travels is there and equal, as
+        far as a condition has room."""
         attributes: dict[str, Raw] = msgspec.json.decode(item, type=dict[str, Raw])
         named = [each for each in attributes.items() if self._carried.has(each[0])][:MOST_CONDITIONS]
         return b'"ConditionExpression":"%s","ExpressionAttributeNames":%s,"ExpressionAttributeValues":%s' % (
@@ -258,23 +348,6 @@ class _Conditional:
             msgspec.json.encode({f"#{number}": name for number, (name, _value) in enumerate(named)}),
             msgspec.json.encode({f":{number}": value for number, (_name, value) in enumerate(named)}),
         )
-
-    def _explained(self, key: Key, error: FerryError) -> FerryError:
-        if isinstance(error, MissingTable):
-            return vanished(self._table)
-        if error.details.get("code") != "ValidationException":
-            return error
-        return ItemRefused(
-            f"The destination rejects an item: {error.cause}",
-            "Correct the item in the source, then compare again.",
-            table=self._table.name,
-            details={"key": self._keys.to_json(key), "code": "ValidationException"},
-        )
-
-
-def _units(body: bytes, operation: str, table: str) -> float:
-    response: Single = decode(body, Single, operation, table)
-    return response.consumed_capacity.capacity_units if response.consumed_capacity else 0.0
 
 
 def _absent(name: str) -> bytes:

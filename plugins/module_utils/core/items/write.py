@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
 from ..aws_errors import BAD_ITEM
-from ..errors import FerryError, KeepsFailing, MissingTable
+from ..errors import FerryError, ItemRefused, KeepsFailing, MissingTable
 from .answers import BatchWritten, KeyReader, Raw, Slice, decode, malformed, msgspec
 from .client import Call, Client
 from .lanes import LOOK_SECONDS, Lanes
@@ -26,6 +27,7 @@ BATCH_BYTES = 4 * 1024 * 1024  # of JSON; AWS takes 16 MB (aws.md H), smaller on
 FIRST_BATCHES = 4  # under way at the beginning, more as they succeed: a small table needs few connections
 TRIES = 2  # that AWS throttled before a batch is set aside
 WRITE_UNIT_BYTES = 1024
+MOST_REFUSED = 1000  # items; so many show that it is not the items which are wrong
 MISSING_SECONDS = 60.0  # for which AWS may not find a table that is there, as just after it was made
 
 _PUT, _DELETE = b'{"PutRequest":{"Item":', b'{"DeleteRequest":{"Key":'
@@ -49,6 +51,22 @@ class RefusedItem:
     key: Mapping[str, Mapping[str, str]]
     reason: str
     code: str
+
+
+def refusal(table: str, refused: Sequence[RefusedItem], what: str, next_step: str) -> ItemRefused:
+    """The error for items that ``table`` refuses: ``what`` says how many, the reasons follow."""
+    reasons = Counter(item.reason.rstrip(".") for item in refused)
+    words = "; ".join(f"{reason} ({count})" if len(reasons) > 1 else reason for reason, count in reasons.most_common(3))
+    return ItemRefused(
+        f"The destination rejects {what} {words}.",
+        next_step,
+        table=table,
+        details={
+            "code": refused[0].code,
+            "refused": len(refused),
+            "items": [{"key": item.key, "reason": item.reason} for item in refused],
+        },
+    )
 
 
 def put(item: Slice) -> bytes:

@@ -31,6 +31,7 @@ from ..jobs.tracking import Tracking
 from ..route import Route
 from ..table.definition import AS_OF, TableDefinition
 from ..table.ownership import put_mark, read_tags
+from ..table.refused_items import without_keys
 from .background import Workbench, bounds_of, percent
 from .counting import units_for
 
@@ -146,12 +147,14 @@ def repair_differences(
     verification: Verification,
     *,
     delete_extra: bool,
+    racing: bool = False,
     migration_id: str = "default",
     filled_id: str | None = None,
     bounds: Bounds = FREE,
 ) -> RepairResult:
     """Repair the destination by what the source holds now, key by key. Raises what ``verify_tables`` and
-    ``require_repairable`` do, ItemRefused.
+    ``require_repairable`` do, DestinationChanging unless ``racing``, and ItemRefused without the items' keys, which go
+    to ``refused_path``.
 
     All differences are read from the file where there is one; without, only the first are known.
     """
@@ -159,11 +162,9 @@ def repair_differences(
     here, there = item_table(source, options.source_table), item_table(destination, options.table)
     differences = _read(Path(verification.path)) if verification.path else iter(verification.first)
     try:
-        return repair(here, there, differences, RepairOptions(delete_extra=delete_extra, bounds=bounds))
+        return repair(here, there, differences, RepairOptions(delete_extra=delete_extra, racing=racing, bounds=bounds))
     except ItemRefused as error:
-        details = {name: value for name, value in error.details.items() if name != "key"}
-        listed = f" Its key is one of those in {verification.path}." if verification.path else ""
-        raise ItemRefused(f"{error.cause}{listed}", error.next_step, table=error.table, details=details) from None
+        raise without_keys(error, options.items.refused_path) from None
 
 
 def _read(path: Path) -> Iterator[Difference]:

@@ -15,6 +15,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from ..errors import ItemRefused
 from ..items.private_files import expanded, in_words, new_file
 from .definition import TableDefinition
 
@@ -84,6 +85,15 @@ def write_refused(path: str, entries: Iterable[Mapping[str, Any]]) -> dict[str, 
     except OSError as error:
         return {"unwritten": f"{path}: {in_words(error)}"}
     return {"path": str(file)}
+
+
+def without_keys(error: ItemRefused, path: str) -> ItemRefused:
+    """``error`` without the keys of its ``items``, which are written to the file ``path`` ("" for none)."""
+    details = dict(error.details)
+    items = details.pop("items", [])
+    written = write_refused(path, items) if path else {}
+    cause = f"{error.cause}{where(written)}"
+    return ItemRefused(cause, error.next_step, table=error.table, details={**details, **written})
 
 
 def where(written: Mapping[str, Any]) -> str:

@@ -55,8 +55,9 @@ SPEC: dict[str, Any] = {
     **BOTH_ACCOUNTS_OPTIONS,
     "source_table": {"type": "str"},
     "level": {"type": "str", "choices": ["sample", "full"], "default": "full"},
-    "repair": {"type": "bool", "default": False},
+    "repair": {"type": "str", "choices": ["false", "true", "racing"], "default": "false"},
     "delete_extra": {"type": "bool", "default": False},
+    "refused_path": {"type": "path"},
     **RECORD_OPTIONS,
 }
 
@@ -68,6 +69,8 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
 
     A table that the migration did not fill is refused before anything is read.
     """
+    racing = params["repair"] == "racing"
+    params = {**params, "repair": params["repair"] in ("true", "racing"), "racing": racing}
     accounts = Accounts(params)
     source = accounts.get("source", params["source"])
     destination = accounts.get("destination", params["destination"])
@@ -75,7 +78,7 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
         source_table=params["source_table"] or params["name"],
         table=params["name"],
         level=params["level"],
-        items=ItemChoices(**given(params, (*READING_OPTIONS, *COMPARING_OPTIONS))),
+        items=ItemChoices(**given(params, (*READING_OPTIONS, *COMPARING_OPTIONS, "refused_path"))),
     )
     record = _record(params, destination)
     mends = record is not None and record.state == "broken" and options.level == "full"
@@ -160,7 +163,8 @@ def _verified(
     repaired: dict[str, int] = {}
     changes = _changes(params, result) if params["repair"] else []
     if changes and not check_mode:
-        repaired = asdict(repair_differences(source, destination, options, result, **repairing, bounds=bounds))
+        more = {"racing": params["racing"], "bounds": bounds}
+        repaired = asdict(repair_differences(source, destination, options, result, **repairing, **more))
     clean = result.comparison.equal or bool(repaired and not _left(result, repaired))
     whole = False
     if held is not None and clean and options.level == "full" and _may_mend(held.record, source, options, known, seen):

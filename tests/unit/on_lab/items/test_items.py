@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import (
     AccessDenied,
     CredentialsError,
+    DestinationChanging,
     ItemRefused,
     MissingTable,
 )
@@ -213,7 +214,18 @@ def test_a_limit_of_the_destination_names_the_item(bench):
     source, destination = bench.pair("indexed")
     with pytest.raises(ItemRefused, match="by-state") as error:
         copy_items(source, destination, OPTIONS)
-    assert error.value.details["items"][0]["key"] == {"p k": {"S": "x"}, "sort": {"N": "5"}}
+    refused = {"p k": {"S": "x"}, "sort": {"N": "5"}}
+    assert error.value.details["items"][0]["key"] == refused
+
+    # A repair too goes on with the others.
+    spoilt = [{name: item[name] for name in ("p k", "sort")} for item in list(numbered(60))[:3]]
+    for key in spoilt:
+        bench.clients["destination"].delete_item(TableName="indexed", Key=key)
+    missing = [Difference("missing", key) for key in [spoilt[0], refused, *spoilt[1:]]]
+    with pytest.raises(ItemRefused, match=r"an item; 3 others were put, 0 deleted: .*by-state") as error:
+        repair(source, destination, missing, RepairOptions(writes_at_once=1, retry_policy=HASTY))
+    assert [each["key"] for each in error.value.details["items"]] == [refused]
+    assert len(bench.items("destination", "indexed")) == 60
 
 
 def test_large_items_and_batches_by_bytes(bench):
@@ -287,7 +299,8 @@ def test_exactly_what_differs_is_mended(spoilt, differences, bench):
 @pytest.mark.parametrize("number", [0, 3])
 @pytest.mark.parametrize("delete_extra", [False, True])
 def test_a_newer_item_of_another_writer_is_not_lost(bench, spoilt, differences, monkeypatch, number, delete_extra):
-    """Somebody writes to the destination between our look at it and our write."""
+    """Somebody writes to the destination between our look at it and our write; the others are repaired, if the repair
+    may race."""
     newer = {**list(numbered(4))[number], "newer": {"BOOL": True}, "ss": {"SS": ["newest"]}}
     extra = {"p k": {"S": "extra"}, "sort": {"N": "1"}, "newer": {"BOOL": True}}
     submit = Lanes.submit
@@ -307,12 +320,53 @@ def test_a_newer_item_of_another_writer_is_not_lost(bench, spoilt, differences, 
     repair(
         *spoilt,
         differences,
-        RepairOptions(delete_extra=delete_extra),
+        RepairOptions(delete_extra=delete_extra, racing=True),
         lambda difference, outcome: told.update({difference.key["sort"]["N"] + difference.key["p k"]["S"]: outcome}),
     )
     assert newer in bench.items("destination", "spoilt")
     assert told[f"{number}p{number}"] == "changed"
     assert sorted(told.values()).count("put") == 3
+
+
+def before_the_first_write(monkeypatch, write: Callable[[], None]) -> None:
+    """Another writer's ``write`` comes between a repair's look and its first write."""
+    submit = Lanes.submit
+    written = []
+
+    def first_another(self, client, call, *others, **members):
+        if call.operation in ("PutItem", "DeleteItem") and not written:
+            written.append(True)
+            write()
+        submit(self, client, call, *others, **members)
+
+    monkeypatch.setattr(Lanes, "submit", first_another)
+
+
+@pytest.mark.parametrize("attributes", [1, 120, 200])
+@pytest.mark.parametrize("deleted", [False, True])
+def test_g6_what_no_condition_sees_is_given_back(bench, spoilt, differences, monkeypatch, attributes, deleted):
+    """Another writer adds an attribute, or changes one beyond those that fit into a condition."""
+    key = {"p k": {"S": "extra"}, "sort": {"N": "1"}} if deleted else next(iter(numbered(1)))
+    seen = {**key, **{f"a{number:03}": {"S": "seen"} for number in range(attributes)}}
+    newer = {**seen, **({"added": {"S": "new"}} if attributes == 1 else {f"a{attributes - 1:03}": {"S": "new"}})}
+    bench.put("destination", "spoilt", seen)
+    before_the_first_write(monkeypatch, lambda: bench.put("destination", "spoilt", newer))
+    about = Difference("extra" if deleted else "different", {name: key[name] for name in ("p k", "sort")})
+    assert repair(*spoilt, [about], RepairOptions(delete_extra=True, racing=True)) == RepairResult(changed=1)
+    assert newer in bench.items("destination", "spoilt")
+
+
+def test_g6_a_repair_ends_at_the_first_item_of_another_writer(bench, spoilt, differences, monkeypatch):
+    newer = {**next(iter(numbered(1))), "newer": {"BOOL": True}}
+    before_the_first_write(monkeypatch, lambda: bench.put("destination", "spoilt", newer))
+    mine = [Difference("different", {name: newer[name] for name in ("p k", "sort")})]
+    mine += [each for each in differences if each != mine[0]]
+    with pytest.raises(DestinationChanging) as caught:
+        repair(*spoilt, mine, RepairOptions(writes_at_once=1))
+    assert (caught.value.table, caught.value.details["changed"]) == ("spoilt", 1)
+    assert "repair: racing" in caught.value.next_step
+    assert caught.value.details["put"] < 3
+    assert newer in bench.items("destination", "spoilt")
 
 
 def test_a_write_whose_answer_was_lost_is_known_to_be_ours(bench, spoilt, differences):

@@ -42,7 +42,7 @@ def verify_tables(
 def repair_differences(
     source: Account, destination: Account, options: VerifyOptions, *_more: Any, **about: Any
 ) -> RepairResult:
-    del about["bounds"]
+    del about["bounds"], about["racing"]
     require_repairable(source, destination, options, about.pop("migration_id"), **about)
     here, there = items_of(source, options.source_table), items_of(destination, options.table)
     client, put = destination.client("dynamodb"), [item for key, item in here.items() if there.get(key) != item]
@@ -101,6 +101,7 @@ def verify(playbook: Playbook, patch: pytest.MonkeyPatch, *, check_mode: bool = 
         "destination": {},
         **more,
     }
+    params["repair"] = str(params["repair"]).lower()
     with patch.context() as within:
         within.setattr(dynamodb_verify, "Accounts", Accounts)
         within.setattr(dynamodb_verify, "RecordTables", Tables)

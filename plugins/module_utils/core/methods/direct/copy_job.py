@@ -35,7 +35,7 @@ from ...table.creation import check_indexes
 from ...table.definition import AS_OF, TableDefinition
 from ...table.ownership import COPY_TAG, put_mark, put_tags
 from ...table.quotas import check_quotas
-from ...table.refused_items import where, write_refused
+from ...table.refused_items import without_keys
 from ...table_status import require_usable
 
 AT_ONCE = 4  # copies that one waiter makes at the same time
@@ -426,15 +426,7 @@ def _named_when_refused(
     try:
         return copy(*how)
     except ItemRefused as error:
-        path, details = options.items.refused_path, dict(error.details)
-        items = details.pop("items", [])
-        written = write_refused(path, items) if path else {}
-        raise ItemRefused(
-            f"{error.cause}{where(written)}",
-            error.next_step,
-            table=options.table,
-            details={**details, **written},
-        ) from None
+        raise without_keys(error, options.items.refused_path) from None
 
 
 def checkpoint_path(options: DirectOptions, source_arn: str, destination: Account, table_id: str) -> Path | None:

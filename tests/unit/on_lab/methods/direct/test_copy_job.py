@@ -387,17 +387,21 @@ def test_c7_a_repair_that_is_refused_names_no_key(ways: Direct, monkeypatch: pyt
 
     def refuse(*_how: Any) -> Any:
         raise ItemRefused(
-            "The destination rejects an item: why.", "Correct it.", details={"key": "secret", "code": "c"}
+            "The destination rejects an item: why.",
+            "Correct it.",
+            details={"items": [{"key": "secret", "reason": "why"}], "code": "c"},
         )
 
     monkeypatch.setattr(comparison, "repair", refuse)
     monkeypatch.setattr(comparison, "require_repairable", lambda *_how, **_more: "id")
-    options = VerifyOptions("unrepaired", "unrepaired")
+    file = ways.folder / "unrepaired-refused"
+    options = VerifyOptions("unrepaired", "unrepaired", items=ItemChoices(refused_path=str(file)))
     (ways.folder / "file").write_text("")
     found = comparison.Verification(Comparison(0, 0, 1), path=str(ways.folder / "file"))
-    with pytest.raises(ItemRefused, match=r"one of those in .*file") as refused:
+    with pytest.raises(ItemRefused, match=r"The keys are in .*unrepaired-refused") as refused:
         repair_differences(crossing.source, crossing.destination, options, found, delete_extra=False)
-    assert refused.value.details == {"code": "c"}
+    assert refused.value.details == {"code": "c", "path": str(file)}
+    assert json.loads(file.read_text()) == {"key": "secret", "reason": "why"}
 
 
 MARK = "aws:rep:updatetime"
