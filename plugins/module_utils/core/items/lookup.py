@@ -11,10 +11,10 @@ import time
 from collections.abc import Sequence
 from functools import partial
 
-from ..errors import KeepsFailing, MissingTable
+from ..errors import KeepsFailing
 from .answers import BatchRead, Key, KeyReader, Slice, decode
-from .client import Client
-from .tables import ItemTable, vanished
+from .client import Call, Client
+from .tables import ItemTable, read_found
 from .throttle import Throttle
 
 READ_ITEMS = 100  # the most that BatchGetItem takes (aws.md H)
@@ -52,12 +52,9 @@ class Lookup:
         failures = 0
         progressed = time.monotonic()
         while keys:
-            try:
-                body = self._client.call(
-                    "BatchGetItem", b"".join((self._begin, b",".join(keys), self._end)), self._table.name
-                )
-            except MissingTable as error:
-                raise vanished(self._table) from error
+            request = b"".join((self._begin, b",".join(keys), self._end))
+            call = Call("BatchGetItem", request, self._table.name)
+            body = read_found(self._client, call, self._table, seen=True)
             response: BatchRead = decode(body, BatchRead, "BatchGetItem", self._table.name)
             units += sum(each.capacity_units for each in response.consumed_capacity)
             items = [item for each in response.responses.values() for item in each]

@@ -33,7 +33,7 @@ from .digest import canonical_item
 from .lanes import LOOK_SECONDS, Lanes
 from .lookup import READ_ITEMS, Lookup
 from .permit import FREE, Bounds
-from .tables import Identity, ItemTable, carried_between, require_same_key, require_two, vanished
+from .tables import Identity, ItemTable, Unfound, carried_between, require_same_key, require_two
 from .throttle import Rate, Throttle
 from .write import MOST_REFUSED, RefusedItem, expected_units, refusal
 
@@ -323,6 +323,8 @@ class _Conditional:
             ended(response.consumed_capacity.capacity_units if response.consumed_capacity else 0.0)
             done(True, bytes(response.attributes) or None)
 
+        unfound = Unfound(self._table, self._client.retry_policy, "writes")
+
         def failed(error: FerryError) -> None:
             code = str(error.details.get("code", ""))
             if code == "ConditionalCheckFailedException":
@@ -331,8 +333,12 @@ class _Conditional:
             elif code in BAD_ITEM:
                 ended(0.0)
                 self.refused.append(RefusedItem(self._keys.to_json(key), error.cause, code))
+            elif isinstance(error, MissingTable):
+                pause = unfound.pause(error)
+                self._identity.doubt()
+                self._lanes.submit(self._client, call, received, failed, pause, self._identity)
             else:
-                raise (vanished(self._table) if isinstance(error, MissingTable) else error) from error
+                raise error
 
         self._under_way += 1
         call = Call(operation, request, self._table.name)

@@ -16,7 +16,7 @@ from .answers import Raw, ScanPage, decode, malformed
 from .client import Call, Client
 from .lanes import LOOK_SECONDS, Lanes
 from .permit import FREE, Bounds
-from .tables import ItemTable, vanished
+from .tables import Identity, ItemTable, Unfound, read_found
 from .throttle import Rate, Throttle
 
 SEGMENT_BYTES = 64 * 1024 * 1024
@@ -110,17 +110,14 @@ class Scanner:
             segment, body, response.items, response.count, b"" if next_key == b"null" else next_key, units
         )
 
-    def explain(self, error: FerryError) -> FerryError:
-        """The error to raise for ``error``: a table that is missing after it returned a page has vanished."""
-        return vanished(self.table) if isinstance(error, MissingTable) and self._pages else error
+    @property
+    def seen(self) -> bool:
+        """Whether the table returned a page: one that is missing later has vanished."""
+        return self._pages > 0
 
     def read(self, client: Client, segment: Segment, limit: int = 0) -> SegmentPage:
-        """One page. Raises what Client.call does, TableVanished."""
-        call = self.request(segment, limit)
-        try:
-            return self.page(segment, client.call(call.operation, call.body, call.table))
-        except MissingTable as error:
-            raise self.explain(error) from error
+        """One page. Raises what Client.call does, TableVanished, KeepsFailing."""
+        return self.page(segment, read_found(client, self.request(segment, limit), self.table, seen=self.seen))
 
 
 class ParallelScan:
@@ -151,6 +148,7 @@ class ParallelScan:
         self._at_once = at_once
         self._throttle = throttle
         self._has_room = has_room
+        self._identity = Identity(scanner.table)  # asked for only where AWS does not find the table
         self._begun: deque[Segment] = deque()
         self._under_way = 0
         self._exhausted = False
@@ -196,11 +194,20 @@ class ParallelScan:
                 self._begun.append(Segment(segment.number, segment.total, page.next_key))
             self._take(page)
 
+        call = self._scanner.request(segment, limit)
+        unfound = Unfound(self._scanner.table, self._client.retry_policy, "reads")
+
         def failed(error: FerryError) -> None:
-            raise self._scanner.explain(error) from error
+            if not isinstance(error, MissingTable):
+                raise error
+            pause = unfound.pause(error)
+            if self._scanner.seen:
+                self._identity.acknowledged()
+            self._identity.doubt()
+            self._lanes.submit(self._client, call, received, failed, pause, self._identity)
 
         self._under_way += 1
-        self._lanes.submit(self._client, self._scanner.request(segment, limit), received, failed)
+        self._lanes.submit(self._client, call, received, failed)
 
     def _limit(self, throttle: Throttle) -> int:
         """How many items a page may have so that each second keeps the rate."""

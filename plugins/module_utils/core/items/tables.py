@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from ..errors import FerryError, InvalidInput, KeySchemaDiffers, MissingTable, TableVanished
+from ..errors import FerryError, InvalidInput, KeepsFailing, KeySchemaDiffers, MissingTable, TableVanished
 from ..table_status import Phase, advice, phase_of
 from .answers import KeyAttribute, malformed
 from .carried import EVERYTHING, REPLICATION_PREFIX, Carried
@@ -19,6 +20,7 @@ from .client import Call, Client, Endpoint, RetryPolicy
 from .permit import FREE, Bounds, elapsed
 
 PAUSE_SECONDS = 5.0  # without an acknowledged write: another table may have taken the name meanwhile
+MISSING_SECONDS = 60.0  # for which AWS may not find a table that is there, as just after it was made
 IDENTITY_SECONDS = 20.0  # between looks at the table's id while writes go on (design section 6)
 
 
@@ -152,6 +154,55 @@ class Identity:
         """The error to raise for one of DescribeTable: a table that was seen and is missing has vanished."""
         seen = self._acknowledged > -math.inf
         return vanished(self._table) if seen and isinstance(error, MissingTable) else error
+
+
+class Unfound:
+    """Since when AWS does not find ``table`` for one request, as it may just after the table was made, though
+    DescribeTable shows it. ``doing`` is ``reads`` or ``writes``."""
+
+    def __init__(self, table: ItemTable, retry_policy: RetryPolicy, doing: str) -> None:
+        self._table = table
+        self._policy = retry_policy
+        self._doing = doing
+        self._since = 0.0
+        self._times = 0
+
+    def pause(self, error: FerryError) -> float:
+        """The seconds until the request is sent again, after DescribeTable. Raises KeepsFailing after a minute."""
+        now = time.monotonic()
+        self._since = self._since or now
+        if now - self._since > min(MISSING_SECONDS, self._policy.seconds):
+            raise KeepsFailing(
+                f"AWS does not find the table in {self._table.endpoint.account} for {self._doing}, for"
+                f" {now - self._since:.0f} seconds, though DescribeTable shows it.",
+                "Run again in a few minutes: what is done stays.",
+                table=self._table.name,
+                details=error.details,
+            ) from error
+        self._times += 1
+        return self._policy.pause(self._times)
+
+
+def read_found(client: Client, call: Call, table: ItemTable, *, seen: bool) -> bytes:
+    """The answer to ``call``, a read of ``table``, which is ``seen`` where it was read before.
+
+    Raises TableVanished, KeepsFailing, MissingTable for one not seen and not there, and what Client.call raises.
+    """
+    unfound = Unfound(table, client.retry_policy, "reads")
+    identity = Identity(table)
+    if seen:
+        identity.acknowledged()
+    while True:
+        try:
+            return client.call(call.operation, call.body, call.table)
+        except MissingTable as error:
+            look = identity.request()
+            try:
+                body = client.call(look.operation, look.body, look.table)
+            except MissingTable as gone:
+                raise identity.explain(gone) from gone
+            identity.recognize(body)
+            client.pause(unfound.pause(error))
 
 
 def require_unchanged(table: ItemTable, retry_policy: RetryPolicy, bounds: Bounds = FREE) -> None:

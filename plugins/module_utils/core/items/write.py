@@ -19,7 +19,7 @@ from ..errors import FerryError, ItemRefused, KeepsFailing, MissingTable
 from .answers import BatchWritten, KeyReader, Raw, Slice, decode, malformed, msgspec
 from .client import Call, Client
 from .lanes import LOOK_SECONDS, Lanes
-from .tables import Identity, ItemTable
+from .tables import Identity, ItemTable, Unfound
 from .throttle import Throttle
 
 BATCH_ITEMS = 25  # the most that BatchWriteItem takes (aws.md H)
@@ -28,7 +28,6 @@ FIRST_BATCHES = 4  # under way at the beginning, more as they succeed: a small t
 TRIES = 2  # that AWS throttled before a batch is set aside
 WRITE_UNIT_BYTES = 1024
 MOST_REFUSED = 1000  # items; so many show that it is not the items which are wrong
-MISSING_SECONDS = 60.0  # for which AWS may not find a table that is there, as just after it was made
 
 _PUT, _DELETE = b'{"PutRequest":{"Item":', b'{"DeleteRequest":{"Key":'
 _END = b"}}"
@@ -293,19 +292,10 @@ class Writer:
 
     def _look_again(self, batch: _Batch, error: FerryError) -> None:
         """Send a batch again whose table was not found, if DescribeTable finds it."""
-        now = time.monotonic()
-        batch.missing_since = batch.missing_since or now
-        if now - batch.missing_since > min(MISSING_SECONDS, self._client.retry_policy.seconds):
-            raise KeepsFailing(
-                f"AWS does not find the table in {self._client.endpoint.account} for writes, for"
-                f" {now - batch.missing_since:.0f} seconds, though DescribeTable shows it.",
-                "Run again in a few minutes: the copy continues.",
-                table=self._table.name,
-                details=error.details,
-            ) from error
+        batch.unfound = batch.unfound or Unfound(self._table, self._client.retry_policy, "writes")
+        pause = batch.unfound.pause(error)
         self._identity.doubt()
-        batch.failures += 1
-        self._submit(batch, self._client.retry_policy.pause(batch.failures))
+        self._submit(batch, pause)
 
     def _end_of(self, batch: _Batch) -> None:
         if batch.ended is not None:
@@ -344,5 +334,5 @@ class _Batch:
     units: float = 0.0
     resent: int = 0
     failures: int = 0
-    missing_since: float = 0.0
+    unfound: Unfound | None = None
     failing_since: float = field(default_factory=time.monotonic)

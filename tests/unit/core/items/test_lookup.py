@@ -57,5 +57,18 @@ def test_a_table_that_vanished_is_told(dynamo, orders):
         Lookup(Client(dynamo.endpoint(), HASTY), orders).read([("1",)])
 
 
+def test_g7_a_table_that_is_not_found_though_it_is_there_is_asked_again(dynamo, orders):
+    missing = dynamo.plan("missing", "BatchGetItem", times=3)
+    lookup = Lookup(Client(dynamo.endpoint(), HASTY), orders)
+    assert list(lookup.read([("1",)])) == [("1",)]
+    missing.met, missing.times = 0, 10**6
+    impatient = Lookup(Client(dynamo.endpoint(), RetryPolicy(0.001, 0.005, 0.1, 0.1)), orders)
+    with pytest.raises(KeepsFailing, match="does not find the table in the source account for reads"):
+        impatient.read([("1",)])
+    dynamo.make("orders", [("id", "N")])
+    with pytest.raises(TableVanished, match="created again"):
+        lookup.read([("1",)])
+
+
 def test_the_fixture_keeps_numbers_as_they_were_written(orders):
     assert json.loads(item(5))["id"] == {"N": "5.0"}

@@ -9,11 +9,12 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import (
+    KeepsFailing,
     MissingTable,
     ServiceError,
     TableVanished,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Client
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Client, RetryPolicy
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.lanes import Lanes
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.scan import (
     ParallelScan,
@@ -57,6 +58,22 @@ def test_a_table_that_vanishes_while_it_is_read_is_told(dynamo, orders):
     with pytest.raises(TableVanished):
         count_items(client(dynamo), orders)
     with pytest.raises(MissingTable):
+        count_items(client(dynamo), orders)
+
+
+@pytest.mark.parametrize("after", [0, 5])
+def test_g7_a_table_that_is_not_found_though_it_is_there_is_read_again(dynamo, orders, after):
+    missing = dynamo.plan("missing", "Scan", after=after, times=3)
+    assert count_items(client(dynamo), orders) == 1234
+    assert missing.met == 3
+    missing.met = 0
+    assert Scanner(orders, counting=True).read(client(dynamo), Segment(0, 1)).count == 100
+    missing.met, missing.times, missing.after = 0, 10**6, after
+    with pytest.raises(KeepsFailing, match="does not find the table in the source account for reads"):
+        count_items(Client(dynamo.endpoint(), RetryPolicy(0.001, 0.005, 0.1, 0.1)), orders)
+    missing.met, missing.after = 0, after
+    dynamo.make("orders")
+    with pytest.raises(TableVanished, match="created again"):
         count_items(client(dynamo), orders)
 
 
