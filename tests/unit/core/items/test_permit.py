@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -302,8 +303,9 @@ copy_items(find_table(endpoint, "orders"), find_table(endpoint, "copy"), CopyOpt
 """
 
 
+@pytest.mark.parametrize("attempt", range(int(os.environ.get("ORPHANS", "1"))))  # make orphans: 50, since it is a race
 @pytest.mark.parametrize("with_checkpoint", [False, True])
-def test_an_orphaned_worker_overwrites_nothing(filled, tmp_path, with_checkpoint):
+def test_an_orphaned_worker_overwrites_nothing(filled, tmp_path, with_checkpoint, attempt):
     """The parent is killed while writes are throttled; then the source changes, and the next run copies it."""
     path = tmp_path / "copy.json" if with_checkpoint else None
     throttled = filled.plan("throttle", "BatchWriteItem", after=5, times=10**6)
