@@ -10,12 +10,14 @@ keeps its whole page alive; whoever keeps items longer than their page keeps ``b
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter, itemgetter
 from typing import Any, TypeAlias
 
 from ..errors import FerryError, MissingLibrary, ServiceError
+from . import surrogates
 
 try:
     import msgspec
@@ -49,9 +51,11 @@ __all__ = [
     "UnprocessedKeys",
     "canonical_number",
     "decode",
+    "joined",
     "malformed",
     "msgspec",
     "require_msgspec",
+    "split",
 ]
 
 Slice: TypeAlias = "Raw | bytes"
@@ -110,12 +114,50 @@ class Single(Struct, rename="pascal"):
     attributes: Raw = Raw(b"")
 
 
-def decode(body: bytes, kind: Any, operation: str, table: str) -> Any:
+def decode(body: Slice, kind: Any, operation: str, table: str) -> Any:
     """``body`` as ``kind``. Raises ServiceError for an answer that is not DynamoDB's."""
     try:
-        return msgspec.json.decode(body, type=kind)
+        return split(body, kind)
     except msgspec.MsgspecError as error:
         raise malformed(operation, table, error) from error
+
+
+def split(text: Slice, kind: Any) -> Any:
+    """JSON as ``kind``, whose raw parts are slices of it. Raises MsgspecError."""
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except msgspec.MsgspecError:
+        whole = surrogates.hidden(bytes(text))
+        if whole is None:
+            raise
+    other, restore = whole
+    return _restored(msgspec.json.decode(other, type=kind), restore)
+
+
+def _restored(value: Any, restore: Callable[[bytes], bytes]) -> Any:
+    """``value`` with each raw part and each text as it was."""
+    if isinstance(value, str):
+        return value if value.isascii() else surrogates.parsed(restore(json.dumps(value).encode()))
+    if isinstance(value, Raw):
+        return Raw(restore(bytes(value)))
+    if isinstance(value, dict):
+        return {_restored(name, restore): _restored(each, restore) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_restored(each, restore) for each in value)
+    if isinstance(value, Struct):
+        for name in value.__struct_fields__:
+            msgspec.structs.force_setattr(value, name, _restored(getattr(value, name), restore))
+    return value
+
+
+def joined(value: Any) -> bytes:
+    """What ``split`` takes apart as JSON again."""
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:  # for halves of surrogate pairs
+        if not isinstance(value, dict):
+            return json.dumps(value).encode()
+        return b"{%s}" % b",".join(b"%s:%s" % (joined(name), joined(each)) for name, each in value.items())
 
 
 def malformed(operation: str, table: str, error: Exception) -> FerryError:
@@ -167,15 +209,17 @@ class KeyReader:
             fields.append(("number", _Number, _NO_NUMBER))
         item = msgspec.defstruct("Item", fields, rename=names)
         page = msgspec.defstruct("Page", [("items", list[item])], rename={"items": "Items"})  # type: ignore[valid-type]
+        self._types = item, page
         self._item: Any = msgspec.json.Decoder(item)
         self._page: Any = msgspec.json.Decoder(page)
 
     def of(self, item: Slice) -> Key:
         """The key of one raw item. Raises ServiceError when it lacks its key."""
         try:
-            return self._keys([self._item.decode(item)])[0]
-        except msgspec.MsgspecError as error:
-            raise malformed("a read of items", "", error) from error
+            read = self._item.decode(item)
+        except msgspec.MsgspecError:
+            read = decode(item, self._types[0], "a read of items", "")
+        return self._keys([read])[0]
 
     def of_page(self, body: bytes) -> list[Key]:
         """The keys of all items of a Scan's answer, in order. Raises ServiceError when an item lacks its key."""
@@ -189,7 +233,7 @@ class KeyReader:
 
     def to_wire(self, key: Key) -> bytes:
         """The key as DynamoDB's JSON."""
-        return msgspec.json.encode(self.to_json(key))
+        return joined(self.to_json(key))
 
     def to_json(self, key: Key) -> dict[str, dict[str, str]]:
         """The key in DynamoDB's form, as Python values."""
@@ -197,7 +241,7 @@ class KeyReader:
 
     def from_json(self, key: Mapping[str, Mapping[str, str]]) -> Key:
         """The key of ``to_json``. Raises ServiceError when it is not a key of this table."""
-        return self.of(msgspec.json.encode(key))
+        return self.of(joined(key))
 
     def _keys(self, items: list[Any]) -> list[Key]:
         """The keys of decoded items, column by column: no Python for each."""
@@ -210,8 +254,8 @@ class KeyReader:
     def _decoded(self, body: bytes) -> list[Any]:
         try:
             return self._page.decode(body).items  # type: ignore[no-any-return]
-        except msgspec.MsgspecError as error:
-            raise malformed("Scan", "", error) from error
+        except msgspec.MsgspecError:
+            return decode(body, self._types[1], "Scan", "").items  # type: ignore[no-any-return]
 
 
 def _canonical_numbers(texts: list[str]) -> list[str]:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from .answers import Raw, Slice, msgspec
+from .answers import Raw, Slice, joined, split
 
 REPLICATION_PREFIX = "aws:rep:"  # of the attributes that old global tables keep in items (design section 11)
 
@@ -46,9 +46,9 @@ class Carried:
         """What travels of one item; the same bytes where nothing is left out."""
         if not self._search(item):
             return item
-        attributes: dict[str, Raw] = msgspec.json.decode(item, type=dict[str, Raw])
+        attributes: dict[str, Raw] = split(item, dict[str, Raw])
         kept = {name: value for name, value in attributes.items() if self.has(name)}
-        return item if len(kept) == len(attributes) else msgspec.json.encode(kept)
+        return item if len(kept) == len(attributes) else joined(kept)
 
     def _search(self, text: Slice) -> bool:
         """Whether ``text`` may hold a name that is left out; without parsing, so a value may look like one."""

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
@@ -18,6 +19,8 @@ from .permit import FREE, Bounds
 from .throttle import Rate
 
 Kind = Literal["missing", "different", "extra"]
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,10 @@ class Difference:
 
     def to_line(self) -> str:
         """The difference as a line of JSON."""
-        return json.dumps({"difference": self.kind, "key": self.key}, ensure_ascii=False)
+        entry = {"difference": self.kind, "key": self.key}
+        line = json.dumps(entry, ensure_ascii=False)
+        # A key may have halves of surrogate pairs, which no file takes as they are.
+        return line if line.isascii() or _SURROGATES.search(line) is None else json.dumps(entry)
 
     @classmethod
     def from_line(cls, line: str) -> Difference:

@@ -16,7 +16,8 @@ from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Any
 
-from .answers import Slice, canonical_number, malformed, msgspec
+from . import surrogates
+from .answers import Slice, canonical_number, malformed, msgspec, split
 
 DIGEST_BYTES = 16
 _FIVE_YEARS = 5 * 365 * 86400
@@ -44,6 +45,16 @@ def canonical_item(item: Slice) -> bytes:
         _settle(attributes)
         return msgspec.json.encode(attributes, order="sorted")
     except (msgspec.MsgspecError, AttributeError, TypeError) as error:
+        return _with_surrogates(item, error)
+
+
+def _with_surrogates(item: Slice, error: Exception) -> bytes:
+    """The canonical form of an item that msgspec refuses with ``error``."""
+    try:
+        attributes = split(item, Any)
+        _settle(attributes)
+        return surrogates.written(attributes)
+    except (msgspec.MsgspecError, AttributeError, TypeError):
         raise malformed("a read of items", "", error) from error
 
 

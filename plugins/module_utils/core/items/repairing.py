@@ -25,7 +25,7 @@ from typing import Literal
 
 from ..aws_errors import BAD_ITEM
 from ..errors import DestinationChanging, FerryError, MissingTable
-from .answers import Key, KeyReader, Raw, Single, Slice, decode, msgspec, require_msgspec
+from .answers import Key, KeyReader, Raw, Single, Slice, decode, joined, require_msgspec, split
 from .carried import CARRIED, Carried
 from .client import Call, Client, RetryPolicy
 from .differences import Difference
@@ -347,17 +347,15 @@ class _Conditional:
     def _unchanged(self, item: Slice) -> bytes:
         """The members of a request which require that each attribute of ``item`` that travels is there and equal, as
         far as a condition has room."""
-        attributes: dict[str, Raw] = msgspec.json.decode(item, type=dict[str, Raw])
+        attributes: dict[str, Raw] = split(item, dict[str, Raw])
         named = [each for each in attributes.items() if self._carried.has(each[0])][:MOST_CONDITIONS]
         return b'"ConditionExpression":"%s","ExpressionAttributeNames":%s,"ExpressionAttributeValues":%s' % (
             " AND ".join(f"#{number}=:{number}" for number in range(len(named))).encode(),
-            msgspec.json.encode({f"#{number}": name for number, (name, _value) in enumerate(named)}),
-            msgspec.json.encode({f":{number}": value for number, (_name, value) in enumerate(named)}),
+            joined({f"#{number}": name for number, (name, _value) in enumerate(named)}),
+            joined({f":{number}": value for number, (_name, value) in enumerate(named)}),
         )
 
 
 def _absent(name: str) -> bytes:
     """The members of a request which require that no item is there."""
-    return b'"ConditionExpression":"attribute_not_exists(#0)","ExpressionAttributeNames":%s' % msgspec.json.encode(
-        {"#0": name}
-    )
+    return b'"ConditionExpression":"attribute_not_exists(#0)","ExpressionAttributeNames":%s' % joined({"#0": name})

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from ..aws_errors import BAD_ITEM
 from ..errors import FerryError, ItemRefused, KeepsFailing, MissingTable
-from .answers import BatchWritten, KeyReader, Raw, Slice, decode, malformed, msgspec
+from .answers import BatchWritten, KeyReader, Raw, Slice, decode, malformed, split
 from .client import Call, Client
 from .lanes import LOOK_SECONDS, Lanes
 from .tables import Identity, ItemTable, Unfound
@@ -205,7 +205,7 @@ class Writer:
     def _requests(self, batch: _Batch) -> list[Raw]:
         """The requests in a batch's body: kept as one, it does not keep the page alive that its items came in."""
         array = batch.body[len(self._begin) - 1 : len(batch.body) - len(self._end) + 1]
-        requests: list[Raw] = msgspec.json.decode(array, type=list[Raw])
+        requests: list[Raw] = split(array, list[Raw])
         return requests
 
     def _submit(self, batch: _Batch, delay: float = 0.0) -> None:
@@ -312,7 +312,7 @@ class Writer:
         batch.watcher.acknowledge(Written(batch.units if self._throttle is not None else None, batch.resent))
 
     def _refused(self, request: Slice, error: FerryError) -> RefusedItem:
-        members = msgspec.json.decode(request, type=dict[str, dict[str, Raw]])
+        members = split(request, dict[str, dict[str, Raw]])
         key = self._keys.to_json(self._keys.of(next(iter(next(iter(members.values())).values()))))
         return RefusedItem(key, error.cause, str(error.details.get("code", "")))
 
