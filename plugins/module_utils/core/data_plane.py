@@ -40,10 +40,15 @@ class ItemChoices:
     refused_path: str = ""
 
 
-def endpoint_of(account: Account) -> Endpoint:
-    """Where the account's items are: botocore's endpoint and credentials, refreshed as the account does."""
+def endpoint_of(account: Account, name: str) -> Endpoint:
+    """Where the items of the table ``name`` are: botocore's endpoint and credentials, refreshed as the account does.
+
+    botocore resolves the endpoint for each request, by the account of the credentials or of an ARN where
+    ``AWS_ACCOUNT_ID_ENDPOINT_MODE`` has it so: a URL that it signs, which is not sent, has the one for this table.
+    """
     try:
-        url = str(account.client("dynamodb").meta.endpoint_url)
+        signed = account.client("dynamodb").generate_presigned_url("describe_table", Params={"TableName": name})
+        url = str(signed).partition("?")[0].rstrip("/")
     except (sdk.ClientError, sdk.BotoCoreError) as error:
         raise account.explain(error, "finding the endpoint") from error
     return Endpoint(
@@ -58,7 +63,7 @@ def endpoint_of(account: Account) -> Endpoint:
 
 def item_table(account: Account, name: str, bounds: Bounds = FREE) -> ItemTable:
     """The table ``name`` of ``account``. Raises MissingTable and what the data plane raises."""
-    return find_table(endpoint_of(account), name, bounds=bounds)
+    return find_table(endpoint_of(account, name), name, bounds=bounds)
 
 
 def count_items(table: ItemTable, progress: Callable[[int], None] = lambda _: None, bounds: Bounds = FREE) -> int:

@@ -477,7 +477,7 @@ KEYS_OF_PROFILE = "[legacy]\naws_access_key_id = AKIALEGACY\naws_secret_access_k
 
 
 @pytest.mark.parametrize("role", [{}, {"role_arn": ROLE}], ids=["profile", "role"])
-def test_h9_what_a_profile_says_about_endpoints_holds_for_a_role_too(profiles, role):
+def test_h9_what_a_profile_says_about_endpoints_holds_for_a_role_too(profiles, monkeypatch, role):
     folder = profiles(
         "[profile legacy]\nendpoint_url = https://all.example\nservices = mine\n"
         "[services mine]\ns3 =\n  endpoint_url = https://s3.example\n",
@@ -491,9 +491,50 @@ def test_h9_what_a_profile_says_about_endpoints_holds_for_a_role_too(profiles, r
     client = of_profile(**role).client("dynamodb")
     assert client.meta.endpoint_url == "https://dynamodb-fips.us-east-1.amazonaws.com"
     assert client._endpoint.http_session._verify == f"{folder}/ca.pem"
-    assert endpoint_of(of_profile(**role)).ca_bundle == f"{folder}/ca.pem"
+    there = of_profile(**role)
+    monkeypatch.setattr(
+        there.client("dynamodb"), "generate_presigned_url", lambda *_, **__: "https://a.example/?signed"
+    )
+    assert endpoint_of(there, "orders").ca_bundle == f"{folder}/ca.pem"
     profiles("[profile legacy]\nuse_dualstack_endpoint = true\n", KEYS_OF_PROFILE)
     assert of_profile(**role).client("dynamodb").meta.endpoint_url == "https://dynamodb.us-east-1.api.aws"
+
+
+@pytest.mark.parametrize(
+    ("settings", "name", "url"),
+    [
+        ("", "orders", "https://dynamodb.us-east-1.amazonaws.com"),
+        ("aws_account_id = 111122223333", "orders", "https://111122223333.ddb.us-east-1.amazonaws.com"),
+        (
+            "account_id_endpoint_mode = required\naws_account_id = 111122223333",
+            "orders",
+            "https://111122223333.ddb.us-east-1.amazonaws.com",
+        ),
+        (
+            "account_id_endpoint_mode = required",
+            "arn:aws:dynamodb:us-east-1:444455556666:table/orders",
+            "https://444455556666.ddb.us-east-1.amazonaws.com",
+        ),
+        (
+            "account_id_endpoint_mode = disabled\naws_account_id = 111122223333",
+            "orders",
+            "https://dynamodb.us-east-1.amazonaws.com",
+        ),
+        ("endpoint_url = http://127.0.0.1:9/\naws_account_id = 1", "orders", "http://127.0.0.1:9"),
+        ("use_fips_endpoint = true", "orders", "https://dynamodb-fips.us-east-1.amazonaws.com"),
+    ],
+)
+def test_g13_items_move_by_the_endpoint_that_botocore_resolves(profiles, settings, name, url):
+    mode, _, account_id = settings.partition("aws_account_id")
+    identity = f"aws_account_id{account_id}\n" if account_id else ""
+    profiles(f"[profile legacy]\n{mode}\n", KEYS_OF_PROFILE + identity)
+    assert endpoint_of(of_profile(), name).url == url
+
+
+def test_g13_no_items_move_without_the_account_id_that_endpoints_require(profiles):
+    profiles("[profile legacy]\naccount_id_endpoint_mode = required\n", KEYS_OF_PROFILE)
+    with pytest.raises(FerryError, match="AccountIdEndpointMode is required"):
+        endpoint_of(of_profile(), "orders")
 
 
 def test_h9_the_role_is_assumed_with_the_keys_and_at_the_endpoint_of_its_profile(profiles, monkeypatch):

@@ -187,12 +187,16 @@ def _trusted_context(ca_bundle: str) -> ssl.SSLContext:
     """TLS that checks names and certificates, with the same bundle that botocore would take. Raises InvalidInput."""
     bundle = ca_bundle or os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE") or _packaged_bundle()
     try:
-        return _context_of(bundle, os.stat(bundle).st_mtime_ns if bundle else 0)
+        with _BUILDING:
+            return _context_of(bundle, os.stat(bundle).st_mtime_ns if bundle else 0)
     except OSError as error:
         raise InvalidInput(
             f"The certificates in {bundle} cannot be read: {error.strerror or 'the file holds no certificate'}.",
             "Set AWS_CA_BUNDLE to a PEM file with certificates, or unset it.",
         ) from error
+
+
+_BUILDING = threading.Lock()  # else tables that begin at once read the certificates each
 
 
 @cache

@@ -14,9 +14,11 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from botocore.auth import SigV4Auth
@@ -25,6 +27,7 @@ from botocore.credentials import Credentials
 from botocore.httpsession import URLLib3Session
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import EndpointUnreachable, InvalidInput
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items import network_route
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Client, Endpoint, RetryPolicy
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.network_route import Distrusted, NetworkRoute
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.transport import (
@@ -290,6 +293,28 @@ def test_certificates_are_read_once(monkeypatch, certificate, lax_certificate, t
     os.utime(bundle, (1, 1))
     assert len(first) == len(contexts(bundle)) == 1
     assert contexts(bundle) != first
+
+
+def test_g13_a_hundred_tables_make_one_context(monkeypatch, certificate, tmp_path):
+    bundle = tmp_path / "hundred.pem"
+    bundle.write_bytes(certificate[0].read_bytes())
+    made = []
+
+    class Counted(ssl.SSLContext):
+        def load_verify_locations(self, *how: Any, **more: Any) -> None:
+            made.append(self)
+            time.sleep(0.02)  # others begin meanwhile
+            super().load_verify_locations(*how, **more)
+
+    monkeypatch.setattr(network_route.ssl, "SSLContext", Counted)
+
+    def make(_table: int) -> None:
+        for _side in ("source", "destination"):
+            assert client("https://localhost:1", str(bundle))._route.tls is not None
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(make, range(100)))
+    assert len(made) == 1
 
 
 @pytest.mark.parametrize(("host", "bundle"), [("127.0.0.1", True), ("localhost", False)])
