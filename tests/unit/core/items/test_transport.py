@@ -310,7 +310,7 @@ def test_g13_a_hundred_tables_make_one_context(monkeypatch, certificate, tmp_pat
 
     def make(_table: int) -> None:
         for _side in ("source", "destination"):
-            assert client("https://localhost:1", str(bundle))._route.tls is not None
+            assert NetworkRoute.to("localhost", 1, True, str(bundle)).tls is not None
 
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(make, range(100)))

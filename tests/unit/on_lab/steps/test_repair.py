@@ -86,6 +86,15 @@ def test_a2_a_table_that_was_marked_by_hand_is_repaired_but_nothing_in_it_is_del
     assert len(crossing.items("destination", "adopted")) == 9
 
 
+@pytest.mark.parametrize(("way", "left"), [(False, 3), ("false", 3), (True, 0), ("true", 0), ("racing", 0)], ids=repr)
+def test_g6_a_repair_is_one_of_three(crossing: Crossing, tmp_path: Path, way: Any, left: int) -> None:
+    name = f"three-{type(way).__name__}-{way}"
+    two(crossing, name, Tags=[{"Key": "tableferry:migration", "Value": "default"}])
+    assert "ferry_error" not in verify(crossing, tmp_path, name, repair=way)
+    again = verify(crossing, tmp_path, name, repair="false")
+    assert again["missing"] + again["different"] == left
+
+
 def test_a2_a_comparison_without_a_repair_reads_any_table(crossing: Crossing, tmp_path: Path) -> None:
     two(crossing, "compared")
     result = verify(crossing, tmp_path, "compared", repair=False)
