@@ -53,6 +53,17 @@ class Principal:
     tags: dict[str, str] = field(default_factory=dict)
     permissions_boundary: str = ""
     partition: str = "aws"
+    superseded: list[tuple[float, dict[str, str]]] = field(default_factory=list)
+
+    def supersede(self, until: float, now: float) -> None:
+        """Let the inline policies as they are hold until then, whatever becomes of them."""
+        self.superseded = [each for each in self.superseded if each[0] > now]
+        if until > now:
+            self.superseded.append((until, dict(self.inline)))
+
+    def applied(self, now: float) -> dict[str, str]:
+        """The inline policies by which requests are decided."""
+        return next((documents for until, documents in self.superseded if until > now), self.inline)
 
 
 @dataclass
@@ -353,7 +364,7 @@ class IdentityStore:
             principal = self.role_by_arn(caller.principal_arn)
         if principal is None:
             return []
-        documents = [*principal.inline.values()]
+        documents = [*principal.applied(self._clock.now()).values()]
         for arn in principal.attached:
             if managed := self.policies.get(arn):
                 documents.append(managed.versions[managed.default_version])

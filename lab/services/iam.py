@@ -42,6 +42,25 @@ CONDITIONS = rule(
     fact="AWS service authorization reference, IAM: condition keys",
     test="test_iam_backup.py::test_c2_a_role_takes_only_the_policy_and_the_boundary_that_conditions_name",
 )
+LATE = rule(
+    "iam-eventually-consistent",
+    service="iam",
+    says="What an inline policy allows or no longer allows holds some seconds after the policy was written or deleted; "
+    "IAM itself shows the change at once",
+    fact="AWS IAM user guide, Troubleshoot IAM: changes that I make are not always immediately visible (how long: not "
+    "documented)",
+    test="test_iam_backup.py::test_b4_an_inline_policy_applies_late",
+)
+INLINE_SIZE = rule(
+    "iam-inline-size",
+    service="iam",
+    says="The inline policies of a user hold 2,048 characters together, those of a role 10,240, white space not "
+    "counted; more is LimitExceeded",
+    fact="AWS IAM user guide, IAM and AWS STS quotas",
+    test="test_iam_backup.py::test_c4_inline_policies_have_a_size_together",
+)
+PROPAGATION_SECONDS = 5.0
+_INLINE_SIZES = {"User": 2048, "Role": 10240}
 _WITH_POLICY = {f"{verb}{kind}Policy" for verb in ("Attach", "Detach") for kind in ("Role", "User")}
 _WITH_BOUNDARY = {
     "CreateRole",
@@ -73,6 +92,7 @@ class IamService:
     def __init__(self, world: World) -> None:
         self._world = world
         self._store = world.identity
+        world.timings.define("iam.propagation", PROPAGATION_SECONDS)
         for partition in PARTITIONS:
             for arn, document in managed_policies.DOCUMENTS.items():
                 path, _, name = arn.partition(":policy")[2].rpartition("/")
@@ -194,12 +214,12 @@ class IamService:
             return role.arn if role else f"{prefix}:role{path}{name}"
         if "PolicyArn" in params:
             return str(params["PolicyArn"])
-        if (name := params.get("UserName", context.caller.user_name)) and "PolicyName" not in params:
+        if "PolicyName" in params and "UserName" not in params:
+            return f"{prefix}:policy{path}{params['PolicyName']}"
+        if name := params.get("UserName", context.caller.user_name):
             user = self._store.users.get((context.account_id, name))
             return user.arn if user else f"{prefix}:user{path}{name}"
-        if (name := params.get("UserName")) is not None:
-            return f"{prefix}:user{path}{name}"
-        return f"{prefix}:policy{path}{params['PolicyName']}" if "PolicyName" in params else "*"
+        return "*"
 
     def handle(self, context: Context, operation: str, params: dict[str, Any]) -> dict[str, Any]:
         """Answer ``operation``."""
@@ -395,8 +415,19 @@ class IamService:
         principal = self._principal(kind, context, params)
         if any(statement.principals for statement in policy.parse(params["PolicyDocument"])):
             raise AwsError("MalformedPolicyDocument", "Policy document should not specify a principal.")
-        principal.inline[params["PolicyName"]] = params["PolicyDocument"]
+        documents = {**principal.inline, params["PolicyName"]: params["PolicyDocument"]}
+        most = _INLINE_SIZES[kind]
+        if sum(len("".join(document.split())) for document in documents.values()) > most:
+            message = f"Maximum policy size of {most} bytes exceeded for {kind.lower()} {principal.name}"
+            raise INLINE_SIZE.error("LimitExceeded", message, 409)
+        self._supersede(principal)
+        principal.inline = documents
         return {}
+
+    def _supersede(self, principal: Principal) -> None:
+        """Keep what applies of the principal's inline policies for a while."""
+        now = self._world.clock.now()
+        principal.supersede(now + self._world.timings.seconds("iam.propagation"), now)
 
     def _inline(self, kind: str, context: Context, params: Mapping[str, Any]) -> Principal:
         principal = self._principal(kind, context, params)
@@ -412,7 +443,9 @@ class IamService:
         return _all("PolicyNames", sorted(self._principal(kind, context, params).inline))
 
     def _delete_inline(self, kind: str, context: Context, params: dict[str, Any]) -> dict[str, Any]:
-        del self._inline(kind, context, params).inline[params["PolicyName"]]
+        principal = self._inline(kind, context, params)
+        self._supersede(principal)
+        del principal.inline[params["PolicyName"]]
         return {}
 
     def _attach(self, kind: str, context: Context, params: dict[str, Any]) -> dict[str, Any]:

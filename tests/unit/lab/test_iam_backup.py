@@ -137,3 +137,47 @@ def test_a_policy_is_attached_under_its_arn(world: Any) -> None:
         with pytest.raises(RuleBroken, match=f"AccessDenied: .*iam:{operation}"):
             narrow(operation, service="iam", RoleName="r", PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
         narrow(operation, service="iam", RoleName="r", PolicyArn=FOR_BACKUP)
+
+
+def _inline(user: str, name: str, action: str, resource: str = "*") -> dict[str, Any]:
+    """The parameters of PutUserPolicy, with what a call of the test is sent with."""
+    document = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": action, "Resource": resource}}
+    return {"service": "iam", "UserName": user, "PolicyName": name, "PolicyDocument": json.dumps(document)}
+
+
+def _name(world: Any) -> str:
+    return str([*world.identity.users.values()][-1].name)
+
+
+def test_b4_an_inline_policy_applies_late(world: Any) -> None:
+    company = Company(world)
+    user = company.source.as_user({"Effect": "Allow", "Action": "x:y", "Resource": "*"})
+    name = _name(world)
+    world.timings.set("iam.propagation", 10)
+    company.source("PutUserPolicy", **_inline(name, "first", "iam:ListRoles"))
+    assert company.source("GetUserPolicy", service="iam", UserName=name, PolicyName="first")["PolicyDocument"]
+    world.advance(6)
+    company.source("PutUserPolicy", **_inline(name, "second", "iam:ListUsers"))
+    with pytest.raises(RuleBroken, match="AccessDenied"):
+        user("ListRoles", service="iam")
+    world.advance(6)
+    assert user("ListRoles", service="iam")
+    with pytest.raises(RuleBroken, match="AccessDenied"):
+        user("ListUsers", service="iam")
+    world.advance(6)
+    assert user("ListUsers", service="iam")
+    company.source("DeleteUserPolicy", service="iam", UserName=name, PolicyName="first")
+    assert user("ListRoles", service="iam")
+    world.advance(11)
+    with pytest.raises(RuleBroken, match="AccessDenied"):
+        user("ListRoles", service="iam")
+
+
+def test_c4_inline_policies_have_a_size_together(world: Any) -> None:
+    company = Company(world)
+    company.source.as_user({"Effect": "Allow", "Action": "x:y", "Resource": "*"})
+    name = _name(world)
+    company.source("PutUserPolicy", **_inline(name, "first", "x:y", "a" * 1000))
+    with pytest.raises(RuleBroken, match="LimitExceeded: Maximum policy size of 2048 bytes exceeded for user"):
+        company.source("PutUserPolicy", **_inline(name, "second", "x:y", "a" * 1000))
+    company.source("PutUserPolicy", **_inline(name, "second", "x:y", "a" * 500 + " " * 3000))

@@ -52,6 +52,7 @@ VERBS = [
     ("backup_role", {}, False),
     ("backup_vault", {"vault": "ours"}, False),
     ("table_key_grants", {}, True),
+    ("caller_policy", {"bucket": "staged"}, True),
 ]
 
 
@@ -108,6 +109,7 @@ def test_tables_are_counted_where_there_is_a_record_table(lab: RunningLab) -> No
         ("staging_bucket", {**sides, "bucket": "counted"}),
         ("migration_key", {**sides, "purpose": "source_vault", "alias": "alias/counted"}),
         ("table_key_grants", {**sides, "key_arns": [key]}),
+        ("caller_policy", {**sides, "bucket": "counted"}),
         ("backup_vault_policy", {"destination": sides["destination"], **vault}),
     ]
     run("record_table", {"destination": sides["destination"], "name": "counts"})
