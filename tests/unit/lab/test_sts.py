@@ -194,6 +194,7 @@ def test_users_by_api(gate_lab: Any, refused: Refused) -> None:
         PolicyName="p",
         PolicyDocument=gate_lab.policy({"Effect": "Allow", "Action": "dynamodb:*", "Resource": "*"}),
     )
+    gate_lab.world.advance(60)
     tables.scan(TableName="orders")
     assert refused(gate_lab.client("iam", session).get_user, UserName="anna") == ("AccessDenied", 403)
     iam.delete_access_key(UserName="anna", AccessKeyId=key["AccessKeyId"])

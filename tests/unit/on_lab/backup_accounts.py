@@ -50,8 +50,10 @@ class BackupAccounts:
         """An account of the product's, as a user who may do just that."""
         iam = self.lab.client("iam", name)
         iam.create_user(UserName=user)
-        policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
-        iam.put_user_policy(UserName=user, PolicyName="readme", PolicyDocument=policy)
+        # Managed: inline ones of a user hold 2,048 characters.
+        document = json.dumps({"Version": "2012-10-17", "Statement": statements})
+        managed = iam.create_policy(PolicyName=user, PolicyDocument=document)["Policy"]
+        iam.attach_user_policy(UserName=user, PolicyArn=managed["Arn"])
         key = iam.create_access_key(UserName=user)["AccessKey"]
         told = {"access_key": key["AccessKeyId"], "secret_key": key["SecretAccessKey"]}
         told |= {"region": self.region, "endpoint_url": self.lab.endpoint_url}

@@ -35,8 +35,10 @@ def user(crossing, side: str, name: str, statements: list[dict]) -> Account:
     """A user of ``side`` who may do just that."""
     iam = crossing.lab.client("iam", side)
     iam.create_user(UserName=name)
-    policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
-    iam.put_user_policy(UserName=name, PolicyName="readme", PolicyDocument=policy)
+    # Managed: inline ones of a user hold 2,048 characters.
+    document = json.dumps({"Version": "2012-10-17", "Statement": statements})
+    managed = iam.create_policy(PolicyName=f"{name}-{side}", PolicyDocument=document)["Policy"]
+    iam.attach_user_policy(UserName=name, PolicyArn=managed["Arn"])
     key = iam.create_access_key(UserName=name)["AccessKey"]
     return crossing.account(side, access_key=key["AccessKeyId"], secret_key=key["SecretAccessKey"])
 
