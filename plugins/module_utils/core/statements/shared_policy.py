@@ -104,19 +104,22 @@ def merged(policy: Policy, present: Sequence[OurStatement], absent: Sequence[Our
 
 
 def _document(policy: Policy, statement: OurStatement) -> dict[str, Any]:
-    """The statement; where it stands for its wider resource, with the conditions that somebody has added there."""
+    """The statement; where it stands as an earlier version wrote it, with the conditions that somebody has added."""
     document = statement.to_dict()
-    if statement.former_resource:
-        former = {**document, "Resource": statement.former_resource}
-        for old in statements_of(policy):
-            if old.get("Sid") == statement.sid and covers(old, former):
-                return {**old, "Resource": document["Resource"]}
+    for old in statements_of(policy):
+        if old.get("Sid") != statement.sid or covers(old, document):
+            continue
+        if any(covers(old, former) for former in statement.former_documents()):
+            conditions = {
+                operator: {**(old.get("Condition") or {}).get(operator, {}), **statement.condition.get(operator, {})}
+                for operator in {**(old.get("Condition") or {}), **statement.condition}
+            }
+            return {**document, **({"Condition": conditions} if conditions else {})}
     return document
 
 
 def _earlier(policy: Policy, statement: OurStatement) -> list[str]:
-    document = statement.to_dict()
-    documents = [document, {**document, "Resource": statement.former_resource}]
+    documents = [statement.to_dict(), *statement.former_documents()]
     return [
         str(old["Sid"])
         for old in statements_of(policy)

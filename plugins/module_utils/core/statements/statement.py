@@ -48,7 +48,8 @@ class AccountPair:
 @dataclass(frozen=True)
 class OurStatement:
     """A statement of ours. ``formerly`` are Sids under which earlier versions wrote the same, or the same for the wider
-    ``former_resource``; ``counted`` ones go with their last user, the others when they are asked to."""
+    ``former_resource``, or ``former_actions`` without the condition; ``counted`` ones go with their last user, the
+    others when they are asked to."""
 
     sid: str
     principal: Mapping[str, str] | str
@@ -58,6 +59,7 @@ class OurStatement:
     condition: Mapping[str, Any] = field(default_factory=dict)
     formerly: tuple[str, ...] = ()
     former_resource: str = ""
+    former_actions: tuple[str, ...] = ()
     counted: bool = True
 
     def to_dict(self) -> dict[str, Any]:
@@ -73,3 +75,15 @@ class OurStatement:
         if self.condition:
             document["Condition"] = dict(self.condition)
         return document
+
+    def former_documents(self) -> list[dict[str, Any]]:
+        """The statement as earlier versions wrote it."""
+        document = self.to_dict()
+        found = []
+        if self.former_resource:
+            found.append({**document, "Resource": self.former_resource})
+        if self.former_actions:
+            open_one = {**document, "Action": list(self.former_actions)}
+            open_one.pop("Condition", None)
+            found.append(open_one)
+        return found

@@ -38,6 +38,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.sta
     key_statements,
     plan_bucket,
     plan_leaving,
+    s3_services,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.bucket_policy import BucketPolicy
 from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.grants import (
@@ -58,6 +59,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.sha
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.users import Uncounted
 from lab.client import RunningLab, running
+from lab.partitions import via_service
 from tests.unit.on_lab.readmes import policies, sentence
 
 ALONE = Uncounted()
@@ -501,15 +503,58 @@ def test_two_pairs_share_a_key_and_a_foreign_deny_survives_both(accounts):
     statements = accounts.key_policy(arn)
     assert statements[0] == guard
     assert [each["Principal"] for each in statements[2:]] == [
-        {"AWS": accounts.options(name).source_principal} for name in ("source", "outside")
+        {"AWS": accounts.options(name).source_principal} for name in ("source", "source", "outside", "outside")
     ]
     assert accounts.kms.get_key_rotation_status(KeyId=arn)["KeyRotationEnabled"]
     accounts.key(ALIAS, present=False)
-    assert len(accounts.key_policy(arn)) == 3
+    assert len(accounts.key_policy(arn)) == 4
     accounts.key(ALIAS, "outside", present=False)
     assert [each["Sid"] for each in accounts.key_policy(arn)] == ["Guard", "OwnAccount"]
     accounts.lab.clear_requests()
     accounts.key(ALIAS, present=False)
+    assert mutating(accounts) == []
+
+
+def test_c10_the_source_uses_the_key_through_s3_alone(accounts):
+    """found.md C10: not for messages of its own, and it may look at the key."""
+    arn = accounts.key(ALIAS)
+    accounts.make_ready(accounts.options(kms_key_arn=arn))
+    kms, s3 = (accounts.lab.client(service, "source") for service in ("kms", "s3"))
+    assert kms.describe_key(KeyId=arn)["KeyMetadata"]["Arn"] == arn
+    with pytest.raises(kms.exceptions.ClientError, match="AccessDenied"):
+        kms.generate_data_key(KeyId=arn, KeySpec="AES_256")
+    account = accounts.account("source", "source").account_id
+    key = f"tableferry/x/export/{account}/x/AWSDynamoDB/data"
+    put = {"Bucket": "staging", "Key": key, "ServerSideEncryption": "aws:kms", "SSEKMSKeyId": arn}
+    assert s3.put_object(Body=b"{}", ACL="bucket-owner-full-control", **put)["SSEKMSKeyId"] == arn
+
+
+def test_c10_in_china_either_domain_of_s3_is_allowed(accounts):
+    """Which one KMS sees there is not known: the lab has it as a guess (service-domain-by-partition)."""
+    china = Account(AccountSpec("destination", region="cn-north-1", access_key="A", secret_key="B"))
+    assert china.partition == "aws-cn"
+    assert via_service("s3", "cn-north-1") in s3_services(china)
+    assert s3_services(china) == ["s3.cn-north-1.amazonaws.com", "s3.cn-north-1.amazonaws.com.cn"]
+    assert s3_services(accounts.destination) == via_service("s3", accounts.lab.landscape["region"])
+
+
+@pytest.mark.parametrize("formerly", [False, True])
+def test_c10_what_earlier_versions_wrote_is_narrowed_and_keeps_conditions_that_were_added(accounts, formerly):
+    arn = accounts.key(ALIAS)
+    own, use, look = accounts.key_policy(arn)
+    sid = key_statements(accounts.destination, accounts.options().source_principal)[0].formerly[0]
+    added = {} if formerly else {"Condition": {"StringEquals": {"aws:PrincipalOrgID": "o-1"}, "Bool": {"x": "true"}}}
+    old = {key: value for key, value in use.items() if key != "Condition"} | added
+    old |= {"Action": ["kms:GenerateDataKey", "kms:Decrypt", "kms:DescribeKey"]} | ({"Sid": sid} if formerly else {})
+    accounts.put_key_policy(arn, [own, old])
+    accounts.key(ALIAS)
+    merged = {operator: dict(keys) for operator, keys in added.get("Condition", {}).items()}
+    merged.setdefault("StringEquals", {}).update(use["Condition"]["StringEquals"])
+    after = accounts.key_policy(arn)
+    assert len(after) == 3 and own in after and look in after
+    assert {**use, "Condition": merged} in after
+    accounts.lab.clear_requests()
+    accounts.key(ALIAS)
     assert mutating(accounts) == []
 
 
@@ -527,7 +572,7 @@ def test_a_key_of_somebody_else_behind_our_alias_is_refused(accounts):
     assert accounts.key(ALIAS, present=False) == ""
     assert mutating(accounts) == []
     assert accounts.key(KeyOptions(arn=arn)) == arn
-    assert len(accounts.key_policy(arn)) == 2
+    assert len(accounts.key_policy(arn)) == 3
 
 
 @pytest.mark.parametrize("state", ["Disabled", "PendingDeletion"])
@@ -555,7 +600,7 @@ def test_a22_two_runs_that_make_the_key_at_once_use_one_and_delete_the_other(acc
     ]
     arns = [apply_key(plan, ALONE, sleep=at_once)[0] for plan in plans]
     assert arns[0] == arns[1]
-    assert len(accounts.key_policy(arns[0])) == 3
+    assert len(accounts.key_policy(arns[0])) == 5
     states = [
         accounts.kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"]["KeyState"]
         for key in accounts.kms.list_keys()["Keys"]

@@ -91,15 +91,26 @@ def export_statement(destination: Account, options: StagingOptions) -> OurStatem
 
 
 def key_statements(destination: Account, source_principal: str) -> tuple[OurStatement, ...]:
-    """What lets the source's principal encrypt what it exports; a multipart upload decrypts its parts (aws.md D)."""
+    """What lets the source's principal encrypt what it exports, through S3 alone; a multipart upload decrypts its parts
+    (aws.md D). Looking at the key is no use through a service, so that it has a statement of its own."""
+    pair, principal = _pair(destination, source_principal), {"AWS": source_principal}
     return (
         OurStatement(
-            _pair(destination, source_principal).sid("Export", source_principal),
-            {"AWS": source_principal},
-            ("kms:GenerateDataKey", "kms:Decrypt", "kms:DescribeKey"),
+            pair.sid("Export", source_principal),
+            principal,
+            ("kms:GenerateDataKey", "kms:Decrypt"),
+            condition={"StringEquals": {"kms:ViaService": s3_services(destination)}},
             formerly=(_former_sid(source_principal),),
+            former_actions=("kms:GenerateDataKey", "kms:Decrypt", "kms:DescribeKey"),
         ),
+        OurStatement(pair.sid("StagingKey", source_principal), principal, ("kms:DescribeKey",)),
     )
+
+
+def s3_services(account: Account) -> list[str] | str:
+    """The values of kms:ViaService by which KMS knows S3 in the account's Region: either may be in China."""
+    name = f"s3.{account.region}.amazonaws.com"
+    return [name, f"{name}.cn"] if account.partition == "aws-cn" else name
 
 
 def _pair(destination: Account, principal: str) -> AccountPair:
