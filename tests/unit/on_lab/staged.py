@@ -131,7 +131,8 @@ class Staged(InProcess):
         self.world.faults.add(operation=operation, kind="job_failure", code=code, message=message, **more)
 
     def may_not(self, side: str, *actions: str, resource: str = "*") -> None:
-        """Deny the principal of ``side`` these actions."""
+        """Deny the principal of ``side`` these actions, at once: that IAM is late has tests of its own."""
+        self.world.timings.set("iam.propagation", 0)
         statement = {"Effect": "Deny", "Action": actions, "Resource": resource}
         self.client("iam", side).put_role_policy(
             RoleName="ferry", PolicyName="denied", PolicyDocument=json.dumps(document(statement))
