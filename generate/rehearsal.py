@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import yaml
 
@@ -225,7 +226,11 @@ def rehearse_all(
 def let(lab: LabClient, side: str, document: Document) -> None:
     """Let the caller of ``side`` do what ``document`` says from now on."""
     iam = lab.client("iam", side, retries=RETRIES)
-    iam.put_user_policy(UserName=USER, PolicyName=POLICY, PolicyDocument=json.dumps(document))
+    for attached in iam.list_attached_user_policies(UserName=USER)["AttachedPolicies"]:
+        iam.detach_user_policy(UserName=USER, PolicyArn=attached["PolicyArn"])
+    # Managed: inline ones of a user hold 2,048 characters. One is made for each document, and stays.
+    managed = iam.create_policy(PolicyName=f"{POLICY}-{uuid4()}", PolicyDocument=json.dumps(document))["Policy"]
+    iam.attach_user_policy(UserName=USER, PolicyArn=managed["Arn"])
 
 
 def damage(stage: Scene, name: str) -> None:

@@ -22,7 +22,8 @@ def test_permissions_are_kept_by_phase_and_caller() -> None:
         anna = {"access_key": key["AccessKeyId"], "secret_key": key["SecretAccessKey"]}
         statement = '{"Effect": "Allow", "Action": "dynamodb:ListTables", "Resource": "*"}'
         document = f'{{"Version": "2012-10-17", "Statement": [{statement}]}}'
-        iam.put_user_policy(UserName="anna", PolicyName="only", PolicyDocument=document)
+        managed = iam.create_policy(PolicyName="only", PolicyDocument=document)["Policy"]
+        iam.attach_user_policy(UserName="anna", PolicyArn=managed["Arn"])
         lab.control("DELETE", "permissions")
         dynamodb = lab.client("dynamodb", anna)
         for phase in ("one", "two"):

@@ -42,7 +42,8 @@ class Caller:
             iam.create_user(UserName=name)
             document = {"Version": "2012-10-17", "Statement": policies("destination", role, TABLE="*")}
             text = json.dumps(document).replace("table/tableferry", f"table/{table}")
-            iam.put_user_policy(UserName=name, PolicyName=name, PolicyDocument=text)
+            managed = iam.create_policy(PolicyName=name, PolicyDocument=text)["Policy"]
+            iam.attach_user_policy(UserName=name, PolicyArn=managed["Arn"])
             made = iam.create_access_key(UserName=name)["AccessKey"]
             keys = {"access_key": made["AccessKeyId"], "secret_key": made["SecretAccessKey"]}
         self.side = {

@@ -759,7 +759,9 @@ def narrow(accounts: Accounts, side: Any, name: str, statements: list[dict[str, 
     """A user of ``side`` who may do just that."""
     iam = accounts.lab.client("iam", side)
     iam.create_user(UserName=name)
-    iam.put_user_policy(UserName=name, PolicyName="readme", PolicyDocument=document(statements))
+    # Managed: inline ones of a user hold 2,048 characters.
+    managed = iam.create_policy(PolicyName=name, PolicyDocument=document(statements))["Policy"]
+    iam.attach_user_policy(UserName=name, PolicyArn=managed["Arn"])
     key = iam.create_access_key(UserName=name)["AccessKey"]
     told = {"access_key": key["AccessKeyId"], "secret_key": key["SecretAccessKey"]}
     told |= {"region": accounts.lab.landscape["region"], "endpoint_url": accounts.lab.endpoint_url}
