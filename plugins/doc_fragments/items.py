@@ -66,4 +66,15 @@ options:
       - A file on the controller to which a line of JSON is written for each difference. Without differences it is
         not created.
     type: path
+  digest:
+    description:
+      - How items are digested for a comparison of all items.
+      - V(auto) takes XXH3-128 where the Python library xxhash is installed, and BLAKE2b elsewhere. XXH3-128 is the
+        fastest, but not cryptographic.
+      - V(sha256) takes SHA-256 with a random secret, for a comparison that must withstand items which somebody
+        forged so that they look equal.
+    type: str
+    choices: [auto, sha256]
+    default: auto
+    version_added: 0.3.0
 """

@@ -62,6 +62,7 @@ VARIABLES: dict[str, dict[str, Any]] = {
     "ferry_verify": {"type": "str", "choices": ["counts", "sample", "full", "none"]},
     "ferry_sample_items": {"type": "int"},
     "ferry_ignore_expired": {"type": "bool"},
+    "ferry_digest": {"type": "str", "choices": ["auto", "sha256"]},
     "ferry_differences_dir": {"type": "str"},
     "ferry_repair": {"type": "str", "choices": ["false", "true", "racing"]},
     "ferry_delete_extra": {"type": "bool"},

@@ -53,6 +53,7 @@ _ITEMS = {
     "checkpoint_dir": "ferry_checkpoint_dir",
     "sample_items": "ferry_sample_items",
     "ignore_expired": "ferry_ignore_expired",
+    "digest": "ferry_digest",
 }
 _BACKUP = {
     "vault": "ferry_backup_source_vault",

@@ -21,6 +21,7 @@ description:
   - With O(repair) the destination is repaired from the source. In check mode it reports what it would repair.
 requirements:
   - msgspec
+  - xxhash (optional, for faster comparisons)
 options:
   level:
     description:

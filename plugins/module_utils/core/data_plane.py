@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from . import sdk
 from .account import Account
 from .items.client import Client, Endpoint
+from .items.digest import DigestChoice
 from .items.permit import FREE, Bounds
 from .items.scan import count_items as count_scanned
 from .items.tables import ItemTable, find_table
@@ -26,7 +27,7 @@ class ItemChoices:
     it a copy that is killed begins anew), ``differences_path`` the file that gets a line of JSON for each difference,
     and is not made where there is none. A sample reads about ``sample_items`` of either side; ``ignore_expired`` leaves
     items out whose time to live has passed. ``refused_path`` is the file that gets the keys of items that the
-    destination refuses.
+    destination refuses. ``digest`` is how a full comparison digests items, see ``CompareOptions``.
     """
 
     workers: int = 1
@@ -38,6 +39,7 @@ class ItemChoices:
     ignore_expired: bool = False
     differences_path: str = ""
     refused_path: str = ""
+    digest: DigestChoice = "auto"
 
 
 def endpoint_of(account: Account, name: str) -> Endpoint:

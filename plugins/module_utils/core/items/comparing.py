@@ -25,7 +25,7 @@ from itertools import islice
 from .answers import Key, require_msgspec
 from .client import Client
 from .differences import CompareOptions, CompareProgress, Comparison, Difference, Kind
-from .digest import canonical_item, is_expired
+from .digest import Digests, canonical_item, is_expired
 from .lookup import READ_ITEMS, Lookup
 from .readings import Reading, collect_keys, sum_tables
 from .scan import Scanner, Segment, SegmentPage
@@ -60,18 +60,23 @@ def compare_tables(
         now = time.time()
         buckets = _buckets_for(max(source.item_count, destination.item_count))
         canonical = tables.forms_differ()
-        totals, differing = sum_tables(Reading(source, destination, options, buckets, now, canonical), progress, 1)
+        digests = Digests.chosen(options.digest)
+        totals, differing = sum_tables(
+            Reading(source, destination, options, buckets, now, digests, canonical), progress, 1
+        )
         # A bucket that differs holds one item at least, and by chance as many others as any bucket.
         affordable = max(1, int(options.most_listed / (1 + totals.items / buckets)))
         if len(differing) > affordable and not canonical:
             # Perhaps the items are equal and only their forms differ; those in the probe did not.
             canonical = True
-            totals, differing = sum_tables(Reading(source, destination, options, buckets, now, canonical), progress, 2)
+            totals, differing = sum_tables(
+                Reading(source, destination, options, buckets, now, digests, canonical), progress, 2
+            )
         looked_into = frozenset(differing[:affordable])
         counts: Counter[str] = Counter()
         if looked_into:
             candidates = collect_keys(
-                Reading(source, destination, options, buckets, now, canonical, looked_into), progress
+                Reading(source, destination, options, buckets, now, digests, canonical, looked_into), progress
             )
             for difference in tables.confirm(candidates, now):
                 counts[difference.kind] += 1

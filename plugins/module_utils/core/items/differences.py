@@ -15,6 +15,7 @@ from typing import Literal, get_args
 from ..errors import InvalidInput
 from .carried import CARRIED, Carried
 from .client import RetryPolicy
+from .digest import DigestChoice
 from .permit import FREE, Bounds
 from .throttle import Rate
 
@@ -64,7 +65,8 @@ class CompareOptions:
     way. The rates limit the read units per second of the whole comparison. ``ignore_expired`` names the time to live
     attribute: items whose time has passed are then left out on both sides. ``most_listed`` limits the memory for
     differences: about that many keys are held at once; further buckets that differ are counted, not looked into.
-    ``carried`` is what of an item is compared. ``bounds`` say when the comparison must stop.
+    ``carried`` is what of an item is compared. ``digest`` is ``sha256`` where somebody may have forged items so that
+    they look equal, see ``Digests``. ``bounds`` say when the comparison must stop.
     """
 
     consistent: bool = False
@@ -75,6 +77,7 @@ class CompareOptions:
     ignore_expired: str = ""
     most_listed: int = 100_000
     carried: Carried = CARRIED
+    digest: DigestChoice = "auto"
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
     bounds: Bounds = FREE
 

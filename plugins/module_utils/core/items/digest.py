@@ -12,25 +12,73 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 from collections.abc import Iterable, Sequence
-from hashlib import blake2b
-from typing import Any
+from dataclasses import dataclass, field
+from functools import partial
+from hashlib import blake2b, sha256
+from itertools import repeat
+from typing import Any, Literal
 
+from ..errors import MissingLibrary
 from . import surrogates
 from .answers import Slice, canonical_number, malformed, msgspec, split
+
+try:
+    from xxhash import xxh3_128_intdigest
+except ImportError:
+    xxh3_128_intdigest = None  # type: ignore[assignment]
 
 DIGEST_BYTES = 16
 _FIVE_YEARS = 5 * 365 * 86400
 
 
-def raw_digest(item: Slice) -> int:
-    """The digest of an item's bytes."""
-    return int.from_bytes(blake2b(item, digest_size=DIGEST_BYTES).digest(), "little")
+DigestChoice = Literal["auto", "sha256"]
+Function = Literal["xxh3", "blake2b", "sha256"]
+_SECRET_BYTES = 64  # a whole block of SHA-256: its state after the secret is computed once
 
 
-def canonical_digest(item: Slice) -> int:
-    """The digest of an item's canonical form. Raises ServiceError for anything but an item."""
-    return raw_digest(canonical_item(item))
+@dataclass(frozen=True)
+class Digests:
+    """How the items of one comparison are digested, in all its readings and worker processes.
+
+    XXH3-128 is the fastest and not cryptographic: who writes items can make two that it takes for equal. SHA-256 begins
+    with a secret that is random for each comparison, so nobody can look for items whose digests, or sums of these,
+    are equal.
+    """
+
+    function: Function
+    secret: bytes = field(default_factory=partial(os.urandom, _SECRET_BYTES), repr=False)
+
+    @classmethod
+    def chosen(cls, choice: DigestChoice) -> Digests:
+        """SHA-256 where it is asked for, or else XXH3-128 where the package xxhash is installed, or else BLAKE2b."""
+        if choice == "sha256":
+            return cls("sha256")
+        return cls("blake2b" if xxh3_128_intdigest is None else "xxh3")
+
+    def raw(self, items: Sequence[Slice]) -> list[int]:
+        """The digests of the items' bytes. Raises MissingLibrary."""
+        if self.function == "xxh3":
+            if xxh3_128_intdigest is None:
+                raise MissingLibrary(
+                    "A worker process has no Python library xxhash, and the process that started it has.",
+                    "Install it for the Python that runs Ansible, or set digest to sha256.",
+                )
+            return list(map(xxh3_128_intdigest, items, repeat(int.from_bytes(self.secret[:8], "little"))))
+        if self.function == "blake2b":
+            return [int.from_bytes(blake2b(item, digest_size=DIGEST_BYTES).digest(), "little") for item in items]
+        begun = sha256(self.secret)
+        digests = []
+        for item in items:
+            whole = begun.copy()
+            whole.update(item)
+            digests.append(int.from_bytes(whole.digest()[:DIGEST_BYTES], "little"))
+        return digests
+
+    def canonical(self, items: Sequence[Slice]) -> list[int]:
+        """The digests of the items' canonical forms. Raises ServiceError for anything but an item, MissingLibrary."""
+        return self.raw(list(map(canonical_item, items)))
 
 
 def canonical_item(item: Slice) -> bytes:

@@ -101,6 +101,7 @@ def verify_tables(
         source_rate=to_rate("read_rate", options.items.read_rate, here.read_capacity),
         destination_rate=to_rate("read_rate", options.items.read_rate, there.read_capacity),
         ignore_expired=_expiring(source, here) if options.items.ignore_expired else "",
+        digest=options.items.digest,
         bounds=bounds,
     )
     with _Differences(options.items.differences_path) as differences:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import random
 from typing import Any
 
@@ -14,13 +15,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import ServiceError
+from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import MissingLibrary, ServiceError
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items import digest as digest_module
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.digest import (
     BucketSums,
-    canonical_digest,
+    Digests,
     canonical_item,
     is_expired,
-    raw_digest,
 )
 from tests.unit.core.items.strategies import (
     attribute_values,
@@ -29,6 +30,23 @@ from tests.unit.core.items.strategies import (
     rewritten_attributes,
     to_bytes,
 )
+
+BUILT_IN = [Digests("blake2b"), Digests("sha256")]
+ALL = [*BUILT_IN, *([Digests("xxh3")] if digest_module.xxh3_128_intdigest is not None else [])]
+
+
+def canonical_digests(*items: Any) -> list[list[int]]:
+    """The digests of the canonical forms of ``items``, by every function."""
+    return [
+        digests.canonical([item if isinstance(item, bytes) else to_bytes(item) for item in items]) for digests in ALL
+    ]
+
+
+def equal_digests(one: Any, other: Any) -> bool:
+    """Whether all functions give both items one digest; fails where they do not agree."""
+    verdicts = {digests[0] == digests[1] for digests in canonical_digests(one, other)}
+    assert len(verdicts) == 1
+    return verdicts.pop()
 
 
 def meaning(value: Any) -> Any:
@@ -52,15 +70,14 @@ def meaning(value: Any) -> Any:
 def test_an_item_has_one_form_for_all_its_forms(item, chance, ascii_only):
     other = to_bytes(rewritten_attributes(item, chance), ascii_only)
     assert canonical_item(other) == canonical_item(to_bytes(item))
-    assert canonical_digest(other) == canonical_digest(to_bytes(item))
+    assert equal_digests(other, item)
     assert canonical_item(canonical_item(other)) == canonical_item(other)
 
 
 @settings(max_examples=50)
 @given(attribute_values, attribute_values)
 def test_values_are_equal_exactly_when_their_digests_are(one, other):
-    digests = [canonical_digest(to_bytes({"value": each})) for each in (one, other)]
-    assert (digests[0] == digests[1]) == (meaning(one) == meaning(other))
+    assert equal_digests({"value": one}, {"value": other}) == (meaning(one) == meaning(other))
 
 
 @settings(max_examples=50)
@@ -69,7 +86,7 @@ def test_items_are_equal_exactly_when_their_digests_are(one, other):
     same = {name: meaning(value) for name, value in one.items()} == {
         name: meaning(value) for name, value in other.items()
     }
-    assert (canonical_digest(to_bytes(one)) == canonical_digest(to_bytes(other))) == same
+    assert equal_digests(one, other) == same
 
 
 @pytest.mark.parametrize(
@@ -88,7 +105,7 @@ def test_items_are_equal_exactly_when_their_digests_are(one, other):
     ],
 )
 def test_what_looks_alike_is_told_apart(one, other):
-    assert canonical_digest(to_bytes({"v": one})) != canonical_digest(to_bytes({"v": other}))
+    assert not equal_digests({"v": one}, {"v": other})
 
 
 @pytest.mark.parametrize("item", [b"", b"[]", b'{"id":"1"}', b'{"id":{"M":{"x":1}}}', b'{"id":{"L":5}}', b"{"])
@@ -101,20 +118,49 @@ def test_what_is_no_item_has_no_digest(item):
     st.lists(st.binary(max_size=4), max_size=30),
     st.lists(st.binary(max_size=4), max_size=3),
     st.integers(0, 4),
+    st.sampled_from(ALL),
     st.data(),
 )
-def test_sums_are_equal_exactly_when_the_same_items_are(items, others, power, data):
+def test_sums_are_equal_exactly_when_the_same_items_are(items, others, power, digests, data):
     """Whatever bytes items are: short ones, so that some come twice."""
     buckets = 1 << power
     one, other = BucketSums(buckets), BucketSums(buckets)
     destination = data.draw(st.permutations(items)) + others
     cut = data.draw(st.integers(0, len(items)))
-    one.add(map(raw_digest, items[:cut]))
-    other.add(map(raw_digest, items[cut:]))
-    other.subtract(map(raw_digest, destination))
+    one.add(digests.raw(items[:cut]))
+    other.add(digests.raw(items[cut:]))
+    other.subtract(digests.raw(destination))
     one.merge(other.sums)
     assert bool(one.differing()) == bool(others)
     assert len(one.differing()) <= len(others)
+
+
+def test_comparisons_take_the_fastest_digest_that_is_installed_unless_sha256_is_asked_for(monkeypatch):
+    monkeypatch.setattr(digest_module, "xxh3_128_intdigest", lambda item, seed: len(item) + seed)
+    assert [Digests.chosen(choice).function for choice in ("auto", "sha256")] == ["xxh3", "sha256"]
+    monkeypatch.setattr(digest_module, "xxh3_128_intdigest", None)
+    assert [Digests.chosen(choice).function for choice in ("auto", "sha256")] == ["blake2b", "sha256"]
+
+
+def test_a_worker_takes_the_digest_of_its_comparison_or_says_that_it_cannot(monkeypatch):
+    """Digests of two functions are never compared: every item would differ."""
+    monkeypatch.setattr(digest_module, "xxh3_128_intdigest", None)
+    with pytest.raises(MissingLibrary, match="xxhash"):
+        Digests("xxh3").raw([b"item"])
+
+
+@pytest.mark.parametrize("digests", ALL, ids=lambda digests: digests.function)
+def test_digests_have_128_bits_and_are_the_same_in_every_process(digests):
+    items = [str(number).encode() for number in range(2000)]
+    made = digests.raw(items)
+    assert pickle.loads(pickle.dumps(digests)).raw(items) == made
+    assert len(set(made)) == len(items)
+    assert max(made).bit_length() in range(110, 129)
+
+
+def test_nobody_can_know_digests_before_the_comparison():
+    assert Digests("sha256").raw([b"item"]) != Digests("sha256").raw([b"item"])
+    assert "secret" not in repr(Digests("sha256"))
 
 
 def test_a_difference_shows_in_the_buckets_of_its_items():
