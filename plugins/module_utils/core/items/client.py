@@ -166,7 +166,7 @@ class Client:
         return Connection(self._route, waiting=waiting)
 
     def request(self, call: Call) -> bytes:
-        """The whole request, signed now; to be sent at once. Raises LeaseOver."""
+        """The head of the request, signed now; to be sent at once, before the call's body. Raises LeaseOver."""
         call.credentials = credentials = self._keys()
         body = call.body
         now = time.time() + self._skew
@@ -174,7 +174,7 @@ class Client:
             call.attempt = self._permit.leave(now, call.table)
             call.held_since = 0.0
         signed = self._signer.headers(credentials, call.operation, body, now)
-        return f"{self._head}{signed}Content-Length: {len(body)}\r\n\r\n".encode("latin-1") + body
+        return f"{self._head}{signed}Content-Length: {len(body)}\r\n\r\n".encode("latin-1")
 
     def judge(self, call: Call, answer: Answer) -> bytes | float:
         """The body of the answer, or the seconds until the request is sent again. Raises what ``call`` does."""
@@ -243,9 +243,9 @@ class Client:
     def _exchange(self, call: Call) -> Answer:
         # Connecting may take long: a request is signed just before it is sent.
         connection = self._idle = self._idle or self.connect(waiting=True)
-        request = self.request(call)
+        head = self.request(call)
         self._idle = None
-        connection.send(request)
+        connection.send(head, call.body)
         while (answer := connection.advance()) is None:
             pass
         if connection.reusable:

@@ -153,7 +153,7 @@ class Lanes:
         self._flights[connection] = flight
         flight.sent = time.monotonic()
         try:
-            connection.send(flight.client.request(flight.call))
+            connection.send(flight.client.request(flight.call), flight.call.body)
         except LeaseOver as error:  # nothing was sent
             self._set_idle(connection, flight.client)
             self._broke(flight, error)

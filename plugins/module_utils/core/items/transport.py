@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import io
+import socket
 import ssl
 import time
 import zlib
@@ -26,7 +28,8 @@ API = "DynamoDB_20120810"
 CONTENT_TYPE = "application/x-amz-json-1.0"
 SERVICE = "dynamodb"
 ANSWER_SECONDS = 60.0  # for which a server may send nothing
-SMALL_READ, LARGE_READ = 64 * 1024, 512 * 1024
+READ_BYTES = 64 * 1024
+MOST_BUFFERED = 64 * 1024 * 1024  # no answer of DynamoDB is longer; memory is not set aside for whatever a length says
 
 
 class SigningKeys(Protocol):
@@ -123,7 +126,7 @@ class Connection:
 
     def __init__(self, route: NetworkRoute, *, waiting: bool) -> None:
         """Raises OSError, Distrusted."""
-        self._unsent = memoryview(b"")
+        self._unsent: list[memoryview] = []
         self._reused = False
         self._secure = route.tls is not None
         self.heard = time.monotonic()  # when it was begun, or something arrived last
@@ -139,6 +142,7 @@ class Connection:
     def _reset(self) -> None:
         self._answer: Answer | None = None
         self._chunks: list[bytes] = []
+        self._large: _LargeBody | None = None
         self._head = b""
         self._headers: dict[bytes, bytes] = {}
         self._status = 0
@@ -178,9 +182,10 @@ class Connection:
             self._socket, self._opening, self.heard = self._opening.socket, None, time.monotonic()
         return ready
 
-    def send(self, request: bytes) -> None:
+    def send(self, head: bytes, body: bytes = b"") -> None:
         """Send a whole request, or what can be sent of it now. Raises BrokenConnection."""
-        self._unsent = memoryview(request)
+        parts = [head + body] if self._secure else [head, body]  # TLS would make a record of each
+        self._unsent = [memoryview(part) for part in parts if part]
         self._push()
 
     def advance(self) -> Answer | None:
@@ -189,14 +194,15 @@ class Connection:
             self._push()
         try:
             while True:
-                size = LARGE_READ if self._missing > SMALL_READ else SMALL_READ
-                data = self._socket.recv(size)
-                if not data:
+                size = READ_BYTES if self._large is None else self._large.room
+                data = b"" if self._large is not None else self._socket.recv(size)
+                got = len(data) if self._large is None else self._large.receive(self._socket)
+                if not got:
                     return self._ended()
                 self.heard = time.monotonic()
-                if self._take(data):
+                if self._take(data) if data else self._is_whole(got):
                     return self._whole()
-                if len(data) < size and not self._secure:
+                if got < size and not self._secure:
                     return None  # all that was there; TLS gives one record at a time and must be asked
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return None
@@ -214,11 +220,18 @@ class Connection:
     def _push(self) -> None:
         try:
             while self._unsent:
-                self._unsent = self._unsent[self._socket.send(self._unsent) :]
+                one = len(self._unsent) == 1
+                self._sent(self._socket.send(self._unsent[0]) if one else self._socket.sendmsg(self._unsent))
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return
         except OSError as error:
             raise self._broken(error) from error
+
+    def _sent(self, count: int) -> None:
+        while self._unsent and count >= len(self._unsent[0]):
+            count -= len(self._unsent.pop(0))
+        if count:
+            self._unsent[0] = self._unsent[0][count:]
 
     def _take(self, data: bytes) -> bool:
         """Take in what arrived; whether the answer is complete. Raises ValueError, BrokenConnection."""
@@ -233,18 +246,25 @@ class Connection:
         if 100 <= self._status < 200:
             self._reset()
             return bool(data) and self._take(data)
+        if READ_BYTES < self._missing <= MOST_BUFFERED:
+            self._large = _LargeBody(self._missing, data)
+            return self._is_whole(len(data))
         self._chunks.append(data)
         if self._missing >= 0:
-            self._missing -= len(data)
-            if self._missing < 0:
-                raise ValueError("the answer is longer than its Content-Length")
-            return not self._missing
+            return self._is_whole(len(data))
         if self._chunked:
             body = _dechunked(b"".join(self._chunks))
             if body is not None:
                 self._chunks = [body]
                 return True
         return False
+
+    def _is_whole(self, count: int) -> bool:
+        """Count bytes of a body whose length is known; whether it is complete. Raises ValueError."""
+        self._missing -= count
+        if self._missing < 0:
+            raise ValueError("the answer is longer than its Content-Length")
+        return not self._missing
 
     def _read_head(self, head: bytes) -> None:
         first, *lines = head.split(b"\r\n")
@@ -270,7 +290,10 @@ class Connection:
         raise self._broken(ConnectionResetError("the server closed the connection"))
 
     def _whole(self) -> Answer:
-        body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        if self._large is not None:
+            body = self._large.whole()
+        else:
+            body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         checksum = self._headers.get(b"x-amz-crc32")
         if checksum is not None and int(checksum) != zlib.crc32(body):
             raise self._broken(ValueError("the answer does not match its CRC32"))
@@ -285,6 +308,42 @@ class Connection:
         self.close()
         stale = self._reused and not self._status and not self._head and not isinstance(error, TimeoutError)
         return BrokenConnection(str(error) or type(error).__name__, stale=stale)
+
+
+class _LargeBody:
+    """A body that is received where it stays: nothing is joined, and its bytes are copied once, out of the socket."""
+
+    def __init__(self, length: int, begun: bytes) -> None:
+        """Of ``length`` bytes, of which ``begun`` has arrived: no more than that and one."""
+        self._length = length
+        # BytesIO lends its memory for writing, and gives the same memory as bytes.
+        self._memory = io.BytesIO()
+        self._memory.seek(length)
+        self._memory.write(b"\0")  # one more than its length: so it shows where more arrives
+        self._rest = self._memory.getbuffer()
+        self._rest[: len(begun)] = begun
+        self._advance(len(begun))
+
+    @property
+    def room(self) -> int:
+        """How many bytes may be received."""
+        return len(self._rest)
+
+    def receive(self, connection: socket.socket) -> int:
+        """Receive what is there; how many bytes, 0 at the connection's end. Raises OSError."""
+        count = connection.recv_into(self._rest)
+        self._advance(count)
+        return count
+
+    def whole(self) -> bytes:
+        """The body, when all of it has been received."""
+        self._rest.release()
+        self._memory.truncate(self._length)
+        return self._memory.getvalue()
+
+    def _advance(self, count: int) -> None:
+        with self._rest as received:
+            self._rest = received[count:]
 
 
 def _dechunked(data: bytes) -> bytes | None:

@@ -184,14 +184,20 @@ class Writer:
         This method or Lanes.turn raises KeepsFailing, TableVanished, what Client.call and ``watcher`` raise; any part
         of the batch may then be written.
         """
-        self._send(items, b"%s%s%s" % (_PUT, _NEXT_PUT.join(items), _END), watcher)
+        # One join: each item is copied once.
+        if len(items) == 1:
+            body = b"%s%s%s%s%s" % (self._begin, _PUT, items[0], _END, self._end)
+        else:
+            first, last = b"%s%s%s" % (self._begin, _PUT, items[0]), b"%s%s%s" % (items[-1], _END, self._end)
+            body = _NEXT_PUT.join((first, *items[1:-1], last))
+        self._send(items, body, watcher)
 
     def delete(self, keys: Sequence[Slice], watcher: Watcher) -> None:
         """Delete the items with ``keys``; otherwise as ``put``."""
-        self._send(keys, b",".join(map(delete, keys)), watcher)
+        self._send(keys, self._body(b",".join(map(delete, keys))), watcher)
 
-    def _send(self, parts: Sequence[Slice], requests: bytes, watcher: Watcher) -> None:
-        batch = _Batch(self._body(requests), len(parts), watcher)
+    def _send(self, parts: Sequence[Slice], body: bytes, watcher: Watcher) -> None:
+        batch = _Batch(body, len(parts), watcher)
         self._under_way += 1
         self.bytes += len(batch.body)
         if self._throttle is not None:

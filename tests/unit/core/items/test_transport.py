@@ -145,6 +145,60 @@ def test_an_answer_that_ends_early_is_broken(sent):
         exchange(port)
 
 
+LARGE = bytes(range(256)) * 3_000
+LARGE_HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(LARGE)
+
+
+@pytest.mark.parametrize("waiting", [True, False])
+@pytest.mark.parametrize("first", [0, 1, 30_000, 400_000, len(LARGE) - 1, len(LARGE)])
+def test_a_large_answer_arrives_whole_however_it_is_cut(first, waiting):
+    with listening(answering(LARGE_HEAD + LARGE[:first], LARGE[first:])) as port:
+        answer, kept = exchange(port, waiting=waiting)
+    assert (type(answer.body), answer.body == LARGE, kept) == (bytes, True, True)
+
+
+@pytest.mark.parametrize("waiting", [True, False])
+@pytest.mark.parametrize(
+    ("sent", "reason"),
+    [
+        (LARGE_HEAD + LARGE + b"H", "longer"),
+        (LARGE_HEAD + LARGE[:-1], "closed"),
+        (LARGE_HEAD, "closed"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % 10**15 + LARGE, "closed"),
+        (LARGE_HEAD.replace(b"OK\r\n", b"OK\r\nx-amz-crc32: 1\r\n") + LARGE, "CRC32"),
+    ],
+)
+def test_a_large_answer_that_is_not_whole_is_broken(sent, reason, waiting):
+    def handle(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(sent)
+
+    with listening(handle) as port, pytest.raises(BrokenConnection, match=reason):
+        exchange(port, waiting=waiting)
+
+
+@pytest.mark.parametrize("waiting", [True, False])
+@pytest.mark.parametrize(("head", "body"), [(b"head", b""), (b"", b"body"), (b"head", b"body"), (LARGE, LARGE[::-1])])
+def test_head_and_body_of_a_request_arrive_as_one(head, body, waiting):
+    received = bytearray()
+
+    def handle(connection: socket.socket) -> None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        while len(received) < len(head + body):
+            received.extend(connection.recv(10_000))
+        connection.sendall(b"HTTP/1.1 200 OK\r\n" + LENGTH + b"\r\n" + BODY)
+
+    with listening(handle) as port:
+        connection = Connection(NetworkRoute("127.0.0.1", port), waiting=waiting)
+        while not connection.open():
+            time.sleep(0.001)
+        connection.send(head, body)
+        while connection.advance() is None:
+            time.sleep(0.001)
+        connection.close()
+    assert received == head + body
+
+
 def test_a_kept_connection_that_the_server_closed_is_stale():
     def handle(connection: socket.socket) -> None:
         connection.recv(65536)
