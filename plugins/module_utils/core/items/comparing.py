@@ -25,7 +25,7 @@ from itertools import islice
 from .answers import Key, require_msgspec
 from .client import Client
 from .differences import CompareOptions, CompareProgress, Comparison, Difference, Kind
-from .digest import Digests, canonical_item, is_expired
+from .digest import Digests, Form, canonical_item, in_form, is_expired
 from .lookup import READ_ITEMS, Lookup
 from .readings import Reading, collect_keys, sum_tables
 from .scan import Scanner, Segment, SegmentPage
@@ -59,24 +59,22 @@ def compare_tables(
     try:
         now = time.time()
         buckets = _buckets_for(max(source.item_count, destination.item_count))
-        canonical = tables.forms_differ()
+        form = tables.form()
         digests = Digests.chosen(options.digest)
-        totals, differing = sum_tables(
-            Reading(source, destination, options, buckets, now, digests, canonical), progress, 1
-        )
+        totals, differing = sum_tables(Reading(source, destination, options, buckets, now, digests, form), progress, 1)
         # A bucket that differs holds one item at least, and by chance as many others as any bucket.
         affordable = max(1, int(options.most_listed / (1 + totals.items / buckets)))
-        if len(differing) > affordable and not canonical:
+        if len(differing) > affordable and form != "canonical":
             # Perhaps the items are equal and only their forms differ; those in the probe did not.
-            canonical = True
+            form = "canonical"
             totals, differing = sum_tables(
-                Reading(source, destination, options, buckets, now, digests, canonical), progress, 2
+                Reading(source, destination, options, buckets, now, digests, form), progress, 2
             )
         looked_into = frozenset(differing[:affordable])
         counts: Counter[str] = Counter()
         if looked_into:
             candidates = collect_keys(
-                Reading(source, destination, options, buckets, now, digests, canonical, looked_into), progress
+                Reading(source, destination, options, buckets, now, digests, form, looked_into), progress
             )
             for difference in tables.confirm(candidates, now):
                 counts[difference.kind] += 1
@@ -180,14 +178,19 @@ class _TablePair:
         self.source.client.close()
         self.destination.client.close()
 
-    def forms_differ(self) -> bool:
-        """Whether equal items of both tables arrive in different forms, judged by the first few items."""
+    def form(self) -> Form:
+        """The cheapest form that equal items of both tables share, judged by the first few items."""
         page = self.source.page(Segment(0, 1), PROBE_ITEMS)
         items = self._carried.of_page(page.body, page.items)
         mine = dict(zip(self.source.keys.of_page(page.body), items, strict=True)) if items else {}
         theirs = self.destination.lookup.read(list(mine))
         both = [(bytes(mine[key]), bytes(self._carried.of_item(item))) for key, item in theirs.items() if key in mine]
-        return any(one != other and canonical_item(one) == canonical_item(other) for one, other in both)
+        equal = [(one, other) for one, other in both if one != other and canonical_item(one) == canonical_item(other)]
+        if not equal:
+            return "raw"
+        return (
+            "sorted" if all(in_form("sorted", one) == in_form("sorted", other) for one, other in equal) else "canonical"
+        )
 
     def confirm(self, keys: Iterable[Key], now: float) -> Iterator[Difference]:
         """The differences among ``keys``, each read from both tables, strongly consistent."""

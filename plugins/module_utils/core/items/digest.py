@@ -4,8 +4,9 @@
 
 """Digests of items, equal exactly when the items are, and sums of digests that do not depend on their order.
 
-Two forms of an item are digested. Its bytes as they arrived: cheap, and enough to say that two items are equal. Its
-canonical form: needed to say that two are not, since attributes and sets have no order and numbers many texts.
+Three forms of an item are digested. Its bytes as they arrived: cheap, and enough to say that two items are equal. Its
+attributes in order, for tables that keep them in another one: nearly as cheap. Its canonical form: needed to say that
+two are not equal, since sets have no order either, and numbers many texts.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,7 +24,7 @@ from typing import Any, Literal
 
 from ..errors import MissingLibrary
 from . import surrogates
-from .answers import Slice, canonical_number, malformed, msgspec, split
+from .answers import Raw, Slice, Struct, canonical_number, malformed, msgspec, split
 
 try:
     from xxhash import xxh3_128_intdigest
@@ -33,6 +35,7 @@ DIGEST_BYTES = 16
 _FIVE_YEARS = 5 * 365 * 86400
 
 
+Form = Literal["raw", "sorted", "canonical"]  # each says of more items that they are equal, and costs more
 DigestChoice = Literal["auto", "sha256"]
 Function = Literal["xxh3", "blake2b", "sha256"]
 _SECRET_BYTES = 64  # a whole block of SHA-256: its state after the secret is computed once
@@ -76,9 +79,56 @@ class Digests:
             digests.append(int.from_bytes(whole.digest()[:DIGEST_BYTES], "little"))
         return digests
 
-    def canonical(self, items: Sequence[Slice]) -> list[int]:
-        """The digests of the items' canonical forms. Raises ServiceError for anything but an item, MissingLibrary."""
-        return self.raw(list(map(canonical_item, items)))
+    def of(self, form: Form, items: Sequence[Slice]) -> list[int]:
+        """The digests of the items in ``form``. Raises ServiceError for anything but an item, MissingLibrary."""
+        return self.raw(items if form == "raw" else [in_form(form, item) for item in items])
+
+
+def in_form(form: Form, item: Slice) -> bytes:
+    """The item in ``form``. Raises ServiceError for anything but an item."""
+    if form == "raw":
+        return bytes(item)
+    return sorted_item(item) if form == "sorted" else canonical_item(item)
+
+
+def sorted_item(item: Slice) -> bytes:
+    """The item with the attributes of all its maps in order, its values as they arrived, without parsing them.
+
+    Equal forms are equal items; equal items may have several forms. Raises ServiceError for anything but an item.
+    """
+    try:
+        attributes: dict[str, Slice] = msgspec.json.decode(item, type=dict[str, Raw])
+        if _NESTED.search(item):
+            for name, value in attributes.items():
+                if bytes(value).startswith(_NESTING):
+                    attributes[name] = Raw(_sorted(msgspec.json.decode(value, type=_Value)))
+        return _sorted(attributes)
+    except msgspec.MsgspecError as error:
+        raise malformed("a read of items", "", error) from error
+
+
+def _sorted(value: Any) -> bytes:
+    return msgspec.json.encode(value, order="deterministic")
+
+
+_NESTED = re.compile(rb'\{"(?:M":\{|L":\[)')
+_NESTING = (b'{"M"', b'{"L"')
+_ABSENT = Raw(b"")
+
+
+class _Value(Struct, omit_defaults=True, forbid_unknown_fields=True, gc=False):
+    """A value whose maps can be sorted; all other values stay bytes."""
+
+    M: dict[str, _Value] | None = None
+    L: list[_Value] | None = None
+    S: Raw = _ABSENT
+    N: Raw = _ABSENT
+    B: Raw = _ABSENT
+    BOOL: Raw = _ABSENT
+    NULL: Raw = _ABSENT
+    SS: Raw = _ABSENT
+    NS: Raw = _ABSENT
+    BS: Raw = _ABSENT
 
 
 def canonical_item(item: Slice) -> bytes:

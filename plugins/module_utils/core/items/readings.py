@@ -18,7 +18,7 @@ from ..errors import WorkerLost
 from .answers import Key, KeyReader
 from .client import Client
 from .differences import CompareOptions, CompareProgress, Comparison
-from .digest import BucketSums, Digests, is_expired
+from .digest import BucketSums, Digests, Form, is_expired
 from .lanes import Lanes
 from .permit import FREE, Bounds
 from .scan import ParallelScan, Scanner, Segment, SegmentPage, segments_for, spread
@@ -196,8 +196,8 @@ class Reading:
     """One worker's part of a reading of both tables.
 
     Items that have expired at ``now`` (epoch seconds) may be left out; ``digests`` are the same in all workers and
-    readings of a comparison, with ``canonical`` those of items' canonical forms. With ``looked_into`` the keys of the
-    items in these buckets go to the desk, without it the sums are the result.
+    readings of a comparison, ``form`` is the form of items that is digested. With ``looked_into`` the keys of the items
+    in these buckets go to the desk, without it the sums are the result.
     """
 
     source: ItemTable
@@ -206,7 +206,7 @@ class Reading:
     buckets: int
     now: float
     digests: Digests
-    canonical: bool
+    form: Form
     looked_into: frozenset[int] | None = None
 
     def run(self, desk: _Readings, workers: int, bounds: Bounds) -> list[int]:
@@ -247,7 +247,7 @@ class Reading:
             numbers = reader.numbers_of_page(page.body)
             live = [position for position in live if not is_expired(numbers[position], self.now)]
             items = [items[position] for position in live]
-        digests = self.digests.canonical(items) if self.canonical else self.digests.raw(items)
+        digests = self.digests.of(self.form, items)
         if self.looked_into is None:
             add(digests)
         elif items:

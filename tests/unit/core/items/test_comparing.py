@@ -21,6 +21,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.items.differen
     Comparison,
     Difference,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.readings import Reading
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.throttle import Rate
 from tests.unit.core.items.fake_dynamo import HASTY, FakeDynamo, serving
 from tests.unit.core.items.strategies import attributes, rewritten_attributes, to_bytes
@@ -92,8 +93,9 @@ def test_forms_of_equal_items_make_no_difference(pair, rewrite, corrupted):
     assert compared(pair, most_listed=300)[1] == wanted
 
 
-def test_forms_that_the_probe_did_not_see_are_found_by_a_second_reading(pair, monkeypatch):
-    monkeypatch.setattr(comparing._TablePair, "forms_differ", lambda self: False)
+@pytest.mark.parametrize("form", ["raw", "sorted"])
+def test_forms_that_the_probe_did_not_see_are_found_by_a_second_reading(pair, monkeypatch, form):
+    monkeypatch.setattr(comparing._TablePair, "form", lambda self: form)
     chance = random.Random(7)
     wanted = corrupt(pair)
     copy = pair.tables["copy"]
@@ -102,6 +104,24 @@ def test_forms_that_the_probe_did_not_see_are_found_by_a_second_reading(pair, mo
     told = []
     result, found = compared(pair, most_listed=50)
     assert (found, result.unlisted_buckets, told) == (wanted, 0, [])
+
+
+@pytest.mark.parametrize(
+    ("rewrite", "form"),
+    [
+        (lambda item: item, "raw"),
+        (lambda item: dict(reversed(item.items())), "sorted"),
+        (lambda item: {**item, "numbers": {"NS": ["2", "1"]}}, "canonical"),
+    ],
+)
+def test_the_cheapest_form_that_equal_items_share_is_compared(pair, monkeypatch, rewrite, form):
+    forms = []
+    monkeypatch.setattr(comparing, "Reading", lambda *given: forms.append(given[6]) or Reading(*given))
+    ours = [{"id": {"S": str(number)}, "numbers": {"NS": ["1", "2"]}, "a": {"N": "1"}} for number in range(ITEMS)]
+    pair.make("orders").put(*map(to_bytes, ours))
+    pair.make("copy").put(*[to_bytes(rewrite(each)) for each in ours])
+    result, found = compared(pair)
+    assert (result.equal, found, forms) == (True, {}, [form])
 
 
 @settings(max_examples=15)

@@ -22,6 +22,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.items.digest i
     Digests,
     canonical_item,
     is_expired,
+    sorted_item,
 )
 from tests.unit.core.items.strategies import (
     attribute_values,
@@ -38,7 +39,8 @@ ALL = [*BUILT_IN, *([Digests("xxh3")] if digest_module.xxh3_128_intdigest is not
 def canonical_digests(*items: Any) -> list[list[int]]:
     """The digests of the canonical forms of ``items``, by every function."""
     return [
-        digests.canonical([item if isinstance(item, bytes) else to_bytes(item) for item in items]) for digests in ALL
+        digests.of("canonical", [item if isinstance(item, bytes) else to_bytes(item) for item in items])
+        for digests in ALL
     ]
 
 
@@ -112,6 +114,36 @@ def test_what_looks_alike_is_told_apart(one, other):
 def test_what_is_no_item_has_no_digest(item):
     with pytest.raises(ServiceError):
         canonical_item(item)
+
+
+@pytest.mark.parametrize("item", [b"", b"[]", b"{", b'{"id":{"M":{"x":1}}}', b'{"id":{"L":[{"X":"1"}]}}'])
+def test_what_is_no_item_cannot_be_sorted(item):
+    with pytest.raises(ServiceError):
+        sorted_item(item)
+
+
+def reordered(value: Any) -> Any:
+    """A value with all its maps the other way round."""
+    if isinstance(value, dict):
+        return {name: reordered(member) for name, member in reversed(value.items())}
+    return [reordered(member) for member in value] if isinstance(value, list) else value
+
+
+@settings(max_examples=100)
+@given(attributes)
+def test_sorted_items_keep_their_meaning_and_do_not_depend_on_the_order_of_attributes(item):
+    made = sorted_item(to_bytes(item))
+    assert canonical_item(made) == canonical_item(to_bytes(item))
+    assert sorted_item(made) == made
+    assert sorted_item(to_bytes(reordered(item))) == made
+
+
+@settings(max_examples=100)
+@given(attributes, attributes, st.randoms(use_true_random=False))
+def test_items_whose_sorted_forms_are_equal_are_equal(one, other, chance):
+    for theirs in (other, rewritten_attributes(one, chance)):
+        if sorted_item(to_bytes(one)) == sorted_item(to_bytes(theirs)):
+            assert canonical_item(to_bytes(one)) == canonical_item(to_bytes(theirs))
 
 
 @given(
