@@ -48,6 +48,7 @@ __all__ = [
     "ScanPage",
     "Single",
     "Slice",
+    "Struct",
     "UnprocessedKeys",
     "canonical_number",
     "decode",

@@ -15,9 +15,9 @@ import base64
 import binascii
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from hashlib import blake2b, sha256
 from itertools import repeat
 from typing import Any, Literal
@@ -97,18 +97,23 @@ def sorted_item(item: Slice) -> bytes:
     Equal forms are equal items; equal items may have several forms. Raises ServiceError for anything but an item.
     """
     try:
-        attributes: dict[str, Slice] = msgspec.json.decode(item, type=dict[str, Raw])
+        decode_flat, decode_value, encode = _coders()
+        attributes = decode_flat(item)
         if _NESTED.search(item):
             for name, value in attributes.items():
                 if bytes(value).startswith(_NESTING):
-                    attributes[name] = Raw(_sorted(msgspec.json.decode(value, type=_Value)))
-        return _sorted(attributes)
+                    attributes[name] = Raw(encode(decode_value(value)))
+        return encode(attributes)
     except msgspec.MsgspecError as error:
         raise malformed("a read of items", "", error) from error
 
 
-def _sorted(value: Any) -> bytes:
-    return msgspec.json.encode(value, order="deterministic")
+@cache
+def _coders() -> tuple[Callable[[Slice], dict[str, Raw]], Callable[[Slice], _Value], Callable[[Any], bytes]]:
+    """Made once: to look at a type costs more than to decode an item."""
+    decoder = msgspec.json.Decoder
+    encode = msgspec.json.Encoder(order="deterministic").encode
+    return decoder(dict[str, Raw]).decode, decoder(_Value).decode, encode
 
 
 _NESTED = re.compile(rb'\{"(?:M":\{|L":\[)')
