@@ -105,7 +105,9 @@ def sorted_item(item: Slice) -> bytes:
                     attributes[name] = Raw(encode(decode_value(value)))
         return encode(attributes)
     except msgspec.MsgspecError as error:
-        raise malformed("a read of items", "", error) from error
+        if surrogates.hidden(bytes(item)) is None:
+            raise malformed("a read of items", "", error) from error
+        return _with_surrogates(item, error)
 
 
 @cache
