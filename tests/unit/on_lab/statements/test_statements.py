@@ -35,10 +35,10 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.sta
     apply_bucket,
     apply_leaving,
     export_statement,
+    exporting_services,
     key_statements,
     plan_bucket,
     plan_leaving,
-    s3_services,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.bucket_policy import BucketPolicy
 from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.grants import (
@@ -533,9 +533,10 @@ def test_c10_in_china_either_domain_of_s3_is_allowed(accounts):
     """Which one KMS sees there is not known: the lab has it as a guess (service-domain-by-partition)."""
     china = Account(AccountSpec("destination", region="cn-north-1", access_key="A", secret_key="B"))
     assert china.partition == "aws-cn"
-    assert via_service("s3", "cn-north-1") in s3_services(china)
-    assert s3_services(china) == ["s3.cn-north-1.amazonaws.com", "s3.cn-north-1.amazonaws.com.cn"]
-    assert s3_services(accounts.destination) == via_service("s3", accounts.lab.landscape["region"])
+    assert via_service("s3", "cn-north-1") in exporting_services(china)
+    ours = exporting_services(accounts.destination)
+    assert ours == [via_service("s3", accounts.lab.landscape["region"]), "dynamodb.*.amazonaws.com"]
+    assert exporting_services(china)[2:] == ["s3.cn-north-1.amazonaws.com.cn", "dynamodb.*.amazonaws.com.cn"]
 
 
 @pytest.mark.parametrize("formerly", [False, True])
@@ -549,7 +550,7 @@ def test_c10_what_earlier_versions_wrote_is_narrowed_and_keeps_conditions_that_w
     accounts.put_key_policy(arn, [own, old])
     accounts.key(ALIAS)
     merged = {operator: dict(keys) for operator, keys in added.get("Condition", {}).items()}
-    merged.setdefault("StringEquals", {}).update(use["Condition"]["StringEquals"])
+    merged |= use["Condition"]
     after = accounts.key_policy(arn)
     assert len(after) == 3 and own in after and look in after
     assert {**use, "Condition": merged} in after

@@ -91,15 +91,15 @@ def export_statement(destination: Account, options: StagingOptions) -> OurStatem
 
 
 def key_statements(destination: Account, source_principal: str) -> tuple[OurStatement, ...]:
-    """What lets the source's principal encrypt what it exports, through S3 alone; a multipart upload decrypts its parts
-    (aws.md D). Looking at the key is no use through a service, so that it has a statement of its own."""
+    """What lets the source's principal encrypt what it exports, through S3 or DynamoDB alone; a multipart upload
+    decrypts its parts (aws.md A4). Looking at the key is no use through a service: it has a statement of its own."""
     pair, principal = _pair(destination, source_principal), {"AWS": source_principal}
     return (
         OurStatement(
             pair.sid("Export", source_principal),
             principal,
             ("kms:GenerateDataKey", "kms:Decrypt"),
-            condition={"StringEquals": {"kms:ViaService": s3_services(destination)}},
+            condition={"StringLike": {"kms:ViaService": exporting_services(destination)}},
             formerly=(_former_sid(source_principal),),
             former_actions=("kms:GenerateDataKey", "kms:Decrypt", "kms:DescribeKey"),
         ),
@@ -107,10 +107,12 @@ def key_statements(destination: Account, source_principal: str) -> tuple[OurStat
     )
 
 
-def s3_services(account: Account) -> list[str] | str:
-    """The values of kms:ViaService by which KMS knows S3 in the account's Region: either may be in China."""
-    name = f"s3.{account.region}.amazonaws.com"
-    return [name, f"{name}.cn"] if account.partition == "aws-cn" else name
+def exporting_services(account: Account) -> list[str]:
+    """The values of kms:ViaService by which KMS may know who encrypts an export: S3 in the bucket's Region, as for
+    whatever is written there, or DynamoDB in the table's Region, of which nobody has written whether it asks KMS itself
+    (aws.md A4). Either domain may be that of China."""
+    names = [f"s3.{account.region}.amazonaws.com", "dynamodb.*.amazonaws.com"]
+    return [*names, *(f"{name}.cn" for name in names)] if account.partition == "aws-cn" else names
 
 
 def _pair(destination: Account, principal: str) -> AccountPair:
