@@ -58,11 +58,11 @@ class HistoryAccount(InProcessAccount):
 
     def client(self, service: str, region: str | None = None, *, retries: int = 8) -> Client:
         """A client, made at once. Its requests that change something ask the gate of the run, if there is one."""
-        return HistoryClient(self.controller, self._caller, service, self.controller.guarded)
+        return HistoryClient(self.controller, self._caller, service, self.controller.guarded, repeats=retries > 0)
 
     def own_client(self, service: str, **_config: Any) -> Client:  # type: ignore[override]
         """A client that no gate guards."""
-        return HistoryClient(self.controller, self._caller, service, False)
+        return HistoryClient(self.controller, self._caller, service, False, repeats=True)
 
 
 class HistoryClient(Client):
@@ -70,10 +70,10 @@ class HistoryClient(Client):
 
     checks = False
 
-    def __init__(self, controller: Controller, caller: Any, service: str, guarded: bool) -> None:
+    def __init__(self, controller: Controller, caller: Any, service: str, guarded: bool, *, repeats: bool) -> None:
         aws = controller.world.aws
         super().__init__(aws, caller, service, aws.region)
-        self._controller, self._guarded = controller, guarded
+        self._controller, self._guarded, self._repeats = controller, guarded, repeats
 
     def _watch(self, operation: Any, params: dict[str, Any]) -> Any:
         def execute(late: float = 0.0) -> Any:
@@ -81,7 +81,7 @@ class HistoryClient(Client):
                 self._controller, operation.name, params, self._account, lambda: self._answer(operation, params), late
             )
 
-        return self._controller.call(self._service, operation.name, params, execute, self._guarded)
+        return self._controller.call(self._service, operation.name, params, execute, self._guarded, self._repeats)
 
     @property
     def _account(self) -> str:
@@ -280,9 +280,15 @@ class Controller:
     # A call
 
     def call(
-        self, service: str, operation: str, params: dict[str, Any], execute: Callable[..., Any], guarded: bool
+        self,
+        service: str,
+        operation: str,
+        params: dict[str, Any],
+        execute: Callable[..., Any],
+        guarded: bool,
+        repeats: bool,
     ) -> Any:
-        """A call through the SDK, which repeats what was not answered where the fault says so."""
+        """A call through the SDK, which repeats what was not answered where the fault says so and the client does."""
         if self.actor.killed:
             raise Killed(self.name)
         self._renew()
@@ -331,14 +337,14 @@ class Controller:
                     with suppress(ClientError):
                         execute()
                 if kind in ("lost", "lost answer", "late"):
-                    if fault and fault.again:
+                    if repeats and fault and fault.again:
                         continue
                     raise ConnectionClosedError(endpoint_url="https://aws")
                 if kind in ("error", "error after"):
                     if kind == "error after":
                         with suppress(ClientError):
                             execute()
-                    if fault and fault.again:
+                    if repeats and fault and fault.again:
                         continue
                     raise failure("InternalServerError", "Try again.", operation, 500)
                 if kind == "throttle":
