@@ -22,6 +22,8 @@ STATUS_COLUMNS = (
 NUMBERS = frozenset({"items_source", "items_destination", "seconds", "percent"})
 DRIFT = ("drift", "drift_applied")  # of a settings job's result: of finished tables only
 MOST_LINES = 50  # of one kind in what is shown of a run; the report has all
+MOST_GROUPS = 20  # of the tables of a large run to which the same happened
+MOST_NAMES = 10  # of the tables that a cause concerns
 # A table with another status needs attention.
 EXPECTED = frozenset({"migrated", "copied", "planned"})
 STOPPED = frozenset({"failed", "refused"})
@@ -106,7 +108,7 @@ def text_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def overview(rows: Sequence[Mapping[str, Any]], check_mode: bool = False) -> list[str]:
     """What is shown of a run, less than 200 lines for any number of tables: its rows as a table, in full why tables
-    were stopped, remarks, and a summary."""
+    were stopped and what the table has no room for, remarks, and a summary."""
     table = text_table([_brief_row(entry) for entry in rows]).splitlines()
     if len(rows) > MOST_LINES:
         special = [entry for entry in rows if entry["status"] not in EXPECTED]
@@ -129,6 +131,10 @@ def overview(rows: Sequence[Mapping[str, Any]], check_mode: bool = False) -> lis
     return [
         *table,
         *reasons,
+        *_causes(
+            [entry for entry in rows if entry["status"] not in STOPPED and _is_long(entry)],
+            MOST_LINES if len(rows) <= MOST_LINES else MOST_GROUPS,
+        ),
         *(line for kind, found in remarks.items() for line in _at_most(kind, found, most)),
         summary(rows),
     ]
@@ -141,7 +147,30 @@ def _at_most(kind: str, lines: Sequence[str], most: int) -> list[str]:
 
 
 def _brief_row(entry: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {**entry, "reason": "see below"} if entry["status"] in STOPPED and entry["reason"] else entry
+    below = (entry["status"] in STOPPED and entry["reason"]) or _is_long(entry)
+    return {**entry, "reason": "see below"} if below else entry
+
+
+def _is_long(entry: Mapping[str, Any]) -> bool:
+    """Whether the table has no room for the reason of a row."""
+    return len(" ".join(str(_shown(entry, "reason") or "").split())) > REASON_WIDTH
+
+
+def _causes(rows: Iterable[Mapping[str, Any]], most: int) -> list[str]:
+    """The reasons of ``rows`` in full, each once with its tables, those of most tables first, ``most`` of them."""
+    tables: dict[str, list[str]] = {}
+    for entry in rows:
+        tables.setdefault(str(_shown(entry, "reason")), []).append(str(entry["name"]))
+    lines = [
+        f"{_first_names(names)}: {cause}" for cause, names in sorted(tables.items(), key=lambda each: -len(each[1]))
+    ]
+    more = [f"and {len(lines) - most} more reasons"] if len(lines) > most else []
+    return [*lines[:most], *more]
+
+
+def _first_names(names: Sequence[str]) -> str:
+    more = [f"{len(names) - MOST_NAMES} more"] if len(names) > MOST_NAMES else []
+    return ", ".join([*names[:MOST_NAMES], *more])
 
 
 def _grouped(rows: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -149,14 +178,16 @@ def _grouped(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     groups: dict[str, list[str]] = {}
     for entry in rows:
         verified = "" if entry["verified"] == "none" else f", verified {entry['verified']}"
-        reason = f": {_cell('reason', _shown(entry, 'reason'))}" if entry["reason"] else ""
+        reason = f": {_shown(entry, 'reason')}" if entry["reason"] else ""
+        if _is_long(entry):
+            reason = f": {_cell('reason', _shown(entry, 'reason'))} (see below)"
         groups.setdefault(f"{entry['status']} by {entry['method']}{verified}{reason}", []).append(str(entry["name"]))
     lines = [
         f"{len(names)} table{'' if len(names) == 1 else 's'} ({_ends(names)}) {what}"
         for what, names in sorted(groups.items(), key=lambda group: -len(group[1]))
     ]
-    more = [f"and {len(lines) - 20} more groups"] if len(lines) > 20 else []
-    return [*lines[:20], *more]
+    more = [f"and {len(lines) - MOST_GROUPS} more groups"] if len(lines) > MOST_GROUPS else []
+    return [*lines[:MOST_GROUPS], *more]
 
 
 def _ends(names: Sequence[str]) -> str:

@@ -47,6 +47,35 @@ def test_a_reason_of_a_stopped_table_is_shown_once_and_in_full() -> None:
     assert lines[2].endswith("see below") and lines[3].endswith("Check mode.")
 
 
+LONG = f"Fix this first: {'The bucket is missing. ' * 9}Make it."
+HELD = f"Another run works on this table, {'held by ann. ' * 9}Run again."
+
+
+def test_a_reason_without_room_in_the_table_is_shown_below_once_with_its_tables() -> None:
+    rows = [row(each, "planned", reason=f"table-{each:04d}: {LONG}" if each else LONG) for each in range(3)]
+    _, lines = shown([row(3, "planned", reason=HELD), *rows, row(4, "planned", reason="Check mode.")], True)
+    assert [line.split("  ")[-1] for line in lines[2:7]] == [*["see below"] * 4, "Check mode."]
+    assert lines[7:9] == [f"table-0000, table-0001, table-0002: {LONG}", f"table-0003: {HELD}"]
+    assert sum("Fix this" in line for line in lines) == 1
+
+
+def test_a_reason_of_many_tables_is_shown_in_full_once() -> None:
+    _, lines = shown([row(each, "planned", reason=LONG if each % 2 else "Short.") for each in range(100)], True)
+    assert next(line for line in lines if LONG in line).endswith(f"table-0019, 40 more: {LONG}")
+    groups = [line for line in lines if line.startswith("50 tables (")]
+    assert groups[0].endswith(": Short.") and groups[1].endswith("... (see below)")
+    assert sum(LONG in line for line in lines) == 1
+
+
+def test_reasons_without_room_keep_the_report_of_many_tables_short() -> None:
+    change = {"what": "tags", "before": None, "after": "x"}
+    values = {"notes": ["n"], "settings_drift": [change], "settings_applied": [change]}
+    rows = [row(each, "failed", reason="r", **values) for each in range(99)]
+    rows += [row(99 + each, "planned", reason=f"{LONG}{each}") for each in range(99)]
+    _, lines = shown(rows)
+    assert len(lines) < 200 and "and 79 more reasons" in lines
+
+
 @pytest.mark.parametrize("number", [51, 1000])
 def test_many_tables_take_few_lines_and_hide_none_that_needs_attention(number: int) -> None:
     notes = {"notes": ["Look at this."]}
