@@ -156,6 +156,30 @@ REPLACED_NEXT = (
 )
 
 
+# The table goes first: cleanup leaves it, and without its record it is a table that another migration refuses.
+_FREED = "then run cleanup of its migration with remove_record: both together free the name"
+
+
+def ways_out(record: Record) -> str:
+    """What to do about a name whose ``record`` is another's, for ``status`` and ``migrate``.
+
+    The record is the only evidence of what was brought there, so it goes last, once nobody needs what it is about.
+    """
+    if record.is_done:
+        given_up = f"Only if nobody needs the finished copy that is there: delete it, {_FREED}."
+    elif record.table_id:
+        given_up = (
+            "Or run that migration to its end. Only if nobody needs it: delete its copy,"
+            f" {_FREED}. Its record goes with abandon: true."
+        )
+    else:
+        given_up = (
+            "Or run that migration to its end. Only if nobody needs it: run its cleanup with remove_record and abandon:"
+            " true, which frees the name."
+        )
+    return f"Choose another destination_table. {given_up}"
+
+
 def replaced_cause(name: str, seen: str, known: str) -> str:
     """What a record and its table say of a copy whose name another table, ``seen``, has taken."""
     return (

@@ -16,7 +16,7 @@ from ..errors import in_words
 from . import lease as leases
 from .lease import Lease, iso
 from .record import DELETE, FILL, WRITE, Record, table_key
-from .rules import REPLACED_NEXT, deleted, replaced_cause
+from .rules import REPLACED_NEXT, deleted, replaced_cause, ways_out
 from .store import Everything, Unreadable
 from .takeover import GRACE
 
@@ -31,10 +31,7 @@ _WORDS = {
     "handed_over": "",
     "done": "",
 }
-_FREE = (
-    "choose another destination_table, or run cleanup of that migration with remove_record, which frees the name and"
-    " leaves the table"
-)
+_OTHERWISE = "Otherwise choose another destination_table"
 _ADOPT = (
     "Run migrate with adopt: true: it is compared with its source in full, and counts as filled only where both are"
     " equal. If nobody needs it, delete it and run migrate."
@@ -192,12 +189,13 @@ def _unknown(standing: Standing, wanted: Wanted) -> str:
         )
     if standing.migration and wanted.migration not in ("", standing.migration):
         of = f"The table belongs to migration {standing.migration}, and migration_id is {wanted.migration}."
-        return f"{of} {_set_id(standing.migration)}"
+        ways = f"{_OTHERWISE}; or delete that table, if nobody needs it, and run migrate."
+        return f"{of} {_set_id(standing.migration)} {ways}"
     return f"The table is one of migration {standing.migration}, and no record says how far it is. {_ADOPT}"
 
 
 def _set_id(migration: str) -> str:
-    return f"Set migration_id to {migration} to go on with it; otherwise {_FREE}."
+    return f"Set migration_id to {migration} to go on with it."
 
 
 def _other_migration(record: Record, wanted: Wanted) -> str:
@@ -206,10 +204,10 @@ def _other_migration(record: Record, wanted: Wanted) -> str:
         return ""
     if wanted.migration not in ("", record.migration):
         of = f"It belongs to migration {record.migration}, and migration_id is {wanted.migration}."
-        return f"{of} {_set_id(record.migration)}"
+        return f"{of} {_set_id(record.migration)} Otherwise: {ways_out(record)}"
     sources = {arn.rpartition("/")[2] for arn in (record.source.arn, *record.parts)}
     if wanted.source_table and wanted.source_table not in sources:
-        return f"It is the copy of {record.source.arn}, not of {wanted.source_table}: {_FREE}."
+        return f"It is the copy of {record.source.arn}, not of {wanted.source_table}. {ways_out(record)}"
     return ""
 
 
@@ -307,7 +305,7 @@ def _running(standing: Standing, wanted: Wanted) -> str:
     of = f" of migration {standing.running_of}" if standing.running_of else ""
     words = f"No record of it, but {standing.running}{of} brings it now"
     if of and wanted.migration not in ("", standing.running_of):
-        return f"{words}, and migration_id is {wanted.migration}. {_set_id(standing.running_of)}"
+        return f"{words}, and migration_id is {wanted.migration}. {_set_id(standing.running_of)} {_OTHERWISE}."
     return f"{words}. Run migrate: it is found and continued."
 
 

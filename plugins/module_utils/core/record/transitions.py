@@ -34,6 +34,7 @@ from .rules import (
     require_seen,
     require_state,
     require_step,
+    ways_out,
 )
 
 BY_COMPARISON = "comparison"  # as ``filled_by`` in the evidence: nothing else says that the items are there
@@ -93,29 +94,10 @@ def require_same(record: Record, migration: str, source_arn: str, held_words: st
     since = f", {held_words}" if held_words else ""
     raise Claimed(
         f"The destination name is claimed by {whose} for the source {record.source.arn} ({record.state}{since}).",
-        _ways_out(record),
+        ways_out(record),
         table=record.name,
         details={"migration": record.migration, "source": record.source.arn, "state": record.state},
     )
-
-
-def _ways_out(record: Record) -> str:
-    """What to do about a name that is another's. Its record is the only evidence of what was brought there, so it goes
-    last, once nobody needs what it is about."""
-    freed = "then run cleanup of that migration with its record (record_cleanup), which frees the name."
-    if record.is_done:
-        given_up = f"Only if nobody needs the finished copy that is there: delete it, {freed}"
-    elif record.table_id:
-        given_up = (
-            f"Or run that migration to its end. Only if nobody needs it: delete its copy, {freed} Its record goes with"
-            " abandon: true."
-        )
-    else:
-        given_up = (
-            "Or run that migration to its end. Only if nobody needs it: run its cleanup with its record"
-            " (record_cleanup) and abandon: true, which frees the name."
-        )
-    return f"Choose another destination name. {given_up}"
 
 
 def source_was_replaced(record: Record, source: Source) -> bool:

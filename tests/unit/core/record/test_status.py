@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import pytest
 
+from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import Claimed
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record import intended, removal, status, transitions
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.attributes import to_attribute
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record import FILL
@@ -108,6 +109,36 @@ def test_names_alone_and_those_without_a_record(one: Controller) -> None:
     (row,) = status.matching(all_rows, ["customers"], wanted={"customers": status.Wanted("shop")})
     assert (row["name"], row["state"], row["source"]) == ("customers", "no record", "shop")
     assert set(row) == set(all_rows[0])
+
+
+@pytest.mark.parametrize(("migration", "source"), [("spring", SOURCE.arn), ("m", "arn:aws:dynamodb:::table/other")])
+@pytest.mark.parametrize("state", ["claimed", "filled", "done"])
+def test_status_and_migrate_say_the_same_of_a_name_that_is_anothers(
+    one: Controller, state: str, migration: str, source: str
+) -> None:
+    if state == "claimed":
+        one.claim()
+    elif state == "filled":
+        one.to_filled()
+    else:
+        one.to_settled()
+        one.step(transitions.done, seen_table_id="T1", verified={"level": "counts"}, acceptable=True)
+    record = one.read()
+    wanted = {"orders": status.Wanted(source.rpartition("/")[2], migration)}
+    (row,) = rows(one.run.store.everything(), one.run.store.home, one.clock.now(), wanted=wanted)
+    with pytest.raises(Claimed) as refused:
+        transitions.require_same(record, migration, source)
+    assert refused.value.next_step in row["next"]
+    assert "leaves the table" not in row["next"]
+    assert ("delete" in row["next"]) is (state != "claimed")  # a table that stands keeps the name all the same
+    assert "remove_record" in row["next"]
+
+
+def test_a_table_of_another_migration_without_a_record_is_not_freed_by_cleanup() -> None:
+    standing = status.Standing("T1", marked=True, migration="spring")
+    row = status.missing("orders", standing=standing, wanted=status.Wanted("orders", "m"))
+    assert "Set migration_id to spring" in row["next"] and "delete that table" in row["next"]
+    assert "cleanup" not in row["next"]
 
 
 class TestRemoval:
