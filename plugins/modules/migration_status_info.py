@@ -19,8 +19,8 @@ description:
     destination explains, the exports, backups and copies that run in O(tables[].source) are listed, once for all tables
     of that account. What may not be read is left out, and named in RV(unseen).
   - It changes nothing, waits for nobody, and needs C(dynamodb:DescribeTable) and C(dynamodb:Scan) on the record table.
-    In O(tables[].source) it uses C(dynamodb:ListExports), C(dynamodb:DescribeExport), C(backup:ListBackupJobs),
-    C(backup:ListCopyJobs) and C(backup:ListTags); without them the other tables are shown all the same.
+    In O(tables[].source) it uses C(dynamodb:DescribeTable) of the tables that have copies, C(dynamodb:ListExports),
+    C(dynamodb:DescribeExport), C(backup:ListBackupJobs), C(backup:ListCopyJobs) and C(backup:ListTags); without them the other tables are shown all the same.
   - A record that a newer version of TableFerry wrote is shown with the state V(unreadable).
 options:
   destination:

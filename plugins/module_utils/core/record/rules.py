@@ -198,6 +198,31 @@ def deleted(record: Record) -> tuple[str, str]:
     return "Its copy has been deleted since.", "Run migrate: the data is brought anew."
 
 
+def source_gone(record: Record) -> tuple[str, str] | None:
+    """What is to be said of a ``record`` whose source table is not there any more, and what to do about it; None where
+    the copy lacks items, or nothing of the source is needed any more."""
+    if record.state not in ("filled", "settled"):
+        return None
+    lacks = "only its settings, which were not all set, can be read no more" if record.state == "filled" else ""
+    lacks = lacks or "only their comparison was still to come"
+    keeps = " It has deletion protection on until you take it off." if record.evidence.get("protected") else ""
+    settings = "set the settings that you need on it yourself, then " if record.state == "filled" else ""
+    return (
+        f"The source table {record.source.arn} is not there any more. The copy has all its items; {lacks}.",
+        f"To keep the copy, {settings}run cleanup with remove_record and abandon: true, which forgets it and leaves the"
+        f" table.{keeps} If the source is in another Region or account, set source to that and run migrate.",
+    )
+
+
+def source_renewed(record: Record) -> tuple[str, str]:
+    """What is to be said of a copy whose source table was made anew, and what to do about it."""
+    return (
+        "The source table was made anew since.",
+        f"The copy {record.name} is of the former one. To have the new one copied, delete the copy, if nobody needs it,"
+        " and run migrate.",
+    )
+
+
 def replaced(record: Record, seen: str, known: str) -> Replaced:
     """The error for another table, ``seen``, under the name of the one that is ``known``."""
     return Replaced(

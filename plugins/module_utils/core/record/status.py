@@ -15,8 +15,8 @@ from typing import Any
 from ..errors import in_words
 from . import lease as leases
 from .lease import Lease, iso
-from .record import DELETE, FILL, WRITE, Record, table_key
-from .rules import REPLACED_NEXT, deleted, replaced_cause, ways_out
+from .record import DELETE, FILL, WRITE, Record, Source, table_key
+from .rules import REPLACED_NEXT, deleted, replaced_cause, source_gone, source_renewed, ways_out
 from .store import Everything, Unreadable
 from .takeover import GRACE
 
@@ -53,7 +53,8 @@ class Standing:
     Where no record explains the table, ``migration`` is the one that its tags or the job that made it name, ``marked``
     whether it is one of ours at all; ``running`` is the job that brings it now, as in "an import", and ``running_of``
     the migration which that is of, empty where not known. One that runs in the source account, and does not make the
-    table itself, has run ``in_source_since``.
+    table itself, has run ``in_source_since``. ``source`` is the source table of a record, without a TableId for
+    one that is not there; None where nobody looked.
     """
 
     table_id: str = ""
@@ -62,6 +63,7 @@ class Standing:
     running: str = ""
     running_of: str = ""
     in_source_since: str = ""
+    source: Source | None = None
 
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -180,6 +182,16 @@ def _of_copy(record: Record, standing: Standing | None) -> str:
     return " ".join(deleted(record))
 
 
+def _of_source(record: Record, standing: Standing | None) -> str:
+    """What the user should do about a source that is not the one that the ``record`` knows; empty where it is."""
+    source = standing.source if standing is not None else None
+    if source is None or source.arn != record.source.arn or source.table_id == record.source.table_id:
+        return ""
+    if not source.table_id:
+        return " ".join(source_gone(record) or ())
+    return " ".join(source_renewed(record)) if record.table_id else ""
+
+
 def _unknown(standing: Standing, wanted: Wanted) -> str:
     """What to do about a table that no record explains."""
     if not standing.marked:
@@ -238,7 +250,7 @@ def _next(record: Record, lease: Lease | None, home: str, now: float, standing: 
             f"Nothing: run {record.run} works on it. If its process is gone for certain, run again with"
             f" take_over: {record.run}."
         )
-    found = _of_copy(record, standing)
+    found = _of_copy(record, standing) or _of_source(record, standing)
     if found or record.next:
         return found or record.next
     if record.is_done:

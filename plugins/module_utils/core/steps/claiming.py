@@ -25,6 +25,7 @@ from ..errors import (
     DestinationExists,
     FerryError,
     Held,
+    MissingTable,
     NotYet,
     RecordChanged,
     Replaced,
@@ -164,7 +165,7 @@ def claim(
         if done is not None:
             return done
         if here is None:
-            here = TableDefinition.read(source, choice.source_table)  # which says what is missing
+            here = _source_table(source, choice, record)
         now_source = Source(here.arn, here.table_id)
         run = records.run()
         try:
@@ -182,6 +183,17 @@ def claim(
         tracking = Tracking(run, choice.table, taken.record)
         return _taken(tracking, destination, choice, there, now_source, missing_since)
     raise _busy(choice.source_table)
+
+
+def _source_table(source: Account, choice: Choice, record: Record | None) -> TableDefinition:
+    """The source table. Raises MissingTable, with what is to be done about a copy that has all items."""
+    try:
+        return TableDefinition.read(source, choice.source_table)
+    except MissingTable as missing:
+        words = rules.source_gone(record) if record is not None else None
+        if words is None:
+            raise
+        raise MissingTable(*words, table=choice.source_table, details=missing.details) from missing
 
 
 def _busy(table: str) -> RecordChanged:
@@ -419,8 +431,10 @@ def data_removed(record: Tracking, kinds: Collection[str]) -> None:
 
 def give_back(record: Tracking, error: FerryError) -> None:
     """Let the table go, with what the user should do. Raises TakenOver where this run saw another one's work."""
+    words = rules.source_gone(record.record)
+    gone = words is not None and isinstance(error, MissingTable) and error.details.get("side") == "source"
     try:
-        record.let_go(error.next_step)
+        record.let_go(" ".join(words) if words is not None and gone else error.next_step)
     except FerryError as other:
         if isinstance(other, TakenOver):
             raise other.for_table(error.table) from error

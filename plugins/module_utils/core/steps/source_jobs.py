@@ -2,11 +2,14 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Jobs that run in source accounts for tables without a record: for ``status``. Reads only, each list once a source."""
+"""What stands in source accounts, for ``status``: jobs that run there for tables without a record, and the tables that
+records are of. Reads only: each list once a source, and DescribeTable for each record.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeAlias
@@ -14,8 +17,10 @@ from typing import TypeAlias
 from ..account import Account
 from ..errors import FerryError
 from ..record.lease import iso
+from ..record.record import Record, Source
 from ..record.status import Standing, Wanted
-from .standing import Standings
+from ..table.definition import TableDefinition
+from .standing import AT_ONCE, Standings
 
 
 @dataclass(frozen=True)
@@ -52,18 +57,19 @@ def look_at_sources(
     seen: Standings,
     wanted: Mapping[str, Wanted],
     sources: Mapping[str, Account],
-    recorded: Collection[str],
+    records: Mapping[str, Record],
     finders: Iterable[FindSourceJobs],
 ) -> Standings:
     """``seen`` with what runs in the ``sources``, the accounts by destination table, for tables that nothing else
-    explains: without a record (``recorded`` have one), a table, or a job that makes it.
+    explains: without a record (``records`` are those that there are), a table, or a job that makes it; and with the
+    source tables of those that have a record and a table.
 
     What may not be read, or cannot now, is ``unseen``.
     """
     asked: dict[Account, dict[str, str]] = {}
     for name, source in sources.items():
         there = seen.standing.get(name)
-        if name not in recorded and there == Standing():
+        if name not in records and there == Standing():
             asked.setdefault(source, {})[name] = wanted[name].source_table or name
     standing, unseen = dict(seen.standing), dict.fromkeys(seen.unseen)
     for source, tables in asked.items():
@@ -78,7 +84,30 @@ def look_at_sources(
             found = _nearest(of_table, name, wanted[name])
             if found is not None:
                 standing[name] = _standing(found)
+    copies = [
+        (name, records[name], sources[name])
+        for name in sources
+        if name in records and name in standing and standing[name].table_id
+    ]
+    failed = []
+    with ThreadPoolExecutor(AT_ONCE, "tableferry-look") as pool:
+        for (name, _record, _account), (table, why) in zip(copies, pool.map(_source, copies), strict=True):
+            standing[name] = replace(standing[name], source=table)
+            failed += [f"the source of {name}: {why}"] if why else []
+    if failed:
+        unseen[failed[0] if len(failed) == 1 else f"{failed[0]} Nor the sources of {len(failed) - 1} more."] = None
     return replace(seen, standing=standing, unseen=tuple(unseen))
+
+
+def _source(copy: tuple[str, Record, Account]) -> tuple[Source | None, str]:
+    """The source table of a record, without a TableId where it is not there, or why it could not be looked at."""
+    _name, record, account = copy
+    try:
+        there = TableDefinition.find(account, record.source.arn.rpartition("/")[2])
+        arn = account.table_arn(record.source.arn.rpartition("/")[2])
+    except FerryError as error:
+        return None, error.cause
+    return (Source(arn, "") if there is None else Source(there.arn, there.table_id)), ""
 
 
 def _nearest(jobs: Iterable[SourceJob], name: str, wanted: Wanted) -> SourceJob | None:

@@ -15,8 +15,9 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import FILLINGS, SOURCE_JOBS
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record import status
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.lease import iso
-from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record import table_key
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record import Record, table_key
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.status import Wanted
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record.store import RecordStore
 from ansible_collections.tableferry.aws.plugins.module_utils.core.report import status_table
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.source_jobs import look_at_sources
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.standing import look_around
@@ -63,7 +64,7 @@ class TestRecorded:
         Playbook(aws).migrate()
         row = row_of(aws)
         assert (row["state"], row["copy_state"], row["next"]) == ("done", "there", "")
-        assert [operation for _account, operation in aws.calls] == ["DescribeTable"]
+        assert [operation for _account, operation in aws.calls] == ["DescribeTable"] * 2
 
     def test_a_copy_that_was_deleted(self) -> None:
         aws = world()
@@ -85,6 +86,34 @@ class TestRecorded:
         with pytest.raises(errors.Replaced, match="made anew") as refused:
             Playbook(aws, 2).start()
         assert row["next"] == f"{refused.value.cause} {refused.value.next_step}"
+
+    def test_a_source_that_was_made_anew(self) -> None:
+        aws = world()
+        Playbook(aws).migrate()
+        aws.drop(side="source")
+        aws.add_table("orders", 3)
+        row = row_of(aws)
+        assert (row["state"], row["copy_state"]) == ("done", "there")
+        assert row["next"].startswith("The source table was made anew since.") and "delete the copy" in row["next"]
+        assert row["next"].split(".")[0] in (Playbook(aws, 2).migrate()["orders"].reason or "")
+        aws.drop()
+        assert Playbook(aws, 3).migrate()["orders"].items_destination == 3
+        assert row_of(aws)["next"] == ""
+
+    def test_a_source_that_was_deleted_after_the_items_arrived(self) -> None:
+        aws = world()
+        stopped_after_filled(aws)
+        aws.drop(side="source")
+        aws.advance(1000)
+        row = row_of(aws)
+        assert row["state"] == "filled" and "copy has all its items" in row["next"]
+        assert "set the settings that you need on it yourself" in row["next"]
+        assert "run cleanup with remove_record and abandon: true" in row["next"]
+        for pid in (2, 3):
+            with pytest.raises(errors.MissingTable) as refused:
+                Playbook(aws, pid).start()
+            assert row["next"] == f"{refused.value.cause} {refused.value.next_step}" == row_of(aws)["next"]
+        assert "case-sensitive" not in row["next"]
 
     @pytest.mark.parametrize("operation", ["ExportTableToPointInTime", "ImportTable"])
     def test_a_table_on_its_way_is_not_said_to_be_deleted(self, operation: str) -> None:
@@ -198,7 +227,7 @@ class TestWithoutARecord:
         playbook = Playbook(aws)
         aws.may_not("source", "dynamodb:ListExports", "backup:ListCopyJobs")
         look = look_around(playbook.destination, ["orders"], {}, {}, FILLINGS)
-        look = look_at_sources(playbook.destination, look, ORDERS, {"orders": playbook.source}, (), SOURCE_JOBS)
+        look = look_at_sources(playbook.destination, look, ORDERS, {"orders": playbook.source}, {}, SOURCE_JOBS)
         aws.may_again("source")
         assert "orders" in look.standing and len(look.unseen) == 2
         assert "dynamodb:ListExports" in look.unseen[0] and "backup:ListCopyJobs" in look.unseen[1]
@@ -230,6 +259,27 @@ class TestWithoutARecord:
         row = row_of(aws)
         assert (row["state"], row["copy_state"], row["migration"]) == ("no record", "unknown", "")
         assert "TableFerry did not make" in row["next"] and "destination_table" in row["next"]
+
+
+def stopped_after_filled(aws: Staged) -> None:
+    """A run that dies once its record says that the items are there."""
+    playbook, write = Playbook(aws), RecordStore.write
+
+    def stop(*_call: Any) -> None:
+        raise Killed
+
+    def written(store: RecordStore, before: Record, after: Record) -> Record:
+        record = write(store, before, after)
+        if record.state == "filled":
+            aws.interrupt = stop
+            raise Killed
+        return record
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(RecordStore, "write", written)
+        playbook.migrate()
+    aws.interrupt = lambda *_call: None
+    playbook.killed()
 
 
 def stopped_after(aws: Staged, operation: str, **options: Any) -> None:
