@@ -11,8 +11,10 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from ansible.errors import AnsibleFilterError
 from ansible.module_utils.parsing.convert_bool import boolean
 
+from ansible_collections.tableferry.aws.plugins.filter.tables import repairs
 from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import HostVars, read_if_sound
 from ansible_collections.tableferry.aws.plugins.plugin_utils.sides import RenderedSides
 
@@ -23,6 +25,7 @@ JUDGED = "judge_table_judgement"
 STAGES = (STARTED, WAITED, JUDGED)
 # Those that the playbook migrate registers, for all tables in one.
 TOGETHER = {STARTED: "migrate_started", WAITED: "migrate_waited", JUDGED: "migrate_judged"}
+VERIFIED = "verify_table_found"  # what the role verify_table registers
 NOTE = "report_migration_failure"
 OUTLOOK = "check_inventory_outlook"
 
@@ -51,6 +54,32 @@ def run_places(hosts: Iterable[str], hostvars: HostVars) -> list[dict[str, Any]]
             place = {"destination": destination, "record_table": record["record_table"]}
             found.setdefault(json.dumps(place, sort_keys=True), place)
     return list(found.values())
+
+
+def repair_places(hosts: Iterable[str], hostvars: HostVars) -> list[dict[str, Any]]:
+    """As ``run_places``, of a run of the playbook verify: where it took tables to repair them. A comparison takes none,
+    but of a table that it makes whole."""
+    found: dict[str, dict[str, Any]] = {}
+    rendered = RenderedSides(hostvars)
+    from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record_table import DEFAULT_NAME
+
+    for host in hosts:
+        variables = hostvars[host]
+        verified = read_if_sound(variables, VERIFIED) or {}
+        if not verified or verified.get("skipped") or not (verified.get("filled") or _repairs(variables)):
+            continue
+        destination = rendered.destination_if_sound(host)
+        if destination:
+            record_table = str(read_if_sound(variables, "ferry_record_table") or DEFAULT_NAME)
+            place = {"destination": destination, "record_table": record_table}
+            found.setdefault(json.dumps(place, sort_keys=True), place)
+    return list(found.values())
+
+
+def _repairs(variables: Mapping[str, Any]) -> bool:
+    with contextlib.suppress(AnsibleFilterError):
+        return repairs(read_if_sound(variables, "ferry_repair") or False) != "false"
+    return False
 
 
 def report_changed(hosts: Iterable[str], hostvars: HostVars) -> list[str]:
@@ -228,6 +257,7 @@ class FilterModule:
             "report_changes": report_changes,
             "report_lines": report_lines,
             "report_problems": report_problems,
+            "repair_places": repair_places,
             "run_places": run_places,
             "report_rows": report_rows,
         }

@@ -20,7 +20,8 @@ description:
     of that account. What may not be read is left out, and named in RV(unseen).
   - It changes nothing, waits for nobody, and needs C(dynamodb:DescribeTable) and C(dynamodb:Scan) on the record table.
     In O(tables[].source) it uses C(dynamodb:DescribeTable) of the tables that have copies, C(dynamodb:ListExports),
-    C(dynamodb:DescribeExport), C(backup:ListBackupJobs), C(backup:ListCopyJobs) and C(backup:ListTags); without them the other tables are shown all the same.
+    C(dynamodb:DescribeExport), C(backup:ListBackupJobs), C(backup:ListCopyJobs) and C(backup:ListTags); without them
+    the other tables are shown all the same.
   - A record that a newer version of TableFerry wrote is shown with the state V(unreadable).
 options:
   destination:

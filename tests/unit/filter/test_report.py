@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.tableferry.aws.plugins.filter.report import (
     failure_note,
     item_jobs,
+    repair_places,
     report_changed,
     report_changes,
     report_lines,
@@ -180,6 +181,25 @@ def test_tables_that_one_task_moved_together() -> None:
     assert problems == {"a": "tags", "refused": "no table", "wrong": "3 items lack"}
     assert report_changed(hostvars, hostvars) == ["a"]
     assert run_places(hostvars, hostvars) == [{"destination": {"region": "eu-west-1"}, "record_table": "records"}]
+
+
+def test_places_in_which_verify_took_tables() -> None:
+    def host(region: str, **variables: Any) -> dict[str, Any]:
+        found = {"verify_table_found": {"clean": True, "filled": False}}
+        return {"ferry_destination": {"region": region}, **found, **variables}
+
+    hostvars = {
+        "compared": host("a"),
+        "text": host("b", ferry_repair="true", ferry_record_table="records"),
+        "same": host("b", ferry_repair=True, ferry_record_table="records"),
+        "failed": host("c", ferry_repair="racing", verify_table_found={"failed": True}),
+        "whole": host("d", verify_table_found={"filled": True}),
+        "skipped": host("e", ferry_repair=True, verify_table_found={"skipped": True}),
+        "never": {"ferry_destination": {"region": "f"}, "ferry_repair": True},
+        "nonsense": host("g", ferry_repair="maybe"),
+    }
+    places = [(place["destination"]["region"], place["record_table"]) for place in repair_places(hostvars, hostvars)]
+    assert places == [("b", "records"), ("c", "tableferry"), ("d", "tableferry")]
 
 
 def test_tables_that_were_judged_in_the_wait() -> None:

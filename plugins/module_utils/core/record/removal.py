@@ -100,6 +100,7 @@ def plan_removal(
     after = Everything(records, everything.leases, stay, everything.unreadable)
     left += _unreadable(everything, names)
     if in_use(after, "", now):
+        left += _runs_alone(store, after, "", now)
         return Removal(tuple(changes), tuple(left), tuple(warnings))
     return Removal((*changes, _table_change(store)), tuple(left), tuple(warnings))
 
@@ -130,8 +131,10 @@ def remove(
         changes, left = changes + users, left + unused
         left += _unreadable(everything, names)
         now = run.clock.now()
-        if not in_use(store.everything(), run.id, now) and store.remove_table(run.id, now):
+        after = store.everything()
+        if not in_use(after, run.id, now) and store.remove_table(run.id, now):
             return Removal((*changes, _table_change(store)), tuple(left), tuple(warnings))
+        left += _runs_alone(store, after, run.id, now)
         store.remove_ended_leases(store.everything(), now)
     except FerryError:
         with suppress(FerryError):
@@ -208,6 +211,17 @@ def _users_change(uses: Uses, forgotten: frozenset[str]) -> Change:
 
 def _unused(uses: Uses) -> NotCarried:
     return NotCarried(uses.name, "no table needs it any more: a cleanup of the whole inventory removes it")
+
+
+def _runs_alone(store: RecordStore, after: Everything, run: str, now: float) -> list[NotCarried]:
+    """Why the record table stays where nothing but leases of runs is left in it, for the run that asks, ``run``."""
+    if after.records or after.uses or after.unreadable:
+        return []
+    runs = in_use(after, run, now)
+    if not runs:
+        return []
+    why = f"{' and '.join(runs)} may still use it: run cleanup again once it has ended, or its lease has run out"
+    return [NotCarried(f"the record table {store.table.name}", why)]
 
 
 def _of(everything: Everything, names: Sequence[str]) -> list[Record]:

@@ -203,7 +203,9 @@ class TestRemoval:
         removed = removal.remove(two.run, ["orders", "nobody"], "m", frozenset({SOURCE.arn}))
         assert [change.what for change in removed.changes] == ["dynamodb.table.tableferry.orders"]
         assert removed.changes[0].before == {"migration": "m", "state": "done", "method": "direct"}
-        assert (removed.left, removed.warnings) == ((), ())
+        (table,) = removed.left
+        assert table.what == "the record table tableferry" and "held by ann@one" in table.reason
+        assert "run cleanup again" in table.reason and removed.warnings == ()
         assert one.run.store.read(KEY) is None
         lease = one.run.store.read_lease(two.run.id)
         assert lease is not None and lease.ended is not None
@@ -214,6 +216,21 @@ class TestRemoval:
         removed = removal.remove(one.run, ["orders"], "m", ANY)
         assert planned.changes == removed.changes and len(removed.changes) == 2
         assert aws.dynamodb("ListTables", {})["TableNames"] == []
+
+    def test_a_record_table_that_stays_for_other_records_is_no_news(self, one: Controller, aws: Aws) -> None:
+        self.settled(one)
+        for removed in (
+            removal.plan_removal(one.run.store, ["nobody"], "m", ANY, aws.now),
+            removal.remove(one.run, ["nobody"], "m", ANY),
+        ):
+            assert (removed.changes, removed.left) == ((), ())
+
+    def test_check_mode_says_which_run_keeps_the_record_table(self, one: Controller, two: Controller, aws: Aws) -> None:
+        self.settled(one)
+        one.run.end()
+        planned = removal.plan_removal(two.run.store, ["orders"], "m", ANY, aws.now)
+        assert [change.what for change in planned.changes] == ["dynamodb.table.tableferry.orders"]
+        assert "held by ann@two" in planned.left[0].reason and "ann@one" not in planned.left[0].reason
 
     def test_half_a_table_is_forgotten_with_a_warning_where_it_is_given_up(
         self, one: Controller, two: Controller, aws: Aws
