@@ -103,8 +103,16 @@ def report_changes(hosts: Iterable[str], hostvars: HostVars) -> list[str]:
 
 
 def _is_changed(host: str, variables: Mapping[str, Any]) -> bool:
+    from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import adopting
+
     changed = host in (_together(variables, WAITED).get("tables_changed") or ())
-    return changed or bool(_started_together(host, variables).get("changed"))
+    started = _started_together(host, variables)
+    if (started.get("job") or {}).get("kind") == adopting.KIND:
+        # Nothing is written before both tables are equal: one that is refused is as it was.
+        results = {STARTED: started, WAITED: _together(variables, WAITED)}
+        if (_jobs(host, results).get(adopting.KIND) or {}).get("state") in ("failed", "cancelled"):
+            return changed
+    return changed or bool(started.get("changed"))
 
 
 def _started_together(host: str, variables: Mapping[str, Any]) -> Mapping[str, Any]:

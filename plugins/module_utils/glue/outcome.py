@@ -92,7 +92,7 @@ def failure(error: errors.FerryError) -> dict[str, Any]:
 
 def outcome(verb: Verb, params: dict[str, Any], *, check_mode: bool, diff: bool, progress: Progress) -> dict[str, Any]:
     """Run ``verb`` with validated ``params``: its result, or the failure with the next step. Never raises for AWS."""
-    table = str(params.get("name") or "")
+    table = str(params.get("name") or "") if verb.names_table else ""
     if sdk.SDK_ERROR:
         missing = SdkMissing(
             missing_required_lib("boto3 and botocore"),

@@ -72,6 +72,7 @@ class RecordTables:
         self._lock = threading.RLock()
         self._opened: dict[tuple[AccountSpec, str], _Opened] = {}
         self._to_read: dict[tuple[AccountSpec, str], RecordStore | None] = {}
+        self._known_runs: dict[tuple[AccountSpec, str, str], bool] = {}
         ATTENDING.expect()
 
     def records(self, destination: Account, name: str, *others: Account | None) -> Records:
@@ -100,6 +101,15 @@ class RecordTables:
             if key not in self._to_read:
                 self._to_read[key], _now = open_to_read(destination, name)
             return self._to_read[key]
+
+    def knows_run(self, destination: Account, name: str, run: str) -> bool:
+        """Whether the record table ``name`` has a lease of ``run``, asked once for all tables."""
+        key = (destination.spec, name, run)
+        with self._lock:
+            if key not in self._known_runs:
+                store = self.to_read(destination, name)
+                self._known_runs[key] = store is not None and store.read_lease(run) is not None
+            return self._known_runs[key]
 
     def hold(self, destination: Account, name: str, table: str, *others: Account | None) -> Tracking | None:
         """The record of ``table`` taken for this run, None without record or record table. Raises Held."""

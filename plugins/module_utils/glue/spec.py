@@ -22,7 +22,8 @@ class Verb:
     ``spec`` is the argument spec, ``rules`` its other keyword arguments (``mutually_exclusive`` and so on).
     ``run(params, check_mode, progress)`` does the work: it returns a JSON-safe result or raises ``FerryError``, and it
     changes nothing in check mode. ``services`` are the SDK models that the action loads once for all hosts.
-    ``hands_out_credentials``: the result carries credentials on purpose.
+    ``hands_out_credentials``: the result carries credentials on purpose. ``names_table``: the option ``name`` is of a
+    table that is moved, which an error names first.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Verb:
     services: tuple[str, ...]
     rules: dict[str, Any] = field(default_factory=dict)
     hands_out_credentials: bool = False
+    names_table: bool = True
 
 
 # What both sides may share; named as in amazon.aws, so that one module_defaults of the action group serves all.

@@ -183,6 +183,16 @@ def test_tables_that_one_task_moved_together() -> None:
     assert run_places(hostvars, hostvars) == [{"destination": {"region": "eu-west-1"}, "record_table": "records"}]
 
 
+@pytest.mark.parametrize(("state", "changed"), [("failed", False), ("completed", True), ("running", True)])
+def test_a_table_that_is_not_adopted_was_not_changed(state: str, changed: bool) -> None:
+    adopt = {"kind": "adopt", "state": "pending"}
+    together = {
+        "migrate_started": {"tables": {"a": {"changed": True, "job": adopt, "then": []}}},
+        "migrate_waited": {"ways": {"a": [{**adopt, "state": state, "failure_message": "differs"}]}},
+    }
+    assert report_changed(["a"], {"a": together}) == (["a"] if changed else [])
+
+
 def test_places_in_which_verify_took_tables() -> None:
     def host(region: str, **variables: Any) -> dict[str, Any]:
         found = {"verify_table_found": {"clean": True, "filled": False}}

@@ -29,6 +29,8 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import s
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.definition import TableDefinition
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.settings import Settings, SettingsPlan
 from ansible_collections.tableferry.aws.plugins.module_utils.glue import starting
+from ansible_collections.tableferry.aws.plugins.module_utils.glue.outcome import outcome
+from ansible_collections.tableferry.aws.plugins.module_utils.glue.spec import SHARED_OPTIONS
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs import (
     account_session,
     backup_cleanup,
@@ -41,6 +43,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs import (
     migration_cleanup,
     migration_judge,
     migration_start,
+    record_table,
 )
 
 TABLE = {
@@ -179,6 +182,7 @@ def test_a_way_is_started_or_foreseen(monkeypatch: pytest.MonkeyPatch, check_mod
     store, records = object(), object()
     monkeypatch.setattr(migration_start.RecordTables, "to_read", lambda *_place: store)
     monkeypatch.setattr(migration_start.RecordTables, "records", lambda *_accounts: records)
+    monkeypatch.setattr(migration_start.RecordTables, "knows_run", lambda *_run: True)
     arguments = {"name": "orders", "bucket": "b", "defer": ["time_to_live"], "method": "s3", "take_over": "r", **SIDES}
     result = run(migration_start, arguments, check_mode)
     assert_documented(migration_start, result)
@@ -421,3 +425,13 @@ def test_a_run_that_was_taken_over_fails_the_tables_of_its_destination_alone(mon
     found = run(job_wait, {"jobs": entries})["jobs"]
     assert [found[name]["state"] for name in "ab"] == ["failed", "completed"]
     assert found["a"]["failure"]["error"] == "TakenOver"
+
+
+def test_an_error_of_the_record_table_names_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unusable(*_place: Any, **_how: Any) -> None:
+        raise errors.RecordUnusable("The table records has the keys id (HASH, S).", "Set record_table.")
+
+    monkeypatch.setattr(record_table.RecordStore, "open", unusable)
+    params = {"name": "records", **dict.fromkeys(SHARED_OPTIONS), "destination": SIDES["destination"]}
+    result = outcome(record_table.VERB, params, check_mode=False, diff=False, progress=lambda _line: None)
+    assert result["msg"] == "The table records has the keys id (HASH, S). Set record_table."

@@ -17,6 +17,7 @@ from ..record.run import HeldElsewhere, held_lines
 from .claiming import Choice, Finished, Later
 
 KIND = "claim"
+FIRST_GAP = 2.0  # seconds in which the tables of a wait are looked at for the first time
 LINES_GAP = 60.0  # seconds between the lines about holders
 
 
@@ -76,6 +77,7 @@ class ClaimKind(OwnWork):
         self._progress = progress
         self._held: dict[str, HeldElsewhere] = {}
         self._lines_at: float | None = None
+        self._first_at: float | None = None  # when the first table of this wait was seen to be held
 
     def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> AnySteps:
         """Look again until the table can be taken; then its other jobs take this one's place."""
@@ -100,6 +102,11 @@ class ClaimKind(OwnWork):
         return job
 
     def _tell(self, clock: Callable[[], float]) -> None:
+        """A line for each holder; not before all tables were looked at, or it would count the first one alone."""
+        if self._first_at is None and self._held:
+            self._first_at = clock()
+        if self._first_at is None or clock() - self._first_at < FIRST_GAP:
+            return
         if self._lines_at is not None and clock() - self._lines_at < LINES_GAP:
             return
         lines = held_lines(tuple(self._held.values()))

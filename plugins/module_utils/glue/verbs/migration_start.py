@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...core.account import Account
 from ...core.change import to_diff
 from ...core.data_plane import ItemChoices
 from ...core.methods.options import BackupChoices, MigrationOptions
@@ -111,6 +112,7 @@ def start_one(accounts: Accounts, tables: RecordTables, params: Parameters, chec
         **given(params, [name for name in SPEC if name not in _OTHER_NAMES]),
     )
     name = params["record_table"]
+    unknown = _unknown_run(tables, destination, name, params["take_over"])
     if check_mode:
         migration = preview(source, destination, options, tables.to_read(destination, name), by_record=True)
     else:
@@ -128,8 +130,18 @@ def start_one(accounts: Accounts, tables: RecordTables, params: Parameters, chec
         "table": migration.definition.to_dict(),
         "left": [left.to_dict() for left in migration.left],
     }
-    warnings = [*migration.warnings, *started.get("warnings", ())]
+    warnings = [*unknown, *migration.warnings, *started.get("warnings", ())]
     return {**result, "warnings": warnings} if warnings else result
+
+
+def _unknown_run(tables: RecordTables, destination: Account, name: str, run: str) -> list[str]:
+    """A line about a ``take_over`` that is of no run, which would change nothing without a word."""
+    if not run or tables.knows_run(destination, name, run):
+        return []
+    return [
+        f"take_over: the record table {name} knows no run {run}, so nothing is taken over from it. The playbook status"
+        " names the runs that hold tables."
+    ]
 
 
 VERB = Verb("migration_start", SPEC, run, services=("application-autoscaling", "dynamodb", "kms", "logs", "s3", "sts"))

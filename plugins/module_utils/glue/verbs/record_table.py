@@ -37,4 +37,4 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     }
 
 
-VERB = Verb("record_table", SPEC, run, services=("dynamodb", "sts"))
+VERB = Verb("record_table", SPEC, run, services=("dynamodb", "sts"), names_table=False)

@@ -82,3 +82,7 @@ def test_one_table_through_all_verbs(crossing: Crossing, monkeypatch: pytest.Mon
     assert over is not None and over.ended is not None and over.ended.by == held.run
     again = run(migration_start, arguments)
     assert (again["changed"], again["job"]["state"]) == (False, "not_needed")
+    for check_mode in (False, True):
+        unknown = run(migration_start, {**arguments, "take_over": "nobody"}, check_mode)["warnings"]
+        assert len(unknown) == 1 and "knows no run nobody" in unknown[0]
+        assert "warnings" not in run(migration_start, {**arguments, "take_over": held.run}, check_mode)
