@@ -69,7 +69,10 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     rows = status.matching(known, names, seen.standing, wanted)
     runs = status.runs(everything, now)
     if store is None:
-        words = f"There is no record table {name} in account {account.account_id}, {account.region}: no run has begun."
+        words = f"There is no record table {name} in account {account.account_id}, {account.region}"
+        # What was begun shows that there was one: somebody has deleted it.
+        begun = any(row["job"] or row["migration"] for row in rows)
+        words += ", though runs have begun: what they began is below." if begun else ": no run has begun."
     else:
         count = len(known if names is None else rows)
         words = f"{name} in account {account.account_id}, {account.region}: {count} table{'s'[: count != 1]}."

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -31,6 +32,7 @@ from tests.unit.on_lab.record.test_lost import lose
 from tests.unit.on_lab.recorded import Playbook, world
 from tests.unit.on_lab.staged import BUCKET, Staged
 
+GLUE = "ansible_collections.tableferry.aws.plugins.module_utils.glue"
 DATA_PLANE = (copied_by_calls, counted_by_calls)  # fixtures: the data plane is calls of the lab's clients
 ORDERS = {"orders": Wanted("orders", "default")}
 
@@ -166,6 +168,23 @@ class TestWithoutARecord:
         assert "Set migration_id to default" in row_of(aws, {"orders": Wanted("orders", "spring")})["next"]
         assert Playbook(aws, 2).migrate()["orders"].status == "migrated"
         assert len(aws.jobs("import")) == 1
+
+    def test_exports_that_run_when_the_record_table_was_deleted(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        aws = world(export__full=100.0)
+        verb = import_module(f"{GLUE}.verbs.migration_status_info")
+        playbook = Playbook(aws)
+        monkeypatch.setattr(verb, "open_to_read", lambda *_place: (None, aws.clock))  # there is none
+        monkeypatch.setattr(verb.Accounts, "get", lambda _self, side, _options: getattr(playbook, side))
+        table = {"name": "orders", "source_table": "orders", "migration_id": "default", "source": {"region": "r"}}
+        params = {"record_table": "tableferry", "destination": {}, "names": None, "tables": [table], "recorded": False}
+        assert verb.run(params, False, print)["msg"].endswith(": no run has begun.")
+        stopped_after(aws, "ExportTableToPointInTime")
+        client = aws.client("dynamodb", "destination")
+        client.update_table(TableName="tableferry", DeletionProtectionEnabled=False)
+        aws.drop("tableferry")
+        shown = verb.run(params, False, print)
+        assert "There is no record table" in shown["msg"] and "no run has begun" not in " ".join(shown["lines"])
+        assert shown["tables"][0]["next"].startswith("No record of it, but an export of migration default runs")
 
     def test_a_restore_that_runs(self) -> None:
         aws = Ready()
