@@ -177,7 +177,7 @@ def ways_out(record: Record) -> str:
             "Or run that migration to its end. Only if nobody needs it: run its cleanup with remove_record and abandon:"
             " true, which frees the name."
         )
-    return f"Choose another destination_table. {given_up}"
+    return f"Choose another destination name. {given_up}"
 
 
 def replaced_cause(name: str, seen: str, known: str) -> str:
@@ -210,7 +210,7 @@ def source_gone(record: Record) -> tuple[str, str] | None:
     return (
         f"The source table {record.source.arn} is not there any more. The copy has all its items; {lacks}.",
         f"To keep the copy, {settings}run cleanup with remove_record and abandon: true, which forgets it and leaves the"
-        f" table.{keeps} If the source is in another Region or account, set source to that and run migrate.",
+        f" table.{keeps}",
     )
 
 

@@ -91,8 +91,8 @@ def look_at_sources(
     ]
     failed = []
     with ThreadPoolExecutor(AT_ONCE, "tableferry-look") as pool:
-        for (name, _record, _account), (there, why) in zip(copies, pool.map(_source, copies), strict=True):
-            standing[name] = replace(standing[name], source=there)
+        for (name, _record, _account), (source_table, why) in zip(copies, pool.map(_source, copies), strict=True):
+            standing[name] = replace(standing[name], source=source_table)
             failed += [f"the source of {name}: {why}"] if why else []
     if failed:
         unseen[failed[0] if len(failed) == 1 else f"{failed[0]} Nor the sources of {len(failed) - 1} more."] = None
