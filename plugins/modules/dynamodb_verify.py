@@ -42,7 +42,7 @@ options:
       - Without O(differences_path) only the first 20 differences are repaired.
       - Only a table that the migration O(migration_id) filled is repaired. Its record decides; without one its tags do,
         or the import or restore that made it. Any other table is refused before it is read, and so is one that another
-        run holds. A table that was handed over is repaired as well, with a warning that what its applications wrote is
+        run holds. A finished table is repaired as well, with a warning that what its applications wrote is
         overwritten. To have a copy repaired that has no record and was filled in another way, tag it
         C(tableferry:migration) with O(migration_id).
     type: str

@@ -35,6 +35,7 @@ from .jobs.job import Job, ended_with, failure_of
 from .jobs.kind import Made, OwnWork, Pause, Steps, WaitItem
 from .jobs.tracking import Tracking
 from .record.record import Record
+from .record.status import repaired_since
 from .steps import claim_job, claiming, settings_job
 from .steps.background import Workbench
 from .steps.comparison import require_equal
@@ -222,6 +223,8 @@ def judge_claim(job: Job) -> Judgement:
     if job.state == "not_needed":
         known = job.result["verified"]
         when = f"Finished by an earlier run, at {known.get('at', '')}."
+        repaired = repaired_since(job.result.get("evidence", {}))
+        when += f" {repaired}" if repaired else ""
         renewed = " The source table was made anew since." if job.result.get("source_renewed") else ""
         return Judgement(
             "migrated",

@@ -210,6 +210,8 @@ def _status_value(entry: Mapping[str, Any], column: str) -> Any:
     value = entry.get(column)
     if column == "verified":
         value = (value or {}).get("level") or (value or {}).get("verified") or (value and "yes")
+        repaired = (entry.get("evidence") or {}).get("repaired")
+        value = f"{value or 'no'}, repaired {repaired['at']}" if repaired else value
     elif column == "data_as_of":
         value = " to ".join(dict.fromkeys(str(each) for each in (value or {}).values()))
     elif column == "percent" and value is not None:

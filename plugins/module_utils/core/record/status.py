@@ -210,7 +210,7 @@ def _set_id(migration: str) -> str:
     return f"Set migration_id to {migration} to go on with it."
 
 
-def _other_migration(record: Record, wanted: Wanted) -> str:
+def other_migration(record: Record, wanted: Wanted) -> str:
     """What to do about a ``record`` that is not of what the user wants; empty where it is."""
     if record.is_untouched:
         return ""
@@ -235,9 +235,23 @@ def _differing(record: Record) -> str:
     )
 
 
+def repaired_since(evidence: Mapping[str, Any]) -> str:
+    """What was repaired of a finished table, by the record's ``evidence``, in words; empty where nothing was."""
+    repaired = evidence.get("repaired")
+    if not repaired:
+        return ""
+    before = "The counts and data_as_of are those of before."
+    if "put" not in repaired:
+        return f"A repair by verify began at {repaired['at']} and did not end: run verify again. {before}"
+    left = f", {repaired['left']} left as they were" if repaired.get("left") else ""
+    return (
+        f"Repaired by verify at {repaired['at']}: {repaired['put']} put, {repaired['deleted']} deleted{left}. {before}"
+    )
+
+
 def _next(record: Record, lease: Lease | None, home: str, now: float, standing: Standing | None, wanted: Wanted) -> str:
     """What the user should do; empty where there is nothing to do."""
-    other = _other_migration(record, wanted)
+    other = other_migration(record, wanted)
     if other:
         return other
     if record.home != home:

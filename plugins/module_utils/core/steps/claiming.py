@@ -393,7 +393,7 @@ def hold(records: Records, table: str) -> Tracking | None:
     else:
         raise _busy(table)
     if isinstance(taken, HeldElsewhere):
-        raise taken.refusal(table)
+        raise taken.refusal(table, by_take_over=False)
     tracking = Tracking(run, table, taken.record)
     seconds = tracking.fence_left()
     if seconds > 0:
@@ -417,7 +417,7 @@ def held_elsewhere(store: RecordStore | None, destination: Account, record: Reco
     holds = assess(lease, record.run, destination.now().timestamp())
     if not isinstance(holds, Holds):
         return None
-    return HeldElsewhere(record.run, holds.words, holds.again).refusal(record.name)
+    return HeldElsewhere(record.run, holds.words, holds.again).refusal(record.name, by_take_over=False)
 
 
 def data_removed(record: Tracking, kinds: Collection[str]) -> None:

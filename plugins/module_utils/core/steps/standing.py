@@ -15,10 +15,10 @@ from dataclasses import dataclass, field, replace
 
 from ..account import Account
 from ..destination import was_filled_by_us
-from ..errors import FerryError, MissingTable
-from ..record import rules
-from ..record.record import Record
-from ..record.status import Standing, copy_state, needs_tags
+from ..errors import DestinationExists, FerryError, MissingTable
+from ..record import rules, status, transitions
+from ..record.record import Record, Source
+from ..record.status import Standing, Wanted, copy_state, needs_tags
 from ..route import Route
 from ..table.definition import TableDefinition
 from ..table.ownership import OWNERSHIP_TAG, read_tags
@@ -105,6 +105,31 @@ def require_copy(destination: Account, record: Record) -> None:
         raise rules.replaced(record, seen, record.table_id)
     if copy == "deleted":
         raise MissingTable(*rules.deleted(record), table=record.name)
+
+
+def require_own(record: Record, migration: str, source: Account, source_table: str) -> None:
+    """Raises DestinationExists, in the words of ``status``, where the ``record`` is of another migration or source
+    table, and where the source was made anew since: a repair would bring items of another table. One call."""
+    arn = source.table_arn(source_table)
+    other = status.other_migration(record, Wanted(source_table, migration))
+    details = {"migration": record.migration, "source": record.source.arn}
+    if other or (arn not in {record.source.arn, *record.parts} and not record.is_untouched):
+        raise DestinationExists(
+            f"The table {record.name} is the copy that migration {record.migration} makes of {record.source.arn}.",
+            f"{other or 'Check source and source_table.'} Nothing was changed.",
+            table=record.name,
+            details=details,
+        )
+    there = TableDefinition.find(source, source_table)
+    if there is not None and transitions.source_was_replaced(record, Source(arn, there.table_id)):
+        raise DestinationExists(
+            f"The source table {source_table} was made anew since {record.name} was filled: it is another table"
+            f" ({there.table_id}, not {record.source.table_id}), and a repair would bring its items.",
+            "Nothing was changed. To have the new table, delete the copy, if nobody needs it, and run migrate; or"
+            " choose another destination_table.",
+            table=record.name,
+            details={**details, "table_id": there.table_id, "source_table_id": record.source.table_id},
+        )
 
 
 def _standing(destination: Account, name: str, record: Record | None, fillings: list[Filling]) -> Standing:

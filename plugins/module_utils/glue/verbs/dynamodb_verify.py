@@ -31,7 +31,7 @@ from ...core.steps.comparison import (
     verify_tables,
     where_listed,
 )
-from ...core.steps.standing import require_copy
+from ...core.steps.standing import require_copy, require_own
 from ...core.table.definition import TableDefinition
 from ..accounts import Accounts
 from ..records import RECORD_OPTIONS, RecordTables, open_to_read, record_of
@@ -147,6 +147,8 @@ def _verified(
             if not params["repair"]:  # a repair is refused in the same words, as for each table that is not ours
                 raise
     if params["repair"]:
+        if record is not None:
+            require_own(record, params["migration_id"], source, options.source_table)
         require_repairable(source, destination, options, **repairing)
     last_line = time.monotonic()
 
@@ -163,8 +165,17 @@ def _verified(
     repaired: dict[str, int] = {}
     changes = _changes(params, result) if params["repair"] else []
     if changes and not check_mode:
+        if record is not None:  # a comparison takes hours, in which the source may have been made anew
+            require_own(record, params["migration_id"], source, options.source_table)
         more = {"racing": params["racing"], "bounds": bounds}
+        at = destination.now().isoformat(timespec="seconds")
+        finished = held is not None and held.record.is_done
+        if held is not None and finished:  # noted before: a repair that fails on its way has changed items too
+            held.note({"repaired": {"at": at}})
         repaired = asdict(repair_differences(source, destination, options, result, **repairing, **more))
+        if held is not None and finished:
+            counts = {"put": repaired["put"], "deleted": repaired["deleted"], "left": _left(result, repaired)}
+            held.note({"repaired": {"at": at, **counts}})
     clean = result.comparison.equal or bool(repaired and not _left(result, repaired))
     whole = False
     if held is not None and clean and options.level == "full" and _may_mend(held.record, source, options, known, seen):
@@ -206,13 +217,13 @@ def _table_id(destination: Account, name: str) -> str:
 
 
 def _warnings(params: dict[str, Any], record: Record | None, changes: list[Change]) -> dict[str, list[str]]:
-    """A repair of a table that was handed over is asked for, and done; what it means is said."""
-    if record is None or record.state != "handed_over" or not changes:
+    """A repair of a finished table, which applications may use, is asked for, and done; what it means is said."""
+    if record is None or not record.is_done or not changes:
         return {}
     words = "what its applications wrote since is overwritten with the source's items"
     if params["delete_extra"]:
         words += ", and items that only they wrote are deleted"
-    return {"warnings": [f"{params['name']} was handed over: by this repair {words}."]}
+    return {"warnings": [f"{params['name']} was finished by an earlier run: by this repair {words}."]}
 
 
 def _left(result: Verification, repaired: dict[str, int]) -> int:

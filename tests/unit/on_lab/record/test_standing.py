@@ -365,3 +365,75 @@ class TestVerify:
         aws.drop()
         aws.add_table("orders", 7, "destination", recovery=False)
         assert by_calls.verify(Playbook(aws, 2), monkeypatch, migration_id="other")["equal"]
+
+
+class TestRepair:
+    """A repair of a table that an earlier run finished."""
+
+    @pytest.fixture(autouse=True)
+    def items_by_calls(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        by_calls.put_in_place(monkeypatch)
+
+    @pytest.fixture
+    def used(self) -> Staged:
+        """A finished copy that an application writes to."""
+        aws = world()
+        Playbook(aws).migrate()
+        aws.client("dynamodb", "destination").put_item(TableName="orders", Item={"id": {"S": "of the application"}})
+        return aws
+
+    @pytest.mark.parametrize("check_mode", [False, True])
+    def test_that_items_of_its_applications_go_is_said(
+        self, monkeypatch: pytest.MonkeyPatch, used: Staged, check_mode: bool
+    ) -> None:
+        repair = {"repair": True, "delete_extra": True, "check_mode": check_mode}
+        (warning,) = by_calls.verify(Playbook(used, 2), monkeypatch, **repair)["warnings"]
+        assert "what its applications wrote since is overwritten" in warning and "are deleted" in warning
+        again = by_calls.verify(Playbook(used, 3), monkeypatch, **repair)
+        assert ("warnings" in again) == check_mode
+
+    def test_its_record_says_that_it_was_repaired(self, monkeypatch: pytest.MonkeyPatch, used: Staged) -> None:
+        by_calls.verify(Playbook(used, 2), monkeypatch, repair=True, delete_extra=True)
+        row = row_of(used)
+        repaired = row["evidence"]["repaired"]
+        assert (repaired["put"], repaired["deleted"], repaired["left"], row["state"]) == (0, 1, 0, "done")
+        assert f"repaired {repaired['at']}" in "\n".join(status_table([row]))
+        judged = Playbook(used, 3).migrate()["orders"]
+        assert f"Repaired by verify at {repaired['at']}: 0 put, 1 deleted." in judged.reason
+
+    def test_one_that_fails_on_its_way_is_noted_too(self, monkeypatch: pytest.MonkeyPatch, used: Staged) -> None:
+        def failing(*_about: Any, **_more: Any) -> Any:
+            raise errors.ItemRefused("Another writer changed an item.", "Run again.")
+
+        monkeypatch.setattr(by_calls.dynamodb_verify, "repair_differences", failing)
+        with pytest.raises(errors.ItemRefused):
+            by_calls.verify(Playbook(used, 2), monkeypatch, repair=True, delete_extra=True)
+        assert "did not end" in Playbook(used, 3).migrate()["orders"].reason
+
+    @pytest.mark.parametrize("check_mode", [False, True])
+    def test_a_source_that_was_made_anew(self, monkeypatch: pytest.MonkeyPatch, used: Staged, check_mode: bool) -> None:
+        used.drop("orders", "source")
+        used.add_table("orders", 3, "source", recovery=False)
+        before = by_calls.items_of(used.account("destination"), "orders")
+        with pytest.raises(errors.DestinationExists, match="orders was made anew since") as refused:
+            by_calls.verify(Playbook(used, 2), monkeypatch, check_mode=check_mode, repair=True, delete_extra=True)
+        assert "Nothing was changed" in refused.value.next_step and refused.value.table == "orders"
+        assert by_calls.items_of(used.account("destination"), "orders") == before
+        assert by_calls.verify(Playbook(used, 3), monkeypatch)["missing"] >= 0  # comparing them is nobody's harm
+
+    @pytest.mark.parametrize("check_mode", [False, True])
+    def test_of_another_migration(self, monkeypatch: pytest.MonkeyPatch, used: Staged, check_mode: bool) -> None:
+        with pytest.raises(errors.DestinationExists) as refused:
+            by_calls.verify(Playbook(used, 2), monkeypatch, migration_id="spring", repair=True, check_mode=check_mode)
+        words = f"{refused.value.cause} {refused.value.next_step}"
+        assert "migration default" in words and "Set migration_id to default" in words
+        assert "Run migrate to its end" not in words
+
+    def test_one_that_another_run_holds(self, monkeypatch: pytest.MonkeyPatch, used: Staged) -> None:
+        other = Playbook(used, 2, "elsewhere")
+        held = other.run.hold(other.record())
+        with pytest.raises(errors.Held, match="held by ann@elsewhere since") as refused:
+            by_calls.verify(Playbook(used, 3), monkeypatch, repair=True)
+        assert "take_over" not in refused.value.next_step
+        assert "run again from 20" in refused.value.next_step
+        assert held is not None
