@@ -39,7 +39,7 @@ from . import takeover, transitions
 from .clock import AwsClock
 from .fence import Fence
 from .gate import Gate
-from .lease import Ended, Lease, iso
+from .lease import Ended, Lease
 from .process import Process
 from .record import Record, table_key
 from .rules import Moment
@@ -63,7 +63,9 @@ class HeldElsewhere:
 
     def refusal(self, table: str, by_take_over: bool = True) -> errors.Held:
         """The error of ``table`` once nobody waits any longer; ``by_take_over``: the verb has that option."""
-        way = f"take_over: {self.holder} takes over at once" if by_take_over else f"run again from {iso(self.again)} on"
+        way = (
+            f"take_over: {self.holder} takes over at once" if by_take_over else "its hold ends by itself within minutes"
+        )
         return errors.Held(
             f"Another run works on this table, {self.words}.",
             f"Run again once it has ended. If its process is gone for certain, {way}.",
@@ -486,7 +488,7 @@ def _taken_over(run: str, ended: Ended) -> TakenOver:
             details={"by": ended.by, "at": ended.at},
         )
     return TakenOver(
-        f"Run {ended.by} took over from this one at {iso(ended.at)}: this run begins nothing more.",
+        f"Run {ended.by} took over from this one at {leases.iso(ended.at)}: this run begins nothing more.",
         "Follow the other run: status shows how far it is. Nothing is lost, what this run began goes on there.",
         details={"by": ended.by, "at": ended.at},
     )

@@ -435,5 +435,5 @@ class TestRepair:
         with pytest.raises(errors.Held, match="held by ann@elsewhere since") as refused:
             by_calls.verify(Playbook(used, 3), monkeypatch, repair=True)
         assert "take_over" not in refused.value.next_step
-        assert "run again from 20" in refused.value.next_step
+        assert "Run again once it has ended" in refused.value.next_step
         assert held is not None
