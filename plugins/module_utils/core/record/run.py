@@ -63,9 +63,7 @@ class HeldElsewhere:
 
     def refusal(self, table: str, by_take_over: bool = True) -> errors.Held:
         """The error of ``table`` once nobody waits any longer; ``by_take_over``: the verb has that option."""
-        way = (
-            f"take_over: {self.holder} takes over at once" if by_take_over else "its hold ends by itself within minutes"
-        )
+        way = f"take_over: {self.holder} takes over at once" if by_take_over else "its hold ends within minutes"
         return errors.Held(
             f"Another run works on this table, {self.words}.",
             f"Run again once it has ended. If its process is gone for certain, {way}.",
