@@ -179,7 +179,7 @@ def _row(host: str, variables: Mapping[str, Any]) -> dict[str, Any]:
     asked = str(read_if_sound(variables, "ferry_method") or migration.AUTO)
     judgement = results[JUDGED]
     jobs = _jobs(host, results)
-    if any(job.get("state") == "planned" for kind, job in jobs.items() if kind not in migration.STEPS):
+    if is_foreseen(jobs.values()):
         left = _left_to_the_user(results[STARTED], variables)
         first = "" if results[STARTED].get("obstacle_error") == "Held" else "Fix this first: "
         reason = f"{first}{left}" if left else "Check mode: nothing was changed."
@@ -209,7 +209,18 @@ def item_jobs(jobs: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Those of ``jobs`` that bring a table's items, without those that follow on every method."""
     from ansible_collections.tableferry.aws.plugins.module_utils.core import migration
 
-    return [job for job in jobs if job["kind"] not in migration.STEPS]
+    return [job for job in jobs if job.get("kind") not in migration.STEPS]
+
+
+def is_foreseen(jobs: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether check mode has found something still to do for the table: its items, or what follows on them. What is
+    asked of the settings of a finished table is no part of its migration."""
+    from ansible_collections.tableferry.aws.plugins.module_utils.core import migration
+
+    found = [job for job in jobs if job]
+    finished = any(job.get("kind") == migration.FINISHED and job.get("state") == "not_needed" for job in found)
+    looked_at = item_jobs(found) if finished else found
+    return any(job.get("state") == "planned" for job in looked_at)
 
 
 def judged_in_the_wait(jobs: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:

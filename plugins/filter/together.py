@@ -15,7 +15,7 @@ from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
 
-from ansible_collections.tableferry.aws.plugins.filter.report import item_jobs, judged_in_the_wait
+from ansible_collections.tableferry.aws.plugins.filter.report import is_foreseen, item_jobs, judged_in_the_wait
 from ansible_collections.tableferry.aws.plugins.filter.tables import (
     OPEN,
     SIDES,
@@ -138,7 +138,8 @@ def tables_to_judge(
         if judged_in_the_wait(ways.get(host) or ()):
             continue
         jobs = plain(ways[host]) if host in ways else [table["job"], *table["then"]]
-        if check_mode and not {job["state"] for job in item_jobs(jobs)} <= {"completed", "not_needed"}:
+        there = {job["state"] for job in item_jobs(jobs)} <= {"completed", "not_needed"}
+        if check_mode and (is_foreseen(jobs) or not there):
             continue
         options = {**_judge_options(host, hostvars[host]), "jobs": jobs, "record": table["record"]}
         found.append(

@@ -78,6 +78,7 @@ STEPS: Mapping[str, Callable[[], JobKind]] = {
     judgement.KIND: lambda: JudgeKind(_judged),
 }
 
+FINISHED = claim_job.KIND  # the job of a table that an earlier run has finished
 KINDS: Mapping[str, Callable[[], JobKind]] = {
     **{kind: make for method in METHODS.values() for kind, make in method.kinds.items()},
     **STEPS,
@@ -300,8 +301,7 @@ def preview(
     Raises what ``start`` raises, but for what is the migration's obstacle.
     """
     options.require_valid()
-    method = method_of(options.method, options.table)
-    record = held = None
+    method, record, held = method_of(options.method, options.table), None, None
     if store is not None or by_record:
         choice = _choice(source, method, options)
         try:
@@ -309,12 +309,12 @@ def preview(
         except StateUnknown:
             if not options.adopt:
                 raise
-            return _foreseen(_adoption(method, source, destination, options), options)
+            return _still_to_set(_adoption(method, source, destination, options), source, destination, options)
         done = claiming.finished(known, there, here)
         if done is not None:
-            return _foreseen(_finished(done, source, destination, options), options)
+            return _foreseen(_finished(done, source, destination, options))
         if known is not None and adopting.is_by_comparison(known):
-            return _foreseen(_by_comparison(known, source, destination, options), options)
+            return _still_to_set(_by_comparison(known, source, destination, options), source, destination, options)
         record = Tracking(None, choice.table, claiming.foreseen(known, there, choice)) if known is not None else None
         held = claiming.held_elsewhere(store, destination, known)
     gone = claiming.replacing(record)
@@ -323,17 +323,11 @@ def preview(
         jobs = method.preview(source, destination, options, record)
         then, changes, left = list(jobs.then), [*gone, *jobs.changes], list(jobs.left)
         if jobs.maker is not None:
+            anew, made_id = bool(gone or jobs.maker.request.get("replaces")), made_of(jobs.maker).table_id
             settings = plan_table_settings(
-                source,
-                destination,
-                options.table,
-                options.made_table,
-                options.settings,
-                made_id=made_of(jobs.maker).table_id,
-                preview=True,
-                as_made=jobs.as_made,
-                anew=bool(gone or jobs.maker.request.get("replaces")),
-            )
+                source, destination, options.table, options.made_table, options.settings,
+                made_id=made_id, preview=True, as_made=jobs.as_made, anew=anew,
+            )  # fmt: skip
             last = settings_job(options.made_table, options.table, options.settings, settings)
             then += [job.foreseen for job in (*_following(method, options)[:-1], last)]
             changes += [*_costs(method, options, jobs, jobs.maker), *settings.changes]
@@ -344,7 +338,15 @@ def preview(
     )
 
 
-def _foreseen(found: Migration, options: MigrationOptions) -> Migration:
+def _still_to_set(found: Migration, source: Account, destination: Account, options: MigrationOptions) -> Migration:
+    """``found``, whose items are there, as check mode shows it: with what its settings are to become."""
+    table, made, made_id = options.table, options.made_table, str(found.job.result.get("table_id", ""))
+    plan = plan_table_settings(source, destination, table, made, options.settings, made_id=made_id, preview=True)
+    then = (settings_job(made, table, options.settings, plan),)
+    return _foreseen(replace(found, then=then, settings=plan.changes, left=tuple(plan.left)))
+
+
+def _foreseen(found: Migration) -> Migration:
     """``found`` as check mode shows it: what would be left to the waiter is planned, and said."""
     changes = list(found.settings)
     if found.job.open:

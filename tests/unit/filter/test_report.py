@@ -21,6 +21,7 @@ from ansible_collections.tableferry.aws.plugins.filter.report import (
     report_rows,
     run_places,
 )
+from ansible_collections.tableferry.aws.plugins.filter.together import tables_to_judge
 
 JUDGED = {
     "status": "migrated",
@@ -290,3 +291,28 @@ def test_the_method_is_that_of_the_run_that_brought_the_items() -> None:
     hostvars = together({"finished": waiting, "gone_on": waiting, "waits": waiting}, waited)
     rows = {row["name"]: row["method"] for row in report_rows(hostvars, hostvars)}
     assert rows == {"finished": "s3", "gone_on": "s3", "waits": "direct"}
+
+
+@pytest.mark.parametrize(
+    ("jobs", "status"),
+    [
+        ([{"kind": "import", "state": "not_needed"}, {"kind": "settings", "state": "planned"}], "planned"),
+        ([{"kind": "import", "state": "completed"}, {"kind": "verify", "state": "planned"}], "planned"),
+        ([{"kind": "adopt", "state": "not_needed"}, {"kind": "settings", "state": "planned"}], "planned"),
+        ([{"kind": "claim", "state": "not_needed"}, {"kind": "settings", "state": "planned"}], "migrated"),
+        ([{"kind": "claim", "state": "not_needed"}, {"kind": "settings", "state": "not_needed"}], "migrated"),
+    ],
+)
+def test_check_mode_says_migrated_of_finished_tables_alone(jobs: list[dict[str, Any]], status: str) -> None:
+    started = {"tables": {"a": {"job": jobs[0], "then": jobs[1:], "method": "s3", "record": {"table": "a"}}}}
+    judged = tables_to_judge(
+        ["a"],
+        {"a": {"ferry_source": {}, "ferry_destination": {}}},
+        {"a": {"reason": "", "staging": {}}},
+        started,
+        {},
+        True,
+    )
+    assert bool(judged) == (status == "migrated")
+    variables = {"migrate_started": started, "migrate_judged": {"tables": {"a": JUDGED}} if judged else {}}
+    assert report_rows(["a"], {"a": variables})[0]["status"] == status

@@ -224,8 +224,18 @@ class TestAdopting:
         shown = preview(playbook.source, playbook.destination, options, playbook.store, by_record=True)
         assert (shown.job.kind, shown.job.state) == ("adopt", "planned")
         assert [change.risk for change in shown.changes] == ["billed"]
-        assert [job.state for job in shown.then] == ["planned"]
+        assert [job.state for job in shown.then] == ["not_needed"]  # the copy has all settings
         assert Playbook(aws, 2).store.read(table_key("orders")) is None
+
+    def test_check_mode_shows_the_settings_that_are_still_to_come(self) -> None:
+        aws = left_over()
+        playbook = Playbook(aws)
+        aws.client("dynamodb", "source").update_table(TableName="orders", DeletionProtectionEnabled=True)
+        aws.advance(100)
+        options = MigrationOptions("orders", bucket=BUCKET, adopt=True)
+        shown = preview(playbook.source, playbook.destination, options, playbook.store, by_record=True)
+        assert [job.state for job in shown.then] == ["planned"]
+        assert any(change.what == "deletion_protection" for change in shown.changes)
 
 
 class TestRepaired:
