@@ -62,9 +62,11 @@ demo: artifact
 JOBS ?= 3
 SIDE_BY_SIDE = --jobs=$(JOBS) --output-sync=target
 
-# They start in this order: the longest one early, whole runs beside the checks that compute.
+# They start in this order: the longest one early, whole runs beside the checks that compute. The scenarios come after
+# them: one that moves the lab's clock by a day met a request that was signed before, when the machine was busy.
 test: setup
-	$(MAKE) $(SIDE_BY_SIDE) lint molecule unit $(RUNS) sanity test-engines types docs
+	$(MAKE) $(SIDE_BY_SIDE) lint unit $(RUNS) sanity test-engines types docs
+	$(MAKE) molecule
 	@echo "All checks passed."
 
 # The oldest and the newest Ansible that the collection works with; CONTRIBUTING.md says how to add the next.
