@@ -45,32 +45,31 @@ def report_problems(hosts: Iterable[str], hostvars: HostVars) -> dict[str, str]:
 
 def run_places(hosts: Iterable[str], hostvars: HostVars) -> list[dict[str, Any]]:
     """The destinations in which this run may hold tables, each with its record table once."""
-    found: dict[str, dict[str, Any]] = {}
-    rendered = RenderedSides(hostvars)
-    for host in hosts:
-        record = _result(host, hostvars[host], STARTED).get("record")
-        destination = rendered.destination_if_sound(host) if record else None
-        if record and destination:
-            place = {"destination": destination, "record_table": record["record_table"]}
-            found.setdefault(json.dumps(place, sort_keys=True), place)
-    return list(found.values())
+    records = {host: _result(host, hostvars[host], STARTED).get("record") for host in hosts}
+    return _places({host: record["record_table"] for host, record in records.items() if record}, hostvars)
 
 
 def repair_places(hosts: Iterable[str], hostvars: HostVars) -> list[dict[str, Any]]:
     """As ``run_places``, of a run of the playbook verify: where it took tables to repair them. A comparison takes none,
     but of a table that it makes whole."""
-    found: dict[str, dict[str, Any]] = {}
-    rendered = RenderedSides(hostvars)
     from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record_table import DEFAULT_NAME
 
+    tables = {}
     for host in hosts:
         variables = hostvars[host]
         verified = read_if_sound(variables, VERIFIED) or {}
-        if not verified or verified.get("skipped") or not (verified.get("filled") or _repairs(variables)):
-            continue
+        if verified and not verified.get("skipped") and (verified.get("filled") or _repairs(variables)):
+            tables[host] = str(read_if_sound(variables, "ferry_record_table") or DEFAULT_NAME)
+    return _places(tables, hostvars)
+
+
+def _places(record_tables: Mapping[str, str], hostvars: HostVars) -> list[dict[str, Any]]:
+    """The destinations of the hosts, each with its record table once; none where they cannot be read."""
+    found: dict[str, dict[str, Any]] = {}
+    rendered = RenderedSides(hostvars)
+    for host, record_table in record_tables.items():
         destination = rendered.destination_if_sound(host)
         if destination:
-            record_table = str(read_if_sound(variables, "ferry_record_table") or DEFAULT_NAME)
             place = {"destination": destination, "record_table": record_table}
             found.setdefault(json.dumps(place, sort_keys=True), place)
     return list(found.values())

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -49,16 +50,17 @@ def trusted(value: Any) -> Any:
     return [trusted(inner) for inner in value] if isinstance(value, list) else value
 
 
+def without_own_filters(content: dict[str, Any]) -> dict[str, Any]:
+    """A role's variables without the collection's filters, which are not installed here, or with Ansible's for them."""
+    text = re.sub(r" \| tableferry\.aws\.(table|file)_name", "", json.dumps(content))
+    swapped: dict[str, Any] = json.loads(text.replace("tableferry.aws.switch", "bool"))
+    return swapped
+
+
 def by_role(role: str, verb: Any, variables: dict[str, Any]) -> dict[str, Any]:
     """What the role's own task passes to its verb, as the verb sees it."""
     loader = DataLoader()
-    # There are no filters of collections here.
-    defaults = {
-        name: re.sub(r" \| tableferry\.aws\.(table|file)_name", "", value).replace("tableferry.aws.switch", "bool")
-        if isinstance(value, str)
-        else value
-        for name, value in loader.load_from_file(str(ROLES / role / "defaults/main.yml")).items()
-    }
+    defaults = without_own_filters(loader.load_from_file(str(ROLES / role / "defaults/main.yml")))
     (task,) = (
         each for each in loader.load_from_file(str(ROLES / role / "tasks/main.yml"))
         if f"tableferry.aws.{verb.VERB.name}" in each

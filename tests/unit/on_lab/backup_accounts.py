@@ -19,6 +19,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.migration impo
 from demo.seed import make_tables
 from demo.tables import DemoTable, Item, numbered, on_demand
 from lab.client import RunningLab
+from tests.unit.on_lab.callers import user_who_may
 from tests.unit.on_lab.conftest import hurried
 from tests.unit.on_lab.in_process import InProcess
 
@@ -48,14 +49,8 @@ class BackupAccounts:
 
     def user(self, name: str, user: str, statements: list[dict[str, Any]]) -> Account:
         """An account of the product's, as a user who may do just that."""
-        iam = self.lab.client("iam", name)
-        iam.create_user(UserName=user)
-        # Managed: inline ones of a user hold 2,048 characters.
         document = json.dumps({"Version": "2012-10-17", "Statement": statements})
-        managed = iam.create_policy(PolicyName=user, PolicyDocument=document)["Policy"]
-        iam.attach_user_policy(UserName=user, PolicyArn=managed["Arn"])
-        key = iam.create_access_key(UserName=user)["AccessKey"]
-        told = {"access_key": key["AccessKeyId"], "secret_key": key["SecretAccessKey"]}
+        told = user_who_may(self.lab.client("iam", name), user, document)
         told |= {"region": self.region, "endpoint_url": self.lab.endpoint_url}
         return Account(AccountSpec.from_mapping(name, told))  # type: ignore[arg-type]
 

@@ -22,6 +22,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.migration impo
 from demo.tables import index
 from generate.permission_files import committed
 from generate.permissions import filled
+from tests.unit.on_lab.callers import user_who_may
 from tests.unit.on_lab.readmes import PLACES, policies
 
 
@@ -33,14 +34,8 @@ def readers(action: str, resource: str) -> str:
 
 def user(crossing, side: str, name: str, statements: list[dict]) -> Account:
     """A user of ``side`` who may do just that."""
-    iam = crossing.lab.client("iam", side)
-    iam.create_user(UserName=name)
-    # Managed: inline ones of a user hold 2,048 characters.
     document = json.dumps({"Version": "2012-10-17", "Statement": statements})
-    managed = iam.create_policy(PolicyName=f"{name}-{side}", PolicyDocument=document)["Policy"]
-    iam.attach_user_policy(UserName=name, PolicyArn=managed["Arn"])
-    key = iam.create_access_key(UserName=name)["AccessKey"]
-    return crossing.account(side, access_key=key["AccessKeyId"], secret_key=key["SecretAccessKey"])
+    return crossing.account(side, **user_who_may(crossing.lab.client("iam", side), name, document))
 
 
 @pytest.fixture

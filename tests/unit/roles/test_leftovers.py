@@ -6,22 +6,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 
-from tests.unit.filter.test_together import trusted
+from tests.unit.filter.test_together import trusted, without_own_filters
 
 ROLE = Path(__file__).parents[3] / "roles/cleanup_account"
-
-
-def without_own_filters(content: dict[str, Any]) -> dict[str, Any]:
-    """A role's variables with Ansible's filter for the collection's, which is not installed here."""
-    swapped: dict[str, Any] = json.loads(json.dumps(content).replace("tableferry.aws.switch", "bool"))
-    return swapped
 
 
 def leftovers(**variables: Any) -> str:

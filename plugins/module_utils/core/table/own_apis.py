@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from .. import sdk
@@ -316,20 +317,7 @@ class ResourcePolicy(SideCall):
 
     def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | NotCarried]:
         """Put where the destination has none; not carried where it names what has no counterpart."""
-        document, have = source.get(self.name), destination.get(self.name)
-        if not document:
-            return
-        try:
-            want = rewrite_policy(document, source.location, destination.location, options.principal_map)
-        except CannotRewrite as reason:
-            yield NotCarried(self.name, str(reason))
-            return
-        if not have:
-            yield Change(self.name, None, want)
-        elif canonical_policy(have) != canonical_policy(want):
-            yield NotCarried(
-                self.name, "the destination already has another policy; remove it there to have this one put"
-            )
+        yield from _planned_policy(self.name, source, destination, options, "destination")
 
     def request(self, target: Target, change: Change) -> tuple[str, Shape]:
         """PutResourcePolicy."""
@@ -396,25 +384,12 @@ class StreamPolicy(SideCall):
 
     def plan(self, source: Settings, destination: Settings, options: SettingsOptions) -> Iterator[Change | NotCarried]:
         """Put where the copy's stream has none; not carried where it names what has no counterpart."""
-        document, have = source.get(self.name), destination.get(self.name)
-        if not document:
-            return
-        if why := _no_stream(destination, options):
+        if source.get(self.name) and (why := _no_stream(destination, options)):
             yield NotCarried(self.name, why)
             return
-        try:
-            want = rewrite_policy(document, source.location, destination.location, options.principal_map)
-        except CannotRewrite as reason:
-            yield NotCarried(self.name, str(reason))
-            return
         # The stream's label is the copy's where there is one, else the source's until the stream is made.
-        want = with_stream(want, destination.definition.stream_arn)
-        if not have:
-            yield Change(self.name, None, want)
-        elif canonical_policy(have) != canonical_policy(want):
-            yield NotCarried(
-                self.name, "the destination's stream already has another policy; remove it there to have this one put"
-            )
+        labelled = partial(with_stream, stream_arn=destination.definition.stream_arn)
+        yield from _planned_policy(self.name, source, destination, options, "destination's stream", labelled)
 
     def request(self, target: Target, change: Change) -> tuple[str, Shape]:
         """PutResourcePolicy of the stream."""
@@ -424,6 +399,29 @@ class StreamPolicy(SideCall):
     def landed(self, value: Any, change: Change) -> bool:
         """Compared in the canonical form, whatever label the stream has."""
         return bool(value) and _unlabelled(value) == _unlabelled(change.after)
+
+
+def _planned_policy(
+    name: str,
+    source: Settings,
+    destination: Settings,
+    options: SettingsOptions,
+    holder: str,
+    finished: Callable[[Any], Any] = lambda policy: policy,
+) -> Iterator[Change | NotCarried]:
+    """The source's policy, rewritten for the destination and ``finished``, where its ``holder`` has none."""
+    document, have = source.get(name), destination.get(name)
+    if not document:
+        return
+    try:
+        want = finished(rewrite_policy(document, source.location, destination.location, options.principal_map))
+    except CannotRewrite as reason:
+        yield NotCarried(name, str(reason))
+        return
+    if not have:
+        yield Change(name, None, want)
+    elif canonical_policy(have) != canonical_policy(want):
+        yield NotCarried(name, f"the {holder} already has another policy; remove it there to have this one put")
 
 
 def _no_stream(destination: Settings, options: SettingsOptions) -> str:

@@ -22,6 +22,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record 
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.records import open_run
 from generate.rehearsal import ROOT
 from tests.unit.glue.test_verbs import assert_documented
+from tests.unit.on_lab.callers import user_who_may
 from tests.unit.on_lab.readmes import policies
 
 VERBS = "ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs"
@@ -37,15 +38,9 @@ class Caller:
     def __init__(self, crossing: Any, role: str = "", table: str = "") -> None:
         keys = crossing.lab.landscape["accounts"]["destination"]
         if role:
-            iam = crossing.lab.client("iam", "destination")
-            name = f"{role}-{table}"
-            iam.create_user(UserName=name)
             document = {"Version": "2012-10-17", "Statement": policies("destination", role, TABLE="*")}
             text = json.dumps(document).replace("table/tableferry", f"table/{table}")
-            managed = iam.create_policy(PolicyName=name, PolicyDocument=text)["Policy"]
-            iam.attach_user_policy(UserName=name, PolicyArn=managed["Arn"])
-            made = iam.create_access_key(UserName=name)["AccessKey"]
-            keys = {"access_key": made["AccessKeyId"], "secret_key": made["SecretAccessKey"]}
+            keys = user_who_may(crossing.lab.client("iam", "destination"), f"{role}-{table}", text)
         self.side = {
             "access_key": keys["access_key"],
             "secret_key": keys["secret_key"],

@@ -60,6 +60,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.sha
 from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.users import Uncounted
 from lab.client import RunningLab, running
 from lab.partitions import via_service
+from tests.unit.on_lab.callers import user_who_may
 from tests.unit.on_lab.readmes import policies, sentence
 
 ALONE = Uncounted()
@@ -758,13 +759,7 @@ def test_a22_two_runs_that_make_role_and_vault_at_once_use_one(accounts):
 
 def narrow(accounts: Accounts, side: Any, name: str, statements: list[dict[str, Any]]) -> Account:
     """A user of ``side`` who may do just that."""
-    iam = accounts.lab.client("iam", side)
-    iam.create_user(UserName=name)
-    # Managed: inline ones of a user hold 2,048 characters.
-    managed = iam.create_policy(PolicyName=name, PolicyDocument=document(statements))["Policy"]
-    iam.attach_user_policy(UserName=name, PolicyArn=managed["Arn"])
-    key = iam.create_access_key(UserName=name)["AccessKey"]
-    told = {"access_key": key["AccessKeyId"], "secret_key": key["SecretAccessKey"]}
+    told = user_who_may(accounts.lab.client("iam", side), name, document(statements))
     told |= {"region": accounts.lab.landscape["region"], "endpoint_url": accounts.lab.endpoint_url}
     return Account(AccountSpec.from_mapping(side, told))
 

@@ -18,7 +18,7 @@ from tests.unit.on_lab.backup_accounts import ROLE
 from tests.unit.on_lab.in_process import Killed, failure
 from tests.unit.on_lab.methods.backup.ready import VAULT, Ready
 from tests.unit.on_lab.methods.direct.test_record import second_run_after_call
-from tests.unit.on_lab.recorded import Playbook, deaths, killed_at
+from tests.unit.on_lab.recorded import Playbook, deaths, killed_at, killed_where
 
 pytestmark = pytest.mark.usefixtures("at_once")
 
@@ -52,14 +52,9 @@ def until_migrated(aws: Ready, first: int, runs: int = 6, **options: Any) -> Any
 def started(aws: Ready, operation: str, first: Playbook) -> None:
     """A run that dies when AWS has taken ``operation``, before its answer comes; its lease ends at once."""
 
-    def kill(when: str, called: str, at: int) -> None:
-        if (when, called) == ("after", operation):
-            raise Killed(operation)
-
-    aws.interrupt = kill
-    with pytest.raises(Killed):
-        first.migrate(method="backup", backup=STOPPED)
-    aws.interrupt = lambda *_call: None
+    killed_where(
+        aws, lambda *call: call == ("after", operation), partial(first.migrate, method="backup", backup=STOPPED)
+    )
     first.end()
 
 
@@ -130,14 +125,10 @@ def test_e5_what_an_earlier_run_counted_stays_counted(verify: str) -> None:
     aws = Ready()
     first = Playbook(aws)
 
-    def kill(when: str, called: str, at: int) -> None:
-        if called == "TagResource" and first.record().state == "filled":
-            raise Killed(called)
+    def in_the_settings(_when: str, called: str) -> bool:
+        return called == "TagResource" and first.record().state == "filled"
 
-    aws.interrupt = kill
-    with pytest.raises(Killed):
-        first.migrate(method="backup", backup=STOPPED)
-    aws.interrupt = lambda *_call: None
+    killed_where(aws, in_the_settings, partial(first.migrate, method="backup", backup=STOPPED))
     first.end()
     for number in (2, 3):
         judged = migrate(aws, number, verify=verify)
