@@ -151,8 +151,18 @@ _ARN = re.compile(
     r"arn:aws(?:-cn|-us-gov)?:dynamodb:(?P<region>[a-z]{2,3}(?:-[a-z]+)+-\d):(?P<account>\d{12})"
     r":table/[a-zA-Z0-9_.-]{3,255}/(?P<kind>export|import)/[^/]+"
 )
-# An export's ARN whose partition, service, Region or account is nothing.
-_NONSENSE = re.compile(r"arn:[^:]*:[^:]*:[^:]*:[^:]*:table/[a-zA-Z0-9_.-]{3,255}/export/[^/]+")
+# A table's ARN or an export's, whatever its partition, service, Region and account.
+_TABLE = re.compile(r"arn:(?P<place>[^:]*:[^:]*:[^:]*:[^:]*):table/[a-zA-Z0-9_.-]{3,255}(?:/export/[^/]+)?")
+_PLACE = re.compile(r"aws(?:-cn|-us-gov)?:dynamodb:[a-z]{2,3}(?:-[a-z]+)+-\d:(?P<account>\d{12})")
+
+
+def _of_nobody(context: Context, arn: str) -> bool:
+    """Whether the ARN names something outside the caller's account: nonsense for a place counts as such."""
+    table = _TABLE.fullmatch(arn)
+    if table is None:
+        return False
+    place = _PLACE.fullmatch(table["place"])
+    return place is None or place["account"] != context.account_id
 
 
 def find(
@@ -161,7 +171,7 @@ def find(
     """The caller's job of that ARN, or the refusal that was measured for it (1.4, 1.7), raised through ``refusing``."""
     match = _ARN.fullmatch(arn)
     noun = kind.capitalize()
-    if kind == "export" and match is None and _NONSENSE.fullmatch(arn):
+    if kind == "export" and match is None and _of_nobody(context, arn):
         raise refusing.error("AccessDeniedException", "Access is denied")
     if match is None or match["kind"] != kind:
         raise validation(refusing, f"Invalid {noun} ARN")

@@ -545,8 +545,9 @@ def test_describe_export(source: Any, other_desk: Any) -> None:
     source.refused(rule, "ValidationException", "Invalid Export ARN", call, ExportArn=f"{ARN}/import/1-2")
     source.refused(rule, "ValidationException", "Invalid Export ARN", call, ExportArn="export")
     for name, nonsense in ((":aws:", ":xyz:"), (":dynamodb:", ":xyz:"), (REGION, "xyz"), (SOURCE, "xyz")):
-        arn = unknown.replace(name, nonsense)
-        source.refused(rule, "AccessDeniedException", "Access is denied", call, ExportArn=arn)
+        for arn in (unknown.replace(name, nonsense), ARN.replace(name, nonsense)):
+            source.refused(rule, "AccessDeniedException", "Access is denied", call, ExportArn=arn)
+    source.refused(rule, "ValidationException", "Invalid Export ARN", call, ExportArn=ARN)
     with pytest.raises(Exception, match="AccessDeniedException"):
         other_desk(call, ExportArn=unknown)
 
