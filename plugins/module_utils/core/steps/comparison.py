@@ -370,7 +370,8 @@ def _verified(destination: Account, arn: str, options: VerifyOptions, table_id: 
 
 def _mark(destination: Account, arn: str, options: VerifyOptions, table_id: str, result: Mapping[str, Any]) -> None:
     value = f"{options.level} items={result['items_destination']} at={result['end_time']} table={_short(table_id)}"
-    put_mark(destination, arn, VERIFIED_TAG, value, "marking the table as verified", options.table)
+    doing = "marking the table as verified"
+    put_mark(destination, arn, table_id, (VERIFIED_TAG, value), doing, options.table)
 
 
 def _short(table_id: str) -> str:

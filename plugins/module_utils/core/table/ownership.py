@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from .. import sdk
 from ..account import Account
-from ..aws_errors import NO_RESOURCE, is_full_of_tags, is_tag_lock
+from ..aws_errors import NO_RESOURCE, is_full_of_tags, is_passing, is_tag_lock
 from ..errors import FerryError
 from ..table_status import require_usable
 from .definition import Shape, TableDefinition
@@ -29,7 +29,7 @@ COPY_TAG = "tableferry:copy"  # from which table the items are, how many, and wh
 MOST_TAGS, MOST_BYTES = 50, 10240  # of a table, keys and values together (measured/more, TABLE-108, 109)
 # Seconds between calls, and for all of them: tags cannot be asked for in the first 7 s of a table, nor changed for up
 # to 3.4 s after another change (measured/more, TABLE-101, 103).
-GAP, PATIENCE = 2.0, 20.0
+GAP, PATIENCE, PUT_PATIENCE = 2.0, 20.0, 60.0
 LONGEST_VALUE = 256  # of a tag (measured/import-export-table 1.10)
 
 
@@ -49,27 +49,45 @@ def read_tags(account: Account, arn: str, doing: str = "", table: str = "") -> d
         page: Shape = account.client("dynamodb").list_tags_of_resource(ResourceArn=arn, **token)
         return page
 
+    def unknown_yet(error: BaseException) -> bool:
+        return is_tag_lock(error) or (sdk.error_code(error) in NO_RESOURCE and _is_there(account, arn))
+
     while True:
-        page = _patiently(account, arn, doing or f"reading the tags of {name}", name, next_page)
+        page = _patiently(account, doing or f"reading the tags of {name}", name, next_page, unknown_yet)
         entries += page.get("Tags", ())
         if not page.get("NextToken"):
             return tags_of(entries)
         token = {"NextToken": page["NextToken"]}
 
 
-def put_tags(account: Account, arn: str, tags: Mapping[str, str], doing: str, table: str) -> None:
-    """Give the table ``arn`` these tags, once those of a change before can be read. Raises as ``read_tags``."""
+def put_tags(account: Account, arn: str, table_id: str, tags: Mapping[str, str], doing: str, table: str) -> None:
+    """Give the table ``arn`` these tags, once those of a change before can be read.
+
+    What passes is waited for here and not by the SDK, which would send the tags again after a hang of a minute: by
+    then the name may be another table's. So each repetition looks first whether ``table_id`` is still there. Raises as
+    ``read_tags``.
+    """
     listed = [{"Key": key, "Value": value} for key, value in tags.items()]
+    client = account.client("dynamodb", retries=0)
     _patiently(
-        account, arn, doing, table, lambda: account.client("dynamodb").tag_resource(ResourceArn=arn, Tags=listed)
+        account,
+        doing,
+        table,
+        lambda: client.tag_resource(ResourceArn=arn, Tags=listed),
+        lambda error: _waits(error) and _is_there(account, arn, table_id),
+        PUT_PATIENCE,
     )
 
 
-def put_mark(account: Account, arn: str, key: str, value: str, doing: str, table: str) -> bool:
-    """Mark the table with a tag, where it has room for one: whether it had. A mark helps, but the record is what counts
-    (design section 6), so for want of room nothing fails. Raises as ``put_tags``."""
+def _waits(error: BaseException) -> bool:
+    return is_tag_lock(error) or is_passing(error) or sdk.error_code(error) in NO_RESOURCE
+
+
+def put_mark(account: Account, arn: str, table_id: str, mark: tuple[str, str], doing: str, table: str) -> bool:
+    """Mark the table with a tag, its key and its value, where it has room for one: whether it had. A mark helps, but
+    the record is what counts (design section 6), so for want of room nothing fails. Raises as ``put_tags``."""
     try:
-        put_tags(account, arn, {key: value}, doing, table)
+        put_tags(account, arn, table_id, dict([mark]), doing, table)
     except FerryError as error:
         if is_full_of_tags(error):
             return False
@@ -77,24 +95,31 @@ def put_mark(account: Account, arn: str, key: str, value: str, doing: str, table
     return True
 
 
-def _patiently(account: Account, arn: str, doing: str, table: str, call: Callable[[], Answer]) -> Answer:
-    """The answer of ``call``, about the tags of ``arn``."""
+def _patiently(
+    account: Account,
+    doing: str,
+    table: str,
+    call: Callable[[], Answer],
+    passes: Callable[[BaseException], bool],
+    patience: float = PATIENCE,
+) -> Answer:
+    """The answer of ``call``, which is repeated for ``patience`` seconds after errors that ``passes`` allows."""
     waited = 0.0
     while True:
         try:
             return call()
         except (sdk.ClientError, sdk.BotoCoreError) as error:
-            passes = is_tag_lock(error) or (sdk.error_code(error) in NO_RESOURCE and _is_there(account, arn))
-            if not passes or waited >= PATIENCE:
+            if waited >= patience or not passes(error):
                 raise account.explain(error, doing, table) from error
         account.sleep(GAP)
         waited += GAP
 
 
-def _is_there(account: Account, arn: str) -> bool:
-    """Whether there is a table ``arn``. Raises TableUnusable where it is being deleted."""
+def _is_there(account: Account, arn: str, table_id: str = "") -> bool:
+    """Whether there is a table ``arn``, with that id where it is known. Raises TableUnusable where it is being
+    deleted."""
     definition = TableDefinition.find(account, arn.rpartition("/")[2])
-    if definition is None or definition.arn != arn:
+    if definition is None or definition.arn != arn or table_id not in ("", definition.table_id):
         return False
     require_usable(definition.raw)
     return True

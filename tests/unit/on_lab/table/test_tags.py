@@ -64,15 +64,15 @@ class TestB4TagCalls:
     def test_of_a_table_that_is_being_made_are_made_again(self, aws: Staged) -> None:
         arn = make(aws, Tags=[{"Key": "Owner", "Value": "me"}])
         destination = aws.account("destination")
-        put_tags(destination, arn, {"mark": "1"}, "marking", "copy")
+        put_tags(destination, arn, "", {"mark": "1"}, "marking", "copy")
         assert read_tags(destination, arn)["Owner"] == "me"
         aws.advance(5)
         assert read_tags(destination, arn) == {"Owner": "me", "mark": "1"}
 
     def test_after_another_change_are_made_again(self, aws: Staged) -> None:
         arn, source = str(aws.described("orders", "source")["TableArn"]), aws.account("source")
-        put_tags(source, arn, {"one": "1"}, "marking", "orders")
-        put_tags(source, arn, {"two": "2"}, "marking", "orders")
+        put_tags(source, arn, "", {"one": "1"}, "marking", "orders")
+        put_tags(source, arn, "", {"two": "2"}, "marking", "orders")
         aws.advance(5)
         assert read_tags(source, arn) == {"one": "1", "two": "2"}
 
@@ -90,6 +90,40 @@ class TestB4TagCalls:
         with pytest.raises(FerryError, match="not found"):
             read_tags(aws.account("destination"), arn)
         assert aws.clock == began
+
+    def test_that_hang_are_not_made_again_on_a_table_of_somebody_else(self, aws: Staged) -> None:
+        arn = make(aws)
+        aws.advance(20)
+        mine = str(aws.described("copy")["TableId"])
+        began = len(aws.calls)
+
+        def hang(when: str, operation: str, _number: int) -> None:
+            if (when, operation) == ("before", "TagResource"):
+                aws.interrupt = lambda *_call: None
+                aws.client("dynamodb", "destination").delete_table(TableName="copy")
+                aws.advance(60)
+                make(aws)
+                aws.advance(20)
+                raise failure("RequestTimeout", status=408)
+
+        aws.interrupt = hang
+        with pytest.raises(FerryError, match="RequestTimeout"):
+            put_tags(aws.account("destination"), arn, mine, {"mark": "1"}, "marking", "copy")
+        assert sum("TagResource" in call for call in aws.calls[began:]) == 1
+        assert read_tags(aws.account("destination"), arn) == {}
+
+    def test_that_hang_are_made_again_on_the_same_table(self, aws: Staged) -> None:
+        arn, source = str(aws.described("orders", "source")["TableArn"]), aws.account("source")
+
+        def hang(when: str, operation: str, _number: int) -> None:
+            if (when, operation) == ("before", "TagResource"):
+                aws.interrupt = lambda *_call: None
+                raise failure("InternalServerError", status=500)
+
+        aws.interrupt = hang
+        put_tags(source, arn, str(aws.described("orders", "source")["TableId"]), {"one": "1"}, "marking", "orders")
+        aws.advance(5)
+        assert read_tags(source, arn) == {"one": "1"}
 
     def test_that_keep_failing_are_given_up(self, aws: Staged) -> None:
         def refuse(when: str, operation: str, _number: int) -> None:
@@ -109,7 +143,7 @@ class TestB11NoRoom:
 
     def test_a_mark_is_left_out(self, aws: Staged, full: Mapping[str, str]) -> None:
         arn, source = give(aws, full), aws.account("source")
-        assert not put_mark(source, arn, "tableferry:x", "x" * 100, "marking", "orders")
+        assert not put_mark(source, arn, "", ("tableferry:x", "x" * 100), "marking", "orders")
         assert read_tags(source, arn) == full
 
     def test_point_in_time_recovery_is_turned_on_all_the_same(self, full: Mapping[str, str], monkeypatch: Any) -> None:

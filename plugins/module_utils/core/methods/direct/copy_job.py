@@ -261,9 +261,9 @@ class DirectKind(OwnWork):
             job = replace(job, result={**job.result, "data_from": table.raw.get("CreationDateTime", "")})
         mark, doing = _mark(definition.table_id, job.result), "marking the table as copied"
         if record is None:  # a later run knows by it alone that everything was copied
-            put_tags(destination, table.arn, {COPY_TAG: mark}, doing, table.name)
+            put_tags(destination, table.arn, table.table_id, {COPY_TAG: mark}, doing, table.name)
         else:
-            put_mark(destination, table.arn, COPY_TAG, mark, doing, table.name)
+            put_mark(destination, table.arn, table.table_id, (COPY_TAG, mark), doing, table.name)
         job = replace(job, state="completed")
         if record is not None:
             _record_filled(destination, record, job, options)

@@ -78,7 +78,8 @@ def turn_on_recovery(source: Account, job: Job) -> bool:
     if job.request["point_in_time_recovery_days"]:
         specification["RecoveryPeriodInDays"] = job.request["point_in_time_recovery_days"]
     doing = "turning point-in-time recovery on"
-    put_mark(source, job.request["source"]["table_arn"], RECOVERY_TAG, job.migration_id, doing, job.name)
+    made = job.request["source"]
+    put_mark(source, made["table_arn"], made["table_id"], (RECOVERY_TAG, job.migration_id), doing, job.name)
     answer = source.ask(
         "dynamodb",
         "update_continuous_backups",
