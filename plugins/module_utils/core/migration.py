@@ -44,7 +44,7 @@ from .methods.options import AUTO, MigrationOptions
 from .methods.s3.method import S3Method
 from .record.record import Record
 from .record.store import RecordStore
-from .steps import adopting, claim_job, claiming
+from .steps import adopting, claim_job, claiming, holding
 from .steps.adopting import AdoptKind
 from .steps.claiming import Choice, Finished, Later, Records
 from .steps.comparison import VerifyKind, VerifyOptions, comparison_change, options_of, verify_job
@@ -316,7 +316,7 @@ def preview(
         if known is not None and adopting.is_by_comparison(known):
             return _still_to_set(_by_comparison(known, source, destination, options), source, destination, options)
         record = Tracking(None, choice.table, claiming.foreseen(known, there, choice)) if known is not None else None
-        held = claiming.held_elsewhere(store, destination, known)
+        held = holding.held_elsewhere(store, destination, known)
     gone = claiming.replacing(record)
     require_libraries(method, options)
     with naming_methods():

@@ -24,7 +24,8 @@ from ..core.record.record import Record, table_key
 from ..core.record.run import Run
 from ..core.record.store import RecordStore
 from ..core.statements.users import ALONE, Users
-from ..core.steps.claiming import Records, held_elsewhere, hold
+from ..core.steps.claiming import Records
+from ..core.steps.holding import Pause, held_elsewhere, hold, no_pause
 from .interruption import ATTENDING
 from .spec import MIGRATION_OPTIONS
 
@@ -111,11 +112,14 @@ class RecordTables:
                 self._known_runs[key] = store is not None and store.read_lease(run) is not None
             return self._known_runs[key]
 
-    def hold(self, destination: Account, name: str, table: str, *others: Account | None) -> Tracking | None:
-        """The record of ``table`` taken for this run, None without record or record table. Raises Held."""
+    def hold(
+        self, destination: Account, name: str, table: str, *others: Account | None, pause: Pause = no_pause
+    ) -> Tracking | None:
+        """The record of ``table`` taken for this run, None without record or record table. Raises Held where it does
+        not come free while ``pause`` waits."""
         if RecordStore.open(destination, name, AwsClock(), create=False) is None:
             return None
-        return hold(self.records(destination, name, *others), table)
+        return hold(self.records(destination, name, *others), table, pause)
 
     def counted(
         self, destination: Account, name: str, migration: str, tables: Sequence[str], *others: Account | None

@@ -341,7 +341,7 @@ def test_cleanup_removes_what_it_planned(monkeypatch: pytest.MonkeyPatch, calls:
     monkeypatch.setattr(migration_cleanup, "apply_cleanup", calls.answer({}))
     monkeypatch.setattr(migration_cleanup, "open_to_read", lambda account, name: (None, 0.0))
     monkeypatch.setattr(migration_cleanup, "refuse_held", lambda *_place: None)
-    monkeypatch.setattr(migration_cleanup.RecordTables, "hold", lambda *_accounts: None)
+    monkeypatch.setattr(migration_cleanup.RecordTables, "hold", lambda *_accounts, **_how: None)
     monkeypatch.setattr(migration_cleanup.RecordTables, "to_read", lambda *_place: None)
     result = run(migration_cleanup, {"name": "orders", "bucket": "b", **SIDES}, check_mode)
     assert_documented(migration_cleanup, result)
@@ -368,7 +368,7 @@ def test_a_table_whose_record_has_nothing_of_a_method_is_left_alone(
 def test_what_another_run_holds_is_listed(
     monkeypatch: pytest.MonkeyPatch, verb: Any, arguments: dict[str, Any], check_mode: bool
 ) -> None:
-    def held(*_place: Any) -> None:
+    def held(*_place: Any, **_how: Any) -> None:
         raise errors.Held("Another run works on this table, held by ann@ci-7.", "Run again.")
 
     monkeypatch.setattr(verb, "refuse_held", held)

@@ -11,7 +11,6 @@ Design section 6, "Takeover" and "States". Whatever needs time is waited for by 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -24,7 +23,6 @@ from ..errors import Claimed as TakenFirst
 from ..errors import (
     DestinationExists,
     FerryError,
-    Held,
     MissingTable,
     NotYet,
     RecordChanged,
@@ -32,18 +30,16 @@ from ..errors import (
     StateUnknown,
     TableBroken,
     TakenOver,
-    in_words,
 )
 from ..jobs.entries import entry_of
 from ..jobs.job import Job
 from ..jobs.tracking import Tracking
-from ..record import process, rules, transitions
+from ..record import rules, transitions
 from ..record.lease import held_by
 from ..record.record import DELETE, FILL, WRITE, JobEntry, Record, Source, table_key
 from ..record.rules import Moment
 from ..record.run import HeldElsewhere, Run
 from ..record.store import RecordStore
-from ..record.takeover import Holds, assess
 from ..record.transitions import LOOKS_APART, Gone
 from ..route import Route
 from ..table.definition import TableDefinition
@@ -182,7 +178,7 @@ def claim(
             return Later(seconds, taken.words, held=taken)
         tracking = Tracking(run, choice.table, taken.record)
         return _taken(tracking, destination, choice, there, now_source, missing_since)
-    raise _busy(choice.source_table)
+    raise busy(choice.source_table)
 
 
 def _source_table(source: Account, choice: Choice, record: Record | None) -> TableDefinition:
@@ -196,7 +192,8 @@ def _source_table(source: Account, choice: Choice, record: Record | None) -> Tab
         raise MissingTable(*words, table=choice.source_table, details=missing.details) from missing
 
 
-def _busy(table: str) -> RecordChanged:
+def busy(table: str) -> RecordChanged:
+    """The error for a record that others write all the time."""
     return RecordChanged("Others write the record of this table at the same time.", "Run again.", table=table)
 
 
@@ -374,50 +371,6 @@ def _deleted(record: Tracking, destination: Account, there: TableDefinition) -> 
             # Its tags are locked for a moment, or it is being updated (measured/import-export-table 1.10).
             return Later(GONE_GAP, f"The copy {there.name}, which is not whole, is deleted once AWS has changed it")
     return Later(GONE_GAP, f"The copy {there.name}, which is not whole, is being deleted")
-
-
-def hold(records: Records, table: str) -> Tracking | None:
-    """The record of ``table`` taken for this run, for work that waits for nobody; None where there is no record.
-
-    Raises Held for one that another run holds, or held until a moment ago, and as ``claim`` where others write it all
-    the time.
-    """
-    for _try in range(TRIES):
-        record = records.store.read(table_key(table))
-        if record is None:
-            return None
-        run = records.run()
-        with suppress(RecordChanged):  # somebody was faster: read what stands there now
-            taken = run.hold(record)
-            break
-    else:
-        raise _busy(table)
-    if isinstance(taken, HeldElsewhere):
-        raise taken.refusal(table, by_take_over=False)
-    tracking = Tracking(run, table, taken.record)
-    seconds = tracking.fence_left()
-    if seconds > 0:
-        tracking.let_go()
-        raise Held(
-            f"Requests of the run that held this table may still arrive for {in_words(seconds)}.",
-            "Run again after that.",
-            table=table,
-        )
-    return tracking
-
-
-def held_elsewhere(store: RecordStore | None, destination: Account, record: Record | None) -> Held | None:
-    """The error for a table that another run holds by its ``record``, which is only read; None where this one may take
-    it: its holder is this run, or is over. Reads the holder's lease."""
-    if store is None or record is None or not record.run:
-        return None
-    lease, here = store.read_lease(record.run), process.describe(process.playbook())
-    if lease is None or (lease.who is not None and (lease.who.same_as(here) or process.is_gone(lease.who, here))):
-        return None
-    holds = assess(lease, record.run, destination.now().timestamp())
-    if not isinstance(holds, Holds):
-        return None
-    return HeldElsewhere(record.run, holds.words, holds.again).refusal(record.name, by_take_over=False)
 
 
 def data_removed(record: Tracking, kinds: Collection[str]) -> None:

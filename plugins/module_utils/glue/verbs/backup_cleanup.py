@@ -19,6 +19,7 @@ from ...core.methods.backup.cleanup import (
     apply_backup_cleanup,
     plan_backup_cleanup,
 )
+from ...core.steps.holding import Patience
 from ..accounts import Accounts
 from ..records import RECORD_OPTIONS, RecordTables, has_recorded, read_record, refuse_held
 from ..spec import BOTH_ACCOUNTS_OPTIONS, MIGRATION_OPTIONS, SHARED_OPTIONS, Progress, Verb
@@ -56,7 +57,7 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     )
     name, table = params["record_table"], params["destination_table"] or params["name"]
     try:
-        plan, left = _clean_up(source, destination, options, name, table, check_mode)
+        plan, left = _clean_up(source, destination, options, name, table, check_mode, progress)
     except Held as held:
         what = f"the recovery points of {params['name']}"
         plan, left = BackupCleanupPlan((), [], [], recorded=True), [NotCarried(what, held.cause)]
@@ -76,6 +77,7 @@ def _clean_up(
     name: str,
     table: str,
     check_mode: bool,
+    progress: Progress,
 ) -> tuple[BackupCleanupPlan, list[NotCarried]]:
     """The plan, carried out while this run holds the table, and what is left. Raises Held."""
     tables = RecordTables()
@@ -89,7 +91,7 @@ def _clean_up(
     if not check_mode and (options.remove_recovery_points or (known is not None and known.open_jobs(KINDS))):
         # Used alone it needs no permission for a record table.
         with suppress(RecordDenied):
-            record = tables.hold(destination, name, table, source)
+            record = tables.hold(destination, name, table, source, pause=Patience(progress, destination.sleep))
     try:
         plan = plan_backup_cleanup(source, destination, options, record or known)
         left = list(plan.left)

@@ -31,6 +31,7 @@ from ...core.steps.comparison import (
     verify_tables,
     where_listed,
 )
+from ...core.steps.holding import Patience, no_pause
 from ...core.steps.standing import require_copy, require_own
 from ...core.table.definition import TableDefinition
 from ..accounts import Accounts
@@ -85,7 +86,7 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     if record is None or check_mode or not (params["repair"] or mends):
         return _verified(params, check_mode, source, destination, options, progress, record)
     try:
-        with _held(params, source, destination) as tracking:
+        with _held(params, source, destination, progress) as tracking:
             # Read anew: who held the table until now may have changed it.
             now = tracking.record if tracking is not None else None
             return _verified(params, check_mode, source, destination, options, progress, now, tracking)
@@ -107,11 +108,15 @@ def _record(params: dict[str, Any], destination: Account) -> Record | None:
 
 
 @contextmanager
-def _held(params: dict[str, Any], source: Account, destination: Account) -> Iterator[Tracking | None]:
-    """The table is held by this run within, so that no other one works on it; its record."""
+def _held(
+    params: dict[str, Any], source: Account, destination: Account, progress: Progress
+) -> Iterator[Tracking | None]:
+    """The table is held by this run within, so that no other one works on it; its record. A repair waits for a former
+    run whose process has ended."""
     tables = RecordTables()
+    pause = Patience(progress, destination.sleep) if params["repair"] else no_pause
     try:
-        record = tables.hold(destination, params["record_table"], params["name"], source)
+        record = tables.hold(destination, params["record_table"], params["name"], source, pause=pause)
         try:
             with tables.kept():
                 yield record

@@ -14,6 +14,7 @@ from ...core.errors import Held
 from ...core.jobs.tracking import Tracking
 from ...core.methods.s3.cleanup import CleanupOptions, CleanupPlan, apply_cleanup, plan_cleanup
 from ...core.methods.s3.memory import KEPT
+from ...core.steps.holding import Patience
 from ..accounts import Accounts
 from ..records import RECORD_OPTIONS, RecordTables, has_recorded, open_to_read, read_record, record_of, refuse_held
 from ..spec import MIGRATION_OPTIONS, SHARED_OPTIONS, STAGING_OPTIONS, Progress, Verb, account_option, given
@@ -52,10 +53,12 @@ def _clean_up(
     tables: RecordTables,
     name: str,
     table: str,
+    progress: Progress,
 ) -> CleanupPlan:
-    """Planned and carried out while this run holds the table."""
+    """Planned and carried out while this run holds the table: it waits for a former one whose process has ended."""
     try:
-        record = tables.hold(destination, name, table, source)
+        pause = Patience(progress, destination.sleep)
+        record = tables.hold(destination, name, table, source, pause=pause)
         try:
             store = tables.to_read(destination, name) if record is None else record.run.store
             plan = plan_cleanup(source, destination, options, record, store)
@@ -85,7 +88,7 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
             known = Tracking(None, table, record) if record is not None else None
             plan = plan_cleanup(source, destination, options, known, store)
         else:
-            plan = _clean_up(source, destination, options, RecordTables(), name, table)
+            plan = _clean_up(source, destination, options, RecordTables(), name, table, progress)
     except Held as held:
         left = NotCarried(f"everything of the migration of {params['name']}", held.cause)
         plan = CleanupPlan([], [left], [], recorded=True)

@@ -16,12 +16,13 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.account import
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.differences import Comparison
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.repairing import RepairResult
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import adopting
-from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.claiming import Records, hold
+from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.claiming import Records
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.comparison import (
     Verification,
     VerifyOptions,
     require_repairable,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.holding import Pause, hold, no_pause
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs import dynamodb_verify
 from tests.unit.on_lab.recorded import Playbook
 
@@ -78,8 +79,10 @@ def verify(playbook: Playbook, patch: pytest.MonkeyPatch, *, check_mode: bool = 
     sides = {"source": playbook.source, "destination": playbook.destination}
 
     class Tables:
-        def hold(self, _destination: Account, _name: str, table: str, *_others: Account) -> Any:
-            return hold(Records(playbook.store, lambda: playbook.run), table)
+        def hold(
+            self, _destination: Account, _name: str, table: str, *_others: Account, pause: Pause = no_pause
+        ) -> Any:
+            return hold(Records(playbook.store, lambda: playbook.run), table, pause)
 
         def kept(self) -> Any:
             return patch.context()

@@ -24,12 +24,12 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.migration impo
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record import record_table, removal
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.claiming import (
     Records,
-    hold,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.comparison import (
     VerifyOptions,
     require_repairable,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.holding import hold
 from tests.unit.on_lab.in_process import Killed, failure
 from tests.unit.on_lab.recorded import Playbook, killed_at, killed_where, world
 from tests.unit.on_lab.staged import BUCKET, Staged

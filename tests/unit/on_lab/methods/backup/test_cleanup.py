@@ -16,7 +16,8 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.option
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3 import cleanup as staged
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.removal import Removal, plan_removal, remove
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.store import RecordStore
-from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.claiming import Records, hold
+from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.claiming import Records
+from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.holding import hold
 from tests.unit.on_lab.methods.backup.ready import VAULT, Ready
 from tests.unit.on_lab.recorded import Playbook
 from tests.unit.on_lab.staged import BUCKET, Staged

@@ -19,7 +19,8 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.cle
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import Migration
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record import export_key
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.removal import remove
-from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.claiming import Records, hold
+from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.claiming import Records
+from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.holding import hold
 from tests.unit.on_lab.in_process import Killed, failure
 from tests.unit.on_lab.recorded import Playbook, deaths, killed_at, world
 from tests.unit.on_lab.staged import BUCKET, Staged
