@@ -42,9 +42,11 @@ TIMINGS = {
     "import__completing": 0.5,
     "pitr__latest_lag": 6.0,
 }
+# The user deletes the copy, and then a killed run's CreateTable arrives: nobody can tell whose table that is.
+LATE_TABLE = "a late table"
 # Ends that only the user can mend, and what in a history gives cause for them.
 ENDS: Mapping[str, tuple[str, ...]] = {
-    "Replaced": ("user replaces", "source made anew"),
+    "Replaced": ("user replaces", "source made anew", LATE_TABLE),
     "DestinationExists": ("user replaces",),
     "StateUnknown": ("user replaces", "record lost"),
     "TableBroken": ("another method", "source erased", "source written"),
@@ -211,6 +213,8 @@ class World:
             if written["pk"] == table_key(TABLE):
                 self._recorded(written)
         self.note(controller.name, f"{'late ' if late else ''}{controller.calls} {operation} {what}")
+        if late and operation == "CreateTable" and "user deletes" in self.user.acted:
+            self.user.acted.append(LATE_TABLE)
         if touched:
             self._require_in_order(controller, operation, touched, late)
         since = self.user.foreign.get(touched)
