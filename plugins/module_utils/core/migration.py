@@ -50,14 +50,13 @@ from .steps.claiming import Choice, Finished, Later, Records
 from .steps.comparison import VerifyKind, VerifyOptions, comparison_change, options_of, verify_job
 from .steps.counting import CountKind, count_change, count_job
 from .steps.drift import settings_of_finished
-from .steps.settings_job import SettingsKind, plan_table_settings, settings_job
+from .steps.settings_job import SettingsKind, plan_table_settings, settings_job, settings_to_come
 from .steps.source_jobs import FindSourceJobs
 from .steps.standing import FindFillings
 from .table.definition import TableDefinition
 
 METHODS: Mapping[str, Method] = {method.name: method for method in (S3Method(), BackupMethod(), DirectMethod())}
 DEFAULT = "s3"  # what auto means before there is a planner (design section 11)
-
 # What finds the jobs that make tables of a destination.
 FILLINGS: Sequence[FindFillings] = tuple(method.fillings for method in METHODS.values())
 SOURCE_JOBS: Sequence[FindSourceJobs] = tuple(method.source_jobs for method in METHODS.values())
@@ -328,7 +327,8 @@ def preview(
                 source, destination, options.table, options.made_table, options.settings,
                 made_id=made_id, preview=True, as_made=jobs.as_made, anew=anew,
             )  # fmt: skip
-            last = settings_job(options.made_table, options.table, options.settings, settings)
+            shown = settings_job if record is None else settings_to_come
+            last = shown(options.made_table, options.table, options.settings, settings)
             then += [job.foreseen for job in (*_following(method, options)[:-1], last)]
             changes += [*_costs(method, options, jobs, jobs.maker), *settings.changes]
             left += settings.left
@@ -342,7 +342,7 @@ def _still_to_set(found: Migration, source: Account, destination: Account, optio
     """``found``, whose items are there, as check mode shows it: with what its settings are to become."""
     table, made, made_id = options.table, options.made_table, str(found.job.result.get("table_id", ""))
     plan = plan_table_settings(source, destination, table, made, options.settings, made_id=made_id, preview=True)
-    then = (settings_job(made, table, options.settings, plan),)
+    then = (settings_to_come(made, table, options.settings, plan),)
     return _foreseen(replace(found, then=then, settings=plan.changes, left=tuple(plan.left)))
 
 

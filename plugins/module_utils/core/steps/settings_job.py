@@ -85,6 +85,12 @@ def settings_job(table: str, source_table: str, options: SettingsOptions, plan: 
     return _planned(replace(job, pending_reason="settings", request=request), plan)
 
 
+def settings_to_come(table: str, source_table: str, options: SettingsOptions, plan: SettingsPlan) -> Job:
+    """The job as check mode shows it of a table whose record is not ``done``: planned even where nothing is to change,
+    because only a run reads the settings back and says that the table is migrated."""
+    return replace(settings_job(table, source_table, options, plan), state="planned", pending_reason="")
+
+
 def _planned(job: Job, plan: SettingsPlan) -> Job:
     foreseen = _result(SettingsResult(left=plan.left, carried=plan.carried))
     job = replace(job, request={**job.request, "plan": plan.to_dict()}, result=foreseen)

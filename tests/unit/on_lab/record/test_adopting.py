@@ -224,7 +224,7 @@ class TestAdopting:
         shown = preview(playbook.source, playbook.destination, options, playbook.store, by_record=True)
         assert (shown.job.kind, shown.job.state) == ("adopt", "planned")
         assert [change.risk for change in shown.changes] == ["billed"]
-        assert [job.state for job in shown.then] == ["not_needed"]  # the copy has all settings
+        assert [job.state for job in shown.then] == ["planned"]  # the copy has all settings, but its record is not done
         assert Playbook(aws, 2).store.read(table_key("orders")) is None
 
     def test_check_mode_shows_the_settings_that_are_still_to_come(self) -> None:

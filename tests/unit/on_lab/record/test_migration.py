@@ -526,6 +526,21 @@ class TestCheckMode:
             "not_needed",
         ]
 
+    @pytest.mark.parametrize("state", ["filled", "settled"])
+    def test_a_table_that_lacks_nothing_is_migrated_only_once_its_record_is_done(self, state: str) -> None:
+        aws = world()
+        first = Playbook(aws)
+
+        def written(when: str, _operation: str) -> bool:
+            record = aws.asked.get("Item") or {}
+            return when == "after" and record.get("pk", {}).get("S") == "table#orders" and record["state"]["S"] == state
+
+        killed_where(aws, written, first.migrate)
+        first.killed()
+        assert first.record().state == state
+        foreseen = self.foreseen(Playbook(aws, 2))
+        assert foreseen.then[-1].state == "planned"
+
 
 class TestWhatChangesBetweenRuns:
     def test_a_source_that_is_made_anew_before_its_copy_exists_is_exported_anew(self) -> None:
