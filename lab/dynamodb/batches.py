@@ -53,7 +53,7 @@ def batch_write_item(context: Context, params: Shape) -> Shape:
     planned: list[tuple[Table, list[tuple[Item, int | None]]]] = []
     for name, entries in requests.items():
         table = usable_table(context, name)
-        rules = ItemRules(table)
+        rules = ItemRules(table, in_batch=True)
         writes: list[tuple[Item, int | None]] = []
         seen: set[bytes] = set()
         for entry in entries:

@@ -42,6 +42,16 @@ PLACEHOLDERS = belief(
     "Every placeholder of an expression is defined, and every defined one is used",
     "AWS developer guide, Expression attribute names",
 )  # fmt: skip
+BRACKETS = belief(
+    "test_expressions", "redundant-parentheses",
+    "A condition in brackets within brackets of its own is refused",
+    "tests that run on AWS: nubo-db/dynamodb-conformance, tests/tier3/error-messages/putItem",
+)  # fmt: skip
+DISTINCT = belief(
+    "test_expressions", "distinct-operands",
+    "A function's first operand is no other one of its operands",
+    "tests that run on AWS: nubo-db/dynamodb-conformance, tests/tier3/error-messages/putItem",
+)  # fmt: skip
 OPERAND_TYPES = belief(
     "test_expressions", "operand-types",
     "A literal of a type that its operator or function does not take is refused before any item is read",
@@ -268,6 +278,7 @@ class _Parser:
         self._tokens = [match.group().strip() for match in _TOKEN.finditer(text) if match.group().strip()]
         self._at = 0
         self._depth = 0
+        self._bracketed = (-1, -1)  # where the last condition in brackets begins and ends
         operators = self._operators()
         if operators > _MOST_OPERATORS:
             words = f"The expression contains too many operators; operator count: {operators}"
@@ -401,10 +412,14 @@ class _Parser:
             with self.deeper():
                 return Condition("NOT", (self._negation(),))
         if self.peek() == "(":
+            began = self._at
             self.take()
             with self.deeper():
                 inner = self.condition()
+            if self._bracketed == (began + 1, self._at):
+                raise self.refusal(BRACKETS, "The expression has redundant parentheses;")
             self.take(")")
+            self._bracketed = (began, self._at)
             return inner
         if self.peek() in _FUNCTION_ARGUMENTS and self.peek(1) == "(":
             return self._function()
@@ -421,6 +436,9 @@ class _Parser:
         if not isinstance(operands[0], Path):
             text = "Operator or function requires a document path; operator or function: "
             raise self.refusal(OPERAND_TYPES, text + name)
+        if operands[0] in operands[1:]:
+            text = "The first operand must be distinct from the remaining operands for this operator or function; "
+            raise self.refusal(DISTINCT, f"{text}operator: {name}, first operand: {operands[0]}")
         if name == "begins_with":
             self._demand(operands[1], name, "SB")
         if name == "attribute_type":

@@ -42,6 +42,12 @@ KEY_MATCHES = belief(
     "A Key is exactly the table's key attributes",
     "AWS API reference dynamodb:GetItem",
 )  # fmt: skip
+BATCH_KEY = belief(
+    "test_items", "batch-key-type",
+    "In BatchWriteItem an item whose key has another type does not match the schema; PutItem names the types",
+    "tests that run on AWS: nubo-db/dynamodb-conformance, tests/tier3/error-messages/batchWriteItem",
+)  # fmt: skip
+KEY_DIFFERS = "The provided key element does not match the schema"
 ITEM_SIZE = belief(
     "test_items", "item-size-limit",
     "An item has at most 400 KB, names included",
@@ -82,8 +88,10 @@ _LEGACY = (
 class ItemRules:
     """What a table demands of an item; made once for many items."""
 
-    def __init__(self, table: Table, *, of_indexes: bool = True) -> None:
-        """Without ``of_indexes`` the keys of indexes are not looked at: an index then lacks what it does not take."""
+    def __init__(self, table: Table, *, of_indexes: bool = True, in_batch: bool = False) -> None:
+        """Without ``of_indexes`` the keys of indexes are not looked at: an index then lacks what it does not take.
+        ``in_batch``: BatchWriteItem has words of its own."""
+        self._in_batch = in_batch
         types = {each["AttributeName"]: each["AttributeType"] for each in table.attribute_definitions}
         self._keys = [(key["AttributeName"], types[key["AttributeName"]], key["KeyType"]) for key in table.key_schema]
         self._index_keys = [
@@ -109,7 +117,7 @@ class ItemRules:
         key = values.canonical_item(raw)[0]
         names = {name for name, _, _ in self._keys}
         if key.keys() != names or any(kind not in key[name] for name, kind, _ in self._keys):
-            raise validation(KEY_MATCHES, "The provided key element does not match the schema")
+            raise validation(KEY_MATCHES, KEY_DIFFERS)
         self._check_keys(key)
         return key
 
@@ -119,6 +127,8 @@ class ItemRules:
             if value is None:
                 raise invalid(ITEM_KEY, f"Missing the key {name} in the item")
             actual, content = values.content_of(value)
+            if actual != kind and self._in_batch:
+                raise validation(BATCH_KEY, KEY_DIFFERS)
             if actual != kind:
                 raise invalid(ITEM_KEY, f"Type mismatch for key {name} expected: {kind} actual: {actual}")
             if not content:

@@ -214,10 +214,10 @@ def scan(context: Context, params: Shape) -> bytes:
     reading.placeholders.refuse_unused()
     segment, total = params.get("Segment"), params.get("TotalSegments")
     if (segment is None) != (total is None):
-        lacking, given = ("TotalSegments", "Segment") if total is None else ("Segment", "TotalSegments")
-        text = (
-            f"The {lacking} parameter is required but was not present in the request when {given} parameter is present"
+        lacking, given = (
+            ("TotalSegments", "Segment parameter") if total is None else ("Segment", "parameter TotalSegments")
         )
+        text = f"The {lacking} parameter is required but was not present in the request when {given} is present"
         raise validation(SEGMENTS, text)
     segment, total = segment or 0, total or 1
     if segment >= total:

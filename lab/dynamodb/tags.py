@@ -159,6 +159,8 @@ def _target(context: Context, arn: str) -> tuple[Table, Tags]:
     if not arn.startswith("arn:"):
         raise invalid(ARN, f"ARNs must start with 'arn:': {arn}")
     match = TABLE_ARN.match(arn)
+    if match is not None and match["region"] != context.region and match["account"] != context.account_id:
+        raise FOREIGN.error("AccessDeniedException", "Access is denied")
     if match is None or match["region"] != context.region or match["partition"] != partition_of(context.region):
         raise validation(ARN, f"Invalid TableArn: Invalid ResourceArn provided as input {arn}")
     rest = arn[match.end() :]

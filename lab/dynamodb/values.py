@@ -54,6 +54,11 @@ ONE_TYPE = belief(
     "An attribute value has exactly one of the ten types",
     "AWS API reference dynamodb:AttributeValue",
 )  # fmt: skip
+NULL_IS_TRUE = belief(
+    "test_values", "null-is-true",
+    "NULL with false is taken as NULL with true",
+    "tests that run on AWS: nubo-db/dynamodb-conformance, tests/tier3/error-messages/putItem",
+)  # fmt: skip
 ATTRIBUTE_NAMES = belief(
     "test_values", "attribute-name-not-empty",
     "An attribute's name is not empty, nested ones included",
@@ -190,9 +195,9 @@ def canonical_value(value: Any, depth: int = 0) -> tuple[AttributeValue, int]:
             raise _not_of_the_wire("Unexpected value type in payload")
         return value, 1
     if kind == "NULL":
-        if content is not True:
-            raise invalid(ONE_TYPE, "Null attribute value types must have the value of true")
-        return value, 1
+        if not isinstance(content, bool):
+            raise _not_of_the_wire("Unexpected value type in payload")
+        return (value if content else {"NULL": True}), 1
     if kind in SETS:
         return _canonical_set(kind, content)
     if kind not in ("L", "M"):

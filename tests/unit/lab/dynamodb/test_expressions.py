@@ -95,6 +95,19 @@ def test_operand_types() -> None:
     assert "Invalid attribute type name" in refused("attribute_type(pk, :a)")
 
 
+def test_redundant_parentheses() -> None:
+    for text in ("((pk = :a))", "n = :one OR ((pk = :a))", "NOT ((attribute_exists(pk)))"):
+        assert "The expression has redundant parentheses;" in refused(text)
+    assert holds("((pk = :a) AND (pk = :a))") and holds("(NOT (pk = :one))") and holds("(pk = :a) OR (pk = :one)")
+
+
+def test_distinct_operands() -> None:
+    assert (
+        "distinct from the remaining operands for this operator or function; operator: contains, first operand: [pk]"
+        in (refused("contains(pk, pk)"))
+    )
+
+
 def test_paths_do_not_overlap() -> None:
     for text in ("m, m.nest", "m.nest[0], pk, m.nest[0]"):
         with pytest.raises(AwsError, match="overlap with each other"):
@@ -151,7 +164,7 @@ def test_sums_are_exact() -> None:
 
 
 def test_expression_depth() -> None:
-    assert holds("(" * 90 + "pk = :a" + ")" * 90)
+    assert holds("NOT (" * 44 + "pk = :a" + ")" * 44)
     assert holds(" AND ".join(["pk = :a"] * 150))
     for text in ("(" * 1000 + "pk = :a" + ")" * 1000, "NOT " * 250 + "pk = :a"):
         assert "nested too deeply" in refused(text)

@@ -55,6 +55,14 @@ def test_item_has_its_key(tables: Any, broken: dict[str, Any], text: str) -> Non
     tables.refused(items.ITEM_KEY, "ValidationException", text, "PutItem", TableName="tbl", Item=broken)
 
 
+@pytest.mark.parametrize("key", [{"N": "1"}, {"L": [{"S": "x"}]}])
+def test_batch_key_type(tables: Any, key: dict[str, Any]) -> None:
+    puts = {"tbl": [{"PutRequest": {"Item": {"pk": key, "sk": {"N": "1"}}}}]}
+    tables.refused(
+        items.BATCH_KEY, "ValidationException", "does not match the schema", "BatchWriteItem", RequestItems=puts
+    )
+
+
 def test_index_key_type(tables: Any) -> None:
     wrong = {**item("a"), "color": {"N": "1"}}
     text = "Type mismatch for Index Key color Expected: S Actual: N IndexName: by-color"

@@ -38,7 +38,7 @@ def test_scan_segments(tables: Any) -> None:
     tables.refused(
         reading.SEGMENTS,
         "ValidationException",
-        "TotalSegments parameter is required",
+        "TotalSegments parameter is required but was not present in the request when Segment parameter is present",
         "Scan",
         TableName="tbl",
         Segment=0,
