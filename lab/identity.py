@@ -357,18 +357,27 @@ class IdentityStore:
         """The identity policies of ``caller``, parsed. Root may do everything in its account."""
         if caller.kind == "root":
             return [policy.parse(policy.ADMINISTRATOR_DOCUMENT)]
-        principal: Principal | None = None
-        if caller.kind == "user":
-            principal = self.users.get((caller.account_id, caller.user_name))
-        elif caller.kind == "assumed_role":
-            principal = self.role_by_arn(caller.principal_arn)
+        principal = self._principal(caller)
         if principal is None:
             return []
         documents = [*principal.applied(self._clock.now()).values()]
-        for arn in principal.attached:
-            if managed := self.policies.get(arn):
-                documents.append(managed.versions[managed.default_version])
+        documents += [self._document(arn) for arn in principal.attached if arn in self.policies]
         return [policy.parse(document) for document in documents]
+
+    def boundary_of(self, caller: Caller) -> policy.Policy | None:
+        """The permissions boundary of ``caller``, parsed; None without one."""
+        principal = self._principal(caller)
+        arn = principal.permissions_boundary if principal is not None else ""
+        return policy.parse(self._document(arn)) if arn else None
+
+    def _document(self, arn: str) -> str:
+        managed = self.policies[arn]
+        return managed.versions[managed.default_version]
+
+    def _principal(self, caller: Caller) -> Principal | None:
+        if caller.kind == "user":
+            return self.users.get((caller.account_id, caller.user_name))
+        return self.role_by_arn(caller.principal_arn) if caller.kind == "assumed_role" else None
 
     def condition_keys(self, caller: Caller, region: str = "") -> dict[str, ConditionValue]:
         """The global condition keys of a request by ``caller``.

@@ -51,6 +51,15 @@ ROOT_DELEGATES = rule(
     fact="aws.md A4, J",
     test="test_policy.py::test_root_principal_delegates",
 )
+BOUNDARY = rule(
+    "permissions-boundary-limits",
+    service="iam",
+    says="What a user or a role may is what its own policies and its permissions boundary both allow. A resource "
+    "policy of the account that names a user is not limited by the boundary, one that names a role is",
+    fact="AWS IAM user guide, Permissions boundaries for IAM entities",
+    test="test_policy.py::test_permissions_boundary",
+)
+BOUNDARY_WORDS = "a permissions boundary"
 
 SERVICE_CONTROL = rule(
     "service-control-policies-bind-principals",
@@ -455,6 +464,7 @@ def decide(
     resource_arn: str,
     *,
     identity_policies: Sequence[Policy],
+    boundary: Policy | None = None,
     resource_policy: Document | None = None,
     owner_account: str = "",
     resource_policy_required: bool = False,
@@ -464,15 +474,17 @@ def decide(
 ) -> Decision:
     """Whether ``caller`` may do ``action`` (``dynamodb:Scan``) on ``resource_arn``, owned by ``owner_account``.
 
-    ``identity_policies`` are those of the caller, parsed; session policies come with the caller. An empty owner is the
-    caller's account. ``conditions`` are the request's condition keys, in any case, or what reads them when a statement
-    asks for one, ``control_policies`` the service control policies of the caller's account: one without any Allow
-    stands beside FullAWSAccess, another replaces it. ``resource_control_policies`` are those of the owner.
+    ``identity_policies`` are those of the caller, parsed, and ``boundary`` is its permissions boundary; session
+    policies come with the caller. An empty owner is the caller's account. ``conditions`` are the request's condition
+    keys, in any case, or what reads them when a statement asks for one, ``control_policies`` the service control
+    policies of the caller's account: one without any Allow stands beside FullAWSAccess, another replaces it.
+    ``resource_control_policies`` are those of the owner.
     """
     read = conditions if callable(conditions) else lambda: conditions or {}
     request = _Request(caller, action, resource_arn, read)
     identity = _effect(request, identity_policies)
     resource = _resource_effect(request, parse(resource_policy)) if resource_policy else ""
+    bound = "Allow" if boundary is None else _effect(request, [boundary])
     sessions = [_effect(request, [parse(document)]) for document in caller.session_policies]
     controls = [_control_effect(request, parse(each)) for each in control_policies if caller.kind != "service"]
     guards = [_resource_effect(request, parse(each)) for each in resource_control_policies]
@@ -481,16 +493,22 @@ def decide(
         *((each, "a resource control") for each in guards),
         (resource, "a resource-based"),
         (identity, "an identity-based"),
+        (bound, BOUNDARY_WORDS),
         *((each, "a session") for each in sessions),
     ):
         if effect == "Deny":
-            return Decision(False, f"with an explicit deny in {where} policy", explicit=True)
+            kind = where if where == BOUNDARY_WORDS else f"{where} policy"
+            return Decision(False, f"with an explicit deny in {kind}", explicit=True)
     if caller.kind == "service":
         return _allowed_if(resource == "principal", "resource-based", action)
     if not all(each == "Allow" for each in controls):
         return _allowed_if(False, "service control", action)
     if not all(each == "Allow" for each in sessions):
         return _allowed_if(False, "session", action)
+    # A policy that names a user is not limited by the user's boundary within the account, one that names a role is.
+    named = resource == "principal" and owner_account in ("", caller.account_id) and caller.kind == "user"
+    if bound != "Allow" and not named:
+        return Decision(False, f"because no permissions boundary allows the {action} action")
     if owner_account not in ("", caller.account_id):
         if not resource:
             return _allowed_if(False, "resource-based", action)

@@ -187,6 +187,7 @@ class World:
             needed.action,
             needed.resource_arn,
             identity_policies=self.identity.policies_of(caller),
+            boundary=self.identity.boundary_of(caller),
             resource_policy=needed.resource_policy,
             owner_account=needed.owner_account,
             resource_policy_required=needed.resource_policy_required,

@@ -59,7 +59,23 @@ INLINE_SIZE = rule(
     fact="AWS IAM user guide, IAM and AWS STS quotas",
     test="test_iam_backup.py::test_c4_inline_policies_have_a_size_together",
 )
+MANAGED_SIZE = rule(
+    "iam-managed-size",
+    service="iam",
+    says="A managed policy holds 6,144 characters, white space not counted; more is LimitExceeded",
+    fact="AWS IAM user guide, IAM and AWS STS quotas",
+    test="test_iam_backup.py::test_a_managed_policy_has_a_size",
+)
+BOUNDARY_EXISTS = rule(
+    "iam-boundary-exists",
+    service="iam",
+    says="A permissions boundary is a managed policy that exists; another is NoSuchEntity",
+    fact="AWS API reference iam:CreateRole; the words: none",
+    confirmed=False,
+    test="test_iam_backup.py::test_a_boundary_is_a_policy_that_exists",
+)
 PROPAGATION_SECONDS = 5.0
+_MANAGED_SIZE = 6144
 _INLINE_SIZES = {"User": 2048, "Role": 10240}
 _WITH_POLICY = {f"{verb}{kind}Policy" for verb in ("Attach", "Detach") for kind in ("Role", "User")}
 _WITH_BOUNDARY = {
@@ -237,6 +253,7 @@ class IamService:
 
     def _create_role(self, context: Context, params: dict[str, Any]) -> dict[str, Any]:
         self._check_principals(params["AssumeRolePolicyDocument"])
+        boundary = self._boundary(context, params)
         role = self._store.add_role(
             context.account_id,
             params["RoleName"],
@@ -245,7 +262,7 @@ class IamService:
             description=params.get("Description", ""),
             max_session_duration=params.get("MaxSessionDuration", 3600),
         )
-        role.permissions_boundary = params.get("PermissionsBoundary", "")
+        role.permissions_boundary = boundary
         role.tags = _tags(params)
         return {"Role": _role_shape(role)}
 
@@ -323,8 +340,9 @@ class IamService:
         return user
 
     def _create_user(self, context: Context, params: dict[str, Any]) -> dict[str, Any]:
+        boundary = self._boundary(context, params)
         user = self._store.add_user(context.account_id, params["UserName"], path=params.get("Path", "/"))
-        user.permissions_boundary = params.get("PermissionsBoundary", "")
+        user.permissions_boundary = boundary
         user.tags = _tags(params)
         return {"User": _user_shape(user)}
 
@@ -481,12 +499,19 @@ class IamService:
         return _all("Tags", _tag_list(self._principal(kind, context, params).tags))
 
     def _put_boundary(self, kind: str, context: Context, params: dict[str, Any]) -> dict[str, Any]:
-        self._principal(kind, context, params).permissions_boundary = params["PermissionsBoundary"]
+        self._principal(kind, context, params).permissions_boundary = self._boundary(context, params)
         return {}
 
     def _delete_boundary(self, kind: str, context: Context, params: dict[str, Any]) -> dict[str, Any]:
         self._principal(kind, context, params).permissions_boundary = ""
         return {}
+
+    def _boundary(self, context: Context, params: Mapping[str, Any]) -> str:
+        arn: str = params.get("PermissionsBoundary", "")
+        managed = self._store.policies.get(arn)
+        if arn and (managed is None or arn.split(":")[4] not in (context.account_id, "aws")):
+            raise BOUNDARY_EXISTS.error("NoSuchEntity", f"Scope ARN: {arn} does not exist or is not attachable.", 404)
+        return arn
 
     # Managed policies
 
@@ -520,6 +545,7 @@ class IamService:
         }
 
     def _create_policy(self, context: Context, params: dict[str, Any]) -> dict[str, Any]:
+        _check_size(params["PolicyDocument"])
         managed = self._store.add_policy(
             context.account_id, params["PolicyName"], params["PolicyDocument"], path=params.get("Path", "/")
         )
@@ -556,6 +582,7 @@ class IamService:
     def _create_policy_version(self, context: Context, params: dict[str, Any]) -> dict[str, Any]:
         managed = self._policy(context, params, own=True)
         policy.parse(params["PolicyDocument"])
+        _check_size(params["PolicyDocument"])
         if len(managed.versions) >= 5:
             raise AwsError("LimitExceeded", "A managed policy can have up to 5 versions.", 409)
         managed.latest += 1
@@ -687,6 +714,11 @@ class IamService:
 
 def _missing(message: str) -> AwsError:
     return AwsError("NoSuchEntity", message, 404)
+
+
+def _check_size(document: str) -> None:
+    if len("".join(document.split())) > _MANAGED_SIZE:
+        raise MANAGED_SIZE.error("LimitExceeded", f"Cannot exceed quota for PolicySize: {_MANAGED_SIZE}", 409)
 
 
 def _conflict(message: str) -> AwsError:

@@ -69,9 +69,50 @@ def test_policies_of_aws(world: Any) -> None:
     assert [each["PolicyName"] for each in attached] == ["AWSBackupServiceLinkedRolePolicyForBackup"]
 
 
+def _boundary(desk: Any, *statements: dict[str, Any]) -> str:
+    document = {
+        "Version": "2012-10-17",
+        "Statement": [*statements] or [{"Effect": "Allow", "Action": "*", "Resource": "*"}],
+    }
+    made = desk("CreatePolicy", service="iam", PolicyName="boundary", PolicyDocument=json.dumps(document))
+    return str(made["Policy"]["Arn"])
+
+
+def test_a_boundary_is_a_policy_that_exists(world: Any) -> None:
+    desk = Company(world).outside
+    missing = f"arn:aws:iam::{desk.account}:policy/none"
+    for operation, named in (
+        ("CreateUser", {"UserName": "new"}),
+        ("CreateRole", {"RoleName": "new", "AssumeRolePolicyDocument": TRUST}),
+    ):
+        with pytest.raises(RuleBroken, match=r"NoSuchEntity: Scope ARN: .*policy/none does not exist"):
+            desk(operation, service="iam", PermissionsBoundary=missing, **named)
+    desk("CreateUser", service="iam", UserName="new")
+    with pytest.raises(RuleBroken, match="NoSuchEntity"):
+        desk("PutUserPermissionsBoundary", service="iam", UserName="new", PermissionsBoundary=missing)
+
+
+def test_a_boundary_limits_a_user(world: Any) -> None:
+    company = Company(world)
+    user = company.outside.as_user({"Effect": "Allow", "Action": "*", "Resource": "*"})
+    boundary = _boundary(company.outside, {"Effect": "Allow", "Action": "s3:*", "Resource": "*"})
+    user("ListRoles", service="iam")
+    company.outside("PutUserPermissionsBoundary", service="iam", UserName=_name(world), PermissionsBoundary=boundary)
+    with pytest.raises(RuleBroken, match="because no permissions boundary allows the iam:ListRoles action"):
+        user("ListRoles", service="iam")
+
+
+def test_a_managed_policy_has_a_size(world: Any) -> None:
+    desk = Company(world).outside
+    many = {"Effect": "Allow", "Action": "*", "Resource": ["arn:aws:s3:::" + "a" * 100] * 60}
+    with pytest.raises(RuleBroken, match="LimitExceeded: Cannot exceed quota for PolicySize: 6144"):
+        _boundary(desk, many)
+    _boundary(desk, {**many, "Resource": many["Resource"][:40]})
+
+
 def test_c2_a_role_takes_only_the_policy_and_the_boundary_that_conditions_name(world: Any) -> None:
     company = Company(world)
-    boundary = f"arn:aws:iam::{company.outside.account}:policy/boundary"
+    boundary = _boundary(company.outside)
     role = {"RoleName": "AWSBackup-tableferry"}
     made = {"Effect": "Allow", "Action": "iam:CreateRole", "Resource": "*"}
     attached = {"Effect": "Allow", "Action": "iam:AttachRolePolicy", "Resource": "*"}

@@ -114,6 +114,19 @@ def test_key_policy_must_allow_or_delegate() -> None:
     assert decide(None, named({"AWS": ROLE.principal_arn}), **required).allowed
 
 
+def test_permissions_boundary() -> None:
+    narrow, everything = {"boundary": policy.parse(document(allow("s3:*")))}, document(allow())
+    assert decide(everything, action="s3:GetObject", **narrow).allowed
+    assert decide(everything, **narrow).reason == "because no permissions boundary allows the dynamodb:Scan action"
+    assert not decide(None, action="s3:GetObject", **narrow).allowed  # it gives nothing
+    shut = {"boundary": policy.parse(document(allow(), deny("dynamodb:*")))}
+    assert decide(everything, **shut).reason == "with an explicit deny in a permissions boundary"
+    # A resource policy of the account that names the user goes beyond the boundary, one that names the role does not.
+    assert decide(None, named({"AWS": USER.arn}), caller=USER, **narrow).allowed
+    assert not decide(None, named({"AWS": ROLE.principal_arn}), **narrow).allowed
+    assert not decide(everything, named({"AWS": USER.arn}), caller=USER, owner_account=DESTINATION, **narrow).allowed
+
+
 def test_session_policy_narrows() -> None:
     narrowed = Caller(
         SOURCE, ROLE.arn, "assumed_role", ROLE.principal_arn, session_policies=(json.dumps(document(allow("s3:*"))),)

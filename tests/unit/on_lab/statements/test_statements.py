@@ -720,7 +720,9 @@ def test_a_role_is_made_once_and_its_owner_may_narrow_it(accounts):
 
 
 def test_c2_a_role_is_made_with_the_permissions_boundary(accounts):
-    boundary = f"arn:aws:iam::{accounts.destination.account_id}:policy/boundary"
+    anything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    made = accounts.iam.create_policy(PolicyName="boundary", PolicyDocument=json.dumps(anything))
+    boundary = made["Policy"]["Arn"]
     options = job_role(accounts.destination, permissions_boundary=boundary)
     plan = plan_role(accounts.destination, options)
     assert plan.changes[0].after["permissions_boundary"] == boundary
