@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from typing import Any
 
-from lab.dynamodb import ion, jobs, tables
+from lab.dynamodb import ion, jobs, limits, tables
 from lab.dynamodb.items import ItemRules
 from lab.dynamodb.jobs import Import
 from lab.dynamodb.model import Shape, Table
@@ -203,6 +203,7 @@ def import_table(context: Context, params: Shape) -> Shape:
             text = "Import conflict: Duplicate request detected with conflicting parameters"
             raise TOKEN.error("ImportConflictException", text)
         return {"ImportTableDescription": describe(earlier)}
+    limits.require_room(context)
     if world.quotas and jobs.count_running(context, imports) >= MOST_IMPORTS:
         raise over_limit(QUOTA, f"The limit of {MOST_IMPORTS} concurrent imports was reached")
     now = world.clock.now()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 
 from lab.dynamodb.registry import registry
-from lab.dynamodb.words import belief
+from lab.dynamodb.words import belief, over_limit
 from lab.rules import Rule
 from lab.world import Context
 
@@ -24,8 +24,15 @@ ADJUSTABLE = belief(
     "Amazon DynamoDB developer guide, Quotas; Service Quotas, DynamoDB",
 )  # fmt: skip
 
+MOST_TABLES = belief(
+    "test_tables", "tables-per-account",
+    "An account has 2,500 tables in a Region, those that are being made included; the text of the refusal is a guess",
+    "aws-new.md 4; Amazon DynamoDB developer guide, Quotas", confirmed=False,
+)  # fmt: skip
+
 GLOBAL_INDEXES, TABLE_UNITS, ACCOUNT_UNITS = "dynamodb.global_indexes", "dynamodb.table_units", "dynamodb.account_units"
-DEFAULTS = {GLOBAL_INDEXES: 20, TABLE_UNITS: 40_000, ACCOUNT_UNITS: 80_000}
+TABLES = "dynamodb.tables"
+DEFAULTS = {GLOBAL_INDEXES: 20, TABLE_UNITS: 40_000, ACCOUNT_UNITS: 80_000, TABLES: 2_500}
 
 
 def take_control_plane_write(context: Context) -> None:
@@ -38,6 +45,13 @@ def take_control_plane_write(context: Context) -> None:
         raise ACCOUNT_LIMITER.error(
             "ThrottlingException", "The rate of control plane requests made by this account is too high"
         )
+
+
+def require_room(context: Context) -> None:
+    """LimitExceededException where the caller's account has as many tables in the Region as it may."""
+    most = context.world.quota(context.account_id, TABLES)
+    if sum(1 for _ in registry(context).all(context.account_id, context.region)) >= most:
+        raise over_limit(MOST_TABLES, f"There is a limit of {most} tables per account and Region")
 
 
 def take_read_of_connection(context: Context, broken: Rule, *, burst: float, per_second: float) -> None:

@@ -128,6 +128,7 @@ def create_table(context: Context, params: Shape) -> Shape:
     if "ResourcePolicy" in params:
         resource_policy.check_document(context, params["ResourcePolicy"], context.arn(f"table/{params['TableName']}"))
     creation.refuse_existing(context, params["TableName"])
+    limits.require_room(context)
     limits.take_control_plane_write(context)
     has_indexes = bool(params.get("GlobalSecondaryIndexes"))
     table = create(

@@ -339,6 +339,21 @@ def test_delete_answer(desk):
     assert "BillingModeSummary" not in desk("DeleteTable", TableName="ptb")["TableDescription"]
 
 
+def test_tables_per_account(desk, other_desk):
+    desk.world.adjust_quota(desk.caller.account_id, limits.TABLES, 2)
+    desk.table()
+    desk("CreateTable", TableName="second", **PROVISIONED)
+    desk.refused(
+        limits.MOST_TABLES, "LimitExceededException", "limit of 2 tables per account", "CreateTable",
+        TableName="third", **PROVISIONED,
+    )  # fmt: skip
+    other_desk("CreateTable", TableName="third", **PROVISIONED)
+    desk.wait(10)
+    desk("DeleteTable", TableName="second")
+    desk.wait(10)
+    desk("CreateTable", TableName="third", **PROVISIONED)
+
+
 def test_quotas_adjustable(desk, other_desk):
     many = [{**INDEX, "IndexName": f"index-{number}"} for number in range(21)]
     desk.refused(

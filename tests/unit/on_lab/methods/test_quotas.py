@@ -137,3 +137,21 @@ def test_b1_an_import_over_a_quota_fails_at_once_and_one_without_a_slot_stops_no
     assert tries["second"] > 10
     assert CAPACITY.rstrip(".") in jobs["first"].failure["cause"]
     assert "quota raised" in jobs["first"].failure["next_step"]
+
+
+def test_b1_an_account_that_is_full_of_tables_is_told_so_and_a_slot_is_not_waited_for(tmp_path: Path) -> None:
+    aws = Staged({"orders": 2}, export__full=15.0, import__visible=1.0)
+    aws.add_table("other", 1, side="destination")
+    aws.world.adjust_quota(DESTINATION, limits.TABLES, 1)
+    source, destination = aws.account("source"), aws.account("destination")
+    way = start(source, destination, options("s3", tmp_path, "orders"))
+    item = WaitItem("orders", source, destination, way.job, way.then)
+    failed = wait_for([item], 1800.0, lambda line: None, lambda: aws.clock, aws.sleep).jobs["orders"]
+    assert failed.state == "failed" and "limit of 1 tables per account" in failed.failure["cause"]
+    assert "quota of tables raised" in failed.failure["next_step"]
+    # With room the same export goes on.
+    aws.world.adjust_quota(DESTINATION, limits.TABLES, 2)
+    way = start(source, destination, options("s3", tmp_path, "orders"))
+    item = WaitItem("orders", source, destination, way.job, way.then)
+    assert wait_for([item], 1800.0, lambda line: None, lambda: aws.clock, aws.sleep).jobs["orders"].state == "completed"
+    assert aws.count("ExportTableToPointInTime") == 1
