@@ -136,8 +136,6 @@ ALSO: Sequence[Also] = (
         "Runs renew their lease, and a short one ends before that",
         on="table/tableferry",
     ),
-    Also("logs:ListTagsLogGroup", ("logs:ListTagsForResource",), "amazon.aws asks for either, by its version"),
-    Also("logs:ListTagsForResource", ("logs:ListTagsLogGroup",), "amazon.aws asks for either, by its version"),
 )
 
 # In the order in which they are tried; what comes out of one is not tried by the next.

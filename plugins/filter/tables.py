@@ -376,7 +376,7 @@ def _problems(variables: Mapping[str, Any], sides: Mapping[str, Any], unknown: I
     if not found:
         found += _arn_problems(str(given.get("ferry_table") or ""), sides.get("ferry_source") or {})
     found += [
-        f"{name} is not a variable of TableFerry; did you mean {close}?"
+        f"{name} is not a variable of TableFerry (did you mean {close}?)"
         for name in unknown
         if (close := _close_to(name))
     ]
