@@ -171,7 +171,7 @@ def malformed(operation: str, table: str, error: Exception) -> FerryError:
     )
 
 
-class _Number(Struct, rename="upper", frozen=True):
+class _Number(Struct, rename="upper", frozen=True, gc=False):
     n: str = ""
 
 
@@ -201,14 +201,14 @@ class KeyReader:
         self._values = [attrgetter(f"key{position}.value") for position in range(len(key))]
         names = {f"key{position}": attribute.name for position, attribute in enumerate(key)}
         fields: list[Any] = [
-            (f"key{position}", msgspec.defstruct("Value", [("value", str)], rename={"value": attribute.type}))
+            (f"key{position}", msgspec.defstruct("Value", [("value", str)], rename={"value": attribute.type}, gc=False))
             for position, attribute in enumerate(key)
         ]
         self._number_in_key = next((at for at, attribute in enumerate(key) if attribute.name == number), -1)
         if number and self._number_in_key < 0:
             names["number"] = number
             fields.append(("number", _Number, _NO_NUMBER))
-        item = msgspec.defstruct("Item", fields, rename=names)
+        item = msgspec.defstruct("Item", fields, rename=names, gc=False)
         page = msgspec.defstruct("Page", [("items", list[item])], rename={"items": "Items"})  # type: ignore[valid-type]
         self._types = item, page
         self._item: Any = msgspec.json.Decoder(item)

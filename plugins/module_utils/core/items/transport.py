@@ -19,7 +19,7 @@ import time
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from .network_route import LONGEST_HEAD, READ, WRITE, NetworkRoute, Opening
@@ -68,8 +68,21 @@ class Answer:
     body: bytes
 
 
+@dataclass(frozen=True)
+class _Signing:
+    """What requests of one operation, signed in one second by the same keys, have in common: the beginnings of the
+    canonical request (hashed), of the string to sign and of the header lines, and the day's key."""
+
+    second: int
+    credentials: tuple[str, str, str]
+    canonical: Any
+    text: bytes
+    head: str
+    key: bytes
+
+
 class Signer:
-    """Signature Version 4 for requests to one endpoint; the day's signing key is kept.
+    """Signature Version 4 for requests to one endpoint; what many requests share is kept.
 
     Source: AWS IAM user guide, "Create a signed AWS API request". Safe to use from any thread.
     """
@@ -78,13 +91,24 @@ class Signer:
         self._host = host
         self._path = quote(path, safe="/-_.~")
         self._region = region
-        self._kept: tuple[str, str, bytes] = ("", "", b"")
+        self._day: tuple[str, str, bytes] = ("", "", b"")
+        self._kept: dict[str, _Signing] = {}
 
     def headers(self, credentials: SigningKeys, operation: str, body: bytes, now: float) -> str:
         """The header lines that sign ``body``; ``now`` in epoch seconds."""
-        time_text = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
+        keys = credentials.access_key, credentials.secret_key, credentials.session_token
+        kept = self._kept.get(operation)
+        if kept is None or kept.second != int(now) or kept.credentials != keys:
+            self._kept[operation] = kept = self._begun(keys, operation, int(now))
+        canonical = kept.canonical.copy()
+        canonical.update(hashlib.sha256(body).hexdigest().encode())
+        signature = hmac.digest(kept.key, kept.text + canonical.hexdigest().encode(), "sha256").hex()
+        return f"{kept.head}{signature}\r\n"
+
+    def _begun(self, keys: tuple[str, str, str], operation: str, second: int) -> _Signing:
+        access_key, secret_key, token = keys
+        time_text = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(second))
         day = time_text[:8]
-        token = credentials.session_token
         if token:
             names = "content-type;host;x-amz-date;x-amz-security-token;x-amz-target"
             token_line, token_header = f"x-amz-security-token:{token}\n", f"X-Amz-Security-Token: {token}\r\n"
@@ -92,24 +116,23 @@ class Signer:
             names, token_line, token_header = "content-type;host;x-amz-date;x-amz-target", "", ""
         canonical = (
             f"POST\n{self._path}\n\ncontent-type:{CONTENT_TYPE}\nhost:{self._host}\nx-amz-date:{time_text}\n{token_line}"
-            f"x-amz-target:{API}.{operation}\n\n{names}\n{hashlib.sha256(body).hexdigest()}"
+            f"x-amz-target:{API}.{operation}\n\n{names}\n"
         )
         scope = f"{day}/{self._region}/{SERVICE}/aws4_request"
-        text = f"AWS4-HMAC-SHA256\n{time_text}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-        signature = hmac.digest(self._key(credentials.secret_key, day), text.encode(), "sha256").hex()
-        return (
+        head = (
             f"X-Amz-Date: {time_text}\r\nX-Amz-Target: {API}.{operation}\r\n{token_header}"
-            f"Authorization: AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}, SignedHeaders={names}, "
-            f"Signature={signature}\r\n"
+            f"Authorization: AWS4-HMAC-SHA256 Credential={access_key}/{scope}, SignedHeaders={names}, Signature="
         )
+        text = f"AWS4-HMAC-SHA256\n{time_text}\n{scope}\n".encode()
+        return _Signing(second, keys, hashlib.sha256(canonical.encode()), text, head, self._key(secret_key, day))
 
     def _key(self, secret: str, day: str) -> bytes:
-        kept_secret, kept_day, key = self._kept
+        kept_secret, kept_day, key = self._day
         if (kept_secret, kept_day) != (secret, day):
             key = f"AWS4{secret}".encode()
             for part in (day, self._region, SERVICE, "aws4_request"):
                 key = hmac.digest(key, part.encode(), "sha256")
-            self._kept = (secret, day, key)
+            self._day = (secret, day, key)
         return key
 
 

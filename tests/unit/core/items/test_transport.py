@@ -275,6 +275,24 @@ def test_the_kept_key_is_of_the_day_and_the_secret():
     assert signed[0] == alone
 
 
+def test_what_is_kept_is_of_the_second_the_keys_and_the_operation():
+    signer = Signer("host", "/", "eu-west-1")
+    keys = [
+        SimpleNamespace(access_key=name, secret_key="secret", session_token=token)
+        for name, token in (("A", ""), ("B", ""), ("A", "token"), ("A", "other"))
+    ]
+    asked = [
+        (each, operation, body, 1_790_000_000 + second)
+        for second in (0.2, 0.9, 1.1)
+        for each in keys
+        for operation in ("Scan", "PutItem")
+        for body in (b"", b"{}")
+    ]
+    for each in (asked, asked[::-1]):
+        for one in each:
+            assert signer.headers(*one) == Signer("host", "/", "eu-west-1").headers(*one)
+
+
 # TLS and proxies
 
 
