@@ -110,6 +110,7 @@ VARIABLES: dict[str, dict[str, Any]] = {
     "ferry_air_gapped_max_days": {"type": "int"},
     "ferry_remove_recovery_points": {"type": "bool"},
     "ferry_remove_backup_plan": {"type": "bool"},
+    "ferry_remove_backup_vaults": {"type": "bool"},
     "ferry_tags": {"type": "dict"},
     "ferry_hosts": {"type": "str"},
     "ferry_serial": {"type": "raw"},

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: backup_vault
-short_description: Creates a backup vault or uses the existing one
+short_description: Creates a backup vault or uses the existing one, or removes it
 version_added: 0.3.0
 author:
   - TableFerry contributors (@tableferry)
@@ -15,6 +15,9 @@ description:
   - Creates a backup vault, tagged C(tableferry:managed). An existing vault is not changed.
   - A vault that is encrypted with another key than O(key_arn) is refused, because a vault's key cannot be changed,
     unless O(any_key) is set.
+  - With O(state=absent) a vault is removed that has the tag C(tableferry:managed), holds no recovery points, is not
+    air-gapped, and whose policy names no other account; in the source account the policy of its key must name none
+    either. Any other vault is kept, and RV(left) says why.
 options:
   vault:
     description:
@@ -31,6 +34,17 @@ options:
       - Whether to use an existing vault that is encrypted with another key.
     type: bool
     default: false
+  state:
+    description:
+      - Whether the vault should be present. Recovery points that a run would delete still keep it in check mode.
+    type: str
+    choices: [present, absent]
+    default: present
+  leaving_account_id:
+    description:
+      - The account whose statements the same run takes away. In check mode they are still there, and do not keep the
+        vault.
+    type: str
 seealso:
   - module: tableferry.aws.migration_key
   - module: tableferry.aws.backup_vault_policy
@@ -53,7 +67,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 vault:
-  description: The vault. Empty in check mode if it would be created.
+  description: The vault. Empty if it was removed, and in check mode if it would be created.
   returned: success
   type: dict
   contains:
@@ -126,6 +140,25 @@ changes:
       returned: always
       type: str
       sample: safe
+
+# make generate: left says='Why the vault is kept. Empty if it is not to be removed.'
+#   what='vault tableferry of the source account 111111111111' why='it holds recovery points'
+left:
+  description: Why the vault is kept. Empty if it is not to be removed.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    what:
+      description: What is not carried or not removed.
+      returned: always
+      type: str
+      sample: vault tableferry of the source account 111111111111
+    reason:
+      description: The reason.
+      returned: always
+      type: str
+      sample: it holds recovery points
 
 # make generate: failed_table
 table:

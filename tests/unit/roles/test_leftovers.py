@@ -39,6 +39,12 @@ def test_c6_what_stays_is_named_by_what_was_made() -> None:
     assert vaults.count("delete-backup-vault --backup-vault-name tableferry") == 2
     assert vaults.count("delete-role --role-name AWSBackup-tableferry") == 2
     assert "--key-id arn:key" in vaults and "/aws-dynamodb/imports" not in vaults and "organization" not in vaults
+    asked = leftovers(**backed_up, ferry_remove_backup_vaults=True)
+    assert (
+        "delete-backup-vault" not in asked
+        and asked.count("delete-role") == 2
+        and "(destination), once the vault is gone" in asked
+    )
     others = {"ferry_backup_role": "mine", "ferry_restore_role": "mine", "ferry_air_gapped_vault": "gapped"}
     shared = leftovers(**backed_up, **others, ferry_management={"profile": "management"})
     assert "delete-role" not in shared and "delete-resource-share" in shared

@@ -17,10 +17,12 @@ from .shared_policy import as_text, put
 
 @dataclass(frozen=True)
 class VaultPolicy:
-    """The access policy of the vault ``name``, which is known to exist."""
+    """The access policy of the vault ``name``. ``there`` is false where no such vault was listed: it has no policy, and
+    asking for one is denied."""
 
     account: Account = field(repr=False)
     name: str
+    there: bool = True
 
     @property
     def what(self) -> str:
@@ -35,6 +37,8 @@ class VaultPolicy:
 
     def read(self) -> Policy:
         """As ``SharedPolicy.read``."""
+        if not self.there:
+            return {}
         doing = f"reading the {self.what}"
         answer = self.account.ask(
             "backup", "get_backup_vault_access_policy", doing, missing=NO_RESOURCE, BackupVaultName=self.name

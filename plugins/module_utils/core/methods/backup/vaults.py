@@ -163,18 +163,21 @@ def plan_copying(
     """The vault's policy with ``statement`` in it, or without it; those of others stay, and ours while others of
     ``users`` need it. Reads only.
 
-    Raises BackupNotPossible when there is no such vault, InvalidInput for the Default vault.
+    Where there is no such vault, there is no statement to take away: whoever needed it is only counted out.
+
+    Raises BackupNotPossible when there is no vault to put it in, InvalidInput for the Default vault.
     """
     if name.lower() == DEFAULT_VAULT:
         raise InvalidInput("The Default vault takes no copies from other accounts.", "Use another vault.")
-    if find_vault(account, name) is None:
+    there = find_vault(account, name) is not None
+    if present and not there:
         raise BackupNotPossible(
             f"There is no vault {name} in {account.region} of the {account.side} account {account.account_id}.",
             "Create it first: the roles tableferry.aws.source_account and tableferry.aws.destination_account do.",
         )
     statements = [statement]
     return plan_policy(
-        VaultPolicy(account, name),
+        VaultPolicy(account, name, there),
         present=statements if present else [],
         absent=[] if present else statements,
         users=users,
