@@ -6,11 +6,10 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 
 from lab.client import LabClient, spawn
-from tests.runs.playbooks import client, group_of, prepare
+from tests.runs.playbooks import client, prepare
 
 CLEANUP = "tableferry.aws.cleanup"
 ASKED = {"ferry_remove_recovery_points": True, "ferry_remove_backup_vaults": True}
@@ -54,9 +53,16 @@ def test_c6_vaults_go_when_asked_and_a_killed_cleanup_is_finished_by_the_next(tm
         lab.hold(operation="DeleteBackupVault")
         with migration.run("killed", playbook=CLEANUP, **ASKED) as run:
             run.until(lambda: vaults(lab) != made)
-            group_of(run.pid, signal.SIGKILL)
-            run.wait()
+            run.controller.kill()
         assert "tableferry" not in vaults(lab)["source"] and "tableferry" in vaults(lab)["destination"]
+
+        left = vaults(lab)
+        with migration.run("foreseen", "--check", "--diff", playbook=CLEANUP, **ASKED) as run:
+            assert run.wait() == 0, run.output[-4000:]
+        assert vaults(lab) == left
+        account = lab.landscape["accounts"]["destination"]["account_id"]
+        assert f"changed: [orders] => (item=destination account {account}: tableferry)" in run.output, run.output
+        assert "(item=source account " in run.output
 
         for name in ("finished", "again"):
             with migration.run(name, playbook=CLEANUP, **ASKED) as run:

@@ -33,6 +33,6 @@ def sentence(role: str, starts: str) -> dict[str, Any]:
     """A statement with the actions that a sentence of the role's README names, up to its full stop."""
     text = re.sub(r"\s+", " ", page_of(role).read_text())
     words = text[text.index(starts) :].partition(". ")[0]
-    actions = re.findall(r"`((?:kms|s3):\w+)`", words)
+    actions = re.findall(r"`((?:backup|kms|s3):\w+)`", words)
     assert actions
     return {"Effect": "Allow", "Action": actions, "Resource": "*"}

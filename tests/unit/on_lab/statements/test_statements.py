@@ -28,6 +28,10 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup
     job_role,
     source_vault_key,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.vault_removal import (
+    apply_vault_removal,
+    plan_vault_removal,
+)
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.vaults import make_vault, plan_vault
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3 import staging_bucket
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.staging_bucket import (
@@ -799,6 +803,16 @@ def test_the_permissions_of_the_readmes_suffice_for_grants(accounts):
     options = GrantOptions(arn, "tableferry-x", source.principal_arn)
     apply_grant(plan_grant(maker, options), ALONE)
     assert len(apply_grant(plan_grant(leaver, options, present=False), ALONE)) == 1
+
+
+@pytest.mark.parametrize("side", ["source", "destination"])
+def test_the_permissions_of_the_readmes_suffice_for_removing_vaults(accounts, side):
+    key = accounts.lab.client("kms", side).create_key()["KeyMetadata"]["Arn"]
+    make_vault(plan_vault(accounts.account(side, side), "leaving", key))
+    leaver = narrow(accounts, side, "leaver", [sentence("cleanup_account", "To remove vaults, on both sides")])
+    plan = plan_vault_removal(leaver, "leaving")
+    assert (len(plan.changes), apply_vault_removal(plan)) == (1, [])
+    assert plan_vault_removal(leaver, "leaving").changes == []
 
 
 def test_the_permissions_of_the_readmes_suffice_for_aws_backup(accounts):
