@@ -71,6 +71,7 @@ VARIABLES: dict[str, dict[str, Any]] = {
     "ferry_write_rate": {"type": "str"},
     "ferry_consistent": {"type": "bool"},
     "ferry_checkpoint_dir": {"type": "str"},
+    "ferry_work_dir": {"type": "str"},
     "ferry_verify_checksums": {"type": "bool"},
     "ferry_safe_mode": {"type": "bool"},
     "ferry_sync": {"type": "bool"},

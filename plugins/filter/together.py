@@ -51,6 +51,7 @@ _ITEMS = {
     "write_rate": "ferry_write_rate",
     "consistent": "ferry_consistent",
     "checkpoint_dir": "ferry_checkpoint_dir",
+    "work_dir": "ferry_work_dir",
     "sample_items": "ferry_sample_items",
     "ignore_expired": "ferry_ignore_expired",
     "digest": "ferry_digest",
@@ -205,6 +206,7 @@ def _start_options(host: str, variables: Mapping[str, Any], staging: Mapping[str
         "adopt": _is_on(variables, "ferry_adopt", False),
         "items": {
             "checkpoint_dir": "~/.tableferry",
+            "work_dir": read(variables, "ferry_checkpoint_dir", "~/.tableferry"),
             **_given(variables, _ITEMS),
             "refused_path": f"{directory}/{file_name(host)}-refused.jsonl",
             "differences_path": f"{directory}/{file_name(host)}.jsonl",

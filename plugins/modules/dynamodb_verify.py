@@ -156,6 +156,11 @@ differences_path:
   returned: success
   type: str
   sample: orders.jsonl
+not_listed_because:
+  description: Why not all differences are listed, and how much space in O(work_dir) their keys need.
+  returned: if the keys need more space than there is
+  type: str
+  sample: "Their keys need 2,900 MB in work_dir, which may take 1,200 MB"
 differences_unwritten:
   description: Why the file could not be written. The comparison itself is complete.
   returned: if O(differences_path) could not be written

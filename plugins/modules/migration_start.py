@@ -219,6 +219,16 @@ options:
           - A file on the controller to which a line of JSON is written for each difference. Without differences it is
             not created.
         type: path
+      work_dir:
+        description:
+          - A directory on the controller for a temporary file in which a comparison of large tables keeps the keys of
+            items in groups that differ, when they are too many for memory. It takes at most 16 GiB and nine tenths of
+            the free space.
+          - The file has no name, and only its owner may read it. It is removed when the comparison ends, also when it
+            is killed.
+          - Without it about 100,000 keys are looked into. Further groups of keys that differ are counted.
+        type: path
+        version_added: 0.3.0
       digest:
         description:
           - How items are digested for a comparison of all items.

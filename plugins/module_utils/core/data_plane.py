@@ -27,7 +27,8 @@ class ItemChoices:
     it a copy that is killed begins anew), ``differences_path`` the file that gets a line of JSON for each difference,
     and is not made where there is none. A sample reads about ``sample_items`` of either side; ``ignore_expired`` leaves
     items out whose time to live has passed. ``refused_path`` is the file that gets the keys of items that the
-    destination refuses. ``digest`` is how a full comparison digests items, see ``CompareOptions``.
+    destination refuses. ``digest`` is how a full comparison digests items, see ``CompareOptions``; ``work_dir``
+    the folder in which it keeps keys that are too many for memory.
     """
 
     workers: int = 1
@@ -40,6 +41,7 @@ class ItemChoices:
     differences_path: str = ""
     refused_path: str = ""
     digest: DigestChoice = "auto"
+    work_dir: str = ""
 
 
 def endpoint_of(account: Account, name: str) -> Endpoint:

@@ -202,7 +202,7 @@ class KeySchemaDiffers(Refused):
 
 
 class CheckpointUnusable(Refused):
-    """A checkpoint file belongs to another copy, is not a checkpoint, or cannot be written."""
+    """A checkpoint file belongs to another copy, is not a checkpoint, or cannot be written; or a work directory."""
 
 
 class CredentialsError(FerryError):

@@ -102,6 +102,7 @@ COMPARING_OPTIONS: dict[str, Any] = {
     "sample_items": {"type": "int", "default": 1000},
     "ignore_expired": {"type": "bool", "default": False},
     "differences_path": {"type": "path"},
+    "work_dir": {"type": "path"},
     "digest": {"type": "str", "choices": ["auto", "sha256"], "default": "auto"},
 }
 

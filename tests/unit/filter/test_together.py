@@ -92,7 +92,7 @@ CASES: list[dict[str, Any]] = [
     {"ferry_table": "from", "ferry_destination_table": "to", "ferry_migration_id": "m", "ferry_sync": "yes"},
     {"ferry_safe_mode": "no", "ferry_warm_throughput": False, "ferry_verify": "full", "ferry_sample_items": 7},
     {"ferry_method": "direct", "ferry_workers": "3", "ferry_read_rate": "50%", "ferry_differences_dir": "/d"},
-    {"ferry_verify": "full", "ferry_digest": "sha256"},
+    {"ferry_verify": "full", "ferry_digest": "sha256", "ferry_work_dir": "/w"},
     {"ferry_write_rate": "9", "ferry_consistent": "true", "ferry_checkpoint_dir": "/c", "ferry_ignore_expired": 1},
     {"ferry_kms_key_map": {"a": "b"}, "ferry_kinesis_map": {"c": "d"}, "ferry_principal_map": {"e": "f"}},
     {"ferry_indexes_after": ["i"], "ferry_leave_indexes": ["j"], "ferry_export_max_age": "6", "ferry_pitr_wait": 9},

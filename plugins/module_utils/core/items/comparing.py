@@ -7,34 +7,40 @@
     result = compare_tables(source, destination, report=differences.append)
 
 A full comparison reads both tables once and sums digests of their items in buckets: its memory does not grow with the
-tables. Only where buckets differ are the tables read again, for the keys of the items in those. What then looks
-different is read once more from both tables, strongly consistent, before it is reported, so that ongoing writes do not
-make false differences.
+tables. Only where buckets differ are the tables read again, for the keys of the items in those: on disk where they are
+too many for memory. What then looks different is read once more from both tables, strongly consistent, before it is
+reported, so that ongoing writes do not make false differences.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import Path
 
 from .answers import Key, require_msgspec
 from .client import Client
 from .differences import CompareOptions, CompareProgress, Comparison, Difference, Kind
 from .digest import Digests, Form, canonical_item, in_form, is_expired
+from .kept_keys import KeptKeys, entry_bytes, free_bytes
 from .lookup import READ_ITEMS, Lookup
-from .readings import Reading, collect_keys, sum_tables
+from .private_files import in_words
+from .readings import Reading, bits_of, collect_keys, sum_tables
 from .scan import Scanner, Segment, SegmentPage
 from .tables import ItemTable, carried_between, require_same_key
 from .throttle import Rate, Throttle
 
-FEWEST_BUCKETS, MOST_BUCKETS = 1 << 14, 1 << 18
+FEWEST_BUCKETS = 1 << 14
 BUCKET_ITEMS = 16  # in a bucket, about: so many are read again for one difference
 PROBE_ITEMS = 50
+FREE_SHARE = 0.9  # of the free space on disk, which may be used: others write too
+ENTRY_BYTES = 100  # of a key on disk, where the probe has none
 SAMPLE_DRAW = 10  # keys drawn from one segment of a table
 MOST_SEGMENTS = 1_000_000  # of a Scan (aws.md H)
 
@@ -49,7 +55,7 @@ def compare_tables(
     """Compare all items of both tables; ``report`` gets each difference, after both tables were read consistently.
 
     Raises MissingLibrary, KeySchemaDiffers, TableVanished, KeepsFailing, EndpointUnreachable, CredentialsError,
-    AccessDenied, ServiceError, WorkerLost.
+    AccessDenied, ServiceError, WorkerLost, CheckpointUnusable when the work directory fails.
     """
     options = options or CompareOptions()
     require_msgspec()
@@ -58,28 +64,30 @@ def compare_tables(
     tables = _TablePair(source, destination, options)
     try:
         now = time.time()
-        buckets = _buckets_for(max(source.item_count, destination.item_count))
-        form = tables.form()
+        buckets = _buckets_for(max(source.item_count, destination.item_count), options.most_buckets)
         digests = Digests.chosen(options.digest)
-        totals, differing = sum_tables(Reading(source, destination, options, buckets, now, digests, form), progress, 1)
-        # A bucket that differs holds one item at least, and by chance as many others as any bucket.
-        affordable = max(1, int(options.most_listed / (1 + totals.items / buckets)))
-        if len(differing) > affordable and form != "canonical":
+        task = Reading(source, destination, options, buckets, now, digests, tables.form())
+        totals, differing = sum_tables(task, progress, 1)
+        room = _Room.found(options, tables.entry_bytes, totals.items, buckets, len(differing))
+        if len(differing) > room.buckets and task.form != "canonical":
             # Perhaps the items are equal and only their forms differ; those in the probe did not.
-            form = "canonical"
-            totals, differing = sum_tables(
-                Reading(source, destination, options, buckets, now, digests, form), progress, 2
-            )
-        looked_into = frozenset(differing[:affordable])
+            task = replace(task, form="canonical")
+            totals, differing = sum_tables(task, progress, 2)
+            room = _Room.found(options, tables.entry_bytes, totals.items, buckets, len(differing))
         counts: Counter[str] = Counter()
-        if looked_into:
-            candidates = collect_keys(
-                Reading(source, destination, options, buckets, now, digests, form, looked_into), progress
-            )
-            for difference in tables.confirm(candidates, now):
-                counts[difference.kind] += 1
-                report(difference)
-        return totals.result(counts, len(differing) - len(looked_into))
+        chosen = differing[: room.buckets]
+        if chosen:
+            with KeptKeys(int(len(chosen) * (1 + totals.items / buckets)), room.folder) as kept:
+                collect_keys(replace(task, looked_into=bits_of(buckets, chosen)), progress, kept)
+                for difference in tables.confirm(kept.unmatched(), now):
+                    counts[difference.kind] += 1
+                    report(difference)
+        return replace(
+            totals.result(counts, len(differing) - len(chosen)),
+            work_bytes=room.needed,
+            work_bytes_free=room.free,
+            work_unusable=room.unusable,
+        )
     finally:
         tables.close()
 
@@ -112,10 +120,47 @@ def compare_sample(
         tables.close()
 
 
-def _buckets_for(items: int) -> int:
+def _buckets_for(items: int, most: int) -> int:
     """A power of two that gives each bucket a few of ``items``, within what memory allows."""
     buckets = 1 << max(0, items // BUCKET_ITEMS).bit_length()
-    return max(FEWEST_BUCKETS, min(MOST_BUCKETS, buckets))
+    return max(min(FEWEST_BUCKETS, most), min(most, buckets))
+
+
+@dataclass(frozen=True)
+class _Room:
+    """How many of the buckets that differ can be looked into, and the ``folder`` for what memory does not hold.
+
+    ``needed`` bytes all of them take on disk, 0 in memory; ``free`` can be had; ``unusable`` says why none can.
+    """
+
+    buckets: int
+    folder: Path | None = None
+    needed: int = 0
+    free: int = 0
+    unusable: str = ""
+
+    @classmethod
+    def found(cls, options: CompareOptions, entry: int, items: int, buckets: int, differing: int) -> _Room:
+        """The room for ``differing`` of ``buckets``, where both tables have ``items`` and a key takes ``entry`` bytes
+        on disk."""
+        # A bucket that differs holds one item at least, and by chance as many others as any bucket.
+        each = 1 + items / buckets
+        in_memory = max(1, int(options.most_listed / each))
+        if differing <= in_memory or options.work_dir is None:
+            return cls(in_memory)
+        needed = int(differing * each * entry)
+        try:
+            free = int(free_bytes(options.work_dir) * FREE_SHARE)
+        except OSError as error:
+            return cls(in_memory, needed=needed, unusable=in_words(error))
+        free = min(free, options.most_work_bytes)
+        # Differences fall into buckets by chance: so many are in one. Each of them is read from both tables by key.
+        share = differing / buckets
+        in_one = max(1.0, -math.log1p(-share) / share if share < 1 else items / buckets)
+        on_disk = min(int(free / (each * entry)), int(options.most_differing / in_one))
+        if on_disk <= in_memory:
+            return cls(in_memory, needed=needed, free=free)
+        return cls(on_disk, options.work_dir, needed, free)
 
 
 class _KeyedTable:
@@ -170,6 +215,7 @@ class _TablePair:
     def __init__(self, source: ItemTable, destination: ItemTable, options: CompareOptions) -> None:
         self._ignore_expired = options.ignore_expired
         self._carried = options.carried
+        self.entry_bytes = ENTRY_BYTES  # of a key on disk, about
         self.source = _KeyedTable(source, options.source_rate, options)
         self.destination = _KeyedTable(destination, options.destination_rate, options)
 
@@ -183,6 +229,8 @@ class _TablePair:
         page = self.source.page(Segment(0, 1), PROBE_ITEMS)
         items = self._carried.of_page(page.body, page.items)
         mine = dict(zip(self.source.keys.of_page(page.body), items, strict=True)) if items else {}
+        if mine:
+            self.entry_bytes = -(-sum(map(entry_bytes, mine)) // len(mine))
         theirs = self.destination.lookup.read(list(mine))
         both = [(bytes(mine[key]), bytes(self._carried.of_item(item))) for key, item in theirs.items() if key in mine]
         equal = [(one, other) for one, other in both if one != other and canonical_item(one) == canonical_item(other)]

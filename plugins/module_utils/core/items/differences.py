@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, get_args
 
 from ..errors import InvalidInput
@@ -64,7 +65,10 @@ class CompareOptions:
     read so before they are reported. ``workers`` are processes; each keeps ``reads_at_once`` pages of each table under
     way. The rates limit the read units per second of the whole comparison. ``ignore_expired`` names the time to live
     attribute: items whose time has passed are then left out on both sides. ``most_listed`` limits the memory for
-    differences: about that many keys are held at once; further buckets that differ are counted, not looked into.
+    differences: about that many keys are held at once. With ``work_dir``, a folder of this machine, more are kept on
+    disk, up to ``most_work_bytes`` and nine tenths of the free space, for up to about ``most_differing`` differences.
+    Further buckets that differ are counted, not looked into. The sums take up to ``most_buckets``, of 8 bytes in each
+    process: more buckets are fewer keys to keep.
     ``carried`` is what of an item is compared. ``digest`` is ``sha256`` where somebody may have forged items so that
     they look equal, see ``Digests``. ``bounds`` say when the comparison must stop.
     """
@@ -76,6 +80,10 @@ class CompareOptions:
     destination_rate: Rate | None = None
     ignore_expired: str = ""
     most_listed: int = 100_000
+    work_dir: Path | None = None
+    most_work_bytes: int = 16 << 30
+    most_differing: int = 1_000_000
+    most_buckets: int = 1 << 22
     carried: Carried = CARRIED
     digest: DigestChoice = "auto"
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
@@ -103,8 +111,10 @@ class Comparison:
 
     ``items_*`` were read from each table and compared, ``expired_*`` left out; ``missing``, ``different`` and ``extra``
     count the differences reported. ``unlisted_buckets`` > 0 says that there are more than could be listed: so many
-    groups of keys differ too. Read units are None where no rate was set. ``marked_*`` items have attributes that do not
-    travel and are not compared; a sample does not count them.
+    groups of keys differ too. To list all of them ``work_bytes`` are needed on disk, 0 where memory is enough or no
+    disk was offered, and ``work_bytes_free`` may be used; ``work_unusable`` says why none. Read units are None where no
+    rate was set. ``marked_*`` items have attributes that do not travel and are not compared; a sample does not count
+    them.
     """
 
     items_source: int
@@ -119,6 +129,9 @@ class Comparison:
     read_units_destination: float | None = None
     marked_source: int = 0
     marked_destination: int = 0
+    work_bytes: int = 0
+    work_bytes_free: int = 0
+    work_unusable: str = ""
 
     @property
     def differences(self) -> int:

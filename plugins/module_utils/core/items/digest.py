@@ -15,7 +15,8 @@ import base64
 import binascii
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from array import array
+from collections.abc import Callable, Iterable, MutableSequence, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from hashlib import blake2b, sha256
@@ -32,6 +33,8 @@ except ImportError:
     xxh3_128_intdigest = None  # type: ignore[assignment]
 
 DIGEST_BYTES = 16
+LISTED_BUCKETS = 1 << 18  # whose sums are Python's integers, of about 50 bytes each
+_64_BITS = (1 << 64) - 1
 _FIVE_YEARS = 5 * 365 * 86400
 
 
@@ -214,31 +217,47 @@ class BucketSums:
     """The sum of the source's digests minus the sum of the destination's, in buckets: 0 where both have the same items.
 
     An item's bucket is chosen by its digest, so equal items share one, and a difference shows in at least one. Sums do
-    not depend on the order of reading; one vanishes by chance with odds of 2**-128.
+    not depend on the order of reading; one vanishes by chance with odds of 2**-128. Beyond ``LISTED_BUCKETS`` buckets
+    take 8 bytes each, and the odds are 2**-64.
     """
 
     def __init__(self, buckets: int) -> None:
         """``buckets`` is a power of two."""
-        self.sums = [0] * buckets
+        self.sums: MutableSequence[int] = [0] * buckets if buckets <= LISTED_BUCKETS else array("Q", bytes(8 * buckets))
         self._mask = buckets - 1
+        self._narrow = buckets > LISTED_BUCKETS
 
     def add(self, digests: Iterable[int]) -> None:
         """Add items of the source."""
         sums, mask = self.sums, self._mask
-        for digest in digests:
-            sums[digest & mask] += digest
+        if self._narrow:
+            for digest in digests:
+                bucket = digest & mask
+                sums[bucket] = (sums[bucket] + (digest >> 64)) & _64_BITS
+        else:
+            for digest in digests:
+                sums[digest & mask] += digest
 
     def subtract(self, digests: Iterable[int]) -> None:
         """Subtract items of the destination."""
         sums, mask = self.sums, self._mask
-        for digest in digests:
-            sums[digest & mask] -= digest
+        if self._narrow:
+            for digest in digests:
+                bucket = digest & mask
+                sums[bucket] = (sums[bucket] - (digest >> 64)) & _64_BITS
+        else:
+            for digest in digests:
+                sums[digest & mask] -= digest
 
     def merge(self, sums: Sequence[int]) -> None:
         """Add the sums of another worker."""
-        self.sums = [one + other for one, other in zip(self.sums, sums, strict=True)]
+        mine = self.sums
+        for bucket, (one, other) in enumerate(zip(mine, sums, strict=True)):
+            if other:
+                mine[bucket] = (one + other) & _64_BITS if self._narrow else one + other
 
-    def differing(self) -> list[int]:
+    def differing(self) -> Sequence[int]:
         """The buckets in which source and destination are not equal."""
         modulus = 1 << (8 * DIGEST_BYTES)
-        return [bucket for bucket, total in enumerate(self.sums) if total % modulus]
+        differing = (bucket for bucket, total in enumerate(self.sums) if total % modulus)
+        return array("L", differing) if self._narrow else list(differing)

@@ -15,10 +15,11 @@ from functools import partial
 from typing import Literal, Protocol
 
 from ..errors import WorkerLost
-from .answers import Key, KeyReader
+from .answers import Key, KeyReader, Slice
 from .client import Client
 from .differences import CompareOptions, CompareProgress, Comparison
 from .digest import BucketSums, Digests, Form, is_expired
+from .kept_keys import KeptKeys
 from .lanes import Lanes
 from .permit import FREE, Bounds
 from .scan import ParallelScan, Scanner, Segment, SegmentPage, segments_for, spread
@@ -85,9 +86,11 @@ def _plus(units: float | None, more: float | None) -> float | None:
 
 
 class _ReadingDesk:
-    """Hands out the segments of both tables, counts what is read, and matches the keys of buckets that differ."""
+    """Hands out the segments of both tables, counts what is read, and keeps the keys of buckets that differ."""
 
-    def __init__(self, task: Reading, progress: Callable[[CompareProgress], None], reading: int) -> None:
+    def __init__(
+        self, task: Reading, progress: Callable[[CompareProgress], None], reading: int, kept: KeptKeys
+    ) -> None:
         self.totals = Totals()
         self._segments = {
             "source": _segments(task.source, task.options.workers),
@@ -99,8 +102,7 @@ class _ReadingDesk:
         self._reading = reading
         self._reported = time.monotonic()
         self._lock = threading.Lock()
-        self._unmatched: dict[str, dict[Key, int]] = {"source": {}, "destination": {}}
-        self._different: dict[Key, None] = {}
+        self._kept = kept
 
     def next_segment(self, side: Side) -> Segment | None:
         """A segment of ``side`` that no worker has taken yet, None when all are taken."""
@@ -129,21 +131,9 @@ class _ReadingDesk:
             raise WorkerLost(f"The comparison ended after {self._done} of {self._all} segments.", "Run it again.")
 
     def match(self, side: Side, digests: Sequence[tuple[Key, int]]) -> None:
-        """Match keys of ``side``, each with its item's digest; equal pairs are dropped."""
+        """Keep keys of ``side``, each with its item's digest. Raises CheckpointUnusable."""
         with self._lock:
-            mine = self._unmatched[side]
-            theirs = self._unmatched["destination" if side == "source" else "source"]
-            for key, digest in digests:
-                other = theirs.pop(key, None)
-                if other is None:
-                    mine[key] = digest
-                elif other != digest:
-                    self._different[key] = None
-
-    @property
-    def candidates(self) -> list[Key]:
-        """The keys that are not equal on both sides, as far as they were read."""
-        return [*self._unmatched["source"], *self._unmatched["destination"], *self._different]
+            self._kept.add(side, digests)
 
 
 def _segments(table: ItemTable, workers: int) -> deque[Segment]:
@@ -151,9 +141,11 @@ def _segments(table: ItemTable, workers: int) -> deque[Segment]:
     return deque(Segment(number, total) for number in spread(total))
 
 
-def sum_tables(task: Reading, progress: Callable[[CompareProgress], None], reading: int) -> tuple[Totals, list[int]]:
+def sum_tables(
+    task: Reading, progress: Callable[[CompareProgress], None], reading: int
+) -> tuple[Totals, Sequence[int]]:
     """Read both tables; the counts, and the buckets that differ. Raises WorkerLost."""
-    desk = _ReadingDesk(task, progress, reading)
+    desk = _ReadingDesk(task, progress, reading, KeptKeys())
     sums = BucketSums(task.buckets)
     for each in _run(task, desk):
         sums.merge(each)
@@ -161,15 +153,22 @@ def sum_tables(task: Reading, progress: Callable[[CompareProgress], None], readi
     return desk.totals, sums.differing()
 
 
-def collect_keys(task: Reading, progress: Callable[[CompareProgress], None]) -> list[Key]:
-    """Read both tables again; the keys in ``task.looked_into`` that are not equal on both sides. Raises WorkerLost."""
-    desk = _ReadingDesk(task, progress, 3)
+def collect_keys(task: Reading, progress: Callable[[CompareProgress], None], kept: KeptKeys) -> None:
+    """Read both tables again; ``kept`` gets the keys in ``task.looked_into``. Raises WorkerLost, CheckpointUnusable."""
+    desk = _ReadingDesk(task, progress, 3, kept)
     _run(task, desk)
     desk.require_whole()
-    return desk.candidates
 
 
-def _run(task: Reading, desk: _ReadingDesk) -> list[list[int]]:
+def bits_of(buckets: int, chosen: Iterable[int]) -> bytes:
+    """A bit for each of ``buckets``, set for those ``chosen``."""
+    bits = bytearray(-(-buckets // 8))
+    for bucket in chosen:
+        bits[bucket >> 3] |= 1 << (bucket & 7)
+    return bytes(bits)
+
+
+def _run(task: Reading, desk: _ReadingDesk) -> list[Sequence[int]]:
     options = task.options
     unbound = replace(task, options=replace(options, bounds=FREE))  # it is pickled; workers have bounds of theirs
     return run_in_workers(unbound, desk, options.workers, options.bounds)
@@ -196,8 +195,9 @@ class Reading:
     """One worker's part of a reading of both tables.
 
     Items that have expired at ``now`` (epoch seconds) may be left out; ``digests`` are the same in all workers and
-    readings of a comparison, ``form`` is the form of items that is digested. With ``looked_into`` the keys of the items
-    in these buckets go to the desk, without it the sums are the result.
+    readings of a comparison, ``form`` is the form of items that is digested. With ``looked_into``, a bit for each
+    bucket, the keys of the items in these go to the desk, with digests of their canonical form; without it the sums are
+    the result.
     """
 
     source: ItemTable
@@ -207,9 +207,9 @@ class Reading:
     now: float
     digests: Digests
     form: Form
-    looked_into: frozenset[int] | None = None
+    looked_into: bytes = b""
 
-    def run(self, desk: _Readings, workers: int, bounds: Bounds) -> list[int]:
+    def run(self, desk: _Readings, workers: int, bounds: Bounds) -> Sequence[int]:
         """Read segments of both tables until the desk has none; the sums of the buckets."""
         options = self.options
         sums = BucketSums(self.buckets)
@@ -248,10 +248,10 @@ class Reading:
             live = [position for position in live if not is_expired(numbers[position], self.now)]
             items = [items[position] for position in live]
         digests = self.digests.of(self.form, items)
-        if self.looked_into is None:
+        if not self.looked_into:
             add(digests)
         elif items:
-            self._match(side, reader, desk, page, live, digests)
+            self._match(side, reader, desk, page, live, items, digests)
         desk.count(side, len(items), page.count - len(items), page.units, not page.next_key, marked)
 
     def _match(
@@ -261,14 +261,16 @@ class Reading:
         desk: _Readings,
         page: SegmentPage,
         live: Sequence[int],
+        items: Sequence[Slice],
         digests: Sequence[int],
     ) -> None:
-        chosen_buckets, mask = self.looked_into or frozenset(), self.buckets - 1
+        bits, mask = self.looked_into, self.buckets - 1
         chosen = [
-            (position, digest)
-            for position, digest in zip(live, digests, strict=True)
-            if digest & mask in chosen_buckets
+            number
+            for number, bucket in enumerate([digest & mask for digest in digests])
+            if bits[bucket >> 3] >> (bucket & 7) & 1
         ]
         if chosen:
             keys = reader.of_page(page.body)
-            desk.match(side, [(keys[position], digest) for position, digest in chosen])
+            exact = self.digests.of("canonical", [items[number] for number in chosen])
+            desk.match(side, [(keys[live[number]], digest) for number, digest in zip(chosen, exact, strict=True)])

@@ -70,6 +70,19 @@ class Verification:
     path: str = ""
     unwritten: str = ""
 
+    @property
+    def not_listed_because(self) -> str:
+        """Why not all differences are listed, in words: how much space their keys need; "" where space is no reason."""
+        comparison = self.comparison
+        if not comparison.unlisted_buckets or not comparison.work_bytes:
+            return ""
+        needed = f"Their keys need {_megabytes(comparison.work_bytes)} in work_dir"
+        if comparison.work_unusable:
+            return f"{needed}, which cannot be used: {comparison.work_unusable}"
+        if comparison.work_bytes <= comparison.work_bytes_free:
+            return ""
+        return f"{needed}, which may take {_megabytes(comparison.work_bytes_free)}"
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON-safe data."""
         comparison = asdict(self.comparison)
@@ -80,9 +93,14 @@ class Verification:
             },
             "not_listed": self.comparison.unlisted_buckets,
             **{name: comparison[name] for name in ("marked_source", "marked_destination") if comparison[name]},
+            **({"not_listed_because": self.not_listed_because} if self.not_listed_because else {}),
             "differences_path": self.path,
             **({"differences_unwritten": self.unwritten} if self.unwritten else {}),
         }
+
+
+def _megabytes(count: int) -> str:
+    return f"{-(-count // 1_000_000):,} MB"
 
 
 def verify_tables(
@@ -102,6 +120,7 @@ def verify_tables(
         destination_rate=to_rate("read_rate", options.items.read_rate, there.read_capacity),
         ignore_expired=_expiring(source, here) if options.items.ignore_expired else "",
         digest=options.items.digest,
+        work_dir=_work_dir(options.items.work_dir),
         bounds=bounds,
     )
     with _Differences(options.items.differences_path) as differences:
@@ -110,6 +129,14 @@ def verify_tables(
         else:
             comparison = compare_tables(here, there, compared, differences.note, progress)
     return Verification(comparison, tuple(differences.first), differences.path, differences.unwritten)
+
+
+def _work_dir(path: str) -> Path | None:
+    """The folder for keys; None where there is none: memory is then enough, for fewer differences."""
+    try:
+        return expanded(path) if path else None
+    except OSError:
+        return None
 
 
 def require_repairable(

@@ -257,6 +257,8 @@ def _message(params: dict[str, Any], result: Verification, repaired: dict[str, i
         message += (
             f" More items differ in {comparison.unlisted_buckets} groups of keys: repair these, then compare again."
         )
+        if result.not_listed_because:
+            message += f" {result.not_listed_because}."
     if repaired:
         message += f" Repaired: {', '.join(f'{count} {what}' for what, count in repaired.items() if count)}."
     elif changes:

@@ -343,6 +343,29 @@ class FakeDynamo:
             json.dumps(left).encode(),
         )
 
+    def _PutItem(self, request: dict[str, Any], _body: bytes, _fault: Fault | None) -> bytes:
+        item = json.dumps(request["Item"], ensure_ascii=False, separators=(",", ":")).encode(errors="surrogatepass")
+        return self._replace(request, request["Item"], item)
+
+    def _DeleteItem(self, request: dict[str, Any], _body: bytes, _fault: Fault | None) -> bytes:
+        return self._replace(request, request["Key"], None)
+
+    def _replace(self, request: dict[str, Any], keyed: dict[str, Any], item: bytes | None) -> bytes:
+        """What conditional writes do: values of attributes that are named have to be equal, or no item to be there."""
+        table = self._table(request["TableName"])
+        key = table.key_of(keyed)
+        old = table.items.get(key)
+        values, names = request.get("ExpressionAttributeValues", {}), request["ExpressionAttributeNames"]
+        there = json.loads(old) if old else {}
+        wanted = {name: values.get(place.replace("#", ":")) for place, name in names.items()}
+        if any(there.get(name) != value for name, value in wanted.items()):
+            raise _Refused("ConditionalCheckFailedException", "The conditional request failed")
+        if item is None:
+            table.items.pop(key, None)
+        else:
+            table.items[key] = item
+        return b'{"Attributes":%s}' % old if old else b"{}"
+
 
 class _Refused(Exception):
     """A code and a message."""
