@@ -84,7 +84,7 @@ def play(dynamo: FuzzedDynamo, seed: int, most_items: int = 4000) -> Round:
     source.put(*[item(chance, number, 1) for number in range(count)])
     dynamo.begin(seed)
     workers = chance.choice([1, 2])
-    kills = chance.choice([0, 0, 1, 1, 2])
+    kills = chance.choice([0, 1, 1, 2, 2])
     if chance.random() < 0.2:
         dynamo.refused_keys = {
             json.dumps(json.loads(source.items[key])["id"]) for key in chance.sample(list(source.items), 3)

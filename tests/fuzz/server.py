@@ -40,7 +40,8 @@ class FuzzedDynamo(FakeDynamo):
         """A new round: its tables, faults and rates of faults follow from ``seed``."""
         self._chance = random.Random(f"server {seed}")
         self._rate = self._chance.choice([0.02, 0.1, 0.25])
-        self.page_items = self._chance.choice([3, 25, 40, 100])
+        rows = len(self.tables["orders"].items) if "orders" in self.tables else 0
+        self.page_items = max(self._chance.choice([3, 25, 40, 100]), rows // 100)  # the server is slow at pages
         self.latency = self._chance.choice([0.0, 0.0, 0.001])
         self.refused_keys, self.at_write = set(), None
         self._in_row, self._hot_left = 0, self._chance.choice([0, 0, 40])
