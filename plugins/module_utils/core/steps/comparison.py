@@ -76,12 +76,12 @@ class Verification:
         comparison = self.comparison
         if not comparison.unlisted_buckets or not comparison.work_bytes:
             return ""
-        needed = f"Their keys need {_megabytes(comparison.work_bytes)} in work_dir"
+        needed = f"Their keys need {_size(comparison.work_bytes)} in work_dir"
         if comparison.work_unusable:
             return f"{needed}, which cannot be used: {comparison.work_unusable}"
         if comparison.work_bytes <= comparison.work_bytes_free:
             return ""
-        return f"{needed}, which may take {_megabytes(comparison.work_bytes_free)}"
+        return f"{needed}, which may take {_size(comparison.work_bytes_free)}"
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON-safe data."""
@@ -99,8 +99,8 @@ class Verification:
         }
 
 
-def _megabytes(count: int) -> str:
-    return f"{-(-count // 1_000_000):,} MB"
+def _size(count: int) -> str:
+    return f"{count:,} bytes" if count < 10_000_000 else f"{-(-count // 1_000_000):,} MB"
 
 
 def verify_tables(

@@ -173,7 +173,7 @@ Usage = namedtuple("Usage", "total used free")
 
 @pytest.mark.parametrize(
     ("free", "bound", "words"),
-    [(1000, 1 << 30, "need 1 MB in work_dir, which may take 1 MB"), (1 << 40, 2000, "need 1 MB in work_dir")],
+    [(1000, 1 << 30, "bytes in work_dir, which may take 900 bytes"), (1 << 40, 2000, "may take 2,000 bytes")],
 )
 def test_space_is_looked_at_before_and_what_is_needed_is_said(tables, tmp_path, monkeypatch, free, bound, words):
     monkeypatch.setattr(kept_keys.shutil, "disk_usage", lambda folder: Usage(free, 0, free))

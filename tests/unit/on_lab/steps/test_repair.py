@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,13 @@ import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import DestinationExists
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items import comparing
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.differences import CompareOptions, Comparison
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.tables import ItemTable
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record import process
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.lease import Process
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record import Record, Source, table_key
+from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import comparison
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.comparison import (
     VerifyOptions,
     require_repairable,
@@ -99,6 +104,32 @@ def test_a2_a_comparison_without_a_repair_reads_any_table(crossing: Crossing, tm
     two(crossing, "compared")
     result = verify(crossing, tmp_path, "compared", repair=False)
     assert (result["missing"], result["different"], result["extra"]) == (2, 1, 6)
+
+
+def test_g11_keys_that_memory_does_not_hold_are_kept_in_the_work_directory(
+    crossing: Crossing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In memory one group of keys is looked into; without room on disk the result says how much is needed."""
+    two(crossing, "large")
+    whole, free = comparison.compare_tables, comparing.free_bytes
+
+    def compared(source: ItemTable, destination: ItemTable, options: CompareOptions, *others: Any) -> Comparison:
+        return whole(source, destination, replace(options, most_listed=1, most_buckets=16), *others)
+
+    monkeypatch.setattr(comparison, "compare_tables", compared)
+    in_memory = verify(crossing, tmp_path, "large", repair=False)
+    assert in_memory["not_listed"] > 0 and "not_listed_because" not in in_memory
+    monkeypatch.setattr(comparing, "free_bytes", lambda folder: min(free(folder), 20))
+    full = verify(crossing, tmp_path, "large", repair=False, work_dir=str(tmp_path / "work"))
+    assert full["not_listed"] > 0
+    because = full["not_listed_because"]
+    assert re.fullmatch(r"Their keys need \d{3} bytes in work_dir, which may take 18 bytes", because)
+    assert full["msg"].count(f"{because}.") == 1
+    monkeypatch.undo()
+    monkeypatch.setattr(comparison, "compare_tables", compared)
+    result = verify(crossing, tmp_path, "large", repair=False, work_dir=str(tmp_path / "work"))
+    assert (result["missing"], result["different"], result["extra"], result["not_listed"]) == (2, 1, 6, 0)
+    assert not list((tmp_path / "work").iterdir())
 
 
 @pytest.mark.parametrize("state", ["completed", "failed"])
