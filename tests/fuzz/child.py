@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import ItemRefused
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items import checkpoint
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Endpoint, RetryPolicy
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.copying import CopyOptions, copy_items
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.tables import find_table
@@ -19,6 +20,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.items.tables i
 PATIENT = RetryPolicy(first=0.001, longest=0.01, seconds=300.0, connecting=300.0)
 
 if __name__ == "__main__":
+    checkpoint.LOCK_SECONDS = 300.0  # a machine may be so busy that the workers of a killed run end late
     url, key, workers, path = sys.argv[1:]
     keys = SimpleNamespace(access_key=key, secret_key="secret", session_token="")
     tables = [find_table(Endpoint(url, "eu-west-1", lambda: keys), name, PATIENT) for name in ("orders", "copy")]

@@ -92,7 +92,8 @@ def play(dynamo: FuzzedDynamo, seed: int, most_items: int = 4000) -> Round:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "copy.json"
         for kill in range(kills):
-            _run(dynamo, done, workers, path, kill_after=chance.randint(1, max(2, count // 25)))
+            after = chance.randint(1, max(2, count // 25))
+            _run(dynamo, done, workers, path, after, holds=chance.random() < 0.7)
             if chance.random() < 0.5:  # the source changes: all is to be copied anew
                 path.unlink(missing_ok=True)
                 for number in chance.sample(range(count), count // 2):
@@ -117,13 +118,20 @@ def _judge(done: Round, wanted: dict[Any, bytes], copy: FakeTable, refused: set[
             done.wrong.append(f"{len(keys)} {what}, as {sorted(keys)[0]!r}")
 
 
-def _run(dynamo: FuzzedDynamo, done: Round, workers: int, path: Path, kill_after: int = 0) -> None:
-    """One run in a process of its own, killed at a batch where ``kill_after`` is given."""
+def _run(dynamo: FuzzedDynamo, done: Round, workers: int, path: Path, kill_after: int = 0, holds: bool = False) -> None:
+    """One run in a process of its own, killed at a batch where ``kill_after`` is given. ``holds``: what it has left to
+    write is throttled until the next run writes."""
     command = [sys.executable, "-m", "tests.fuzz.child", dynamo.url, dynamo.next_run(), str(workers), str(path)]
     late = dynamo.late
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
         if kill_after:
-            dynamo.at_write = (kill_after, run.kill)
+
+            def kill() -> None:
+                if holds:
+                    dynamo.hold()
+                run.kill()
+
+            dynamo.at_write = (kill_after, kill)
         try:
             output, errors = run.communicate(timeout=RUN_SECONDS)
         except subprocess.TimeoutExpired:

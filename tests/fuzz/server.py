@@ -34,7 +34,7 @@ class FuzzedDynamo(FakeDynamo):
         self.run = 0
         self._chance = random.Random(0)
         self._rate = 0.0
-        self._in_row = self._hot_left = self._began = 0
+        self._in_row = self._hot_left = self._began = self._held = self._held_writes = 0
 
     def begin(self, seed: int) -> None:
         """A new round: its tables, faults and rates of faults follow from ``seed``."""
@@ -83,6 +83,7 @@ class FuzzedDynamo(FakeDynamo):
         self._began = max(self._began, run)
         if operation == "BatchWriteItem":
             self.late += run < self._began
+            kind = self._held_back(run) or kind
             if self.at_write is not None:
                 left, action = self.at_write
                 self.at_write = (left - 1, action) if left > 1 else None
@@ -101,6 +102,20 @@ class FuzzedDynamo(FakeDynamo):
                 self._hot_left -= 1
                 self.faults_met["stuck"] += 1
         return status, answer
+
+    def hold(self) -> None:
+        """Throttle all writes of this run, until the next one has written: so its workers try for as long as they
+        live."""
+        self._held, self._held_writes = self.run, 5
+
+    def _held_back(self, run: int) -> str:
+        if run <= self._held:
+            self.faults_met["held"] += 1
+            return "throttle"
+        self._held_writes -= 1
+        if self._held_writes <= 0:
+            self._held = 0
+        return ""
 
     @staticmethod
     def _key(item: dict[str, Any]) -> str:
