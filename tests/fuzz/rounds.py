@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.comparing import compare_tables
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.differences import CompareOptions, Difference
@@ -123,7 +123,12 @@ def _run(dynamo: FuzzedDynamo, done: Round, workers: int, path: Path, kill_after
     write is throttled until the next run writes."""
     command = [sys.executable, "-m", "tests.fuzz.child", dynamo.url, dynamo.next_run(), str(workers), str(path)]
     late = dynamo.late
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+    # Files: the end of a pipe would come when the workers of a killed run have ended, and the next is not to wait.
+    with (
+        tempfile.TemporaryFile() as printed,
+        tempfile.TemporaryFile() as failed,
+        subprocess.Popen(command, stdout=printed, stderr=failed) as run,
+    ):
         if kill_after:
 
             def kill() -> None:
@@ -133,11 +138,12 @@ def _run(dynamo: FuzzedDynamo, done: Round, workers: int, path: Path, kill_after
 
             dynamo.at_write = (kill_after, kill)
         try:
-            output, errors = run.communicate(timeout=RUN_SECONDS)
+            run.wait(RUN_SECONDS)
         except subprocess.TimeoutExpired:
             run.kill()
-            output, errors = run.communicate()
-            done.wrong.append(f"stood still: {errors[-2000:]}")
+            run.wait()
+            done.wrong.append("stood still")
+        output, errors = _text(printed), _text(failed)
     dynamo.at_write = None
     if run.returncode == -9:
         done.kills += 1
@@ -150,6 +156,11 @@ def _run(dynamo: FuzzedDynamo, done: Round, workers: int, path: Path, kill_after
             done.wrong.append(f"refused {dynamo.refused_keys}, named {named}")
     if dynamo.late > late:
         done.wrong.append(f"{dynamo.late - late} writes of an earlier run after the next one began")
+
+
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace")
 
 
 def _compare(dynamo: FuzzedDynamo, done: Round, chance: random.Random, workers: int, refused: set[Any]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import random
 import socket
+import threading
 import time
 import zlib
 from collections import Counter
@@ -32,6 +33,7 @@ class FuzzedDynamo(FakeDynamo):
         self.refused_keys: set[Any] = set()
         self.at_write: tuple[int, Callable[[], None]] | None = None  # after so many more batches, what is done
         self.run = 0
+        self._request = threading.local()  # began: the newest run that had begun when it arrived
         self._chance = random.Random(0)
         self._rate = 0.0
         self._in_row = self._hot_left = self._began = self._held = self._held_writes = 0
@@ -78,11 +80,9 @@ class FuzzedDynamo(FakeDynamo):
     def _answer(
         self, operation: str, body: bytes, headers: dict[str, str], kind: str, fault: Fault | None
     ) -> tuple[int, bytes]:
-        key = headers["authorization"].split("Credential=")[1].split("/")[0]
-        run = int(key.removeprefix(RUN_KEY)) if key.startswith(RUN_KEY) else self.run
-        self._began = max(self._began, run)
+        run = self._run_of(headers)
         if operation == "BatchWriteItem":
-            self.late += run < self._began
+            self.late += run < self._request.began
             kind = self._held_back(run) or kind
             if self.at_write is not None:
                 left, action = self.at_write
@@ -116,6 +116,16 @@ class FuzzedDynamo(FakeDynamo):
         if self._held_writes <= 0:
             self._held = 0
         return ""
+
+    def _arrived(self, operation: str, headers: dict[str, str]) -> None:
+        # A run that only describes tables may wait for the lock of the one before.
+        self._request.began = self._began
+        if operation in ("Scan", "BatchWriteItem"):
+            self._began = max(self._began, self._run_of(headers))
+
+    def _run_of(self, headers: dict[str, str]) -> int:
+        key = headers["authorization"].split("Credential=")[1].split("/")[0]
+        return int(key.removeprefix(RUN_KEY)) if key.startswith(RUN_KEY) else self.run
 
     @staticmethod
     def _key(item: dict[str, Any]) -> str:

@@ -170,6 +170,7 @@ class FakeDynamo:
             headers[name.lower()] = value.strip()
         body = stream.read(int(headers["content-length"]))
         operation = headers["x-amz-target"].split(".")[1]
+        self._arrived(operation, headers)
         if self.latency:
             time.sleep(self.latency)
         with self._lock:
@@ -183,6 +184,9 @@ class FakeDynamo:
         if kind == "lost":
             return self._reset(connection)
         return self._send(connection, status, answer, kind)
+
+    def _arrived(self, operation: str, headers: dict[str, str]) -> None:
+        """A request has been read; it may have to wait for others."""
 
     def _fault(self, operation: str) -> tuple[str, Fault | None]:
         for fault in self.faults:

@@ -56,7 +56,9 @@ def test_a_write_of_an_earlier_run_is_seen(dynamo):
     first, second = dynamo.next_run(), dynamo.next_run()
     assert (first, second) == (f"{RUN_KEY}1", f"{RUN_KEY}2")
     for key, late in ((first, 0), (second, 0), (first, 1)):
-        dynamo._answer("BatchWriteItem", body, {"authorization": f"AWS4 Credential={key}/x"}, "", None)
+        headers = {"authorization": f"AWS4 Credential={key}/x"}
+        dynamo._arrived("BatchWriteItem", headers)
+        dynamo._answer("BatchWriteItem", body, headers, "", None)
         assert dynamo.late == late
 
 
