@@ -8,7 +8,7 @@
 # make orphans       kills copies under throttled writes and copies anew, 50 times (ORPHANS=50; 1 minute)
 # make histories     plays 10,000 random histories of each method over the lab (METHOD=s3 SEED=1 COUNT=100; an hour)
 # make fuzz          moves 10^6 random items with every fault on and 200 kills (SEED=1 MINUTES=40 at most; 20 minutes)
-# make bench-compare compares tables of 10^7 items with 100 times fewer buckets, as 10^9 (3 minutes)
+# make bench-compare compares tables of 10^7 items with 100 times fewer buckets, as 10^9 (5 minutes)
 # All need Python 3.11 or newer, make and a package index, and install the rest into .venv.
 
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
