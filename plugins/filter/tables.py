@@ -66,7 +66,7 @@ VARIABLES: dict[str, dict[str, Any]] = {
     "ferry_differences_dir": {"type": "str"},
     "ferry_repair": {"type": "str", "choices": ["false", "true", "racing"]},
     "ferry_delete_extra": {"type": "bool"},
-    "ferry_workers": {"type": "int"},
+    "ferry_workers": {"type": "str"},
     "ferry_read_rate": {"type": "str"},
     "ferry_write_rate": {"type": "str"},
     "ferry_consistent": {"type": "bool"},

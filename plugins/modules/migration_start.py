@@ -172,8 +172,9 @@ options:
       workers:
         description:
           - The number of processes that read and write items, 1 or more.
-        type: int
-        default: 1
+          - V(auto) is one for each GiB of the table, at most four, and no more than this machine has cores.
+        type: str
+        default: auto
       read_rate:
         description:
           - The maximum read units per second of either table, such as V(500), or a part of its provisioned capacity,

@@ -76,6 +76,7 @@ def item_table(account: Account, name: str, bounds: Any = None) -> Any:
         table_id=table["TableId"],
         endpoint=SimpleNamespace(account=account.spec.account_id),
         read_capacity=0,
+        size_bytes=0,
         write_capacity=0,
     )
 

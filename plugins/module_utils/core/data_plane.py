@@ -16,22 +16,24 @@ from .items.digest import DigestChoice
 from .items.permit import FREE, Bounds
 from .items.scan import count_items as count_scanned
 from .items.tables import ItemTable, find_table
+from .items.worker_count import AUTO
 
 
 @dataclass(frozen=True)
 class ItemChoices:
     """How this machine reads and writes items: for direct copies, and for comparisons.
 
-    Rates are units per second or parts of the provisioned capacity ("50%"), "" for no limit; ``workers`` are processes.
-    Paths are of this machine, "" for none: ``checkpoint_dir`` is the folder where a copy keeps how far it is (without
-    it a copy that is killed begins anew), ``differences_path`` the file that gets a line of JSON for each difference,
-    and is not made where there is none. A sample reads about ``sample_items`` of either side; ``ignore_expired`` leaves
-    items out whose time to live has passed. ``refused_path`` is the file that gets the keys of items that the
-    destination refuses. ``digest`` is how a full comparison digests items, see ``CompareOptions``; ``work_dir``
-    the folder in which it keeps keys that are too many for memory.
+    Rates are units per second or parts of the provisioned capacity ("50%"), "" for no limit; ``workers`` are
+    processes: a number, or "auto" to choose it by the table's size and this machine's cores. Paths are of this
+    machine, "" for none: ``checkpoint_dir`` is the folder where a copy keeps how far it is (without it a copy that is
+    killed begins anew), ``differences_path`` the file that gets a line of JSON for each difference, and is not made
+    where there is none. A sample reads about ``sample_items`` of either side; ``ignore_expired`` leaves items out whose
+    time to live has passed. ``refused_path`` is the file that gets the keys of items that the destination refuses.
+    ``digest`` is how a full comparison digests items, see ``CompareOptions``; ``work_dir`` the folder in which it keeps
+    keys that are too many for memory.
     """
 
-    workers: int = 1
+    workers: str = AUTO
     read_rate: str = ""
     write_rate: str = ""
     consistent: bool = False

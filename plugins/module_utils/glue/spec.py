@@ -93,7 +93,7 @@ INDEX_OPTIONS: dict[str, Any] = {
 
 # How the controller reads and writes items.
 READING_OPTIONS: dict[str, Any] = {
-    "workers": {"type": "int", "default": 1},
+    "workers": {"type": "str", "default": "auto"},
     "read_rate": {"type": "str"},
     "consistent": {"type": "bool", "default": False},
 }

@@ -18,6 +18,7 @@ import io
 import math
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import threading
@@ -196,9 +197,19 @@ class _Worker:
 
     def _ended(self) -> WorkerLost:
         return WorkerLost(
-            f"A worker process ended by itself (exit status {self.process.wait()}).",
-            "Check whether the machine ran out of memory, then run again with fewer workers.",
+            f"A worker process {_how_it_ended(self.process.wait())}.",
+            "Check whether the machine ran out of memory, then run again with fewer workers: what was done is kept.",
         )
+
+
+def _how_it_ended(status: int) -> str:
+    """In words, by the exit status as subprocess gives it."""
+    if status >= 0:
+        return f"ended by itself (exit status {status})"
+    try:
+        return f"was ended by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"was ended by signal {-status}"
 
 
 def _root() -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from ..data_plane import ItemChoices
 from ..errors import InvalidInput
 from ..items.throttle import check_rate
+from ..items.worker_count import check_workers
 from ..judgement import Verify
 from ..steps.drift import FinishedSettings
 from ..table.setting import SettingsOptions
@@ -97,9 +98,12 @@ class MigrationOptions:
 
     def require_valid(self) -> None:
         """Raises InvalidInput for what no table could be read or written with."""
-        for name, number in (("workers", self.items.workers), ("sample_items", self.items.sample_items)):
-            if number < 1:
-                raise InvalidInput(f"{name} is {number}.", "Give 1 or more.", table=self.table)
+        if self.items.sample_items < 1:
+            raise InvalidInput(f"sample_items is {self.items.sample_items}.", "Give 1 or more.", table=self.table)
+        try:
+            check_workers(self.items.workers)
+        except InvalidInput as error:
+            raise error.for_table(self.table) from error
         for name, text in (("read_rate", self.items.read_rate), ("write_rate", self.items.write_rate)):
             try:
                 check_rate(name, text)

@@ -25,6 +25,7 @@ from ..items.private_files import expanded, in_words, new_file
 from ..items.repairing import RepairOptions, RepairResult, repair
 from ..items.tables import ItemTable
 from ..items.throttle import to_rate
+from ..items.worker_count import workers_for
 from ..jobs.job import Job
 from ..jobs.kind import Made, OwnWork, Steps, WaitItem, made_of
 from ..jobs.tracking import Tracking
@@ -115,7 +116,7 @@ def verify_tables(
     there = item_table(destination, options.table, bounds)
     compared = CompareOptions(
         consistent=options.items.consistent,
-        workers=options.items.workers,
+        workers=workers_for(options.items.workers, here.size_bytes),
         source_rate=to_rate("read_rate", options.items.read_rate, here.read_capacity),
         destination_rate=to_rate("read_rate", options.items.read_rate, there.read_capacity),
         ignore_expired=_expiring(source, here) if options.items.ignore_expired else "",

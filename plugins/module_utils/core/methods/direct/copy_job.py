@@ -25,6 +25,7 @@ from ...items.copying import CopyOptions, CopyProgress, CopyResult, copy_items
 from ...items.private_files import MOST_LETTERS, expanded, in_words, make_folder, require_writable
 from ...items.tables import ItemTable
 from ...items.throttle import to_rate
+from ...items.worker_count import workers_for
 from ...jobs.job import Job
 from ...jobs.kind import Made, OwnWork, Steps, WaitItem, made_of, past_fence
 from ...jobs.tracking import Tracking
@@ -382,7 +383,7 @@ def _copy(
         partial(copy_items, here, there),
         CopyOptions(
             consistent=options.items.consistent,
-            workers=options.items.workers,
+            workers=workers_for(options.items.workers, here.size_bytes),
             read_rate=to_rate("read_rate", options.items.read_rate, here.read_capacity),
             write_rate=to_rate("write_rate", options.items.write_rate, there.write_capacity),
             checkpoint=checkpoint_path(options, source.table_arn(options.table), destination, there.table_id),

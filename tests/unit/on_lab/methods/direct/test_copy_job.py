@@ -195,7 +195,15 @@ def test_another_tables_copy_is_a_foreign_table(ways: Direct, hurry: Any) -> Non
 
 
 @pytest.mark.parametrize(
-    "choices", [{"workers": 0}, {"workers": -2}, {"sample_items": 0}, {"read_rate": "fast"}, {"write_rate": "500%"}]
+    "choices",
+    [
+        {"workers": "0"},
+        {"workers": "-2"},
+        {"workers": "many"},
+        {"sample_items": 0},
+        {"read_rate": "fast"},
+        {"write_rate": "500%"},
+    ],
 )
 @pytest.mark.parametrize("method", ["direct", "s3"])
 def test_choices_that_move_nothing_are_refused(ways: Direct, method: str, choices: dict[str, Any]) -> None:

@@ -46,6 +46,7 @@ class Table(SimpleNamespace):
     table_id: str
     read_capacity: int = 0
     write_capacity: int = 0
+    size_bytes: int = 0
 
     @property
     def client(self) -> Any:

@@ -1,0 +1,34 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How many processes work on a table."""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import InvalidInput
+
+AUTO = "auto"
+# With ``auto``. A worker moves about 150 MB a second, and takes a quarter of a second and 30 MB of memory to start: one
+# more is worth it where a table takes several seconds. More than four would read faster than most tables allow: 40,000
+# units a second are 320 MB (facts/aws-new.md 4).
+WORKER_BYTES = 2**30
+MOST_WORKERS = 4
+
+
+def check_workers(text: str) -> None:
+    """Raises InvalidInput where ``text`` is neither ``auto`` nor a number of processes."""
+    if text != AUTO and not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise InvalidInput(f"workers is {text}.", "Specify auto, or a number of processes, 1 or more.")
+
+
+def workers_for(text: str, size_bytes: int) -> int:
+    """How many processes work on a table of ``size_bytes``: as many as ``text`` says, or with ``auto`` one for each
+    WORKER_BYTES, on machines that have cores for them. Raises InvalidInput."""
+    check_workers(text)
+    if text != AUTO:
+        return int(text)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, MOST_WORKERS, size_bytes // WORKER_BYTES))
