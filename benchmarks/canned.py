@@ -9,7 +9,8 @@ while they are scanned; ``reordered-1000-50000`` holds the same, attributes in a
 by table and time, and forgotten. It knows DescribeTable, Scan (with segments, limits and pages of 1 MB, as AWS),
 BatchGetItem and BatchWriteItem, and reports consumed capacity when asked.
 
-``python -m benchmarks.canned [CERTIFICATE KEY]`` prints its port and, with a certificate, the port that speaks TLS.
+``python -m benchmarks.canned CERTIFICATE KEY [DELAY]`` prints its port and the port that speaks TLS. With a delay, the
+seconds of a round trip, a connection is made and each request answered after so long; TLS takes one more to begin.
 """
 
 from __future__ import annotations
@@ -125,10 +126,11 @@ def answer(head: bytes, body: bytes) -> bytes:
     return b""
 
 
-def converse(connection: socket.socket) -> None:
-    """Answer one connection until it ends."""
+def converse(connection: socket.socket, delay: float) -> None:
+    """Answer one connection until it ends, each request after ``delay`` seconds."""
     try:
         for head, body in requests(connection.makefile("rb", 1 << 18)):
+            time.sleep(delay)
             content = answer(head, body)
             status = b"200 OK"
             if not content:
@@ -156,14 +158,15 @@ def requests(stream: Any) -> Iterator[tuple[bytes, bytes]]:
         yield b"".join(head), stream.read(length)
 
 
-def listen(secure: Callable[[socket.socket], socket.socket]) -> int:
-    """Accept connections on a free port of loopback, each in a thread; return the port."""
+def listen(secure: Callable[[socket.socket], socket.socket], delay: float, trips: int) -> int:
+    """Accept connections on a free port of loopback, each in a thread and after ``trips`` delays; return the port."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=128)
 
     def attend(connection: socket.socket) -> None:
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            converse(secure(connection))
+            time.sleep(delay * trips)
+            converse(secure(connection), delay)
         except ssl.SSLError as refused:
             print(f"TLS: {refused}", file=sys.stderr)
 
@@ -178,11 +181,14 @@ def listen(secure: Callable[[socket.socket], socket.socket]) -> int:
 
 def main() -> None:
     """Serve until standard input ends."""
-    ports = {"http": listen(lambda connection: connection)}
-    if sys.argv[1:]:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(*sys.argv[1:3])
-        ports["tls"] = listen(lambda connection: context.wrap_socket(connection, server_side=True))
+    certificate, key, *rest = sys.argv[1:]
+    delay = float(rest[0]) if rest else 0.0
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    ports = {
+        "http": listen(lambda connection: connection, delay, 1),
+        "tls": listen(lambda connection: context.wrap_socket(connection, server_side=True), delay, 2),
+    }
     print(json.dumps(ports), flush=True)
     sys.stdin.read()
 

@@ -46,7 +46,8 @@ class Client:
 def _python(who: str) -> Callable[[str, Task, Path], list[str]]:
     def command(work: str, task: Task, folder: Path) -> list[str]:
         arguments = [task.source_url, task.source_table, task.destination_url, task.destination_table]
-        return [sys.executable, "-m", f"benchmarks.clients.{who}", work, *arguments, "--units", str(task.units)]
+        limits = ["--units", str(task.units), "--workers", str(task.workers)]
+        return [sys.executable, "-m", f"benchmarks.clients.{who}", work, *arguments, *limits]
 
     return command
 

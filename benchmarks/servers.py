@@ -134,18 +134,17 @@ class EngineServer:
 
 
 @contextmanager
-def canned(folder: Path) -> Iterator[CannedServer]:
-    """The canned server, with a certificate for this run; ``folder / "certificate.pem"`` is what clients trust."""
-    certificate = folder / "certificate.pem"
-    key = make_certificate(certificate)
+def canned(certificate: Path, delay: float = 0.0) -> Iterator[CannedServer]:
+    """The canned server, with ``certificate``; ``delay`` are the seconds of a round trip to it."""
+    key = certificate.with_suffix(".key")
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.canned", str(certificate), str(key)],
+        [sys.executable, "-m", "benchmarks.canned", str(certificate), str(key), str(delay)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
     assert process.stdin and process.stdout
     try:
-        yield CannedServer(json.loads(process.stdout.readline()))
+        yield CannedServer(json.loads(process.stdout.readline()), "distant" if delay else "canned")
     finally:
         process.stdin.close()
         process.wait(10)
@@ -159,7 +158,7 @@ def engine_pair(engine: Engine) -> Iterator[EngineServer]:
 
 
 def make_certificate(certificate: Path) -> Path:
-    """Write a certificate of a day for 127.0.0.1 that signs itself; return the file of its private key."""
+    """Write a certificate of a day for 127.0.0.1 that signs itself, and beside it its private key: the key's file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, "benchmark")])
     now = datetime.datetime.now(datetime.UTC)

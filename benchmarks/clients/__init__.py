@@ -17,13 +17,15 @@ KEYS = {"AWS_ACCESS_KEY_ID": "AKIAENGINEENGINEENGI", "AWS_SECRET_ACCESS_KEY": "e
 
 @dataclass(frozen=True)
 class Task:
-    """From where to where; ``units`` is a limit of write units per second, 0 for none."""
+    """From where to where; ``units`` is a limit of write units per second, 0 for none, ``workers`` are processes of a
+    client that has them."""
 
     source_url: str
     source_table: str
     destination_url: str
     destination_table: str
     units: float = 0
+    workers: int = 1
 
 
 def run(works: dict[str, Callable[[Task], int]]) -> None:
@@ -33,5 +35,6 @@ def run(works: dict[str, Callable[[Task], int]]) -> None:
     for name in ("source_url", "source_table", "destination_url", "destination_table"):
         parser.add_argument(name)
     parser.add_argument("--units", type=float, default=0)
+    parser.add_argument("--workers", type=int, default=1)
     arguments = vars(parser.parse_args())
     print(works[arguments.pop("work")](Task(**arguments)))

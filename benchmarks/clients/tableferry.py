@@ -28,7 +28,7 @@ class Keys:
 
 def copy(task: Task) -> int:
     """Copy, within the rate of write units where one is asked for."""
-    options = CopyOptions(write_rate=Rate(task.units) if task.units else None)
+    options = CopyOptions(write_rate=Rate(task.units) if task.units else None, workers=task.workers)
     return copy_items(*tables(task), options).counts.items
 
 
