@@ -320,7 +320,6 @@ def test_an_orphaned_worker_overwrites_nothing(filled, tmp_path, with_checkpoint
     throttled.times = 0
     copied(filled, Bounds(), checkpoint=path)
     assert set(filled.tables["copy"].items.values()) == set(numbered(version=2))
-    assert filled.visitors == 0 or path is None
     wait_until(lambda: filled.visitors == 0)
     assert set(filled.tables["copy"].items.values()) == set(numbered(version=2))
 
