@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ..errors import Interrupted, ItemRefused, WorkerLost
+from . import memory
 from .answers import KeyReader, Slice, require_msgspec
 from .carried import CARRIED, Carried
 from .checkpoint import Checkpoint, Counts, locked
@@ -240,6 +241,10 @@ class _CopyTask:
 
     def run(self, desk: _Segments, workers: int, bounds: Bounds) -> Retries:
         """Copy segments until the desk has none. Raises what copy_items does."""
+        with memory.for_items():
+            return self._run(desk, workers, bounds)
+
+    def _run(self, desk: _Segments, workers: int, bounds: Bounds) -> Retries:
         options = self.options
         reading = Client(self.source.endpoint, options.retry_policy, bounds)
         writing = Client(self.destination.endpoint, options.retry_policy, bounds)

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Literal, Protocol
 
 from ..errors import WorkerLost
+from . import memory
 from .answers import Key, KeyReader, Slice
 from .client import Client
 from .differences import CompareOptions, CompareProgress, Comparison
@@ -211,6 +212,10 @@ class Reading:
 
     def run(self, desk: _Readings, workers: int, bounds: Bounds) -> Sequence[int]:
         """Read segments of both tables until the desk has none; the sums of the buckets."""
+        with memory.for_items():
+            return self._run(desk, workers, bounds)
+
+    def _run(self, desk: _Readings, workers: int, bounds: Bounds) -> Sequence[int]:
         options = self.options
         sums = BucketSums(self.buckets)
         lanes = Lanes(bounds)

@@ -56,3 +56,9 @@ def test_h1_everything_is_carried_where_keys_need_it():
     assert EVERYTHING.has("aws:rep:updatetime")
     kept = CARRIED.of_page(marked, page)
     assert (CARRIED.shortened(page, kept), CARRIED.shortened(page, page)) == (1, 0)
+
+
+@given(st.text(alphabet='aws:rep"\\ ', max_size=40), st.sampled_from(["aws:rep:", "x:", "a"]))
+def test_a_mark_is_found_wherever_it_stands(text, left_out):
+    body = text.encode()
+    assert Carried(left_out)._search(body) == (f'"{left_out}' in text)
