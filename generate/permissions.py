@@ -80,6 +80,7 @@ class Also:
 _DYNAMODB = "dynamodb.REGION.amazonaws.com"
 
 
+MANAGED = 6144  # characters that a managed policy takes
 # What AWS documents as needed and asks for only now and then, which no rehearsal on the lab shows.
 ALSO: Sequence[Also] = (
     Also(
@@ -243,8 +244,20 @@ def text(document: Mapping[str, Any]) -> str:
 
 
 def size(document: Mapping[str, Any]) -> int:
-    """The characters that IAM counts: all but white space. A managed policy takes 6,144."""
+    """The characters that IAM counts: all but white space."""
     return len(re.sub(r"\s", "", json.dumps(document)))
+
+
+def parts(document: Document) -> list[Document]:
+    """The policy in as many as managed policies must hold it, its statements in order."""
+    made: list[Document] = [{**document, "Statement": []}]
+    for statement in document["Statement"]:
+        longer = {**document, "Statement": [*made[-1]["Statement"], statement]}
+        if size(longer) <= MANAGED:
+            made[-1] = longer
+        else:
+            made.append({**document, "Statement": [statement]})
+    return made
 
 
 def filled(document: Mapping[str, Any], places: Mapping[str, str]) -> Document:

@@ -26,6 +26,7 @@ import yaml
 
 from demo.seed import RETRIES, make_key, make_tables
 from demo.tables import DemoTable, capacity, index, numbered, on_demand, recovery, time_to_live
+from generate.permissions import parts
 from lab.client import LabClient, spawn
 from lab.permission_log import Permission
 
@@ -228,9 +229,10 @@ def let(lab: LabClient, side: str, document: Document) -> None:
     iam = lab.client("iam", side, retries=RETRIES)
     for attached in iam.list_attached_user_policies(UserName=USER)["AttachedPolicies"]:
         iam.detach_user_policy(UserName=USER, PolicyArn=attached["PolicyArn"])
-    # Managed: inline ones of a user hold 2,048 characters. One is made for each document, and stays.
-    managed = iam.create_policy(PolicyName=f"{POLICY}-{uuid4()}", PolicyDocument=json.dumps(document))["Policy"]
-    iam.attach_user_policy(UserName=USER, PolicyArn=managed["Arn"])
+    # Managed: inline ones of a user hold 2,048 characters. They are made for each document, and stay.
+    for part in parts(document):
+        managed = iam.create_policy(PolicyName=f"{POLICY}-{uuid4()}", PolicyDocument=json.dumps(part))["Policy"]
+        iam.attach_user_policy(UserName=USER, PolicyArn=managed["Arn"])
 
 
 def damage(stage: Scene, name: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from generate.permission_files import INLINE, blocks, committed, with_blocks
-from generate.permissions import ALSO, filled, pattern, policy, size
+from generate.permissions import ALSO, MANAGED, filled, parts, pattern, policy, size
 from generate.rehearsal import METHODS, SIDES
 from lab.permission_log import Permission
 
@@ -110,3 +110,12 @@ def test_a_policy_can_be_attached(method: str, side: str) -> None:
     assert size(committed(method, side)) <= INLINE
     identifiers = [statement["Sid"] for statement in committed(method, side)["Statement"]]
     assert all(each.isalnum() for each in identifiers) and len(set(identifiers)) == len(identifiers)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("side", SIDES)
+def test_its_parts_fit_managed_policies_and_are_the_whole(method: str, side: str) -> None:
+    whole = committed(method, side)
+    made = parts(whole)
+    assert all(size(part) <= MANAGED for part in made)
+    assert [statement for part in made for statement in part["Statement"]] == whole["Statement"]
