@@ -24,7 +24,7 @@ from ..aws_errors import BAD_POLICY, FRESH_ROLE_SECONDS, names_strangers
 from ..change import Change
 from ..errors import FerryError, ServiceError
 from .policy_documents import Policy, covers, same_but_sid, statements_of, with_statements, without_statements
-from .statement import OurStatement
+from .statement import OurStatement, is_dead
 from .users import ALONE, Users
 
 WRITES = 5
@@ -94,10 +94,12 @@ def plan_policy(
 def merged(policy: Policy, present: Sequence[OurStatement], absent: Sequence[OurStatement] = ()) -> Policy:
     """``policy`` with the one and without the other statements. What others wrote stays exactly as it is.
 
-    A statement under a Sid of an earlier version is ours if it says the same; then it goes, or gets its new Sid.
+    A statement under a Sid of an earlier version is ours if it says the same; then it goes, or gets its new Sid. Where
+    one is to be present, those of ours go whose principals were deleted: AWS would refuse the policy with them.
     """
     old = {sid for statement in (*present, *absent) for sid in _earlier(policy, statement)}
-    without = without_statements(policy, {statement.sid for statement in absent} | old)
+    dead = {str(statement["Sid"]) for statement in statements_of(policy) if present and is_dead(statement)}
+    without = without_statements(policy, {statement.sid for statement in absent} | old | dead)
     # Without any statement left, version and Id of the policy stay for the one that comes.
     remaining = without or ({**policy, "Statement": []} if policy and present else {})
     return with_statements(remaining, [_document(policy, statement) for statement in present])

@@ -130,3 +130,26 @@ def test_what_is_no_policy_document_is_refused(text: str) -> None:
     with pytest.raises(PolicyNotReadable, match="policy of b"):
         parse(text, "policy of b")
     assert parse("", "it") == parse(None, "it") == {}
+
+
+PAIR = AccountPair("111111111111", "222222222222", "eu-west-1")
+GONE = "AIDAEXAMPLEEXAMPLE1234"
+
+
+def test_statements_of_ours_whose_principal_was_deleted_go_with_the_next_one() -> None:
+    """AWS shows a deleted user by its id, and refuses every policy that has it: all later runs of the pair failed."""
+    dead = [
+        OurStatement(PAIR.sid("Export", "one"), {"AWS": GONE}, ("s3:PutObject",)).to_dict(),
+        {"Sid": PAIR.sid("Copy"), "Effect": "Allow", "Principal": {"AWS": [GONE, GONE]}, "Action": "s3:PutObject"},
+    ]
+    alive = [
+        {"Sid": "Guard", "Effect": "Allow", "Principal": {"AWS": GONE}, "Action": "s3:*"},  # somebody else's
+        {"Sid": "TableFerryMine", "Effect": "Allow", "Principal": {"AWS": GONE}, "Action": "s3:*"},
+        {"Sid": PAIR.sid("Export", "two"), "Effect": "Allow", "Principal": {"AWS": [GONE, ROOT]}, "Action": "s3:*"},
+        {"Sid": PAIR.sid("Export", "three"), "Effect": "Deny", "Principal": "*", "Action": "s3:*"},
+        {"Effect": "Allow", "Principal": {"Service": "s3.amazonaws.com"}, "Action": "s3:*"},
+    ]
+    policy = {"Version": "2012-10-17", "Statement": [*dead, *alive]}
+    assert merged(policy, [OURS])["Statement"] == [*alive, OURS.to_dict()]
+    assert merged(policy, [], [MORE]) == policy  # nothing is written without a cause
+    assert merged(policy, [], [OURS]) == policy
