@@ -15,7 +15,6 @@ from typing import Any
 from ..account import Account
 from .policy_documents import texts
 
-
 # The Sids of AccountPair, and the ids by which AWS shows a user or role that was deleted (IAM user guide, AWS JSON
 # policy elements: Principal).
 _OURS = re.compile(r"TableFerry[A-Z][A-Za-z]*\d{12}To\d{12}[A-Za-z0-9]*")
