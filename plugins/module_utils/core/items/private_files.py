@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 import tempfile
 from pathlib import Path
 from typing import TextIO
@@ -51,11 +52,26 @@ def make_folder(folder: Path) -> None:
 
 def new_file(path: Path) -> TextIO:
     """A new text file at ``path`` that only its owner may read (0600). What is there is replaced: a link itself, never
-    what it points to. Raises OSError."""
+    what it points to. A device or a pipe, such as ``/dev/null``, is written to and stays. Raises OSError, also for a
+    link to one."""
     make_folder(path.parent)
+    if _is_special(path):
+        # Without waiting for the reader of a pipe; a link is refused.
+        return os.fdopen(
+            os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "w", encoding="utf-8"
+        )
     path.unlink(missing_ok=True)
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     return os.fdopen(handle, "w", encoding="utf-8")
+
+
+def _is_special(path: Path) -> bool:
+    """Whether a device, a pipe or a socket is there, or a link to one."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def require_writable(folder: Path) -> None:

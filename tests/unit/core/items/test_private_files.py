@@ -106,3 +106,26 @@ def test_h8_no_home_directory_is_an_error_like_any_other(monkeypatch: pytest.Mon
     with pytest.raises(OSError, match="No home directory is known"):
         expanded("~/.tableferry")
     assert expanded("/tmp/x") == Path("/tmp/x")
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_a_device_or_a_pipe_is_written_to_and_never_replaced(tmp_path: Path, link: bool) -> None:
+    """As root ``/dev/null`` itself would be replaced by a file."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    path = tmp_path / "stdout" if link else pipe
+    if link:
+        path.symlink_to(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        if link:
+            with pytest.raises(OSError, match=os.strerror(errno.ELOOP)):
+                new_file(path)
+        else:
+            with new_file(path) as file:
+                file.write("{}\n")
+            assert os.read(reader, 100) == b"{}\n"
+    finally:
+        os.close(reader)
+    assert stat.S_ISFIFO(path.stat().st_mode)
+    assert path.is_symlink() == link
