@@ -1,0 +1,55 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A bucket that a cleanup may not remove makes it fail, after everything else that was to go has gone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lab.client import spawn
+from tests.runs.playbooks import client, prepare
+
+
+def test_c6_a_bucket_that_stays_keeps_no_vault_open(tmp_path: Path) -> None:
+    """found.md C6."""
+    with spawn(scale=0.01) as lab:
+        management = lab.landscape["accounts"]["management"]
+        place = {"region": lab.landscape["region"], "endpoint_url": lab.endpoint_url}
+        migration = prepare(
+            lab,
+            tmp_path,
+            ["staged", "backed"],
+            ferry_manage_accounts=True,
+            ferry_management={**place, **{part: management[part] for part in ("access_key", "secret_key")}},
+        )
+        inventory = yaml.safe_load(migration.inventory.read_text())
+        inventory["dynamodb_tables"]["hosts"]["backed"] = {"ferry_method": "backup"}
+        migration.inventory.write_text(yaml.safe_dump(inventory))
+        with migration.run("migrate") as run:
+            assert run.wait() == 0, run.output[-4000:]
+
+        with migration.run("cleanup", playbook="tableferry.aws.cleanup", ferry_remove_bucket=True) as run:
+            assert run.wait() == 2, run.output[-4000:]
+        assert "safe mode is on" in run.output, run.output[-4000:]
+        vaults = client(lab, "backup", "destination")
+        assert _is_closed(vaults), run.output[-4000:]
+
+        asked = {"ferry_remove_bucket": True, "ferry_safe_mode": False}
+        with migration.run("again", playbook="tableferry.aws.cleanup", **asked) as run:
+            assert run.wait() == 2, run.output[-4000:]
+        assert "TableFerry did not create it" in run.output, run.output[-4000:]
+        assert "Report what stays until you remove it" in run.output, run.output[-4000:]
+
+
+def _is_closed(vaults: Any) -> bool:
+    """Whether the destination's vault has no policy any more."""
+    try:
+        vaults.get_backup_vault_access_policy(BackupVaultName="tableferry")
+    except vaults.exceptions.ResourceNotFoundException:
+        return True
+    return False
