@@ -18,11 +18,13 @@ import argparse
 import bisect
 import json
 import os
+import platform
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.clients import KEYS, Task
@@ -69,6 +71,8 @@ class Bench:
         certificate = str(folder / "certificate.pem")
         trusted = {"AWS_CA_BUNDLE": certificate, "NODE_EXTRA_CA_CERTS": certificate}
         self.environment = os.environ | KEYS | trusted | {"AWS_DEFAULT_REGION": KEYS["AWS_REGION"]}
+        # Bytecode is kept, as where a package is installed: no client compiles its modules anew in each run.
+        self.environment.pop("PYTHONDONTWRITEBYTECODE", None)
 
     def copies(
         self, server: Server, item_bytes: int, transport: str, items: int | None = None, rounds: int = 1
@@ -208,9 +212,8 @@ def main() -> int:
         with canned(certificate, ROUND_TRIP_SECONDS) as server:
             bench.distant(server, bench.scaled(AWAY))
         beside_engines(bench)
-    rows = [asdict(row) for row in bench.rows]
-    (OUTPUT / "data-plane.json").write_text(json.dumps({"rows": rows}, indent=2) + "\n")
     reached = list(targets(bench.rows))
+    write(bench.rows, reached)
     show(reached, bench.left_out)
     return 0 if all(target.met for target in reached) else 1
 
@@ -250,6 +253,17 @@ def worst_second(writes: list[tuple[float, int]]) -> float:
     for _, count in writes:
         sums.append(sums[-1] + count)
     return max(sums[bisect.bisect_left(times, at + 1)] - sums[first] for first, at in enumerate(times))
+
+
+def write(rows: Iterable[Row], reached: Iterable[Target]) -> None:
+    """Write what was measured and what is reached, with the date and the machine."""
+    document = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": {"cores": os.cpu_count(), "architecture": platform.machine(), "python": platform.python_version()},
+        "targets": [asdict(target) for target in reached],
+        "rows": [asdict(row) for row in rows],
+    }
+    (OUTPUT / "data-plane.json").write_text(json.dumps(document, indent=2) + "\n")
 
 
 def show(reached: Iterable[Target], left_out: Iterable[str]) -> None:

@@ -26,7 +26,9 @@ OTHERS = 1.0  # and than any other peer's copy
 FASTER, MORE_CPU = 1.5, 1.08  # two workers on two cores, beside one
 DISTANT_ITEMS = 40_000  # a second, over a round trip of 100 ms, connections included
 MOST_MB = 64
-OFF_RATE = 0.04  # of a rate, on average and in the worst second
+OFF_RATE = 0.04  # of a rate, on average
+# A target that no run reaches as long as nothing measures it.
+NOT_MEASURED = ("100 tables of 100 items by direct: at most 15 s at 20 ms, and 20 CPU-s without delay",)
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,14 @@ def targets(rows: Sequence[Row]) -> Iterator[Target]:
     yield Target(text, shown, max(peaks) <= MOST_MB * (1 + SLACK))
     for row in rows:
         if row.asked_units_s and row.got_units_s and row.worst_units_s:
-            off = max(abs(row.got_units_s / row.asked_units_s - 1), row.worst_units_s / row.asked_units_s - 1)
+            off = abs(row.got_units_s / row.asked_units_s - 1)
+            none_above = row.worst_units_s <= row.asked_units_s * (1 + SLACK)
             text = f"{row.asked_units_s:,.0f} units/s, {row.workers} workers: within 4 %, and no second above"
-            yield Target(text, f"{row.got_units_s:,.0f}, worst second {row.worst_units_s:,.0f}", off <= OFF_RATE)
+            yield Target(
+                text, f"{row.got_units_s:,.0f}, worst second {row.worst_units_s:,.0f}", off <= OFF_RATE and none_above
+            )
+    for text in NOT_MEASURED:
+        yield Target(text, "not measured", False)
 
 
 def _beside_peers(rows: Sequence[Row]) -> Iterator[Target]:

@@ -1,0 +1,45 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""When the benchmark of the data plane says that a target is reached."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from benchmarks.peers import TABLEFERRY
+from benchmarks.rows import CANNED, Row
+from benchmarks.targets import NOT_MEASURED, Target, targets
+
+MEMORY = Row("memory", TABLEFERRY, "http", CANNED, 1_000, 10_000, None, None, 50.0)
+OURS = Row("copy", TABLEFERRY, "http", CANNED, 1_000, 1_000, 2_800, 1.0, 50.0)
+RATE = replace(OURS, work="rate", asked_units_s=2_000.0)
+
+
+def target(rows: list[Row], words: str) -> Target:
+    """The one whose text holds ``words``."""
+    (found,) = (each for each in targets([MEMORY, *rows]) if words in each.text)
+    return found
+
+
+@pytest.mark.parametrize(("theirs", "met"), [(90, True), (100, True), (102, True), (104, False)])
+def test_a_ratio_is_of_the_same_run_and_may_be_missed_by_three_percent(theirs, met):
+    peer = replace(OURS, who="boto3_client", items_per_cpu_s=theirs)
+    assert target([OURS, peer], "CPU at most 1/28 of boto3_client").met == met
+
+
+@pytest.mark.parametrize(
+    ("got", "worst", "met"),
+    [(1_940, 1_996, True), (1_921, 2_059, True), (1_919, 1_996, False), (1_940, 2_061, False)],
+)
+def test_a_rate_is_nearly_used_and_no_second_is_above(got, worst, met):
+    assert target([replace(RATE, got_units_s=got, worst_units_s=worst)], "units/s").met == met
+
+
+def test_what_nothing_measures_is_shown_and_not_reached():
+    for text in NOT_MEASURED:
+        found = target([], text)
+        assert (found.got, found.met) == ("not measured", False)
