@@ -89,6 +89,9 @@ def test_plan_versions(company: Any) -> None:
     assert old["BackupPlan"] == first["BackupPlan"]
     versions = company.source.backup("ListBackupPlanVersions", BackupPlanId=plan_id)["BackupPlanVersionsList"]
     assert [each["VersionId"] for each in versions] == [first["VersionId"], second["VersionId"]]
+    company.source.wait(
+        3600 - company.source.world.clock.now() % 3600
+    )  # to the full hour: one half past it is waited for
     select(company, plan_id, Resources=[TABLE])
     company.source.wait(3600 + 60)
     assert [job["CreatedBy"]["BackupRuleName"] for job in backups(company)] == ["hourly"]
