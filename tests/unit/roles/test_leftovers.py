@@ -49,3 +49,17 @@ def test_c6_what_stays_is_named_by_what_was_made() -> None:
     shared = leftovers(**backed_up, **others, ferry_management={"profile": "management"})
     assert "delete-role" not in shared and "delete-resource-share" in shared
     assert "isCrossAccountBackupEnabled=false" in shared
+
+
+def test_c6_a_key_that_another_pair_uses_is_not_offered_for_deletion_without_a_word() -> None:
+    own = {"Sid": "OwnAccount"}
+    shared = {"key_arn": "arn:key", "policy": {"Statement": [own, {"Sid": "TableFerryExport3"}, {"Effect": "Deny"}]}}
+    backed_up = {"cleanup_account_tables": {"staged": ["users"], "backed_up": ["orders"]}}
+    text = leftovers(**backed_up, cleanup_account_left_key=shared, cleanup_account_left_vault_key=shared)
+    lines = [line for line in text.splitlines() if "--key-id arn:key" in line]
+    assert len(lines) == 2
+    assert all("statements TableFerryExport3, without a Sid" in line for line in lines)
+    alone = {"key_arn": "arn:key", "policy": {"Statement": own}}
+    assert "needs it" not in leftovers(
+        **backed_up, cleanup_account_left_key=alone, cleanup_account_left_vault_key=alone
+    )
