@@ -41,6 +41,13 @@ GROUP_EXISTS = rule(
     fact="AWS API reference logs",
     test="test_logs.py::test_group_settings",
 )
+TAGS_AT_CREATION = rule(
+    "logs-tags-at-creation-need-their-permission",
+    service="logs",
+    says="CreateLogGroup with tags needs logs:TagResource or logs:TagLogGroup too, on the group",
+    fact="AWS API reference logs, CreateLogGroup",
+    test="test_logs.py::test_tags_at_creation",
+)
 
 # What DynamoDB's import does for its caller, in the order of calling.
 _WRITER_ACTIONS = (
@@ -169,7 +176,12 @@ class LogsService:
         group = _group_name(params)
         stream = params.get("logStreamName", "")
         arn = _arn(context.account_id, context.region, operation, group, stream)
-        return [AuthorizationRequest(f"logs:{operation}", arn)]
+        needed = [AuthorizationRequest(f"logs:{operation}", arn)]
+        if operation == "CreateLogGroup" and params.get("tags"):
+            ways = [AuthorizationRequest(f"logs:{action}", arn) for action in ("TagLogGroup", "TagResource")]
+            may = [way for way in ways if self._world.decide(context.caller, way, context.region).allowed]
+            needed.append([*may, ways[-1]][0])
+        return needed
 
     def handle(self, context: Context, operation: str, params: dict[str, Any]) -> dict[str, Any]:
         """Do ``operation``; parameters and answer as boto3's."""

@@ -119,3 +119,24 @@ def test_events_page_and_filter(logs: Any) -> None:
     assert [event["message"] for event in late] == ["b 3", "b 4"]
     streams = logs.describe_log_streams(logGroupName="/some", orderBy="LastEventTime", descending=True)["logStreams"]
     assert {each["logStreamName"]: each["lastEventTimestamp"] for each in streams} == {"a": 1004, "b": 1004}
+
+
+@pytest.mark.parametrize("tagging", ["TagResource", "TagLogGroup"])
+def test_tags_at_creation(lab: RunningLab, tagging: str) -> None:
+    lab.set_timings({"iam.propagation": 0})
+    iam = lab.client("iam", "destination")
+    iam.create_user(UserName="maker")
+    key = iam.create_access_key(UserName="maker")["AccessKey"]
+    maker = lab.client("logs", {"access_key": key["AccessKeyId"], "secret_key": key["SecretAccessKey"]})
+
+    def may(*actions: str) -> None:
+        statement = {"Effect": "Allow", "Action": [f"logs:{action}" for action in actions], "Resource": "*"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        iam.put_user_policy(UserName="maker", PolicyName="logs", PolicyDocument=document)
+
+    may("CreateLogGroup")
+    with refused("AccessDeniedException", "logs:TagResource"):
+        maker.create_log_group(logGroupName=GROUP, tags={"team": "data"})
+    maker.create_log_group(logGroupName=f"{GROUP}-untagged")
+    may("CreateLogGroup", tagging)
+    maker.create_log_group(logGroupName=GROUP, tags={"team": "data"})

@@ -24,6 +24,7 @@ FIRST_LOOK, LOOK_GAP = 0.25, 1.0  # seconds between looks at a new table: each t
 ACTIONS = (
     "CreateTable", "DeleteItem", "DescribeTable", "GetItem", "PutItem", "Scan", "UpdateItem", "UpdateTable",
 )  # fmt: skip
+TAGGING = "TagResource"
 READING = ("DescribeTable", "Scan")  # enough for status
 REMOVING = (*ACTIONS, "DeleteTable")  # what cleanup needs to remove the table too
 
@@ -254,10 +255,13 @@ def _named(actions: Sequence[str]) -> str:
 
 def _denied(name: str, arn: str, error: Exception) -> RecordDenied:
     refusal = aws_errors.refusal_of(error)
+    why = sdk.error_message(error).rstrip(".")
+    # A table that is created with tags of the account's options needs one more.
+    actions = sorted({*ACTIONS, TAGGING}) if f"dynamodb:{TAGGING}" in why else ACTIONS
     return RecordDenied(
-        f"The table of the records {name} may not be used: {sdk.error_message(error).rstrip('.')}.",
-        f"{refusal.next_step or _allow(name, arn, ACTIONS)} Nothing was begun.",
-        details={"policy": {"Version": "2012-10-17", "Statement": [policy(arn or "*")]}, **refusal.details},
+        f"The table of the records {name} may not be used: {why}.",
+        f"{refusal.next_step or _allow(name, arn, actions)} Nothing was begun.",
+        details={"policy": {"Version": "2012-10-17", "Statement": [policy(arn or "*", actions)]}, **refusal.details},
     )
 
 

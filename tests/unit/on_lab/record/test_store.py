@@ -121,6 +121,20 @@ class TestTheTable:
         assert "dynamodb:PutItem" in statement["Action"]
         assert json.dumps(refused.value.details)
 
+    def test_h5_a_table_with_tags_of_ours_needs_one_permission_more_and_the_policy_has_it(self, crossing, at, dynamodb):
+        crossing.lab.add_fault(
+            operation="dynamodb.CreateTable",
+            code="AccessDeniedException",
+            message="User is not authorized to perform: dynamodb:TagResource",
+            status=400,
+            times=-1,
+        )
+        with pytest.raises(errors.RecordDenied) as refused:
+            RecordStore.open(crossing.destination, "tagged", at.clock)
+        statement = refused.value.details["policy"]["Statement"][0]
+        assert {"dynamodb:CreateTable", "dynamodb:TagResource"} <= set(statement["Action"])
+        assert "dynamodb:TagResource" in refused.value.next_step
+
     def test_the_policy_named_is_enough(self, crossing, at, dynamodb):
         arn = crossing.destination.table_arn("allowed")
         policy = {"Version": "2012-10-17", "Statement": [record_table.policy(arn)]}
