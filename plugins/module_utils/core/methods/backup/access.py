@@ -9,6 +9,7 @@ from __future__ import annotations
 from ...account import Account, Side
 from ...statements.role import RoleOptions
 from ...statements.statement import AccountPair, OurStatement
+from .calls import SERVICE
 
 ROLE = (
     "AWSBackup-tableferry"  # the managed policy AWSBackupFullAccess lets callers pass roles of such names (aws.md C3)
@@ -55,9 +56,7 @@ def job_role(account: Account, name: str = ROLE, permissions_boundary: str = "")
     """The role of AWS Backup on the account's side of a migration, with the ARN of its boundary, "" for none."""
     return RoleOptions(
         name=name,
-        trust=OurStatement(
-            "TableFerryBackup", {"Service": "backup.amazonaws.com"}, ("sts:AssumeRole",), resource="", counted=False
-        ),
+        trust=OurStatement("TableFerryBackup", {"Service": SERVICE}, ("sts:AssumeRole",), resource="", counted=False),
         policy_arn=f"arn:{account.partition}:iam::aws:policy/service-role/{_POLICIES[account.side]}",
         description=_PURPOSES[account.side],
         permissions_boundary=permissions_boundary,

@@ -16,6 +16,7 @@ from ...jobs.job import State
 from ...jobs.kind import Page
 
 ROLE = "AWSBackup-tableferry"  # AWSBackupFullAccess passes roles with AWSBackup in their names only (aws.md C3)
+SERVICE = "backup.amazonaws.com"
 MIGRATION_TAG = "tableferry:migration"  # of recovery points: whose they are
 RESOURCE_TYPE = "DynamoDB"
 LIST_PAGE = 1000  # jobs that a list call gives at most

@@ -17,12 +17,13 @@ from typing import Any, NamedTuple
 
 from ... import aws_errors, sdk
 from ...account import Account
-from ...errors import AccessDenied, BackupNotPossible, FerryError
+from ...errors import AccessDenied, BackupNotPossible, FerryError, PolicyNotReadable
 from ...statements.policy_documents import statements_of, texts
+from ...statements.role import trust_of
 from ...table.definition import TableDefinition
 from ...table.ownership import read_tags
 from .account_settings import AccountSettings, read_settings
-from .calls import ROLE
+from .calls import ROLE, SERVICE
 from .source_table import is_changing
 from .vaults import DEFAULT_VAULT, Vault, find_vault, lets_copy, names_account, read_policy
 
@@ -43,7 +44,8 @@ class Key:
 
 @dataclass(frozen=True)
 class BackupAccount:
-    """What matters of one account for AWS Backup. ``role_exists`` is None where IAM could not be asked."""
+    """What matters of one account for AWS Backup. ``role_exists`` is None where IAM could not be asked, ``role_trusts``
+    where the role's trust policy could not be read either."""
 
     account_id: str
     region: str
@@ -54,6 +56,7 @@ class BackupAccount:
     key: Key | None = None
     role_arn: str = ""
     role_exists: bool | None = None
+    role_trusts: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -127,18 +130,28 @@ def read_key(account: Account, arn: str) -> Key | None:
     return Key(arn, str(metadata.get("KeyManager", "")), str(metadata.get("KeyState", "Enabled")), policy)
 
 
-def role_exists(account: Account, arn: str) -> bool | None:
-    """Whether IAM knows the role; None where it could not be asked."""
+def look_at_role(account: Account, arn: str) -> tuple[bool | None, bool | None]:
+    """Whether IAM knows the role, and whether its trust policy names AWS Backup; None for what could not be read.
+
+    Conditions of the trust policy are not judged.
+    """
     try:
-        account.client("iam").get_role(RoleName=arn.rpartition("/")[2])
+        role = account.client("iam").get_role(RoleName=arn.rpartition("/")[2])["Role"]
     except (sdk.ClientError, sdk.BotoCoreError) as error:
-        return False if sdk.error_code(error) in aws_errors.NO_ENTITY else None
-    return True
+        return (False if sdk.error_code(error) in aws_errors.NO_ENTITY else None), None
+    try:
+        trust = trust_of(role, f"trust policy of the role {arn}")
+    except PolicyNotReadable:
+        return True, None
+    allowed = [each.get("Principal") for each in statements_of(trust) if each.get("Effect") == "Allow"]
+    named = [texts(each.get("Service")) if isinstance(each, Mapping) else texts(each) for each in allowed]
+    return True, any({SERVICE, "*"} & set(each) for each in named)
 
 
 def read_side(account: Account, vault_name: str, role: str) -> BackupAccount:
     """One account. Raises what Account.explain gives."""
     vault = find_vault(account, vault_name)
+    exists, trusts = look_at_role(account, role) if role else (None, None)
     return BackupAccount(
         account_id=account.account_id,
         region=account.region,
@@ -148,7 +161,8 @@ def read_side(account: Account, vault_name: str, role: str) -> BackupAccount:
         vault=vault,
         key=read_key(account, vault.key_arn) if vault else None,
         role_arn=role,
-        role_exists=role_exists(account, role) if role else None,
+        role_exists=exists,
+        role_trusts=trusts,
     )
 
 
@@ -245,6 +259,14 @@ def _role_problems(side: BackupAccount, purpose: str) -> Iterator[Problem]:
         yield Problem(
             f"The role {side.role_arn} for AWS Backup's {purpose} jobs does not exist.",
             f"Create it, or set {'role' if purpose == 'backup' else 'restore_role'} to another one.",
+            "accounts" if side.role_arn.endswith(f"/{ROLE}") else "",
+        )
+    elif side.role_trusts is False:
+        yield Problem(
+            f"The role {side.role_arn} for AWS Backup's {purpose} jobs cannot be assumed by AWS Backup: its trust"
+            f" policy does not name {SERVICE}.",
+            f"Allow the service {SERVICE} sts:AssumeRole in it, or set"
+            f" {'role' if purpose == 'backup' else 'restore_role'} to another one.",
             "accounts" if side.role_arn.endswith(f"/{ROLE}") else "",
         )
 

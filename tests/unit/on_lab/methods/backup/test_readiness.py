@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup
     plan_backup,
     start_backup,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.calls import ROLE
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import BackupChoices, MigrationOptions
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import preview
 from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.statement import AccountPair
@@ -79,6 +81,21 @@ def unclear(aws: Ready) -> None:
     aws.edit = show
 
 
+def trusting(side: str, name: str = ROLE) -> Change:
+    """The role trusts another service than AWS Backup; it is made where there is none."""
+    trust = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    text = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+
+    def change(aws: Ready) -> None:
+        iam = aws.client("iam", side)
+        if name == ROLE:
+            iam.update_assume_role_policy(RoleName=name, PolicyDocument=text)
+        else:
+            iam.create_role(RoleName=name, AssumeRolePolicyDocument=text)
+
+    return change
+
+
 PROBLEMS: dict[str, tuple[Change, dict[str, Any], str]] = {
     "source in no organization": (organization(SOURCE, ""), {}, f"{SOURCE} is in no AWS Organization"),
     "neither in one": (
@@ -131,6 +148,13 @@ PROBLEMS: dict[str, tuple[Change, dict[str, Any], str]] = {
     ),
     "source locked": (locked("source"), {}, "at least 30 days.*delete_after_days"),
     "no backup role": (lambda aws: aws.remove_role("source"), {}, "role/AWSBackup-tableferry"),
+    "backup role that trusts others": (trusting("source"), {}, "role/AWSBackup-tableferry .*cannot be assumed"),
+    "restore role that trusts others": (trusting("destination"), {}, "restore jobs cannot be assumed.*restore_role"),
+    "restore role of the user's that trusts others": (
+        trusting("destination", "theirs"),
+        {"restore_role": "theirs"},
+        "role/theirs for AWS Backup's restore jobs cannot be assumed",
+    ),
     "no restore role": (
         lambda aws: aws.remove_role("destination"),
         {},
@@ -192,6 +216,8 @@ MADE = {
     "vault policy for another organization": "accounts",
     "no backup role": "accounts",
     "no restore role": "accounts",
+    "backup role that trusts others": "accounts",
+    "restore role that trusts others": "accounts",
     "no air-gapped vault": "accounts",
 }
 
