@@ -157,8 +157,8 @@ def engine_pair(engine: Engine) -> Iterator[EngineServer]:
         yield EngineServer(engine.name, instances)
 
 
-def make_certificate(certificate: Path) -> Path:
-    """Write a certificate of a day for 127.0.0.1 that signs itself, and beside it its private key: the key's file."""
+def make_certificate(certificate: Path) -> None:
+    """Write a certificate of a day for 127.0.0.1 that signs itself, and beside it its private key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, "benchmark")])
     now = datetime.datetime.now(datetime.UTC)
@@ -180,4 +180,3 @@ def make_certificate(certificate: Path) -> Path:
     private.write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
-    return private

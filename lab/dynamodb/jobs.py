@@ -147,13 +147,11 @@ def new_token(world: World) -> str:
     return f"{world.random.getrandbits(128):032x}"
 
 
-_ARN = re.compile(
-    r"arn:aws(?:-cn|-us-gov)?:dynamodb:(?P<region>[a-z]{2,3}(?:-[a-z]+)+-\d):(?P<account>\d{12})"
-    r":table/[a-zA-Z0-9_.-]{3,255}/(?P<kind>export|import)/[^/]+"
-)
+_SOMEWHERE = r"aws(?:-cn|-us-gov)?:dynamodb:(?P<region>[a-z]{2,3}(?:-[a-z]+)+-\d):(?P<account>\d{12})"
+_PLACE = re.compile(_SOMEWHERE)
+_ARN = re.compile(rf"arn:{_SOMEWHERE}:table/[a-zA-Z0-9_.-]{{3,255}}/(?P<kind>export|import)/[^/]+")
 # A table's ARN or an export's, whatever its partition, service, Region and account.
 _TABLE = re.compile(r"arn:(?P<place>[^:]*:[^:]*:[^:]*:[^:]*):table/[a-zA-Z0-9_.-]{3,255}(?:/export/[^/]+)?")
-_PLACE = re.compile(r"aws(?:-cn|-us-gov)?:dynamodb:[a-z]{2,3}(?:-[a-z]+)+-\d:(?P<account>\d{12})")
 
 
 def _of_nobody(context: Context, arn: str) -> bool:

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import gc
 import heapq
 import itertools
 import selectors
@@ -40,10 +39,6 @@ class _Flight:
     sent: float = 0.0
 
 
-# Objects that are made before Python looks for circles among them: pages make thousands, and none in circles.
-COLLECT_AFTER = 20_000
-
-
 class Lanes:
     """Calls under way at once, each on a connection of its own, in one thread: no locks, no switching.
 
@@ -51,7 +46,6 @@ class Lanes:
     """
 
     def __init__(self, bounds: Bounds = FREE) -> None:
-        gc.set_threshold(max(COLLECT_AFTER, gc.get_threshold()[0]))
         self._look = bounds.look
         self._longest = LOOK_SECONDS if bounds.look is None else TURN_SECONDS
         self._parent = bounds.parent

@@ -16,18 +16,20 @@ from functools import cache
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 # Larger than a page of a scan: its memory is then taken from the heap, and not from the kernel, which clears it.
 MAPPED_BYTES = 8 * 1024 * 1024
+COLLECT_AFTER = 20_000  # objects, before Python looks for circles among them: pages make thousands, and none in circles
 TRIMMED_BYTES = 32 * 1024 * 1024  # free at the end of the heap before any is given back to the kernel
 
 
 @contextmanager
 def for_items() -> Iterator[None]:
-    """For the time of moving items: memory of pages is used again, and the garbage collector does not look at what was
-    there before.
+    """For the time of moving items: memory of pages is used again, and the garbage collector looks rarely, and not at
+    what was there before.
 
-    The allocator keeps its settings afterwards. Objects that the process had frozen itself stay frozen, as do those
-    that were there.
+    The allocator and the collector's threshold stay so afterwards. Objects that the process had frozen itself stay
+    frozen, as do those that were there.
     """
     keep_pages()
+    gc.set_threshold(max(COLLECT_AFTER, gc.get_threshold()[0]))
     frozen_before = gc.get_freeze_count()
     if not frozen_before:
         gc.freeze()

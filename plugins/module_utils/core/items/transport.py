@@ -91,7 +91,6 @@ class Signer:
         self._host = host
         self._path = quote(path, safe="/-_.~")
         self._region = region
-        self._day: tuple[str, str, bytes] = ("", "", b"")
         self._kept: dict[str, _Signing] = {}
 
     def headers(self, credentials: SigningKeys, operation: str, body: bytes, now: float) -> str:
@@ -124,16 +123,10 @@ class Signer:
             f"Authorization: AWS4-HMAC-SHA256 Credential={access_key}/{scope}, SignedHeaders={names}, Signature="
         )
         text = f"AWS4-HMAC-SHA256\n{time_text}\n{scope}\n".encode()
-        return _Signing(second, keys, hashlib.sha256(canonical.encode()), text, head, self._key(secret_key, day))
-
-    def _key(self, secret: str, day: str) -> bytes:
-        kept_secret, kept_day, key = self._day
-        if (kept_secret, kept_day) != (secret, day):
-            key = f"AWS4{secret}".encode()
-            for part in (day, self._region, SERVICE, "aws4_request"):
-                key = hmac.digest(key, part.encode(), "sha256")
-            self._day = (secret, day, key)
-        return key
+        key = f"AWS4{secret_key}".encode()
+        for part in scope.split("/"):
+            key = hmac.digest(key, part.encode(), "sha256")
+        return _Signing(second, keys, hashlib.sha256(canonical.encode()), text, head, key)
 
 
 # Connections

@@ -198,7 +198,7 @@ class _Worker:
     def _ended(self) -> WorkerLost:
         return WorkerLost(
             f"A worker process {_how_it_ended(self.process.wait())}.",
-            "Check whether the machine ran out of memory, then run again with fewer workers: what was done is kept.",
+            "Check whether the machine ran out of memory, then run again with fewer workers.",
         )
 
 

@@ -102,13 +102,10 @@ class MigrationOptions:
             raise InvalidInput(f"sample_items is {self.items.sample_items}.", "Give 1 or more.", table=self.table)
         try:
             check_workers(self.items.workers)
+            for name, text in (("read_rate", self.items.read_rate), ("write_rate", self.items.write_rate)):
+                check_rate(name, text)
         except InvalidInput as error:
             raise error.for_table(self.table) from error
-        for name, text in (("read_rate", self.items.read_rate), ("write_rate", self.items.write_rate)):
-            try:
-                check_rate(name, text)
-            except InvalidInput as error:
-                raise error.for_table(self.table) from error
 
     @property
     def made_table(self) -> str:

@@ -17,6 +17,8 @@ Statement = Mapping[str, Any]
 Policy = dict[str, Any]
 
 VERSION = "2012-10-17"
+# The id by which AWS shows a user or role that was deleted (IAM user guide, AWS JSON policy elements: Principal).
+DELETED = r"A(?:ID|RO|NP|GP)A[A-Z0-9]{12,}"
 _ROOT = re.compile(r"arn:[^:]+:iam::(\d{12}):root")
 
 
@@ -109,6 +111,12 @@ def canonical(element: Any) -> Any:
 
 def _named(key: str, value: Any) -> Any:
     return {"AWS": "*"} if key == "Principal" and value == "*" else value
+
+
+def principals_of(statement: Statement) -> list[str]:
+    """The accounts, users and roles that a statement names, ``*`` for everybody."""
+    principal = statement.get("Principal")
+    return texts(principal.get("AWS") if isinstance(principal, Mapping) else principal)
 
 
 def texts(value: Any) -> list[str]:

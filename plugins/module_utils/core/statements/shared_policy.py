@@ -23,14 +23,14 @@ from ..account import Account
 from ..aws_errors import BAD_POLICY, FRESH_ROLE_SECONDS, names_strangers
 from ..change import Change
 from ..errors import FerryError, ServiceError
-from .policy_documents import Policy, covers, same_but_sid, statements_of, with_statements, without_statements
+from .policy_documents import DELETED, Policy, covers, same_but_sid, statements_of, with_statements, without_statements
 from .statement import OurStatement, is_dead
 from .users import ALONE, Users
 
 WRITES = 5
 PAUSE = 0.5  # seconds, and as many again by chance: longer than others need between their reading and their writing
 FRESH_GAP = 5.0  # seconds between tries while AWS does not know a principal yet
-_GONE = re.compile(r'"A(?:ID|RO|NP|GP)A[A-Z0-9]{12,}"')  # the id that stands for a user or role that was deleted
+_GONE = re.compile(f'"{DELETED}"')
 
 Sleep = Callable[[float], None]
 

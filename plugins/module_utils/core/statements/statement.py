@@ -13,19 +13,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..account import Account
-from .policy_documents import texts
+from .policy_documents import DELETED, principals_of
 
-# The Sids of AccountPair, and the ids by which AWS shows a user or role that was deleted (IAM user guide, AWS JSON
-# policy elements: Principal).
-_OURS = re.compile(r"TableFerry[A-Z][A-Za-z]*\d{12}To\d{12}[A-Za-z0-9]*")
-_GONE = re.compile(r"A(?:ID|RO|NP|GP)A[A-Z0-9]{12,}")
+_OURS = re.compile(r"TableFerry[A-Z][A-Za-z]*\d{12}To\d{12}[A-Za-z0-9]*")  # the Sids of AccountPair
+_GONE = re.compile(DELETED)
 
 
 def is_dead(statement: Mapping[str, Any]) -> bool:
     """Whether a statement of a policy is one of ours that lets in nobody any more: its principals were deleted. AWS
     refuses every policy with such a statement."""
     principal = statement.get("Principal")
-    named = texts(principal.get("AWS")) if isinstance(principal, Mapping) and set(principal) == {"AWS"} else []
+    named = principals_of(statement) if isinstance(principal, Mapping) and set(principal) == {"AWS"} else []
     ours = _OURS.fullmatch(str(statement.get("Sid") or "")) is not None
     return ours and bool(named) and all(_GONE.fullmatch(name) for name in named)
 

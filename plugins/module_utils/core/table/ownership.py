@@ -80,7 +80,7 @@ def put_tags(account: Account, arn: str, table_id: str, tags: Mapping[str, str],
 
 
 def _waits(error: BaseException) -> bool:
-    return is_tag_lock(error) or is_passing(error) or sdk.error_code(error) in NO_RESOURCE
+    return is_passing(error) or sdk.error_code(error) in NO_RESOURCE
 
 
 def put_mark(account: Account, arn: str, table_id: str, mark: tuple[str, str], doing: str, table: str) -> bool:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ...core.methods.backup.access import ROLE, job_role
+from ...core.methods.backup.access import job_role
+from ...core.methods.backup.calls import ROLE
 from ...core.statements.role import apply_role, plan_role
 from ...core.statements.users import ALONE
 from ..accounts import Accounts

@@ -106,31 +106,29 @@ class TestTheTable:
         finally:
             crossing.lab.set_timings({"table.deleting": 0.0})
 
-    def test_without_permission_the_policy_to_attach_is_named(self, crossing, at, dynamodb):
+    @staticmethod
+    def denied(crossing, at, table, operation, action):
+        """The refusal of the table of the records where ``operation`` is denied for want of ``action``."""
         crossing.lab.add_fault(
-            operation="dynamodb.DescribeTable",
+            operation=f"dynamodb.{operation}",
             code="AccessDeniedException",
-            message="User is not authorized to perform: dynamodb:DescribeTable",
+            message=f"User is not authorized to perform: dynamodb:{action}",
             status=400,
             times=-1,
         )
         with pytest.raises(errors.RecordDenied) as refused:
-            RecordStore.open(crossing.destination, "denied", at.clock)
+            RecordStore.open(crossing.destination, table, at.clock)
+        return refused
+
+    def test_without_permission_the_policy_to_attach_is_named(self, crossing, at, dynamodb):
+        refused = self.denied(crossing, at, "denied", "DescribeTable", "DescribeTable")
         statement = refused.value.details["policy"]["Statement"][0]
         assert statement["Resource"] == crossing.destination.table_arn("denied")
         assert "dynamodb:PutItem" in statement["Action"]
         assert json.dumps(refused.value.details)
 
     def test_h5_a_table_with_tags_of_ours_needs_one_permission_more_and_the_policy_has_it(self, crossing, at, dynamodb):
-        crossing.lab.add_fault(
-            operation="dynamodb.CreateTable",
-            code="AccessDeniedException",
-            message="User is not authorized to perform: dynamodb:TagResource",
-            status=400,
-            times=-1,
-        )
-        with pytest.raises(errors.RecordDenied) as refused:
-            RecordStore.open(crossing.destination, "tagged", at.clock)
+        refused = self.denied(crossing, at, "tagged", "CreateTable", "TagResource")
         statement = refused.value.details["policy"]["Statement"][0]
         assert {"dynamodb:CreateTable", "dynamodb:TagResource"} <= set(statement["Action"])
         assert "dynamodb:TagResource" in refused.value.next_step

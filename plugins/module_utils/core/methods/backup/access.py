@@ -9,11 +9,8 @@ from __future__ import annotations
 from ...account import Account, Side
 from ...statements.role import RoleOptions
 from ...statements.statement import AccountPair, OurStatement
-from .calls import SERVICE
+from .calls import ROLE, SERVICE
 
-ROLE = (
-    "AWSBackup-tableferry"  # the managed policy AWSBackupFullAccess lets callers pass roles of such names (aws.md C3)
-)
 _USE = ("kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*")
 _POLICIES: dict[Side, str] = {
     "source": "AWSBackupServiceRolePolicyForBackup",

@@ -14,7 +14,7 @@ from ...account import Account
 from ...change import Change
 from ...errors import FerryError, InvalidInput, Refused, ServiceError
 from ...table.definition import Shape
-from .calls import RESOURCE_TYPE
+from .calls import RESOURCE_TYPE, SERVICE
 
 CROSS_ACCOUNT = "isCrossAccountBackupEnabled"
 BACKUP_POLICY = "BACKUP_POLICY"
@@ -212,7 +212,7 @@ def _changed(plan: AccountSettingsPlan, what: str) -> bool:
 
 def _make_linked_role(account: Account) -> None:
     try:
-        account.client("iam").create_service_linked_role(AWSServiceName="backup.amazonaws.com")
+        account.client("iam").create_service_linked_role(AWSServiceName=SERVICE)
     except (sdk.ClientError, sdk.BotoCoreError) as error:
         if "has been taken" not in sdk.error_message(error):
             raise account.explain(error, f"making the role {LINKED_ROLE}") from error

@@ -16,7 +16,7 @@ from ...change import Change, NotCarried
 from ...errors import FerryError
 from ...statements.key_policy import KeyPolicy
 from ...statements.marks import is_marked
-from ...statements.policy_documents import Policy, Statement, statements_of, texts
+from ...statements.policy_documents import Policy, Statement, principals_of, statements_of
 from .air_gapped import AIR_GAPPED
 from .vaults import Vault, find_vault, read_policy, read_tags
 
@@ -104,6 +104,4 @@ def _strangers(policy: Policy, own: str, leaving: str) -> set[str]:
 
 def _named(statement: Statement) -> set[str]:
     """The accounts of a statement's principals; a principal without an account stays as it is."""
-    principal = statement.get("Principal")
-    names = texts(principal if isinstance(principal, str) else (principal or {}).get("AWS"))
-    return {found[0] if (found := _ACCOUNT.findall(name)) else name for name in names}
+    return {found[0] if (found := _ACCOUNT.findall(name)) else name for name in principals_of(statement)}

@@ -17,7 +17,7 @@ from ...change import Change
 from ...destination import read_point_tags
 from ...errors import BackupNotPossible, InvalidInput, ServiceError
 from ...statements.marks import own
-from ...statements.policy_documents import Policy, Statement, statements_of, texts
+from ...statements.policy_documents import Policy, Statement, principals_of, statements_of, texts
 from ...statements.shared_policy import PolicyPlan, plan_policy
 from ...statements.statement import OurStatement
 from ...statements.users import ALONE, Users
@@ -152,9 +152,7 @@ def _allows_copy(statement: Statement, source_account_id: str, organization_id: 
 
 def names_account(statement: Statement, account_id: str) -> bool:
     """Whether the statement's principals include the account, one of its principals, or everybody."""
-    principal = statement.get("Principal")
-    named = texts(principal.get("AWS")) if isinstance(principal, Mapping) else texts(principal)
-    return any(name in ("*", account_id) or f"::{account_id}:" in name for name in named)
+    return any(name in ("*", account_id) or f"::{account_id}:" in name for name in principals_of(statement))
 
 
 def plan_copying(
