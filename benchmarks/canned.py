@@ -158,7 +158,7 @@ def requests(stream: Any) -> Iterator[tuple[bytes, bytes]]:
         yield b"".join(head), stream.read(length)
 
 
-def listen(secure: Callable[[socket.socket], socket.socket], delay: float, trips: int) -> int:
+def listen(secure: Callable[[socket.socket], socket.socket], delay: float = 0.0, trips: int = 1) -> int:
     """Accept connections on a free port of loopback, each in a thread and after ``trips`` delays; return the port."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=128)
 
@@ -186,7 +186,7 @@ def main() -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     ports = {
-        "http": listen(lambda connection: connection, delay, 1),
+        "http": listen(lambda connection: connection, delay),
         "tls": listen(lambda connection: context.wrap_socket(connection, server_side=True), delay, 2),
     }
     print(json.dumps(ports), flush=True)
