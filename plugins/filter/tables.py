@@ -230,7 +230,19 @@ def account_pairs(hosts: Iterable[str], hostvars: HostVars, sides: Sides | None 
 
 def _shared(host: str, variables: Mapping[str, Any], sides: Sides, names: Iterable[str]) -> str:
     """A text that is equal for hosts with the same values; accounts are the same where AWS says so."""
-    return same_text([pair_place(sides, host, name) if name in ACCOUNTS else read(variables, name) for name in names])
+    return same_text([pair_place(sides, host, name) if name in ACCOUNTS else meant(variables, name) for name in names])
+
+
+def meant(variables: Mapping[str, Any], name: str) -> Any:
+    """The variable ``name`` of a host as its type: ``-e ferry_backup_plan=false`` is a text. One that is not of its type
+    stays as it is, which ``inventory_problems`` refuses; None where it is not set. Raises one of ``BROKEN``."""
+    value = read(variables, name)
+    with suppress(AnsibleFilterError, TypeError, ValueError):
+        if value is not None and VARIABLES[name]["type"] == "bool":
+            return switch(value)
+        if value is not None and VARIABLES[name]["type"] == "int":
+            return int(str(value))
+    return value
 
 
 def data_needs(method: Any) -> str:
@@ -344,7 +356,7 @@ def _plan_problems(problems: Mapping[str, list[str]], hostvars: HostVars, sides:
     """Tables that share a backup plan and need different settings of it: each would undo the other's."""
     wishes: dict[str, dict[str, list[str]]] = {}
     for host, found in problems.items():
-        if not found and read(hostvars[host], "ferry_backup_plan"):
+        if not found and meant(hostvars[host], "ferry_backup_plan"):
             variables = hostvars[host]
             plan = _shared(host, variables, sides, PLAN_OF)
             wish = _shared(host, variables, sides, [name for name in PAIR if name not in PLAN_OF])
@@ -545,15 +557,16 @@ def _is_clean(variables: Mapping[str, Any]) -> bool:
     return any(results) and not any(each.get("failed") for each in results)
 
 
-def removable_records(pairs: Mapping[str, str], hostvars: HostVars, first: str, switch: str) -> list[dict[str, Any]]:
-    """The tables that share accounts with ``first``, were cleaned up, and whose variable ``switch`` is true: their
-    names in both accounts, and whether an unfinished one is given up (safe mode is off)."""
+def removable_records(pairs: Mapping[str, str], hostvars: HostVars, first: str, wanted: str) -> list[dict[str, Any]]:
+    """The tables that share accounts with ``first``, were cleaned up, and whose variable ``wanted`` is true: their
+    names in both accounts, and whether an unfinished one is given up (safe mode is off). Raises AnsibleFilterError
+    where one of them is neither true nor false."""
     found = []
     for host, owner in pairs.items():
         variables = hostvars[host]
-        if owner == first and boolean(read(variables, switch, False), strict=False) and _is_clean(variables):
+        if owner == first and _is_clean(variables) and switch(read(variables, wanted, False)):
             source, destination = table_names(host, variables)
-            abandon = not boolean(read(variables, "ferry_safe_mode", True), strict=False)
+            abandon = not switch(read(variables, "ferry_safe_mode", True))
             found.append({"name": source, "destination_table": destination, "abandon": abandon})
     return found
 

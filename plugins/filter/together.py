@@ -13,8 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ansible.module_utils.parsing.convert_bool import boolean
-
 from ansible_collections.tableferry.aws.plugins.filter.report import is_foreseen, item_jobs, judged_in_the_wait
 from ansible_collections.tableferry.aws.plugins.filter.tables import (
     OPEN,
@@ -22,6 +20,7 @@ from ansible_collections.tableferry.aws.plugins.filter.tables import (
     account_options,
     data_needs,
     file_name,
+    switch,
     table_names,
 )
 from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import HostVars, plain, read
@@ -182,12 +181,12 @@ def _given(variables: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, 
 def _of_role(role: str, variables: Mapping[str, Any], options: Iterable[str]) -> dict[str, Any]:
     found = _given(variables, {option: f"{role}_{_OF_ROLE.get(option, option)}" for option in options})
     if "replace_failed" in found:
-        found["replace_failed"] = not boolean(found["replace_failed"], strict=False)
+        found["replace_failed"] = not switch(found["replace_failed"])
     return found
 
 
 def _is_on(variables: Mapping[str, Any], name: str, default: bool) -> bool:
-    return bool(boolean(read(variables, name, default), strict=False))
+    return switch(read(variables, name, default))
 
 
 def _start_options(host: str, variables: Mapping[str, Any], staging: Mapping[str, Any]) -> dict[str, Any]:

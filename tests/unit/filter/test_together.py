@@ -67,7 +67,7 @@ def by_role(role: str, verb: Any, variables: dict[str, Any]) -> dict[str, Any]:
     )  # fmt: skip
     known = {**trusted(defaults), "inventory_hostname": "host", "omit": OMIT, **variables}
     templar = Templar(loader=loader, variables=known)
-    arguments = dict(task[f"tableferry.aws.{verb.VERB.name}"])
+    arguments = without_own_filters(task[f"tableferry.aws.{verb.VERB.name}"])
     for name, text in arguments.items():
         arguments[name] = text.replace("| tableferry.aws.data_needs == 'backed_up'", "== 'backup'")
     passed = templar.template(trusted(arguments))

@@ -15,7 +15,7 @@ import yaml
 from jinja2 import Environment
 
 from ansible_collections.tableferry.aws.plugins.filter.report import STAGES
-from ansible_collections.tableferry.aws.plugins.filter.tables import VARIABLES
+from ansible_collections.tableferry.aws.plugins.filter.tables import VARIABLES, switch
 from ansible_collections.tableferry.aws.plugins.module_utils.core.report import row
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -187,7 +187,9 @@ def test_h13_another_partition_is_refused_before_a_bucket_or_an_opt_in_is_made(
         "destination_account_source_session": {"partition": "aws"},
         "destination_account_session": {"partition": there},
     }
-    expression = Environment(autoescape=False).compile_expression(" and ".join(f"({one})" for one in steps[at]["when"]))
+    environment = Environment(autoescape=False)
+    environment.filters["tableferry.aws.switch"] = switch
+    expression = environment.compile_expression(" and ".join(f"({one})" for one in steps[at]["when"]))
     assert expression(**known) is refused
 
 
