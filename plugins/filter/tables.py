@@ -234,8 +234,8 @@ def _shared(host: str, variables: Mapping[str, Any], sides: Sides, names: Iterab
 
 
 def meant(variables: Mapping[str, Any], name: str) -> Any:
-    """The variable ``name`` of a host as its type: ``-e ferry_backup_plan=false`` is a text. One that is not of its type
-    stays as it is, which ``inventory_problems`` refuses; None where it is not set. Raises one of ``BROKEN``."""
+    """The variable ``name`` of a host as its type: ``-e ferry_backup_plan=false`` is a text. One that is not of its
+    type stays as it is, which ``inventory_problems`` refuses; None where it is not set. Raises one of ``BROKEN``."""
     value = read(variables, name)
     with suppress(AnsibleFilterError, TypeError, ValueError):
         if value is not None and VARIABLES[name]["type"] == "bool":

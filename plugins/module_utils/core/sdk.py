@@ -17,7 +17,12 @@ try:
     from botocore.auth import SigV4Auth
     from botocore.awsrequest import AWSRequest
     from botocore.config import Config
-    from botocore.credentials import Credentials, DeferredRefreshableCredentials, RefreshableCredentials
+    from botocore.credentials import (
+        Credentials,
+        DeferredRefreshableCredentials,
+        ProcessProvider,
+        RefreshableCredentials,
+    )
     from botocore.exceptions import BotoCoreError, ClientError
     from botocore.session import Session
 
@@ -30,6 +35,7 @@ except ImportError as missing:
     Config = object
     Credentials = object
     DeferredRefreshableCredentials = object
+    ProcessProvider = object
     RefreshableCredentials = object
     Session = object
     SigV4Auth = object
@@ -50,6 +56,7 @@ __all__ = [
     "Config",
     "Credentials",
     "DeferredRefreshableCredentials",
+    "ProcessProvider",
     "RefreshableCredentials",
     "Session",
     "boto3",

@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import os
+import time
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
+from pathlib import Path
 from types import SimpleNamespace
 
 import botocore.exceptions
@@ -28,6 +30,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     WrongAccount,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.probe import signature_expired
+from ansible_collections.tableferry.aws.plugins.module_utils.core.signing import helper
 
 KEYS = {"access_key": "AKIDEXAMPLE", "secret_key": "wJalr", "region": "eu-west-1"}
 ROLE = "arn:aws:iam::222222222222:role/team/ferry"
@@ -666,6 +669,84 @@ def test_h10_what_a_helper_prints_is_not_repeated(profiles):
     with pytest.raises(CredentialsError) as failed:
         of_profile().temporary_credentials()
     assert "topsecret" not in str(failed.value)
+
+
+@pytest.fixture
+def script(tmp_path):
+    """Makes a helper of the lines of a shell script; its path."""
+
+    def make(*lines):
+        path = tmp_path / "helper"
+        path.write_text("\n".join(["#!/bin/sh", *lines, ""]), encoding="utf-8")
+        path.chmod(0o700)
+        return path
+
+    return make
+
+
+BY_HELPER = "[profile legacy]\ncredential_process = {0}\n"
+FROM_HELPER = "[profile legacy]\nrole_arn = arn:aws:iam::111111111111:role/x\nsource_profile = base\n" + (
+    "[profile base]\ncredential_process = {0}\n"
+)
+
+
+@pytest.mark.parametrize("config", [BY_HELPER, FROM_HELPER], ids=["itself", "the one it is assumed from"])
+def test_what_a_helper_writes_to_stderr_is_not_repeated(profiles, script, config, capfd, caplog):
+    profiles(config.format(script("echo topsecret >&2", "exit 3")))
+    with pytest.raises(CredentialsError) as failed:
+        of_profile().temporary_credentials()
+    assert "exit status 3; what it writes to stderr is not shown" in failed.value.cause
+    assert "the source account (profile legacy)" in failed.value.cause
+    assert "by hand" in failed.value.next_step
+    assert "topsecret" not in f"{failed.value} {failed.value.details} {capfd.readouterr()} {caplog.text}"
+
+
+@pytest.mark.parametrize("config", [BY_HELPER, FROM_HELPER], ids=["itself", "the one it is assumed from"])
+def test_a_helper_that_hangs_is_given_up_with_all_that_it_has_started(profiles, script, config, tmp_path, monkeypatch):
+    monkeypatch.setattr(helper, "SECONDS", 1.0)
+    profiles(config.format(script("echo topsecret >&2", f"sleep 1000 & echo $! > {tmp_path}/child", "wait")))
+    with pytest.raises(CredentialsError) as failed:
+        of_profile(side="destination").temporary_credentials()
+    assert "The credentials of the destination account (profile legacy) cannot be had" in failed.value.cause
+    assert "did not end within 1 seconds" in failed.value.cause
+    assert "by hand" in failed.value.next_step
+    assert "topsecret" not in str(failed.value)
+    assert not is_passing(failed.value)
+    child = tmp_path / "child"
+    if child.exists():  # the shell may have been ended before
+        patience = time.monotonic() + 60
+        while runs(child.read_text().strip()):
+            assert time.monotonic() < patience
+            time.sleep(0.01)
+
+
+def runs(process):
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_keys_that_a_helper_is_to_renew_leave_its_stderr_out_of_the_log(profiles, script, caplog, capfd):
+    """botocore logs why a renewal failed, with the error's words; without a handler Python prints that."""
+    end = (datetime.now(UTC) + timedelta(minutes=12)).isoformat()  # to be renewed, and good for as long
+    keys = f'{{"Version": 1, "AccessKeyId": "FIRST", "SecretAccessKey": "x", "Expiration": "{end}"}}'
+    path = script(f"echo '{keys}'")
+    profiles(BY_HELPER.format(path))
+    side = of_profile()
+    credentials = side._session.get_credentials()
+    assert credentials.access_key == "FIRST"
+    script("echo topsecret >&2", "exit 3")
+    assert side.temporary_credentials().access_key == "FIRST"
+    assert "exit status 3" in caplog.text
+    assert "topsecret" not in f"{caplog.text} {capfd.readouterr()}"
+
+
+def test_the_list_that_a_helper_printed_is_what_cannot_be_read(profiles):
+    profiles("[profile legacy]\ncredential_process = echo []\n")
+    with pytest.raises(CredentialsError, match="what its helper printed cannot be read") as failed:
+        of_profile().temporary_credentials()
+    assert "credential_process of the profile legacy" in failed.value.next_step
 
 
 class SentBody:

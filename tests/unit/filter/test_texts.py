@@ -129,9 +129,9 @@ def test_a_role_reads_its_switches_as_texts_too(role: str) -> None:
     files = [*(ROLES / role / "tasks").glob("*.yml"), *(ROLES / role / "vars").glob("*.yml")]
     for text in (path.read_text() for path in files):
         for name in switches:
-            for use in re.finditer(rf"(?P<passed>: \"\{{\{{ )?\b{name}\b(?P<read> \| tableferry\.aws\.switch)?(?P<end> \}}\}}\"$)?",
-                                   text, re.MULTILINE):  # fmt: skip
-                assert use["read"] or (use["passed"] and use["end"]), (role, name)
+            uses = re.findall(rf"(: \"{{{{ )?\b{name}\b( \| tableferry\.aws\.switch)?( }}}}\"$)?", text, re.MULTILINE)
+            for before, read, after in uses:
+                assert read or (before and after), (role, name)
 
 
 @pytest.mark.parametrize("path", sorted((ROLES.parent / "playbooks").glob("*.yml")), ids=str)

@@ -19,7 +19,10 @@ from typing import Any
 
 from .. import aws_errors, sdk
 from ..errors import CredentialsError, FerryError
-from . import clock_off
+from . import clock_off, helper
+
+# What botocore raises where it reads what a helper printed.
+_UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)
 
 ADVISORY = "Run again afterwards: jobs already started are found and continued."
 
@@ -61,7 +64,7 @@ class Origin:
         kind = type(error).__name__
         # AWS quotes the signed headers where a signature is wrong, and a helper may print a key it did not like.
         text = "" if code in aws_errors.BAD_SIGNATURES else str(sdk.error_message(error)).strip().rstrip(".")
-        if isinstance(error, (ValueError, KeyError)):
+        if isinstance(error, _UNREADABLE):
             text = "what its helper printed cannot be read"
         return CredentialsError(
             f"The credentials of {self} cannot be had: {text or kind}{f' ({code or kind})' if text else ''}.",
@@ -76,7 +79,7 @@ class Origin:
             return f"Log in again (aws {command}{named}). {ADVISORY}"
         if code == "ProfileNotFound":
             return f"Add the profile to ~/.aws/config of the user that runs Ansible, or correct profile of {self.side}."
-        if isinstance(error, (OSError, ValueError, KeyError)) or code == "CredentialRetrievalError":
+        if isinstance(error, (OSError, *_UNREADABLE)) or code == "CredentialRetrievalError":
             whose = f"of the profile {self.profile}" if self.profile else "of the AWS configuration"
             return f"Run the credential_process {whose} by hand, as the user and with the PATH that Ansible has."
         return self.advice
@@ -245,6 +248,7 @@ class Chain:
     """The chain of providers of a botocore session, whose failures are CredentialsErrors of ``origin``."""
 
     def __init__(self, session: Any, origin: Origin) -> None:
+        helper.bound(session)
         self._chain = session.get_component("credential_provider")
         self._origin = origin
 
