@@ -31,8 +31,15 @@ options:
   path:
     description:
       - The file that the rows are written to as JSON, which only its owner may read. Without it none is written, nor in
-        check mode.
+        check mode. One that is there is replaced when the new one is complete; devices and pipes are written to.
+      - Where it cannot be written, a warning says so. The rows are shown before.
     type: path
+  try_only:
+    description:
+      - Only try whether O(path) can be written, in check mode too, and fail where it cannot. Nothing is shown, and no
+        file is left.
+    type: bool
+    default: false
 seealso:
   - module: tableferry.aws.migration_judge_all
   - module: tableferry.aws.migration_end
@@ -42,6 +49,13 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
+- name: Try whether the report can be written, before anything is started
+  tableferry.aws.migration_report:
+    tables: []
+    path: tableferry-report.json
+    try_only: true
+  run_once: true
+
 - name: Report
   tableferry.aws.migration_report:
     tables: "{{ ansible_play_hosts_all | tableferry.aws.report_rows(hostvars) }}"

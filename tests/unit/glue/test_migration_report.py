@@ -6,7 +6,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +33,7 @@ def row(number: int, status: str = "migrated", **values: Any) -> dict[str, Any]:
 def shown(rows: list[dict[str, Any]], check_mode: bool = False, **options: Any) -> tuple[dict[str, Any], list[str]]:
     """What the verb answers, and the lines that it prints."""
     lines: list[str] = []
-    params = {"tables": rows, "changes": [], "path": None, **options}
+    params = {"tables": rows, "changes": [], "path": None, "try_only": False, **options}
     return outcome(VERB, params, check_mode=check_mode, diff=False, progress=lines.append), lines
 
 
@@ -98,11 +103,88 @@ def test_the_worst_of_1000_tables_is_shown_in_less_than_200_lines() -> None:
     assert len(lines) < 200 and "and 450 more of these" in lines and "and 480 more groups" in lines
 
 
-def test_the_report_is_shown_before_it_cannot_be_written(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    result, lines = shown([row(1)], path=str(tmp_path / "file" / "report.json"))
-    assert lines[-1] == "1 table: 1 migrated"
-    assert result["failed"] and "Set path" in result["msg"]
+def places(folder: Path) -> dict[str, tuple[str, str]]:
+    """Paths at which no report can be written, and why not."""
+    (folder / "file").touch()
+    (folder / "folder").mkdir()
+    return {
+        "below a file": (str(folder / "file" / "report.json"), "Not a directory"),
+        "a folder": (str(folder / "folder"), "Is a directory"),
+        "no parent that can be made": ("/proc/no/report.json", "No such file or directory|Permission denied"),
+        "not permitted": ("/proc/report.json", "No such file or directory|Permission denied"),
+        "no such device": ("/dev/tableferry", "No such file or directory"),
+        "too long": (str(folder / ("n" * 300)), "File name too long"),
+    }
+
+
+@pytest.mark.parametrize(
+    "name", ["below a file", "a folder", "no parent that can be made", "not permitted", "no such device", "too long"]
+)
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_a_report_that_cannot_be_written_is_known_before_and_a_warning_afterwards(
+    tmp_path: Path, name: str, check_mode: bool
+) -> None:
+    path, why = places(tmp_path)[name]
+    before = sorted(tmp_path.rglob("*"))
+    tried, lines = shown([], check_mode, path=path, try_only=True)
+    assert tried["failed"] and lines == []
+    step = "Nothing was started. Set path to a file that can be written."
+    assert re.fullmatch(f"The report {path} cannot be written: ({why}). {step}", tried["msg"])
+    result, lines = shown([row(1)], check_mode, path=path)
+    assert "1 table: 1 migrated" in lines[-1]
+    assert not result.get("failed")
+    if not check_mode:
+        (warning,) = result["warnings"]
+        assert re.fullmatch(f"The report {path} cannot be written: ({why}). It is shown above.", warning)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("place", ["report.json", "new/folders/report.json", "there.json"])
+def test_trying_leaves_nothing_and_changes_nothing(tmp_path: Path, place: str) -> None:
+    (tmp_path / "there.json").write_text("of before")
+    result, _ = shown([], True, path=str(tmp_path / place), try_only=True)
+    assert not result.get("failed")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("there.json", "of before")]
+
+
+def test_no_path_is_nothing_to_try() -> None:
+    assert not shown([], path=None, try_only=True)[0].get("failed")
+
+
+def test_a_full_disk_leaves_the_report_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = tmp_path / "report.json"
+    path.write_text("of before")
+    monkeypatch.setattr(os, "fsync", full)
+    result, _ = shown([row(1)], path=str(path))
+    assert "No space left on device. It is shown above." in result["warnings"][0]
+    assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [("report.json", "of before")]
+    assert "No space left on device" in shown([], path=str(path), try_only=True)[0]["msg"]
+
+
+def test_a_device_that_is_full_is_a_warning_too() -> None:
+    assert "No space left on device" in shown([row(1)], path="/dev/full")[0]["warnings"][0]
+    assert "warnings" not in shown([row(1)], path="/dev/null")[0]
+
+
+def test_standard_output_is_written_to_wherever_it_leads(tmp_path: Path) -> None:
+    """As root the link was replaced where it led to a file."""
+    script = (
+        "from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs.migration_report import run\n"
+        "print('before', flush=True)\n"
+        "for try_only in (True, False):\n"
+        "    params = {'tables': [], 'changes': [], 'path': '/dev/stdout', 'try_only': try_only}\n"
+        "    run(params, False, lambda line: None)\n"
+    )
+    out = tmp_path / "out"
+    with out.open("w") as file:
+        subprocess.run([sys.executable, "-c", script], stdout=file, check=True)
+    assert out.read_text() == 'before\n{\n  "tables": []\n}\n'
+    piped = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert piped.stdout == out.read_text()
+    assert Path("/dev/stdout").is_symlink()
 
 
 def test_check_mode_writes_no_report(tmp_path: Path) -> None:

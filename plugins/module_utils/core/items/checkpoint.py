@@ -25,7 +25,7 @@ from typing import Any
 
 from ..errors import CheckpointUnusable
 from .permit import pause
-from .private_files import new_file
+from .private_files import replace_text
 from .scan import Segment, spread
 from .tables import ItemTable
 
@@ -144,7 +144,11 @@ class Checkpoint:
             return
         with self._saving:
             try:
-                _replace(self._path, json.dumps(self._to_json(), separators=(",", ":")))
+                replace_text(
+                    self._path,
+                    json.dumps(self._to_json(), separators=(",", ":")),
+                    first=f".{self._path.name}.new",
+                )
             except OSError as error:
                 raise CheckpointUnusable(
                     f"The checkpoint {self._path} cannot be written: {error.strerror}.",
@@ -249,21 +253,3 @@ def _ranges(numbers: set[int]) -> list[list[int]]:
         else:
             ranges.append([number, number])
     return ranges
-
-
-def _replace(path: Path, content: str) -> None:
-    new = path.with_name(f".{path.name}.new")  # the same each time: one that a kill left behind is replaced
-    try:
-        with new_file(new) as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(new, path)
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ..errors import ItemRefused
-from ..items.private_files import expanded, in_words, new_file
+from ..items.private_files import expanded, in_words, replace_text
 from .definition import TableDefinition
 
 MOST_BYTES = {"HASH": 2048, "RANGE": 1024}  # of a key's value, in a table and in an index (aws.md H)
@@ -80,8 +80,7 @@ def write_refused(path: str, entries: Iterable[Mapping[str, Any]]) -> dict[str, 
     file that is there is replaced. Returns {path}, or {unwritten: why not}: that is no reason to hide what failed."""
     try:
         file = expanded(path)
-        with new_file(file) as lines:
-            lines.writelines(json.dumps(entry) + "\n" for entry in entries)
+        replace_text(file, "".join(json.dumps(entry) + "\n" for entry in entries))
     except OSError as error:
         return {"unwritten": f"{path}: {in_words(error)}"}
     return {"path": str(file)}

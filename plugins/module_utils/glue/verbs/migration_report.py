@@ -20,6 +20,7 @@ SPEC: dict[str, Any] = {
     "tables": {"type": "list", "elements": "dict", "required": True},
     "changes": {"type": "list", "elements": "str", "default": []},
     "path": {"type": "path"},
+    "try_only": {"type": "bool", "default": False},
 }
 
 
@@ -28,29 +29,46 @@ class ReportNotWritten(FerryError):
 
 
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
-    """Show the rows as one table, then write them; in check mode they are only shown.
+    """Show the rows as one table, then write them; in check mode they are only shown. With ``try_only`` only try
+    whether they can be written. Raises ReportNotWritten then.
 
-    Shown first: a folder that is missing must not cost the user the report.
+    Shown first, and what cannot be written is a warning: it changes nothing in how the tables ended.
     """
+    if params["try_only"]:
+        _try(params["path"])
+        return {"changed": False, "lines": []}
     rows = params["tables"]
     lines = [*params["changes"], *report.overview(rows, check_mode)]
     for line in lines:
         progress(line)
+    result = {"changed": any(row.get("changed") for row in rows), "lines": lines}
     if params["path"] and not check_mode:
-        _write(private_files.expanded(params["path"]), {"tables": rows})
-    return {"changed": any(row.get("changed") for row in rows), "lines": lines}
+        try:
+            private_files.replace_text(_place(params["path"]), json.dumps({"tables": rows}, indent=2) + "\n")
+        except OSError as error:
+            result["warnings"] = [f"{_not_written(params['path'], error)} It is shown above."]
+    return result
 
 
-def _write(path: Path, document: dict[str, Any]) -> None:
-    """Write the report's file. Its folder may be reached by a link; a link at its own place is replaced."""
+def _try(path: str | None) -> None:
+    if not path:
+        return
     try:
-        with private_files.new_file(path.parent.resolve() / path.name) as file:
-            file.write(json.dumps(document, indent=2) + "\n")
+        private_files.require_replaceable(_place(path))
     except OSError as error:
         raise ReportNotWritten(
-            f"The report {path} could not be written: {private_files.in_words(error)}.",
-            "It is shown above. Set path to a file that can be written.",
+            _not_written(path, error), "Nothing was started. Set path to a file that can be written."
         ) from error
+
+
+def _place(path: str) -> Path:
+    """The report's file. Its folder may be reached by a link; a link at its own place is replaced."""
+    place = private_files.expanded(path)
+    return place.parent.resolve() / place.name
+
+
+def _not_written(path: str, error: OSError) -> str:
+    return f"The report {path} cannot be written: {private_files.in_words(error)}."
 
 
 VERB = Verb("migration_report", SPEC, run, services=())
