@@ -242,15 +242,30 @@ def report_lines(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     return [*report.text_table(found).splitlines(), *notes, *left, *drift, *applied, report.summary(found)]
 
 
-def failure_note(result: Mapping[str, Any], task: str = "") -> dict[str, str]:
-    """What the report keeps of the result of a failed task: its message and ferry_status."""
+def failure_note(result: Mapping[str, Any], task: str = "", side: str = "", account_id: str = "") -> dict[str, str]:
+    """What the report keeps of the result of a failed task: its message and ferry_status.
+
+    A verb says itself in which account it failed; of the module of another collection, which knows no sides, ``side``
+    and ``account_id`` do.
+    """
     message = str(
         module_message(result)
         or result.get("msg")
         or result.get("reason")
         or f"The task {task!r} failed without a message."
     )
+    if side and "ferry_error" not in result:
+        message = _of_account(message, result, task, f"the {side} account {account_id}".rstrip())
     return {"msg": message, "ferry_status": str(result.get("ferry_status") or ""), "task": task}
+
+
+def _of_account(message: str, result: Mapping[str, Any], task: str, account: str) -> str:
+    from ansible_collections.tableferry.aws.plugins.module_utils.core import aws_errors
+
+    error = result.get("error")
+    code = str(error.get("code") or "") if isinstance(error, Mapping) else ""
+    step = "Grant the permission to the principal" if code in aws_errors.DENIED else "Mend the cause"
+    return f"In {account}, the task {task!r} failed: {message.rstrip('.')}. {step}, and run again."
 
 
 def module_message(result: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import yaml
 
 from lab.client import spawn
@@ -53,3 +54,43 @@ def test_h5_what_modules_of_others_make_is_tagged_too(tmp_path: Path) -> None:
         with migration.run("again") as run:
             assert run.wait() == 0, run.output[-4000:]
         assert logs.list_tags_log_group(logGroupName="/aws-dynamodb/imports")["tags"] == {}
+
+
+@pytest.mark.parametrize(
+    ("side", "action", "playbook"),
+    [
+        ("destination", "logs:DescribeLogGroups", "migrate"),
+        ("source", "backup:CreateBackupSelection", "migrate"),
+        ("source", "backup:DeleteBackupSelection", "cleanup"),
+    ],
+)
+def test_what_a_module_of_others_may_not_do_names_the_account(
+    tmp_path: Path, side: str, action: str, playbook: str
+) -> None:
+    with spawn(scale=0.01) as lab:
+        management = lab.landscape["accounts"]["management"]
+        place = {"region": lab.landscape["region"], "endpoint_url": lab.endpoint_url}
+        migration = prepare(
+            lab,
+            tmp_path,
+            ["staged", "backed"],
+            ferry_manage_accounts=True,
+            ferry_tags={"team": "data"},
+            ferry_backup_plan=True,
+            ferry_remove_backup_plan=True,
+            ferry_management={**place, **{part: management[part] for part in ("access_key", "secret_key")}},
+        )
+        inventory = yaml.safe_load(migration.inventory.read_text())
+        inventory["dynamodb_tables"]["hosts"]["backed"] = {"ferry_method": "backup"}
+        migration.inventory.write_text(yaml.safe_dump(inventory))
+        if playbook == "cleanup":
+            with migration.run("before", "--tags", "accounts") as run:
+                assert run.wait() == 0, run.output[-4000:]
+        account = lab.landscape["accounts"][side]["account_id"]
+        deny = {"Effect": "Deny", "Action": action, "Resource": "*"}
+        lab.set_control_policies(account, {"Version": "2012-10-17", "Statement": [deny]})
+        options = ("--tags", "accounts") if playbook == "migrate" else ()
+        with migration.run("denied", *options, playbook=f"tableferry.aws.{playbook}") as run:
+            assert run.wait() == 2, run.output[-4000:]
+        words = run.output.partition(f"In the {side} account {account}, the task ")[2].partition("run again.")[0]
+        assert action in words, run.output[-6000:]

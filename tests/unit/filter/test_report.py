@@ -141,6 +141,18 @@ def test_notes_keep_the_message_only() -> None:
     assert "'t'" in failure_note({}, "t")["msg"]
 
 
+def test_the_module_of_another_collection_does_not_know_in_which_account_it_failed() -> None:
+    denied = {"msg": "Not authorized.", "error": {"code": "AccessDeniedException", "message": "Not authorized."}}
+    assert failure_note(denied, "Look", "destination", "222222222222")["msg"] == (
+        "In the destination account 222222222222, the task 'Look' failed: Not authorized. Grant the permission to the"
+        " principal, and run again."
+    )
+    broken = failure_note({"msg": "No such plan"}, "Look", "source")["msg"]
+    assert broken == "In the source account, the task 'Look' failed: No such plan. Mend the cause, and run again."
+    ours = {"msg": "The source account refused it.", "ferry_error": "AccessDenied"}
+    assert failure_note(ours, "Look", "source", "1")["msg"] == ours["msg"]
+
+
 def test_the_words_of_a_module_that_broke_after_failing_are_kept() -> None:
     output = '\n{"failed": true, "msg": "The config profile (x) could not be found"}\n{"failed": true}\n'
     broken = {"msg": "Module result deserialization failed", "module_stdout": output}
