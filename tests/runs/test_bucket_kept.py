@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from lab.client import spawn
-from tests.runs.playbooks import client, prepare
+from tests.runs.playbooks import Migration, client, prepare
 
 
 def test_c6_a_bucket_that_stays_keeps_no_vault_open(tmp_path: Path) -> None:
@@ -44,6 +44,46 @@ def test_c6_a_bucket_that_stays_keeps_no_vault_open(tmp_path: Path) -> None:
             assert run.wait() == 2, run.output[-4000:]
         assert "TableFerry did not create it" in run.output, run.output[-4000:]
         assert "Report what stays until you remove it" in run.output, run.output[-4000:]
+
+
+def two_pairs(lab: Any, folder: Path) -> Migration:
+    """One table each of two migrations, which share the bucket, moved."""
+    migration = prepare(lab, folder, ["first", "second"], ferry_manage_accounts=True, ferry_remove_record=True)
+    inventory = yaml.safe_load(migration.inventory.read_text())
+    inventory["dynamodb_tables"]["hosts"]["second"] = {"ferry_migration_id": "other"}
+    migration.inventory.write_text(yaml.safe_dump(inventory))
+    with migration.run("migrate") as run:
+        assert run.wait() == 0, run.output[-4000:]
+    return migration
+
+
+def test_a_bucket_that_stays_keeps_no_record_and_no_other_pair(tmp_path: Path) -> None:
+    with spawn(scale=0.01) as lab:
+        migration = two_pairs(lab, tmp_path)
+        with migration.run("cleanup", playbook="tableferry.aws.cleanup", ferry_remove_bucket=True) as run:
+            assert run.wait() == 2, run.output[-4000:]
+        assert run.output.count("Report what stays until you remove it") == 2, run.output[-6000:]
+        assert migration.records() == {}
+        failed = run.output.partition("PLAY [Fail the tables that could not be cleaned up]")[2]
+        assert "safe mode is on" in failed
+
+
+def test_records_stay_where_the_next_cleanup_needs_them(tmp_path: Path) -> None:
+    """The statement of the source in the bucket's policy could not be removed."""
+    with spawn(scale=0.01) as lab:
+        migration = two_pairs(lab, tmp_path)
+        account = lab.landscape["accounts"]["destination"]["account_id"]
+        deny = {"Effect": "Deny", "Action": ["s3:PutBucketPolicy", "s3:DeleteBucketPolicy"], "Resource": "*"}
+        lab.set_control_policies(account, {"Version": "2012-10-17", "Statement": [deny]})
+        with migration.run("cleanup", playbook="tableferry.aws.cleanup") as run:
+            assert run.wait() == 2, run.output[-4000:]
+        # The first pair leaves the statement to the second.
+        assert set(migration.records()) == {"second"}
+        assert run.output.count("The records of the pair's tables are kept") == 1, run.output[-6000:]
+        lab.set_control_policies(account, {"Version": "2012-10-17", "Statement": []})
+        with migration.run("again", playbook="tableferry.aws.cleanup") as run:
+            assert run.wait() == 0, run.output[-4000:]
+        assert migration.records() == {}
 
 
 def _is_closed(vaults: Any) -> bool:

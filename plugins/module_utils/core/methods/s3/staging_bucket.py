@@ -321,6 +321,8 @@ def _call(account: Account, bucket: str, operation: str, **params: Any) -> None:
 
 # Leaving it
 
+_ONLY_KEPT = {"kept": True}  # of errors: the source's statement has gone, the bucket alone stays
+
 
 @dataclass(frozen=True)
 class LeavingPlan:
@@ -365,13 +367,16 @@ def _has(policy: Policy, statement: OurStatement) -> bool:
 
 def _why_it_stays(name: str, managed: bool, policy: Policy) -> FerryError | None:
     if not managed:
-        return NotOurs(f"The bucket {name} is kept: TableFerry did not create it.", "Remove it yourself.")
+        return NotOurs(
+            f"The bucket {name} is kept: TableFerry did not create it.", "Remove it yourself.", details=_ONLY_KEPT
+        )
     others = [str(each.get("Sid", "without a Sid")) for each in statements_of(policy) if each.get("Sid") != TLS_SID]
     if not others:
         return None
     return StagingBucketUnusable(
         f"The bucket {name} is kept: its policy still has statements of others ({', '.join(others)}).",
         "Clean up their migrations first, or remove the statements.",
+        details=_ONLY_KEPT,
     )
 
 
@@ -379,7 +384,8 @@ def apply_leaving(plan: LeavingPlan, users: Users, *, sleep: Sleep = time.sleep)
     """Carry ``plan`` out: the statement first, then the bucket.
 
     The bucket is kept, with an error, if TableFerry did not create it (NotOurs), if its policy has statements of
-    others, or if it is not empty (StagingBucketUnusable). Besides that raises what ``apply_policy`` raises.
+    others, or if it is not empty (StagingBucketUnusable); ``details`` then has ``kept``. Besides that raises what
+    ``apply_policy`` raises.
     """
     account, name = plan.account, plan.options.name
     if plan.policy is None:
@@ -405,5 +411,5 @@ def apply_leaving(plan: LeavingPlan, users: Users, *, sleep: Sleep = time.sleep)
             f"The bucket {name} is kept: it is not empty.",
             "Clean up other migrations that stage data in it, and delete what is not of TableFerry. What version 0.2.0"
             " left under tableferry/<migration_id>/ledger/ and tableferry/locks/ is of no use any more.",
-            details=error.details,
+            details={**error.details, **_ONLY_KEPT},
         ) from error
