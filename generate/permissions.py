@@ -33,12 +33,15 @@ PHASES: Mapping[str, str] = {
     "status: Show how far the tables are": "Status",
     "verify: Check the inventory": "Verify",
     "verify: Compare the tables": "Verify",
+    "verify: Fail the tables that differ": "Verify",
     "repair: Check the inventory": "Repair",
     "repair: Compare the tables": "Repair",
+    "repair: Fail the tables that differ": "Repair",
     "cleanup: Check the inventory": "CleanUp",
     "cleanup: Find the staging areas": "CleanUp",
     "cleanup: Clean up after the tables": "CleanUp",
     "cleanup: Clean up the accounts": "CleanUp",
+    "cleanup: Report on the cleanup": "CleanUp",
     "cleanup: Fail the tables that could not be cleaned up": "CleanUp",
 }
 # What narrows an action beyond its resource: the condition key whose value in the calls goes into the policy.

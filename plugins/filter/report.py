@@ -58,7 +58,7 @@ def repair_places(hosts: Iterable[str], hostvars: HostVars) -> list[dict[str, An
     for host in hosts:
         variables = hostvars[host]
         verified = read_if_sound(variables, VERIFIED) or {}
-        if verified and not verified.get("skipped") and (verified.get("filled") or _repairs(variables)):
+        if verified and not verified.get("skipped") and (verified.get("filled") or repairs_of(variables)):
             tables[host] = str(read_if_sound(variables, "ferry_record_table") or DEFAULT_NAME)
     return _places(tables, hostvars)
 
@@ -75,9 +75,11 @@ def _places(record_tables: Mapping[str, str], hostvars: HostVars) -> list[dict[s
     return list(found.values())
 
 
-def _repairs(variables: Mapping[str, Any]) -> bool:
+def repairs_of(variables: Mapping[str, Any]) -> bool:
+    """Whether the table of a host is repaired: the option of the role counts before the variable."""
+    asked = read_if_sound(variables, "verify_table_repair") or read_if_sound(variables, "ferry_repair") or False
     with contextlib.suppress(AnsibleFilterError):
-        return repairs(read_if_sound(variables, "ferry_repair") or False) != "false"
+        return repairs(asked) != "false"
     return False
 
 

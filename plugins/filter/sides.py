@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import HostVars, plain
-from ansible_collections.tableferry.aws.plugins.plugin_utils.sides import account_of, options_of, resolved
+from ansible_collections.tableferry.aws.plugins.plugin_utils.sides import account_name, account_of, options_of, resolved
 
 
 def inventory_sides(hosts: Iterable[str], hostvars: HostVars) -> dict[str, Any]:
@@ -40,9 +40,20 @@ def side_options(sides: Mapping[str, Any], host: str, variable: str) -> Any:
     return {**options, "account_id": known} if known else options
 
 
+def pair_name(sides: Mapping[str, Any], host: str) -> str:
+    """The accounts of ``host`` for a line: by id where AWS has told it, else by what is written, without secrets."""
+    names = {side: account_name(account_of(sides, host, f"ferry_{side}")) for side in ("source", "destination")}
+    return f"source account {names['source']}, destination account {names['destination']}"
+
+
 class FilterModule:
     """Filters for the accounts of an inventory."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """The filters by name."""
-        return {"inventory_sides": inventory_sides, "known_sides": known_sides, "side_options": side_options}
+        return {
+            "inventory_sides": inventory_sides,
+            "known_sides": known_sides,
+            "pair_name": pair_name,
+            "side_options": side_options,
+        }

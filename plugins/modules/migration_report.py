@@ -22,6 +22,11 @@ options:
     type: list
     elements: dict
     required: true
+  lines:
+    description:
+      - Lines to show instead, such as those of P(tableferry.aws.verify_lines#filter).
+    type: list
+    elements: str
   changes:
     description:
       - Lines to show before the table, such as those of P(tableferry.aws.report_changes#filter).

@@ -189,6 +189,16 @@ def account_of(sides: Sides, host: str, name: str) -> Mapping[str, Any]:
     return {} if at is None else sides["accounts"][at]
 
 
+def account_name(account: Mapping[str, Any]) -> str:
+    """How an entry of ``account_of`` is called in a line: its id, else its role or profile, and its Region."""
+    options = account.get("options")
+    options = options if isinstance(options, Mapping) else {}
+    name = account.get("account_id") or options.get("account_id") or options.get("role_arn")
+    if not name:
+        name = f"of profile {options['profile']}" if options.get("profile") else "unknown"
+    return f"{name} ({options['region']})" if options.get("region") else str(name)
+
+
 class AccountChecks:
     """What is wrong with accounts as far as it shows without a call, each looked at once.
 

@@ -19,7 +19,13 @@ STATUS_COLUMNS = (
     "name", "method", "state", "copy_state", "job", "percent", "items_source", "items_destination", "verified",
     "data_as_of", "since", "held_by",
 )  # fmt: skip
-NUMBERS = frozenset({"items_source", "items_destination", "seconds", "percent"})
+VERIFIED_COLUMNS = (
+    "name", "level", "items_source", "items_destination", "missing", "different", "extra", "result",
+)  # fmt: skip
+CLEANED_COLUMNS = ("name", "removed", "kept", "result")
+NUMBERS = frozenset(
+    {"items_source", "items_destination", "seconds", "percent", "missing", "different", "extra", "removed", "kept"}
+)
 DRIFT = ("drift", "drift_applied")  # of a settings job's result: of finished tables only
 MOST_LINES = 50  # of one kind in what is shown of a run; the report has all
 MOST_GROUPS = 20  # of the tables of a large run to which the same happened
@@ -203,6 +209,48 @@ def status_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
             tables.setdefault(str(entry["next"]), []).append(str(entry["name"]))
     steps = [f"{_names(names)}: {step}" for step, names in tables.items()]
     return [*_aligned(STATUS_COLUMNS, cells), *(["", "Next:"] if steps else []), *steps]
+
+
+def verified_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the comparisons of tables came to, as lines for a terminal: of more than 50 tables those that are not equal.
+
+    Rows have VERIFIED_COLUMNS and ``message``, which is shown where it says more than the row.
+    """
+    lines = _outcomes(VERIFIED_COLUMNS, rows, "equal")
+    special = [entry for entry in rows if entry["message"] and not entry["message"].endswith("all are equal.")]
+    return [*lines, *_messages(special), summary({"status": entry["result"]} for entry in rows)]
+
+
+def cleaned_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What was removed of the migrations of tables and what is kept, as ``verified_table``.
+
+    Rows have CLEANED_COLUMNS, ``message``, and ``left``: what is kept, and the reason.
+    """
+    tables: dict[str, list[str]] = {}
+    for entry in rows:
+        for left in entry["left"]:
+            tables.setdefault(f"{left['what']}: {left['reason']}", []).append(str(entry["name"]))
+    kept = [f"{cause} [{_names(names)}]" for cause, names in tables.items()]
+    return [
+        *_outcomes(CLEANED_COLUMNS, rows, "cleaned up"),
+        *_at_most("kept", kept, MOST_LINES),
+        *_messages([entry for entry in rows if entry["message"]]),
+        summary({"status": entry["result"]} for entry in rows),
+    ]
+
+
+def _outcomes(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], usual: str) -> list[str]:
+    shown = rows if len(rows) <= MOST_LINES else [entry for entry in rows if entry["result"] != usual]
+    cells = [[_cell(column, entry[column]) for column in columns] for entry in shown[:MOST_LINES]]
+    more = [f"and {len(shown) - MOST_LINES} more of these"] if len(shown) > MOST_LINES else []
+    return [*(_aligned(columns, cells) if cells else []), *more]
+
+
+def _messages(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    pairs = [(str(entry["name"]), str(entry["message"])) for entry in rows]
+    lines = [f"{name}: {message.removeprefix(f'{name}: ')}" for name, message in pairs]
+    more = [f"and {len(lines) - MOST_LINES} more reasons"] if len(lines) > MOST_LINES else []
+    return [*lines[:MOST_LINES], *more]
 
 
 def _status_value(entry: Mapping[str, Any], column: str) -> Any:

@@ -33,7 +33,7 @@ def row(number: int, status: str = "migrated", **values: Any) -> dict[str, Any]:
 def shown(rows: list[dict[str, Any]], check_mode: bool = False, **options: Any) -> tuple[dict[str, Any], list[str]]:
     """What the verb answers, and the lines that it prints."""
     lines: list[str] = []
-    params = {"tables": rows, "changes": [], "path": None, "try_only": False, **options}
+    params = {"tables": rows, "changes": [], "lines": None, "path": None, "try_only": False, **options}
     return outcome(VERB, params, check_mode=check_mode, diff=False, progress=lines.append), lines
 
 
@@ -175,7 +175,7 @@ def test_standard_output_is_written_to_wherever_it_leads(tmp_path: Path) -> None
         "from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs.migration_report import run\n"
         "print('before', flush=True)\n"
         "for try_only in (True, False):\n"
-        "    params = {'tables': [], 'changes': [], 'path': '/dev/stdout', 'try_only': try_only}\n"
+        "    params = {'tables': [], 'changes': [], 'lines': None, 'path': '/dev/stdout', 'try_only': try_only}\n"
         "    run(params, False, lambda line: None)\n"
     )
     out = tmp_path / "out"

@@ -18,6 +18,7 @@ from ..spec import SHARED_OPTIONS, Progress, Verb
 SPEC: dict[str, Any] = {
     **SHARED_OPTIONS,
     "tables": {"type": "list", "elements": "dict", "required": True},
+    "lines": {"type": "list", "elements": "str"},
     "changes": {"type": "list", "elements": "str", "default": []},
     "path": {"type": "path"},
     "try_only": {"type": "bool", "default": False},
@@ -29,16 +30,17 @@ class ReportNotWritten(FerryError):
 
 
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
-    """Show the rows as one table, then write them; in check mode they are only shown. With ``try_only`` only try
-    whether they can be written. Raises ReportNotWritten then.
+    """Show the rows as one table, or the ``lines`` that others have made of them, then write them; in check mode they
+    are only shown. With ``try_only`` only try whether they can be written. Raises ReportNotWritten then.
 
     Shown first, and what cannot be written is a warning: it changes nothing in how the tables ended.
     """
     if params["try_only"]:
         _try(params["path"])
         return {"changed": False, "lines": []}
-    rows = params["tables"]
-    lines = [*params["changes"], *report.overview(rows, check_mode)]
+    rows, lines = params["tables"], params["lines"]
+    if lines is None:
+        lines = [*params["changes"], *report.overview(rows, check_mode)]
     for line in lines:
         progress(line)
     result = {"changed": any(row.get("changed") for row in rows), "lines": lines}
