@@ -6,21 +6,54 @@
 
 from __future__ import annotations
 
+import json
 import random
+import re
 import string
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lab import policy
 from lab.caller import Caller, ConditionValue
 from lab.clock import Clock
 from lab.errors import AwsError
 from lab.partitions import PARTITIONS, in_partition
+from lab.rules import rule
+
+DELETED_PRINCIPAL = rule(
+    "deleted-principal-shows-its-id",
+    service="iam",
+    says="The policy of a bucket or key and the trust of a role hold users and roles by their unique ids: one that was "
+    "deleted is shown by its id, names nobody from then on, not the one made again under its name either, and keeps "
+    "the whole policy from being put",
+    fact="AWS IAM user guide, AWS JSON policy elements: Principal; AWS re:Post, KMS key policy error invalid "
+    "principals; ministryofjustice/analytical-platform 4932 (S3: MalformedPolicy, Invalid principal in policy)",
+    test="test_deleted_principals.py::test_a_deleted_principal_is_shown_by_its_id",
+)
+DELETED_ELSEWHERE = rule(
+    "deleted-principal-in-other-policies",
+    service="iam",
+    says="So do the policies of backup vaults and of tables and streams",
+    fact="AWS IAM user guide, AWS JSON policy elements: Principal, of resource policies in general",
+    test="test_deleted_principals.py::test_a_deleted_principal_is_shown_by_its_id",
+    confirmed=False,
+)
+SESSION_OF_NOBODY = rule(
+    "session-of-a-deleted-role",
+    service="iam",
+    says="A session whose role or user was deleted may do nothing more, though one was made again under the name",
+    fact="AWS IAM user guide, Delete roles or instance profiles: applications with the role are denied access; that "
+    "one of the same name does not help is a guess, by IAM identifiers",
+    test="test_deleted_principals.py::test_a_session_of_a_deleted_role_may_do_nothing",
+    confirmed=False,
+)
 
 ADMINISTRATOR_ACCESS = "arn:aws:iam::aws:policy/AdministratorAccess"
 _IDENTIFIER = string.ascii_uppercase + "234567"
 _SECRET = string.ascii_letters + string.digits + "+/"
+_HELD = "principal-id:"  # marks the ids that stand for ARNs in a stored policy, apart from those that its author wrote
+_HELD_ID = re.compile(f'"{_HELD}(A[A-Z0-9]+)"')
 
 
 @dataclass
@@ -54,6 +87,11 @@ class Principal:
     permissions_boundary: str = ""
     partition: str = "aws"
     superseded: list[tuple[float, dict[str, str]]] = field(default_factory=list)
+
+    @property
+    def arn(self) -> str:
+        """ARN with the path."""
+        raise NotImplementedError
 
     def supersede(self, until: float, now: float) -> None:
         """Let the inline policies as they are hold until then, whatever becomes of them."""
@@ -229,6 +267,7 @@ class IdentityStore:
             "Role with name", name, [each.name for each in self.roles.values() if each.account_id == account_id]
         )
         policy.parse(trust)
+        trust = self.hold(trust)
         role = Role(
             account_id,
             name,
@@ -347,11 +386,57 @@ class IdentityStore:
         if account not in self.accounts or (len(parts) == 6 and parts[1] != self.accounts.partition(account)):
             return False
         resource = "root" if len(parts) < 6 else parts[5]
-        return (
-            resource == "root"
-            or self.role_by_arn(principal) is not None
-            or any(user.arn == principal for user in self.users.values())
-        )
+        return resource == "root" or self._by_arn(principal) is not None
+
+    # Principals in stored policies
+
+    def hold(self, document: str) -> str:
+        """A resource policy as it is stored: users and roles by their unique ids."""
+        try:
+            content = json.loads(document)
+        except ValueError:
+            return document
+        held = self.holding(content) if isinstance(content, dict) else content
+        return document if held == content else json.dumps(held)
+
+    def holding(self, content: dict[str, Any]) -> dict[str, Any]:
+        """``hold`` for a document that is read already."""
+        statements = content.get("Statement", [])
+        if isinstance(statements, dict):
+            return {**content, "Statement": self._holding(statements)}
+        return {**content, "Statement": [self._holding(each) for each in statements]}
+
+    def _holding(self, statement: dict[str, Any]) -> dict[str, Any]:
+        made = dict(statement)
+        for name in ("Principal", "NotPrincipal"):
+            named = statement.get(name)
+            if isinstance(named, dict) and "AWS" in named:
+                value = named["AWS"]
+                ids = [self._held(each) for each in value] if isinstance(value, list) else self._held(value)
+                made[name] = {**named, "AWS": ids}
+        return made
+
+    def _held(self, arn: Any) -> Any:
+        principal = self._by_arn(arn) if isinstance(arn, str) else None
+        return f"{_HELD}{principal.id}" if principal is not None else arn
+
+    def shown(self, document: str) -> str:
+        """A stored resource policy as AWS shows it now: ARNs of those who live, the ids of those who were deleted."""
+        if _HELD not in document:
+            return document
+        return _HELD_ID.sub(lambda match: json.dumps(self._name(match[1])), document)
+
+    def _name(self, unique_id: str) -> str:
+        principals: list[Principal] = [*self.users.values(), *self.roles.values()]
+        return next((each.arn for each in principals if each.id == unique_id), unique_id)
+
+    def _by_arn(self, arn: str) -> Principal | None:
+        user = next((user for user in self.users.values() if user.arn == arn), None)
+        return user or self.role_by_arn(arn)
+
+    def is_gone(self, caller: Caller) -> bool:
+        """Whether the user or role behind ``caller`` was deleted since its session began."""
+        return bool(caller.user_id) and caller.kind in ("user", "assumed_role") and self._principal(caller) is None
 
     def policies_of(self, caller: Caller) -> list[policy.Policy]:
         """The identity policies of ``caller``, parsed. Root may do everything in its account."""
@@ -375,9 +460,13 @@ class IdentityStore:
         return managed.versions[managed.default_version]
 
     def _principal(self, caller: Caller) -> Principal | None:
+        found: Principal | None = None
         if caller.kind == "user":
-            return self.users.get((caller.account_id, caller.user_name))
-        return self.role_by_arn(caller.principal_arn) if caller.kind == "assumed_role" else None
+            found = self.users.get((caller.account_id, caller.user_name))
+        elif caller.kind == "assumed_role":
+            found = self.role_by_arn(caller.principal_arn)
+        known = caller.user_id.partition(":")[0]
+        return None if found is not None and known not in ("", found.id) else found
 
     def condition_keys(self, caller: Caller, region: str = "") -> dict[str, ConditionValue]:
         """The global condition keys of a request by ``caller``.

@@ -182,13 +182,18 @@ class World:
 
     def decide(self, caller: Caller, needed: AuthorizationRequest, region: str = "") -> Decision:
         """Whether the policies allow ``caller`` what is ``needed``."""
+        if self.identity.is_gone(caller):
+            return Decision(False, f"because no identity-based policy allows the {needed.action} action")
+        resource_policy = needed.resource_policy
+        if isinstance(resource_policy, str):
+            resource_policy = self.identity.shown(resource_policy)
         return decide(
             caller,
             needed.action,
             needed.resource_arn,
             identity_policies=self.identity.policies_of(caller),
             boundary=self.identity.boundary_of(caller),
-            resource_policy=needed.resource_policy,
+            resource_policy=resource_policy,
             owner_account=needed.owner_account,
             resource_policy_required=needed.resource_policy_required,
             conditions=lambda: {**self.identity.condition_keys(caller, region), **needed.conditions},

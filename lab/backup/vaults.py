@@ -311,7 +311,7 @@ def put_backup_vault_access_policy(context: Context, params: Shape) -> Shape:
             "The specified policy cannot be added to the vault due to cross-account sharing restrictions. Amend the "
             "policy or the vault's settings, then retry request",
         )
-    vault.policy = document
+    vault.policy = context.world.identity.hold(document)
     return {}
 
 
@@ -327,7 +327,11 @@ def get_backup_vault_access_policy(context: Context, params: Shape) -> Shape:
     vault = readable(context, params["BackupVaultName"])
     if vault.policy is None:
         raise not_found(NO_POLICY, f"Backup vault {vault.name} has no access policy.")
-    return {"BackupVaultName": vault.name, "BackupVaultArn": vault.arn, "Policy": vault.policy}
+    return {
+        "BackupVaultName": vault.name,
+        "BackupVaultArn": vault.arn,
+        "Policy": context.world.identity.shown(vault.policy),
+    }
 
 
 def delete_backup_vault_access_policy(context: Context, params: Shape) -> Shape:

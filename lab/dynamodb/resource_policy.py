@@ -281,9 +281,8 @@ def _pending(context: Context, slot: PolicySlot) -> bool:
 
 def attach(context: Context, table: Table, document: str) -> None:
     """Give a table that is being created the checked ``document``."""
-    _change(
-        context, table.policies.setdefault(table.arn, PolicySlot()), canonical(document, partition_of(table.region))
-    )
+    content = context.world.identity.holding(canonical(document, partition_of(table.region)))
+    _change(context, table.policies.setdefault(table.arn, PolicySlot()), content)
 
 
 def _change(context: Context, slot: PolicySlot, content: Shape | None) -> None:
@@ -345,6 +344,7 @@ def put_resource_policy(context: Context, params: Shape) -> Shape:
     slot = table.policies.get(arn, PolicySlot())
     _check_revision(slot, table, params)
     content = check_document(context, params["Policy"], arn)
+    content = context.world.identity.holding(content)
     if slot.document is not None and json.loads(slot.document) == content:
         return {"RevisionId": slot.revision}
     _refuse_now(context, table, slot, arn)
@@ -367,7 +367,7 @@ def get_resource_policy(context: Context, params: Shape) -> Shape:
         raise NONE.error(
             "PolicyNotFoundException", f"Resource-based policy not found for the provided ResourceArn: {arn}"
         )
-    return {"Policy": slot.readable_document, "RevisionId": slot.readable_revision}
+    return {"Policy": context.world.identity.shown(slot.readable_document), "RevisionId": slot.readable_revision}
 
 
 def delete_resource_policy(context: Context, params: Shape) -> Shape:

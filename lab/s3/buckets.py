@@ -347,7 +347,7 @@ class Buckets:
                     "because public policies are prevented by the BlockPublicPolicy setting in S3 Block Public Access.",
                     403,
                 )
-        bucket.policy = text
+        bucket.policy = self.world.identity.hold(text)
 
     def versioned(self, bucket: Bucket) -> bool:
         """Whether the bucket keeps versions."""

@@ -300,7 +300,9 @@ class S3Http:
         self._buckets.allow(context.caller, "s3:GetBucketPolicy", bucket)
         if not bucket.policy:
             raise AwsError("NoSuchBucketPolicy", "The bucket policy does not exist", 404, BucketName=bucket.name)
-        return HttpResponse(200, {"Content-Type": "application/json"}, bucket.policy.encode())
+        return HttpResponse(
+            200, {"Content-Type": "application/json"}, self._buckets.world.identity.shown(bucket.policy).encode()
+        )
 
     def _put_policy(self, context: Context, request: HttpRequest, bucket: Bucket) -> HttpResponse:
         self._buckets.allow(context.caller, "s3:PutBucketPolicy", bucket)

@@ -264,7 +264,7 @@ class IamService:
         )
         role.permissions_boundary = boundary
         role.tags = _tags(params)
-        return {"Role": _role_shape(role)}
+        return {"Role": self._role_shape(role)}
 
     def _create_linked_role(self, context: Context, params: dict[str, Any]) -> dict[str, Any]:
         service = params["AWSServiceName"]
@@ -278,7 +278,7 @@ class IamService:
             )
         description = params.get("Description", "")
         role = managed_policies.add_linked_role(self._store, context.account_id, service, description)
-        return {"Role": _role_shape(role)}
+        return {"Role": self._role_shape(role)}
 
     def _delete_linked_role(self, context: Context, params: dict[str, Any]) -> dict[str, Any]:
         role = self._role(context, params["RoleName"])
@@ -293,8 +293,17 @@ class IamService:
                 if kind == "AWS" and not self._store.principal_exists(value):
                     raise AwsError("MalformedPolicyDocument", f'Invalid principal in policy: "AWS":"{value}"')
 
+    def _role_shape(self, role: Role) -> dict[str, Any]:
+        return {
+            **_principal_shape("Role", role),
+            "AssumeRolePolicyDocument": quote(self._store.shown(role.trust)),
+            "Description": role.description or None,
+            "MaxSessionDuration": role.max_session_duration,
+            "RoleLastUsed": {},
+        }
+
     def _get_role(self, context: Context, params: dict[str, Any]) -> dict[str, Any]:
-        return {"Role": _role_shape(self._role(context, params["RoleName"]))}
+        return {"Role": self._role_shape(self._role(context, params["RoleName"]))}
 
     def _list_roles(self, context: Context, params: dict[str, Any]) -> dict[str, Any]:
         roles = [
@@ -302,18 +311,18 @@ class IamService:
             for (account, _), role in sorted(self._store.roles.items())
             if account == context.account_id and role.path.startswith(params.get("PathPrefix", "/"))
         ]
-        return _all("Roles", [_role_shape(role) for role in roles])
+        return _all("Roles", [self._role_shape(role) for role in roles])
 
     def _update_role(self, context: Context, params: dict[str, Any]) -> dict[str, Any]:
         role = self._role(context, params["RoleName"])
         role.description = params.get("Description", role.description)
         role.max_session_duration = params.get("MaxSessionDuration", role.max_session_duration)
-        return {"Role": _role_shape(role)}
+        return {"Role": self._role_shape(role)}
 
     def _update_trust(self, context: Context, params: dict[str, Any]) -> dict[str, Any]:
         role = self._role(context, params["RoleName"])
         self._check_principals(params["PolicyDocument"])
-        role.trust = params["PolicyDocument"]
+        role.trust = self._store.hold(params["PolicyDocument"])
         return {}
 
     def _delete_role(self, context: Context, params: dict[str, Any]) -> dict[str, Any]:
@@ -651,7 +660,7 @@ class IamService:
     def _profile_shape(self, context: Context, profile: dict[str, Any]) -> dict[str, Any]:
         return {
             **profile["shape"],
-            "Roles": [_role_shape(self._role(context, name)) for name in profile["roles"]],
+            "Roles": [self._role_shape(self._role(context, name)) for name in profile["roles"]],
         }
 
     def _create_profile(self, context: Context, params: dict[str, Any]) -> dict[str, Any]:
@@ -760,16 +769,6 @@ def _principal_shape(kind: str, principal: Role | User) -> dict[str, Any]:
         "PermissionsBoundary": {"PermissionsBoundaryType": "Policy", "PermissionsBoundaryArn": boundary}
         if boundary
         else None,
-    }
-
-
-def _role_shape(role: Role) -> dict[str, Any]:
-    return {
-        **_principal_shape("Role", role),
-        "AssumeRolePolicyDocument": quote(role.trust),
-        "Description": role.description or None,
-        "MaxSessionDuration": role.max_session_duration,
-        "RoleLastUsed": {},
     }
 
 

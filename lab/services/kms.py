@@ -99,7 +99,7 @@ POLICY_MUST_BE_SOUND = rule(
     service="kms",
     says="A key policy that is malformed, names principals that do not exist or locks its author out is "
     "MalformedPolicyDocumentException",
-    fact="AWS API reference kms:PutKeyPolicy",
+    fact="AWS API reference kms:PutKeyPolicy; AWS re:Post, KMS key policy error invalid principals",
     test="test_kms.py::test_policy_must_be_sound",
 )
 
@@ -261,7 +261,10 @@ class KmsService:
         self._aliases: dict[tuple[str, str], dict[str, str]] = {}
         self._handlers: dict[str, Callable[[Context, dict[str, Any], Key], dict[str, Any]]] = {
             "DescribeKey": lambda context, params, key: {"KeyMetadata": key.metadata()},
-            "GetKeyPolicy": lambda context, params, key: {"Policy": key.policy, "PolicyName": "default"},
+            "GetKeyPolicy": lambda context, params, key: {
+                "Policy": self._world.identity.shown(key.policy),
+                "PolicyName": "default",
+            },
             "ListKeyPolicies": lambda context, params, key: {"PolicyNames": ["default"], "Truncated": False},
             "PutKeyPolicy": self._put_policy,
             "EnableKey": lambda context, params, key: self._set(key, state="Enabled"),
@@ -333,7 +336,7 @@ class KmsService:
                 f"kms:{operation}",
                 key.arn,
                 identity_policies=everything,
-                resource_policy=key.policy,
+                resource_policy=self._world.identity.shown(key.policy),
                 owner_account=key.account_id,
                 resource_policy_required=True,
                 conditions=conditions,
@@ -548,6 +551,7 @@ class KmsService:
         except AwsError:
             del self._keys[context.account_id, context.region][key.id]
             raise
+        key.policy = self._world.identity.hold(policy)
         return {"KeyMetadata": key.metadata()}
 
     def _set(self, key: Key, **members: Any) -> dict[str, Any]:
@@ -559,7 +563,7 @@ class KmsService:
         try:
             checked_policy(self._world, policy)
         except PolicyFlaw as flaw:
-            raise POLICY_MUST_BE_SOUND.error("MalformedPolicyDocumentException", str(flaw)) from None
+            raise POLICY_MUST_BE_SOUND.error("MalformedPolicyDocumentException", _flaw_text(flaw)) from None
         needed = AuthorizationRequest("kms:PutKeyPolicy", key.arn, policy, key.account_id, True)
         if not lockout_wanted and not self._world.allows(context.caller, needed, context.region):
             raise POLICY_MUST_BE_SOUND.error(
@@ -569,7 +573,7 @@ class KmsService:
 
     def _put_policy(self, context: Context, params: dict[str, Any], key: Key) -> dict[str, Any]:
         self._check_policy(context, key, params["Policy"], params.get("BypassPolicyLockoutSafetyCheck", False))
-        return self._set(key, policy=params["Policy"])
+        return self._set(key, policy=self._world.identity.hold(params["Policy"]))
 
     def _enable_rotation(self, context: Context, params: dict[str, Any], key: Key) -> dict[str, Any]:
         if key.spec != "SYMMETRIC_DEFAULT":
@@ -716,6 +720,12 @@ class KmsService:
         self._usable(target, "ReEncryptTo")
         blob = _sealed(target, plain, params.get("DestinationEncryptionContext"))
         return {"CiphertextBlob": blob, "SourceKeyId": key.arn, "KeyId": target.arn}
+
+
+def _flaw_text(flaw: PolicyFlaw) -> str:
+    """Why a policy is refused, in the words of KMS."""
+    stranger = str(flaw).startswith("Invalid principal")
+    return "Policy contains a statement with one or more invalid principals." if stranger else str(flaw)
 
 
 def _conditions(

@@ -19,6 +19,7 @@ Policy = dict[str, Any]
 VERSION = "2012-10-17"
 # The id by which AWS shows a user or role that was deleted (IAM user guide, AWS JSON policy elements: Principal).
 DELETED = r"A(?:ID|RO|NP|GP)A[A-Z0-9]{12,}"
+_GONE = re.compile(DELETED)
 _ROOT = re.compile(r"arn:[^:]+:iam::(\d{12}):root")
 
 
@@ -117,6 +118,20 @@ def principals_of(statement: Statement) -> list[str]:
     """The accounts, users and roles that a statement names, ``*`` for everybody."""
     principal = statement.get("Principal")
     return texts(principal.get("AWS") if isinstance(principal, Mapping) else principal)
+
+
+def dead_principals(policy: Mapping[str, Any]) -> str:
+    """The statements that name users or roles which were deleted, by their Sids or places, with the ids; "" for none.
+
+    AWS refuses every policy with such a statement, whoever wrote it.
+    """
+    dead = []
+    for place, statement in enumerate(statements_of(policy), 1):
+        others = statement.get("NotPrincipal")
+        named = [*principals_of(statement), *texts(others.get("AWS") if isinstance(others, Mapping) else others)]
+        if ids := [name for name in named if _GONE.fullmatch(name)]:
+            dead.append(f"{statement.get('Sid') or f'statement {place} (without a Sid)'}: {', '.join(ids)}")
+    return "; ".join(dead)
 
 
 def texts(value: Any) -> list[str]:

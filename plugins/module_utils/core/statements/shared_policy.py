@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import random
-import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,14 +22,25 @@ from ..account import Account
 from ..aws_errors import BAD_POLICY, FRESH_ROLE_SECONDS, names_strangers
 from ..change import Change
 from ..errors import FerryError, ServiceError
-from .policy_documents import DELETED, Policy, covers, same_but_sid, statements_of, with_statements, without_statements
+from .policy_documents import (
+    Policy,
+    covers,
+    dead_principals,
+    same_but_sid,
+    statements_of,
+    with_statements,
+    without_statements,
+)
 from .statement import OurStatement, is_dead
 from .users import ALONE, Users
 
 WRITES = 5
 PAUSE = 0.5  # seconds, and as many again by chance: longer than others need between their reading and their writing
 FRESH_GAP = 5.0  # seconds between tries while AWS does not know a principal yet
-_GONE = re.compile(f'"{DELETED}"')
+_BURY = (
+    "Take them out of these statements, or remove the statements (AWS shows a deleted user or role by its id; one of "
+    "the same name that was made since is another one), then run again. TableFerry changes no statements of others."
+)
 
 Sleep = Callable[[float], None]
 
@@ -78,7 +88,8 @@ def plan_policy(
 ) -> PolicyPlan:
     """What becomes of ``policy``; reads only. A statement of ``absent`` that others of ``users`` need stays.
 
-    Raises PolicyNotReadable, and what Account.explain gives.
+    Raises PolicyNotReadable, and what Account.explain gives; ServiceError where a statement of somebody else names a
+    user or role that was deleted: AWS would refuse the change.
     """
     wanted, unwanted = tuple(present), tuple(absent)
     before = policy.read()
@@ -88,18 +99,28 @@ def plan_policy(
         if each.counted and _stands(before, each) and users.needed(_resource(policy, each))
     }
     going = [each for each in unwanted if each.sid not in staying]
-    return PolicyPlan(policy, wanted, unwanted, before, merged(before, wanted, going))
+    after = merged(before, wanted, going)
+    if after != before and (dead := dead_principals(after)):
+        raise ServiceError(
+            f"The {policy.what} names users or roles that were deleted ({dead}), and AWS refuses every change to it.",
+            _BURY,
+            details={"policy": before},
+        )
+    return PolicyPlan(policy, wanted, unwanted, before, after)
 
 
 def merged(policy: Policy, present: Sequence[OurStatement], absent: Sequence[OurStatement] = ()) -> Policy:
     """``policy`` with the one and without the other statements. What others wrote stays exactly as it is.
 
     A statement under a Sid of an earlier version is ours if it says the same; then it goes, or gets its new Sid. Where
-    one is to be present, those of ours go whose principals were deleted: AWS would refuse the policy with them.
+    one is to be present, or one goes, those of ours go whose principals were deleted: AWS would refuse the policy with
+    them.
     """
     old = {sid for statement in (*present, *absent) for sid in _earlier(policy, statement)}
-    dead = {str(statement["Sid"]) for statement in statements_of(policy) if present and is_dead(statement)}
-    without = without_statements(policy, {statement.sid for statement in absent} | old | dead)
+    going = {statement.sid for statement in absent} | old
+    changing = present or any(statement.get("Sid") in going for statement in statements_of(policy))
+    dead = {str(statement["Sid"]) for statement in statements_of(policy) if changing and is_dead(statement)}
+    without = without_statements(policy, going | dead)
     # Without any statement left, version and Id of the policy stay for the one that comes.
     remaining = without or ({**policy, "Statement": []} if policy and present else {})
     return with_statements(remaining, [_document(policy, statement) for statement in present])
@@ -182,7 +203,7 @@ def _write_once_known(policy: SharedPolicy, wanted: Policy, sleep: Sleep) -> Non
         try:
             return policy.write(wanted)
         except ServiceError as error:
-            may_come = error.details.get("unknown_principal") and not _GONE.search(as_text(wanted))
+            may_come = error.details.get("unknown_principal") and not dead_principals(wanted)
             if not may_come or waited >= FRESH_ROLE_SECONDS:
                 raise
         sleep(FRESH_GAP)
@@ -198,9 +219,13 @@ def put(account: Account, what: str, operation: str, service: str, policy: Polic
         code = str(error.details.get("code"))
         if code not in BAD_POLICY:
             raise
+        dead = dead_principals(policy)
         raise ServiceError(
-            f"AWS refuses the {what}: {error.cause}",
-            "Check whether a statement names a principal that no longer exists: AWS checks the whole policy.",
+            f"AWS refuses the {what}: {error.cause}"
+            + (f" It names users or roles that were deleted ({dead})." if dead else ""),
+            _BURY
+            if dead
+            else "Check whether a statement names a principal that no longer exists: AWS checks the whole policy.",
             details={**error.details, "policy": policy, "unknown_principal": names_strangers(code, error.cause)},
         ) from error
 

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+from ..statements.policy_documents import DELETED
 from .definition import Shape
 
 _ACCOUNT = re.compile(r"\d{12}")
 _ROOT = re.compile(r"arn:[^:]+:iam::(\d{12}):root")
 _LABEL = re.compile(r"(arn:[^:]*:dynamodb:[^:]*:[^:]*:table/[^/]+/stream/)[^/]+")
-_DELETED = re.compile(r"A(?:IDA|ROA)[A-Z0-9]{12,}")
+_DELETED = re.compile(DELETED)
 
 
 @dataclass(frozen=True)
@@ -51,15 +52,16 @@ def rewrite_policy(
     principals count as principals, other conditions as resources. Raises CannotRewrite.
     """
     moves_account = source.account_id != destination.account_id
+    where = "it"
 
     def principal(text: str) -> str:
         for name in _names(text, source.partition):
             if principal_map.get(name):
                 return principal_map[name]
         if _DELETED.fullmatch(text):
-            raise CannotRewrite(f"it names the deleted principal {text}")
+            raise CannotRewrite(f"{where} names {text}, a user or role that was deleted")
         if moves_account and source.account_id in text:
-            raise CannotRewrite(f"it names {text} of the source account, which is not in principal_map")
+            raise CannotRewrite(f"{where} names {text} of the source account, which is not in principal_map")
         return text
 
     def resource(text: str) -> str:
@@ -88,6 +90,8 @@ def rewrite_policy(
         return value
 
     def statement(entry: Mapping[str, Any]) -> Shape:
+        nonlocal where
+        where = f"its statement {entry['Sid']}" if entry.get("Sid") else "it"
         rewritten = dict(entry)
         for name in ("Principal", "NotPrincipal"):
             if name in entry:

@@ -14,7 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import PolicyNotReadable
-from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.policy_documents import covers, parse
+from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.policy_documents import (
+    covers,
+    dead_principals,
+    parse,
+)
 from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.shared_policy import merged
 from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.statement import (
     AccountPair,
@@ -153,3 +157,12 @@ def test_statements_of_ours_whose_principal_was_deleted_go_with_the_next_one() -
     assert merged(policy, [OURS])["Statement"] == [*alive, OURS.to_dict()]
     assert merged(policy, [], [MORE]) == policy  # nothing is written without a cause
     assert merged(policy, [], [OURS]) == policy
+    with_ours = {**policy, "Statement": [*dead, *alive, OURS.to_dict()]}
+    assert merged(with_ours, [], [OURS])["Statement"] == alive
+    assert dead_principals(policy) == (
+        f"{dead[0]['Sid']}: {GONE}; {dead[1]['Sid']}: {GONE}, {GONE}; Guard: {GONE}; TableFerryMine: {GONE}; "
+        f"{PAIR.sid('Export', 'two')}: {GONE}"
+    )
+    others = {"Effect": "Deny", "NotPrincipal": {"AWS": [ROOT, GONE]}, "Action": "*"}
+    assert dead_principals({"Statement": others}) == f"statement 1 (without a Sid): {GONE}"
+    assert dead_principals({"Statement": [alive[-1]]}) == ""

@@ -88,7 +88,8 @@ def test_principals_go_through_the_map(principal, principal_map, after):
     [
         ({"Principal": {"AWS": APP}}, "role/app"),
         ({"NotPrincipal": {"AWS": ["111111111111"]}}, "111111111111"),
-        ({"Principal": {"AWS": "AIDAEXAMPLEEXAMPLE12"}}, "deleted"),
+        ({"Principal": {"AWS": "AIDAEXAMPLEEXAMPLE12"}}, "^it names AIDAEXAMPLEEXAMPLE12, .*deleted"),
+        ({"Sid": "Guard", "Principal": {"AWS": "AROAEXAMPLEEXAMPLE12"}}, "statement Guard names AROA.*deleted"),
         ({"Condition": {"ArnLike": {"aws:PrincipalArn": f"{APP}*"}}}, "role/app"),
         ({"Condition": {"StringEquals": {"aws:PrincipalAccount": "111111111111"}}}, "111111111111"),
         ({"Condition": {"ArnEquals": {"aws:SourceArn": "arn:aws:sns:eu-west-1:111111111111:t"}}}, "sns"),

@@ -477,24 +477,6 @@ def test_b3_a_role_made_a_moment_ago_is_waited_for(accounts):
     assert accounts.policy()
 
 
-class OfTheDead(BucketPolicy):
-    """One with a statement of somebody else for a role that was deleted since: AWS shows its id."""
-
-    def read(self):
-        gone = {**deny("*", "s3:DeleteBucket"), "Principal": {"AWS": "AROAEXAMPLE0EXAMPLE12"}}
-        return {"Version": "2012-10-17", "Statement": [gone]}
-
-
-def test_b3_a_principal_that_is_gone_is_not_waited_for(accounts):
-    accounts.create_bucket("staging")
-    statement = export_statement(accounts.destination, accounts.options())
-    plan = plan_policy(OfTheDead(accounts.destination, "staging"), present=[statement])
-    waited: list[float] = []
-    with pytest.raises(ServiceError, match="no longer exists"):
-        apply_policy(plan, ALONE, sleep=waited.append)
-    assert waited == []
-
-
 # Keys
 
 
