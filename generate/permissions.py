@@ -90,6 +90,11 @@ ALSO: Sequence[Also] = (
         "s3:PutObject", ("s3:AbortMultipartUpload",), "DynamoDB developer guide, Requesting a table export: permissions"
     ),
     Also(
+        "s3:TagResource",
+        ("s3:PutBucketTagging",),
+        "Where the Region's S3, or the SDK, takes no tags with CreateBucket, the bucket gets them afterwards",
+    ),
+    Also(
         "kms:CreateGrant",
         ("kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"),
         "DynamoDB developer guide, encryption at rest usage notes: the key of a new table",

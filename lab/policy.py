@@ -93,8 +93,8 @@ RESOURCE_CONTROL_SERVICES = rule(
 REQUEST_TAGS = rule(
     "request-tags-are-condition-keys",
     service="iam",
-    says="A call with tags has aws:RequestTag/<key> and aws:TagKeys, one that takes tags away aws:TagKeys alone; S3's "
-    "calls have none",
+    says="A call with tags has aws:RequestTag/<key> and aws:TagKeys, one that takes tags away aws:TagKeys alone; of "
+    "S3's calls only CreateBucket has them",
     fact="AWS IAM user guide, Global condition context keys; service authorization reference",
     test="test_policy.py::test_request_tags",
 )

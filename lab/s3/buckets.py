@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 
 from lab import policy
+from lab.behaviours import Behaviour
 from lab.caller import Caller, ConditionValue
 from lab.errors import AwsError
 from lab.messages import AuthorizationRequest
@@ -54,6 +55,31 @@ REGION_MUST_BE_SAID = rule(
     "IllegalLocationConstraintException",
     fact="AWS API reference s3:CreateBucket",
     test="s3/test_buckets.py::test_create_bucket_needs_its_region",
+)
+TAGGED_WHEN_CREATED = rule(
+    "s3-tags-when-created",
+    service="s3",
+    says="CreateBucket takes tags: they are aws:RequestTag of s3:CreateBucket and s3:TagResource, both of which are "
+    "needed. Where a partition's S3 does not take them yet (behaviour s3.tags_when_created) it is 400 "
+    "UnsupportedArgument",
+    fact="AWS API reference s3:CreateBucketConfiguration; Amazon S3 user guide, Creating general purpose buckets with "
+    "tags; hashicorp/terraform-provider-aws issue 45784 for the refusal",
+    test="s3/test_bucket_tags.py::test_tags_when_created",
+)
+OWNERSHIP_NEEDS_PERMISSION = rule(
+    "s3-ownership-needs-permission",
+    service="s3",
+    says="CreateBucket with an object ownership needs s3:PutBucketOwnershipControls too",
+    fact="AWS API reference s3:CreateBucket, Permissions",
+    test="s3/test_bucket_tags.py::test_ownership_needs_its_permission",
+)
+SOUND_TAGS = rule(
+    "s3-sound-tags",
+    service="s3",
+    says="A bucket has at most 50 tags, each key once and none that begins with aws:: 400 InvalidTag",
+    fact="AWS API reference s3:PutBucketTagging, S3 tagging error codes; the words are a guess",
+    test="s3/test_bucket_tags.py::test_sound_tags",
+    confirmed=False,
 )
 POLICY_DECIDES_ACROSS_ACCOUNTS = rule(
     "s3-policy-decides-across-accounts",
@@ -161,6 +187,8 @@ POLICY_MUST_BE_SOUND = rule(
     test="s3/test_buckets.py::test_bad_bucket_policies",
 )
 
+TAGS_WHEN_CREATED = Behaviour("s3.tags_when_created", ("taken", "refused"))
+MOST_TAGS = 50
 _BUCKET_NAME = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 OWNER_FULL_CONTROL = "bucket-owner-full-control"
 SMALLEST_PART_BYTES = 5 * 1024 * 1024
@@ -177,6 +205,19 @@ _NEW_BUCKET_SETTINGS = {
 }
 
 
+def sound_tags(document: bytes) -> dict[str, str]:
+    """The tags in a document, by their keys; AwsError InvalidTag for those that S3 does not take."""
+    found = [(tag.findtext("Key") or "", tag.findtext("Value") or "") for tag in xml.parse(document).iter("Tag")]
+    tags = dict(found)
+    if len(tags) < len(found):
+        raise SOUND_TAGS.error("InvalidTag", "Cannot provide multiple Tags with the same key")
+    if any(key.lower().startswith("aws:") for key in tags):
+        raise SOUND_TAGS.error("InvalidTag", "System tags cannot be added/updated by requester")
+    if len(tags) > MOST_TAGS:
+        raise SOUND_TAGS.error("InvalidTag", f"Bucket tag count cannot be greater than {MOST_TAGS}")
+    return tags
+
+
 def is_public(statement: policy.Statement) -> bool:
     """Whether a bucket policy's statement allows everybody; S3 counts one with conditions as not public."""
     return statement.allow and ("AWS", "*") in statement.principals and not statement.conditions
@@ -189,6 +230,7 @@ class Buckets:
     def __init__(self, world: World) -> None:
         self.world = world
         self.by_name: dict[str, Bucket] = {}
+        world.behaviours.define([TAGS_WHEN_CREATED])
 
     # For other services
 
@@ -283,10 +325,20 @@ class Buckets:
         ownership: str,
         acl: str,
         *,
+        tags: Mapping[str, str] | None = None,
         locking: bool = False,
     ) -> Bucket:
         """A new bucket of the caller's account in ``region``; ``constraint`` is the LocationConstraint as sent."""
-        self.world.authorize(caller, "s3:CreateBucket", f"arn:{partition_of(region)}:s3:::{name}", region=region)
+        needed = {"s3:CreateBucket": True, "s3:TagResource": tags, "s3:PutBucketOwnershipControls": ownership}
+        conditions: dict[str, ConditionValue] = dict(policy.request_tags({"Tags": tags or {}}))
+        if ownership:
+            conditions["s3:x-amz-object-ownership"] = ownership
+        for action in (each for each, asked in needed.items() if asked):
+            arn = f"arn:{partition_of(region)}:s3:::{name}"
+            self.world.authorize(caller, action, arn, conditions=conditions, region=region)
+        if tags and self.world.behaviours[TAGS_WHEN_CREATED.name] == "refused":
+            text = "A parameter you provided implies functionality that is not implemented."
+            raise TAGGED_WHEN_CREATED.error("UnsupportedArgument", text)
         if not _BUCKET_NAME.fullmatch(name):
             raise AwsError("InvalidBucketName", "The specified bucket is not valid.", 400)
         if constraint != ("" if region == "us-east-1" else region):
@@ -314,6 +366,9 @@ class Buckets:
         if ownership:
             rules = [("Rule", [("ObjectOwnership", ownership)])]
             bucket.settings["ownershipControls"] = xml.document("OwnershipControls", rules)
+        if tags:
+            shown: list[tuple[str, xml.Value]] = [("Tag", [("Key", key), ("Value", tags[key])]) for key in tags]
+            bucket.settings["tagging"] = xml.document("Tagging", [("TagSet", shown)])
         if locking:
             bucket.settings["object-lock"] = xml.document("ObjectLockConfiguration", [("ObjectLockEnabled", "Enabled")])
             bucket.settings["versioning"] = xml.document("VersioningConfiguration", [("Status", "Enabled")])

@@ -21,7 +21,7 @@ from lab.errors import AwsError
 from lab.messages import HttpRequest, HttpResponse
 from lab.rules import rule
 from lab.s3 import xml
-from lab.s3.buckets import LOCK_WANTS_CHECKSUM, Buckets, is_public
+from lab.s3.buckets import LOCK_WANTS_CHECKSUM, Buckets, is_public, sound_tags
 from lab.s3.store import UNVERSIONED, Bucket, StoredObject, WriteOptions
 from lab.world import Context
 
@@ -251,6 +251,7 @@ class S3Http:
             xml.text_in(request.body, "LocationConstraint"),
             request.headers.get("x-amz-object-ownership", ""),
             request.headers.get("x-amz-acl", ""),
+            tags=sound_tags(request.body) if request.body else None,
             locking=request.headers.get("x-amz-bucket-object-lock-enabled", "").lower() == "true",
         )
         return HttpResponse(200, {"Location": f"/{name}"})
@@ -276,6 +277,8 @@ class S3Http:
         if verb == "Put":
             document = xml.parse(request.body)
             self._buckets.check_lock_setting(bucket, setting.name, request.body)
+            if setting.name == "tagging":
+                sound_tags(request.body)
             if setting.name == "lifecycle":
                 self._name_lifecycle_rules(document)
             bucket.settings[setting.name] = ElementTree.tostring(document)

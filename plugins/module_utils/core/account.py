@@ -18,7 +18,7 @@ from typing import Any, Literal, overload
 
 from . import aws_errors, sdk
 from .errors import AccessDenied, CredentialsError, FerryError, InvalidInput, ServiceError, WrongAccount
-from .signing import clock_off
+from .signing import clock_off, denials
 from .signing.configuration import endpoint_environment, require_encrypted
 from .signing.keys import Chain, Origin, Provider, RoleKeys, SessionKeys, require_no_person
 from .signing.own_tags import OwnTags, own_tags
@@ -29,7 +29,6 @@ USER_AGENT = "tableferry"
 RETRIES = 8
 ROLE_SESSION_SECONDS = 3600  # role chaining allows no more (aws.md J)
 SESSION_NAME_LENGTH = 64  # STS API reference, AssumeRole
-_DENIED = "Allow the action named for the principal named: the roles' READMEs list the permissions."
 _ROLE_ARN = re.compile(
     r"arn:(?P<partition>aws[a-z-]*):iam::(?P<account>\d{12}):role/(?P<path>(?:[!-.0-~]+/)*)[\w+=,.@-]+"
 )
@@ -377,7 +376,7 @@ class Account:
         if code in aws_errors.DENIED:
             return AccessDenied(
                 f"The {self.side} account refused {doing}: {reason}.",
-                refusal.next_step or _DENIED,
+                refusal.next_step or denials.allow(self.side, message),
                 table=table,
                 details=details,
             )

@@ -18,6 +18,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from .signing.denials import denial_of
+
 # What passes by itself
 
 # Calls come too fast (measured/import-export-table 1.11; botocore's retry rules).
@@ -149,6 +151,8 @@ ALREADY_THERE = frozenset({"AlreadyExistsException", "BucketAlreadyOwnedByYou", 
 
 # What is refused
 
+# S3: a parameter that it does not have in this partition yet.
+NOT_SUPPORTED = frozenset({"MethodNotAllowed", "NotImplemented", "UnsupportedArgument"})
 # A policy names a principal that is gone, or says what AWS does not take: KMS and IAM, S3, AWS Backup.
 BAD_POLICY = frozenset(
     {
@@ -329,50 +333,6 @@ _PASSES = Refusal("passes")
 _BUSY = Refusal("busy", next_step="Another change of it is under way: run again when that has ended.")
 _FINAL = Refusal("final", next_step="AWS would refuse it again: change what it names, then run again.")
 
-_POLICIES = (
-    r"service control policy|resource control policy|resource-based policy|identity-based policy|session policy"
-    r"|permissions boundary|vpc endpoint policy"
-)
-_EXPLICIT = re.compile(rf"with an explicit deny in (?:an? |the )?({_POLICIES})", re.IGNORECASE)
-_IMPLICIT = re.compile(rf"because no ({_POLICIES}) allows", re.IGNORECASE)
-# Who can lift it, by the kind of policy. {lift} is what the policy needs.
-_WHO = {
-    "service control policy": "Ask who administers the organization to have {lift} in its service control policy:"
-    " only its management account, or who it has delegated its policies to, can; no permission in this account helps.",
-    "resource control policy": "Have {lift} in the resource control policy of the organization that owns the resource:"
-    " only its management account, or who it has delegated its policies to, can; no permission in this account helps.",
-    "resource-based policy": "Have {lift} in the policy of the resource that AWS names, in the account that owns it: a"
-    " change counts after up to four minutes.",
-    "permissions boundary": "Have {lift} in the permissions boundary of the principal that AWS names: who set the"
-    " boundary can; its other policies do not help.",
-    "session policy": "Have {lift} in the session policy that the credentials were issued with, or use"
-    " credentials without it.",
-    "vpc endpoint policy": "Have {lift} in the policy of the VPC endpoint that the calls go through: who runs the"
-    " network can; or call from elsewhere.",
-    "identity-based policy": "Have {lift} in the policies of the principal that AWS names.",
-}
-# An organization may demand tags (aws:RequestTag) of what makes things.
-_DEMANDED = (
-    (
-        re.compile(r"\bdynamodb:(ImportTable|RestoreTable\w*)\b"),
-        "If it demands tags: this call takes none. Use the method direct, whose CreateTable has the tags of the source"
-        " table.",
-    ),
-    (
-        re.compile(r"\bdynamodb:CreateTable\b"),
-        "If it demands tags: a copy is created with those of its source table, the record table with tags of the"
-        " account's options.",
-    ),
-    (
-        re.compile(
-            r"\b(s3:CreateBucket|kms:CreateKey|iam:CreateRole|backup:(Create|Start)\w+|ram:CreateResourceShare)\b"
-        ),
-        "If it demands tags, set them as tags of the account's options.",
-    ),
-)
-_LIFT = {True: "the Deny taken away", False: "the action allowed"}
-_NAMES = {name.lower(): name.replace("vpc", "VPC") for name in _WHO}
-
 
 def sort_refusal(code: str, message: str = "", operation: str = "") -> Refusal:
     """What AWS's ``code`` and ``message`` say about the call ``operation``."""
@@ -391,18 +351,8 @@ def sort_refusal(code: str, message: str = "", operation: str = "") -> Refusal:
 
 
 def _denial(message: str) -> Refusal:
-    """Which kind of policy denies, where ``message`` says it, and who can lift that."""
-    explicit = _EXPLICIT.search(message)
-    match = explicit or _IMPLICIT.search(message)
-    if match is None:
-        return Refusal("denied")
-    policy = match[1].lower()
-    # That the principal's own policies lack the action, callers say better: they know which it needs.
-    own = policy == "identity-based policy" and not explicit
-    step = "" if own else _WHO[policy].format(lift=_LIFT[bool(explicit)])
-    if explicit and policy == "service control policy":
-        step += next((f" {advice}" for action, advice in _DEMANDED if action.search(message)), "")
-    return Refusal("denied", denied_by=_NAMES[policy], explicit=bool(explicit), next_step=step)
+    denial = denial_of(message)
+    return Refusal("denied", denied_by=denial.policy, explicit=denial.explicit, next_step=denial.next_step)
 
 
 def refusal_of(error: BaseException) -> Refusal:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,16 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account, AccountSpec
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import AccessDenied, InvalidInput
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3 import staging_bucket
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.import_request import ImportOptions
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.importing import plan_import, start_import
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.staging_bucket import (
+    StagingOptions,
+    apply_bucket,
+    plan_bucket,
+)
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import preview
+from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.users import Uncounted
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.own_apis import tags_of_copy
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.ownership import (
     MOST_BYTES,
@@ -29,12 +37,13 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.table.ownershi
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.outcome import outcome
 from lab.client import RunningLab
+from tests.unit.on_lab.callers import user_who_may
 from tests.unit.on_lab.conftest import BUCKET, Crossing
 from tests.unit.on_lab.methods.direct.test_copy_job import Direct, fill, make
 
 VERBS = "ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs"
 TAGS = {"team": "data", "cost-center": "7"}
-# All that TableFerry makes, but for a bucket: S3's calls have no request tags.
+# All that TableFerry makes.
 MAKING = [
     "backup:CreateBackupVault",
     "backup:CreateLogicallyAirGappedBackupVault",
@@ -44,6 +53,7 @@ MAKING = [
     "iam:CreateRole",
     "kms:CreateKey",
     "ram:CreateResourceShare",
+    "s3:CreateBucket",
 ]
 DEMAND = {"Effect": "Deny", "Action": MAKING, "Resource": "*", "Condition": {"Null": {"aws:RequestTag/team": "true"}}}
 SHARED = {"name": "gapped", "min_retention_days": 7, "max_retention_days": 8, "wait_timeout": 0}
@@ -103,10 +113,10 @@ def test_h5_every_make_step_has_the_tags(demanding: Crossing) -> None:
     for side in ("source", "destination"):
         demanding.lab.client("iam", side).create_service_linked_role(AWSServiceName="backup.amazonaws.com")
     for name, whose, more in MAKERS:
-        if name != "staging_bucket":
-            refused = run(demanding, name, whose, more)
-            assert refused["failed"], name
-            assert "service control policy" in refused["msg"] and "If it demands tags" in refused["msg"], refused["msg"]
+        refused = run(demanding, name, whose, more)
+        assert refused["failed"], name
+        assert "service control policy" in refused["msg"] and "If it demands tags" in refused["msg"], refused["msg"]
+        assert "ferry_tags in playbooks" in refused["msg"]
         made = run(demanding, name, whose, more, **TAGS)
         assert made.get("changed"), (name, made)
         assert not run(demanding, name, whose, more, **TAGS)["changed"], name
@@ -115,6 +125,53 @@ def test_h5_every_make_step_has_the_tags(demanding: Crossing) -> None:
     record = demanding.lab.client("dynamodb", "destination").describe_table(TableName="demanded")["Table"]["TableArn"]
     listed = demanding.lab.client("dynamodb", "destination").list_tags_of_resource(ResourceArn=record)["Tags"]
     assert {tag["Key"]: tag["Value"] for tag in listed} == TAGS
+
+
+BUCKET_ACTIONS = ["s3:Get*", "s3:ListBucket", "s3:Put*"]
+
+
+@pytest.mark.parametrize(
+    ("allowed", "chosen", "calls", "words"),
+    [
+        # As before November 2025.
+        (["s3:CreateBucket"], "taken", ["CreateBucket", "CreateBucket", "PutBucketTagging"], ""),
+        (["s3:CreateBucket", "s3:TagResource"], "taken", ["CreateBucket"], ""),
+        (["s3:*"], "refused", ["CreateBucket", "CreateBucket", "PutBucketTagging"], ""),
+        ([], "taken", ["CreateBucket", "CreateBucket"], "If a policy allows it with certain tags only"),
+    ],
+)  # fmt: skip
+def test_a_bucket_is_made_with_and_without_the_permission_for_its_tags(
+    crossing: Crossing, allowed: list[str], chosen: str, calls: list[str], words: str
+) -> None:
+    lab, name = crossing.lab, f"tagged-{len(allowed)}-{chosen}-{len(calls)}"
+    document = {"Effect": "Allow", "Action": [*BUCKET_ACTIONS, *allowed], "Resource": "*"}
+    keys = user_who_may(
+        lab.client("iam", "destination"), name, json.dumps({"Version": "2012-10-17", "Statement": [document]})
+    )
+    lab.advance(60)
+    lab.choose_behaviours({"s3.tags_when_created": chosen})
+    account = Account(AccountSpec.from_mapping("destination", options(lab, "destination", **TAGS) | keys))
+    plan = plan_bucket(account, StagingOptions(name, crossing.source.principal_arn))
+    lab.clear_requests()
+    if words:
+        with pytest.raises(AccessDenied) as denied:
+            apply_bucket(plan, Uncounted(), sleep=lambda seconds: None)
+        assert words in denied.value.next_step and "ferry_tags" in denied.value.next_step
+        assert "docs/permissions/<method>-destination.json" in denied.value.next_step
+    else:
+        apply_bucket(plan, Uncounted(), sleep=lambda seconds: None)
+        tagging = crossing.s3.get_bucket_tagging(Bucket=name)["TagSet"]
+        assert {tag["Key"]: tag["Value"] for tag in tagging} == {**TAGS, "tableferry:managed": "true"}
+    lab.choose_behaviours({"s3.tags_when_created": "taken"})
+    made = [call["operation"] for call in lab.mutating_calls()]
+    assert made[: len(calls)] == calls and "PutBucketTagging" not in made[len(calls) :]
+
+
+def test_a_bucket_is_made_by_an_sdk_that_knows_no_tags_there(crossing: Crossing, monkeypatch: Any) -> None:
+    monkeypatch.setattr(staging_bucket, "_takes_tags", lambda account: False)
+    plan = plan_bucket(crossing.destination, StagingOptions("tagged-later", crossing.source.principal_arn))
+    apply_bucket(plan, Uncounted(), sleep=lambda seconds: None)
+    assert plan_bucket(crossing.destination, plan.options).ours
 
 
 def test_h5_an_air_gapped_vault_and_its_share_have_the_tags(demanding: Crossing) -> None:

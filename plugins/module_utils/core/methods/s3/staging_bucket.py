@@ -19,7 +19,7 @@ from typing import Any
 from ... import aws_errors
 from ...account import Account
 from ...change import Change
-from ...errors import FerryError, NotOurs, StagingBucketUnusable
+from ...errors import AccessDenied, FerryError, NotOurs, StagingBucketUnusable
 from ...statements.bucket_policy import BucketPolicy, bucket_exists
 from ...statements.marks import is_marked, own
 from ...statements.policy_documents import Policy, statements_of
@@ -173,10 +173,7 @@ def apply_bucket(plan: StagingPlan, users: Users, *, sleep: Sleep = time.sleep) 
     """
     account, options = plan.account, plan.options
     if not plan.exists:
-        if _create(account, options.name):
-            tags = [{"Key": key, "Value": value} for key, value in own(account).items()]
-            _call(account, options.name, "put_bucket_tagging", Tagging={"TagSet": tags})
-        else:
+        if not _create(account, options.name):
             _wait_for_tag(account, options.name, sleep)
         plan = plan_bucket(account, options)
     for setting in plan.settings:
@@ -186,10 +183,38 @@ def apply_bucket(plan: StagingPlan, users: Users, *, sleep: Sleep = time.sleep) 
 
 
 def _create(account: Account, name: str) -> bool:
-    """Create the bucket; False when another run has just created it."""
-    place: dict[str, Any] = {"CreateBucketConfiguration": {"LocationConstraint": account.region}}
-    if account.region == "us-east-1":
-        place = {}
+    """Create the bucket with its tags; False when another run has just created it.
+
+    The tags go into the call itself, where a policy may demand them. Who may not tag what is created (s3:TagResource),
+    and a partition whose S3 takes no tags there, gets them in a call of their own, as before November 2025.
+    """
+    tags = [{"Key": key, "Value": value} for key, value in own(account).items()]
+    first: FerryError | None = None
+    if _takes_tags(account):
+        try:
+            return _created(account, name, Tags=tags)
+        except FerryError as error:
+            if error.details.get("code") not in aws_errors.DENIED | aws_errors.NOT_SUPPORTED:
+                raise
+            first = error
+    try:
+        made = _created(account, name)
+    except AccessDenied as error:
+        raise first or error from error
+    if made:
+        _call(account, name, "put_bucket_tagging", Tagging={"TagSet": tags})
+    return made
+
+
+def _takes_tags(account: Account) -> bool:
+    """Whether this SDK knows tags of CreateBucket."""
+    return "Tags" in account.client("s3").meta.service_model.shape_for("CreateBucketConfiguration").members
+
+
+def _created(account: Account, name: str, **configuration: Any) -> bool:
+    """One CreateBucket; False when the account has the bucket."""
+    if account.region != "us-east-1":
+        configuration["LocationConstraint"] = account.region
     try:
         answer = account.ask(
             "s3",
@@ -198,7 +223,7 @@ def _create(account: Account, name: str) -> bool:
             missing=aws_errors.ALREADY_THERE,
             Bucket=name,
             ObjectOwnership=ENFORCED,
-            **place,
+            **({"CreateBucketConfiguration": configuration} if configuration else {}),
         )
     except FerryError as error:
         if error.details.get("code") != "BucketAlreadyExists":
