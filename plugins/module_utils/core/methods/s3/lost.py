@@ -27,6 +27,7 @@ from .export_request import ExportOptions
 from .export_status import exports_of, find_by_token, serves
 from .import_status import described
 from .manifest import FOLDER, read_manifest, summary_key
+from .recovery import read_recovery
 from .staging import StagingBucket
 
 PROBE = "tableferry-probe"  # the object that shows, before any cost, that the source may write
@@ -155,18 +156,20 @@ def lost_export(
 ) -> LostExport:
     """The export of ``requested`` that an earlier run has begun, where the ``record`` knows of no job at all.
 
-    One that the table was filled from once, or whose import failed, serves no more (design section 11). AWS's list is
-    asked only where an object in the bucket says that an export may have been begun. Reads only.
+    One that the table was filled from once, or whose import failed, serves no more (design section 11), nor does one
+    whose files were removed. AWS's list is asked only where an object in the bucket says that an export may have been
+    begun, or where the next one names no time: its token would be that of an earlier one. Reads only.
     """
     if record.record.jobs or record.record.state != "claimed":
         return LostExport()
-    if not was_probed(bucket, requested):
+    probed = was_probed(bucket, requested)
+    if not probed and read_recovery(source, requested.name).newest is not None:
         return LostExport()
     last = find_by_token(source, requested)
     if last is None:
         return LostExport()
     attempts = (last.attempt // NUMBERS_PER_ATTEMPT + 1,)
-    if not serves(source, last, requested, options) or was_imported(destination, last):
+    if not probed or not serves(source, last, requested, options) or was_imported(destination, last):
         return LostExport(attempts=attempts)
     return LostExport(last, attempts)
 

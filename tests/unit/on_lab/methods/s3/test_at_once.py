@@ -87,6 +87,24 @@ class TestASmallTable:
         judged = Playbook(aws).migrate()["orders"]
         assert (judged.status, judged.items_destination, len(aws.jobs("export"))) == ("migrated", 5, 1)
 
+    def test_is_exported_anew_after_a_cleanup_that_removed_all(self) -> None:
+        """Files, record and point-in-time recovery are gone; AWS still knows the token of the first export."""
+        aws = world()
+        Playbook(aws).migrate()
+        aws.drop()
+        aws.client("dynamodb", "destination").delete_item(
+            TableName="tableferry", Key={"pk": {"S": "table#orders"}, "sk": {"S": "record"}}
+        )
+        for key in aws.objects():
+            aws.client("s3", "destination").delete_object(Bucket=BUCKET, Key=key)
+        aws.client("dynamodb", "source").update_continuous_backups(
+            TableName="orders", PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": False}
+        )
+        aws.write("orders", 4, first=100)
+        aws.advance(30)
+        judged = Playbook(aws, 2).migrate()["orders"]
+        assert (judged.status, judged.items_destination, len(aws.jobs("export"))) == ("migrated", 11, 2)
+
     @pytest.mark.parametrize(("choice", "exports"), [("current", 1), ("empty", 2)])
     def test_by_the_verbs_alone(self, choice: str, exports: int) -> None:
         aws = world(choice)
