@@ -131,7 +131,7 @@ class Account:
             self._session = _base_session(spec, self._origin)
             self.partition: str = self._session.get_partition_for_region(spec.region)
         except sdk.BotoCoreError as error:
-            if sdk.error_code(error) == "ProfileNotFound":
+            if sdk.error_code(error) in aws_errors.NO_CREDENTIALS:
                 raise self.explain(error, "reading the profile") from error
             raise InvalidInput(
                 f"The Region {spec.region!r} of the {spec.side} account is unknown.",

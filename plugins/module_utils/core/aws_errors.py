@@ -108,6 +108,7 @@ LOGGED_OUT = frozenset(
 # botocore's own: there are no usable credentials, and nothing was sent.
 NO_CREDENTIALS = LOGGED_OUT | {
     "ConfigNotFound",
+    "ConfigParseError",
     "CredentialRetrievalError",
     "NoCredentialsError",
     "PartialCredentialsError",
@@ -366,6 +367,11 @@ def refusal_of(error: BaseException) -> Refusal:
     refusal = sort_refusal(code_of(error), message_of(error), str(getattr(error, "operation_name", "")))
     server = refusal is _FINAL and status_of(error) >= 500 and not is_wrong_request(code_of(error), message_of(error))
     return _PASSES if server else refusal
+
+
+def names_no_action(error: BaseException) -> bool:
+    """Whether ``error`` of ours is a denial in which AWS does not say what is denied (aws.md C2)."""
+    return code_of(error) in DENIED and "insufficient privileges to perform this action" in str(error).lower()
 
 
 def message_of(error: BaseException) -> str:

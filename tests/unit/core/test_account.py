@@ -170,6 +170,17 @@ def test_a_profile_of_the_environment_that_is_not_there_does_no_harm_to_warming(
     assert sdk.shared_session().get_scoped_config() == {}
 
 
+def test_a_configuration_that_cannot_be_read_is_told_by_the_side_that_reads_it(profiles, monkeypatch):
+    """A profile that stands twice: warming is no place to fail, Ansible takes that for a bug of its own."""
+    profiles("[profile legacy]\nregion = eu-west-1\n[profile legacy]\n")
+    monkeypatch.setattr(sdk, "_LOADER_SESSION", [])
+    sdk.warm(["sts"])
+    with pytest.raises(CredentialsError, match="Unable to parse config file") as refused:
+        of_profile()
+    assert "Correct that file" in refused.value.next_step
+    assert not is_passing(refused.value)
+
+
 def test_profile_wins_over_the_environment(monkeypatch, tmp_path):
     (tmp_path / "credentials").write_text(
         "[legacy]\naws_access_key_id = FROMPROFILE\naws_secret_access_key = x\n", encoding="utf-8"

@@ -202,3 +202,20 @@ def test_h2_what_can_never_pass_is_not_answered_with_run_again(code: str, messag
     for explained in (account().explain(error, "starting the import"), explain_sdk_error(error)):
         assert not explained.next_step.startswith("Run again")
         assert explained.details["refusal"] in ("quota", "final")
+
+
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        ("because no permissions boundary allows the dynamodb:DescribeTable action", "boundary can"),
+        ("with an explicit deny in a permissions boundary", "boundary can"),
+        ("with an explicit deny in a service control policy", "management account"),
+        ("because no identity-based policy allows the dynamodb:DescribeTable action", "Allow AWS Backup's role dynamodb:"),
+        ("", "Allow AWS Backup's role dynamodb:DescribeTable"),
+    ],
+)
+def test_who_can_allow_what_a_job_of_aws_backup_was_denied(words: str, advice: str) -> None:
+    role = "arn:aws:sts::111111111111:assumed-role/AWSBackup-tableferry/x"
+    message = f"User: {role} is not authorized to perform: dynamodb:DescribeTable on resource: arn {words}"
+    assert advice in hint("FAILED", message, "backup")
+    assert "hen run again" in hint("FAILED", message, "backup")

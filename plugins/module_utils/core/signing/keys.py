@@ -77,6 +77,8 @@ class Origin:
         if code in aws_errors.LOGGED_OUT:
             command = "login" if code.startswith("Login") else "sso login"
             return f"Log in again (aws {command}{named}). {ADVISORY}"
+        if code == "ConfigParseError":
+            return "Correct that file: perhaps a section stands in it twice, or a line is none of name = value."
         if code == "ProfileNotFound":
             return f"Add the profile to ~/.aws/config of the user that runs Ansible, or correct profile of {self.side}."
         if isinstance(error, (OSError, *_UNREADABLE)) or code == "CredentialRetrievalError":

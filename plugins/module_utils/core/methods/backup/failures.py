@@ -73,6 +73,7 @@ _STATES = {
 }
 UNKNOWN = "UNKNOWN"  # of a job that AWS does not know any more
 QUOTA_CODE = "LimitExceededException"  # of a failed job AWS Backup passes on DynamoDB's text, and no code
+DENIED_CODE = "AccessDeniedException"  # likewise
 _ACTION = re.compile(r"not authorized to perform:? ([a-z0-9-]+:\w+)")
 
 
@@ -87,7 +88,9 @@ def hint(state: str, message: str, kind: str) -> str:
             return advice
     denied = _ACTION.search(message)
     if denied:
-        return f"Allow AWS Backup's role {denied[1]}, then run again."
+        # Words of a policy that the role's own do not outweigh: of a boundary, of the organization.
+        elsewhere = sort_refusal(DENIED_CODE, message).next_step
+        return f"{elsewhere} Then run again." if elsewhere else f"Allow AWS Backup's role {denied[1]}, then run again."
     if "kms" in words:
         return "Allow AWS Backup's role and the other account to use the key that AWS names, then run again."
     if state in _STATES:

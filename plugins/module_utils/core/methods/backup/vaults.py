@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...account import Account
-from ...aws_errors import ALREADY_THERE, NO_RESOURCE
+from ...aws_errors import ALREADY_THERE, NO_RESOURCE, names_no_action
 from ...change import Change
 from ...destination import read_point_tags
-from ...errors import BackupNotPossible, InvalidInput, ServiceError
+from ...errors import AccessDenied, BackupNotPossible, InvalidInput, ServiceError
 from ...statements.marks import own
 from ...statements.policy_documents import Policy, Statement, principals_of, statements_of, texts
 from ...statements.shared_policy import PolicyPlan, plan_policy
@@ -197,6 +197,14 @@ class VaultPlan:
     changes: list[Change]
 
 
+# aws.md C2
+_CREATION = (
+    "AWS does not say which action is missing. Creating a vault takes, besides backup:CreateBackupVault,"
+    " backup-storage:MountCapsule on * and, on {key} through AWS Backup, kms:CreateGrant, kms:Decrypt, kms:DescribeKey,"
+    " kms:GenerateDataKey and kms:RetireGrant, by the principal's policies and by the key's."
+)
+
+
 def plan_vault(account: Account, name: str, key_arn: str = "", *, any_key: bool = False) -> VaultPlan:
     """Whether the vault has to be created; reads only. ``any_key``: an existing one is used whatever its key.
 
@@ -223,15 +231,21 @@ def make_vault(plan: VaultPlan) -> Vault:
         return plan.vault
     account, name = plan.account, plan.name
     request: dict[str, Any] = {"EncryptionKeyArn": plan.key_arn} if plan.key_arn else {}
-    account.ask(
-        "backup",
-        "create_backup_vault",
-        f"creating the vault {name}",
-        missing=ALREADY_THERE,
-        BackupVaultName=name,
-        BackupVaultTags=own(account),
-        **request,
-    )
+    try:
+        account.ask(
+            "backup",
+            "create_backup_vault",
+            f"creating the vault {name}",
+            missing=ALREADY_THERE,
+            BackupVaultName=name,
+            BackupVaultTags=own(account),
+            **request,
+        )
+    except AccessDenied as error:
+        if not names_no_action(error):
+            raise
+        key = f"the key {plan.key_arn}" if plan.key_arn else "the key aws/backup"
+        raise AccessDenied(error.cause, _CREATION.format(key=key), details=error.details) from error
     made = plan_vault(account, name, plan.key_arn, any_key=plan.any_key).vault
     if made is None:
         raise ServiceError(f"The vault {name} was created, but is not listed yet.", "Run again.")

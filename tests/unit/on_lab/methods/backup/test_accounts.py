@@ -12,6 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import (
+    AccessDenied,
     BackupNotPossible,
     InvalidInput,
     ServiceError,
@@ -35,7 +36,9 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.vaults import (
     copy_statement,
+    make_vault,
     plan_copying,
+    plan_vault,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.shared_policy import (
     PolicyPlan,
@@ -204,3 +207,22 @@ def test_what_aws_does_not_delete_is_told() -> None:
     done = apply_backup_cleanup(source, destination, options, plan, clock=lambda: aws.clock, sleep=aws.sleep)
     assert done["recovery_points_removed"] == 0
     assert all("the role that made it must exist" in left.reason for left in done["left"])
+
+
+@pytest.mark.parametrize(
+    ("action", "advice"),
+    [
+        ("backup-storage:MountCapsule", "backup-storage:MountCapsule on *"),
+        ("kms:RetireGrant", "through AWS Backup, kms:CreateGrant"),
+        ("backup:CreateBackupVault", "the Deny taken away"),
+    ],
+)
+def test_what_a_new_vault_takes_is_told_where_aws_does_not_say_it(action: str, advice: str) -> None:
+    aws = world()
+    arn = aws.vault("source")["EncryptionKeyArn"]
+    aws.may_not("source", action)
+    account = aws.account("source")
+    with pytest.raises(AccessDenied, match="refused creating the vault another") as refused:
+        make_vault(plan_vault(account, "another", arn))
+    assert advice in refused.value.next_step
+    assert refused.value.details["side"] == "source"
