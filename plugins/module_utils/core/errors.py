@@ -208,6 +208,11 @@ class CheckpointUnusable(Refused):
 class CredentialsError(FerryError):
     """Credentials are missing, wrong or expired, or the role cannot be assumed."""
 
+    @property
+    def for_good(self) -> bool:
+        """Whether a session has ended that nothing can renew."""
+        return bool(self.details.get("session_ended")) and self.details.get("refusal") == "final"
+
 
 class AccessDenied(FerryError):
     """AWS refused a call for lack of permission."""

@@ -210,7 +210,10 @@ def test_h2_what_can_never_pass_is_not_answered_with_run_again(code: str, messag
         ("because no permissions boundary allows the dynamodb:DescribeTable action", "boundary can"),
         ("with an explicit deny in a permissions boundary", "boundary can"),
         ("with an explicit deny in a service control policy", "management account"),
-        ("because no identity-based policy allows the dynamodb:DescribeTable action", "Allow AWS Backup's role dynamodb:"),
+        (
+            "because no identity-based policy allows the dynamodb:DescribeTable action",
+            "Allow AWS Backup's role dynamodb:",
+        ),
         ("", "Allow AWS Backup's role dynamodb:DescribeTable"),
     ],
 )

@@ -89,6 +89,7 @@ class Waiter:
                 if self._clock() - self._begun >= timeout:
                     break
                 self._look()
+                self._stop_following()
                 self._send(pool)
                 self._tell()
                 self._pass_time(timeout)
@@ -110,6 +111,15 @@ class Waiter:
             {name: tuple(table.jobs) for name, table in self._tables.items()},
             frozenset({name for name, _kind in self._started} | self._followed),
         )
+
+    def _stop_following(self) -> None:
+        """A job that AWS runs is not waited for where its end cannot be written down: the session of the account that
+        has the records is over for good, whichever account the job is in."""
+        for table in list(self._tables.values()):
+            entry, record = table.entry, table.item.record
+            if entry is None or entry.phase != "end" or record is None or record.run.keys_ended is None:
+                continue
+            self._failed(entry, record.run.keys_ended, self._clock())
 
     def _go_on(self, table: TableJobs) -> None:
         """Put the next job of the table in line; none, at its end or where a job did not complete."""

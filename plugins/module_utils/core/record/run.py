@@ -23,6 +23,7 @@ from typing import Any
 
 from .. import errors
 from ..errors import (
+    CredentialsError,
     FerryError,
     LeaseOver,
     ParentGone,
@@ -128,8 +129,8 @@ class Run:
         self._probed: dict[int, float] = {}
         self._ending: dict[str, tuple[Fence, str]] = {}
         self._held: dict[str, Record] = {}  # the tables that this process holds, as it last knew them
-        self._interrupted = False
-        self._abandoned = False
+        self._interrupted = self._abandoned = False
+        self.keys_ended: CredentialsError | None = None  # nothing can be written into the records any more
         store.allowed = self.require_lease
 
     @classmethod
@@ -273,8 +274,8 @@ class Run:
                     self.renew(leases.WAITER)
                 except (ParentGone, RecordLost, TakenOver):
                     return
-                except FerryError:  # credentials that ended, a throttle: the next turn may get through
-                    continue
+                except FerryError as error:  # a throttle, a session that is renewed: the next turn may get through
+                    self.keys_ended = error if isinstance(error, CredentialsError) and error.for_good else None
 
         thread = threading.Thread(target=turns, name="tableferry-lease", daemon=True)
         with self.waiting():

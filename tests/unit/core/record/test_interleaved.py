@@ -480,6 +480,21 @@ class TestRuns:
             pass
         assert one.run.until >= aws.now + 90 - 20 * 15
 
+    @pytest.mark.parametrize(("refusal", "noted"), [("final", True), ("passes", False)])
+    def test_the_waiters_thread_notes_a_session_that_is_over_for_good(self, one, monkeypatch, refusal, noted):
+        turns, ended = iter([False, True]), {"session_ended": True, "refusal": refusal}
+
+        def refused(*_lease: object) -> None:
+            raise errors.CredentialsError("The session has ended.", "Give new keys.", details=ended)
+
+        def pause(_stop: object, _seconds: float) -> bool:
+            monkeypatch.setattr(one.run.store, "renew_lease", refused)
+            return next(turns)
+
+        with one.run.keep(pause):
+            pass
+        assert (one.run.keys_ended is not None) is noted
+
     def test_ended_leases_go_once_nothing_names_them(self, aws, one, two):
         one.to_filling()
         store = two.run.store

@@ -402,6 +402,23 @@ def test_a16_a_wait_ends_with_its_playbook() -> None:
         first.wait({"orders": begun})
 
 
+def test_h12_an_export_is_not_waited_for_once_nothing_can_be_recorded() -> None:
+    """The session of the destination, which has the records, is over for good while the source exports."""
+    aws = world(export__full=5000.0)
+    playbook = Playbook(aws)
+    begun = {"orders": playbook.start()}
+    ended = {"session_ended": True, "refusal": "final", "side": "destination"}
+    playbook.run.keys_ended = errors.CredentialsError("The session has ended.", "Give new keys.", details=ended)
+    before = aws.clock
+    [job] = playbook.wait(begun).jobs.values()
+    assert (job.kind, job.not_followed, aws.clock - before < 600) == ("export", True, True)
+    assert "may still be running. Give new keys. The next run finds the export." in job.failure_message
+    playbook.run.keys_ended = None
+    playbook.end()
+    judged = Playbook(aws, 2).migrate()["orders"]
+    assert (judged.status, len(aws.jobs("export"))) == ("migrated", 1)
+
+
 def calls_of_a_run() -> int:
     aws = world(recovery=False)
     assert Playbook(aws).migrate()["orders"].status == "migrated"
