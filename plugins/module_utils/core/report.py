@@ -259,7 +259,9 @@ def _status_value(entry: Mapping[str, Any], column: str) -> Any:
     if column == "verified":
         value = (value or {}).get("level") or (value or {}).get("verified") or (value and "yes")
         repaired = (entry.get("evidence") or {}).get("repaired")
-        value = f"{value or 'no'}, repaired {repaired['at']}" if repaired else value
+        if repaired:
+            how = "repaired" if "put" in repaired else "a repair did not end, begun"
+            value = f"{value or 'no'}, {how} {repaired['at']}"
     elif column == "data_as_of":
         value = " to ".join(dict.fromkeys(str(each) for each in (value or {}).values()))
     elif column == "percent" and value is not None:

@@ -89,10 +89,10 @@ class Waiter:
                 if self._clock() - self._begun >= timeout:
                     break
                 self._look()
-                self._stop_following()
                 self._send(pool)
                 self._tell()
                 self._pass_time(timeout)
+                self._stop_following()
             # What is under way is waited for: its answers (an ARN!) must not be lost.
             self._closing = True
             while self._flying:

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import FILLINGS, SOURCE_JOBS
@@ -391,6 +392,18 @@ class TestRepair:
         assert "what its applications wrote since is overwritten" in warning and "are deleted" in warning
         again = by_calls.verify(Playbook(used, 3), monkeypatch, **repair)
         assert ("warnings" in again) == check_mode
+
+    def test_a_repair_that_was_denied_on_its_way_is_not_told_as_done(
+        self, monkeypatch: pytest.MonkeyPatch, used: Staged
+    ) -> None:
+        """The item that only the copy has may not be deleted."""
+        used.may_not("destination", "dynamodb:DeleteItem", resource="*/orders")
+        with pytest.raises(ClientError, match="DeleteItem"):
+            by_calls.verify(Playbook(used, 2), monkeypatch, repair=True, delete_extra=True)
+        row = row_of(used)
+        assert set(row["evidence"]["repaired"]) == {"at"}
+        (line,) = [line for line in status_table([row]) if line.startswith("orders")]
+        assert f", a repair did not end, begun {row['evidence']['repaired']['at']}" in line
 
     def test_its_record_says_that_it_was_repaired(self, monkeypatch: pytest.MonkeyPatch, used: Staged) -> None:
         by_calls.verify(Playbook(used, 2), monkeypatch, repair=True, delete_extra=True)
