@@ -11,7 +11,7 @@ from typing import Any
 
 from ..account import Account
 from ..aws_errors import DENIED, NO_BUCKET, NO_BUCKET_SETTING, NO_OBJECT
-from ..errors import AccessDenied, StagingBucketUnusable
+from ..errors import AccessDenied, ServiceError, StagingBucketUnusable
 from .policy_documents import Policy, parse
 from .shared_policy import as_text, put
 
@@ -61,14 +61,23 @@ class BucketPolicy:
 
     def read(self) -> Policy:
         """As ``SharedPolicy.read``."""
-        answer = self.account.ask(
-            "s3",
-            "get_bucket_policy",
-            f"reading the {self.what}",
-            missing=NO_BUCKET_SETTING,
-            Bucket=self.name,
-            ExpectedBucketOwner=self.account.account_id,
-        )
+        try:
+            answer = self.account.ask(
+                "s3",
+                "get_bucket_policy",
+                f"reading the {self.what}",
+                missing=NO_BUCKET_SETTING,
+                Bucket=self.name,
+                ExpectedBucketOwner=self.account.account_id,
+            )
+        except ServiceError as error:
+            if error.details.get("code") not in NO_BUCKET:
+                raise
+            raise StagingBucketUnusable(
+                f"The bucket {self.name} is gone: it was there a moment ago.",
+                "Run again. A cleanup may have removed it at the same time.",
+                details=error.details,
+            ) from error
         return parse(answer["Policy"], self.what) if answer else {}
 
     def write(self, policy: Policy) -> None:

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from ..account import Account
 from ..aws_errors import ALREADY_THERE, NO_ENTITY
 from ..change import Change
-from ..errors import NotOurs
+from ..errors import InvalidInput, NotOurs
 from .marks import MARK, is_marked, own
 from .policy_documents import Policy, covers, parse, statements_of
 from .shared_policy import PolicyPlan, Sleep, apply_policy, as_text, merged, plan_policy, put
@@ -90,13 +90,15 @@ class RolePlan:
 def plan_role(account: Account, options: RoleOptions) -> RolePlan:
     """What becomes of the role; reads only.
 
-    Raises NotOurs for a role without our tag, PolicyNotReadable, AccessDenied, CredentialsError, ServiceError.
+    Raises NotOurs for a role without our tag, InvalidInput for a boundary that cannot be one, PolicyNotReadable,
+    AccessDenied, CredentialsError, ServiceError.
     """
     policy = TrustPolicy(account, options.name)
     doing = f"looking at the role {options.name}"
     answer = account.ask("iam", "get_role", doing, missing=NO_ENTITY, RoleName=options.name)
     attached = {"managed_policies": [options.policy_arn]}
     if answer is None:
+        _require_boundary_of(account, options.permissions_boundary)
         after = {"trust": merged({}, [options.trust]), **attached}
         if options.permissions_boundary:
             after["permissions_boundary"] = options.permissions_boundary
@@ -115,6 +117,19 @@ def plan_role(account: Account, options: RoleOptions) -> RolePlan:
     if attach:
         changes.append(Change(f"managed policies of the role {options.name}", None, attached))
     return RolePlan(account, options, str(role["Arn"]), False, trust, attach, changes)
+
+
+def _require_boundary_of(account: Account, boundary: str) -> None:
+    """Refuse, before anything is made, what IAM takes for no boundary of a role of ``account``: whether the policy is
+    there, only its creation shows. Raises InvalidInput."""
+    arn = boundary.split(":", 5)
+    is_policy = len(arn) == 6 and arn[:3] == ["arn", account.partition, "iam"] and arn[5].startswith("policy/")
+    if boundary and not (is_policy and arn[4] in (account.account_id, "aws")):
+        raise InvalidInput(
+            f"permissions_boundary {boundary} is not a managed policy of account {account.account_id} ({account.side})"
+            " or of AWS.",
+            f"Set it to an ARN such as arn:{account.partition}:iam::{account.account_id}:policy/NAME.",
+        )
 
 
 def _trusts(trust: Policy, wanted: OurStatement) -> bool:

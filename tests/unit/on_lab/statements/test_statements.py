@@ -719,6 +719,27 @@ def test_c2_a_role_is_made_with_the_permissions_boundary(accounts):
     assert plan_role(accounts.destination, job_role(accounts.destination)).changes == []
 
 
+@pytest.mark.parametrize(
+    "boundary",
+    [
+        "boundary",
+        "arn:aws:iam::111111111111:policy/boundary",
+        "arn:aws:iam::222222222222:role/boundary",
+        "arn:aws-cn:iam::222222222222:policy/boundary",
+    ],
+)
+def test_what_cannot_be_a_boundary_of_the_account_is_refused_before_anything_is_made(accounts, boundary):
+    with pytest.raises(InvalidInput, match="not a managed policy of account 222222222222") as refused:
+        plan_role(accounts.destination, job_role(accounts.destination, permissions_boundary=boundary))
+    assert "arn:aws:iam::222222222222:policy/NAME" in refused.value.next_step
+
+
+def test_a_bucket_that_a_cleanup_removes_at_this_moment_is_told_as_gone(accounts):
+    with pytest.raises(StagingBucketUnusable, match="The bucket tableferry-gone is gone") as refused:
+        BucketPolicy(accounts.destination, "tableferry-gone").read()
+    assert refused.value.next_step.startswith("Run again")
+
+
 def test_a_role_of_somebody_else_is_refused(accounts):
     trust = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
     accounts.iam.create_role(RoleName="AWSBackup-tableferry", AssumeRolePolicyDocument=document([trust]))
