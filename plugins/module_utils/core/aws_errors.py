@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from .signing.denials import denial_of
+from .denials import denial_of
 
 # What passes by itself
 
