@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from ansible.module_utils.common.validation import check_type_int
+
 from ansible_collections.tableferry.aws.plugins.filter.report import is_foreseen, item_jobs, judged_in_the_wait
 from ansible_collections.tableferry.aws.plugins.filter.tables import (
     OPEN,
@@ -26,6 +28,7 @@ from ansible_collections.tableferry.aws.plugins.filter.tables import (
 from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import HostVars, plain, read
 from ansible_collections.tableferry.aws.plugins.plugin_utils.sides import RenderedSides, Sides, options_of
 
+WAIT_SECONDS = 86400
 # Options of migration_start by the variables that they are, where the verb's default is the variable's.
 _STARTING = {
     "method": "ferry_method",
@@ -114,6 +117,13 @@ def tables_to_wait(
                 }
             )
     return found
+
+
+def wait_seconds(hosts: Iterable[str], hostvars: HostVars, outlook: Mapping[str, Any]) -> int:
+    """How long job_wait waits for the tables of ``hosts``: as long as the most patient one of those that can be
+    migrated. A value that cannot be read is the problem of its table alone (``inventory_problems``)."""
+    found = [read(hostvars[host], "ferry_wait_timeout") for host in hosts if not outlook[host]["reason"]]
+    return max((WAIT_SECONDS if value is None else check_type_int(value) for value in found), default=WAIT_SECONDS)
 
 
 def tables_to_judge(
@@ -227,4 +237,5 @@ class FilterModule:
             "tables_to_judge": tables_to_judge,
             "tables_to_start": tables_to_start,
             "tables_to_wait": tables_to_wait,
+            "wait_seconds": wait_seconds,
         }

@@ -23,6 +23,7 @@ from ansible_collections.tableferry.aws.plugins.filter.together import (
     tables_to_judge,
     tables_to_start,
     tables_to_wait,
+    wait_seconds,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs import migration_judge, migration_start
 
@@ -194,3 +195,19 @@ def test_filters_load_little_of_the_core() -> None:
     script = f"import sys, {', '.join(f'{filters}.{name}' for name in names)}; print(*sys.modules, sep='\\n')"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert not [name for name in loaded.splitlines() if ".module_utils.core." in name]
+
+
+@pytest.mark.parametrize(
+    ("values", "seconds"),
+    [(["1h", 60], 60), (["1h", None], 86400), ([60, "3600"], 3600), ([None, 90000], 90000), (["1h", "2h"], 86400)],
+)
+def test_a_wait_that_cannot_be_read_is_the_problem_of_its_table_alone(values, seconds):
+    """The wait is one task for all tables: it took the first host's value, and failed all of them by it."""
+    hosts = {
+        name: {} if value is None else {"ferry_wait_timeout": value} for name, value in zip("ab", values, strict=True)
+    }
+    outlook = {
+        name: {"reason": "cannot be read as int" if str(value).endswith("h") else ""}
+        for name, value in zip("ab", values, strict=True)
+    }
+    assert wait_seconds(hosts, hosts, outlook) == seconds
