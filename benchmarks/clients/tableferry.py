@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Endpoint
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.comparing import compare_tables
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.copying import CopyOptions, copy_items
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.tables import ItemTable, find_table
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.descriptions import find_tables
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.tables import ItemTable
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.throttle import Rate
 from benchmarks.clients import REGION, Task, run
 
@@ -43,7 +44,8 @@ def verify(task: Task) -> int:
 def tables(task: Task) -> tuple[ItemTable, ItemTable]:
     """Source and destination."""
     source, destination = Endpoint(task.source_url, REGION, Keys), Endpoint(task.destination_url, REGION, Keys)
-    return find_table(source, task.source_table), find_table(destination, task.destination_table)
+    here, there = find_tables(((source, task.source_table), (destination, task.destination_table)))
+    return here, there
 
 
 if __name__ == "__main__":

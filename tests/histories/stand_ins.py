@@ -67,6 +67,11 @@ class AtOnce:
         return iter([work(*each) for each in zip(*items, strict=False)])
 
 
+def item_tables(*wanted: tuple[Account, str], bounds: Any = None) -> list[Any]:
+    """The tables of these names, each of its account."""
+    return [item_table(account, name) for account, name in wanted]
+
+
 def item_table(account: Account, name: str, bounds: Any = None) -> Any:
     """The table ``name`` of ``account``."""
     table = _ask(account, "describe_table", TableName=name)["Table"]
@@ -147,6 +152,7 @@ def in_place(now: Callable[[], float]) -> Iterator[None]:
     patches = [patch.object(room, "ThreadPoolExecutor", AtOnce) for room in (waiter, background, manifest)]
     for room in (counting, backup_judge, copy_job):
         patches += [patch.object(room, "item_table", item_table), patch.object(room, "count_items", count_items)]
+    patches.append(patch.object(copy_job, "item_tables", item_tables))
     patches.append(patch.object(copy_job, "copy_items", copy_items))
     patches.append(patch.object(adopting, "verify_tables", by_calls.verify_tables))
     patches.append(patch.object(in_process, "time", SimpleNamespace(time=lambda: EPOCH)))

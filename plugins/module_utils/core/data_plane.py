@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from . import sdk
 from .account import Account
 from .items.client import Client, Endpoint
+from .items.descriptions import find_tables
 from .items.digest import DigestChoice
 from .items.permit import FREE, Bounds
 from .items.scan import count_items as count_scanned
@@ -70,6 +71,11 @@ def endpoint_of(account: Account, name: str) -> Endpoint:
 def item_table(account: Account, name: str, bounds: Bounds = FREE) -> ItemTable:
     """The table ``name`` of ``account``. Raises MissingTable and what the data plane raises."""
     return find_table(endpoint_of(account, name), name, bounds=bounds)
+
+
+def item_tables(*wanted: tuple[Account, str], bounds: Bounds = FREE) -> list[ItemTable]:
+    """The tables of these names, each of its account, described side by side. Raises what ``item_table`` does."""
+    return find_tables([(endpoint_of(account, name), name) for account, name in wanted], bounds=bounds)
 
 
 def count_items(table: ItemTable, progress: Callable[[int], None] = lambda _: None, bounds: Bounds = FREE) -> int:

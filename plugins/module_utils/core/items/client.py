@@ -33,6 +33,7 @@ from ..errors import (
     MissingTable,
     ServiceError,
 )
+from .kept_connections import KEPT
 from .network_route import Distrusted, NetworkRoute
 from .permit import CHANGING, FREE, Bounds, pause
 from .transport import CONTENT_TYPE, Answer, BrokenConnection, Connection, Signer, SigningKeys
@@ -154,16 +155,20 @@ class Client:
         pause(seconds, self._look)
 
     def close(self) -> None:
-        """Close the connection that ``call`` keeps."""
+        """Give back the connection that ``call`` keeps."""
         if self._idle is not None:
-            self._idle.close()
+            self.give_back(self._idle)
             self._idle = None
 
     # The parts of a call
 
     def connect(self, *, waiting: bool) -> Connection:
-        """A new connection. Raises OSError, Distrusted, InvalidInput."""
-        return Connection(self._route, waiting=waiting)
+        """A connection: one that was kept, or a new one. Raises OSError, Distrusted, InvalidInput."""
+        return KEPT.take(self._route, waiting=waiting) or Connection(self._route, waiting=waiting)
+
+    def give_back(self, connection: Connection) -> None:
+        """Keep a connection of ``connect`` that has no request under way for whoever needs one next."""
+        KEPT.keep(self._route, connection)
 
     def request(self, call: Call) -> bytes:
         """The head of the request, signed now; to be sent at once, before the call's body. Raises LeaseOver."""

@@ -26,14 +26,16 @@ from .answers import KeyReader, Slice, require_msgspec
 from .carried import CARRIED, Carried
 from .checkpoint import Checkpoint, Counts, locked
 from .client import Client, Retries, RetryPolicy
+from .descriptions import require_unchanged
 from .lanes import LOOK_SECONDS, Lanes
 from .permit import FREE, Bounds
-from .scan import ParallelScan, Scanner, Segment, SegmentPage, segments_for
-from .tables import ItemTable, carried_between, require_same_key, require_two, require_unchanged
+from .scan import PAGE_BYTES, ParallelScan, Scanner, Segment, SegmentPage, segments_for
+from .tables import ItemTable, carried_between, require_same_key, require_two
 from .throttle import Rate, Throttle
 from .workers import run_in_workers
 from .write import (
     BATCH_ITEMS,
+    FIRST_BATCHES,
     MOST_REFUSED,
     WRITE_UNIT_BYTES,
     RefusedItem,
@@ -44,11 +46,11 @@ from .write import (
     refusal,
 )
 
-POOL_BYTES = 16 * 1024 * 1024  # of pages read and not yet written, per worker
+POOL_BYTES = 24 * 1024 * 1024  # of pages on their way, read or under way to the destination, per worker
 ASIDE_BYTES = 16 * 1024 * 1024  # besides, of batches that AWS keeps throttling, per worker
 STUCK_BATCHES = 2  # of a page, and of a segment: as many show whether its partition takes more
+SPREAD_BATCHES = 8  # at a time from each page, the oldest first: so not all end, and are replaced, at once
 POOL_SECONDS = 2.0  # of the write rate, where there is one: what was read long ago may have changed since
-PAGE_BYTES = 1024 * 1024  # about the size of one page of a scan (aws.md H)
 SAVE_SECONDS = 2.0  # of work that a kill costs at most
 PROGRESS_SECONDS = 0.5
 
@@ -141,8 +143,7 @@ def _copy(
         if not checkpoint.complete:
             checkpoint.save()
             retries = run_in_workers(task, desk, options.workers, bounds, writes_to=destination.name, inherited=locks)
-            for table in (source, destination):
-                require_unchanged(table, options.retry_policy, bounds)
+            require_unchanged((source, destination), options.retry_policy, bounds)
             desk.require_taken()
             if not checkpoint.complete:
                 raise WorkerLost("The copy ended before all segments were copied.", "Run again: the copy continues.")
@@ -259,8 +260,10 @@ class _CopyTask:
             lanes, reading, scanner, desk.next_segment, pool.take, reads_at_once, read_throttle, pool.has_room_for
         )
         try:
+            scan.fill(1)  # the first of each by the connections that described the tables
+            writer.expect(min(FIRST_BATCHES, -(-self.source.item_count // BATCH_ITEMS)))  # while the first pages come
             while True:
-                delay = (scan.fill() if pool.has_room else 0.0) or LOOK_SECONDS
+                delay = scan.fill(pool.most_pages) or LOOK_SECONDS
                 delay = min(delay, pool.write())
                 if scan.ended and pool.empty:
                     break
@@ -308,14 +311,16 @@ class _Pool:
         self._carried = carried
         self._throttle = throttle
         self._waiting: list[_Work] = []
+        self._batches = 0  # that wait
         self._rows: dict[int, deque[_Work]] = defaultdict(deque)
         self._stuck: Counter[int] = Counter()
         self._bytes = 0
+        self._page_bytes = PAGE_BYTES
         self._open = 0
 
     @property
     def most_bytes(self) -> int:
-        """How many bytes may wait or be under way before no more pages are requested."""
+        """How many bytes may be requested, wait or be under way before no more pages are requested."""
         if self._throttle is None:
             return POOL_BYTES
         return min(POOL_BYTES, int(self._throttle.units_in(POOL_SECONDS) * WRITE_UNIT_BYTES))
@@ -326,9 +331,12 @@ class _Pool:
         return not self._open
 
     @property
-    def has_room(self) -> bool:
-        """Whether more pages may be requested."""
-        return self._bytes + self._writer.bytes < max(1, self.most_bytes) and self._writer.bytes_aside < ASIDE_BYTES
+    def most_pages(self) -> int:
+        """How many pages may be on their way from the source now."""
+        if self._writer.bytes_aside >= ASIDE_BYTES:
+            return 0
+        room = max(1, self.most_bytes) - self._bytes - self._writer.bytes
+        return max(0, -(-room // self._page_bytes))
 
     def has_room_for(self, segment: int) -> bool:
         """Whether more pages of a segment may be requested: not while AWS takes nothing of it."""
@@ -336,6 +344,7 @@ class _Pool:
 
     def take(self, page: SegmentPage) -> None:
         """Take in a page."""
+        self._page_bytes = max(self._page_bytes, len(page.body))
         items = distinct(page.items, self._keys.of_page(page.body)) if page.items else []
         kept = self._carried.of_page(page.body, items)
         counts = Counts(
@@ -352,11 +361,13 @@ class _Pool:
         if waiting:
             self._bytes += work.size
             self._waiting.append(work)
+            self._batches += len(waiting)
         else:
             self._settle(work)
 
     def write(self) -> float:
         """Write as many batches as may be under way; the seconds until there may be one more."""
+        self._writer.expect(self._batches)
         while self._waiting:
             if delay := self._writer.delay():
                 return delay
@@ -364,6 +375,7 @@ class _Pool:
             if work.stuck >= STUCK_BATCHES:
                 break
             batch = work.waiting.pop()
+            self._batches -= 1
             if not work.waiting:
                 self._waiting.remove(work)
                 self._bytes -= work.size
@@ -432,4 +444,4 @@ class _Writing:
 
 
 def _turn(work: _Work) -> tuple[bool, int]:
-    return work.stuck >= STUCK_BATCHES, work.under_way
+    return work.stuck >= STUCK_BATCHES, work.under_way // SPREAD_BATCHES

@@ -10,7 +10,7 @@ import heapq
 import itertools
 import selectors
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -52,6 +52,10 @@ class Lanes:
         self._selector = selectors.DefaultSelector()
         self._flights: dict[Connection, _Flight] = {}
         self._idle: dict[Client, list[Connection]] = defaultdict(list)
+        self._ahead: dict[Client, dict[Connection, None]] = defaultdict(dict)  # being made, and for no call yet
+        self._clients: dict[Connection, Client] = {}  # of all that are open
+        self._made: Counter[Client] = Counter()
+        self._not_ahead: set[Client] = set()  # one could not be made: calls alone try, and say why
         self._later: list[tuple[float, int, _Flight]] = []
         self._numbers = itertools.count()
         self._doubted: dict[Identity, list[_Flight]] = {}
@@ -77,6 +81,25 @@ class Lanes:
         this method or ``turn`` raises TableVanished for another one.
         """
         self._send_after(_Flight(client, call, done, failed, identity, again), delay)
+
+    def prepare(self, client: Client, connections: int) -> None:
+        """Have so many ``connections`` for the calls of ``client``, made side by side before the calls come."""
+        while self._made[client] < connections and client not in self._not_ahead:
+            try:
+                connection = self._connect(client)
+            except (OSError, Distrusted):
+                self._not_ahead.add(client)
+                return
+            if connection.opening:
+                self._ahead[client][connection] = None
+            else:
+                self._idle[client].append(connection)
+
+    def identify(self, client: Client, identity: Identity) -> None:
+        """Ask now whether the table is still the same, so that calls need not wait for it. This method or ``turn``
+        raises what ``submit`` says."""
+        if identity.doubtful() and identity not in self._doubted:
+            self._ask_identity(client, identity)
 
     def turn(self, longest: float) -> None:
         """Receive the answers that have arrived, waiting up to ``longest`` seconds for the first.
@@ -104,7 +127,7 @@ class Lanes:
         """
         end = time.monotonic() + LAST_ANSWERS_SECONDS
         self._later.clear()
-        for connection in [each for each in self._flights if each.opening]:
+        for connection in [each for each in self._clients if each.opening]:
             self._drop(connection)
         while any(flight.call.attempt is not None for flight in self._flights.values()):
             left = end - time.monotonic()
@@ -118,13 +141,18 @@ class Lanes:
                     self._hear(key.data)
 
     def close(self) -> None:
-        """Close all connections; calls under way are dropped."""
-        for connection in [*self._flights, *itertools.chain.from_iterable(self._idle.values())]:
+        """Give back the connections that wait for a call and close the others; calls under way are dropped."""
+        self._selector.close()
+        for client, idle in self._idle.items():
+            for connection in idle:
+                del self._clients[connection]
+                client.give_back(connection)
+        for connection in self._clients:
             connection.close()
         for flight in self._flights.values():
             flight.client.abandon(flight.call)
-        self._flights.clear()
-        self._selector.close()
+        for kept in (self._flights, self._idle, self._ahead, self._clients):
+            kept.clear()
 
     def _send_after(self, flight: _Flight, delay: float) -> None:
         if delay > 0.0:
@@ -136,17 +164,31 @@ class Lanes:
         if flight.identity is not None and flight.identity.doubtful():
             self._identify(flight.identity, flight)
             return
-        idle = self._idle[flight.client]
+        idle, ahead = self._idle[flight.client], self._ahead[flight.client]
         if idle:
             self._send_by(idle.pop(), flight)
             return
-        try:
-            connection = flight.client.connect(waiting=False)
-        except (OSError, Distrusted) as error:
-            self._broke(flight, error)
-            return
+        if ahead:
+            connection = next(iter(ahead))
+            del ahead[connection]
+        else:
+            try:
+                connection = self._connect(flight.client)
+            except (OSError, Distrusted) as error:
+                self._broke(flight, error)
+                return
+        if connection.opening:
+            self._flights[connection] = flight
+        else:
+            self._send_by(connection, flight)
+
+    def _connect(self, client: Client) -> Connection:
+        """A connection that was kept, or one on its way. Raises OSError, Distrusted."""
+        connection = client.connect(waiting=False)
         self._selector.register(connection, connection.events, connection)
-        self._flights[connection] = flight
+        self._clients[connection] = client
+        self._made[client] += 1
+        return connection
 
     def _send_by(self, connection: Connection, flight: _Flight) -> None:
         """Send it now, signed now, by a connection that is ready."""
@@ -177,10 +219,13 @@ class Lanes:
 
     def _identify(self, identity: Identity, flight: _Flight) -> None:
         """Ask whether the table is still the same, once for all calls that wait for it."""
-        waiting = self._doubted.setdefault(identity, [])
-        waiting.append(flight)
-        if len(waiting) > 1:
+        if identity in self._doubted:
+            self._doubted[identity].append(flight)
             return
+        self._ask_identity(flight.client, identity, flight)
+
+    def _ask_identity(self, client: Client, identity: Identity, *waiting: _Flight) -> None:
+        self._doubted[identity] = list(waiting)
 
         def known(body: bytes) -> None:
             identity.recognize(body)
@@ -190,7 +235,21 @@ class Lanes:
         def failed(error: FerryError) -> None:
             raise identity.explain(error) from error
 
-        self._send(_Flight(flight.client, identity.request(), known, failed))
+        self._send(_Flight(client, identity.request(), known, failed))
+
+    def _open_ahead(self, connection: Connection) -> None:
+        """Go on with a connection that is being made for no call yet."""
+        client = self._clients[connection]
+        try:
+            ready = connection.open()
+        except (OSError, Distrusted):
+            self._drop(connection)
+            self._not_ahead.add(client)
+            return
+        self._listen(connection)
+        if ready:
+            del self._ahead[client][connection]
+            self._idle[client].append(connection)
 
     def _open(self, connection: Connection, flight: _Flight) -> None:
         """Go on with a connection that is being made for ``flight``."""
@@ -210,11 +269,10 @@ class Lanes:
             return
         flight = self._flights.get(connection)
         if flight is None:
-            # It was idle, and something arrived: the server has closed it.
-            self._idle = defaultdict(
-                list, {client: [each for each in idle if each is not connection] for client, idle in self._idle.items()}
-            )
-            self._drop(connection)
+            if connection.opening:
+                self._open_ahead(connection)
+            elif not connection.quiet():  # it was idle, and the server has closed it
+                self._drop(connection)
             return
         if connection.opening:
             self._open(connection, flight)
@@ -263,6 +321,12 @@ class Lanes:
     def _drop(self, connection: Connection) -> None:
         """Close and forget a connection."""
         self._flights.pop(connection, None)
+        client = self._clients.pop(connection)
+        self._made[client] -= 1
+        self._ahead[client].pop(connection, None)
+        idle = self._idle[client]
+        if connection in idle:
+            idle.remove(connection)
         self._selector.unregister(connection)
         connection.close()
 
@@ -274,3 +338,7 @@ class Lanes:
                 reason = f"no {'connection' if connection.opening else 'answer'} for {longest:.0f} seconds"
                 self._drop(connection)
                 self._broke(flight, BrokenConnection(reason))
+        for connection in [each for ahead in self._ahead.values() for each in ahead]:
+            if now - connection.heard > CONNECT_SECONDS:
+                self._not_ahead.add(self._clients[connection])
+                self._drop(connection)

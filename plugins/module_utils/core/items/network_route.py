@@ -60,6 +60,12 @@ class _Addresses:
             self._failed[address] = time.monotonic()
 
 
+@cache
+def _addresses_of(host: str, port: int) -> _Addresses:
+    """One for each server: what one client has learned of its addresses is known to all."""
+    return _Addresses()
+
+
 @dataclass(frozen=True)
 class NetworkRoute:
     """How to reach a server: by TLS or not, through a proxy (host, port, its authorization line or "") or not."""
@@ -78,8 +84,9 @@ class NetworkRoute:
         endpoints are local test servers.
         """
         if not secure:
-            return cls(host, port)
-        return cls(host, port, _trusted_context(ca_bundle), _proxy_for(host, port))
+            return cls(host, port, addresses=_addresses_of(host, port))
+        proxy = _proxy_for(host, port)
+        return cls(host, port, _trusted_context(ca_bundle), proxy, _addresses_of(*(proxy or (host, port))[:2]))
 
     def begin(self) -> Opening:
         """A connection that is on its way. Raises OSError."""

@@ -21,6 +21,8 @@ from .throttle import Rate, Throttle
 
 SEGMENT_BYTES = 64 * 1024 * 1024
 LEAST_SEGMENTS, MOST_SEGMENTS = 16, 4096
+PAGE_BYTES = 1024 * 1024  # about the size of one page of a scan (aws.md H)
+PAGE_SEGMENTS = 4  # of a table that one page would hold: each costs a request, and at once a connection
 LEAST_UNITS = 4.0  # of a page under a rate: its size is rounded up to half a unit or a whole one
 FIRST_ITEMS = 25  # of the page whose cost is not known yet
 
@@ -51,8 +53,11 @@ def segments_for(table: ItemTable, workers: int = 1) -> int:
     """How many segments to cut ``table`` into for ``workers`` processes.
 
     Far more than are read at once: a worker that is done takes the next, so that a heavy one is one of many under way
-    and not the last. Empty segments of a small table cost half a read unit each.
+    and not the last. Empty segments of a small table cost half a read unit each. A size of 0 is that of a new table,
+    which may be large.
     """
+    if 0 < table.size_bytes <= PAGE_BYTES and workers == 1:
+        return PAGE_SEGMENTS
     return max(LEAST_SEGMENTS * workers, min(MOST_SEGMENTS, table.size_bytes // SEGMENT_BYTES))
 
 
@@ -158,9 +163,10 @@ class ParallelScan:
         """Whether all pages were passed on."""
         return self._exhausted and not self._begun and not self._under_way
 
-    def fill(self) -> float:
-        """Request as many pages as may be under way; the seconds until the next call at most, 0 at the end."""
-        while self._under_way < self._at_once:
+    def fill(self, most: int | None = None) -> float:
+        """Request as many pages as may be under way, ``most`` of them where given; the seconds until the next call at
+        most, 0 at the end."""
+        while self._under_way < (self._at_once if most is None else min(self._at_once, most)):
             if self._throttle is not None and (delay := self._throttle.delay()):
                 return delay
             segment = self._segment()

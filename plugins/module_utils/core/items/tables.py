@@ -10,7 +10,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ..errors import FerryError, InvalidInput, KeepsFailing, KeySchemaDiffers, MissingTable, TableVanished
 from ..table_status import Phase, advice, phase_of
@@ -50,19 +50,21 @@ def find_table(
     """The table ``name`` by DescribeTable. Raises MissingTable when it does not exist or cannot be used yet, and what
     Client.call raises."""
     client = Client(endpoint, retry_policy, bounds)
-    call = _description(name)
+    call = description(name)
     try:
         body = client.call(call.operation, call.body, name)
     finally:
         client.close()
-    return _described(endpoint, name, body)
+    return described(endpoint, name, body)
 
 
-def _description(name: str) -> Call:
+def description(name: str) -> Call:
+    """The call whose answer ``described`` reads."""
     return Call("DescribeTable", json.dumps({"TableName": name}).encode(), name)
 
 
-def _described(endpoint: Endpoint, name: str, body: bytes) -> ItemTable:
+def described(endpoint: Endpoint, name: str, body: bytes) -> ItemTable:
+    """The table ``name`` by an answer of DescribeTable. Raises MissingTable for one that cannot be used yet."""
     try:
         description = json.loads(body)["Table"]
         types = {each["AttributeName"]: each["AttributeType"] for each in description["AttributeDefinitions"]}
@@ -139,15 +141,15 @@ class Identity:
 
     def request(self) -> Call:
         """The call whose answer ``recognize`` judges."""
-        return _description(self._table.name)
+        return description(self._table.name)
 
     def recognize(self, body: bytes) -> None:
         """Take in an answer of DescribeTable. Raises TableVanished for another table, or one that cannot be used."""
         try:
-            now = _described(self._table.endpoint, self._table.name, body)
+            now = described(self._table.endpoint, self._table.name, body)
         except MissingTable as error:
             raise self.explain(error) from error
-        _require_same(self._table, now)
+        require_same(self._table, now)
         self._recognized = self._acknowledged = self._clock()
 
     def explain(self, error: FerryError) -> FerryError:
@@ -205,20 +207,8 @@ def read_found(client: Client, call: Call, table: ItemTable, *, seen: bool) -> b
             client.pause(unfound.pause(error))
 
 
-def require_unchanged(table: ItemTable, retry_policy: RetryPolicy, bounds: Bounds = FREE) -> None:
-    """Raises TableVanished when ``table`` was deleted, or deleted and created again, since it was described.
-
-    The endpoint has answered before: it is waited for as long as during the work.
-    """
-    patient = replace(retry_policy, connecting=retry_policy.seconds)
-    try:
-        now = find_table(table.endpoint, table.name, patient, bounds)
-    except MissingTable as error:
-        raise vanished(table) from error
-    _require_same(table, now)
-
-
-def _require_same(table: ItemTable, now: ItemTable) -> None:
+def require_same(table: ItemTable, now: ItemTable) -> None:
+    """Raises TableVanished when ``now``, of the same name, is another table than ``table`` was."""
     if table.table_id and now.table_id != table.table_id:
         raise TableVanished(
             f"The table in {table.endpoint.account} was deleted and created again meanwhile: its id is {now.table_id},"

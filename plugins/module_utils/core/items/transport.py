@@ -198,6 +198,22 @@ class Connection:
             self._socket, self._opening, self.heard = self._opening.socket, None, time.monotonic()
         return ready
 
+    def use(self, *, waiting: bool) -> None:
+        """Go on with one that is open, as one that is ``waiting`` or not."""
+        self._socket.settimeout(ANSWER_SECONDS if waiting else 0.0)
+
+    def quiet(self) -> bool:
+        """Whether nothing has arrived on one without a request: else the server has closed it. What TLS sends on its
+        own account, as tickets of the session, is taken in. It does not wait from then on."""
+        try:
+            self._socket.settimeout(0.0)
+            self._socket.recv(1)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return True
+        except (OSError, ValueError):
+            pass
+        return False
+
     def send(self, head: bytes, body: bytes = b"") -> None:
         """Send a whole request, or what can be sent of it now. Raises BrokenConnection."""
         parts = [head + body] if self._secure else [head, body]  # TLS would make a record of each

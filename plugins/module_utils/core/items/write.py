@@ -24,7 +24,8 @@ from .throttle import Throttle
 
 BATCH_ITEMS = 25  # the most that BatchWriteItem takes (aws.md H)
 BATCH_BYTES = 4 * 1024 * 1024  # of JSON; AWS takes 16 MB (aws.md H), smaller ones are quicker to send again
-FIRST_BATCHES = 4  # under way at the beginning, more as they succeed: a small table needs few connections
+FIRST_BATCHES = 16  # under way at the beginning, twice as many after each round trip in which they succeed
+AHEAD = 8  # times as many connections are made as may be under way now: making one takes three round trips
 TRIES = 2  # that AWS throttled before a batch is set aside
 WRITE_UNIT_BYTES = 1024
 MOST_REFUSED = 1000  # items; so many show that it is not the items which are wrong
@@ -140,6 +141,11 @@ class _Window:
         """A batch succeeded."""
         self.size = min(self._most, self.size + (self._growth or 1.0 / self.size))
 
+    @property
+    def soon(self) -> int:
+        """How many there may be in a few round trips, if all succeed."""
+        return min(self._most, int(self.size) * (AHEAD if self._growth else 1))
+
     def throttled(self) -> None:
         """AWS throttled, or left items unprocessed."""
         self._growth = None
@@ -170,6 +176,18 @@ class Writer:
         self._keys = KeyReader(table.key)
         self._begin = b'{"RequestItems":{%s:[' % json.dumps(table.name).encode()
         self._end = b']},"ReturnConsumedCapacity":"TOTAL"}' if throttle is not None else b"]}}"
+
+    def expect(self, batches: int) -> None:
+        """Make connections ready for so many more ``batches``, but no more than may soon be under way.
+
+        Asks meanwhile whether the table is still the same: ``put`` waits for that. This method or Lanes.turn raises
+        what Lanes.identify does.
+        """
+        if not batches:
+            return
+        self._lanes.identify(self._client, self._identity)
+        if self._throttle is None:
+            self._lanes.prepare(self._client, min(self._under_way + batches, self._window.soon))
 
     def delay(self) -> float:
         """The seconds until the rate allows one more batch, 0 for now; LOOK_SECONDS while as many are under way as may

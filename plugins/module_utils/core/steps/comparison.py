@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal, TextIO
 
 from ..account import Account
 from ..change import Change
-from ..data_plane import ItemChoices, item_table
+from ..data_plane import ItemChoices, item_tables
 from ..destination import require_filled_by_us
 from ..errors import DifferencesFound, ItemRefused
 from ..items.comparing import compare_sample, compare_tables
@@ -112,8 +112,7 @@ def verify_tables(
     bounds: Bounds = FREE,
 ) -> Verification:
     """Compare both tables; reads only. Raises MissingTable, KeySchemaDiffers, and what the data plane raises."""
-    here = item_table(source, options.source_table, bounds)
-    there = item_table(destination, options.table, bounds)
+    here, there = item_tables((source, options.source_table), (destination, options.table), bounds=bounds)
     compared = CompareOptions(
         consistent=options.items.consistent,
         workers=workers_for(options.items.workers, here.size_bytes),
@@ -188,7 +187,7 @@ def repair_differences(
     All differences are read from the file where there is one; without, only the first are known.
     """
     require_repairable(source, destination, options, migration_id, delete_extra=delete_extra, filled_id=filled_id)
-    here, there = item_table(source, options.source_table), item_table(destination, options.table)
+    here, there = item_tables((source, options.source_table), (destination, options.table))
     differences = _read(Path(verification.path)) if verification.path else iter(verification.first)
     try:
         return repair(here, there, differences, RepairOptions(delete_extra=delete_extra, racing=racing, bounds=bounds))

@@ -15,7 +15,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.kept_connections import KEPT
 from tests.unit.core.items.fake_dynamo import FakeDynamo, serving
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept() -> Iterator[None]:
+    """Each test begins without connections that another has left."""
+    yield
+    KEPT.clear()
 
 
 @pytest.fixture

@@ -227,7 +227,7 @@ def test_progress_counts_both_sides(pair):
     options = CompareOptions(retry_policy=HASTY)
     compare_tables(pair.found("orders"), pair.found("copy"), options, progress=told.append)
     last = told[-1]
-    assert (last.items_source, last.items_destination, last.segments_done, last.segments) == (ITEMS, ITEMS, 32, 32)
+    assert (last.items_source, last.items_destination, last.segments_done, last.segments) == (ITEMS, ITEMS, 8, 8)
 
 
 def test_other_keys_are_refused(dynamo):

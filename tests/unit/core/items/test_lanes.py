@@ -206,6 +206,50 @@ def test_g4_connections_are_made_side_by_side(monkeypatch, certificate):
     assert client.retries.broken == 0
 
 
+def test_connections_are_made_before_the_calls_come(dynamo):
+    dynamo.make("orders")
+    client, lanes, heard = Client(dynamo.endpoint(), HASTY), Lanes(), []
+    lanes.prepare(client, 8)
+    lanes.prepare(client, 5)  # there are more than so many
+    for _ in range(12):
+        lanes.submit(client, Call("DescribeTable", DESCRIBE, "orders"), heard.append)
+    lanes.prepare(client, 12)
+    while len(heard) < 12:
+        lanes.turn(1.0)
+    lanes.prepare(client, 12)
+    lanes.close()
+    assert dynamo.connections == 12
+
+
+def test_a_connection_made_ahead_that_fails_is_not_made_again():
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    keys = SimpleNamespace(access_key="A", secret_key=SECRET, session_token="")
+    client, lanes = Client(Endpoint(f"http://127.0.0.1:{port}", REGION, lambda: keys), HASTY), Lanes()
+    for _ in range(3):
+        lanes.prepare(client, 4)
+        lanes.turn(0.1)
+    assert (lanes._made[client], client.retries.broken) == (0, 0)
+    lanes.close()
+
+
+def test_a_connection_made_ahead_that_stays_silent_is_given_up(monkeypatch, certificate):
+    monkeypatch.setenv("NO_PROXY", "localhost")
+    clock = Clock()
+    for module in (lanes_module, transport_module):
+        monkeypatch.setattr(module, "time", clock)
+    with socket.create_server(("localhost", 0)) as listener:
+        endpoint = endpoint_at(listener, "https", ca_bundle=str(certificate[0]))
+        client, lanes = Client(endpoint, HASTY), Lanes()
+        lanes.prepare(client, 3)
+        lanes.turn(1.0)
+        clock.now += network_route.CONNECT_SECONDS + 1
+        lanes.turn(0.0)
+        assert lanes._made[client] == 0
+        lanes.close()
+    assert client.retries.broken == 0
+
+
 def test_a_connection_that_is_never_made_is_given_up(monkeypatch, certificate):
     monkeypatch.setenv("NO_PROXY", "localhost")
     clock = Clock()

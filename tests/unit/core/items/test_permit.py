@@ -31,6 +31,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.items.checkpoi
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import RetryPolicy
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.copying import CopyOptions, copy_items
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.differences import Difference
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.kept_connections import KEPT
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.permit import Bounds, elapsed, pause
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.repairing import RepairOptions, repair
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.tables import Identity
@@ -320,6 +321,7 @@ def test_an_orphaned_worker_overwrites_nothing(filled, tmp_path, with_checkpoint
     throttled.times = 0
     copied(filled, Bounds(), checkpoint=path)
     assert set(filled.tables["copy"].items.values()) == set(numbered(version=2))
+    KEPT.clear()  # our own
     wait_until(lambda: filled.visitors == 0)
     assert set(filled.tables["copy"].items.values()) == set(numbered(version=2))
 

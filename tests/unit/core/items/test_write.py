@@ -183,12 +183,39 @@ def test_fewer_batches_are_under_way_once_aws_throttles(dynamo):
         return asked
 
     grown = [most() for _ in range(6)]
-    assert (grown[0], grown[-1]) == (4, 40)
+    assert (grown[0], grown[1], grown[-1]) == (16, 32, 40)
     assert grown == sorted(grown)
     dynamo.plan("throttle", "BatchWriteItem")
     most()
     assert 10 <= most() < 20
     writing.finish()
+
+
+def test_connections_are_made_ahead_for_batches_that_wait_and_not_once_aws_throttles(dynamo):
+    dynamo.make("orders")
+    writing = Writing(dynamo, at_once=256)
+    writing.writer.expect(0)
+    assert writing.lanes._made[writing.client] == 0
+    writing.writer.expect(3)
+    assert writing.lanes._made[writing.client] == 3
+    writing.writer.expect(1000)
+    assert writing.lanes._made[writing.client] == 128
+    dynamo.plan("throttle", "BatchWriteItem")
+    writing.put(item(0))
+    writing.finish()
+    writing = Writing(dynamo, at_once=256)
+    writing.writer._window.throttled()
+    writing.writer.expect(1000)
+    assert writing.lanes._made[writing.client] == 16
+    writing.lanes.close()
+
+
+def test_no_connections_are_made_ahead_within_a_rate(dynamo):
+    dynamo.make("orders")
+    writing = Writing(dynamo, rate=Rate(1000))
+    writing.writer.expect(1000)
+    assert writing.lanes._made[writing.client] == 1  # of the look at the table
+    writing.lanes.close()
 
 
 def test_a_batch_refused_for_a_key_named_twice_is_sent_one_by_one(dynamo):

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 from ...account import Account
 from ...change import Change
-from ...data_plane import ItemChoices, count_items, item_table
+from ...data_plane import ItemChoices, count_items, item_table, item_tables
 from ...destination import creation_call, make_table, require_ours, tags_there
 from ...errors import CheckpointUnusable, CountMismatch, FerryError, InvalidInput, ItemRefused, Refused, Replaced
 from ...items.answers import require_msgspec
@@ -374,8 +374,7 @@ def _copy(
         show(shown)
 
     bounds = bounds_of(record, lambda: show(shown), writes=True)
-    here = item_table(source, options.table, bounds)
-    there = item_table(destination, options.made_table, bounds)
+    here, there = item_tables((source, options.table), (destination, options.made_table), bounds=bounds)
     _require_made(there, job)
 
     copied = _named_when_refused(

@@ -58,6 +58,10 @@ def item_table(account: Account, name: str, *_bounds: Any) -> Table:
     return Table(account=account, name=name, table_id=described["TableId"])
 
 
+def item_tables(*wanted: tuple[Account, str], bounds: Any = None) -> list[Table]:
+    return [item_table(account, name) for account, name in wanted]
+
+
 def copy_items(here: Table, there: Table, options: Any, tell: Callable[[Any], None]) -> Any:
     items = here.client.scan(TableName=here.name)["Items"]
     for item in items:
@@ -87,7 +91,7 @@ class Bench:
 
 @pytest.fixture(autouse=True)
 def copied_by_calls(monkeypatch: pytest.MonkeyPatch) -> None:
-    for room in (item_table, copy_items, count_items):
+    for room in (item_table, item_tables, copy_items, count_items):
         monkeypatch.setattr(copy_job, room.__name__, room)
     monkeypatch.setattr(copy_job, "Workbench", Bench)
 
