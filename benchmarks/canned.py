@@ -7,7 +7,8 @@
 A table's name says what it holds: ``source-1000-50000`` is 50,000 items of 1,000 bytes (``benchmarks.items``), made up
 while they are scanned; ``reordered-1000-50000`` holds the same, attributes in another order. What is written is counted
 by table and time, and forgotten. It knows DescribeTable, Scan (with segments, limits and pages of 1 MB, as AWS),
-BatchGetItem and BatchWriteItem, and reports consumed capacity when asked.
+BatchGetItem and BatchWriteItem, and reports consumed capacity when asked. ``made-1000-50000`` is not there before it is
+made by CreateTable, keeps its tags, and counts what was written into it.
 
 ``python -m benchmarks.canned CERTIFICATE KEY [DELAY]`` prints its port and the port that speaks TLS. With a delay, the
 seconds of a round trip, a connection is made and each request answered after so long; TLS takes one more to begin.
@@ -22,6 +23,7 @@ import ssl
 import sys
 import threading
 import time
+import uuid
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -32,7 +34,12 @@ from benchmarks.items import ATTRIBUTE_DEFINITIONS, KEY_SCHEMA, number_of, numbe
 PAGE_BYTES = 1024 * 1024
 READ_UNIT, WRITE_UNIT = 4096, 1024
 
+REGION, ACCOUNT = "eu-west-1", "111111111111"
+ARN = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/"
+ERROR = b'{"__type":"com.amazonaws.dynamodb.v20120810#%s","message":"%s"}'
+
 _writes: dict[str, list[tuple[float, int]]] = defaultdict(list)
+_tags: dict[str, dict[str, str]] = {}  # of the tables that were made
 
 
 def shape(table: str) -> tuple[int, int]:
@@ -44,6 +51,10 @@ def shape(table: str) -> tuple[int, int]:
 def scan(request: dict[str, Any]) -> bytes:
     """The page of items that AWS would answer with."""
     item_bytes, items = shape(request["TableName"])
+    if request["TableName"] in _tags:
+        count = sum(written for _at, written in list(_writes[request["TableName"]]))
+        whole = request.get("Segment", 0) == 0  # what it got was forgotten: it can be counted
+        return b'{"Count":%d,"ScannedCount":%d}' % (count * whole, count * whole)
     segment, segments = request.get("Segment", 0), request.get("TotalSegments", 1)
     first, end = items * segment // segments, items * (segment + 1) // segments
     if "ExclusiveStartKey" in request:
@@ -89,7 +100,8 @@ def describe_table(request: dict[str, Any]) -> bytes:
     item_bytes, items = shape(request["TableName"])
     table = {
         "TableName": request["TableName"],
-        "TableArn": f"arn:aws:dynamodb:eu-west-1:111111111111:table/{request['TableName']}",
+        "TableId": str(uuid.uuid5(uuid.NAMESPACE_URL, request["TableName"])),
+        "TableArn": ARN + request["TableName"],
         "TableStatus": "ACTIVE",
         "CreationDateTime": 1767225600.0,
         "KeySchema": KEY_SCHEMA,
@@ -102,6 +114,26 @@ def describe_table(request: dict[str, Any]) -> bytes:
     return json.dumps({"Table": table}).encode()
 
 
+def create_table(request: dict[str, Any]) -> bytes:
+    """A table that is about to be active: the next look finds it so."""
+    _tags[request["TableName"]] = {tag["Key"]: tag["Value"] for tag in request.get("Tags", ())}
+    table = json.loads(describe_table(request))["Table"]
+    return json.dumps({"TableDescription": {**table, "TableStatus": "CREATING"}}).encode()
+
+
+def tag_resource(request: dict[str, Any]) -> bytes:
+    """Nothing, as AWS."""
+    tags = {tag["Key"]: tag["Value"] for tag in request["Tags"]}
+    _tags.setdefault(request["ResourceArn"].removeprefix(ARN), {}).update(tags)
+    return b"{}"
+
+
+def list_tags(request: dict[str, Any]) -> bytes:
+    """The tags that a table got."""
+    tags = _tags.get(request["ResourceArn"].removeprefix(ARN), {})
+    return json.dumps({"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}).encode()
+
+
 def _items(table: str, numbers: Iterable[int]) -> bytes:
     item_bytes, reordered = shape(table)[0], table.startswith("reordered")
     return b",".join(numbered(number, item_bytes, reordered) for number in numbers)
@@ -112,7 +144,7 @@ def _capacity(table: str, units: float) -> bytes:
 
 
 def answer(head: bytes, body: bytes) -> bytes:
-    """What one request gets; nothing for an operation that has no canned answer."""
+    """What one request gets: an error begins with its type."""
     if head.startswith(b"GET /writes/"):
         return json.dumps(_writes[head.split(b" ", 2)[1].removeprefix(b"/writes/").decode()]).encode()
     if b"DynamoDB_20120810.BatchWriteItem" in head:
@@ -120,10 +152,19 @@ def answer(head: bytes, body: bytes) -> bytes:
     if b"DynamoDB_20120810.Scan" in head:
         return scan(json.loads(body))
     if b"DynamoDB_20120810.DescribeTable" in head:
-        return describe_table(json.loads(body))
+        request = json.loads(body)
+        if request["TableName"].startswith("made-") and request["TableName"] not in _tags:
+            return ERROR % (b"ResourceNotFoundException", b"Requested resource not found")
+        return describe_table(request)
     if b"DynamoDB_20120810.BatchGetItem" in head:
         return batch_get_item(json.loads(body))
-    return b""
+    if b"DynamoDB_20120810.CreateTable" in head:
+        return create_table(json.loads(body))
+    if b"DynamoDB_20120810.TagResource" in head:
+        return tag_resource(json.loads(body))
+    if b"DynamoDB_20120810.ListTagsOfResource" in head:
+        return list_tags(json.loads(body))
+    return ERROR % (b"UnknownOperationException", b"")
 
 
 def converse(connection: socket.socket, delay: float) -> None:
@@ -132,9 +173,7 @@ def converse(connection: socket.socket, delay: float) -> None:
         for head, body in requests(connection.makefile("rb", 1 << 18)):
             time.sleep(delay)
             content = answer(head, body)
-            status = b"200 OK"
-            if not content:
-                status, content = b"400 Bad Request", b'{"__type":"com.amazon.coral.service#UnknownOperationException"}'
+            status = b"400 Bad Request" if content.startswith(b'{"__type"') else b"200 OK"
             connection.sendall(
                 b"HTTP/1.1 " + status + b"\r\nContent-Type: application/x-amz-json-1.0\r\nx-amzn-RequestId: CANNED\r\n"
                 b"x-amz-crc32: %d\r\nContent-Length: %d\r\n\r\n" % (zlib.crc32(content), len(content)) + content

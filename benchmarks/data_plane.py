@@ -28,9 +28,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.clients import KEYS, Task
-from benchmarks.peers import CLIENTS, NOT_TO_BE_HAD, TABLEFERRY, Client, client
+from benchmarks.peers import CLIENTS, MANY_TABLES, NOT_TO_BE_HAD, TABLEFERRY, Client, client
 from benchmarks.process_tree import measure
-from benchmarks.rows import HEADER, REORDERED, Row, line, our_figure
+from benchmarks.rows import DISTANT, HEADER, NEAR, REORDERED, Row, line, our_figure
 from benchmarks.servers import CannedServer, Server, canned, engine_pair, make_certificate
 from benchmarks.targets import Target, targets
 from engines.catalog import ENGINES
@@ -56,6 +56,7 @@ RATE_UNITS = 2_000
 RATE_SECONDS = 60
 SHARED = 400_000  # items that one worker copies, and two
 AWAY, ROUND_TRIP_SECONDS = 200_000, 0.1  # items that are copied over a distance
+TABLES, TABLE_ITEMS, NEAR_SECONDS = 100, 100, 0.02  # small tables, and the round trip to them
 
 
 class Bench:
@@ -143,6 +144,21 @@ class Bench:
         rows = [self.copied(TABLEFERRY, server, 1_000, "tls", items) for _round in range(ROUNDS)]
         self.kept(sorted(rows, key=lambda row: row.wall_s or 0)[ROUNDS // 2])
 
+    def tables(self, server: CannedServer, tables: int) -> None:
+        """We make and copy so many small tables at once; the median of the rounds."""
+        rows = [self.copied_tables(server, tables) for _round in range(ROUNDS)]
+        self.kept(sorted(rows, key=lambda row: row.wall_s or 0)[ROUNDS // 2])
+
+    def copied_tables(self, server: CannedServer, tables: int) -> Row:
+        """So many small tables, all items of which must arrive."""
+        destination = server.new_tables(1_000, TABLE_ITEMS)
+        task = replace(self.task(server, "tls", server.source(1_000, TABLE_ITEMS), destination), tables=tables)
+        row = self.run(TABLEFERRY, "tables", task, server.name, 1_000, TABLE_ITEMS * tables, MANY_TABLES)
+        written = sum(server.written(f"{destination}-{number}") for number in range(tables))
+        if written != row.items:
+            sys.exit(f"{written} items of {row.items} were written into {tables} tables")
+        return replace(row, tables=tables)
+
     def rate(self, server: CannedServer, units: int, workers: int) -> None:
         """A copy limited to ``units`` write units a second.
 
@@ -158,10 +174,12 @@ class Bench:
         worst = round(worst_second(writes), 1)
         self.kept(replace(row, asked_units_s=units, got_units_s=round(got, 1), worst_units_s=worst))
 
-    def run(self, who: str, work: str, task: Task, server: str, item_bytes: int, items: int) -> Row:
-        """Measure one client; a client that fails ends the benchmark."""
+    def run(
+        self, who: str, work: str, task: Task, server: str, item_bytes: int, items: int, by: Client | None = None
+    ) -> Row:
+        """Measure one client, the one of the name ``who`` or ``by``; a client that fails ends the benchmark."""
         folder = Path(tempfile.mkdtemp(dir=self.folder))
-        command = client(who).command(work, task, folder)
+        command = (by or client(who)).command(work, task, folder)
         measured = measure(command, self.environment, folder / "output.log", sample_seconds=SAMPLE_SECONDS)
         shutil.rmtree(folder)
         if measured.returncode:
@@ -209,8 +227,10 @@ def main() -> int:
         make_certificate(certificate)
         with canned(certificate) as server:
             beside_peers(bench, server)
-        with canned(certificate, ROUND_TRIP_SECONDS) as server:
+        with canned(certificate, ROUND_TRIP_SECONDS, DISTANT) as server:
             bench.distant(server, bench.scaled(AWAY))
+        with canned(certificate, NEAR_SECONDS, NEAR) as server:
+            bench.tables(server, TABLES)
         beside_engines(bench)
     reached = list(targets(bench.rows))
     write(bench.rows, reached)
@@ -233,6 +253,7 @@ def beside_peers(bench: Bench, server: CannedServer) -> None:
     bench.workers(server, bench.scaled(SHARED) + 1)  # a number that no other copy has
     for workers in (1, 2):
         bench.rate(server, RATE_UNITS, workers)
+    bench.tables(server, TABLES)
 
 
 def beside_engines(bench: Bench) -> None:

@@ -46,7 +46,7 @@ class Client:
 def _python(who: str) -> Callable[[str, Task, Path], list[str]]:
     def command(work: str, task: Task, folder: Path) -> list[str]:
         arguments = [task.source_url, task.source_table, task.destination_url, task.destination_table]
-        limits = ["--units", str(task.units), "--workers", str(task.workers)]
+        limits = ["--units", str(task.units), "--workers", str(task.workers), "--tables", str(task.tables)]
         return [sys.executable, "-m", f"benchmarks.clients.{who}", work, *arguments, *limits]
 
     return command
@@ -78,6 +78,8 @@ CLIENTS = (
     Client("dynamodump", ("copy",), _dynamodump, DYNAMODUMP / "bin/dynamodump", rounds=1),  # 25 s to start
     Client("copy_dynamodb_table", ("copy",), _copy_dynamodb_table, COPY_DYNAMODB_TABLE / "node_modules"),
 )
+
+MANY_TABLES = Client(TABLEFERRY, ("tables",), _python("many_tables"))
 
 
 def client(who: str) -> Client:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from benchmarks.peers import TABLEFERRY
 
-CANNED, REORDERED, DISTANT = "canned", "canned-reordered", "distant"
+CANNED, REORDERED, NEAR, DISTANT = "canned", "canned-reordered", "near", "distant"
 COLUMNS = "{:<7}{:<17}{:<5}{:>7}  {:<22}{:>10}{:>12}{:>8}{:>8}{:>8}"
 HEADER = COLUMNS.format("work", "server", "via", "bytes", "who", "items", "items/CPU s", "wall s", "peak MB", "times")
 
@@ -20,6 +20,7 @@ HEADER = COLUMNS.format("work", "server", "via", "bytes", "who", "items", "items
 class Row:
     """One measurement; ``items`` of a verification are pairs, ``peak_mb`` is of the whole process tree.
 
+    A row of ``tables`` has the items of so many ``tables``, each of which was made, copied, counted and marked.
     A row of ``memory`` has the larger peak of a copy and a verification of so many items, which have rows of their own.
     A row of ``rate`` has the units per second that were asked for and got, and those of the worst second.
     """
@@ -34,6 +35,7 @@ class Row:
     wall_s: float | None
     peak_mb: float
     workers: int = 1
+    tables: int = 1
     asked_units_s: float | None = None
     got_units_s: float | None = None
     worst_units_s: float | None = None
@@ -55,10 +57,16 @@ def line(row: Row, ours: float | None) -> str:
         row.server,
         row.transport,
         f"{row.item_bytes:,}",
-        row.who if row.workers == 1 else f"{row.who}, {row.workers} workers",
+        _who(row),
         f"{row.items:,}",
         f"{row.items_per_cpu_s:,.0f}" if row.items_per_cpu_s else "",
         f"{row.wall_s:.1f}" if row.wall_s else "",
         f"{row.peak_mb:.0f}",
         f"{ours / row.items_per_cpu_s:.1f}" if ours and row.items_per_cpu_s else "",
     )
+
+
+def _who(row: Row) -> str:
+    if row.tables > 1:
+        return f"{row.who}, {row.tables} tables"
+    return row.who if row.workers == 1 else f"{row.who}, {row.workers} workers"

@@ -73,6 +73,10 @@ class CannedServer:
     def copy(self, item_bytes: int, items: int) -> str:
         return f"{self.copies}-{item_bytes}-{items}"
 
+    def new_tables(self, item_bytes: int, items: int) -> str:
+        """The name of tables of the destination that are not there yet; a number of each is to follow."""
+        return f"made-{item_bytes}-{items}-{next(self._runs)}"
+
     def written(self, table: str) -> int:
         return sum(count for _, count in self.writes(table))
 
@@ -134,8 +138,9 @@ class EngineServer:
 
 
 @contextmanager
-def canned(certificate: Path, delay: float = 0.0) -> Iterator[CannedServer]:
-    """The canned server, with ``certificate``; ``delay`` are the seconds of a round trip to it."""
+def canned(certificate: Path, delay: float = 0.0, name: str = "canned") -> Iterator[CannedServer]:
+    """The canned server, with ``certificate``; ``delay`` are the seconds of a round trip to it, for which it has a
+    ``name`` of its own."""
     key = certificate.with_suffix(".key")
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.canned", str(certificate), str(key), str(delay)],
@@ -144,7 +149,7 @@ def canned(certificate: Path, delay: float = 0.0) -> Iterator[CannedServer]:
     )
     assert process.stdin and process.stdout
     try:
-        yield CannedServer(json.loads(process.stdout.readline()), "distant" if delay else "canned")
+        yield CannedServer(json.loads(process.stdout.readline()), name)
     finally:
         process.stdin.close()
         process.wait(10)

@@ -18,7 +18,7 @@ KEYS = {"AWS_ACCESS_KEY_ID": "AKIAENGINEENGINEENGI", "AWS_SECRET_ACCESS_KEY": "e
 @dataclass(frozen=True)
 class Task:
     """From where to where; ``units`` is a limit of write units per second, 0 for none, ``workers`` are processes of a
-    client that has them."""
+    client that has them. With more than one of ``tables`` their numbers are appended to the names."""
 
     source_url: str
     source_table: str
@@ -26,6 +26,7 @@ class Task:
     destination_table: str
     units: float = 0
     workers: int = 1
+    tables: int = 1
 
 
 def run(works: dict[str, Callable[[Task], int]]) -> None:
@@ -36,5 +37,6 @@ def run(works: dict[str, Callable[[Task], int]]) -> None:
         parser.add_argument(name)
     parser.add_argument("--units", type=float, default=0)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--tables", type=int, default=1)
     arguments = vars(parser.parse_args())
     print(works[arguments.pop("work")](Task(**arguments)))

@@ -11,8 +11,8 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.peers import TABLEFERRY
-from benchmarks.rows import CANNED, Row
-from benchmarks.targets import NOT_MEASURED, Target, targets
+from benchmarks.rows import CANNED, NEAR, Row
+from benchmarks.targets import Target, targets
 
 MEMORY = Row("memory", TABLEFERRY, "http", CANNED, 1_000, 10_000, None, None, 50.0)
 OURS = Row("copy", TABLEFERRY, "http", CANNED, 1_000, 1_000, 2_800, 1.0, 50.0)
@@ -39,7 +39,9 @@ def test_a_rate_is_nearly_used_and_no_second_is_above(got, worst, met):
     assert target([replace(RATE, got_units_s=got, worst_units_s=worst)], "units/s").met == met
 
 
-def test_what_nothing_measures_is_shown_and_not_reached():
-    for text in NOT_MEASURED:
-        found = target([], text)
-        assert (found.got, found.met) == ("not measured", False)
+def test_many_small_tables_are_held_to_wall_time_at_a_distance_and_to_cpu_without():
+    row = replace(OURS, work="tables", items=10_000, tables=100, transport="tls", items_per_cpu_s=1_000, wall_s=15.1)
+    near = [target([replace(row, server=NEAR, wall_s=wall)], "20 ms") for wall in (15.1, 15.6)]
+    assert [(each.got, each.met) for each in near] == [("15.1 s", True), ("15.6 s", False)]
+    here = [target([replace(row, items_per_cpu_s=speed)], "without delay") for speed in (500, 480)]
+    assert [(each.got, each.met) for each in here] == [("20.0 CPU-s", True), ("20.8 CPU-s", False)]
