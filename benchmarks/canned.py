@@ -5,19 +5,23 @@
 """A DynamoDB of canned answers on loopback: so light that what is measured is its client.
 
 A table's name says what it holds: ``source-1000-50000`` is 50,000 items of 1,000 bytes (``benchmarks.items``), made up
-while they are scanned; ``reordered-1000-50000`` holds the same, attributes in another order. What is written is counted
+while they are scanned; ``reordered-1000-50000`` holds the same, attributes in another order, and each full page of
+``repeated-1000-50000`` has the same items, made up once: it costs no more than to send it. ``made-1000-50000`` is not
+there before it is made by CreateTable, keeps its tags, and counts what was written into it. What is written is counted
 by table and time, and forgotten. It knows DescribeTable, Scan (with segments, limits and pages of 1 MB, as AWS),
-BatchGetItem and BatchWriteItem, and reports consumed capacity when asked. ``made-1000-50000`` is not there before it is
-made by CreateTable, keeps its tags, and counts what was written into it.
+BatchGetItem and BatchWriteItem, and reports consumed capacity when asked.
 
-``python -m benchmarks.canned CERTIFICATE KEY [DELAY]`` prints its port and the port that speaks TLS. With a delay, the
-seconds of a round trip, a connection is made and each request answered after so long; TLS takes one more to begin.
+``python -m benchmarks.canned CERTIFICATE KEY [DELAY [CORES]]`` prints its port and the port that speaks TLS. With a
+delay, the seconds of a round trip, a connection is made and each request answered after so long; TLS takes one more to
+begin. It runs on ``CORES`` (``2,3``) alone where they are given.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import os
+import re
 import socket
 import ssl
 import sys
@@ -27,12 +31,15 @@ import uuid
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
 from benchmarks.items import ATTRIBUTE_DEFINITIONS, KEY_SCHEMA, number_of, numbered
 
 PAGE_BYTES = 1024 * 1024
 READ_UNIT, WRITE_UNIT = 4096, 1024
+READ_BYTES = 128 * 1024
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 REGION, ACCOUNT = "eu-west-1", "111111111111"
 ARN = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/"
@@ -63,7 +70,9 @@ def scan(request: dict[str, Any]) -> bytes:
     count = max(0, last - first)
     parts = []
     if request.get("Select") != "COUNT":
-        parts.append(b'"Items":[' + _items(request["TableName"], range(first, last)) + b"]")
+        repeated = request["TableName"].startswith("repeated") and count
+        numbers = range(count) if repeated else range(first, last)
+        parts.append((_page if repeated else _page.__wrapped__)(request["TableName"], numbers))
     parts.append(b'"Count":%d,"ScannedCount":%d' % (count, count))
     if request.get("ReturnConsumedCapacity", "NONE") != "NONE":
         units = math.ceil(count * item_bytes / READ_UNIT) / (1 if request.get("ConsistentRead") else 2)
@@ -134,6 +143,11 @@ def list_tags(request: dict[str, Any]) -> bytes:
     return json.dumps({"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}).encode()
 
 
+@lru_cache(4)
+def _page(table: str, numbers: range) -> bytes:
+    return b'"Items":[' + _items(table, numbers) + b"]"
+
+
 def _items(table: str, numbers: Iterable[int]) -> bytes:
     item_bytes, reordered = shape(table)[0], table.startswith("reordered")
     return b",".join(numbered(number, item_bytes, reordered) for number in numbers)
@@ -170,7 +184,7 @@ def answer(head: bytes, body: bytes) -> bytes:
 def converse(connection: socket.socket, delay: float) -> None:
     """Answer one connection until it ends, each request after ``delay`` seconds."""
     try:
-        for head, body in requests(connection.makefile("rb", 1 << 18)):
+        for head, body in requests(connection):
             time.sleep(delay)
             content = answer(head, body)
             status = b"400 Bad Request" if content.startswith(b'{"__type"') else b"200 OK"
@@ -184,17 +198,26 @@ def converse(connection: socket.socket, delay: float) -> None:
         connection.close()
 
 
-def requests(stream: Any) -> Iterator[tuple[bytes, bytes]]:
+def requests(connection: socket.socket) -> Iterator[tuple[bytes, bytes]]:
     """Head and body of each request of a connection."""
+    got = b""
     while True:
-        head, length = [], 0
-        while (line := stream.readline()) not in (b"\r\n", b""):
-            head.append(line)
-            if line[:15].lower() == b"content-length:":
-                length = int(line[15:])
-        if not head:
-            return
-        yield b"".join(head), stream.read(length)
+        while (end := got.find(b"\r\n\r\n")) < 0:
+            more = connection.recv(READ_BYTES)
+            if not more:
+                return
+            got += more
+        head, parts = got[:end], [got[end + 4 :]]
+        length = _LENGTH.search(head)
+        left = (int(length[1]) if length else 0) - len(parts[0])
+        while left > 0:
+            parts.append(connection.recv(READ_BYTES))
+            if not parts[-1]:
+                return
+            left -= len(parts[-1])
+        body = b"".join(parts)
+        got = body[len(body) + left :] if left else b""
+        yield head, body[: len(body) + left] if left else body
 
 
 def listen(secure: Callable[[socket.socket], socket.socket], delay: float = 0.0, trips: int = 1) -> int:
@@ -220,8 +243,10 @@ def listen(secure: Callable[[socket.socket], socket.socket], delay: float = 0.0,
 
 def main() -> None:
     """Serve until standard input ends."""
-    certificate, key, *rest = sys.argv[1:]
-    delay = float(rest[0]) if rest else 0.0
+    certificate, key, delay_text, cores, *_ = [*sys.argv[1:], "", ""]
+    delay = float(delay_text or 0)
+    if cores:
+        os.sched_setaffinity(0, set(map(int, cores.split(","))))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     ports = {

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from benchmarks.peers import TABLEFERRY
 
 CANNED, REORDERED, NEAR, DISTANT = "canned", "canned-reordered", "near", "distant"
+SHARING, APART = "canned-sharing", "canned-apart"  # the cores of the workers with them, or cores of its own
 COLUMNS = "{:<7}{:<17}{:<5}{:>7}  {:<22}{:>10}{:>12}{:>8}{:>8}{:>8}"
 HEADER = COLUMNS.format("work", "server", "via", "bytes", "who", "items", "items/CPU s", "wall s", "peak MB", "times")
 
@@ -22,6 +23,7 @@ class Row:
 
     A row of ``tables`` has the items of so many ``tables``, each of which was made, copied, counted and marked.
     A row of ``memory`` has the larger peak of a copy and a verification of so many items, which have rows of their own.
+    A row that is to show what workers do says what CPU the server took.
     A row of ``rate`` has the units per second that were asked for and got, and those of the worst second.
     """
 
@@ -36,6 +38,7 @@ class Row:
     peak_mb: float
     workers: int = 1
     tables: int = 1
+    server_cpu_s: float | None = None
     asked_units_s: float | None = None
     got_units_s: float | None = None
     worst_units_s: float | None = None

@@ -10,10 +10,11 @@ import datetime
 import ipaddress
 import itertools
 import json
+import os
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,18 +55,21 @@ class Server(Protocol):
 @dataclass
 class CannedServer:
     """``benchmarks.canned`` as a process; both accounts are one. ``copies`` begins the names of tables that equal the
-    source's: ``reordered`` for attributes in another order."""
+    source's: ``reordered`` for attributes in another order; ``sources`` begins the names of the source's, ``repeated``
+    for pages that cost the server little. It is the process of that id."""
 
     ports: dict[str, int]
     name: str = "canned"
     copies: str = "copy"
+    sources: str = "source"
+    process: int = 0
     _runs: Iterator[int] = field(default_factory=itertools.count)
 
     def url(self, side: str, transport: str) -> str:
         return f"{'https' if transport == 'tls' else 'http'}://127.0.0.1:{self.ports[transport]}"
 
     def source(self, item_bytes: int, items: int) -> str:
-        return f"source-{item_bytes}-{items}"
+        return f"{self.sources}-{item_bytes}-{items}"
 
     def destination(self, item_bytes: int, items: int) -> str:
         return f"destination-{item_bytes}-{items}-{next(self._runs)}"
@@ -79,6 +83,11 @@ class CannedServer:
 
     def written(self, table: str) -> int:
         return sum(count for _, count in self.writes(table))
+
+    def cpu_seconds(self) -> float:
+        """What the server itself has taken so far (Linux)."""
+        fields = Path(f"/proc/{self.process}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def writes(self, table: str) -> list[tuple[float, int]]:
         """Time in seconds and number of items of each write, as the server saw them."""
@@ -138,18 +147,20 @@ class EngineServer:
 
 
 @contextmanager
-def canned(certificate: Path, delay: float = 0.0, name: str = "canned") -> Iterator[CannedServer]:
+def canned(
+    certificate: Path, delay: float = 0.0, name: str = "canned", cores: Collection[int] = ()
+) -> Iterator[CannedServer]:
     """The canned server, with ``certificate``; ``delay`` are the seconds of a round trip to it, for which it has a
-    ``name`` of its own."""
+    ``name`` of its own. It runs on ``cores`` alone where there are some."""
     key = certificate.with_suffix(".key")
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.canned", str(certificate), str(key), str(delay)],
+        [sys.executable, "-m", "benchmarks.canned", str(certificate), str(key), str(delay), ",".join(map(str, cores))],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
     assert process.stdin and process.stdout
     try:
-        yield CannedServer(json.loads(process.stdout.readline()), name)
+        yield CannedServer(json.loads(process.stdout.readline()), name, process=process.pid)
     finally:
         process.stdin.close()
         process.wait(10)

@@ -1,0 +1,57 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The canned server reads requests however they come, and its repeated pages are pages."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+
+import pytest
+
+from benchmarks.canned import PAGE_BYTES, requests, scan
+
+REQUEST = b"POST / HTTP/1.1\r\nX-Amz-Target: Scan\r\nContent-Length: 4\r\n\r\nabcd"
+
+
+@pytest.mark.parametrize("size", [1, 7, len(REQUEST), len(REQUEST) + 5, 10 * len(REQUEST)])
+def test_requests_are_read_however_they_are_cut(size):
+    sent = REQUEST * 3 + b"GET /writes/x HTTP/1.1\r\n\r\n"
+    ours, theirs = socket.socketpair()
+
+    def send() -> None:
+        with theirs:
+            for start in range(0, len(sent), size):
+                theirs.sendall(sent[start : start + size])
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    with ours:
+        got = list(requests(ours))
+    thread.join()
+    assert [body for _head, body in got] == [b"abcd"] * 3 + [b""]
+    assert got[-1][0] == b"GET /writes/x HTTP/1.1"
+
+
+def test_a_request_that_is_cut_off_is_none():
+    ours, theirs = socket.socketpair()
+    with theirs:
+        theirs.sendall(REQUEST[:-1])
+    with ours:
+        assert not list(requests(ours))
+
+
+def test_repeated_pages_count_as_many_items_as_the_table_has():
+    counted, key = 0, None
+    while True:
+        request = {"TableName": "repeated-1000-2500", **({"ExclusiveStartKey": key} if key else {})}
+        page = json.loads(scan(request))
+        assert len(page["Items"]) == page["Count"] <= PAGE_BYTES // 1000
+        counted += page["Count"]
+        key = page.get("LastEvaluatedKey")
+        if key is None:
+            break
+    assert counted == 2500
