@@ -22,6 +22,7 @@ import json
 import math
 import os
 import re
+import selectors
 import socket
 import ssl
 import sys
@@ -31,6 +32,7 @@ import uuid
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -49,13 +51,25 @@ _writes: dict[str, list[tuple[float, int]]] = defaultdict(list)
 _tags: dict[str, dict[str, str]] = {}  # of the tables that were made
 
 
+@dataclass(frozen=True)
+class Repeated:
+    """An answer whose begin, with its CRC, was sent before."""
+
+    begin: bytes
+    crc: int
+    rest: bytes = b""
+
+    def __bytes__(self) -> bytes:
+        return self.begin + self.rest
+
+
 def shape(table: str) -> tuple[int, int]:
     """Item size in bytes and number of items, by the table's name."""
     _, item_bytes, items, *_ = table.split("-")
     return int(item_bytes), int(items)
 
 
-def scan(request: dict[str, Any]) -> bytes:
+def scan(request: dict[str, Any]) -> bytes | Repeated:
     """The page of items that AWS would answer with."""
     item_bytes, items = shape(request["TableName"])
     if request["TableName"] in _tags:
@@ -68,11 +82,11 @@ def scan(request: dict[str, Any]) -> bytes:
         first = number_of(request["ExclusiveStartKey"]) + 1
     last = min(end, first + min(request.get("Limit", PAGE_BYTES), max(1, PAGE_BYTES // item_bytes)))
     count = max(0, last - first)
-    parts = []
-    if request.get("Select") != "COUNT":
-        repeated = request["TableName"].startswith("repeated") and count
-        numbers = range(count) if repeated else range(first, last)
-        parts.append((_page if repeated else _page.__wrapped__)(request["TableName"], numbers))
+    parts, repeated = [], None
+    if request.get("Select") != "COUNT" and request["TableName"].startswith("repeated"):
+        repeated = _page(request["TableName"], count)
+    elif request.get("Select") != "COUNT":
+        parts.append(b'"Items":[' + _items(request["TableName"], range(first, last)) + b"]")
     parts.append(b'"Count":%d,"ScannedCount":%d' % (count, count))
     if request.get("ReturnConsumedCapacity", "NONE") != "NONE":
         units = math.ceil(count * item_bytes / READ_UNIT) / (1 if request.get("ConsistentRead") else 2)
@@ -80,7 +94,8 @@ def scan(request: dict[str, Any]) -> bytes:
     if last < end:
         key = {"customer": {"S": f"customer#{last - 1:08d}"}, "order": {"S": f"order#{last - 1:08d}"}}
         parts.append(b'"LastEvaluatedKey":' + json.dumps(key).encode())
-    return b"{" + b",".join(parts) + b"}"
+    rest = b",".join(parts) + b"}"
+    return b"{" + rest if repeated is None else replace(repeated, rest=rest)
 
 
 def batch_get_item(request: dict[str, Any]) -> bytes:
@@ -99,7 +114,8 @@ def batch_write_item(body: bytes) -> bytes:
     count = body.count(b'"PutRequest"')
     _writes[table].append((time.monotonic(), count))
     answer = b'{"UnprocessedItems":{}'
-    if b'"ReturnConsumedCapacity"' in body and b'"NONE"' not in body:
+    asked = body[-64:]  # where all clients ask for what was consumed, if they do
+    if b'"ReturnConsumedCapacity"' in asked and b'"NONE"' not in asked:
         answer += b',"ConsumedCapacity":[' + _capacity(table, count * math.ceil(shape(table)[0] / WRITE_UNIT)) + b"]"
     return answer + b"}"
 
@@ -144,8 +160,9 @@ def list_tags(request: dict[str, Any]) -> bytes:
 
 
 @lru_cache(4)
-def _page(table: str, numbers: range) -> bytes:
-    return b'"Items":[' + _items(table, numbers) + b"]"
+def _page(table: str, count: int) -> Repeated:
+    items = b'{"Items":[' + _items(table, range(count)) + b"],"
+    return Repeated(items, zlib.crc32(items))
 
 
 def _items(table: str, numbers: Iterable[int]) -> bytes:
@@ -157,7 +174,7 @@ def _capacity(table: str, units: float) -> bytes:
     return json.dumps({"TableName": table, "CapacityUnits": units}).encode()
 
 
-def answer(head: bytes, body: bytes) -> bytes:
+def answer(head: bytes, body: bytes) -> bytes | Repeated:
     """What one request gets: an error begins with its type."""
     if head.startswith(b"GET /writes/"):
         return json.dumps(_writes[head.split(b" ", 2)[1].removeprefix(b"/writes/").decode()]).encode()
@@ -181,17 +198,30 @@ def answer(head: bytes, body: bytes) -> bytes:
     return ERROR % (b"UnknownOperationException", b"")
 
 
+def response(head: bytes, body: bytes) -> bytes:
+    """The whole answer to one request."""
+    answered = answer(head, body)
+    begin, rest, crc = (
+        (answered.begin, answered.rest, answered.crc) if isinstance(answered, Repeated) else (b"", answered, 0)
+    )
+    return (
+        b"HTTP/1.1 %s\r\nContent-Type: application/x-amz-json-1.0\r\nx-amzn-RequestId: CANNED\r\n"
+        b"x-amz-crc32: %d\r\nContent-Length: %d\r\n\r\n%s%s"
+    ) % (
+        b"400 Bad Request" if rest.startswith(b'{"__type"') else b"200 OK",
+        zlib.crc32(rest, crc),
+        len(begin) + len(rest),
+        begin,
+        rest,
+    )
+
+
 def converse(connection: socket.socket, delay: float) -> None:
     """Answer one connection until it ends, each request after ``delay`` seconds."""
     try:
         for head, body in requests(connection):
             time.sleep(delay)
-            content = answer(head, body)
-            status = b"400 Bad Request" if content.startswith(b'{"__type"') else b"200 OK"
-            connection.sendall(
-                b"HTTP/1.1 " + status + b"\r\nContent-Type: application/x-amz-json-1.0\r\nx-amzn-RequestId: CANNED\r\n"
-                b"x-amz-crc32: %d\r\nContent-Length: %d\r\n\r\n" % (zlib.crc32(content), len(content)) + content
-            )
+            connection.sendall(response(head, body))
     except OSError:
         pass  # the client hung up
     finally:
@@ -241,6 +271,83 @@ def listen(secure: Callable[[socket.socket], socket.socket], delay: float = 0.0,
     return port
 
 
+class Visitor:
+    """A connection of ``listen_alone``: what has come of its request, and what is to be sent of the answer."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * PAGE_BYTES)  # a page goes out in one call
+        self.connection = connection
+        self.unsent = memoryview(b"")
+        self._got = b""
+        self._whole = 0  # bytes of the request with its body, 0 until its head has come
+
+    def hear(self) -> bool:
+        """Take in what has come, and answer; False when it hung up."""
+        more = self.connection.recv(READ_BYTES)
+        self._got += more
+        self.go_on()
+        return bool(more)
+
+    def go_on(self) -> None:
+        """Send what can be sent, and answer requests that have come whole."""
+        while True:
+            if self.unsent:
+                try:
+                    self.unsent = self.unsent[self.connection.send(self.unsent) :]
+                except BlockingIOError:
+                    return
+                continue
+            end = 0 if self._whole else self._got.find(b"\r\n\r\n")
+            if end < 0:
+                return
+            if not self._whole:
+                length = _LENGTH.search(self._got, 0, end)
+                self._head = end
+                self._whole = end + 4 + (int(length[1]) if length else 0)
+            if len(self._got) < self._whole:
+                return
+            request, self._got = self._got[: self._whole], self._got[self._whole :]
+            self._whole = 0
+            self.unsent = memoryview(response(request[: self._head], request[self._head + 4 :]))
+
+
+def listen_alone() -> int:
+    """Accept connections on a free port of loopback and answer all in one thread, which costs less; return the port."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+    selector = selectors.DefaultSelector()
+    selector.register(listener, selectors.EVENT_READ)
+
+    def attend() -> None:
+        while True:
+            for key, events in selector.select():
+                visitor = key.data
+                if visitor is None:
+                    connection = listener.accept()[0]
+                    selector.register(connection, selectors.EVENT_READ, Visitor(connection))
+                    continue
+                try:
+                    there = True
+                    if events & selectors.EVENT_WRITE:
+                        visitor.go_on()
+                    else:
+                        there = visitor.hear()
+                except OSError:
+                    there = False
+                if not there:
+                    selector.unregister(visitor.connection)
+                    visitor.connection.close()
+                    continue
+                wants = selectors.EVENT_WRITE if visitor.unsent else selectors.EVENT_READ
+                if wants != key.events:
+                    selector.modify(visitor.connection, wants, visitor)
+
+    threading.Thread(target=attend, daemon=True).start()
+    port: int = listener.getsockname()[1]
+    return port
+
+
 def main() -> None:
     """Serve until standard input ends."""
     certificate, key, delay_text, cores, *_ = [*sys.argv[1:], "", ""]
@@ -250,7 +357,7 @@ def main() -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     ports = {
-        "http": listen(lambda connection: connection, delay),
+        "http": listen(lambda connection: connection, delay) if delay else listen_alone(),
         "tls": listen(lambda connection: context.wrap_socket(connection, server_side=True), delay, 2),
     }
     print(json.dumps(ports), flush=True)

@@ -48,7 +48,7 @@ def test_repeated_pages_count_as_many_items_as_the_table_has():
     counted, key = 0, None
     while True:
         request = {"TableName": "repeated-1000-2500", **({"ExclusiveStartKey": key} if key else {})}
-        page = json.loads(scan(request))
+        page = json.loads(bytes(scan(request)))
         assert len(page["Items"]) == page["Count"] <= PAGE_BYTES // 1000
         counted += page["Count"]
         key = page.get("LastEvaluatedKey")
