@@ -24,7 +24,7 @@ from .throttle import Throttle
 
 BATCH_ITEMS = 25  # the most that BatchWriteItem takes (aws.md H)
 BATCH_BYTES = 4 * 1024 * 1024  # of JSON; AWS takes 16 MB (aws.md H), smaller ones are quicker to send again
-FIRST_BATCHES = 16  # under way at the beginning, twice as many after each round trip in which they succeed
+FIRST_BATCHES = 32  # under way at the beginning, twice as many after each round trip in which they succeed
 AHEAD = 8  # times as many connections are made as may be under way now: making one takes three round trips
 TRIES = 2  # that AWS throttled before a batch is set aside
 WRITE_UNIT_BYTES = 1024
