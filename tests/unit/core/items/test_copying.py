@@ -29,6 +29,8 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     TableVanished,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items import copying
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.answers import KeyAttribute, KeyReader
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.carried import CARRIED
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.checkpoint import Counts
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Endpoint, RetryPolicy
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.copying import (
@@ -36,6 +38,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.items.copying 
     CopyProgress,
     copy_items,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.scan import Scanner, Segment
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.tables import find_table
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.throttle import Rate
 from tests.unit.core.items.fake_dynamo import HASTY, REGION, SECRET, FakeDynamo, serving
@@ -152,6 +155,28 @@ def test_g3_a_partition_that_is_throttled_delays_no_other(filled, monkeypatch, h
             filled.hot = lambda key: False
         assert copy.result().counts.items == ITEMS
     assert same(filled)
+
+
+def test_pages_that_are_on_their_way_take_room_too(monkeypatch):
+    """They were not counted, and eight more came when one batch of a full pool had been sent."""
+    monkeypatch.setattr(copying, "POOL_BYTES", 10_000)
+    monkeypatch.setattr(copying, "PAGE_BYTES", 1_000)
+    writer = SimpleNamespace(bytes=0, bytes_aside=0, expect=lambda batches: None, delay=lambda: 1.0)
+    pool = copying._Pool(SimpleNamespace(), writer, KeyReader((KeyAttribute("id", "S"),)), CARRIED, None)
+    assert pool.most_pages == 10
+    writer.bytes = 4_500
+    assert pool.most_pages == 6
+    items = b",".join(numbered(50))
+    page = Scanner(SimpleNamespace(name="orders")).page(
+        Segment(0, 1), b'{"Count":50,"Items":[' + items + b'],"LastEvaluatedKey":null}'
+    )
+    assert 1_000 < len(page.body) < 5_500
+    pool.take(page)
+    assert pool.most_pages == -(-(5_500 - len(page.body)) // len(page.body))  # pages are as large as the largest
+    writer.bytes = 10_000
+    assert pool.most_pages == 0
+    writer.bytes, writer.bytes_aside = 0, copying.ASIDE_BYTES
+    assert pool.most_pages == 0
 
 
 def test_a_storm_of_everything(filled):
@@ -387,6 +412,8 @@ import sys, time
 from pathlib import Path
 from types import SimpleNamespace
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items import copying
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.answers import KeyAttribute, KeyReader
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.carried import CARRIED
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.tables import find_table
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Endpoint
 copying.SAVE_SECONDS = 0.05
