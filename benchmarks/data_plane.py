@@ -7,7 +7,8 @@
 Each figure is of a process of its own, from its start to its end: items per CPU second of the client (the server's is
 not counted), wall time, peak proportional set size. On the canned server the client alone is measured, by plain HTTP
 and by TLS; DynamoDB Local and dynalite show the same with a real engine, which then is the limit of wall time. Clients
-get different numbers of items so that their start does not count for much. What the targets speak of is measured in
+get different numbers of items so that their start does not count for much. Two workers, a distance of 100 ms, and many
+small tables at one of 20 ms are measured by wall time too. What the targets speak of is measured in
 three rounds, of which the median counts. Prints a table and the targets, and writes
 ``build/bench/data-plane.json``.
 """

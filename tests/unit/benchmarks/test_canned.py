@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import threading
 
 import pytest
 
 from benchmarks.canned import PAGE_BYTES, requests, scan
+from benchmarks.servers import canned, make_certificate
 
 REQUEST = b"POST / HTTP/1.1\r\nX-Amz-Target: Scan\r\nContent-Length: 4\r\n\r\nabcd"
 
@@ -42,6 +44,15 @@ def test_a_request_that_is_cut_off_is_none():
         theirs.sendall(REQUEST[:-1])
     with ours:
         assert not list(requests(ours))
+
+
+def test_the_server_runs_on_its_cores_alone_and_says_what_it_took(tmp_path):
+    core = min(os.sched_getaffinity(0))
+    make_certificate(tmp_path / "certificate.pem")
+    with canned(tmp_path / "certificate.pem", cores=[core]) as server:
+        assert os.sched_getaffinity(server.process) == {core}
+        assert server.written("destination-1000-1") == 0
+        assert server.cpu_seconds() > 0.0
 
 
 def test_repeated_pages_count_as_many_items_as_the_table_has():

@@ -170,6 +170,7 @@ class Writer:
         self._throttle = throttle
         self._window = _Window(at_once)
         self._under_way = 0
+        self._expected = False
         self.bytes = 0  # of requests under way
         self.bytes_aside = 0  # of those that AWS keeps throttling
         self._identity = Identity(table)
@@ -180,12 +181,14 @@ class Writer:
     def expect(self, batches: int) -> None:
         """Make connections ready for so many more ``batches``, but no more than may soon be under way.
 
-        Asks meanwhile whether the table is still the same: ``put`` waits for that. This method or Lanes.turn raises
-        what Lanes.identify does.
+        The first time it asks whether the table is still the same, so that ``put`` need not wait for that. This method
+        or Lanes.turn raises what Lanes.identify does.
         """
         if not batches:
             return
-        self._lanes.identify(self._client, self._identity)
+        if not self._expected:
+            self._expected = True
+            self._lanes.identify(self._client, self._identity)
         if self._throttle is None:
             self._lanes.prepare(self._client, min(self._under_way + batches, self._window.soon))
 

@@ -210,6 +210,24 @@ def test_connections_are_made_ahead_for_batches_that_wait_and_not_once_aws_throt
     writing.lanes.close()
 
 
+def test_the_table_is_looked_at_while_its_first_batch_is_read(dynamo, monkeypatch):
+    dynamo.make("orders")
+    writing = Writing(dynamo)
+    dynamo.calls.clear()
+    writing.writer.expect(1)
+    while writing.lanes._flights:
+        writing.lanes.turn(1.0)
+    assert dynamo.calls == ["DescribeTable"]
+    writing.put(item(0))
+    writing.put(item(1))
+    while len(writing.told) < 2:
+        writing.lanes.turn(1.0)
+    monkeypatch.setattr(writing.writer._identity, "doubtful", lambda: True)
+    writing.writer.expect(1)  # not again: before a batch, if there is a reason
+    writing.lanes.close()
+    assert dynamo.calls == ["DescribeTable", "BatchWriteItem", "BatchWriteItem"]
+
+
 def test_no_connections_are_made_ahead_within_a_rate(dynamo):
     dynamo.make("orders")
     writing = Writing(dynamo, rate=Rate(1000))
