@@ -311,7 +311,7 @@ def show(reached: Iterable[Target], left_out: Iterable[str]) -> None:
     """Print the targets, and what was not measured."""
     print()
     for target in reached:
-        print(f"{'met   ' if target.met else 'MISSED'}  {target.text:<80}{target.got}")
+        print(f"{'met   ' if target.met else 'MISSED'}  {target.text:<85}{target.got}")
     for missing in left_out:
         print(missing)
 

@@ -80,8 +80,8 @@ def _beside_peers(rows: Sequence[Row]) -> Iterator[Target]:
 def _workers(rows: Sequence[Row]) -> Iterator[Target]:
     for two in (row for row in rows if row.work == "copy" and row.workers == 2):
         one = next(row for row in rows if row.work == "copy" and row.workers == 1 and row.items == two.items)
-        place = "the server apart" if two.server == APART else "which the server shares"
-        text = f"two workers, two cores, {place}: {FASTER:g} times as fast as one, CPU at most {MORE_CPU:g} times"
+        place = "apart" if two.server == APART else "on them too"
+        text = f"two workers, two cores, server {place}: {FASTER:g} times as fast, CPU {MORE_CPU:g} times at most"
         times = (one.wall_s or 0.0) / (two.wall_s or 1.0)
         cost = (one.items_per_cpu_s or 0.0) / (two.items_per_cpu_s or 1.0)
         alone = times <= 2 * (1 + SLACK)  # more than twice is not the workers' doing, but that of other work meanwhile

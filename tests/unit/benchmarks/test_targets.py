@@ -53,7 +53,7 @@ def test_many_small_tables_are_held_to_wall_time_at_a_distance_and_to_cpu_withou
 )
 def test_two_workers_are_held_to_what_was_measured_wherever_the_server_runs(wall, speed, met):
     one = replace(OURS, wall_s=10.0)
-    for server, words in ((APART, "the server apart"), (SHARING, "which the server shares")):
+    for server, words in ((APART, "server apart"), (SHARING, "server on them too")):
         two = replace(one, server=server, workers=2, wall_s=wall, items_per_cpu_s=speed, server_cpu_s=2.0)
         shown = target([replace(one, server=server), two], words)
         assert shown.met == met
