@@ -109,6 +109,14 @@ class InvalidInput(Refused):
     """An option has a value that cannot be used."""
 
 
+class InvalidTransform(Refused):
+    """A step that changes items cannot be used as it is written.
+
+    ``step`` of the details is its number, from 1, 0 where it is none of a single step; ``kind`` its name, ``place``
+    where in it.
+    """
+
+
 class UnknownMethod(Refused):
     """TableFerry has no method of that name."""
 
