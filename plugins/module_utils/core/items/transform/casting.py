@@ -16,7 +16,7 @@ from .flow import MIXED, Known, changed
 from .paths import Path
 from .step import Context, Step, changing
 from .times import MILLISECONDS, SECONDS, to_epoch, to_iso8601
-from .values import SETS, Unfit, Value, binary, members, number, parts_of, to_base64
+from .values import SETS, Unfit, Value, binary, members, number, to_base64
 
 Convert: TypeAlias = Callable[[Any], Value]
 
@@ -34,13 +34,13 @@ class Form:
 
     def of(self, value: Value) -> Value:
         """The value cast; the same one where it is of the type already. Raises Unfit."""
-        kind, content = parts_of(value)
-        convert = self.by_kind.get(kind)
-        if convert is not None:
-            return convert(content)
-        if kind == self.kind:
-            return value
-        raise Unfit(f"has the type {kind}, which cannot be cast")
+        for kind, content in value.items():
+            convert = self.by_kind.get(kind)
+            if convert is not None:
+                return convert(content)
+            if kind != self.kind:
+                raise Unfit(f"has the type {kind}, which cannot be cast")
+        return value
 
     def known(self, before: Known) -> Known:
         """What is known of a value after the cast."""

@@ -28,7 +28,7 @@ from .keys import KeysAfter, keys_after
 from .sizes import MOST_BYTES, item_size
 from .step import Context, Step
 from .tally import Failure, Tally
-from .values import Item, Unfit, Value, constant, encoded, parsed
+from .values import Item, Unfit, Value, constant, encoded, parsed, whole
 
 BUILDERS: dict[str, Callable[[Any, Context], Step]] = {
     "keep_if": moving.keep_if,
@@ -72,7 +72,7 @@ class Transform:
         if not self.steps:
             tally.made += 1
             return [item]
-        attributes = parsed(item)
+        attributes = self._parse(item)
         step = 0
         try:
             for run in self._runs:
@@ -165,6 +165,10 @@ class Transform:
     @cached_property
     def _runs(self) -> tuple[Callable[[Item], Any], ...]:
         return tuple(step.run for step in self.steps)
+
+    @cached_property
+    def _parse(self) -> Callable[[Slice], Item]:
+        return whole if self.steps[0].whole else parsed
 
     @cached_property
     def _only_leaves_out(self) -> bool:

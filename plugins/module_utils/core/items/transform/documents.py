@@ -25,7 +25,7 @@ def to_document(text: str) -> Value:
             text, parse_int=_Digits, parse_float=_Digits, parse_constant=_refuse, object_pairs_hook=_entries
         )
         value = _value(parsed)
-        check(value)
+        check([value])
     except ValueError:
         raise Unfit("is not JSON") from None
     except RecursionError:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from operator import ge, gt, le, lt
 from typing import Any, TypeAlias
 
+from ..answers import Raw, canonical_number
 from .conditions import COMPARATORS, Condition, Junction, Literal, Operand, SizeOf
 from .paths import Path
 from .values import SETS, Item, Value, equal, members, opened, ordered, parts_of
@@ -39,6 +40,9 @@ def evaluated(condition: Condition) -> Holds:
     if operator == "BETWEEN":
         low, high = _compared(">=", first, others[0]), _compared("<=", first, others[1])
         return lambda item: low(item) and high(item)
+    if operator in ("=", "<>"):
+        same = _equals(first, condition.operands[1], others[0])
+        return same if operator == "=" else lambda item: not same(item)
     if operator in COMPARATORS:
         return _compared(operator, first, others[0])
     tests = {"attribute_type": _has_type, "begins_with": _begins_with, "contains": _contains}
@@ -74,7 +78,7 @@ def _attribute(path: Path) -> Find:
 
     def find(item: Item) -> Value | None:
         value = item.get(name)
-        return None if value is None else opened(value)
+        return opened(value) if type(value) is Raw else value
 
     return find
 
@@ -89,12 +93,23 @@ def _size(value: Value | None) -> Value | None:
     return {"N": str(len(content))} if kind in ("S", "L", "M") or kind in SETS else None
 
 
-def _compared(operator: str, first: Find, second: Find) -> Holds:
-    if operator == "=":
+def _equals(first: Find, operand: Operand, second: Find) -> Holds:
+    """Texts and numbers as literals, the usual case, are compared by their content alone."""
+    if not isinstance(operand, Literal) or not operand.value.keys() <= {"S", "N"}:
         return _tested(equal, first, second)
-    if operator == "<>":
-        same = _tested(equal, first, second)
-        return lambda item: not same(item)
+    ((kind, sought),) = operand.value.items()
+    if kind == "N":
+        sought = canonical_number(sought)
+
+    def holds(item: Item) -> bool:
+        value = first(item)
+        content = None if value is None else value.get(kind)
+        return content == sought or (kind == "N" and content is not None and canonical_number(content) == sought)
+
+    return holds
+
+
+def _compared(operator: str, first: Find, second: Find) -> Holds:
     order = _ORDERS[operator]
 
     def compare(one: Value, other: Value) -> bool:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import methodcaller
 from typing import Any
 
 from ..answers import Raw, joined
 from ..carried import REPLICATION_PREFIX
 from .step import Context, Run, Step
-from .values import Item, Unfit, Value, check, opened
+from .values import Item, Unfit, Value, check, check_names, opened
 
 ALL = "all"
+_IS_REPLICATED = methodcaller("startswith", REPLICATION_PREFIX)
 
 
 def files_needed(steps: Iterable[Any]) -> list[str]:
@@ -34,8 +36,9 @@ def python(options: Any, context: Context) -> Step:
     function = _function(given["function"], context)
     if given["attributes"] == ALL:
         context.flow.ask_all()
-        run = _over_all(function, several)
-        return Step(context.number, context.kind, run, frozenset(), None, several)
+        whole = context.number == 1
+        run = _over_all(function, several, whole)
+        return Step(context.number, context.kind, run, frozenset(), None, several, whole=whole)
     attributes = given["attributes"]
     if isinstance(attributes, str) or not isinstance(attributes, Sequence) or not attributes:
         raise context.refuse(f"a list of names is expected, or {ALL}, not {attributes!r}", "attributes")
@@ -100,17 +103,19 @@ def _own(value: Any) -> Value:
 # What it returns
 
 
-def _over_all(function: Callable[[Item], Any], several: bool) -> Run:
+def _over_all(function: Callable[[Item], Any], several: bool, whole: bool) -> Run:
+    """``whole`` where the items come decoded, as those of a first step."""
+
     def run(item: Item) -> bool | list[Item]:
-        before = item.keys()
-        replicated = {name for name in before if name.startswith(REPLICATION_PREFIX)}
-        result = _called(function, {name: _own(value) for name, value in item.items()})
+        replicated = any(map(_IS_REPLICATED, item))
+        result = _called(function, item if whole else {name: _own(value) for name, value in item.items()})
         if result is None:
             return False
         if type(result) is dict:
             _check_item(result, replicated)
-            item.clear()
-            item.update(result)
+            if result is not item:
+                item.clear()
+                item.update(result)
             return True
         parts = _parts(result, several)
         for part in parts:
@@ -131,7 +136,7 @@ def _over_named(function: Callable[[Item], Any], names: tuple[str, ...], several
         for part in parts:
             if not part.keys() <= allowed:
                 raise Unfit("the function returned an attribute that the step does not name")
-            _check_item(part, set())
+            _check_item(part, replicated=False)
         for name in names:
             item.pop(name, None)
         if parts is not result and type(result) is dict:
@@ -152,13 +157,12 @@ def _parts(result: Any, several: bool) -> list[Item]:
     return result
 
 
-def _check_item(item: Item, replicated: set[str]) -> None:
-    for name, value in item.items():
-        if type(name) is not str or not name:
-            raise Unfit("the function returned an attribute without a name")
-        if name.startswith(REPLICATION_PREFIX) and name not in replicated:
-            raise Unfit(f"the function returned an attribute that begins with {REPLICATION_PREFIX}")
-        try:
-            check(value)
-        except Unfit as error:
-            raise Unfit(f"the function returned {name}, which {error}") from error
+def _check_item(item: Item, replicated: bool) -> None:
+    """Raises Unfit unless DynamoDB takes the attributes; ``replicated`` where names of its own are allowed."""
+    try:
+        names = check_names(item)
+        check(item.values())
+    except Unfit as error:
+        raise Unfit(f"the function returned what {error}") from error
+    if REPLICATION_PREFIX in names and not replicated and any(name.startswith(REPLICATION_PREFIX) for name in item):
+        raise Unfit(f"the function returned an attribute that begins with {REPLICATION_PREFIX}")

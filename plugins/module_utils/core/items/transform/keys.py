@@ -42,6 +42,8 @@ class KeyCheck:
                 return
             raise Unfit(f"{name} is missing, a key of the table")
         found = opened(value)
+        if 0 < 4 * len(found.get(self.attribute.type, "")) <= self.most:  # a character has 4 bytes at most
+            return
         kind, content = parts_of(found)
         if kind != self.attribute.type:
             raise Unfit(f"{name} has the type {kind}, as a key of {of} it must have {self.attribute.type}")

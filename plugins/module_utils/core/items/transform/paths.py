@@ -48,7 +48,7 @@ class Path:
         """The attribute that it is in."""
         return str(self.parts[0])
 
-    @property
+    @cached_property
     def is_attribute(self) -> bool:
         """Whether it is an attribute, not a part of one."""
         return len(self.parts) == 1

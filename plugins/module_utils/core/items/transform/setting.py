@@ -15,7 +15,7 @@ from .flow import MIXED, Known, changed, constant_of
 from .paths import Path
 from .step import Context, Step, changing
 from .tokens import Misread
-from .values import Item, Unfit, Value, constant, parts_of
+from .values import Item, Unfit, Value, constant, opened, parts_of
 
 _BRACES = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
@@ -69,15 +69,16 @@ class Text:
         """The text for an item; None where a value is missing, or is neither S nor N."""
         made = self.pieces[0]
         for path, piece in zip(self.paths, self.pieces[1:], strict=True):
-            value = path.find(item)
+            value = item.get(path.name) if path.is_attribute else path.find(item)
             if value is None:
                 return None
-            kind, content = parts_of(value)
-            if kind == "N":
-                content = canonical_number(content)
-            elif kind != "S":
-                return None
-            made += content + piece
+            for kind, content in opened(value).items():
+                if kind == "S":
+                    made += content + piece
+                elif kind == "N":
+                    made += canonical_number(content) + piece
+                else:
+                    return None
         return made
 
 

@@ -10,13 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from ..answers import Raw
 from ..carried import REPLICATION_PREFIX
 from .conditions import Literals
 from .definition import Definition, invalid
 from .flow import Flow
 from .paths import Names, Path, whole_path
 from .tokens import Misread
-from .values import Item, Unfit, Value
+from .values import Item, Unfit, Value, opened
 
 # Changes the item in place. False: the item is left out; a list: these items take its place. Raises Unfit.
 Run: TypeAlias = "Callable[[Item], bool | list[Item]]"
@@ -28,7 +29,8 @@ class Step:
     """A compiled step.
 
     ``reads`` and ``writes`` are names of attributes, ``writes`` None for all. ``several``: it may make more than one
-    item of one. ``only_leaves_out``: it changes nothing of the items that it leaves.
+    item of one. ``only_leaves_out``: it changes nothing of the items that it leaves. ``whole``: it is the
+    first step, and takes items with all their values decoded, each of its own.
     """
 
     number: int
@@ -38,6 +40,7 @@ class Step:
     writes: frozenset[str] | None = frozenset()
     several: bool = False
     only_leaves_out: bool = False
+    whole: bool = False
 
 
 class Context:
@@ -131,23 +134,22 @@ class Context:
             )
 
 
-def at_path(path: Path, error: Unfit) -> Unfit:
-    """The error of an item, naming where in it."""
-    return Unfit(f"{path} {error}")
-
-
 def changing(changes: Sequence[tuple[Path, Callable[[Value], Value]]]) -> Run:
     """What changes values that are there, each by its function, which gives the same object where nothing changes."""
 
+    listed = [(path.name if path.is_attribute else "", path, change) for path, change in changes]
+
     def run(item: Item) -> bool:
-        for path, change in changes:
-            value = path.find(item)
+        for name, path, change in listed:
+            value = item.get(name) if name else path.find(item)
             if value is None:
                 continue
+            if type(value) is Raw:
+                value = opened(value)
             try:
                 made = change(value)
             except Unfit as error:
-                raise at_path(path, error) from error
+                raise Unfit(f"{path} {error}") from error
             if made is not value:
                 path.put(item, made)
         return True

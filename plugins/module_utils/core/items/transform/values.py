@@ -10,8 +10,9 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from typing import Any, TypeAlias
 
 from .. import surrogates
@@ -50,6 +51,17 @@ def parsed(item: Slice) -> Item:
             return split(item, dict[str, Raw])  # type: ignore[no-any-return]
         except msgspec.MsgspecError as error:
             raise malformed("a read of items", "", error) from error
+
+
+def whole(item: Slice) -> Item:
+    """An item with all its values decoded. Raises ServiceError for anything else."""
+    try:
+        attributes = _decode(item)
+    except msgspec.MsgspecError:
+        attributes = {name: opened(value) for name, value in parsed(item).items()}
+    if type(attributes) is not dict:
+        raise malformed("a read of items", "", TypeError("no item"))
+    return attributes
 
 
 def encoded(item: Item) -> bytes:
@@ -98,7 +110,7 @@ def number(text: str) -> str:
 def binary(text: str) -> bytes:
     """The bytes behind base64 ``text``. Raises Unfit."""
     try:
-        return base64.b64decode(text, validate=True)
+        return binascii.a2b_base64(text, strict_mode=True)
     except (binascii.Error, ValueError):
         raise Unfit("is not base64") from None
 
@@ -111,24 +123,24 @@ def to_base64(content: bytes) -> str:
 # What DynamoDB takes
 
 
-def check(value: Any, depth: int = 0) -> None:
-    """Raises Unfit unless ``value`` is one that DynamoDB takes, ``depth`` lists and maps deep."""
-    if type(value) is not dict or len(value) != 1:
-        raise Unfit("is not one value in DynamoDB's JSON")
-    for kind, content in value.items():
-        if kind == "S":
-            _check_text(content)
-        elif kind == "N":
-            _check_number(content)
-        elif kind == "M":
-            _check_map(content, depth)
-        elif kind == "L":
-            _check_list(content, depth)
-        else:
-            _check_other(kind, content)
+def check(values: Iterable[Any], depth: int = 0) -> None:
+    """Raises Unfit unless all ``values`` are such that DynamoDB takes, ``depth`` lists and maps deep.
+
+    One call for all values of a level, with the usual ones first: it runs for each item that a function returns.
+    """
+    for value in values:
+        if type(value) is not dict or len(value) != 1:
+            raise Unfit("is not one value in DynamoDB's JSON")
+        for kind, content in value.items():
+            if type(content) is str:
+                if kind == "S" and content.isascii():
+                    continue
+                if kind == "N" and len(content) <= MOST_DIGITS and content.isdigit() and content.isascii():
+                    continue
+            _CHECKS.get(kind, _check_nothing)(content, depth)
 
 
-def _check_text(content: Any) -> None:
+def _check_text(content: Any, _depth: int = 0) -> None:
     if type(content) is not str:
         raise Unfit("has something else than text in S")
     if not content.isascii():
@@ -138,10 +150,21 @@ def _check_text(content: Any) -> None:
             raise Unfit("is no Unicode text") from None
 
 
-def _check_number(content: Any) -> None:
+def _check_number(content: Any, _depth: int = 0) -> None:
     if type(content) is not str:
         raise Unfit("has something else than text in N")
     number(content)
+
+
+def _check_binary(content: Any, _depth: int = 0) -> None:
+    if type(content) is not str:
+        raise Unfit("has something else than base64 in B")
+    binary(content)
+
+
+def _check_truth(content: Any, _depth: int) -> None:
+    if type(content) is not bool:
+        raise Unfit("has something else than true or false in BOOL or NULL")
 
 
 def _check_map(content: Any, depth: int) -> None:
@@ -149,10 +172,8 @@ def _check_map(content: Any, depth: int) -> None:
         raise Unfit("has something else than a map in M")
     if depth >= DEEPEST:
         raise Unfit(f"is nested more than {DEEPEST} levels deep")
-    for name, each in content.items():
-        if type(name) is not str or not name:
-            raise Unfit("has an empty name in a map" if name == "" else "has a name in a map that is no text")
-        check(each, depth + 1)
+    check_names(content)
+    check(content.values(), depth + 1)
 
 
 def _check_list(content: Any, depth: int) -> None:
@@ -160,38 +181,52 @@ def _check_list(content: Any, depth: int) -> None:
         raise Unfit("has something else than a list in L")
     if depth >= DEEPEST:
         raise Unfit(f"is nested more than {DEEPEST} levels deep")
+    check(content, depth + 1)
+
+
+def _check_set(kind: str, content: Any, _depth: int) -> None:
+    if type(content) is not list or not content:
+        raise Unfit(f"has something else than a list with elements in {kind}")
+    one = {"SS": _check_text, "NS": _check_number, "BS": _check_binary}[kind]
     for each in content:
-        check(each, depth + 1)
+        one(each)
+    if len(members(kind, content)) < len(content):
+        raise Unfit(f"has an element twice in {kind}")
 
 
-def _check_other(kind: str, content: Any) -> None:
-    if kind in ("BOOL", "NULL"):
-        if type(content) is not bool:
-            raise Unfit(f"has something else than true or false in {kind}")
-    elif kind == "B":
-        _check_binary(content)
-    elif kind in SETS:
-        if type(content) is not list or not content:
-            raise Unfit(f"has something else than a list with elements in {kind}")
-        one = {"SS": _check_text, "NS": _check_number, "BS": _check_binary}[kind]
-        for each in content:
-            one(each)
-        if len(members(kind, content)) < len(content):
-            raise Unfit(f"has an element twice in {kind}")
-    else:
-        raise Unfit("has a type that DynamoDB does not have")
+def _check_nothing(_content: Any, _depth: int) -> None:
+    raise Unfit("has a type that DynamoDB does not have")
 
 
-def _check_binary(content: Any) -> None:
-    if type(content) is not str:
-        raise Unfit("has something else than base64 in B")
-    binary(content)
+_CHECKS: dict[Any, Callable[[Any, int], None]] = {
+    "S": _check_text,
+    "N": _check_number,
+    "B": _check_binary,
+    "BOOL": _check_truth,
+    "NULL": _check_truth,
+    "M": _check_map,
+    "L": _check_list,
+    **{kind: partial(_check_set, kind) for kind in SETS},
+}
+
+
+def check_names(values: dict[Any, Any]) -> str:
+    """The names of ``values``, joined. Raises Unfit for those that DynamoDB does not take."""
+    try:
+        names = "\n".join(values)
+    except TypeError:
+        raise Unfit("has a name that is no text") from None
+    if "" in values:
+        raise Unfit("has an empty name")
+    if not names.isascii():
+        _check_text(names)
+    return names
 
 
 def constant(value: Any) -> Value:
     """A value of the user's in DynamoDB's JSON, whole numbers in N without quotes allowed. Raises Unfit."""
     made = _with_texts(value)
-    check(made)
+    check([made])
     return made  # type: ignore[no-any-return]
 
 
