@@ -149,7 +149,7 @@ def _over_named(function: Callable[[Item], Any], names: tuple[str, ...], several
 
 def _parts(result: Any, several: bool) -> list[Item]:
     if not isinstance(result, list):
-        raise Unfit(f"the function returned a {type(result).__name__}, neither attributes nor None")
+        raise Unfit(f"the function returned {type(result).__name__}, neither attributes nor None")
     if not several:
         raise Unfit("the function returned a list, and the step does not have several: true")
     if not all(type(part) is dict for part in result):
@@ -161,8 +161,21 @@ def _check_item(item: Item, replicated: bool) -> None:
     """Raises Unfit unless DynamoDB takes the attributes; ``replicated`` where names of its own are allowed."""
     try:
         names = check_names(item)
-        check(item.values())
     except Unfit as error:
         raise Unfit(f"the function returned what {error}") from error
+    try:
+        check(item.values())
+    except Unfit:
+        raise _wrong_value(item) from None
     if REPLICATION_PREFIX in names and not replicated and any(name.startswith(REPLICATION_PREFIX) for name in item):
         raise Unfit(f"the function returned an attribute that begins with {REPLICATION_PREFIX}")
+
+
+def _wrong_value(item: Item) -> Unfit:
+    """The error for the first attribute that DynamoDB does not take."""
+    for name, value in item.items():
+        try:
+            check([value])
+        except Unfit as error:
+            return Unfit(f"the function returned {name}, which {error}")
+    return Unfit("the function returned what DynamoDB does not take")

@@ -173,8 +173,9 @@ class _Resolving:
                 lost[name] = reason
                 continue
             followed = self._followed(schema)
-            if schema.local and followed.partition != table.partition:
-                lost[name] = "its partition key is no longer the table's, as that of a local index must be"
+            lost_by_table = _conflict(followed, table)
+            if lost_by_table:
+                lost[name] = lost_by_table
             else:
                 kept[name] = followed
         return kept, lost
@@ -198,6 +199,17 @@ class _Resolving:
                 if not _is_certain(known, attribute, most):
                     checks.append(KeyCheck(attribute, most, index, known.step))
         return checks
+
+
+def _conflict(index: KeySchema, table: KeySchema) -> str:
+    """Why the index cannot be one of a table with that key, "" where it can."""
+    if index.local and (index.partition != table.partition or not table.sort):
+        return "a local index has the partition key of its table, which has a sort key"
+    types = {attribute.name: attribute.type for attribute in table.attributes}
+    for attribute in index.attributes:
+        if types.get(attribute.name, attribute.type) != attribute.type:
+            return f"its key attribute {attribute.name} has another type in the table's key"
+    return ""
 
 
 def _is_certain(known: Known, attribute: KeyAttribute, most: int) -> bool:
