@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..answers import Raw
 from ..digest import is_expired
 from .conditions import implied, paths_of, read_condition
 from .evaluating import evaluated
@@ -130,19 +129,16 @@ def _renamed(old: str, new: str) -> Run:
 
 
 def _moved(moves: list[tuple[Path, str]]) -> Run:
-    names = dict(moves)
-    ordered = [(path, names[path]) for path in innermost_first(names)]
+    ordered = innermost_first(path for path, _ in moves)
 
     def run(item: Item) -> bool:
-        values: list[tuple[str, Raw | dict[str, Any]]] = []
-        for path, name in ordered:
-            value = path.removed(item)
-            if value is not None:
-                values.append((name, value))
-        for name, value in values:
+        values = {path: path.removed(item) for path in ordered}
+        for path, name in moves:
+            if values[path] is None:
+                continue
             if name in item:
                 raise Unfit(f"the item has {name} already")
-            item[name] = value
+            item[name] = values[path]
         return True
 
     return run
