@@ -132,8 +132,8 @@ def cast(options: Any, context: Context) -> Step:
             )
         forms.append((path, form))
         changes.append((path, form.of))
-    context.require_apart([path for path, _ in forms])
+    context.require_apart([path for path, _form in forms])
     for path, form in forms:
         context.flow.change(path, form.known)
-    names = frozenset(path.name for path, _ in forms)
+    names = frozenset(path.name for path, _form in forms)
     return Step(context.number, context.kind, changing(changes), names, names)

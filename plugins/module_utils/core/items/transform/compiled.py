@@ -201,13 +201,13 @@ class Transform:
         try:
             for run in self._key_runs:
                 run(attributes)
-            made = {attribute.name: attributes[attribute.name] for attribute in self._reader.key}
+            made = {name: attributes[name] for attribute in self._reader.key if (name := attribute.name) in attributes}
             for check in self.keys.checks:
                 if not check.index:
                     check.of(made)
         except Unfit:
             return []  # it could never be written
-        return [self._reader.of(encoded(made))]
+        return [self._reader.of(encoded(made))] if len(made) == len(self._reader.key) else []
 
     def _keys_of(self, old: Slice | None) -> list[tuple[str, ...]]:
         """The keys under which an item stands that was ``old``."""

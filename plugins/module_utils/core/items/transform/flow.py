@@ -62,7 +62,7 @@ class Flow:
         self._other = UNKNOWN
         self.step = 0
         self._table = tuple(attribute.name for attribute in source.table.attributes)
-        for _, schema in source:
+        for _index, schema in source:
             for attribute, most in schema.limits:
                 self.where[attribute.name] = attribute.name
                 before = self._known.get(attribute.name)
@@ -91,12 +91,14 @@ class Flow:
     def learn(self, name: str, kind: str) -> None:
         """Each item has the attribute, of this type where it is not ""."""
         known = self.of(name)
-        self._known[name] = replace(known, sure=True, absent=False, kind=known.kind or kind)
+        self._known[name] = replace(
+            known, sure=True, absent=False, kind=kind if known.kind in ("", MIXED) and kind else known.kind
+        )
 
     def write(self, name: str, known: Known) -> None:
         """The step leaves ``known`` under this name."""
         self._known[name] = replace(known, step=self.step)
-        if name not in self.where or self.where[name] == name:
+        if name not in self.where or name in self.where.values():  # a key attribute stands there, and stays one
             return
         if self.where[name] is None:
             self.where[name] = name
@@ -119,7 +121,7 @@ class Flow:
         """All at once, what stands at each path becomes the attribute of the name."""
         moved = [(path.name if path.is_attribute else "", name, self.at(path)) for path, name in moves]
         followed = {now for now in self.where.values() if now}
-        targets = {old: name for old, name, _ in moved if old}
+        targets = {old: name for old, name, _known in moved if old}
         where = {key: targets.get(now, now) if now else now for key, now in self.where.items()}
         for old in targets:
             self.drop(old)

@@ -99,9 +99,9 @@ def rename(options: Any, context: Context) -> Step:
     moves = [
         (context.path(path), context.attribute(name)) for path, name in context.mapping(options, "paths and names")
     ]
-    context.require_apart([path for path, _ in moves])
-    targets = [name for _, name in moves]
-    taken = {path.name for path, _ in moves if path.is_attribute}
+    context.require_apart([path for path, _name in moves])
+    targets = [name for _path, name in moves]
+    taken = {path.name for path, _name in moves if path.is_attribute}
     for name in targets:
         if targets.count(name) > 1:
             raise context.refuse("two values would get this name", name)
@@ -109,7 +109,7 @@ def rename(options: Any, context: Context) -> Step:
         if known.sure and not known.checked and name not in taken:
             raise context.refuse("each item has an attribute of this name", name, "Drop or rename that one before.")
     context.flow.move(moves)
-    names = frozenset(path.name for path, _ in moves)
+    names = frozenset(path.name for path, _name in moves)
     run = _renamed(next(iter(names)), targets[0]) if len(moves) == 1 and taken else _moved(moves)
     return Step(context.number, context.kind, run, names, names | frozenset(targets))
 
@@ -129,7 +129,7 @@ def _renamed(old: str, new: str) -> Run:
 
 
 def _moved(moves: list[tuple[Path, str]]) -> Run:
-    ordered = innermost_first(path for path, _ in moves)
+    ordered = innermost_first(path for path, _name in moves)
 
     def run(item: Item) -> bool:
         values = {path: path.removed(item) for path in ordered}

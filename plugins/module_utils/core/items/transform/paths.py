@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -65,17 +65,33 @@ class Path:
         """Take what stands there out of the item and give it, raw where it is; None where nothing stands there."""
         if len(self.parts) == 1:
             return item.pop(self.name, None)
-        value = self.find(item)
-        if value is not None:
-            item[self.name] = _edited(opened(item[self.name]), self.parts[1:], None)
-        return value
+        return self._edit(item, lambda _value: None)
 
-    def put(self, item: Item, value: Value) -> None:
-        """Put ``value`` where something stands already."""
-        if len(self.parts) == 1:
-            item[self.name] = value
-        else:
-            item[self.name] = _edited(opened(item[self.name]), self.parts[1:], value)
+    def change(self, item: Item, make: Callable[[Value], Value]) -> None:
+        """Put what ``make`` makes of what stands there in its place, unless it gives the same object."""
+        if len(self.parts) > 1:
+            self._edit(item, make)
+            return
+        value = item.get(self.name)
+        if value is not None:
+            value = opened(value)
+            made = make(value)
+            if made is not value:
+                item[self.name] = made
+
+    def _edit(self, item: Item, make: Callable[[Value], Value | None]) -> Value | None:
+        """Change what stands there within an attribute, or remove it for None; what stood there."""
+        whole = item.get(self.name)
+        if whole is None:
+            return None
+        whole = opened(whole)
+        value = _within(whole, self.parts[1:])
+        if value is None:
+            return None
+        made = make(value)
+        if made is not value:
+            item[self.name] = _edited(whole, self.parts[1:], made)
+        return value
 
     def overlaps(self, other: Path) -> bool:
         """Whether one of the two is the other or a part of it."""

@@ -38,12 +38,12 @@ def set_values(options: Any, context: Context) -> Step:
             value = _constant(given, name, context)
         constants.append((name, Raw(joined(value))))
         before.append((name, constant_of(parts_of(value)[0])))
-    names = [name for name, _ in before]
+    names = [name for name, _known_now in before]
     if len(set(names)) < len(names):
         raise context.refuse("it is set twice", next(name for name in names if names.count(name) > 1))
     for name, known in before:
         context.flow.write(name, known)
-    reads = frozenset(path.name for _, text in texts for path in text.paths)
+    reads = frozenset(path.name for _name, text in texts for path in text.paths)
 
     def run(item: Item) -> bool:
         if texts:
@@ -141,10 +141,10 @@ def replace(options: Any, context: Context) -> Step:
             raise context.refuse("a regular expression and a text are expected: [regex, text]", str(path))
         pattern, text = (str(each) for each in given)
         changes.append((path, _replaced(_pattern(pattern, text, path, context), text)))
-    context.require_apart([path for path, _ in changes])
-    for path, _ in changes:
+    context.require_apart([path for path, _change in changes])
+    for path, _change in changes:
         context.flow.change(path, lambda known: changed(known, known.kind))
-    names = frozenset(path.name for path, _ in changes)
+    names = frozenset(path.name for path, _change in changes)
     return Step(context.number, context.kind, changing(changes), names, names)
 
 

@@ -10,14 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from ..answers import Raw
 from ..carried import REPLICATION_PREFIX
 from .conditions import Literals
 from .definition import Definition, invalid
 from .flow import Flow
 from .paths import Names, Path, whole_path
 from .tokens import Misread
-from .values import Item, Unfit, Value, opened
+from .values import Item, Unfit, Value
 
 # Changes the item in place. False: the item is left out; a list: these items take its place. Raises Unfit.
 Run: TypeAlias = "Callable[[Item], bool | list[Item]]"
@@ -137,21 +136,12 @@ class Context:
 def changing(changes: Sequence[tuple[Path, Callable[[Value], Value]]]) -> Run:
     """What changes values that are there, each by its function, which gives the same object where nothing changes."""
 
-    listed = [(path.name if path.is_attribute else "", path, change) for path, change in changes]
-
     def run(item: Item) -> bool:
-        for name, path, change in listed:
-            value = item.get(name) if name else path.find(item)
-            if value is None:
-                continue
-            if type(value) is Raw:
-                value = opened(value)
+        for path, change in changes:
             try:
-                made = change(value)
+                path.change(item, change)
             except Unfit as error:
                 raise Unfit(f"{path} {error}") from error
-            if made is not value:
-                path.put(item, made)
         return True
 
     return run

@@ -150,3 +150,12 @@ def test_a_deleted_item_without_the_old_image_that_its_key_needs():
     made = compiled(OF_IMAGES[0], Following.IMAGES)
     with pytest.raises(ServiceError, match="came without its old image"):
         made.of_change(b'{"pk":{"S":"a"},"sk":{"N":"1"}}', None, None, Tally())
+
+
+def test_an_item_that_can_have_no_key_stands_nowhere():
+    steps = {"drop": "x"}, {"keep_if": "attribute_type(x, :s)"}
+    made = transform(
+        *steps, source=SOURCE, values={":s": {"S": "S"}}, destination=schema("x:S"), following=Following.KEYS
+    )
+    item = b'{"pk":{"S":"a"},"sk":{"N":"1"},"x":{"S":"y"}}'
+    assert made.of_change(b'{"pk":{"S":"a"},"sk":{"N":"1"}}', item, None, Tally()) == Writes()

@@ -32,6 +32,7 @@ FILES = {"f.py": "def f(item):\n    return item\n"}
         ([{"drop": "sk"}, {"set": {"sk": "all"}}], ["pk:S", "sk:S"]),
         ([{"rename": {"pk": "user"}}, {"drop": "pk"}, {"keep": "mail"}], ["user:S", "sk:N"]),
         ([{"set": {"pk": {"B": "aGk="}}}], ["pk:B", "sk:N"]),
+        ([{"rename": {"sk": "old", "pk": "sk"}}, {"set": {"sk": "S#{sk}"}}, {"cast": {"sk": "B"}}], ["sk:B", "old:N"]),
         ([{"python": {"function": "f.py:f", "attributes": "all"}}], ["pk:S", "sk:N"]),
         ([{"cast": {"sk": "S"}}, {"python": {"function": "f.py:f", "attributes": ["sk"]}}], ["pk:S", "sk:N"]),
     ],
@@ -133,6 +134,12 @@ def test_a_condition_that_demands_an_attribute_makes_it_fit_for_a_key():
                       "attribute_exists(user) OR attribute_exists(a)", "size(user) > :n"):  # fmt: skip
         with pytest.raises(Exception, match=r"possibly left unset|has the type N"):
             keyed(condition)
+
+
+def test_a_condition_tells_which_of_two_types_is_left():
+    steps = {"set": {"day": "D#{month}"}}, {"keep_if": "attribute_type(day, :s)"}
+    keys = transform(*steps, source=INDEXED, values={":s": {"S": "S"}}).keys
+    assert keys.destination.indexes["by-day"] == schema("day:S", "pk:S")
 
 
 def test_keys_are_looked_at_only_where_steps_write_them():

@@ -64,6 +64,12 @@ def test_all_texts_of_a_step_read_the_item_before_it():
     assert made(item, {"set": {"a": "new", "b": "{a}"}}) == {"a": {"S": "new"}, "b": {"S": "1"}}
 
 
+def test_an_alias_in_a_text_may_have_spaces_around_it():
+    item = {"odd-name": {"S": "x"}, "m": {"M": {"a.b": {"N": "1"}}}}
+    names = {"#odd": "odd-name", "#b": "a.b"}
+    assert made(item, {"set": {"a": "{ #odd }-{ m.#b }"}}, names=names) == {**item, "a": {"S": "x-1"}}
+
+
 def test_a_constant_map_is_of_each_item_its_own():
     steps = {"set": {"m": {"M": {"a": {"S": "x"}, "b": {"S": "y"}}}}}, {"drop": "m.a"}
     for _ in range(2):
