@@ -65,22 +65,13 @@ class Path:
         """Take what stands there out of the item and give it, raw where it is; None where nothing stands there."""
         if len(self.parts) == 1:
             return item.pop(self.name, None)
-        return self._edit(item, lambda _value: None)
+        return self.change(item, lambda _value: None)
 
-    def change(self, item: Item, make: Callable[[Value], Value]) -> None:
-        """Put what ``make`` makes of what stands there in its place, unless it gives the same object."""
-        if len(self.parts) > 1:
-            self._edit(item, make)
-            return
-        value = item.get(self.name)
-        if value is not None:
-            value = opened(value)
-            made = make(value)
-            if made is not value:
-                item[self.name] = made
+    def change(self, item: Item, make: Callable[[Value], Value | None]) -> Value | None:
+        """Change what stands there, within an attribute, or remove it for None; what stood there.
 
-    def _edit(self, item: Item, make: Callable[[Value], Value | None]) -> Value | None:
-        """Change what stands there within an attribute, or remove it for None; what stood there."""
+        ``make`` gives the same object where nothing changes.
+        """
         whole = item.get(self.name)
         if whole is None:
             return None

@@ -33,7 +33,7 @@ def set_values(options: Any, context: Context) -> Step:
                 texts.append((name, text))
                 before.append((name, _known(name, text, context)))
                 continue
-            value: Value = {"S": text.pieces[0]}
+            value: Value = {"S": text.start}
         else:
             value = _constant(given, name, context)
         constants.append((name, Raw(joined(value))))
@@ -46,11 +46,16 @@ def set_values(options: Any, context: Context) -> Step:
     reads = frozenset(path.name for _name, text in texts for path in text.paths)
 
     def run(item: Item) -> bool:
-        if texts:
-            made = [(name, text.of(item)) for name, text in texts]
-            for name, text in made:
-                if text is not None:
-                    item[name] = {"S": text}
+        if len(texts) > 1:
+            made = [text.of(item) for _name, text in texts]
+            for (name, _text_of), content in zip(texts, made, strict=True):
+                if content is not None:
+                    item[name] = {"S": content}
+        else:
+            for name, text in texts:
+                content = text.of(item)
+                if content is not None:
+                    item[name] = {"S": content}
         for name, value in constants:
             item[name] = value
         return True
@@ -59,26 +64,30 @@ def set_values(options: Any, context: Context) -> Step:
 
 
 class Text:
-    """A text with values in it: ``pieces`` are what stands around the ``paths``, one more of them."""
+    """A text with values in it: ``pieces`` are what stands around the ``paths``; ``start`` is the first of them."""
 
     def __init__(self, pieces: Sequence[str], paths: Sequence[Path]) -> None:
-        self.pieces = tuple(pieces)
         self.paths = tuple(paths)
+        self.start, *ends = pieces
+        self._parts = [
+            (path.name if path.is_attribute else "", path, end) for path, end in zip(paths, ends, strict=True)
+        ]
 
     def of(self, item: Item) -> str | None:
         """The text for an item; None where a value is missing, or is neither S nor N."""
-        made = self.pieces[0]
-        for path, piece in zip(self.paths, self.pieces[1:], strict=True):
-            value = item.get(path.name) if path.is_attribute else path.find(item)
+        made = self.start
+        for name, path, end in self._parts:
+            value = item.get(name) if name else path.find(item)
             if value is None:
                 return None
-            for kind, content in opened(value).items():
-                if kind == "S":
-                    made += content + piece
-                elif kind == "N":
-                    made += canonical_number(content) + piece
-                else:
+            value = opened(value)
+            content = value.get("S")
+            if content is None:
+                content = value.get("N")
+                if content is None:
                     return None
+                content = canonical_number(content)
+            made += content + end
         return made
 
 

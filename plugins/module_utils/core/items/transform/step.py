@@ -16,7 +16,7 @@ from .definition import Definition, invalid
 from .flow import Flow
 from .paths import Names, Path, whole_path
 from .tokens import Misread
-from .values import Item, Unfit, Value
+from .values import Item, Unfit, Value, opened
 
 # Changes the item in place. False: the item is left out; a list: these items take its place. Raises Unfit.
 Run: TypeAlias = "Callable[[Item], bool | list[Item]]"
@@ -136,10 +136,20 @@ class Context:
 def changing(changes: Sequence[tuple[Path, Callable[[Value], Value]]]) -> Run:
     """What changes values that are there, each by its function, which gives the same object where nothing changes."""
 
+    listed = [("" if len(path.parts) > 1 else path.name, path, change) for path, change in changes]
+
     def run(item: Item) -> bool:
-        for path, change in changes:
+        for name, path, change in listed:
             try:
-                path.change(item, change)
+                if not name:
+                    path.change(item, change)
+                    continue
+                value = item.get(name)
+                if value is not None:
+                    value = opened(value)
+                    made = change(value)
+                    if made is not value:
+                        item[name] = made
             except Unfit as error:
                 raise Unfit(f"{path} {error}") from error
         return True

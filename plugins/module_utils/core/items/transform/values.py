@@ -137,6 +137,8 @@ def check(values: Iterable[Any], depth: int = 0) -> None:
                     continue
                 if kind == "N" and len(content) <= MOST_DIGITS and content.isdigit() and content.isascii():
                     continue
+            elif (content is True or content is False) and (kind == "BOOL" or kind == "NULL"):
+                continue
             _CHECKS.get(kind, _check_nothing)(content, depth)
 
 
@@ -187,9 +189,14 @@ def _check_list(content: Any, depth: int) -> None:
 def _check_set(kind: str, content: Any, _depth: int) -> None:
     if type(content) is not list or not content:
         raise Unfit(f"has something else than a list with elements in {kind}")
-    one = {"SS": _check_text, "NS": _check_number, "BS": _check_binary}[kind]
-    for each in content:
-        one(each)
+    if set(map(type, content)) != {str}:
+        raise Unfit(f"has an element that is no text in {kind}")
+    if kind == "SS":
+        _check_text("".join(content))
+    else:
+        one = _check_number if kind == "NS" else _check_binary
+        for each in content:
+            one(each)
     if len(members(kind, content)) < len(content):
         raise Unfit(f"has an element twice in {kind}")
 
