@@ -126,7 +126,8 @@ class Flow:
         for old in targets:
             self.drop(old)
         self.where = where
-        for old, name, known in moved:
+        for old, name, moving in moved:
+            known = moving if moving.sure else _either(moving, self.of(name))  # what is missing is not moved
             if old in followed:
                 self._known[name] = replace(known, step=self.step)
             else:
@@ -150,6 +151,17 @@ class Flow:
         for name in self._known:
             self.ask(name, sure=True)
         self._other = Known(sure=True, checked=True, step=self.step)
+
+
+def _either(one: Known, other: Known) -> Known:
+    """What is known of an attribute that is one or the other."""
+    if one.absent or other.absent:
+        return other if one.absent else one
+    differ = one.kind and other.kind and one.kind != other.kind
+    kind = MIXED if differ else one.kind if one.kind == other.kind else ""
+    return Known(
+        kind, sure=one.sure or other.sure, checked=one.checked or other.checked, most=max(one.most, other.most)
+    )
 
 
 def changed(known: Known, kind: str, *, apart: bool = False, most: int = UNLIMITED) -> Known:

@@ -144,6 +144,14 @@ def test_a_type_that_an_indexs_key_cannot_have():
     assert error.cause == "Step 2 (set), day: day gets more than one type, and as a key attribute it must be S, N or B."
 
 
+def test_a_name_that_some_items_keep_and_others_get_has_the_types_of_both():
+    error = refused(BEFORE, {"rename": {"mail": "day"}}, source=INDEXED)  # where mail is missing, day stays
+    assert error.cause == (
+        "Step 2 (rename), day: day gets more than one type, and as a key attribute it must be S, N or B."
+    )
+    assert transform({"drop": "day"}, {"rename": {"mail": "day"}}, source=INDEXED)
+
+
 def test_a_key_that_cannot_be_told_is_asked_for():
     steps = BEFORE, {"rename": {"pk": "old"}}, {"set": {"pk": "P#{old}"}}
     error = refused(*steps)
