@@ -28,16 +28,16 @@ class Definition:
     """Steps as the user wrote them, with all that they need. Plain data, to be sent to where items are.
 
     ``names`` are those behind ``#alias``, ``values`` those behind ``:alias``, in DynamoDB's JSON. ``at`` is the time of
-    the data in epoch seconds, by which items expire. ``salts`` has the secret of each ``salt_from``, ``files`` the text
-    of each file with functions, by the name that a step gives it. ``destination`` is the key that the user gives the
-    destination.
+    the data in epoch seconds, by which items expire: the export's, so that each run and each comparison agree.
+    ``salts`` has the secret of each ``salt_from``, ``files`` the text of each file with functions, by the name that a
+    step gives it. ``destination`` is the key that the user gives the destination.
     """
 
     steps: Sequence[Mapping[str, Any]]
     source: TableSchemas
     names: Mapping[str, str] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)
-    at: float = 0.0
+    at: float | None = None
     salts: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     files: Mapping[str, str] = field(default_factory=dict, repr=False)
     destination: KeySchema | None = None

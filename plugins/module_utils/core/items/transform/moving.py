@@ -37,6 +37,8 @@ def drop_expired(options: Any, context: Context) -> Step:
     """Leaves out what had expired at the time of the data, as time to live takes it."""
     name = context.attribute(options)
     at = context.definition.at
+    if at is None:
+        raise context.refuse("the time of the data is not known", name, "Give the time of the export in epoch seconds.")
 
     def run(item: Item) -> bool:
         value = item.get(name)

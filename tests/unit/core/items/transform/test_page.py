@@ -83,6 +83,7 @@ def test_the_list_at_the_top_compiles():
         names=options["ferry_transform_names"],
         values=options["ferry_transform_values"],
         files={"files/transform.py": function},
+        at=EXPORT,
     )
 
 

@@ -91,7 +91,13 @@ def compiled(given_steps: list[Item], destination: KeySchema | None, following: 
     used = {alias: VALUES[alias] for alias in asked}
     try:
         return transform(
-            *given_steps, source=INDEXED, values=used, files=FILES, destination=destination, following=following
+            *given_steps,
+            source=INDEXED,
+            at=1e9,
+            values=used,
+            files=FILES,
+            destination=destination,
+            following=following,
         )
     except InvalidTransform as error:
         assert error.next_step

@@ -84,6 +84,9 @@ def refused(*steps: object, **more: object) -> InvalidTransform:
          "the file is not Python: '(' was never closed"),
         ({"python": {"function": "fails.py:f", "attributes": "all"}}, "fails.py, line 3",
          "the file cannot be run: ValueError: no"),
+        ({"drop_expired": "ttl"}, "ttl", "the time of the data is not known"),
+        ({"drop_expired": ["ttl"]}, "", "a path is a text, not ['ttl']"),
+        ({"drop_expired": "a.ttl"}, "a.ttl", "a name is expected, not a path"),
         # keys
         ({"drop": ["pk"]}, "pk", "it drops pk, a key attribute of the table"),
         ({"set": {"pk": "T#{tenant}#{pk}"}}, "pk", "pk, a key attribute of the destination, is possibly left unset"),
