@@ -22,7 +22,7 @@ from typing import Any
 from ...errors import ServiceError
 from ..answers import KeyReader, Slice, require_msgspec
 from . import casting, functions, hashing, moving, setting
-from .definition import Definition, invalid
+from .definition import Definition, Following, invalid
 from .flow import Flow
 from .keys import KeysAfter, keys_after
 from .sizes import MOST_BYTES, item_size
@@ -113,7 +113,7 @@ class Transform:
 
     # One item
 
-    def _made_of(self, whole: Slice, parts: list[Item], step: int, tally: Tally) -> list[Slice]:
+    def _made_of(self, source: Slice, parts: list[Item], step: int, tally: Tally) -> list[Slice]:
         """What becomes of the items that a function made of one: all of them, or none where one cannot be made."""
         counted = Tally(added=len(parts) - 1)
         made: list[Slice] = []
@@ -121,7 +121,7 @@ class Transform:
             for part in parts:
                 self._part(part, step, counted, made)
         except _Unfinished as error:
-            tally.refuse(whole, error.failure)
+            tally.refuse(source, error.failure)
             return []
         counted.made = len(made)
         tally.add(counted)
@@ -184,23 +184,12 @@ class Transform:
     def _reader(self) -> KeyReader:
         return KeyReader(self.keys.destination.table.attributes)
 
-    @cached_property
-    def _key_runs(self) -> tuple[Callable[[Item], Any], ...]:
-        """The steps that make the destination's key."""
-        needed = {attribute.name for attribute in self.keys.destination.table.attributes}
-        runs = []
-        for step in reversed(self.steps):
-            if step.writes is None or step.writes & needed:
-                runs.append(step.run)
-                needed |= step.reads
-        return tuple(reversed(runs))
-
     def _written_under(self, keys: Slice) -> list[tuple[str, ...]]:
         """The key under which the item of these ``keys`` stands, if it does."""
         attributes = parsed(keys)
         try:
-            for run in self._key_runs:
-                run(attributes)
+            for step in self.keys.makers:
+                step.run(attributes)
             made = {name: attributes[name] for attribute in self._reader.key if (name := attribute.name) in attributes}
             for check in self.keys.checks:
                 if not check.index:
@@ -236,7 +225,7 @@ def compiled(definition: Definition) -> Transform:
                 0, "", f"no step uses {unused[0]}", f"Remove it from transform_{member}, or correct a step.", unused[0]
             )
     for step in steps:
-        if step.several and definition.following.value != "nothing":
+        if step.several and definition.following is not Following.NOTHING:
             raise invalid(
                 step.number,
                 step.kind,

@@ -108,11 +108,14 @@ class Flow:
     def change(self, path: Path, made: Callable[[Known], Known]) -> None:
         """The step makes another value of what stands at ``path``."""
         known = self.of(path.name)
+        if known.absent:
+            return
         self.write(path.name, made(known) if path.is_attribute else replace(known, apart=_NO_KEYS, keys=None))
 
     def drop(self, name: str) -> None:
         """No item has the attribute any more."""
         self._known[name] = Known(absent=True, keys=_NO_KEYS, step=self.step)
+        self.doubtful.discard(name)
         for key, now in self.where.items():
             if now == name:
                 self.where[key] = None
@@ -127,6 +130,8 @@ class Flow:
             self.drop(old)
         self.where = where
         for old, name, moving in moved:
+            if moving.absent:
+                continue
             known = moving if moving.sure else _either(moving, self.of(name))  # what is missing is not moved
             if old in followed:
                 self._known[name] = replace(known, step=self.step)
@@ -147,16 +152,15 @@ class Flow:
         self.write(name, Known(sure=sure, checked=True))
 
     def ask_all(self) -> None:
-        """A function makes of the item what it likes."""
-        for name in self._known:
-            self.ask(name, sure=True)
+        """A function makes of the item what it likes. Key attributes are taken to stay where they are."""
         self._other = Known(sure=True, checked=True, step=self.step)
+        self._known = dict.fromkeys(self._known, self._other)
 
 
 def _either(one: Known, other: Known) -> Known:
     """What is known of an attribute that is one or the other."""
-    if one.absent or other.absent:
-        return other if one.absent else one
+    if other.absent:
+        return one
     differ = one.kind and other.kind and one.kind != other.kind
     kind = MIXED if differ else one.kind if one.kind == other.kind else ""
     return Known(

@@ -139,7 +139,7 @@ def _over_named(function: Callable[[Item], Any], names: tuple[str, ...], several
             _check_item(part, replicated=False)
         for name in names:
             item.pop(name, None)
-        if parts is not result and type(result) is dict:
+        if type(result) is dict:
             item.update(result)
             return True
         return [{**item, **part} for part in parts]

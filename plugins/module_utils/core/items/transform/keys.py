@@ -59,7 +59,7 @@ class KeysAfter:
 
     ``destination`` has the table's key and the indexes that stay; ``lost`` the others by their names, with the reason;
     ``apart`` says that two items of the source never become one. ``of_keys``: the destination's key is made of the
-    source's key alone.
+    source's key alone, by the steps ``makers``.
     """
 
     destination: TableSchemas
@@ -67,6 +67,7 @@ class KeysAfter:
     of_keys: bool
     lost: Mapping[str, str] = field(default_factory=dict)
     checks: tuple[KeyCheck, ...] = ()
+    makers: tuple[Step, ...] = field(default=(), repr=False)
 
 
 def keys_after(definition: Definition, flow: Flow, steps: tuple[Step, ...]) -> KeysAfter:
@@ -79,6 +80,7 @@ class _Resolving:
         self._definition = definition
         self._flow = flow
         self._kinds = {step.number: step.kind for step in steps}
+        self._steps = steps
         self._several = any(step.several for step in steps)
 
     def keys(self) -> KeysAfter:
@@ -90,9 +92,11 @@ class _Resolving:
         recovered = frozenset[str]().union(*(part.apart for part in parts))
         sources = {attribute.name for attribute in definition.source.table.attributes}
         apart = recovered >= sources and not self._several
-        of_keys = all(part.keys is not None for part in parts)
+        makers = _makers(table, self._steps)
+        of_keys = all(part.keys is not None for part in parts) and all(step.kind != "python" for step in makers)
         if definition.following is Following.KEYS and not of_keys:
-            attribute = next(each for each in table.attributes if self._flow.of(each.name).keys is None)
+            others = (each for each in table.attributes if self._flow.of(each.name).keys is None)
+            attribute = next(others, table.attributes[0])
             raise self._refused(
                 attribute.name,
                 f"{attribute.name}, a key of the destination, is made of more than the source's key",
@@ -101,7 +105,7 @@ class _Resolving:
             )
         indexes, lost = self._indexes(table)
         destination = TableSchemas(table, indexes)
-        return KeysAfter(destination, apart, of_keys, lost, tuple(self._checks(destination)))
+        return KeysAfter(destination, apart, of_keys, lost, tuple(self._checks(destination)), makers)
 
     def _followed_table(self) -> KeySchema:
         """The table's key as the steps have changed it."""
@@ -109,7 +113,9 @@ class _Resolving:
         for attribute in schema.attributes:
             if self._flow.where[attribute.name] is None:
                 raise self._refused(
-                    attribute.name, f"it drops {attribute.name}, a key attribute of the table", f"Keep it. {NAME_KEY}"
+                    attribute.name,
+                    f"it drops {attribute.name}, a key attribute of the table",
+                    "Keep it, or give the destination's key in destination_key.",
                 )
             if attribute.name in self._flow.doubtful:
                 raise self._refused(
@@ -166,6 +172,7 @@ class _Resolving:
 
     def _indexes(self, table: KeySchema) -> tuple[dict[str, KeySchema], dict[str, str]]:
         kept: dict[str, KeySchema] = {}
+        types = {attribute.name: attribute.type for attribute in table.attributes}
         lost: dict[str, str] = {}
         for name, schema in self._definition.source.indexes.items():
             reason = self._loss(schema)
@@ -173,11 +180,12 @@ class _Resolving:
                 lost[name] = reason
                 continue
             followed = self._followed(schema)
-            lost_by_table = _conflict(followed, table)
-            if lost_by_table:
-                lost[name] = lost_by_table
-            else:
-                kept[name] = followed
+            reason = _conflict(followed, table, types)
+            if reason:
+                lost[name] = reason
+                continue
+            kept[name] = followed
+            types.update((attribute.name, attribute.type) for attribute in followed.attributes)
         return kept, lost
 
     def _loss(self, schema: KeySchema) -> str:
@@ -201,14 +209,26 @@ class _Resolving:
         return checks
 
 
-def _conflict(index: KeySchema, table: KeySchema) -> str:
-    """Why the index cannot be one of a table with that key, "" where it can."""
+def _makers(table: KeySchema, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """The steps of which the table's key depends."""
+    needed = {attribute.name for attribute in table.attributes}
+    makers = []
+    for step in reversed(steps):
+        if step.writes is None or step.writes & needed:
+            makers.append(step)
+            needed |= step.reads
+    return tuple(reversed(makers))
+
+
+def _conflict(index: KeySchema, table: KeySchema, types: Mapping[str, str]) -> str:
+    """Why the index cannot be one of a table with that key, "" where it can; ``types`` are those of other keys."""
     if index.local and (index.partition != table.partition or not table.sort):
         return "a local index has the partition key of its table, which has a sort key"
-    types = {attribute.name: attribute.type for attribute in table.attributes}
+    if len({attribute.name for attribute in index.attributes}) < len(index.attributes):
+        return "two of its key attributes get one name"
     for attribute in index.attributes:
         if types.get(attribute.name, attribute.type) != attribute.type:
-            return f"its key attribute {attribute.name} has another type in the table's key"
+            return f"its key attribute {attribute.name} has another type in the key of the table or of another index"
     return ""
 
 

@@ -24,7 +24,7 @@ def set_values(options: Any, context: Context) -> Step:
     """Sets attributes, all of them by what the item was before the step."""
     constants: list[tuple[str, Raw]] = []
     texts: list[tuple[str, Text]] = []
-    before: list[tuple[str, Known]] = []
+    before: list[tuple[str, Known | None]] = []
     for key, given in context.mapping(options, "names and values"):
         name = context.attribute(key)
         if isinstance(given, str):
@@ -42,7 +42,8 @@ def set_values(options: Any, context: Context) -> Step:
     if len(set(names)) < len(names):
         raise context.refuse("it is set twice", next(name for name in names if names.count(name) > 1))
     for name, known in before:
-        context.flow.write(name, known)
+        if known is not None:
+            context.flow.write(name, known)
     reads = frozenset(path.name for _name, text in texts for path in text.paths)
 
     def run(item: Item) -> bool:
@@ -109,9 +110,11 @@ def _text(given: str, context: Context) -> Text:
     return Text(pieces, paths)
 
 
-def _known(name: str, text: Text, context: Context) -> Known:
-    """What is known of the attribute after it is set to a text."""
+def _known(name: str, text: Text, context: Context) -> Known | None:
+    """What is known of the attribute after it is set to a text; None where it never is."""
     parts = [context.flow.at(path) for path in text.paths]
+    if any(context.flow.of(path.name).absent for path in text.paths):
+        return None
     keys: frozenset[str] | None = frozenset()
     for part in parts:
         keys = None if keys is None or part.keys is None else keys | part.keys

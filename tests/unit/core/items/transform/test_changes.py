@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import ServiceError
+from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import InvalidTransform, ServiceError
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.transform.compiled import Transform, Writes
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.transform.definition import Following
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.transform.schemas import TableSchemas
@@ -150,6 +150,17 @@ def test_a_deleted_item_without_the_old_image_that_its_key_needs():
     made = compiled(OF_IMAGES[0], Following.IMAGES)
     with pytest.raises(ServiceError, match="came without its old image"):
         made.of_change(b'{"pk":{"S":"a"},"sk":{"N":"1"}}', None, None, Tally())
+
+
+def test_a_function_whose_work_on_the_key_is_undone_is_not_called_with_keys_alone():
+    """It may need more than these."""
+    steps = {"python": {"function": "f.py:change", "attributes": "all"}}, {"set": {"pk": "same", "sk": 5}}
+    made = transform(*steps, source=SOURCE, files={"f.py": FILE}, following=Following.IMAGES)
+    key = b'{"pk":{"S":"a"},"sk":{"N":"1"}}'
+    assert not made.keys.of_keys
+    assert made.of_change(key, None, key, Tally()).deletes == (b'{"pk":{"S":"same"},"sk":{"N":"5"}}',)
+    with pytest.raises(InvalidTransform, match="made of more"):
+        transform(*steps, source=SOURCE, files={"f.py": FILE}, following=Following.KEYS)
 
 
 def test_an_item_that_can_have_no_key_stands_nowhere():

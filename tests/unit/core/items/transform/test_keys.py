@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 
 import pytest
 
@@ -16,6 +17,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.items.transfor
 )
 from tests.unit.core.items.transform.building import INDEXED, ONE_KEY, SALTS, TWO_KEYS, outcome, schema, transform
 
+ALL = {"python": {"function": "f.py:f", "attributes": "all"}}
 FILES = {"f.py": "def f(item):\n    return item\n"}
 
 
@@ -33,7 +35,9 @@ FILES = {"f.py": "def f(item):\n    return item\n"}
         ([{"rename": {"pk": "user"}}, {"drop": "pk"}, {"keep": "mail"}], ["user:S", "sk:N"]),
         ([{"set": {"pk": {"B": "aGk="}}}], ["pk:B", "sk:N"]),
         ([{"rename": {"sk": "old", "pk": "sk"}}, {"set": {"sk": "S#{sk}"}}, {"cast": {"sk": "B"}}], ["sk:B", "old:N"]),
-        ([{"python": {"function": "f.py:f", "attributes": "all"}}], ["pk:S", "sk:N"]),
+        ([ALL], ["pk:S", "sk:N"]),
+        ([{"rename": {"pk": "user"}}, ALL], ["user:S", "sk:N"]),
+        ([{"rename": {"pk": "user"}}, {"set": {"pk": "P#{user}", "x": "{pk}"}}, {"drop": "pk"}], ["user:S", "sk:N"]),
         ([{"cast": {"sk": "S"}}, {"python": {"function": "f.py:f", "attributes": ["sk"]}}], ["pk:S", "sk:N"]),
     ],
 )
@@ -67,7 +71,9 @@ def test_indexes_that_lose_their_key_are_named_with_the_reason():
 def test_an_index_whose_key_attribute_has_another_type_in_the_tables_key_is_lost():
     steps = {"python": {"function": "f.py:f", "attributes": ["mail"]}}
     keys = transform(steps, source=INDEXED, files=FILES, destination=schema("mail:N")).keys
-    assert keys.lost["by-mail"] == "its key attribute mail has another type in the table's key"
+    assert keys.lost["by-mail"] == (
+        "its key attribute mail has another type in the key of the table or of another index"
+    )
 
 
 @pytest.mark.parametrize(
@@ -134,6 +140,24 @@ def test_a_condition_that_demands_an_attribute_makes_it_fit_for_a_key():
                       "attribute_exists(user) OR attribute_exists(a)", "size(user) > :n"):  # fmt: skip
         with pytest.raises(Exception, match=r"possibly left unset|has the type N"):
             keyed(condition)
+
+
+def test_what_never_is_there_brings_no_key_back():
+    for step in ({"cast": {"mail": "N"}}, {"rename": {"x": "mail"}}, {"set": {"mail": "{x}"}}, {"hash": ["mail"]}):
+        keys = transform({"drop": ["mail", "x"]}, step, source=INDEXED).keys
+        assert keys.lost == {"by-mail": "a step drops its key attribute mail"}
+    assert transform({"drop": "mail"}, {"rename": {"x": "mail"}}, source=INDEXED).keys.lost == {}
+
+
+def test_two_key_attributes_of_one_name_are_no_index():
+    source = replace(
+        INDEXED, indexes={"two": schema("mail:S", "day:N"), "by-mail": schema("mail:S"), "d": schema("day:N")}
+    )
+    keys = transform(ALL, {"rename": {"mail": "day"}}, source=source, files=FILES).keys
+    assert keys.lost == {
+        "two": "two of its key attributes get one name",
+        "d": "its key attribute day has another type in the key of the table or of another index",
+    }
 
 
 def test_a_condition_tells_which_of_two_types_is_left():
