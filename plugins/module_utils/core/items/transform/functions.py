@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from operator import methodcaller
 from typing import Any
 
 from ..answers import Raw, joined
@@ -17,7 +16,6 @@ from .step import Context, Run, Step
 from .values import Item, Unfit, Value, check, check_names, opened
 
 ALL = "all"
-_IS_REPLICATED = methodcaller("startswith", REPLICATION_PREFIX)
 
 
 def files_needed(steps: Iterable[Any]) -> list[str]:
@@ -107,7 +105,7 @@ def _over_all(function: Callable[[Item], Any], several: bool, whole: bool) -> Ru
     """``whole`` where the items come decoded, as those of a first step."""
 
     def run(item: Item) -> bool | list[Item]:
-        replicated = any(map(_IS_REPLICATED, item))
+        replicated = REPLICATION_PREFIX in "\n".join(item)  # which Carried has taken out otherwise
         result = _called(function, item if whole else {name: _own(value) for name, value in item.items()})
         if result is None:
             return False
