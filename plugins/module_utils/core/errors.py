@@ -238,6 +238,10 @@ class ExportFailed(FerryError):
     """The export ended FAILED."""
 
 
+class ExportDamaged(FerryError):
+    """A data file of an export cannot be read as one."""
+
+
 class ImportFailed(FerryError):
     """The import ended FAILED or CANCELLED, or left an unusable table."""
 
