@@ -1,0 +1,65 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The Spark job's beginning, in the driver and in each executor.
+
+Nothing here needs a library: those are found only once Spark has unpacked the package.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def main(arguments: Sequence[str], context: Any, archive: Path) -> None:
+    """Run the job with Spark's ``context``; ``archive`` is the package. ``arguments`` are those of the script: the
+    engine adds its own. Raises what ``begin`` does, and Spark's error for a task that failed four times."""
+    uri, run = read_arguments(arguments)
+    context.addArchive(f"file://{archive}#{archive.stem}")
+    _use_unpacked(archive.stem)
+    from .job import begin
+
+    work = begin(uri, run, context.defaultParallelism)
+    if work.tasks:
+        context.parallelize(work.messages(), len(work.tasks)).foreachPartition(_task(archive.stem))
+
+
+def read_arguments(arguments: Sequence[str]) -> tuple[str, str]:
+    """The plan's S3 URI and the token of the run, among the engine's own arguments."""
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    parser.add_argument("--plan", required=True)
+    parser.add_argument("--run", required=True)
+    known, _others = parser.parse_known_args(arguments)
+    return known.plan, known.run
+
+
+def _task(archive: str) -> Callable[[Iterable[bytes]], None]:
+    def task(messages: Iterable[bytes]) -> None:
+        _use_unpacked(archive)
+        from .job import write_share
+
+        for message in messages:
+            write_share(message)
+
+    return task
+
+
+def _use_unpacked(archive: str) -> None:
+    from pyspark import SparkFiles
+
+    use_libraries(Path(SparkFiles.get(archive)))
+
+
+def use_libraries(unpacked: Path) -> None:
+    """Put the libraries in ``unpacked`` on the path: those for this Python and machine before the image's own, which
+    may be older; what is pure after them, for images without it."""
+    native = unpacked / "native" / f"cp{sys.version_info[0]}{sys.version_info[1]}-{platform.machine()}"
+    if str(native) not in sys.path:
+        sys.path.insert(0, str(native))
+        sys.path.append(str(unpacked / "pure"))

@@ -1,0 +1,143 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a job is to do, as an object in the staging bucket: arguments of jobs are limited in length and stand in logs
+(spark.md 2 and 4), so they name this object only. It has secrets in it: only the job's role may read it."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode, b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ..core.errors import InvalidInput
+from ..core.items.answers import KeyAttribute
+from ..core.items.exported import ExportedFile
+from ..core.items.transform.compiled import Transform, compiled
+from ..core.items.transform.definition import Definition
+from ..core.items.transform.schemas import KeySchema, TableSchemas
+
+VERSION = 1  # of the form: package and plan are written together, so no other is read
+
+
+@dataclass(frozen=True)
+class JobPlan:
+    """Which files of ``bucket`` become items of ``table``, and how.
+
+    ``run`` is the token of the run, below whose prefix its objects lie. ``key_arn`` is the bucket's KMS key, "" for
+    S3's own. ``table_id`` is that of the table that was made for it, ``dynamodb_url`` where it is, ``rate`` the write
+    capacity units per second of the whole job, 0 for no limit. ``s3_url`` is "" for AWS's own endpoint.
+    """
+
+    run: str
+    region: str
+    bucket: str
+    bucket_owner: str
+    prefix: str
+    table: str
+    table_id: str
+    files: tuple[ExportedFile, ...]
+    definition: Definition
+    dynamodb_url: str
+    key_arn: str = ""
+    rate: float = 0.0
+    s3_url: str = ""
+
+    @property
+    def started_key(self) -> str:
+        """The object that the job writes first: so its run is found where AWS does not list its arguments."""
+        return f"{self.prefix}runs/{self.run}/started.json"
+
+    @property
+    def results_prefix(self) -> str:
+        """Where results of files lie, those of earlier runs too."""
+        return f"{self.prefix}results/"
+
+    def result_key(self, file: ExportedFile) -> str:
+        """The object with the result of ``file``."""
+        return f"{self.results_prefix}{file.key.rpartition('/')[2]}.json"
+
+    def transform(self) -> Transform:
+        """The steps, compiled. Raises InvalidTransform."""
+        return compiled(self.definition)
+
+    def to_json(self) -> bytes:
+        """The plan as an object's content."""
+        definition = {
+            **{name: getattr(self.definition, name) for name in ("steps", "names", "values", "at", "files")},
+            "salts": {name: b64encode(salt).decode() for name, salt in self.definition.salts.items()},
+            "source": {name: asdict(schema) for name, schema in self.definition.source},
+            "destination": asdict(self.definition.destination) if self.definition.destination else None,
+        }
+        members = {name: getattr(self, name) for name in _PLAIN}
+        plan = {**members, "version": VERSION, "files": [asdict(file) for file in self.files], "definition": definition}
+        return json.dumps(plan).encode()
+
+    @classmethod
+    def from_json(cls, content: bytes) -> JobPlan:
+        """The plan in an object. Raises InvalidInput for one of another version, or anything else."""
+        try:
+            plan = json.loads(content)
+            if plan["version"] != VERSION:
+                raise ValueError(f"version {plan['version']}")
+            return cls(
+                **{name: plan[name] for name in _PLAIN},
+                files=tuple(ExportedFile(**file) for file in plan["files"]),
+                definition=_definition(plan["definition"]),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InvalidInput(
+                f"The job's plan cannot be read ({type(error).__name__}).",
+                "Start the job by the version of the collection that wrote its package.",
+            ) from error
+
+
+_PLAIN = (
+    "run",
+    "region",
+    "bucket",
+    "bucket_owner",
+    "prefix",
+    "table",
+    "table_id",
+    "key_arn",
+    "rate",
+    "dynamodb_url",
+    "s3_url",
+)
+
+
+def _definition(data: Mapping[str, Any]) -> Definition:
+    schemas = {name: _schema(schema) for name, schema in data["source"].items()}
+    return Definition(
+        steps=data["steps"],
+        source=TableSchemas(schemas.pop(""), schemas),
+        names=data["names"],
+        values=data["values"],
+        at=data["at"],
+        salts={name: b64decode(salt) for name, salt in data["salts"].items()},
+        files=data["files"],
+        destination=_schema(data["destination"]) if data["destination"] else None,
+    )
+
+
+def _schema(data: Mapping[str, Any]) -> KeySchema:
+    def attributes(name: str) -> tuple[KeyAttribute, ...]:
+        return tuple(KeyAttribute(**each) for each in data[name])
+
+    return KeySchema(attributes("partition"), attributes("sort"), data["local"])
+
+
+def shares(files: Sequence[ExportedFile], count: int) -> list[list[ExportedFile]]:
+    """``files`` for ``count`` tasks, about the same number of items each, the largest files first; the same for the
+    same files. None is empty while there are files."""
+    tasks: list[list[ExportedFile]] = [[] for _each in range(max(1, count))]
+    items = [0] * len(tasks)
+    for file in sorted(files, key=lambda file: (-file.items, file.key)):
+        least = items.index(min(items))
+        tasks[least].append(file)
+        items[least] += file.items + 1
+    return [task for task in tasks if task]
