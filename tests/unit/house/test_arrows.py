@@ -24,6 +24,7 @@ LAYERS = (
     ("core.destination",),
     ("core.jobs.",),
     ("core.record.", "core.table.", "core.data_plane"),
+    ("spark.",),
     ("core.items.",),
     ("core.statements.",),
     ("",),
