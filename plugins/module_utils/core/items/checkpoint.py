@@ -17,7 +17,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -127,6 +127,16 @@ class Checkpoint:
                 return None
             number = self._waiting.popleft()
             return Segment(number, self.total, self._positions.get(number, b""))
+
+    @property
+    def waiting(self) -> int:
+        """How many segments no worker has taken."""
+        return len(self._waiting)
+
+    def give_back(self, numbers: Iterable[int]) -> None:
+        """Segments that were taken are to be taken again, before all others, each from where it was acknowledged."""
+        with self._lock:
+            self._waiting.extendleft(number for number in numbers if number not in self._done)
 
     def advance(self, number: int, next_key: bytes, counts: Counts) -> None:
         """Note that segment ``number`` is acknowledged up to ``next_key`` (b"": to its end), and add ``counts``."""

@@ -69,16 +69,18 @@ def compare_tables(
         task = Reading(source, destination, options, buckets, now, digests, tables.form())
         totals, differing = sum_tables(task, progress, 1)
         room = _Room.found(options, tables.entry_bytes, totals.items, buckets, len(differing))
+        earlier: tuple[str, ...] = ()
         if len(differing) > room.buckets and task.form != "canonical":
             # Perhaps the items are equal and only their forms differ; those in the probe did not.
-            task = replace(task, form="canonical")
+            task, earlier = replace(task, form="canonical"), totals.lost
             totals, differing = sum_tables(task, progress, 2)
             room = _Room.found(options, tables.entry_bytes, totals.items, buckets, len(differing))
         counts: Counter[str] = Counter()
         chosen = differing[: room.buckets]
+        lost = earlier + totals.lost
         if chosen:
             with KeptKeys(int(len(chosen) * (1 + totals.items / buckets)), room.folder) as kept:
-                collect_keys(replace(task, looked_into=bits_of(buckets, chosen)), progress, kept)
+                lost += collect_keys(replace(task, looked_into=bits_of(buckets, chosen)), progress, kept)
                 for difference in tables.confirm(kept.unmatched(), now):
                     counts[difference.kind] += 1
                     report(difference)
@@ -87,6 +89,7 @@ def compare_tables(
             work_bytes=room.needed,
             work_bytes_free=room.free,
             work_unusable=room.unusable,
+            workers_lost=lost,
         )
     finally:
         tables.close()

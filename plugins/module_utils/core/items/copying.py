@@ -28,9 +28,9 @@ from .checkpoint import Checkpoint, Counts, locked
 from .client import Client, Retries, RetryPolicy
 from .descriptions import require_unchanged
 from .lanes import LOOK_SECONDS, Lanes
-from .permit import FREE, Bounds
-from .scan import PAGE_BYTES, ParallelScan, Scanner, Segment, SegmentPage, segments_for
-from .tables import ItemTable, carried_between, require_same_key, require_two
+from .permit import FREE, LATE_SECONDS, Bounds
+from .scan import ParallelScan, Scanner, Segment, SegmentPage, segments_for
+from .tables import ItemTable, carried_between, require_same_key, require_two, require_unchanged
 from .throttle import Rate, Throttle
 from .workers import run_in_workers
 from .write import (
@@ -94,12 +94,14 @@ class CopyResult:
     """A copy that has ended: the destination has acknowledged all of the source's items, as they were read.
 
     ``retries`` are this run's, ``counts`` those of all runs with the checkpoint; ``resumed`` says that there were
-    earlier ones.
+    earlier ones. ``workers_lost`` says how worker processes ended that died, whose work others have done ("was ended by
+    SIGKILL").
     """
 
     counts: Counts
     retries: Retries
     resumed: bool
+    workers_lost: tuple[str, ...] = ()
 
 
 def copy_items(
@@ -150,7 +152,7 @@ def _copy(
     finally:
         checkpoint.save()
     desk.report()
-    return CopyResult(checkpoint.counts, _all(retries), checkpoint.resumed)
+    return CopyResult(checkpoint.counts, _all(retries), checkpoint.resumed, tuple(desk.lost))
 
 
 def _all(retries: Sequence[Retries]) -> Retries:
@@ -175,20 +177,62 @@ class _Segments(Protocol):
 
 
 class _CopyDesk:
-    """Hands out segments to the workers and takes in what they did: keeps the checkpoint, reports the progress."""
+    """Hands out segments to the workers and takes in what they did: keeps the checkpoint, reports the progress.
+
+    The segments of a worker that died are handed out again LATE_SECONDS after its end, each from its last acknowledged
+    page on; the others go on meanwhile. Sooner, requests that it had sent might still be under way: one that put an
+    older version of an item could take effect after the newer one was read and put, and the newer one would be lost.
+    While one process has a segment this cannot be: what it sends again are the same bytes.
+    """
 
     def __init__(self, checkpoint: Checkpoint, progress: Callable[[CopyProgress], None], table: str) -> None:
+        self.lost: list[str] = []  # how workers ended that died
         self._checkpoint = checkpoint
         self._table = table
         self._progress = progress
         self._lock = threading.Lock()
-        self._refused: list[RefusedItem] = []
+        self._seats: list[_CopySeat] = []
+        self._vacated: list[tuple[float, _CopySeat]] = []  # with the time of its worker's end
         self._saved = self._reported = time.monotonic()
 
+    def seat(self) -> _CopySeat:
+        """For one more worker."""
+        with self._lock:
+            self._seats.append(_CopySeat(self))
+            return self._seats[-1]
+
+    def vacated(self, seat: _CopySeat, how: str) -> None:
+        """See workers.Desk. Whoever reads the segments again meets the items again that were refused."""
+        with self._lock:
+            self.lost.append(how)
+            self._seats.remove(seat)
+            # A clock that stands still while the machine sleeps, as then nothing moves that its network still holds.
+            self._vacated.append((time.monotonic(), seat))
+
+    def wait(self) -> float | None:
+        """See workers.Desk."""
+        self._hand_over()
+        if self._checkpoint.waiting:
+            return 0.0
+        with self._lock:
+            now = time.monotonic()
+            waits = [max(0.0, ended + LATE_SECONDS - now) for ended, seat in self._vacated if seat.segments]
+        return min(waits, default=None)
+
+    def _hand_over(self) -> None:
+        with self._lock:
+            over = [each for each in self._vacated if time.monotonic() - each[0] >= LATE_SECONDS]
+            self._vacated = [each for each in self._vacated if each not in over]
+        for _ended, seat in over:
+            self._checkpoint.give_back(seat.segments)
+
     def next_segment(self) -> Segment | None:
+        """See Checkpoint.next_segment."""
+        self._hand_over()
         return self._checkpoint.next_segment()
 
     def advance(self, number: int, next_key: bytes, counts: Counts) -> None:
+        """See Checkpoint.advance."""
         self._checkpoint.advance(number, next_key, counts)
         now = time.monotonic()
         with self._lock:
@@ -201,23 +245,27 @@ class _CopyDesk:
         if reports:
             self.report()
 
-    def refuse(self, item: RefusedItem) -> None:
-        with self._lock:
-            self._refused.append(item)
-            too_many = len(self._refused) >= MOST_REFUSED
-        if too_many:
-            raise self._refusal(f"{len(self._refused):,} items, and the copy was ended:")
+    def require_few(self) -> None:
+        """Raises ItemRefused where the destination has refused so many items that it is not the items."""
+        refused = self._refused()
+        if len(refused) >= MOST_REFUSED:
+            raise self._refusal(refused, f"{len(refused):,} items, and the copy was ended:")
 
     def require_taken(self) -> None:
         """Raises ItemRefused where the destination has refused items."""
-        if self._refused:
-            count = len(self._refused)
-            raise self._refusal(f"{count} items; all others are copied:" if count > 1 else "an item:")
+        refused = self._refused()
+        if refused:
+            count = len(refused)
+            raise self._refusal(refused, f"{count} items; all others are copied:" if count > 1 else "an item:")
 
-    def _refusal(self, what: str) -> ItemRefused:
+    def _refused(self) -> list[RefusedItem]:
+        with self._lock:
+            return [item for seat in self._seats for item in seat.refused]
+
+    def _refusal(self, refused: Sequence[RefusedItem], what: str) -> ItemRefused:
         return refusal(
             self._table,
-            self._refused,
+            refused,
             what,
             "Correct the items in the source. If an index does not take their key, set indexes_after to have the index"
             " created after the copy, or leave_indexes to do without.",
@@ -227,6 +275,30 @@ class _CopyDesk:
         """Report the progress now."""
         checkpoint = self._checkpoint
         self._progress(CopyProgress(checkpoint.counts, checkpoint.done, checkpoint.total))
+
+
+class _CopySeat:
+    """What one worker asks of the desk, and what it has taken; see _Segments."""
+
+    def __init__(self, desk: _CopyDesk) -> None:
+        self.segments: set[int] = set()  # that it has begun and not finished
+        self.refused: list[RefusedItem] = []
+        self._desk = desk
+
+    def next_segment(self) -> Segment | None:
+        segment = self._desk.next_segment()
+        if segment is not None:
+            self.segments.add(segment.number)
+        return segment
+
+    def advance(self, number: int, next_key: bytes, counts: Counts) -> None:
+        if not next_key:
+            self.segments.discard(number)
+        self._desk.advance(number, next_key, counts)
+
+    def refuse(self, item: RefusedItem) -> None:
+        self.refused.append(item)
+        self._desk.require_few()
 
 
 # In each worker
@@ -240,17 +312,17 @@ class _CopyTask:
     destination: ItemTable
     options: CopyOptions
 
-    def run(self, desk: _Segments, workers: int, bounds: Bounds) -> Retries:
+    def run(self, desk: _Segments, sharers: Callable[[], int], bounds: Bounds) -> Retries:
         """Copy segments until the desk has none. Raises what copy_items does."""
         with memory.for_items():
-            return self._run(desk, workers, bounds)
+            return self._run(desk, sharers, bounds)
 
-    def _run(self, desk: _Segments, workers: int, bounds: Bounds) -> Retries:
+    def _run(self, desk: _Segments, sharers: Callable[[], int], bounds: Bounds) -> Retries:
         options = self.options
         reading = Client(self.source.endpoint, options.retry_policy, bounds)
         writing = Client(self.destination.endpoint, options.retry_policy, bounds)
-        read_throttle = Throttle(options.read_rate.share(workers)) if options.read_rate else None
-        write_throttle = Throttle(options.write_rate.share(workers)) if options.write_rate else None
+        read_throttle = Throttle(options.read_rate, sharers=sharers) if options.read_rate else None
+        write_throttle = Throttle(options.write_rate, sharers=sharers) if options.write_rate else None
         lanes = Lanes(bounds)
         writer = Writer(lanes, writing, self.destination, options.writes_at_once, write_throttle)
         pool = _Pool(desk, writer, KeyReader(self.source.key), options.carried, write_throttle)

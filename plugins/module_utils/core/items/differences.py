@@ -114,7 +114,8 @@ class Comparison:
     groups of keys differ too. To list all of them ``work_bytes`` are needed on disk, 0 where memory is enough or no
     disk was offered, and ``work_bytes_free`` may be used; ``work_unusable`` says why none. Read units are None where no
     rate was set. ``marked_*`` items have attributes that do not travel and are not compared; a sample does not count
-    them.
+    them. ``workers_lost`` says how worker processes ended that died, whose work others have done ("was ended by
+    SIGKILL").
     """
 
     items_source: int
@@ -132,6 +133,7 @@ class Comparison:
     work_bytes: int = 0
     work_bytes_free: int = 0
     work_unusable: str = ""
+    workers_lost: tuple[str, ...] = ()
 
     @property
     def differences(self) -> int:

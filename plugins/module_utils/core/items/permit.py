@@ -17,6 +17,9 @@ from typing import Any, Protocol
 
 CHANGING = frozenset({"BatchWriteItem", "DeleteItem", "PutItem"})  # what the items send that changes something
 TURN_SECONDS = 0.5  # between looks at most, within pauses too
+# For which requests of a process may still take effect after its end, which closes its sockets: what they had sent may
+# be under way. The same time in which the records' fences let requests without an answer arrive (fence.LET_GO).
+LATE_SECONDS = 60.0
 
 
 class Permit(Protocol):

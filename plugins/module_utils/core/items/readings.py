@@ -33,9 +33,9 @@ Side = Literal["source", "destination"]
 PROGRESS_SECONDS = 0.5
 
 
-@dataclass
+@dataclass(frozen=True)
 class Totals:
-    """The counts of one reading of both tables."""
+    """The counts of one reading of both tables, or of one of its pages. ``lost`` says how workers ended that died."""
 
     items_source: int = 0
     items_destination: int = 0
@@ -45,24 +45,38 @@ class Totals:
     marked_destination: int = 0
     units_source: float | None = None
     units_destination: float | None = None
+    lost: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, side: Side, items: int, expired: int, marked: int, units: float | None) -> Totals:
+        """Of one page of ``side``; of ``marked`` items attributes were left out."""
+        if side == "source":
+            return cls(items_source=items, expired_source=expired, marked_source=marked, units_source=units)
+        return cls(
+            items_destination=items, expired_destination=expired, marked_destination=marked, units_destination=units
+        )
 
     @property
     def items(self) -> int:
         """Items of both tables."""
         return self.items_source + self.items_destination
 
-    def count(self, side: Side, items: int, expired: int, units: float | None, marked: int = 0) -> None:
-        """Count a page; of ``marked`` items attributes were left out."""
-        if side == "source":
-            self.marked_source += marked
-            self.items_source += items
-            self.expired_source += expired
-            self.units_source = _plus(self.units_source, units)
-        else:
-            self.marked_destination += marked
-            self.items_destination += items
-            self.expired_destination += expired
-            self.units_destination = _plus(self.units_destination, units)
+    def __add__(self, other: Totals) -> Totals:
+        return Totals(
+            self.items_source + other.items_source,
+            self.items_destination + other.items_destination,
+            self.expired_source + other.expired_source,
+            self.expired_destination + other.expired_destination,
+            self.marked_source + other.marked_source,
+            self.marked_destination + other.marked_destination,
+            _plus(self.units_source, other.units_source),
+            _plus(self.units_destination, other.units_destination),
+        )
+
+    @property
+    def units(self) -> Totals:
+        """The units alone, of what was read in vain."""
+        return Totals(units_source=self.units_source, units_destination=self.units_destination)
 
     def result(self, differences: Counter[str], unlisted: int) -> Comparison:
         """The comparison's result."""
@@ -79,6 +93,7 @@ class Totals:
             self.units_destination,
             self.marked_source,
             self.marked_destination,
+            workers_lost=self.lost,
         )
 
 
@@ -86,55 +101,124 @@ def _plus(units: float | None, more: float | None) -> float | None:
     return units if more is None else (units or 0.0) + more
 
 
+@dataclass(frozen=True)
+class ReadPage:
+    """A page of ``side`` as it was read: of which ``segment``, the key after which this continues (b"" at its end), the
+    counts, and the keys to keep, each with its item's digest."""
+
+    side: Side
+    segment: int
+    next_key: bytes
+    totals: Totals
+    digests: Sequence[tuple[Key, int]] = ()
+
+
 class _ReadingDesk:
-    """Hands out the segments of both tables, counts what is read, and keeps the keys of buckets that differ."""
+    """Hands out the segments of both tables, counts what is read, and keeps the keys of buckets that differ.
+
+    The segments of a worker that died are handed out again at once: nothing is written. Its sums are lost with it, and
+    all that it had read is read again; keys are kept page by page, and reading goes on after the last page.
+    """
 
     def __init__(
         self, task: Reading, progress: Callable[[CompareProgress], None], reading: int, kept: KeptKeys
     ) -> None:
-        self.totals = Totals()
+        self.lost: list[str] = []  # how workers ended that died
         self._segments = {
             "source": _segments(task.source, task.options.workers),
             "destination": _segments(task.destination, task.options.workers),
         }
         self._all = sum(map(len, self._segments.values()))
-        self._done = 0
+        self._sums = not task.looked_into
         self._progress = progress
         self._reading = reading
         self._reported = time.monotonic()
         self._lock = threading.Lock()
         self._kept = kept
+        self._seats: list[_ReadingSeat] = []
 
-    def next_segment(self, side: Side) -> Segment | None:
+    @property
+    def totals(self) -> Totals:
+        """The counts of all that was read, and is not to be read again."""
+        return sum((seat.totals for seat in self._seats), Totals())
+
+    def seat(self) -> _ReadingSeat:
+        """For one more worker."""
+        with self._lock:
+            self._seats.append(_ReadingSeat(self))
+            return self._seats[-1]
+
+    def vacated(self, seat: _ReadingSeat, how: str) -> None:
+        """See workers.Desk."""
+        with self._lock:
+            self.lost.append(how)
+            for side, segments in seat.segments.items():
+                self._segments[side].extendleft(segments.values())
+            if self._sums:
+                seat.totals, seat.done = seat.totals.units, 0
+
+    def wait(self) -> float | None:
+        """See workers.Desk."""
+        with self._lock:
+            return 0.0 if any(self._segments.values()) else None
+
+    def next_segment(self, seat: _ReadingSeat, side: Side) -> Segment | None:
         """A segment of ``side`` that no worker has taken yet, None when all are taken."""
         with self._lock:
             waiting = self._segments[side]
-            return waiting.popleft() if waiting else None
+            if not waiting:
+                return None
+            segment = waiting.popleft()
+            seat.segments[side][segment.number] = segment
+            return segment
 
-    def count(self, side: Side, items: int, expired: int, units: float | None, ended: bool, marked: int) -> None:
-        """Count a page; ``ended`` says that it is the last of its segment, ``marked`` of how many items attributes were
-        left out."""
+    def count(self, seat: _ReadingSeat, page: ReadPage) -> None:
+        """Take in a page. Raises CheckpointUnusable."""
         with self._lock:
-            self.totals.count(side, items, expired, units, marked)
-            self._done += ended
+            if page.digests:
+                self._kept.add(page.side, page.digests)
+            seat.totals += page.totals
+            seat.done += not page.next_key
+            if not self._sums:
+                segments = seat.segments[page.side]
+                segment = segments.pop(page.segment)
+                if page.next_key:
+                    segments[page.segment] = replace(segment, start_key=page.next_key)
             now = time.monotonic()
             if now - self._reported < PROGRESS_SECONDS and self._done < self._all:
                 return
             self._reported = now
+            totals = self.totals
             progress = CompareProgress(
-                self._reading, self.totals.items_source, self.totals.items_destination, self._done, self._all
+                self._reading, totals.items_source, totals.items_destination, self._done, self._all
             )
         self._progress(progress)
+
+    @property
+    def _done(self) -> int:
+        return sum(seat.done for seat in self._seats)
 
     def require_whole(self) -> None:
         """Raises WorkerLost unless all segments of both tables were read to their end."""
         if self._done != self._all:
             raise WorkerLost(f"The comparison ended after {self._done} of {self._all} segments.", "Run it again.")
 
-    def match(self, side: Side, digests: Sequence[tuple[Key, int]]) -> None:
-        """Keep keys of ``side``, each with its item's digest. Raises CheckpointUnusable."""
-        with self._lock:
-            self._kept.add(side, digests)
+
+class _ReadingSeat:
+    """What one worker asks of the desk, and what it has taken; see _Readings."""
+
+    def __init__(self, desk: _ReadingDesk) -> None:
+        self.totals = Totals()
+        self.done = 0  # segments that it has read to their end
+        # What is to be read again if it dies: all that it took for sums, or what it has not read yet.
+        self.segments: dict[Side, dict[int, Segment]] = {"source": {}, "destination": {}}
+        self._desk = desk
+
+    def next_segment(self, side: Side) -> Segment | None:
+        return self._desk.next_segment(self, side)
+
+    def count(self, page: ReadPage) -> None:
+        self._desk.count(self, page)
 
 
 def _segments(table: ItemTable, workers: int) -> deque[Segment]:
@@ -151,14 +235,18 @@ def sum_tables(
     for each in _run(task, desk):
         sums.merge(each)
     desk.require_whole()
-    return desk.totals, sums.differing()
+    return replace(desk.totals, lost=tuple(desk.lost)), sums.differing()
 
 
-def collect_keys(task: Reading, progress: Callable[[CompareProgress], None], kept: KeptKeys) -> None:
-    """Read both tables again; ``kept`` gets the keys in ``task.looked_into``. Raises WorkerLost, CheckpointUnusable."""
+def collect_keys(task: Reading, progress: Callable[[CompareProgress], None], kept: KeptKeys) -> tuple[str, ...]:
+    """Read both tables again; ``kept`` gets the keys in ``task.looked_into``. How workers ended that died.
+
+    Raises WorkerLost, CheckpointUnusable.
+    """
     desk = _ReadingDesk(task, progress, 3, kept)
     _run(task, desk)
     desk.require_whole()
+    return tuple(desk.lost)
 
 
 def bits_of(buckets: int, chosen: Iterable[int]) -> bytes:
@@ -179,16 +267,13 @@ def _run(task: Reading, desk: _ReadingDesk) -> list[Sequence[int]]:
 
 
 class _Readings(Protocol):
-    """What a worker asks the desk for; see _ReadingDesk."""
+    """What a worker asks the desk for."""
 
     def next_segment(self, side: Side) -> Segment | None:
         """See _ReadingDesk.next_segment."""
 
-    def count(self, side: Side, items: int, expired: int, units: float | None, ended: bool, marked: int) -> None:
+    def count(self, page: ReadPage) -> None:
         """See _ReadingDesk.count."""
-
-    def match(self, side: Side, digests: Sequence[tuple[Key, int]]) -> None:
-        """See _ReadingDesk.match."""
 
 
 @dataclass(frozen=True)
@@ -210,12 +295,12 @@ class Reading:
     form: Form
     looked_into: bytes = b""
 
-    def run(self, desk: _Readings, workers: int, bounds: Bounds) -> Sequence[int]:
+    def run(self, desk: _Readings, sharers: Callable[[], int], bounds: Bounds) -> Sequence[int]:
         """Read segments of both tables until the desk has none; the sums of the buckets."""
         with memory.for_items():
-            return self._run(desk, workers, bounds)
+            return self._run(desk, sharers, bounds)
 
-    def _run(self, desk: _Readings, workers: int, bounds: Bounds) -> Sequence[int]:
+    def _run(self, desk: _Readings, sharers: Callable[[], int], bounds: Bounds) -> Sequence[int]:
         options = self.options
         sums = BucketSums(self.buckets)
         lanes = Lanes(bounds)
@@ -232,7 +317,7 @@ class Reading:
                 partial(desk.next_segment, side),
                 partial(self._take, side, KeyReader(table.key, options.ignore_expired), desk, add),
                 options.reads_at_once,
-                Throttle(rate.share(workers)) if rate else None,
+                Throttle(rate, sharers=sharers) if rate else None,
             )
             scans.append(scan)
         try:
@@ -253,29 +338,32 @@ class Reading:
             live = [position for position in live if not is_expired(numbers[position], self.now)]
             items = [items[position] for position in live]
         digests = self.digests.of(self.form, items)
+        kept: list[tuple[Key, int]] = []
         if not self.looked_into:
             add(digests)
         elif items:
-            self._match(side, reader, desk, page, live, items, digests)
-        desk.count(side, len(items), page.count - len(items), page.units, not page.next_key, marked)
+            kept = self._kept(reader, page, live, items, digests)
+        totals = Totals.of(side, len(items), page.count - len(items), marked, page.units)
+        # One call: a worker that dies has done both, or none.
+        desk.count(ReadPage(side, page.segment.number, page.next_key, totals, kept))
 
-    def _match(
+    def _kept(
         self,
-        side: Side,
         reader: KeyReader,
-        desk: _Readings,
         page: SegmentPage,
         live: Sequence[int],
         items: Sequence[Slice],
         digests: Sequence[int],
-    ) -> None:
+    ) -> list[tuple[Key, int]]:
+        """The keys of ``page`` in the buckets that are looked into, with digests of their items' canonical form."""
         bits, mask = self.looked_into, self.buckets - 1
         chosen = [
             number
             for number, bucket in enumerate([digest & mask for digest in digests])
             if bits[bucket >> 3] >> (bucket & 7) & 1
         ]
-        if chosen:
-            keys = reader.of_page(page.body)
-            exact = self.digests.of("canonical", [items[number] for number in chosen])
-            desk.match(side, [(keys[live[number]], digest) for number, digest in zip(chosen, exact, strict=True)])
+        if not chosen:
+            return []
+        keys = reader.of_page(page.body)
+        exact = self.digests.of("canonical", [items[number] for number in chosen])
+        return [(keys[live[number]], digest) for number, digest in zip(chosen, exact, strict=True)]

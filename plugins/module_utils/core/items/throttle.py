@@ -59,10 +59,6 @@ class Rate:
             )
         return cls(capacity * percent / 100.0)
 
-    def share(self, workers: int) -> Rate:
-        """The share of one of ``workers``."""
-        return Rate(self.units / workers, self.start / workers, self.doubling)
-
     def at(self, seconds: float) -> float:
         """Units per second, ``seconds`` after the start."""
         if not self.start:
@@ -103,9 +99,13 @@ class Throttle:
     learned. The second request has to wait until the first one is settled. For one thread.
     """
 
-    def __init__(self, rate: Rate, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, rate: Rate, clock: Callable[[], float] = time.monotonic, sharers: Callable[[], int] = lambda: 1
+    ) -> None:
+        """``sharers`` says among how many throttles the rate is divided now, evenly, this one among them."""
         self._rate = rate
         self._clock = clock
+        self._sharers = sharers
         self._began = self._free_at = clock()
         self._units_per_weight = 0.0
         self._probing = False
@@ -154,7 +154,7 @@ class Throttle:
 
     @property
     def _units_per_second(self) -> float:
-        return AIM * self._rate.at(self._clock() - self._began)
+        return AIM * self._rate.at(self._clock() - self._began) / self._sharers()
 
     def _take(self, units: float) -> None:
         self._free_at += units / self._units_per_second

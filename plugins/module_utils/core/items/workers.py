@@ -10,55 +10,70 @@ parent's main program again, be that ``ansible-playbook`` or a zipped module. Wh
 task, answers of the desk, credentials each time it asks for them, so that they are refreshed in one place, and until
 when it may write, anew with each renewal. Nothing secret is in its arguments or its environment. It ends with the
 socket, which it watches while it works: a parent that is killed leaves no writer behind.
+
+One that dies is no reason to end the others: they go on with what it had taken, at its part of the rates too, once
+nothing of it can be under way any more. Only where none is left another one is started: a machine that has too little
+memory for the workers it had has none for more.
 """
 
 from __future__ import annotations
 
 import io
 import math
-import os
 import pickle
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from functools import partial
-from multiprocessing.connection import Connection, Pipe
+from multiprocessing.connection import Pipe
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-from ..errors import Interrupted, InvalidInput, LeaseOver, ParentGone, WorkerLost, interrupted
+from ..errors import Interrupted, InvalidInput, WorkerLost, interrupted
+from . import worker_process
 from .client import Endpoint
-from .permit import FREE, TURN_SECONDS, Bounds, Permit, elapsed
+from .permit import FREE, TURN_SECONDS, Bounds, elapsed, pause
 from .transport import SigningKeys
+from .worker_process import ANSWER, CREDENTIALS, FAILURE, RENEWED, RESULT, SHARERS, STOPPED, TERM, Term
 
 Result = TypeVar("Result")
 Result_co = TypeVar("Result_co", covariant=True)
 
 _ENTRY = "import sys; sys.path[:] = {path!r}; from {module} import serve; serve({descriptor})"
-# These must not be names of a desk's methods.
-_CREDENTIALS, _RENEWED, _RESULT, _FAILURE = "credentials of", "new credentials of", "the result", "the failure"
-_ANSWER, _TERM = "the answer", "the term"
 GRACE_SECONDS = 5.0
-
-Term = tuple[float, float]  # the end of a permit: AWS's time, and the same by ``elapsed``
-STOPPED: Term = (-math.inf, -math.inf)  # the term of a permit that is stopped
+# Workers that may die in one run. A single one is one that the system ended for its memory, or somebody by mistake; of
+# so many there is a cause, which would go on to cost what they have read.
+MOST_LOST = 3
 
 
 class Task(Protocol[Result_co]):
     """The work of a worker; it can be pickled, except for the credentials of its endpoints."""
 
-    def run(self, desk: Any, workers: int, bounds: Bounds) -> Result_co:
-        """Do one worker's part of the work of ``workers``, taken from ``desk``, within ``bounds``."""
+    def run(self, desk: Any, sharers: Callable[[], int], bounds: Bounds) -> Result_co:
+        """Do one worker's part of the work, taken from a seat of the ``desk``, within ``bounds``; ``sharers`` says how
+        many workers share the rates now."""
+
+
+class Desk(Protocol):
+    """Hands out the work. Its methods, and those of its seats, are called from several threads."""
+
+    def seat(self) -> Any:
+        """What one worker asks for its work; arguments and results of its methods can be pickled."""
+
+    def vacated(self, seat: Any, how: str) -> None:
+        """The worker at ``seat`` died, its sockets are closed, and ``how`` says in words how it ended: what it has not
+        finished is to be handed out again."""
+
+    def wait(self) -> float | None:
+        """Seconds until there is work for one more worker, 0 for now; None when there is none and none will be."""
 
 
 def run_in_workers(
     task: Task[Result],
-    desk: Any,
+    desk: Desk,
     workers: int,
     bounds: Bounds = FREE,
     *,
@@ -67,75 +82,141 @@ def run_in_workers(
 ) -> list[Result]:
     """The results of ``task`` in each of ``workers`` processes; with 1 it runs in this one.
 
-    Methods of ``desk`` are called from several threads; their arguments and results can be pickled. ``writes_to`` is
-    the table that the workers change, if they do; ``inherited`` are open files that they keep open.
+    The result of a worker that dies is missing: its desk hands its work out again, if needed to another worker.
+    ``writes_to`` is the table that the workers change, if they do; ``inherited`` are open files that they keep open.
 
     Raises what the task, the desk or the bounds' ``look`` raises; the first failure ends all workers, but for
     Interrupted: each of them waits for its last answers then. Raises InvalidInput for fewer than 1 worker, WorkerLost
-    when one ends by itself, LeaseOver.
+    when more than MOST_LOST end by themselves, LeaseOver.
     """
     if workers < 1:
         raise InvalidInput(f"workers is {workers}.", "Give 1 or more.")
     if workers == 1:
-        return [task.run(desk, 1, bounds)]
-    pickled, endpoints = _dump(task)
-    started: list[_Worker] = []
-    with ThreadPoolExecutor(workers, "attend") as pool:
+        return [task.run(desk.seat(), _alone, bounds)]
+    return _Crew(task, desk, bounds, writes_to, inherited).run(workers)
+
+
+def _alone() -> int:
+    return 1
+
+
+class _Crew(Generic[Result]):
+    """The workers of one task, seen from their parent."""
+
+    def __init__(
+        self, task: Task[Result], desk: Desk, bounds: Bounds, writes_to: str, inherited: Sequence[int]
+    ) -> None:
+        self.sharers = 1  # workers among which the rates are divided; read by the threads that attend to them
+        self.pickled, self.endpoints = _dump(task)
+        self.bounds = bounds
+        self.writes_to = writes_to
+        self.inherited = inherited
+        self._desk = desk
+        self._at_work: dict[Future[Result], tuple[_Worker, Any]] = {}
+        self._results: list[Result] = []
+        self._lost = 0
+        self._interrupted: Interrupted | None = None
+
+    def run(self, workers: int) -> list[Result]:
+        """Start ``workers``, and others where none is left and there is work; the results. See run_in_workers."""
+        self.sharers = workers  # before the first begins: none may think that the rates are its own
+        with ThreadPoolExecutor(workers, "attend") as pool:
+            try:
+                for _worker in range(workers):
+                    self._start(pool)
+                while self._at_work:
+                    for ended in wait(self._at_work, return_when=FIRST_COMPLETED).done:
+                        self._take(ended)
+                    if not self._at_work and self._interrupted is None and self._more():
+                        self._start(pool)
+            finally:
+                for worker, _seat in self._at_work.values():
+                    worker.end()
+        if self._interrupted is not None:
+            raise self._interrupted
+        return self._results
+
+    def _start(self, pool: ThreadPoolExecutor) -> None:
+        seat = self._desk.seat()
+        worker = _Worker(self)
+        self._at_work[pool.submit(worker.attend, seat)] = worker, seat
+
+    def _take(self, ended: Future[Result]) -> None:
+        """Take in how one worker has ended. Raises its failure, WorkerLost for one too many."""
+        worker, seat = self._at_work.pop(ended)
+        worker.end()
+        self.sharers = max(1, len(self._at_work))
         try:
-            attending = []
-            for _worker in range(workers):
-                started.append(_Worker(bounds, writes_to, inherited))
-                attending.append(pool.submit(started[-1].attend, pickled, endpoints, desk, workers))
-            for each in as_completed(attending):
-                with suppress(Interrupted):
-                    each.result()
-        finally:
-            for worker in started:
-                worker.end()
-    return [each.result() for each in attending]
+            self._results.append(ended.result())
+        except Interrupted as error:
+            self._interrupted = error
+        except WorkerLost as error:
+            self._lost += 1
+            if self._lost > MOST_LOST:
+                raise WorkerLost(
+                    f"{error.cause.rstrip('.')}, after {MOST_LOST} others had ended by themselves too.",
+                    error.next_step,
+                    table=self.writes_to,
+                ) from error
+            self._desk.vacated(seat, worker.ended_by)
+
+    def _more(self) -> bool:
+        """Whether there is work for one more worker, none of them being left; returns when it can begin."""
+        permit = self.bounds.permit
+        while seconds := self._desk.wait():
+            if permit is not None and permit.stopped:
+                raise interrupted(self.writes_to)
+            pause(min(seconds, TURN_SECONDS), self.bounds.look)
+        return seconds is not None
 
 
 class _Worker:
     """A process under way, seen from its parent."""
 
-    def __init__(self, bounds: Bounds, writes_to: str, inherited: Sequence[int]) -> None:
-        """Start it. Raises LeaseOver."""
-        self._bounds = bounds
+    def __init__(self, crew: _Crew[Any]) -> None:
+        """Start it. Raises LeaseOver, Interrupted."""
+        self.ended_by = ""  # in words, of one that died
+        self._crew = crew
+        self._bounds = bounds = crew.bounds
+        self._sharers = 0  # as it knows them
         self._term: Term = (math.inf, math.inf)
         self._lost: float | None = None  # date of its newest request without an answer, 0 for none; None: not known
         # One attempt stands for all requests of the worker: open as long as it lives.
-        permit = bounds.permit if writes_to else None
-        self._attempt = permit.leave(time.time(), writes_to) if permit is not None else None
+        permit = bounds.permit if crew.writes_to else None
+        self._attempt = permit.leave(time.time(), crew.writes_to) if permit is not None else None
         self._connection, theirs = Pipe()
-        entry = _ENTRY.format(path=[*sys.path, _root()], module=__name__, descriptor=theirs.fileno())
+        entry = _ENTRY.format(path=[*sys.path, _root()], module=worker_process.__name__, descriptor=theirs.fileno())
         # run_command, which the sanity tests ask for, belongs to a module; this runs without Ansible too.
         self.process = subprocess.Popen(  # pylint: disable=ansible-bad-function
             [sys.executable, "-c", entry],
             stdin=subprocess.DEVNULL,
-            pass_fds=[theirs.fileno(), *inherited],
+            pass_fds=[theirs.fileno(), *crew.inherited],
             start_new_session=True,
         )
         theirs.close()
 
-    def attend(self, task: bytes, endpoints: list[Endpoint], desk: Any, workers: int) -> Any:
+    def attend(self, seat: Any) -> Any:
         """Send the worker its task and answer its questions until its result. Raises its failure, WorkerLost."""
+        endpoints = self._crew.endpoints
         self._renew()
-        self._send((task, workers, self._term))
+        self._sharers = self._crew.sharers
+        self._send((self._crew.pickled, self._sharers, self._term))
         while True:
             method, arguments = self._receive()
-            if method == _RESULT:
+            if method == RESULT:
                 result, self._lost = arguments
                 return result
-            if method == _FAILURE:
+            if method == FAILURE:
                 failure, self._lost = arguments
                 raise failure
-            if method == _CREDENTIALS:
+            self._turn()
+            if method == CREDENTIALS:
                 self._answer(_Keys.of(endpoints[arguments].credentials()))
-            elif method == _RENEWED:
+            elif method == RENEWED:
                 endpoint = endpoints[arguments]
                 self._answer(_Keys.of((endpoint.renewed or endpoint.credentials)()))
             else:
-                self._answer(getattr(desk, method)(*arguments))
+                self._answer(getattr(seat, method)(*arguments))
 
     def end(self) -> None:
         """End the process if it still runs; ``attend`` then raises WorkerLost."""
@@ -171,13 +252,18 @@ class _Worker:
         return True
 
     def _turn(self) -> None:
+        """Look, and tell the worker what is new. Where it has ended, what it sent before is still to be received."""
         if self._bounds.look is not None:
             self._bounds.look()
-        if self._renew():
-            self._send((_TERM, self._term))
+        with suppress(OSError):
+            if self._renew():
+                self._connection.send((TERM, self._term))
+            if self._sharers != self._crew.sharers:
+                self._sharers = self._crew.sharers
+                self._connection.send((SHARERS, self._sharers))
 
     def _answer(self, value: Any) -> None:
-        self._send((_ANSWER, value))
+        self._send((ANSWER, value))
 
     def _send(self, message: Any) -> None:
         try:
@@ -187,17 +273,16 @@ class _Worker:
 
     def _receive(self) -> Any:
         try:
-            while self._bounds is not FREE and not self._connection.poll(TURN_SECONDS):
+            while not self._connection.poll(TURN_SECONDS):
                 self._turn()
-            message = self._connection.recv()
+            return self._connection.recv()
         except (EOFError, OSError) as error:
             raise self._ended() from error
-        self._turn()
-        return message
 
     def _ended(self) -> WorkerLost:
+        self.ended_by = _how_it_ended(self.process.wait())
         return WorkerLost(
-            f"A worker process {_how_it_ended(self.process.wait())}.",
+            f"A worker process {self.ended_by}.",
             "Check whether the machine ran out of memory, then run again with fewer workers.",
         )
 
@@ -250,128 +335,3 @@ def _dump(task: Any) -> tuple[bytes, list[Endpoint]]:
     pickler = _Pickler(stream)
     pickler.dump(task)
     return stream.getvalue(), pickler.endpoints
-
-
-# In the worker
-
-
-class _Unpickler(pickle.Unpickler):
-    def __init__(self, stream: io.BytesIO, ask: Callable[[str, int], SigningKeys]) -> None:
-        super().__init__(stream)
-        self._ask = ask
-
-    def persistent_load(self, pid: Any) -> Endpoint:
-        number, url, region, side, ca_bundle = pid
-        credentials, renewed = (partial(self._ask, what, number) for what in (_CREDENTIALS, _RENEWED))
-        return Endpoint(url, region, credentials, side, renewed, ca_bundle)
-
-
-class _Parent:
-    """The parent, seen from a worker: its desk, its permit, and the socket with which everything ends.
-
-    Threads ask one after the other; only one may write.
-    """
-
-    def __init__(self, connection: Connection) -> None:
-        self.lost_date = 0.0  # of the newest request without an answer
-        self._process = os.getppid()
-        self._connection = connection
-        self._lock = threading.Lock()
-        self._term: Term = (math.inf, math.inf)
-
-    def start(self) -> tuple[bytes, int]:
-        """The task and the number of workers. Raises EOFError, OSError when the parent is gone."""
-        task, workers, self._term = self._connection.recv()
-        return task, workers
-
-    def ask(self, method: str, arguments: Any) -> Any:
-        """The answer of its desk. Raises EOFError, OSError when it is gone."""
-        with self._lock:
-            self._connection.send((method, arguments))
-            while True:
-                kind, value = self._connection.recv()
-                if kind == _ANSWER:
-                    return value
-                self._term = value
-
-    # The socket
-
-    def fileno(self) -> int:
-        """For selectors."""
-        return self._connection.fileno()
-
-    def hear(self) -> None:
-        """Take in a renewal. Raises EOFError, OSError when the parent is gone."""
-        with self._lock:
-            while self._connection.poll():
-                _kind, self._term = self._connection.recv()
-
-    def look(self) -> None:
-        """Raises ParentGone when the parent is gone."""
-        if os.getppid() != self._process:
-            raise ParentGone("The process that started this worker has ended.", "Run again: the copy continues.")
-
-    # The permit
-
-    @property
-    def until(self) -> float:
-        """AWS's time until which the worker may write."""
-        return self._term[0]
-
-    @property
-    def stopped(self) -> bool:
-        """Whether the parent was interrupted."""
-        return self._term == STOPPED
-
-    def left(self) -> float:
-        """Seconds until then."""
-        return self._term[1] - elapsed()
-
-    def leave(self, date: float, subject: str) -> float:
-        """See Permit.leave. Raises LeaseOver, ParentGone, Interrupted."""
-        self.look()
-        if self.stopped:
-            raise interrupted(subject)
-        until, end = self._term
-        if date > until or elapsed() > end:
-            raise LeaseOver(
-                "Nothing was sent: the run's lease is over and was not renewed.",
-                "Run again: the copy continues.",
-                table=subject,
-                details={"until": until, "date": date},
-            )
-        return date
-
-    def answered(self, attempt: float) -> None:
-        """Nothing is kept of requests that are answered."""
-
-    def lost(self, attempt: float, date: float | None = None) -> None:
-        """See Permit.lost."""
-        self.lost_date = max(self.lost_date, attempt)
-
-
-class _RemoteDesk:
-    """The parent's desk, seen from a worker."""
-
-    def __init__(self, parent: _Parent) -> None:
-        self._parent = parent
-
-    def __getattr__(self, method: str) -> Any:
-        return lambda *arguments: self._parent.ask(method, arguments)
-
-
-def serve(descriptor: int) -> None:
-    """A worker's whole life: the task comes through the socket ``descriptor``, the result goes back through it."""
-    connection = Connection(descriptor)
-    parent = _Parent(connection)
-    permit: Permit = parent
-    try:
-        pickled, workers = parent.start()
-        task = _Unpickler(io.BytesIO(pickled), parent.ask).load()
-        try:
-            kind, value = _RESULT, task.run(_RemoteDesk(parent), workers, Bounds(permit, parent.look, parent))
-        except Exception as error:
-            kind, value = _FAILURE, error
-        connection.send((kind, (value, parent.lost_date)))
-    except (EOFError, OSError):
-        return  # the parent is gone: nobody is left to report to

@@ -102,7 +102,6 @@ def test_unused_time_is_not_saved_up():
 def test_a_ramp_doubles_until_the_rate():
     rate = Rate(40_000, start=4_000, doubling=1800)
     assert [rate.at(seconds) for seconds in (0, 1800, 3600, 1e9)] == [4_000, 8_000, 16_000, 40_000]
-    assert rate.share(4) == Rate(10_000, 1_000, 1800)
     assert Rate(5).at(0) == 5
 
 

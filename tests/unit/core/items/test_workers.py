@@ -16,12 +16,14 @@ import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import (
     CredentialsError,
+    Interrupted,
     ItemRefused,
     WorkerLost,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Endpoint
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.permit import Bounds
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.workers import run_in_workers
-from tests.unit.core.items.tasks import Desk, Failing, Summing
+from tests.unit.core.items.tasks import Desk, Dying, Failing, Summing
 
 
 def endpoint(credentials=lambda: SimpleNamespace(access_key="A", secret_key="S", session_token="T")) -> Endpoint:
@@ -73,9 +75,62 @@ def test_the_failure_of_one_is_told_and_ends_the_others():
     assert (told.value.table, told.value.details) == ("orders", {"key": 1})
 
 
-def test_a_worker_that_is_killed_is_told():
-    with pytest.raises(WorkerLost, match="was ended by SIGKILL"):
-        run_in_workers(Failing("killed"), Desk(10), 2)
+@pytest.mark.parametrize(
+    "deaths",
+    [{1}, {500}, {999, 1000}, {2, 3, 4}],
+    ids=["one", "one of two", "both", "the one that was started for both too"],
+)
+def test_the_work_of_workers_that_are_killed_goes_to_others(deaths):
+    desk = Desk(1000, deaths)
+    results = run_in_workers(Dying(), desk, 2)
+    assert sum(total for total, _sharers in results) == sum(range(1000))
+    assert desk.lost == ["was ended by SIGKILL"] * len(deaths)
+    assert len(desk.pids) == (2 if len(deaths) == 1 else len(deaths) + 1)
+    assert results[-1][1] == 1, "whoever is left has all of the rates"
+
+
+def test_one_worker_too_many_that_is_killed_is_told():
+    desk = Desk(10, {1, 2, 3, 4})
+    with pytest.raises(WorkerLost, match="was ended by SIGKILL, after 3 others had ended by themselves too") as told:
+        run_in_workers(Dying(), desk, 2)
+    assert "ran out of memory" in told.value.next_step
+    assert len(desk.pids) == 4
+
+
+def test_a_worker_that_ends_without_a_signal_is_told():
+    desk = Desk(10, {1})
+    assert sum(total for total, _sharers in run_in_workers(Dying(by_exit=True), desk, 2)) == sum(range(10))
+    assert desk.lost == ["ended by itself (exit status 3)"]
+
+
+def test_a_run_that_is_interrupted_starts_no_other_worker():
+    class Stopped:
+        until, stopped = 1e12, False
+
+        def left(self) -> float:
+            return 1e6
+
+        def leave(self, date: float, subject: str) -> float:
+            return date
+
+        def answered(self, attempt: float) -> None:
+            lost.append(None)
+
+        def lost(self, attempt: float, date: float | None = None) -> None:
+            lost.append(date)
+
+    permit, lost = Stopped(), []
+
+    class Waiting(Desk):
+        def wait(self) -> float | None:
+            permit.stopped = True
+            return 60.0
+
+    desk = Waiting(10, {1, 2})
+    with pytest.raises(Interrupted):
+        run_in_workers(Dying(), desk, 2, Bounds(permit), writes_to="orders")
+    assert len(desk.pids) == 2
+    assert len(lost) == 2 and None not in lost, "what they had sent may still arrive"
 
 
 def test_a_failure_of_the_desk_is_its_own():
