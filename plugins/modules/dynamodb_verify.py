@@ -151,6 +151,12 @@ marked_destination:
   returned: if there are any
   type: int
   sample: 40
+workers_lost:
+  description: How each worker process ended that died during the comparison. Others did its work.
+  returned: if there are any
+  type: list
+  elements: str
+  sample: ["was ended by SIGKILL"]
 differences_path:
   description: The file with all differences, which only its owner may read. Empty if there are none.
   returned: success

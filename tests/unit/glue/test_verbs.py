@@ -221,6 +221,14 @@ def test_e2_a_verb_alone_warns_of_a_job_that_was_completed_with_issues() -> None
     assert "warnings" not in starting.start_result(replace(job, result={}), [])
 
 
+def test_a_verb_alone_warns_of_worker_processes_that_died() -> None:
+    job = Job("direct", "orders", "completed", result={"workers_lost": ["was ended by SIGKILL"] * 2})
+    assert starting.start_result(job, [])["warnings"] == [
+        "orders: 2 worker processes died (was ended by SIGKILL); others did the work. Check whether the machine ran out"
+        " of memory, or set fewer workers."
+    ]
+
+
 def test_all_jobs_are_waited_for_at_once(monkeypatch: pytest.MonkeyPatch, calls: Calls) -> None:
     ended = {"a": replace(EXPORT, state="completed"), "b": replace(EXPORT, state="failed")}
     ways = {name: (job, replace(IMPORT, state="pending")) for name, job in ended.items()}

@@ -14,43 +14,27 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
 
 from ..errors import Interrupted, ItemRefused, WorkerLost
 from . import memory
-from .answers import KeyReader, Slice, require_msgspec
+from .answers import KeyReader, require_msgspec
 from .carried import CARRIED, Carried
 from .checkpoint import Checkpoint, Counts, locked
 from .client import Client, Retries, RetryPolicy
 from .descriptions import require_unchanged
 from .lanes import LOOK_SECONDS, Lanes
+from .page_pool import PagePool, Segments
 from .permit import FREE, LATE_SECONDS, Bounds
-from .scan import ParallelScan, Scanner, Segment, SegmentPage, segments_for
+from .scan import ParallelScan, Scanner, Segment, segments_for
 from .tables import ItemTable, carried_between, require_same_key, require_two, require_unchanged
 from .throttle import Rate, Throttle
 from .workers import run_in_workers
-from .write import (
-    BATCH_ITEMS,
-    FIRST_BATCHES,
-    MOST_REFUSED,
-    WRITE_UNIT_BYTES,
-    RefusedItem,
-    Writer,
-    Written,
-    batches,
-    distinct,
-    refusal,
-)
+from .write import MOST_REFUSED, RefusedItem, Writer, refusal
 
-POOL_BYTES = 24 * 1024 * 1024  # of pages on their way, read or under way to the destination, per worker
-ASIDE_BYTES = 16 * 1024 * 1024  # besides, of batches that AWS keeps throttling, per worker
-STUCK_BATCHES = 2  # of a page, and of a segment: as many show whether its partition takes more
-SPREAD_BATCHES = 8  # at a time from each page, the oldest first: so not all end, and are replaced, at once
-POOL_SECONDS = 2.0  # of the write rate, where there is one: what was read long ago may have changed since
+PAGE_BYTES = 1024 * 1024  # about the size of one page of a scan (aws.md H)
 SAVE_SECONDS = 2.0  # of work that a kill costs at most
 PROGRESS_SECONDS = 0.5
 
@@ -163,19 +147,6 @@ def _all(retries: Sequence[Retries]) -> Retries:
     )
 
 
-class _Segments(Protocol):
-    """What a worker asks the desk for."""
-
-    def next_segment(self) -> Segment | None:
-        """See Checkpoint.next_segment."""
-
-    def advance(self, number: int, next_key: bytes, counts: Counts) -> None:
-        """See Checkpoint.advance."""
-
-    def refuse(self, item: RefusedItem) -> None:
-        """The destination refuses an item: its page is never reported. Raises ItemRefused for too many."""
-
-
 class _CopyDesk:
     """Hands out segments to the workers and takes in what they did: keeps the checkpoint, reports the progress.
 
@@ -278,7 +249,7 @@ class _CopyDesk:
 
 
 class _CopySeat:
-    """What one worker asks of the desk, and what it has taken; see _Segments."""
+    """What one worker asks of the desk, and what it has taken; see Segments."""
 
     def __init__(self, desk: _CopyDesk) -> None:
         self.segments: set[int] = set()  # that it has begun and not finished
@@ -312,12 +283,12 @@ class _CopyTask:
     destination: ItemTable
     options: CopyOptions
 
-    def run(self, desk: _Segments, sharers: Callable[[], int], bounds: Bounds) -> Retries:
+    def run(self, desk: Segments, sharers: Callable[[], int], bounds: Bounds) -> Retries:
         """Copy segments until the desk has none. Raises what copy_items does."""
         with memory.for_items():
             return self._run(desk, sharers, bounds)
 
-    def _run(self, desk: _Segments, sharers: Callable[[], int], bounds: Bounds) -> Retries:
+    def _run(self, desk: Segments, sharers: Callable[[], int], bounds: Bounds) -> Retries:
         options = self.options
         reading = Client(self.source.endpoint, options.retry_policy, bounds)
         writing = Client(self.destination.endpoint, options.retry_policy, bounds)
@@ -325,7 +296,7 @@ class _CopyTask:
         write_throttle = Throttle(options.write_rate, sharers=sharers) if options.write_rate else None
         lanes = Lanes(bounds)
         writer = Writer(lanes, writing, self.destination, options.writes_at_once, write_throttle)
-        pool = _Pool(desk, writer, KeyReader(self.source.key), options.carried, write_throttle)
+        pool = PagePool(desk, writer, KeyReader(self.source.key), options.carried, write_throttle)
         scanner = Scanner(self.source, consistent=options.consistent, metered=read_throttle is not None)
         reads_at_once = max(1, min(options.reads_at_once, pool.most_bytes // PAGE_BYTES))
         scan = ParallelScan(
@@ -346,174 +317,3 @@ class _CopyTask:
         finally:
             lanes.close()
         return _all([reading.retries, writing.retries])
-
-
-@dataclass(eq=False)
-class _Work:
-    """A page on its way: the batches that wait, how many are under way, not yet acknowledged, and stuck. ``size`` is
-    that of the page, which is kept by the batches that wait, in bytes. ``refused``: with an item that AWS takes never.
-    """
-
-    segment: int
-    next_key: bytes
-    size: int
-    waiting: list[list[Slice]]
-    counts: Counts
-    open: int
-    under_way: int = 0
-    stuck: int = 0
-    refused: bool = False
-
-
-class _Pool:
-    """The pages between reading and writing.
-
-    The next batch is of the page with the fewest under way: so writes are spread over the segments, and a hot partition
-    delays its own page only: of a page with stuck batches nothing more is written, and its segment is not read on. A
-    page's bytes are given back when its last batch is sent; it is reported to the desk when all before it in its
-    segment are acknowledged.
-    """
-
-    def __init__(
-        self, desk: _Segments, writer: Writer, keys: KeyReader, carried: Carried, throttle: Throttle | None
-    ) -> None:
-        self._desk = desk
-        self._writer = writer
-        self._keys = keys
-        self._carried = carried
-        self._throttle = throttle
-        self._waiting: list[_Work] = []
-        self._batches = 0  # that wait
-        self._rows: dict[int, deque[_Work]] = defaultdict(deque)
-        self._stuck: Counter[int] = Counter()
-        self._bytes = 0
-        self._page_bytes = PAGE_BYTES
-        self._open = 0
-
-    @property
-    def most_bytes(self) -> int:
-        """How many bytes may be requested, wait or be under way before no more pages are requested."""
-        if self._throttle is None:
-            return POOL_BYTES
-        return min(POOL_BYTES, int(self._throttle.units_in(POOL_SECONDS) * WRITE_UNIT_BYTES))
-
-    @property
-    def empty(self) -> bool:
-        """Whether all pages taken in are acknowledged."""
-        return not self._open
-
-    @property
-    def most_pages(self) -> int:
-        """How many pages may be on their way from the source now."""
-        if self._writer.bytes_aside >= ASIDE_BYTES:
-            return 0
-        room = max(1, self.most_bytes) - self._bytes - self._writer.bytes
-        return max(0, -(-room // self._page_bytes))
-
-    def has_room_for(self, segment: int) -> bool:
-        """Whether more pages of a segment may be requested: not while AWS takes nothing of it."""
-        return self._stuck[segment] < STUCK_BATCHES
-
-    def take(self, page: SegmentPage) -> None:
-        """Take in a page."""
-        self._page_bytes = max(self._page_bytes, len(page.body))
-        items = distinct(page.items, self._keys.of_page(page.body)) if page.items else []
-        kept = self._carried.of_page(page.body, items)
-        counts = Counts(
-            len(items),
-            len(page.body),
-            page.units,
-            duplicates=page.count - len(items),
-            shortened=self._carried.shortened(items, kept),
-        )
-        waiting = batches(kept, self._most_items(page))
-        work = _Work(page.segment.number, page.next_key, len(page.body), waiting, counts, len(waiting))
-        self._rows[work.segment].append(work)
-        self._open += 1
-        if waiting:
-            self._bytes += work.size
-            self._waiting.append(work)
-            self._batches += len(waiting)
-        else:
-            self._settle(work)
-
-    def write(self) -> float:
-        """Write as many batches as may be under way; the seconds until there may be one more."""
-        self._writer.expect(self._batches)
-        while self._waiting:
-            if delay := self._writer.delay():
-                return delay
-            work = min(self._waiting, key=_turn)
-            if work.stuck >= STUCK_BATCHES:
-                break
-            batch = work.waiting.pop()
-            self._batches -= 1
-            if not work.waiting:
-                self._waiting.remove(work)
-                self._bytes -= work.size
-            work.under_way += 1
-            self._writer.put(batch, _Writing(self, work))
-        return LOOK_SECONDS
-
-    def _most_items(self, page: SegmentPage) -> int:
-        """How many items a batch may have so that each second keeps the rate."""
-        if self._throttle is None or not page.items:
-            return BATCH_ITEMS
-        average = max(WRITE_UNIT_BYTES, len(page.body) / len(page.items))
-        return max(1, min(BATCH_ITEMS, int(self._throttle.request_units * WRITE_UNIT_BYTES / average)))
-
-    def acknowledge(self, work: _Work, written: Written) -> None:
-        """AWS has acknowledged a batch of ``work``."""
-        work.under_way -= 1
-        work.open -= 1
-        if written.units is not None or written.resent:
-            work.counts += Counts(write_units=written.units, resent=written.resent)
-        if not work.open:
-            self._settle(work)
-
-    def stick(self, work: _Work, batches: int) -> None:
-        """So many more ``batches`` of ``work`` are stuck."""
-        work.stuck += batches
-        self._stuck[work.segment] += batches
-
-    def refuse(self, work: _Work, item: RefusedItem) -> None:
-        """AWS refuses an item of ``work``. Raises ItemRefused for too many."""
-        work.refused = True
-        self._desk.refuse(item)
-
-    def _settle(self, work: _Work) -> None:
-        """Report the segment's written pages to the desk, in their order; none from a refused item on, so that the next
-        run tries again."""
-        self._open -= 1
-        row = self._rows[work.segment]
-        while row and not row[0].open and not row[0].refused:
-            head = row.popleft()
-            self._desk.advance(head.segment, head.next_key, head.counts)
-
-
-@dataclass(eq=False)
-class _Writing:
-    """One batch under way, and the page that it is of."""
-
-    pool: _Pool
-    work: _Work
-    stuck: int = 0
-
-    def acknowledge(self, written: Written) -> None:
-        """AWS has acknowledged it."""
-        if self.stuck:
-            self.pool.stick(self.work, -1)
-        self.pool.acknowledge(self.work, written)
-
-    def stick(self) -> None:
-        """AWS keeps taking nothing of it."""
-        self.stuck = 1
-        self.pool.stick(self.work, 1)
-
-    def refuse(self, item: RefusedItem) -> None:
-        """AWS refuses one of its items."""
-        self.pool.refuse(self.work, item)
-
-
-def _turn(work: _Work) -> tuple[bool, int]:
-    return work.stuck >= STUCK_BATCHES, work.under_way // SPREAD_BATCHES

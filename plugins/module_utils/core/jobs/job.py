@@ -10,7 +10,7 @@ here are JSON-safe and hold no secrets: they travel through registered results, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
@@ -55,8 +55,11 @@ class Job:
 
     @property
     def issues(self) -> str:
-        """What AWS says of a job that it completed all the same; empty where it says nothing. The console of AWS Backup
-        calls that "Completed with issues": the state is COMPLETED, with a message (documentation of job statuses)."""
+        """What AWS says of a job that it completed all the same, or what befell one of our own; empty where there is
+        nothing. The console of AWS Backup calls that "Completed with issues": the state is COMPLETED, with a message
+        (documentation of job statuses)."""
+        if self.result.get("workers_lost"):
+            return workers_lost(self.result["workers_lost"])
         words = str(self.result.get("status_message") or "") if self.state in ("completed", "not_needed") else ""
         return f"AWS completed the {self.kind} {self.arn} with issues: {words.rstrip('.')}." if words else ""
 
@@ -165,3 +168,10 @@ def failure_of(job: Job, unknown: type[FerryError] = ServiceError) -> FerryError
     if not job.failure:
         return unknown(f"The {job.kind} {job.arn} is {job.state}.".replace("  ", " "), "Run again.", table=job.name)
     return error_from(job.failure).for_table(job.name)
+
+
+def workers_lost(how: Sequence[str]) -> str:
+    """In words, that worker processes died and others did their work: ``how`` each of them ended."""
+    ends = ", ".join(dict.fromkeys(how))
+    first = f"A worker process {ends}" if len(how) == 1 else f"{len(how)} worker processes died ({ends})"
+    return f"{first}; others did the work. Check whether the machine ran out of memory, or set fewer workers."

@@ -94,6 +94,7 @@ class Verification:
             },
             "not_listed": self.comparison.unlisted_buckets,
             **{name: comparison[name] for name in ("marked_source", "marked_destination") if comparison[name]},
+            **({"workers_lost": list(self.comparison.workers_lost)} if self.comparison.workers_lost else {}),
             **({"not_listed_because": self.not_listed_because} if self.not_listed_because else {}),
             "differences_path": self.path,
             **({"differences_unwritten": self.unwritten} if self.unwritten else {}),

@@ -19,6 +19,7 @@ from ...core.errors import Held, RecordDenied, Replaced
 from ...core.items.carried import REPLICATION
 from ...core.items.differences import CompareProgress
 from ...core.items.permit import FREE, Bounds
+from ...core.jobs.job import workers_lost
 from ...core.jobs.tracking import Tracking
 from ...core.migration import filled_id
 from ...core.record.record import Record
@@ -204,7 +205,7 @@ def _verified(
         "filled": whole,
         "diff": to_diff(changes, params["name"]),
         "msg": " ".join([_message(params, result, repaired, changes), *([SETTINGS_NEXT] if whole else [])]),
-        **_warnings(params, record, changes),
+        **_warnings(params, record, changes, result),
     }
 
 
@@ -221,14 +222,20 @@ def _table_id(destination: Account, name: str) -> str:
     return there.table_id if there is not None else ""
 
 
-def _warnings(params: dict[str, Any], record: Record | None, changes: list[Change]) -> dict[str, list[str]]:
-    """A repair of a finished table, which applications may use, is asked for, and done; what it means is said."""
-    if record is None or not record.is_done or not changes:
-        return {}
-    words = "what its applications wrote since is overwritten with the source's items"
-    if params["delete_extra"]:
-        words += ", and items that only they wrote are deleted"
-    return {"warnings": [f"{params['name']} was finished by an earlier run: by this repair {words}."]}
+def _warnings(
+    params: dict[str, Any], record: Record | None, changes: list[Change], result: Verification
+) -> dict[str, list[str]]:
+    """A repair of a finished table, which applications may use, is asked for, and done; what it means is said. So are
+    worker processes that died."""
+    lost, warnings = result.comparison.workers_lost, []
+    if lost:
+        warnings.append(f"{params['name']}: {workers_lost(lost)}")
+    if record is not None and record.is_done and changes:
+        words = "what its applications wrote since is overwritten with the source's items"
+        if params["delete_extra"]:
+            words += ", and items that only they wrote are deleted"
+        warnings.append(f"{params['name']} was finished by an earlier run: by this repair {words}.")
+    return {"warnings": warnings} if warnings else {}
 
 
 def _left(result: Verification, repaired: dict[str, int]) -> int:

@@ -28,9 +28,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     MissingTable,
     TableVanished,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items import copying
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.answers import KeyAttribute, KeyReader
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.carried import CARRIED
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items import copying, page_pool
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.checkpoint import Counts
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Endpoint, RetryPolicy
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.copying import (
@@ -138,10 +136,10 @@ HOT = {
 }
 
 
-@pytest.mark.parametrize("pool", [4_000, copying.POOL_BYTES])
+@pytest.mark.parametrize("pool", [4_000, page_pool.POOL_BYTES])
 @pytest.mark.parametrize("hot", HOT)
 def test_g3_a_partition_that_is_throttled_delays_no_other(filled, monkeypatch, hot, pool):
-    monkeypatch.setattr(copying, "POOL_BYTES", pool)
+    monkeypatch.setattr(page_pool, "POOL_BYTES", pool)
     filled.hot = HOT[hot]
     source, destination = (filled.tables[name] for name in ("orders", "copy"))
     cold = sum(not filled.hot(key) for key in source.items)
@@ -411,9 +409,7 @@ KILLED = """
 import sys, time
 from pathlib import Path
 from types import SimpleNamespace
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items import copying
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.answers import KeyAttribute, KeyReader
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.carried import CARRIED
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items import copying, page_pool
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.tables import find_table
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Endpoint
 copying.SAVE_SECONDS = 0.05

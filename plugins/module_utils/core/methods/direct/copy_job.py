@@ -401,6 +401,7 @@ def _copy(
             "bytes": counts.bytes,
             "resumed": copied.resumed,
             **({"shortened": counts.shortened} if counts.shortened else {}),
+            **({"workers_lost": list(copied.workers_lost)} if copied.workers_lost else {}),
             "retries": copied.retries.throttled + copied.retries.failed + copied.retries.broken,
             **counted,
             "end_time": destination.now().isoformat(timespec="seconds"),

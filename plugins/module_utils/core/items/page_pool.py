@@ -1,0 +1,199 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The pages of a copy between reading and writing, in one worker."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict, deque
+from dataclasses import dataclass
+from typing import Protocol
+
+from .answers import KeyReader, Slice
+from .carried import Carried
+from .checkpoint import Counts
+from .lanes import LOOK_SECONDS
+from .scan import Segment, SegmentPage
+from .throttle import Throttle
+from .write import BATCH_ITEMS, WRITE_UNIT_BYTES, RefusedItem, Writer, Written, batches, distinct
+
+POOL_BYTES = 16 * 1024 * 1024  # of pages read and not yet written, per worker
+ASIDE_BYTES = 16 * 1024 * 1024  # besides, of batches that AWS keeps throttling, per worker
+STUCK_BATCHES = 2  # of a page, and of a segment: as many show whether its partition takes more
+POOL_SECONDS = 2.0  # of the write rate, where there is one: what was read long ago may have changed since
+
+
+class Segments(Protocol):
+    """What a worker asks the desk for."""
+
+    def next_segment(self) -> Segment | None:
+        """See Checkpoint.next_segment."""
+
+    def advance(self, number: int, next_key: bytes, counts: Counts) -> None:
+        """See Checkpoint.advance."""
+
+    def refuse(self, item: RefusedItem) -> None:
+        """The destination refuses an item: its page is never reported. Raises ItemRefused for too many."""
+
+
+@dataclass(eq=False)
+class _Work:
+    """A page on its way: the batches that wait, how many are under way, not yet acknowledged, and stuck. ``size`` is
+    that of the page, which is kept by the batches that wait, in bytes. ``refused``: with an item that AWS takes never.
+    """
+
+    segment: int
+    next_key: bytes
+    size: int
+    waiting: list[list[Slice]]
+    counts: Counts
+    open: int
+    under_way: int = 0
+    stuck: int = 0
+    refused: bool = False
+
+
+class PagePool:
+    """The pages between reading and writing.
+
+    The next batch is of the page with the fewest under way: so writes are spread over the segments, and a hot partition
+    delays its own page only: of a page with stuck batches nothing more is written, and its segment is not read on. A
+    page's bytes are given back when its last batch is sent; it is reported to the desk when all before it in its
+    segment are acknowledged.
+    """
+
+    def __init__(
+        self, desk: Segments, writer: Writer, keys: KeyReader, carried: Carried, throttle: Throttle | None
+    ) -> None:
+        self._desk = desk
+        self._writer = writer
+        self._keys = keys
+        self._carried = carried
+        self._throttle = throttle
+        self._waiting: list[_Work] = []
+        self._rows: dict[int, deque[_Work]] = defaultdict(deque)
+        self._stuck: Counter[int] = Counter()
+        self._bytes = 0
+        self._open = 0
+
+    @property
+    def most_bytes(self) -> int:
+        """How many bytes may wait or be under way before no more pages are requested."""
+        if self._throttle is None:
+            return POOL_BYTES
+        return min(POOL_BYTES, int(self._throttle.units_in(POOL_SECONDS) * WRITE_UNIT_BYTES))
+
+    @property
+    def empty(self) -> bool:
+        """Whether all pages taken in are acknowledged."""
+        return not self._open
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more pages may be requested."""
+        return self._bytes + self._writer.bytes < max(1, self.most_bytes) and self._writer.bytes_aside < ASIDE_BYTES
+
+    def has_room_for(self, segment: int) -> bool:
+        """Whether more pages of a segment may be requested: not while AWS takes nothing of it."""
+        return self._stuck[segment] < STUCK_BATCHES
+
+    def take(self, page: SegmentPage) -> None:
+        """Take in a page."""
+        items = distinct(page.items, self._keys.of_page(page.body)) if page.items else []
+        kept = self._carried.of_page(page.body, items)
+        counts = Counts(
+            len(items),
+            len(page.body),
+            page.units,
+            duplicates=page.count - len(items),
+            shortened=self._carried.shortened(items, kept),
+        )
+        waiting = batches(kept, self._most_items(page))
+        work = _Work(page.segment.number, page.next_key, len(page.body), waiting, counts, len(waiting))
+        self._rows[work.segment].append(work)
+        self._open += 1
+        if waiting:
+            self._bytes += work.size
+            self._waiting.append(work)
+        else:
+            self._settle(work)
+
+    def write(self) -> float:
+        """Write as many batches as may be under way; the seconds until there may be one more."""
+        while self._waiting:
+            if delay := self._writer.delay():
+                return delay
+            work = min(self._waiting, key=_turn)
+            if work.stuck >= STUCK_BATCHES:
+                break
+            batch = work.waiting.pop()
+            if not work.waiting:
+                self._waiting.remove(work)
+                self._bytes -= work.size
+            work.under_way += 1
+            self._writer.put(batch, _Writing(self, work))
+        return LOOK_SECONDS
+
+    def _most_items(self, page: SegmentPage) -> int:
+        """How many items a batch may have so that each second keeps the rate."""
+        if self._throttle is None or not page.items:
+            return BATCH_ITEMS
+        average = max(WRITE_UNIT_BYTES, len(page.body) / len(page.items))
+        return max(1, min(BATCH_ITEMS, int(self._throttle.request_units * WRITE_UNIT_BYTES / average)))
+
+    def acknowledge(self, work: _Work, written: Written) -> None:
+        """AWS has acknowledged a batch of ``work``."""
+        work.under_way -= 1
+        work.open -= 1
+        if written.units is not None or written.resent:
+            work.counts += Counts(write_units=written.units, resent=written.resent)
+        if not work.open:
+            self._settle(work)
+
+    def stick(self, work: _Work, batches: int) -> None:
+        """So many more ``batches`` of ``work`` are stuck."""
+        work.stuck += batches
+        self._stuck[work.segment] += batches
+
+    def refuse(self, work: _Work, item: RefusedItem) -> None:
+        """AWS refuses an item of ``work``. Raises ItemRefused for too many."""
+        work.refused = True
+        self._desk.refuse(item)
+
+    def _settle(self, work: _Work) -> None:
+        """Report the segment's written pages to the desk, in their order; none from a refused item on, so that the next
+        run tries again."""
+        self._open -= 1
+        row = self._rows[work.segment]
+        while row and not row[0].open and not row[0].refused:
+            head = row.popleft()
+            self._desk.advance(head.segment, head.next_key, head.counts)
+
+
+@dataclass(eq=False)
+class _Writing:
+    """One batch under way, and the page that it is of."""
+
+    pool: PagePool
+    work: _Work
+    stuck: int = 0
+
+    def acknowledge(self, written: Written) -> None:
+        """AWS has acknowledged it."""
+        if self.stuck:
+            self.pool.stick(self.work, -1)
+        self.pool.acknowledge(self.work, written)
+
+    def stick(self) -> None:
+        """AWS keeps taking nothing of it."""
+        self.stuck = 1
+        self.pool.stick(self.work, 1)
+
+    def refuse(self, item: RefusedItem) -> None:
+        """AWS refuses one of its items."""
+        self.pool.refuse(self.work, item)
+
+
+def _turn(work: _Work) -> tuple[bool, int]:
+    return work.stuck >= STUCK_BATCHES, work.under_way
