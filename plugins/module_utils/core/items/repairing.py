@@ -307,7 +307,7 @@ class _Conditional:
         throttle = self._throttle
         while waits and (delay := self._delay()):
             self._lanes.turn(delay)
-        reserved = throttle.reserve(weight) if throttle else 0.0
+        reserved = throttle.reserve(weight) if throttle else None
         metered = b',"ReturnConsumedCapacity":"TOTAL"' if throttle else b""
         name = json.dumps(self._table.name).encode()
         request = b'{"TableName":%s,%s,%s%s,"ReturnValues":"ALL_OLD"}' % (name, what, condition, metered)
@@ -315,8 +315,8 @@ class _Conditional:
         def ended(units: float) -> None:
             self._identity.acknowledged()
             self._under_way -= 1
-            if throttle:
-                throttle.settle(weight, reserved, units)
+            if throttle and reserved:
+                throttle.settle(reserved, units)
 
         def received(body: bytes) -> None:
             response: Single = decode(body, Single, operation, self._table.name)
@@ -328,7 +328,7 @@ class _Conditional:
         def failed(error: FerryError) -> None:
             code = str(error.details.get("code", ""))
             if code == "ConditionalCheckFailedException":
-                ended(reserved)  # a failed condition is billed like a write (aws.md I)
+                ended(reserved.units if reserved else 0.0)  # a failed condition is billed like a write (aws.md I)
                 done(False, None)
             elif code in BAD_ITEM:
                 ended(0.0)

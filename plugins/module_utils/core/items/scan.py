@@ -189,13 +189,13 @@ class ParallelScan:
     def _request(self, segment: Segment) -> None:
         throttle = self._throttle
         limit = self._limit(throttle) if throttle else 0
-        reserved = throttle.reserve(limit) if throttle else 0.0
+        reserved = throttle.reserve(limit) if throttle else None
 
         def received(body: bytes) -> None:
             page = self._scanner.page(segment, body)
             self._under_way -= 1
-            if throttle:
-                throttle.settle(page.count, reserved, page.units or 0.0)
+            if throttle and reserved:
+                throttle.settle(reserved, page.units or 0.0, page.count)
             if page.next_key:
                 self._begun.append(Segment(segment.number, segment.total, page.next_key))
             self._take(page)

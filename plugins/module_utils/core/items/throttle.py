@@ -4,12 +4,16 @@
 
 """Keeps a table's consumption under a rate of capacity units, by what AWS says each request consumed.
 
-Each request takes the time that its units need at the rate, one request after the other. Unused time is not saved up,
-so no second exceeds the rate by more than one request. The cost of a request is estimated before it and settled after.
+Each request takes the time that its units need at the rate, one request after the other. AWS takes it at some time
+before its answer; what may have been taken within the last second, together with the next request, is never more than
+the rate: neither a process or a network that stands still for a while, nor late answers, make a burst. Only requests
+that are large for the rate exceed it, by one at most. The cost of a request is estimated before it and settled after.
 """
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import math
 import re
 import time
@@ -18,10 +22,13 @@ from dataclasses import dataclass
 
 from ..errors import InvalidInput
 
-# Any two seconds together stay under twice the rate: 2 x AIM + REQUEST_SECONDS + CATCH_UP_SECONDS = 2.
-AIM = 0.97  # of the rate
-REQUEST_SECONDS = 0.04  # requests are made no larger than this much of the rate
-CATCH_UP_SECONDS = 0.02  # of unused time that a late request may still use
+AIM = 0.98  # of the rate, at which requests are spread over time
+SECOND = 1.005  # in which no more than the rate is consumed; the rest is what a request may differ on its way
+REQUEST_SECONDS = 0.02  # requests are made no larger than this much of the rate
+COARSE = 0.04  # of a second's units: larger requests may exceed them, by one
+CATCH_UP_SECONDS = 0.2  # of unused time that late requests may still use, within what a second allows
+LONGEST_TRAVEL = 0.5  # of an answer, in seconds: what takes longer waited at the server
+TIMED = 30  # requests: the fastest of fewer may have been a slow one
 PROBE_SECONDS = 1.0  # how long to wait at a time while the first request is under way
 LEARNING = 0.2  # the weight of one request in the estimate of the next
 
@@ -91,6 +98,17 @@ def to_rate(option: str, text: str, capacity: int) -> Rate | None:
     return Rate.percent_of(capacity, number) if match["percent"] else Rate(number)
 
 
+@dataclass(eq=False)
+class Reserved:
+    """A request for which time is reserved: its ``weight``, the units that it is expected to consume, when it was
+    sent, and whether it is under way."""
+
+    weight: float
+    units: float
+    sent: float
+    under_way: bool = True
+
+
 class Throttle:
     """One table's rate. ``delay`` says how long to wait, ``reserve`` and ``settle`` go around a request; ``spend`` is
     all of it for one request at a time.
@@ -106,9 +124,17 @@ class Throttle:
         self._rate = rate
         self._clock = clock
         self._sharers = sharers
+        self._shared = sharers()
+        self._more_from = -math.inf  # when this one may have what another had
         self._began = self._free_at = clock()
         self._units_per_weight = 0.0
         self._probing = False
+        self._fastest = math.inf  # seconds from a request to its answer
+        self._timed = 0  # requests of which this is
+        self._latest_units = 0.0
+        self._counted = 0.0  # units that count in the present second
+        self._leaving: list[tuple[float, int, float]] = []  # those of them that are answered, and until when they count
+        self._numbers = itertools.count()
 
     @property
     def request_units(self) -> float:
@@ -127,34 +153,82 @@ class Throttle:
         """Seconds until the next request may be sent, 0 for now; a second one only after the answer to the first."""
         if self._probing:
             return PROBE_SECONDS
-        return max(0.0, self._free_at - self._clock())
+        now = self._clock()
+        return max(0.0, self._free_at - now) or self._full_for(now)
 
-    def reserve(self, weight: float) -> float:
-        """Reserve the time for a request of ``weight``; the units it is expected to consume."""
+    def reserve(self, weight: float) -> Reserved:
+        """Reserve the time for a request of ``weight``, which is sent now."""
         self._probing = not self._units_per_weight
-        units = weight * self._units_per_weight
-        self._free_at = max(self._free_at, self._clock() - CATCH_UP_SECONDS)
-        self._take(units)
-        return units
+        now = self._clock()
+        request = Reserved(weight, weight * self._units_per_weight, now)
+        self._free_at = max(self._free_at, now - CATCH_UP_SECONDS)
+        self._take(request.units)
+        self._counted += request.units
+        self._latest_units = request.units
+        return request
 
     def spend(self, weight: float, request: Callable[[], float]) -> None:
         """Wait until a ``request`` of ``weight`` may be sent, send it, and settle the units that it returns."""
         while delay := self.delay():
             time.sleep(delay)
         reserved = self.reserve(weight)
-        self.settle(weight, reserved, request())
+        self.settle(reserved, request())
 
-    def settle(self, weight: float, reserved: float, used: float) -> None:
-        """Note that the request of ``weight``, for which ``reserved`` units were reserved, consumed ``used`` units."""
+    def refused(self, request: Reserved) -> None:
+        """AWS throttled ``request``: it will be sent again, and may be for long. Others need not wait for it."""
+        if request.under_way:
+            request.under_way = False
+            self._answered(request, request.units)
+
+    def settle(self, request: Reserved, used: float, weight: float | None = None) -> None:
+        """Note that ``request`` consumed ``used`` units; ``weight``, where it was another than expected."""
         self._probing = False
+        weight = request.weight if weight is None else weight
         if used and weight:
             known = self._units_per_weight
             self._units_per_weight = known + LEARNING * (used / weight - known) if known else used / weight
-        self._take(used - reserved)
+        self._take(used - request.units)
+        if request.under_way:
+            request.under_way = False
+            self._fastest = min(self._fastest, self._clock() - request.sent)
+            self._timed += 1
+            self._counted += used - request.units
+        else:
+            self._counted += used
+        self._answered(request, used)
+
+    def _answered(self, request: Reserved, units: float) -> None:
+        # AWS took it at some time before the answer left, which travelled for no less than the fastest one.
+        travelled = min(self._fastest, LONGEST_TRAVEL) if self._timed >= TIMED else 0.0
+        at = max(request.sent, self._clock() - travelled)
+        heapq.heappush(self._leaving, (at + SECOND, next(self._numbers), units))
+
+    def _full_for(self, now: float) -> float:
+        """Seconds until the present second may have room for one more request; 0 where it has."""
+        while self._leaving and self._leaving[0][0] <= now:
+            self._counted -= heapq.heappop(self._leaving)[2]
+        needed = max(self.request_units, self._latest_units)
+        most = self._rate_at(now)
+        if needed > COARSE * most:
+            most += needed  # else a second might have one request less than would fit
+        if self._counted + needed <= most * (1.0 + 1e-9) or self._counted < 1e-6:
+            return 0.0
+        return self._leaving[0][0] - now if self._leaving else PROBE_SECONDS
 
     @property
     def _units_per_second(self) -> float:
-        return AIM * self._rate.at(self._clock() - self._began) / self._sharers()
+        return AIM * self._rate_at(self._clock())
+
+    def _rate_at(self, now: float) -> float:
+        sharers = self._sharers()
+        if sharers > self._shared:
+            self._shared = sharers
+        elif sharers < self._shared:
+            # What the other one had consumed is of the present second still.
+            self._more_from = now + SECOND if self._more_from == -math.inf else self._more_from
+            if now >= self._more_from:
+                self._shared, self._more_from = sharers, -math.inf
+        return self._rate.at(now - self._began) / self._shared
 
     def _take(self, units: float) -> None:
         self._free_at += units / self._units_per_second

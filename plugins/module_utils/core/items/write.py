@@ -20,7 +20,7 @@ from .answers import BatchWritten, KeyReader, Raw, Slice, decode, malformed, spl
 from .client import Call, Client
 from .lanes import LOOK_SECONDS, Lanes
 from .tables import Identity, ItemTable, Unfound
-from .throttle import Throttle
+from .throttle import Reserved, Throttle
 
 BATCH_ITEMS = 25  # the most that BatchWriteItem takes (aws.md H)
 BATCH_BYTES = 4 * 1024 * 1024  # of JSON; AWS takes 16 MB (aws.md H), smaller ones are quicker to send again
@@ -222,8 +222,7 @@ class Writer:
         self._under_way += 1
         self.bytes += len(batch.body)
         if self._throttle is not None:
-            batch.weight = expected_units(parts)
-            batch.reserved = self._throttle.reserve(batch.weight)
+            batch.reserved = self._throttle.reserve(expected_units(parts))
         self._submit(batch)
 
     def _body(self, requests: bytes) -> bytes:
@@ -282,6 +281,8 @@ class Writer:
     def _not_taken(self, batch: _Batch) -> None:
         """AWS throttled ``batch``, or left some of it unprocessed. Set it aside at the second time."""
         self._window.throttled()
+        if self._throttle is not None and batch.reserved is not None:
+            self._throttle.refused(batch.reserved)
         batch.tries += 1
         if batch.tries < TRIES or batch.aside or batch.ended is not None:
             return
@@ -334,8 +335,8 @@ class Writer:
             self._under_way -= 1
             self.bytes -= len(batch.body)
         self._window.acknowledged()
-        if self._throttle is not None:
-            self._throttle.settle(batch.weight, batch.reserved, batch.units)
+        if self._throttle is not None and batch.reserved is not None:
+            self._throttle.settle(batch.reserved, batch.units)
         batch.watcher.acknowledge(Written(batch.units if self._throttle is not None else None, batch.resent))
 
     def _refused(self, request: Slice, error: FerryError) -> RefusedItem:
@@ -356,8 +357,7 @@ class _Batch:
     whole: bool = True
     aside: bool = False
     tries: int = 0
-    weight: float = 0.0
-    reserved: float = 0.0
+    reserved: Reserved | None = None
     units: float = 0.0
     resent: int = 0
     failures: int = 0

@@ -84,6 +84,7 @@ class FakeDynamo:
         self.page_items = 100
         self.units_per_item = 1.0
         self.consumed: list[tuple[float, float]] = []
+        self.written: list[tuple[float, float]] = []  # the write units among them
         self.before: Callable[[str], None] = lambda operation: None
         self.valid_keys = {"AKIAFAKE"}
         self.latency = 0.0
@@ -330,6 +331,7 @@ class FakeDynamo:
                 table.items.pop(key, None)
         left = b'{"%s":[%s]}' % (name.encode(), b",".join(slices[done:])) if done < len(entries) else b"{}"
         consumed = self._consume(request, done)
+        self.written.append(self.consumed[-1])
         return b'{"UnprocessedItems":%s%s}' % (left, f',"ConsumedCapacity":[{consumed}]'.encode() if consumed else b"")
 
     def _BatchGetItem(self, request: dict[str, Any], _body: bytes, fault: Fault | None) -> bytes:

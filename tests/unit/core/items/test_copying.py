@@ -41,6 +41,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.items.tables i
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.throttle import Rate
 from tests.unit.core.items.fake_dynamo import HASTY, REGION, SECRET, FakeDynamo, serving
 from tests.unit.core.items.strategies import attributes, to_bytes
+from tests.unit.core.items.test_throttle import worst
 
 ITEMS = 750
 
@@ -457,6 +458,18 @@ def test_a_rate_limits_writes_and_asks_for_units(filled):
     assert result.counts.read_units is None
     assert time.monotonic() - began > 0.7
     assert same(filled)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_no_second_of_the_servers_books_is_above_the_rate(dynamo, workers):
+    """However fast the machine is: what may have been taken within a second is known from when a request is sent and
+    answered."""
+    dynamo.make("orders").put(*numbered(4000))
+    dynamo.make("copy")
+    result = copied(dynamo, write_rate=Rate(2000), workers=workers)
+    assert same(dynamo)
+    assert result.counts.write_units == 4000 == sum(units for _at, units in dynamo.written)
+    assert worst(dynamo.written) <= 2000
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -15,38 +15,65 @@ import pytest
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import InvalidInput
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.throttle import (
     AIM,
+    CATCH_UP_SECONDS,
     REQUEST_SECONDS,
     Rate,
+    Reserved,
     Throttle,
     check_rate,
     to_rate,
 )
 
 
-def consumed(rate: Rate, cost, at_once: int, latency: float, seconds: float) -> list[tuple[float, float]]:
-    """When which units were consumed by requests of ``cost(weight)`` units, as many at once as there are."""
+def always(value: float):
+    return lambda: value
+
+
+NEVER, ALONE = always(0.0), always(1)
+
+
+def consumed(
+    rate: Rate, cost, at_once: int, travel: float, seconds: float, late=NEVER, stall=NEVER, sharers=ALONE
+) -> list[tuple[float, float]]:
+    """When which units were consumed by requests of ``cost(weight)`` units, as many at once as there are.
+
+    Request and answer are under way for ``travel`` seconds together, and one of them for ``late()`` more, by turns; the
+    process stands still for ``stall()`` after each.
+    """
     clock = [0.0]
-    throttle = Throttle(rate, lambda: clock[0])
-    under_way: list[tuple[float, int, float, float, float]] = []
+    throttle = Throttle(rate, lambda: clock[0], sharers)
+    under_way: list[tuple[float, int, Reserved, float]] = []
     log: list[tuple[float, float]] = []
-    number = 0
+    numbers = itertools.count()
     while clock[0] < seconds:
         if len(under_way) < at_once and not throttle.delay():
-            weight = max(1, int(throttle.weight_for(throttle.request_units)) or 25)
-            reserved = throttle.reserve(weight)
-            units = cost(weight)
-            log.append((clock[0], units))
-            number += 1
-            heapq.heappush(under_way, (clock[0] + latency, number, weight, reserved, units))
+            reserved = throttle.reserve(max(1, int(throttle.weight_for(throttle.request_units)) or 25))
+            units, number, more = cost(reserved.weight), next(numbers), late()
+            log.append((clock[0] + travel / 2 + (more if number % 2 else 0.0), units))
+            heapq.heappush(under_way, (clock[0] + travel + more, number, reserved, units))
+            clock[0] += stall()
             continue
         waits = [under_way[0][0]] if under_way else []
         if len(under_way) < at_once:
             waits.append(clock[0] + throttle.delay())
         clock[0] = max(clock[0], min(waits)) + 1e-9
         while under_way and under_way[0][0] <= clock[0]:
-            _, _, weight, reserved, units = heapq.heappop(under_way)
-            throttle.settle(weight, reserved, units)
-    return log
+            _, _, reserved, units = heapq.heappop(under_way)
+            throttle.settle(reserved, units)
+    return sorted(log)
+
+
+def worst(log: list[tuple[float, float]]) -> float:
+    """The most units that any second took, whenever it begins."""
+    most = total = 0.0
+    first = 0
+    for at, units in log:
+        total += units
+        while log[first][0] <= at - 1.0:
+            total -= log[first][1]
+            first += 1
+        most = max(most, total)
+    return most
 
 
 def by_second(log: list[tuple[float, float]], seconds: int) -> list[float]:
@@ -82,7 +109,7 @@ def test_the_first_request_is_alone():
     assert throttle.delay() == 0
     reserved = throttle.reserve(25)
     assert throttle.delay() > 0
-    throttle.settle(25, reserved, 50.0)
+    throttle.settle(reserved, 50.0)
     assert throttle.weight_for(100.0) == 50.0
     assert throttle.delay() == pytest.approx(0.05 / AIM)
 
@@ -90,13 +117,91 @@ def test_the_first_request_is_alone():
 def test_unused_time_is_not_saved_up():
     clock = [0.0]
     throttle = Throttle(Rate(100), lambda: clock[0])
-    throttle.settle(1, throttle.reserve(1), 1.0)
+    throttle.settle(throttle.reserve(1), 1.0)
     clock[0] = 100.0
     spent = 0
     while not throttle.delay():
         throttle.reserve(1)
         spent += 1
-    assert spent <= 3
+    assert spent <= 100 * CATCH_UP_SECONDS + 2
+
+
+# The seconds that request and answer travel, by how much more one of them is late, and for how long the process stands
+# still after a request.
+LATE = {
+    "nothing": lambda chance: (0.002, always(0.0), always(0.0)),
+    "a distance": lambda chance: (0.1, always(0.0), always(0.0)),
+    "a network that varies": lambda chance: (0.005, lambda: chance.uniform(0.0, 0.015), always(0.0)),
+    "a network that stands still": lambda chance: (0.005, lambda: 0.4 * (chance.random() < 0.02), always(0.0)),
+    "a machine that stands still": lambda chance: (
+        0.005,
+        always(0.0),
+        lambda: chance.uniform(0.1, 0.7) * (chance.random() < 0.01),
+    ),
+    "a loaded machine": lambda chance: (0.001, lambda: chance.expovariate(50), lambda: chance.expovariate(200)),
+}
+SLOW = {"a network that stands still", "a machine that stands still", "a loaded machine"}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("late", LATE)
+def test_no_second_is_above_the_rate_whatever_is_late(workers, late):
+    chance = random.Random(f"{workers} {late}")
+    log: list[tuple[float, float]] = []
+    for _worker in range(workers):
+        log += consumed(Rate(2000), lambda weight: weight, 64, seconds=60, sharers=always(workers), **how(late, chance))
+    assert worst(sorted(log)) <= 2000
+    if late not in SLOW:
+        assert sum(units for _at, units in log) == pytest.approx(60 * 2000, rel=0.04)
+
+
+def how(late: str, chance: random.Random) -> dict[str, object]:
+    return dict(zip(("travel", "late", "stall"), LATE[late](chance), strict=True))
+
+
+@pytest.mark.parametrize("late", LATE)
+def test_no_second_is_above_the_rate_when_the_share_of_a_worker_goes_to_another(late):
+    chance, ended = random.Random(late), 20.013
+    now = [0.0]
+
+    class Known(Throttle):
+        """The test knows its time."""
+
+        def __init__(self, rate: Rate, clock, sharers) -> None:
+            super().__init__(rate, lambda: now.__setitem__(0, clock()) or now[0], sharers)
+
+    def cost(weight: float) -> float:
+        return weight
+
+    log = consumed(Rate(2000), cost, 64, seconds=ended, sharers=always(2), **how(late, chance))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(consumed.__globals__, "Throttle", Known)
+        others = how(late, chance)
+        log += consumed(Rate(2000), cost, 64, seconds=60, sharers=lambda: 2 if now[0] < ended else 1, **others)
+    assert worst(sorted(log)) <= 2000
+    if late not in SLOW:
+        after = sum(units for at, units in log if at > ended + 2)
+        assert after == pytest.approx((60 - ended - 2) * 2000, rel=0.04)
+
+
+def test_requests_that_aws_throttles_hold_nothing_up():
+    clock = [0.0]
+    throttle = Throttle(Rate(100), lambda: clock[0])
+    throttle.settle(throttle.reserve(1), 1.0)
+    stuck = []
+    for _second in range(20):
+        clock[0] += 1.0
+        while not throttle.delay():
+            stuck.append(throttle.reserve(2))
+            throttle.refused(stuck[-1])
+            throttle.refused(stuck[-1])
+    assert len(stuck) * 2 >= 20 * 100 * CATCH_UP_SECONDS
+    clock[0] += 1.0
+    for request in stuck:
+        throttle.settle(request, 2.0)
+    assert throttle.delay() > 0.0, "so much was taken within this second"
+    clock[0] += 2.0
+    assert throttle.delay() == 0.0
 
 
 def test_a_ramp_doubles_until_the_rate():
