@@ -6,15 +6,15 @@
 
 from __future__ import annotations
 
-import os
-
 from ..errors import InvalidInput
+from . import machine
 
 AUTO = "auto"
 # With ``auto``. A worker moves about 150 MB a second, and takes a quarter of a second and 30 MB of memory to start: one
 # more is worth it where a table takes several seconds. More than four would read faster than most tables allow: 40,000
 # units a second are 320 MB (facts/aws-new.md 4).
 WORKER_BYTES = 2**30
+MEMORY_BYTES = 2**30  # of the memory that a container may use, for each process: it has other work too
 MOST_WORKERS = 4
 
 
@@ -26,9 +26,9 @@ def check_workers(text: str) -> None:
 
 def workers_for(text: str, size_bytes: int) -> int:
     """How many processes work on a table of ``size_bytes``: as many as ``text`` says, or with ``auto`` one for each
-    WORKER_BYTES, on machines that have cores for them. Raises InvalidInput."""
+    WORKER_BYTES, where the machine, or the container, has cores and memory for them. Raises InvalidInput."""
     check_workers(text)
     if text != AUTO:
         return int(text)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, MOST_WORKERS, size_bytes // WORKER_BYTES))
+    usable = min(machine.cores(), machine.memory_bytes() / MEMORY_BYTES, MOST_WORKERS)
+    return max(1, min(int(usable), size_bytes // WORKER_BYTES))

@@ -6,39 +6,39 @@
 
 from __future__ import annotations
 
-import os
+import math
 
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import InvalidInput
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items import machine
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.worker_count import workers_for
 
 GIB = 2**30
 
 
 @pytest.mark.parametrize(
-    ("cores", "size", "workers"),
+    ("cores", "memory", "size", "workers"),
     [
-        (8, 0, 1),
-        (8, GIB - 1, 1),
-        (8, 2 * GIB, 2),
-        (8, 3 * GIB, 3),
-        (8, 900 * GIB, 4),
-        (2, 900 * GIB, 2),
-        (1, 900 * GIB, 1),
+        (8, math.inf, 0, 1),
+        (8, math.inf, GIB - 1, 1),
+        (8, math.inf, 2 * GIB, 2),
+        (8, math.inf, 3 * GIB, 3),
+        (8, math.inf, 900 * GIB, 4),
+        (2, math.inf, 900 * GIB, 2),
+        (1, math.inf, 900 * GIB, 1),
+        (2.9, math.inf, 900 * GIB, 2),
+        (0.5, math.inf, 900 * GIB, 1),
+        (8, 3 * GIB, 900 * GIB, 3),
+        (8, GIB // 2, 900 * GIB, 1),
     ],
 )
-def test_auto_goes_by_size_and_cores(monkeypatch: pytest.MonkeyPatch, cores: int, size: int, workers: int) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: set(range(cores)), raising=False)
+def test_auto_goes_by_size_cores_and_memory(
+    monkeypatch: pytest.MonkeyPatch, cores: float, memory: float, size: int, workers: int
+) -> None:
+    monkeypatch.setattr(machine, "cores", lambda: cores)
+    monkeypatch.setattr(machine, "memory_bytes", lambda: memory)
     assert workers_for("auto", size) == workers
-
-
-def test_auto_knows_the_cores_of_machines_without_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    monkeypatch.setattr(os, "cpu_count", lambda: 3)
-    assert workers_for("auto", 900 * GIB) == 3
-    monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert workers_for("auto", 900 * GIB) == 1
 
 
 def test_a_number_is_taken_as_it_is() -> None:
