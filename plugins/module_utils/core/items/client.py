@@ -12,6 +12,7 @@ and waits for its answer; ``lanes`` keeps many under way.
 from __future__ import annotations
 
 import json
+import math
 import random
 import time
 from collections.abc import Callable
@@ -108,6 +109,7 @@ class Call:
     credentials: SigningKeys | None = None
     held_since: float = 0.0
     attempt: Any = None  # the permit's, while there is no answer
+    lost_at: float = -math.inf  # when an attempt had no answer, or failed, last: AWS may still carry it out
 
 
 class Client:
@@ -204,6 +206,7 @@ class Client:
             self.retries.throttled += 1
         else:
             self.retries.failed += 1
+            call.lost_at = time.monotonic()
         return self._again(call, code, f"{message} ({code})" if message else code)
 
     def forgive(self, call: Call, error: Exception) -> float:
@@ -219,6 +222,7 @@ class Client:
                 table=call.table,
                 details={"code": "CertificateError", "side": self.endpoint.side},
             ) from error
+        call.lost_at = time.monotonic()
         if isinstance(error, BrokenConnection) and error.stale:
             return 0.0
         self.retries.broken += 1

@@ -268,7 +268,8 @@ class _CopySeat:
         self._desk.advance(number, next_key, counts)
 
     def refuse(self, item: RefusedItem) -> None:
-        self.refused.append(item)
+        if item not in self.refused:  # of a page that was read again
+            self.refused.append(item)
         self._desk.require_few()
 
 
@@ -302,6 +303,7 @@ class _CopyTask:
         scan = ParallelScan(
             lanes, reading, scanner, desk.next_segment, pool.take, reads_at_once, read_throttle, pool.has_room_for
         )
+        pool.rewind = scan.rewind
         try:
             scan.fill(1)  # the first of each by the connections that described the tables
             writer.expect(min(FIRST_BATCHES, -(-self.source.item_count // BATCH_ITEMS)))  # while the first pages come

@@ -35,7 +35,7 @@ class _Flight:
     done: Callable[[bytes], None]
     failed: Callable[[FerryError], None] | None
     identity: Identity | None = None
-    again: Callable[[], None] | None = None
+    again: Callable[[], bool] | None = None
     sent: float = 0.0
 
 
@@ -71,10 +71,10 @@ class Lanes:
         failed: Callable[[FerryError], None] | None = None,
         delay: float = 0.0,
         identity: Identity | None = None,
-        again: Callable[[], None] | None = None,
+        again: Callable[[], bool] | None = None,
     ) -> None:
         """Send ``call`` after ``delay`` seconds; ``turn`` passes the body of its answer to ``done``, and calls
-        ``again`` each time that AWS throttled or failed and it will be sent again.
+        ``again`` each time that AWS throttled or failed: it will be sent again where that returns true.
 
         What Client.call raises is passed to ``failed``; without it, this method or ``turn`` raises it. With an
         ``identity`` the call is sent only to that very table: where that is in doubt, DescribeTable is asked first, and
@@ -300,8 +300,8 @@ class Lanes:
         if isinstance(outcome, bytes):
             flight.done(outcome)
             return
-        if outcome and flight.again is not None:
-            flight.again()
+        if outcome and flight.again is not None and not flight.again():
+            return
         self._send_after(flight, outcome)
 
     def _broke(self, flight: _Flight, error: Exception) -> None:

@@ -6,7 +6,10 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections import Counter, defaultdict, deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,6 +17,7 @@ from .answers import KeyReader, Slice
 from .carried import Carried
 from .checkpoint import Counts
 from .lanes import LOOK_SECONDS
+from .permit import sure_from
 from .scan import Segment, SegmentPage
 from .throttle import Throttle
 from .write import BATCH_ITEMS, WRITE_UNIT_BYTES, RefusedItem, Writer, Written, batches, distinct
@@ -41,9 +45,10 @@ class Segments(Protocol):
 class _Work:
     """A page on its way: the batches that wait, how many are under way, not yet acknowledged, and stuck. ``size`` is
     that of the page, which is kept by the batches that wait, in bytes. ``refused``: with an item that AWS takes never.
+    ``begin`` is the segment as it was read to get the page. ``lost_at`` is as for ``Written``.
     """
 
-    segment: int
+    begin: Segment
     next_key: bytes
     size: int
     waiting: list[list[Slice]]
@@ -52,6 +57,12 @@ class _Work:
     under_way: int = 0
     stuck: int = 0
     refused: bool = False
+    lost_at: float = -math.inf
+
+    @property
+    def segment(self) -> int:
+        """The segment's number."""
+        return self.begin.number
 
 
 class PagePool:
@@ -61,6 +72,12 @@ class PagePool:
     delays its own page only: of a page with stuck batches nothing more is written, and its segment is not read on. A
     page's bytes are given back when its last batch is sent; it is reported to the desk when all before it in its
     segment are acknowledged.
+
+    A partition of a large table has more segments than there is memory for their pages. Where the stuck ones take half
+    of it, further ones are set down: what waits of them is forgotten, what is under way is not sent again once AWS has
+    refused it, and when nothing of them is under way, they are to be read again after the last page that was
+    acknowledged. That is not before most of the others are no longer stuck. No item is read again while a request with
+    an older version of it may still take effect: none is under way then, and one that was lost has LATE_SECONDS.
     """
 
     def __init__(
@@ -74,6 +91,9 @@ class PagePool:
         self._waiting: list[_Work] = []
         self._rows: dict[int, deque[_Work]] = defaultdict(deque)
         self._stuck: Counter[int] = Counter()
+        self._set_down: dict[int, Segment | None] = {}  # with the first page of each that came too late, if one did
+        self._to_read_again: dict[int, float] = {}  # segments, and when they may be
+        self.rewind: Callable[[Segment], None] = lambda _segment: None
         self._bytes = 0
         self._open = 0
 
@@ -86,8 +106,13 @@ class PagePool:
 
     @property
     def empty(self) -> bool:
-        """Whether all pages taken in are acknowledged."""
-        return not self._open
+        """Whether all pages taken in are acknowledged, or to be read again."""
+        return not self._open and not self._set_down
+
+    @property
+    def kept_bytes(self) -> int:
+        """What the pages that wait, and the batches of all others, take of memory."""
+        return self._bytes + self._writer.bytes + self._writer.bytes_aside
 
     @property
     def has_room(self) -> bool:
@@ -96,10 +121,29 @@ class PagePool:
 
     def has_room_for(self, segment: int) -> bool:
         """Whether more pages of a segment may be requested: not while AWS takes nothing of it."""
-        return self._stuck[segment] < STUCK_BATCHES
+        if self._stuck[segment] >= STUCK_BATCHES or segment in self._set_down:
+            return False
+        at = self._to_read_again.get(segment)
+        return at is None or (self._held() <= self._most_held // 2 and time.monotonic() >= at)
+
+    @property
+    def _most_held(self) -> int:
+        return min(self.most_bytes, ASIDE_BYTES) // 2
+
+    def _held(self) -> int:
+        """The bytes of the pages of segments that are stuck and not set down."""
+        return sum(work.size for number in self._holding() for work in self._rows[number] if work.open)
+
+    def _holding(self) -> list[int]:
+        return [number for number, stuck in self._stuck.items() if stuck and number not in self._set_down]
 
     def take(self, page: SegmentPage) -> None:
         """Take in a page."""
+        number = page.segment.number
+        if number in self._set_down:
+            self._set_down[number] = self._set_down[number] or page.segment
+            return
+        self._to_read_again.pop(number, None)
         items = distinct(page.items, self._keys.of_page(page.body)) if page.items else []
         kept = self._carried.of_page(page.body, items)
         counts = Counts(
@@ -110,7 +154,7 @@ class PagePool:
             shortened=self._carried.shortened(items, kept),
         )
         waiting = batches(kept, self._most_items(page))
-        work = _Work(page.segment.number, page.next_key, len(page.body), waiting, counts, len(waiting))
+        work = _Work(page.segment, page.next_key, len(page.body), waiting, counts, len(waiting))
         self._rows[work.segment].append(work)
         self._open += 1
         if waiting:
@@ -132,7 +176,7 @@ class PagePool:
                 self._waiting.remove(work)
                 self._bytes -= work.size
             work.under_way += 1
-            self._writer.put(batch, _Writing(self, work))
+            self._writer.put(batch, Writing(self, work))
         return LOOK_SECONDS
 
     def _most_items(self, page: SegmentPage) -> int:
@@ -146,15 +190,55 @@ class PagePool:
         """AWS has acknowledged a batch of ``work``."""
         work.under_way -= 1
         work.open -= 1
+        work.lost_at = max(work.lost_at, written.lost_at)
         if written.units is not None or written.resent:
             work.counts += Counts(write_units=written.units, resent=written.resent)
         if not work.open:
             self._settle(work)
+        self._clear(work.segment)
 
     def stick(self, work: _Work, batches: int) -> None:
         """So many more ``batches`` of ``work`` are stuck."""
         work.stuck += batches
         self._stuck[work.segment] += batches
+        if not self._stuck[work.segment]:
+            del self._stuck[work.segment]
+        elif batches > 0 and self._held() > self._most_held:
+            self._set_down_one()
+
+    def gives_up(self, work: _Work) -> bool:
+        """Whether a stuck batch of ``work`` is not to be sent again."""
+        return work.segment in self._set_down
+
+    def gave_up(self, work: _Work) -> None:
+        """Nothing of a batch of ``work`` is under way, and it is not sent again."""
+        work.under_way -= 1
+        self._clear(work.segment)
+
+    def _set_down_one(self) -> None:
+        """Set down the segment that has been stuck for the shortest time."""
+        number = self._holding()[-1]
+        self._set_down[number] = None
+        for work in self._rows[number]:
+            if work.waiting:
+                work.waiting.clear()
+                self._waiting.remove(work)
+                self._bytes -= work.size
+
+    def _clear(self, number: int) -> None:
+        """Have a segment that is set down read again, when nothing of it is under way."""
+        row = self._rows[number]
+        if number not in self._set_down or any(work.under_way for work in row):
+            return
+        late = self._set_down.pop(number)
+        begin = row[0].begin if row else late
+        lost_at = max((work.lost_at for work in row), default=-math.inf)
+        self._open -= sum(1 for work in row if work.open)
+        row.clear()
+        self._stuck.pop(number, None)
+        if begin is not None:
+            self._to_read_again[number] = sure_from(lost_at)
+            self.rewind(begin)
 
     def refuse(self, work: _Work, item: RefusedItem) -> None:
         """AWS refuses an item of ``work``. Raises ItemRefused for too many."""
@@ -172,7 +256,7 @@ class PagePool:
 
 
 @dataclass(eq=False)
-class _Writing:
+class Writing:
     """One batch under way, and the page that it is of."""
 
     pool: PagePool
@@ -193,6 +277,17 @@ class _Writing:
     def refuse(self, item: RefusedItem) -> None:
         """AWS refuses one of its items."""
         self.pool.refuse(self.work, item)
+
+    @property
+    def gives_up(self) -> bool:
+        """Whether it is not to be sent again."""
+        return self.pool.gives_up(self.work)
+
+    def gave_up(self) -> None:
+        """It is not sent again."""
+        if self.stuck:
+            self.pool.stick(self.work, -1)
+        self.pool.gave_up(self.work)
 
 
 def _turn(work: _Work) -> tuple[bool, int]:

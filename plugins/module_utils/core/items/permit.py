@@ -86,6 +86,12 @@ def pause(seconds: float, look: Callable[[], None] | None) -> None:
     time.sleep(seconds)
 
 
+def sure_from(lost: float) -> float:
+    """From when on a request that was ``lost`` at a time of the monotonic clock, its connection closed or its answer a
+    failure, can take effect no more."""
+    return lost + LATE_SECONDS
+
+
 def elapsed() -> float:
     """Seconds since some moment, the same for all processes of this machine, by a clock that goes on while the machine
     sleeps (Linux and Darwin have one)."""

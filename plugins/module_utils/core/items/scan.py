@@ -155,6 +155,8 @@ class ParallelScan:
         self._has_room = has_room
         self._identity = Identity(scanner.table)  # asked for only where AWS does not find the table
         self._begun: deque[Segment] = deque()
+        self._reading: set[int] = set()  # segments of which a page is under way
+        self._rewound: dict[int, Segment] = {}
         self._under_way = 0
         self._exhausted = False
 
@@ -175,6 +177,14 @@ class ParallelScan:
             self._request(segment)
         return 0.0 if self.ended else LOOK_SECONDS
 
+    def rewind(self, segment: Segment) -> None:
+        """Read a segment that was begun from ``segment``'s start key on; what is under way of it is not passed on."""
+        self._begun = deque(each for each in self._begun if each.number != segment.number)
+        if segment.number in self._reading:
+            self._rewound[segment.number] = segment
+        else:
+            self._begun.append(segment)
+
     def _segment(self) -> Segment | None:
         for begun in self._begun:
             if self._has_room(begun.number):
@@ -194,8 +204,13 @@ class ParallelScan:
         def received(body: bytes) -> None:
             page = self._scanner.page(segment, body)
             self._under_way -= 1
+            self._reading.discard(segment.number)
             if throttle and reserved:
                 throttle.settle(reserved, page.units or 0.0, page.count)
+            rewound = self._rewound.pop(segment.number, None)
+            if rewound is not None:
+                self._begun.append(rewound)
+                return
             if page.next_key:
                 self._begun.append(Segment(segment.number, segment.total, page.next_key))
             self._take(page)
@@ -213,6 +228,7 @@ class ParallelScan:
             self._lanes.submit(self._client, call, received, failed, pause, self._identity)
 
         self._under_way += 1
+        self._reading.add(segment.number)
         self._lanes.submit(self._client, call, received, failed)
 
     def _limit(self, throttle: Throttle) -> int:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,7 @@ from ..errors import FerryError, ItemRefused, KeepsFailing, MissingTable
 from .answers import BatchWritten, KeyReader, Raw, Slice, decode, malformed, split
 from .client import Call, Client
 from .lanes import LOOK_SECONDS, Lanes
+from .permit import sure_from
 from .tables import Identity, ItemTable, Unfound
 from .throttle import Reserved, Throttle
 
@@ -38,10 +40,12 @@ _NOTHING_LEFT = b'{"UnprocessedItems":{}}'
 
 @dataclass(frozen=True)
 class Written:
-    """One batch that AWS acknowledged: the units where they were requested, and how many items were sent again."""
+    """One batch that AWS acknowledged: the units where they were requested, and how many items were sent again.
+    ``lost_at`` is when an attempt before had no answer, by the monotonic clock: it may still be carried out."""
 
     units: float | None
     resent: int
+    lost_at: float = -math.inf
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,13 @@ class Watcher(Protocol):
     def refuse(self, item: RefusedItem) -> None:
         """AWS takes one of its items never."""
 
+    @property
+    def gives_up(self) -> bool:
+        """Whether a batch that sticks is not to be sent again."""
+
+    def gave_up(self) -> None:
+        """It is not sent again, and nothing of it is under way."""
+
 
 class _Window:
     """How many batches may be under way: one more with each that succeeds, up to ``most``; a quarter of these once AWS
@@ -157,7 +168,8 @@ class Writer:
 
     Unprocessed items are sent again after a pause, a batch that is rejected as a whole is sent item by item. A batch
     that AWS keeps throttling is set aside between its tries: it takes no place of those under way, as mostly one
-    partition is hot and the others are not. For one thread.
+    partition is hot and the others are not. It can be given up when AWS has just refused it, unless an attempt before
+    may still be carried out. For one thread.
     """
 
     def __init__(
@@ -235,7 +247,7 @@ class Writer:
         return requests
 
     def _submit(self, batch: _Batch, delay: float = 0.0) -> None:
-        call = Call("BatchWriteItem", batch.body, self._table.name)
+        call = batch.call = Call("BatchWriteItem", batch.body, self._table.name, lost_at=batch.lost_at)
         received, failed = partial(self._received, batch), partial(self._failed, batch)
         again = partial(self._not_taken, batch)
         self._lanes.submit(self._client, call, received, failed, delay, self._identity, again)
@@ -266,8 +278,8 @@ class Writer:
         batch.failures += 1
         batch.resent += len(left)
         self._replace(batch, self._body(b",".join(left)), len(left))
-        self._not_taken(batch)
-        self._submit(batch, self._client.retry_policy.pause(batch.failures))
+        if self._not_taken(batch):
+            self._submit(batch, self._client.retry_policy.pause(batch.failures))
 
     def _replace(self, batch: _Batch, body: bytes, count: int) -> None:
         """Go on with what is left of ``batch``."""
@@ -278,20 +290,26 @@ class Writer:
             self.bytes -= less
         batch.body, batch.count, batch.whole = body, count, batch.whole and count == batch.count
 
-    def _not_taken(self, batch: _Batch) -> None:
-        """AWS throttled ``batch``, or left some of it unprocessed. Set it aside at the second time."""
+    def _not_taken(self, batch: _Batch) -> bool:
+        """AWS throttled ``batch``, or left some of it unprocessed. Set it aside at the second time; whether it is to be
+        sent again."""
         self._window.throttled()
         if self._throttle is not None and batch.reserved is not None:
             self._throttle.refused(batch.reserved)
         batch.tries += 1
+        if batch.aside and time.monotonic() >= sure_from(batch.lost_at) and batch.watcher.gives_up:
+            self.bytes_aside -= len(batch.body)
+            batch.watcher.gave_up()
+            return False
         if batch.tries < TRIES or batch.aside or batch.ended is not None:
-            return
+            return True
         batch.aside = True
         self._under_way -= 1
         self.bytes -= len(batch.body)
         self.bytes_aside += len(batch.body)
         if batch.whole:
             batch.watcher.stick()
+        return True
 
     def _failed(self, batch: _Batch, error: FerryError) -> None:
         if isinstance(error, MissingTable):
@@ -312,6 +330,7 @@ class Writer:
             open_parts -= 1
             batch.units += part.units
             batch.resent += part.resent
+            batch.part_lost_at = max(batch.part_lost_at, part.lost_at)
             if not open_parts:
                 self._end_of(batch)
 
@@ -337,7 +356,8 @@ class Writer:
         self._window.acknowledged()
         if self._throttle is not None and batch.reserved is not None:
             self._throttle.settle(batch.reserved, batch.units)
-        batch.watcher.acknowledge(Written(batch.units if self._throttle is not None else None, batch.resent))
+        units = batch.units if self._throttle is not None else None
+        batch.watcher.acknowledge(Written(units, batch.resent, batch.lost_at))
 
     def _refused(self, request: Slice, error: FerryError) -> RefusedItem:
         members = split(request, dict[str, dict[str, Raw]])
@@ -362,4 +382,11 @@ class _Batch:
     resent: int = 0
     failures: int = 0
     unfound: Unfound | None = None
+    call: Call | None = None
+    part_lost_at: float = -math.inf
     failing_since: float = field(default_factory=time.monotonic)
+
+    @property
+    def lost_at(self) -> float:
+        """When an attempt was lost last, see Call."""
+        return max(self.part_lost_at, -math.inf if self.call is None else self.call.lost_at)

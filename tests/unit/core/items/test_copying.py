@@ -28,7 +28,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     MissingTable,
     TableVanished,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items import copying, page_pool
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items import copying, page_pool, permit
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.checkpoint import Counts
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Endpoint, RetryPolicy
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.copying import (
@@ -156,26 +156,48 @@ def test_g3_a_partition_that_is_throttled_delays_no_other(filled, monkeypatch, h
     assert same(filled)
 
 
-def test_pages_that_are_on_their_way_take_room_too(monkeypatch):
-    """They were not counted, and eight more came when one batch of a full pool had been sent."""
-    monkeypatch.setattr(copying, "POOL_BYTES", 10_000)
-    monkeypatch.setattr(copying, "PAGE_BYTES", 1_000)
-    writer = SimpleNamespace(bytes=0, bytes_aside=0, expect=lambda batches: None, delay=lambda: 1.0)
-    pool = copying._Pool(SimpleNamespace(), writer, KeyReader((KeyAttribute("id", "S"),)), CARRIED, None)
-    assert pool.most_pages == 10
-    writer.bytes = 4_500
-    assert pool.most_pages == 6
-    items = b",".join(numbered(50))
-    page = Scanner(SimpleNamespace(name="orders")).page(
-        Segment(0, 1), b'{"Count":50,"Items":[' + items + b'],"LastEvaluatedKey":null}'
-    )
-    assert 1_000 < len(page.body) < 5_500
-    pool.take(page)
-    assert pool.most_pages == -(-(5_500 - len(page.body)) // len(page.body))  # pages are as large as the largest
-    writer.bytes = 10_000
-    assert pool.most_pages == 0
-    writer.bytes, writer.bytes_aside = 0, copying.ASIDE_BYTES
-    assert pool.most_pages == 0
+@pytest.mark.parametrize("faults", [(), ("500", "reset", "lost", "half")])
+def test_g3_a_partition_of_many_segments_that_is_throttled_delays_no_other(dynamo, monkeypatch, faults):
+    """A tenth of a large table's segments is of one partition, of which AWS takes nothing for long: several times more
+    pages than there is memory for. All others are copied meanwhile, within that memory."""
+    segments, page_items = 200, 40
+    dynamo.page_items = page_items
+    dynamo.make("orders").put(*numbered(segments * page_items))
+    dynamo.make("copy")
+    page = sum(map(len, numbered(page_items))) + page_items
+    monkeypatch.setattr(page_pool, "POOL_BYTES", 8 * page)
+    monkeypatch.setattr(page_pool, "ASIDE_BYTES", 8 * page)
+    monkeypatch.setattr(permit, "LATE_SECONDS", 0.0)
+    for number, kind in enumerate(faults):
+        for after in range(number, 600, 20):
+            dynamo.plan(kind, "BatchWriteItem", after=after)
+    kept: list[int] = []
+    take = page_pool.PagePool.take
+
+    def taken(pool, came):
+        take(pool, came)
+        kept.append(pool.kept_bytes)
+
+    monkeypatch.setattr(page_pool.PagePool, "take", taken)
+    hot = [key for key in dynamo.tables["orders"].items if zlib.crc32(repr(key).encode()) % segments % 10 == 3]
+    dynamo.hot = frozenset(hot).__contains__
+    cold = segments * page_items - len(hot)
+    patient = RetryPolicy(0.001, 0.01, 600.0, 5.0)
+    with ThreadPoolExecutor(1) as one:
+        copy = one.submit(copied, dynamo, segments=segments, writes_at_once=8, retry_policy=patient)
+        try:
+            moved, at = 0, time.monotonic()
+            while len(dynamo.tables["copy"].items) < cold and not copy.done():
+                time.sleep(0.01)
+                if len(dynamo.tables["copy"].items) > moved:
+                    moved, at = len(dynamo.tables["copy"].items), time.monotonic()
+                assert time.monotonic() - at < 60, f"{moved} of {cold} are copied"
+        finally:
+            dynamo.hot = lambda key: False
+        assert copy.result().counts.items == segments * page_items
+    assert same(dynamo)
+    assert dynamo.calls.count("Scan") < 3 * segments, "what is set down is not read again and again"
+    assert max(kept) <= (8 + 8 + 8) * page  # with what was under way when there was no room for more
 
 
 def test_a_storm_of_everything(filled):

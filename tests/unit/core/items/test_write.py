@@ -70,6 +70,8 @@ class Writing:
         self.refused = []
         self.stuck = 0
         self.asked = 0
+        self.given_up = 0
+        self.gives_up = False
 
     def acknowledge(self, written):
         self.told.append(written)
@@ -79,6 +81,10 @@ class Writing:
 
     def refuse(self, item):
         self.refused.append(item)
+
+    def gave_up(self):
+        self.given_up += 1
+        self.asked -= 1
 
     def put(self, *items):
         self.asked += 1
@@ -166,6 +172,21 @@ def test_a_batch_that_is_throttled_again_is_set_aside(dynamo, writing):
     dynamo.hot = lambda key: False
     writing.finish()
     assert writing.writer.bytes_aside == 0
+
+
+@pytest.mark.parametrize("kind", ["throttle", "unprocessed"])
+@pytest.mark.parametrize("lost", [None, "500", "reset"])
+def test_a_stuck_batch_is_given_up_unless_an_attempt_may_still_be_carried_out(dynamo, writing, kind, lost):
+    if lost is not None:
+        dynamo.plan(lost, "BatchWriteItem")
+    dynamo.plan(kind, "BatchWriteItem", times=6)
+    writing.gives_up = True
+    writing.put(item(1), item(2))
+    writing.finish()
+    assert writing.stuck == 1
+    assert writing.given_up == (lost is None)
+    assert len(dynamo.tables["orders"].items) == (0 if lost is None else 2)
+    assert (writing.writer.bytes, writing.writer.bytes_aside) == (0, 0)
 
 
 def test_fewer_batches_are_under_way_once_aws_throttles(dynamo):
