@@ -35,11 +35,12 @@ from .lookup import READ_ITEMS, Lookup
 from .permit import FREE, Bounds
 from .tables import Identity, ItemTable, Unfound, carried_between, require_same_key, require_two
 from .throttle import Rate, Throttle
-from .write import MOST_REFUSED, RefusedItem, expected_units, refusal
+from .write import MOST_REFUSED, TRIES, RefusedItem, expected_units, refusal
 
 Outcome = Literal["put", "deleted", "equal", "left", "changed"]
 Written = Callable[[bool, "bytes | None"], None]
 
+ASIDE_BYTES = 16 * 1024 * 1024  # of writes that AWS keeps throttling
 # An expression has at most 300 operators and 4 KB (AWS developer guide, Constraints): so many "=", and AND between.
 MOST_CONDITIONS = 150
 
@@ -127,6 +128,7 @@ def repair(
     try:
         while not repairing.ended and (part := list(islice(waiting, READ_ITEMS))):
             repairing.repair(part, note)
+        repairing.finish()
     finally:
         reading.close()
         writing.close()
@@ -179,6 +181,7 @@ class _Repair:
         self._delete_extra = delete_extra
         self._racing = racing
         self._raced = False
+        self._under_way: set[Key] = set()
 
     @property
     def refused(self) -> Sequence[RefusedItem]:
@@ -191,14 +194,20 @@ class _Repair:
         return (self._raced and not self._racing) or len(self.refused) >= MOST_REFUSED
 
     def repair(self, differences: Sequence[Difference], note: Callable[[Difference, Outcome], None]) -> None:
-        """Repair the keys of ``differences``; returns when the outcome of each is noted, or the repair has ended."""
+        """Repair the keys of ``differences``; some may still be under way when it returns, see ``finish``."""
         keys = [self._source.keys.from_json(difference.key) for difference in differences]
+        if not self._under_way.isdisjoint(keys):  # named twice: what is written is to be seen
+            self.finish()
         mine, theirs = self._source.read(keys), self._destination.read(keys)
         for key, difference in zip(keys, differences, strict=True):
             if self.ended:
                 break
             self._repair(key, self._of(mine.get(key)), theirs.get(key), partial(note, difference))
+
+    def finish(self) -> None:
+        """Wait until the outcome of each is noted. Raises what Client.call does, TableVanished."""
         self._writer.finish()
+        self._under_way.clear()
 
     def _repair(self, key: Key, mine: Slice | None, theirs: bytes | None, note: Callable[[Outcome], None]) -> None:
         def changed() -> None:
@@ -206,6 +215,7 @@ class _Repair:
             note("changed")
 
         def written(accepted: bool, replaced: bytes | None) -> None:
+            self._under_way.discard(key)
             if accepted and not self._same(self._of(theirs), replaced):
                 # Another writer changed what no condition saw: its item is newer than the difference.
                 self._writer.give_back(key, replaced or b"", mine, changed)
@@ -219,10 +229,12 @@ class _Repair:
         if self._same(mine, theirs):
             note("equal")
         elif mine is not None:
+            self._under_way.add(key)
             self._writer.put(key, mine, theirs, written)
         elif not self._delete_extra:
             note("left")
         else:
+            self._under_way.add(key)
             self._writer.delete(key, theirs or b"", written)
 
     def _of(self, item: bytes | None) -> Slice | None:
@@ -238,7 +250,10 @@ class _Repair:
 
 
 class _Conditional:
-    """Puts and deletes single items of a table, on the condition that they are still as they were read."""
+    """Puts and deletes single items of a table, on the condition that they are still as they were read.
+
+    A write that AWS keeps throttling takes no place of those under way, as in Writer: the others go on.
+    """
 
     def __init__(
         self,
@@ -258,6 +273,7 @@ class _Conditional:
         self._keys = KeyReader(table.key)
         self._identity = Identity(table)
         self._under_way = 0
+        self._aside = self._aside_bytes = 0  # writes that AWS keeps throttling, besides
         self.refused: list[RefusedItem] = []
 
     def put(self, key: Key, item: Slice, seen: bytes | None, done: Written) -> None:
@@ -283,12 +299,12 @@ class _Conditional:
 
     def finish(self) -> None:
         """Wait until nothing is under way. Raises what Client.call does, ItemRefused, TableVanished."""
-        while self._under_way:
+        while self._under_way or self._aside:
             self._lanes.turn(LOOK_SECONDS)
 
     def _delay(self) -> float:
         """How many seconds to receive answers before there is room for one more request, 0 for none."""
-        if self._under_way >= self._at_once:
+        if self._under_way >= self._at_once or self._aside_bytes >= ASIDE_BYTES:
             return LOOK_SECONDS
         return self._throttle.delay() if self._throttle else 0.0
 
@@ -312,9 +328,26 @@ class _Conditional:
         name = json.dumps(self._table.name).encode()
         request = b'{"TableName":%s,%s,%s%s,"ReturnValues":"ALL_OLD"}' % (name, what, condition, metered)
 
+        tries = 0
+
+        def again() -> bool:
+            nonlocal tries
+            tries += 1
+            if tries == TRIES:
+                self._under_way -= 1
+                self._aside += 1
+                self._aside_bytes += len(request)
+            if throttle and reserved:
+                throttle.refused(reserved)
+            return True
+
         def ended(units: float) -> None:
             self._identity.acknowledged()
-            self._under_way -= 1
+            if tries >= TRIES:
+                self._aside -= 1
+                self._aside_bytes -= len(request)
+            else:
+                self._under_way -= 1
             if throttle and reserved:
                 throttle.settle(reserved, units)
 
@@ -336,13 +369,13 @@ class _Conditional:
             elif isinstance(error, MissingTable):
                 pause = unfound.pause(error)
                 self._identity.doubt()
-                self._lanes.submit(self._client, call, received, failed, pause, self._identity)
+                self._lanes.submit(self._client, call, received, failed, pause, self._identity, again)
             else:
                 raise error
 
         self._under_way += 1
         call = Call(operation, request, self._table.name)
-        self._lanes.submit(self._client, call, received, failed, identity=self._identity)
+        self._lanes.submit(self._client, call, received, failed, identity=self._identity, again=again)
 
     def _unchanged(self, item: Slice) -> bytes:
         """The members of a request which require that each attribute of ``item`` that travels is there and equal, as

@@ -178,6 +178,7 @@ class Throttle:
         """AWS throttled ``request``: it will be sent again, and may be for long. Others need not wait for it."""
         if request.under_way:
             request.under_way = False
+            self._probing = False  # the next one shows the cost then
             self._answered(request, request.units)
 
     def settle(self, request: Reserved, used: float, weight: float | None = None) -> None:

@@ -360,6 +360,8 @@ class FakeDynamo:
         """What conditional writes do: values of attributes that are named have to be equal, or no item to be there."""
         table = self._table(request["TableName"])
         key = table.key_of(keyed)
+        if self.hot(key):
+            raise _Refused("ProvisionedThroughputExceededException", "The level of configured throughput was exceeded")
         old = table.items.get(key)
         values, names = request.get("ExpressionAttributeValues", {}), request["ExpressionAttributeNames"]
         there = json.loads(old) if old else {}

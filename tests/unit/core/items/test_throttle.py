@@ -184,6 +184,16 @@ def test_no_second_is_above_the_rate_when_the_share_of_a_worker_goes_to_another(
         assert after == pytest.approx((60 - ended - 2) * 2000, rel=0.04)
 
 
+def test_a_first_request_that_aws_throttles_holds_nothing_up():
+    throttle = Throttle(Rate(100), lambda: 0.0)
+    throttle.refused(throttle.reserve(1))
+    assert throttle.delay() == 0.0
+    second = throttle.reserve(1)
+    assert throttle.delay() > 0.0
+    throttle.settle(second, 1.0)
+    assert throttle.weight_for(2.0) == 2.0
+
+
 def test_requests_that_aws_throttles_hold_nothing_up():
     clock = [0.0]
     throttle = Throttle(Rate(100), lambda: clock[0])
