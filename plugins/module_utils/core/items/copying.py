@@ -28,13 +28,12 @@ from .descriptions import require_unchanged
 from .lanes import LOOK_SECONDS, Lanes
 from .page_pool import PagePool, Segments
 from .permit import FREE, LATE_SECONDS, Bounds
-from .scan import ParallelScan, Scanner, Segment, segments_for
-from .tables import ItemTable, carried_between, require_same_key, require_two, require_unchanged
+from .scan import PAGE_BYTES, ParallelScan, Scanner, Segment, segments_for
+from .tables import ItemTable, carried_between, require_same_key, require_two
 from .throttle import Rate, Throttle
 from .workers import run_in_workers
-from .write import MOST_REFUSED, RefusedItem, Writer, refusal
+from .write import BATCH_ITEMS, FIRST_BATCHES, MOST_REFUSED, RefusedItem, Writer, refusal
 
-PAGE_BYTES = 1024 * 1024  # about the size of one page of a scan (aws.md H)
 SAVE_SECONDS = 2.0  # of work that a kill costs at most
 PROGRESS_SECONDS = 0.5
 

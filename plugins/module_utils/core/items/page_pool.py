@@ -18,13 +18,14 @@ from .carried import Carried
 from .checkpoint import Counts
 from .lanes import LOOK_SECONDS
 from .permit import sure_from
-from .scan import Segment, SegmentPage
+from .scan import PAGE_BYTES, Segment, SegmentPage
 from .throttle import Throttle
 from .write import BATCH_ITEMS, WRITE_UNIT_BYTES, RefusedItem, Writer, Written, batches, distinct
 
-POOL_BYTES = 16 * 1024 * 1024  # of pages read and not yet written, per worker
+POOL_BYTES = 24 * 1024 * 1024  # of pages on their way, read or under way to the destination, per worker
 ASIDE_BYTES = 16 * 1024 * 1024  # besides, of batches that AWS keeps throttling, per worker
 STUCK_BATCHES = 2  # of a page, and of a segment: as many show whether its partition takes more
+SPREAD_BATCHES = 8  # at a time from each page, the oldest first: so not all end, and are replaced, at once
 POOL_SECONDS = 2.0  # of the write rate, where there is one: what was read long ago may have changed since
 
 
@@ -89,17 +90,19 @@ class PagePool:
         self._carried = carried
         self._throttle = throttle
         self._waiting: list[_Work] = []
+        self._batches = 0  # that wait
         self._rows: dict[int, deque[_Work]] = defaultdict(deque)
         self._stuck: Counter[int] = Counter()
         self._set_down: dict[int, Segment | None] = {}  # with the first page of each that came too late, if one did
         self._to_read_again: dict[int, float] = {}  # segments, and when they may be
         self.rewind: Callable[[Segment], None] = lambda _segment: None
         self._bytes = 0
+        self._page_bytes = PAGE_BYTES
         self._open = 0
 
     @property
     def most_bytes(self) -> int:
-        """How many bytes may wait or be under way before no more pages are requested."""
+        """How many bytes may be requested, wait or be under way before no more pages are requested."""
         if self._throttle is None:
             return POOL_BYTES
         return min(POOL_BYTES, int(self._throttle.units_in(POOL_SECONDS) * WRITE_UNIT_BYTES))
@@ -115,9 +118,12 @@ class PagePool:
         return self._bytes + self._writer.bytes + self._writer.bytes_aside
 
     @property
-    def has_room(self) -> bool:
-        """Whether more pages may be requested."""
-        return self._bytes + self._writer.bytes < max(1, self.most_bytes) and self._writer.bytes_aside < ASIDE_BYTES
+    def most_pages(self) -> int:
+        """How many pages may be on their way from the source now."""
+        if self._writer.bytes_aside >= ASIDE_BYTES:
+            return 0
+        room = max(1, self.most_bytes) - self._bytes - self._writer.bytes
+        return max(0, -(-room // self._page_bytes))
 
     def has_room_for(self, segment: int) -> bool:
         """Whether more pages of a segment may be requested: not while AWS takes nothing of it."""
@@ -139,6 +145,7 @@ class PagePool:
 
     def take(self, page: SegmentPage) -> None:
         """Take in a page."""
+        self._page_bytes = max(self._page_bytes, len(page.body))
         number = page.segment.number
         if number in self._set_down:
             self._set_down[number] = self._set_down[number] or page.segment
@@ -160,11 +167,13 @@ class PagePool:
         if waiting:
             self._bytes += work.size
             self._waiting.append(work)
+            self._batches += len(waiting)
         else:
             self._settle(work)
 
     def write(self) -> float:
         """Write as many batches as may be under way; the seconds until there may be one more."""
+        self._writer.expect(self._batches)
         while self._waiting:
             if delay := self._writer.delay():
                 return delay
@@ -172,6 +181,7 @@ class PagePool:
             if work.stuck >= STUCK_BATCHES:
                 break
             batch = work.waiting.pop()
+            self._batches -= 1
             if not work.waiting:
                 self._waiting.remove(work)
                 self._bytes -= work.size
@@ -221,6 +231,7 @@ class PagePool:
         self._set_down[number] = None
         for work in self._rows[number]:
             if work.waiting:
+                self._batches -= len(work.waiting)
                 work.waiting.clear()
                 self._waiting.remove(work)
                 self._bytes -= work.size
@@ -291,4 +302,4 @@ class Writing:
 
 
 def _turn(work: _Work) -> tuple[bool, int]:
-    return work.stuck >= STUCK_BATCHES, work.under_way
+    return work.stuck >= STUCK_BATCHES, work.under_way // SPREAD_BATCHES

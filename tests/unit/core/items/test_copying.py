@@ -29,6 +29,8 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     TableVanished,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items import copying, page_pool, permit
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.answers import KeyAttribute, KeyReader
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.carried import CARRIED
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.checkpoint import Counts
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Endpoint, RetryPolicy
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.copying import (
@@ -198,6 +200,28 @@ def test_g3_a_partition_of_many_segments_that_is_throttled_delays_no_other(dynam
     assert same(dynamo)
     assert dynamo.calls.count("Scan") < 3 * segments, "what is set down is not read again and again"
     assert max(kept) <= (8 + 8 + 8) * page  # with what was under way when there was no room for more
+
+
+def test_pages_that_are_on_their_way_take_room_too(monkeypatch):
+    """They were not counted, and eight more came when one batch of a full pool had been sent."""
+    monkeypatch.setattr(page_pool, "POOL_BYTES", 10_000)
+    monkeypatch.setattr(page_pool, "PAGE_BYTES", 1_000)
+    writer = SimpleNamespace(bytes=0, bytes_aside=0, expect=lambda batches: None, delay=lambda: 1.0)
+    pool = page_pool.PagePool(SimpleNamespace(), writer, KeyReader((KeyAttribute("id", "S"),)), CARRIED, None)
+    assert pool.most_pages == 10
+    writer.bytes = 4_500
+    assert pool.most_pages == 6
+    items = b",".join(numbered(50))
+    page = Scanner(SimpleNamespace(name="orders")).page(
+        Segment(0, 1), b'{"Count":50,"Items":[' + items + b'],"LastEvaluatedKey":null}'
+    )
+    assert 1_000 < len(page.body) < 5_500
+    pool.take(page)
+    assert pool.most_pages == -(-(5_500 - len(page.body)) // len(page.body))  # pages are as large as the largest
+    writer.bytes = 10_000
+    assert pool.most_pages == 0
+    writer.bytes, writer.bytes_aside = 0, page_pool.ASIDE_BYTES
+    assert pool.most_pages == 0
 
 
 def test_a_storm_of_everything(filled):

@@ -51,6 +51,9 @@ class Writer:
     def delay(self) -> float:
         return 0.0
 
+    def expect(self, batches: int) -> None:
+        """Nothing is made ready."""
+
     def put(self, _items: object, watcher: page_pool.Writing) -> None:
         self.watchers.append(watcher)
 
