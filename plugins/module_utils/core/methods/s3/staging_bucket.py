@@ -215,6 +215,7 @@ def _created(account: Account, name: str, **configuration: Any) -> bool:
     """One CreateBucket; False when the account has the bucket."""
     if account.region != "us-east-1":
         configuration["LocationConstraint"] = account.region
+    place: dict[str, Any] = {"CreateBucketConfiguration": configuration} if configuration else {}
     try:
         answer = account.ask(
             "s3",
@@ -223,7 +224,7 @@ def _created(account: Account, name: str, **configuration: Any) -> bool:
             missing=aws_errors.ALREADY_THERE,
             Bucket=name,
             ObjectOwnership=ENFORCED,
-            **({"CreateBucketConfiguration": configuration} if configuration else {}),
+            **place,
         )
     except FerryError as error:
         if error.details.get("code") != "BucketAlreadyExists":

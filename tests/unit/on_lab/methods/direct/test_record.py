@@ -21,6 +21,9 @@ import pytest
 from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account
 from ansible_collections.tableferry.aws.plugins.module_utils.core.destination import NONCE_TAG
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.checkpoint import Counts
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Retries
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.copying import CopyResult
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.differences import Comparison
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.direct import copy_job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import BackupChoices, MigrationOptions
@@ -68,10 +71,7 @@ def copy_items(here: Table, there: Table, options: Any, tell: Callable[[Any], No
         if item.get("refused"):
             raise errors.ItemRefused("DynamoDB refuses an item.", "Mend the item in the source.", table=here.name)
         there.client.put_item(TableName=there.name, Item=item)
-    retries = SimpleNamespace(throttled=0, failed=0, broken=0)
-    return SimpleNamespace(
-        counts=SimpleNamespace(items=len(items), bytes=10, shortened=0), resumed=False, retries=retries
-    )
+    return CopyResult(Counts(len(items), 10), Retries(), resumed=False)
 
 
 def count_items(table: Table, *_more: Any) -> int:
