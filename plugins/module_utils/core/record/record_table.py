@@ -259,7 +259,7 @@ def _denied(name: str, arn: str, error: Exception) -> RecordDenied:
     # A table that is created with tags of the account's options needs one more.
     actions = sorted({*ACTIONS, TAGGING}) if f"dynamodb:{TAGGING}" in why else ACTIONS
     return RecordDenied(
-        f"The table of the records {name} may not be used: {why}.",
+        f"The table of the records {name} in the destination account may not be used: {why}.",
         f"{refusal.next_step or _allow(name, arn, actions)} Nothing was begun.",
         details={"policy": {"Version": "2012-10-17", "Statement": [policy(arn or "*", actions)]}, **refusal.details},
     )
@@ -267,7 +267,8 @@ def _denied(name: str, arn: str, error: Exception) -> RecordDenied:
 
 def _key_unusable(name: str, why: str) -> RecordUnusable:
     return RecordUnusable(
-        f"The table of the records {name} is encrypted with a KMS key that may not be used: {why.rstrip('.')}.",
+        f"The table of the records {name} in the destination account is encrypted with a KMS key that may not be used:"
+        f" {why.rstrip('.')}.",
         "Allow the destination's principal kms:Decrypt, kms:Encrypt and kms:DescribeKey with this key, enable the key,"
         " or set record_table to another table. Nothing was begun.",
     )

@@ -118,6 +118,7 @@ class TestPermission:
         aws.may_not("destination", f"dynamodb:{action}", resource=arn(aws))
         with pytest.raises(errors.RecordDenied) as refused:
             Playbook(aws).migrate()
+        assert "in the destination account may not be used" in refused.value.cause
         assert f"dynamodb:{action}" in said(refused.value) and RECORDS in said(refused.value)
         statement = refused.value.details["policy"]["Statement"][0]
         assert f"dynamodb:{action}" in statement["Action"]
