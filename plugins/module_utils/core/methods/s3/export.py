@@ -115,6 +115,8 @@ def plan_export(
     try:
         check_staging_key(bucket, options)
         if record is None and (destination is not None or bucket.owner == source.account_id):
+            if destination is not None and options.to_import:
+                bucket.require_listable(route.export_prefix)
             may_be_begun = was_probed(bucket, requested)
     except BucketMissing as error:
         obstacle = error
@@ -137,6 +139,8 @@ def plan_export(
         last = _former_serving(source, record, requested, options)
     lost = LostExport()
     if record is not None and last is None and destination is not None and obstacle is None:
+        if options.to_import:
+            bucket.require_listable(route.export_prefix)
         lost = lost_export(source, destination, bucket, requested, options, record)
         last = lost.serving
     elif record is not None and last is not None:
@@ -145,6 +149,8 @@ def plan_export(
         return ExportPlan(last, [], definition, [], obstacle)
     if place.state == "partial" and place.job is not None and destination is not None and not options.replace_failed:
         raise explain_failure(destination, place.job)
+    if record is not None and last is not None and destination is not None and options.to_import and obstacle is None:
+        bucket.require_listable(route.export_prefix)
     require_usable(definition.raw)
     window = read_recovery(source, options.table)
     if options.shows_the_end:

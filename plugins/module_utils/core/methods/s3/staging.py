@@ -183,6 +183,14 @@ class StagingBucket:
                 return
             request["ContinuationToken"] = page["NextContinuationToken"]
 
+    def require_listable(self, prefix: str) -> None:
+        """Raises StagingBucketUnusable where the bucket may not be listed below ``prefix``: the import, which lists it,
+        would fail when the export has been billed. Raises FerryError."""
+        try:
+            self._client.list_objects_v2(Bucket=self.name, Prefix=prefix, MaxKeys=1, ExpectedBucketOwner=self.owner)
+        except (sdk.ClientError, sdk.BotoCoreError) as error:
+            raise self._explain(error, f"listing {prefix}") from error
+
     def delete(self, keys: Iterable[str]) -> int:
         """Delete objects, missing ones included; returns how many. Raises StagingBucketUnusable, FerryError."""
         listed = list(keys)
