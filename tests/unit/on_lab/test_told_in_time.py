@@ -53,3 +53,16 @@ def test_a_record_that_may_not_be_read_is_told_in_check_mode(crossing: Crossing)
     store = RecordStore.open(denied, "tableferry", AwsClock(), create=False)
     with pytest.raises(RecordDenied, match="dynamodb:GetItem"):
         preview(crossing.source, denied, MigrationOptions("unread", method="s3", bucket=BUCKET), store, by_record=True)
+
+
+def test_a_key_that_may_not_be_described_is_a_risk_that_check_mode_and_the_run_tell(crossing: Crossing) -> None:
+    here, there = crossing.key("source"), crossing.key("destination")
+    crossing.table("locked", SSESpecification={"Enabled": True, "SSEType": "KMS", "KMSMasterKeyId": here})
+    options = MigrationOptions("locked", method="s3", bucket=BUCKET, kms_key_map={here: there})
+    denied = without(crossing, "locked", "kms:DescribeKey")
+    for act in (preview, start):
+        assert not any(
+            "kms:DescribeKey" in text for text in preview(crossing.source, crossing.destination, options).warnings
+        )
+        warned = [text for text in act(crossing.source, denied, options).warnings if "kms:DescribeKey" in text]
+        assert len(warned) == 1 and there in warned[0]

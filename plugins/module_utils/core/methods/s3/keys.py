@@ -12,7 +12,7 @@ from ...aws_errors import DENIED, NO_KEY
 from ...errors import InvalidInput, KeyNotUsable
 from ...table.creation import import_parameters
 from ...table.definition import TableDefinition
-from ...table.encryption import read_encryption, resolve_key_map
+from ...table.encryption import AWS_MANAGED_ALIAS, read_encryption, resolve_key_map
 from .export_request import ExportOptions
 from .staging import StagingBucket
 
@@ -74,3 +74,21 @@ def check_keys(source: Account, destination: Account, definition: TableDefinitio
             _check_enabled(source, definition.kms_key_arn, "source table's", definition.name)
         key_map = resolve_key_map(destination, options.kms_key_map, definition.name, encryption, source)
     import_parameters(definition, options.destination_table or definition.name, key_map, encryption=encryption)
+
+
+def undescribed(
+    source: Account, destination: Account, definition: TableDefinition, options: ExportOptions
+) -> list[str]:
+    """The warning that nobody has seen whether the key of the copy can be used: ``usable_key`` lets one pass that the
+    destination may not describe, since DynamoDB may be allowed to. Raises what resolve_key_map raises."""
+    if not definition.kms_key_arn:
+        return []
+    encryption = read_encryption(source, definition)
+    mapped = resolve_key_map(destination, options.kms_key_map, definition.name, encryption, source)
+    return [
+        f"Whether the key {key} can encrypt the copy is not known: the destination may not call kms:DescribeKey on it."
+        " If DynamoDB may not use it either, the import is refused after the export has been billed."
+        for key in mapped.values()
+        if key != AWS_MANAGED_ALIAS
+        and destination.ask("kms", "describe_key", f"describing the key {key}", missing=DENIED, KeyId=key) is None
+    ]

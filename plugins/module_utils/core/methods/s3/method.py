@@ -30,6 +30,7 @@ from .export_request import ExportOptions
 from .import_request import ImportOptions, untagged
 from .importing import ImportKind, import_job, plan_import
 from .judge import judge_import
+from .keys import undescribed
 from .lost import fillings, running_exports, running_import
 
 LONGEST_WAY = 86400  # seconds that an export may wait on the way to its import, whatever its age when it was chosen
@@ -59,7 +60,8 @@ class S3Method:
         if job.request.get("shared") and changes:
             place = f"s3://{job.request['call']['S3Bucket']}/{job.request['call']['S3Prefix']}/"
             changes = [*changes[:-1], Change(f"export of {options.table}", None, {"shared": place})]
-        warnings = (*brought_along(plan.definition), *untagged(destination))
+        seen = undescribed(source, destination, plan.definition, _export_options(options)) if job.open else []
+        warnings = (*brought_along(plan.definition), *untagged(destination), *seen)
         return ItemJobs(job, (following,), tuple(changes), plan.definition, following, tuple(plan.left), None, warnings)
 
     def preview(
@@ -71,6 +73,11 @@ class S3Method:
         check_quotas(destination, exported.definition, options.leave_indexes)
         import_options = replace(_import_options(options, exported), export=exported.job.foreseen)
         imported = plan_import(source, destination, import_options, record)
+        seen = (
+            []
+            if exported.job.state == "not_needed"
+            else undescribed(source, destination, exported.definition, _export_options(options))
+        )
         return ItemJobs(
             exported.job.foreseen,
             (imported.job.foreseen,),
@@ -79,7 +86,7 @@ class S3Method:
             imported.job,
             tuple(exported.left),
             exported.obstacle or imported.obstacle,
-            (*brought_along(exported.definition), *untagged(destination)),
+            (*brought_along(exported.definition), *untagged(destination), *seen),
         )
 
     def running_fill(self, destination: Account, route: Route, there: TableDefinition | None) -> Job | None:
