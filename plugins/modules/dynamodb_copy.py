@@ -18,6 +18,7 @@ description:
   - A killed copy continues from its checkpoint. A destination table that does not belong to the migration is refused.
 requirements:
   - msgspec
+  - isal (optional, for less CPU)
 options:
   warm_throughput:
     description:

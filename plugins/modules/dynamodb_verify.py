@@ -22,6 +22,7 @@ description:
 requirements:
   - msgspec
   - xxhash (optional, for faster comparisons)
+  - isal (optional, for less CPU)
 options:
   level:
     description:

@@ -13,22 +13,16 @@ Nothing of a file counts before its end was reached: only there its checksum and
 from __future__ import annotations
 
 import hashlib
-import zlib
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from ..errors import ChecksumMismatch, CountMismatch, ExportDamaged
-
-try:
-    from isal import isal_zlib
-except ImportError:
-    isal_zlib = zlib
+from . import deflate
 
 MOST_TEXT = 1024 * 1024  # bytes inflated at once: data like a template inflates 78-fold (spark.md 5)
 LONGEST_LINE = 8 * 1024 * 1024  # bytes; an item has at most 400 KB, which JSON may write in six times as many
-_FAST: Any = isal_zlib  # where it is installed, it inflates 2.7 times as fast (spark.md 5)
 _GZIP = 31  # zlib's window bits for data with a gzip head
 _BEGIN, _END = b'{"Item":', b"}"
 _EXPORT_AGAIN = "Export the table again, and make sure that nobody else writes to the staging bucket."
@@ -97,17 +91,17 @@ class _Inflater(Protocol):
 
 def _inflated(chunks: Iterable[bytes], key: str) -> Iterator[bytes]:
     """The text of gzip data of one or several members. Raises ExportDamaged."""
-    inflater: _Inflater = _FAST.decompressobj(_GZIP)
+    inflater: _Inflater = deflate.decompressobj(_GZIP)
     try:
         for chunk in chunks:
             data = chunk
             while data:
                 if inflater.eof:
-                    inflater = _FAST.decompressobj(_GZIP)
+                    inflater = deflate.decompressobj(_GZIP)
                 if text := inflater.decompress(data, MOST_TEXT):
                     yield text
                 data = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
-    except (zlib.error, _FAST.error) as error:
+    except deflate.ERRORS as error:
         raise _damaged(key, f"it cannot be inflated ({error})") from error
     if not inflater.eof:
         raise _damaged(key, "it ends before its data does")

@@ -50,6 +50,7 @@ class Lanes:
         self._longest = LOOK_SECONDS if bounds.look is None else TURN_SECONDS
         self._parent = bounds.parent
         self._selector = selectors.DefaultSelector()
+        self._events: dict[Connection, int] = {}  # that the selector waits for
         self._flights: dict[Connection, _Flight] = {}
         self._idle: dict[Client, list[Connection]] = defaultdict(list)
         self._ahead: dict[Client, dict[Connection, None]] = defaultdict(dict)  # being made, and for no call yet
@@ -185,7 +186,8 @@ class Lanes:
     def _connect(self, client: Client) -> Connection:
         """A connection that was kept, or one on its way. Raises OSError, Distrusted."""
         connection = client.connect(waiting=False)
-        self._selector.register(connection, connection.events, connection)
+        self._events[connection] = events = connection.events
+        self._selector.register(connection, events, connection)
         self._clients[connection] = client
         self._made[client] += 1
         return connection
@@ -214,8 +216,10 @@ class Lanes:
 
     def _listen(self, connection: Connection) -> None:
         """Listen for what it waits for now."""
-        if self._selector.get_key(connection).events != connection.events:
-            self._selector.modify(connection, connection.events, connection)
+        events = connection.events
+        if self._events[connection] != events:
+            self._selector.modify(connection, events, connection)
+            self._events[connection] = events
 
     def _identify(self, identity: Identity, flight: _Flight) -> None:
         """Ask whether the table is still the same, once for all calls that wait for it."""
@@ -328,6 +332,7 @@ class Lanes:
         if connection in idle:
             idle.remove(connection)
         self._selector.unregister(connection)
+        del self._events[connection]
         connection.close()
 
     def _give_up_silent(self) -> None:

@@ -16,12 +16,12 @@ import io
 import socket
 import ssl
 import time
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import quote
 
+from .deflate import crc32
 from .network_route import LONGEST_HEAD, READ, WRITE, NetworkRoute, Opening
 
 API = "DynamoDB_20120810"
@@ -327,7 +327,7 @@ class Connection:
         else:
             body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         checksum = self._headers.get(b"x-amz-crc32")
-        if checksum is not None and int(checksum) != zlib.crc32(body):
+        if checksum is not None and int(checksum) != crc32(body):
             raise self._broken(ValueError("the answer does not match its CRC32"))
         if self._headers.get(b"connection", b"").lower() == b"close":
             self.reusable = False
