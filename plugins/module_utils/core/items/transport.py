@@ -225,21 +225,27 @@ class Connection:
         if self._unsent:
             self._push()
         try:
-            while True:
-                size = READ_BYTES if self._large is None else self._large.room
-                data = b"" if self._large is not None else self._socket.recv(size)
-                got = len(data) if self._large is None else self._large.receive(self._socket)
-                if not got:
+            while self._large is None:
+                data = self._socket.recv(READ_BYTES)
+                if not data:
                     return self._ended()
                 self.heard = time.monotonic()
-                if self._take(data) if data else self._is_whole(got):
+                if self._take(data):
                     return self._whole()
-                if got < size and not self._secure:
+                if len(data) < READ_BYTES and not self._secure:
                     return None  # all that was there; TLS gives one record at a time and must be asked
+            return self._advance_large(self._large)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return None
         except (OSError, ValueError) as error:
             raise self._broken(error) from error
+
+    def _advance_large(self, large: _LargeBody) -> Answer | None:
+        received = large.receive(self._socket, by_records=self._secure)
+        if not received:
+            return self._ended()
+        self.heard = time.monotonic()
+        return self._whole() if self._is_whole(received) else None
 
     def close(self) -> None:
         """Close the connection."""
@@ -352,30 +358,33 @@ class _LargeBody:
         self._memory = io.BytesIO()
         self._memory.seek(length)
         self._memory.write(b"\0")  # one more than its length: so it shows where more arrives
-        self._rest = self._memory.getbuffer()
-        self._rest[: len(begun)] = begun
-        self._advance(len(begun))
+        self._room = self._memory.getbuffer()
+        self._received = len(begun)
+        self._room[: len(begun)] = begun
 
-    @property
-    def room(self) -> int:
-        """How many bytes may be received."""
-        return len(self._rest)
-
-    def receive(self, connection: socket.socket) -> int:
-        """Receive what is there; how many bytes, 0 at the connection's end. Raises OSError."""
-        count = connection.recv_into(self._rest)
-        self._advance(count)
-        return count
+    def receive(self, connection: socket.socket, *, by_records: bool) -> int:
+        """Receive what is there; how many bytes, 0 at the connection's end. ``by_records``: the connection gives less
+        at a time than what is there, as TLS does. Raises OSError, BlockingIOError and SSLWantReadError for nothing."""
+        before = self._received
+        try:
+            while True:
+                rest = self._room[self._received :]
+                count = connection.recv_into(rest, len(rest))
+                self._received += count
+                if not count:
+                    return 0
+                if not by_records or self._received >= self._length:
+                    break
+        except (BlockingIOError, ssl.SSLWantReadError):
+            if self._received == before:
+                raise
+        return self._received - before
 
     def whole(self) -> bytes:
         """The body, when all of it has been received."""
-        self._rest.release()
+        self._room.release()
         self._memory.truncate(self._length)
         return self._memory.getvalue()
-
-    def _advance(self, count: int) -> None:
-        with self._rest as received:
-            self._rest = received[count:]
 
 
 def _dechunked(data: bytes) -> bytes | None:
