@@ -16,6 +16,9 @@ description:
     backups in the source account, or for restores in the destination account.
   - To a role with that tag only what is missing is added. What you added to its trust policy, such as a condition, is
     kept. A role without that tag is refused.
+  - With O(policy=dynamodb) the role gets an inline policy for DynamoDB alone instead, and the managed policy is
+    detached from it. Which actions that takes is documented by AWS; that AWS Backup asks for nothing besides, and takes
+    the names of tables and vaults, was not confirmed on AWS.
 options:
   role:
     description:
@@ -29,6 +32,31 @@ options:
         exists keeps the boundary that it has.
     type: str
     default: ''
+  policy:
+    description:
+      - V(managed) attaches AWS's managed policy, which also allows backups and restores of other services.
+      - V(dynamodb) writes the inline policy C(tableferry-backup-<region>), or C(tableferry-restore-<region>) in the
+        destination account. It names the tables of O(tables) and the vaults of O(vaults) besides those that it names
+        already. Where that is more than IAM takes, it names all tables of the account and Region.
+      - Where the role has the other one, it is exchanged. What else is attached to the role stays.
+    type: str
+    choices:
+      - managed
+      - dynamodb
+    default: managed
+  tables:
+    description:
+      - The tables that the role backs up, or that it restores, for O(policy=dynamodb). None means all tables of the
+        account and Region.
+    type: list
+    elements: str
+    default: []
+  vaults:
+    description:
+      - The ARNs of the vaults that the role of the source account copies into, for O(policy=dynamodb). None means all.
+    type: list
+    elements: str
+    default: []
 seealso:
   - module: tableferry.aws.backup_vault
   - module: tableferry.aws.backup_account_settings
@@ -45,6 +73,16 @@ EXAMPLES = r"""
       role_arn: arn:aws:iam::222222222222:role/ferry
       region: eu-west-1
     side: destination
+
+- name: Create the role that backs up, for one table only
+  tableferry.aws.backup_role:
+    account:
+      role_arn: arn:aws:iam::111111111111:role/ferry
+      region: eu-west-1
+    side: source
+    policy: dynamodb
+    tables: [orders]
+    vaults: ["arn:aws:backup:eu-west-1:222222222222:backup-vault:tableferry"]
 """
 
 RETURN = r"""

@@ -166,7 +166,7 @@ def merged(policy: InlinePolicy, before: Policy, options: CallerPolicyOptions, *
     """
     account = policy.account
     prefix = account.table_arn("")
-    tables = _resources(before, "Tables")
+    tables = named_in(before, "Tables")
     if options.tables and not every:
         tables |= {prefix + name for table in options.tables for name in (table, f"{table}/*")}
     else:
@@ -178,11 +178,11 @@ def merged(policy: InlinePolicy, before: Policy, options: CallerPolicyOptions, *
         _statement("Tables", _TABLES, tables),
         _statement("Lists", _LISTS, {"*"}),
         {
-            **_statement("Staging", _STAGING, _resources(before, "Staging") | {objects}),
+            **_statement("Staging", _STAGING, named_in(before, "Staging") | {objects}),
             "Condition": {"StringEquals": {"aws:ResourceAccount": options.bucket_owner}},
         },
     ]
-    keys = _resources(before, "StagingKey") | ({options.key_arn} if options.key_arn else set())
+    keys = named_in(before, "StagingKey") | ({options.key_arn} if options.key_arn else set())
     if keys:
         statements.append(_statement("StagingKey", _KEY, keys))
     document = {"Version": "2012-10-17", "Statement": statements}
@@ -204,7 +204,7 @@ def _listed(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else list(value or ())
 
 
-def _resources(policy: Policy, sid: str) -> set[str]:
+def named_in(policy: Policy, sid: str) -> set[str]:
     """What the statement of ours names."""
     return {name for each in statements_of(policy) if each.get("Sid") == sid for name in _listed(each.get("Resource"))}
 

@@ -2,22 +2,25 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A role that TableFerry created: its trust is merged, its managed policy attached; any other role is refused."""
+"""A role that TableFerry created: its trust is merged, and it has a managed policy or an inline one; any other role is
+refused."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote
 
 from ..account import Account
 from ..aws_errors import ALREADY_THERE, NO_ENTITY
 from ..change import Change
-from ..errors import InvalidInput, NotOurs
+from ..errors import AccessDenied, InvalidInput, NotOurs
+from .caller_policy import InlinePolicy
 from .marks import MARK, is_marked, own
 from .policy_documents import Policy, covers, parse, statements_of
+from .role_policy import Allowed, change_of, document, inline_of, write_inline
 from .shared_policy import PolicyPlan, Sleep, apply_policy, as_text, merged, plan_policy, put
 from .statement import OurStatement
 from .users import Users
@@ -61,7 +64,8 @@ def trust_of(role: Mapping[str, Any], what: str) -> Policy:
 
 @dataclass(frozen=True)
 class RoleOptions:
-    """The role ``name``, which ``trust`` lets a service assume, with the managed policy ``policy_arn``.
+    """The role ``name``, which ``trust`` lets a service assume, with the managed policy ``policy_arn``, or instead with
+    the inline policy ``inline_name`` where there are statements of ``inline``.
 
     ``permissions_boundary`` is the ARN of the policy that bounds it where it is made; "" for none. A role that is there
     keeps its boundary.
@@ -72,11 +76,17 @@ class RoleOptions:
     policy_arn: str
     description: str = ""
     permissions_boundary: str = ""
+    inline_name: str = ""
+    inline: tuple[Allowed, ...] = ()
 
 
 @dataclass(frozen=True)
 class RolePlan:
-    """What becomes of the role: ``trust`` is None where it has to be made, or says what is needed already."""
+    """What becomes of the role: ``trust`` is None where it has to be made, or says what is needed already.
+
+    ``attach`` and ``detach`` are of its managed policy; ``write`` is the inline policy that has to be written, ``drop``
+    the one that goes.
+    """
 
     account: Account = field(repr=False)
     options: RoleOptions
@@ -85,6 +95,9 @@ class RolePlan:
     trust: PolicyPlan | None
     attach: bool
     changes: list[Change]
+    detach: bool = False
+    write: InlinePolicy | None = None
+    drop: InlinePolicy | None = None
 
 
 def plan_role(account: Account, options: RoleOptions) -> RolePlan:
@@ -96,13 +109,9 @@ def plan_role(account: Account, options: RoleOptions) -> RolePlan:
     policy = TrustPolicy(account, options.name)
     doing = f"looking at the role {options.name}"
     answer = account.ask("iam", "get_role", doing, missing=NO_ENTITY, RoleName=options.name)
-    attached = {"managed_policies": [options.policy_arn]}
     if answer is None:
         _require_boundary_of(account, options.permissions_boundary)
-        after = {"trust": merged({}, [options.trust]), **attached}
-        if options.permissions_boundary:
-            after["permissions_boundary"] = options.permissions_boundary
-        return RolePlan(account, options, policy.arn, True, None, True, [Change(f"role {options.name}", None, after)])
+        return _new(account, options, policy)
     role = answer["Role"]
     if not is_marked(_tags(account, options.name)):
         raise NotOurs(
@@ -112,11 +121,43 @@ def plan_role(account: Account, options: RoleOptions) -> RolePlan:
         )
     found = trust_of(role, policy.what)
     trust = None if _trusts(found, options.trust) else plan_policy(policy, present=[options.trust])
-    attach = options.policy_arn not in _attached(account, options.name)
+    there = options.policy_arn in _attached(account, options.name)
+    inline = inline_of(account, options.name, options.inline_name)
+    listed, attached = f"managed policies of the role {options.name}", {"managed_policies": [options.policy_arn]}
     changes = [*(trust.changes if trust else [])]
-    if attach:
-        changes.append(Change(f"managed policies of the role {options.name}", None, attached))
-    return RolePlan(account, options, str(role["Arn"]), False, trust, attach, changes)
+    plan = RolePlan(account, options, str(role["Arn"]), False, trust, False, changes)
+    if options.inline:
+        before = inline.read()
+        changes += change_of(inline, before, document(before, options.inline))
+        changes += [Change(listed, attached, None)] if there else []
+        return replace(plan, detach=there, write=inline)
+    if there:
+        return plan  # beside it an inline policy of ours allows nothing more, so it is not looked for
+    superseded = _superseded(inline) if options.inline_name else {}
+    changes += [Change(listed, None, attached), *change_of(inline, superseded, {})]
+    return replace(plan, attach=True, drop=inline if superseded else None)
+
+
+def _new(account: Account, options: RoleOptions, policy: TrustPolicy) -> RolePlan:
+    """The plan for a role that is not there."""
+    after: dict[str, Any] = {"trust": merged({}, [options.trust])}
+    if options.inline:
+        after["inline_policies"] = {options.inline_name: document({}, options.inline)}
+    else:
+        after["managed_policies"] = [options.policy_arn]
+    if options.permissions_boundary:
+        after["permissions_boundary"] = options.permissions_boundary
+    inline = inline_of(account, options.name, options.inline_name) if options.inline else None
+    change = Change(f"role {options.name}", None, after)
+    return RolePlan(account, options, policy.arn, True, None, not options.inline, [change], write=inline)
+
+
+def _superseded(inline: InlinePolicy) -> Policy:
+    """The inline policy that goes with the managed one. Who may not read it did not write it either."""
+    try:
+        return inline.read()
+    except AccessDenied:
+        return {}
 
 
 def _require_boundary_of(account: Account, boundary: str) -> None:
@@ -185,6 +226,16 @@ def apply_role(plan: RolePlan, users: Users, *, sleep: Sleep) -> None:
             plan = plan_role(account, options)
     if plan.trust:
         apply_policy(plan.trust, users, sleep=sleep)
+    # What is needed is there before what it stands for goes: jobs may run as the role.
+    if plan.write:
+        write_inline(plan.write, options.inline, sleep=sleep)
+    managed: dict[str, Any] = {"RoleName": options.name, "PolicyArn": options.policy_arn}
+    if plan.detach:
+        doing = f"detaching {options.policy_arn} from the role {options.name}"
+        account.ask("iam", "detach_role_policy", doing, missing=NO_ENTITY, **managed)
     if plan.attach:
-        doing = f"attaching {options.policy_arn} to the role {options.name}"
-        account.ask("iam", "attach_role_policy", doing, RoleName=options.name, PolicyArn=options.policy_arn)
+        account.ask(
+            "iam", "attach_role_policy", f"attaching {options.policy_arn} to the role {options.name}", **managed
+        )
+    if plan.drop:
+        plan.drop.delete()

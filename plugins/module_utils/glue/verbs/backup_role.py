@@ -6,11 +6,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from ...core.methods.backup.access import job_role
 from ...core.methods.backup.calls import ROLE
+from ...core.methods.backup.role_policy import CHOICES, MANAGED
 from ...core.statements.role import apply_role, plan_role
 from ...core.statements.users import ALONE
 from ..accounts import Accounts
@@ -22,15 +22,26 @@ SPEC: dict[str, Any] = {
     **ONE_ACCOUNT_OPTIONS,
     "role": {"type": "str", "default": ROLE},
     "permissions_boundary": {"type": "str", "default": ""},
+    "policy": {"type": "str", "default": MANAGED, "choices": list(CHOICES)},
+    "tables": {"type": "list", "elements": "str", "default": []},
+    "vaults": {"type": "list", "elements": "str", "default": []},
 }
 
 
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
     """Read the role, then change what differs."""
     account = Accounts(params).get(params["side"], params["account"])
-    plan = plan_role(account, job_role(account, params["role"], params["permissions_boundary"]))
+    options = job_role(
+        account,
+        params["role"],
+        params["permissions_boundary"],
+        params["policy"],
+        params["tables"],
+        params["vaults"],
+    )
+    plan = plan_role(account, options)
     if not check_mode:
-        apply_role(plan, ALONE, sleep=time.sleep)
+        apply_role(plan, ALONE, sleep=account.sleep)
     return changed(plan.changes, f"role {params['role']}", role_arn=plan.arn)
 
 

@@ -6,10 +6,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ...account import Account, Side
 from ...statements.role import RoleOptions
 from ...statements.statement import AccountPair, OurStatement
 from .calls import ROLE, SERVICE
+from .role_policy import DYNAMODB, MANAGED, RolePolicy, inline_name, statements
 
 _USE = ("kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*")
 _POLICIES: dict[Side, str] = {
@@ -49,12 +52,24 @@ def destination_vault_key(destination: Account) -> tuple[OurStatement, ...]:
     return (OurStatement("TableFerryBackupRole", principal, actions, formerly=("ServiceLinkedRole",), counted=False),)
 
 
-def job_role(account: Account, name: str = ROLE, permissions_boundary: str = "") -> RoleOptions:
-    """The role of AWS Backup on the account's side of a migration, with the ARN of its boundary, "" for none."""
+def job_role(
+    account: Account,
+    name: str = ROLE,
+    permissions_boundary: str = "",
+    policy: RolePolicy = MANAGED,
+    tables: Sequence[str] = (),
+    vaults: Sequence[str] = (),
+) -> RoleOptions:
+    """The role of AWS Backup on the account's side of a migration, with the ARN of its boundary, "" for none.
+
+    With the ``policy`` ``dynamodb`` it may what ``role_policy.statements`` says of ``tables`` and ``vaults``.
+    """
     return RoleOptions(
         name=name,
         trust=OurStatement("TableFerryBackup", {"Service": SERVICE}, ("sts:AssumeRole",), resource="", counted=False),
         policy_arn=f"arn:{account.partition}:iam::aws:policy/service-role/{_POLICIES[account.side]}",
         description=_PURPOSES[account.side],
         permissions_boundary=permissions_boundary,
+        inline_name=inline_name(account),
+        inline=statements(account, tables, vaults) if policy == DYNAMODB else (),
     )
