@@ -38,6 +38,7 @@ def test_c6_what_stays_is_named_by_what_was_made() -> None:
     vaults = leftovers(**backed_up, cleanup_account_left_vault_key={"key_arn": "arn:key"})
     assert vaults.count("delete-backup-vault --backup-vault-name tableferry") == 2
     assert vaults.count("delete-role --role-name AWSBackup-tableferry") == 2
+    assert vaults.count("delete its inline ones") == 2  # ferry_backup_role_policy; IAM deletes no role that has one
     assert "--key-id arn:key" in vaults and "/aws-dynamodb/imports" not in vaults and "organization" not in vaults
     asked = leftovers(**backed_up, ferry_remove_backup_vaults=True)
     assert (
