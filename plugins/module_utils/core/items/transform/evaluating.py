@@ -78,7 +78,7 @@ def _attribute(path: Path) -> Find:
 
     def find(item: Item) -> Value | None:
         value = item.get(name)
-        return opened(value) if type(value) is Raw else value
+        return opened(value) if isinstance(value, Raw) else value
 
     return find
 

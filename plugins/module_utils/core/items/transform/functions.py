@@ -95,7 +95,7 @@ def _called(function: Callable[[Item], Any], given: Item) -> Any:
 
 def _own(value: Any) -> Value:
     """The value decoded, for a function that may change it in place: an earlier function's may be of several items."""
-    return opened(value if type(value) is Raw else Raw(joined(value)))
+    return opened(value if isinstance(value, Raw) else Raw(joined(value)))
 
 
 # What it returns
@@ -109,7 +109,7 @@ def _over_all(function: Callable[[Item], Any], several: bool, whole: bool) -> Ru
         result = _called(function, item if whole else {name: _own(value) for name, value in item.items()})
         if result is None:
             return False
-        if type(result) is dict:
+        if isinstance(result, dict):
             _check_item(result, replicated)
             if result is not item:
                 item.clear()
@@ -130,14 +130,14 @@ def _over_named(function: Callable[[Item], Any], names: tuple[str, ...], several
         result = _called(function, {name: _own(item[name]) for name in names if name in item})
         if result is None:
             return False
-        parts = [result] if type(result) is dict else _parts(result, several)
+        parts = [result] if isinstance(result, dict) else _parts(result, several)
         for part in parts:
             if not part.keys() <= allowed:
                 raise Unfit("the function returned an attribute that the step does not name")
             _check_item(part, replicated=False)
         for name in names:
             item.pop(name, None)
-        if type(result) is dict:
+        if isinstance(result, dict):
             item.update(result)
             return True
         return [{**item, **part} for part in parts]
@@ -150,7 +150,7 @@ def _parts(result: Any, several: bool) -> list[Item]:
         raise Unfit(f"the function returned {type(result).__name__}, neither attributes nor None")
     if not several:
         raise Unfit("the function returned a list, and the step does not have several: true")
-    if not all(type(part) is dict for part in result):
+    if not all(isinstance(part, dict) for part in result):
         raise Unfit("the function returned a list of something else than attributes")
     return result
 

@@ -59,7 +59,7 @@ def whole(item: Slice) -> Item:
         attributes = _decode(item)
     except msgspec.MsgspecError:
         attributes = {name: opened(value) for name, value in parsed(item).items()}
-    if type(attributes) is not dict:
+    if not isinstance(attributes, dict):
         raise malformed("a read of items", "", TypeError("no item"))
     return attributes
 
@@ -74,7 +74,7 @@ def encoded(item: Item) -> bytes:
 
 def opened(value: Any) -> Value:
     """The value decoded; a value that is decoded already as it is: whoever changes it makes another one."""
-    if type(value) is Raw:
+    if isinstance(value, Raw):
         try:
             return _decode(value)  # type: ignore[no-any-return]
         except msgspec.MsgspecError:
@@ -126,13 +126,14 @@ def to_base64(content: bytes) -> str:
 def check(values: Iterable[Any], depth: int = 0) -> None:
     """Raises Unfit unless all ``values`` are such that DynamoDB takes, ``depth`` lists and maps deep.
 
-    One call for all values of a level, with the usual ones first: it runs for each item that a function returns.
+    One call for all values of a level, with the usual ones first: it runs for each item that a function returns. Texts
+    and lists are of these very classes: the encoder takes no others.
     """
     for value in values:
-        if type(value) is not dict or len(value) != 1:
+        if not isinstance(value, dict) or len(value) != 1:
             raise Unfit("is not one value in DynamoDB's JSON")
         for kind, content in value.items():
-            if type(content) is str:
+            if content.__class__ is str:
                 if kind == "S" and content.isascii():
                     continue
                 if kind == "N" and len(content) <= MOST_DIGITS and content.isdigit() and content.isascii():
@@ -143,7 +144,7 @@ def check(values: Iterable[Any], depth: int = 0) -> None:
 
 
 def _check_text(content: Any, _depth: int = 0) -> None:
-    if type(content) is not str:
+    if content.__class__ is not str:
         raise Unfit("has something else than text in S")
     if not content.isascii():
         try:
@@ -153,24 +154,24 @@ def _check_text(content: Any, _depth: int = 0) -> None:
 
 
 def _check_number(content: Any, _depth: int = 0) -> None:
-    if type(content) is not str:
+    if content.__class__ is not str:
         raise Unfit("has something else than text in N")
     number(content)
 
 
 def _check_binary(content: Any, _depth: int = 0) -> None:
-    if type(content) is not str:
+    if content.__class__ is not str:
         raise Unfit("has something else than base64 in B")
     binary(content)
 
 
 def _check_truth(content: Any, _depth: int) -> None:
-    if type(content) is not bool:
+    if not isinstance(content, bool):
         raise Unfit("has something else than true or false in BOOL or NULL")
 
 
 def _check_map(content: Any, depth: int) -> None:
-    if type(content) is not dict:
+    if not isinstance(content, dict):
         raise Unfit("has something else than a map in M")
     if depth >= DEEPEST:
         raise Unfit(f"is nested more than {DEEPEST} levels deep")
@@ -179,7 +180,7 @@ def _check_map(content: Any, depth: int) -> None:
 
 
 def _check_list(content: Any, depth: int) -> None:
-    if type(content) is not list:
+    if content.__class__ is not list:
         raise Unfit("has something else than a list in L")
     if depth >= DEEPEST:
         raise Unfit(f"is nested more than {DEEPEST} levels deep")
@@ -187,7 +188,7 @@ def _check_list(content: Any, depth: int) -> None:
 
 
 def _check_set(kind: str, content: Any, _depth: int) -> None:
-    if type(content) is not list or not content:
+    if content.__class__ is not list or not content:
         raise Unfit(f"has something else than a list with elements in {kind}")
     if set(map(type, content)) != {str}:
         raise Unfit(f"has an element that is no text in {kind}")

@@ -120,6 +120,8 @@ def test_an_item_of_which_one_part_fails_is_refused_whole():
         ("{'L': ({'S': 'x'},)}", "has something else than a list in L"),
         ("{'M': {'b': {'L': [{'X': 1}]}}}", "has a type that DynamoDB does not have"),
         ("{'M': {'': {'S': 'x'}}}", "has an empty name"),
+        ("{'S': type('Text', (str,), {})('x')}", "has something else than text in S"),
+        ("{'L': type('List', (list,), {})()}", "has something else than a list in L"),
     ],
 )
 def test_a_value_that_dynamodb_does_not_take_is_an_error_of_the_item(value, reason_):
