@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from generate.permissions import MANAGED, PHASES, Document, policy, size, text
+from generate.permissions import PHASES, Document, parts, policy, size, text
 from generate.rehearsal import BUCKET, METHODS, ROOT, SIDES, STREAM, rehearse_all
 from lab.landscape import DESTINATION, REGION, SOURCE
 from lab.permission_log import Permission
@@ -31,7 +31,6 @@ PLACES: Mapping[str, str] = {
     "TABLE": "*-*",
     "VAULT": "tableferry",
 }
-INLINE = 10240  # characters that IAM takes in the inline policies of a role
 _BLOCK = "<!-- permissions: {} -->\n\n```json\n{}```\n\n<!-- end -->"
 
 
@@ -44,15 +43,26 @@ def of_sides(permissions: Iterable[Permission], phases: Mapping[str, str] = PHAS
     }
 
 
-def file_of(method: str, side: str) -> Path:
-    """Where the policy of a method and a side stands."""
-    return FOLDER / f"{method}-{side}.json"
+def files_of(method: str, side: str) -> list[Path]:
+    """Where the policy of a method and a side stands: one file, or those of its parts, each ready to attach."""
+    return sorted(FOLDER.glob(f"{method}-{side}*.json"))
 
 
 def committed(method: str, side: str) -> Document:
-    """The policy as it stands there."""
-    found: Document = json.loads(file_of(method, side).read_text())
-    return found
+    """The policy as it stands there, its parts together."""
+    first, *others = (json.loads(file.read_text()) for file in files_of(method, side))
+    more = [statement for part in others for statement in part["Statement"]]
+    return {**first, "Statement": first["Statement"] + more}
+
+
+def write(method: str, side: str, document: Document) -> None:
+    """Write a policy into as many files as managed policies must hold it; others of the method and side go."""
+    made = parts(document)
+    numbers = [""] if len(made) == 1 else [f"-{number}" for number in range(1, len(made) + 1)]
+    for old in files_of(method, side):
+        old.unlink()
+    for number, part in zip(numbers, made, strict=True):
+        (FOLDER / f"{method}-{side}{number}.json").write_text(text(part))
 
 
 def roles() -> list[str]:
@@ -78,14 +88,14 @@ def of_roles(permissions: Iterable[Permission]) -> dict[str, dict[str, Document]
 
 
 def table() -> str:
-    """The rows of the index: each file, and how large it is."""
+    """The rows of the index: the files of each policy, and how large they are."""
     lines = ["| method | side | policy | characters |", "|---|---|---|---|"]
     for method in METHODS:
         for side in SIDES:
-            name, length = file_of(method, side).name, size(committed(method, side))
-            more = ": too many for one managed policy, so attach it inline to a role, or its statements in two"
-            kind = "" if length <= MANAGED else more
-            lines.append(f"| `{method}` | {side} | [{name}]({name}) | {length:,}{kind} |")
+            files = files_of(method, side)
+            links = " and ".join(f"[{file.name}]({file.name})" for file in files)
+            sizes = " and ".join(f"{size(json.loads(file.read_text())):,}" for file in files)
+            lines.append(f"| `{method}` | {side} | {links} | {sizes} |")
     return "\n".join(lines) + "\n"
 
 
@@ -120,7 +130,7 @@ def main() -> None:
             raise SystemExit(f"{name}: {rehearsal.failed}")
     for method in METHODS:
         for side, document in of_sides(rehearsals[method].needed).items():
-            file_of(method, side).write_text(text(document))
+            write(method, side, document)
     for role, documents in of_roles(rehearsals["roles"].needed).items():
         page_of(role).write_text(with_blocks(page_of(role).read_text(), documents))
     INDEX.write_text(with_table(INDEX.read_text()))

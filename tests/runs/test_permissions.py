@@ -13,14 +13,13 @@ from generate.permission_files import (
     PLACES,
     blocks,
     committed,
-    file_of,
     of_roles,
     of_sides,
     page_of,
     roles,
     with_table,
 )
-from generate.permissions import filled, text
+from generate.permissions import filled
 from generate.rehearsal import METHODS, SIDES, Rehearsal, rehearse_all
 
 
@@ -40,7 +39,7 @@ def test_a_migration_runs_under_exactly_its_policies(method: str, rehearsals: di
     assert rehearsal.denied == []
     # What was needed makes the same policies again: no action in them that nothing used.
     for side, document in of_sides(rehearsal.needed).items():
-        assert text(document) == file_of(method, side).read_text(), f"Run make permissions: {method}, {side}"
+        assert document == committed(method, side), f"Run make permissions: {method}, {side}"
 
 
 def test_each_role_runs_by_itself_under_exactly_its_readme(rehearsals: dict[str, Rehearsal]) -> None:

@@ -6,11 +6,14 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from generate.permission_files import INLINE, blocks, committed, with_blocks
+from generate import permission_files
+from generate.permission_files import blocks, committed, files_of, with_blocks, write
 from generate.permissions import ALSO, MANAGED, filled, parts, pattern, policy, size
 from generate.rehearsal import METHODS, SIDES
 from lab.permission_log import Permission
@@ -106,16 +109,27 @@ def test_blocks_of_a_page_are_made_new() -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("side", SIDES)
-def test_a_policy_can_be_attached(method: str, side: str) -> None:
-    assert size(committed(method, side)) <= INLINE
+def test_each_file_can_be_attached_as_it_is(method: str, side: str) -> None:
+    files = [json.loads(file.read_text()) for file in files_of(method, side)]
+    assert all(size(document) <= MANAGED for document in files)
+    assert files == parts(committed(method, side))
     identifiers = [statement["Sid"] for statement in committed(method, side)["Statement"]]
     assert all(each.isalnum() for each in identifiers) and len(set(identifiers)) == len(identifiers)
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("side", SIDES)
-def test_its_parts_fit_managed_policies_and_are_the_whole(method: str, side: str) -> None:
-    whole = committed(method, side)
-    made = parts(whole)
-    assert all(size(part) <= MANAGED for part in made)
-    assert [statement for part in made for statement in part["Statement"]] == whole["Statement"]
+def test_a_policy_that_is_too_long_gets_more_files_and_loses_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(permission_files, "FOLDER", tmp_path)
+    (tmp_path / "s3-source.json").write_text("{}")
+    statements = [{"Sid": f"Move{n}", "Effect": "Allow", "Action": "s3:GetObject" * 99} for n in range(12)]
+    document = {"Version": "2012-10-17", "Statement": statements}
+    write("s3", "source", document)
+    assert [file.name for file in files_of("s3", "source")] == [
+        "s3-source-1.json",
+        "s3-source-2.json",
+        "s3-source-3.json",
+    ]
+    assert committed("s3", "source") == document
+    write("s3", "source", {**document, "Statement": statements[:1]})
+    assert [file.name for file in files_of("s3", "source")] == ["s3-source.json"]
