@@ -39,7 +39,7 @@ from .jobs.waiter import Waiter
 from .judgement import Counts, JudgeChoice, JudgeKind, Judgement, JudgeOptions, Verify
 from .methods.backup.method import BackupMethod
 from .methods.direct.method import DirectMethod
-from .methods.method import ItemJobs, Method, Needs, find_fill, require_libraries
+from .methods.method import ItemJobs, Method, Needs, find_fill, require_reading
 from .methods.options import AUTO, MigrationOptions
 from .methods.s3.method import S3Method
 from .record.record import Record
@@ -215,7 +215,7 @@ def _started(
 ) -> Migration:
     if record is not None and adopting.is_by_comparison(record.record):
         return _by_comparison(record.record, source, destination, options)
-    require_libraries(method, options)
+    require_reading(method, source, destination, options)
     with naming_methods():
         jobs = method.start(source, destination, options, record)
     then = jobs.then if jobs.maker is None else (*jobs.then, *_following(method, options))
@@ -317,7 +317,7 @@ def preview(
         record = Tracking(None, choice.table, claiming.foreseen(known, there, choice)) if known is not None else None
         held = holding.held_elsewhere(store, destination, known)
     gone = claiming.replacing(record)
-    require_libraries(method, options)
+    require_reading(method, source, destination, options)
     with naming_methods():
         jobs = method.preview(source, destination, options, record)
         then, changes, left = list(jobs.then), [*gone, *jobs.changes], list(jobs.left)

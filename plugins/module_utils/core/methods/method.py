@@ -23,6 +23,7 @@ from ..jobs.tracking import Tracking
 from ..judgement import Judgement, JudgeOptions
 from ..route import Route
 from ..steps.lost_record import Fill
+from ..steps.readable import require_readable
 from ..steps.source_jobs import SourceJob
 from ..steps.standing import Filling
 from ..table.definition import TableDefinition
@@ -127,7 +128,10 @@ def find_fill(
     return None
 
 
-def require_libraries(method: Method, options: MigrationOptions) -> None:
-    """Raises MissingLibrary where this machine will read items after AWS has billed the way there, and cannot."""
-    if options.verify in ("sample", "full") or (not method.counts and options.verify != "none"):
+def require_reading(method: Method, source: Account, destination: Account, options: MigrationOptions) -> None:
+    """Raises MissingLibrary and AccessDenied where items will be read after AWS has billed the way there, and cannot
+    be: for lack of a library on this machine, or of permissions on either side."""
+    compared = options.verify in ("sample", "full")
+    if compared or (not method.counts and options.verify != "none"):
         require_msgspec()
+        require_readable(source, destination, options.table, options.made_table, compared=compared)

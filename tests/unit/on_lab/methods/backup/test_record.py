@@ -350,8 +350,11 @@ class TestNotOurs:
         aws = Ready()
         first = Playbook(aws)
 
+        seen: set[str] = set()
+
         def kill(when: str, operation: str, at: int) -> None:
-            if when == "before" and operation == "Scan":
+            seen.add(operation)
+            if when == "before" and operation == "Scan" and "StartRestoreJob" in seen:
                 raise Killed(operation)
 
         aws.interrupt = kill
