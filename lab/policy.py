@@ -8,8 +8,8 @@ As AWS documents it (aws.md J, A4, D): an explicit Deny anywhere wins; within an
 resource policy that names the principal allows; across accounts both must; a resource policy that names an account or
 its root only delegates to that account's identity policies. For KMS keys and trust policies the resource policy must
 allow or delegate. Service control policies bind the principals of their account, resource control
-policies its resources. Permission boundaries are not
-evaluated.
+policies its resources. A permissions boundary and the policies of a session limit what identity policies give, and what
+a resource policy gives to a role; what one gives to a session or a user is not limited by them.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import IntEnum
 from functools import cached_property, lru_cache
 from typing import Any, Literal
 
@@ -58,6 +59,25 @@ BOUNDARY = rule(
     "policy of the account that names a user is not limited by the boundary, one that names a role is",
     fact="AWS IAM user guide, Permissions boundaries for IAM entities",
     test="test_policy.py::test_permissions_boundary",
+)
+SESSION_DIRECT = rule(
+    "session-principal-is-granted-directly",
+    service="iam",
+    says="What a resource policy of the account gives to a session's ARN (assumed-role/ROLE/SESSION) or to a user is "
+    "limited neither by an identity policy or a permissions boundary nor by the session's policies without an Allow; "
+    "what it gives to a role's ARN is limited by both. Across accounts both always limit",
+    fact="AWS IAM user guide, How AWS enforcement code logic evaluates requests, Resource-based policies; "
+    "benkehoe/permissions-boundary-test, which ran on AWS",
+    test="test_policy.py::test_a_session_is_granted_directly",
+)
+EVERYBODY_DIRECT = rule(
+    "everybody-is-granted-directly",
+    service="iam",
+    says="So is what a resource policy of the account gives to everybody (`*`), narrowed by aws:PrincipalArn or not",
+    fact="AWS IAM user guide, AWS JSON policy elements: Principal, IAM role principals: of `*` with aws:PrincipalArn; "
+    "without that condition: none",
+    test="test_policy.py::test_a_session_is_granted_directly",
+    confirmed=False,
 )
 BOUNDARY_WORDS = "a permissions boundary"
 
@@ -340,6 +360,15 @@ for _family, _convert in (("Numeric", _number), ("Date", _time)):
     }
 
 
+class _Named(IntEnum):
+    """How closely a resource policy names a caller: its account, the role behind a session, or nobody else."""
+
+    NOT = 0
+    ACCOUNT = 1
+    ROLE = 2
+    ITSELF = 3
+
+
 class _Request:
     """What is asked for, in the form in which statements are matched with it."""
 
@@ -405,21 +434,26 @@ class _Request:
             return all(passes)
         return any(passes)
 
-    def named_by(self, statement: Statement) -> Literal["", "account", "principal"]:
-        """Whether the statement's principals name the caller itself, or only its account."""
-        level: Literal["", "account", "principal"] = ""
-        for kind, value in statement.principals:
-            if kind == "Service":
-                if self.caller.kind == "service" and value == self.caller.arn:
-                    level = "principal"
-            elif kind == "AWS":
-                if value in ("*", self.caller.arn, self.caller.principal_arn):
-                    level = "principal"
-                elif not level and self.caller.kind != "service" and _account_of(value) == self.caller.account_id:
-                    level = "principal" if self.caller.kind == "root" else "account"
+    def named_by(self, statement: Statement) -> _Named:
+        """How closely the statement's principals name the caller."""
+        level = max((self._named(kind, value) for kind, value in statement.principals), default=_Named.NOT)
         if statement.not_principals:
-            return "" if level == "principal" else "principal"
+            return _Named.NOT if level >= _Named.ROLE else _Named.ROLE
         return level
+
+    def _named(self, kind: str, value: str) -> _Named:
+        caller = self.caller
+        if kind == "Service":
+            return _Named.ITSELF if caller.kind == "service" and value == caller.arn else _Named.NOT
+        if kind != "AWS":
+            return _Named.NOT
+        if value in ("*", caller.arn):
+            return _Named.ITSELF
+        if value == caller.principal_arn:
+            return _Named.ROLE
+        if caller.kind == "service" or _account_of(value) != caller.account_id:
+            return _Named.NOT
+        return _Named.ITSELF if caller.kind == "root" else _Named.ACCOUNT
 
 
 @lru_cache(maxsize=1024)
@@ -445,16 +479,15 @@ def _control_effect(request: _Request, policy: Policy) -> Literal["", "Allow", "
     return "Allow" if not effect and not any(statement.allow for statement in policy) else effect
 
 
-def _resource_effect(request: _Request, policy: Policy) -> Literal["", "account", "principal", "Deny"]:
-    """What a resource policy says: Deny, an Allow naming the principal, or one for its account."""
-    effect: Literal["", "account", "principal"] = ""
+def _resource_effect(request: _Request, policy: Policy) -> _Named | Literal["Deny"]:
+    """What a resource policy says: Deny, or how closely its Allow names the caller."""
+    effect = _Named.NOT
     for statement in policy:
         if not (level := request.named_by(statement)) or not request.covers(statement):
             continue
         if not statement.allow:
             return "Deny"
-        if effect != "principal":
-            effect = level
+        effect = max(effect, level)
     return effect
 
 
@@ -483,7 +516,7 @@ def decide(
     read = conditions if callable(conditions) else lambda: conditions or {}
     request = _Request(caller, action, resource_arn, read)
     identity = _effect(request, identity_policies)
-    resource = _resource_effect(request, parse(resource_policy)) if resource_policy else ""
+    resource = _resource_effect(request, parse(resource_policy)) if resource_policy else _Named.NOT
     bound = "Allow" if boundary is None else _effect(request, [boundary])
     sessions = [_effect(request, [parse(document)]) for document in caller.session_policies]
     controls = [_control_effect(request, parse(each)) for each in control_policies if caller.kind != "service"]
@@ -499,21 +532,22 @@ def decide(
         if effect == "Deny":
             kind = where if where == BOUNDARY_WORDS else f"{where} policy"
             return Decision(False, f"with an explicit deny in {kind}", explicit=True)
+    assert resource != "Deny"
     if caller.kind == "service":
-        return _allowed_if(resource == "principal", "resource-based", action)
+        return _allowed_if(resource >= _Named.ROLE, "resource-based", action)
     if not all(each == "Allow" for each in controls):
         return _allowed_if(False, "service control", action)
+    if resource == _Named.ITSELF and owner_account in ("", caller.account_id):
+        return Decision(True)
     if not all(each == "Allow" for each in sessions):
         return _allowed_if(False, "session", action)
-    # A policy that names a user is not limited by the user's boundary within the account, one that names a role is.
-    named = resource == "principal" and owner_account in ("", caller.account_id) and caller.kind == "user"
-    if bound != "Allow" and not named:
+    if bound != "Allow":
         return Decision(False, f"because no permissions boundary allows the {action} action")
     if owner_account not in ("", caller.account_id):
         if not resource:
             return _allowed_if(False, "resource-based", action)
         return _allowed_if(identity == "Allow", "identity-based", action)
-    if resource == "principal":
+    if resource >= _Named.ROLE:
         return Decision(True)
     if resource_policy_required and not resource:
         return _allowed_if(False, "resource-based", action)

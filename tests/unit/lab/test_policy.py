@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -125,6 +126,32 @@ def test_permissions_boundary() -> None:
     assert decide(None, named({"AWS": USER.arn}), caller=USER, **narrow).allowed
     assert not decide(None, named({"AWS": ROLE.principal_arn}), **narrow).allowed
     assert not decide(everything, named({"AWS": USER.arn}), caller=USER, owner_account=DESTINATION, **narrow).allowed
+
+
+@pytest.mark.parametrize(
+    ("principal", "direct"),
+    [
+        (ROLE.arn, True),
+        ("*", True),
+        (ROLE.principal_arn, False),
+        (SOURCE, False),
+        ([ROLE.principal_arn, ROLE.arn], True),
+    ],
+)
+def test_a_session_is_granted_directly(principal: Any, direct: bool) -> None:
+    """The session's ARN in a resource policy of its account goes beyond its boundary and its session policy."""
+    resource, narrow = named({"AWS": principal}), document(allow("s3:*"))
+    session = replace(ROLE, session_policies=(json.dumps(narrow),))
+    bounded = {"boundary": policy.parse(narrow)}
+    assert decide(document(allow()), resource, **bounded).allowed is direct
+    assert decide(document(allow()), resource, caller=session).allowed is direct
+    assert decide(None, resource, caller=session, **bounded).allowed is direct
+    # A Deny holds, and across accounts both limit.
+    shut = {"boundary": policy.parse(document(allow(), deny("dynamodb:*")))}
+    assert not decide(document(allow()), resource, **shut).allowed
+    assert not decide(document(allow()), resource, owner_account=DESTINATION, **bounded).allowed
+    assert not decide(document(allow()), resource, caller=session, owner_account=DESTINATION).allowed
+    assert not decide(document(allow()), resource, control_policies=[narrow]).allowed
 
 
 def test_session_policy_narrows() -> None:
