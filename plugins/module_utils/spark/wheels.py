@@ -109,7 +109,7 @@ def download_command(requirements: Path, python: str, machine: str, folder: Path
 
 
 def _pip(arguments: Sequence[str]) -> None:
-    result = subprocess.run(
+    result = subprocess.run(  # pylint: disable=ansible-bad-function
         [sys.executable, "-m", "pip", *arguments], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
     )
     if result.returncode:

@@ -101,7 +101,9 @@ def _inflated(chunks: Iterable[bytes], key: str) -> Iterator[bytes]:
                 if text := inflater.decompress(data, MOST_TEXT):
                     yield text
                 data = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
-    except deflate.ERRORS as error:
+    except Exception as error:
+        if not isinstance(error, deflate.ERRORS):
+            raise
         raise _damaged(key, f"it cannot be inflated ({error})") from error
     if not inflater.eof:
         raise _damaged(key, "it ends before its data does")

@@ -111,6 +111,7 @@ class Opening:
         self.wants = WRITE
         self._route = route
         self._address = address
+        self._begun = time.monotonic()
         self._steps = self._open()
 
     def go_on(self) -> bool:
@@ -121,13 +122,22 @@ class Opening:
         except StopIteration:
             return True
         except ssl.SSLCertVerificationError as error:
+            self._failed()
             raise Distrusted(error.verify_message) from error
+        except OSError:
+            self._failed()
+            raise
         return False
 
     def close(self) -> None:
-        """Give it up: other addresses are tried first from now on."""
-        self._route.addresses.failed(self._address)
+        """Give it up. If it had its time, other addresses are tried first from now on: not if nobody needs it any
+        more."""
+        if time.monotonic() - self._begun >= CONNECT_SECONDS:
+            self._failed()
         self.socket.close()
+
+    def _failed(self) -> None:
+        self._route.addresses.failed(self._address)
 
     def wait(self) -> None:
         """Wait until the connection is ready; ``go_on`` says so then. Raises OSError, Distrusted, closed then."""

@@ -278,6 +278,21 @@ def test_addresses_that_fail_are_tried_last(monkeypatch):
         Connection(route, waiting=True).close()
 
 
+@pytest.mark.parametrize(("seconds", "first"), [(0.0, "127.0.0.1"), (network_route.CONNECT_SECONDS, "127.0.0.2")])
+def test_an_address_has_not_failed_where_its_connection_is_no_longer_needed(monkeypatch, seconds, first):
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443)) for address in ("127.0.0.1", "127.0.0.2")]
+    monkeypatch.setattr(network_route.socket, "getaddrinfo", lambda *_args, **_more: found)
+    clock = Clock()
+    monkeypatch.setattr(network_route, "time", clock)
+    route = NetworkRoute("dynamodb", 443)
+    here, there = socket.socketpair()
+    with there:
+        opening = network_route.Opening(route, here, route.addresses.of("dynamodb", 443)[0])
+        clock.now += seconds
+        opening.close()
+    assert route.addresses.of("dynamodb", 443)[0][1][0] == first
+
+
 def test_lanes_give_up_a_connection_that_stays_silent(dynamo, monkeypatch):
     module = "ansible_collections.tableferry.aws.plugins.module_utils.core.items.lanes"
     monkeypatch.setattr(f"{module}.ANSWER_SECONDS", 0.05)
