@@ -134,4 +134,5 @@ def require_reading(method: Method, source: Account, destination: Account, optio
     compared = options.verify in ("sample", "full")
     if compared or (not method.counts and options.verify != "none"):
         require_msgspec()
-        require_readable(source, destination, options.table, options.made_table, compared=compared)
+        if method.data_needs:  # a direct copy reads the items itself before anything else is billed
+            require_readable(source, destination, options.table, options.made_table, compared=compared)
