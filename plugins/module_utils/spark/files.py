@@ -22,7 +22,7 @@ from ..core.items.lanes import LOOK_SECONDS, Lanes
 from ..core.items.throttle import Throttle
 from ..core.items.transform.compiled import Transform
 from ..core.items.transform.tally import Failure, Tally
-from ..core.items.write import BATCH_ITEMS, WRITE_UNIT_BYTES, RefusedItem, Writer, Written, batches
+from ..core.items.write import RefusedItem, Writer, Written, batches, most_items
 
 OPEN_FILES = 8
 POOL_BYTES = 16 * 1024 * 1024  # of items read and not yet written, per task
@@ -150,16 +150,9 @@ class FilesTask:
         of_item, tally = self._transform.of_item, file.tally
         made = [each for item in kept for each in of_item(item, tally)]
         if made:
-            cut = batches(made, self._most_items(made))
-            file.waiting.extend(cut)
-            self._bytes += sum(map(len, made))
-
-    def _most_items(self, items: Sequence[Slice]) -> int:
-        """How many items a batch may have so that each second keeps the rate."""
-        if self._throttle is None:
-            return BATCH_ITEMS
-        average = max(WRITE_UNIT_BYTES, sum(map(len, items)) / len(items))
-        return max(1, min(BATCH_ITEMS, int(self._throttle.request_units * WRITE_UNIT_BYTES / average)))
+            size = sum(map(len, made))
+            file.waiting.extend(batches(made, most_items(self._throttle, len(made), size)))
+            self._bytes += size
 
     def _write(self) -> float:
         """Write as many batches as may be under way; the seconds until there may be one more."""

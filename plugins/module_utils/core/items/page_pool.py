@@ -20,7 +20,7 @@ from .lanes import LOOK_SECONDS
 from .permit import sure_from
 from .scan import PAGE_BYTES, Segment, SegmentPage
 from .throttle import Throttle
-from .write import BATCH_ITEMS, WRITE_UNIT_BYTES, RefusedItem, Writer, Written, batches, distinct
+from .write import WRITE_UNIT_BYTES, RefusedItem, Writer, Written, batches, distinct, most_items
 
 POOL_BYTES = 24 * 1024 * 1024  # of pages on their way, read or under way to the destination, per worker
 ASIDE_BYTES = 16 * 1024 * 1024  # besides, of batches that AWS keeps throttling, per worker
@@ -160,7 +160,7 @@ class PagePool:
             duplicates=page.count - len(items),
             shortened=self._carried.shortened(items, kept),
         )
-        waiting = batches(kept, self._most_items(page))
+        waiting = batches(kept, most_items(self._throttle, len(page.items), len(page.body)))
         work = _Work(page.segment, page.next_key, len(page.body), waiting, counts, len(waiting))
         self._rows[work.segment].append(work)
         self._open += 1
@@ -188,13 +188,6 @@ class PagePool:
             work.under_way += 1
             self._writer.put(batch, Writing(self, work))
         return LOOK_SECONDS
-
-    def _most_items(self, page: SegmentPage) -> int:
-        """How many items a batch may have so that each second keeps the rate."""
-        if self._throttle is None or not page.items:
-            return BATCH_ITEMS
-        average = max(WRITE_UNIT_BYTES, len(page.body) / len(page.items))
-        return max(1, min(BATCH_ITEMS, int(self._throttle.request_units * WRITE_UNIT_BYTES / average)))
 
     def acknowledge(self, work: _Work, written: Written) -> None:
         """AWS has acknowledged a batch of ``work``."""

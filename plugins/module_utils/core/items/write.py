@@ -114,6 +114,14 @@ def _by_bytes(batch: list[Slice], most_bytes: int) -> list[list[Slice]]:
     return parts
 
 
+def most_items(throttle: Throttle | None, items: int, size: int) -> int:
+    """How many items a batch may have so that each second keeps the rate, where ``items`` take ``size`` bytes."""
+    if throttle is None or not items:
+        return BATCH_ITEMS
+    average = max(WRITE_UNIT_BYTES, size / items)
+    return max(1, min(BATCH_ITEMS, int(throttle.request_units * WRITE_UNIT_BYTES / average)))
+
+
 def expected_units(items: Sequence[Slice]) -> int:
     """About how many write units ``items`` take, by the length of their JSON; indexes cost more (aws.md H)."""
     return sum(-(-len(item) // WRITE_UNIT_BYTES) for item in items)

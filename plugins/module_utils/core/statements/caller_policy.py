@@ -228,13 +228,32 @@ def apply_caller_policy(plan: CallerPolicyPlan, users: Users) -> list[Change]:
 
 
 def _write(plan: CallerPolicyPlan) -> tuple[Policy, Policy]:
-    """The policy before and after. It is read back, as another controller may write it at the same time; IAM may
-    show an old one for a while, so that a policy that does not come to rest is no error."""
-    policy, every, first, wanted = plan.policy, False, None, plan.after
+    """The policy before and after."""
+    return write_inline(
+        plan.policy,
+        lambda found, every: merged(plan.policy, found, plan.options, every=every),
+        "Move some into managed policies, or give the caller its permissions yourself instead.",
+        plan.policy.account.sleep,
+    )
+
+
+def write_inline(
+    policy: InlinePolicy, make: Callable[[Policy, bool], Policy], next_step: str, sleep: Callable[[float], None]
+) -> tuple[Policy, Policy]:
+    """The policy before and after: what ``make`` makes of what stands there is written, with resources by their names
+    or, where these do not fit, with ``every`` one.
+
+    It is read back, as another controller may write it at the same time; IAM may show an old one for a while, so that
+    a policy that does not come to rest is no error. Raises what InlinePolicy raises; ServiceError with ``next_step``
+    where the policy does not fit.
+    """
+    every = False
+    first: Policy | None = None
+    wanted: Policy = {}
     for _attempt in range(WRITES):
         found = policy.read()
         first = found if first is None else first
-        wanted = merged(policy, found, plan.options, every=every)
+        wanted = make(found, every)
         if wanted == found:
             break
         try:
@@ -243,18 +262,17 @@ def _write(plan: CallerPolicyPlan) -> tuple[Policy, Policy]:
             if error.details.get("code") not in LIMITS:
                 raise
             if every:
-                raise _too_large(policy, error) from error
+                raise _too_large(policy, error, next_step) from error
             every = True
             continue
-        policy.account.sleep(PAUSE * (1 + random.random()))
+        sleep(PAUSE * (1 + random.random()))
     return first or {}, wanted
 
 
-def _too_large(policy: InlinePolicy, error: ServiceError) -> ServiceError:
+def _too_large(policy: InlinePolicy, error: ServiceError, next_step: str) -> ServiceError:
     return ServiceError(
         f"The {policy.what} does not fit beside the other inline policies: {error.cause}",
-        f"IAM takes {SIZES[policy.kind]} characters of them together. Move some into managed policies, or"
-        " give the caller its permissions yourself instead.",
+        f"IAM takes {SIZES[policy.kind]} characters of them together. {next_step}",
         details=error.details,
     )
 

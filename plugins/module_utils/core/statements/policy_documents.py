@@ -18,8 +18,7 @@ Policy = dict[str, Any]
 
 VERSION = "2012-10-17"
 # The id by which AWS shows a user or role that was deleted (IAM user guide, AWS JSON policy elements: Principal).
-DELETED = r"A(?:ID|RO|NP|GP)A[A-Z0-9]{12,}"
-_GONE = re.compile(DELETED)
+DELETED = re.compile(r"A(?:ID|RO|NP|GP)A[A-Z0-9]{12,}")
 _ROOT = re.compile(r"arn:[^:]+:iam::(\d{12}):root")
 
 
@@ -129,7 +128,7 @@ def dead_principals(policy: Mapping[str, Any]) -> str:
     for place, statement in enumerate(statements_of(policy), 1):
         others = statement.get("NotPrincipal")
         named = [*principals_of(statement), *texts(others.get("AWS") if isinstance(others, Mapping) else others)]
-        if ids := [name for name in named if _GONE.fullmatch(name)]:
+        if ids := [name for name in named if DELETED.fullmatch(name)]:
             dead.append(f"{statement.get('Sid') or f'statement {place} (without a Sid)'}: {', '.join(ids)}")
     return "; ".join(dead)
 

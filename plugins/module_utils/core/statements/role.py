@@ -20,7 +20,7 @@ from ..errors import AccessDenied, InvalidInput, NotOurs
 from .caller_policy import InlinePolicy
 from .marks import MARK, is_marked, own
 from .policy_documents import Policy, covers, parse, statements_of
-from .role_policy import Allowed, change_of, document, inline_of, write_inline
+from .role_policy import Allowed, change_of, document, inline_of, write_allowed
 from .shared_policy import PolicyPlan, Sleep, apply_policy, as_text, merged, plan_policy, put
 from .statement import OurStatement
 from .users import Users
@@ -228,7 +228,7 @@ def apply_role(plan: RolePlan, users: Users, *, sleep: Sleep) -> None:
         apply_policy(plan.trust, users, sleep=sleep)
     # What is needed is there before what it stands for goes: jobs may run as the role.
     if plan.write:
-        write_inline(plan.write, options.inline, sleep=sleep)
+        write_allowed(plan.write, options.inline, sleep=sleep)
     managed: dict[str, Any] = {"RoleName": options.name, "PolicyArn": options.policy_arn}
     if plan.detach:
         doing = f"detaching {options.policy_arn} from the role {options.name}"

@@ -10,19 +10,16 @@ what others wrote into it stays. It goes only when the role gets a managed polic
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
 from ..account import Account
-from ..aws_errors import LIMITS
 from ..change import Change
-from ..errors import ServiceError
-from .caller_policy import SIZES, InlinePolicy, named_in, size
+from .caller_policy import SIZES, InlinePolicy, named_in, size, write_inline
 from .policy_documents import VERSION, Policy, statements_of, with_statements
-from .shared_policy import PAUSE, WRITES, Sleep
+from .shared_policy import Sleep
 
 # Seconds until what an inline policy says holds everywhere: IAM is eventually consistent, and AWS names no bound
 # (IAM user guide, Troubleshoot IAM). Nobody can ask whether it holds yet, as only a service assumes the role.
@@ -76,37 +73,13 @@ def change_of(policy: InlinePolicy, before: Policy, after: Policy) -> list[Chang
     return [Change(policy.what, before or None, after or None)] if before != after else []
 
 
-def write_inline(policy: InlinePolicy, wanted: Sequence[Allowed], *, sleep: Sleep) -> None:
-    """Put what is ``wanted`` into the policy, and wait until it holds. It is read back, as another run may write it at
-    the same time.
-
-    Raises AccessDenied, CredentialsError, PolicyNotReadable; ServiceError where it does not fit.
-    """
-    every = changed = False
-    for _attempt in range(WRITES):
-        found = policy.read()
-        after = document(found, wanted, every=every)
-        if after == found:
-            break
-        try:
-            policy.write(after)
-        except ServiceError as error:
-            if error.details.get("code") not in LIMITS:
-                raise
-            if every:
-                raise _too_large(policy, error) from error
-            every = True
-            continue
-        changed = True
-        sleep(PAUSE * (1 + random.random()))
-    if changed:
-        sleep(SETTLED_AFTER)
-
-
-def _too_large(policy: InlinePolicy, error: ServiceError) -> ServiceError:
-    return ServiceError(
-        f"The {policy.what} does not fit beside the other inline policies: {error.cause}",
-        f"IAM takes {SIZES['role']} characters of them together. Move those that you added into managed policies, or"
-        " let the role have AWS's managed policy.",
-        details=error.details,
+def write_allowed(policy: InlinePolicy, wanted: Sequence[Allowed], *, sleep: Sleep) -> None:
+    """Put what is ``wanted`` into the policy, and wait until it holds. Raises what ``write_inline`` does."""
+    before, after = write_inline(
+        policy,
+        lambda found, every: document(found, wanted, every=every),
+        "Move those that you added into managed policies, or let the role have AWS's managed policy.",
+        sleep,
     )
+    if after != before:
+        sleep(SETTLED_AFTER)

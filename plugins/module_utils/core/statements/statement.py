@@ -16,7 +16,6 @@ from ..account import Account
 from .policy_documents import DELETED, principals_of
 
 _OURS = re.compile(r"TableFerry[A-Z][A-Za-z]*\d{12}To\d{12}[A-Za-z0-9]*")  # the Sids of AccountPair
-_GONE = re.compile(DELETED)
 
 
 def is_dead(statement: Mapping[str, Any]) -> bool:
@@ -25,7 +24,7 @@ def is_dead(statement: Mapping[str, Any]) -> bool:
     principal = statement.get("Principal")
     named = principals_of(statement) if isinstance(principal, Mapping) and set(principal) == {"AWS"} else []
     ours = _OURS.fullmatch(str(statement.get("Sid") or "")) is not None
-    return ours and bool(named) and all(_GONE.fullmatch(name) for name in named)
+    return ours and bool(named) and all(DELETED.fullmatch(name) for name in named)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from .definition import Shape
 _ACCOUNT = re.compile(r"\d{12}")
 _ROOT = re.compile(r"arn:[^:]+:iam::(\d{12}):root")
 _LABEL = re.compile(r"(arn:[^:]*:dynamodb:[^:]*:[^:]*:table/[^/]+/stream/)[^/]+")
-_DELETED = re.compile(DELETED)
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ def rewrite_policy(
         for name in _names(text, source.partition):
             if principal_map.get(name):
                 return principal_map[name]
-        if _DELETED.fullmatch(text):
+        if DELETED.fullmatch(text):
             raise CannotRewrite(f"{where} names {text}, a user or role that was deleted")
         if moves_account and source.account_id in text:
             raise CannotRewrite(f"{where} names {text} of the source account, which is not in principal_map")

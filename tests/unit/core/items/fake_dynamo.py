@@ -414,3 +414,11 @@ def serving() -> Iterator[FakeDynamo]:
         yield server
     finally:
         server.close()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for a state that comes for certain; only a fault makes it a matter of time."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)

@@ -30,7 +30,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.items.differen
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.permit import Bounds
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.throttle import Rate
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.fence import LET_GO
-from tests.unit.core.items.fake_dynamo import HASTY, REGION, SECRET, FakeDynamo
+from tests.unit.core.items.fake_dynamo import HASTY, REGION, SECRET, FakeDynamo, wait_until
 from tests.unit.core.items.strategies import to_bytes
 
 ITEMS = 750
@@ -145,14 +145,6 @@ def nothing_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
 def copied(dynamo: FakeDynamo, **members: Any) -> copying.CopyResult:
     options = CopyOptions(**{"retry_policy": HASTY, "workers": 2, "writes_at_once": 2, **members})
     return copy_items(dynamo.found("orders"), dynamo.found("copy", "destination"), options)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for a state that comes for certain; only a fault makes it a matter of time."""
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def test_late_requests_are_waited_for_as_the_records_do() -> None:

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
@@ -37,7 +36,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.items.repairin
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.tables import Identity
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.clock import seconds_with_sleep
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.gate import Gate
-from tests.unit.core.items.fake_dynamo import HASTY, FakeDynamo
+from tests.unit.core.items.fake_dynamo import HASTY, FakeDynamo, wait_until
 from tests.unit.core.items.strategies import to_bytes
 
 ITEMS = 500
@@ -64,14 +63,6 @@ def filled(dynamo: FakeDynamo) -> FakeDynamo:
 def copied(dynamo: FakeDynamo, bounds: Bounds, **members):
     options = CopyOptions(bounds=bounds, **{"retry_policy": HASTY, **members})
     return copy_items(dynamo.found("orders"), dynamo.found("copy", "destination"), options)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for a state that comes for certain; only a fault makes it a matter of time."""
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 class Lease:
