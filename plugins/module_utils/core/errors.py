@@ -117,6 +117,10 @@ class InvalidTransform(Refused):
     """
 
 
+class CollidingKeys(Refused):
+    """Steps that change items give several of them one key, so all but one would be lost: nothing was written."""
+
+
 class UnknownMethod(Refused):
     """TableFerry has no method of that name."""
 

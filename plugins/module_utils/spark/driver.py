@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import platform
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,29 @@ def main(arguments: Sequence[str], context: Any, archive: Path) -> None:
     from .job import begin
 
     work = begin(uri, run, context.defaultParallelism)
+    if work.looks:
+        _look(work, context, archive.stem)
     if work.tasks:
         context.parallelize(work.messages(), len(work.tasks)).foreachPartition(_task(archive.stem))
+
+
+def _look(work: Any, context: Any, archive: str) -> None:
+    """Look for keys that collide: digests of all keys meet by their values; then the keys of the first are read."""
+    from .collisions import first_digests, places_for
+    from .job import looked
+
+    messages = work.looked_at()
+    places = places_for(work.items, len(messages))
+    digests = context.parallelize(messages, len(messages)).mapPartitions(_digests(archive, places))
+    found = digests.partitionBy(places, _place).mapPartitions(_shared(archive)).collect()
+    first, names = first_digests(found), ()
+    if first:
+        names = context.parallelize(messages, len(messages)).mapPartitions(_names(archive, first)).collect()
+    looked(work.plan, found, names)
+
+
+def _place(place: int) -> int:
+    return place
 
 
 def read_arguments(arguments: Sequence[str]) -> tuple[str, str]:
@@ -48,6 +69,38 @@ def _task(archive: str) -> Callable[[Iterable[bytes]], None]:
             write_share(message)
 
     return task
+
+
+def _digests(archive: str, places: int) -> Callable[[Iterable[bytes]], Iterator[Any]]:
+    def digests(messages: Iterable[bytes]) -> Iterator[Any]:
+        _use_unpacked(archive)
+        from .job import digest_share
+
+        for message in messages:
+            yield from digest_share(message, places)
+
+    return digests
+
+
+def _shared(archive: str) -> Callable[[Iterable[Any]], Iterator[Any]]:
+    def compared(pairs: Iterable[Any]) -> Iterator[Any]:
+        _use_unpacked(archive)
+        from .collisions import shared
+
+        yield shared(blob for _number, blob in pairs)
+
+    return compared
+
+
+def _names(archive: str, digests: frozenset[bytes]) -> Callable[[Iterable[bytes]], Iterator[Any]]:
+    def names(messages: Iterable[bytes]) -> Iterator[Any]:
+        _use_unpacked(archive)
+        from .job import name_share
+
+        for message in messages:
+            yield from name_share(message, digests)
+
+    return names
 
 
 def _use_unpacked(archive: str) -> None:

@@ -10,20 +10,22 @@ A run takes up only files without a result, so that one which was killed goes on
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..core.errors import InvalidInput, TableVanished
+from ..core.errors import FerryError, InvalidInput, TableVanished
 from ..core.items.answers import KeyReader
-from ..core.items.carried import CARRIED
+from ..core.items.carried import CARRIED, Carried
 from ..core.items.client import Client, Endpoint
 from ..core.items.exported import ExportedFile
 from ..core.items.lanes import Lanes
-from ..core.items.tables import carried_between, find_table
+from ..core.items.tables import ItemTable, carried_between, find_table
 from ..core.items.throttle import Rate, Throttle
 from ..core.items.write import Writer
+from .collisions import Collisions, Shared, collisions, digests_of, named, refusal
 from .files import FileResult, FilesTask
 from .plan import JobPlan, shares
 from .storage import Bucket
@@ -33,20 +35,32 @@ WRITES_AT_ONCE = 128  # requests of a task under way; a slot writes 100,000 item
 
 @dataclass(frozen=True)
 class Work:
-    """What a run has to do: its plan, and the shares of its tasks; none where all is done."""
+    """What a run has to do: its plan, and the shares of its ``tasks``; none where all is done. ``looks`` are the shares
+    of the look for colliding keys that comes before; none where it is over, or steps keep keys apart."""
 
     plan: JobPlan
     tasks: tuple[tuple[ExportedFile, ...], ...]
+    looks: tuple[tuple[ExportedFile, ...], ...] = ()
 
     def messages(self) -> list[bytes]:
         """One message for each task; ``write_share`` takes them."""
         return [share_of(self.plan, task, len(self.tasks)) for task in self.tasks]
 
+    def looked_at(self) -> list[bytes]:
+        """One message for each share of the look."""
+        return [share_of(self.plan, task, len(self.looks)) for task in self.looks]
+
+    @property
+    def items(self) -> int:
+        """How many items all files have."""
+        return sum(file.items for file in self.plan.files)
+
 
 def begin(uri: str, run: str, slots: int) -> Work:
     """Read the plan at ``uri``, note that the run began, and share what is left to do among ``slots``.
 
-    Raises InvalidInput for a plan that is not this run's, and ServiceError.
+    Raises InvalidInput for a plan that is not this run's, InvalidTransform, CollidingKeys where an earlier look found
+    some, and ServiceError.
     """
     where = urlsplit(uri)
     key = where.path.lstrip("/")
@@ -55,14 +69,60 @@ def begin(uri: str, run: str, slots: int) -> Work:
         raise InvalidInput(f"The plan at {key} is of the run {plan.run}, not of {run}.", "Start the job anew.")
     storage = bucket_of(plan)
     storage.write(plan.started_key, json.dumps({"run": run, "plan": key}).encode())
-    done = storage.keys(plan.results_prefix)
-    todo = [file for file in plan.files if plan.result_key(file) not in done]
-    return Work(plan, tuple(tuple(share) for share in shares(todo, slots)))
+    with _told(plan, storage):
+        apart = plan.transform().keys.apart
+        done = storage.keys(plan.results_prefix)
+        todo = [file for file in plan.files if plan.result_key(file) not in done]
+        looks: list[list[ExportedFile]] = []
+        if plan.collisions_key in done:
+            _require_apart(plan, Collisions.from_json(storage.read(plan.collisions_key)))
+        elif todo and not apart:
+            looks = shares(plan.files, slots)
+        return Work(plan, tuple(map(tuple, shares(todo, slots))), tuple(map(tuple, looks)))
+
+
+def looked(plan: JobPlan, found: Sequence[Shared], names: Iterable[tuple[bytes, Mapping[str, Any]]]) -> None:
+    """Note what the look has found. Raises CollidingKeys for keys that collide and may not."""
+    storage = bucket_of(plan)
+    outcome = collisions(found, names)
+    with _told(plan, storage):
+        storage.write(plan.collisions_key, outcome.to_json())
+        _require_apart(plan, outcome)
+
+
+def _require_apart(plan: JobPlan, found: Collisions) -> None:
+    if found.lost and not plan.lose_colliding:
+        raise refusal(plan, found)
+
+
+@contextmanager
+def _told(plan: JobPlan, storage: Bucket) -> Iterator[None]:
+    """An error of ours is noted in the bucket: an engine tells of it no more than the end of a log."""
+    try:
+        yield
+    except FerryError as error:
+        with suppress(FerryError):
+            storage.write(plan.failed_key, json.dumps(error.to_failure()).encode())
+        raise
 
 
 def share_of(plan: JobPlan, files: Sequence[ExportedFile], tasks: int) -> bytes:
     """The plan of one of ``tasks``: only its ``files``, and its part of the rate."""
     return replace(plan, files=tuple(files), rate=plan.rate / tasks).to_json()
+
+
+def digest_share(message: bytes, places: int) -> Iterator[tuple[int, bytes]]:
+    """What ``digests_of`` gives of one share's files. Raises TableVanished."""
+    plan = JobPlan.from_json(message)
+    storage = bucket_of(plan)
+    with _told(plan, storage):
+        yield from digests_of(plan, storage, _carried(_made_table(plan)), places)
+
+
+def name_share(message: bytes, digests: frozenset[bytes]) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """What ``named`` gives of one share's files. Raises TableVanished."""
+    plan = JobPlan.from_json(message)
+    yield from named(plan, bucket_of(plan), _carried(_made_table(plan)), digests)
 
 
 def write_share(message: bytes) -> None:
@@ -72,16 +132,14 @@ def write_share(message: bytes) -> None:
     """
     plan = JobPlan.from_json(message)
     storage = bucket_of(plan)
-    endpoint = _endpoint(plan)
-    table = find_table(endpoint, plan.table)
-    if table.table_id != plan.table_id:
-        raise TableVanished(
-            f"The table is another one now ({table.table_id}, not {plan.table_id}).",
-            "Find out who made it. Nothing is written into it.",
-            table=plan.table,
-        )
+    with _told(plan, storage):
+        _write_share(plan, storage)
+
+
+def _write_share(plan: JobPlan, storage: Bucket) -> None:
+    table = _made_table(plan)
     throttle = Throttle(Rate(plan.rate)) if plan.rate else None
-    lanes, client = Lanes(), Client(endpoint)
+    lanes, client = Lanes(), Client(table.endpoint)
     writer = Writer(lanes, client, table, WRITES_AT_ONCE, throttle)
     results = {file.key: plan.result_key(file) for file in plan.files}
 
@@ -89,15 +147,30 @@ def write_share(message: bytes) -> None:
         storage.write(results[result.key], json.dumps(result.to_json()).encode())
 
     keys = KeyReader(plan.definition.source.table.attributes)
-    carried = carried_between(table, table, CARRIED)
     task = FilesTask(
-        lanes, writer, plan.transform(), keys, carried, lambda file: storage.stream(file.key), done, throttle
+        lanes, writer, plan.transform(), keys, _carried(table), lambda file: storage.stream(file.key), done, throttle
     )
     try:
         task.run(plan.files)
     finally:
         lanes.close()
         client.close()
+
+
+def _made_table(plan: JobPlan) -> ItemTable:
+    """The plan's table. Raises TableVanished where another one has taken its name."""
+    table = find_table(_endpoint(plan), plan.table)
+    if table.table_id != plan.table_id:
+        raise TableVanished(
+            f"The table is another one now ({table.table_id}, not {plan.table_id}).",
+            "Find out who made it. Nothing is written into it.",
+            table=plan.table,
+        )
+    return table
+
+
+def _carried(table: ItemTable) -> Carried:
+    return carried_between(table, table, CARRIED)
 
 
 def bucket_of(plan: JobPlan) -> Bucket:

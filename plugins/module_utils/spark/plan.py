@@ -11,6 +11,7 @@ import json
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from hashlib import blake2b, sha256
 from typing import Any
 
 from ..core.errors import InvalidInput
@@ -29,7 +30,8 @@ class JobPlan:
 
     ``run`` is the token of the run, below whose prefix its objects lie. ``key_arn`` is the bucket's KMS key, "" for
     S3's own. ``table_id`` is that of the table that was made for it, ``dynamodb_url`` where it is, ``rate`` the write
-    capacity units per second of the whole job, 0 for no limit. ``s3_url`` is "" for AWS's own endpoint.
+    capacity units per second of the whole job, 0 for no limit. ``s3_url`` is "" for AWS's own endpoint. With
+    ``lose_colliding`` one of the items that get the same key is kept, without it nothing is written.
     """
 
     run: str
@@ -45,6 +47,7 @@ class JobPlan:
     key_arn: str = ""
     rate: float = 0.0
     s3_url: str = ""
+    lose_colliding: bool = False
 
     @property
     def started_key(self) -> str:
@@ -52,9 +55,29 @@ class JobPlan:
         return f"{self.prefix}runs/{self.run}/started.json"
 
     @property
+    def failed_key(self) -> str:
+        """The object that says why the run failed, where the job knows."""
+        return f"{self.prefix}runs/{self.run}/failed.json"
+
+    @property
     def results_prefix(self) -> str:
-        """Where results of files lie, those of earlier runs too."""
-        return f"{self.prefix}results/"
+        """Where results of files lie, those of earlier runs too: of just these steps and this table."""
+        return f"{self.prefix}results/{self._work}/"
+
+    @property
+    def collisions_key(self) -> str:
+        """The object with what the look for colliding keys has found; it is there when the look is over."""
+        return f"{self.results_prefix}collisions.json"
+
+    @property
+    def _work(self) -> str:
+        """Names what is to be done, so that no result of other steps counts. Of secrets it tells no more than that
+        they have changed."""
+        definition = {**self._definition(), "salts": {}}
+        digest = sha256(json.dumps([self.table_id, definition], sort_keys=True).encode())
+        for name, salt in sorted(self.definition.salts.items()):
+            digest.update(name.encode() + blake2b(b"tableferry", key=sha256(salt).digest(), digest_size=4).digest())
+        return digest.hexdigest()[:16]
 
     def result_key(self, file: ExportedFile) -> str:
         """The object with the result of ``file``."""
@@ -64,16 +87,19 @@ class JobPlan:
         """The steps, compiled. Raises InvalidTransform."""
         return compiled(self.definition)
 
-    def to_json(self) -> bytes:
-        """The plan as an object's content."""
-        definition = {
+    def _definition(self) -> dict[str, Any]:
+        return {
             **{name: getattr(self.definition, name) for name in ("steps", "names", "values", "at", "files")},
             "salts": {name: b64encode(salt).decode() for name, salt in self.definition.salts.items()},
             "source": {name: asdict(schema) for name, schema in self.definition.source},
             "destination": asdict(self.definition.destination) if self.definition.destination else None,
         }
+
+    def to_json(self) -> bytes:
+        """The plan as an object's content."""
         members = {name: getattr(self, name) for name in _PLAIN}
-        plan = {**members, "version": VERSION, "files": [asdict(file) for file in self.files], "definition": definition}
+        plan = {**members, "version": VERSION, "files": [asdict(file) for file in self.files]}
+        plan["definition"] = self._definition()
         return json.dumps(plan).encode()
 
     @classmethod
@@ -107,6 +133,7 @@ _PLAIN = (
     "rate",
     "dynamodb_url",
     "s3_url",
+    "lose_colliding",
 )
 
 

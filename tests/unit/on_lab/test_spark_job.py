@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import (
+    CollidingKeys,
     InvalidInput,
+    InvalidTransform,
     ServiceError,
     TableVanished,
 )
@@ -22,11 +25,13 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.items.transfor
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.transform.schemas import schemas_of
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.manifest import read_manifest
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.staging import StagingBucket
+from ansible_collections.tableferry.aws.plugins.module_utils.spark import driver
 from ansible_collections.tableferry.aws.plugins.module_utils.spark.files import FileResult
 from ansible_collections.tableferry.aws.plugins.module_utils.spark.job import begin, write_share
 from ansible_collections.tableferry.aws.plugins.module_utils.spark.plan import JobPlan
 from demo.tables import on_demand
 from tests.unit.on_lab.conftest import BUCKET, Crossing
+from tests.unit.spark.local_context import LocalContext
 
 PREFIX = "tableferry/spark/"
 PLAN = f"{PREFIX}plan.json"
@@ -144,3 +149,59 @@ def test_a_file_that_is_gone_is_told_by_its_name(crossing: Crossing) -> None:
     with pytest.raises(ServiceError, match=r"GetObject of tableferry/none.json.gz") as caught:
         write_share(message)
     assert caught.value.details["code"] == "NoSuchKey"
+
+
+def driven(crossing: Crossing, plan: JobPlan, monkeypatch: pytest.MonkeyPatch) -> LocalContext:
+    """The whole job, its tasks in this process."""
+    monkeypatch.setattr(driver, "_use_unpacked", lambda _archive: None)
+    context = LocalContext()
+    driver.main(["--JOB_NAME", "x", "--plan", URI, "--run", plan.run], context, Path("package.zip"))
+    return context
+
+
+COLLIDING = [{"set": {"id": "SAME"}}]
+
+
+def test_nothing_is_written_where_keys_collide(crossing: Crossing, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = planned(crossing, "colliding")
+    plan = put(crossing, replace(plan, definition=replace(plan.definition, steps=COLLIDING)))
+    for _run in range(2):  # another run knows it without reading the files again
+        with pytest.raises(CollidingKeys, match="99 items of the source a key that another one has"):
+            driven(crossing, plan, monkeypatch)
+    assert crossing.items("destination", "colliding-copy") == []
+    found = json.load(crossing.s3.get_object(Bucket=BUCKET, Key=plan.collisions_key)["Body"])
+    assert found["lost"] == 99
+    assert found["first"][0]["key"] == {"id": {"S": "SAME"}}
+    failure = json.load(crossing.s3.get_object(Bucket=BUCKET, Key=plan.failed_key)["Body"])
+    assert failure["error"] == "CollidingKeys"
+    assert "item-" not in json.dumps(failure)
+
+
+def test_one_of_those_that_collide_is_kept_where_that_is_asked(
+    crossing: Crossing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = planned(crossing, "losing")
+    steps = replace(plan.definition, steps=COLLIDING)
+    plan = put(crossing, replace(plan, definition=steps, lose_colliding=True))
+    assert driven(crossing, plan, monkeypatch).collections == 3
+    (item,) = crossing.items("destination", "losing-copy")
+    assert item["id"] == {"S": "SAME"}
+    assert driven(crossing, plan, monkeypatch).collections == 0  # all is done
+
+
+def test_keys_that_are_apart_are_looked_at_once(crossing: Crossing, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = planned(crossing, "apart")
+    plan = put(crossing, replace(plan, definition=replace(plan.definition, steps=[{"set": {"id": "{id}{id}"}}])))
+    assert driven(crossing, plan, monkeypatch).collections == 2
+    assert len(crossing.items("destination", "apart-copy")) == 100
+
+
+def test_steps_that_cannot_be_used_are_told_before_any_task(
+    crossing: Crossing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = planned(crossing, "unusable")
+    plan = put(crossing, replace(plan, definition=replace(plan.definition, steps=[{"dorp": ["n"]}])))
+    with pytest.raises(InvalidTransform, match="no such step"):
+        driven(crossing, plan, monkeypatch)
+    failure = json.load(crossing.s3.get_object(Bucket=BUCKET, Key=plan.failed_key)["Body"])
+    assert failure["error"] == "InvalidTransform"

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -65,7 +66,25 @@ def test_secrets_are_no_part_of_what_a_plan_shows() -> None:
 def test_objects_of_a_run_lie_below_its_prefix() -> None:
     plan = planned()
     assert plan.started_key == "tableferry/t/spark/runs/token/started.json"
-    assert plan.result_key(plan.files[0]) == "tableferry/t/spark/results/a.json.gz.json"
+    assert plan.failed_key == "tableferry/t/spark/runs/token/failed.json"
+    assert plan.results_prefix.startswith("tableferry/t/spark/results/")
+    assert plan.result_key(plan.files[0]) == f"{plan.results_prefix}a.json.gz.json"
+    assert plan.collisions_key.startswith(plan.results_prefix)
+
+
+def test_results_of_other_work_do_not_count() -> None:
+    """Other steps, another salt, another table: what was written by them is no part of this."""
+    salted = {"steps": [{"hash": {"attributes": ["n"], "salt_from": "env:S"}}], "salts": {"env:S": b"one"}}
+    plans = [
+        planned(),
+        planned(steps=[{"drop": ["n"]}]),
+        planned(**salted),
+        planned(**{**salted, "salts": {"env:S": b"2"}}),
+    ]
+    plans.append(replace(plans[0], table_id="another"))
+    assert len({plan.results_prefix for plan in plans}) == len(plans)
+    again = replace(plans[2], run="later", rate=1.0, files=(), lose_colliding=True)
+    assert again.results_prefix == plans[2].results_prefix
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"version": 1}', b"\xff"])
