@@ -116,7 +116,8 @@ def batch_write_item(body: bytes) -> bytes:
     answer = b'{"UnprocessedItems":{}'
     asked = body[-64:]  # where all clients ask for what was consumed, if they do
     if b'"ReturnConsumedCapacity"' in asked and b'"NONE"' not in asked:
-        answer += b',"ConsumedCapacity":[' + _capacity(table, count * math.ceil(shape(table)[0] / WRITE_UNIT)) + b"]"
+        units = count * math.ceil(shape(table)[0] / WRITE_UNIT)
+        answer += b',"ConsumedCapacity":[' + _capacity(table, units, by_part=b'"INDEXES"' in asked) + b"]"
     return answer + b"}"
 
 
@@ -170,8 +171,10 @@ def _items(table: str, numbers: Iterable[int]) -> bytes:
     return b",".join(numbered(number, item_bytes, reordered) for number in numbers)
 
 
-def _capacity(table: str, units: float) -> bytes:
-    return json.dumps({"TableName": table, "CapacityUnits": units}).encode()
+def _capacity(table: str, units: float, by_part: bool = False) -> bytes:
+    """What was consumed, with ``by_part`` that of the table beside its indexes, as a client asks for by INDEXES."""
+    part = {"Table": {"CapacityUnits": units}} if by_part else {}
+    return json.dumps({"TableName": table, "CapacityUnits": units, **part}).encode()
 
 
 def answer(head: bytes, body: bytes) -> bytes | Repeated:

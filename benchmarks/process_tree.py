@@ -40,7 +40,7 @@ def measure(
     started = time.monotonic()
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=dict(environment), stdout=output, stderr=subprocess.STDOUT)
-        peak = _PeakMemory(process.pid, sample_seconds)
+        peak = PeakMemory(process.pid, sample_seconds)
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.monotonic() - started
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -54,7 +54,7 @@ def measure(
     )
 
 
-class _PeakMemory(threading.Thread):
+class PeakMemory(threading.Thread):
     """Samples the proportional set size of a process tree until stopped."""
 
     def __init__(self, root: int, sample_seconds: float) -> None:

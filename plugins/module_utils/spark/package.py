@@ -31,6 +31,7 @@ MODULES = ("aws_errors.py", "denials.py", "errors.py", "table_status.py")
 # For images without boto3 (UNCONFIRMED for EMR's Python 3.11, spark.md 3): requests to S3 and STS need no more.
 LIBRARIES, SINGLE_MODULES = ("botocore", "dateutil", "jmespath", "urllib3"), ("six",)
 SERVICES = ("s3", "sts")
+SCRIPT = "script.py"  # which the package is sent with, and not a part of it
 _DATE = (2026, 1, 1, 0, 0, 0)  # of all files: so the same files are the same zip
 
 
@@ -44,6 +45,11 @@ class Package:
     def name(self) -> str:
         """Its file name."""
         return f"tableferry-{hashlib.sha256(self.content).hexdigest()[:16]}.zip"
+
+
+def script() -> bytes:
+    """The script that Spark runs, beside the package."""
+    return (files(__package__) / SCRIPT).read_bytes()
 
 
 def build_package(wheels: Mapping[Wheel, bytes]) -> Package:
