@@ -303,7 +303,8 @@ class TableVanished(FerryError):
 
 
 class ItemRefused(FerryError):
-    """The destination refuses an item: it is too large, or its index keys have another type."""
+    """The destination refuses an item: it is too large, or its index keys have another type; or a step of the
+    transform cannot take it."""
 
 
 class WorkerLost(FerryError):

@@ -19,6 +19,7 @@ from ..core.items.answers import KeyReader, Slice
 from ..core.items.carried import Carried
 from ..core.items.exported import ExportedFile, read_items
 from ..core.items.lanes import LOOK_SECONDS, Lanes
+from ..core.items.named import MOST_NAMED, NamedItem
 from ..core.items.throttle import Throttle
 from ..core.items.transform.compiled import Transform
 from ..core.items.transform.tally import Failure, Tally
@@ -28,16 +29,6 @@ OPEN_FILES = 8
 POOL_BYTES = 16 * 1024 * 1024  # of items read and not yet written, per task
 ASIDE_BYTES = 16 * 1024 * 1024  # besides, of batches that AWS keeps throttling
 STUCK_BATCHES = 2  # of a file: as many show whether its partition takes more
-MOST_NAMED = 20  # items of a file whose keys are kept, of those that were not written
-
-
-@dataclass(frozen=True)
-class NamedItem:
-    """An item that was not written: its key in the source, in DynamoDB's JSON, and why. Keys are personal data: they
-    stand in result objects only, and in no message."""
-
-    key: Mapping[str, Mapping[str, str]]
-    reason: str
 
 
 @dataclass(frozen=True)

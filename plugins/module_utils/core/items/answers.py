@@ -226,6 +226,10 @@ class KeyReader:
         """The keys of all items of a Scan's answer, in order. Raises ServiceError when an item lacks its key."""
         return self._keys(self._decoded(body))
 
+    def of_items(self, items: Sequence[Slice]) -> list[Key]:
+        """The keys of raw items that come from more than one answer. Raises ServiceError as ``of_page``."""
+        return self.of_page(b'{"Items":[%s]}' % b",".join(items))
+
     def numbers_of_page(self, body: bytes) -> list[str]:
         """The attribute ``number`` of all items of a Scan's answer, as text: "" where it is absent or not a number."""
         if self._number_in_key >= 0:

@@ -16,20 +16,22 @@ import os
 import socket
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from ..errors import CheckpointUnusable
+from .named import MOST_NAMED, NamedItem
 from .permit import pause
 from .private_files import replace_text
 from .scan import Segment, spread
 from .tables import ItemTable
 
 VERSION = 1
+TRANSFORM_VERSION = 2  # of a copy with a transform, which versions that know none must not continue
 LOCK_POLL_SECONDS = 0.05
 LOCK_SECONDS = 10.0  # for which a lock is waited for: workers of a copy that was killed end after it
 
@@ -38,7 +40,12 @@ LOCK_SECONDS = 10.0  # for which a lock is waited for: workers of a copy that wa
 class Counts:
     """What was moved: items, bytes of their JSON as read, capacity units (None where they were not requested), items
     sent again because AWS left them unprocessed, items left out because a page held their key twice, items of which
-    attributes were left out."""
+    attributes were left out.
+
+    ``items`` were written. They were made of the source's items that were ``read``, and of those that functions
+    ``added``; the others were ``kept_out`` or ``refused`` by the number of a step (0: by the table, for the key or the
+    size). ``named`` are the first of those that were refused.
+    """
 
     items: int = 0
     bytes: int = 0
@@ -47,6 +54,16 @@ class Counts:
     resent: int = 0
     duplicates: int = 0
     shortened: int = 0
+    read: int = 0
+    added: int = 0
+    kept_out: Mapping[int, int] = field(default_factory=dict)
+    refused: Mapping[int, int] = field(default_factory=dict)
+    named: tuple[NamedItem, ...] = ()
+
+    @property
+    def balanced(self) -> bool:
+        """Whether each item that was read or added was written, or is counted among the others."""
+        return self.read + self.added == self.items + sum(self.kept_out.values()) + sum(self.refused.values())
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(
@@ -57,7 +74,27 @@ class Counts:
             self.resent + other.resent,
             self.duplicates + other.duplicates,
             self.shortened + other.shortened,
+            self.read + other.read,
+            self.added + other.added,
+            _merged(self.kept_out, other.kept_out),
+            _merged(self.refused, other.refused),
+            (self.named + other.named)[:MOST_NAMED] if other.named else self.named,
         )
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Counts:
+        """Counts as ``asdict`` gives them, read from JSON; what was not counted yet is as in a copy without steps.
+        Raises KeyError, TypeError, ValueError for anything else."""
+        members = {each.name: data[each.name] for each in fields(cls) if each.name in data}
+        members.setdefault("read", members["items"])
+        for name in ("kept_out", "refused"):
+            members[name] = {int(step): int(count) for step, count in members.get(name, {}).items()}
+        members["named"] = tuple(NamedItem(each["key"], each["reason"]) for each in members.get("named", ()))
+        return cls(**members)
+
+
+def _merged(one: Mapping[int, int], other: Mapping[int, int]) -> Mapping[int, int]:
+    return dict(Counter(one) + Counter(other)) if one and other else one or other
 
 
 def _sum(units: float | None, more: float | None) -> float | None:
@@ -67,12 +104,18 @@ def _sum(units: float | None, more: float | None) -> float | None:
 class Checkpoint:
     """The segments of one copy: which are done, where the others stand, and the counts. Safe to use from any thread."""
 
-    def __init__(self, source: ItemTable, destination: ItemTable, total: int, path: Path | None = None) -> None:
-        """A new checkpoint for ``total`` segments. Only ``save`` writes the file, and only with a ``path``."""
+    def __init__(
+        self, source: ItemTable, destination: ItemTable, total: int, path: Path | None = None, transform: str = ""
+    ) -> None:
+        """A new checkpoint for ``total`` segments. Only ``save`` writes the file, and only with a ``path``.
+
+        ``transform`` is the fingerprint of the copy's transform, "" for none.
+        """
         self.total = total
         self.counts = Counts()
         self.resumed = False
         self._path = path
+        self._transform = transform
         self._tables = {"source": _identity(source), "destination": _identity(destination)}
         self._positions: dict[int, bytes] = {}
         self._done: set[int] = set()
@@ -81,19 +124,22 @@ class Checkpoint:
         self._saving = threading.Lock()
 
     @classmethod
-    def load(cls, source: ItemTable, destination: ItemTable, total: int, path: Path | None = None) -> Checkpoint:
+    def load(
+        cls, source: ItemTable, destination: ItemTable, total: int, path: Path | None = None, transform: str = ""
+    ) -> Checkpoint:
         """The checkpoint in the file ``path``, or a new one for ``total`` segments where there is no file.
 
-        The number of segments in the file is kept. Raises CheckpointUnusable for a file of other tables or of another
-        version, and for one that cannot be read.
+        The number of segments in the file is kept. Raises CheckpointUnusable for a file of other tables, of another
+        transform or of another version, and for one that cannot be read.
         """
         if path is None or not path.exists():
-            return cls(source, destination, total, path)
+            return cls(source, destination, total, path, transform)
         try:
             content = json.loads(path.read_bytes())
-            if content["version"] != VERSION:
+            if content["version"] not in (VERSION, TRANSFORM_VERSION):
                 raise ValueError(f"its version is {content['version']}")
-            checkpoint = cls(source, destination, int(content["segments"]), path)
+            checkpoint = cls(source, destination, int(content["segments"]), path, transform)
+            began_with = str(content.get("transform", ""))
             checkpoint._restore(content)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CheckpointUnusable(
@@ -106,6 +152,14 @@ class Checkpoint:
                 f"The checkpoint {path} belongs to another copy: {_both(content['tables'])}, not"
                 f" {_both(checkpoint._tables)}.",
                 "Use another file. If a table was created again, remove this file to copy from the beginning.",
+                table=source.name,
+            )
+        if began_with != transform:
+            raise CheckpointUnusable(
+                f"The checkpoint {path} belongs to a copy {_changing(began_with, transform)}: a part of its items is"
+                " in the destination.",
+                "Let the copy go on as it began, or delete its destination table and this file to copy from the"
+                " beginning.",
                 table=source.name,
             )
         return checkpoint
@@ -168,7 +222,8 @@ class Checkpoint:
     def _to_json(self) -> dict[str, Any]:
         with self._lock:
             return {
-                "version": VERSION,
+                "version": TRANSFORM_VERSION if self._transform else VERSION,
+                **({"transform": self._transform} if self._transform else {}),
                 "tables": self._tables,
                 "segments": self.total,
                 "done": _ranges(self._done),
@@ -178,7 +233,7 @@ class Checkpoint:
 
     def _restore(self, content: dict[str, Any]) -> None:
         self.resumed = True
-        self.counts = Counts(**{each.name: content["counts"].get(each.name, each.default) for each in fields(Counts)})
+        self.counts = Counts.from_json(content["counts"])
         self._done = {number for first, last in content["done"] for number in range(first, last + 1)}
         self._positions = {int(number): json.dumps(key).encode() for number, key in content["positions"].items()}
         begun = sorted(self._positions)
@@ -248,6 +303,13 @@ def _is_at(handle: int, place: Path) -> bool:
 
 def _identity(table: ItemTable) -> dict[str, str]:
     return {"table": table.name, "id": table.table_id or table.endpoint.url}
+
+
+def _changing(began_with: str, transform: str) -> str:
+    """How a copy differs from one with ``transform``, in words."""
+    if not began_with:
+        return "without a transform"
+    return "with other transform steps, salts or functions" if transform else "with a transform, and there is none now"
 
 
 def _both(tables: dict[str, dict[str, str]]) -> str:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Copies all items of one table into another existing table, byte for byte.
+"""Copies all items of one table into another existing table, byte for byte, or as a transform makes them.
 
     result = copy_items(source, destination, CopyOptions(checkpoint=path), progress=print)
 
@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ..errors import Interrupted, ItemRefused, WorkerLost
+from ..errors import CheckpointUnusable, Interrupted, WorkerLost
 from . import memory
 from .answers import KeyReader, require_msgspec
 from .carried import CARRIED, Carried
@@ -28,11 +28,16 @@ from .descriptions import require_unchanged
 from .lanes import LOOK_SECONDS, Lanes
 from .page_pool import PagePool, Segments
 from .permit import FREE, LATE_SECONDS, Bounds
+from .refused import Refused
 from .scan import PAGE_BYTES, ParallelScan, Scanner, Segment, segments_for
 from .tables import ItemTable, carried_between, require_same_key, require_two
 from .throttle import Rate, Throttle
+from .transform.compiled import compiled
+from .transform.definition import Definition
+from .transform.fingerprint import fingerprint
+from .transforming import Changing, require_key_after
 from .workers import run_in_workers
-from .write import BATCH_ITEMS, FIRST_BATCHES, MOST_REFUSED, RefusedItem, Writer, refusal
+from .write import BATCH_ITEMS, FIRST_BATCHES, MOST_REFUSED, RefusedItem, Writer
 
 SAVE_SECONDS = 2.0  # of work that a kill costs at most
 PROGRESS_SECONDS = 0.5
@@ -46,8 +51,10 @@ class CopyOptions:
     at most ``reads_at_once`` pages and ``writes_at_once`` batches under way: a round trip moves one of them.
     ``segments`` 0 means a number by the table's size. ``read_rate`` and ``write_rate`` limit the units per second of
     the whole copy. ``checkpoint`` is a file with which a later run continues; it is kept, and a run that finds it
-    complete copies nothing; only one copy at a time may use it. ``carried`` is what of an item travels. ``bounds`` say
-    until when the copy may write, and when it must stop.
+    complete copies nothing; only one copy at a time may use it. ``carried`` is what of an item travels; ``transform``
+    changes that on the way. ``skip_errors``: items that one of its steps cannot take are left out and counted; without
+    it they fail the copy when all others are written. ``bounds`` say until when the copy may write, and when it must
+    stop.
     """
 
     consistent: bool = False
@@ -59,6 +66,8 @@ class CopyOptions:
     write_rate: Rate | None = None
     checkpoint: Path | None = None
     carried: Carried = CARRIED
+    transform: Definition | None = None
+    skip_errors: bool = False
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
     bounds: Bounds = FREE
 
@@ -97,15 +106,19 @@ def copy_items(
 
     ``progress`` is called about twice a second, with several workers from other threads than the caller's.
 
-    Before anything is written it raises MissingLibrary, InvalidInput, KeySchemaDiffers, CheckpointUnusable; when all
-    others are written, or there are too many of them, ItemRefused, with the refused ``items`` in its details, for the
-    file of their owner; at any time TableVanished, KeepsFailing, EndpointUnreachable, CredentialsError, AccessDenied,
-    ServiceError, WorkerLost, LeaseOver and what the bounds' ``look`` raises. A run with the same checkpoint continues.
+    Before anything is written it raises MissingLibrary, InvalidInput, InvalidTransform, KeySchemaDiffers,
+    CheckpointUnusable; when all others are written, or there are too many of them, ItemRefused, with the refused
+    ``items`` in its details, for the file of their owner; at any time TableVanished, KeepsFailing, EndpointUnreachable,
+    CredentialsError, AccessDenied, ServiceError, WorkerLost, LeaseOver and what the bounds' ``look`` raises. A run with
+    the same checkpoint continues.
     """
     options = options or CopyOptions()
     require_msgspec()
     require_two(source, destination)
-    require_same_key(source, destination)
+    if options.transform is None:
+        require_same_key(source, destination)
+    else:
+        require_key_after(source, destination, compiled(options.transform))
     options = replace(options, carried=carried_between(source, destination, options.carried))
     with locked(options.checkpoint, options.bounds.look) as locks:
         return _copy(source, destination, options, progress, locks)
@@ -119,7 +132,10 @@ def _copy(
     locks: Sequence[int],
 ) -> CopyResult:
     segments = options.segments or segments_for(source, options.workers)
-    checkpoint = Checkpoint.load(source, destination, segments, options.checkpoint)
+    transform = fingerprint(options.transform) if options.transform is not None else ""
+    checkpoint = Checkpoint.load(source, destination, segments, options.checkpoint, transform)
+    if not options.skip_errors:
+        _require_whole(checkpoint, options, source.name)
     desk = _CopyDesk(checkpoint, progress, destination.name)
     bounds = options.bounds
     task = _CopyTask(source, destination, replace(options, bounds=FREE))  # it is pickled; workers have bounds of theirs
@@ -136,6 +152,18 @@ def _copy(
         checkpoint.save()
     desk.report()
     return CopyResult(checkpoint.counts, _all(retries), checkpoint.resumed, tuple(desk.lost))
+
+
+def _require_whole(checkpoint: Checkpoint, options: CopyOptions, table: str) -> None:
+    """Raises CheckpointUnusable where an earlier run has left out items that this one may not."""
+    left_out = sum(checkpoint.counts.refused.values())
+    if left_out:
+        raise CheckpointUnusable(
+            f"The checkpoint {options.checkpoint} belongs to a copy that has left out {left_out:,} items which its"
+            " transform cannot take.",
+            "Set transform_errors to skip as before, or remove this file to copy from the beginning.",
+            table=table,
+        )
 
 
 def _all(retries: Sequence[Retries]) -> Retries:
@@ -216,30 +244,23 @@ class _CopyDesk:
             self.report()
 
     def require_few(self) -> None:
-        """Raises ItemRefused where the destination has refused so many items that it is not the items."""
+        """Raises ItemRefused where so many items were refused that it is not the items."""
         refused = self._refused()
-        if len(refused) >= MOST_REFUSED:
-            raise self._refusal(refused, f"{len(refused):,} items, and the copy was ended:")
+        if refused.count >= MOST_REFUSED:
+            raise refused.error(self._table, ended=True)
 
     def require_taken(self) -> None:
-        """Raises ItemRefused where the destination has refused items."""
+        """Raises ItemRefused where items were refused."""
         refused = self._refused()
-        if refused:
-            count = len(refused)
-            raise self._refusal(refused, f"{count} items; all others are copied:" if count > 1 else "an item:")
+        if refused.count:
+            raise refused.error(self._table, ended=False)
 
-    def _refused(self) -> list[RefusedItem]:
+    def _refused(self) -> Refused:
         with self._lock:
-            return [item for seat in self._seats for item in seat.refused]
-
-    def _refusal(self, refused: Sequence[RefusedItem], what: str) -> ItemRefused:
-        return refusal(
-            self._table,
-            refused,
-            what,
-            "Correct the items in the source. If an index does not take their key, set indexes_after to have the index"
-            " created after the copy, or leave_indexes to do without.",
-        )
+            return Refused(
+                tuple(item for seat in self._seats for item in seat.refused),
+                sum((failed for seat in self._seats for failed in seat.failed.values()), Counts()),
+            )
 
     def report(self) -> None:
         """Report the progress now."""
@@ -253,6 +274,7 @@ class _CopySeat:
     def __init__(self, desk: _CopyDesk) -> None:
         self.segments: set[int] = set()  # that it has begun and not finished
         self.refused: list[RefusedItem] = []
+        self.failed: dict[int, Counts] = {}  # by segment
         self._desk = desk
 
     def next_segment(self) -> Segment | None:
@@ -269,6 +291,10 @@ class _CopySeat:
     def refuse(self, item: RefusedItem) -> None:
         if item not in self.refused:  # of a page that was read again
             self.refused.append(item)
+        self._desk.require_few()
+
+    def fail(self, number: int, failed: Counts) -> None:
+        self.failed[number] = failed
         self._desk.require_few()
 
 
@@ -296,7 +322,10 @@ class _CopyTask:
         write_throttle = Throttle(options.write_rate, sharers=sharers) if options.write_rate else None
         lanes = Lanes(bounds)
         writer = Writer(lanes, writing, self.destination, options.writes_at_once, write_throttle)
-        pool = PagePool(desk, writer, KeyReader(self.source.key), options.carried, write_throttle)
+        keys, changing = KeyReader(self.source.key), None
+        if options.transform is not None:
+            changing = Changing(compiled(options.transform), keys, skip_errors=options.skip_errors)
+        pool = PagePool(desk, writer, keys, options.carried, write_throttle, changing)
         scanner = Scanner(self.source, consistent=options.consistent, metered=read_throttle is not None)
         reads_at_once = max(1, min(options.reads_at_once, pool.most_bytes // PAGE_BYTES))
         scan = ParallelScan(

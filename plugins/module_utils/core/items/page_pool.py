@@ -9,17 +9,18 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from .answers import KeyReader, Slice
+from .answers import KeyReader, Raw, Slice
 from .carried import Carried
 from .checkpoint import Counts
 from .lanes import LOOK_SECONDS
 from .permit import sure_from
 from .scan import PAGE_BYTES, Segment, SegmentPage
 from .throttle import Throttle
+from .transforming import Changing
 from .write import WRITE_UNIT_BYTES, RefusedItem, Writer, Written, batches, distinct, most_items
 
 POOL_BYTES = 24 * 1024 * 1024  # of pages on their way, read or under way to the destination, per worker
@@ -41,11 +42,16 @@ class Segments(Protocol):
     def refuse(self, item: RefusedItem) -> None:
         """The destination refuses an item: its page is never reported. Raises ItemRefused for too many."""
 
+    def fail(self, number: int, failed: Counts) -> None:
+        """The counts of all pages of segment ``number`` in which a step could not take an item, where such items fail
+        the copy: they are never reported. Raises ItemRefused for too many."""
+
 
 @dataclass(eq=False)
 class _Work:
     """A page on its way: the batches that wait, how many are under way, not yet acknowledged, and stuck. ``size`` is
-    that of the page, which is kept by the batches that wait, in bytes. ``refused``: with an item that AWS takes never.
+    that of the page, which is kept by the batches that wait, in bytes. ``refused``: with an item that AWS, or a step,
+    takes never; ``failed``: with one that a step does not take.
     ``begin`` is the segment as it was read to get the page. ``lost_at`` is as for ``Written``.
     """
 
@@ -58,6 +64,7 @@ class _Work:
     under_way: int = 0
     stuck: int = 0
     refused: bool = False
+    failed: bool = False
     lost_at: float = -math.inf
 
     @property
@@ -82,13 +89,21 @@ class PagePool:
     """
 
     def __init__(
-        self, desk: Segments, writer: Writer, keys: KeyReader, carried: Carried, throttle: Throttle | None
+        self,
+        desk: Segments,
+        writer: Writer,
+        keys: KeyReader,
+        carried: Carried,
+        throttle: Throttle | None,
+        changing: Changing | None = None,
     ) -> None:
+        """``keys`` reads those of the source; ``changing`` transforms items."""
         self._desk = desk
         self._writer = writer
         self._keys = keys
         self._carried = carried
         self._throttle = throttle
+        self._changing = changing
         self._waiting: list[_Work] = []
         self._batches = 0  # that wait
         self._rows: dict[int, deque[_Work]] = defaultdict(deque)
@@ -154,16 +169,28 @@ class PagePool:
         items = distinct(page.items, self._keys.of_page(page.body)) if page.items else []
         kept = self._carried.of_page(page.body, items)
         counts = Counts(
-            len(items),
+            0,
             len(page.body),
             page.units,
             duplicates=page.count - len(items),
             shortened=self._carried.shortened(items, kept),
         )
-        waiting = batches(kept, most_items(self._throttle, len(page.items), len(page.body)))
-        work = _Work(page.segment, page.next_key, len(page.body), waiting, counts, len(waiting))
-        self._rows[work.segment].append(work)
+        if self._changing is None:
+            counts, made, size = counts + Counts(len(items), read=len(items)), kept, len(page.body)
+        else:
+            changed = self._changing.of(kept)
+            counts, made = counts + changed.counts, changed.items
+            # An item that no step has changed keeps its page.
+            size = sum(map(len, made)) + (len(page.body) if Raw in set(map(type, made)) else 0)
+            self._page_bytes = max(self._page_bytes, size)
+        waiting = batches(made, most_items(self._throttle, len(made), size))
+        failed = bool(counts.refused) and self._changing is not None and not self._changing.skip_errors
+        work = _Work(page.segment, page.next_key, size, waiting, counts, len(waiting), refused=failed, failed=failed)
+        row = self._rows[work.segment]
+        row.append(work)
         self._open += 1
+        if failed:
+            self._desk.fail(number, _failed(row))
         if waiting:
             self._bytes += work.size
             self._waiting.append(work)
@@ -238,6 +265,8 @@ class PagePool:
         begin = row[0].begin if row else late
         lost_at = max((work.lost_at for work in row), default=-math.inf)
         self._open -= sum(1 for work in row if work.open)
+        if any(work.failed for work in row):
+            self._desk.fail(number, Counts())  # they are met again
         row.clear()
         self._stuck.pop(number, None)
         if begin is not None:
@@ -292,6 +321,11 @@ class Writing:
         if self.stuck:
             self.pool.stick(self.work, -1)
         self.pool.gave_up(self.work)
+
+
+def _failed(row: Iterable[_Work]) -> Counts:
+    """The counts of the pages with items that a step does not take."""
+    return sum((work.counts for work in row if work.failed), Counts())
 
 
 def _turn(work: _Work) -> tuple[bool, int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ..errors import FerryError, InvalidInput, KeepsFailing, KeySchemaDiffers, MissingTable, TableVanished
@@ -98,7 +98,8 @@ def require_same_key(source: ItemTable, destination: ItemTable) -> None:
     """Raises KeySchemaDiffers unless both tables have the same key attributes of the same types."""
     if source.key != destination.key:
         raise KeySchemaDiffers(
-            f"The key of the source is {_shown(source)}, the key of the destination {_shown(destination)}.",
+            f"The key of the source is {shown_key(source.key)}, the key of the destination"
+            f" {shown_key(destination.key)}.",
             "Create the destination table with the source's key, or choose another table.",
             table=destination.name,
         )
@@ -227,5 +228,6 @@ def vanished(table: ItemTable) -> FerryError:
     )
 
 
-def _shown(table: ItemTable) -> str:
-    return " and ".join(f"{attribute.name} ({attribute.type})" for attribute in table.key)
+def shown_key(key: Iterable[KeyAttribute]) -> str:
+    """The key in words."""
+    return " and ".join(f"{attribute.name} ({attribute.type})" for attribute in key)
