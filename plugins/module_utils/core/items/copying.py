@@ -28,7 +28,7 @@ from .descriptions import require_unchanged
 from .lanes import LOOK_SECONDS, Lanes
 from .page_pool import PagePool, Segments
 from .permit import FREE, LATE_SECONDS, Bounds
-from .refused import Refused
+from .refused import RefusedItems
 from .scan import PAGE_BYTES, ParallelScan, Scanner, Segment, segments_for
 from .tables import ItemTable, carried_between, require_same_key, require_two
 from .throttle import Rate, Throttle
@@ -255,9 +255,9 @@ class _CopyDesk:
         if refused.count:
             raise refused.error(self._table, ended=False)
 
-    def _refused(self) -> Refused:
+    def _refused(self) -> RefusedItems:
         with self._lock:
-            return Refused(
+            return RefusedItems(
                 tuple(item for seat in self._seats for item in seat.refused),
                 sum((failed for seat in self._seats for failed in seat.failed.values()), Counts()),
             )

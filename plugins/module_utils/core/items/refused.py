@@ -19,7 +19,7 @@ MOST_REASONS = 3  # that a message has
 
 
 @dataclass(frozen=True)
-class Refused:
+class RefusedItems:
     """``rejected`` by AWS; ``failed`` are the counts of pages with items that a step cannot take."""
 
     rejected: tuple[RefusedItem, ...]

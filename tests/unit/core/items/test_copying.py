@@ -97,7 +97,7 @@ def test_a_copy_and_its_counts(filled, workers):
     source, destination = filled.found("orders"), filled.found("copy", "destination")
     result = copy_items(source, destination, options(workers=workers), told.append)
     assert same(filled)
-    assert result.counts == Counts(ITEMS, result.counts.bytes)
+    assert result.counts == Counts(ITEMS, result.counts.bytes, read=ITEMS)
     assert result.counts.bytes > sum(map(len, numbered()))
     assert (result.retries.throttled, result.retries.failed, result.resumed) == (0, 0, False)
     segments = 4 if workers == 1 else 16 * workers

@@ -7,13 +7,13 @@
 from __future__ import annotations
 
 import json
+import pickle
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -165,8 +165,9 @@ def test_attributes_of_replication_are_left_out_before_the_steps(dynamo):
         to_bytes({"id": {"S": "1"}, "aws:rep:updatetime": {"N": "1.5"}}), to_bytes({"id": {"S": "2"}})
     )
     dynamo.make("copy", [("uid", "S")])
-    transform = definition({"rename": {"id": "uid"}}, {"python": {"function": "f.py:f", "attributes": "all"}},
-                           files={"f.py": "def f(item):\n    return {**item, 'names': {'S': ','.join(sorted(item))}}"})  # fmt: skip
+    function = "def f(item):\n    return {**item, 'names': {'S': ','.join(sorted(item))}}"
+    steps = {"rename": {"id": "uid"}}, {"python": {"function": "f.py:f", "attributes": "all"}}
+    transform = definition(*steps, files={"f.py": function})
     assert copied(dynamo, transform).counts.shortened == 1
     assert {json.loads(item)["names"]["S"] for item in dynamo.tables["copy"].items.values()} == {"uid"}
 
@@ -437,8 +438,6 @@ print(json.dumps([counts.items, counts.read, counts.added, counts.kept_out, coun
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_copy_that_is_killed_goes_on(filled, tmp_path, workers):
-    import pickle
-
     path, pickled = tmp_path / "copy.json", tmp_path / "definition"
     pickled.write_bytes(pickle.dumps(FANNING))
     filled.tables["orders"].put(*with_bad())
