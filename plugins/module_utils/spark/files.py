@@ -138,8 +138,7 @@ class FilesTask:
             return
         kept = self._carried.of_page(b"".join(items), items)
         file.shortened += self._carried.shortened(items, kept)
-        of_item, tally = self._transform.of_item, file.tally
-        made = [each for item in kept for each in of_item(item, tally)]
+        made = self._transform.of_items(kept, file.tally)
         if made:
             size = sum(map(len, made))
             file.waiting.extend(batches(made, most_items(self._throttle, len(made), size)))

@@ -53,8 +53,7 @@ class Changing:
                 named.append(NamedItem(self._source_keys.to_json(self._source_keys.of(item)), str(failure)))
 
         tally = Tally(on_failure=name)
-        of_item = self._transform.of_item
-        made: Sequence[Slice] = [each for item in items for each in of_item(item, tally)]
+        made: Sequence[Slice] = self._transform.of_items(items, tally)
         counts = Counts(
             tally.made,
             read=tally.read,

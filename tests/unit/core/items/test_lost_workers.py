@@ -20,6 +20,7 @@ import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import ItemRefused, WorkerLost
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items import copying, permit, workers
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.answers import KeyAttribute
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Endpoint
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.comparing import compare_tables
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.copying import CopyOptions, copy_items
@@ -29,6 +30,10 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.items.differen
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.permit import Bounds
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.throttle import Rate
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.transform.compiled import compiled
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.transform.definition import Definition
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.transform.schemas import KeySchema, TableSchemas
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.transform.tally import Tally
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.fence import LET_GO
 from tests.unit.core.items.fake_dynamo import HASTY, REGION, SECRET, FakeDynamo, wait_until
 from tests.unit.core.items.strategies import to_bytes
@@ -203,6 +208,41 @@ def test_items_that_are_refused_are_named_once(filled: Holding) -> None:
         copied(filled)
     assert len({item["key"]["id"]["S"] for item in told.value.details["items"]}) == 8
     assert len(filled.tables["copy"].items) == ITEMS
+
+
+STEPS = (
+    {"drop": ["debug"]},
+    {"keep_if": "NOT begins_with(id, :x)"},
+    {"cast": {"v": "N"}},
+    {"python": {"function": "f.py:pair", "attributes": "all", "several": True}},
+)
+TRANSFORM = Definition(
+    STEPS,
+    TableSchemas(KeySchema((KeyAttribute("id", "S"),))),
+    values={":x": {"S": "item 7"}},
+    files={"f.py": "def pair(item): return [item, {**item, 'id': {'S': 'second ' + item['id']['S']}}]"},
+)
+
+
+@pytest.mark.usefixtures("nothing_is_late")
+@pytest.mark.parametrize("skip_errors", [True, False])
+@pytest.mark.parametrize("counts", [[3], [70], [15, 16, 40]], ids=["one", "late", "another too"])
+def test_a_transformed_copy_whose_workers_are_killed_counts_each_item_once(
+    filled: Holding, counts: list[int], skip_errors: bool
+) -> None:
+    filled.tables["orders"].put(*[to_bytes({"id": {"S": f"bad {number}"}, "v": {"S": "x"}}) for number in range(33)])
+    transform, tally = compiled(TRANSFORM), Tally()
+    items = [bytes(each) for each in transform.of_items(list(filled.tables["orders"].items.values()), tally)]
+    filled.kill_at(lambda: len(filled.bodies), counts)
+    if skip_errors:
+        result = copied(filled, transform=TRANSFORM, skip_errors=True)
+        assert result.counts.balanced and (result.counts.read, result.counts.items) == (tally.read, tally.made)
+        assert (result.counts.kept_out, result.counts.refused) == (dict(tally.kept_out), {3: 33})
+        assert result.workers_lost == (KILLED,) * len(counts)
+    else:
+        with pytest.raises(ItemRefused, match="cannot take 33 items; all others are copied"):
+            copied(filled, transform=TRANSFORM)
+    assert sorted(filled.tables["copy"].items.values()) == sorted(items)
 
 
 def test_what_a_killed_worker_had_sent_overwrites_nothing(filled: Holding, monkeypatch: pytest.MonkeyPatch) -> None:
