@@ -10,26 +10,28 @@ It is sent as it stands, and all Pythons of these services read it: it says whic
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 OLDEST = (3, 11)
 
 
-def main():
+def main() -> None:
     """Run the job of the package that Spark has put on the path. Exits where this Python is too old."""
     if sys.version_info < OLDEST:
         sys.exit(
             "TableFerry's Spark job needs Python 3.11 or newer, and this is Python"
             f" {sys.version_info[0]}.{sys.version_info[1]}. Choose a newer release, or on EMR another PYSPARK_PYTHON."
         )
-    import tableferry
     from pyspark import SparkContext
-    from tableferry.spark import driver
 
+    package: Any = import_module("tableferry")
+    driver = import_module("tableferry.spark.driver")
     context = SparkContext(appName="tableferry")
     context.setLogLevel("ERROR")
     try:
-        driver.main(sys.argv[1:], context, Path(tableferry.__loader__.archive))
+        driver.main(sys.argv[1:], context, Path(package.__loader__.archive))
     finally:
         context.stop()
 
