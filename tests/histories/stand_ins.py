@@ -23,6 +23,7 @@ from unittest.mock import patch
 from ansible_collections.tableferry.aws.plugins.module_utils.core import sdk
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account
 from ansible_collections.tableferry.aws.plugins.module_utils.core.aws_errors import is_passing
+from ansible_collections.tableferry.aws.plugins.module_utils.core.exports import manifest
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.checkpoint import Counts
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Retries
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.copying import CopyProgress, CopyResult
@@ -30,7 +31,6 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.items.tables i
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs import waiter
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup import judge as backup_judge
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.direct import copy_job
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3 import manifest
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import adopting, background, counting
 from tests.unit.on_lab import in_process
 from tests.unit.on_lab.record import by_calls

@@ -9,7 +9,7 @@ from __future__ import annotations
 from .imports import ROOT
 
 CORE = ROOT / "plugins/module_utils/core"
-ROOMS = 21
+ROOMS = 22
 LINES = 500
 
 

@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account, AccountSpec
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs import waiter
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem, WaitResult
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3 import manifest
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.export import (
+from ansible_collections.tableferry.aws.plugins.module_utils.core.exports import manifest
+from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.export import (
     ExportOptions,
     plan_export,
     start_export,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs import waiter
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem, WaitResult
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.importing import (
     ImportOptions,
     plan_import,

@@ -14,15 +14,15 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.differences import Comparison
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.tracking import Tracking
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3 import (
+from ansible_collections.tableferry.aws.plugins.module_utils.core.exports import (
     at_once,
     export,
     export_status,
     shared,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.differences import Comparison
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.tracking import Tracking
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record import intended, intention, rules, transitions
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import settings_job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table import patient_calls

@@ -20,11 +20,11 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     ServiceError,
     TableVanished,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.manifest import read_manifest
+from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.staging import StagingBucket
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.exported import ExportedFile
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.transform.definition import Definition
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.transform.schemas import schemas_of
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.manifest import read_manifest
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.staging import StagingBucket
 from ansible_collections.tableferry.aws.plugins.module_utils.spark import driver
 from ansible_collections.tableferry.aws.plugins.module_utils.spark.files import FileResult
 from ansible_collections.tableferry.aws.plugins.module_utils.spark.job import begin, write_share

@@ -17,15 +17,15 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account, AccountSpec
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import AccessDenied, InvalidInput
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3 import staging_bucket
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.import_request import ImportOptions
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.importing import plan_import, start_import
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.staging_bucket import (
+from ansible_collections.tableferry.aws.plugins.module_utils.core.exports import staging_bucket
+from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.staging_bucket import (
     StagingOptions,
     apply_bucket,
     plan_bucket,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.import_request import ImportOptions
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.importing import plan_import, start_import
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import preview
 from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.users import Uncounted
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.own_apis import tags_of_copy

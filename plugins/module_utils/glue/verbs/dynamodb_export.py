@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ...core.errors import InvalidInput
-from ...core.methods.s3.export import plan_export, start_export
-from ...core.methods.s3.export_request import ExportOptions
+from ...core.exports.export import plan_export, start_export
+from ...core.exports.export_request import ExportOptions
 from ...core.migration import method_of, naming_methods
 from ..accounts import Accounts
 from ..records import RECORD_OPTIONS, refuse_held

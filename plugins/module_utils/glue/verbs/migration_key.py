@@ -10,8 +10,8 @@ import time
 from typing import Any
 
 from ...core.account import Account
+from ...core.exports.staging_bucket import key_statements
 from ...core.methods.backup.access import destination_vault_key, source_vault_key
-from ...core.methods.s3.staging_bucket import key_statements
 from ...core.statements.key_policy import KeyOptions, apply_key, plan_key
 from ...core.statements.statement import OurStatement
 from ..accounts import Accounts

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...core.account import Account
-from ...core.methods.s3.staging_bucket import (
+from ...core.exports.staging_bucket import (
     StagingOptions,
     apply_bucket,
     apply_leaving,

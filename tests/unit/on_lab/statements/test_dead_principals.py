@@ -14,12 +14,7 @@ import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account, AccountSpec
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import ServiceError
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.access import job_role
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.vaults import (
-    copy_statement,
-    plan_copying,
-)
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.staging_bucket import (
+from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.staging_bucket import (
     StagingOptions,
     apply_bucket,
     apply_leaving,
@@ -27,6 +22,11 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.sta
     key_statements,
     plan_bucket,
     plan_leaving,
+)
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.access import job_role
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.vaults import (
+    copy_statement,
+    plan_copying,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.bucket_policy import BucketPolicy
 from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.key_policy import KeyOptions, plan_key

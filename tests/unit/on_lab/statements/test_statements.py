@@ -23,6 +23,17 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     ServiceError,
     StagingBucketUnusable,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.exports import staging_bucket
+from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.staging_bucket import (
+    StagingOptions,
+    apply_bucket,
+    apply_leaving,
+    export_statement,
+    exporting_services,
+    key_statements,
+    plan_bucket,
+    plan_leaving,
+)
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.access import (
     destination_vault_key,
     job_role,
@@ -33,17 +44,6 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup
     plan_vault_removal,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.vaults import make_vault, plan_vault
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3 import staging_bucket
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.staging_bucket import (
-    StagingOptions,
-    apply_bucket,
-    apply_leaving,
-    export_statement,
-    exporting_services,
-    key_statements,
-    plan_bucket,
-    plan_leaving,
-)
 from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.bucket_policy import BucketPolicy
 from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.grants import (
     GrantOptions,

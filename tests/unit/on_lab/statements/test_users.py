@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.staging_bucket import (
+from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.staging_bucket import (
     StagingOptions,
     apply_bucket,
     apply_leaving,

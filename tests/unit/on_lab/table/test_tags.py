@@ -13,11 +13,11 @@ import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.change import Change, NotCarried
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import FerryError, TableUnusable
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.export import (
+from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.export import (
     ExportOptions,
     plan_export,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.recovery import RECOVERY_TAG
+from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.recovery import RECOVERY_TAG
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import comparison
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table import ownership
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.definition import TableDefinition

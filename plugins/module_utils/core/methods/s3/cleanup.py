@@ -13,6 +13,12 @@ from typing import Any
 from ...account import Account
 from ...change import Change, NotCarried
 from ...errors import InvalidInput, MissingTable, StillRunning
+from ...exports.export_request import PURPOSE as EXPORT
+from ...exports.export_status import look_up
+from ...exports.memory import KEPT
+from ...exports.recovery import RECOVERY_TAG, read_recovery
+from ...exports.shared import needed_by, withdraw
+from ...exports.staging import BucketMissing, StagingBucket
 from ...jobs.entries import job_of_entry
 from ...jobs.job import Job
 from ...jobs.tracking import Tracking
@@ -22,14 +28,8 @@ from ...route import Route
 from ...steps.claiming import data_removed
 from ...table.definition import TableDefinition
 from ...table.ownership import read_tags
-from .export_request import PURPOSE as EXPORT
-from .export_status import look_up
 from .import_status import describe_import, find_started
 from .lost import running_export, running_import
-from .memory import KEPT
-from .recovery import RECOVERY_TAG, read_recovery
-from .shared import needed_by, withdraw
-from .staging import BucketMissing, StagingBucket
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,12 @@ from typing import Any, Literal
 from ...account import Account
 from ...change import Change
 from ...errors import ExportFailed, InvalidInput, PrefixNotData
+from ...exports.manifest import Manifest
 from ...jobs.job import Job
 from ...route import Route
 from ...table.creation import import_parameters
 from ...table.definition import TableDefinition
 from ...table.encryption import Encryption, read_encryption, resolve_key_map
-from .manifest import Manifest
 
 
 @dataclass(frozen=True)

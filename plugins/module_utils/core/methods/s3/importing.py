@@ -23,6 +23,9 @@ from ...errors import (
     ImportFailed,
     JobTimeout,
 )
+from ...exports.manifest import check_readable, checked_manifest, read_manifest, summary_key
+from ...exports.memory import KEPT, Memory, memory_of, sending
+from ...exports.staging import BucketMissing, StagingBucket
 from ...jobs.job import Job, ended_with, failure_of
 from ...jobs.kind import DestinationJobs, Made, Page, Pause, Steps, WaitItem, made_of
 from ...jobs.token import with_token
@@ -44,10 +47,7 @@ from .import_request import (
     table_parameters,
 )
 from .import_status import IMPORT_STATES, describe_import, described, find_started
-from .manifest import check_readable, checked_manifest, read_manifest, summary_key
-from .memory import KEPT, Memory, memory_of, sending
 from .refused import has_bad_items, name_refused
-from .staging import BucketMissing, StagingBucket
 
 PURPOSE = "import"
 ABSENCE = 60.0  # seconds in which not-found proves nothing (measured/import-export-table 3.12)

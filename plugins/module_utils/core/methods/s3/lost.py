@@ -16,19 +16,19 @@ from typing import Any
 from ...account import Account
 from ...destination import all_imports, imports_of, is_staged_by, read_import
 from ...errors import ImportLocked, PrefixNotData, StagingBucketUnusable
+from ...exports.at_once import ITEMS
+from ...exports.export_request import ExportOptions
+from ...exports.export_status import exports_of, find_by_token, serves
+from ...exports.manifest import FOLDER, read_manifest, summary_key
+from ...exports.recovery import read_recovery
+from ...exports.staging import StagingBucket
 from ...jobs.job import Job
 from ...jobs.tracking import NUMBERS_PER_ATTEMPT, Tracking
 from ...route import Route
 from ...steps.source_jobs import SourceJob, in_seconds
 from ...steps.standing import Filling
 from ...table.definition import json_safe
-from .at_once import ITEMS
-from .export_request import ExportOptions
-from .export_status import exports_of, find_by_token, serves
 from .import_status import described
-from .manifest import FOLDER, read_manifest, summary_key
-from .recovery import read_recovery
-from .staging import StagingBucket
 
 PROBE = "tableferry-probe"  # the object that shows, before any cost, that the source may write
 

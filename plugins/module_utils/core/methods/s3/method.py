@@ -12,6 +12,9 @@ from typing import ClassVar
 
 from ...account import Account
 from ...change import Change
+from ...exports.export import ExportKind, ExportPlan, plan_export, start_export
+from ...exports.export_request import ExportOptions
+from ...exports.keys import undescribed
 from ...jobs.job import Job
 from ...jobs.kind import JobKind
 from ...jobs.tracking import Tracking
@@ -25,12 +28,9 @@ from ...table.quotas import check_quotas
 from ...table.replication import brought_along
 from ..method import ItemJobs, Needs
 from ..options import MigrationOptions
-from .export import ExportKind, ExportPlan, plan_export, start_export
-from .export_request import ExportOptions
 from .import_request import ImportOptions, untagged
 from .importing import ImportKind, import_job, plan_import
 from .judge import judge_import
-from .keys import undescribed
 from .lost import fillings, running_exports, running_import
 
 LONGEST_WAY = 86400  # seconds that an export may wait on the way to its import, whatever its age when it was chosen

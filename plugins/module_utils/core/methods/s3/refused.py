@@ -14,10 +14,10 @@ from typing import Any
 
 from ...account import Account
 from ...errors import FerryError
+from ...exports.staging import StagingBucket
 from ...jobs.job import Job
 from ...table.definition import TableDefinition
 from ...table.refused_items import Keys, write_refused
-from .staging import StagingBucket
 
 ITEMS = "ItemValidationError"  # the FailureCode of an import of which AWS refused items
 MOST_NAMED = 100_000  # items that are named at most

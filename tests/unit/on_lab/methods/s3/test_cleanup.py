@@ -11,18 +11,18 @@ from dataclasses import replace
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import StillRunning
+from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.export import (
+    RECOVERY_TAG,
+    ExportOptions,
+    plan_export,
+    start_export,
+)
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.tracking import Tracking
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.cleanup import (
     CleanupOptions,
     CleanupPlan,
     apply_cleanup,
     plan_cleanup,
-)
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.export import (
-    RECOVERY_TAG,
-    ExportOptions,
-    plan_export,
-    start_export,
 )
 from tests.unit.on_lab.in_process import Killed
 from tests.unit.on_lab.methods.s3.test_importing import World

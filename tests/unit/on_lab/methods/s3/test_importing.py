@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
 from ansible_collections.tableferry.aws.plugins.module_utils.core.destination import is_ours
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.export import (
+from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.export import (
     ExportOptions,
     plan_export,
     start_export,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.failures import (
     export_failed,
     parse_log_event,

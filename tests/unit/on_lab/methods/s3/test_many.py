@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.export import plan_export, start_export
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.export import plan_export, start_export
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.importing import (
     ImportOptions,
     plan_import,

@@ -20,7 +20,9 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     ImportLocked,
     PrefixNotData,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.export import plan_export, start_export
+from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.export import plan_export, start_export
+from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.manifest import read_manifest
+from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.staging import StagingBucket
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.importing import (
     ImportOptions,
     explain_failure,
@@ -28,8 +30,6 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.imp
     start_import,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.judge import judge_import
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.manifest import read_manifest
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.staging import StagingBucket
 from demo.tables import all_types, attributes, key_schema
 
 

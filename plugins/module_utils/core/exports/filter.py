@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from ... import sdk
-from ...account import Account
-from ...errors import FilterNotAllowed
-from ...table.definition import TableDefinition
+from .. import sdk
+from ..account import Account
+from ..errors import FilterNotAllowed
+from ..table.definition import TableDefinition
 from .export_request import ExportOptions
 
 _FILTER_MEMBERS = frozenset(

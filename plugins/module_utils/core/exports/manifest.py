@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from ...errors import ChecksumMismatch, CountMismatch, EmptyPrefix, PrefixNotData, StagingBucketUnusable
+from ..errors import ChecksumMismatch, CountMismatch, EmptyPrefix, PrefixNotData, StagingBucketUnusable
 from .staging import StagingBucket, StoredObject
 
 SUMMARY = "manifest-summary.json"

@@ -15,15 +15,15 @@ from collections.abc import Generator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ... import sdk
-from ...account import Account
-from ...errors import ExportFailed, NotYet
-from ...jobs.entries import token_of
-from ...jobs.job import Job, ended_with
-from ...jobs.kind import FENCE_GAP, Pause
-from ...jobs.token import with_token
-from ...jobs.tracking import Tracking
-from ...table.definition import TableDefinition
+from .. import sdk
+from ..account import Account
+from ..errors import ExportFailed, NotYet
+from ..jobs.entries import token_of
+from ..jobs.job import Job, ended_with
+from ..jobs.kind import FENCE_GAP, Pause
+from ..jobs.token import with_token
+from ..jobs.tracking import Tracking
+from ..table.definition import TableDefinition
 from .memory import memory_of
 from .recovery import read_recovery, turn_on_recovery
 

@@ -12,11 +12,11 @@ from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from ...account import Account
-from ...errors import PointInTimeRecoveryNotReady, in_words
-from ...jobs.job import Job
-from ...jobs.kind import Pause
-from ...table.ownership import put_mark
+from ..account import Account
+from ..errors import PointInTimeRecoveryNotReady, in_words
+from ..jobs.job import Job
+from ..jobs.kind import Pause
+from ..table.ownership import put_mark
 
 RECOVERY_TAG = "tableferry:point-in-time-recovery"
 SHORTEST_LOOK, LONGEST_LOOK = 1.0, 15.0  # seconds between looks at point-in-time recovery that was just turned on

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
-from ... import sdk
-from ...jobs.entries import token_of
-from ...jobs.job import Job
-from ...jobs.tracking import Tracking
-from ...record.record import FILL
+from .. import sdk
+from ..jobs.entries import token_of
+from ..jobs.job import Job
+from ..jobs.tracking import Tracking
+from ..record.record import FILL
 
 # What of a job's request a later run needs when it has ended.
 KEPT: Mapping[str, tuple[str, ...]] = {

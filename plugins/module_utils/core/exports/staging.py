@@ -18,9 +18,9 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import unquote
 
-from ... import aws_errors, sdk
-from ...account import Account
-from ...errors import MADE_BY, FerryError, StagingBucketUnusable
+from .. import aws_errors, sdk
+from ..account import Account
+from ..errors import MADE_BY, FerryError, StagingBucketUnusable
 
 CHUNK = 1 << 20
 LARGEST = 128 << 20  # bytes of an object read whole: a manifest of some 500,000 data files

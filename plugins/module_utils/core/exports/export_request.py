@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from ...errors import InvalidInput
-from ...jobs.job import Job
-from ...jobs.token import with_token
-from ...route import Route
-from ...table.definition import TableDefinition, json_safe
+from ..errors import InvalidInput
+from ..jobs.job import Job
+from ..jobs.token import with_token
+from ..route import Route
+from ..table.definition import TableDefinition, json_safe
 from .manifest import FOLDER
 from .recovery import RecoveryWindow
 from .staging import StagingBucket

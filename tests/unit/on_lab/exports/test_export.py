@@ -15,26 +15,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.export import (
+from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.export import (
     RECOVERY_TAG,
     ExportOptions,
     RecoveryWindow,
     plan_export,
     start_export,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.export_request import (
+from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.export_request import (
     may_still_show,
     to_time,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.filter import filter_attributes
+from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.recovery import read_recovery
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.failures import export_hint
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.filter import filter_attributes
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.importing import (
     ImportOptions,
     plan_import,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.recovery import read_recovery
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import wait_for
 from tests.unit.on_lab.in_process import failure
 from tests.unit.on_lab.staged import BUCKET, DESTINATION, REGION, SOURCE, Staged
@@ -406,7 +406,7 @@ def test_incremental_windows() -> None:
 
 @given(st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1)), st.integers(-12, 12))
 def test_times_are_whole_seconds_of_utc(time: datetime, offset: int) -> None:
-    from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3 import export_request
+    from ansible_collections.tableferry.aws.plugins.module_utils.core.exports import export_request
 
     text = export_request.to_text(time.replace(tzinfo=timezone(timedelta(hours=offset))))
     assert text.endswith("Z")

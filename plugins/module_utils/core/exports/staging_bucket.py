@@ -16,17 +16,17 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from ... import aws_errors
-from ...account import Account
-from ...change import Change
-from ...errors import AccessDenied, FerryError, NotOurs, StagingBucketUnusable
-from ...statements.bucket_policy import BucketPolicy, bucket_exists
-from ...statements.marks import is_marked, own
-from ...statements.policy_documents import Policy, statements_of
-from ...statements.shared_policy import PolicyPlan, Sleep, apply_policy, merged, plan_policy
-from ...statements.statement import AccountPair, OurStatement
-from ...statements.users import ALONE, Users
-from ...table.definition import json_safe
+from .. import aws_errors
+from ..account import Account
+from ..change import Change
+from ..errors import AccessDenied, FerryError, NotOurs, StagingBucketUnusable
+from ..statements.bucket_policy import BucketPolicy, bucket_exists
+from ..statements.marks import is_marked, own
+from ..statements.policy_documents import Policy, statements_of
+from ..statements.shared_policy import PolicyPlan, Sleep, apply_policy, merged, plan_policy
+from ..statements.statement import AccountPair, OurStatement
+from ..statements.users import ALONE, Users
+from ..table.definition import json_safe
 
 ENFORCED = "BucketOwnerEnforced"
 EXPORT_ACTIONS = ("s3:PutObject", "s3:PutObjectAcl", "s3:AbortMultipartUpload")

@@ -6,13 +6,13 @@
 
 from __future__ import annotations
 
-from ... import sdk
-from ...account import Account
-from ...aws_errors import DENIED, NO_KEY
-from ...errors import InvalidInput, KeyNotUsable
-from ...table.creation import import_parameters
-from ...table.definition import TableDefinition
-from ...table.encryption import AWS_MANAGED_ALIAS, read_encryption, resolve_key_map
+from .. import sdk
+from ..account import Account
+from ..aws_errors import DENIED, NO_KEY
+from ..errors import InvalidInput, KeyNotUsable
+from ..table.creation import import_parameters
+from ..table.definition import TableDefinition
+from ..table.encryption import AWS_MANAGED_ALIAS, read_encryption, resolve_key_map
 from .export_request import ExportOptions
 from .staging import StagingBucket
 

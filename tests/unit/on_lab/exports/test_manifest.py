@@ -21,8 +21,8 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     PrefixNotData,
     StagingBucketUnusable,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3 import staging
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.manifest import (
+from ansible_collections.tableferry.aws.plugins.module_utils.core.exports import staging
+from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.manifest import (
     check_checksums,
     check_objects,
     check_readable,
@@ -31,7 +31,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.man
     read_manifest,
     summary_key,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.staging import StagingBucket
+from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.staging import StagingBucket
 from tests.unit.on_lab.staged import BUCKET, DESTINATION, Staged
 
 FOLDER = "a/b/AWSDynamoDB/0123-ab/"

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
 
-from ... import sdk
-from ...account import Account
-from ...aws_errors import is_passing
-from ...change import Change, NotCarried
-from ...errors import (
+from .. import sdk
+from ..account import Account
+from ..aws_errors import is_passing
+from ..change import Change, NotCarried
+from ..errors import (
     AccessDenied,
     ExportFailed,
     FerryError,
@@ -25,17 +25,20 @@ from ...errors import (
     PointInTimeRecoveryNotReady,
     Refused,
 )
-from ...jobs.job import Job, ended_with
-from ...jobs.kind import Made, Page, Pause, SourceJobs, Steps, WaitItem, begun
-from ...jobs.token import with_token
-from ...jobs.tracking import Tracking
-from ...record.intention import CLIENT_TOKEN
-from ...record.record import Source
-from ...route import Route
-from ...table.creation import require_importable
-from ...table.definition import TableDefinition
-from ...table.ownership import has_room, read_tags
-from ...table_status import require_usable
+from ..jobs.job import Job, ended_with
+from ..jobs.kind import Made, Page, Pause, SourceJobs, Steps, WaitItem, begun
+from ..jobs.token import with_token
+from ..jobs.tracking import Tracking
+from ..methods.s3.failures import explain_failure
+from ..methods.s3.import_place import Place, close_import, look_at_destination, look_by_record
+from ..methods.s3.lost import PROBE, LostExport, lost_export, was_probed
+from ..record.intention import CLIENT_TOKEN
+from ..record.record import Source
+from ..route import Route
+from ..table.creation import require_importable
+from ..table.definition import TableDefinition
+from ..table.ownership import has_room, read_tags
+from ..table_status import require_usable
 from .at_once import WAITS, accepted, again, at_once, is_without_time, lacks_items
 from .export_request import (
     PURPOSE,
@@ -61,11 +64,8 @@ from .export_status import (
     read_result,
     serves,
 )
-from .failures import explain_failure
 from .filter import check_filter
-from .import_place import Place, close_import, look_at_destination, look_by_record
 from .keys import check_keys, check_staging_key
-from .lost import PROBE, LostExport, lost_export, was_probed
 from .manifest import FOLDER, check_readable, read_manifest
 from .memory import KEPT, memory_of, sending
 from .recovery import RECOVERY_TAG, RecoveryWindow, read_recovery, turn_on_recovery, wait_for_recovery

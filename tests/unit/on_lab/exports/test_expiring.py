@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import StagingBucketUnusable
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.staging_bucket import _left_overs
+from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.staging_bucket import _left_overs
 from tests.unit.on_lab.recorded import Playbook, world
 from tests.unit.on_lab.staged import BUCKET, Staged
 
