@@ -4,7 +4,7 @@
 
 """Which methods and which kinds of jobs there are is asked in one file, core/migration.py.
 
-Elsewhere only the files of a method name it and the kinds of its jobs, and a step its own kind.
+Elsewhere only the files of a method name it and the kinds of its jobs, and exports and a step their own kind.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import judgement, migration
+from ansible_collections.tableferry.aws.plugins.module_utils.core.exports import export_request
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import AUTO
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import adopting, claim_job
 
@@ -107,6 +108,8 @@ def allowed(path: Path) -> set[str]:
         return {adopting.KIND}
     if path == CORE / "judgement.py":
         return {judgement.KIND}
+    if path.is_relative_to(CORE / "exports"):
+        return {export_request.KIND}
     if path.is_relative_to(CORE / "methods") and path.parent != CORE / "methods":
         method = migration.METHODS[path.parent.name]
         return {method.name, *method.kinds}
@@ -157,6 +160,7 @@ def test_what_names_them_is_found(text: str, names: list[str]) -> None:
 
 def test_a_file_may_name_what_is_its_own() -> None:
     assert allowed(CORE / "methods/s3/judge.py") == {"s3", "export", "import"}
+    assert allowed(CORE / "exports/export.py") == {"export"}
     assert allowed(CORE / "steps/counting.py") == {"count"}
     assert allowed(CORE / "judgement.py") == {"judge"}
     assert allowed(CORE / "methods/method.py") == set()

@@ -23,6 +23,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.export
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs import waiter
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem, WaitResult
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.import_place import ImportLoader
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.importing import (
     ImportOptions,
     plan_import,
@@ -109,7 +110,7 @@ class Crossing:
 
     def export(self, table: str, **options: Any) -> Job:
         """The ended export."""
-        plan = plan_export(self.source, self.destination, self.export_options(table, **options))
+        plan = plan_export(self.source, self.destination, self.export_options(table, **options), ImportLoader())
         return self.ended(start_export(self.source, self.destination, plan))
 
     @staticmethod

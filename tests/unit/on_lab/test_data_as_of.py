@@ -18,6 +18,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job impor
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
 from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.import_place import ImportLoader
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import judge, preview, start, wait_for
 from tests.unit.on_lab.staged import BUCKET, Staged
 
@@ -94,7 +95,7 @@ def test_a6_an_incremental_export_of_stopped_writes_ends_no_earlier_either() -> 
     options = ExportOptions(
         "orders", BUCKET, export_type="INCREMENTAL_EXPORT", from_time=began - timedelta(hours=1), writes_stopped=True
     )
-    plan = plan_export(world.source, world.destination, options)
+    plan = plan_export(world.source, world.destination, options, ImportLoader())
     job = start_export(world.source, world.destination, plan)
     item = WaitItem("t", world.source, world.destination, job)
     wait_for([item], clock=lambda: world.aws.clock, sleep=world.aws.sleep)

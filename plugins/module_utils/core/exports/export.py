@@ -29,13 +29,9 @@ from ..jobs.job import Job, ended_with
 from ..jobs.kind import Made, Page, Pause, SourceJobs, Steps, WaitItem, begun
 from ..jobs.token import with_token
 from ..jobs.tracking import Tracking
-from ..methods.s3.failures import explain_failure
-from ..methods.s3.import_place import Place, close_import, look_at_destination, look_by_record
-from ..methods.s3.lost import PROBE, LostExport, lost_export, was_probed
 from ..record.intention import CLIENT_TOKEN
 from ..record.record import Source
 from ..route import Route
-from ..table.creation import require_importable
 from ..table.definition import TableDefinition
 from ..table.ownership import has_room, read_tags
 from ..table_status import require_usable
@@ -66,6 +62,8 @@ from .export_status import (
 )
 from .filter import check_filter
 from .keys import check_keys, check_staging_key
+from .loading import Loader, Place
+from .lost import PROBE, LostExport, lost_export, was_probed
 from .manifest import FOLDER, check_readable, read_manifest
 from .memory import KEPT, memory_of, sending
 from .recovery import RECOVERY_TAG, RecoveryWindow, read_recovery, turn_on_recovery, wait_for_recovery
@@ -88,9 +86,14 @@ class ExportPlan:
 
 
 def plan_export(
-    source: Account, destination: Account | None, options: ExportOptions, record: Tracking | None = None
+    source: Account,
+    destination: Account | None,
+    options: ExportOptions,
+    loader: Loader,
+    record: Tracking | None = None,
 ) -> ExportPlan:
-    """What a start would do; reads only. With ``destination`` all that can be known is checked before AWS charges.
+    """What a start would do; reads only. With ``destination`` all that can be known is checked before AWS charges: the
+    ``loader``, which is to load the export there, says what stands there, and which tables it can make.
 
     With the ``record`` of the table, earlier jobs are found there; one that this run holds is brought to where a new
     export may be intended (NotYet where that must wait).
@@ -102,7 +105,7 @@ def plan_export(
     """
     definition = TableDefinition.read(source, options.table)
     if options.export_type == "FULL_EXPORT" and options.to_import:
-        require_importable(definition)
+        loader.require_loadable(definition)
     check_filter(source, definition, options)
     route = _route(source, destination, definition, options)
     account = destination or source
@@ -121,11 +124,8 @@ def plan_export(
     except BucketMissing as error:
         obstacle = error
     if destination is not None and options.export_type == "FULL_EXPORT":
-        if record is not None:
-            place = look_by_record(destination, route, record)
-        else:
-            place = look_at_destination(destination, route)
-        check_keys(source, destination, definition, options)
+        place = loader.look(destination, route, record)
+        check_keys(source, destination, definition, options, loader)
     last = None
     if record is not None:
         last = record.latest(requested.request["purpose"])
@@ -148,7 +148,7 @@ def plan_export(
     if last is not None and serves(source, last, requested, options):
         return ExportPlan(last, [], definition, [], obstacle)
     if place.state == "partial" and place.job is not None and destination is not None and not options.replace_failed:
-        raise explain_failure(destination, place.job)
+        raise loader.explain(destination, place.job)
     if record is not None and last is not None and destination is not None and options.to_import and obstacle is None:
         bucket.require_listable(route.export_prefix)
     require_usable(definition.raw)
@@ -162,7 +162,7 @@ def plan_export(
         if lost.attempts and record.may_write:
             record.above(lost.attempts)
         _close_former(source, record, requested, listed_at)
-        job = _to_intend(record, timed(requested, window), last, window, options, listed_at)
+        job = _to_intend(record, timed(requested, window), last, window, options, loader, listed_at)
     else:
         job = numbered(timed(requested, window), last, window, options)
     changes.append(Change(f"export of {options.table}", None, summary_of(job), "billed"))
@@ -185,6 +185,7 @@ def _to_intend(
     last: Job | None,
     window: RecoveryWindow,
     options: ExportOptions,
+    loader: Loader,
     listed_at: float,
 ) -> Job:
     """The export to begin: the one that was intended, unchanged, as long as it may be sent; else a new one.
@@ -197,8 +198,8 @@ def _to_intend(
             return last
         record.not_begun(last, CLIENT_TOKEN, listed_at)
     elif last is not None and record.may_write:
-        close_import(record, listed_at)
-        record.close(last, CLIENT_TOKEN, listed_at, KEPT[last.kind])
+        loader.close(record, listed_at)
+        record.close(last, CLIENT_TOKEN, listed_at, KEPT)
         record.new_attempt(record.record.method)
     fresh = replace(requested, attempt=record.number(requested.request["purpose"]))
     return with_token(fresh) if fresh.state == "planned" else fresh
@@ -208,7 +209,7 @@ def _close_former(source: Account, record: Tracking, requested: Job, listed_at: 
     """End or close the export that an earlier attempt left open. Raises NotYet while it runs, or may be begun."""
     former = record.former(requested.request["purpose"])
     if former is not None and record.may_write:
-        record.close(look_up(source, former), CLIENT_TOKEN, listed_at, KEPT[former.kind])
+        record.close(look_up(source, former), CLIENT_TOKEN, listed_at, KEPT)
 
 
 def _recovery_changes(window: RecoveryWindow, options: ExportOptions) -> list[Change]:

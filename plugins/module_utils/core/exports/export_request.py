@@ -20,6 +20,7 @@ from .manifest import FOLDER
 from .recovery import RecoveryWindow
 from .staging import StagingBucket
 
+KIND = "export"
 PURPOSE = "export"
 STOPPED_PURPOSE = "export-stopped"  # of an export without a record that was asked for when writes had stopped
 SHORTEST_WINDOW, LONGEST_WINDOW = timedelta(minutes=15), timedelta(hours=24)  # of an incremental export (aws.md A8)
@@ -30,8 +31,9 @@ _TIMES = ("ExportTime", "ExportFromTime", "ExportToTime")
 class ExportOptions:
     """What to export, and where. ``max_age`` and the wait are seconds; times are rounded down to whole UTC seconds.
 
-    With ``to_import`` a table is refused that an import cannot create. With ``writes_stopped`` an export that is not
-    asked for the end of its time shows nothing before the instant at which it was planned.
+    With ``to_import`` the destination is to load it: a table is refused that its loader cannot make, and a bucket that
+    it may not list. With ``writes_stopped`` an export that is not asked for the end of its time shows nothing before
+    the instant at which it was planned.
     """
 
     table: str
@@ -88,7 +90,7 @@ def export_job(options: ExportOptions, definition: TableDefinition, route: Route
     elif options.export_time is not None:
         call["ExportTime"] = to_text(options.export_time)
     return Job(
-        "export",
+        KIND,
         definition.name,
         migration_id=options.migration_id,
         request={

@@ -19,10 +19,10 @@ from ..errors import AccessDenied, ExportFailed, FerryError
 from ..jobs.job import Job, State, ended_with
 from ..jobs.token import with_token
 from ..jobs.tracking import NUMBERS_PER_ATTEMPT
-from ..methods.s3.failures import export_failed
 from ..table.definition import json_safe
 from .at_once import counted_since, lacks_items
 from .export_request import STOPPED_PURPOSE, ExportOptions, texts_of, to_time
+from .failures import export_failed
 from .manifest import FOLDER, SUMMARY, data_prefix
 from .staging import StagingBucket
 

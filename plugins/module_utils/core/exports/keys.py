@@ -10,10 +10,11 @@ from .. import sdk
 from ..account import Account
 from ..aws_errors import DENIED, NO_KEY
 from ..errors import InvalidInput, KeyNotUsable
-from ..table.creation import import_parameters
+from ..table.creation import creation_parameters
 from ..table.definition import TableDefinition
 from ..table.encryption import AWS_MANAGED_ALIAS, read_encryption, resolve_key_map
 from .export_request import ExportOptions
+from .loading import Loader
 from .staging import StagingBucket
 
 
@@ -65,15 +66,19 @@ def _check_enabled(account: Account, key_arn: str, whose: str, table: str) -> No
         )
 
 
-def check_keys(source: Account, destination: Account, definition: TableDefinition, options: ExportOptions) -> None:
-    """Whether the destination can be encrypted as requested, and the source's key still works."""
+def check_keys(
+    source: Account, destination: Account, definition: TableDefinition, options: ExportOptions, loader: Loader
+) -> None:
+    """Whether the ``loader`` can make the table, encrypted as requested, and the source's key still works."""
     encryption, key_map = None, dict[str, str]()
     if definition.kms_key_arn:
         encryption = read_encryption(source, definition)
         if encryption.kind == "customer":
             _check_enabled(source, definition.kms_key_arn, "source table's", definition.name)
         key_map = resolve_key_map(destination, options.kms_key_map, definition.name, encryption, source)
-    import_parameters(definition, options.destination_table or definition.name, key_map, encryption=encryption)
+    loader.require_loadable(definition)
+    name = options.destination_table or definition.name
+    creation_parameters(definition, name, key_map, tags={}, encryption=encryption)
 
 
 def undescribed(

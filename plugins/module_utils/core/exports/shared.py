@@ -23,7 +23,6 @@ from ..errors import Claimed, RecordBusy, RecordChanged
 from ..jobs.entries import job_of_entry, to_text, token_of
 from ..jobs.job import Job
 from ..jobs.tracking import Tracking
-from ..methods.s3.lost import lost_exports, was_imported
 from ..record.intention import CLIENT_TOKEN, repeats_until
 from ..record.record import JobEntry, Record, Source, export_key, table_key
 from ..record.store import RecordStore
@@ -33,6 +32,7 @@ from .at_once import ITEMS, is_without_time, lacks_items
 from .export_request import PURPOSE, is_same_request, to_time
 from .export_request import to_text as time_text
 from .export_status import look_up
+from .lost import lost_exports, was_imported
 from .staging import StagingBucket
 
 TRIES = 10  # writes of a record that others write at the same time

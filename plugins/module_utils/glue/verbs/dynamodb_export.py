@@ -12,6 +12,7 @@ from typing import Any
 from ...core.errors import InvalidInput
 from ...core.exports.export import plan_export, start_export
 from ...core.exports.export_request import ExportOptions
+from ...core.methods.s3.import_place import ImportLoader
 from ...core.migration import method_of, naming_methods
 from ..accounts import Accounts
 from ..records import RECORD_OPTIONS, refuse_held
@@ -101,7 +102,7 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     if destination is not None:
         refuse_held(destination, params["record_table"], params["destination_table"] or params["name"])
     with naming_methods():
-        plan = plan_export(source, destination, options(params))
+        plan = plan_export(source, destination, options(params), ImportLoader())
     job = plan.job.foreseen if check_mode else start_export(source, destination, plan)
     if params["wait"] and not check_mode:
         job = finished(job, source, destination, params["wait_timeout"], progress)

@@ -11,9 +11,9 @@ from typing import Any
 from ...core.account import Account
 from ...core.change import NotCarried, to_diff
 from ...core.errors import Held
-from ...core.exports.memory import KEPT
 from ...core.jobs.tracking import Tracking
 from ...core.methods.s3.cleanup import CleanupOptions, CleanupPlan, apply_cleanup, plan_cleanup
+from ...core.methods.s3.memory import KEPT
 from ...core.steps.holding import Patience
 from ..accounts import Accounts
 from ..records import RECORD_OPTIONS, RecordTables, has_recorded, open_to_read, read_record, record_of, refuse_held

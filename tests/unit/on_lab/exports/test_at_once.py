@@ -20,6 +20,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.export
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import BackupChoices
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.import_place import ImportLoader
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import wait_for
 from tests.unit.on_lab.recorded import Playbook, killed_where
 from tests.unit.on_lab.staged import BUCKET, Staged
@@ -51,7 +52,7 @@ def starts(aws: Staged) -> list[tuple[float, bool]]:
 def alone(aws: Staged, options: ExportOptions = OPTIONS) -> Any:
     """The ended export of the verbs alone."""
     source, destination = aws.account("source"), aws.account("destination")
-    job = start_export(source, destination, plan_export(source, destination, options))
+    job = start_export(source, destination, plan_export(source, destination, options, ImportLoader()))
     item = WaitItem("orders", source, destination, job)
     return wait_for([item], clock=lambda: aws.clock, sleep=aws.sleep).jobs["orders"]
 
@@ -110,7 +111,7 @@ class TestASmallTable:
         aws = world(choice)
         done = alone(aws)
         assert (done.state, done.result["item_count"], len(aws.jobs("export"))) == ("completed", 7, exports)
-        plan = plan_export(aws.account("source"), aws.account("destination"), OPTIONS)
+        plan = plan_export(aws.account("source"), aws.account("destination"), OPTIONS, ImportLoader())
         assert (plan.job.state, plan.job.arn) == ("completed", done.arn)
 
     def test_that_is_empty_is_too(self) -> None:

@@ -26,11 +26,12 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.export
     may_still_show,
     to_time,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.failures import export_hint
 from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.filter import filter_attributes
 from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.recovery import read_recovery
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.failures import export_hint
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.import_place import ImportLoader
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.importing import (
     ImportOptions,
     plan_import,
@@ -54,7 +55,7 @@ class World:
         self.aws.add_table("orders", items, **create)
 
     def plan(self, options: ExportOptions = OPTIONS, alone: bool = False):
-        return plan_export(self.source, None if alone else self.destination, options)
+        return plan_export(self.source, None if alone else self.destination, options, ImportLoader())
 
     def start(self, options: ExportOptions = OPTIONS, alone: bool = False) -> Job:
         return start_export(self.source, None if alone else self.destination, self.plan(options, alone))

@@ -19,6 +19,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.export
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.group import round_bound
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem, WaitResult
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.import_place import ImportLoader
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.importing import (
     ImportOptions,
     plan_import,
@@ -54,7 +55,7 @@ class Fleet:
     def exports(self) -> dict[str, Job]:
         jobs = {}
         for name in self.names:
-            plan = plan_export(self.source, self.destination, ExportOptions(table=name, bucket=BUCKET))
+            plan = plan_export(self.source, self.destination, ExportOptions(table=name, bucket=BUCKET), ImportLoader())
             jobs[name] = start_export(self.source, self.destination, plan)
         return jobs
 
@@ -273,7 +274,7 @@ def test_b8_they_are_left_running_when_the_time_is_over() -> None:
 def test_b8_a_start_that_fails_inside_aws_is_given_up_after_ten_minutes() -> None:
     fleet = Fleet(1)
     source, name = fleet.source, fleet.names[0]
-    plan = plan_export(source, fleet.destination, ExportOptions(table=name, bucket=BUCKET))
+    plan = plan_export(source, fleet.destination, ExportOptions(table=name, bucket=BUCKET), ImportLoader())
     job = replace(plan.job, state="pending", pending_reason="slot")
 
     def fail(moment: str, operation: str, number: int) -> None:

@@ -18,6 +18,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.export
     plan_export,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.recovery import RECOVERY_TAG
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.import_place import ImportLoader
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import comparison
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table import ownership
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.definition import TableDefinition
@@ -172,7 +173,7 @@ class TestB11NoRoom:
 def test_b11_a_table_with_room_says_nothing_of_it(aws: Staged) -> None:
     give(aws, {f"Owner{number:02}": "x" for number in range(49)})
     options = ExportOptions("orders", BUCKET, enable_point_in_time_recovery=True)
-    plan = plan_export(aws.account("source"), aws.account("destination"), options)
+    plan = plan_export(aws.account("source"), aws.account("destination"), options, ImportLoader())
     assert plan.left == []
     assert f"tag {RECOVERY_TAG} of orders" in [change.what for change in plan.changes]
 

@@ -15,7 +15,7 @@ from ...change import Change, NotCarried
 from ...errors import InvalidInput, MissingTable, StillRunning
 from ...exports.export_request import PURPOSE as EXPORT
 from ...exports.export_status import look_up
-from ...exports.memory import KEPT
+from ...exports.lost import running_export
 from ...exports.recovery import RECOVERY_TAG, read_recovery
 from ...exports.shared import needed_by, withdraw
 from ...exports.staging import BucketMissing, StagingBucket
@@ -29,7 +29,8 @@ from ...steps.claiming import data_removed
 from ...table.definition import TableDefinition
 from ...table.ownership import read_tags
 from .import_status import describe_import, find_started
-from .lost import running_export, running_import
+from .lost import running_import
+from .memory import KEPT
 
 
 @dataclass(frozen=True)

@@ -7,34 +7,23 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 from ...account import Account
 from ...destination import has_mark, not_ours, unknown_state
+from ...errors import FerryError
+from ...exports.loading import Place
 from ...jobs.job import Job
 from ...jobs.tracking import Tracking
 from ...record.intention import CLIENT_TOKEN
 from ...record.record import DELETE, FILL
 from ...route import Route
+from ...table.creation import require_importable
 from ...table.definition import TableDefinition
 from ...table_status import require_usable
+from .failures import explain_failure
 from .import_status import find_started
 from .lost import imports_of_route
-
-
-@dataclass(frozen=True)
-class Place:
-    """What is at the destination's name, as far as this migration is concerned.
-
-    ``free``: nothing of ours that matters. ``unfinished``: an import was about to start, and did not. ``running``,
-    ``done`` and ``partial``: an import of ours runs, has completed, or has failed and left a table.
-    ``job`` is the newest import of ours, ``table`` the table of the name where there is one.
-    """
-
-    state: Literal["free", "unfinished", "running", "done", "partial"]
-    job: Job | None = None
-    table: TableDefinition | None = None
 
 
 def look_at_destination(destination: Account, route: Route, data_prefix: str = "") -> Place:
@@ -90,8 +79,23 @@ def look_by_record(destination: Account, route: Route, record: Tracking) -> Plac
     return Place("done", last, table)
 
 
-def close_import(record: Tracking, listed_at: float) -> None:
-    """Close the intention of an import that is not to be sent any more. Raises NotYet while it may still be begun."""
-    last = record.latest(FILL)
-    if last is not None and last.state == "planned":
-        record.not_begun(last, CLIENT_TOKEN, listed_at)
+class ImportLoader:
+    """Imports, as the export before them sees them (``Loader``)."""
+
+    def require_loadable(self, definition: TableDefinition) -> None:
+        """Raises LocalSecondaryIndexes."""
+        require_importable(definition)
+
+    def look(self, destination: Account, route: Route, record: Tracking | None) -> Place:
+        """What is there by the ``record``, or by AWS's list of imports. Raises what those two ways raise."""
+        return look_at_destination(destination, route) if record is None else look_by_record(destination, route, record)
+
+    def explain(self, destination: Account, job: Job) -> FerryError:
+        """What the import's log and its table say."""
+        return explain_failure(destination, job)
+
+    def close(self, record: Tracking, listed_at: float) -> None:
+        """Close the intention of an import that is not to be sent any more. Raises NotYet."""
+        last = record.latest(FILL)
+        if last is not None and last.state == "planned":
+            record.not_begun(last, CLIENT_TOKEN, listed_at)

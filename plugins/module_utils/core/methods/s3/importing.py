@@ -23,8 +23,9 @@ from ...errors import (
     ImportFailed,
     JobTimeout,
 )
+from ...exports.loading import Place
 from ...exports.manifest import check_readable, checked_manifest, read_manifest, summary_key
-from ...exports.memory import KEPT, Memory, memory_of, sending
+from ...exports.memory import Memory, sending
 from ...exports.staging import BucketMissing, StagingBucket
 from ...jobs.job import Job, ended_with, failure_of
 from ...jobs.kind import DestinationJobs, Made, Page, Pause, Steps, WaitItem, made_of
@@ -36,7 +37,7 @@ from ...record.record import FILL
 from ...steps.background import Workbench
 from ...table.definition import TableDefinition, json_safe
 from .failures import explain_failure
-from .import_place import Place, look_at_destination, look_by_record
+from .import_place import look_at_destination, look_by_record
 from .import_request import (
     ImportOptions,
     check_age,
@@ -47,6 +48,7 @@ from .import_request import (
     table_parameters,
 )
 from .import_status import IMPORT_STATES, describe_import, described, find_started
+from .memory import KEPT, memory_of
 from .refused import has_bad_items, name_refused
 
 PURPOSE = "import"
@@ -237,8 +239,9 @@ def start_import(destination: Account, plan: ImportPlan, record: Tracking | None
     if plan.obstacle is not None:
         raise plan.obstacle
     if plan.job.state != "planned":
-        if plan.job.open and record is not None:
-            Memory(record).write(plan.job)
+        memory = memory_of(record)
+        if plan.job.open and memory is not None:
+            memory.write(plan.job)
         return plan.job
     if not plan.job.request:
         raise ExportFailed("There is no export to import from.", "Export the table first.", table=plan.job.name)

@@ -15,6 +15,7 @@ from ...change import Change
 from ...exports.export import ExportKind, ExportPlan, plan_export, start_export
 from ...exports.export_request import ExportOptions
 from ...exports.keys import undescribed
+from ...exports.lost import running_exports
 from ...jobs.job import Job
 from ...jobs.kind import JobKind
 from ...jobs.tracking import Tracking
@@ -28,10 +29,11 @@ from ...table.quotas import check_quotas
 from ...table.replication import brought_along
 from ..method import ItemJobs, Needs
 from ..options import MigrationOptions
+from .import_place import ImportLoader
 from .import_request import ImportOptions, untagged
 from .importing import ImportKind, import_job, plan_import
 from .judge import judge_import
-from .lost import fillings, running_exports, running_import
+from .lost import fillings, running_import
 
 LONGEST_WAY = 86400  # seconds that an export may wait on the way to its import, whatever its age when it was chosen
 
@@ -51,7 +53,7 @@ class S3Method:
         self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
     ) -> ItemJobs:
         """The export started. Raises what plan_export and start_export raise."""
-        plan = plan_export(source, destination, _export_options(options), record)
+        plan = plan_export(source, destination, _export_options(options), ImportLoader(), record)
         check_indexes(plan.definition, options.indexes_after, options.leave_indexes)
         check_quotas(destination, plan.definition, options.leave_indexes)
         job = start_export(source, destination, plan, record)
@@ -68,7 +70,7 @@ class S3Method:
         self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
     ) -> ItemJobs:
         """Export and import foreseen. Raises what plan_export and plan_import raise."""
-        exported = plan_export(source, destination, _export_options(options), record)
+        exported = plan_export(source, destination, _export_options(options), ImportLoader(), record)
         check_indexes(exported.definition, options.indexes_after, options.leave_indexes)
         check_quotas(destination, exported.definition, options.leave_indexes)
         import_options = replace(_import_options(options, exported), export=exported.job.foreseen)

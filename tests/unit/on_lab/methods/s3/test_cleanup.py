@@ -24,6 +24,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.cle
     apply_cleanup,
     plan_cleanup,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.import_place import ImportLoader
 from tests.unit.on_lab.in_process import Killed
 from tests.unit.on_lab.methods.s3.test_importing import World
 from tests.unit.on_lab.recorded import Playbook, world
@@ -136,7 +137,7 @@ class TestB14AnExportWhoseAnswerWasLost:
     def test_by_the_verbs_alone(self) -> None:
         aws = Staged({"orders": 3})
         source, destination = aws.account("source"), aws.account("destination")
-        plan = plan_export(source, destination, ExportOptions("orders", BUCKET))
+        plan = plan_export(source, destination, ExportOptions("orders", BUCKET), ImportLoader())
         self.lost(aws)
         with pytest.raises(Killed):
             start_export(source, destination, plan)

@@ -21,12 +21,13 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.export
     plan_export,
     start_export,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.failures import export_failed
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.failures import (
-    export_failed,
     parse_log_event,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.import_place import ImportLoader
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.importing import (
     ImportOptions,
     explain_failure,
@@ -54,7 +55,9 @@ class World:
 
     def new_export(self) -> Job:
         options = ExportOptions(table="orders", bucket=BUCKET)
-        return start_export(self.source, self.destination, plan_export(self.source, self.destination, options))
+        return start_export(
+            self.source, self.destination, plan_export(self.source, self.destination, options, ImportLoader())
+        )
 
     def options(self, **more: Any) -> ImportOptions:
         return ImportOptions(**{"table": "orders", "bucket": BUCKET, "export": self.export, **more})
@@ -98,7 +101,7 @@ def test_what_is_sent() -> None:
 
 def unchecked(world: World) -> Job:
     """The export as the start verb finds it in a later run."""
-    job = plan_export(world.source, world.destination, ExportOptions(table="orders", bucket=BUCKET)).job
+    job = plan_export(world.source, world.destination, ExportOptions(table="orders", bucket=BUCKET), ImportLoader()).job
     assert "checked" not in job.result
     return job
 
@@ -390,7 +393,9 @@ def test_one_name_one_import() -> None:
     world.aws.add_table("other", 2)
     options = ExportOptions(table="other", bucket=BUCKET, destination_table="orders")
     other = world.wait(
-        start_export(world.source, world.destination, plan_export(world.source, world.destination, options))
+        start_export(
+            world.source, world.destination, plan_export(world.source, world.destination, options, ImportLoader())
+        )
     )
     world.start()
     with pytest.raises(errors.ImportLocked) as refused:
@@ -406,7 +411,9 @@ def test_an_import_that_has_ended_keeps_no_name() -> None:
     world.aws.add_table("other", 2)
     options = ExportOptions(table="other", bucket=BUCKET, destination_table="orders")
     other = world.wait(
-        start_export(world.source, world.destination, plan_export(world.source, world.destination, options))
+        start_export(
+            world.source, world.destination, plan_export(world.source, world.destination, options, ImportLoader())
+        )
     )
     rival = plan_import(world.source, world.destination, ImportOptions("orders", BUCKET, "other", export=other))
     assert world.wait(start_import(world.destination, rival)).state == "completed"

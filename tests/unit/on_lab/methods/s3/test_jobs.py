@@ -24,6 +24,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.export
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem, WaitResult
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.import_place import ImportLoader
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.importing import (
     ImportKind,
     ImportOptions,
@@ -47,7 +48,7 @@ class Ways:
         self.items: list[WaitItem] = []
         for name in self.names:
             self.aws.world.timings.set("export.full", export_seconds.get(name, 15.0))
-            plan = plan_export(self.source, self.destination, ExportOptions(table=name, bucket=BUCKET))
+            plan = plan_export(self.source, self.destination, ExportOptions(table=name, bucket=BUCKET), ImportLoader())
             job = start_export(self.source, self.destination, plan)
             then = import_job(ImportOptions(table=name, bucket=BUCKET, definition=plan.definition))
             self.items.append(WaitItem(name, self.source, self.destination, job, (then,)))

@@ -20,6 +20,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.export
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem, WaitResult
 from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.import_place import ImportLoader
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.importing import (
     ImportOptions,
     import_job,
@@ -48,7 +49,7 @@ def migrate(aws: Staged) -> tuple[Judgement, list]:
     """One table's whole way, as the playbook goes it: the waiter starts the import."""
     source, destination = aws.account("source"), aws.account("destination")
     options = ExportOptions(table="orders", bucket=BUCKET, enable_point_in_time_recovery=True)
-    plan = plan_export(source, destination, options)
+    plan = plan_export(source, destination, options, ImportLoader())
     then = import_job(ImportOptions(table="orders", bucket=BUCKET, definition=plan.definition))
     found = waited(aws, start_export(source, destination, plan), then)
     export, imported = found.ways["t"]
@@ -59,7 +60,7 @@ def migrate_by_verbs(aws: Staged) -> tuple[Judgement, list]:
     """The same with a verb for each job."""
     source, destination = aws.account("source"), aws.account("destination")
     options = ExportOptions(table="orders", bucket=BUCKET, enable_point_in_time_recovery=True)
-    export_plan = plan_export(source, destination, options)
+    export_plan = plan_export(source, destination, options, ImportLoader())
     export = waited(aws, start_export(source, destination, export_plan)).jobs["t"]
     import_options = ImportOptions(table="orders", bucket=BUCKET, export=export, definition=export_plan.definition)
     import_plan = plan_import(source, destination, import_options)

@@ -10,6 +10,7 @@ import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.export import plan_export, start_export
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.import_place import ImportLoader
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.importing import (
     ImportOptions,
     plan_import,
@@ -41,7 +42,9 @@ def test_more_tables_arrive_than_may_be_imported_at_once(crossing, hurry, names,
     lab, source, destination = crossing.lab, crossing.source, crossing.destination
     lab.set_timings({"export.full": 0.5})
     jobs = {
-        name: start_export(source, destination, plan_export(source, destination, crossing.export_options(name)))
+        name: start_export(
+            source, destination, plan_export(source, destination, crossing.export_options(name), ImportLoader())
+        )
         for name in names
     }
     waited = hurry([WaitItem(name, source, destination, job) for name, job in jobs.items()])
@@ -73,7 +76,7 @@ def test_an_export_is_found_among_many_of_its_table(crossing, names):
     lab.set_timings({"export.full": 0})
     lab.enforce_quotas(False)
     options = crossing.export_options(names[0], bucket_owner="222222222222", migration_id="alone")
-    plan = plan_export(source, None, options)
+    plan = plan_export(source, None, options, ImportLoader())
     first = start_export(source, None, plan)
     dynamodb = lab.client("dynamodb")
     for number in range(30):
@@ -83,6 +86,6 @@ def test_an_export_is_found_among_many_of_its_table(crossing, names):
             S3BucketOwner="222222222222",
             S3Prefix=f"tableferry/foreign-{number}",
         )
-    again = plan_export(source, None, options)
+    again = plan_export(source, None, options, ImportLoader())
     assert (again.job.arn, again.changes) == (first.arn, [])
     assert lab.count("ListExports", ok=True) > 1

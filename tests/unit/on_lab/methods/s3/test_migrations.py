@@ -23,6 +23,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.export import plan_export, start_export
 from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.manifest import read_manifest
 from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.staging import StagingBucket
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.import_place import ImportLoader
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.importing import (
     ImportOptions,
     explain_failure,
@@ -63,7 +64,9 @@ def test_an_increment_holds_the_window_and_is_not_imported(crossing):
     assert export.result["item_count"] == 2
     bucket = StagingBucket(crossing.destination, crossing.bucket, crossing.destination.account_id)
     assert read_manifest(bucket, export.result["manifest_key"]).export_type == "INCREMENTAL_EXPORT"
-    again = plan_export(crossing.source, crossing.destination, crossing.export_options("changing", **window))
+    again = plan_export(
+        crossing.source, crossing.destination, crossing.export_options("changing", **window), ImportLoader()
+    )
     assert (again.job.arn, again.changes) == (export.arn, [])
     with pytest.raises(PrefixNotData, match="incremental"):
         crossing.bring_in(export)
@@ -76,7 +79,9 @@ def test_a_filtered_table_says_so(crossing):
         items=[{"id": {"S": "ab"[number % 2]}, "part": {"N": str(number)}} for number in range(10)],
     )
     told = {"KeyConditionExpression": "id = :id", "ExpressionAttributeValues": {":id": {"S": "a"}}}
-    plan = plan_export(crossing.source, crossing.destination, crossing.export_options("filtered", filter=told))
+    plan = plan_export(
+        crossing.source, crossing.destination, crossing.export_options("filtered", filter=told), ImportLoader()
+    )
     assert plan.changes[-1].after["filter"] == told
     assert [entry.what for entry in plan.left] == ["items that do not match the filter"]
     export = crossing.ended(start_export(crossing.source, crossing.destination, plan))
@@ -178,7 +183,7 @@ def test_role_sessions_that_expire_during_the_wait_are_renewed(crossing):
         return sleep
 
     try:
-        plan = plan_export(crossing.source, crossing.destination, crossing.export_options("slow"))
+        plan = plan_export(crossing.source, crossing.destination, crossing.export_options("slow"), ImportLoader())
         export = start_export(crossing.source, crossing.destination, plan)
         export = crossing.ended(export, sleep=two_hours_later())
         assert export.state == "completed", export
