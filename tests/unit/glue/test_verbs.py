@@ -23,6 +23,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind impo
 from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3 import importing
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.cleanup import CleanupPlan
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.import_place import ImportLoader
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.importing import ImportPlan
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import Migration
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import settings_job
@@ -110,7 +111,8 @@ def test_an_export_is_started(exporting: Calls) -> None:
     assert_documented(dynamodb_export, result)
     assert (result["changed"], result["job"]["state"], result["table"]) == (True, "running", TABLE)
     assert result["obstacle"] == ""
-    source, destination, options, _kwargs = exporting[0]
+    source, destination, options, loader, _kwargs = exporting[0]
+    assert isinstance(loader, ImportLoader)
     assert (source.side, destination.side) == ("source", "destination")
     assert (options.table, options.export_type, options.max_age, options.bucket_owner) == (
         "orders", "FULL_EXPORT", 86400, "",
