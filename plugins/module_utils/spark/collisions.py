@@ -74,8 +74,8 @@ def digests_of(plan: JobPlan, storage: Bucket, carried: Carried, places: int) ->
     held: list[list[bytes]] = [[] for _each in range(places)]
     count = 0
     for items in _pieces(plan, storage, carried):
-        made = [each for item in items for each in transform.of_item(item, tally)]
-        for key in keys.of_page(b'{"Items":[' + b",".join(made) + b"]}"):
+        made = transform.of_items(items, tally)
+        for key in keys.of_items(made):
             digest = _digest(key)
             held[int.from_bytes(digest[:8], "big") % places].append(digest)
         count += len(made)
@@ -160,6 +160,6 @@ def _destination_keys(transform: Transform) -> KeyReader:
 
 
 def _digest(key: Key) -> bytes:
-    """Of the parts with their lengths: no two keys are joined to one text."""
-    text = "".join(f"{len(part)}:{part}" for part in key)
+    """Of a text that no other key has: before the last part, each is with its length."""
+    text = key[0] if len(key) == 1 else f"{len(key[0])}:{key[0]}{key[1]}"
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=DIGEST_BYTES).digest()
