@@ -34,7 +34,7 @@ unexport AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN A
 
 RUNS := $(sort $(wildcard tests/runs/test_*.py))
 
-.PHONY: $(RUNS) help setup setup-newest demo test test-matrix test-main test-scenarios test-newest test-2.18 lint types unit test-runs test-mixed docs sanity molecule engines test-engines orphans histories fuzz bench bench-compare bench-peers bench-fleet bench-check artifact generate permissions clean
+.PHONY: $(RUNS) help setup setup-newest demo test test-matrix test-main test-scenarios test-newest test-2.18 lint types unit test-runs test-mixed docs sanity molecule engines spark test-engines orphans histories fuzz bench bench-compare bench-peers bench-fleet bench-check artifact generate permissions clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -112,7 +112,7 @@ docs: setup
 	cd $(LINKED)/ansible_collections/tableferry/aws && antsibull-docs lint-collection-docs --plugin-docs --skip-rstcheck .
 	$(BIN)/antsibull-changelog lint
 
-unit: setup
+unit: setup spark
 	$(BIN)/python -m pytest tests/unit
 
 # Real processes of ansible-playbook on a lab: interrupted, killed, taken over, several at once. Each file is a check.
@@ -145,6 +145,10 @@ molecule: artifact
 # DynamoDB Local (Java, Maven) and dynalite (Node), into build/engines. What this machine cannot run is left out with a line.
 engines: setup
 	$(BIN)/python -m engines.fetch
+
+# The Spark by which the lab runs jobs, into build/spark; it needs Java 17 and Python 3.11, or it is left out with a line.
+spark: setup
+	$(BIN)/python -m lab.spark.fetch
 
 test-engines: engines
 	$(BIN)/python -m pytest tests/engines

@@ -258,14 +258,14 @@ class World:
     # End
 
     def close(self) -> None:
-        """Stop time, close the services and remove the temporary directory."""
+        """Stop time, close the services and what they put here, and remove the temporary directory."""
         if self._closed.is_set():
             return
         self._closed.set()
         if self._ticker.is_alive():
             self._ticker.join()
-        for service in self.services.values():
-            close = getattr(service, "close", None)
+        for part in (*reversed(self._parts), *self.services.values()):
+            close = getattr(part, "close", None)
             if close is not None:
                 close()
         if self._temporary:

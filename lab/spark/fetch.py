@@ -1,0 +1,80 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""``make spark``: fetches the lab's Spark, unless this machine lacks what it needs; then it says so in a line.
+
+``python -m lab.spark.fetch 4.1.1`` fetches another version than the first. In continuous integration (``CI=true``)
+nothing may be left out.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from lab.spark.engine import ENGINES, Engine, engine
+
+_TINY_JOB = """\
+from pyspark import SparkContext
+context = SparkContext(appName="classes")
+context.parallelize([1, 2], 2).foreachPartition(lambda numbers: sum(numbers))
+context.stop()
+"""
+
+
+def main(versions: Sequence[str]) -> int:
+    """Fetch the versions; 1 when something went wrong, or is missing where nothing may be."""
+    failed = False
+    for each in [engine(version) for version in versions] or ENGINES[:1]:
+        missing = each.missing_tools()
+        if missing:
+            print(f"spark {each.version}: left out, {' and '.join(missing)} not found on this machine", flush=True)
+            failed |= os.environ.get("CI") == "true"
+        elif each.why_not():
+            failed |= not fetch(each)
+        else:
+            print(f"spark {each.version}: ready", flush=True)
+    return int(failed)
+
+
+def fetch(engine: Engine) -> bool:
+    """Fetch the engine into an empty directory; whether that succeeded."""
+    shutil.rmtree(engine.folder, ignore_errors=True)
+    engine.folder.mkdir(parents=True)
+    for folder, packages in engine.packages:
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
+        done = subprocess.run([*command, "--target", str(engine.folder / folder), *packages], check=False)
+        if done.returncode:
+            print(f"spark {engine.version}: pip ended with {done.returncode} for {' '.join(packages)}", flush=True)
+            return False
+    if not archive_classes(engine):
+        return False
+    engine.stamp.write_text(engine.fingerprint)
+    print(f"spark {engine.version}: fetched", flush=True)
+    return True
+
+
+def archive_classes(engine: Engine) -> bool:
+    """Run a tiny job whose classes the JVM archives; whether that succeeded."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        (directory / "tiny.py").write_text(_TINY_JOB)
+        command = engine.command(
+            directory, "local[2]", ["tiny.py"], [f"-XX:ArchiveClassesAtExit={engine.archive}", "-Xlog:disable"]
+        )
+        environment = engine.environment(directory, engine.python, boto3=False)
+        done = subprocess.run(command, env=environment, cwd=directory, capture_output=True, text=True, check=False)
+    if done.returncode or not engine.archive.exists():
+        print(f"spark {engine.version}: its first job ended with {done.returncode}\n{done.stderr}", flush=True)
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
