@@ -26,6 +26,7 @@ SERVICES = (
     "lab.backup.service.BackupService",
     "lab.services.ram.RamService",
     "lab.services.service_quotas.ServiceQuotasService",
+    "lab.services.glue.GlueService",
 )
 
 

@@ -60,7 +60,7 @@ def unknown_members(value: Any, shape: Any) -> list[str]:
         return [flaw for member in value for flaw in unknown_members(member, shape.member)]
     if shape.type_name == "map":
         return [flaw for member in value.values() for flaw in unknown_members(member, shape.value)]
-    kinds = {"string": str, "boolean": bool, "timestamp": float, "long": int, "integer": int}
+    kinds = {"string": str, "boolean": bool, "timestamp": float, "long": int, "integer": int, "double": float}
     words = shape.metadata.get("enum", [value])
     return [] if isinstance(value, kinds[shape.type_name]) and value in words else [repr(value)]
 
