@@ -2,6 +2,7 @@
 # make test          runs every check (PYTHON=/path/to/python3 takes another Python)
 # make test-matrix   runs the main checks on the oldest and on the newest Ansible (15 minutes)
 # make setup         only installs their requirements into .venv
+# make spark         fetches the Spark by which the lab runs jobs (Java 17, Python 3.11)
 # make bench         compares the data plane with its peers (14 minutes)
 # make bench-fleet   migrates 100 and 500 tables at once (12 minutes)
 # make bench-check   checks 1,000 tables in check mode (3 minutes)

@@ -60,7 +60,7 @@ WORKERS = rule(
     "glue-workers",
     service="glue",
     says="NumberOfWorkers is 2 or more and comes with a WorkerType, not with MaxCapacity; FLEX has G.1X and G.2X only",
-    fact="spark.md 2; the texts are guesses",
+    fact="spark.md 2; the texts, and 10 workers G.1X where none are given, are guesses",
     test="test_glue.py::test_workers",
 )
 VERSION = rule(
@@ -83,7 +83,8 @@ CONCURRENT = rule(
     service="glue",
     says="More runs of a job at once than its MaxConcurrentRuns (1 unless given) are ConcurrentRunsExceededException; "
     "with JobRunQueuingEnabled the run is WAITING instead",
-    fact="aws-solutions/amazon-marketing-cloud-uploader-from-aws#51; AWS Glue developer guide, Job run queuing",
+    fact="aws-solutions/amazon-marketing-cloud-uploader-from-aws#51; AWS Glue developer guide, AWS Glue job run "
+    "statuses (that queuing is for this limit too is a guess)",
     test="test_glue.py::test_concurrent_runs",
 )
 ARGUMENTS = rule(

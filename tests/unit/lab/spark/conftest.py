@@ -84,3 +84,10 @@ def submission(role: Role, script: str, *arguments: str, **members: Any) -> Subm
         "slots": 2,
     }
     return Submission(script=script, arguments=arguments, **{**usual, **members})
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Report what was left out, so that a short run is not mistaken for a complete one."""
+    reason = ENGINES[0].why_not()
+    if reason:
+        terminalreporter.write_line(f"LEFT OUT: jobs on Spark {ENGINES[0].version}: {reason}")

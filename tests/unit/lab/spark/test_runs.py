@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from lab.client import RunningLab
+from lab.controller import tree
 from lab.identity import Role
 from lab.spark.engine import ENGINES, Engine, engine
 from lab.spark.fetch import main
@@ -175,7 +176,8 @@ def test_a_stopped_job_leaves_nothing_running(lab: RunningLab, role: Role, put: 
     wait_for(lambda: len(keys(lab, "pids/")) == 3)
     run.stop()
     assert ends.get(timeout=60).state == "stopped"
-    wait_for(lambda: not any(Path(f"/proc/{key.rpartition('/')[2]}").exists() for key in keys(lab, "pids/")))
+    pids = [int(key.rpartition("/")[2]) for key in keys(lab, "pids/")]
+    wait_for(lambda: not any(set(tree(pid).values()) - {"Z", "X"} for pid in pids))
     assert list((lab.world.data_directory / "spark").iterdir()) == []
 
 
