@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qs, parse_qsl, unquote
 from xml.sax.saxutils import escape
 
 import botocore.session
@@ -69,7 +69,7 @@ REST_SHAPE = rule(
 )
 
 Reader = Callable[[Any, str, list[str]], Any]
-_SIGNING_NAMES = {"monitoring": "cloudwatch", "servicequotas": "service-quotas"}
+_SIGNING_NAMES = {"elasticmapreduce": "emr", "monitoring": "cloudwatch", "servicequotas": "service-quotas"}
 _CORAL = {
     "ValidationException": "com.amazon.coral.validate#",
     "ThrottlingException": "com.amazon.coral.availability#",
@@ -229,17 +229,18 @@ def _rest_call(request: HttpRequest, service: str) -> tuple[str, dict[str, str]]
 
 
 def _rest_content(request: HttpRequest, service: str) -> dict[str, Any]:
-    """The members of a REST request, those of path and query as text."""
+    """The members of a REST request, those of path and query as text (lists: of texts)."""
     name, content = _rest_call(request, service)
     model = service_model(service)
     shape = model.operation_model(name).input_shape if name and model is not None else None
     body = _json_object(request)
-    query = request.parameters
+    query = parse_qs(request.query, keep_blank_values=True)
     for member, member_shape in shape.members.items() if shape is not None else ():
         place = member_shape.serialization
         if place.get("location") == "querystring":
             if place["name"] in query:
-                content[member] = query[place["name"]]
+                values = query[place["name"]]
+                content[member] = values if isinstance(member_shape, ListShape) else values[-1]
         elif "location" not in place and member in body:
             content[member] = body[member]
     return content

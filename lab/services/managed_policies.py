@@ -113,12 +113,31 @@ _FULL_ACCESS = _document(
 )
 
 _LINKED_POLICY = "arn:aws:iam::aws:policy/aws-service-role/AWSBackupServiceLinkedRolePolicyForBackup"
+_SERVERLESS_POLICY = "arn:aws:iam::aws:policy/aws-service-role/AmazonEMRServerlessServiceRolePolicy"
 _SCALING_POLICY = "arn:aws:iam::aws:policy/aws-service-role/AWSApplicationAutoscalingDynamoDBTablePolicy"
 DOCUMENTS: Mapping[str, str] = {
     "arn:aws:iam::aws:policy/service-role/AWSBackupServiceRolePolicyForBackup": _FOR_BACKUP,
     "arn:aws:iam::aws:policy/service-role/AWSBackupServiceRolePolicyForRestores": _FOR_RESTORES,
     "arn:aws:iam::aws:policy/AWSBackupFullAccess": _FULL_ACCESS,
     _LINKED_POLICY: _LINKED,
+    _SERVERLESS_POLICY: _document(
+        _allow(
+            [
+                "ec2:CreateNetworkInterface",
+                "ec2:DeleteNetworkInterface",
+                "ec2:DescribeNetworkInterfaces",
+                "ec2:DescribeSecurityGroups",
+                "ec2:DescribeSubnets",
+                "ec2:DescribeVpcs",
+                "ec2:DescribeDhcpOptions",
+                "ec2:DescribeRouteTables",
+            ]
+        ),
+        _allow(
+            ["cloudwatch:PutMetricData"],
+            condition={"StringEquals": {"cloudwatch:namespace": ["AWS/EMRServerless", "AWS/Usage"]}},
+        ),
+    ),
     _SCALING_POLICY: _document(
         _allow(["dynamodb:DescribeTable", "dynamodb:UpdateTable"]),
         _allow(["cloudwatch:PutMetricAlarm", "cloudwatch:DescribeAlarms", "cloudwatch:DeleteAlarms"]),
@@ -126,8 +145,10 @@ DOCUMENTS: Mapping[str, str] = {
 }
 # Service: name of its role, and the policy of AWS that the role has.
 AUTO_SCALING = "dynamodb.application-autoscaling.amazonaws.com"
+EMR_SERVERLESS = "ops.emr-serverless.amazonaws.com"
 LINKED_ROLES: Mapping[str, tuple[str, str]] = {
     "backup.amazonaws.com": ("AWSServiceRoleForBackup", _LINKED_POLICY),
+    EMR_SERVERLESS: ("AWSServiceRoleForAmazonEMRServerless", _SERVERLESS_POLICY),
     AUTO_SCALING: ("AWSServiceRoleForApplicationAutoScaling_DynamoDBTable", _SCALING_POLICY),
 }
 
