@@ -25,6 +25,7 @@ SERVICES = (
     "lab.services.application_autoscaling.ApplicationAutoScalingService",
     "lab.backup.service.BackupService",
     "lab.services.ram.RamService",
+    "lab.services.emr.EmrService",
     "lab.services.emr_serverless.EmrServerlessService",
     "lab.services.service_quotas.ServiceQuotasService",
     "lab.services.glue.GlueService",

@@ -475,10 +475,10 @@ class EmrServerlessService:
     # Tags
 
     def _tags_of(self, context: Context, arn: str) -> dict[str, str]:
-        for each in (*self._applications.values(), *self._lives.runs.values()):
-            owner = each.application if isinstance(each, Run) else each
-            if each.arn == arn and owner.place == (context.account_id, context.region):
-                return each.tags
+        tagged = {each.arn: (each, each.tags) for each in self._applications.values()}
+        tagged |= {run.arn: (run.application, run.tags) for run in self._lives.runs.values()}
+        if arn in tagged and tagged[arn][0].place == (context.account_id, context.region):
+            return tagged[arn][1]
         raise AwsError("ResourceNotFoundException", f"Resource {arn} does not exist", 404)
 
     def _tag(self, context: Context, params: Shape) -> Shape:
@@ -521,7 +521,9 @@ def _started(run: Run) -> Shape:
 
 
 def _summary(application: Application) -> Shape:
-    named = {name: application.settings[name] for name in ("name", "architecture") if name in application.settings}
+    named: Shape = {
+        name: application.settings[name] for name in ("name", "architecture") if name in application.settings
+    }
     return {
         "id": application.id,
         "arn": application.arn,

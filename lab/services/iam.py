@@ -701,6 +701,12 @@ class IamService:
         profile["roles"].remove(role.name)
         return {}
 
+    def profile_role(self, account_id: str, name: str) -> Role | None:
+        """The role of an instance profile; None without one."""
+        profile = self._profiles.get((account_id, name))
+        names = profile["roles"] if profile is not None else []
+        return self._store.roles.get((account_id, names[0])) if names else None
+
     def _profiles_of(self, context: Context) -> list[dict[str, Any]]:
         return [profile for (account, _), profile in self._profiles.items() if account == context.account_id]
 

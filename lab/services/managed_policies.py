@@ -113,6 +113,7 @@ _FULL_ACCESS = _document(
 )
 
 _LINKED_POLICY = "arn:aws:iam::aws:policy/aws-service-role/AWSBackupServiceLinkedRolePolicyForBackup"
+_CLEANUP_POLICY = "arn:aws:iam::aws:policy/aws-service-role/AmazonEMRCleanupPolicy"
 _SERVERLESS_POLICY = "arn:aws:iam::aws:policy/aws-service-role/AmazonEMRServerlessServiceRolePolicy"
 _SCALING_POLICY = "arn:aws:iam::aws:policy/aws-service-role/AWSApplicationAutoscalingDynamoDBTablePolicy"
 DOCUMENTS: Mapping[str, str] = {
@@ -120,6 +121,27 @@ DOCUMENTS: Mapping[str, str] = {
     "arn:aws:iam::aws:policy/service-role/AWSBackupServiceRolePolicyForRestores": _FOR_RESTORES,
     "arn:aws:iam::aws:policy/AWSBackupFullAccess": _FULL_ACCESS,
     _LINKED_POLICY: _LINKED,
+    _CLEANUP_POLICY: _document(
+        _allow(
+            [
+                "ec2:DescribeInstances",
+                "ec2:DescribeLaunchTemplates",
+                "ec2:DescribeSpotInstanceRequests",
+                "ec2:DeleteLaunchTemplate",
+                "ec2:ModifyInstanceAttribute",
+                "ec2:TerminateInstances",
+                "ec2:CancelSpotInstanceRequests",
+                "ec2:DeleteNetworkInterface",
+                "ec2:DescribeInstanceAttribute",
+                "ec2:DescribeVolumeStatus",
+                "ec2:DescribeVolumes",
+                "ec2:DetachVolume",
+                "ec2:DeleteVolume",
+                "ec2:DescribePlacementGroups",
+                "ec2:DeletePlacementGroup",
+            ]
+        )
+    ),
     _SERVERLESS_POLICY: _document(
         _allow(
             [
@@ -145,9 +167,10 @@ DOCUMENTS: Mapping[str, str] = {
 }
 # Service: name of its role, and the policy of AWS that the role has.
 AUTO_SCALING = "dynamodb.application-autoscaling.amazonaws.com"
-EMR_SERVERLESS = "ops.emr-serverless.amazonaws.com"
+EMR, EMR_SERVERLESS = "elasticmapreduce.amazonaws.com", "ops.emr-serverless.amazonaws.com"
 LINKED_ROLES: Mapping[str, tuple[str, str]] = {
     "backup.amazonaws.com": ("AWSServiceRoleForBackup", _LINKED_POLICY),
+    EMR: ("AWSServiceRoleForEMRCleanup", _CLEANUP_POLICY),
     EMR_SERVERLESS: ("AWSServiceRoleForAmazonEMRServerless", _SERVERLESS_POLICY),
     AUTO_SCALING: ("AWSServiceRoleForApplicationAutoScaling_DynamoDBTable", _SCALING_POLICY),
 }

@@ -10,7 +10,7 @@ from lab.assembly import SERVICES, build_world
 
 
 def test_assembly_names_every_service_once() -> None:
-    assert len(set(SERVICES)) == len(SERVICES) == 14
+    assert len(set(SERVICES)) == len(SERVICES) == 15
     world = build_world(SERVICES[:2])
     assert list(world.services) == ["sts", "iam"]
     world.close()
