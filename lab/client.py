@@ -89,8 +89,8 @@ class LabClient:
         return self.calls(mutating=True)
 
     def jobs(self, kind: str = "", **filters: str) -> list[dict[str, Any]]:
-        """The jobs that were started: of ``kind`` ``export``, ``import``, ``backup``, ``copy``, ``restore`` or
-        ``glue``, and of ``account``, ``region`` and ``resource``."""
+        """The jobs that were started: of ``kind`` ``export``, ``import``, ``backup``, ``copy``, ``restore``,
+        ``glue`` or ``emr``, and of ``account``, ``region`` and ``resource``."""
         query = urllib.parse.urlencode({**filters, **({"kind": kind} if kind else {})})
         return self.control("GET", f"jobs?{query}")  # type: ignore[no-any-return]
 

@@ -53,16 +53,16 @@ UNKNOWN_MEMBERS = rule(
 REST_OPERATIONS = rule(
     "rest-operation-by-path",
     service="protocol",
-    says="AWS Backup and RAM speak REST with JSON: the operation is told by method and path, members come from the "
+    says="AWS Backup, RAM and EMR Serverless speak REST with JSON: the operation is told by method and path, members come from the "
     "path, the query and the body, and refusals of the signature or of permissions are HTTP 403",
-    fact="botocore's service models backup and ram; AWS API reference, common errors",
+    fact="botocore's service models backup, ram and emr-serverless; AWS API reference, common errors",
     test="test_rest.py::test_operation_is_told_by_method_and_path",
 )
 REST_SHAPE = rule(
     "rest-shape-refused",
     service="protocol",
-    says="A malformed request is InvalidParameterValueException at AWS Backup, InvalidParameterException at RAM, its "
-    "text as elsewhere",
+    says="A malformed request is InvalidParameterValueException at AWS Backup, InvalidParameterException at RAM, "
+    "ValidationException at EMR Serverless, its text as elsewhere",
     fact="the errors that botocore's models declare; the text is a guess",
     test="test_rest.py::test_malformed_request_is_refused",
     confirmed=False,

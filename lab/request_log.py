@@ -44,9 +44,9 @@ class Entry(NamedTuple):
 class StartedJob(NamedTuple):
     """A job that was started, by a request or by a backup plan; answering a known token starts none.
 
-    ``kind`` is ``export``, ``import``, ``backup``, ``copy``, ``restore`` or ``glue``; ``resource`` the source's ARN (of
-    an import the new table's, of a copy or restore the recovery point's, of a run of AWS Glue its job's), ``id`` the
-    job's id or ARN.
+    ``kind`` is ``export``, ``import``, ``backup``, ``copy``, ``restore``, ``glue`` or ``emr``; ``resource`` the
+    source's ARN (of an import the new table's, of a copy or restore the recovery point's, of a run of AWS Glue its
+    job's, of EMR its application's or cluster's), ``id`` the job's id or ARN.
     """
 
     time: float

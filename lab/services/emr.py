@@ -426,7 +426,7 @@ class EmrService:
         ]  # fmt: skip
         cluster.steps += added
         for each in added:
-            log.add_job(StartedJob(now, "spark", context.account_id, context.region, cluster.arn, each.id))
+            log.add_job(StartedJob(now, "emr", context.account_id, context.region, cluster.arn, each.id))
         return added
 
     def _own_step(self, cluster: Cluster, identifier: str) -> Step:

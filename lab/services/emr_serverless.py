@@ -412,7 +412,7 @@ class EmrServerlessService:
         self._begin(application)
         self._lives.begin(run)
         self._world.request_log.add_job(
-            StartedJob(now, "spark", context.account_id, context.region, application.arn, run.arn)
+            StartedJob(now, "emr", context.account_id, context.region, application.arn, run.arn)
         )
         return _started(run)
 

@@ -342,7 +342,7 @@ def test_a_step_runs(desk: Desk) -> None:
     assert shown["Config"]["Args"][0] == "spark-submit"
     assert set(shown["Status"]["Timeline"]) == {"CreationDateTime", "StartDateTime", "EndDateTime"}
     assert (shown["Status"]["State"], shown["ActionOnFailure"]) == ("COMPLETED", "CONTINUE")
-    (job,) = desk.world.request_log.jobs("spark")
+    (job,) = desk.world.request_log.jobs("emr")
     assert job.id == identifier
 
 

@@ -226,7 +226,7 @@ def test_a_run_goes_through_its_states(desk: Desk) -> None:
     desk.wait(1)
     seen.append(desk.run(run_id)["state"])
     assert seen == ["SUBMITTED", "PENDING", "SCHEDULED", "RUNNING", "SUCCESS"]
-    (job,) = desk.world.request_log.jobs("spark")
+    (job,) = desk.world.request_log.jobs("emr")
     assert job.id == desk.run(run_id)["arn"]
 
 
@@ -374,7 +374,7 @@ def test_token(desk: Desk) -> None:
     run_id = desk.start()
     assert desk.start() == run_id != desk.start("two")
     assert desk.make() == desk.id != desk.make(clientToken="new")
-    assert len(desk.world.request_log.jobs("spark")) == 2
+    assert len(desk.world.request_log.jobs("emr")) == 2
     desk.wait(READY)
     desk.spark[0].end("broken")
     desk.wait(1)
