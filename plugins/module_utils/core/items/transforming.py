@@ -15,6 +15,7 @@ from .checkpoint import Counts
 from .named import MOST_NAMED, NamedItem
 from .tables import ItemTable, shown_key
 from .transform.compiled import Transform
+from .transform.definition import Definition
 from .transform.tally import Failure, Tally
 from .write import distinct
 
@@ -67,10 +68,8 @@ class Changing:
         return Changed(made, counts)
 
 
-def require_key_after(source: ItemTable, destination: ItemTable, transform: Transform) -> None:
-    """Raises KeySchemaDiffers unless the transform is one of items of ``source``, and makes items with the key of
-    ``destination``."""
-    definition = transform.definition
+def require_source_key(source: ItemTable, definition: Definition) -> None:
+    """Raises KeySchemaDiffers unless the definition is one for items of ``source``."""
     if source.key != definition.source.table.attributes:
         raise KeySchemaDiffers(
             f"The key of the source is {shown_key(source.key)}, and the transform was made for the key"
@@ -78,6 +77,12 @@ def require_key_after(source: ItemTable, destination: ItemTable, transform: Tran
             "Run again: the transform is then made for the table as it is.",
             table=source.name,
         )
+
+
+def require_key_after(source: ItemTable, destination: ItemTable, transform: Transform) -> None:
+    """Raises KeySchemaDiffers unless the transform is one of items of ``source``, and makes items with the key of
+    ``destination``."""
+    require_source_key(source, transform.definition)
     made = transform.keys.destination.table.attributes
     if destination.key != made:
         raise KeySchemaDiffers(

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import threading
 import time
@@ -22,6 +23,10 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items import copying, permit, workers
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.answers import KeyAttribute
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Endpoint
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.collisions import (
+    CollisionOptions,
+    find_collisions,
+)
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.comparing import compare_tables
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.copying import CopyOptions, copy_items
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.differences import (
@@ -354,3 +359,23 @@ def test_a_comparison_whose_workers_are_killed_again_and_again_ends(differing: H
     source, destination = differing.found("orders"), differing.found("copy", "destination")
     with pytest.raises(WorkerLost, match=f"{KILLED}, after 3 others"):
         compare_tables(source, destination, CompareOptions(workers=2, retry_policy=HASTY))
+
+
+# Collisions
+
+
+@pytest.mark.parametrize("counts", [[30], [60], [30, 31, 60]], ids=["one", "late", "another too"])
+def test_collisions_are_counted_exactly_though_workers_are_killed(filled: Holding, counts: list[int]) -> None:
+    """Half of the items get the key of another one."""
+    halved = Definition(
+        ({"keep_if": "attribute_type(v, :n)"}, {"replace": {"id": ["^(item ..?)$|.$", "\\1"]}}),
+        TableSchemas(KeySchema((KeyAttribute("id", "S"),))),
+        values={":n": {"S": "N"}},
+    )
+    items = [bytes(each) for each in compiled(halved).of_items(numbered(), Tally())]
+    keys = Counter(json.loads(each)["id"]["S"] for each in items)
+    filled.kill_at(lambda: filled.calls.count("Scan"), counts)
+    found = find_collisions(filled.found("orders"), halved, CollisionOptions(workers=2, retry_policy=HASTY))
+    assert found.count == sum(count > 1 for count in keys.values()) > 50
+    assert found.lost == len(items) - len(keys)
+    assert (found.read, len(found.examples), found.workers_lost) == (ITEMS, 10, (KILLED,) * len(counts))
