@@ -18,6 +18,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import add
 from pathlib import Path
 
 from ..errors import WorkerLost
@@ -125,7 +126,7 @@ def find_collisions(
         digesting = task.digesting()
 
         def take(page: SegmentPage) -> bool:
-            examples.take(digesting.made(page.items))
+            examples.take(digesting.made_of_page(page))
             return not examples.complete
 
         task.read(lambda: again.popleft() if again else None, take, options.bounds)
@@ -149,7 +150,7 @@ def find_collisions_among(
     if transform.keys.apart:
         return Collisions()
     digests = Digests.chosen("auto")
-    digesting = _Digesting(transform, digests, options.carried)
+    digesting = Digesting(transform, digests, options.carried)
     read, shown = 0, time.monotonic()
     with memory.for_items(), _kept(expected, options) as kept:
         for number, portion in enumerate(portions):
@@ -187,44 +188,55 @@ class _Gets:
     numbers: Sequence[int] = ()
 
 
-class _Digesting:
+class Digesting:
     """Makes of items the digests of their keys in the destination. For one thread."""
 
     def __init__(self, transform: Transform, digests: Digests, carried: Carried) -> None:
-        self._of_item = transform.of_item
+        self._transform = transform
         self._digests = digests
         self._carried = carried
         self._source_keys = KeyReader(transform.definition.source.table.attributes)
         self._keys = KeyReader(transform.keys.destination.table.attributes)
 
+    def of_page(self, page: SegmentPage) -> bytes:
+        """The entries to keep of a page. Raises ServiceError, MissingLibrary."""
+        return self._entries(self.made_of_page(page), page.segment.number)
+
     def of(self, items: Sequence[Slice], portion: int) -> bytes:
         """The entries to keep of ``items`` of a portion. Raises ServiceError, MissingLibrary."""
-        gets = self.made(items)
-        items_of = map(sum, zip(_digests(self._digests, gets.sources), gets.numbers, strict=True))
-        return packed(_digests(self._digests, gets.keys), list(items_of), portion)
+        return self._entries(self.made(items), portion)
+
+    def made_of_page(self, page: SegmentPage) -> _Gets:
+        """Which items of a page get which keys; those that no step leaves are not there. Raises ServiceError."""
+        return self._made(page.body, page.items) if page.items else _Gets()
 
     def made(self, items: Sequence[Slice]) -> _Gets:
-        """Which of ``items`` get which keys; those that no step leaves. Raises ServiceError."""
-        if not items:
+        """As ``made_of_page``, of items that may be of more than one answer."""
+        return self._made(b'{"Items":[%s]}' % b",".join(items), items) if items else _Gets()
+
+    def _made(self, body: bytes, items: Sequence[Slice]) -> _Gets:
+        odd: dict[int, int] = {}
+        made = self._transform.of_items(self._carried.of_page(body, items), Tally(), odd)
+        if not made:
             return _Gets()
-        of_item, of_source, tally = self._of_item, self._carried.of_item, Tally()
-        made: list[Slice] = []
-        sources: list[Key] = []
-        numbers: list[int] = []
-        for item, source in zip(items, self._source_keys.of_items(items), strict=True):
-            each = of_item(of_source(item), tally)
-            if each:
-                made += each
-                sources += [source] * len(each)
-                numbers += range(len(each))
-        return _Gets(self._keys.of_items(made), sources, numbers) if made else _Gets()
+        sources, numbers = self._source_keys.of_page(body), [0] * len(made)
+        if odd:
+            counts = [odd.get(at, 1) for at in range(len(items))]
+            sources = [source for source, count in zip(sources, counts, strict=True) for _each in range(count)]
+            numbers = [number for count in counts for number in range(count)]
+        return _Gets(self._keys.of_items(made), sources, numbers)
+
+    def _entries(self, gets: _Gets, portion: int) -> bytes:
+        sources = _digests(self._digests, gets.sources)
+        return packed(_digests(self._digests, gets.keys), list(map(add, sources, gets.numbers)), portion)
 
 
-def _digests(digests: Digests, keys: Iterable[Key]) -> list[int]:
-    # Each value with its length: two keys never share a text.
-    return digests.raw(
-        ["".join([f"{len(value)}:{value}" for value in key]).encode("utf-8", "surrogatepass") for key in keys]
-    )
+def _digests(digests: Digests, keys: Sequence[Key]) -> list[int]:
+    if keys and len(keys[0]) == 1:
+        texts = [value for (value,) in keys]
+    else:  # with the length of the first value: two keys never share a text
+        texts = [f"{len(one)}:{one}{other}" for one, other in keys]
+    return digests.raw([text.encode("utf-8", "surrogatepass") for text in texts])
 
 
 class _Examples:
@@ -352,15 +364,15 @@ class _CollisionTask:
         digesting = self.digesting()
 
         def take(page: SegmentPage) -> bool:
-            entries = digesting.of(page.items, page.segment.number)
+            entries = digesting.of_page(page)
             desk.advance(page.segment.number, page.next_key, page.count, page.units, entries)
             return True
 
         self.read(desk.next_segment, take, bounds, sharers)
 
-    def digesting(self) -> _Digesting:
+    def digesting(self) -> Digesting:
         """What makes digests of this task's items."""
-        return _Digesting(compiled(self.definition), self.digests, self.options.carried)
+        return Digesting(compiled(self.definition), self.digests, self.options.carried)
 
     def read(
         self,

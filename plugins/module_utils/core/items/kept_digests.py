@@ -28,6 +28,8 @@ FEWEST_PARTS = 256
 
 _ENTRY = struct.Struct("<16sQI")  # digest of a key, of the item that gets it, and the item's portion
 _DIGEST = struct.Struct(f"<16s{_ENTRY.size - 16}x")
+_PLACE = struct.Struct(f"<I{_ENTRY.size - 4}x")
+_WHOLE = struct.Struct(f"{_ENTRY.size}s")
 _64_BITS = (1 << 64) - 1
 ENTRY_BYTES = _ENTRY.size  # that a key takes in memory or on disk
 
@@ -71,10 +73,9 @@ class KeptDigests(KeptKeys):
 
     def add_packed(self, entries: bytes) -> None:
         """Keep ``packed`` entries. Raises CheckpointUnusable when the disk takes no more."""
-        buffers, parts, size = self._buffers, len(self._buffers), _ENTRY.size
-        for start in range(0, len(entries), size):
-            place = int.from_bytes(entries[start : start + 4], "little") % parts
-            buffers[place] += entries[start : start + size]
+        buffers, parts = self._buffers, len(self._buffers)
+        for (place,), (entry,) in zip(_PLACE.iter_unpack(entries), _WHOLE.iter_unpack(entries), strict=True):
+            buffers[place % parts] += entry
         self._buffered += len(entries)
         if self._folder is not None and self._buffered > self._memory_bytes:
             self._write(self._folder)

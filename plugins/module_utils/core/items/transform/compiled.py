@@ -70,8 +70,12 @@ class Transform:
         """
         return self.of_items((item,), tally)
 
-    def of_items(self, items: Sequence[Slice], tally: Tally) -> list[Slice]:
-        """What becomes of each of ``items``, in their order; see ``of_item``, which costs more for each."""
+    def of_items(self, items: Sequence[Slice], tally: Tally, odd: dict[int, int] | None = None) -> list[Slice]:
+        """What becomes of each of ``items``, in their order; see ``of_item``, which costs more for each.
+
+        ``odd`` gets the positions of those that may not have become one item each, with how many they became.
+        """
+        odd = {} if odd is None else odd
         tally.read += len(items)
         if not self.steps:
             tally.made += len(items)
@@ -80,7 +84,7 @@ class Transform:
         only_leaves_out, unchecked = self._only_leaves_out, not self.keys.checks
         made: list[Slice] = []
         add, simply = made.append, 0  # so many items were made of one each
-        for item in items:
+        for at, item in enumerate(items):
             attributes = parse(item)
             step = 0
             try:
@@ -90,9 +94,12 @@ class Transform:
                     if result is True:
                         continue
                     if result:
-                        made += self._made_of(item, result, step, tally)
+                        parts = self._made_of(item, result, step, tally)
+                        made += parts
+                        odd[at] = len(parts)
                     else:
                         tally.kept_out[step] += 1
+                        odd[at] = 0
                     break
                 else:
                     if only_leaves_out:
@@ -105,8 +112,10 @@ class Transform:
                     simply += 1
             except _Unfinished as error:
                 tally.refuse(item, error.failure)
+                odd[at] = 0
             except Unfit as error:
                 tally.refuse(item, self._failure(step, str(error)))
+                odd[at] = 0
         tally.made += simply
         return made
 
