@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,6 +21,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     ItemRefused,
     MissingTable,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.answers import KeyAttribute
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Client, Endpoint, RetryPolicy
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.comparing import compare_sample, compare_tables
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.copying import CopyOptions, copy_items
@@ -32,6 +35,8 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.items.repairin
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.scan import count_items
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.tables import ItemTable, find_table
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.throttle import Rate
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.transform.definition import Definition
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.transform.schemas import KeySchema, TableSchemas
 from lab.client import RunningLab, running
 
 HASTY = RetryPolicy(first=0.001, longest=0.01, seconds=20.0, connecting=5.0)
@@ -162,6 +167,54 @@ def test_faults_of_the_lab_are_overcome(bench):
     assert result.counts.items == 300
     assert 0 < result.counts.resent <= 15  # an answer that tells of some may be lost too
     assert result.retries.throttled == 4
+
+
+STEPS = (
+    {"keep_if": "NOT begins_with(#s, :x)"},
+    {"drop": ["l", "m.#dot.deep"]},
+    {"rename": {"#p": "tenant", "ss": "labels"}},
+    {"set": {"tenant": "T#{tenant}", "imported": True}},
+    {"cast": {"amount": "N"}},
+)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_items_are_transformed_on_the_way_and_each_is_counted(bench, workers):
+    """The lab refuses batches with a key twice, keys of other types and what is no item."""
+    name = f"transformed-{workers}"
+    bench.make(name)
+    renamed = json.loads(json.dumps(hash_and_range("S", "N")).replace("p k", "tenant"))
+    bench.clients["destination"].delete_table(TableName=name)
+    bench.lab.advance(100)
+    bench.clients["destination"].create_table(TableName=name, **renamed)
+    bench.lab.advance(100)
+    bench.put("source", name, *numbered(200, **MANY_TYPES, amount={"S": "1.50"}))
+    bench.put("source", name, {"p k": {"S": "bad"}, "sort": {"N": "1"}, "s": {"S": "a"}, "amount": {"S": "none"}})
+    bench.put("source", name, {"p k": {"S": "left out"}, "sort": {"N": "1"}, "s": {"S": "xyz"}, "amount": {"N": "1"}})
+    key = KeySchema((KeyAttribute("p k", "S"),), (KeyAttribute("sort", "N"),))
+    names = {"#s": "s", "#p": "p k", "#dot": "with.dot"}
+    transform = Definition(STEPS, TableSchemas(key), names=names, values={":x": {"S": "x"}})
+    source, destination = bench.pair(name)
+    with pytest.raises(ItemRefused, match="cannot take an item; all others are copied: step 5") as refused:
+        copy_items(source, destination, replace(OPTIONS, transform=transform, workers=workers))
+    assert refused.value.details["items"][0]["key"] == {"p k": {"S": "bad"}, "sort": {"N": "1"}}
+    counts = copy_items(
+        source, destination, replace(OPTIONS, transform=transform, workers=workers, skip_errors=True)
+    ).counts
+    assert (counts.read, counts.items, counts.kept_out, counts.refused) == (202, 200, {1: 1}, {5: 1})
+    expected = []
+    for item in bench.items("source", name):
+        if len(item) > 5:
+            del item["l"], item["m"]["M"]["with.dot"]["M"]["deep"]
+            item |= {"labels": item.pop("ss"), "imported": {"BOOL": True}, "amount": {"N": "1.5"}}
+            tenant = item.pop("p k")["S"]
+            expected.append({**item, "tenant": {"S": f"T#{tenant}"}})
+    written = bench.items("destination", name)
+    assert sorted(written, key=place) == sorted(expected, key=place)
+
+
+def place(item: dict[str, Any]) -> int:
+    return int(item["sort"]["N"])
 
 
 def test_a_role_signs_with_its_session_token(bench):
