@@ -236,6 +236,10 @@ class KeyReader:
             return [key[self._number_in_key] for key in self.of_page(body)]
         return [item.number.n for item in self._decoded(body)]
 
+    def numbers_of_items(self, items: Sequence[Slice]) -> list[str]:
+        """The attribute ``number`` of raw items that come from more than one answer, as ``numbers_of_page``."""
+        return self.numbers_of_page(b'{"Items":[%s]}' % b",".join(items))
+
     def to_wire(self, key: Key) -> bytes:
         """The key as DynamoDB's JSON."""
         return joined(self.to_json(key))

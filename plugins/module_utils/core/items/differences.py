@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from ..errors import InvalidInput
 from .carried import CARRIED, Carried
@@ -19,6 +19,7 @@ from .client import RetryPolicy
 from .digest import DigestChoice
 from .permit import FREE, Bounds
 from .throttle import Rate
+from .transform.definition import Definition
 
 Kind = Literal["missing", "different", "extra"]
 
@@ -29,15 +30,19 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 class Difference:
     """One key that is not equal on both sides: ``missing`` in the destination, ``different``, or ``extra`` there.
 
-    ``key`` is DynamoDB's JSON, ``{"id": {"S": "1"}}``.
+    ``key`` is the destination's in DynamoDB's JSON, ``{"id": {"S": "1"}}``. Where the items were transformed,
+    ``sources`` are the keys of the source's items that it is made of, as far as they are known.
     """
 
     kind: Kind
     key: Mapping[str, Mapping[str, str]]
+    sources: tuple[Mapping[str, Mapping[str, str]], ...] = ()
 
     def to_line(self) -> str:
         """The difference as a line of JSON."""
-        entry = {"difference": self.kind, "key": self.key}
+        entry: dict[str, Any] = {"difference": self.kind, "key": self.key}
+        if self.sources:
+            entry["sources"] = self.sources
         line = json.dumps(entry, ensure_ascii=False)
         # A key may have halves of surrogate pairs, which no file takes as they are.
         return line if line.isascii() or _SURROGATES.search(line) is None else json.dumps(entry)
@@ -47,14 +52,14 @@ class Difference:
         """The difference in a line of ``to_line``. Raises InvalidInput."""
         try:
             entry = json.loads(line)
-            kind, key = entry["difference"], entry["key"]
-            if kind not in get_args(Kind) or not isinstance(key, dict):
+            kind, key, sources = entry["difference"], entry["key"], entry.get("sources", [])
+            if kind not in get_args(Kind) or not all(isinstance(each, dict) for each in [key, *sources]):
                 raise ValueError(f"{kind!r} is not a kind of difference")
         except (ValueError, KeyError, TypeError) as error:
             raise InvalidInput(
                 f"A line of the report of differences cannot be read: {error}.", "Compare the tables again."
             ) from error
-        return cls(kind, key)
+        return cls(kind, key, tuple(sources))
 
 
 @dataclass(frozen=True)
@@ -69,8 +74,11 @@ class CompareOptions:
     disk, up to ``most_work_bytes`` and nine tenths of the free space, for up to about ``most_differing`` differences.
     Further buckets that differ are counted, not looked into. The sums take up to ``most_buckets``, of 8 bytes in each
     process: more buckets are fewer keys to keep.
-    ``carried`` is what of an item is compared. ``digest`` is ``sha256`` where somebody may have forged items so that
-    they look equal, see ``Digests``. ``bounds`` say when the comparison must stop.
+    ``transform`` makes of the source's items those that the destination is to have: it is compared with what comes of
+    them, key by key of the destination, and ``ignore_expired`` names an attribute of these. ``collisions`` says whether
+    several items may have become one, any of which is right, where the steps may do that.
+    ``carried`` is what of an item is compared, and gets to the transform. ``digest`` is ``sha256`` where somebody may
+    have forged items so that they look equal, see ``Digests``. ``bounds`` say when the comparison must stop.
     """
 
     consistent: bool = False
@@ -84,6 +92,8 @@ class CompareOptions:
     most_work_bytes: int = 16 << 30
     most_differing: int = 1_000_000
     most_buckets: int = 1 << 22
+    transform: Definition | None = None
+    collisions: bool = True
     carried: Carried = CARRIED
     digest: DigestChoice = "auto"
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
@@ -116,6 +126,12 @@ class Comparison:
     rate was set. ``marked_*`` items have attributes that do not travel and are not compared; a sample does not count
     them. ``workers_lost`` says how worker processes ended that died, whose work others have done ("was ended by
     SIGKILL").
+
+    With a transform ``items_source`` and ``expired_source`` count what was made of the source's items: of those
+    ``read`` and those that functions ``added``, without those ``kept_out`` or ``refused`` by the number of a step (0:
+    for a key of the table or the size). ``one_way``: a sample has items of the source only, since the destination's
+    keys do not tell the source's; it says nothing of what is extra in the destination. ``undecided`` items of a sample
+    are not what the destination has, which may be right: several items of the source may have become one.
     """
 
     items_source: int
@@ -134,6 +150,18 @@ class Comparison:
     work_bytes_free: int = 0
     work_unusable: str = ""
     workers_lost: tuple[str, ...] = ()
+    read: int = 0
+    added: int = 0
+    kept_out: Mapping[int, int] = field(default_factory=dict)
+    refused: Mapping[int, int] = field(default_factory=dict)
+    one_way: bool = False
+    undecided: int = 0
+
+    @property
+    def balanced(self) -> bool:
+        """Whether each item of the source that was read, or added, is counted as what became of it."""
+        left_out = sum(self.kept_out.values()) + sum(self.refused.values())
+        return self.read + self.added == left_out + self.items_source + self.expired_source
 
     @property
     def differences(self) -> int:

@@ -9,28 +9,32 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, Protocol
 
 from ..errors import WorkerLost
 from . import memory
-from .answers import Key, KeyReader, Slice
+from .answers import Key, KeyReader, Raw, Slice
 from .client import Client
 from .differences import CompareOptions, CompareProgress, Comparison
 from .digest import BucketSums, Digests, Form, is_expired
 from .kept_keys import KeptKeys
 from .lanes import Lanes
+from .made_items import Export, Looked, Making
 from .permit import FREE, Bounds
 from .scan import ParallelScan, Scanner, Segment, SegmentPage, segments_for, spread
 from .tables import ItemTable
 from .throttle import Rate, Throttle
+from .transform.compiled import compiled
+from .transform.tally import Tally
 from .workers import run_in_workers
 
 Side = Literal["source", "destination"]
 
 PROGRESS_SECONDS = 0.5
+AT_ONCE = 1e-6  # seconds to receive answers in, while there is more to do
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Totals:
     units_source: float | None = None
     units_destination: float | None = None
     lost: tuple[str, ...] = ()
+    tally: Tally | None = None  # of a transform
 
     @classmethod
     def of(cls, side: Side, items: int, expired: int, marked: int, units: float | None) -> Totals:
@@ -71,6 +76,7 @@ class Totals:
             self.marked_destination + other.marked_destination,
             _plus(self.units_source, other.units_source),
             _plus(self.units_destination, other.units_destination),
+            tally=_together(self.tally, other.tally),
         )
 
     @property
@@ -80,6 +86,7 @@ class Totals:
 
     def result(self, differences: Counter[str], unlisted: int) -> Comparison:
         """The comparison's result."""
+        tally = self.tally or Tally()
         return Comparison(
             self.items_source,
             self.items_destination,
@@ -94,6 +101,10 @@ class Totals:
             self.marked_source,
             self.marked_destination,
             workers_lost=self.lost,
+            read=tally.read,
+            added=tally.added,
+            kept_out=dict(tally.kept_out),
+            refused=dict(tally.refused),
         )
 
 
@@ -101,16 +112,26 @@ def _plus(units: float | None, more: float | None) -> float | None:
     return units if more is None else (units or 0.0) + more
 
 
+def _together(tally: Tally | None, more: Tally | None) -> Tally | None:
+    if tally is None or more is None:
+        return tally or more
+    both = Tally()
+    both.add(tally)
+    both.add(more)
+    return both
+
+
 @dataclass(frozen=True)
 class ReadPage:
     """A page of ``side`` as it was read: of which ``segment``, the key after which this continues (b"" at its end), the
-    counts, and the keys to keep, each with its item's digest."""
+    counts, and the keys to keep, each with its item's digest, and with the source's key where that is kept."""
 
     side: Side
     segment: int
     next_key: bytes
     totals: Totals
     digests: Sequence[tuple[Key, int]] = ()
+    origins: Sequence[Key] = ()
 
 
 class _ReadingDesk:
@@ -176,7 +197,7 @@ class _ReadingDesk:
         """Take in a page. Raises CheckpointUnusable."""
         with self._lock:
             if page.digests:
-                self._kept.add(page.side, page.digests)
+                self._kept.add(page.side, page.digests, page.origins)
             seat.totals += page.totals
             seat.done += not page.next_key
             if not self._sums:
@@ -221,7 +242,9 @@ class _ReadingSeat:
         self._desk.count(self, page)
 
 
-def _segments(table: ItemTable, workers: int) -> deque[Segment]:
+def _segments(table: ItemTable | Export, workers: int) -> deque[Segment]:
+    if isinstance(table, Export):
+        return deque([Segment(0, 1)])
     total = segments_for(table, workers)
     return deque(Segment(number, total) for number in spread(total))
 
@@ -283,10 +306,11 @@ class Reading:
     Items that have expired at ``now`` (epoch seconds) may be left out; ``digests`` are the same in all workers and
     readings of a comparison, ``form`` is the form of items that is digested. With ``looked_into``, a bit for each
     bucket, the keys of the items in these go to the desk, with digests of their canonical form; without it the sums are
-    the result.
+    the result. ``by_key``: buckets are chosen by keys of the destination, and the keys of the source's items are kept
+    too. An export is read in one process only.
     """
 
-    source: ItemTable
+    source: ItemTable | Export
     destination: ItemTable
     options: CompareOptions
     buckets: int
@@ -294,6 +318,7 @@ class Reading:
     digests: Digests
     form: Form
     looked_into: bytes = b""
+    by_key: bool = False
 
     def run(self, desk: _Readings, sharers: Callable[[], int], bounds: Bounds) -> Sequence[int]:
         """Read segments of both tables until the desk has none; the sums of the buckets."""
@@ -304,28 +329,83 @@ class Reading:
         options = self.options
         sums = BucketSums(self.buckets)
         lanes = Lanes(bounds)
-        sides: list[tuple[Side, ItemTable, Rate | None, Callable[[Iterable[int]], None]]] = [
+        sides: list[tuple[Side, ItemTable | Export, Rate | None, Callable[[Iterable[int]], None]]] = [
             ("source", self.source, options.source_rate, sums.add),
             ("destination", self.destination, options.destination_rate, sums.subtract),
         ]
-        scans = []
+        fed: list[Callable[[], float]] = []
         for side, table, rate, add in sides:
+            if isinstance(table, Export):
+                fed.append(partial(next, self._pieces(table, desk, add), 0.0))
+                continue
+            if self._is_plain(side):
+                take = partial(self._take, side, KeyReader(table.key, options.ignore_expired), desk, add)
+            else:
+                take = partial(self._make, side, self._making(side), desk, add)
+            # A key of the source is found in this reading only.
+            exact = side == "source" and self.by_key and bool(self.looked_into)
             scan = ParallelScan(
                 lanes,
                 Client(table.endpoint, options.retry_policy, bounds),
-                Scanner(table, consistent=options.consistent, metered=rate is not None),
+                Scanner(table, consistent=options.consistent or exact, metered=rate is not None),
                 partial(desk.next_segment, side),
-                partial(self._take, side, KeyReader(table.key, options.ignore_expired), desk, add),
+                take,
                 options.reads_at_once,
                 Throttle(rate, sharers=sharers) if rate else None,
             )
-            scans.append(scan)
+            fed.append(scan.fill)
         try:
-            while delays := list(filter(None, [scan.fill() for scan in scans])):
+            while delays := list(filter(None, [fill() for fill in fed])):
                 lanes.turn(min(delays))
         finally:
             lanes.close()
         return sums.sums
+
+    def _is_plain(self, side: Side) -> bool:
+        """Whether the items of ``side`` are compared as they are, each in the bucket of its digest."""
+        return not self.by_key and (side == "destination" or self.options.transform is None)
+
+    def _making(self, side: Side) -> Making:
+        """What makes of the items of ``side`` what is compared."""
+        options = self.options
+        definition = options.transform if side == "source" else None
+        return Making(
+            Looked(
+                self.buckets,
+                self.now,
+                options.ignore_expired,
+                self.digests,
+                self.form,
+                self.looked_into,
+                self.by_key,
+            ),
+            KeyReader(self.destination.key, options.ignore_expired),
+            None if definition is None else compiled(definition),
+            KeyReader(self.source.key) if side == "source" else None,
+        )
+
+    def _make(
+        self, side: Side, making: Making, desk: _Readings, add: Callable[[Iterable[int]], None], page: SegmentPage
+    ) -> None:
+        """Take in a page of items that are not compared as they are."""
+        items = self.options.carried.of_page(page.body, page.items)
+        marked = self.options.carried.shortened(page.items, items)
+        made = making.of(items)
+        add(made.digests)
+        totals = replace(Totals.of(side, made.items, made.expired, marked, page.units), tally=made.tally)
+        desk.count(ReadPage(side, page.segment.number, page.next_key, totals, made.kept, made.origins))
+
+    def _pieces(self, export: Export, desk: _Readings, add: Callable[[Iterable[int]], None]) -> Iterator[float]:
+        """Take in an export, piece by piece; after each, how many seconds answers may be waited for."""
+        segment = desk.next_segment("source")
+        if segment is None:
+            return
+        making = self._making("source")
+        for piece in export.pieces():
+            page = SegmentPage(segment, b"".join(piece), [Raw(item) for item in piece], len(piece), b"more", None)
+            self._make("source", making, desk, add, page)
+            yield AT_ONCE
+        desk.count(ReadPage("source", segment.number, b"", Totals()))
 
     def _take(
         self, side: Side, reader: KeyReader, desk: _Readings, add: Callable[[Iterable[int]], None], page: SegmentPage
