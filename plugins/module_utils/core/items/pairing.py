@@ -10,15 +10,19 @@ a reading of the whole source tells it: its items, transformed, have the keys of
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ..errors import InvalidInput, KeySchemaDiffers
 from .answers import Key, KeyAttribute, KeyReader, Raw, Slice
 from .carried import Carried
+from .client import Client
 from .differences import Difference
 from .lookup import READ_ITEMS, Lookup
+from .permit import Bounds
+from .scan import SegmentPage, scan_table
 from .tables import ItemTable, require_same_key
+from .throttle import Rate
 from .transform.compiled import Transform, compiled
 from .transform.definition import Definition
 from .transform.tally import Tally
@@ -123,7 +127,7 @@ class PairedItems:
         """``carried`` is what of an item of the source gets to the transform."""
         self.pairing = pairing
         self.keys = KeyReader(pairing.destination_key)
-        self._sources = KeyReader(pairing.source_key)
+        self.source_keys = KeyReader(pairing.source_key)
         self._carried = carried
 
     def made(self, item: Slice, tally: Tally | None = None) -> list[tuple[Key, Slice]]:
@@ -138,14 +142,14 @@ class PairedItems:
         """The difference with the keys of the source's items, where these are not the same."""
         if self.pairing.transform is None or not origins:
             return difference
-        return replace(difference, sources=tuple(map(self._sources.to_json, dict.fromkeys(origins))))
+        return replace(difference, sources=tuple(map(self.source_keys.to_json, dict.fromkeys(origins))))
 
     def pair(self, difference: Difference) -> Pair:
         """The keys of a difference. Raises ServiceError for keys of another table, InvalidInput where it does not say
         of which items of the source it is."""
         key = self.keys.from_json(difference.key)
         if self.pairing.transform is not None and difference.sources:
-            return Pair(key, tuple(map(self._sources.from_json, difference.sources)))
+            return Pair(key, tuple(map(self.source_keys.from_json, difference.sources)))
         pair = self.pairing.pair(key)
         if not pair.origins and difference.kind != "extra":
             raise InvalidInput(
@@ -178,3 +182,21 @@ class Origins:
             made = {origin: self._items.made(item) for origin, item in items.items()}
             for key, origin in part:
                 yield from ((key, item) for own, item in made.get(origin, ()) if own == key)
+
+
+def find_origins(
+    client: Client, source: ItemTable, items: PairedItems, keys: Collection[Key], *, rate: Rate | None, bounds: Bounds
+) -> dict[Key, list[Key]]:
+    """By a strongly consistent Scan of the whole source: the keys of its items that belong to ``keys`` of the
+    destination, without those to which none does. Raises what Client.call and the bounds' ``look`` do, TableVanished.
+    """
+    origins: dict[Key, list[Key]] = {}
+
+    def take(page: SegmentPage) -> None:
+        for item in page.items:
+            for key, _made in items.made(item):
+                if key in keys:
+                    origins.setdefault(key, []).append(items.source_keys.of(item))
+
+    scan_table(client, source, take, consistent=True, rate=rate, bounds=bounds)
+    return origins

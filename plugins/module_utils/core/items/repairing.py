@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -32,9 +32,11 @@ from .differences import Difference
 from .digest import canonical_item
 from .lanes import LOOK_SECONDS, Lanes
 from .lookup import READ_ITEMS, Lookup
+from .pairing import Origins, PairedItems, Pairing, find_origins
 from .permit import FREE, Bounds
-from .tables import Identity, ItemTable, Unfound, carried_between, require_same_key, require_two
+from .tables import Identity, ItemTable, Unfound, carried_between, require_two
 from .throttle import Rate, Throttle
+from .transform.definition import Definition
 from .write import MOST_REFUSED, TRIES, RefusedItem, expected_units, refusal
 
 Outcome = Literal["put", "deleted", "equal", "left", "changed"]
@@ -49,9 +51,11 @@ MOST_CONDITIONS = 150
 class RepairOptions:
     """How to repair.
 
-    ``delete_extra`` deletes what only the destination has; without it such items are left. ``racing`` goes on although
-    others write to the destination. ``writes_at_once`` are under way together. The rates limit the source's read units
-    and the destination's write units per second.
+    ``delete_extra`` deletes what only the destination has; without it such items are left. Where a transform makes keys
+    that do not tell the source's, the whole source is read once more before that, strongly consistent. ``racing`` goes
+    on although others write to the destination. ``writes_at_once`` are under way together. The rates limit the source's
+    read units and the destination's write units per second.
+    ``transform`` makes of the source's items those that the destination is to have, as in the comparison.
     ``carried`` is what of an item travels. ``bounds`` say until when the repair may write, and when it must stop.
     """
 
@@ -60,6 +64,7 @@ class RepairOptions:
     writes_at_once: int = 32
     source_rate: Rate | None = None
     destination_rate: Rate | None = None
+    transform: Definition | None = None
     carried: Carried = CARRIED
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
     bounds: Bounds = FREE
@@ -90,21 +95,25 @@ def repair(
 ) -> RepairResult:
     """Make the destination equal to the source for the keys of ``differences``, by what both hold now.
 
-    ``report`` gets the outcome of each but those that the destination refuses. Raises MissingLibrary, KeySchemaDiffers,
-    InvalidInput for a malformed key, DestinationChanging at the first item of another writer unless that is allowed;
-    ItemRefused when all others are repaired, or for too many, with the refused ``items`` in its details, for the file
-    of their owner; TableVanished, KeepsFailing, EndpointUnreachable, CredentialsError, AccessDenied, ServiceError.
+    With a transform, the destination gets what comes of the source's items; where several become one and it has none of
+    them, it gets the first. ``report`` gets the outcome of each but those that the destination refuses. Raises
+    MissingLibrary, KeySchemaDiffers, InvalidTransform, InvalidInput for a malformed key or a difference without what
+    the transform needs, DestinationChanging at the first item of another writer unless that is allowed; ItemRefused
+    when all others are repaired, or for too many, with the refused ``items`` in its details, for the file of their
+    owner; TableVanished, KeepsFailing, EndpointUnreachable, CredentialsError, AccessDenied, ServiceError.
     """
     options = options or RepairOptions()
     require_msgspec()
     require_two(source, destination)
-    require_same_key(source, destination)
+    pairing = Pairing.of_tables(source, destination, options.transform)
     options = replace(options, carried=carried_between(source, destination, options.carried))
     reading = Client(source.endpoint, options.retry_policy, options.bounds)
     writing = Client(destination.endpoint, options.retry_policy, options.bounds)
     lanes = Lanes(options.bounds)
+    items = PairedItems(pairing, options.carried)
     repairing = _Repair(
         Lookup(reading, source, Throttle(options.source_rate) if options.source_rate else None),
+        items,
         Lookup(writing, destination),
         _Conditional(
             lanes,
@@ -124,11 +133,27 @@ def repair(
         outcomes[outcome] += 1
         report(difference, outcome)
 
-    waiting = iter(differences)
-    try:
+    def repair_all(waiting: Iterator[Difference]) -> None:
         while not repairing.ended and (part := list(islice(waiting, READ_ITEMS))):
             repairing.repair(part, note)
         repairing.finish()
+
+    tells = pairing.places is not None or not options.delete_extra
+    unsure: list[Difference] = []  # to be deleted, and only a reading of the whole source tells that it has nothing
+
+    def sure() -> Iterator[Difference]:
+        for difference in differences:
+            if tells or difference.sources:
+                yield difference
+            else:
+                unsure.append(difference)
+
+    try:
+        repair_all(sure())
+        if unsure and not repairing.ended:
+            keys = {items.keys.from_json(each.key) for each in unsure}
+            origins = find_origins(reading, source, items, keys, rate=options.source_rate, bounds=options.bounds)
+            repair_all(items.difference(each, origins.get(items.keys.from_json(each.key), ())) for each in unsure)
     finally:
         reading.close()
         writing.close()
@@ -168,13 +193,15 @@ class _Repair:
     def __init__(
         self,
         source: Lookup,
+        items: PairedItems,
         destination: Lookup,
         writer: _Conditional,
         carried: Carried,
         delete_extra: bool,
         racing: bool,
     ) -> None:
-        self._source = source
+        self._items = items
+        self._origins = Origins(source, items)
         self._destination = destination
         self._writer = writer
         self._carried = carried
@@ -195,14 +222,20 @@ class _Repair:
 
     def repair(self, differences: Sequence[Difference], note: Callable[[Difference, Outcome], None]) -> None:
         """Repair the keys of ``differences``; some may still be under way when it returns, see ``finish``."""
-        keys = [self._source.keys.from_json(difference.key) for difference in differences]
+        pairs = [self._items.pair(difference) for difference in differences]
+        keys = [pair.key for pair in pairs]
         if not self._under_way.isdisjoint(keys):  # named twice: what is written is to be seen
             self.finish()
-        mine, theirs = self._source.read(keys), self._destination.read(keys)
+        theirs = self._destination.read(keys)
+        mine: dict[Key, Slice | None] = {}
+        for key, item in self._origins.read(pairs):
+            made = self._of(item)
+            if key not in mine or self._same(made, theirs.get(key)):
+                mine[key] = made
         for key, difference in zip(keys, differences, strict=True):
             if self.ended:
                 break
-            self._repair(key, self._of(mine.get(key)), theirs.get(key), partial(note, difference))
+            self._repair(key, mine.get(key), theirs.get(key), partial(note, difference))
 
     def finish(self) -> None:
         """Wait until the outcome of each is noted. Raises what Client.call does, TableVanished."""

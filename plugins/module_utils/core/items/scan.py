@@ -253,8 +253,6 @@ def count_items(
     ``progress`` gets the count so far after each page; what it raises ends the counting. Raises what Client.call and
     the bounds' ``look`` do, TableVanished.
     """
-    total = segments_for(table)
-    waiting = deque(Segment(number, total) for number in spread(total))
     counted = 0
 
     def add(page: SegmentPage) -> None:
@@ -262,14 +260,35 @@ def count_items(
         counted += page.count
         progress(counted)
 
+    scan_table(client, table, add, consistent=consistent, counting=True, rate=rate, at_once=at_once, bounds=bounds)
+    return counted
+
+
+def scan_table(
+    client: Client,
+    table: ItemTable,
+    take: Callable[[SegmentPage], None],
+    *,
+    consistent: bool = False,
+    counting: bool = False,
+    rate: Rate | None = None,
+    at_once: int = 8,
+    bounds: Bounds = FREE,
+) -> None:
+    """Read the whole ``table`` in this process; ``take`` gets its pages, without items where ``counting``.
+
+    Raises what Client.call, ``take`` and the bounds' ``look`` do, TableVanished.
+    """
+    total = segments_for(table)
+    waiting = deque(Segment(number, total) for number in spread(total))
     lanes = Lanes(bounds)
-    scanner = Scanner(table, consistent=consistent, metered=rate is not None, counting=True)
+    scanner = Scanner(table, consistent=consistent, metered=rate is not None, counting=counting)
     scan = ParallelScan(
         lanes,
         client,
         scanner,
         lambda: waiting.popleft() if waiting else None,
-        add,
+        take,
         at_once,
         Throttle(rate) if rate else None,
     )
@@ -278,4 +297,3 @@ def count_items(
             lanes.turn(delay)
     finally:
         lanes.close()
-    return counted
