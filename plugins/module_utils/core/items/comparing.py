@@ -32,7 +32,7 @@ from .differences import CompareOptions, CompareProgress, Comparison, Difference
 from .digest import Digests, Form, canonical_item, in_form, is_expired
 from .kept_keys import Candidates, KeptKeys, KeptOrigins, entry_bytes, free_bytes
 from .lookup import READ_ITEMS, Lookup
-from .made_items import Export
+from .made_items import ExportStream
 from .pairing import Origins, Pair, PairedItems, Pairing
 from .private_files import in_words
 from .readings import Reading, Totals, bits_of, collect_keys, sum_tables
@@ -99,7 +99,7 @@ def compare_export(
     require_msgspec()
     pairing = Pairing.of_export(destination, options.transform)
     options = replace(options, carried=carried_between(destination, destination, options.carried))
-    export = Export(pairing.source_key, pieces, item_count)
+    export = ExportStream(pairing.source_key, pieces, item_count)
     table = _ExportPair(export, destination, options, pairing)
     try:
         now = time.time()
@@ -430,7 +430,7 @@ class _Judging:
 class _ExportPair:
     """A table, read key by key, and an export, of whose items only the keys and digests are kept."""
 
-    def __init__(self, export: Export, destination: ItemTable, options: CompareOptions, pairing: Pairing) -> None:
+    def __init__(self, export: ExportStream, destination: ItemTable, options: CompareOptions, pairing: Pairing) -> None:
         self._export = export
         self._options = options
         self._judging = _Judging(options)

@@ -21,7 +21,7 @@ from .transform.tally import Tally
 
 
 @dataclass(frozen=True)
-class Export:
+class ExportStream:
     """Items of an exported table with this ``key``, in pieces; ``pieces`` opens their stream anew."""
 
     key: tuple[KeyAttribute, ...]
@@ -43,7 +43,7 @@ class Looked:
 
 
 @dataclass(frozen=True)
-class Made:
+class MadeItems:
     """What became of some items: how many are compared, how many of those made had expired, how many were made of which
     by the transform; and the digests to sum, or keys to keep, each with a digest, and with its key in the source."""
 
@@ -66,7 +66,7 @@ class Making:
         self._transform = transform
         self._origins = origins
 
-    def of(self, items: Sequence[Slice]) -> Made:
+    def of(self, items: Sequence[Slice]) -> MadeItems:
         """What becomes of ``items``, from which what does not travel is left out. Raises ServiceError."""
         tally, made, sources = self._made(items)
         live: Sequence[int] = range(len(made))
@@ -75,14 +75,14 @@ class Making:
             live = [at for at in live if not is_expired(numbers[at], self._looked.now)]
         counted = len(live), len(made) - len(live), tally
         if not made:
-            return Made(*counted)
+            return MadeItems(*counted)
         if self._looked.by_key:
             return self._by_key(items, made, sources, live, counted)
         digests = self._looked.digests.of(self._looked.form, [made[at] for at in live])
         if not self._looked.looked_into:
-            return Made(*counted, digests)
+            return MadeItems(*counted, digests)
         chosen = [made[at] for at, digest in zip(live, digests, strict=True) if self._is_looked_into(digest)]
-        return Made(*counted, kept=self._kept(chosen)) if chosen else Made(*counted)
+        return MadeItems(*counted, kept=self._kept(chosen)) if chosen else MadeItems(*counted)
 
     def _made(self, items: Sequence[Slice]) -> tuple[Tally | None, Sequence[Slice], Sequence[int]]:
         """The counts, the items made, and for each of these the number of the one that it was made of."""
@@ -109,7 +109,7 @@ class Making:
         sources: Sequence[int],
         live: Sequence[int],
         counted: tuple[int, int, Tally | None],
-    ) -> Made:
+    ) -> MadeItems:
         keys = self._reader.of_items(made)
         texts = ["\0".join(key).encode("utf-8", "surrogatepass") for key in keys]
         places = self._looked.digests.raw(texts)
@@ -117,17 +117,17 @@ class Making:
             mask = self._looked.buckets - 1
             digests = self._looked.digests.of(self._looked.form, [made[at] for at in live])
             placed = zip(live, digests, strict=True)
-            return Made(*counted, [digest & ~mask | places[at] & mask for at, digest in placed])
+            return MadeItems(*counted, [digest & ~mask | places[at] & mask for at, digest in placed])
         chosen = [at for at, place in enumerate(places) if self._is_looked_into(place)]
         unexpired = set(live)
         alive = [at for at in chosen if at in unexpired]
         exact = dict.fromkeys(chosen, 0)
         exact |= zip(alive, self._looked.digests.of("canonical", [made[at] for at in alive]), strict=True)
         if self._origins is None:
-            return Made(*counted, kept=[(keys[at], exact[at]) for at in alive])
+            return MadeItems(*counted, kept=[(keys[at], exact[at]) for at in alive])
         # Also those that have expired: where one is, what the destination has is not extra.
         origins = self._origins.of_items([items[sources[at]] for at in chosen]) if chosen else []
-        return Made(*counted, kept=[(keys[at], exact[at]) for at in chosen], origins=origins)
+        return MadeItems(*counted, kept=[(keys[at], exact[at]) for at in chosen], origins=origins)
 
     def _is_looked_into(self, place: int) -> bool:
         bucket = place & (self._looked.buckets - 1)

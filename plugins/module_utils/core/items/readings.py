@@ -22,7 +22,7 @@ from .differences import CompareOptions, CompareProgress, Comparison
 from .digest import BucketSums, Digests, Form, is_expired
 from .kept_keys import KeptKeys
 from .lanes import Lanes
-from .made_items import Export, Looked, Making
+from .made_items import ExportStream, Looked, Making
 from .permit import FREE, Bounds
 from .scan import ParallelScan, Scanner, Segment, SegmentPage, segments_for, spread
 from .tables import ItemTable
@@ -242,8 +242,8 @@ class _ReadingSeat:
         self._desk.count(self, page)
 
 
-def _segments(table: ItemTable | Export, workers: int) -> deque[Segment]:
-    if isinstance(table, Export):
+def _segments(table: ItemTable | ExportStream, workers: int) -> deque[Segment]:
+    if isinstance(table, ExportStream):
         return deque([Segment(0, 1)])
     total = segments_for(table, workers)
     return deque(Segment(number, total) for number in spread(total))
@@ -310,7 +310,7 @@ class Reading:
     too. An export is read in one process only.
     """
 
-    source: ItemTable | Export
+    source: ItemTable | ExportStream
     destination: ItemTable
     options: CompareOptions
     buckets: int
@@ -329,13 +329,13 @@ class Reading:
         options = self.options
         sums = BucketSums(self.buckets)
         lanes = Lanes(bounds)
-        sides: list[tuple[Side, ItemTable | Export, Rate | None, Callable[[Iterable[int]], None]]] = [
+        sides: list[tuple[Side, ItemTable | ExportStream, Rate | None, Callable[[Iterable[int]], None]]] = [
             ("source", self.source, options.source_rate, sums.add),
             ("destination", self.destination, options.destination_rate, sums.subtract),
         ]
         fed: list[Callable[[], float]] = []
         for side, table, rate, add in sides:
-            if isinstance(table, Export):
+            if isinstance(table, ExportStream):
                 fed.append(partial(next, self._pieces(table, desk, add), 0.0))
                 continue
             if self._is_plain(side):
@@ -395,7 +395,7 @@ class Reading:
         totals = replace(Totals.of(side, made.items, made.expired, marked, page.units), tally=made.tally)
         desk.count(ReadPage(side, page.segment.number, page.next_key, totals, made.kept, made.origins))
 
-    def _pieces(self, export: Export, desk: _Readings, add: Callable[[Iterable[int]], None]) -> Iterator[float]:
+    def _pieces(self, export: ExportStream, desk: _Readings, add: Callable[[Iterable[int]], None]) -> Iterator[float]:
         """Take in an export, piece by piece; after each, how many seconds answers may be waited for."""
         segment = desk.next_segment("source")
         if segment is None:

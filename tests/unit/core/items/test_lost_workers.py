@@ -354,6 +354,28 @@ def test_a_comparison_whose_workers_are_killed_is_exact(differing: Holding, coun
     assert result.unlisted_buckets == 0
 
 
+@pytest.mark.parametrize(("count", "reading"), [(30, 1), (30, 3)])
+def test_a_comparison_through_a_transform_whose_worker_is_killed_is_exact(
+    filled: Holding, count: int, reading: int
+) -> None:
+    """Also in what it says of the steps."""
+    for item in numbered()[MISSING:]:
+        filled.tables["copy"].put(item.replace(b'"item ', b'"T#item '))
+    workers_before = 0 if reading == 1 else 2
+    filled.kill_at(lambda: sum(scans for number, scans in filled.scans.items() if number >= workers_before), [count])
+    made = Definition(
+        [{"keep_if": "id <> :one"}, {"set": {"id": "T#{id}"}}],
+        TableSchemas(KeySchema((KeyAttribute("id", "S"),))),
+        values={":one": {"S": "item 0"}},
+    )
+    found: list[Difference] = []
+    options = CompareOptions(workers=2, retry_policy=HASTY, transform=made)
+    result = compare_tables(filled.found("orders"), filled.found("copy", "destination"), options, found.append)
+    assert (result.missing, len(found), result.workers_lost) == (MISSING - 1, MISSING - 1, (KILLED,))
+    assert (result.read, result.items_source, result.kept_out) == (ITEMS, ITEMS - 1, {1: 1})
+    assert all(each.sources for each in found)
+
+
 def test_a_comparison_whose_workers_are_killed_again_and_again_ends(differing: Holding) -> None:
     differing.kill_at(lambda: differing.calls.count("Scan"), [10, 20, 30, 40])
     source, destination = differing.found("orders"), differing.found("copy", "destination")

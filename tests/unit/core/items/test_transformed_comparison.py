@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import random
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.items.differen
     Comparison,
     Difference,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.exported import ExportedFile, read_items
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.pairing import Pairing
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.repairing import (
     RepairOptions,
@@ -569,6 +571,24 @@ def test_expired_items_of_an_export(dynamo, monkeypatch):
     result, kinds, _ = exported(dynamo, Stream(items), None, ignore_expired="end")
     assert kinds == {"9": "different"} | {str(number): "missing" for number in range(10, 20)}
     assert (result.expired_source, result.expired_destination) == (10, 7)
+
+
+def test_the_data_files_of_an_export_are_read_as_they_are(dynamo):
+    made = steps_of(*TOLD)
+    items = [item(number) for number in range(ITEMS)]
+    pair(dynamo, made, items)
+    texts = [b"".join(b'{"Item":%s}\n' % each for each in items[start::2]) for start in (0, 1)]
+    files = [(gzip.compress(text), ExportedFile(f"{at}.json.gz", ITEMS // 2)) for at, text in enumerate(texts)]
+
+    def pieces() -> Iterator[list[bytes]]:
+        for data, file in files:
+            yield from read_items([data[:1000], data[1000:]], file)
+
+    wanted = spoil(dynamo)
+    reported: list[Difference] = []
+    options = CompareOptions(retry_policy=HASTY, transform=made.definition)
+    compare_export(pieces, dynamo.found("copy"), options, reported.append, item_count=ITEMS)
+    assert {named(each.key): each.kind for each in reported} == wanted
 
 
 def test_an_export_that_cannot_be_read_ends_the_comparison(dynamo):
