@@ -74,7 +74,7 @@ def compare_tables(
         digests = Digests.chosen(options.digest)
         by_key = pairing.places is None
         task = Reading(source, destination, options, buckets, now, digests, tables.form(), b"", by_key)
-        return _compared(task, tables, pairing.apart, report, progress)
+        return _compared(task, tables, pairing.apart or not options.collisions, report, progress)
     finally:
         tables.close()
 
@@ -106,7 +106,7 @@ def compare_export(
         buckets = _buckets_for(max(item_count, destination.item_count), options.most_buckets)
         digests = Digests.chosen(options.digest)
         task = Reading(export, destination, options, buckets, now, digests, table.form(), by_key=True)
-        return _compared(task, table, pairing.apart, report, progress)
+        return _compared(task, table, pairing.apart or not options.collisions, report, progress)
     finally:
         table.close()
 
@@ -183,7 +183,7 @@ def compare_sample(
         mine = tables.pairs_of(drawn, tally)
         theirs = [] if one_way else tables.destination.draw(keys)
         pairs = {pair.key: pair for pair in [*mine, *map(pairing.pair, theirs)]}
-        undecided = not pairing.apart and one_way and options.collisions
+        undecided = one_way and options.collisions and not pairing.apart
         for difference in tables.confirm(pairs.values(), now):
             if difference.kind == "different" and undecided:
                 counts["undecided"] += 1

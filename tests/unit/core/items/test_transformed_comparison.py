@@ -603,3 +603,24 @@ def test_an_export_that_cannot_be_read_ends_the_comparison(dynamo):
         compare_export(
             broken, dynamo.found("copy"), CompareOptions(retry_policy=HASTY, transform=made.definition), item_count=20
         )
+
+
+@pytest.mark.parametrize(("steps", "wanted"), [(RENAMED, set()), (TOLD, {"orders"})])
+def test_keys_that_only_a_reading_tells_are_read_strongly_consistent(dynamo, monkeypatch, steps, wanted):
+    """The source only, and only where something differs."""
+    consistent = set()
+    scan = FakeDynamo._Scan
+
+    def noting(self, request, *others):
+        if request.get("ConsistentRead"):
+            consistent.add(request["TableName"])
+        return scan(self, request, *others)
+
+    monkeypatch.setattr(FakeDynamo, "_Scan", noting)
+    made = steps_of(*steps)
+    pair(dynamo, made, [item(number) for number in range(20)])
+    compared(dynamo, made)
+    assert consistent == set()
+    spoil(dynamo)
+    compared(dynamo, made)
+    assert consistent == wanted
