@@ -14,7 +14,7 @@ An item is parsed to its attributes, which stay raw; a step decodes only what it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -237,12 +237,7 @@ class _Unfinished(Exception):
 
 def compiled(definition: Definition) -> Transform:
     """The definition's steps as one value. Raises InvalidTransform, naming the step, and MissingLibrary."""
-    require_msgspec()
-    destination = definition.destination.attributes if definition.destination else ()
-    flow = Flow(definition.source, (attribute.name for attribute in destination))
-    context = Context(definition, flow, _values(definition))
-    _require_names(definition)
-    steps = tuple(_step(number, each, context) for number, each in enumerate(definition.steps, 1))
+    steps, flow, context = _steps(definition)
     for member, unused in (("names", context.names.unused()), ("values", context.literals.unused())):
         if unused:
             raise invalid(
@@ -258,6 +253,38 @@ def compiled(definition: Definition) -> Transform:
                 "several",
             )
     return Transform(definition, steps, keys_after(definition, flow, steps))
+
+
+@dataclass(frozen=True)
+class Followed:
+    """What became of an attribute: its ``name``, "" where it was dropped, and its ``kind``, "" where it is not known.
+
+    ``doubtful``: it was renamed, and another value has its former name.
+    """
+
+    name: str
+    kind: str
+    doubtful: bool = False
+
+
+def followed(definition: Definition, names: Iterable[str]) -> dict[str, Followed]:
+    """What the steps make of these attributes of the source. Raises InvalidTransform and MissingLibrary."""
+    names = tuple(names)
+    _each, flow, _context = _steps(definition, names)
+    found = {}
+    for name in names:
+        now = flow.where[name] or ""
+        found[name] = Followed(now, flow.of(now).kind if now else "", name in flow.doubtful)
+    return found
+
+
+def _steps(definition: Definition, others: Iterable[str] = ()) -> tuple[tuple[Step, ...], Flow, Context]:
+    require_msgspec()
+    destination = definition.destination.attributes if definition.destination else ()
+    flow = Flow(definition.source, (attribute.name for attribute in destination), others)
+    context = Context(definition, flow, _values(definition))
+    _require_names(definition)
+    return tuple(_step(number, each, context) for number, each in enumerate(definition.steps, 1)), flow, context
 
 
 def _values(definition: Definition) -> dict[str, Value]:

@@ -54,7 +54,8 @@ class Flow:
     """The attributes after the steps so far. ``where`` has for each key attribute of the source its name now, None
     where it was dropped; ``doubtful`` those that were renamed and whose name was then written again."""
 
-    def __init__(self, source: TableSchemas, destination_names: Iterable[str] = ()) -> None:
+    def __init__(self, source: TableSchemas, destination_names: Iterable[str] = (), others: Iterable[str] = ()) -> None:
+        """``others`` are attributes that are followed too, and are no keys."""
         self.where: dict[str, str | None] = {}
         self.doubtful: set[str] = set()
         self._given = frozenset(destination_names)
@@ -72,6 +73,8 @@ class Flow:
             name = frozenset({attribute.name})
             known = self._known[attribute.name]
             self._known[attribute.name] = replace(known, sure=True, keys=name, apart=name, most=min(most, known.most))
+        for other in others:
+            self.where.setdefault(other, other)
 
     def of(self, name: str) -> Known:
         """What is known of the attribute."""
