@@ -39,7 +39,8 @@ from .jobs.waiter import Waiter
 from .judgement import Counts, JudgeChoice, JudgeKind, Judgement, JudgeOptions, Verify
 from .methods.backup.method import BackupMethod
 from .methods.direct.method import DirectMethod
-from .methods.method import ItemJobs, Method, Needs, find_fill, require_reading
+from .methods.following import costs, following
+from .methods.method import Method, Needs, find_fill, require_reading, require_transforming
 from .methods.options import AUTO, MigrationOptions
 from .methods.s3.method import S3Method
 from .record.record import Record
@@ -47,12 +48,13 @@ from .record.store import RecordStore
 from .steps import adopting, claim_job, claiming, holding
 from .steps.adopting import AdoptKind
 from .steps.claiming import Choice, Finished, Later, Records
-from .steps.comparison import VerifyKind, VerifyOptions, comparison_change, options_of, verify_job
-from .steps.counting import CountKind, count_change, count_job
-from .steps.drift import settings_of_finished
+from .steps.comparison import VerifyKind, VerifyOptions, comparison_change, options_of
+from .steps.counting import CountKind
+from .steps.drift import FinishedSettings, settings_of_finished
 from .steps.settings_job import SettingsKind, plan_table_settings, settings_job, settings_to_come
 from .steps.source_jobs import FindSourceJobs
 from .steps.standing import FindFillings
+from .steps.transforms import changed_since
 from .table.definition import TableDefinition
 
 METHODS: Mapping[str, Method] = {method.name: method for method in (S3Method(), BackupMethod(), DirectMethod())}
@@ -187,6 +189,7 @@ def _begin(
     missing_since: float | None,
 ) -> Migration | Later:
     method = method_of(options.method, options.table)
+    require_transforming(method, METHODS.values(), options)
     if records is None:
         return _started(method, source, destination, options, None)
     choice = _choice(source, method, options, take_over)
@@ -215,10 +218,11 @@ def _started(
 ) -> Migration:
     if record is not None and adopting.is_by_comparison(record.record):
         return _by_comparison(record.record, source, destination, options)
+    require_transforming(method, METHODS.values(), options)
     require_reading(method, source, destination, options)
     with naming_methods():
         jobs = method.start(source, destination, options, record)
-    then = jobs.then if jobs.maker is None else (*jobs.then, *_following(method, options))
+    then = jobs.then if jobs.maker is None else (*jobs.then, *following(method, options))
     return Migration(
         method.name, jobs.job, then, jobs.changes, jobs.definition, jobs.left, jobs.obstacle, jobs.warnings
     )
@@ -241,11 +245,14 @@ def _finished(
     claim: Finished, source: Account, destination: Account, options: MigrationOptions, take_over: str = ""
 ) -> Migration:
     """A table whose record says ``done``: everything was done by an earlier run, but what is asked of its settings."""
-    asked, job = options.finished_settings, claim_job.finished_job(claim)
+    job = claim_job.finished_job(claim)
+    warning = changed_since(claim.record, options.transform, claim.definition)
+    asked: FinishedSettings = "once" if warning else options.finished_settings  # those of another table
     drift = settings_of_finished(claim, source, destination, options.table, options.settings, asked, take_over)
     return Migration(
-        claim.record.method, job, (drift.job,), (), claim.definition, drift=drift.differences, settings=drift.changes
-    )
+        claim.record.method, job, (drift.job,), (), claim.definition,
+        warnings=(warning,) if warning else (), drift=drift.differences, settings=drift.changes,
+    )  # fmt: skip
 
 
 def _adoption(method: Method, source: Account, destination: Account, options: MigrationOptions) -> Migration:
@@ -254,7 +261,7 @@ def _adoption(method: Method, source: Account, destination: Account, options: Mi
     table, made = options.table, options.made_table
     adopting.require_adoptable(source, destination, table, made, options.migration_id)
     definition = TableDefinition.read(source, table)
-    compared = VerifyOptions(table, made, "full", options.items)
+    compared = VerifyOptions(table, made, "full", options.items, options.transform)
     job = adopting.adopt_job(compared, options.migration_id, method.name)
     return Migration(method.name, job, (settings_job(made, table, options.settings),), (), definition)
 
@@ -301,6 +308,7 @@ def preview(
     """
     options.require_valid()
     method, record, held = method_of(options.method, options.table), None, None
+    require_transforming(method, METHODS.values(), options)
     if store is not None or by_record:
         choice = _choice(source, method, options)
         try:
@@ -329,8 +337,8 @@ def preview(
             )  # fmt: skip
             shown = settings_job if record is None else settings_to_come
             last = shown(options.made_table, options.table, options.settings, settings)
-            then += [job.foreseen for job in (*_following(method, options)[:-1], last)]
-            changes += [*_costs(method, options, jobs, jobs.maker), *settings.changes]
+            then += [job.foreseen for job in (*following(method, options)[:-1], last)]
+            changes += [*costs(method, options, jobs, jobs.maker), *settings.changes]
             left += settings.left
     obstacle = held or jobs.obstacle
     return Migration(
@@ -353,29 +361,6 @@ def _foreseen(found: Migration) -> Migration:
         changes.append(comparison_change(options_of(found.job), found.definition))
     job, then = found.job.foreseen, tuple(job.foreseen for job in found.then)
     return replace(found, job=job, then=then, changes=tuple(changes))
-
-
-def _following(method: Method, options: MigrationOptions) -> tuple[Job, ...]:
-    """The jobs that follow on every method when the items are there: counting them where nobody has, comparing them
-    where that is asked for, and the settings."""
-    jobs = []
-    if not method.counts and options.verify != "none":
-        jobs.append(count_job(options.made_table, options.table, writes_stopped=options.stopped))
-    if options.verify in ("sample", "full"):
-        compared = VerifyOptions(options.table, options.made_table, options.verify, options.items)
-        jobs.append(verify_job(compared, options.migration_id))
-    return (*jobs, settings_job(options.made_table, options.table, options.settings))
-
-
-def _costs(method: Method, options: MigrationOptions, jobs: ItemJobs, maker: Job) -> list[Change]:
-    """What counting and comparing the items will cost, where ``maker`` has yet to bring them."""
-    changes = []
-    if not method.counts and options.verify != "none" and maker.state == "planned":
-        changes.append(count_change(options.table, options.made_table, jobs.definition))
-    if options.verify in ("sample", "full") and maker.state in ("planned", "pending"):
-        compared = VerifyOptions(options.table, options.made_table, options.verify, options.items)
-        changes.append(comparison_change(compared, jobs.definition))
-    return changes
 
 
 def judge(

@@ -15,7 +15,7 @@ from typing import ClassVar, Literal, Protocol, TypeAlias
 
 from ..account import Account
 from ..change import Change, NotCarried
-from ..errors import FerryError
+from ..errors import FerryError, InvalidInput
 from ..items.answers import require_msgspec
 from ..jobs.job import Job
 from ..jobs.kind import JobKind
@@ -28,7 +28,7 @@ from ..steps.source_jobs import SourceJob
 from ..steps.standing import Filling
 from ..table.definition import TableDefinition
 from ..table.preview import MadeBy, as_imported
-from .options import MigrationOptions
+from .options import AUTO, MigrationOptions
 
 # What the data needs in the accounts beforehand: a staging bucket, vaults of AWS Backup, or nothing.
 Needs: TypeAlias = Literal["staged", "backed_up", ""]
@@ -58,7 +58,8 @@ class Method(Protocol):
     """A way for the items of a table.
 
     ``path`` is the way in words. ``local_secondary_indexes``: whether the tables it makes can have some. ``counts``:
-    whether its own jobs count the items. ``kinds`` are the kinds of its jobs, each made anew for one waiter.
+    whether its own jobs count the items. ``transforms``: whether steps can change the items on its way. ``kinds`` are
+    the kinds of its jobs, each made anew for one waiter.
     """
 
     name: ClassVar[str]
@@ -68,6 +69,7 @@ class Method(Protocol):
     counts: ClassVar[bool]
     kinds: ClassVar[Mapping[str, Callable[[], JobKind]]]
     resumes: ClassVar[bool]
+    transforms: ClassVar[bool]
 
     def start(
         self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
@@ -126,6 +128,20 @@ def find_fill(
         if job is not None:
             return Fill(method.name, job)
     return None
+
+
+def require_transforming(method: Method, methods: Iterable[Method], options: MigrationOptions) -> None:
+    """Raises InvalidInput where steps are to change the items, and no step can on the way of ``method``, naming those
+    of the ``methods`` on whose way it can."""
+    if options.transform is None or method.transforms:
+        return
+    others = ", ".join(other.name for other in methods if other.transforms)
+    fills = " and it brings the items of this table already," if options.method not in (AUTO, method.name) else ""
+    raise InvalidInput(
+        f"The method {method.name} cannot change items on the way{fills.rstrip(',')}.",
+        f"Methods that can: {others}. Use one of them, or leave transform out.",
+        table=options.table,
+    )
 
 
 def require_reading(method: Method, source: Account, destination: Account, options: MigrationOptions) -> None:

@@ -17,6 +17,7 @@ from ..items.worker_count import check_workers
 from ..judgement import Verify
 from ..steps.drift import FinishedSettings
 from ..table.setting import SettingsOptions
+from ..table.transforming import TransformChoices, choices_from
 
 AUTO = "auto"  # leaves the choice of the method to TableFerry
 VAULT = "tableferry"  # what vaults are called that nobody named
@@ -55,7 +56,8 @@ class MigrationOptions:
     ``indexes_after`` are global secondary indexes that are created after the copy, ``leave_indexes`` those that are not
     created at all. ``writes_stopped``: nobody writes to the source any more, so that the copy has to show all that is
     in it. ``adopt`` takes a table with our tags and without a record for filled once a full comparison found it equal,
-    ``finished_settings`` is what becomes of the settings of a table that an earlier run finished.
+    ``finished_settings`` is what becomes of the settings of a table that an earlier run finished. ``transform`` is what
+    changes the items on the way.
     """
 
     table: str
@@ -82,6 +84,7 @@ class MigrationOptions:
     items: ItemChoices = field(default_factory=ItemChoices)
     adopt: bool = False
     finished_settings: FinishedSettings = "once"
+    transform: TransformChoices | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON-safe data."""
@@ -92,7 +95,8 @@ class MigrationOptions:
         """The options of ``to_dict``'s data. Raises InvalidInput for anything else."""
         try:
             backup, items = BackupChoices(**data["backup"]), ItemChoices(**data["items"])
-            return cls(**{**data, "defer": tuple(data["defer"]), "backup": backup, "items": items})
+            values = {"defer": tuple(data["defer"]), "transform": choices_from(data.get("transform"))}
+            return cls(**{**data, **values, "backup": backup, "items": items})
         except (KeyError, TypeError) as error:
             raise InvalidInput("The claim's options are not valid.", "Pass the job of migration_start.") from error
 
@@ -129,4 +133,5 @@ class MigrationOptions:
             warm_throughput=self.warm_throughput,
             indexes_after=self.indexes_after,
             leave_indexes=self.leave_indexes,
+            transform=self.transform,
         )

@@ -33,6 +33,7 @@ from ..route import Route
 from ..table.definition import AS_OF, TableDefinition
 from ..table.ownership import put_mark, read_tags
 from ..table.refused_items import without_keys
+from ..table.transforming import TransformChoices, choices_from
 from .background import Workbench, bounds_of, percent
 from .counting import units_for
 
@@ -46,12 +47,14 @@ DIFFERING = ("missing", "different", "extra", "not_listed")  # what a result cou
 
 @dataclass(frozen=True)
 class VerifyOptions:
-    """What to compare and how: ``sample`` reads some items of either side, ``full`` everything."""
+    """What to compare and how: ``sample`` reads some items of either side, ``full`` everything. With a ``transform``
+    the source's items are compared as it makes them."""
 
     source_table: str
     table: str
     level: Literal["sample", "full"] = "full"
     items: ItemChoices = field(default_factory=ItemChoices)
+    transform: TransformChoices | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON-safe data; ``options_of`` reads it."""
@@ -276,7 +279,8 @@ def verify_job(options: VerifyOptions, migration_id: str = "default") -> Job:
 def options_of(job: Job) -> VerifyOptions:
     """The options in the request of a job that compares."""
     values = job.request["options"]
-    return VerifyOptions(**{**values, "items": ItemChoices(**values["items"])})
+    transform = choices_from(values.get("transform"))
+    return VerifyOptions(**{**values, "items": ItemChoices(**values["items"]), "transform": transform})
 
 
 def comparison_change(options: VerifyOptions, definition: TableDefinition) -> Change:

@@ -22,6 +22,7 @@ from ..table.definition import TableDefinition
 from ..table.preview import MadeBy, preview_settings
 from ..table.setting import SettingsOptions
 from ..table.settings import SettingsPlan, SettingsResult, apply_settings, prepare_settings
+from ..table.transforming import choices_from
 
 KIND = "settings"
 HELD_GAP = 10.0  # seconds between looks at a finished table that another run holds
@@ -105,7 +106,8 @@ def options_to_dict(options: SettingsOptions) -> dict[str, Any]:
 def options_from_dict(data: Mapping[str, Any]) -> SettingsOptions:
     """The options of ``options_to_dict``'s data. Raises InvalidInput for anything else."""
     try:
-        return SettingsOptions(**{**data, **{name: tuple(data.get(name, ())) for name in _LISTS}})
+        values = {name: tuple(data.get(name, ())) for name in _LISTS}
+        return SettingsOptions(**{**data, **values, "transform": choices_from(data.get("transform"))})
     except TypeError as error:
         raise InvalidInput("The settings job's options are not valid.", "Pass the job of the start verb.") from error
 

@@ -18,6 +18,7 @@ from .own_apis import Tags, tags_of_copy
 from .ownership import marks
 from .setting import Settings, SettingsOptions
 from .settings import SettingsPlan, plan_settings, read_settings
+from .transformed_settings import settings_after
 from .update_table import EncryptionSetting
 
 MadeBy = Callable[[Settings, str, str, SettingsOptions], Settings]
@@ -49,7 +50,7 @@ def preview_settings(
 
     Raises MissingTable, MissingKeyMapping, KeyNotUsable, AccessDenied, CredentialsError.
     """
-    here = read_settings(source, TableDefinition.read(source, source_table))
+    here, lost = settings_after(read_settings(source, TableDefinition.read(source, source_table)), options.transform)
     if here.get(EncryptionSetting.name):
         encryption = Encryption(**here.get(EncryptionSetting.name))
         key_map = resolve_key_map(destination, options.kms_key_map, source_table, encryption, source)
@@ -57,7 +58,8 @@ def preview_settings(
     if as_made is None:
         as_made = as_restored if here.definition.local_secondary_indexes else as_imported
     there = as_made(here, destination.table_arn(table), table, options)
-    return plan_settings(here, _with_auto_scaling(destination, there), options)
+    plan = plan_settings(here, _with_auto_scaling(destination, there), options)
+    return replace(plan, left=(*lost, *plan.left))
 
 
 def _with_auto_scaling(destination: Account, there: Settings) -> Settings:

@@ -16,6 +16,7 @@ from ..errors import SettingFailed, in_words
 from .definition import Shape, TableDefinition
 from .patient_calls import Caller, Steps, Target, paces
 from .resource_policy import TableLocation
+from .transforming import TransformChoices
 
 RECOVERY_TAG = "tableferry:point-in-time-recovery"
 
@@ -82,7 +83,7 @@ class SettingsOptions:
     ``kms_key_map``, ``kinesis_map`` and ``principal_map`` map ARNs of the source to ARNs of the destination. Settings
     in ``defer`` wait for the cutover. Without ``warm_throughput`` warm throughput, which is charged once and never
     falls, is not carried. ``indexes_after`` are global secondary indexes that the table is made without and gets as
-    settings, ``leave_indexes`` those that it does not get.
+    settings, ``leave_indexes`` those that it does not get. ``transform`` is what changed the items on their way.
     """
 
     kms_key_map: Mapping[str, str] = field(default_factory=dict)
@@ -93,6 +94,7 @@ class SettingsOptions:
     warm_throughput: bool = True
     indexes_after: tuple[str, ...] = ()
     leave_indexes: tuple[str, ...] = ()
+    transform: TransformChoices | None = None
 
     @property
     def without_indexes(self) -> tuple[str, ...]:

@@ -33,6 +33,7 @@ from .own_apis import (
 from .ownership import OWNERSHIP_TAG
 from .patient_calls import Reader, Steps, Target, run_now
 from .setting import RECOVERY_TAG, Setting, Settings, SettingsOptions
+from .transformed_settings import settings_after
 from .update_table import (
     BillingMode,
     DeletionProtection,
@@ -211,12 +212,13 @@ def prepare_settings(
 ) -> SettingsPlan:
     """Read both tables and plan; ``described`` is the destination table where it was just described.
 
-    With ``compare`` all settings of the destination are read, for the ``differences``.
+    The source's are those of the table that the options' transform makes of it. With ``compare`` all settings of the
+    destination are read, for the ``differences``.
 
     Raises MissingTable, MissingKeyMapping, KeyNotUsable, DestinationExists, AccessDenied, CredentialsError,
     ServiceError.
     """
-    here = read_settings(source, TableDefinition.read(source, source_table))
+    here, lost = settings_after(read_settings(source, TableDefinition.read(source, source_table)), options.transform)
     definition = described or TableDefinition.read(destination, table)
     there = read_settings(destination, definition, None if compare else here)
     if here.get(EncryptionSetting.name):
@@ -224,6 +226,7 @@ def prepare_settings(
         key_map = resolve_key_map(destination, options.kms_key_map, source_table, encryption, source)
         options = replace(options, kms_key_map=key_map)
     plan = plan_settings(here, there, options)
+    plan = replace(plan, left=(*lost, *plan.left))
     return replace(plan, differences=differences(here, there, plan.changes)) if compare else plan
 
 

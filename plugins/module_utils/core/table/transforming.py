@@ -47,6 +47,7 @@ class TransformChoices:
     ``names`` are those behind ``#alias``, ``values`` those behind ``:alias``. ``destination_key`` has ``partition`` and
     ``sort``, each an attribute with its type. ``files`` has for each file with functions, by the name that a step gives
     it, its ``path`` and its ``sha256`` when the run began. ``show_values``: a preview may show what is in items.
+    ``without_indexes`` are those that the table is copied without, whose keys items need not have.
     """
 
     steps: Sequence[Mapping[str, Any]]
@@ -57,6 +58,7 @@ class TransformChoices:
     destination_key: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     show_values: bool = False
+    without_indexes: Sequence[str] = ()
 
 
 def choices_of(
@@ -69,6 +71,7 @@ def choices_of(
     destination_key: Mapping[str, Any] | None = None,
     show_values: bool = False,
     folders: Iterable[str] = (),
+    without_indexes: Sequence[str] = (),
 ) -> TransformChoices | None:
     """What the user wrote, with the files as they are now; None without steps.
 
@@ -91,6 +94,7 @@ def choices_of(
         _given_key(destination_key or {}),
         {name: _file(name, steps, places) for name in files_needed(steps)},
         show_values,
+        list(without_indexes),
     )
 
 
@@ -166,7 +170,7 @@ def _texts(choices: TransformChoices) -> dict[str, str]:
     return texts
 
 
-def _salts(choices: TransformChoices) -> dict[str, bytes]:
+def salts_of(choices: TransformChoices) -> dict[str, bytes]:
     """The salts by the names that steps give them; one that is not set is not among them, and its step refused."""
     found = {}
     for name in salts_needed(choices.steps):
@@ -180,12 +184,13 @@ def _salts(choices: TransformChoices) -> dict[str, bytes]:
 
 
 def definition_for(choices: TransformChoices, table: TableDefinition, at: float | None) -> Definition:
-    """The definition for the items of ``table``, the source's without the indexes that its copy does not have.
+    """The definition for the items of the source ``table``.
 
     ``at`` is the time of the data in epoch seconds, by which items expire. Salts are read from this process's
     environment, files from its disk. Raises InvalidTransform for a file that was changed since the start.
     """
-    return _definition(choices, table, at, _salts(choices), _texts(choices))
+    table = table.without_indexes(choices.without_indexes)
+    return _definition(choices, table, at, salts_of(choices), _texts(choices))
 
 
 def require_transform(choices: TransformChoices, table: TableDefinition) -> Transform:

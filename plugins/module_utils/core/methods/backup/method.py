@@ -42,6 +42,7 @@ class BackupMethod:
     data_needs: ClassVar[Needs] = "backed_up"
     counts: ClassVar[bool] = False
     resumes: ClassVar[bool] = False
+    transforms: ClassVar[bool] = False
     kinds: ClassVar[Mapping[str, Callable[[], JobKind]]] = {
         "backup": BackupKind,
         "copy": CopyKind,

@@ -37,6 +37,7 @@ class DirectMethod:
     data_needs: ClassVar[Needs] = ""
     counts: ClassVar[bool] = True
     resumes: ClassVar[bool] = True
+    transforms: ClassVar[bool] = True
     kinds: ClassVar[Mapping[str, Callable[[], JobKind]]] = {"direct": DirectKind}
 
     def start(
@@ -104,6 +105,7 @@ def _planned(source: Account, destination: Account, options: MigrationOptions, r
             count=options.verify != "none",
             writes_stopped=options.backup.writes_stopped,
             carry_tags=Tags.name not in options.defer,
+            transform=options.transform,
         ),
         record,
     )

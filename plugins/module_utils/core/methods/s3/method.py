@@ -47,6 +47,7 @@ class S3Method:
     data_needs: ClassVar[Needs] = "staged"
     counts: ClassVar[bool] = True
     resumes: ClassVar[bool] = False
+    transforms: ClassVar[bool] = False
     kinds: ClassVar[Mapping[str, Callable[[], JobKind]]] = {"export": ExportKind, "import": ImportKind}
 
     def start(

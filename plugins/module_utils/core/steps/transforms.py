@@ -1,0 +1,109 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which transform brought the items of a table, as its record says: another one never goes on with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ..errors import FerryError, TableBroken
+from ..items.transform.hashing import salts_needed
+from ..record.record import ITEMS, Record
+from ..table.definition import TableDefinition
+from ..table.transforming import TransformChoices, definition_for, fingerprint, salts_of
+
+EVIDENCE = "transform"  # the member of a record's evidence
+
+
+@dataclass(frozen=True)
+class BeganWith:
+    """The transform by which items were first written, by its ``fingerprint``, "" for none; ``at`` is the time by
+    which items expire in it, in epoch seconds, 0 where it is not known."""
+
+    fingerprint: str
+    at: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """As evidence of a record."""
+        return {"fingerprint": self.fingerprint, "at": self.at}
+
+
+def items_token(table_id: str, mark: str) -> str:
+    """The token of writing items into a table, one for each table and transform, whose fingerprint is ``mark``: a copy
+    that goes on has the same."""
+    return f"{ITEMS} {table_id}{f' {mark}' if mark else ''}"
+
+
+def began_with(record: Record) -> BeganWith | None:
+    """The transform by which items of the record's table were written; None where none were yet."""
+    known = record.evidence.get(EVIDENCE)
+    if known:
+        return BeganWith(str(known["fingerprint"]), float(known["at"]))
+    for entry in reversed(record.jobs):
+        words = entry.token.split(" ")
+        if entry.purpose == ITEMS and record.table_id and words[:2] == [ITEMS, record.table_id]:
+            return BeganWith("".join(words[2:]), float(entry.intended_at))
+    return None if record.state in ("claimed", "filling") else BeganWith("")
+
+
+def fingerprint_of(choices: TransformChoices | None, table: TableDefinition) -> str:
+    """The fingerprint of what was chosen, "" for no transform. Raises InvalidTransform for files that were changed."""
+    return fingerprint(choices, definition_for(choices, table, None)) if choices is not None else ""
+
+
+def require_same_transform(record: Record, mark: str, source_table: str) -> None:
+    """Raises TableBroken where items of the record's table were written by another transform than ``mark``."""
+    began = began_with(record)
+    if began is None or began.fingerprint == mark:
+        return
+    raise TableBroken(
+        f"The copy {record.name} has items that were brought {_words(began.fingerprint, mark)}.",
+        f"Set ferry_transform, its names and values, the salts and functions as they were, and run again; or delete the"
+        f" copy {record.name}, whose deletion protection is on while it is filled, and run again.",
+        table=source_table,
+        details={"transform": began.fingerprint},
+    )
+
+
+def changed_since(record: Record, choices: TransformChoices | None, table: TableDefinition) -> str:
+    """A warning that the transform of a finished table is another one by now; "" where it is not."""
+    began = began_with(record)
+    if began is None or (choices is None and not began.fingerprint):
+        return ""
+    if choices is not None and began.fingerprint:
+        unset = sorted(set(salts_needed(choices.steps)) - set(salts_of(choices)))
+        if unset:
+            return (
+                f"{record.name}: whether its transform has changed since it was migrated is not known, because"
+                f" {', '.join(name.removeprefix('env:') for name in unset)} is not set."
+            )
+    try:
+        mark = fingerprint_of(choices, table)
+    except FerryError as error:
+        return f"{record.name}: whether its transform has changed since it was migrated is not known: {error.cause}"
+    if mark == began.fingerprint:
+        return ""
+    return (
+        f"{record.name}: its transform has changed since it was migrated: its items were brought"
+        f" {_words(began.fingerprint, mark)}, and are left as they are. To have them brought anew, delete the copy and"
+        " run again."
+    )
+
+
+def _words(before: str, now: str) -> str:
+    if not before:
+        return "without a transform, and there is one now"
+    return "by other transform steps, salts or functions" if now else "by a transform, and there is none now"
+
+
+def time_of(record: Record | None, there: TableDefinition) -> float:
+    """The time by which items expire in the copy ``there``, in epoch seconds: the record's, or that of its making."""
+    began = began_with(record) if record is not None else None
+    if began is not None and began.at:
+        return began.at
+    created = there.raw.get("CreationDateTime")
+    return datetime.fromisoformat(str(created)).timestamp() if created else 0.0
