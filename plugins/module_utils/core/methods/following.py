@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from ..change import Change
 from ..jobs.job import Job
 from ..steps.comparison import VerifyOptions, comparison_change, verify_job
@@ -36,5 +38,5 @@ def costs(method: Method, options: MigrationOptions, jobs: ItemJobs, maker: Job)
 
 
 def _compared(options: MigrationOptions) -> VerifyOptions:
-    level = "full" if options.verify == "full" else "sample"
+    level: Literal["sample", "full"] = "full" if options.verify == "full" else "sample"
     return VerifyOptions(options.table, options.made_table, level, options.items, options.transform)

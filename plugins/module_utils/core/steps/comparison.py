@@ -25,17 +25,20 @@ from ..items.private_files import expanded, in_words, new_file
 from ..items.repairing import RepairOptions, RepairResult, repair
 from ..items.tables import ItemTable
 from ..items.throttle import to_rate
+from ..items.transform.definition import Definition
 from ..items.worker_count import workers_for
 from ..jobs.job import Job
 from ..jobs.kind import Made, OwnWork, Steps, WaitItem, made_of
 from ..jobs.tracking import Tracking
+from ..record.record import Record
 from ..route import Route
 from ..table.definition import AS_OF, TableDefinition
 from ..table.ownership import put_mark, read_tags
 from ..table.refused_items import without_keys
-from ..table.transforming import TransformChoices, choices_from
+from ..table.transforming import TransformChoices, choices_from, definition_for, time_to_live_after
 from .background import Workbench, bounds_of, percent
 from .counting import units_for
+from .transforms import fingerprint_of, require_same_transform, time_of
 
 VERIFIED_TAG = "tableferry:verified"  # which comparison found the table equal to its source, and when
 AT_ONCE = 4  # comparisons that one waiter makes at the same time
@@ -114,15 +117,19 @@ def verify_tables(
     options: VerifyOptions,
     progress: Callable[[CompareProgress], None] = lambda _: None,
     bounds: Bounds = FREE,
+    record: Record | None = None,
 ) -> Verification:
-    """Compare both tables; reads only. Raises MissingTable, KeySchemaDiffers, and what the data plane raises."""
+    """Compare both tables; reads only. The ``record`` of the table knows by which transform its items were brought, and
+    when. Raises TableBroken for another one, MissingTable, KeySchemaDiffers, and what the data plane raises."""
     here, there = item_tables((source, options.source_table), (destination, options.table), bounds=bounds)
     compared = CompareOptions(
         consistent=options.items.consistent,
         workers=workers_for(options.items.workers, here.size_bytes),
         source_rate=to_rate("read_rate", options.items.read_rate, here.read_capacity),
         destination_rate=to_rate("read_rate", options.items.read_rate, there.read_capacity),
-        ignore_expired=_expiring(source, here) if options.items.ignore_expired else "",
+        ignore_expired=_expiring(source, here, options.transform) if options.items.ignore_expired else "",
+        transform=_changing(source, destination, options, record),
+        collisions=options.transform is not None and options.transform.on_collision == "any",
         digest=options.items.digest,
         work_dir=_work_dir(options.items.work_dir),
         bounds=bounds,
@@ -183,6 +190,7 @@ def repair_differences(
     migration_id: str = "default",
     filled_id: str | None = None,
     bounds: Bounds = FREE,
+    record: Record | None = None,
 ) -> RepairResult:
     """Repair the destination by what the source holds now, key by key. Raises what ``verify_tables`` and
     ``require_repairable`` do, DestinationChanging unless ``racing``, and ItemRefused without the items' keys, which go
@@ -194,7 +202,9 @@ def repair_differences(
     here, there = item_tables((source, options.source_table), (destination, options.table))
     differences = _read(Path(verification.path)) if verification.path else iter(verification.first)
     try:
-        return repair(here, there, differences, RepairOptions(delete_extra=delete_extra, racing=racing, bounds=bounds))
+        changing = _changing(source, destination, options, record)
+        repairing = RepairOptions(delete_extra=delete_extra, racing=racing, transform=changing, bounds=bounds)
+        return repair(here, there, differences, repairing)
     except ItemRefused as error:
         raise without_keys(error, options.items.refused_path) from None
 
@@ -204,11 +214,30 @@ def _read(path: Path) -> Iterator[Difference]:
         yield from map(Difference.from_line, lines)
 
 
-def _expiring(source: Account, table: ItemTable) -> str:
-    """The time to live attribute of the source, which has it first; "" where none is set."""
+def _changing(
+    source: Account, destination: Account, options: VerifyOptions, record: Record | None
+) -> Definition | None:
+    """The transform by which the items of the table were brought; None for none. Raises TableBroken where the one of
+    the ``options`` is another."""
+    if options.transform is None:
+        if record is not None:
+            require_same_transform(record, "", options.source_table)
+        return None
+    definition = TableDefinition.read(source, options.source_table)
+    if record is not None:
+        require_same_transform(record, fingerprint_of(options.transform, definition), options.source_table)
+    at = time_of(record, TableDefinition.read(destination, options.table))
+    return definition_for(options.transform, definition, at)
+
+
+def _expiring(source: Account, table: ItemTable, transform: TransformChoices | None) -> str:
+    """The time to live attribute of the source, which has it first, as the transform leaves it; "" for none."""
     doing = "reading the time to live"
     answer = source.ask("dynamodb", "describe_time_to_live", doing, table.name, TableName=table.name)
-    return str(answer["TimeToLiveDescription"].get("AttributeName", ""))
+    attribute = str(answer["TimeToLiveDescription"].get("AttributeName", ""))
+    if not attribute or transform is None:
+        return attribute
+    return time_to_live_after(TableDefinition.read(source, table.name), transform, attribute)[0]
 
 
 class _Differences:
@@ -327,7 +356,8 @@ class VerifyKind(OwnWork):
                 show(shown)
 
             bounds = bounds_of(item.record, lambda: show(shown))
-            return verify_tables(source, destination, options, show_progress, bounds)
+            record = item.record.record if item.record is not None else None
+            return verify_tables(source, destination, options, show_progress, bounds, record)
 
         verification = yield from self._workbench.steps(job, work)
         took = {"seconds": round(clock() - begun, 1), "end_time": destination.now().isoformat(timespec="seconds")}

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..errors import FerryError, TableBroken
 from ..items.transform.hashing import salts_needed
+from ..record import transitions
 from ..record.record import ITEMS, Record
 from ..table.definition import TableDefinition
 from ..table.transforming import TransformChoices, definition_for, fingerprint, salts_of
@@ -39,7 +40,8 @@ def items_token(table_id: str, mark: str) -> str:
 
 
 def began_with(record: Record) -> BeganWith | None:
-    """The transform by which items of the record's table were written; None where none were yet."""
+    """The transform by which items of the record's table were written; None where none were yet, or where only a
+    comparison says that they are there."""
     known = record.evidence.get(EVIDENCE)
     if known:
         return BeganWith(str(known["fingerprint"]), float(known["at"]))
@@ -47,7 +49,8 @@ def began_with(record: Record) -> BeganWith | None:
         words = entry.token.split(" ")
         if entry.purpose == ITEMS and record.table_id and words[:2] == [ITEMS, record.table_id]:
             return BeganWith("".join(words[2:]), float(entry.intended_at))
-    return None if record.state in ("claimed", "filling") else BeganWith("")
+    unknown = record.state in ("claimed", "filling") or transitions.is_by_comparison(record)
+    return None if unknown else BeganWith("")
 
 
 def fingerprint_of(choices: TransformChoices | None, table: TableDefinition) -> str:

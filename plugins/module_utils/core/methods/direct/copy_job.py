@@ -10,7 +10,6 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,12 +18,22 @@ from ...account import Account
 from ...change import Change
 from ...data_plane import ItemChoices, count_items, item_table, item_tables
 from ...destination import creation_call, make_table, require_ours, tags_there
-from ...errors import CheckpointUnusable, CountMismatch, FerryError, InvalidInput, ItemRefused, Refused, Replaced
+from ...errors import (
+    CheckpointUnusable,
+    CountMismatch,
+    FerryError,
+    InvalidInput,
+    InvalidTransform,
+    ItemRefused,
+    Refused,
+    Replaced,
+)
 from ...items.answers import require_msgspec
 from ...items.copying import CopyOptions, CopyProgress, CopyResult, copy_items
 from ...items.private_files import MOST_LETTERS, expanded, in_words, make_folder, require_writable
 from ...items.tables import ItemTable
 from ...items.throttle import to_rate
+from ...items.transform.definition import Definition
 from ...items.worker_count import workers_for
 from ...jobs.job import Job
 from ...jobs.kind import Made, OwnWork, Steps, WaitItem, made_of, past_fence
@@ -32,16 +41,17 @@ from ...jobs.tracking import Tracking
 from ...record.record import DELETE, ITEMS
 from ...route import Route
 from ...steps.background import Workbench, bounds_of, percent
+from ...steps.transforms import EVIDENCE, BeganWith, fingerprint_of, items_token, require_same_transform, time_of
 from ...table.creation import check_indexes
 from ...table.definition import AS_OF, TableDefinition
 from ...table.ownership import COPY_TAG, put_mark, put_tags
 from ...table.quotas import check_quotas
 from ...table.refused_items import without_keys
+from ...table.transforming import TransformChoices, choices_from, definition_for, require_transform, transformed
 from ...table_status import require_usable
+from .evidence import copied_by, counts_of, filled_by, mark_of, record_filled, require_counted
 
 AT_ONCE = 4  # copies that one waiter makes at the same time
-
-_NUMBERS = ("items", "bytes", "counted")
 
 
 @dataclass(frozen=True)
@@ -49,7 +59,7 @@ class DirectOptions:
     """What to copy and how. With ``count`` the copied table is counted by a scan. ``writes_stopped``: nobody writes to
     the source, so that its items are those of one instant. The table is made without the indexes ``indexes_after`` and
     ``leave_indexes``: creating the first later is left to its settings. With ``carry_tags`` it is made with the tags of
-    the source, as some organizations demand."""
+    the source, as some organizations demand. ``transform`` changes the items on the way, and with them the table."""
 
     table: str
     destination_table: str = ""
@@ -62,6 +72,7 @@ class DirectOptions:
     count: bool = True
     writes_stopped: bool = False
     carry_tags: bool = True
+    transform: TransformChoices | None = None
 
     @property
     def made_table(self) -> str:
@@ -70,7 +81,8 @@ class DirectOptions:
 
     def shape(self, definition: TableDefinition) -> TableDefinition:
         """The table to create for the source table ``definition``."""
-        return definition.without_indexes((*self.indexes_after, *self.leave_indexes))
+        shape, _lost = transformed(definition, self.transform)
+        return shape.without_indexes((*self.indexes_after, *self.leave_indexes))
 
 
 @dataclass(frozen=True)
@@ -109,13 +121,16 @@ def plan_direct(
     for option, capacity in (("read_rate", "ReadCapacityUnits"), ("write_rate", "WriteCapacityUnits")):
         to_rate(option, getattr(options.items, option), int((definition.provisioned_throughput or {}).get(capacity, 0)))
     check_indexes(definition, options.indexes_after, options.leave_indexes)
+    if options.transform is not None:
+        require_transform(options.transform, definition)
+    shape, mark = options.shape(definition), fingerprint_of(options.transform, definition)
     there = TableDefinition.find(destination, name)
     if record is not None and record.record.open_job(DELETE) is not None:
         there = None  # in check mode: it is deleted before the copy begins
     call = creation_call(
         source,
         destination,
-        options.shape(definition),
+        shape,
         name,
         carry_tags=options.carry_tags and there is None,
         migration_id=options.migration_id,
@@ -126,6 +141,7 @@ def plan_direct(
     request = {
         "options": _option_values(options),
         "source": {"table_arn": definition.arn, "table_id": definition.table_id},
+        **({"transform": mark} if mark else {}),
     }
     job = Job("direct", name, "pending", pending_reason="waiter", request=request, migration_id=options.migration_id)
     if there is None:
@@ -135,14 +151,16 @@ def plan_direct(
         if record is None:
             tags = tags_there(destination, there)
             require_ours(destination, there, tags, options.migration_id, definition.arn, definition.name)
-            done = _copied(tags, definition.table_id)
+            done = copied_by(tags, definition.table_id)
         else:
-            done = _filled(record)
+            require_same_transform(record.record, mark, options.table)
+            done = filled_by(record)
         if done is not None:
             require_usable(there.raw)
             result = {**done, "table_id": there.table_id, "table_arn": there.arn}
             return DirectPlan(replace(job, state="not_needed", pending_reason="", result=result), [], definition)
         _require_without(there, options)
+        _require_shape(there, shape, options)
     require_usable(definition.raw)
     try:
         _require_checkpoints(options)
@@ -168,6 +186,19 @@ def _require_without(there: TableDefinition, options: DirectOptions) -> None:
             )
 
 
+def _require_shape(there: TableDefinition, shape: TableDefinition, options: DirectOptions) -> None:
+    """Raises InvalidInput where the unfinished copy, which has no items yet, was made for other keys."""
+    keys = [table.attributes_of(table.key_attributes) for table in (there, shape)]
+    if keys[0] != keys[1] or there.key_schema != shape.key_schema:
+        raise InvalidInput(
+            f"The unfinished copy {there.name} has the key {', '.join(there.key_attributes)}, and the items that the"
+            f" transform makes have the key {', '.join(shape.key_attributes)}.",
+            f"Delete the copy {there.name}, whose deletion protection is on, or set transform as it was; then run"
+            " again.",
+            table=options.table,
+        )
+
+
 def _option_values(options: DirectOptions) -> dict[str, Any]:
     return {**asdict(options), "kms_key_map": dict(options.kms_key_map)}
 
@@ -175,33 +206,8 @@ def _option_values(options: DirectOptions) -> dict[str, Any]:
 def _options_of(job: Job) -> DirectOptions:
     """The options of ``_option_values``'s data."""
     values = job.request["options"]
-    return DirectOptions(**{**values, "items": ItemChoices(**values["items"])})
-
-
-def _mark(source_id: str, result: Mapping[str, Any]) -> str:
-    """The tag's value: a tag takes no more than letters, digits, spaces and + - = . _ : / @."""
-    numbers = {name: result[name] for name in _NUMBERS if result.get(name) is not None}
-    words = " ".join(f"{name}={value}" for name, value in numbers.items())
-    return f"{source_id} {words} from={result['data_from']} at={result['end_time']}"
-
-
-def _copied(tags: Mapping[str, str], source_id: str) -> dict[str, Any] | None:
-    """What ``_mark`` says of a copy of just this source table, None where there is no such mark."""
-    copied_id, *parts = tags.get(COPY_TAG, "").split(" ")
-    values = dict(part.partition("=")[::2] for part in parts)
-    numbers = {name: int(values[name]) for name in _NUMBERS if values.get(name, "").isdigit()}
-    times = {"end_time": values.get("at", ""), "data_from": values.get("from", "")}
-    return {**numbers, **times} if copied_id == source_id and "items" in numbers else None
-
-
-def _filled(record: Tracking) -> dict[str, Any] | None:
-    """What the ``record`` says of a copy that has all items, None before that."""
-    if record.record.state not in ("filled", "settled"):
-        return None
-    evidence = record.record.evidence
-    names = {"items": "items_source", "counted": "items_destination"}
-    names |= {name: name for name in ("bytes", "end_time", "shortened")}
-    return {name: evidence[known] for name, known in names.items() if evidence.get(known) is not None}
+    transform = choices_from(values.get("transform"))
+    return DirectOptions(**{**values, "items": ItemChoices(**values["items"]), "transform": transform})
 
 
 class DirectKind(OwnWork):
@@ -245,29 +251,35 @@ class DirectKind(OwnWork):
         """The ``table``, which is there, with all items, and marked so."""
         source, destination, record = item.need("source"), self.account(item), item.record
         yield from past_fence(job, record, dynamodb_only=True)
+        mark = _same_as_planned(job, options, definition)
         if record is not None:
             record.require_held()
-            _begin(destination, record, job)
+            _begin(destination, record, job, mark)
+        changing: Definition | None = None
+        if options.transform is not None:
+            at = time_of(record.record if record is not None else None, table)
+            changing = definition_for(options.transform, definition, at)
+            job = replace(job, result={**job.result, EVIDENCE: BeganWith(mark, at).to_dict()})
         try:
             job = yield from self._workbench.steps(
-                job, lambda show: _copy(source, destination, options, job, show, record)
+                job, lambda show: _copy(source, destination, options, job, show, record, changing)
             )
             if record is not None:
-                _require_counted(job)
+                require_counted(job)
         except (ItemRefused, CountMismatch) as error:
             if record is None:
                 raise
             raise _broken(destination, record, job, error) from error
         if job.result["resumed"]:  # an earlier run began to read, not before it had created the table
             job = replace(job, result={**job.result, "data_from": table.raw.get("CreationDateTime", "")})
-        mark, doing = _mark(definition.table_id, job.result), "marking the table as copied"
+        mark, doing = mark_of(definition.table_id, job.result), "marking the table as copied"
         if record is None:  # a later run knows by it alone that everything was copied
             put_tags(destination, table.arn, table.table_id, {COPY_TAG: mark}, doing, table.name)
         else:
             put_mark(destination, table.arn, table.table_id, (COPY_TAG, mark), doing, table.name)
         job = replace(job, state="completed")
         if record is not None:
-            _record_filled(destination, record, job, options)
+            record_filled(record, job, _seen(destination, job), writes_stopped=options.writes_stopped)
         checkpoint = checkpoint_path(options, source.table_arn(options.table), destination, table.table_id)
         if checkpoint is not None:
             checkpoint.unlink(missing_ok=True)
@@ -285,55 +297,30 @@ class DirectKind(OwnWork):
 # In the record
 
 
-def _begin(destination: Account, record: Tracking, job: Job) -> None:
-    """The copying begins, or goes on: since when is in the ``record`` before the first item is read."""
+def _same_as_planned(job: Job, options: DirectOptions, definition: TableDefinition) -> str:
+    """The transform's fingerprint, "" for none. Raises InvalidTransform where it is not the one that was planned: a
+    salt was changed meanwhile."""
+    mark, planned = fingerprint_of(options.transform, definition), str(job.request.get("transform", ""))
+    if mark != planned:
+        raise InvalidTransform(
+            "The transform was changed since the run began: its salts are others.",
+            "Set the salts as they were when the run began, or run again.",
+            table=options.table,
+        )
+    return mark
+
+
+def _begin(destination: Account, record: Tracking, job: Job, mark: str) -> None:
+    """The copying begins, or goes on: since when, and by which transform, is in the ``record`` before the first item
+    is read. Raises TableBroken where another transform has written items."""
+    require_same_transform(record.record, mark, job.name)
     if record.record.state == "broken":
         record.fill_again(record.record.method, seen_table_id=_seen(destination, job))
-    token = _token(job)
+    token = items_token(job.result["table_id"], mark)
     former = record.record.open_job(ITEMS)
     if former is not None and former.token != token:  # of a table that is gone
         record.ended(replace(job, state="failed"), token=former.token)
     record.intend(Job(job.kind, job.name, migration_id=job.migration_id), ITEMS, token)
-
-
-def _token(job: Job) -> str:
-    """One for each table that is filled: a copy that goes on has the same."""
-    return f"{ITEMS} {job.result['table_id']}"
-
-
-def _require_counted(job: Job) -> None:
-    """Raises CountMismatch where the copy has fewer items than were copied."""
-    copied, counted = job.result["items"], job.result.get("counted")
-    if counted is not None and counted < copied:
-        raise CountMismatch(
-            f"{copied} items were copied, a scan of the destination counts {counted}.",
-            "Keep the source. Compare the tables with the playbook verify before you copy again.",
-            table=job.name,
-            details={"items_source": copied, "items_destination": counted},
-        )
-
-
-def _record_filled(destination: Account, record: Tracking, job: Job, options: DirectOptions) -> None:
-    """All items are there. They are as of a span from the first read of this table's first copy on, and as of one
-    instant only if nobody wrote to the source meanwhile. The settings take deletion protection off."""
-    token, result = _token(job), job.result
-    entry = record.record.job(token)
-    first = datetime.fromtimestamp(entry.intended_at, UTC).isoformat(timespec="seconds") if entry else ""
-    last = datetime.fromtimestamp(record.now(), UTC).isoformat(timespec="seconds")
-    record.filled(
-        job,
-        seen_table_id=_seen(destination, job),
-        evidence={
-            "items_source": result["items"],
-            "items_destination": result.get("counted"),
-            "bytes": result["bytes"],
-            "end_time": result["end_time"],
-            "protected": True,
-            **({"shortened": result["shortened"]} if result.get("shortened") else {}),
-        },
-        data_as_of={"from": first, "to": first if options.writes_stopped else last},
-        token=token,
-    )
 
 
 def _broken(destination: Account, record: Tracking, job: Job, error: FerryError) -> FerryError:
@@ -362,8 +349,10 @@ def _copy(
     job: Job,
     show: Callable[[Job], None],
     record: Tracking | None = None,
+    changing: Definition | None = None,
 ) -> Job:
-    """All items copied: ``job`` with what was counted. Raises Replaced where another table has taken the name."""
+    """All items copied, as ``changing`` makes them: ``job`` with what was counted. Raises Replaced where another table
+    has taken the name."""
     shown = job
 
     def show_progress(progress: CopyProgress) -> None:
@@ -386,21 +375,20 @@ def _copy(
             read_rate=to_rate("read_rate", options.items.read_rate, here.read_capacity),
             write_rate=to_rate("write_rate", options.items.write_rate, there.write_capacity),
             checkpoint=checkpoint_path(options, source.table_arn(options.table), destination, there.table_id),
+            transform=changing,
+            skip_errors=options.transform is not None and options.transform.errors == "skip",
             bounds=bounds,
         ),
         show_progress,
     )
-    counts = copied.counts
     counted = {"counted": count_items(there, lambda _: show(job), bounds)} if options.count else {}
     _require_made(item_table(destination, options.made_table, bounds), job)
     return replace(
         job,
         result={
             **job.result,
-            "items": counts.items,
-            "bytes": counts.bytes,
+            **counts_of(copied.counts, transformed=changing is not None),
             "resumed": copied.resumed,
-            **({"shortened": counts.shortened} if counts.shortened else {}),
             **({"workers_lost": list(copied.workers_lost)} if copied.workers_lost else {}),
             "retries": copied.retries.throttled + copied.retries.failed + copied.retries.broken,
             **counted,

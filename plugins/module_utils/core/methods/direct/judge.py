@@ -6,11 +6,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from ...account import Account
 from ...errors import CountMismatch, FerryError, JobTimeout
 from ...items.carried import REPLICATION
 from ...jobs.job import Job, failure_of
 from ...judgement import Counts, Judgement, check_table, span
+from .evidence import distinct_items
 
 
 def judge_direct(
@@ -24,6 +28,7 @@ def judge_direct(
     """
     result = job.result
     copied, counted = result.get("items"), result.get("counted")
+    read, kept = result.get("items_read", copied), distinct_items(result) if copied is not None else 0
     data_as_of = span(result, "data_from")
     if writes_stopped and data_as_of:
         data_as_of["to"] = data_as_of["from"]
@@ -33,20 +38,50 @@ def judge_direct(
         if job.state == "failed":
             raise failure_of(job)
         check_table(destination, job, "copy", "copied")
-        if verify == "counts" and counted is not None and counted < copied:
+        if verify == "counts" and counted is not None and counted < kept:
             raise CountMismatch(
-                f"{copied} items were copied, a scan of the destination counts {counted}.",
+                f"{kept} items were copied, a scan of the destination counts {counted}.",
                 "Keep the source. Compare the tables with the playbook verify before you copy again.",
-                details={"items_source": copied, "items_destination": counted},
+                details={"items_source": read, "items_destination": counted},
             )
     except FerryError as error:
         failed = error.for_table(name)
-        return Judgement("failed", copied, counted, result.get("bytes"), "none", failed.cause, failed, data_as_of)
-    verified: Counts = "counts" if verify == "counts" and counted == copied else "none"
+        return Judgement("failed", read, counted, result.get("bytes"), "none", failed.cause, failed, data_as_of)
+    verified: Counts = "counts" if verify == "counts" and counted == kept else "none"
     note = ""
-    if verify == "counts" and counted not in (None, copied):
-        note = f"{copied} items were copied, the destination has {counted}: was one of the tables written to?"
+    if verify == "counts" and counted not in (None, kept):
+        note = f"{kept} items were copied, the destination has {counted}: was one of the tables written to?"
     if shortened := result.get("shortened"):
         items = f"{shortened} item{'' if shortened == 1 else 's'}"
         note = f"{note} Of {items} the attributes {REPLICATION}, were left out.".strip()
-    return Judgement("migrated", copied, counted, result.get("bytes"), verified, note, data_as_of=data_as_of)
+    changed = _changed(job)
+    return Judgement(
+        "migrated",
+        read,
+        counted,
+        result.get("bytes"),
+        verified,
+        note,
+        data_as_of=data_as_of,
+        notes=(changed,) if changed else (),
+    )
+
+
+def _changed(job: Job) -> str:
+    """What became of the items that a transform did not let through, in words; "" without one."""
+    result = job.result
+    if "items_read" not in result:
+        return ""
+    steps = job.request.get("options", {}).get("transform", {}).get("steps", ())
+    words = [f"{result['added']} added by functions"] if result.get("added") else []
+    words += [f"{count} kept out by {_step(number, steps)}" for number, count in result.get("kept_out", {}).items()]
+    words += [f"{count} refused by {_step(number, steps)}" for number, count in result.get("refused", {}).items()]
+    if result.get("lost"):
+        words.append(f"{result['lost']} written over by others of the same key")
+    words.append(f"{result['items']} written")
+    return f"transformed: {result['items_read']} items read, {', '.join(words)}"
+
+
+def _step(number: str, steps: Sequence[Mapping[str, Any]]) -> str:
+    at = int(number)
+    return f"step {at} ({next(iter(steps[at - 1]))})" if 0 < at <= len(steps) else "the table, for key or size"

@@ -1,0 +1,344 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Direct copies whose items steps change: the table that is made, the record, and runs with another transform.
+
+Most go by calls of a lab in process, as in test_record; the data plane's part is tested there. One goes the real way.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.checkpoint import Counts
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Retries
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.copying import CopyResult
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.transform.compiled import compiled
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.transform.tally import Tally
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.direct import copy_job
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
+from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import preview, start
+from ansible_collections.tableferry.aws.plugins.module_utils.core.table.transforming import choices_of
+from tests.unit.on_lab.conftest import Crossing
+from tests.unit.on_lab.in_process import Killed
+from tests.unit.on_lab.methods.direct.test_copy_job import Direct, fill, make
+from tests.unit.on_lab.methods.direct.test_record import Bench, count_items, drop, item_table, item_tables
+from tests.unit.on_lab.recorded import Playbook
+from tests.unit.on_lab.staged import BUCKET, Staged
+
+RENAMED = [{"rename": {"id": "key"}}]
+
+
+def copy_items(here: Any, there: Any, options: Any, tell: Callable[[Any], None]) -> Any:
+    """As the data plane's, by calls."""
+    items = here.client.scan(TableName=here.name)["Items"]
+    if options.transform is None:
+        for item in items:
+            there.client.put_item(TableName=there.name, Item=item)
+        return CopyResult(Counts(len(items), 10, read=len(items)), Retries(), resumed=False)
+    transform, tally = compiled(options.transform), Tally()
+    made = [json.loads(each) for item in items for each in transform.of_item(json.dumps(item).encode(), tally)]
+    for item in made:
+        there.client.put_item(TableName=there.name, Item=item)
+    counts = Counts(
+        tally.made, 10, read=tally.read, added=tally.added, kept_out=dict(tally.kept_out), refused=dict(tally.refused)
+    )
+    return CopyResult(counts, Retries(), resumed=False)
+
+
+@pytest.fixture
+def by_calls(monkeypatch: pytest.MonkeyPatch, at_once: Any) -> None:
+    for room in (item_table, item_tables, copy_items, count_items):
+        monkeypatch.setattr(copy_job, room.__name__, room)
+    monkeypatch.setattr(copy_job, "Workbench", Bench)
+
+
+def world(items: int = 7) -> Staged:
+    return Staged({"orders": items}, False)
+
+
+def migrate(aws: Staged, *steps: Any, number: int = 1, verify: str = "counts", **more: Any) -> Any:
+    return Playbook(aws, number).migrate(method="direct", transform=choices_of(steps, **more), verify=verify)["orders"]
+
+
+def half(aws: Staged, *steps: Any, items: int = 3, number: int = 1) -> None:
+    """A copy that dies after some items."""
+    first, put = Playbook(aws, number), [0]
+
+    def kill(when: str, operation: str, at: int) -> None:
+        if (when, operation, aws.asked.get("TableName")) == ("after", "PutItem", "orders"):
+            put[0] += 1
+        if put[0] >= items:
+            raise Killed(operation)
+
+    aws.interrupt = kill
+    with pytest.raises(Killed):
+        first.migrate(method="direct", transform=choices_of(steps))
+    aws.interrupt = lambda *_call: None
+    first.end()
+
+
+def items(aws: Staged, side: str = "destination") -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = aws.client("dynamodb", side).scan(TableName="orders")["Items"]
+    return found
+
+
+@pytest.mark.usefixtures("by_calls")
+class TestRecorded:
+    def test_a_table_is_made_with_the_key_of_its_items_and_counts_say_what_became_of_them(self) -> None:
+        aws = world()
+        steps = [*RENAMED, {"keep_if": "key <> :none"}, {"set": {"new": True}}]
+        judged = migrate(aws, *steps, values={":none": {"S": "0003"}})
+        assert (judged.status, judged.items_source, judged.items_destination) == ("migrated", 7, 6)
+        assert judged.verified == "counts"
+        assert tuple(judged.notes) == ("transformed: 7 items read, 1 kept out by step 2 (keep_if), 6 written",)
+        assert aws.described("orders")["KeySchema"] == [{"AttributeName": "key", "KeyType": "HASH"}]
+        assert all(item["new"] == {"BOOL": True} for item in items(aws))
+        record = Playbook(aws, 2).record()
+        assert record.state == "done"
+        assert record.evidence["items_source"] == 7
+        assert record.evidence["items_written"] == 6
+        assert len(record.evidence["transform"]["fingerprint"]) == 16
+
+    def test_run_again_with_the_same_transform_changes_nothing(self) -> None:
+        aws = world()
+        migrate(aws, *RENAMED)
+        before = list(aws.calls)
+        judged = migrate(aws, *RENAMED, number=2)
+        assert judged.status == "migrated"
+        made = [operation for _account, operation in list(aws.calls)[len(before) :]]
+        assert "CreateTable" not in made
+        assert len(items(aws)) == 7
+
+    @pytest.mark.parametrize("then", [[{"rename": {"id": "other"}}], []])
+    def test_a_finished_table_with_another_transform_is_said_to_be_so_and_left(self, then: list[Any]) -> None:
+        aws = world()
+        migrate(aws, *RENAMED)
+        for show in (
+            lambda options: Playbook(aws, 2).start(**options),
+            lambda options: preview(
+                aws.account("source"), aws.account("destination"), MigrationOptions("orders", **options),
+                Playbook(aws, 3).store,
+            ),
+        ):  # fmt: skip
+            found = show({"method": "direct", "transform": choices_of(then)})
+            assert found.job.state == "not_needed"
+            (warning,) = found.warnings
+            assert "its transform has changed since it was migrated" in warning
+        assert all("key" in item for item in items(aws))
+
+    def test_a_finished_table_whose_salt_is_not_set_is_no_failure(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        aws = world()
+        monkeypatch.setenv("FERRY_SALT", "pepper")
+        migrate(aws, {"hash": ["name"]})
+        monkeypatch.delenv("FERRY_SALT")
+        found = Playbook(aws, 2).start(method="direct", transform=choices_of([{"hash": ["name"]}]))
+        assert found.job.state == "not_needed"
+        assert "FERRY_SALT is not set" in found.warnings[0]
+
+    @pytest.mark.parametrize(
+        ("then", "words"),
+        [
+            ([{"rename": {"id": "key"}}, {"set": {"new": True}}], "by other transform steps, salts or functions"),
+            ([], "by a transform, and there is none now"),
+        ],
+    )
+    def test_half_a_table_is_never_mixed(self, then: list[Any], words: str) -> None:
+        aws = world()
+        half(aws, *RENAMED)
+        with pytest.raises(errors.TableBroken, match=words) as refused:
+            Playbook(aws, 2).start(method="direct", transform=choices_of(then))
+        assert "delete the copy orders" in refused.value.next_step
+        with pytest.raises(errors.TableBroken, match=words):
+            preview(
+                aws.account("source"), aws.account("destination"),
+                MigrationOptions("orders", method="direct", transform=choices_of(then)), Playbook(aws, 3).store,
+            )  # fmt: skip
+        assert len(items(aws)) == 3
+        Playbook(aws, 2).end()
+        judged = migrate(aws, *RENAMED, number=4)
+        assert (judged.status, len(items(aws))) == ("migrated", 7)
+
+    def test_half_a_table_without_a_transform_is_not_gone_on_with_by_one(self) -> None:
+        aws = world()
+        half(aws)
+        with pytest.raises(errors.TableBroken, match="without a transform, and there is one now"):
+            Playbook(aws, 2).start(method="direct", transform=choices_of([{"set": {"new": True}}]))
+
+    def test_another_salt_is_another_transform(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        aws = world()
+        monkeypatch.setenv("FERRY_SALT", "pepper")
+        half(aws, {"hash": ["id"]})
+        monkeypatch.setenv("FERRY_SALT", "sugar")
+        with pytest.raises(errors.TableBroken, match="salts"):
+            Playbook(aws, 2).start(method="direct", transform=choices_of([{"hash": ["id"]}]))
+
+    def test_after_the_half_copy_was_deleted_another_transform_begins_anew(self) -> None:
+        aws = world()
+        half(aws, *RENAMED)
+        drop(aws)
+        judged = migrate(aws, {"rename": {"id": "other"}}, number=2)
+        assert judged.status == "migrated"
+        assert all("other" in item for item in items(aws))
+
+    def test_items_expire_by_the_time_of_the_first_run(self) -> None:
+        aws = world(0)
+        dynamodb = aws.client("dynamodb", "source")
+        for number in range(5):
+            until = str(int(aws.clock) + 1000)
+            dynamodb.put_item(TableName="orders", Item={"id": {"S": f"{number:04d}"}, "until": {"N": until}})
+        half(aws, {"drop_expired": "until"})
+        aws.advance(3000)
+        judged = migrate(aws, {"drop_expired": "until"}, number=2)
+        assert (judged.status, judged.items_destination) == ("migrated", 5)
+
+    def test_a_salt_that_changes_while_the_run_waits_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        aws = world()
+        monkeypatch.setenv("FERRY_SALT", "pepper")
+        first = Playbook(aws)
+        way = first.start(method="direct", transform=choices_of([{"hash": ["id"]}]))
+        monkeypatch.setenv("FERRY_SALT", "sugar")
+        jobs = first.wait({"orders": way}).ways["orders"]
+        assert jobs[0].state == "failed"
+        assert "changed since the run began" in str(jobs[0].failure)
+        assert items(aws) == []
+
+    def test_time_to_live_is_set_on_the_renamed_attribute_and_indexes_are_left_with_the_reason(self) -> None:
+        aws = Staged({}, False)
+        attributes = [{"AttributeName": name, "AttributeType": "S"} for name in ("id", "mail", "city")]
+        indexes = [
+            {
+                "IndexName": f"by_{name}",
+                "KeySchema": [{"AttributeName": name, "KeyType": "HASH"}],
+                "Projection": {"ProjectionType": "ALL"},
+            }
+            for name in ("mail", "city")
+        ]
+        aws.add_table("orders", 3, recovery=False, AttributeDefinitions=attributes, GlobalSecondaryIndexes=indexes)
+        aws.client("dynamodb", "source").update_time_to_live(
+            TableName="orders", TimeToLiveSpecification={"Enabled": True, "AttributeName": "until"}
+        )
+        aws.advance(60)
+        steps = [{"rename": {"until": "ttl", "mail": "email"}}, {"drop": "city"}]
+        first = Playbook(aws)
+        jobs = first.wait({"orders": first.start(method="direct", transform=choices_of(steps))}).ways["orders"]
+        settings = next(job for job in jobs if job.kind == "settings")
+        assert settings.state == "completed"
+        left = {entry["what"]: entry["reason"] for entry in settings.result["settings_left"]}
+        assert left["global_secondary_indexes.by_city"] == "a step drops its key attribute city"
+        (index,) = aws.described("orders")["GlobalSecondaryIndexes"]
+        assert index["KeySchema"][0]["AttributeName"] == "email"
+        described = aws.client("dynamodb", "destination").describe_time_to_live(TableName="orders")
+        assert described["TimeToLiveDescription"]["AttributeName"] == "ttl"
+
+    @pytest.mark.parametrize("option", ["indexes_after", "leave_indexes"])
+    def test_indexes_that_come_later_or_not_have_the_renamed_key(self, option: str) -> None:
+        aws = Staged({}, False)
+        index = {
+            "IndexName": "by_mail",
+            "KeySchema": [{"AttributeName": "mail", "KeyType": "HASH"}],
+            "Projection": {"ProjectionType": "ALL"},
+        }
+        attributes = [{"AttributeName": name, "AttributeType": "S"} for name in ("id", "mail")]
+        aws.add_table("orders", 3, recovery=False, AttributeDefinitions=attributes, GlobalSecondaryIndexes=[index])
+        first = Playbook(aws)
+        steps = [{"rename": {"mail": "email"}}]
+        transform = choices_of(steps, without_indexes=["by_mail"])
+        way = first.start(method="direct", transform=transform, **{option: ("by_mail",)})
+        jobs = first.wait({"orders": way}).ways["orders"]
+        assert [job.state for job in jobs] == ["completed", "completed"]
+        keys = [
+            each["KeySchema"][0]["AttributeName"] for each in aws.described("orders").get("GlobalSecondaryIndexes", ())
+        ]
+        assert keys == (["email"] if option == "indexes_after" else [])
+
+    def test_a_table_that_another_method_has_filled_is_not_gone_on_with_by_a_transform(self) -> None:
+        aws = Staged({"orders": 3})
+        first = Playbook(aws)
+        first.wait({"orders": first.start(method="s3", bucket=BUCKET)})
+        first.end()
+        with pytest.raises(errors.InvalidInput, match=r"method s3 cannot .* it brings the items of this table already"):
+            Playbook(aws, 2).start(method="direct", transform=choices_of(RENAMED))
+
+
+@pytest.mark.parametrize("method", ["s3", "backup", "auto"])
+def test_methods_that_cannot_change_items_are_refused_by_one_sentence(method: str, at_once: Any) -> None:
+    aws = world(1)
+    options = MigrationOptions("orders", method=method, bucket=BUCKET, transform=choices_of(RENAMED))
+    for run in (start, preview):
+        with pytest.raises(errors.InvalidInput, match=r"cannot change items on the way\. Methods that can: direct"):
+            run(aws.account("source"), aws.account("destination"), options)
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [
+        ([{"drop": "x"}, {"shuffle": "x"}], r"Step 2 \(shuffle\): there is no such step"),
+        ([{"drop": "id"}], r"Step 1 \(drop\), id: it drops id, a key attribute of the table"),
+        ([{"hash": {"attributes": ["x"], "salt_from": "env:NO_SUCH_SALT"}}], "NO_SUCH_SALT is not set"),
+    ],
+)
+def test_a_step_that_cannot_be_is_refused_before_anything_is_made(steps: list[Any], words: str, at_once: Any) -> None:
+    aws = world(1)
+    options = MigrationOptions("orders", method="direct", transform=choices_of(steps))
+    for run in (start, preview):
+        with pytest.raises(errors.InvalidTransform, match=words) as refused:
+            run(aws.account("source"), aws.account("destination"), options)
+        assert refused.value.table == "orders"
+        assert refused.value.status == "refused"
+
+
+def test_options_travel_as_json() -> None:
+    options = MigrationOptions("orders", method="direct", transform=choices_of(RENAMED, errors="skip"))
+    assert MigrationOptions.from_dict(json.loads(json.dumps(options.to_dict()))).transform == options.transform
+
+
+def test_the_real_way_is_verified_in_full(
+    crossing: Crossing, hurry: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ways = Direct(crossing, tmp_path)
+    monkeypatch.setenv("FERRY_SALT", "pepper")
+    (tmp_path / "t.py").write_text(
+        "def fix(item):\n    item['zip'] = {'S': item['zip']['N'].zfill(5)}\n    return item\n"
+    )
+    make(crossing, "people")
+    fill(
+        crossing,
+        "people",
+        [
+            {
+                "id": {"S": str(n)},
+                "mail": {"S": f"{n}@x"},
+                "zip": {"N": str(n)},
+                "until": {"N": "1" if n % 4 else "99999999999"},
+            }
+            for n in range(40)
+        ],
+    )
+    steps = [
+        {"keep_if": "id <> :no"},
+        {"rename": {"id": "pk"}},
+        {"hash": ["mail"]},
+        {"python": {"function": "t.py:fix", "attributes": ["zip"]}},
+    ]
+    transform = choices_of(steps, values={":no": {"S": "7"}}, folders=[str(tmp_path)])
+    jobs = ways.go(hurry, "people", verify="full", transform=transform)
+    assert [(job.kind, job.state) for job in jobs[:2]] == [("direct", "completed"), ("verify", "completed")], jobs
+    judged = ways.judge(jobs)
+    assert (judged.status, judged.verified, judged.items_source, judged.items_destination) == (
+        "migrated",
+        "full",
+        40,
+        39,
+    )
+    made = {item["pk"]["S"]: item for item in crossing.items("destination", "people")}
+    assert "7" not in made
+    assert made["8"]["zip"] == {"S": "00008"}
+    assert len(made["8"]["mail"]["S"]) == 64
