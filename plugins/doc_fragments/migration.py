@@ -125,3 +125,71 @@ options:
     default: []
     version_added: 0.3.0
 """
+
+    TRANSFORM = r"""
+options:
+  transform:
+    description:
+      - Steps that change the items on the way, each a dictionary with its name and its options, as described in
+        C(docs/transforms.md).
+      - The method has to be one on whose way items can be changed. The key of the table and its indexes follow the
+        steps.
+      - Salts come from variables of the environment, and are in no option, result or record.
+    type: list
+    elements: dict
+    default: []
+    version_added: 0.3.0
+  transform_names:
+    description:
+      - The names behind aliases such as C(#status) in O(transform).
+    type: dict
+    default: {}
+    version_added: 0.3.0
+  transform_values:
+    description:
+      - The values behind names such as C(:gone) in the conditions of O(transform), in the JSON of DynamoDB.
+    type: dict
+    default: {}
+    version_added: 0.3.0
+  destination_key:
+    description:
+      - The key of the destination table where it does not follow from the steps, with C(partition) and, where there is
+        one, C(sort). Each maps the name of one attribute to its type, V(S), V(N) or V(B).
+    type: dict
+    default: {}
+    version_added: 0.3.0
+  on_collision:
+    description:
+      - What becomes of a table where the steps give several items one key. V(refuse) refuses it before anything is
+        written. With V(any) one of these items is written, and the result says how many were lost.
+    type: str
+    choices: [refuse, any]
+    default: refuse
+    version_added: 0.3.0
+  transform_folders:
+    description:
+      - Directories in which the files of functions that O(transform) names are looked for, one after the other.
+        Without any it is the working directory.
+    type: list
+    elements: path
+    default: []
+    version_added: 0.3.0
+"""
+
+    TRANSFORMING = r"""
+options:
+  transform_errors:
+    description:
+      - What becomes of a table with items that a step cannot take. With V(fail) all others are written and the table
+        fails. With V(skip) such items are left out, and counted by step.
+    type: str
+    choices: [fail, skip]
+    default: fail
+    version_added: 0.3.0
+  transform_show_values:
+    description:
+      - Whether check mode shows values of items besides the names and types of their attributes.
+    type: bool
+    default: false
+    version_added: 0.3.0
+"""

@@ -59,6 +59,13 @@ VARIABLES: dict[str, dict[str, Any]] = {
     "ferry_warm_throughput": {"type": "bool"},
     "ferry_indexes_after": {"type": "list", "elements": "str"},
     "ferry_leave_indexes": {"type": "list", "elements": "str"},
+    "ferry_transform": {"type": "list", "elements": "dict"},
+    "ferry_transform_names": {"type": "dict"},
+    "ferry_transform_values": {"type": "dict"},
+    "ferry_transform_errors": {"type": "str", "choices": ["fail", "skip"]},
+    "ferry_transform_show_values": {"type": "bool"},
+    "ferry_on_collision": {"type": "str", "choices": ["refuse", "any"]},
+    "ferry_destination_key": {"type": "dict"},
     "ferry_verify": {"type": "str", "choices": ["counts", "sample", "full", "none"]},
     "ferry_sample_items": {"type": "int"},
     "ferry_ignore_expired": {"type": "bool"},
@@ -389,6 +396,8 @@ def _problems(variables: Mapping[str, Any], sides: Mapping[str, Any], unknown: I
         given["ferry_repair"] = repairs(given.get("ferry_repair", False))
     checked = ArgumentSpecValidator(VARIABLES).validate(given)
     found += dict.fromkeys(filter(None, map(_told, checked.error_messages)))
+    if not found and given.get("ferry_transform"):
+        found += _transform_problems(str(given.get("ferry_method") or ""))
     if not found:
         found += _arn_problems(str(given.get("ferry_table") or ""), sides.get("ferry_source") or {})
     found += [
@@ -397,6 +406,14 @@ def _problems(variables: Mapping[str, Any], sides: Mapping[str, Any], unknown: I
         if (close := _close_to(name))
     ]
     return found
+
+
+def _transform_problems(method: str) -> list[str]:
+    """What is wrong with changing the items of a table of ``method`` on the way."""
+    from ansible_collections.tableferry.aws.plugins.module_utils.core import migration
+
+    problem = migration.transform_problem(method or migration.AUTO)
+    return [f"ferry_transform: {problem}"] if problem else []
 
 
 def _arn_problems(table: str, source: Mapping[str, Any]) -> list[str]:

@@ -77,6 +77,8 @@ extends_documentation_fragment:
   - tableferry.aws.items
   - tableferry.aws.items.comparing
   - tableferry.aws.migration
+  - tableferry.aws.migration.indexes
+  - tableferry.aws.migration.transform
   - tableferry.aws.attributes
 """
 

@@ -288,6 +288,8 @@ extends_documentation_fragment:
   - tableferry.aws.migration
   - tableferry.aws.migration.keys
   - tableferry.aws.migration.settings
+  - tableferry.aws.migration.transform
+  - tableferry.aws.migration.transforming
   - tableferry.aws.attributes
 """
 

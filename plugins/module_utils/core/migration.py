@@ -40,7 +40,7 @@ from .judgement import Counts, JudgeChoice, JudgeKind, Judgement, JudgeOptions, 
 from .methods.backup.method import BackupMethod
 from .methods.direct.method import DirectMethod
 from .methods.following import costs, following
-from .methods.method import Method, Needs, find_fill, require_reading, require_transforming
+from .methods.method import Method, Needs, find_fill, require_reading, require_transforming, transforming
 from .methods.options import AUTO, MigrationOptions
 from .methods.s3.method import S3Method
 from .record.record import Record
@@ -111,6 +111,15 @@ def data_needs(name: str) -> Needs:
     """What the data of a table of the method ``name`` needs in the accounts; of an unknown one what the default's
     needs: the table itself is refused later."""
     return METHODS.get(chosen(name), METHODS[DEFAULT]).data_needs
+
+
+def transform_problem(name: str) -> str:
+    """Why no step can change the items of a table of the method ``name``; "" where one can, and for an unknown method,
+    which is refused by itself."""
+    method = METHODS.get(chosen(name))
+    if method is None or method.transforms:
+        return ""
+    return f"{method.name} cannot change items on the way; {', '.join(transforming(METHODS.values()))} can"
 
 
 @contextmanager

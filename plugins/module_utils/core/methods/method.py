@@ -130,12 +130,17 @@ def find_fill(
     return None
 
 
+def transforming(methods: Iterable[Method]) -> list[str]:
+    """The names of those on whose way steps can change items."""
+    return [method.name for method in methods if method.transforms]
+
+
 def require_transforming(method: Method, methods: Iterable[Method], options: MigrationOptions) -> None:
     """Raises InvalidInput where steps are to change the items, and no step can on the way of ``method``, naming those
     of the ``methods`` on whose way it can."""
     if options.transform is None or method.transforms:
         return
-    others = ", ".join(other.name for other in methods if other.transforms)
+    others = ", ".join(transforming(methods))
     fills = " and it brings the items of this table already," if options.method not in (AUTO, method.name) else ""
     raise InvalidInput(
         f"The method {method.name} cannot change items on the way{fills.rstrip(',')}.",

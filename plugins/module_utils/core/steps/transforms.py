@@ -65,8 +65,8 @@ def require_same_transform(record: Record, mark: str, source_table: str) -> None
         return
     raise TableBroken(
         f"The copy {record.name} has items that were brought {_words(began.fingerprint, mark)}.",
-        f"Set ferry_transform, its names and values, the salts and functions as they were, and run again; or delete the"
-        f" copy {record.name}, whose deletion protection is on while it is filled, and run again.",
+        f"Set transform, its names and values, the salts and functions as they were, and run again; or delete the copy"
+        f" {record.name}, whose deletion protection is on while it is filled, and run again.",
         table=source_table,
         details={"transform": began.fingerprint},
     )

@@ -40,12 +40,15 @@ from ..records import RECORD_OPTIONS, RecordTables, open_to_read, record_of
 from ..spec import (
     BOTH_ACCOUNTS_OPTIONS,
     COMPARING_OPTIONS,
+    INDEX_OPTIONS,
     MIGRATION_OPTIONS,
     READING_OPTIONS,
     SHARED_OPTIONS,
+    TRANSFORM_OPTIONS,
     Progress,
     Verb,
     given,
+    transform_of,
 )
 
 SPEC: dict[str, Any] = {
@@ -53,6 +56,8 @@ SPEC: dict[str, Any] = {
     **MIGRATION_OPTIONS,
     **READING_OPTIONS,
     **COMPARING_OPTIONS,
+    **TRANSFORM_OPTIONS,
+    **INDEX_OPTIONS,
     "name": {"type": "str", "required": True},
     **BOTH_ACCOUNTS_OPTIONS,
     "source_table": {"type": "str"},
@@ -81,6 +86,7 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
         table=params["name"],
         level=params["level"],
         items=ItemChoices(**given(params, (*READING_OPTIONS, *COMPARING_OPTIONS, "refused_path"))),
+        transform=transform_of(params, params["name"]),
     )
     record = _record(params, destination)
     mends = record is not None and record.state == "broken" and options.level == "full"
@@ -167,13 +173,13 @@ def _verified(
             )
 
     seen, begun = _table_id(destination, params["name"]), destination.now()
-    result = verify_tables(source, destination, options, report)
+    result = verify_tables(source, destination, options, report, record=record)
     repaired: dict[str, int] = {}
     changes = _changes(params, result) if params["repair"] else []
     if changes and not check_mode:
         if record is not None:  # a comparison takes hours, in which the source may have been made anew
             require_own(record, params["migration_id"], source, options.source_table)
-        more = {"racing": params["racing"], "bounds": bounds}
+        more = {"racing": params["racing"], "bounds": bounds, "record": record}
         at = destination.now().isoformat(timespec="seconds")
         finished = held is not None and held.record.is_done
         if held is not None and finished:  # noted before: a repair that fails on its way has changed items too
@@ -188,7 +194,7 @@ def _verified(
         compared = result
         if repaired:  # a repair is no comparison: what else was written meanwhile shows only now
             begun, again = destination.now(), replace(options, items=replace(options.items, differences_path=""))
-            compared = verify_tables(source, destination, again, report)
+            compared = verify_tables(source, destination, again, report, record=held.record)
         if compared.comparison.equal:
             now = _table_id(destination, params["name"])
             mended(held, now, Evidence.of(compared, begun, destination.now()), time.sleep)

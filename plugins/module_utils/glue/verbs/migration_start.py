@@ -25,10 +25,12 @@ from ..spec import (
     READING_OPTIONS,
     SETTINGS_OPTIONS,
     SHARED_OPTIONS,
+    TRANSFORMING_OPTIONS,
     Parameters,
     Progress,
     Verb,
     given,
+    transform_of,
 )
 from ..starting import start_result
 
@@ -56,6 +58,7 @@ SPEC: dict[str, Any] = {
     **KEY_MAP_OPTIONS,
     **SETTINGS_OPTIONS,
     **INDEX_OPTIONS,
+    **TRANSFORMING_OPTIONS,
     "name": {"type": "str", "required": True},
     "destination_table": {"type": "str"},
     **BOTH_ACCOUNTS_OPTIONS,
@@ -88,6 +91,7 @@ _OTHER_NAMES = {
     "record_table",
     "take_over",
     *SHARED_OPTIONS,
+    *TRANSFORMING_OPTIONS,
 }
 
 
@@ -109,6 +113,7 @@ def start_one(accounts: Accounts, tables: RecordTables, params: Parameters, chec
         **{name: tuple(params[name]) for name in LISTS},
         backup=BackupChoices(**given(params["backup"] or {}, params["backup"] or ())),
         items=ItemChoices(**given(params["items"] or {}, params["items"] or ())),
+        transform=transform_of(params, params["name"]),
         **given(params, [name for name in SPEC if name not in _OTHER_NAMES]),
     )
     name = params["record_table"]
