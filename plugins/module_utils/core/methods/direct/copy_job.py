@@ -29,10 +29,12 @@ from ...errors import (
     Replaced,
 )
 from ...items.answers import require_msgspec
+from ...items.collisions import Collisions
 from ...items.copying import CopyOptions, CopyProgress, CopyResult, copy_items
 from ...items.private_files import MOST_LETTERS, expanded, in_words, make_folder, require_writable
 from ...items.tables import ItemTable
 from ...items.throttle import to_rate
+from ...items.transform.compiled import compiled
 from ...items.transform.definition import Definition
 from ...items.worker_count import workers_for
 from ...jobs.job import Job
@@ -41,7 +43,15 @@ from ...jobs.tracking import Tracking
 from ...record.record import DELETE, ITEMS
 from ...route import Route
 from ...steps.background import Workbench, bounds_of, percent
-from ...steps.transforms import EVIDENCE, BeganWith, fingerprint_of, items_token, require_same_transform, time_of
+from ...steps.transforms import (
+    EVIDENCE,
+    BeganWith,
+    began_with,
+    fingerprint_of,
+    items_token,
+    require_same_transform,
+    time_of,
+)
 from ...table.creation import check_indexes
 from ...table.definition import AS_OF, TableDefinition
 from ...table.ownership import COPY_TAG, put_mark, put_tags
@@ -49,6 +59,7 @@ from ...table.quotas import check_quotas
 from ...table.refused_items import without_keys
 from ...table.transforming import TransformChoices, choices_from, definition_for, require_transform, transformed
 from ...table_status import require_usable
+from .colliding import look_for_collisions, require_no_collisions
 from .evidence import copied_by, counts_of, filled_by, mark_of, record_filled, require_counted
 
 AT_ONCE = 4  # copies that one waiter makes at the same time
@@ -226,6 +237,8 @@ class DirectKind(OwnWork):
         definition = TableDefinition.read(source, options.table)
         begun = source.now().isoformat(timespec="seconds")
         job = replace(job, state="running", pending_reason="", result={"start_time": begun})
+        if options.transform is not None:
+            job = yield from self._kept_apart(source, job, options, options.transform, definition, record)
         table = yield from make_table(
             source,
             destination,
@@ -244,6 +257,39 @@ class DirectKind(OwnWork):
             return (yield from self._filled(item, job, options, definition, table))
         except Refused as error:
             raise error.of_made_table(table.table_id) from error
+
+    def _kept_apart(
+        self,
+        source: Account,
+        job: Job,
+        options: DirectOptions,
+        transform: TransformChoices,
+        definition: TableDefinition,
+        record: Tracking | None,
+    ) -> Steps:
+        """The table is looked at for items that become one, where the steps do not keep keys apart provably: before
+        anything is made, and again for ``on_collision: any``, which says how many are lost. Raises CollidingKeys."""
+        began = began_with(record.record) if record is not None else None
+        changing = definition_for(transform, definition, began.at if began else source.now().timestamp())
+        refuses = transform.on_collision == "refuse"
+        if compiled(changing).keys.apart or (refuses and began is not None):
+            return job
+
+        def look(show: Callable[[Job], None]) -> Collisions:
+            shown = job
+
+            def show_progress(read: int) -> None:
+                nonlocal shown
+                shown = replace(job, result={**job.result, "looked_at": read})
+                show(shown)
+
+            bounds = bounds_of(record, lambda: show(shown))
+            return look_for_collisions(source, options.table, changing, options.items, show_progress, bounds)
+
+        found = yield from self._workbench.steps(job, look)
+        if refuses:
+            require_no_collisions(found, options.table, options.items.refused_path)
+        return replace(job, result={**job.result, "lost": found.lost})
 
     def _filled(
         self, item: WaitItem, job: Job, options: DirectOptions, definition: TableDefinition, table: TableDefinition

@@ -342,3 +342,33 @@ def test_the_real_way_is_verified_in_full(
     assert "7" not in made
     assert made["8"]["zip"] == {"S": "00008"}
     assert len(made["8"]["mail"]["S"]) == 64
+
+
+SHORTENED = [{"replace": {"id": [".$", ""]}}]
+
+
+@pytest.mark.parametrize("choice", ["refuse", "any"])
+def test_items_that_become_one_are_found_before_anything_is_made(
+    crossing: Crossing, hurry: Any, tmp_path: Path, choice: Any
+) -> None:
+    ways = Direct(crossing, tmp_path)
+    name = f"short_{choice}"
+    make(crossing, name)
+    fill(crossing, name, [{"id": {"S": f"{n:02d}"}} for n in range(15)] + [{"id": {"S": "xy"}}])
+    jobs = ways.go(hurry, name, verify="full", transform=choices_of(SHORTENED, on_collision=choice))
+    judged = ways.judge(jobs)
+    if choice == "refuse":
+        assert jobs[0].state == "failed"
+        assert judged.status == "failed"
+        assert "2 keys to several items each: 13 of 16 items" in judged.reason
+        assert judged.failure.status == "refused"
+        names = crossing.lab.client("dynamodb", "destination").list_tables()["TableNames"]
+        assert name not in names
+    else:
+        assert (judged.status, judged.verified, judged.items_source, judged.items_destination) == (
+            "migrated",
+            "full",
+            16,
+            3,
+        ), judged
+        assert "13 written over by others of the same key" in judged.notes[0]
