@@ -372,3 +372,40 @@ def test_items_that_become_one_are_found_before_anything_is_made(
             3,
         ), judged
         assert "13 written over by others of the same key" in judged.notes[0]
+
+
+@pytest.mark.parametrize("shows", [False, True])
+def test_check_mode_shows_the_table_the_keys_and_what_becomes_of_a_sample(at_once: Any, shows: bool) -> None:
+    aws = world(0)
+    for number in range(4):
+        item = {
+            "id": {"S": f"a{number}"},
+            "price": {"S": "1.50" if number else "secret"},
+            "raw": {"B": b"x"},
+            "name": {"S": "Adam"},
+        }
+        aws.client("dynamodb", "source").put_item(TableName="orders", Item=item)
+    steps = [
+        {"keep_if": "id <> :no"},
+        {"cast": {"price": "N"}},
+        {"rename": {"raw": "cooked"}},
+        {"replace": {"id": [".$", ""], "name": ["m$", "n"]}},
+    ]
+    transform = choices_of(steps, values={":no": {"S": "a3"}}, show_values=shows)
+    options = MigrationOptions("orders", method="direct", transform=transform)
+    found = preview(aws.account("source"), aws.account("destination"), options)
+    changes = {change.what: change for change in found.changes}
+    assert changes["table orders"].after["KeySchema"][0]["AttributeName"] == "id"
+    assert "items can get one key" in changes["keys of the items of orders"].after
+    sample = changes["the first 4 items of orders"]
+    assert sample.before["items"] == 4
+    assert sample.after["items"] == 2
+    assert sample.after["kept_out"] == {"step 1 (keep_if)": 1}
+    assert sample.after["refused"] == {"step 2 (cast): price is not a number": 1}
+    before, after = sample.before["attributes"], sample.after["attributes"]
+    assert set(before) == {"id", "name", "price", "raw"}
+    assert set(after) == {"id", "name", "price", "cooked"}
+    assert after["price"].startswith("N in 2")
+    assert after["name"].startswith("S in 2, 2 with another value")
+    assert ("Adan" in str(sample)) is shows
+    assert "secret" not in str(sample)

@@ -1,0 +1,119 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What check mode shows of a transform: whether keys can collide, and what the steps make of the first items."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...account import Account
+from ...aws_errors import DENIED
+from ...change import Change
+from ...items.carried import REPLICATION_PREFIX
+from ...items.transform.compiled import Transform, compiled
+from ...items.transform.tally import Failure, Tally
+from ...table.definition import TableDefinition
+from ...table.replication import has_marked_keys
+from ...table.transforming import TransformChoices, definition_for
+
+SAMPLED = 100  # items, the first of a Scan
+MOST_LETTERS = 60  # of a value that is shown
+
+Item = Mapping[str, Mapping[str, Any]]
+
+
+def transform_changes(source: Account, definition: TableDefinition, choices: TransformChoices) -> list[Change]:
+    """Whether keys stay apart, and what becomes of a sample's attributes. Reads up to 100 items, where the caller may.
+
+    Raises InvalidTransform, and what Account.explain gives.
+    """
+    transform = compiled(definition_for(choices, definition, source.now().timestamp()))
+    changes = [_keys(definition, transform, choices)]
+    answer = source.ask(
+        "dynamodb", "scan", "looking at the first items", definition.name, missing=DENIED,
+        TableName=definition.name, Limit=SAMPLED,
+    )  # fmt: skip
+    items = (answer or {}).get("Items", ())
+    if items:
+        changes.append(_sample(definition, items, transform, choices.show_values))
+    return changes
+
+
+def _keys(definition: TableDefinition, transform: Transform, choices: TransformChoices) -> Change:
+    what = f"keys of the items of {definition.name}"
+    if transform.keys.apart:
+        return Change(what, None, "two items never get one key")
+    then = "the table is refused" if choices.on_collision == "refuse" else "any of them wins, and the others are lost"
+    return Change(what, None, f"items can get one key: all are read before the table is made; then {then}", "billed")
+
+
+@dataclass
+class _Attribute:
+    """An attribute in a sample: how many values of each type, how many that are not on the other side, and one."""
+
+    kinds: Counter[str] = field(default_factory=Counter)
+    changed: int = 0
+    example: str = ""
+
+    def text(self, show_value: bool) -> str:
+        words = ", ".join(f"{kind} in {count}" for kind, count in sorted(self.kinds.items()))
+        changed = f", {self.changed} with another value" if self.changed else ""
+        return f"{words}{changed}{f', as {self.example}' if show_value and self.example else ''}"
+
+
+def _sample(definition: TableDefinition, items: Iterable[Item], transform: Transform, show_values: bool) -> Change:
+    failures: Counter[str] = Counter()
+
+    def note(_item: object, failure: Failure) -> None:
+        failures[str(failure)] += 1
+
+    tally = Tally(on_failure=note)
+    before: dict[str, _Attribute] = {}
+    after: dict[str, _Attribute] = {}
+    keeps = has_marked_keys(definition)
+    for item in items:
+        carried = {name: value for name, value in item.items() if keeps or not name.startswith(REPLICATION_PREFIX)}
+        raw = json.loads(json.dumps(carried, default=_text))
+        made = [json.loads(each) for each in transform.of_item(json.dumps(raw).encode(), tally)]
+        if made:  # of one that is left out no attribute changes
+            _count(before, raw, {})
+        for each in made:
+            _count(after, each, raw)
+    differing = [name for name in {**before, **after} if _differs(before.get(name), after.get(name))]
+    shown = [{name: side[name].text(show_values) for name in differing if name in side} for side in (before, after)]
+    steps = [next(iter(step)) for step in transform.definition.steps]
+    left_out = {f"step {step} ({steps[step - 1]})": count for step, count in sorted(tally.kept_out.items())}
+    summary = {
+        "items": tally.made,
+        **({"kept_out": left_out} if left_out else {}),
+        **({"refused": dict(failures)} if failures else {}),
+    }
+    what = f"the first {tally.read} items of {definition.name}"
+    return Change(what, {"items": tally.read, "attributes": shown[0]}, {**summary, "attributes": shown[1]})
+
+
+def _count(attributes: dict[str, _Attribute], item: Item, other: Item) -> None:
+    for name, value in item.items():
+        attribute = attributes.setdefault(name, _Attribute())
+        attribute.kinds[next(iter(value))] += 1
+        differs = bool(other) and name in other and other[name] != value and other[name].keys() == value.keys()
+        attribute.changed += differs
+        if differs or not attribute.example:
+            text = json.dumps(value, ensure_ascii=False)
+            attribute.example = text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]}..."
+
+
+def _differs(before: _Attribute | None, after: _Attribute | None) -> bool:
+    return before is None or after is None or before.kinds != after.kinds or bool(after.changed)
+
+
+def _text(value: Any) -> str:
+    """Bytes, as the SDK gives binaries, in base64."""
+    return b64encode(bytes(value)).decode()
