@@ -38,6 +38,13 @@ _STARTING = {
     "warm_throughput": "ferry_warm_throughput",
     "indexes_after": "ferry_indexes_after",
     "leave_indexes": "ferry_leave_indexes",
+    "transform": "ferry_transform",
+    "transform_names": "ferry_transform_names",
+    "transform_values": "ferry_transform_values",
+    "transform_errors": "ferry_transform_errors",
+    "transform_show_values": "ferry_transform_show_values",
+    "on_collision": "ferry_on_collision",
+    "destination_key": "ferry_destination_key",
     "migration_id": "ferry_migration_id",
     "export_max_age": "ferry_export_max_age",
     "point_in_time_recovery_wait": "ferry_pitr_wait",
@@ -199,6 +206,12 @@ def _is_on(variables: Mapping[str, Any], name: str, default: bool) -> bool:
     return switch(read(variables, name, default))
 
 
+def _folders(variables: Mapping[str, Any]) -> list[str]:
+    """Where files with functions are looked for: beside the playbook, and beside the inventory."""
+    playbook = str(read(variables, "playbook_dir", ""))
+    return [playbook, str(read(variables, "inventory_dir") or playbook)]
+
+
 def _start_options(host: str, variables: Mapping[str, Any], staging: Mapping[str, Any]) -> dict[str, Any]:
     source, destination = table_names(host, variables)
     directory = read(variables, "ferry_differences_dir", "tableferry-differences")
@@ -213,6 +226,7 @@ def _start_options(host: str, variables: Mapping[str, Any], staging: Mapping[str
         "enable_point_in_time_recovery": _is_on(variables, "ferry_enable_point_in_time_recovery", True),
         "replace_failed": not _is_on(variables, "ferry_safe_mode", True),
         "adopt": _is_on(variables, "ferry_adopt", False),
+        "transform_folders": _folders(variables),
         "items": {
             "checkpoint_dir": "~/.tableferry",
             "work_dir": read(variables, "ferry_checkpoint_dir", "~/.tableferry"),

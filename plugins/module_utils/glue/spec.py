@@ -10,9 +10,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..core.errors import InvalidTransform
-from ..core.table.transforming import TransformChoices, choices_of
-
 Parameters = Mapping[str, Any]
 Progress = Callable[[str], None]
 Run = Callable[[dict[str, Any], bool, Progress], dict[str, Any]]
@@ -152,25 +149,6 @@ ONE_ACCOUNT_OPTIONS: dict[str, Any] = {
     "account": account_option(required=True),
     "side": {"type": "str", "choices": ["source", "destination"], "default": "source"},
 }
-
-
-def transform_of(params: Parameters, table: str) -> TransformChoices | None:
-    """What changes the items of the source ``table``, by the options of ``TRANSFORM_OPTIONS`` or
-    ``TRANSFORMING_OPTIONS``. Raises InvalidTransform."""
-    try:
-        return choices_of(
-            params["transform"],
-            names=params["transform_names"],
-            values=params["transform_values"],
-            errors=params.get("transform_errors", "fail"),
-            on_collision=params["on_collision"],
-            destination_key=params["destination_key"],
-            show_values=params.get("transform_show_values", False),
-            folders=params["transform_folders"],
-            without_indexes=(*params["indexes_after"], *params["leave_indexes"]),
-        )
-    except InvalidTransform as error:
-        raise error.for_table(table) from error
 
 
 def given(params: Parameters, names: Iterable[str]) -> dict[str, Any]:

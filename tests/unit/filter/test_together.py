@@ -38,6 +38,7 @@ THEN = [
     {"kind": "settings", "name": "host", "state": "pending"},
 ]
 RECORD = {"table": "host", "record_table": "tableferry"}
+DIRECTORIES = {"playbook_dir": "/books", "inventory_dir": "/hosts"}
 STARTED = {"tables": {"host": {"changed": True, "job": JOB, "then": THEN, "record": RECORD}}}
 
 
@@ -66,7 +67,7 @@ def by_role(role: str, verb: Any, variables: dict[str, Any]) -> dict[str, Any]:
         each for each in loader.load_from_file(str(ROLES / role / "tasks/main.yml"))
         if f"tableferry.aws.{verb.VERB.name}" in each
     )  # fmt: skip
-    known = {**trusted(defaults), "inventory_hostname": "host", "omit": OMIT, **variables}
+    known = {**trusted(defaults), "inventory_hostname": "host", "omit": OMIT, **DIRECTORIES, **variables}
     templar = Templar(loader=loader, variables=known)
     arguments = without_own_filters(task[f"tableferry.aws.{verb.VERB.name}"])
     for name, text in arguments.items():
@@ -109,6 +110,13 @@ CASES: list[dict[str, Any]] = [
         "ferry_backup_days": "5", "ferry_backup_cold_days": 1, "ferry_copy_cold_days": 2, "ferry_backup_max_age": 4,
     },
     {"ferry_adopt": "yes", "ferry_settings": "apply"},
+    {
+        "ferry_method": "direct", "ferry_transform": [{"drop": ["x"]}, {"set": {"n": 1, "t": True}}],
+        "ferry_transform_names": {"#a": "b"}, "ferry_transform_values": {":v": {"S": "w"}},
+        "ferry_transform_errors": "skip", "ferry_transform_show_values": "yes", "ferry_on_collision": "any",
+        "ferry_destination_key": {"partition": {"x": "S"}},
+    },
+    {"move_table_transform": [{"drop": "y"}], "move_table_transform_folders": ["/f"], "ferry_transform": []},
 ]  # fmt: skip
 # What the playbook takes from the account's preparation, and what another task of it takes.
 ELSEWHERE = {
@@ -126,7 +134,7 @@ def test_every_variable_of_the_roles_has_a_case() -> None:
 
 @pytest.mark.parametrize("given", CASES)
 def test_the_options_are_those_of_the_roles(given: dict[str, Any]) -> None:
-    host = {"ferry_source": SIDE, "ferry_destination": SIDE, **given}
+    host = {"ferry_source": SIDE, "ferry_destination": SIDE, **DIRECTORIES, **given}
     (entry,) = tables_to_start(["host", "stopped"], {"host": host}, OUTLOOK)
     sides = {
         side: {**SIDE, "account_id": STAGING[of]}

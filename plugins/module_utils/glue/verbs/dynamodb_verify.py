@@ -48,8 +48,8 @@ from ..spec import (
     Progress,
     Verb,
     given,
-    transform_of,
 )
+from ..transforming import transform_of
 
 SPEC: dict[str, Any] = {
     **SHARED_OPTIONS,

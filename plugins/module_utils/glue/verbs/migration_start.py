@@ -30,9 +30,9 @@ from ..spec import (
     Progress,
     Verb,
     given,
-    transform_of,
 )
 from ..starting import start_result
+from ..transforming import transform_of
 
 BACKUP: dict[str, Any] = {
     "vault": {"type": "str", "default": "tableferry"},

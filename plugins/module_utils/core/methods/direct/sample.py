@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,28 +30,27 @@ Item = Mapping[str, Mapping[str, Any]]
 
 
 def transform_changes(source: Account, definition: TableDefinition, choices: TransformChoices) -> list[Change]:
-    """Whether keys stay apart, and what becomes of a sample's attributes. Reads up to 100 items, where the caller may.
+    """The key, and whether two items can get the same; what becomes of a sample, and of each of its attributes that
+    changes. Reads up to 100 items, where the caller may. Each is a line of check mode.
 
     Raises InvalidTransform, and what Account.explain gives.
     """
     transform = compiled(definition_for(choices, definition, source.now().timestamp()))
-    changes = [_keys(definition, transform, choices)]
-    answer = source.ask(
-        "dynamodb", "scan", "looking at the first items", definition.name, missing=DENIED,
-        TableName=definition.name, Limit=SAMPLED,
-    )  # fmt: skip
-    items = (answer or {}).get("Items", ())
-    if items:
-        changes.append(_sample(definition, items, transform, choices.show_values))
-    return changes
+    doing, table = "looking at the first items", definition.name
+    answer = source.ask("dynamodb", "scan", doing, table, missing=DENIED, TableName=table, Limit=SAMPLED) or {}
+    keys = _keys(definition, transform, choices)
+    return [keys, *_sample(definition, answer.get("Items", ()), transform, choices.show_values)]
 
 
 def _keys(definition: TableDefinition, transform: Transform, choices: TransformChoices) -> Change:
-    what = f"keys of the items of {definition.name}"
+    types = {entry["AttributeName"]: entry["AttributeType"] for entry in definition.attribute_definitions}
+    before = ", ".join(f"{name} ({types[name]})" for name in definition.key_attributes)
+    after = ", ".join(f"{each.name} ({each.type})" for each in transform.keys.destination.table.attributes)
+    what = f"key of {definition.name}"
     if transform.keys.apart:
-        return Change(what, None, "two items never get one key")
-    then = "the table is refused" if choices.on_collision == "refuse" else "any of them wins, and the others are lost"
-    return Change(what, None, f"items can get one key: all are read before the table is made; then {then}", "billed")
+        return Change(what, before, f"{after}, never the same for two items")
+    then = "the table is refused" if choices.on_collision == "refuse" else "one of them wins"
+    return Change(what, before, f"{after}, items are read first: where two get the same, {then}", "billed")
 
 
 @dataclass
@@ -68,7 +67,11 @@ class _Attribute:
         return f"{words}{changed}{f', as {self.example}' if show_value and self.example else ''}"
 
 
-def _sample(definition: TableDefinition, items: Iterable[Item], transform: Transform, show_values: bool) -> Change:
+def _sample(
+    definition: TableDefinition, items: Collection[Item], transform: Transform, show_values: bool
+) -> Iterator[Change]:
+    if not items:
+        return
     failures: Counter[str] = Counter()
 
     def note(_item: object, failure: Failure) -> None:
@@ -80,23 +83,21 @@ def _sample(definition: TableDefinition, items: Iterable[Item], transform: Trans
     keeps = has_marked_keys(definition)
     for item in items:
         carried = {name: value for name, value in item.items() if keeps or not name.startswith(REPLICATION_PREFIX)}
-        raw = json.loads(json.dumps(carried, default=_text))
-        made = [json.loads(each) for each in transform.of_item(json.dumps(raw).encode(), tally)]
+        raw = json.dumps(carried, default=_text)
+        made = [json.loads(each) for each in transform.of_item(raw.encode(), tally)]
         if made:  # of one that is left out no attribute changes
-            _count(before, raw, {})
+            _count(before, json.loads(raw), {})
         for each in made:
-            _count(after, each, raw)
-    differing = [name for name in {**before, **after} if _differs(before.get(name), after.get(name))]
-    shown = [{name: side[name].text(show_values) for name in differing if name in side} for side in (before, after)]
+            _count(after, each, json.loads(raw))
     steps = [next(iter(step)) for step in transform.definition.steps]
-    left_out = {f"step {step} ({steps[step - 1]})": count for step, count in sorted(tally.kept_out.items())}
-    summary = {
-        "items": tally.made,
-        **({"kept_out": left_out} if left_out else {}),
-        **({"refused": dict(failures)} if failures else {}),
-    }
-    what = f"the first {tally.read} items of {definition.name}"
-    return Change(what, {"items": tally.read, "attributes": shown[0]}, {**summary, "attributes": shown[1]})
+    words = [f"{count} kept out by step {step} ({steps[step - 1]})" for step, count in sorted(tally.kept_out.items())]
+    words += [f"{count} refused, {reason}" for reason, count in failures.most_common()]
+    yield Change(f"the first {tally.read} items", tally.read, "; ".join([str(tally.made), *words]))
+    for name in {**before, **after}:
+        here, there = before.get(name), after.get(name)
+        if _differs(here, there):
+            shown = [side.text(show_values) if side is not None else None for side in (here, there)]
+            yield Change(f"attribute {name} in the first {tally.read} items", shown[0], shown[1])
 
 
 def _count(attributes: dict[str, _Attribute], item: Item, other: Item) -> None:
