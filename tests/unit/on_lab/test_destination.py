@@ -16,6 +16,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.account import
 from ansible_collections.tableferry.aws.plugins.module_utils.core.data_plane import ItemChoices
 from ansible_collections.tableferry.aws.plugins.module_utils.core.destination import has_mark, is_ours, make_table
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import DestinationExists, TableUnusable
+from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.cleanup import CleanupOptions, plan_cleanup
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import Pause
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.readiness import count_tags
@@ -23,7 +24,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup
     look_at_destination as look_at_restored,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.cleanup import CleanupOptions, plan_cleanup
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.import_place import ImportLoader
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import start
 from ansible_collections.tableferry.aws.plugins.module_utils.core.route import Route
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.definition import TableDefinition
@@ -80,7 +81,9 @@ def test_all_tags_of_the_source_count(crossing: Crossing) -> None:
 def test_recovery_of_ours_is_found_by_the_last_tag(crossing: Crossing) -> None:
     recovery = {"Key": "tableferry:point-in-time-recovery", "Value": "default"}
     crossing.table("recovering", [], Tags=[*OWN, recovery])
-    plan = plan_cleanup(crossing.source, crossing.destination, CleanupOptions("recovering", crossing.bucket))
+    plan = plan_cleanup(
+        crossing.source, crossing.destination, CleanupOptions("recovering", crossing.bucket), [ImportLoader()]
+    )
     assert "point-in-time recovery of recovering" in [left.what for left in plan.left]
 
 

@@ -6,13 +6,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 from ..account import Account
 from ..errors import FerryError
 from ..jobs.job import Job
 from ..jobs.tracking import Tracking
+from ..record.intention import Window
 from ..route import Route
 from ..table.definition import TableDefinition
 
@@ -34,8 +36,14 @@ class Place:
 class Loader(Protocol):
     """How a method loads what was exported into the destination table.
 
-    AWS charges for an export: none is made for a table that has its items, gets them, or cannot get them.
+    AWS charges for an export: none is made for a table that has its items, gets them, or cannot get them. What was
+    exported is not removed while a job reads it: jobs that do are of the ``kind``, may be begun within the ``window``
+    after they were intended, and ``kept`` is what of a job's request the record keeps when it has ended.
     """
+
+    kind: ClassVar[str]
+    window: ClassVar[Window]
+    kept: ClassVar[Collection[str]]
 
     def require_loadable(self, definition: TableDefinition) -> None:
         """Raises LocalSecondaryIndexes, or why else it cannot make a table like the source's ``definition``."""
@@ -52,3 +60,10 @@ class Loader(Protocol):
     def close(self, record: Tracking, listed_at: float) -> None:
         """Close the intention to load an export that serves no more, where there is one. What AWS lists was read at
         ``listed_at``, seconds by the record's clock. Raises NotYet while the job may still be begun."""
+
+    def running(self, destination: Account, route: Route) -> Job | None:
+        """The job that loads what the ``route`` has staged and runs now, by AWS's list alone. Reads only."""
+
+    def look_up(self, destination: Account, job: Job) -> Job:
+        """``job`` of a record with its status now, found by its request where it has no ARN; unchanged where AWS does
+        not show it. Reads only."""

@@ -16,6 +16,7 @@ from typing import ClassVar, Literal, Protocol, TypeAlias
 from ..account import Account
 from ..change import Change, NotCarried
 from ..errors import FerryError, InvalidInput
+from ..exports.loading import Loader
 from ..items.answers import require_msgspec
 from ..jobs.job import Job
 from ..jobs.kind import JobKind
@@ -59,7 +60,8 @@ class Method(Protocol):
 
     ``path`` is the way in words. ``local_secondary_indexes``: whether the tables it makes can have some. ``counts``:
     whether its own jobs count the items. ``transforms``: whether steps can change the items on its way. ``kinds`` are
-    the kinds of its jobs, each made anew for one waiter.
+    the kinds of its jobs, each made anew for one waiter. ``loader`` is how it loads an export into the destination,
+    None where it begins with none.
     """
 
     name: ClassVar[str]
@@ -67,6 +69,7 @@ class Method(Protocol):
     local_secondary_indexes: ClassVar[bool]
     data_needs: ClassVar[Needs]
     counts: ClassVar[bool]
+    loader: ClassVar[Loader | None]
     kinds: ClassVar[Mapping[str, Callable[[], JobKind]]]
     resumes: ClassVar[bool]
     transforms: ClassVar[bool]
@@ -104,6 +107,11 @@ class Method(Protocol):
         The table's own failure is part of the judgement. Raises InvalidInput where no job makes a table, and what
         Account.explain gives where AWS cannot be asked.
         """
+
+
+def loaders_of(methods: Iterable[Method]) -> tuple[Loader, ...]:
+    """The loaders of those ``methods`` that begin with an export."""
+    return tuple(method.loader for method in methods if method.loader is not None)
 
 
 def find_fill(

@@ -11,9 +11,10 @@ from typing import Any
 from ...core.account import Account
 from ...core.change import NotCarried, to_diff
 from ...core.errors import Held
+from ...core.exports.cleanup import CleanupOptions, CleanupPlan, apply_cleanup, kinds_of, plan_cleanup
 from ...core.jobs.tracking import Tracking
-from ...core.methods.s3.cleanup import CleanupOptions, CleanupPlan, apply_cleanup, plan_cleanup
-from ...core.methods.s3.memory import KEPT
+from ...core.methods.method import loaders_of
+from ...core.migration import METHODS
 from ...core.steps.holding import Patience
 from ..accounts import Accounts
 from ..records import RECORD_OPTIONS, RecordTables, has_recorded, open_to_read, read_record, record_of, refuse_held
@@ -45,6 +46,8 @@ _SAME_NAME = (
     "recorded_only",
 )
 
+LOADERS = loaders_of(METHODS.values())
+
 
 def _clean_up(
     source: Account | None,
@@ -61,7 +64,7 @@ def _clean_up(
         record = tables.hold(destination, name, table, source, pause=pause)
         try:
             store = tables.to_read(destination, name) if record is None else record.run.store
-            plan = plan_cleanup(source, destination, options, record, store)
+            plan = plan_cleanup(source, destination, options, LOADERS, record, store)
             apply_cleanup(source, destination, plan, record)
         finally:
             if record is not None:
@@ -78,7 +81,7 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     destination = accounts.get("destination", params["destination"])
     options = CleanupOptions(table=params["name"], **given(params, _SAME_NAME))
     name, table = params["record_table"], options.destination_table or options.table
-    if options.recorded_only and not has_recorded(read_record(destination, name, table), KEPT):
+    if options.recorded_only and not has_recorded(read_record(destination, name, table), kinds_of(LOADERS)):
         return _result(CleanupPlan([], [], []), params)
     try:
         if check_mode:
@@ -86,7 +89,7 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
             store, _now = open_to_read(destination, name)
             record = record_of(store, table)
             known = Tracking(None, table, record) if record is not None else None
-            plan = plan_cleanup(source, destination, options, known, store)
+            plan = plan_cleanup(source, destination, options, LOADERS, known, store)
         else:
             plan = _clean_up(source, destination, options, RecordTables(), name, table, progress)
     except Held as held:

@@ -2,16 +2,24 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What an export asks of the method that loads it: nothing is billed for a table that has, gets or cannot get it."""
+"""What an export asks of the method that loads it: nothing is billed for a table that has, gets or cannot get it, and
+its data stays while a job reads it."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account
+from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.cleanup import (
+    CleanupOptions,
+    CleanupPlan,
+    plan_cleanup,
+)
 from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.export import (
     ExportPlan,
     plan_export,
@@ -19,11 +27,20 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.export
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.export_request import ExportOptions
 from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.loading import Place
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.entries import to_text
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.tracking import Tracking
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record.intention import UNIQUE_NAME, Window
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record import (
+    JobEntry,
+    JobState,
+    Record,
+    Source,
+    table_key,
+)
 from ansible_collections.tableferry.aws.plugins.module_utils.core.route import Route
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.definition import TableDefinition
-from tests.unit.on_lab.staged import BUCKET, Staged
+from tests.unit.on_lab.staged import BUCKET, REGION, SOURCE, Staged
 
 OPTIONS = ExportOptions(table="orders", bucket=BUCKET)
 FREE = Place("free")
@@ -32,10 +49,16 @@ FILL = Job("fill", "orders", "failed")
 
 @dataclass
 class TableOfOurOwn:
-    """Loads exports into a table that it makes by CreateTable: it finds there what ``place`` says."""
+    """Loads exports into a table that it makes by CreateTable: it finds there what ``place`` says, and ``now`` is what
+    became of its job."""
+
+    kind: ClassVar[str] = FILL.kind
+    window: ClassVar[Window] = UNIQUE_NAME
+    kept: ClassVar[Collection[str]] = ("purpose",)
 
     place: Place = FREE
     refuses: bool = False
+    now: Job | None = None
     looked: list[tuple[Route, Tracking | None]] = field(default_factory=list)
 
     def require_loadable(self, definition: TableDefinition) -> None:
@@ -51,6 +74,19 @@ class TableOfOurOwn:
 
     def close(self, record: Tracking, listed_at: float) -> None:
         raise AssertionError("a verb alone has no record")
+
+    def running(self, destination: Account, route: Route) -> Job | None:
+        return self.now
+
+    def look_up(self, destination: Account, job: Job) -> Job:
+        return self.now or job
+
+
+def tracked(state: JobState, arn: str = "") -> Tracking:
+    """The record of a table whose fill is in ``state``."""
+    entry = JobEntry("fill", FILL.kind, 1, "token", to_text(FILL), 0, 0, arn, state=state)
+    source = Source(f"arn:aws:dynamodb:{REGION}:{SOURCE}:table/orders", "id")
+    return Tracking(None, "orders", Record(table_key("orders"), "home", "default", source, "s3", jobs=(entry,)))
 
 
 def plan(aws: Staged, loader: TableOfOurOwn, options: ExportOptions = OPTIONS) -> ExportPlan:
@@ -97,3 +133,47 @@ def test_which_tables_can_be_made_is_asked_of_the_loader() -> None:
     assert plan(aws, TableOfOurOwn()).job.state == "planned"
     with pytest.raises(errors.LocalSecondaryIndexes, match="cannot be made"):
         plan(aws, TableOfOurOwn(refuses=True))
+
+
+def staged_by(aws: Staged, loader: TableOfOurOwn) -> None:
+    """An export of the table, which has ended."""
+    start_export(aws.account("source"), aws.account("destination"), plan(aws, loader))
+    aws.advance(600)
+    assert aws.exports()[0]["ExportStatus"] == "COMPLETED"
+
+
+def clean_up(aws: Staged, loader: TableOfOurOwn, record: Tracking | None = None) -> CleanupPlan:
+    options = CleanupOptions(table="orders", bucket=BUCKET)
+    return plan_cleanup(aws.account("source"), aws.account("destination"), options, [loader], record)
+
+
+def test_data_stays_while_a_job_of_a_loader_reads_it() -> None:
+    aws, loader = Staged({"orders": 3}), TableOfOurOwn()
+    staged_by(aws, loader)
+    loader.now = replace(FILL, state="running", arn="run-1")
+    with pytest.raises(errors.StillRunning, match=r"The fill run-1 is still running\."):
+        clean_up(aws, loader)
+    loader.now = None
+    assert [change.risk for change in clean_up(aws, loader).changes] == ["destructive"]
+
+
+@pytest.mark.parametrize(
+    ("state", "now", "words"),
+    [
+        ("begun", replace(FILL, state="running", arn="run-1"), "run-1 is still running"),
+        ("intended", None, "may still be begun"),
+        ("begun", replace(FILL, state="completed", arn="run-1"), "no run has looked at its result yet"),
+    ],
+)
+def test_data_stays_while_a_job_of_a_record_needs_it(state: JobState, now: Job | None, words: str) -> None:
+    aws, loader = Staged({"orders": 3}), TableOfOurOwn(now=now)
+    staged_by(aws, loader)
+    with pytest.raises(errors.StillRunning, match=words):
+        clean_up(aws, loader, tracked(state, now.arn if now else ""))
+
+
+def test_a_job_of_a_loader_that_has_ended_in_the_record_needs_the_data_no_more() -> None:
+    aws, loader = Staged({"orders": 3}), TableOfOurOwn()
+    staged_by(aws, loader)
+    cleaned = clean_up(aws, loader, tracked("done", "run-1"))
+    assert (cleaned.recorded, [change.risk for change in cleaned.changes]) == (True, ["destructive"])

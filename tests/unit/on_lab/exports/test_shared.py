@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.cleanup import (
+from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.cleanup import (
     CleanupOptions,
     apply_cleanup,
     plan_cleanup,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.import_place import ImportLoader
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import Migration
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record import export_key
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.removal import remove
@@ -401,7 +402,7 @@ class TestCleaningUp:
         play = Playbook(aws, pid)
         record = hold(Records(play.store, lambda: play.run), copy)
         options = CleanupOptions("orders", BUCKET, copy)
-        plan = plan_cleanup(play.source, play.destination, options, record, play.store)
+        plan = plan_cleanup(play.source, play.destination, options, [ImportLoader()], record, play.store)
         if plan.changes:
             apply_cleanup(play.source, play.destination, plan)
         if record is not None:

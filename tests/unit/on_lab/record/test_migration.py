@@ -14,12 +14,13 @@ from functools import partial
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import errors, report
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.cleanup import (
+from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.cleanup import (
     CleanupOptions,
     apply_cleanup,
     plan_cleanup,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.import_place import ImportLoader
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import Migration, filled_id, preview
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record import record_table, removal
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.claiming import (
@@ -324,7 +325,7 @@ class TestCleanup:
         assert record is not None
         try:
             options = CleanupOptions(table="orders", bucket=BUCKET)
-            plan = plan_cleanup(playbook.source, playbook.destination, options, record)
+            plan = plan_cleanup(playbook.source, playbook.destination, options, [ImportLoader()], record)
             apply_cleanup(playbook.source, playbook.destination, plan, record)
         finally:
             record.let_go()

@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from ...account import Account
 from ...errors import InvalidInput
+from ...exports.loading import Loader
 from ...jobs.job import Job
 from ...jobs.kind import JobKind
 from ...jobs.tracking import Tracking
@@ -43,6 +44,7 @@ class BackupMethod:
     counts: ClassVar[bool] = False
     resumes: ClassVar[bool] = False
     transforms: ClassVar[bool] = False
+    loader: ClassVar[Loader | None] = None
     kinds: ClassVar[Mapping[str, Callable[[], JobKind]]] = {
         "backup": BackupKind,
         "copy": CopyKind,

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from ...account import Account
 from ...change import NotCarried
+from ...exports.loading import Loader
 from ...jobs.job import Job
 from ...jobs.kind import JobKind
 from ...jobs.tracking import Tracking
@@ -39,6 +40,7 @@ class DirectMethod:
     counts: ClassVar[bool] = True
     resumes: ClassVar[bool] = True
     transforms: ClassVar[bool] = True
+    loader: ClassVar[Loader | None] = None
     kinds: ClassVar[Mapping[str, Callable[[], JobKind]]] = {"direct": DirectKind}
 
     def start(

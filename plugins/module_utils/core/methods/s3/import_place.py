@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Collection
 from dataclasses import replace
+from typing import ClassVar
 
 from ...account import Account
 from ...destination import has_mark, not_ours, unknown_state
@@ -15,15 +17,16 @@ from ...errors import FerryError
 from ...exports.loading import Place
 from ...jobs.job import Job
 from ...jobs.tracking import Tracking
-from ...record.intention import CLIENT_TOKEN
+from ...record.intention import CLIENT_TOKEN, Window
 from ...record.record import DELETE, FILL
 from ...route import Route
 from ...table.creation import require_importable
 from ...table.definition import TableDefinition
 from ...table_status import require_usable
 from .failures import explain_failure
-from .import_status import find_started
-from .lost import imports_of_route
+from .import_status import describe_import, find_started
+from .lost import imports_of_route, running_import
+from .memory import KEPT
 
 
 def look_at_destination(destination: Account, route: Route, data_prefix: str = "") -> Place:
@@ -82,6 +85,10 @@ def look_by_record(destination: Account, route: Route, record: Tracking) -> Plac
 class ImportLoader:
     """Imports, as the export before them sees them (``Loader``)."""
 
+    kind: ClassVar[str] = "import"
+    window: ClassVar[Window] = CLIENT_TOKEN
+    kept: ClassVar[Collection[str]] = KEPT
+
     def require_loadable(self, definition: TableDefinition) -> None:
         """Raises LocalSecondaryIndexes."""
         require_importable(definition)
@@ -98,4 +105,12 @@ class ImportLoader:
         """Close the intention of an import that is not to be sent any more. Raises NotYet."""
         last = record.latest(FILL)
         if last is not None and last.state == "planned":
-            record.not_begun(last, CLIENT_TOKEN, listed_at)
+            record.not_begun(last, self.window, listed_at)
+
+    def running(self, destination: Account, route: Route) -> Job | None:
+        """The import from the route's staging prefix that runs."""
+        return running_import(destination, route)
+
+    def look_up(self, destination: Account, job: Job) -> Job:
+        """The import with its status now, found by its token where its ARN was lost."""
+        return describe_import(destination, job) if job.arn else find_started(destination, job) or job

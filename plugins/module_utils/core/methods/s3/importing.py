@@ -451,13 +451,13 @@ def _record_end(destination: Account, job: Job, record: Tracking) -> None:
                 "end_time": result.get("end_time", ""),
             },
             data_as_of=instant(exported.get("time", "")),
-            keep=KEPT[job.kind],
+            keep=KEPT,
         )
         return
     table = TableDefinition.find(destination, job.name)
     seen = table.table_id if table is not None else ""
     if seen and seen == job.result.get("table_id"):
         error = explain_failure(destination, job)
-        record.broken(job, seen_table_id=seen, why=error.cause, next=error.next_step, keep=KEPT[job.kind])
+        record.broken(job, seen_table_id=seen, why=error.cause, next=error.next_step, keep=KEPT)
     else:
-        record.ended(job, KEPT[job.kind])
+        record.ended(job, KEPT)

@@ -2,28 +2,24 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a table's record keeps of its export and import, and how imports are written there."""
+"""Where imports are written down: in the table's record, where there is one."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 from ... import sdk
-from ...exports.memory import KEPT as KEPT_OF_EXPORTS
 from ...exports.memory import Memory
 from ...jobs.tracking import Tracking
 from ...record.record import FILL
 
-# What of a job's request a later run needs when it has ended, by kind.
-KEPT: Mapping[str, Collection[str]] = {
-    "export": KEPT_OF_EXPORTS,
-    "import": ("purpose", "route", "bucket", "source", "export"),
-}
+# What of an import's request a later run needs when it has ended.
+KEPT: Collection[str] = ("purpose", "route", "bucket", "source", "export")
 
 
 def memory_of(record: Tracking | None) -> Memory | None:
     """The memory of imports in the ``record``; a verb used alone has none."""
-    return None if record is None else Memory(record, KEPT["import"], FILL, _may_be_ours)
+    return None if record is None else Memory(record, KEPT, FILL, _may_be_ours)
 
 
 def _may_be_ours(error: Exception) -> bool:

@@ -15,6 +15,7 @@ from ...change import Change
 from ...exports.export import ExportKind, ExportPlan, plan_export, start_export
 from ...exports.export_request import ExportOptions
 from ...exports.keys import undescribed
+from ...exports.loading import Loader
 from ...exports.lost import running_exports
 from ...jobs.job import Job
 from ...jobs.kind import JobKind
@@ -48,6 +49,7 @@ class S3Method:
     counts: ClassVar[bool] = True
     resumes: ClassVar[bool] = False
     transforms: ClassVar[bool] = False
+    loader: ClassVar[Loader | None] = ImportLoader()
     kinds: ClassVar[Mapping[str, Callable[[], JobKind]]] = {"export": ExportKind, "import": ImportKind}
 
     def start(

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
+from ansible_collections.tableferry.aws.plugins.module_utils.core.exports import cleanup as staged
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup import cleanup as backups
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import BackupChoices
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3 import cleanup as staged
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.import_place import ImportLoader
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.removal import Removal, plan_removal, remove
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.store import RecordStore
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.claiming import Records
@@ -54,7 +55,9 @@ def clean_staged(aws: Staged, number: int, **more: Any) -> staged.CleanupPlan:
     record = hold(Records(playbook.store, lambda: playbook.run), "orders")
     try:
         options = staged.CleanupOptions(table="orders", bucket=BUCKET, **more)
-        plan = staged.plan_cleanup(playbook.source, playbook.destination, options, record, playbook.store)
+        plan = staged.plan_cleanup(
+            playbook.source, playbook.destination, options, [ImportLoader()], record, playbook.store
+        )
         staged.apply_cleanup(playbook.source, playbook.destination, plan, record)
         return plan
     finally:

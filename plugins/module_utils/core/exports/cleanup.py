@@ -6,38 +6,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...account import Account
-from ...change import Change, NotCarried
-from ...errors import InvalidInput, MissingTable, StillRunning
-from ...exports.export_request import PURPOSE as EXPORT
-from ...exports.export_status import look_up
-from ...exports.lost import running_export
-from ...exports.recovery import RECOVERY_TAG, read_recovery
-from ...exports.shared import needed_by, withdraw
-from ...exports.staging import BucketMissing, StagingBucket
-from ...jobs.entries import job_of_entry
-from ...jobs.job import Job
-from ...jobs.tracking import Tracking
-from ...record.intention import CLIENT_TOKEN
-from ...record.store import RecordStore
-from ...route import Route
-from ...steps.claiming import data_removed
-from ...table.definition import TableDefinition
-from ...table.ownership import read_tags
-from .import_status import describe_import, find_started
-from .lost import running_import
+from ..account import Account
+from ..change import Change, NotCarried
+from ..errors import InvalidInput, MissingTable, StillRunning
+from ..jobs.entries import job_of_entry
+from ..jobs.job import Job
+from ..jobs.tracking import Tracking
+from ..record.intention import CLIENT_TOKEN, Window
+from ..record.store import RecordStore
+from ..route import Route
+from ..steps.claiming import data_removed
+from ..table.definition import TableDefinition
+from ..table.ownership import read_tags
+from .export_request import KIND
+from .export_request import PURPOSE as EXPORT
+from .export_status import look_up
+from .loading import Loader
+from .lost import running_export
 from .memory import KEPT
+from .recovery import RECOVERY_TAG, read_recovery
+from .shared import needed_by, withdraw
+from .staging import BucketMissing, StagingBucket
 
 
 @dataclass(frozen=True)
 class CleanupOptions:
     """What to remove of one table's migration. ``table`` is the source table; staged data is removed, the rest only
     when asked for. Without a source account its id and Region are needed. ``recorded_only``: nothing is looked for
-    where the table's record knows no export and no import.
+    where the table's record knows no export and no job that loads one.
     """
 
     table: str
@@ -82,8 +82,9 @@ class SharedExports:
 class CleanupPlan:
     """What will be removed: objects by key, and point-in-time recovery. ``warnings`` are for the user, ``needed_by``
     are the other destination tables for whose sake the objects stay. ``over`` are the jobs that are open in the record
-    and that AWS showed as ended, or never begun, at ``listed_at``. ``recorded``: the record has exports or imports;
-    ``gone``: afterwards nothing is left of what they brought.
+    and that AWS showed as ended, or never begun, at ``listed_at``; ``loaders`` know those that are no exports.
+    ``recorded``: the record has exports, or jobs that load them; ``gone``: afterwards nothing is left of what they
+    brought.
     """
 
     changes: list[Change]
@@ -97,16 +98,25 @@ class CleanupPlan:
     listed_at: float = 0.0
     recorded: bool = False
     gone: bool = False
+    loaders: tuple[Loader, ...] = field(default=(), repr=False)
+
+
+def kinds_of(loaders: Iterable[Loader]) -> dict[str, tuple[Window, Collection[str]]]:
+    """The kinds of jobs that use staged data, exports and those of the ``loaders``: until when such a job may be begun,
+    and what of its request stays in the record when it has ended."""
+    return {KIND: (CLIENT_TOKEN, KEPT), **{loader.kind: (loader.window, loader.kept) for loader in loaders}}
 
 
 def plan_cleanup(
     source: Account | None,
     destination: Account,
     options: CleanupOptions,
+    loaders: Sequence[Loader],
     record: Tracking | None = None,
     store: RecordStore | None = None,
 ) -> CleanupPlan:
     """What cleaning up would remove; reads only. ``record`` is the table's, where there is one: its jobs count too.
+    ``loaders`` are those of all methods: whatever still reads the staged data keeps it.
 
     Where the ``store`` has the records, what other destination tables still need is left. What exports of the record
     brought into another bucket than the one of the ``options`` goes too.
@@ -132,7 +142,8 @@ def plan_cleanup(
     )
     if record is not None and record.record.migration != options.migration_id:
         record = None
-    known = record is not None and any(job.kind in KEPT for job in record.record.jobs)
+    kinds = kinds_of(loaders)
+    known = record is not None and any(job.kind in kinds for job in record.record.jobs)
     if options.recorded_only and not known:
         return CleanupPlan([], [], [])
     changes: list[Change] = []
@@ -140,11 +151,11 @@ def plan_cleanup(
     warnings: list[str] = []
     files: list[Files] = []
     listed_at = record.now() if record is not None and record.may_write else 0.0
-    over = _over(source, destination, record, options.table, listed_at) if record is not None else ()
+    over = _over(source, destination, record, loaders, options.table, listed_at) if record is not None else ()
     exports = _shared_exports(destination, route, store)
     needed = exports.needed_by() if exports is not None else []
     if not known:
-        _check_ended(source, destination, route)
+        _check_ended(source, destination, loaders, route)
     for bucket in _buckets(destination, options, record):
         try:
             stored = list(bucket.objects(f"{route.export_prefix}/"))
@@ -167,7 +178,18 @@ def plan_cleanup(
     recovery_of = _plan_recovery(source, options, changes, left, warnings)
     gone = record is not None and known and not needed and _all_below(record, route.export_prefix)
     return CleanupPlan(
-        changes, left, warnings, tuple(files), recovery_of, exports, tuple(needed), over, listed_at, known, gone
+        changes,
+        left,
+        warnings,
+        tuple(files),
+        recovery_of,
+        exports,
+        tuple(needed),
+        over,
+        listed_at,
+        known,
+        gone,
+        tuple(loaders),
     )
 
 
@@ -219,9 +241,10 @@ def _versions(bucket: str, prefix: str) -> NotCarried:
     )
 
 
-def _check_ended(source: Account | None, destination: Account, route: Route) -> None:
+def _check_ended(source: Account | None, destination: Account, loaders: Sequence[Loader], route: Route) -> None:
     """No job that AWS lists may still use the data. Raises StillRunning."""
-    for job in (running_import(destination, route), running_export(source, route) if source is not None else None):
+    running = [loader.running(destination, route) for loader in loaders]
+    for job in (*running, running_export(source, route) if source is not None else None):
         if job is not None:
             raise StillRunning(
                 f"The {job.kind} {job.arn} is still running.",
@@ -232,16 +255,23 @@ def _check_ended(source: Account | None, destination: Account, route: Route) -> 
 
 
 def _over(
-    source: Account | None, destination: Account, record: Tracking, table: str, listed_at: float
+    source: Account | None,
+    destination: Account,
+    record: Tracking,
+    loaders: Sequence[Loader],
+    table: str,
+    listed_at: float,
 ) -> tuple[Job, ...]:
-    """The exports and imports that are open in the table's ``record`` and over on AWS: each use of the data is.
+    """The exports, and jobs that load them, that are open in the table's ``record`` and over on AWS: each use of the
+    data is.
 
     Raises StillRunning for one that runs, that may be begun, or that has made a table which no run has looked at yet.
     """
-    found = []
-    for job in record.open_jobs(KEPT):
-        now = _as_it_is(source, destination, job)
-        if now.open or (not now.arn and not record.was_never_begun(now, CLIENT_TOKEN, listed_at)):
+    found, kinds = [], kinds_of(loaders)
+    for job in record.open_jobs(kinds):
+        now = _as_it_is(source, destination, loaders, job)
+        window, _kept = kinds[now.kind]
+        if now.open or (not now.arn and not record.was_never_begun(now, window, listed_at)):
             how = f"{now.arn} is still running" if now.arn else "may still be begun"
             raise StillRunning(
                 f"The {now.kind} {how}.",
@@ -252,9 +282,10 @@ def _over(
                 table=table,
                 details={"arn": now.arn},
             )
-        if now.kind == "import" and now.arn:
+        if now.kind != KIND and now.arn:
             raise StillRunning(
-                f"The import {now.arn} has ended, and no run has looked at its result yet, which needs these files.",
+                f"The {now.kind} {now.arn} has ended, and no run has looked at its result yet, which needs these"
+                " files.",
                 "Run migrate again, then clean up.",
                 table=table,
                 details={"arn": now.arn},
@@ -263,10 +294,11 @@ def _over(
     return tuple(found)
 
 
-def _as_it_is(source: Account | None, destination: Account, job: Job) -> Job:
+def _as_it_is(source: Account | None, destination: Account, loaders: Sequence[Loader], job: Job) -> Job:
     """``job`` with its status now; unchanged where AWS does not show it, or nobody can be asked."""
-    if job.kind == "import":
-        return describe_import(destination, job) if job.arn else find_started(destination, job) or job
+    for loader in loaders:
+        if job.kind == loader.kind:
+            return loader.look_up(destination, job)
     return look_up(source, job) if source is not None else job
 
 
@@ -314,10 +346,12 @@ def apply_cleanup(
         )
     removed = sum(StagingBucket.from_dict(destination, part.bucket).delete(part.keys) for part in plan.files)
     if record is not None:
+        kinds = kinds_of(plan.loaders)
         for job in plan.over:
-            record.close(job, CLIENT_TOKEN, plan.listed_at, KEPT[job.kind])
+            window, kept = kinds[job.kind]
+            record.close(job, window, plan.listed_at, kept)
         if plan.gone:
-            data_removed(record, KEPT)
+            data_removed(record, kinds)
     if plan.recovery_of and source is not None:
         name, doing = plan.recovery_of.rpartition("/")[2], "turning point-in-time recovery off"
         off = {"PointInTimeRecoveryEnabled": False}
