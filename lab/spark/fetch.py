@@ -26,6 +26,17 @@ context = SparkContext(appName="classes")
 context.parallelize([1, 2], 2).foreachPartition(lambda numbers: sum(numbers))
 context.stop()
 """
+# Spark's Python comes in archives, from which every process would compile it anew.
+_COMPILE = """\
+import pathlib, py_compile, sys, tempfile, zipfile
+for path in pathlib.Path(sys.argv[1]).glob("*.zip"):
+    with zipfile.ZipFile(path, "a") as archive, tempfile.TemporaryDirectory() as directory:
+        for name in [each for each in archive.namelist() if each.endswith(".py")]:
+            source = pathlib.Path(archive.extract(name, directory))
+            mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+            compiled = py_compile.compile(source, source.with_suffix(".pyc"), name, invalidation_mode=mode)
+            archive.write(compiled, f"{name}c")
+"""
 
 
 def main(versions: Sequence[str]) -> int:
@@ -53,11 +64,18 @@ def fetch(engine: Engine) -> bool:
         if done.returncode:
             print(f"spark {engine.version}: pip ended with {done.returncode} for {' '.join(packages)}", flush=True)
             return False
+    compile_spark(engine)
     if not archive_classes(engine):
         return False
     engine.stamp.write_text(engine.fingerprint)
     print(f"spark {engine.version}: fetched", flush=True)
     return True
+
+
+def compile_spark(engine: Engine) -> None:
+    """Put the compiled modules beside the others: another Python than the engine's passes over them."""
+    interpreter, archives = engine.interpreter(engine.python), engine.home / "python" / "lib"
+    subprocess.run([str(interpreter), "-c", _COMPILE, str(archives)], check=True)
 
 
 def archive_classes(engine: Engine) -> bool:

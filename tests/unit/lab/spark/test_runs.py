@@ -22,7 +22,7 @@ from lab.identity import Role
 from lab.spark.engine import ENGINES, Engine, engine
 from lab.spark.fetch import main
 from lab.spark.runs import Outcome, SparkRun, Submission, spark_runs
-from tests.unit.lab.spark.conftest import BUCKET, EMR_7, allowing, submission
+from tests.unit.lab.spark.conftest import BUCKET, EMR_7, GLUE_6, allowing, submission
 
 Put = Callable[[str, bytes | str], str]
 WRITES = f"""
@@ -117,6 +117,15 @@ def test_a_job_has_what_its_release_has(lab: RunningLab, role: Role, put: Put) -
     ]  # fmt: skip
     assert ended(lab, submission(role, script)).message == f"(3, 11) ['boto3', 'pyspark'] {environment}"
     assert ended(lab, submission(role, script, release=EMR_7)).message == f"(3, 11) ['pyspark'] {environment}"
+
+
+@pytest.mark.usefixtures("spark_4")
+def test_a_job_on_the_newer_spark(lab: RunningLab, role: Role, put: Put) -> None:
+    script = put(
+        "code/job.py", WRITES.replace("from brought import WORD", "import sys\nWORD = str(sys.version_info[:2])")
+    )
+    assert ended(lab, submission(role, script, release=GLUE_6)).message == ""
+    assert body(lab, "out/1") == "(3, 13)"
 
 
 @pytest.mark.usefixtures("spark")
