@@ -175,15 +175,17 @@ class PagePool:
             duplicates=page.count - len(items),
             shortened=self._carried.shortened(items, kept),
         )
+        size = made_size = len(page.body)
         if self._changing is None:
-            counts, made, size = counts + Counts(len(items), read=len(items)), kept, len(page.body)
+            counts, made = counts + Counts(len(items), read=len(items)), kept
         else:
             changed = self._changing.of(kept)
             counts, made = counts + changed.counts, changed.items
+            made_size = sum(map(len, made))
             # An item that no step has changed keeps its page.
-            size = sum(map(len, made)) + (len(page.body) if Raw in set(map(type, made)) else 0)
+            size = made_size + (size if Raw in set(map(type, made)) else 0)
             self._page_bytes = max(self._page_bytes, size)
-        waiting = batches(made, most_items(self._throttle, len(made), size))
+        waiting = batches(made, most_items(self._throttle, len(made), made_size))
         failed = bool(counts.refused) and self._changing is not None and not self._changing.skip_errors
         work = _Work(page.segment, page.next_key, size, waiting, counts, len(waiting), refused=failed, failed=failed)
         row = self._rows[work.segment]

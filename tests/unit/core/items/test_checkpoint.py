@@ -18,6 +18,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.answers import KeyAttribute
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.checkpoint import Checkpoint, Counts, locked
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Endpoint
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.named import MOST_NAMED, NamedItem
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.scan import segments_for, spread
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.tables import ItemTable
 
@@ -105,6 +106,32 @@ def test_h1_a_checkpoint_from_before_something_was_counted_goes_on(tmp_path):
     del content["counts"]["shortened"]
     path.write_text(json.dumps(content))
     assert Checkpoint.load(SOURCE, DESTINATION, 4, path).counts == Counts(3, 30)
+
+
+def test_a_checkpoint_from_before_there_were_transforms_goes_on_without_one_only(tmp_path):
+    path = tmp_path / "copy.json"
+    counts = {"items": 3, "bytes": 30, "read_units": None, "write_units": 1.5, "resent": 0, "duplicates": 1}
+    tables = {name: {"table": name, "id": f"id-{name}"} for name in ("source", "destination")}
+    content = {"version": 1, "tables": tables, "segments": 4, "done": [[0, 1]], "positions": {}, "counts": counts}
+    path.write_text(json.dumps(content))
+    again = Checkpoint.load(SOURCE, DESTINATION, 4, path)
+    assert again.counts == Counts(3, 30, None, 1.5, duplicates=1, read=3) and again.counts.balanced
+    with pytest.raises(CheckpointUnusable, match="belongs to a copy without a transform"):
+        Checkpoint.load(SOURCE, DESTINATION, 4, path, "a fingerprint")
+
+
+def test_what_became_of_items_goes_through_the_file(tmp_path):
+    path = tmp_path / "copy.json"
+    first = Checkpoint(SOURCE, DESTINATION, 4, path, "a fingerprint")
+    named = tuple(NamedItem({"id": {"S": f"\u00e9 {number}"}}, "why") for number in range(MOST_NAMED))
+    first.advance(0, b"", Counts(3, read=9, added=1, kept_out={1: 2, 10: 1}, refused={0: 1, 2: 3}, named=named[:15]))
+    first.advance(1, b"", Counts(1, read=2, refused={2: 1}, named=named[15:] + named))
+    first.save()
+    again = Checkpoint.load(SOURCE, DESTINATION, 4, path, "a fingerprint").counts
+    assert again == Counts(4, read=11, added=1, kept_out={1: 2, 10: 1}, refused={0: 1, 2: 4}, named=named)
+    assert again == first.counts and again.balanced
+    with pytest.raises(CheckpointUnusable, match="other transform steps"):
+        Checkpoint.load(SOURCE, DESTINATION, 4, path, "another")
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"version":2}', b'{"version":1,"segments":4}', b"\xff"])

@@ -391,6 +391,16 @@ def test_a_copy_that_failed_goes_on_and_counts_everything_once(filled, tmp_path)
         copied(filled, FANNING, checkpoint=path)
 
 
+def test_a_copy_that_failed_for_items_goes_on_where_these_may_be_left_out(filled, tmp_path):
+    path = tmp_path / "copy.json"
+    filled.tables["orders"].put(*with_bad())
+    with pytest.raises(ItemRefused, match="cannot take 50 items"):
+        copied(filled, CASTING, checkpoint=path)
+    result = copied(filled, CASTING, checkpoint=path, skip_errors=True)
+    require_as_by_hand(filled, CASTING, result)
+    assert result.resumed and result.counts.refused == {2: 50}
+
+
 @pytest.mark.parametrize(
     "other",
     [None, replace(ORDINARY, steps=ORDINARY.steps[:-1]), replace(ORDINARY, values={":x": {"S": "z"}})],
@@ -415,6 +425,13 @@ def test_a_copy_that_began_without_a_transform_does_not_go_on_with_one(filled, t
     filled.tables["copy"].key = [("uid", "S")]
     with pytest.raises(CheckpointUnusable, match="belongs to a copy without a transform"):
         copied(filled, checkpoint=path)
+
+
+def test_a_checkpoint_of_a_transformed_copy_is_not_one_of_versions_without_transforms(filled, tmp_path):
+    path = tmp_path / "copy.json"
+    copied(filled, checkpoint=path)
+    assert json.loads(path.read_text())["version"] == 2
+    assert path.stat().st_mode & 0o777 == 0o600  # it may name items
 
 
 KILLED = """
