@@ -53,8 +53,8 @@ UNKNOWN_MEMBERS = rule(
 REST_OPERATIONS = rule(
     "rest-operation-by-path",
     service="protocol",
-    says="AWS Backup, RAM and EMR Serverless speak REST with JSON: the operation is told by method and path, members"
-    " come from the path, the query and the body, and refusals of the signature or of permissions are HTTP 403",
+    says="AWS Backup, RAM and EMR Serverless speak REST with JSON: the operation is told by method and path, "
+    "members come from the path, the query and the body, and refusals of the signature or of permissions are HTTP 403",
     fact="botocore's service models backup, ram and emr-serverless; AWS API reference, common errors",
     test="test_rest.py::test_operation_is_told_by_method_and_path",
 )

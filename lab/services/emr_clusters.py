@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lab.behaviours import Behaviour
 from lab.caller import Caller
 from lab.clock import Event
 from lab.faults import Fault
 from lab.identity import Role
 from lab.messages import AuthorizationRequest
 from lab.rules import rule
+from lab.services.iam import IamService
 from lab.spark import emr_releases
 from lab.spark.runs import Outcome, SparkRun, Submission, spark_runs
 from lab.spark.spark_submit import SubmitRefused, exported, for_driver, interpreters, properties, read_command, whole
@@ -42,9 +42,9 @@ ENDS_ITSELF = rule(
 ROLES_INVALID = rule(
     "emr-cluster-roles-invalid",
     service="emr",
-    says="A service role that does not trust elasticmapreduce.amazonaws.com, or an instance profile whose role does "
-    "not trust ec2.amazonaws.com, ends the cluster: TERMINATED_WITH_ERRORS, VALIDATION_ERROR",
-    fact="aws/aws-cdk#27736 (EMR service role .. is invalid); of the instance profile the text is a guess",
+    says="A service role that does not exist or does not trust elasticmapreduce.amazonaws.com ends the cluster: "
+    "TERMINATED_WITH_ERRORS, VALIDATION_ERROR, `EMR service role .. is invalid`",
+    fact="aws/aws-cdk#27736",
     test="test_emr.py::test_roles_must_trust",
 )
 ONE_AT_A_TIME = rule(
@@ -107,8 +107,6 @@ ENDED_STEPS = rule(
 )
 
 SERVICE, INSTANCES = "elasticmapreduce.amazonaws.com", "ec2.amazonaws.com"
-STEP_LIMIT = "emr.step_limit"
-BEHAVIOURS = (Behaviour(STEP_LIMIT, ("active", "ever")),)
 # Seconds, none of them measured.
 TIMINGS: Mapping[str, float] = {
     "emr.starting": 180.0,
@@ -116,6 +114,7 @@ TIMINGS: Mapping[str, float] = {
     "emr.step_starting": 5.0,
     "emr.step_cancelling": 5.0,
     "emr.terminating": 60.0,
+    "emr.role_known": 10.0,
 }
 ENDED = frozenset({"TERMINATED", "TERMINATED_WITH_ERRORS"})
 OPEN = frozenset({"STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING"})
@@ -191,9 +190,21 @@ class ClusterLives:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        world.behaviours.define((*BEHAVIOURS, *emr_releases.BEHAVIOURS))
+        world.behaviours.define(emr_releases.BEHAVIOURS)
         for name, seconds in TIMINGS.items():
             world.timings.define(name, seconds)
+
+    def role_of_profile(self, account_id: str, name: str) -> Role | None:
+        """The role of an instance profile; None while EMR knows of no such profile."""
+        profile = self._world.part(IamService).profile(account_id, name)
+        return profile.role if profile is not None and self._is_known(profile.created_at) else None
+
+    def can_launch(self, role: Role) -> bool:
+        """Whether instances can have the role now."""
+        return self._is_known(role.created_at) and self._trusts(role, INSTANCES)
+
+    def _is_known(self, created_at: float) -> bool:
+        return self._world.clock.now() >= created_at + self._world.timings.seconds("emr.role_known")
 
     def begin(self, cluster: Cluster) -> None:
         """Start a cluster that was just asked for."""
@@ -259,13 +270,8 @@ class ClusterLives:
             return
         service_role = cluster.request["ServiceRole"].rpartition("/")[2]
         role = self._world.identity.roles.get((cluster.account_id, service_role))
-        problem = ""
         if role is None or not self._trusts(role, SERVICE):
-            arn = role.arn if role is not None else service_role
-            problem = f"EMR service role {arn} is invalid"
-        elif not self._trusts(cluster.role, INSTANCES):
-            problem = f"Failed to authorize instance profile {cluster.profile}"
-        if problem:
+            problem = f"EMR service role {role.arn if role is not None else service_role} is invalid"
             self.terminate(cluster, "VALIDATION_ERROR", problem, "TERMINATED_WITH_ERRORS")
             return
         cluster.state = "BOOTSTRAPPING"

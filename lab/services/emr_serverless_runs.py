@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
@@ -20,7 +21,7 @@ from lab.identity import Role
 from lab.messages import AuthorizationRequest
 from lab.rules import rule
 from lab.spark import emr_releases
-from lab.spark.runs import Outcome, SparkRun, Submission, spark_runs
+from lab.spark.runs import NOT_READ, Outcome, SparkRun, Submission, spark_runs
 from lab.spark.spark_submit import (
     SparkSubmit,
     SubmitRefused,
@@ -48,8 +49,9 @@ FAILED_TEXT = rule(
     "emr-serverless-job-failed",
     service="emr-serverless",
     says="A script that fails gives `Job failed, please check complete logs in configured logging destination. "
-    "ExitCode: 1. Last few exceptions: ..`, cut to 256 characters",
-    fact="aws-samples/emr-serverless-samples#17; botocore's service model emr-serverless",
+    "ExitCode: 1. Last few exceptions: ..`, cut to 256 characters; S3 denied to the role and a missing module have "
+    "sentences of their own; of a script that exits without an exception the lab shows what it printed last, a guess",
+    fact="aws-samples/emr-serverless-samples#17; EMR Serverless user guide, Troubleshooting; botocore's service model",
     test="test_emr_serverless.py::test_a_failure_is_told_in_256_characters",
 )
 SPARK_REFUSES = rule(
@@ -65,7 +67,7 @@ TRUSTED = rule(
     service="emr-serverless",
     says="The role must exist and trust emr-serverless.amazonaws.com, with aws:SourceArn of the application; else the "
     "run ends FAILED: `Could not assume execution role ..`",
-    fact="EMR Serverless user guide, Job runtime roles; aws.md F1",
+    fact="EMR Serverless user guide, Job runtime roles, and Troubleshooting; aws.md F1",
     test="test_emr_serverless.py::test_the_role_must_trust_the_service",
 )
 YOUNG = rule(
@@ -81,16 +83,17 @@ VCPUS = rule(
     service="emr-serverless",
     says="A new account has 16 vCPUs at a time in a Region; a run that needs more fails: `Job failed as account has "
     "reached the service limit on the maximum vCPU` (or stays SCHEDULED: the lab plays either)",
-    fact="aws.md F1; spark.md 3",
+    fact="EMR Serverless user guide, Troubleshooting; aws.md F1; spark.md 3; which of the two: none",
     test="test_emr_serverless.py::test_vcpus_of_a_new_account",
     confirmed=False,
 )
 MAXIMUM = rule(
     "emr-serverless-maximum-capacity",
     service="emr-serverless",
-    says="A run whose workers exceed the application's maximumCapacity fails with "
-    "ApplicationMaxCapacityExceededException",
-    fact="EMR Serverless user guide, Maximum capacity; the text is a guess",
+    says="A run whose driver exceeds the application's maximumCapacity (of vCPUs, memory or, with 20 GB a worker, "
+    "disk) fails: `Job failed as application has exceeded maximumCapacity settings`; one whose executors do, with "
+    "ApplicationMaxCapacityExceededException, at once in the lab, on AWS after minutes",
+    fact="EMR Serverless user guide, Maximum capacity, and Troubleshooting; users' logs",
     test="test_emr_serverless.py::test_maximum_capacity",
     confirmed=False,
 )
@@ -147,6 +150,10 @@ _MEMORY: Mapping[int, tuple[int, int, int]] = {
     1: (2, 8, 1), 2: (4, 16, 1), 4: (8, 30, 1), 8: (16, 60, 4), 16: (32, 120, 8)
 }  # fmt: skip
 _LEAST_BILLED_SECONDS = 60.0
+SHORT = "Job failed as account has reached the service limit on the maximum vCPU it can use concurrently."
+DISK = 20  # GB of a worker
+_RAISED = re.compile(r"\s*[\w.]*(Error|Exception)\b.*:")
+_NO_MODULE = "ModuleNotFoundError: No module named"
 Shape = dict[str, Any]
 
 
@@ -319,7 +326,7 @@ class RunLives:
 
     def _allocate(self, run: Run) -> None:
         if refusal := self._lack(run):
-            if self._world.behaviours[SHORT_OF_VCPUS] == "fails" or "maximumCapacity" in refusal:
+            if self._world.behaviours[SHORT_OF_VCPUS] == "fails" or refusal != SHORT:
                 self._fail(run, refusal)
             return
         run.holds = True
@@ -330,19 +337,18 @@ class RunLives:
         holding = [
             each for each in self.runs.values() if each.holds and each.application.place == run.application.place
         ]
-        maximum = run.application.settings.get("maximumCapacity")
-        if maximum:
-            here = [each for each in holding if each.application is run.application]
-            vcpus, memory = (_leading(maximum[part]) for part in ("cpu", "memory"))
-            workers = [worker for each in (*here, run) for worker in each.workers]
-            if sum(each.cores for each in workers) > vcpus or sum(each.memory for each in workers) > memory:
-                return _exception(
-                    "ApplicationMaxCapacityExceededException: Worker could not be allocated as the application has "
-                    f"exceeded maximumCapacity settings: [cpu: {vcpus} vCPU, memory: {memory} GB]"
-                )
+        held = [worker for each in holding if each.application is run.application for worker in each.workers]
+        maximum = run.application.settings.get("maximumCapacity") or {}
+        if _over(maximum, [*held, run.workers[0]]):
+            return "Job failed as application has exceeded maximumCapacity settings."
+        if over := _over(maximum, [*held, *run.workers]):
+            return _exception(
+                "ApplicationMaxCapacityExceededException: Worker could not be allocated as the application has "
+                f"exceeded maximumCapacity settings: [{over}]"
+            )
         quota = self._world.quota(run.application.account_id, VCPU_QUOTA)
         if self._world.quotas and sum(each.vcpus for each in holding) + run.vcpus > quota:
-            return "Job failed as account has reached the service limit on the maximum vCPU it can use concurrently."
+            return SHORT
         return ""
 
     def _start(self, run: Run) -> None:
@@ -387,7 +393,7 @@ class RunLives:
         elif outcome.state == "stopped":
             self._end(run, "CANCELLED", outcome.message or "Job run was cancelled.")
         else:
-            self._fail(run, _exception(outcome.message))
+            self._fail(run, _failure(outcome.message))
 
     def _fail(self, run: Run, text: str) -> None:
         most = (run.request.get("retryPolicy") or {}).get("maxAttempts", 1)
@@ -458,8 +464,8 @@ class RunLives:
         arn = run.request["executionRoleArn"]
         role: Role | None = self._world.identity.role_by_arn(arn)
         text = (
-            f"Could not assume execution role {arn} because it does not exist or isn't set up with the required trust "
-            "relationship."
+            f"Could not assume execution role {arn} because it does not exist or is not set up with the required "
+            "trust relationship."
         )
         if role is None:
             return text
@@ -474,6 +480,20 @@ class RunLives:
         return "" if self._world.decide(service, needed, application.region).allowed else text
 
 
+def _over(maximum: Mapping[str, str], workers: Sequence[Worker]) -> str:
+    """Which parts of a maximumCapacity the workers exceed, as EMR Serverless writes them."""
+    needed = {
+        "cpu": sum(each.cores for each in workers),
+        "memory": sum(each.memory for each in workers),
+        "disk": DISK * len(workers),
+    }
+    return ", ".join(
+        f"{part}: {_leading(size)} {'vCPU' if part == 'cpu' else 'GB'}"
+        for part, size in maximum.items()
+        if needed[part] > _leading(size)
+    )
+
+
 def _leading(size: str) -> int:
     """The number that a size (``4 vCPU``, ``16GB``) begins with."""
     return int("".join(takewhile(str.isdigit, size)))
@@ -484,6 +504,20 @@ def _exception(text: str) -> str:
         "Job failed, please check complete logs in configured logging destination. ExitCode: 1. Last few exceptions: "
         f"{text}"
     )
+
+
+def _failure(printed: str) -> str:
+    """The stateDetails of a script that failed, from what it printed last."""
+    if printed.startswith(NOT_READ) and "AccessDenied" in printed:
+        return (
+            "S3 access is denied. Please check S3 access permissions of the job runtime role on the required S3 "
+            "resources."
+        )
+    lines = printed.splitlines()
+    raised = [line.strip() for line in lines if _RAISED.match(line)]
+    if raised and raised[-1].startswith(_NO_MODULE):
+        return f"{raised[-1]}. Please refer to the user guide on how to use python libraries with EMR Serverless."
+    return _exception("; ".join(raised[-3:] or lines[-1:]))
 
 
 def _pythons(conf: Mapping[str, str]) -> list[str]:
@@ -528,4 +562,4 @@ def usage(run: Run) -> tuple[Shape, Shape]:
             "storageGBHour": round(storage * length / 3600, 3),
         }
 
-    return hours(seconds, 20.0 * len(run.workers)), hours(billed, 0.0)
+    return hours(seconds, float(DISK * len(run.workers))), hours(billed, 0.0)

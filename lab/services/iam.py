@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from lab import policy
@@ -94,6 +94,13 @@ _WITH_BOUNDARY = {
         )
     ),
 }
+
+
+class InstanceProfile(NamedTuple):
+    """An instance profile: when it was made (epoch seconds of the world), and its role if it has one."""
+
+    created_at: float
+    role: Role | None
 
 
 class IamService:
@@ -701,11 +708,13 @@ class IamService:
         profile["roles"].remove(role.name)
         return {}
 
-    def profile_role(self, account_id: str, name: str) -> Role | None:
-        """The role of an instance profile; None without one."""
+    def profile(self, account_id: str, name: str) -> InstanceProfile | None:
+        """An instance profile as the services that use it see it; None for one that does not exist."""
         profile = self._profiles.get((account_id, name))
-        names = profile["roles"] if profile is not None else []
-        return self._store.roles.get((account_id, names[0])) if names else None
+        if profile is None:
+            return None
+        role = self._store.roles.get((account_id, profile["roles"][0])) if profile["roles"] else None
+        return InstanceProfile(profile["shape"]["CreateDate"], role)
 
     def _profiles_of(self, context: Context) -> list[dict[str, Any]]:
         return [profile for (account, _), profile in self._profiles.items() if account == context.account_id]

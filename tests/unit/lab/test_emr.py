@@ -42,6 +42,7 @@ def world() -> Iterator[World]:
     made.put(FakeRuns(made))
     made.identity.add_role(ACCOUNT, "emr-service", trust(lives.SERVICE))
     made.identity.add_role(ACCOUNT, "emr-instances", trust(lives.INSTANCES))
+    made.advance(60)
     yield made
     assert made.event_errors == []
     made.close()
@@ -53,6 +54,7 @@ class Desk(Engine):
     def __init__(self, world: World) -> None:
         super().__init__(world, "emr")
         self.profile("emr", "emr-instances")
+        self.wait(60)
 
     def profile(self, name: str, role: str) -> None:
         """Make an instance profile, with a role or (empty) without."""
@@ -182,6 +184,7 @@ def test_an_idle_cluster_ends(desk: Desk) -> None:
 
 def test_a_cluster_needs_its_roles(desk: Desk) -> None:
     desk.profile("without-role", "")
+    desk.wait(60)
     for members, text in (
         ({"JobFlowRole": ""}, "InstanceProfile is required for creating cluster"),
         ({"ServiceRole": ""}, "ServiceRole is required"),
@@ -195,14 +198,27 @@ def test_a_cluster_needs_its_roles(desk: Desk) -> None:
 def test_roles_must_trust(desk: Desk) -> None:
     desk.world.identity.add_role(ACCOUNT, "glue", trust("glue.amazonaws.com"))
     desk.profile("glue", "glue")
-    for members, text in (
-        ({"ServiceRole": "glue"}, f"EMR service role arn:aws:iam::{ACCOUNT}:role/glue is invalid"),
-        ({"ServiceRole": "missing"}, "EMR service role missing is invalid"),
-        ({"JobFlowRole": "glue"}, "instance profile glue"),
-    ):
-        cluster = desk.ready(**members)
+    desk.wait(60)
+    for name, shown in (("glue", f"arn:aws:iam::{ACCOUNT}:role/glue"), ("missing", "missing")):
+        cluster = desk.ready(ServiceRole=name)
         assert desk.status(cluster) == ("TERMINATED_WITH_ERRORS", "VALIDATION_ERROR")
-        assert text in desk.cluster(cluster)["Status"]["StateChangeReason"]["Message"]
+        message = desk.cluster(cluster)["Status"]["StateChangeReason"]["Message"]
+        assert message == f"EMR service role {shown} is invalid"
+    text, request = "Failed to authorize instance profile glue", desk.request(JobFlowRole="glue")
+    desk.refused(service.AUTHORIZED, "AccessDeniedException", text, "RunJobFlow", **request)
+
+
+def test_a_new_instance_profile_is_not_known_yet(desk: Desk) -> None:
+    desk.profile("new", "emr-instances")
+    request = desk.request(JobFlowRole="new")
+    desk.refused(service.ROLES_NEEDED, "ValidationException", "Invalid InstanceProfile: new", "RunJobFlow", **request)
+    desk.wait(60)
+    desk("RunJobFlow", **request)
+    desk.desk("RemoveRoleFromInstanceProfile", "iam", InstanceProfileName="new", RoleName="emr-instances")
+    desk.world.identity.add_role(ACCOUNT, "newer", trust(lives.INSTANCES))
+    desk.desk("AddRoleToInstanceProfile", "iam", InstanceProfileName="new", RoleName="newer")
+    text = "Failed to authorize instance profile new"
+    desk.refused(service.AUTHORIZED, "AccessDeniedException", text, "RunJobFlow", **request)
 
 
 def test_the_roles_are_passed(desk: Desk) -> None:
@@ -449,13 +465,11 @@ def test_256_steps(desk: Desk) -> None:
     cluster = desk.run()
     desk("AddJobFlowSteps", JobFlowId=cluster, Steps=[step()] * 256)
     request = {"JobFlowId": cluster, "Steps": [step()]}
-    desk.refused(service.STEP_COUNT, "ValidationException", "256", "AddJobFlowSteps", **request)
+    text = "Maximum number of active steps"
+    desk.refused(service.STEP_COUNT, "ValidationException", text, "AddJobFlowSteps", **request)
     desk.wait(READY)
     desk.spark[-1].end()
     desk.wait(1)
-    desk.world.behaviours.choose(lives.STEP_LIMIT, "ever")
-    desk.refused(service.STEP_COUNT, "ValidationException", "256", "AddJobFlowSteps", **request)
-    desk.world.behaviours.choose(lives.STEP_LIMIT, "active")
     desk("AddJobFlowSteps", **request)
     many = desk.request(Steps=[step()] * 257)
     desk.refused(service.STEP_COUNT, "ValidationException", "256", "RunJobFlow", **many)

@@ -21,6 +21,7 @@ from lab.server import LabServer
 from lab.services import emr_serverless as service
 from lab.services import emr_serverless_runs as lives
 from lab.spark import emr_releases
+from lab.spark.runs import NOT_READ
 from lab.world import World
 from tests.unit.lab.dynamodb.conftest import administrator
 from tests.unit.lab.spark_fakes import ACCOUNT, LEAST, OTHER, REGION, Engine, FakeRun, FakeRuns, allow, policy, trust
@@ -239,6 +240,35 @@ def test_a_failure_is_told_in_256_characters(desk: Desk) -> None:
     assert "ExitCode: 1. Last few exceptions: ValueError: xxx" in run["stateDetails"]
 
 
+@pytest.mark.parametrize(
+    ("printed", "details"),
+    [
+        (
+            "Traceback (most recent call last):\n  File \"job.py\", line 1\nModuleNotFoundError: No module named 'boto3'",
+            "ModuleNotFoundError: No module named 'boto3'. Please refer to the user guide on how",
+        ),
+        (
+            f"{NOT_READ} for bucket: b, key: k. (.. Error Code: AccessDenied)",
+            "S3 access is denied. Please check S3 access",
+        ),
+        (
+            f"{NOT_READ} for bucket: b, key: k. (.. Error Code: NoSuchKey)",
+            "ExitCode: 1. Last few exceptions: Error downl",
+        ),
+        (
+            "Traceback\nValueError: one\n  at x\nbotocore.ClientError: An error: two",
+            "ValueError: one; botocore.ClientError",
+        ),
+        ("This job needs Python 3.11", "Last few exceptions: This job needs Python 3.11"),
+    ],
+)
+def test_what_a_failure_says(desk: Desk, printed: str, details: str) -> None:
+    run_id, spark = desk.running()
+    spark.end(printed)
+    desk.wait(1)
+    assert details in desk.run(run_id)["stateDetails"]
+
+
 def test_a_failed_run_is_tried_again_where_asked(desk: Desk) -> None:
     run_id, spark = desk.running(retryPolicy={"maxAttempts": 2})
     spark.end("ValueError")
@@ -450,9 +480,12 @@ def test_vcpus_of_a_new_account(desk: Desk) -> None:
 
 
 def test_maximum_capacity(world: World) -> None:
-    desk = Desk(world, maximumCapacity={"cpu": "8 vCPU", "memory": "32 GB"})
+    desk = Desk(world, maximumCapacity={"cpu": "8 vCPU", "memory": "32 GB", "disk": "70 GB"})
     desk.running("a")
-    assert "ApplicationMaxCapacityExceededException" in desk.ended(token="b")["stateDetails"]
+    text = desk.ended(token="b")["stateDetails"]
+    assert "exceeded maximumCapacity settings: [cpu: 8 vCPU, disk:" in text
+    text = desk.ended(token="c", parameters=SMALL.replace("driver.cores=1", "driver.cores=4"))["stateDetails"]
+    assert text == "Job failed as application has exceeded maximumCapacity settings."
 
 
 @pytest.mark.parametrize(

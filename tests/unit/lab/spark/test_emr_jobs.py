@@ -110,7 +110,7 @@ def test_an_execution_policy_that_is_too_narrow(lab: RunningLab, role: Role, put
     narrow = allowing("s3:*", resource=f"arn:aws:s3:::{BUCKET}/plans/*")
     run = run_of(lab, role, put("code/job.py", BARE), SMALL, executionIamPolicy={"policy": narrow})
     assert run["state"] == "FAILED"
-    assert "Error downloading from S3" in run["stateDetails"]
+    assert run["stateDetails"].startswith("S3 access is denied.")
 
 
 @pytest.mark.usefixtures("spark")
@@ -122,6 +122,7 @@ def test_a_step_writes_under_the_role_of_the_instances(lab: RunningLab, put: Put
     iam, emr = lab.client("iam", "destination"), lab.client("emr", "destination")
     iam.create_instance_profile(InstanceProfileName="emr")
     iam.add_role_to_instance_profile(InstanceProfileName="emr", RoleName="emr-instances")
+    lab.advance(60)
     conf = ["--conf", f"spark.pyspark.python={PYTHON}", "--num-executors", "1", "--executor-cores", "2"]
     arguments = ["spark-submit", *conf, put("code/job.py", WRITES), "out/total"]
     cluster = emr.run_job_flow(
