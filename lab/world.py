@@ -82,6 +82,8 @@ class World:
         self._parts: list[object] = []
         self.event_errors: list[str] = []
         self._agenda = Agenda()
+        # Called before time jumps, with the seconds: what goes on in real time may need some of it first.
+        self.before_jumps: list[Callable[[float], object]] = []
         self._temporary = data_directory is None
         self.data_directory = Path(data_directory or tempfile.mkdtemp(prefix="tableferry-lab-"))
         self.data_directory.mkdir(parents=True, exist_ok=True)
@@ -141,6 +143,8 @@ class World:
         """Move time forward, stopping at each event on the way so that one may lead to the next."""
         if seconds < 0:
             raise ValueError("The world's clock only goes forward.")
+        for each in self.before_jumps:
+            each(seconds)
         with self.lock:
             target = self.clock.offset + seconds
             while (due := self._agenda.next_due()) is not None:

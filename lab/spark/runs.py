@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote, urlsplit
 
+from lab.behaviours import Behaviour
 from lab.caller import Caller
 from lab.errors import AwsError
 from lab.messages import HttpRequest
@@ -52,6 +53,9 @@ RETRIES = rule(
     test="spark/test_runs.py::test_a_task_is_tried_four_times",
 )
 
+# A job takes real time. Where time jumps on meanwhile, as that of a waiter whose sleeps are skipped, credentials would
+# expire and timeouts strike before the job could do its work: jumps wait for jobs, at most so many seconds each.
+PATIENCE = Behaviour("spark.jumps_wait_seconds", ("20", "0"))
 NOT_READ = "Error downloading from S3"
 TRIES = 4
 _LINES, _CHARACTERS = 20, 2000
@@ -103,9 +107,11 @@ class SparkRuns:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        world.behaviours.define([SECONDS])
+        world.behaviours.define([SECONDS, PATIENCE])
+        world.before_jumps.append(self.wait)
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._under_way: set[SparkRun] = set()
         self._server: LabServer | None = None
         self._credentials: RoleCredentials | None = None
@@ -127,8 +133,15 @@ class SparkRuns:
 
     def ended(self, run: SparkRun) -> None:
         """Forget a job."""
-        with self._lock:
+        with self._changed:
             self._under_way.discard(run)
+            self._changed.notify_all()
+
+    def wait(self, seconds: float) -> None:
+        """Let jobs that run end, for so many seconds of real time at most and as long as a jump has patience."""
+        patience = min(seconds, float(self.world.behaviours[PATIENCE.name]))
+        with self._changed:
+            self._changed.wait_for(lambda: not self._under_way, patience)
 
     def close(self) -> None:
         """Stop all jobs and wait for their ends."""

@@ -149,7 +149,7 @@ def test_a_task_is_tried_four_times(lab: RunningLab, role: Role, put: Put) -> No
 @pytest.mark.usefixtures("spark")
 def test_credentials_are_renewed(lab: RunningLab, role: Role, put: Put) -> None:
     spark_runs(lab.world)
-    lab.choose_behaviours({"spark.credentials_seconds": "20"})
+    lab.choose_behaviours({"spark.credentials_seconds": "20", "spark.jumps_wait_seconds": "0"})
     script = put(
         "code/job.py",
         "import boto3, time\n"
@@ -166,6 +166,17 @@ def test_credentials_are_renewed(lab: RunningLab, role: Role, put: Put) -> None:
     put("go", b"x")
     assert ends.get(timeout=240).state == "succeeded"
     assert keys(lab, "out/") == {"out/0", "out/1"}
+
+
+@pytest.mark.usefixtures("spark")
+def test_time_does_not_jump_past_a_job(lab: RunningLab, role: Role, put: Put) -> None:
+    now = lab.world.clock.now()
+    script = put("code/job.py", WRITES.replace("from brought import WORD", "WORD = ''"))
+    _run, ends = started(lab, submission(role, script))
+    while ends.empty():
+        lab.advance(30)
+    assert ends.get().state == "succeeded"
+    assert lab.world.clock.now() - now < 3600
 
 
 @pytest.mark.usefixtures("spark")
