@@ -169,7 +169,27 @@ PROTECTED = rule(
     test="test_emr.py::test_a_protected_cluster_is_not_terminated",
 )
 
+THROTTLED = rule(
+    "emr-rates",
+    service="emr",
+    says="Each operation has a bucket per account and Region: 10 calls, refilled by 0.5 a second (DescribeCluster by "
+    "1), 20 of ListClusters, 5 of those about tags, protection and security configurations; all together 25, refilled "
+    "by 5; more is ThrottlingException `Rate exceeded`",
+    fact="AWS general reference, Amazon EMR endpoints and quotas, by lists of Service Quotas' defaults; apache/airflow"
+    "#34458",
+    test="test_emr.py::test_rates",
+)
+
 MOST_STEPS, MOST_CHARACTERS, MOST_IDS, PAGE = 256, 10_240, 10, 50
+# Calls at once and a second.
+_RATES: Mapping[str, tuple[float, float]] = {
+    "RunJobFlow": (10, 0.5), "TerminateJobFlows": (10, 0.5), "SetTerminationProtection": (5, 0.2),
+    "DescribeCluster": (10, 1), "ListClusters": (20, 0.5), "AddJobFlowSteps": (10, 0.5), "DescribeStep": (10, 0.5),
+    "ListSteps": (10, 0.5), "CancelSteps": (10, 0.5), "AddTags": (5, 0.5), "RemoveTags": (5, 0.5),
+    "CreateSecurityConfiguration": (5, 0.5), "DescribeSecurityConfiguration": (5, 0.5),
+    "DeleteSecurityConfiguration": (5, 0.5),
+}  # fmt: skip
+_ALL_RATES = (25.0, 5.0)
 _LETTERS = string.ascii_uppercase + string.digits
 _ON_CLUSTER = frozenset(
     {"DescribeCluster", "AddJobFlowSteps", "DescribeStep", "ListSteps", "CancelSteps", "AddTags", "RemoveTags"}
@@ -259,6 +279,11 @@ class EmrService:
         handler = self._handlers.get(operation)
         if handler is None:
             raise AwsError("InvalidRequestException", f"The lab's EMR has no {operation}.")
+        for family, (burst, rate) in (("all", _ALL_RATES), (operation, _RATES[operation])):
+            if not self._world.throttles.admits(
+                context.account_id, f"emr.{family}.{context.region}", burst=burst, per_second=rate
+            ):
+                raise THROTTLED.error("ThrottlingException", "Rate exceeded")
         return handler(context, params)
 
     # Clusters

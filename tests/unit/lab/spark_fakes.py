@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from lab.assembly import build_world
 from lab.protocol import service_model
 from lab.spark.runs import OnEnd, Outcome, SparkRun, SparkRuns, Submission
 from lab.world import World
@@ -49,6 +50,19 @@ class FakeRuns(SparkRuns):
         """Start a run."""
         self.runs.append(FakeRun(submission, on_end))
         return self.runs[-1]
+
+
+def still_world(service: str) -> World:
+    """A world with STS, IAM and ``service`` (a dotted class name), two accounts and no throttles, whose time passes by
+    ``advance`` alone."""
+    world = build_world([*LEAST, service], ticks=False)
+    now = world.clock.real_now()
+    world.clock.real_now = lambda: now  # type: ignore[method-assign]
+    world.throttles.enabled = False
+    world.accounts.add(ACCOUNT)
+    world.accounts.add(OTHER)
+    world.put(FakeRuns(world))
+    return world
 
 
 class Engine:

@@ -15,7 +15,6 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from lab.assembly import build_world
 from lab.faults import Fault
 from lab.rules import Rule
 from lab.server import LabServer
@@ -23,7 +22,7 @@ from lab.services import emr as service
 from lab.services import emr_clusters as lives
 from lab.world import World
 from tests.unit.lab.dynamodb.conftest import administrator
-from tests.unit.lab.spark_fakes import ACCOUNT, LEAST, OTHER, REGION, Engine, FakeRun, FakeRuns, allow, policy, trust
+from tests.unit.lab.spark_fakes import ACCOUNT, OTHER, REGION, Engine, FakeRun, allow, policy, still_world, trust
 
 INSTANCE_ROLE = f"arn:aws:iam::{ACCOUNT}:role/emr-instances"
 SERVICE_ROLE = f"arn:aws:iam::{ACCOUNT}:role/emr-service"
@@ -35,11 +34,7 @@ RUNTIME = json.dumps({"AuthorizationConfiguration": {"IAMConfiguration": {"Enabl
 
 @pytest.fixture
 def world() -> Iterator[World]:
-    made = build_world([*LEAST, "lab.services.emr.EmrService"], ticks=False)
-    made.throttles.enabled = False
-    made.accounts.add(ACCOUNT)
-    made.accounts.add(OTHER)
-    made.put(FakeRuns(made))
+    made = still_world("lab.services.emr.EmrService")
     made.identity.add_role(ACCOUNT, "emr-service", trust(lives.SERVICE))
     made.identity.add_role(ACCOUNT, "emr-instances", trust(lives.INSTANCES))
     made.advance(60)
@@ -568,6 +563,24 @@ def test_permissions_are_on_the_cluster(desk: Desk) -> None:
         user("AddJobFlowSteps", JobFlowId=cluster, Steps=[step()], ExecutionRoleArn=SERVICE_ROLE)
     with pytest.raises(Exception, match="elasticmapreduce:TerminateJobFlows"):
         user("TerminateJobFlows", JobFlowIds=[cluster])
+
+
+def test_rates(desk: Desk) -> None:
+    cluster = desk.run()
+    desk.world.throttles.enabled = True
+    for _ in range(10):
+        desk("ListSteps", ClusterId=cluster)
+    desk.refused(service.THROTTLED, "ThrottlingException", "Rate exceeded", "ListSteps", ClusterId=cluster)
+    desk.wait(2)
+    desk("ListSteps", ClusterId=cluster)
+    desk.wait(60)
+    for _ in range(20):
+        desk("ListClusters")
+    for _ in range(5):
+        desk("DescribeCluster", ClusterId=cluster)
+    desk.refused(
+        service.THROTTLED, "ThrottlingException", "Rate exceeded", "DescribeStep", ClusterId=cluster, StepId="s"
+    )
 
 
 def test_calls_over_http(desk: Desk) -> None:

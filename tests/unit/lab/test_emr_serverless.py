@@ -14,7 +14,6 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from lab.assembly import build_world
 from lab.faults import Fault
 from lab.rules import Rule
 from lab.server import LabServer
@@ -24,7 +23,7 @@ from lab.spark import emr_releases
 from lab.spark.runs import NOT_READ
 from lab.world import World
 from tests.unit.lab.dynamodb.conftest import administrator
-from tests.unit.lab.spark_fakes import ACCOUNT, LEAST, OTHER, REGION, Engine, FakeRun, FakeRuns, allow, policy, trust
+from tests.unit.lab.spark_fakes import ACCOUNT, OTHER, REGION, Engine, FakeRun, allow, policy, still_world, trust
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/job"
 SMALL = (
@@ -36,11 +35,7 @@ READY = 120.0  # seconds after which a run is RUNNING
 
 @pytest.fixture
 def world() -> Iterator[World]:
-    made = build_world([*LEAST, "lab.services.emr_serverless.EmrServerlessService"], ticks=False)
-    made.throttles.enabled = False
-    made.accounts.add(ACCOUNT)
-    made.accounts.add(OTHER)
-    made.put(FakeRuns(made))
+    made = still_world("lab.services.emr_serverless.EmrServerlessService")
     made.identity.add_role(ACCOUNT, "job", trust(lives.SERVICE))
     made.advance(60)
     yield made
@@ -244,7 +239,7 @@ def test_a_failure_is_told_in_256_characters(desk: Desk) -> None:
     ("printed", "details"),
     [
         (
-            "Traceback (most recent call last):\n  File \"job.py\", line 1\nModuleNotFoundError: No module named 'boto3'",
+            "Traceback (most recent call last):\n  x\nModuleNotFoundError: No module named 'boto3'",
             "ModuleNotFoundError: No module named 'boto3'. Please refer to the user guide on how",
         ),
         (
