@@ -317,8 +317,7 @@ class RunLives:
             self._fail(run, refusal)
             return
         try:
-            conf = {**self._defaults(run), **self._command(run).conf}
-            run.workers = _workers(conf)
+            run.workers = _workers(self._command(run).conf)
         except SubmitRefused as refused:
             self._fail(run, _exception(str(refused)))
             return
@@ -353,14 +352,14 @@ class RunLives:
 
     def _start(self, run: Run) -> None:
         command = self._command(run)
-        conf = {**self._defaults(run), **command.conf}
         self._move(run, "RUNNING")
         run.started_at = run.started_at or self._world.clock.now()
         if run.failure is not None:
-            self._fail(run, run.failure.message or _exception("The lab was told to let this run fail."))
+            failure, run.failure = run.failure, None  # of one attempt
+            self._fail(run, failure.message or _exception("The lab was told to let this run fail."))
             return
         try:
-            release = emr_releases.release(self._world, run.application.release, _pythons(conf))
+            release = emr_releases.release(self._world, run.application.release, _pythons(command.conf))
         except SubmitRefused as refused:
             self._fail(run, _exception(str(refused)))
             return
@@ -373,7 +372,7 @@ class RunLives:
             script=command.script,
             py_files=command.py_files,
             arguments=command.arguments,
-            conf=for_driver(conf),
+            conf=for_driver(command.conf),
             slots=sum(each.cores for each in run.workers[1:]),
         )
         attempt = run.attempt
@@ -432,7 +431,7 @@ class RunLives:
     def _command(self, run: Run) -> SparkSubmit:
         submit = run.request["jobDriver"]["sparkSubmit"]
         words = split_command(submit.get("sparkSubmitParameters", ""))
-        return read_command(words, submit["entryPoint"], submit.get("entryPointArguments", ()))
+        return read_command(words, submit["entryPoint"], submit.get("entryPointArguments", ()), self._defaults(run))
 
     def _configurations(self, run: Run) -> list[Shape]:
         overrides = run.request.get("configurationOverrides") or {}

@@ -278,6 +278,9 @@ def test_a_planned_failure(desk: Desk) -> None:
     desk.world.faults.add(Fault("emr-serverless.StartJobRun", "job_failure", message="Spot interruption"))
     assert desk.ended()["stateDetails"] == "Spot interruption"
     assert desk.spark == []
+    desk.world.faults.add(Fault("emr-serverless.StartJobRun", "job_failure"))
+    assert desk.ended(token="two", retryPolicy={"maxAttempts": 2})["attempt"] == 2
+    assert len(desk.spark) == 1
 
 
 @pytest.mark.parametrize("parameters", ["--extra-py-files s3://b/x.zip", "--conf spark.executor.cores", "s3://b/x.py"])

@@ -57,6 +57,16 @@ def test_quotas_are_read(lab: RunningLab) -> None:
         ours.list_aws_default_service_quotas(ServiceCode="dynamodb", NextToken="made")
 
 
+def test_a_new_account_has_fewer_vcpus(lab: RunningLab) -> None:
+    client = lab.client("service-quotas")
+    (quota,) = client.list_service_quotas(ServiceCode="emr-serverless")["Quotas"]
+    named = {"ServiceCode": "emr-serverless", "QuotaCode": quota["QuotaCode"]}
+    assert (quota["QuotaName"], quota["Value"]) == ("Max concurrent vCPUs per account", 16)
+    assert client.get_aws_default_service_quota(**named)["Quota"]["Value"] == 4000
+    lab.adjust_quota(SOURCE, "emr-serverless.vcpus", 64)
+    assert client.get_service_quota(**named)["Quota"]["Value"] == 64
+
+
 def test_no_requests(lab: RunningLab) -> None:
     with pytest.raises(ClientError, match="has no RequestServiceQuotaIncrease"):
         lab.client("service-quotas").request_service_quota_increase(**INDEXES, DesiredValue=30)
