@@ -72,10 +72,12 @@ def role(lab: RunningLab) -> Role:
     return made
 
 
-def run_of(lab: RunningLab, role: Role, script: str, parameters: str, **members: Any) -> dict[str, Any]:
+def run_of(
+    lab: RunningLab, role: Role, script: str, parameters: str, release: str = "emr-7.14.0", **members: Any
+) -> dict[str, Any]:
     """A run of a new application, when it has ended."""
     emr = lab.client("emr-serverless", "destination")
-    made = emr.create_application(name="ferry", releaseLabel="emr-7.14.0", type="SPARK")["applicationId"]
+    made = emr.create_application(name="ferry", releaseLabel=release, type="SPARK")["applicationId"]
     lab.advance(60)
     driver = {"entryPoint": script, "entryPointArguments": ["--run", "a b"], "sparkSubmitParameters": parameters}
     run_id = emr.start_job_run(
@@ -103,6 +105,14 @@ def test_the_default_python_is_too_old(lab: RunningLab, role: Role, put: Put) ->
     run = run_of(lab, role, put("code/job.py", BARE), SMALL)
     assert run["state"] == "FAILED"
     assert "This job needs Python 3.11" in run["stateDetails"]
+
+
+@pytest.mark.usefixtures("spark_4")
+def test_a_run_on_the_newer_spark(lab: RunningLab, role: Role, put: Put) -> None:
+    if not python("3.12"):
+        pytest.skip("Python 3.12 not found on this machine")
+    run = run_of(lab, role, put("code/job.py", BARE), SMALL, "emr-spark-8.1.0")
+    assert (run["state"], run["releaseLabel"]) == ("SUCCESS", "emr-spark-8.1.0"), run["stateDetails"]
 
 
 @pytest.mark.usefixtures("spark")
