@@ -81,9 +81,10 @@ YOUNG = rule(
 VCPUS = rule(
     "emr-serverless-vcpu-quota",
     service="emr-serverless",
-    says="A new account has 16 vCPUs at a time in a Region; a run that needs more fails: `Job failed as account has "
-    "reached the service limit on the maximum vCPU` (or stays SCHEDULED: the lab plays either)",
-    fact="EMR Serverless user guide, Troubleshooting; aws.md F1; spark.md 3; which of the two: none",
+    says="A new account has 16 vCPUs at a time in a Region; a run whose driver has none left fails: `Job failed as "
+    "account has reached the service limit on the maximum vCPU it can use concurrently`, one whose executors have none "
+    "with ServiceQuotaExceededException, on AWS after minutes (or they stay SCHEDULED: the lab plays either)",
+    fact="EMR Serverless user guide, Troubleshooting; aws.md F1; spark.md 3; users' reports; which of them: none",
     test="test_emr_serverless.py::test_vcpus_of_a_new_account",
     confirmed=False,
 )
@@ -150,7 +151,7 @@ _MEMORY: Mapping[int, tuple[int, int, int]] = {
     1: (2, 8, 1), 2: (4, 16, 1), 4: (8, 30, 1), 8: (16, 60, 4), 16: (32, 120, 8)
 }  # fmt: skip
 _LEAST_BILLED_SECONDS = 60.0
-SHORT = "Job failed as account has reached the service limit on the maximum vCPU it can use concurrently."
+_SHORT = "account has reached the service limit on the maximum vCPU it can use concurrently"
 DISK = 20  # GB of a worker
 _RAISED = re.compile(r"\s*[\w.]*(Error|Exception)\b.*:")
 _NO_MODULE = "ModuleNotFoundError: No module named"
@@ -325,7 +326,7 @@ class RunLives:
 
     def _allocate(self, run: Run) -> None:
         if refusal := self._lack(run):
-            if self._world.behaviours[SHORT_OF_VCPUS] == "fails" or refusal != SHORT:
+            if self._world.behaviours[SHORT_OF_VCPUS] == "fails" or _SHORT not in refusal:
                 self._fail(run, refusal)
             return
         run.holds = True
@@ -345,10 +346,12 @@ class RunLives:
                 "ApplicationMaxCapacityExceededException: Worker could not be allocated as the application has "
                 f"exceeded maximumCapacity settings: [{over}]"
             )
-        quota = self._world.quota(run.application.account_id, VCPU_QUOTA)
-        if self._world.quotas and sum(each.vcpus for each in holding) + run.vcpus > quota:
-            return SHORT
-        return ""
+        if not self._world.quotas:
+            return ""
+        free = self._world.quota(run.application.account_id, VCPU_QUOTA) - sum(each.vcpus for each in holding)
+        if run.workers[0].cores > free:
+            return f"Job failed as {_SHORT}."
+        return _exception(f"ServiceQuotaExceededException: the {_SHORT}") if run.vcpus > free else ""
 
     def _start(self, run: Run) -> None:
         command = self._command(run)

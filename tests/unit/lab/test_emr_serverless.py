@@ -464,8 +464,11 @@ def test_a_run_is_cancelled(desk: Desk) -> None:
 def test_vcpus_of_a_new_account(desk: Desk) -> None:
     first, spark = desk.running("a", "--conf spark.dynamicAllocation.initialExecutors=3")  # the defaults take all 16
     assert spark.submission.slots == 12
-    refused = desk.ended(token="b")
-    assert (refused["state"], "service limit on the maximum vCPU" in refused["stateDetails"]) == ("FAILED", True)
+    text = "account has reached the service limit on the maximum vCPU it can use concurrently"
+    assert desk.ended(token="b")["stateDetails"] == f"Job failed as {text}."
+    desk.world.adjust_quota(ACCOUNT, lives.VCPU_QUOTA, 18)
+    assert f"ServiceQuotaExceededException: the {text}" in desk.ended(token="b2")["stateDetails"]
+    desk.world.adjust_quota(ACCOUNT, lives.VCPU_QUOTA, 16)
     desk.world.behaviours.choose(lives.SHORT_OF_VCPUS, "waits")
     waiting = desk.start("c")
     desk.wait(3600)
