@@ -85,14 +85,17 @@ class Making:
         return MadeItems(*counted, kept=self._kept(chosen)) if chosen else MadeItems(*counted)
 
     def _made(self, items: Sequence[Slice]) -> tuple[Tally | None, Sequence[Slice], Sequence[int]]:
-        """The counts, the items made, and for each of these the number of the one that it was made of."""
+        """The counts, and the items made; where keys are kept, for each of these the number of the one that it was made
+        of."""
         if self._transform is None:
             return None, items, range(len(items))
-        tally, of_item = Tally(), self._transform.of_item
-        made: list[Slice] = []
-        sources: list[int] = []
+        tally = Tally()
+        if self._origins is None or not self._looked.looked_into:
+            made = self._transform.of_items(items, tally)
+            return tally, made, ()
+        made, sources = [], []
         for number, item in enumerate(items):
-            each = of_item(item, tally)
+            each = self._transform.of_item(item, tally)
             made += each
             sources += [number] * len(each)
         return tally, made, sources

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from ..errors import InvalidInput, KeySchemaDiffers
+from ..errors import InvalidInput
 from .answers import Key, KeyAttribute, KeyReader, Raw, Slice
 from .carried import Carried
 from .client import Client
@@ -27,6 +27,7 @@ from .transform.compiled import Transform, compiled
 from .transform.definition import Definition
 from .transform.tally import Tally
 from .transform.values import Unfit
+from .transforming import require_key_after, require_made_key
 
 _MOVING = frozenset({"rename", "drop", "keep"})  # steps that leave values of keys as they are
 
@@ -58,15 +59,9 @@ class Pairing:
         if definition is None:
             require_same_key(source, destination)
             return cls(None, source.key, destination.key, tuple(range(len(source.key))))
-        expected = definition.source.table.attributes
-        if source.key != expected:
-            raise KeySchemaDiffers(
-                f"The key of the source is {_shown(source.key)}, and the transform is one of items with the key"
-                f" {_shown(expected)}.",
-                "Run again: the transform is then made for the table as it is.",
-                table=source.name,
-            )
-        return cls.of_export(destination, definition)
+        transform = compiled(definition)
+        require_key_after(source, destination, transform)
+        return cls._of(transform)
 
     @classmethod
     def of_export(cls, destination: ItemTable, definition: Definition | None) -> Pairing:
@@ -74,15 +69,13 @@ class Pairing:
         if definition is None:
             return cls(None, destination.key, destination.key, tuple(range(len(destination.key))))
         transform = compiled(definition)
-        made = transform.keys.destination.table.attributes
-        if destination.key != made:
-            raise KeySchemaDiffers(
-                f"The key of the transformed items is {_shown(made)}, the key of the destination"
-                f" {_shown(destination.key)}.",
-                "Compare with the table that was made with this transform, or correct the steps.",
-                table=destination.name,
-            )
-        return cls(transform, definition.source.table.attributes, made, _places(transform))
+        require_made_key(destination, transform)
+        return cls._of(transform)
+
+    @classmethod
+    def _of(cls, transform: Transform) -> Pairing:
+        schemas = transform.definition.source.table, transform.keys.destination.table
+        return cls(transform, schemas[0].attributes, schemas[1].attributes, _places(transform))
 
     @property
     def apart(self) -> bool:
@@ -114,10 +107,6 @@ def _places(transform: Transform) -> tuple[int, ...] | None:
     there = [item.get(attribute.name) for attribute in transform.keys.destination.table.attributes]
     places = [[at for at, value in enumerate(there) if value is values[attribute.name]] for attribute in source]
     return tuple(each[0] for each in places) if all(places) else None
-
-
-def _shown(key: Iterable[KeyAttribute]) -> str:
-    return " and ".join(f"{attribute.name} ({attribute.type})" for attribute in key)
 
 
 class PairedItems:

@@ -381,7 +381,7 @@ class Reading:
             ),
             KeyReader(self.destination.key, options.ignore_expired),
             None if definition is None else compiled(definition),
-            KeyReader(self.source.key) if side == "source" else None,
+            KeyReader(self.source.key) if side == "source" and self.by_key else None,
         )
 
     def _make(

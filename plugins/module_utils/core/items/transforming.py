@@ -83,6 +83,11 @@ def require_key_after(source: ItemTable, destination: ItemTable, transform: Tran
     """Raises KeySchemaDiffers unless the transform is one of items of ``source``, and makes items with the key of
     ``destination``."""
     require_source_key(source, transform.definition)
+    require_made_key(destination, transform)
+
+
+def require_made_key(destination: ItemTable, transform: Transform) -> None:
+    """Raises KeySchemaDiffers unless the transform makes items with the key of ``destination``."""
     made = transform.keys.destination.table.attributes
     if destination.key != made:
         raise KeySchemaDiffers(
