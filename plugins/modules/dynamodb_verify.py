@@ -154,6 +154,41 @@ marked_destination:
   returned: if there are any
   type: int
   sample: 40
+items_read:
+  description:
+    - The number of items of the source that were read, if a transform changed the items. These and those RV(added) were
+      kept out, refused, or compared.
+  returned: if a transform changed the items
+  type: int
+  sample: 20500
+added:
+  description: The number of items that functions of the transform made besides.
+  returned: if there are any
+  type: int
+  sample: 100
+kept_out:
+  description: The number of items that each step of the transform kept out, by the number of the step.
+  returned: if there are any
+  type: dict
+  sample: {"1": 500}
+refused:
+  description: The number of items that a step of the transform could not take, by its number; C(0) is the table's key
+    or the size of items.
+  returned: if there are any
+  type: dict
+  sample: {"3": 2}
+one_way:
+  description: Whether the sample has items of the source only, since the transform makes keys that do not tell those of
+    the source. It says nothing of items that only the destination has.
+  returned: if it is true
+  type: bool
+  sample: true
+undecided:
+  description: The number of items of a sample that are not what the destination has, which may be right, since several
+    items of the source may have become one. A full comparison tells.
+  returned: if there are any
+  type: int
+  sample: 2
 workers_lost:
   description: How each worker process ended that died during the comparison. Others did its work.
   returned: if there are any

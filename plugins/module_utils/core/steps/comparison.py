@@ -100,11 +100,25 @@ class Verification:
             },
             "not_listed": self.comparison.unlisted_buckets,
             **{name: comparison[name] for name in ("marked_source", "marked_destination") if comparison[name]},
+            **_of_transform(self.comparison),
             **({"workers_lost": list(self.comparison.workers_lost)} if self.comparison.workers_lost else {}),
             **({"not_listed_because": self.not_listed_because} if self.not_listed_because else {}),
             "differences_path": self.path,
             **({"differences_unwritten": self.unwritten} if self.unwritten else {}),
         }
+
+
+def _of_transform(comparison: Comparison) -> dict[str, Any]:
+    """What a transform left of the source's items, and what a sample cannot say of them; empty without one."""
+    counts = {
+        "items_read": comparison.read,
+        "added": comparison.added,
+        "kept_out": {str(step): count for step, count in sorted(comparison.kept_out.items())},
+        "refused": {str(step): count for step, count in sorted(comparison.refused.items())},
+        "one_way": comparison.one_way,
+        "undecided": comparison.undecided,
+    }
+    return {name: count for name, count in counts.items() if count}
 
 
 def _size(count: int) -> str:

@@ -262,8 +262,9 @@ def _changes(params: dict[str, Any], result: Verification) -> list[Change]:
 def _message(params: dict[str, Any], result: Verification, repaired: dict[str, int], changes: list[Change]) -> str:
     name, comparison = params["name"], result.comparison
     if comparison.equal:
-        equal = f"{name}: {comparison.items_destination} items compared ({params['level']}), all are equal."
-        return equal + _not_compared(result)
+        items = comparison.items_source if comparison.one_way else comparison.items_destination
+        equal = "no difference is certain" if comparison.undecided else "all are equal"
+        return f"{name}: {items} items compared ({params['level']}), {equal}." + _not_compared(result)
     message = f"{name}: {comparison.missing} missing, {comparison.different} different, {comparison.extra} extra."
     message += _not_compared(result) + where_listed(result.to_dict())
     if comparison.unlisted_buckets:
@@ -286,13 +287,23 @@ def _message(params: dict[str, Any], result: Verification, repaired: dict[str, i
 
 
 def _not_compared(result: Verification) -> str:
-    comparison = result.comparison
-    if not comparison.marked_source and not comparison.marked_destination:
-        return ""
-    return (
-        f" Attributes {REPLICATION}, were not compared: {comparison.marked_source} items of the source and"
-        f" {comparison.marked_destination} of the destination have some."
-    )
+    comparison, words = result.comparison, ""
+    if comparison.one_way:
+        words += (
+            " The sample has items of the source only, since keys of the destination do not tell those of the source:"
+            " what is extra in the destination is not seen."
+        )
+    if comparison.undecided:
+        words += (
+            f" {comparison.undecided} items are not what the destination has, which may be right where several items"
+            " became one: a full comparison tells."
+        )
+    if comparison.marked_source or comparison.marked_destination:
+        words += (
+            f" Attributes {REPLICATION}, were not compared: {comparison.marked_source} items of the source and"
+            f" {comparison.marked_destination} of the destination have some."
+        )
+    return words
 
 
 VERB = Verb("dynamodb_verify", SPEC, run, services=("backup", "dynamodb", "sts"))
