@@ -228,7 +228,7 @@ class KeyReader:
 
     def of_items(self, items: Sequence[Slice]) -> list[Key]:
         """The keys of raw items that come from more than one answer. Raises ServiceError as ``of_page``."""
-        return self.of_page(b'{"Items":[%s]}' % b",".join(items))
+        return self._keys(self._each(items))
 
     def numbers_of_page(self, body: bytes) -> list[str]:
         """The attribute ``number`` of all items of a Scan's answer, as text: "" where it is absent or not a number."""
@@ -238,7 +238,9 @@ class KeyReader:
 
     def numbers_of_items(self, items: Sequence[Slice]) -> list[str]:
         """The attribute ``number`` of raw items that come from more than one answer, as ``numbers_of_page``."""
-        return self.numbers_of_page(b'{"Items":[%s]}' % b",".join(items))
+        if self._number_in_key >= 0:
+            return [key[self._number_in_key] for key in self.of_items(items)]
+        return [item.number.n for item in self._each(items)]
 
     def to_wire(self, key: Key) -> bytes:
         """The key as DynamoDB's JSON."""
@@ -259,6 +261,12 @@ class KeyReader:
             if attribute.type == "N":
                 columns[position] = _canonical_numbers(columns[position])
         return list(zip(*columns, strict=True))
+
+    def _each(self, items: Sequence[Slice]) -> list[Any]:
+        try:
+            return list(map(self._item.decode, items))
+        except msgspec.MsgspecError:
+            return [decode(item, self._types[0], "a read of items", "") for item in items]
 
     def _decoded(self, body: bytes) -> list[Any]:
         try:

@@ -118,3 +118,18 @@ except errors.MissingLibrary as error:
 def test_rewriting_in_these_tests_does_rewrite():
     forms = {rewritten_number("1000", random.Random(seed)) for seed in range(50)}
     assert len(forms) > 1
+
+
+def test_keys_and_numbers_of_items_from_several_answers():
+    """Halves of surrogate pairs too, which msgspec refuses."""
+    items = [
+        rb'{"id":{"S":"a"},"end":{"N":"5"}}',
+        rb'{"id":{"S":"\ud83d"},"end":{"S":"5"},"other":{"S":"\ud83d"}}',
+        rb'{"id":{"S":"b"}}',
+    ]
+    reader = KeyReader([ID], "end")
+    assert reader.of_items(items) == [reader.of(each) for each in items] == [("a",), ("\ud83d",), ("b",)]
+    assert reader.numbers_of_items(items) == ["5", "", ""]
+    assert KeyReader([KeyAttribute("end", "N")], "end").numbers_of_items(items[:1]) == ["5"]
+    with pytest.raises(ServiceError):
+        reader.of_items([b'{"other":{"S":"a"}}'])
