@@ -27,6 +27,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.items.comparin
     compare_sample,
     compare_tables,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.copying import CopyOptions, copy_items
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.differences import (
     CompareOptions,
     Comparison,
@@ -277,6 +278,17 @@ def test_any_of_several_items_that_become_one_is_right(dynamo, workers):
         pair(dynamo, made, items)
         result, kinds = compared(dynamo, made, workers=workers)
         assert (result.equal, kinds, result.items_source, result.items_destination) == (True, {}, 390, 9)
+
+
+def test_a_copy_in_which_any_of_several_items_won_is_equal(dynamo):
+    """Which one is chance, with workers that write at once."""
+    made = steps_of(*GROUPED)
+    pair(dynamo, made, [item(number) for number in range(10, ITEMS)])
+    dynamo.tables["copy"].items.clear()
+    there = dynamo.found("orders"), dynamo.found("copy", "destination")
+    copy_items(*there, CopyOptions(transform=made.definition, workers=2, retry_policy=HASTY))
+    result, kinds = compared(dynamo, made)
+    assert (result.equal, kinds, result.items_destination) == (True, {}, 9)
 
 
 def test_none_of_several_items_is_a_difference(dynamo):

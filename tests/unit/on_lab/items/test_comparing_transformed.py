@@ -20,6 +20,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.items.comparin
     compare_sample,
     compare_tables,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.copying import CopyOptions, copy_items
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.differences import CompareOptions, Difference
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.repairing import (
     RepairOptions,
@@ -31,7 +32,6 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.items.throttle
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.transform.compiled import compiled
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.transform.definition import Definition
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.transform.schemas import KeySchema, TableSchemas
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.transform.tally import Tally
 from lab.client import RunningLab, running
 
 HASTY = RetryPolicy(first=0.001, longest=0.01, seconds=20.0, connecting=5.0)
@@ -73,7 +73,7 @@ def found(lab: RunningLab, side: str, name: str) -> ItemTable:
 
 
 def copied(lab: RunningLab, name: str, definition: Definition) -> tuple[ItemTable, ItemTable]:
-    """The source's table and its copy, made by hand through the transform."""
+    """The source's table and its copy, made through the transform."""
     made = compiled(definition)
     schemas = {"source": SOURCE.table, "destination": made.keys.destination.table}
     clients = {side: lab.client("dynamodb", side) for side in schemas}
@@ -90,9 +90,9 @@ def copied(lab: RunningLab, name: str, definition: Definition) -> tuple[ItemTabl
     lab.advance(100)
     for number in range(ITEMS):
         clients["source"].put_item(TableName=name, Item=item(number))
-        for each in made.of_item(json.dumps(item(number)).encode(), Tally()):
-            clients["destination"].put_item(TableName=name, Item=json.loads(bytes(each)))
-    return found(lab, "source", name), found(lab, "destination", name)
+    tables = found(lab, "source", name), found(lab, "destination", name)
+    copy_items(*tables, CopyOptions(retry_policy=HASTY, transform=definition))
+    return tables
 
 
 def spoil(lab: RunningLab, destination: ItemTable) -> None:
