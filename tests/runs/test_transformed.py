@@ -34,6 +34,7 @@ def _prepared(lab: LabClient, folder: Path, **more: Any) -> Migration:
     """One table with items of which one is gone, one has no mail address and one has expired."""
     variables = {
         "ferry_method": "direct",
+        "ferry_destination_table": "people",
         "ferry_verify": "full",
         "ferry_transform": STEPS,
         "ferry_transform_names": {"#status": "status"},
@@ -67,7 +68,7 @@ def test_a_table_is_moved_with_other_keys_and_verified_and_run_again_unchanged(t
         assert "attribute zip in the first 25 items: N in 20 -> S in 20" in checked.output
         assert "1@example.com" not in checked.output
         copies = client(lab, "dynamodb", "destination")
-        assert "users" not in copies.list_tables()["TableNames"]
+        assert "people" not in copies.list_tables()["TableNames"]
 
         with migration.run("migrate", environment=SALT) as migrated:
             assert migrated.wait() == 0, migrated.output[-6000:]
@@ -75,8 +76,8 @@ def test_a_table_is_moved_with_other_keys_and_verified_and_run_again_unchanged(t
         assert (row["status"], row["verified"]) == ("migrated", "full"), row
         assert (row["items_source"], row["items_destination"]) == (25, 20), row
         assert "4 kept out by step 1 (keep_if), 1 kept out by step 2 (drop_expired), 20 written" in migrated.output
-        assert copies.describe_table(TableName="users")["Table"]["KeySchema"][0]["AttributeName"] == "user_id"
-        items = {item["user_id"]["S"]: item for item in copies.scan(TableName="users")["Items"]}
+        assert copies.describe_table(TableName="people")["Table"]["KeySchema"][0]["AttributeName"] == "user_id"
+        items = {item["user_id"]["S"]: item for item in copies.scan(TableName="people")["Items"]}
         assert items["07"]["zip"] == {"S": "00007"}
         assert items["07"]["label"] == {"S": "USER#07"}
         assert len(items["07"]["email"]["S"]) == 64
@@ -103,7 +104,7 @@ def test_a_table_is_moved_with_other_keys_and_verified_and_run_again_unchanged(t
         ) as compared:
             assert compared.wait() == 2, compared.output[-6000:]
         assert "brought by other transform steps, salts or functions" in " ".join(compared.output.split())
-        assert {item["user_id"]["S"]: item for item in copies.scan(TableName="users")["Items"]} == items
+        assert {item["user_id"]["S"]: item for item in copies.scan(TableName="people")["Items"]} == items
 
 
 def test_a_method_that_cannot_change_items_is_refused_with_the_inventory(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ from .steps.drift import FinishedSettings, settings_of_finished
 from .steps.settings_job import SettingsKind, plan_table_settings, settings_job, settings_to_come
 from .steps.source_jobs import FindSourceJobs
 from .steps.standing import FindFillings
-from .steps.transforms import changed_since
+from .steps.transforms import changed_since, fingerprint_of, require_same_transform
 from .table.definition import TableDefinition
 
 METHODS: Mapping[str, Method] = {method.name: method for method in (S3Method(), BackupMethod(), DirectMethod())}
@@ -279,7 +279,9 @@ def _by_comparison(record: Record, source: Account, destination: Account, option
     """A table whose items a comparison found complete: its settings are next, whatever brought the items."""
     table, made = options.table, options.made_table
     job, settings = adopting.known_job(record, destination.table_arn(made)), settings_job(made, table, options.settings)
-    return Migration(record.method, job, (settings,), (), TableDefinition.read(source, table))
+    definition = TableDefinition.read(source, table)
+    require_same_transform(record, fingerprint_of(options.transform, definition), table)
+    return Migration(record.method, job, (settings,), (), definition)
 
 
 def begin_claimed(item: WaitItem, job: Job) -> Instead | Later:

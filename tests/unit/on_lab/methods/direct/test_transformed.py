@@ -17,14 +17,22 @@ from typing import Any
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
+from ansible_collections.tableferry.aws.plugins.module_utils.core.data_plane import ItemChoices
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.checkpoint import Counts
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Retries
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.copying import CopyResult
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.transform.compiled import compiled
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.transform.tally import Tally
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.tracking import Tracking
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.direct import copy_job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
-from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import preview, start
+from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import judge, preview, start
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record.clock import AwsClock
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record.process import Process
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record.run import Run
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record.store import RecordStore
+from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.claiming import Records
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.transforming import choices_of
 from tests.unit.on_lab.conftest import Crossing
 from tests.unit.on_lab.in_process import Killed
@@ -267,6 +275,30 @@ class TestRecorded:
         with pytest.raises(errors.InvalidInput, match=r"method s3 cannot .* it brings the items of this table already"):
             Playbook(aws, 2).start(method="direct", transform=choices_of(RENAMED))
 
+    @pytest.mark.parametrize("asked", ["report", "apply"])
+    def test_the_settings_of_a_finished_table_are_compared_with_those_that_the_steps_make(self, asked: Any) -> None:
+        aws = Staged({}, False)
+        attributes = [{"AttributeName": name, "AttributeType": "S"} for name in ("id", "mail", "city")]
+        indexes = [
+            {
+                "IndexName": f"by_{name}",
+                "KeySchema": [{"AttributeName": name, "KeyType": "HASH"}],
+                "Projection": {"ProjectionType": "ALL"},
+            }
+            for name in ("mail", "city")
+        ]
+        aws.add_table("orders", 3, recovery=False, AttributeDefinitions=attributes, GlobalSecondaryIndexes=indexes)
+        aws.client("dynamodb", "source").update_time_to_live(
+            TableName="orders", TimeToLiveSpecification={"Enabled": True, "AttributeName": "until"}
+        )
+        aws.advance(60)
+        steps = [{"rename": {"id": "key", "until": "ttl", "mail": "email"}}, {"drop": "city"}]
+        assert migrate(aws, *steps).status == "migrated"
+        found = Playbook(aws, 2).start(method="direct", transform=choices_of(steps), finished_settings=asked)
+        assert (found.drift, found.warnings, [job.state for job in found.then]) == ((), (), ["not_needed"])
+        other = Playbook(aws, 3).start(method="direct", transform=choices_of(RENAMED), finished_settings=asked)
+        assert other.warnings and other.drift == () and [job.state for job in other.then] == ["not_needed"]
+
 
 @pytest.mark.parametrize("method", ["s3", "backup", "auto"])
 def test_methods_that_cannot_change_items_are_refused_by_one_sentence(method: str, at_once: Any) -> None:
@@ -415,3 +447,71 @@ def test_check_mode_shows_the_table_the_keys_and_what_becomes_of_a_sample(at_onc
     assert shown["name"][1].startswith("S in 2, 2 with another value")
     assert ("Adan" in str(shown)) is shows
     assert "secret" not in str(found.changes)
+
+
+class Recorded:
+    """Runs on a lab by the data plane's own requests, with records."""
+
+    def __init__(self, crossing: Crossing, folder: Path, hurry: Any, name: str) -> None:
+        self.crossing = crossing
+        self.folder = folder
+        self.hurry = hurry
+        self.name = name
+        self.runs = 0
+
+    def run(self) -> tuple[Records, Run]:
+        """A process of its own."""
+        self.runs += 1
+        clock = AwsClock()
+        store = RecordStore.open(self.crossing.destination, "records", clock)
+        assert store is not None
+        here = Process("ann", "here", "boot", "ns", self.runs, f"start {self.name}")
+        run = Run.join(store, clock, here, start_of=lambda pid: here.started)
+        return Records(store, lambda: run), run
+
+    def options(self, transform: Any, **more: Any) -> MigrationOptions:
+        items = ItemChoices(refused_path=str(self.folder / "refused.jsonl"), checkpoint_dir=str(self.folder / "points"))
+        return MigrationOptions(self.name, method="direct", items=items, transform=transform, **more)
+
+    def migrate(self, transform: Any, **more: Any) -> tuple[Any, Any]:
+        """The judgement, and the record after it."""
+        records, run = self.run()
+        source, destination = self.crossing.source, self.crossing.destination
+        way = start(source, destination, self.options(transform, **more), records)
+        tracking = Tracking(run, self.name)
+        jobs = self.hurry([WaitItem(self.name, source, destination, way.job, way.then, tracking)]).ways[self.name]
+        tracking = Tracking(run, self.name)
+        judged = judge(self.name, source, destination, jobs, record=tracking, verify=more.get("verify", "counts"))
+        run.end()
+        return judged, tracking.record
+
+
+CASTS = [{"cast": {"price": "N"}}]
+
+
+def test_items_that_a_step_cannot_take_fail_the_table_until_they_may_be_skipped(
+    crossing: Crossing, hurry: Any, tmp_path: Path
+) -> None:
+    table = Recorded(crossing, tmp_path, hurry, "prices")
+    make(crossing, "prices")
+    prices = [str(number) if number % 10 else "free" for number in range(40)]
+    fill(crossing, "prices", [{"id": {"S": str(at)}, "price": {"S": price}} for at, price in enumerate(prices)])
+    judged, record = table.migrate(choices_of(CASTS))
+    assert judged.status == "failed"
+    assert "The transform cannot take 4 items" in judged.reason
+    assert "free" not in str(judged)
+    assert record.state == "broken"
+    assert "transform_errors" in record.next
+    lines = [json.loads(line) for line in (tmp_path / "refused.jsonl").read_text().splitlines()]
+    assert {line["key"]["id"]["S"] for line in lines} == {"0", "10", "20", "30"}
+    with pytest.raises(errors.TableBroken, match="by other transform steps"):
+        table.migrate(choices_of([{"drop": "price"}]))
+    judged, record = table.migrate(choices_of(CASTS, errors="skip"), verify="full")
+    assert (judged.status, judged.verified, judged.items_source, judged.items_destination) == (
+        "migrated",
+        "full",
+        40,
+        36,
+    ), judged
+    assert "4 refused by step 1 (cast)" in judged.notes[0]
+    assert (record.state, dict(record.evidence["refused"])) == ("done", {"1": 4})
