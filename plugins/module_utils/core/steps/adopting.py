@@ -33,6 +33,8 @@ from ..table.ownership import SOURCE_TAG, is_marked
 from ..table_status import require_usable
 from .background import Workbench, percent
 from .comparison import EVIDENCE, Verification, VerifyOptions, options_of, verify_tables, where_listed
+from .transforms import EVIDENCE as TRANSFORM
+from .transforms import BeganWith, fingerprint_of, time_of
 
 KIND = "adopt"
 AT_ONCE = 4  # comparisons that one waiter makes at the same time
@@ -159,6 +161,9 @@ class AdoptKind(OwnWork):
                 job.migration_id, Source(here.arn, here.table_id), job.request["method"], there.table_id, evidence
             ),
         )
+        if options.transform is not None:  # later runs and comparisons go by the same
+            began = BeganWith(fingerprint_of(options.transform, here), time_of(None, there))
+            record.note({TRANSFORM: began.to_dict()})
         return replace(job, state="completed", result=result)
 
     def made(self, job: Job) -> Made:

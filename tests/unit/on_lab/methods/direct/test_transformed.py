@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
 from ansible_collections.tableferry.aws.plugins.module_utils.core.data_plane import ItemChoices
@@ -34,6 +35,8 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.record.run imp
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.store import RecordStore
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.claiming import Records
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.transforming import choices_of
+from ansible_collections.tableferry.aws.plugins.module_utils.glue.outcome import outcome
+from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs import dynamodb_verify
 from tests.unit.on_lab.conftest import Crossing
 from tests.unit.on_lab.in_process import Killed
 from tests.unit.on_lab.methods.direct.test_copy_job import Direct, fill, make
@@ -483,7 +486,7 @@ class Recorded:
         tracking = Tracking(run, self.name)
         judged = judge(self.name, source, destination, jobs, record=tracking, verify=more.get("verify", "counts"))
         run.end()
-        return judged, tracking.record
+        return judged, tracking.find()
 
 
 CASTS = [{"cast": {"price": "N"}}]
@@ -515,3 +518,59 @@ def test_items_that_a_step_cannot_take_fail_the_table_until_they_may_be_skipped(
     ), judged
     assert "4 refused by step 1 (cast)" in judged.notes[0]
     assert (record.state, dict(record.evidence["refused"])) == ("done", {"1": 4})
+
+
+def test_a_table_without_a_record_is_adopted_by_the_transform_that_brought_it(
+    crossing: Crossing, hurry: Any, tmp_path: Path
+) -> None:
+    make(crossing, "lost")
+    fill(crossing, "lost", [{"id": {"S": str(number)}} for number in range(10)])
+    Direct(crossing, tmp_path).go(hurry, "lost", transform=choices_of(RENAMED))
+    table = Recorded(crossing, tmp_path, hurry, "lost")
+    judged, _record = table.migrate(choices_of([*RENAMED, {"set": {"new": 1}}]), adopt=True)
+    assert judged.status == "failed"
+    assert "it differs" in judged.reason
+    judged, record = table.migrate(choices_of(RENAMED), adopt=True)
+    assert (judged.status, judged.verified, record.state) == ("migrated", "full", "done"), judged
+    records, run = table.run()
+    for steps, warned in ((RENAMED, 0), ([], 1)):
+        found = start(crossing.source, crossing.destination, table.options(choices_of(steps)), records)
+        assert (found.job.state, len(found.warnings)) == ("not_needed", warned)
+    run.end()
+
+
+def test_a_broken_table_is_repaired_by_its_transform_and_goes_on(
+    crossing: Crossing, hurry: Any, tmp_path: Path
+) -> None:
+    table = Recorded(crossing, tmp_path, hurry, "mended")
+    make(crossing, "mended")
+    fill(crossing, "mended", [{"id": {"S": str(at)}, "price": {"S": str(at or "free")}} for at in range(10)])
+    steps = [*RENAMED, *CASTS]
+    judged, record = table.migrate(choices_of(steps))
+    assert (judged.status, record.state) == ("failed", "broken")
+    fill(crossing, "mended", [{"id": {"S": "0"}, "price": {"S": "0.5"}}])
+    sides = {
+        side: {
+            "endpoint_url": crossing.lab.endpoint_url,
+            "region": crossing.region,
+            **{name: crossing.lab.landscape["accounts"][side][name] for name in ("access_key", "secret_key")},
+        }
+        for side in ("source", "destination")
+    }
+
+    def verify(steps: Any) -> dict[str, Any]:
+        arguments = {"name": "mended", **sides, "record_table": "records", "transform": steps, "repair": "true"}
+        params = ArgumentSpecValidator(dynamodb_verify.SPEC).validate(arguments).validated_parameters
+        result: dict[str, Any] = outcome(dynamodb_verify.VERB, params, check_mode=False, diff=False, progress=print)
+        return result
+
+    other = verify([*RENAMED, {"drop": "price"}])
+    assert (other["failed"], other["ferry_error"]) == (True, "TableBroken")
+    mended = verify(steps)
+    assert (mended["clean"], mended["filled"], mended["repaired"]["put"]) == (True, True, 1), mended
+    with pytest.raises(errors.TableBroken, match="there is none now"):
+        table.migrate(None)
+    judged, record = table.migrate(choices_of(steps))
+    assert (judged.status, record.state) == ("migrated", "done"), judged
+    items = {item["key"]["S"]: item["price"] for item in crossing.items("destination", "mended")}
+    assert items["0"] == {"N": "0.5"}
