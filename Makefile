@@ -4,6 +4,7 @@
 # make setup         only installs their requirements into .venv
 # make spark         fetches the Spark by which the lab runs jobs (Java 17, Python 3.11)
 # make bench         compares the data plane with its peers (14 minutes)
+# make bench-spark   compares the Spark job with others, on Spark 3.5 and 4.1 (20 minutes)
 # make bench-fleet   migrates 100 and 500 tables at once (12 minutes)
 # make bench-check   checks 1,000 tables in check mode (3 minutes)
 # make orphans       kills copies under throttled writes and copies anew, 50 times (ORPHANS=50; 1 minute)
@@ -35,7 +36,7 @@ unexport AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN A
 
 RUNS := $(sort $(wildcard tests/runs/test_*.py))
 
-.PHONY: $(RUNS) help setup setup-newest demo test test-matrix test-main test-scenarios test-newest test-2.18 lint types unit test-runs test-mixed docs sanity molecule engines spark test-engines orphans histories fuzz bench bench-compare bench-peers bench-fleet bench-check artifact generate permissions clean
+.PHONY: $(RUNS) help setup setup-newest demo test test-matrix test-main test-scenarios test-newest test-2.18 lint types unit test-runs test-mixed docs sanity molecule engines spark test-engines orphans histories fuzz bench bench-compare bench-peers bench-spark bench-fleet bench-check artifact generate permissions clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -178,6 +179,11 @@ bench-peers: setup
 
 bench: setup engines bench-peers
 	$(BIN)/python -m benchmarks.data_plane
+
+bench-spark: setup
+	$(BIN)/python -m lab.spark.fetch 3.5.6 4.1.1
+	$(BIN)/python -m benchmarks.spark.fetch
+	$(BIN)/python -m benchmarks.spark
 
 bench-fleet: artifact
 	$(AS_INSTALLED) $(BIN)/python -m benchmarks.fleet

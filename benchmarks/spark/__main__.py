@@ -30,10 +30,11 @@ from benchmarks.data_plane import worst_second
 from benchmarks.peers import TABLEFERRY, client
 from benchmarks.process_tree import measure
 from benchmarks.spark.exports import Export, make_export
-from benchmarks.spark.job import Job, Spark, batch_writer, connector, here, our_job, run_job
+from benchmarks.spark.job import Job, batch_writer, connector, here, our_job, run_job
 from benchmarks.spark.servers import Servers, servers
 from benchmarks.spark.targets import Target, targets
 from benchmarks.spark.work import plan
+from lab.spark.engine import Engine
 
 OUTPUT = Path("build/bench")
 EXPORTS = OUTPUT / "exports"
@@ -79,14 +80,14 @@ class Bench:
         """An export of so many items, by the scale."""
         return make_export(EXPORTS, max(files, int(items * self.scale)), files)
 
-    def slope(self, work: str, spark: Spark, where: Servers, run: Callable[[Export], Row] | None = None) -> None:
+    def slope(self, work: str, spark: Engine, where: Servers, run: Callable[[Export], Row] | None = None) -> None:
         """What an item costs with the steps of ``work``, between few items and many."""
         one = run or (lambda export: self.job(work, spark, where, export))
         few, many = (self.of_rounds(partial(one, self.export(items))) for items in (FEW, MANY))
         self.kept(few)
         self.kept(replace(many, cpu_us=(many.cpu_s - few.cpu_s) / (many.items - few.items) * 1e6))
 
-    def job(self, work: str, spark: Spark, where: Servers, export: Export, rate: float = 0) -> Row:
+    def job(self, work: str, spark: Engine, where: Servers, export: Export, rate: float = 0) -> Row:
         """Run the Spark job; all items must arrive."""
         run = uuid.uuid4().hex
         table = f"destination-1000-{export.items}-{run}"
@@ -94,20 +95,22 @@ class Bench:
         where.put(f"{run}.json", plan(run, work, export, table, table_id, where, rate).to_json())
         return self.ran(work, spark, our_job(self.folder, run), where, table, export.items)
 
-    def peer(self, who: str, job: Callable[[str, str, str], Job], spark: Spark, where: Servers, export: Export) -> Row:
+    def peer(self, who: str, job: Callable[[str, str, str], Job], spark: Engine, where: Servers, export: Export) -> Row:
         """Run another's job over the same files."""
         table = f"destination-1000-{export.items}-{uuid.uuid4().hex}"
         paths = ",".join(str((export.folder / file.key).resolve()) for file in export.files)
         made = job(where.tables.url("destination", "http"), table, paths)
         return replace(self.ran("none", spark, made, where, table, export.items), who=who)
 
-    def ran(self, work: str, spark: Spark, job: Job, where: Servers, table: str, items: int) -> Row:
+    def ran(self, work: str, spark: Engine, job: Job, where: Servers, table: str, items: int) -> Row:
         """Run a job, which must write all items."""
         ran = run_job(spark, job, self.folder, self.environment | {"AWS_ENDPOINT_URL_S3": where.s3_url})
         written = where.tables.written(table)
         if ran.code or written != items:
-            sys.exit(f"{job.name} with {spark.name} ended with {ran.code}, {written} of {items} items:\n{ran.output}")
-        return Row(work, f"spark {spark.name}", items, ran.cpu_s, ran.wall_s, ran.peak_mb, table=table)
+            sys.exit(
+                f"{job.name} with Spark {spark.version} ended with {ran.code}, {written} of {items} items:\n{ran.output}"
+            )
+        return Row(work, f"spark {spark.version}", items, ran.cpu_s, ran.wall_s, ran.peak_mb, table=table)
 
     def copied(self, who: str, where: Servers, items: int) -> Row:
         """A copy without Spark; what an item costs is that of the whole process."""
@@ -123,7 +126,7 @@ class Bench:
         cost = found.cpu_seconds / items * 1e6
         return Row("none", who, items, found.cpu_seconds, found.wall_seconds, found.peak_megabytes, cost)
 
-    def limited(self, spark: Spark, where: Servers) -> None:
+    def limited(self, spark: Engine, where: Servers) -> None:
         """A job whose tasks share a limit of write units."""
         run = self.job("none", spark, where, self.export(RATE_UNITS * (RATE_SECONDS + 2), 8), RATE_UNITS)
         writes = where.tables.writes(run.table)

@@ -4,8 +4,7 @@
 
 """``python -m benchmarks.spark.fetch``: the peers of the Spark job, below ``build/spark``.
 
-They are AWS's connector with the job that calls it, compiled against the oldest Spark, and boto3 for Spark's Python, as
-AWS Glue has it.
+That is AWS's connector, with the job that calls it, compiled against the oldest Spark.
 """
 
 from __future__ import annotations
@@ -15,9 +14,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.spark.job import BOTO3, CONNECTOR, PEERS, here
+from benchmarks.spark.job import CONNECTOR, PEERS, here
 
-BOTO3_REQUIREMENT = "boto3==1.40.61"  # that of Glue 5.1 (spark.md 2)
 COPY = ("mvn", "--batch-mode", "--quiet", "dependency:copy-dependencies", "-DincludeScope=runtime")
 
 
@@ -29,15 +27,12 @@ def main() -> int:
         return 1
     oldest = sparks[0]
     commands: list[list[str]] = []
-    if not BOTO3.exists():
-        python = str(oldest.home / "bin/python")
-        commands.append([python, "-m", "pip", "install", "--quiet", "--target", str(BOTO3), BOTO3_REQUIREMENT])
     if not (CONNECTOR / "connector.jar").exists():
         shutil.rmtree(CONNECTOR, ignore_errors=True)
         (CONNECTOR / "classes").mkdir(parents=True)
         shutil.copyfile(PEERS / "pom.xml", CONNECTOR / "pom.xml")
         jars, classes = CONNECTOR.resolve() / "jars", str(CONNECTOR / "classes")
-        (found,) = oldest.home.glob("lib/python*/site-packages/pyspark/jars")
+        found = oldest.home / "jars"
         commands += [
             [*COPY, f"-DoutputDirectory={jars}", "--file", str(CONNECTOR / "pom.xml")],
             ["javac", "-nowarn", "-cp", f"{jars}/*:{found}/*", "-d", classes, str(PEERS / "Connector.java")],

@@ -19,22 +19,14 @@ from pathlib import Path
 from ansible_collections.tableferry.aws.plugins.module_utils.spark.package import build_package, script
 from ansible_collections.tableferry.aws.plugins.module_utils.spark.wheels import download_wheels, find_wheels
 from benchmarks.spark.servers import BUCKET
+from lab.spark.engine import ENGINES, Engine, settings
 
 FETCHED = Path("build/spark")
-CONNECTOR, BOTO3 = FETCHED / "connector", FETCHED / "boto3"
+CONNECTOR = FETCHED / "connector"
 DAEMON, REPORTS = "reporting_daemon", "WORKER_CPU_FOLDER"  # and the variable that it reads
 PEERS = Path(__file__).parent / "peers"
-VERSIONS = ("3.5.6", "4.1.1")
 MASTER = "local[2,4]"  # two slots, whose tasks are tried again
 SHOWN = 3000  # characters of the output of a job that failed
-
-
-@dataclass(frozen=True)
-class Spark:
-    """A Spark: its version, and the environment that it was installed into."""
-
-    name: str
-    home: Path
 
 
 @dataclass(frozen=True)
@@ -43,7 +35,8 @@ class Job:
 
     name: str
     arguments: tuple[str, ...]
-    python_path: Path | None = None  # of libraries beside those of the Spark
+    boto3: bool = False  # whether it needs one
+    is_python: bool = True
 
 
 @dataclass(frozen=True)
@@ -68,39 +61,32 @@ def connector(url: str, table: str, paths: str) -> Job:
     """AWS's connector."""
     jars = ",".join(str(jar.resolve()) for jar in sorted((CONNECTOR / "jars").glob("*.jar")))
     job = str(CONNECTOR / "connector.jar")
-    return Job("connector", ("--jars", jars, "--class", "Connector", job, url, table, paths))
+    return Job("connector", ("--jars", jars, "--class", "Connector", job, url, table, paths), is_python=False)
 
 
 def batch_writer(url: str, table: str, paths: str) -> Job:
     """boto3's batch writer."""
-    return Job("batch_writer", (str(PEERS / "batch_writer.py"), url, table, paths), BOTO3)
+    return Job("batch_writer", (str(PEERS / "batch_writer.py"), url, table, paths), boto3=True)
 
 
-def run_job(spark: Spark, job: Job, folder: Path, environment: Mapping[str, str]) -> Ran:
+def run_job(spark: Engine, job: Job, folder: Path, environment: Mapping[str, str]) -> Ran:
     """Run ``job`` to its end and measure all of it."""
     reports = Path(tempfile.mkdtemp(dir=folder))
-    path = [
-        Path(__file__).parent,
-        *([job.python_path.resolve()] if job.python_path else []),
-    ]  # the first has the daemon
-    submit = [str(spark.home / "bin/spark-submit"), "--master", MASTER, "--driver-memory", "1g"]
-    conf = ["--conf", f"spark.python.daemon.module={DAEMON}", "--conf", "spark.ui.enabled=false"]
-    python = str(spark.home / "bin/python")
-    variables = {
-        "SPARK_LOCAL_IP": "127.0.0.1",
-        "PYTHONPATH": os.pathsep.join(map(str, path)),
-        "PYSPARK_PYTHON": python,
-        "PATH": f"{spark.home / 'bin'}:{environment['PATH']}",
-        REPORTS: str(reports),
-    }
-    settings = [f"{name}={value}" for name, value in variables.items()]
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.spark.tree", str(reports), "env", *settings, *submit, *conf, *job.arguments],
-        env=dict(environment),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        directory = Path(name)
+        conf = {"spark.python.daemon.module": DAEMON, "spark.ui.enabled": "false"}
+        archive = [f"-XX:SharedArchiveFile={spark.archive}"] if job.is_python else []
+        command = spark.command(directory, MASTER, [*settings(conf), *job.arguments], archive)
+        own = spark.environment(directory, spark.python, boto3=job.boto3)
+        path = [str(Path(__file__).parent), *filter(None, [own.get("PYTHONPATH")])]  # the first has the daemon
+        variables = {**own, "PYTHONPATH": os.pathsep.join(path), REPORTS: str(reports)}
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.spark.tree", str(reports), "env", *_given(variables), *command],
+            env=dict(environment),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     shutil.rmtree(reports)
     if not done.stdout:
         return Ran(done.returncode or 1, 0, 0, 0, done.stderr[-SHOWN:])
@@ -108,10 +94,13 @@ def run_job(spark: Spark, job: Job, folder: Path, environment: Mapping[str, str]
     return Ran(done.returncode, found["cpu_s"], found["wall_s"], found["peak_mb"], done.stderr[-SHOWN:])
 
 
-def here() -> list[Spark]:
+def _given(variables: Mapping[str, str]) -> list[str]:
+    return [f"{name}={value}" for name, value in variables.items()]
+
+
+def here() -> list[Engine]:
     """The versions of Spark that are here, the oldest first."""
-    found = (Spark(version, FETCHED / version) for version in VERSIONS)
-    return [spark for spark in found if (spark.home / "bin/spark-submit").exists()]
+    return [engine for engine in ENGINES if not engine.why_not()]
 
 
 def _delivered(folder: Path) -> tuple[Path, Path]:

@@ -20,6 +20,7 @@ from typing import Any
 from ..core.errors import CollidingKeys
 from ..core.items.answers import Key, KeyReader, Slice
 from ..core.items.carried import Carried
+from ..core.items.digest import key_texts
 from ..core.items.exported import read_items
 from ..core.items.transform.compiled import Transform
 from ..core.items.transform.tally import Tally
@@ -75,8 +76,7 @@ def digests_of(plan: JobPlan, storage: Bucket, carried: Carried, places: int) ->
     count = 0
     for items in _pieces(plan, storage, carried):
         made = transform.of_items(items, tally)
-        for key in keys.of_items(made):
-            digest = _digest(key)
+        for digest in _digests(keys.of_items(made) if made else ()):
             held[int.from_bytes(digest[:8], "big") % places].append(digest)
         count += len(made)
         if count >= HELD_DIGESTS:
@@ -116,8 +116,8 @@ def named(
     counts: Counter[bytes] = Counter()
     for items in _pieces(plan, storage, carried):
         for item in items:
-            for key in map(keys.of, transform.of_item(item, tally)):
-                digest = _digest(key)
+            made = [keys.of(each) for each in transform.of_item(item, tally)]
+            for key, digest in zip(made, _digests(made), strict=True):
                 if digest in digests and counts[digest] < MOST_NAMED:
                     counts[digest] += 1
                     yield digest, {"key": keys.to_json(key), "source": sources.to_json(sources.of(item))}
@@ -159,7 +159,5 @@ def _destination_keys(transform: Transform) -> KeyReader:
     return KeyReader(transform.keys.destination.table.attributes)
 
 
-def _digest(key: Key) -> bytes:
-    """Of a text that no other key has: before the last part, each is with its length."""
-    text = key[0] if len(key) == 1 else f"{len(key[0])}:{key[0]}{key[1]}"
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=DIGEST_BYTES).digest()
+def _digests(keys: Sequence[Key]) -> list[bytes]:
+    return [blake2b(text, digest_size=DIGEST_BYTES).digest() for text in key_texts(keys)]

@@ -26,7 +26,7 @@ from . import memory
 from .answers import Key, KeyReader, Slice, require_msgspec
 from .carried import CARRIED, Carried
 from .client import Client, RetryPolicy
-from .digest import Digests
+from .digest import Digests, key_texts
 from .kept_digests import Doubled, KeptDigests, packed
 from .kept_keys import MEMORY_BYTES
 from .lanes import Lanes
@@ -232,11 +232,7 @@ class Digesting:
 
 
 def _digests(digests: Digests, keys: Sequence[Key]) -> list[int]:
-    if keys and len(keys[0]) == 1:
-        texts = [value for (value,) in keys]
-    else:  # with the length of the first value: two keys never share a text
-        texts = [f"{len(one)}:{one}{other}" for one, other in keys]
-    return digests.raw([text.encode("utf-8", "surrogatepass") for text in texts])
+    return digests.raw(key_texts(keys))
 
 
 class _Examples:

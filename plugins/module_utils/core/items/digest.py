@@ -25,7 +25,7 @@ from typing import Any, Literal
 
 from ..errors import MissingLibrary
 from . import surrogates
-from .answers import Raw, Slice, Struct, canonical_number, malformed, msgspec, split
+from .answers import Key, Raw, Slice, Struct, canonical_number, malformed, msgspec, split
 
 try:
     from xxhash import xxh3_128_intdigest
@@ -85,6 +85,15 @@ class Digests:
     def of(self, form: Form, items: Sequence[Slice]) -> list[int]:
         """The digests of the items in ``form``. Raises ServiceError for anything but an item, MissingLibrary."""
         return self.raw(items if form == "raw" else [in_form(form, item) for item in items])
+
+
+def key_texts(keys: Sequence[Key]) -> list[bytes]:
+    """A text of each of a table's ``keys`` that no other one has: the first of two values is with its length."""
+    if keys and len(keys[0]) == 1:
+        texts = [value for (value,) in keys]
+    else:
+        texts = [f"{len(one)}:{one}{other}" for one, other in keys]
+    return [text.encode("utf-8", "surrogatepass") for text in texts]
 
 
 def in_form(form: Form, item: Slice) -> bytes:
