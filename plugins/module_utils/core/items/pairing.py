@@ -18,6 +18,7 @@ from .answers import Key, KeyAttribute, KeyReader, Raw, Slice
 from .carried import Carried
 from .client import Client
 from .differences import Difference
+from .kept_keys import MOST_ORIGINS
 from .lookup import READ_ITEMS, Lookup
 from .permit import Bounds
 from .scan import SegmentPage, scan_table
@@ -177,15 +178,17 @@ def find_origins(
     client: Client, source: ItemTable, items: PairedItems, keys: Collection[Key], *, rate: Rate | None, bounds: Bounds
 ) -> dict[Key, list[Key]]:
     """By a strongly consistent Scan of the whole source: the keys of its items that belong to ``keys`` of the
-    destination, without those to which none does. Raises what Client.call and the bounds' ``look`` do, TableVanished.
+    destination, at most MOST_ORIGINS for each, without those to which none does.
+
+    Raises what Client.call and the bounds' ``look`` do, TableVanished.
     """
     origins: dict[Key, list[Key]] = {}
 
     def take(page: SegmentPage) -> None:
         for item in page.items:
             for key, _made in items.made(item):
-                if key in keys:
-                    origins.setdefault(key, []).append(items.source_keys.of(item))
+                if key in keys and len(origins.setdefault(key, [])) < MOST_ORIGINS:
+                    origins[key].append(items.source_keys.of(item))
 
     scan_table(client, source, take, consistent=True, rate=rate, bounds=bounds)
     return origins

@@ -126,6 +126,7 @@ def repair(
         options.carried,
         options.delete_extra,
         options.racing,
+        doubtful=pairing.places is None and options.delete_extra,
     )
     outcomes: Counter[str] = Counter()
 
@@ -138,22 +139,15 @@ def repair(
             repairing.repair(part, note)
         repairing.finish()
 
-    tells = pairing.places is not None or not options.delete_extra
-    unsure: list[Difference] = []  # to be deleted, and only a reading of the whole source tells that it has nothing
-
-    def sure() -> Iterator[Difference]:
-        for difference in differences:
-            if tells or difference.sources:
-                yield difference
-            else:
-                unsure.append(difference)
-
     try:
-        repair_all(sure())
-        if unsure and not repairing.ended:
-            keys = {items.keys.from_json(each.key) for each in unsure}
+        repair_all(iter(differences))
+        if repairing.unsure and not repairing.ended:
+            # Only a reading of the whole source tells that it has nothing for them.
+            keys = {items.keys.from_json(each.key) for each in repairing.unsure}
             origins = find_origins(reading, source, items, keys, rate=options.source_rate, bounds=options.bounds)
-            repair_all(items.difference(each, origins.get(items.keys.from_json(each.key), ())) for each in unsure)
+            repair_all(
+                items.difference(each, origins.get(items.keys.from_json(each.key), ())) for each in repairing.surely()
+            )
     finally:
         reading.close()
         writing.close()
@@ -199,7 +193,11 @@ class _Repair:
         carried: Carried,
         delete_extra: bool,
         racing: bool,
+        doubtful: bool,
     ) -> None:
+        """``doubtful``: what is to be deleted is kept in ``unsure`` instead, until ``surely`` is called."""
+        self.unsure: list[Difference] = []
+        self._doubtful = doubtful
         self._items = items
         self._origins = Origins(source, items)
         self._destination = destination
@@ -220,6 +218,11 @@ class _Repair:
         """Whether nothing more is repaired: another writer was seen, or too many items are refused."""
         return (self._raced and not self._racing) or len(self.refused) >= MOST_REFUSED
 
+    def surely(self) -> list[Difference]:
+        """The differences that were kept in ``unsure``; from now on items are deleted."""
+        self._doubtful = False
+        return self.unsure
+
     def repair(self, differences: Sequence[Difference], note: Callable[[Difference, Outcome], None]) -> None:
         """Repair the keys of ``differences``; some may still be under way when it returns, see ``finish``."""
         pairs = [self._items.pair(difference) for difference in differences]
@@ -235,6 +238,9 @@ class _Repair:
         for key, difference in zip(keys, differences, strict=True):
             if self.ended:
                 break
+            if self._doubtful and key not in mine and key in theirs:
+                self.unsure.append(difference)
+                continue
             self._repair(key, mine.get(key), theirs.get(key), partial(note, difference))
 
     def finish(self) -> None:

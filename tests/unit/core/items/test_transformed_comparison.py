@@ -495,6 +495,22 @@ def test_a_repair_leaves_any_of_several_items_that_become_one(dynamo):
     assert compared(dynamo, made)[0].equal
 
 
+def test_another_item_that_became_one_meanwhile_keeps_it_from_being_deleted(dynamo):
+    """Of those that the comparison named none is left."""
+    made = steps_of(*GROUPED)
+    pair(dynamo, made, [item(number) for number in (30, 31, 50)])
+    orders, copy = dynamo.tables["orders"], dynamo.tables["copy"]
+    for key in ("3", "5"):
+        copy.put(to_bytes({**json.loads(copy.items[key,]), "secret": {"S": "neither"}}))
+    differences = differences_of(dynamo, made)
+    for number in ("30", "31", "50"):
+        del orders.items[number,]
+    orders.put(item(35))
+    assert repaired(dynamo, made, differences) == RepairResult(left=2)
+    assert repaired(dynamo, made, differences, delete_extra=True) == RepairResult(put=1, deleted=1)
+    assert list(copy.items.values()) == made_of(made, [item(35)])[0]
+
+
 def test_a_difference_that_does_not_name_its_source_is_refused(dynamo):
     made = steps_of(*TOLD)
     pair(dynamo, made, [item(number) for number in range(20)])
