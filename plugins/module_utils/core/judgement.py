@@ -38,7 +38,7 @@ from .record.record import Record
 from .record.status import repaired_since
 from .steps import claim_job, claiming, settings_job
 from .steps.background import Workbench
-from .steps.comparison import require_equal
+from .steps.comparison import require_equal, unseen_by
 from .table.definition import TableDefinition
 from .table_status import require_usable
 
@@ -215,6 +215,8 @@ def with_comparison(judged: Judgement, comparison: Job | None, name: str) -> Jud
     if marked := comparison.result.get("marked_destination"):
         items = "item of the copy has" if marked == 1 else "items of the copy have"
         note += f" {marked} {items} attributes {REPLICATION}, as in the source; these were not compared."
+    if unseen := unseen_by(comparison.result):
+        note += f" {unseen}"
     return replace(judged, verified=comparison.result["level"], reason=f"{judged.reason} {note}".strip())
 
 

@@ -6,12 +6,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.differences import Comparison
-from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.comparison import Verification
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
+from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement, with_comparison
+from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.comparison import EVIDENCE, Verification
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs.dynamodb_verify import _message
 
 COUNTED: dict[str, Any] = {"read": 12, "added": 1, "kept_out": {1: 2}, "refused": {3: 1}}
@@ -38,3 +41,17 @@ def test_the_result_counts_what_steps_left_out() -> None:
     counts = {"items_read": 12, "added": 1, "kept_out": {"1": 2}, "refused": {"3": 1}, "one_way": True}
     assert result | counts == result and "undecided" not in result
     assert not counts.keys() & Verification(Comparison(10, 10)).to_dict().keys()
+
+
+def test_a_migrated_table_says_what_its_sample_did_not_see() -> None:
+    judged = Judgement("migrated", 10, 10, None, "counts", "")
+    for sampled, words in ((SAMPLED, "source only"), (replace(SAMPLED, undecided=2), "2 of its items")):
+        job = Job("verify", "orders", "completed", result={"level": "sample", **Verification(sampled).to_dict()})
+        concluded = with_comparison(judged, job, "orders")
+        assert concluded.verified == "sample" and words in concluded.reason
+    job = Job("verify", "orders", "completed", result={"level": "full", **Verification(Comparison(10, 10)).to_dict()})
+    assert with_comparison(judged, job, "orders").reason == ""
+
+
+def test_the_record_keeps_that_a_sample_saw_one_side() -> None:
+    assert {"one_way", "undecided"} <= set(EVIDENCE)

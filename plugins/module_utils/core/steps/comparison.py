@@ -44,7 +44,10 @@ VERIFIED_TAG = "tableferry:verified"  # which comparison found the table equal t
 AT_ONCE = 4  # comparisons that one waiter makes at the same time
 REMEMBERED = 20  # differences that a repair knows of without a file, which has all of them
 LEVELS = ("sample", "full")
-EVIDENCE = ("level", "items_source", "items_destination", "missing", "different", "extra", "not_listed", "end_time")
+EVIDENCE = (
+    "level", "items_source", "items_destination", "missing", "different", "extra", "not_listed", "one_way", "undecided",
+    "end_time",
+)  # fmt: skip
 DIFFERING = ("missing", "different", "extra", "not_listed")  # what a result counts where the tables are not equal
 
 
@@ -308,6 +311,22 @@ class _Differences:
             with suppress(OSError):
                 self._file.close()
         self._place = self._file = None
+
+
+def unseen_by(result: Mapping[str, Any]) -> str:
+    """What a sample of transformed items cannot say, in words: of ``Verification.to_dict``'s data; "" for nothing."""
+    sentences = []
+    if result.get("one_way"):
+        sentences.append(
+            "The sample has items of the source only, since keys of the destination do not tell those of the source:"
+            " what is extra in the destination is not seen."
+        )
+    if undecided := result.get("undecided"):
+        sentences.append(
+            f"{undecided} of its items are not what the destination has, which may be right where several items became"
+            " one: a full comparison tells."
+        )
+    return " ".join(sentences)
 
 
 # As one of a table's jobs

@@ -29,6 +29,7 @@ from ...core.steps.comparison import (
     VerifyOptions,
     repair_differences,
     require_repairable,
+    unseen_by,
     verify_tables,
     where_listed,
 )
@@ -287,17 +288,8 @@ def _message(params: dict[str, Any], result: Verification, repaired: dict[str, i
 
 
 def _not_compared(result: Verification) -> str:
-    comparison, words = result.comparison, ""
-    if comparison.one_way:
-        words += (
-            " The sample has items of the source only, since keys of the destination do not tell those of the source:"
-            " what is extra in the destination is not seen."
-        )
-    if comparison.undecided:
-        words += (
-            f" {comparison.undecided} items are not what the destination has, which may be right where several items"
-            " became one: a full comparison tells."
-        )
+    comparison, unseen = result.comparison, unseen_by(result.to_dict())
+    words = f" {unseen}" if unseen else ""
     if comparison.marked_source or comparison.marked_destination:
         words += (
             f" Attributes {REPLICATION}, were not compared: {comparison.marked_source} items of the source and"
