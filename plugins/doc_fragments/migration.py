@@ -126,7 +126,7 @@ options:
     version_added: 0.3.0
 """
 
-    TRANSFORM = r"""
+    STEPS = r"""
 options:
   transform:
     description:
@@ -158,14 +158,6 @@ options:
     type: dict
     default: {}
     version_added: 0.3.0
-  on_collision:
-    description:
-      - What becomes of a table where the steps give several items one key. V(refuse) refuses it before anything is
-        written. With V(any) one of these items is written, and the result says how many were lost.
-    type: str
-    choices: [refuse, any]
-    default: refuse
-    version_added: 0.3.0
   transform_folders:
     description:
       - Directories in which the files of functions that O(transform) names are looked for, one after the other.
@@ -173,6 +165,18 @@ options:
     type: list
     elements: path
     default: []
+    version_added: 0.3.0
+"""
+
+    TRANSFORM = r"""
+options:
+  on_collision:
+    description:
+      - What becomes of a table where the steps give several items one key. V(refuse) refuses it before anything is
+        written. With V(any) one of these items is written, and the result says how many were lost.
+    type: str
+    choices: [refuse, any]
+    default: refuse
     version_added: 0.3.0
 """
 

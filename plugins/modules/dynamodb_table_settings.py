@@ -40,6 +40,7 @@ extends_documentation_fragment:
   - tableferry.aws.migration
   - tableferry.aws.migration.keys
   - tableferry.aws.migration.settings
+  - tableferry.aws.migration.steps
   - tableferry.aws.waiting
   - tableferry.aws.attributes
 """

@@ -78,6 +78,7 @@ extends_documentation_fragment:
   - tableferry.aws.items.comparing
   - tableferry.aws.migration
   - tableferry.aws.migration.indexes
+  - tableferry.aws.migration.steps
   - tableferry.aws.migration.transform
   - tableferry.aws.attributes
 """

@@ -288,6 +288,7 @@ extends_documentation_fragment:
   - tableferry.aws.migration
   - tableferry.aws.migration.keys
   - tableferry.aws.migration.settings
+  - tableferry.aws.migration.steps
   - tableferry.aws.migration.transform
   - tableferry.aws.migration.transforming
   - tableferry.aws.attributes

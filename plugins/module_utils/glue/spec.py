@@ -91,13 +91,18 @@ INDEX_OPTIONS: dict[str, Any] = {
 }
 
 # What changes the items on the way. ``transform_folders`` are where files with functions are looked for.
-TRANSFORM_OPTIONS: dict[str, Any] = {
+STEPS_OPTIONS: dict[str, Any] = {
     "transform": {"type": "list", "elements": "dict", "default": []},
     "transform_names": {"type": "dict", "default": {}},
     "transform_values": {"type": "dict", "default": {}},
     "destination_key": {"type": "dict", "default": {}, "no_log": False},
-    "on_collision": {"type": "str", "choices": ["refuse", "any"], "default": "refuse"},
     "transform_folders": {"type": "list", "elements": "path", "default": []},
+}
+
+# For verbs that read or write the items.
+TRANSFORM_OPTIONS: dict[str, Any] = {
+    **STEPS_OPTIONS,
+    "on_collision": {"type": "str", "choices": ["refuse", "any"], "default": "refuse"},
 }
 
 # For verbs that write the items.

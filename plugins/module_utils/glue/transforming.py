@@ -12,19 +12,19 @@ from .spec import Parameters
 
 
 def transform_of(params: Parameters, table: str) -> TransformChoices | None:
-    """What changes the items of the source ``table``, by the options of ``TRANSFORM_OPTIONS`` or
-    ``TRANSFORMING_OPTIONS``. Raises InvalidTransform."""
+    """What changes the items of the source ``table``, by the options of ``STEPS_OPTIONS`` and those
+    that the verb has besides. Raises InvalidTransform."""
     try:
         return choices_of(
             params["transform"],
             names=params["transform_names"],
             values=params["transform_values"],
             errors=params.get("transform_errors", "fail"),
-            on_collision=params["on_collision"],
+            on_collision=params.get("on_collision", "refuse"),
             destination_key=params["destination_key"],
             show_values=params.get("transform_show_values", False),
             folders=params["transform_folders"],
-            without_indexes=(*params["indexes_after"], *params["leave_indexes"]),
+            without_indexes=(*params.get("indexes_after", ()), *params["leave_indexes"]),
         )
     except InvalidTransform as error:
         raise error.for_table(table) from error

@@ -11,13 +11,24 @@ from typing import Any
 from ...core.steps.settings_job import plan_table_settings, settings_job
 from ...core.table.settings import SettingsOptions
 from ..accounts import Accounts
-from ..spec import BOTH_ACCOUNTS_OPTIONS, KEY_MAP_OPTIONS, SETTINGS_OPTIONS, STARTING_OPTIONS, Progress, Verb, given
+from ..spec import (
+    BOTH_ACCOUNTS_OPTIONS,
+    KEY_MAP_OPTIONS,
+    SETTINGS_OPTIONS,
+    STARTING_OPTIONS,
+    STEPS_OPTIONS,
+    Progress,
+    Verb,
+    given,
+)
 from ..starting import finished, start_result
+from ..transforming import transform_of
 
 SPEC: dict[str, Any] = {
     **STARTING_OPTIONS,
     **KEY_MAP_OPTIONS,
     **SETTINGS_OPTIONS,
+    **STEPS_OPTIONS,
     "name": {"type": "str", "required": True},
     **BOTH_ACCOUNTS_OPTIONS,
     "source_table": {"type": "str"},
@@ -36,6 +47,7 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     options = SettingsOptions(
         defer=tuple(params["defer"]),
         leave_indexes=tuple(params["leave_indexes"]),
+        transform=transform_of(params, source_table),
         **given(params, ("kms_key_map", "kinesis_map", "principal_map", "migration_id", "warm_throughput")),
     )
     plan = plan_table_settings(

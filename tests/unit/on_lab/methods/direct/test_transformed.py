@@ -36,7 +36,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.record.store i
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.claiming import Records
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.transforming import choices_of
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.outcome import outcome
-from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs import dynamodb_verify
+from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs import dynamodb_table_settings, dynamodb_verify
 from tests.unit.on_lab.conftest import Crossing
 from tests.unit.on_lab.in_process import Killed
 from tests.unit.on_lab.methods.direct.test_copy_job import Direct, fill, make
@@ -574,3 +574,12 @@ def test_a_broken_table_is_repaired_by_its_transform_and_goes_on(
     assert (judged.status, record.state) == ("migrated", "done"), judged
     items = {item["key"]["S"]: item["price"] for item in crossing.items("destination", "mended")}
     assert items["0"] == {"N": "0.5"}
+
+    def settle(steps: Any) -> dict[str, Any]:
+        arguments = {"name": "mended", **sides, "transform": steps}
+        params = ArgumentSpecValidator(dynamodb_table_settings.SPEC).validate(arguments).validated_parameters
+        return outcome(dynamodb_table_settings.VERB, params, check_mode=False, diff=False, progress=print)
+
+    same, other = settle(steps), settle([])
+    assert (same["changed"], same.get("failed", False)) == (False, False), same
+    assert (other["failed"], other["ferry_error"]) == (True, "DestinationExists")
