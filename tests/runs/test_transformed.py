@@ -36,6 +36,7 @@ def _prepared(lab: LabClient, folder: Path, **more: Any) -> Migration:
         "ferry_method": "direct",
         "ferry_destination_table": "people",
         "ferry_verify": "full",
+        "ferry_workers": 2,
         "ferry_transform": STEPS,
         "ferry_transform_names": {"#status": "status"},
         "ferry_transform_values": {":gone": {"S": "gone"}},

@@ -86,9 +86,9 @@ def choices_of(
         return None
     places = tuple(folders)
     return TransformChoices(
-        [dict(step) if isinstance(step, Mapping) else step for step in steps],
-        dict(names or {}),
-        dict(values or {}),
+        _plain(steps),
+        _plain(names or {}),
+        _plain(values or {}),
         errors,
         on_collision,
         _given_key(destination_key or {}),
@@ -96,6 +96,16 @@ def choices_of(
         show_values,
         list(without_indexes),
     )
+
+
+def _plain(value: Any) -> Any:
+    """``value`` of plain types, which travel to other processes: playbooks have texts and containers of their own."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(inner) for name, inner in value.items()}
+    if isinstance(value, str):
+        return str(value)
+    listed = isinstance(value, Sequence) and not isinstance(value, bytes)
+    return [_plain(inner) for inner in value] if listed else value
 
 
 def choices_from(data: Mapping[str, Any] | None) -> TransformChoices | None:

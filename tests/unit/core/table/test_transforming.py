@@ -233,3 +233,16 @@ def test_a_vector_index_follows_its_attributes_or_is_left():
     made, left = transformed(table, choices_of([{"drop": "embedding"}]))
     assert [each.what for each in left] == ["vector_indexes.vec"]
     assert made.vector_indexes == ()
+
+
+def test_texts_and_containers_of_others_become_plain():
+    class Text(str):
+        __slots__ = ()
+
+    class Mapped(dict):
+        pass
+
+    choices = choices_of([Mapped({Text("drop"): (Text("x"),)})], names=Mapped({"#a": Text("b")}))
+    assert choices == choices_from(json.loads(json.dumps(asdict(choices))))
+    step = choices.steps[0]
+    assert {type(step), type(step["drop"]), type(step["drop"][0]), type(choices.names["#a"])} == {dict, list, str}
