@@ -107,9 +107,8 @@ class Bench:
         ran = run_job(spark, job, self.folder, self.environment | {"AWS_ENDPOINT_URL_S3": where.s3_url})
         written = where.tables.written(table)
         if ran.code or written != items:
-            sys.exit(
-                f"{job.name} with Spark {spark.version} ended with {ran.code}, {written} of {items} items:\n{ran.output}"
-            )
+            ended = f"{job.name} with Spark {spark.version} ended with {ran.code}, {written} of {items} items"
+            sys.exit(f"{ended}:\n{ran.output}")
         return Row(work, f"spark {spark.version}", items, ran.cpu_s, ran.wall_s, ran.peak_mb, table=table)
 
     def copied(self, who: str, where: Servers, items: int) -> Row:
