@@ -11,7 +11,7 @@ import json
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from hashlib import blake2b, sha256
+from hashlib import sha256
 from typing import Any
 
 from ..core.errors import InvalidInput
@@ -19,6 +19,7 @@ from ..core.items.answers import KeyAttribute
 from ..core.items.exported import ExportedFile
 from ..core.items.transform.compiled import Transform, compiled
 from ..core.items.transform.definition import Definition
+from ..core.items.transform.fingerprint import fingerprint
 from ..core.items.transform.schemas import KeySchema, TableSchemas
 
 VERSION = 1  # of the form: package and plan are written together, so no other is read
@@ -71,13 +72,8 @@ class JobPlan:
 
     @property
     def _work(self) -> str:
-        """Names what is to be done, so that no result of other steps counts. Of secrets it tells no more than that
-        they have changed."""
-        definition = {**self._definition(), "salts": {}}
-        digest = sha256(json.dumps([self.table_id, definition], sort_keys=True).encode())
-        for name, salt in sorted(self.definition.salts.items()):
-            digest.update(name.encode() + blake2b(b"tableferry", key=sha256(salt).digest(), digest_size=4).digest())
-        return digest.hexdigest()[:16]
+        """Names what is to be done, so that no result of other steps counts."""
+        return sha256(f"{self.table_id} {fingerprint(self.definition)}".encode()).hexdigest()[:16]
 
     def result_key(self, file: ExportedFile) -> str:
         """The object with the result of ``file``."""
@@ -87,19 +83,16 @@ class JobPlan:
         """The steps, compiled. Raises InvalidTransform."""
         return compiled(self.definition)
 
-    def _definition(self) -> dict[str, Any]:
-        return {
+    def to_json(self) -> bytes:
+        """The plan as an object's content."""
+        definition = {
             **{name: getattr(self.definition, name) for name in ("steps", "names", "values", "at", "files")},
             "salts": {name: b64encode(salt).decode() for name, salt in self.definition.salts.items()},
             "source": {name: asdict(schema) for name, schema in self.definition.source},
             "destination": asdict(self.definition.destination) if self.definition.destination else None,
         }
-
-    def to_json(self) -> bytes:
-        """The plan as an object's content."""
         members = {name: getattr(self, name) for name in _PLAIN}
-        plan = {**members, "version": VERSION, "files": [asdict(file) for file in self.files]}
-        plan["definition"] = self._definition()
+        plan = {**members, "version": VERSION, "files": [asdict(file) for file in self.files], "definition": definition}
         return json.dumps(plan).encode()
 
     @classmethod
