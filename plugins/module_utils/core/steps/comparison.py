@@ -38,7 +38,7 @@ from ..table.refused_items import without_keys
 from ..table.transforming import TransformChoices, choices_from, definition_for, time_to_live_after
 from .background import Workbench, bounds_of, percent
 from .counting import units_for
-from .transforms import fingerprint_of, require_same_transform, time_of
+from .transforms import fingerprint_of, require_marked_transform, require_same_transform, time_of
 
 VERIFIED_TAG = "tableferry:verified"  # which comparison found the table equal to its source, and when
 AT_ONCE = 4  # comparisons that one waiter makes at the same time
@@ -220,6 +220,8 @@ def repair_differences(
     differences = _read(Path(verification.path)) if verification.path else iter(verification.first)
     try:
         changing = _changing(source, destination, options, record)
+        if record is None:
+            _require_marked(source, destination, options)
         repairing = RepairOptions(delete_extra=delete_extra, racing=racing, transform=changing, bounds=bounds)
         return repair(here, there, differences, repairing)
     except ItemRefused as error:
@@ -245,6 +247,16 @@ def _changing(
         require_same_transform(record, fingerprint_of(options.transform, definition), options.source_table)
     at = time_of(record, TableDefinition.read(destination, options.table))
     return definition_for(options.transform, definition, at)
+
+
+def _require_marked(source: Account, destination: Account, options: VerifyOptions) -> None:
+    """Without a record, the table's tags say by which transform its items were brought. Raises TableBroken."""
+    there = TableDefinition.read(destination, options.table)
+    mark = ""
+    if options.transform is not None:
+        mark = fingerprint_of(options.transform, TableDefinition.read(source, options.source_table))
+    tags = read_tags(destination, there.arn, table=options.table)
+    require_marked_transform(tags, mark, options.table, options.source_table)
 
 
 def _expiring(source: Account, table: ItemTable, transform: TransformChoices | None) -> str:

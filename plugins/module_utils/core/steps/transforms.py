@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,9 +16,11 @@ from ..items.transform.hashing import salts_needed
 from ..record import transitions
 from ..record.record import ITEMS, Record
 from ..table.definition import TableDefinition
+from ..table.ownership import COPY_TAG
 from ..table.transforming import TransformChoices, definition_for, fingerprint, salts_of
 
 EVIDENCE = "transform"  # the member of a record's evidence
+_WORD = "transform="
 
 
 @dataclass(frozen=True)
@@ -58,17 +61,35 @@ def fingerprint_of(choices: TransformChoices | None, table: TableDefinition) -> 
     return fingerprint(choices, definition_for(choices, table, None)) if choices is not None else ""
 
 
+def transform_word(mark: str) -> str:
+    """The fingerprint ``mark`` as a word of the tag that a complete copy carries; "" for none."""
+    return f" {_WORD}{mark}" if mark else ""
+
+
+def require_marked_transform(tags: Mapping[str, str], mark: str, name: str, source_table: str) -> None:
+    """Raises TableBroken where the ``tags`` of the table ``name``, of which no record can be read, name another
+    transform than ``mark``, or where nothing says that it was this one."""
+    copied = tags.get(COPY_TAG, "").split(" ")
+    before = next((word.removeprefix(_WORD) for word in copied if word.startswith(_WORD)), "")
+    if before != mark:
+        raise _another(name, before, mark, source_table)
+
+
 def require_same_transform(record: Record, mark: str, source_table: str) -> None:
     """Raises TableBroken where items of the record's table were written by another transform than ``mark``."""
     began = began_with(record)
     if began is None or began.fingerprint == mark:
         return
-    raise TableBroken(
-        f"The copy {record.name} has items that were brought {_words(began.fingerprint, mark)}.",
-        f"Set transform, its names and values, the salts and functions as they were, and run again; or delete the copy"
-        f" {record.name}, whose deletion protection is on while it is filled, and run again.",
+    raise _another(record.name, began.fingerprint, mark, source_table)
+
+
+def _another(name: str, before: str, now: str, source_table: str) -> TableBroken:
+    return TableBroken(
+        f"The copy {name} has items that were brought {_words(before, now)}.",
+        "Set transform, its names and values, the salts and functions as they were, and run again; or delete the copy"
+        f" {name}, whose deletion protection is on while it is filled, and run again.",
         table=source_table,
-        details={"transform": began.fingerprint},
+        details={"transform": before},
     )
 
 

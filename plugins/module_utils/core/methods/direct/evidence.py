@@ -14,7 +14,7 @@ from ...errors import CountMismatch
 from ...items.checkpoint import Counts as CopyCounts
 from ...jobs.job import Job
 from ...jobs.tracking import Tracking
-from ...steps.transforms import EVIDENCE, items_token
+from ...steps.transforms import EVIDENCE, items_token, transform_word
 from ...table.ownership import COPY_TAG
 
 _NUMBERS = ("items", "bytes", "counted")
@@ -32,7 +32,8 @@ def mark_of(source_id: str, result: Mapping[str, Any]) -> str:
     """The tag's value: a tag takes no more than letters, digits, spaces and + - = . _ : / @."""
     numbers = {name: result[name] for name in _NUMBERS if result.get(name) is not None}
     words = " ".join(f"{name}={value}" for name, value in numbers.items())
-    return f"{source_id} {words} from={result['data_from']} at={result['end_time']}"
+    mark = transform_word(result.get(EVIDENCE, {}).get("fingerprint", ""))
+    return f"{source_id} {words} from={result['data_from']} at={result['end_time']}{mark}"
 
 
 def copied_by(tags: Mapping[str, str], source_id: str) -> dict[str, Any] | None:

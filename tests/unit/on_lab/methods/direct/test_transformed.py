@@ -34,6 +34,11 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.record.process
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.run import Run
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.store import RecordStore
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.claiming import Records
+from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.comparison import (
+    VerifyOptions,
+    repair_differences,
+    verify_tables,
+)
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.transforming import choices_of
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.outcome import outcome
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs import dynamodb_table_settings, dynamodb_verify
@@ -380,6 +385,27 @@ def test_the_real_way_is_verified_in_full(
 
 
 SHORTENED = [{"replace": {"id": [".$", ""]}}]
+
+
+def test_without_a_record_the_tags_say_by_which_transform_a_table_may_be_repaired(
+    crossing: Crossing, hurry: Any, tmp_path: Path
+) -> None:
+    make(crossing, "tagged")
+    fill(crossing, "tagged", [{"id": {"S": str(number)}} for number in range(5)])
+    transform = choices_of([{"set": {"new": 1}}])
+    Direct(crossing, tmp_path).go(hurry, "tagged", transform=transform)
+    fill(crossing, "tagged", [{"id": {"S": "more"}}])
+
+    def repaired(transform: Any) -> Any:
+        options = VerifyOptions("tagged", "tagged", transform=transform)
+        found = verify_tables(crossing.source, crossing.destination, options)
+        return repair_differences(crossing.source, crossing.destination, options, found, delete_extra=False)
+
+    for other in (None, choices_of([{"set": {"new": 2}}])):
+        with pytest.raises(errors.TableBroken, match="tagged has items that were brought by"):
+            repaired(other)
+    assert repaired(transform).put == 1
+    assert {"id": {"S": "more"}, "new": {"N": "1"}} in crossing.items("destination", "tagged")
 
 
 @pytest.mark.parametrize("choice", ["refuse", "any"])
