@@ -134,6 +134,7 @@ NO_OBJECT = frozenset({"404", "NoSuchKey", "NotFound"})  # S3; HEAD of a bucket 
 NO_BUCKET = frozenset({"NoSuchBucket"})
 NO_ENTITY = frozenset({"NoSuchEntity", "NoSuchEntityException"})  # IAM
 NO_KEY = frozenset({"InvalidArnException", "NotFoundException"})  # KMS
+NO_GLUE_JOB = frozenset({"EntityNotFoundException"})
 NO_BUCKET_SETTING = frozenset(  # S3: a bucket without it
     {
         "NoSuchBucketPolicy",
@@ -201,6 +202,8 @@ RefusalKind = Literal["passes", "slot", "busy", "later", "quota", "denied", "fin
 FRESH_ROLE_SECONDS = 120.0  # a role made this moment is not known everywhere, and cannot be named or assumed
 
 LIMITS = frozenset({"LimitExceeded", "LimitExceededException", "ServiceQuotaExceededException", "TooManyBuckets"})
+# Glue: as many runs as a job, or an account, may have at once (spark.md 2).
+RUNS_FULL = frozenset({"ConcurrentRunsExceededException", "ResourceNumberLimitExceededException"})
 IN_USE = frozenset({"ResourceInUseException"})
 INVALID = frozenset({"ValidationException"})
 # Somebody, or AWS itself, changes the same thing at this moment.
@@ -218,6 +221,10 @@ CHANGING = IN_USE | {
 _JOB_STARTS = frozenset(
     {"ExportTableToPointInTime", "ImportTable", "StartBackupJob", "StartCopyJob", "StartRestoreJob"}
 )
+
+
+# What starts a Spark job: Glue and EMR Serverless. A conflict is of the state of the application (spark.md 3).
+_RUN_STARTS = frozenset({"StartJobRun"})
 
 
 @dataclass(frozen=True)
@@ -287,6 +294,7 @@ _TEXTS = (
         "table class changes of 30 days",
         "AWS allows 2 changes in 30 days. Change the table class by hand later.",
     ),  # measured/settings 2.7
+    _words(INVALID | {"InvalidRequestException"}, "maximum number of active steps", "slot"),  # of an EMR cluster
     _words(LIMITS, r"simultaneously|concurrent|being used to restore", "slot"),
     _words(
         LIMITS,
@@ -341,6 +349,8 @@ def sort_refusal(code: str, message: str = "", operation: str = "") -> Refusal:
         return _denial(message)
     if is_wrong_request(code, message):
         return _FINAL
+    if operation in _RUN_STARTS and code in RUNS_FULL | CHANGING:
+        return _BUSY_JOBS
     for entry in _TEXTS:
         if code in entry.codes and entry.words.search(message):
             return entry.meaning
@@ -441,6 +451,17 @@ def is_role_unknown(error: BaseException) -> bool:
 def is_tag_lock(error: BaseException) -> bool:
     """Whether a table's tags are locked by a change of a moment ago (measured/more, TABLE-103)."""
     return code_of(error) in LIMITS and refusal_of(error).kind == "passes"
+
+
+_NO_CAPACITY = re.compile(
+    r"exceeded maximum concurrent compute capacity|resource unavailable|max(imum)? concurrent runs exceeded",
+    re.IGNORECASE,
+)
+
+
+def is_lack_of_capacity(message: str) -> bool:
+    """Whether a run of Glue failed because there was no room for it, as Glue says once it took the run (spark.md 2)."""
+    return _NO_CAPACITY.search(message) is not None
 
 
 def is_wrong_request(code: str, message: str) -> bool:

@@ -13,6 +13,7 @@ import argparse
 import platform
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,12 @@ from typing import Any
 def main(arguments: Sequence[str], context: Any, archive: Path) -> None:
     """Run the job with Spark's ``context``; ``archive`` is the package. ``arguments`` are those of the script: the
     engine adds its own. Raises what ``begin`` does, and Spark's error for a task that failed four times."""
-    uri, run = read_arguments(arguments)
+    asked = read_arguments(arguments)
     context.addArchive(f"file://{archive}#{archive.stem}")
     _use_unpacked(archive.stem)
     from .job import begin
 
-    work = begin(uri, run, context.defaultParallelism)
+    work = begin(asked.plan, asked.run, context.defaultParallelism, asked.engine_run)
     if work.looks:
         _look(work, context, archive.stem)
     if work.tasks:
@@ -51,13 +52,23 @@ def _place(place: int) -> int:
     return place
 
 
-def read_arguments(arguments: Sequence[str]) -> tuple[str, str]:
-    """The plan's S3 URI and the token of the run, among the engine's own arguments."""
+@dataclass(frozen=True)
+class Asked:
+    """The plan's S3 URI, the token of the run, and the engine's own name for it, "" where it passes none."""
+
+    plan: str
+    run: str
+    engine_run: str = ""
+
+
+def read_arguments(arguments: Sequence[str]) -> Asked:
+    """What is asked for, among the engine's own arguments. Glue adds the id of its run (spark.md 2)."""
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("--plan", required=True)
     parser.add_argument("--run", required=True)
+    parser.add_argument("--JOB_RUN_ID", default="")
     known, _others = parser.parse_known_args(arguments)
-    return known.plan, known.run
+    return Asked(known.plan, known.run, known.JOB_RUN_ID)
 
 
 def _task(archive: str) -> Callable[[Iterable[bytes]], None]:

@@ -56,8 +56,9 @@ class Work:
         return sum(file.items for file in self.plan.files)
 
 
-def begin(uri: str, run: str, slots: int) -> Work:
-    """Read the plan at ``uri``, note that the run began, and share what is left to do among ``slots``.
+def begin(uri: str, run: str, slots: int, engine_run: str = "") -> Work:
+    """Read the plan at ``uri``, note that the run began, and share what is left to do among ``slots``. ``engine_run``
+    is what the engine calls the run: by it the run is found where AWS does not list its arguments.
 
     Raises InvalidInput for a plan that is not this run's, InvalidTransform, CollidingKeys where an earlier look found
     some, and ServiceError.
@@ -68,7 +69,7 @@ def begin(uri: str, run: str, slots: int) -> Work:
     if plan.run != run:
         raise InvalidInput(f"The plan at {key} is of the run {plan.run}, not of {run}.", "Start the job anew.")
     storage = bucket_of(plan)
-    storage.write(plan.started_key, json.dumps({"run": run, "plan": key}).encode())
+    storage.write(plan.started_key, json.dumps({"run": run, "plan": key, "engine_run": engine_run}).encode())
     with _told(plan, storage):
         apart = plan.transform().keys.apart
         done = storage.keys(plan.results_prefix)

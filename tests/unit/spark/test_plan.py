@@ -21,7 +21,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.items.transfor
     KeySchema,
     TableSchemas,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.spark.driver import read_arguments
+from ansible_collections.tableferry.aws.plugins.module_utils.spark.driver import Asked, read_arguments
 from ansible_collections.tableferry.aws.plugins.module_utils.spark.plan import JobPlan, shares
 
 KEY = KeySchema((KeyAttribute("pk", "S"),), (KeyAttribute("sk", "N"),))
@@ -117,4 +117,5 @@ def test_files_are_shared_evenly(sizes: list[int], count: int) -> None:
 
 def test_arguments_of_the_engine_are_left_alone() -> None:
     arguments = ["--JOB_NAME", "j", "--plan", "s3://b/k", "--enable-metrics", "--run", "token", "--r", "x"]
-    assert read_arguments(arguments) == ("s3://b/k", "token")
+    assert read_arguments(arguments) == Asked("s3://b/k", "token")
+    assert read_arguments([*arguments, "--JOB_RUN_ID", "jr_1"]) == Asked("s3://b/k", "token", "jr_1")

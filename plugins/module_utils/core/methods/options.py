@@ -50,6 +50,24 @@ class BackupChoices:
 
 
 @dataclass(frozen=True)
+class SparkChoices:
+    """What the user chose for the Spark job; empty values leave the choice to the engine's own file.
+
+    ``workers`` are the machines of a run, the driver's among them. ``engine`` is ``serverless`` or ``cluster`` on EMR;
+    ``wheels`` a folder of the controller.
+    """
+
+    engine: str = ""
+    workers: int = 2
+    worker_type: str = ""
+    role_arn: str = ""
+    application_id: str = ""
+    cluster_id: str = ""
+    release: str = ""
+    wheels: str = ""
+
+
+@dataclass(frozen=True)
 class MigrationOptions:
     """What the user chose for a table. ``table`` is the source's; ages and waits are seconds.
 

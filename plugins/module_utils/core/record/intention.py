@@ -46,7 +46,9 @@ BACKUP_TOKEN = Window(repeat=3600, closes_after_asked=SIGNATURE + LISTED)
 UNIQUE_NAME = Window(repeat=None)
 # DeleteTable: the caller looks at the TableId before each.
 DELETION = Window(repeat=None, after_fence=True)
-# Glue and EMR: every request begins a run.
+# EMR Serverless documents no window for its clientToken.
+RUN_TOKEN = Window(repeat=3600, closes_after_asked=SIGNATURE + LISTED)
+# Glue and EMR on EC2: every request begins a run.
 NO_TOKEN = Window(repeat=0, closes_after_asked=SIGNATURE + LISTED)
 
 # To replace a job that signs requests itself, such as a Spark job: stopped, at its end, and then so many seconds.

@@ -1,0 +1,107 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Script and package of the Spark job: made on the controller, and put into the staging bucket once.
+
+Their names have their checksums, so that a run which has begun never gets half of an update, and all tables and runs of
+one version share one pair of objects.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Protocol
+
+from ....spark.package import Package, build_package
+from ....spark.wheels import download_wheels, find_wheels
+from ...errors import FerryError, MissingLibrary
+from ...items.private_files import expanded, in_words, make_folder
+
+FOLDER = "tableferry/spark/"  # of the staging bucket: the job's role may read what lies below
+_SCRIPT = "script.py"
+_CACHE = "tableferry/wheels"
+
+
+class Stored(Protocol):
+    """An object of a listing; ``size`` in bytes."""
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def size(self) -> int: ...
+
+
+class Bucket(Protocol):
+    """What a delivery needs of the staging bucket: private objects, encrypted by its key."""
+
+    def objects(self, prefix: str) -> Iterable[Stored]: ...
+
+    def put(self, key: str, body: bytes) -> None: ...
+
+
+@dataclass(frozen=True)
+class Payload:
+    """Script and package, ready to be delivered."""
+
+    script: bytes
+    package: Package
+
+    @property
+    def script_key(self) -> str:
+        """The script's key in the bucket."""
+        return f"{FOLDER}tableferry-{hashlib.sha256(self.script).hexdigest()[:16]}.py"
+
+    @property
+    def package_key(self) -> str:
+        """The package's."""
+        return f"{FOLDER}{self.package.name}"
+
+
+def deliver(bucket: Bucket, payload: Payload) -> None:
+    """Put script and package into the ``bucket`` where they are not there yet. Raises what the bucket does."""
+    there = {each.key: each.size for each in bucket.objects(f"{FOLDER}tableferry-")}
+    for key, content in ((payload.script_key, payload.script), (payload.package_key, payload.package.content)):
+        if there.get(key) != len(content):
+            bucket.put(key, content)
+
+
+@lru_cache(maxsize=2)
+def build(wheels: str = "") -> Payload:
+    """Script and package, made once for a process. ``wheels`` is the user's folder of them; without one pip downloads
+    them, once for this machine.
+
+    Raises MissingLibrary where they can be neither found nor downloaded, ChecksumMismatch for others than were tested.
+    """
+    script = (files(Package.__module__.rpartition(".")[0]) / _SCRIPT).read_bytes()
+    return Payload(script, build_package(find_wheels(_folder(wheels))))
+
+
+def _folder(wheels: str) -> Path:
+    try:
+        if wheels:
+            return expanded(wheels)
+        folder = expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / _CACHE
+        make_folder(folder)
+        with suppress(FerryError):  # another version's, or half of them
+            find_wheels(folder)
+            return folder
+        with tempfile.TemporaryDirectory(dir=folder) as new:
+            download_wheels(Path(new))
+            for wheel in Path(new).iterdir():
+                wheel.replace(folder / wheel.name)
+    except OSError as error:
+        raise MissingLibrary(
+            f"The wheels of the Spark job cannot be kept here: {in_words(error)}.",
+            "Set spark_wheels to a folder that has them, or XDG_CACHE_HOME to one that can be written.",
+        ) from error
+    return folder
