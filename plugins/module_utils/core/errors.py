@@ -262,6 +262,10 @@ class RestoreFailed(FerryError):
     """The restore job ended FAILED or ABORTED, or its table cannot be used."""
 
 
+class SparkJobFailed(FerryError):
+    """AWS Glue or Amazon EMR reported that the Spark job failed, or was stopped."""
+
+
 class EmptyPrefix(FerryError):
     """No object is under the prefix: an import would make an empty table (measured/import-export-table 1.6)."""
 

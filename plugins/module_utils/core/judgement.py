@@ -27,6 +27,7 @@ from .errors import (
     InvalidInput,
     JobTimeout,
     RestoreFailed,
+    SparkJobFailed,
     StagingBucketUnusable,
     TableUnusable,
 )
@@ -52,6 +53,7 @@ TABLE_FAILURES = (
     BackupFailed,
     CopyFailed,
     RestoreFailed,
+    SparkJobFailed,
     CountMismatch,
     ChecksumMismatch,
     StagingBucketUnusable,

@@ -43,6 +43,7 @@ from .methods.following import costs, following
 from .methods.method import Method, Needs, find_fill, require_reading, require_transforming, transforming
 from .methods.options import AUTO, MigrationOptions
 from .methods.s3.method import S3Method
+from .methods.spark.method import SPARK_METHODS
 from .record.record import Record
 from .record.store import RecordStore
 from .steps import adopting, claim_job, claiming, holding
@@ -57,7 +58,8 @@ from .steps.standing import FindFillings
 from .steps.transforms import changed_since, fingerprint_of, require_same_transform
 from .table.definition import TableDefinition
 
-METHODS: Mapping[str, Method] = {method.name: method for method in (S3Method(), BackupMethod(), DirectMethod())}
+_METHODS: Sequence[Method] = (S3Method(), BackupMethod(), DirectMethod(), *SPARK_METHODS)
+METHODS: Mapping[str, Method] = {method.name: method for method in _METHODS}
 DEFAULT = "s3"  # what auto means before there is a planner (design section 11)
 # What finds the jobs that make tables of a destination.
 FILLINGS: Sequence[FindFillings] = tuple(method.fillings for method in METHODS.values())
@@ -66,8 +68,6 @@ SOURCE_JOBS: Sequence[FindSourceJobs] = tuple(method.source_jobs for method in M
 # Methods of the design that this version does not have, with their paths.
 LATER: Mapping[str, str] = {
     "bulk": "export to S3, bulk put into a table made beforehand",
-    "glue": "export to S3, Spark job on AWS Glue, transforms",
-    "emr": "the same Spark job on EMR Serverless or an EMR cluster",
     "replica": "multi-account global table, then disassociate",
 }
 
@@ -442,8 +442,8 @@ def _judged(
         return judgement.by_record(judged, record.record)
     if adopting.KIND in kinds:
         return judgement.judge_adoption(kinds[adopting.KIND])
-    method = next((method for method in METHODS.values() if method.kinds.keys() & kinds.keys()), None)
-    if method is None:
+    method = max(_METHODS, key=lambda each: len(each.kinds.keys() & kinds.keys()))  # several begin with an export
+    if not method.kinds.keys() & kinds.keys():
         raise judgement.nothing_to_judge(choice.name)
     counts: Counts = "none" if choice.verify == "none" else "counts"
     options = JudgeOptions(

@@ -38,7 +38,9 @@ def test_an_export_is_for_an_import_unless_the_method_is_another(options: dict[s
     assert dynamodb_export.options(params(**options)).to_import is to_import
 
 
-@pytest.mark.parametrize(("method", "error"), [("teleport", errors.UnknownMethod), ("glue", errors.NotInThisVersion)])
+@pytest.mark.parametrize(
+    ("method", "error"), [("teleport", errors.UnknownMethod), ("replica", errors.NotInThisVersion)]
+)
 def test_methods_that_there_are_not_are_refused(method: str, error: type[errors.FerryError]) -> None:
     with pytest.raises(error, match="orders: "):
         dynamodb_export.options(params(method=method))
@@ -55,5 +57,7 @@ def test_a_refusal_names_the_methods_that_can(verb: Any, plan: str, monkeypatch:
     if verb is dynamodb_import:
         arguments["prefix"] = "a/data/"
     checked = dict(ArgumentSpecValidator(verb.SPEC).validate(arguments).validated_parameters)
-    with pytest.raises(errors.LocalSecondaryIndexes, match=r"It has some\. Methods that can: backup, direct\."):
+    with pytest.raises(
+        errors.LocalSecondaryIndexes, match=r"It has some\. Methods that can: backup, direct, glue, emr\."
+    ):
         verb.run(checked, True, print)

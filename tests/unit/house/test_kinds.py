@@ -111,8 +111,10 @@ def allowed(path: Path) -> set[str]:
     if path.is_relative_to(CORE / "exports"):
         return {export_request.KIND}
     if path.is_relative_to(CORE / "methods") and path.parent != CORE / "methods":
-        method = migration.METHODS[path.parent.name]
-        return {method.name, *method.kinds}
+        methods = [
+            each for each in migration.METHODS.values() if f".methods.{path.parent.name}." in type(each).__module__
+        ]
+        return {name for method in methods for name in (method.name, *method.kinds)}
     module = ".".join(path.relative_to(CORE).with_suffix("").parts) if path.is_relative_to(CORE) else "?"
     return {name for name, kind in migration.STEPS.items() if kind.__module__.endswith(f"core.{module}")}
 

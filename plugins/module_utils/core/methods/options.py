@@ -98,6 +98,7 @@ class MigrationOptions:
     replace_failed: bool = False
     writes_stopped: bool = False
     backup: BackupChoices = field(default_factory=BackupChoices)
+    spark: SparkChoices = field(default_factory=SparkChoices)
     verify: Verify = "counts"
     items: ItemChoices = field(default_factory=ItemChoices)
     adopt: bool = False
@@ -113,8 +114,10 @@ class MigrationOptions:
         """The options of ``to_dict``'s data. Raises InvalidInput for anything else."""
         try:
             backup, items = BackupChoices(**data["backup"]), ItemChoices(**data["items"])
-            values = {"defer": tuple(data["defer"]), "transform": choices_from(data.get("transform"))}
-            return cls(**{**data, **values, "backup": backup, "items": items})
+            values = {**data, "defer": tuple(data["defer"]), "backup": backup, "items": items}
+            values |= {"transform": choices_from(data.get("transform"))}
+            values["spark"] = SparkChoices(**data.get("spark", {}))
+            return cls(**values)
         except (KeyError, TypeError) as error:
             raise InvalidInput("The claim's options are not valid.", "Pass the job of migration_start.") from error
 

@@ -82,7 +82,10 @@ class Glue:
             "ExecutionProperty": {"MaxConcurrentRuns": AT_ONCE},
             "MaxRetries": 0,  # a run again is a decision of ours: it costs
             # Without TempDir AWS makes a bucket that "might permit public access" (spark.md 2).
-            "DefaultArguments": {"--extra-py-files": submission.package, "--TempDir": submission.logs},
+            "DefaultArguments": {
+                "--extra-py-files": submission.package,
+                "--TempDir": f"{submission.script.rpartition('/')[0]}/temp/",
+            },
         }
 
     def request(self, submission: Submission, scope: str) -> Request:

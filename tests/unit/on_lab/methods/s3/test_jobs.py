@@ -57,7 +57,7 @@ class Ways:
         return wait_for(self.items, clock=lambda: self.aws.clock, sleep=self.aws.sleep, **how)
 
 
-@pytest.mark.parametrize(("method", "error"), [("glue", NotInThisVersion), ("S3", UnknownMethod)])
+@pytest.mark.parametrize(("method", "error"), [("replica", NotInThisVersion), ("S3", UnknownMethod)])
 def test_other_methods_are_refused(method: str, error: type[Exception]) -> None:
     aws = Staged({"orders": 1})
     with pytest.raises(error, match="orders"):

@@ -1,0 +1,54 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What stands at the destination, for the export that a Spark job reads (``Loader``)."""
+
+from __future__ import annotations
+
+from ...account import Account
+from ...destination import not_ours
+from ...errors import FerryError
+from ...exports.loading import Place
+from ...jobs.job import Job, failure_of
+from ...jobs.tracking import Tracking
+from ...record.intention import UNIQUE_NAME
+from ...record.record import DELETE, FILL
+from ...route import Route
+from ...table.definition import TableDefinition
+
+
+class SparkLoader:
+    """A Spark job, as the export before it sees it. The table is made by CreateTable, which takes all indexes."""
+
+    def require_loadable(self, definition: TableDefinition) -> None:
+        """Every table can be."""
+
+    def look(self, destination: Account, route: Route, record: Tracking | None) -> Place:
+        """``done`` where the record says so; ``running`` from the time on that there is a table of ours: its export is
+        the one that was begun with, however old it has become, as another one would mix two instants."""
+        if record is None:
+            return Place("free")
+        state = record.record
+        table = TableDefinition.find(destination, route.destination_table)
+        if state.state in ("filled", "settled"):
+            return Place("done", None, table)
+        if table is None or state.open_job(DELETE) is not None:  # the latter in check mode only
+            return Place("free")
+        making = state.open_job(FILL) is not None  # its nonce says later whether it is ours
+        if table.table_id != state.table_id and not making:
+            raise not_ours(destination, table, route.source_table)
+        return Place("running", None, table)
+
+    def explain(self, destination: Account, job: Job) -> FerryError:
+        """Never asked: a table that lacks items is gone on with."""
+        return failure_of(job)
+
+    def close(self, record: Tracking, listed_at: float) -> None:
+        """Close the intention to create the table."""
+        last = record.latest(FILL)
+        if last is not None and last.state == "planned":
+            tags = last.request.get("call", {}).get("Tags", ())
+            token = next((job.token for job in record.record.jobs if job.purpose == FILL and job.is_open), "")
+            if tags and token:
+                record.not_begun(last, UNIQUE_NAME, listed_at, token)

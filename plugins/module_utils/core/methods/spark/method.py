@@ -1,0 +1,245 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The methods glue and emr: an export to S3, and a Spark job that writes its items into the table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import ClassVar
+
+from ...account import Account
+from ...change import Change
+from ...destination import creation_call
+from ...errors import InvalidInput
+from ...exports.export import ExportKind, ExportPlan, plan_export, start_export
+from ...exports.export_request import ExportOptions
+from ...exports.keys import undescribed
+from ...items.throttle import to_rate
+from ...jobs.job import Job
+from ...jobs.kind import JobKind
+from ...jobs.tracking import Tracking
+from ...judgement import Judgement, JudgeOptions, nothing_to_judge
+from ...route import Route
+from ...steps.source_jobs import SourceJob
+from ...steps.standing import Filling
+from ...table.creation import check_indexes
+from ...table.definition import TableDefinition
+from ...table.own_apis import Tags
+from ...table.preview import as_created
+from ...table.quotas import check_quotas
+from ...table.replication import kept_by_copy, left_by_copy
+from ..method import ItemJobs, Method, Needs
+from ..options import MigrationOptions, SparkChoices
+from . import delivery
+from .judge import judge_spark
+from .loader import SparkLoader
+from .planning import SparkOptions
+from .spark_job import ENGINES, SparkKind
+
+CLUSTER, SERVERLESS = "cluster", "serverless"  # choices of the engine on EMR
+
+
+class _SparkMethod:
+    """What both have in common: they differ in who runs the job."""
+
+    name: ClassVar[str]
+    local_secondary_indexes: ClassVar[bool] = True
+    data_needs: ClassVar[Needs] = "staged"
+    counts: ClassVar[bool] = True
+    resumes: ClassVar[bool] = True
+    kinds: ClassVar[Mapping[str, Callable[[], JobKind]]] = {"export": ExportKind, "spark": SparkKind}
+
+    def start(
+        self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
+    ) -> ItemJobs:
+        """The export started. Raises what plan_export and start_export raise, and MissingLibrary."""
+        spark = self._options(options)
+        plan = _planned(source, destination, options, record)
+        if plan.job.state not in ("not_needed",):
+            delivery.build(spark.choices.wheels)  # before anything is billed
+        job = start_export(source, destination, plan, record)
+        return _jobs(source, destination, options, plan, job, _following(spark), tuple(plan.changes))
+
+    def preview(
+        self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
+    ) -> ItemJobs:
+        """Export and Spark job foreseen. Raises what plan_export raises."""
+        spark = self._options(options)
+        plan = _planned(source, destination, options, record)
+        job, changes = _following(spark), list(plan.changes)
+        if plan.job.state == "not_needed" and record is not None and record.record.state in ("filled", "settled"):
+            made = {"table_id": record.record.table_id}
+            return _jobs(source, destination, options, plan, plan.job, _done(job, made), tuple(changes))
+        there = TableDefinition.find(destination, options.made_table)
+        if there is None:
+            call = creation_call(
+                source,
+                destination,
+                spark.shape(plan.definition),
+                options.made_table,
+                carry_tags=spark.carry_tags,
+                migration_id=options.migration_id,
+                kms_key_map=options.kms_key_map,
+                warm_throughput=options.warm_throughput,
+                protected=record is not None,
+            )
+            changes.append(Change(f"table {options.made_table}", None, call, "billed"))
+        run = {"workers": spark.choices.workers, "engine": spark.engine}
+        changes.append(Change(f"{ENGINES[spark.engine].noun} into {options.made_table}", None, run, "billed"))
+        return _jobs(source, destination, options, plan, plan.job.foreseen, job.foreseen, tuple(changes))
+
+    def running_fill(self, destination: Account, route: Route, there: TableDefinition | None) -> Job | None:
+        """None: the table is made by CreateTable before any job writes into it."""
+        return None
+
+    def fillings(self, destination: Account) -> Iterator[Filling]:
+        """None, as ``running_fill``."""
+        return iter(())
+
+    def source_jobs(self, source: Account, tables: Collection[str]) -> Iterator[SourceJob]:
+        """None besides exports, which the method that lists them shows."""
+        return iter(())
+
+    def judge(
+        self, name: str, source: Account | None, destination: Account, jobs: Sequence[Job], options: JudgeOptions
+    ) -> Judgement:
+        """Judge the table that was filled; see ``judge_spark``."""
+        spark = next((job for job in jobs if job.kind == SparkKind.kind), None)
+        if spark is None:
+            raise nothing_to_judge(name)
+        export = next((job for job in jobs if job.kind in self.kinds and job is not spark), None)
+        return judge_spark(name, destination, export, spark, verify=options.verify)
+
+    def engine(self, choices: SparkChoices, table: str) -> str:
+        """The engine that ``choices`` name. Raises InvalidInput."""
+        raise NotImplementedError
+
+    def _options(self, options: MigrationOptions) -> SparkOptions:
+        choices = options.spark
+        if choices.workers < 2:
+            raise InvalidInput(
+                f"spark.workers is {choices.workers}: one machine is the driver's.",
+                "Set 2 or more.",
+                table=options.table,
+            )
+        return SparkOptions(
+            table=options.table,
+            bucket=options.bucket,
+            engine=self.engine(choices, options.table),
+            destination_table=options.made_table,
+            bucket_owner=options.bucket_owner,
+            kms_key_arn=options.kms_key_arn,
+            migration_id=options.migration_id,
+            kms_key_map=options.kms_key_map,
+            warm_throughput=options.warm_throughput,
+            indexes_after=options.indexes_after,
+            leave_indexes=options.leave_indexes,
+            carry_tags=Tags.name not in options.defer,
+            write_rate=options.items.write_rate,
+            refused_path=options.items.refused_path,
+            count=options.verify != "none",
+            choices=choices,
+        )
+
+
+class GlueMethod(_SparkMethod):
+    """Export to S3, Spark job on AWS Glue."""
+
+    name: ClassVar[str] = "glue"
+    path: ClassVar[str] = "export to S3, Spark job on AWS Glue"
+
+    def engine(self, choices: SparkChoices, table: str) -> str:
+        """Glue; what is for EMR is refused."""
+        if choices.engine or choices.application_id or choices.cluster_id:
+            raise InvalidInput(
+                "spark names an engine, an application or a cluster of EMR.",
+                "Leave it out, or use the method emr.",
+                table=table,
+            )
+        return self.name
+
+
+class EmrMethod(_SparkMethod):
+    """Export to S3, Spark job on Amazon EMR."""
+
+    name: ClassVar[str] = "emr"
+    path: ClassVar[str] = "export to S3, Spark job on EMR Serverless or a cluster of EMR"
+
+    def engine(self, choices: SparkChoices, table: str) -> str:
+        """EMR Serverless unless a cluster is asked for: the user's, or one for the job alone."""
+        if choices.engine not in ("", SERVERLESS, CLUSTER):
+            raise InvalidInput(
+                f"There is no engine {choices.engine!r} on EMR.", f"Use {SERVERLESS} or {CLUSTER}.", table=table
+            )
+        if choices.cluster_id and choices.application_id:
+            raise InvalidInput("spark names an application and a cluster.", "Give one of them.", table=table)
+        if choices.cluster_id:
+            return "emr_step"
+        return "emr_cluster" if choices.engine == CLUSTER else "emr_serverless"
+
+
+SPARK_METHODS: Sequence[Method] = (GlueMethod(), EmrMethod())
+
+
+def _planned(source: Account, destination: Account, options: MigrationOptions, record: Tracking | None) -> ExportPlan:
+    plan = plan_export(source, destination, _export_options(options), SparkLoader(), record)
+    definition = plan.definition
+    check_indexes(definition, options.indexes_after, options.leave_indexes)
+    capacity = int((definition.provisioned_throughput or {}).get("WriteCapacityUnits", 0))
+    to_rate("write_rate", options.items.write_rate, capacity)
+    if plan.job.state != "not_needed":
+        check_quotas(destination, definition, options.leave_indexes)
+    return plan
+
+
+def _following(options: SparkOptions) -> Job:
+    request = {"options": options.to_dict()}
+    return Job(SparkKind.kind, options.made_table, "pending", "", "job", request, migration_id=options.migration_id)
+
+
+def _done(job: Job, made: Mapping[str, str]) -> Job:
+    return Job(job.kind, job.name, "not_needed", request=job.request, result=dict(made), migration_id=job.migration_id)
+
+
+def _jobs(
+    source: Account,
+    destination: Account,
+    options: MigrationOptions,
+    plan: ExportPlan,
+    job: Job,
+    following: Job,
+    changes: tuple[Change, ...],
+) -> ItemJobs:
+    fresh = plan.job.state != "not_needed"
+    seen = undescribed(source, destination, plan.definition, _export_options(options)) if fresh and job.open else []
+    return ItemJobs(
+        job,
+        (following,),
+        changes,
+        plan.definition,
+        following,
+        (*plan.left, *(left_by_copy(plan.definition) if fresh else ())),
+        plan.obstacle,
+        (*(kept_by_copy(plan.definition) if fresh else ()), *seen),
+        as_made=as_created,
+    )
+
+
+def _export_options(options: MigrationOptions) -> ExportOptions:
+    return ExportOptions(
+        table=options.table,
+        bucket=options.bucket,
+        destination_table=options.made_table,
+        bucket_owner=options.bucket_owner,
+        sse_algorithm="KMS" if options.kms_key_arn else "AES256",
+        kms_key_arn=options.kms_key_arn,
+        migration_id=options.migration_id,
+        max_age=options.export_max_age,
+        enable_point_in_time_recovery=options.enable_point_in_time_recovery,
+        point_in_time_recovery_wait=options.point_in_time_recovery_wait,
+        kms_key_map=options.kms_key_map,
+        replace_failed=options.replace_failed,
+        writes_stopped=options.stopped,
+    )

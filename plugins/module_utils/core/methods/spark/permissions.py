@@ -1,0 +1,49 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the Spark job may do: the policy of its role, and the session policy of one run, which leaves it one table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ...account import Account
+
+ROLE = "tableferry-spark"  # the role that the role destination_account makes
+LONGEST = 2048  # characters of a session policy (spark.md 2 and 3)
+_KEY = ("kms:Decrypt", "kms:GenerateDataKey")
+# Of the engines: where they write their logs. EMR's go to the bucket.
+_LOGS = ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents")
+_LOG_GROUPS = "log-group:/aws-glue/*"
+
+
+def role_arn(account: Account, given: str = "") -> str:
+    """The ARN of the job's role: the one that is ``given``, or that of the role destination_account."""
+    return given or f"arn:{account.partition}:iam::{account.account_id}:role/{ROLE}"
+
+
+def session_policy(
+    account: Account, bucket: str, table: str, *, work: str, reads: Sequence[str], keys: Iterable[str]
+) -> str:
+    """The policy of one run, as JSON: it writes below the folder ``work`` of the ``bucket``, reads there and what
+    ``reads`` match, and puts items into the ``table``. ``keys`` are the KMS keys of bucket and table."""
+    objects = [f"arn:{account.partition}:s3:::{bucket}/{path}" for path in (f"{work}*", *reads)]
+    listed = {"Condition": {"StringLike": {"s3:prefix": f"{work}*"}}}
+    statements: list[dict[str, Any]] = [
+        _allow(["s3:GetObject"], objects),
+        _allow(["s3:PutObject"], objects[:1]),
+        {**_allow(["s3:ListBucket"], [f"arn:{account.partition}:s3:::{bucket}"]), **listed},
+        _allow(["dynamodb:DescribeTable", "dynamodb:BatchWriteItem"], [account.table_arn(table)]),
+        _allow(_LOGS, [f"arn:{account.partition}:logs:{account.region}:{account.account_id}:{_LOG_GROUPS}"]),
+    ]
+    used = sorted(set(filter(None, keys)))
+    if used:
+        statements.append(_allow(_KEY, used))
+    return json.dumps({"Version": "2012-10-17", "Statement": statements}, separators=(",", ":"))
+
+
+def _allow(actions: Sequence[str], resources: Sequence[str]) -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": list(actions), "Resource": list(resources)}

@@ -1,0 +1,162 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a Spark job is to do: its plan by the export and the table that was made, and the run's token and policy."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+from ....spark.plan import JobPlan
+from ...account import Account
+from ...data_plane import endpoint_of
+from ...errors import ExportFailed, JobTimeout
+from ...exports.manifest import FOLDER as EXPORT_FOLDER
+from ...exports.manifest import Manifest, read_manifest
+from ...exports.staging import StagingBucket
+from ...items.exported import ExportedFile
+from ...items.throttle import to_rate
+from ...items.transform.definition import Definition
+from ...items.transform.schemas import schemas_of
+from ...jobs.job import Job, failure_of
+from ...jobs.token import TOKEN_DIGITS, canonical
+from ...jobs.tracking import Tracking
+from ...record.record import WRITE
+from ...table.definition import TableDefinition
+from ..options import SparkChoices
+from .delivery import FOLDER, Payload
+from .engine import Submission
+from .permissions import role_arn, session_policy
+
+
+@dataclass(frozen=True)
+class SparkOptions:
+    """What to fill and how. ``table`` is the source's. The table is made without the indexes ``indexes_after`` and
+    ``leave_indexes``; with ``count`` the filled table is counted by a scan."""
+
+    table: str
+    bucket: str
+    engine: str
+    destination_table: str = ""
+    bucket_owner: str = ""
+    kms_key_arn: str = ""
+    migration_id: str = "default"
+    kms_key_map: Mapping[str, str] = field(default_factory=dict)
+    warm_throughput: bool = True
+    indexes_after: tuple[str, ...] = ()
+    leave_indexes: tuple[str, ...] = ()
+    carry_tags: bool = True
+    write_rate: str = ""
+    refused_path: str = ""
+    count: bool = True
+    choices: SparkChoices = field(default_factory=SparkChoices)
+
+    @property
+    def made_table(self) -> str:
+        """The table's name in the destination."""
+        return self.destination_table or self.table
+
+    def shape(self, definition: TableDefinition) -> TableDefinition:
+        """The table to create for the source table ``definition``."""
+        return definition.without_indexes((*self.indexes_after, *self.leave_indexes))
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-safe data."""
+        return {**asdict(self), "kms_key_map": dict(self.kms_key_map)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> SparkOptions:
+        """The options of ``to_dict``'s data."""
+        lists = {name: tuple(data[name]) for name in ("indexes_after", "leave_indexes")}
+        return cls(**{**data, **lists, "choices": SparkChoices(**data["choices"])})
+
+
+def bucket_of(destination: Account, options: SparkOptions) -> StagingBucket:
+    """The staging bucket."""
+    owner = options.bucket_owner or destination.account_id
+    return StagingBucket(destination, options.bucket, owner, options.kms_key_arn)
+
+
+def exported(bucket: StagingBucket, export: Job) -> Manifest:
+    """What the ``export`` has written. Raises ExportFailed, JobTimeout where there is none, and what read_manifest
+    does."""
+    if export.state in ("failed", "cancelled"):
+        raise failure_of(export, ExportFailed)
+    if export.open:
+        raise JobTimeout("The export has not ended yet.", "Run again later.", table=export.name)
+    if not export.result.get("manifest_key"):
+        raise ExportFailed("There is no export to read from.", "Export the table first.", table=export.name)
+    return read_manifest(bucket, export.result["manifest_key"])
+
+
+def plan_of(
+    destination: Account, options: SparkOptions, source: TableDefinition, table: TableDefinition, manifest: Manifest
+) -> JobPlan:
+    """The plan that brings all items of the export into ``table``, the copy of ``source``; without a run yet.
+
+    Its folder is that of just this export and table, so that results of others do not count. Raises InvalidInput.
+    """
+    capacity = int((table.provisioned_throughput or {}).get("WriteCapacityUnits", 0))
+    rate = to_rate("write_rate", options.write_rate, capacity)
+    return JobPlan(
+        run="",
+        region=destination.region,
+        bucket=options.bucket,
+        bucket_owner=options.bucket_owner or destination.account_id,
+        prefix=f"{FOLDER}work/{_digest(table.arn, table.table_id, manifest.key)}/",
+        table=table.name,
+        table_id=table.table_id,
+        files=tuple(ExportedFile(file.key, file.items, file.md5) for file in manifest.files),
+        definition=Definition((), schemas_of(options.shape(source).raw), at=_epoch(manifest.export_time)),
+        dynamodb_url=endpoint_of(destination, table.name).url,
+        key_arn=options.kms_key_arn,
+        rate=rate.units if rate else 0.0,
+        s3_url=destination.spec.endpoint_url,
+    )
+
+
+def _epoch(time: str) -> float | None:
+    return datetime.fromisoformat(time).timestamp() if time else None
+
+
+def new_run(record: Tracking, plan: JobPlan) -> str:
+    """The token of a run that was never begun: no run of another time, attempt or table has it."""
+    parts = (plan.prefix, record.record.attempt, record.number(WRITE), record.now())
+    return hashlib.sha256(canonical(parts).encode()).hexdigest()[:TOKEN_DIGITS]
+
+
+def plan_key(plan: JobPlan) -> str:
+    """The object that the plan is written to."""
+    return f"{plan.prefix}runs/{plan.run}/plan.json"
+
+
+def submission_of(
+    destination: Account, options: SparkOptions, table: TableDefinition, plan: JobPlan, payload: Payload
+) -> Submission:
+    """The run of ``plan``."""
+    root = f"s3://{options.bucket}/"
+    # The prefix of an export may be long, and the policy has 2,048 characters: its id is enough.
+    exports = sorted({file.key.partition(EXPORT_FOLDER)[2].partition("/")[0] for file in plan.files})
+    reads = (f"{FOLDER}tableferry-*", *(f"tableferry/*/{EXPORT_FOLDER}{export}/data/*" for export in exports))
+    keys = (options.kms_key_arn, table.kms_key_arn)
+    return Submission(
+        run=plan.run,
+        table=options.made_table,
+        migration_id=options.migration_id,
+        plan=f"{root}{plan_key(plan)}",
+        script=f"{root}{payload.script_key}",
+        package=f"{root}{payload.package_key}",
+        logs=f"{root}{plan.prefix}logs/",
+        role_arn=role_arn(destination, options.choices.role_arn),
+        policy=session_policy(destination, options.bucket, table.name, work=plan.prefix, reads=reads, keys=keys),
+        choices=options.choices,
+    )
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256(canonical(parts).encode()).hexdigest()[:24]

@@ -1,0 +1,138 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the Spark job has left in the staging bucket: a small object for each data file whose items are in.
+
+Counters come from these and not from Spark's accumulators, which count a task twice that was tried again (spark.md 6).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from ....spark.files import FileResult
+from ....spark.plan import JobPlan
+from ...errors import CountMismatch, FerryError, ItemRefused, StagingBucketUnusable, error_from
+from ...exports.staging import StagingBucket
+from ...items.exported import ExportedFile
+
+READERS = 8  # objects read at once
+MOST_NAMED = 20  # items whose keys are kept
+
+
+@dataclass(frozen=True)
+class JobTotals:
+    """What became of all items of an export; numbers are as in ``FileResult``."""
+
+    read: int
+    added: int
+    written: int
+    kept_out: Mapping[str, int]
+    refused: Mapping[str, int]
+    rejected: int
+    shortened: int
+    resent: int
+    units: float | None
+    named: tuple[Mapping[str, Any], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The numbers as JSON-safe data, without the keys of items."""
+        names = ("read", "added", "written", "rejected", "shortened", "resent")
+        numbers = {name: getattr(self, name) for name in names}
+        more = {"units": self.units} if self.units is not None else {}
+        return {**numbers, "kept_out": dict(self.kept_out), "refused": dict(self.refused), **more}
+
+    @property
+    def not_written(self) -> int:
+        """How many items could not be written, by a step, by the table or by AWS."""
+        return sum(self.refused.values()) + self.rejected
+
+
+def files_left(bucket: StagingBucket, plan: JobPlan) -> list[ExportedFile]:
+    """The files of ``plan`` without a result. Raises what the bucket does."""
+    there = {each.key for each in bucket.objects(plan.results_prefix)}
+    return [file for file in plan.files if plan.result_key(file) not in there]
+
+
+def read_totals(bucket: StagingBucket, plan: JobPlan) -> JobTotals:
+    """The sums over all files of ``plan``, each of which has a result.
+
+    Raises CountMismatch where items are neither written nor counted among the others, or where other files were read
+    than the manifest names; and what the bucket does.
+    """
+    with ThreadPoolExecutor(READERS) as pool:
+        results = list(pool.map(lambda file: _read(bucket, plan, file), plan.files))
+    for file, result in zip(plan.files, results, strict=True):
+        if result.key != file.key or result.read != file.items or not result.balanced:
+            raise CountMismatch(
+                f"Of {file.key} the Spark job counts {result.read} items read and {result.written} written, the"
+                f" manifest {file.items}: they do not add up.",
+                "Keep the source. Compare the tables with the playbook verify, and report this.",
+                table=plan.table,
+                details={"key": file.key},
+            )
+    return _sum(results)
+
+
+def _read(bucket: StagingBucket, plan: JobPlan, file: ExportedFile) -> FileResult:
+    key = plan.result_key(file)
+    try:
+        return FileResult.from_json(json.loads(bucket.read(key)))
+    except (ValueError, TypeError, KeyError) as error:
+        raise StagingBucketUnusable(
+            f"s3://{bucket.name}/{key} is not a result of the Spark job.", "Delete it, then run again."
+        ) from error
+
+
+def _sum(results: Sequence[FileResult]) -> JobTotals:
+    units = [each.units for each in results if each.units is not None]
+    return JobTotals(
+        read=sum(each.read for each in results),
+        added=sum(each.added for each in results),
+        written=sum(each.written for each in results),
+        kept_out=_by_step(each.kept_out for each in results),
+        refused=_by_step(each.refused for each in results),
+        rejected=sum(each.rejected for each in results),
+        shortened=sum(each.shortened for each in results),
+        resent=sum(each.resent for each in results),
+        units=sum(units) if units else None,
+        named=tuple({"key": item.key, "reason": item.reason} for each in results for item in each.named)[:MOST_NAMED],
+    )
+
+
+def _by_step(counts: Iterable[Mapping[Any, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for each in counts:
+        total.update({str(step): number for step, number in each.items()})
+    return dict(sorted(total.items()))
+
+
+def refusal(plan: JobPlan, totals: JobTotals) -> ItemRefused:
+    """The error for items that could not be written; its details name the first of them."""
+    reasons = Counter(str(each["reason"]) for each in totals.named)
+    words = "; ".join(reason for reason, _count in reasons.most_common(3))
+    items = f"{totals.not_written:,} items" if totals.not_written != 1 else "an item"
+    return ItemRefused(
+        f"The Spark job could not write {items}; all others are in the table: {words}.",
+        "Correct the items in the source, or the steps. If an index does not take their key, set indexes_after to have"
+        " the index created after the copy, or leave_indexes to do without.",
+        table=plan.table,
+        details={"refused": totals.not_written, "steps": dict(totals.refused), "items": list(totals.named)},
+    )
+
+
+def failure_left(bucket: StagingBucket, plan: JobPlan) -> FerryError | None:
+    """Why the job failed, in its own words; None where it left none."""
+    content = bucket.find(plan.failed_key)
+    if content is None:
+        return None
+    try:
+        return error_from(json.loads(content)).for_table(plan.table)
+    except (ValueError, TypeError, KeyError):
+        return None

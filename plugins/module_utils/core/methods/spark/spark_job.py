@@ -1,0 +1,415 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Spark jobs, for the waiter: make the table, begin a run of the job, follow it, and judge what it has left.
+
+What a run has begun is never begun again: it is found by its token. A run that goes on after another one takes up only
+the files without a result (design section 6, "Intentions").
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, ClassVar
+
+from ....spark.plan import JobPlan
+from ... import sdk
+from ...account import Account
+from ...aws_errors import is_passing, is_throttle
+from ...data_plane import count_items, item_table
+from ...destination import make_table
+from ...errors import FerryError, InvalidInput, Refused, SparkJobFailed, TableVanished
+from ...exports.staging import StagingBucket
+from ...jobs.job import Job, ended_with
+from ...jobs.kind import DestinationJobs, Made, Page, Pause, Steps, WaitItem, made_of, past_fence
+from ...jobs.tracking import Tracking
+from ...judgement import instant
+from ...record.intention import OWN_SIGNATURES
+from ...record.lease import iso
+from ...record.record import WRITE
+from ...steps.background import Workbench, bounds_of
+from ...table.definition import TableDefinition
+from ...table.refused_items import without_keys
+from . import delivery
+from .emr_cluster import EmrCluster, EmrStep
+from .emr_serverless import EmrServerless
+from .engine import Engine, Request, RunStatus, Started
+from .glue import Glue
+from .planning import SparkOptions, bucket_of, exported, new_run, plan_key, plan_of, submission_of
+from .results import JobTotals, failure_left, files_left, read_totals, refusal
+
+ENGINES: Mapping[str, Engine] = {engine.name: engine for engine in (Glue(), EmrServerless(), EmrStep(), EmrCluster())}
+AT_ONCE = 4  # tables that one waiter counts at the same time
+LOOK_GAP = 10.0  # seconds between looks for a run whose answer was lost
+KEPT = ("run", "plan")  # of a job's request, when it has ended
+
+
+class SparkKind(DestinationJobs):
+    """Spark jobs, for the waiter."""
+
+    kind: ClassVar[str] = "spark"
+    noun: ClassVar[str] = "Spark job"
+    plural: ClassVar[str] = "Spark jobs"
+
+    def __init__(self) -> None:
+        self._workbench = Workbench(AT_ONCE)
+        self._scopes: dict[tuple[str, str, str], list[str]] = {}
+        self._lock = threading.Lock()
+
+    def list_scope(self, item: WaitItem) -> str:
+        """The engine. Where in it the runs are is known once they have begun."""
+        return str(item.job.request["options"]["engine"])
+
+    def list_page(self, account: Account, scope: str, next_token: str) -> Page:
+        """One page of the runs of one of the engine's scopes, which are listed one after the other."""
+        scopes = self._scopes.get((account.account_id, account.region, scope), [])
+        number, _space, token = next_token.partition(" ")
+        at = int(number or 0)
+        if at >= len(scopes):
+            return Page({})
+        page = ENGINES[scope].page(account, scopes[at], token)
+        if page.next_token:
+            return replace(page, next_token=f"{at} {page.next_token}")
+        return replace(page, next_token=f"{at + 1} " if at + 1 < len(scopes) else "")
+
+    def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
+        """Bring the table's items: by the run that an earlier process has begun, else by a new one."""
+        work = _TableWork(item, self)
+        job = item.job
+        if job.state != "running":
+            if work.record.record.state in ("filled", "settled"):
+                return replace(job, state="not_needed", pending_reason="", result=_known(work.record))
+            job = yield from work.resumed(job)
+        if job.state != "running":
+            job = yield from work.made(job, clock)
+        try:
+            return (yield from work.filled(job))
+        except Refused as error:
+            raise error.of_made_table(str(job.result.get("table_id", ""))) from error
+
+    def after(self, job: Job, before: Job, made: Made) -> Job | None:
+        """The Spark job over just that export."""
+        return replace(job, request={**job.request, "export": before.to_dict()})
+
+    def made(self, job: Job) -> Made:
+        """The table with all items: a job that lacks some has failed."""
+        return made_of(job)
+
+    def follow(self, account: Account, request: Request) -> None:
+        """The lists of the engine show this run's scope from now on."""
+        with self._lock:
+            scopes = self._scopes.setdefault((account.account_id, account.region, request.engine), [])
+            if request.scope not in scopes:
+                scopes.append(request.scope)
+
+    def counted(
+        self, job: Job, table: str, destination: Account, record: Tracking
+    ) -> Generator[Pause, str | None, int]:
+        """Steps that count the items of the destination's ``table``."""
+
+        def count(show: Callable[[Job], None]) -> int:
+            bounds = bounds_of(record, lambda: show(job))
+            return count_items(item_table(destination, table, bounds), lambda _: show(job), bounds)
+
+        return (yield from self._workbench.steps(job, count))
+
+
+class _TableWork:
+    """The work on one table, by one process."""
+
+    def __init__(self, item: WaitItem, kind: SparkKind) -> None:
+        if item.record is None:
+            raise InvalidInput(
+                "A Spark job is begun only with a record: without one nobody could tell whether it runs already.",
+                "Set record to true.",
+                table=item.job.name,
+            )
+        self.item, self.record = item, item.record
+        self.kind = kind
+        self.destination = kind.account(item)
+        self.options = SparkOptions.from_dict(item.job.request["options"])
+        self.engine = ENGINES[self.options.engine]
+        self.bucket = bucket_of(self.destination, self.options)
+
+    # Found again
+
+    def resumed(self, job: Job) -> Steps:
+        """``job`` running, where an earlier process, or an earlier try, has begun a run that has not ended; else as it
+        was, with nothing left that may still begin."""
+        while (last := self.record.latest(WRITE)) is not None and last.state in ("planned", "running"):
+            if last.state == "running":
+                return self._joined(job, last)
+            request = Request.from_dict(last.request["run"])
+            engine = ENGINES[request.engine]
+            entry = self.record.record.job(request.run)
+            since = datetime.fromtimestamp(entry.intended_at if entry else 0, UTC)
+            listed_at = self.record.now()
+            plan = replace(self._plan(last), run=request.run)
+            try:
+                found = engine.find(self.destination, request, since, partial(_started, self.bucket, plan))
+            except sdk.ClientError as error:
+                raise self._explained(error, f"looking for the {engine.noun}") from error
+            if found.id:
+                self.record.begun(replace(last, arn=found.id), request.run)
+                continue
+            window = engine.window
+            step = "wait" if found.unclear else self.record.next_step(last, window, listed_at, token=request.run)
+            if step == "send":
+                return (yield from self._sent(job, last))
+            if step == "close":
+                self.record.not_begun(last, window, listed_at, request.run)
+                return job
+            until = {"fenced_until": iso(self.record.now() + LOOK_GAP)}
+            yield Pause(
+                replace(job, state="pending", pending_reason="fence", result={**job.result, **until}), "time", LOOK_GAP
+            )
+        return job
+
+    def _joined(self, job: Job, last: Job) -> Job:
+        """``job`` as the run ``last`` that goes on, of the table that its plan names."""
+        plan = self._plan(last)
+        made = {"table_id": plan.table_id, "table_arn": self.destination.table_arn(plan.table)}
+        request = {**job.request, **{name: last.request[name] for name in KEPT}}
+        return replace(
+            job, state="running", pending_reason="", arn=last.arn, request=request, result={**job.result, **made}
+        )
+
+    def _plan(self, job: Job) -> JobPlan:
+        """The plan that was written for the run of ``job``."""
+        return JobPlan.from_json(self.bucket.read(job.request["plan"]))
+
+    # Begun
+
+    def made(self, job: Job, clock: Callable[[], float]) -> Steps:
+        """``job`` with the table that was made, after which nothing of former runs can arrive."""
+        source, options = self.item.need("source"), self.options
+        definition = TableDefinition.read(source, options.table)
+        waiting = replace(job, state="pending", pending_reason="")
+        table = yield from make_table(
+            source,
+            self.destination,
+            options.shape(definition),
+            options.made_table,
+            waiting,
+            clock,
+            kms_key_map=options.kms_key_map,
+            warm_throughput=options.warm_throughput,
+            carry_tags=options.carry_tags,
+            record=self.record,
+        )
+        made = {"table_id": table.table_id, "table_arn": table.arn}
+        job = replace(waiting, result={**job.result, **made})
+        yield from past_fence(job, self.record, dynamodb_only=True)
+        self.record.require_held()
+        if self.record.record.state == "broken":
+            self.record.fill_again(self.record.record.method, seen_table_id=table.table_id)
+        return job
+
+    def filled(self, job: Job) -> Steps:
+        """``job``, of a table that is made, at its end."""
+        while True:
+            if job.state != "running":
+                source = TableDefinition.read(self.item.need("source"), self.options.table)
+                table = self._table(job)
+                export = Job.from_dict(job.request.get("export") or {})
+                plan = plan_of(self.destination, self.options, source, table, exported(self.bucket, export))
+                if not files_left(self.bucket, plan):
+                    return (yield from self._judged(job, plan, RunStatus("completed")))
+                job = yield from self._begun(job, table, plan)
+            request = Request.from_dict(job.request["run"])
+            self.kind.follow(self.destination, request)
+            status = RunStatus("running")
+            while status.state == "running":
+                yield Pause(job, "end")
+                status = ENGINES[request.engine].describe(self.destination, request.scope, job.arn)
+            job = replace(job, result={**job.result, "cost": dict(status.cost), "ended_at": self.record.now()})
+            if not status.full:
+                return (yield from self._judged(job, replace(self._plan(job), run=request.run), status))
+            never = replace(job, result={**job.result, "full": True})
+            self._ended(ended_with(never, SparkJobFailed(f"{status.message}.", "Run again later.")))
+            job = replace(job, state="pending", pending_reason="slot", arn="")
+            yield Pause(job, "slot")
+
+    def _begun(self, job: Job, table: TableDefinition, plan: JobPlan) -> Steps:
+        """``job`` running: script, package and plan are in the bucket, and the engine has taken the run."""
+        payload = delivery.build(self.options.choices.wheels)
+        delivery.deliver(self.bucket, payload)
+        plan = replace(plan, run=new_run(self.record, plan))
+        submission = submission_of(self.destination, self.options, table, plan, payload)
+        try:
+            scope = self.engine.place(self.destination, submission)
+        except sdk.ClientError as error:
+            if is_passing(error):
+                raise
+            raise self._explained(error, f"preparing the {self.engine.noun}") from error
+        self.bucket.put(plan_key(plan), plan.to_json())
+        run = {"run": self.engine.request(submission, scope).to_dict(), "plan": plan_key(plan)}
+        return (yield from self._sent(job, Job(job.kind, job.name, request=run, migration_id=job.migration_id)))
+
+    def _sent(self, job: Job, intended: Job) -> Steps:
+        """``job`` running, its request sent as it was written down, once for each time that AWS has refused it for
+        lack of room. An answer that was lost, or says nothing, is looked for by the next try."""
+        request = Request.from_dict(intended.request["run"])
+        engine = ENGINES[request.engine]
+        while True:
+            try:
+                with self.record.sending(intended, WRITE, request.run) as attempts:
+                    run_id = engine.begin(self.destination, request)
+                break
+            except sdk.ClientError as error:
+                if attempts.all_answered and is_throttle(error):
+                    yield Pause(replace(job, state="pending", pending_reason="slot"), "slot")
+                elif is_passing(error):
+                    raise
+                else:
+                    raise self._explained(error, f"starting the {engine.noun}") from error
+        intended = replace(intended, arn=run_id)
+        self.record.begun(intended, request.run)
+        started = {"start_time": iso(self.record.now())}
+        return replace(
+            job,
+            state="running",
+            pending_reason="",
+            arn=run_id,
+            request={**job.request, **intended.request},
+            result={**job.result, **started},
+        )
+
+    def _table(self, job: Job) -> TableDefinition:
+        table = TableDefinition.read(self.destination, self.options.made_table)
+        if table.table_id != job.result["table_id"]:
+            raise self._vanished(table.table_id)
+        return table
+
+    # Judged
+
+    def _judged(self, job: Job, plan: JobPlan, status: RunStatus) -> Steps:
+        """The ``job`` at its end, and the record with it: filled, or broken with the ways out."""
+        there = TableDefinition.find(self.destination, plan.table)
+        if there is None or there.table_id != plan.table_id:
+            return self._ended(ended_with(job, self._vanished("" if there is None else there.table_id)))
+        left = files_left(self.bucket, plan)
+        if left:
+            return self._broken(job, self._failure(job, plan, status, len(left)))
+        try:
+            totals = read_totals(self.bucket, plan)
+            if totals.not_written:
+                raise without_keys(refusal(plan, totals), self.options.refused_path)
+        except FerryError as error:
+            if is_passing(error):
+                raise
+            return self._broken(job, error)
+        yield from self._signatures_over(job)
+        result = {**job.result, **totals.to_dict(), "end_time": iso(self.record.now())}
+        manifest = exported(self.bucket, Job.from_dict(job.request["export"]))
+        result |= {"item_count": manifest.item_count, "export_time": manifest.export_time}
+        if self.options.count:
+            table, waiting = self.options.made_table, replace(job, state="running")
+            result["counted"] = yield from self.kind.counted(waiting, table, self.destination, self.record)
+        job = replace(job, state="completed", pending_reason="", result=result)
+        self._fill(job, totals)
+        return job
+
+    def _fill(self, job: Job, totals: JobTotals) -> None:
+        result = job.result
+        evidence = {
+            "items_source": totals.read,
+            "items_destination": totals.written,
+            "counted": result.get("counted"),
+            "end_time": result["end_time"],
+            "protected": True,
+            "spark": {**totals.to_dict(), "cost": result.get("cost", {})},
+            "run": job.arn,
+        }
+        token = str(job.request.get("run", {}).get("run", ""))
+        self.record.filled(
+            job,
+            seen_table_id=result["table_id"],
+            evidence=evidence,
+            data_as_of=instant(result["export_time"]),
+            keep=KEPT,
+            token=token or "none",
+        )
+
+    def _failure(self, job: Job, plan: JobPlan, status: RunStatus, left: int) -> FerryError:
+        """Why files have no result: in the job's own words, else in AWS's."""
+        own = failure_left(self.bucket, plan)
+        if own is not None:
+            return own
+        words = {"cancelled": "was stopped", "failed": "failed", "completed": "ended"}[status.state]
+        why = f": {status.message.rstrip('.')}" if status.message else ""
+        return SparkJobFailed(
+            f"The {ENGINES[self.options.engine].noun} {job.arn} {words} with {left} of {len(plan.files)} files of the"
+            f" export left{why}.",
+            "Look at its log.",
+            table=job.name,
+            details={"run": job.arn, "files_left": left, "message": status.message},
+        )
+
+    def _broken(self, job: Job, error: FerryError) -> Job:
+        """The ``job`` failed with ``error``, and the table lacks items; the words say the ways out."""
+        ways = (
+            f"{error.next_step} Then run again with the same method, which goes on with the files that are left; or"
+            f" delete the copy {job.name}, whose deletion protection is on, and run again."
+        )
+        failed = ended_with(job, type(error)(error.cause, ways, table=error.table, details=error.details))
+        if self.record.record.state != "filling":
+            return self._ended(failed)
+        token = str(job.request.get("run", {}).get("run", "none"))
+        self.record.broken(
+            failed, seen_table_id=job.result["table_id"], why=error.cause, next=ways, keep=KEPT, token=token
+        )
+        return failed
+
+    def _ended(self, job: Job) -> Job:
+        token = str(job.request.get("run", {}).get("run", ""))
+        if token:
+            self.record.ended(job, KEPT, token)
+        return job
+
+    def _signatures_over(self, job: Job) -> Generator[Pause, str | None, None]:
+        """Pauses until nothing that a run which failed has signed can arrive any more: the table is about to be handed
+        to its users."""
+        until = 0.0
+        for entry in self.record.record.jobs:
+            ended = entry.result.get("job", {}).get("result", {})
+            if entry.purpose == WRITE and entry.state == "failed" and not ended.get("full"):
+                until = max(until, float(ended.get("ended_at", 0)) + OWN_SIGNATURES)
+        while (seconds := until - self.record.now()) > 0:
+            waits = {**job.result, "fenced_until": iso(until)}
+            yield Pause(replace(job, state="pending", pending_reason="fence", result=waits), "time", min(seconds, 10.0))
+
+    def _vanished(self, seen: str) -> TableVanished:
+        what = f"is another one now ({seen})" if seen else "is gone"
+        return TableVanished(
+            f"The copy {self.options.made_table}, which the Spark job fills, {what}.",
+            "Find out who deleted it, then run again: its data is brought anew.",
+            table=self.options.made_table,
+        )
+
+    def _explained(self, error: Exception, doing: str) -> FerryError:
+        return self.destination.explain(error, doing, self.options.table)
+
+
+def _started(bucket: StagingBucket, plan: JobPlan) -> Started | None:
+    content = bucket.find(plan.started_key)
+    if content is None:
+        return None
+    try:
+        return Started(str(json.loads(content).get("engine_run", "")))
+    except (ValueError, AttributeError):
+        return Started("")
+
+
+def _known(record: Tracking) -> dict[str, Any]:
+    """What the record says of a table that has all items."""
+    evidence = record.record.evidence
+    spark = dict(evidence.get("spark") or {})
+    known = {"counted": evidence.get("counted"), "end_time": evidence.get("end_time"), "item_count": spark.get("read")}
+    return {"table_id": record.record.table_id, **spark, **{name: value for name, value in known.items() if value}}
