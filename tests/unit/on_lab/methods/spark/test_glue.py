@@ -1,0 +1,139 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Tables that go by the method glue: export, a real Spark job of the lab's Glue, verification."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem, WaitResult
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.tracking import Tracking
+from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark.permissions import ROLE
+from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import Migration, judge, start
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record import record_table
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record.clock import AwsClock
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record.process import Process
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record.run import Run
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record.store import RecordStore
+from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.claiming import Records
+from demo.tables import on_demand
+from lab.client import running
+from lab.landscape import DESTINATION
+from lab.spark.engine import ENGINES
+from tests.unit.on_lab.conftest import BUCKET, Crossing, hurried
+
+
+@pytest.fixture(scope="module", autouse=True)
+def spark() -> None:
+    """Spark on this machine; without it the tests are left out, in continuous integration never."""
+    reason = ENGINES[0].why_not()
+    if reason and os.environ.get("CI") == "true":
+        pytest.fail(f"spark {ENGINES[0].version}: {reason}")
+    if reason:
+        pytest.skip(f"spark {ENGINES[0].version}: {reason}")
+
+
+@pytest.fixture(scope="module")
+def glue() -> Iterator[Crossing]:
+    """A lab with the job's role, as the role destination_account leaves it."""
+    with running(scale=0.0) as lab:
+        crossing = Crossing(lab)
+        trust = {"Effect": "Allow", "Principal": {"Service": "glue.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        role = lab.world.identity.add_role(
+            DESTINATION, ROLE, json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+        )
+        arn = f"arn:aws:s3:::{BUCKET}"
+        role.inline["job"] = json.dumps(
+            {
+                "Version": "2012-10-17",
+                "Statement": [
+                    {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject"], "Resource": f"{arn}/tableferry/*"},
+                    {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": arn},
+                    {
+                        "Effect": "Allow",
+                        "Action": ["dynamodb:DescribeTable", "dynamodb:BatchWriteItem"],
+                        "Resource": "arn:aws:dynamodb:*:*:table/*",
+                    },
+                ],
+            }
+        )
+        yield crossing
+
+
+class Playbook:
+    """One run of the playbook, by the process ``pid`` of a host."""
+
+    def __init__(self, glue: Crossing, pid: int = 1) -> None:
+        self.glue, self.pid = glue, pid
+        self.source, self.destination = glue.account("source"), glue.account("destination")
+        clock = AwsClock()
+        client = self.destination.client("dynamodb")
+        clock.watch(client)
+        table = record_table.find_or_create(client, "tableferry", clock=time.monotonic, sleep=time.sleep)
+        self.store = RecordStore(client, table)
+        process = Process("ann", "here", "boot", "ns", pid, f"start-{pid}")
+        self.run = Run.join(self.store, clock, process, start_of=lambda other: f"start-{other}" if other == pid else "")
+
+    def start(self, table: str, **options: Any) -> Migration:
+        chosen = MigrationOptions(table, **{"method": "glue", "bucket": BUCKET, **options})
+        return start(self.source, self.destination, chosen, Records(self.store, lambda: self.run))
+
+    def wait(self, table: str, migration: Migration, **more: Any) -> WaitResult:
+        first, *others = (Job.from_dict(part.to_dict()) for part in (migration.job, *migration.then))
+        record = Tracking(self.run, table)
+        return hurried([WaitItem("it", self.source, self.destination, first, tuple(others), record)], **more)
+
+    def migrate(self, table: str, **options: Any) -> Judgement:
+        waited = self.wait(table, self.start(table, **options))
+        self.waited = waited
+        record = Tracking(self.run, table)
+        try:
+            return judge(table, self.source, self.destination, waited.ways["it"], record=record, sleep=time.sleep)
+        finally:
+            self.run.end()
+
+
+def test_a_table_goes_by_glue(glue: Crossing) -> None:
+    by_n = {
+        "IndexName": "by-n",
+        "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}, {"AttributeName": "n", "KeyType": "RANGE"}],
+        "Projection": {"ProjectionType": "ALL"},
+    }
+    shape = on_demand(("id", "S"), ("sk", "S"))
+    shape["AttributeDefinitions"].append({"AttributeName": "n", "AttributeType": "N"})
+    items = [
+        {"id": {"S": f"{number % 40}"}, "sk": {"S": f"{number}"}, "n": {"N": f"{number}.50"}} for number in range(90)
+    ]
+    glue.table("orders", items, **shape, LocalSecondaryIndexes=[by_n])
+    playbook = Playbook(glue)
+    judged = playbook.migrate("orders")
+    assert judged.failure is None
+    assert (judged.status, judged.verified) == ("migrated", "counts")
+    assert judged.items_source == judged.items_destination == 90
+    assert glue.items("destination", "orders") == glue.items("source", "orders")
+    assert [index["IndexName"] for index in glue.described("orders")["LocalSecondaryIndexes"]] == ["by-n"]
+    name = playbook.waited.ways["it"][1].request["run"]["scope"]
+    (run,) = runs(glue, name)
+    assert set(run["Arguments"]) == {"--plan", "--run"}  # they stand in logs
+    assert json.loads(run["ExecutionRoleSessionPolicy"])["Statement"][3]["Resource"] == [
+        glue.destination.table_arn("orders")
+    ]
+    again = Playbook(glue, 2).migrate("orders")
+    assert (again.failure, again.status) == (None, "migrated")
+    assert len(runs(glue, name)) == 1  # nothing was begun
+
+
+def runs(glue: Crossing, name: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = glue.lab.client("glue", "destination").get_job_runs(JobName=name)["JobRuns"]
+    return found
