@@ -13,8 +13,9 @@ from typing import Any
 
 from ..errors import FerryError, TableBroken
 from ..items.transform.hashing import salts_needed
+from ..jobs.entries import job_of_entry
 from ..record import transitions
-from ..record.record import ITEMS, Record
+from ..record.record import ITEMS, WRITE, Record
 from ..table.definition import TableDefinition
 from ..table.ownership import COPY_TAG
 from ..table.transforming import TransformChoices, definition_for, fingerprint, salts_of
@@ -49,6 +50,9 @@ def began_with(record: Record) -> BeganWith | None:
     if known:
         return BeganWith(str(known["fingerprint"]), float(known["at"]))
     for entry in reversed(record.jobs):
+        written = job_of_entry(entry).request.get(EVIDENCE) if entry.purpose == WRITE else None
+        if written and written["table_id"] == record.table_id:
+            return BeganWith(str(written["fingerprint"]), float(written["at"]))
         words = entry.token.split(" ")
         if entry.purpose == ITEMS and record.table_id and words[:2] == [ITEMS, record.table_id]:
             return BeganWith("".join(words[2:]), float(entry.intended_at))

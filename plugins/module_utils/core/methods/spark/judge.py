@@ -18,6 +18,8 @@ def judge_spark(name: str, destination: Account, export: Job | None, job: Job, *
     or kept out by a step. Raises what Account.explain gives where AWS cannot be asked."""
     result = job.result
     read, written, counted = result.get("read"), result.get("written"), result.get("counted")
+    lost = int(result.get("lost") or 0)
+    distinct = None if written is None else written - lost
     data_as_of = instant(str(result.get("export_time") or ""))
     try:
         for each in (export, job):
@@ -28,21 +30,25 @@ def judge_spark(name: str, destination: Account, export: Job | None, job: Job, *
         if job.state == "planned":
             raise JobTimeout("The Spark job was not started.", "Run again without check mode.")
         check_table(destination, job, "Spark job", "filled")
-        if verify == "counts" and counted is not None and written is not None and counted < written:
+        if verify == "counts" and counted is not None and distinct is not None and counted < distinct:
             raise CountMismatch(
-                f"{written} items were written, a scan of the destination counts {counted}.",
+                f"{distinct} items were written, a scan of the destination counts {counted}.",
                 "Keep the source. Compare the tables with the playbook verify before you copy again.",
                 details={"items_source": read, "items_destination": counted},
             )
     except FerryError as error:
         failed = error.for_table(name)
         return Judgement("failed", read, counted, None, "none", failed.cause, failed, data_as_of)
-    proven = verify == "counts" and read is not None and counted in (None, written)
+    proven = verify == "counts" and read is not None and counted in (None, distinct)
     notes = []
-    if verify == "counts" and counted not in (None, written):
-        notes.append(f"{written} items were written, the destination has {counted}: was it written to?")
+    if verify == "counts" and counted not in (None, distinct):
+        notes.append(f"{distinct} items were written, the destination has {counted}: was it written to?")
     if out := sum((result.get("kept_out") or {}).values()):
         notes.append(f"{out} of {read} items were kept out by a step.")
+    if left := sum((result.get("refused") or {}).values()):
+        notes.append(f"{left} items that a step could not take were left out.")
+    if lost:
+        notes.append(f"{lost} items were lost: others have their keys.")
     if shortened := result.get("shortened"):
         items = f"{shortened} item{'' if shortened == 1 else 's'}"
         notes.append(f"Of {items} the attributes {REPLICATION}, were left out.")

@@ -24,12 +24,14 @@ from ...judgement import Judgement, JudgeOptions, nothing_to_judge
 from ...route import Route
 from ...steps.source_jobs import SourceJob
 from ...steps.standing import Filling
+from ...steps.transforms import fingerprint_of, require_same_transform
 from ...table.creation import check_indexes
 from ...table.definition import TableDefinition
 from ...table.own_apis import Tags
 from ...table.preview import as_created
 from ...table.quotas import check_quotas
 from ...table.replication import kept_by_copy, left_by_copy
+from ...table.transforming import require_transform
 from ..method import ItemJobs, Method, Needs
 from ..options import MigrationOptions, SparkChoices
 from . import delivery
@@ -49,6 +51,7 @@ class _SparkMethod:
     data_needs: ClassVar[Needs] = "staged"
     counts: ClassVar[bool] = True
     resumes: ClassVar[bool] = True
+    transforms: ClassVar[bool] = True
     kinds: ClassVar[Mapping[str, Callable[[], JobKind]]] = {"export": ExportKind, "spark": SparkKind}
 
     def start(
@@ -141,6 +144,7 @@ class _SparkMethod:
             refused_path=options.items.refused_path,
             count=options.verify != "none",
             choices=choices,
+            transform=options.transform,
         )
 
 
@@ -186,6 +190,10 @@ SPARK_METHODS: Sequence[Method] = (GlueMethod(), EmrMethod())
 def _planned(source: Account, destination: Account, options: MigrationOptions, record: Tracking | None) -> ExportPlan:
     plan = plan_export(source, destination, _export_options(options), SparkLoader(), record)
     definition = plan.definition
+    if options.transform is not None:
+        require_transform(options.transform, definition)
+    if record is not None and record.record.table_id:
+        require_same_transform(record.record, fingerprint_of(options.transform, definition), options.table)
     check_indexes(definition, options.indexes_after, options.leave_indexes)
     capacity = int((definition.provisioned_throughput or {}).get("WriteCapacityUnits", 0))
     to_rate("write_rate", options.items.write_rate, capacity)

@@ -28,6 +28,7 @@ from ...jobs.token import TOKEN_DIGITS, canonical
 from ...jobs.tracking import Tracking
 from ...record.record import WRITE
 from ...table.definition import TableDefinition
+from ...table.transforming import TransformChoices, choices_from, definition_for, transformed
 from ..options import SparkChoices
 from .delivery import FOLDER, Payload
 from .engine import Submission
@@ -37,7 +38,8 @@ from .permissions import role_arn, session_policy
 @dataclass(frozen=True)
 class SparkOptions:
     """What to fill and how. ``table`` is the source's. The table is made without the indexes ``indexes_after`` and
-    ``leave_indexes``; with ``count`` the filled table is counted by a scan."""
+    ``leave_indexes``; with ``count`` the filled table is counted by a scan. ``transform`` changes the items on the way,
+    and with them the table."""
 
     table: str
     bucket: str
@@ -55,6 +57,7 @@ class SparkOptions:
     refused_path: str = ""
     count: bool = True
     choices: SparkChoices = field(default_factory=SparkChoices)
+    transform: TransformChoices | None = None
 
     @property
     def made_table(self) -> str:
@@ -63,7 +66,15 @@ class SparkOptions:
 
     def shape(self, definition: TableDefinition) -> TableDefinition:
         """The table to create for the source table ``definition``."""
-        return definition.without_indexes((*self.indexes_after, *self.leave_indexes))
+        shape, _lost = transformed(definition, self.transform)
+        return shape.without_indexes((*self.indexes_after, *self.leave_indexes))
+
+    def definition(self, source: TableDefinition, at: float | None) -> Definition:
+        """What becomes of the items of the table ``source``, which are as of ``at`` (epoch seconds). Raises
+        InvalidTransform for files that were changed."""
+        if self.transform is not None:
+            return definition_for(self.transform, source, at)
+        return Definition((), schemas_of(self.shape(source).raw), at=at)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON-safe data."""
@@ -73,7 +84,8 @@ class SparkOptions:
     def from_dict(cls, data: Mapping[str, Any]) -> SparkOptions:
         """The options of ``to_dict``'s data."""
         lists = {name: tuple(data[name]) for name in ("indexes_after", "leave_indexes")}
-        return cls(**{**data, **lists, "choices": SparkChoices(**data["choices"])})
+        transform = choices_from(data.get("transform"))
+        return cls(**{**data, **lists, "choices": SparkChoices(**data["choices"]), "transform": transform})
 
 
 def bucket_of(destination: Account, options: SparkOptions) -> StagingBucket:
@@ -112,15 +124,17 @@ def plan_of(
         table=table.name,
         table_id=table.table_id,
         files=tuple(ExportedFile(file.key, file.items, file.md5) for file in manifest.files),
-        definition=Definition((), schemas_of(options.shape(source).raw), at=_epoch(manifest.export_time)),
+        definition=options.definition(source, epoch_of(manifest.export_time)),
         dynamodb_url=endpoint_of(destination, table.name).url,
         key_arn=options.kms_key_arn,
         rate=rate.units if rate else 0.0,
         s3_url=destination.spec.endpoint_url,
+        lose_colliding=options.transform is not None and options.transform.on_collision == "any",
     )
 
 
-def _epoch(time: str) -> float | None:
+def epoch_of(time: str) -> float | None:
+    """A time of a manifest in epoch seconds; None where it is not known."""
     return datetime.fromisoformat(time).timestamp() if time else None
 
 

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from ....spark.collisions import Collisions
 from ....spark.files import FileResult
 from ....spark.plan import JobPlan
 from ...errors import CountMismatch, FerryError, ItemRefused, StagingBucketUnusable, error_from
@@ -39,19 +40,20 @@ class JobTotals:
     shortened: int
     resent: int
     units: float | None
+    lost: int
     named: tuple[Mapping[str, Any], ...]
 
     def to_dict(self) -> dict[str, Any]:
         """The numbers as JSON-safe data, without the keys of items."""
-        names = ("read", "added", "written", "rejected", "shortened", "resent")
+        names = ("read", "added", "written", "rejected", "shortened", "resent", "lost")
         numbers = {name: getattr(self, name) for name in names}
         more = {"units": self.units} if self.units is not None else {}
         return {**numbers, "kept_out": dict(self.kept_out), "refused": dict(self.refused), **more}
 
-    @property
-    def not_written(self) -> int:
-        """How many items could not be written, by a step, by the table or by AWS."""
-        return sum(self.refused.values()) + self.rejected
+    def not_written(self, *, skip: bool = False) -> int:
+        """How many items could not be written, by a step, by the table or by AWS; with ``skip`` those of steps, and for
+        their keys and sizes after them, are left out."""
+        return (0 if skip else sum(self.refused.values())) + self.rejected
 
 
 def files_left(bucket: StagingBucket, plan: JobPlan) -> list[ExportedFile]:
@@ -77,7 +79,13 @@ def read_totals(bucket: StagingBucket, plan: JobPlan) -> JobTotals:
                 table=plan.table,
                 details={"key": file.key},
             )
-    return _sum(results)
+    return _sum(results, _lost(bucket, plan))
+
+
+def _lost(bucket: StagingBucket, plan: JobPlan) -> int:
+    """How many items others with the same key were written over: the look for them has counted them."""
+    found = bucket.find(plan.collisions_key)
+    return 0 if found is None else int(Collisions.from_json(found).lost)
 
 
 def _read(bucket: StagingBucket, plan: JobPlan, file: ExportedFile) -> FileResult:
@@ -90,7 +98,7 @@ def _read(bucket: StagingBucket, plan: JobPlan, file: ExportedFile) -> FileResul
         ) from error
 
 
-def _sum(results: Sequence[FileResult]) -> JobTotals:
+def _sum(results: Sequence[FileResult], lost: int) -> JobTotals:
     units = [each.units for each in results if each.units is not None]
     return JobTotals(
         read=sum(each.read for each in results),
@@ -102,6 +110,7 @@ def _sum(results: Sequence[FileResult]) -> JobTotals:
         shortened=sum(each.shortened for each in results),
         resent=sum(each.resent for each in results),
         units=sum(units) if units else None,
+        lost=lost,
         named=tuple({"key": item.key, "reason": item.reason} for each in results for item in each.named)[:MOST_NAMED],
     )
 
@@ -115,15 +124,17 @@ def _by_step(counts: Iterable[Mapping[Any, int]]) -> dict[str, int]:
 
 def refusal(plan: JobPlan, totals: JobTotals) -> ItemRefused:
     """The error for items that could not be written; its details name the first of them."""
+    count = totals.not_written()
     reasons = Counter(str(each["reason"]) for each in totals.named)
     words = "; ".join(reason for reason, _count in reasons.most_common(3))
-    items = f"{totals.not_written:,} items" if totals.not_written != 1 else "an item"
+    items = f"{count:,} items" if count != 1 else "an item"
     return ItemRefused(
         f"The Spark job could not write {items}; all others are in the table: {words}.",
-        "Correct the items in the source, or the steps. If an index does not take their key, set indexes_after to have"
+        "Correct the items in the source, or the steps; or set transform_errors to skip to leave out what a step cannot"
+        " take. If an index does not take their key, set indexes_after to have"
         " the index created after the copy, or leave_indexes to do without.",
         table=plan.table,
-        details={"refused": totals.not_written, "steps": dict(totals.refused), "items": list(totals.named)},
+        details={"refused": count, "steps": dict(totals.refused), "items": list(totals.named)},
     )
 
 

@@ -34,6 +34,7 @@ from ...record.intention import OWN_SIGNATURES
 from ...record.lease import iso
 from ...record.record import WRITE
 from ...steps.background import Workbench, bounds_of
+from ...steps.transforms import EVIDENCE, BeganWith, fingerprint_of, require_same_transform
 from ...table.definition import TableDefinition
 from ...table.refused_items import without_keys
 from . import delivery
@@ -41,13 +42,13 @@ from .emr_cluster import EmrCluster, EmrStep
 from .emr_serverless import EmrServerless
 from .engine import Engine, Request, RunStatus, Started
 from .glue import Glue
-from .planning import SparkOptions, bucket_of, exported, new_run, plan_key, plan_of, submission_of
+from .planning import SparkOptions, bucket_of, epoch_of, exported, new_run, plan_key, plan_of, submission_of
 from .results import JobTotals, failure_left, files_left, read_totals, refusal
 
 ENGINES: Mapping[str, Engine] = {engine.name: engine for engine in (Glue(), EmrServerless(), EmrStep(), EmrCluster())}
 AT_ONCE = 4  # tables that one waiter counts at the same time
 LOOK_GAP = 10.0  # seconds between looks for a run whose answer was lost
-KEPT = ("run", "plan")  # of a job's request, when it has ended
+KEPT = ("run", "plan", EVIDENCE)  # of a job's request, when it has ended
 
 
 class SparkKind(DestinationJobs):
@@ -190,6 +191,7 @@ class _TableWork:
         """``job`` with the table that was made, after which nothing of former runs can arrive."""
         source, options = self.item.need("source"), self.options
         definition = TableDefinition.read(source, options.table)
+        require_same_transform(self.record.record, fingerprint_of(options.transform, definition), options.table)
         waiting = replace(job, state="pending", pending_reason="")
         table = yield from make_table(
             source,
@@ -249,7 +251,12 @@ class _TableWork:
                 raise
             raise self._explained(error, f"preparing the {self.engine.noun}") from error
         self.bucket.put(plan_key(plan), plan.to_json())
-        run = {"run": self.engine.request(submission, scope).to_dict(), "plan": plan_key(plan)}
+        began = BeganWith(self._mark(), plan.definition.at or 0.0).to_dict()
+        run = {
+            "run": self.engine.request(submission, scope).to_dict(),
+            "plan": plan_key(plan),
+            EVIDENCE: {**began, "table_id": plan.table_id},
+        }
         return (yield from self._sent(job, Job(job.kind, job.name, request=run, migration_id=job.migration_id)))
 
     def _sent(self, job: Job, intended: Job) -> Steps:
@@ -281,6 +288,15 @@ class _TableWork:
             result={**job.result, **started},
         )
 
+    @property
+    def _skips(self) -> bool:
+        return self.options.transform is not None and self.options.transform.errors == "skip"
+
+    def _mark(self) -> str:
+        """The fingerprint of the transform."""
+        source = TableDefinition.read(self.item.need("source"), self.options.table)
+        return fingerprint_of(self.options.transform, source)
+
     def _table(self, job: Job) -> TableDefinition:
         table = TableDefinition.read(self.destination, self.options.made_table)
         if table.table_id != job.result["table_id"]:
@@ -299,7 +315,7 @@ class _TableWork:
             return self._broken(job, self._failure(job, plan, status, len(left)))
         try:
             totals = read_totals(self.bucket, plan)
-            if totals.not_written:
+            if totals.not_written(skip=self._skips):
                 raise without_keys(refusal(plan, totals), self.options.refused_path)
         except FerryError as error:
             if is_passing(error):
@@ -318,7 +334,9 @@ class _TableWork:
 
     def _fill(self, job: Job, totals: JobTotals) -> None:
         result = job.result
+        began = job.request.get(EVIDENCE) or {"fingerprint": self._mark(), "at": epoch_of(result["export_time"]) or 0.0}
         evidence = {
+            EVIDENCE: {name: began[name] for name in ("fingerprint", "at")},
             "items_source": totals.read,
             "items_destination": totals.written,
             "counted": result.get("counted"),
