@@ -47,6 +47,7 @@ from .results import JobTotals, failure_left, files_left, read_totals, refusal
 
 ENGINES: Mapping[str, Engine] = {engine.name: engine for engine in (Glue(), EmrServerless(), EmrStep(), EmrCluster())}
 AT_ONCE = 4  # tables that one waiter counts at the same time
+NOTHING = "wrote_nothing"  # of a run's result: it ended before the job itself began
 LOOK_GAP = 10.0  # seconds between looks for a run whose answer was lost
 KEPT = ("run", "plan", EVIDENCE)  # of a job's request, when it has ended
 
@@ -233,7 +234,7 @@ class _TableWork:
             job = replace(job, result={**job.result, "cost": dict(status.cost), "ended_at": self.record.now()})
             if not status.full:
                 return (yield from self._judged(job, replace(self._plan(job), run=request.run), status))
-            never = replace(job, result={**job.result, "full": True})
+            never = replace(job, result={**job.result, NOTHING: True})
             self._ended(ended_with(never, SparkJobFailed(f"{status.message}.", "Run again later.")))
             job = replace(job, state="pending", pending_reason="slot", arn="")
             yield Pause(job, "slot")
@@ -311,6 +312,8 @@ class _TableWork:
         if there is None or there.table_id != plan.table_id:
             return self._ended(ended_with(job, self._vanished("" if there is None else there.table_id)))
         left = files_left(self.bucket, plan)
+        if left and self.bucket.find(plan.started_key) is None:
+            job = replace(job, result={**job.result, NOTHING: True})
         if left:
             return self._broken(job, self._failure(job, plan, status, len(left)))
         try:
@@ -397,7 +400,7 @@ class _TableWork:
         until = 0.0
         for entry in self.record.record.jobs:
             ended = entry.result.get("job", {}).get("result", {})
-            if entry.purpose == WRITE and entry.state == "failed" and not ended.get("full"):
+            if entry.purpose == WRITE and entry.state == "failed" and not ended.get(NOTHING):
                 until = max(until, float(ended.get("ended_at", 0)) + OWN_SIGNATURES)
         while (seconds := until - self.record.now()) > 0:
             waits = {**job.result, "fenced_until": iso(until)}

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import os
 import time
@@ -14,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import CollidingKeys, SparkJobFailed
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem, WaitResult
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.tracking import Tracking
@@ -27,8 +30,10 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.record.process
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.run import Run
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.store import RecordStore
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.claiming import Records
+from ansible_collections.tableferry.aws.plugins.module_utils.core.table.transforming import choices_of
 from demo.tables import on_demand
 from lab.client import running
+from lab.identity import Role
 from lab.landscape import DESTINATION
 from lab.spark.engine import ENGINES
 from tests.unit.on_lab.conftest import BUCKET, Crossing, hurried
@@ -44,11 +49,17 @@ def spark() -> None:
         pytest.skip(f"spark {ENGINES[0].version}: {reason}")
 
 
+class Glue(Crossing):
+    """A lab with the ``role`` of the job."""
+
+    role: Role
+
+
 @pytest.fixture(scope="module")
-def glue() -> Iterator[Crossing]:
+def glue() -> Iterator[Glue]:
     """A lab with the job's role, as the role destination_account leaves it."""
     with running(scale=0.0) as lab:
-        crossing = Crossing(lab)
+        crossing = Glue(lab)
         trust = {"Effect": "Allow", "Principal": {"Service": "glue.amazonaws.com"}, "Action": "sts:AssumeRole"}
         role = lab.world.identity.add_role(
             DESTINATION, ROLE, json.dumps({"Version": "2012-10-17", "Statement": [trust]})
@@ -68,13 +79,14 @@ def glue() -> Iterator[Crossing]:
                 ],
             }
         )
+        crossing.role = role
         yield crossing
 
 
 class Playbook:
     """One run of the playbook, by the process ``pid`` of a host."""
 
-    def __init__(self, glue: Crossing, pid: int = 1) -> None:
+    def __init__(self, glue: Glue, pid: int = 1) -> None:
         self.glue, self.pid = glue, pid
         self.source, self.destination = glue.account("source"), glue.account("destination")
         clock = AwsClock()
@@ -104,7 +116,7 @@ class Playbook:
             self.run.end()
 
 
-def test_a_table_goes_by_glue(glue: Crossing) -> None:
+def test_a_table_goes_by_glue(glue: Glue) -> None:
     by_n = {
         "IndexName": "by-n",
         "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}, {"AttributeName": "n", "KeyType": "RANGE"}],
@@ -134,6 +146,46 @@ def test_a_table_goes_by_glue(glue: Crossing) -> None:
     assert len(runs(glue, name)) == 1  # nothing was begun
 
 
-def runs(glue: Crossing, name: str) -> list[dict[str, Any]]:
+def runs(glue: Glue, name: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = glue.lab.client("glue", "destination").get_job_runs(JobName=name)["JobRuns"]
     return found
+
+
+STEPS = [
+    {"keep_if": "n >= :few"},
+    {"hash": {"attributes": ["mail"], "salt_from": "env:FERRY_SALT"}},
+    {"rename": {"n": "amount"}},
+    {"set": {"id": "TENANT#{id}"}},
+]
+
+
+def test_items_change_on_the_way_and_a_run_that_failed_is_gone_on_with(
+    glue: Glue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FERRY_SALT", "salt")
+    items = [{"id": {"S": f"{number}"}, "n": {"N": f"{number}"}, "mail": {"S": f"{number}@x"}} for number in range(30)]
+    glue.table("people", items)
+    transform = choices_of(STEPS, values={":few": {"N": "10"}})
+    policy = glue.role.inline.pop("job")
+    first = Playbook(glue, 3).migrate("people", transform=transform)
+    assert first.failure is not None
+    assert (first.status, type(first.failure)) == ("failed", SparkJobFailed)
+    assert "goes on with the files that are left" in first.failure.next_step
+    glue.role.inline["job"] = policy
+    playbook = Playbook(glue, 4)
+    judged = playbook.migrate("people", transform=transform)
+    assert judged.failure is None
+    assert (judged.items_source, judged.items_destination) == (30, 20)
+    assert "10 of 30 items were kept out" in judged.reason
+    digest = hmac.new(b"salt", b"12@x", hashlib.sha256).hexdigest()
+    item = {"id": {"S": "TENANT#12"}, "amount": {"N": "12"}, "mail": {"S": digest}}
+    assert item in glue.items("destination", "people")
+    assert "c2FsdA" not in json.dumps(playbook.waited.ways["it"][1].to_dict())
+
+
+def test_keys_that_collide_are_refused_before_anything_is_written(glue: Glue) -> None:
+    glue.table("doubles", [{"id": {"S": f"{number}"}, "half": {"S": "h"}} for number in range(6)])
+    steps = [{"replace": {"id": ["[0-9]", "x"]}}]
+    judged = Playbook(glue, 7).migrate("doubles", transform=choices_of(steps))
+    assert isinstance(judged.failure, CollidingKeys)
+    assert glue.items("destination", "doubles") == []
