@@ -19,7 +19,7 @@ from ansible.module_utils.common.validation import check_type_dict
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.utils.display import Display
 
-from ansible_collections.tableferry.aws.plugins.module_utils.glue.spec import ACCOUNT_OPTIONS
+from ansible_collections.tableferry.aws.plugins.module_utils.glue.spec import ACCOUNT_OPTIONS, SPARK_OPTIONS
 from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import BROKEN, HostVars, plain, read
 from ansible_collections.tableferry.aws.plugins.plugin_utils.sides import (
     AccountChecks,
@@ -66,6 +66,7 @@ VARIABLES: dict[str, dict[str, Any]] = {
     "ferry_transform_show_values": {"type": "bool"},
     "ferry_on_collision": {"type": "str", "choices": ["refuse", "any"]},
     "ferry_destination_key": {"type": "dict"},
+    "ferry_spark": {"type": "dict", "options": SPARK_OPTIONS},
     "ferry_verify": {"type": "str", "choices": ["counts", "sample", "full", "none"]},
     "ferry_sample_items": {"type": "int"},
     "ferry_ignore_expired": {"type": "bool"},

@@ -74,6 +74,49 @@ options:
     type: bool
     default: false
     version_added: 0.3.0
+  spark:
+    description:
+      - The engine that runs the Spark job of the methods V(glue) and V(emr).
+    type: dict
+    version_added: 0.3.0
+    suboptions:
+      engine:
+        description:
+          - On EMR, V(serverless) runs the job on EMR Serverless, and V(cluster) on a cluster of its own that ends with
+            the job. The default is V(serverless), or the cluster that O(spark.cluster_id) names.
+        type: str
+        choices: [serverless, cluster]
+      workers:
+        description:
+          - The number of machines of a job, one of them for the driver. Two fill a table as fast as its write capacity
+            allows in almost all cases.
+        type: int
+        default: 2
+      worker_type:
+        description:
+          - The type of a machine, on AWS Glue a worker type such as V(G.1X), on a cluster an instance type.
+        type: str
+      role_arn:
+        description:
+          - The ARN of the role of the job. The default is the role C(tableferry-spark) of the destination account.
+        type: str
+      application_id:
+        description:
+          - The id of an application of EMR Serverless. Without one, the application of the migration is used, or made.
+        type: str
+      cluster_id:
+        description:
+          - The id of a cluster of EMR, which runs the job as a step.
+        type: str
+      release:
+        description:
+          - The release of the engine, such as V(5.1) for AWS Glue or V(emr-7.14.0) for EMR.
+        type: str
+      wheels:
+        description:
+          - A directory on the controller with the wheels that the job brings along. Without one, pip downloads them
+            once.
+        type: path
   backup:
     description:
       - Options of the method V(backup).

@@ -105,6 +105,18 @@ TRANSFORM_OPTIONS: dict[str, Any] = {
     "on_collision": {"type": "str", "choices": ["refuse", "any"], "default": "refuse"},
 }
 
+# The Spark job of the methods that have one, and the engine that runs it.
+SPARK_OPTIONS: dict[str, Any] = {
+    "engine": {"type": "str", "choices": ["serverless", "cluster"]},
+    "workers": {"type": "int", "default": 2},
+    "worker_type": {"type": "str"},
+    "role_arn": {"type": "str"},
+    "application_id": {"type": "str"},
+    "cluster_id": {"type": "str"},
+    "release": {"type": "str"},
+    "wheels": {"type": "path"},
+}
+
 # For verbs that write the items.
 TRANSFORMING_OPTIONS: dict[str, Any] = {
     **TRANSFORM_OPTIONS,

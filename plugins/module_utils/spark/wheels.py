@@ -116,6 +116,6 @@ def _pip(arguments: Sequence[str]) -> None:
         reason = (result.stderr.strip().splitlines() or [f"exit status {result.returncode}"])[-1]
         raise MissingLibrary(
             f"pip could not download what the Spark job brings along: {reason}",
-            "Give the controller access to a package index, or download the wheels elsewhere and name their folder in"
-            " spark_wheels.",
+            "Give the controller access to a package index, or download the wheels elsewhere and name their folder as"
+            " wheels of spark.",
         )

@@ -114,6 +114,7 @@ CASES: list[dict[str, Any]] = [
         "ferry_method": "direct", "ferry_transform": [{"drop": ["x"]}, {"set": {"n": 1, "t": True}}],
         "ferry_transform_names": {"#a": "b"}, "ferry_transform_values": {":v": {"S": "w"}},
         "ferry_transform_errors": "skip", "ferry_transform_show_values": "yes", "ferry_on_collision": "any",
+        "ferry_spark": {"workers": 4, "release": "6.0"},
         "ferry_destination_key": {"partition": {"x": "S"}},
     },
     {"move_table_transform": [{"drop": "y"}], "move_table_transform_folders": ["/f"], "ferry_transform": []},

@@ -154,4 +154,4 @@ def test_pip_that_fails_is_told_with_its_reason(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(sys, "executable", str(fails))
     with pytest.raises(MissingLibrary, match="no index") as caught:
         download_wheels(tmp_path)
-    assert "spark_wheels" in caught.value.next_step
+    assert "wheels of spark" in caught.value.next_step

@@ -11,7 +11,7 @@ from typing import Any
 from ...core.account import Account
 from ...core.change import to_diff
 from ...core.data_plane import ItemChoices
-from ...core.methods.options import BackupChoices, MigrationOptions
+from ...core.methods.options import BackupChoices, MigrationOptions, SparkChoices
 from ...core.migration import preview, start
 from ..accounts import Accounts
 from ..records import RECORD_OPTIONS, RecordTables
@@ -25,6 +25,7 @@ from ..spec import (
     READING_OPTIONS,
     SETTINGS_OPTIONS,
     SHARED_OPTIONS,
+    SPARK_OPTIONS,
     TRANSFORMING_OPTIONS,
     Parameters,
     Progress,
@@ -72,6 +73,7 @@ SPEC: dict[str, Any] = {
     "replace_failed": {"type": "bool", "default": False},
     "writes_stopped": {"type": "bool", "default": False},
     "backup": {"type": "dict", "options": BACKUP},
+    "spark": {"type": "dict", "options": SPARK_OPTIONS},
     "verify": {"type": "str", "choices": ["counts", "sample", "full", "none"], "default": "counts"},
     "items": {"type": "dict", "options": {**READING_OPTIONS, **COPYING_OPTIONS, **COMPARING_OPTIONS}},
     **RECORD_OPTIONS,
@@ -87,6 +89,7 @@ _OTHER_NAMES = {
     "destination",
     *LISTS,
     "backup",
+    "spark",
     "items",
     "record_table",
     "take_over",
@@ -112,6 +115,7 @@ def start_one(accounts: Accounts, tables: RecordTables, params: Parameters, chec
         table=params["name"],
         **{name: tuple(params[name]) for name in LISTS},
         backup=BackupChoices(**given(params["backup"] or {}, params["backup"] or ())),
+        spark=SparkChoices(**given(params["spark"] or {}, params["spark"] or ())),
         items=ItemChoices(**given(params["items"] or {}, params["items"] or ())),
         transform=transform_of(params, params["name"]),
         **given(params, [name for name in SPEC if name not in _OTHER_NAMES]),

@@ -102,6 +102,6 @@ def _folder(wheels: str) -> Path:
     except OSError as error:
         raise MissingLibrary(
             f"The wheels of the Spark job cannot be kept here: {in_words(error)}.",
-            "Set spark_wheels to a folder that has them, or XDG_CACHE_HOME to one that can be written.",
+            "Set wheels of spark to a folder that has them, or XDG_CACHE_HOME to one that can be written.",
         ) from error
     return folder

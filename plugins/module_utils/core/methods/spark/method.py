@@ -52,7 +52,7 @@ class _SparkMethod:
     counts: ClassVar[bool] = True
     resumes: ClassVar[bool] = True
     transforms: ClassVar[bool] = True
-    kinds: ClassVar[Mapping[str, Callable[[], JobKind]]] = {"export": ExportKind, "spark": SparkKind}
+    kinds: ClassVar[Mapping[str, Callable[[], JobKind]]] = {"export": ExportKind, "spark_job": SparkKind}
 
     def start(
         self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None

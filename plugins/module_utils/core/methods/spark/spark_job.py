@@ -55,7 +55,7 @@ KEPT = ("run", "plan", EVIDENCE)  # of a job's request, when it has ended
 class SparkKind(DestinationJobs):
     """Spark jobs, for the waiter."""
 
-    kind: ClassVar[str] = "spark"
+    kind: ClassVar[str] = "spark_job"
     noun: ClassVar[str] = "Spark job"
     plural: ClassVar[str] = "Spark jobs"
 
