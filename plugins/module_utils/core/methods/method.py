@@ -111,7 +111,7 @@ class Method(Protocol):
 
 def loaders_of(methods: Iterable[Method]) -> tuple[Loader, ...]:
     """The loaders of those ``methods`` that begin with an export."""
-    return tuple(method.loader for method in methods if method.loader is not None)
+    return tuple(dict.fromkeys(method.loader for method in methods if method.loader is not None))
 
 
 def find_fill(

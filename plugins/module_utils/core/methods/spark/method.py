@@ -16,6 +16,7 @@ from ...errors import InvalidInput
 from ...exports.export import ExportKind, ExportPlan, plan_export, start_export
 from ...exports.export_request import ExportOptions
 from ...exports.keys import undescribed
+from ...exports.loading import Loader
 from ...items.throttle import to_rate
 from ...jobs.job import Job
 from ...jobs.kind import JobKind
@@ -35,10 +36,11 @@ from ...table.transforming import require_transform
 from ..method import ItemJobs, Method, Needs
 from ..options import MigrationOptions, SparkChoices
 from . import delivery
+from .engines import ENGINES
 from .judge import judge_spark
-from .loader import SparkLoader
+from .loader import LOADER
 from .planning import SparkOptions
-from .spark_job import ENGINES, SparkKind
+from .spark_job import SparkKind
 
 CLUSTER, SERVERLESS = "cluster", "serverless"  # choices of the engine on EMR
 
@@ -52,6 +54,7 @@ class _SparkMethod:
     counts: ClassVar[bool] = True
     resumes: ClassVar[bool] = True
     transforms: ClassVar[bool] = True
+    loader: ClassVar[Loader | None] = LOADER
     kinds: ClassVar[Mapping[str, Callable[[], JobKind]]] = {"export": ExportKind, "spark_job": SparkKind}
 
     def start(
@@ -188,7 +191,7 @@ SPARK_METHODS: Sequence[Method] = (GlueMethod(), EmrMethod())
 
 
 def _planned(source: Account, destination: Account, options: MigrationOptions, record: Tracking | None) -> ExportPlan:
-    plan = plan_export(source, destination, _export_options(options), SparkLoader(), record)
+    plan = plan_export(source, destination, _export_options(options), LOADER, record)
     definition = plan.definition
     if options.transform is not None:
         require_transform(options.transform, definition)

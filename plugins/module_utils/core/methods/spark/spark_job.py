@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -38,24 +38,20 @@ from ...steps.transforms import EVIDENCE, BeganWith, fingerprint_of, require_sam
 from ...table.definition import TableDefinition
 from ...table.refused_items import without_keys
 from . import delivery
-from .emr_cluster import EmrCluster, EmrStep
-from .emr_serverless import EmrServerless
-from .engine import Engine, Request, RunStatus, Started
-from .glue import Glue
+from .engine import Request, RunStatus, Started
+from .engines import ENGINES, KEPT, KIND
 from .planning import SparkOptions, bucket_of, epoch_of, exported, new_run, plan_key, plan_of, submission_of
 from .results import JobTotals, failure_left, files_left, read_totals, refusal
 
-ENGINES: Mapping[str, Engine] = {engine.name: engine for engine in (Glue(), EmrServerless(), EmrStep(), EmrCluster())}
 AT_ONCE = 4  # tables that one waiter counts at the same time
 NOTHING = "wrote_nothing"  # of a run's result: it ended before the job itself began
 LOOK_GAP = 10.0  # seconds between looks for a run whose answer was lost
-KEPT = ("run", "plan", EVIDENCE)  # of a job's request, when it has ended
 
 
 class SparkKind(DestinationJobs):
     """Spark jobs, for the waiter."""
 
-    kind: ClassVar[str] = "spark_job"
+    kind: ClassVar[str] = KIND
     noun: ClassVar[str] = "Spark job"
     plural: ClassVar[str] = "Spark jobs"
 
@@ -254,6 +250,7 @@ class _TableWork:
         self.bucket.put(plan_key(plan), plan.to_json())
         began = BeganWith(self._mark(), plan.definition.at or 0.0).to_dict()
         run = {
+            "call": {"ClientToken": plan.run},
             "run": self.engine.request(submission, scope).to_dict(),
             "plan": plan_key(plan),
             EVIDENCE: {**began, "table_id": plan.table_id},
