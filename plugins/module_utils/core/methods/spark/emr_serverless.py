@@ -23,6 +23,12 @@ RELEASE = "emr-7.14.0"  # Spark 3.5 on Python 3.11
 MINUTES = 2880  # after which AWS stops a run; its default is 720
 PAGE = 50
 EXECUTOR_CORES = 4
+PYTHON = "/usr/bin/python3.11"  # of the images of EMR 7, beside 3.9; which of them is the default is UNCONFIRMED
+_PYTHONS = (
+    "spark.emr-serverless.driverEnv.PYSPARK_DRIVER_PYTHON",
+    "spark.emr-serverless.driverEnv.PYSPARK_PYTHON",
+    "spark.executorEnv.PYSPARK_PYTHON",
+)
 STATES: Mapping[str, State] = {"SUCCESS": "completed", "FAILED": "failed", "CANCELLED": "cancelled"}
 _USABLE = ("CREATING", "CREATED", "STARTING", "STARTED", "STOPPING", "STOPPED")
 
@@ -77,6 +83,8 @@ class EmrServerless:
             "spark.dynamicAllocation.enabled": "false",
             "spark.speculation": "false",
         }
+        if (submission.choices.release or RELEASE).startswith("emr-7"):
+            conf |= dict.fromkeys(_PYTHONS, PYTHON)
         call = {
             "applicationId": scope,
             "clientToken": submission.run,

@@ -60,7 +60,8 @@ def glue() -> Iterator[Glue]:
     """A lab with the job's role, as the role destination_account leaves it."""
     with running(scale=0.0) as lab:
         crossing = Glue(lab)
-        trust = {"Effect": "Allow", "Principal": {"Service": "glue.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        services = ["glue.amazonaws.com", "emr-serverless.amazonaws.com"]
+        trust = {"Effect": "Allow", "Principal": {"Service": services}, "Action": "sts:AssumeRole"}
         role = lab.world.identity.add_role(
             DESTINATION, ROLE, json.dumps({"Version": "2012-10-17", "Statement": [trust]})
         )
@@ -189,3 +190,17 @@ def test_keys_that_collide_are_refused_before_anything_is_written(glue: Glue) ->
     judged = Playbook(glue, 7).migrate("doubles", transform=choices_of(steps))
     assert isinstance(judged.failure, CollidingKeys)
     assert glue.items("destination", "doubles") == []
+
+
+def test_a_table_goes_by_emr_serverless(glue: Glue) -> None:
+    glue.table("events")
+    playbook = Playbook(glue, 8)
+    judged = playbook.migrate("events", method="emr")
+    assert not judged.failure, judged.reason
+    assert (judged.status, judged.verified, judged.items_destination) == ("migrated", "counts", 100)
+    assert glue.items("destination", "events") == glue.items("source", "events")
+    again = Playbook(glue, 9).migrate("events", method="emr")
+    assert (again.failure, again.status) == (None, "migrated")
+    scope = playbook.waited.ways["it"][1].request["run"]["scope"]
+    runs = glue.lab.client("emr-serverless", "destination").list_job_runs(applicationId=scope)["jobRuns"]
+    assert [run["state"] for run in runs] == ["SUCCESS"]
