@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from ...core.data_plane import ItemChoices
-from ...core.methods.direct.copy_job import DirectOptions, plan_direct
+from ...core.methods.direct.copy_job import plan_direct
+from ...core.methods.direct.options import DirectOptions
 from ..accounts import Accounts
 from ..spec import (
     BOTH_ACCOUNTS_OPTIONS,

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 from ...account import Account
 from ...change import Change
-from ...data_plane import ItemChoices, count_items, item_table, item_tables
+from ...data_plane import count_items, item_table, item_tables
 from ...destination import creation_call, make_table, require_ours, tags_there
 from ...errors import (
     CheckpointUnusable,
@@ -49,6 +49,7 @@ from ...steps.transforms import (
     began_with,
     fingerprint_of,
     items_token,
+    require_marked_transform,
     require_same_transform,
     time_of,
 )
@@ -57,43 +58,13 @@ from ...table.definition import AS_OF, TableDefinition
 from ...table.ownership import COPY_TAG, put_mark, put_tags
 from ...table.quotas import check_quotas
 from ...table.refused_items import without_keys
-from ...table.transforming import TransformChoices, choices_from, definition_for, require_transform, transformed
+from ...table.transforming import TransformChoices, definition_for, require_transform
 from ...table_status import require_usable
 from .colliding import look_for_collisions, require_no_collisions
 from .evidence import copied_by, counts_of, filled_by, mark_of, record_filled, require_counted
+from .options import DirectOptions, option_values, options_of
 
 AT_ONCE = 4  # copies that one waiter makes at the same time
-
-
-@dataclass(frozen=True)
-class DirectOptions:
-    """What to copy and how. With ``count`` the copied table is counted by a scan. ``writes_stopped``: nobody writes to
-    the source, so that its items are those of one instant. The table is made without the indexes ``indexes_after`` and
-    ``leave_indexes``: creating the first later is left to its settings. With ``carry_tags`` it is made with the tags of
-    the source, as some organizations demand. ``transform`` changes the items on the way, and with them the table."""
-
-    table: str
-    destination_table: str = ""
-    migration_id: str = "default"
-    kms_key_map: Mapping[str, str] = field(default_factory=dict)
-    warm_throughput: bool = True
-    indexes_after: tuple[str, ...] = ()
-    leave_indexes: tuple[str, ...] = ()
-    items: ItemChoices = field(default_factory=ItemChoices)
-    count: bool = True
-    writes_stopped: bool = False
-    carry_tags: bool = True
-    transform: TransformChoices | None = None
-
-    @property
-    def made_table(self) -> str:
-        """The table's name in the destination."""
-        return self.destination_table or self.table
-
-    def shape(self, definition: TableDefinition) -> TableDefinition:
-        """The table to create for the source table ``definition``."""
-        shape, _lost = transformed(definition, self.transform)
-        return shape.without_indexes((*self.indexes_after, *self.leave_indexes))
 
 
 @dataclass(frozen=True)
@@ -150,7 +121,7 @@ def plan_direct(
         protected=record is not None,
     )
     request = {
-        "options": _option_values(options),
+        "options": option_values(options),
         "source": {"table_arn": definition.arn, "table_id": definition.table_id},
         **({"transform": mark} if mark else {}),
     }
@@ -163,6 +134,8 @@ def plan_direct(
             tags = tags_there(destination, there)
             require_ours(destination, there, tags, options.migration_id, definition.arn, definition.name)
             done = copied_by(tags, definition.table_id)
+            if done is not None:
+                require_marked_transform(tags, mark, name, options.table)
         else:
             require_same_transform(record.record, mark, options.table)
             done = filled_by(record)
@@ -210,17 +183,6 @@ def _require_shape(there: TableDefinition, shape: TableDefinition, options: Dire
         )
 
 
-def _option_values(options: DirectOptions) -> dict[str, Any]:
-    return {**asdict(options), "kms_key_map": dict(options.kms_key_map)}
-
-
-def _options_of(job: Job) -> DirectOptions:
-    """The options of ``_option_values``'s data."""
-    values = job.request["options"]
-    transform = choices_from(values.get("transform"))
-    return DirectOptions(**{**values, "items": ItemChoices(**values["items"]), "transform": transform})
-
-
 class DirectKind(OwnWork):
     """Direct copies, for the waiter: the controller does the work."""
 
@@ -233,7 +195,7 @@ class DirectKind(OwnWork):
     def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
         """Create the table where there is none, copy, and mark the table as complete. Started again, it continues."""
         source, destination, job, record = item.need("source"), self.account(item), item.job, item.record
-        options = _options_of(job)
+        options = options_of(job)
         definition = TableDefinition.read(source, options.table)
         begun = source.now().isoformat(timespec="seconds")
         job = replace(job, state="running", pending_reason="", result={"start_time": begun})

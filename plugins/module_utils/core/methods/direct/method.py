@@ -25,8 +25,9 @@ from ...table.preview import as_created
 from ...table.replication import kept_by_copy, left_by_copy
 from ..method import ItemJobs, Needs
 from ..options import MigrationOptions
-from .copy_job import DirectKind, DirectOptions, DirectPlan, plan_direct
+from .copy_job import DirectKind, DirectPlan, plan_direct
 from .judge import judge_direct
+from .options import DirectOptions
 from .sample import transform_changes
 
 
