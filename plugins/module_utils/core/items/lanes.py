@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from ..errors import FerryError, Interrupted, LeaseOver
 from .client import Call, Client
-from .network_route import CONNECT_SECONDS, READ, Distrusted
+from .network_route import CONNECT_SECONDS, READ, WRITE, Distrusted
 from .permit import FREE, TURN_SECONDS, Bounds
 from .tables import Identity
 from .transport import ANSWER_SECONDS, BrokenConnection, Connection
@@ -47,6 +47,7 @@ class Lanes:
 
     def __init__(self, bounds: Bounds = FREE) -> None:
         self._look = bounds.look
+        self._permit = bounds.permit
         self._longest = LOOK_SECONDS if bounds.look is None else TURN_SECONDS
         self._parent = bounds.parent
         self._selector = selectors.DefaultSelector()
@@ -282,6 +283,8 @@ class Lanes:
             self._open(connection, flight)
             return
         was = connection.events
+        if was & WRITE and not self._may_go_on(connection, flight):
+            return
         try:
             answer = connection.advance()
         except BrokenConnection as error:
@@ -307,6 +310,28 @@ class Lanes:
         if outcome and flight.again is not None and not flight.again():
             return
         self._send_after(flight, outcome)
+
+    def _may_go_on(self, connection: Connection, flight: _Flight) -> bool:
+        """Whether the rest of a request may be sent. Its beginning was sent within the lease, and the process may have
+        been stopped since, as its parent was killed and the next run began. Raises what ``look`` does, and in a worker
+        what ``hear`` does; not Interrupted: what has been begun is sent then, as its answer is waited for."""
+        if flight.call.attempt is None or self._permit is None:
+            return True
+        if self._parent is not None:
+            self._parent.hear()
+        if self._look is not None:
+            with suppress(Interrupted):
+                self._look()
+        if self._permit.stopped or self._permit.left() > 0.0:
+            return True
+        self._drop(connection)
+        over = LeaseOver(
+            "The rest of a request was not sent: the run's lease is over and was not renewed.",
+            "Run again: the copy continues.",
+            table=flight.call.table,
+        )
+        self._broke(flight, over)
+        return False
 
     def _broke(self, flight: _Flight, error: Exception) -> None:
         try:

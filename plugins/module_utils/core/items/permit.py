@@ -58,7 +58,7 @@ class ParentSocket(Protocol):
         """For selectors."""
 
     def hear(self) -> None:
-        """Take in what has arrived. Raises EOFError, OSError when the parent has gone."""
+        """Take in what has arrived. Raises ParentGone, EOFError, OSError when the parent has gone."""
 
 
 @dataclass(frozen=True)

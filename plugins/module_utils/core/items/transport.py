@@ -256,10 +256,14 @@ class Connection:
             self._socket.close()
 
     def _push(self) -> None:
+        """Send what can be sent now. Where that was not all, the rest waits for the next event, and for what its caller
+        asks before; but for TLS, which takes one record at a time."""
         try:
             while self._unsent:
                 one = len(self._unsent) == 1
                 self._sent(self._socket.send(self._unsent[0]) if one else self._socket.sendmsg(self._unsent))
+                if self._unsent and not self._secure and self._socket.gettimeout() == 0.0:
+                    return
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return
         except OSError as error:

@@ -88,7 +88,8 @@ class _Parent:
         return self._connection.fileno()
 
     def hear(self) -> None:
-        """Take in what was not asked for. Raises EOFError, OSError when the parent is gone."""
+        """Take in what was not asked for. Raises ParentGone, EOFError, OSError when the parent is gone."""
+        self.look()
         with self._lock:
             while self._connection.poll():
                 self._note(*self._connection.recv())

@@ -169,8 +169,8 @@ class FakeDynamo:
         while (line := stream.readline()) not in (b"\r\n", b""):
             name, _, value = line.decode().partition(":")
             headers[name.lower()] = value.strip()
-        body = stream.read(int(headers["content-length"]))
         operation = headers["x-amz-target"].split(".")[1]
+        body = self._body(stream, int(headers["content-length"]), operation)
         self._arrived(operation, headers)
         if self.latency:
             time.sleep(self.latency)
@@ -185,6 +185,10 @@ class FakeDynamo:
         if kind == "lost":
             return self._reset(connection)
         return self._send(connection, status, answer, kind)
+
+    def _body(self, stream: Any, length: int, operation: str) -> bytes:
+        body: bytes = stream.read(length)
+        return body
 
     def _arrived(self, operation: str, headers: dict[str, str]) -> None:
         """A request has been read; it may have to wait for others."""

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -315,6 +320,151 @@ def test_an_orphaned_worker_overwrites_nothing(filled, tmp_path, with_checkpoint
     KEPT.clear()  # our own
     wait_until(lambda: filled.visitors == 0)
     assert set(filled.tables["copy"].items.values()) == set(numbered(version=2))
+
+
+class Halves(FakeDynamo):
+    """It reads the first bytes of what is written, and the others, as far as they come, when it is to ``read_on``."""
+
+    FIRST = 20_000  # less than sockets take before anything is read
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stops = True
+        self.begun = self.whole = self.cut = self.received = 0
+        self.read_on = threading.Event()
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)  # of connections that it accepts
+
+    def _body(self, stream: Any, length: int, operation: str) -> bytes:
+        if operation != "BatchWriteItem" or not self.stops:
+            return super()._body(stream, length, operation)
+        body = stream.read(self.FIRST)
+        self.begun += 1
+        self.read_on.wait(60)
+        try:
+            while len(body) < length and (more := stream.read1(length - len(body))):
+                body += more
+                self.received += len(more)
+        finally:
+            self.whole, self.cut = self.whole + (len(body) == length), self.cut + (len(body) < length)
+        return body
+
+
+LARGE = 50
+
+
+def large(version: int = 1) -> list[bytes]:
+    """Of batches that no socket with a SMALL buffer takes whole while nothing is read."""
+    return [to_bytes({"id": {"S": f"{number}"}, "v": {"S": f"{version}" * 15_000}}) for number in range(LARGE)]
+
+
+@pytest.fixture
+def halves() -> Iterator[Halves]:
+    server = Halves()
+    server.page_items = 25
+    server.make("orders").put(*large())
+    server.make("copy")
+    yield server
+    server.read_on.set()
+    server.close()
+
+
+def runs(process: int) -> bool:
+    """Whether a process is there and not stopped."""
+    state = subprocess.run(["ps", "-o", "state=", "-p", str(process)], capture_output=True, text=True, check=False)
+    return state.stdout.strip()[:1] not in ("T", "Z", "")
+
+
+def signalled(process: int, number: signal.Signals) -> None:
+    """Send a signal to a process that may have ended: one of two workers may have done all."""
+    with suppress(ProcessLookupError):
+        os.kill(process, number)
+
+
+# Sockets whose buffers are far smaller than batches, as those of slow networks are.
+SMALL = """
+import socket
+connect = socket.socket.connect_ex
+def small(self, address):
+    self.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+    return connect(self, address)
+socket.socket.connect_ex = small
+"""
+# It says which workers there are, which wait for events longer than they are stopped: then these come before a look.
+STOPPED = f"""
+import subprocess
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items import workers
+patient = f"from {{workers.__package__}} import permit; permit.TURN_SECONDS = 60; from "
+workers._ENTRY = {SMALL!r} + workers._ENTRY.replace("from ", patient)
+started = subprocess.Popen
+def start(*arguments, **members):
+    worker = started(*arguments, **members)
+    print(worker.pid, flush=True)
+    return worker
+subprocess.Popen = start
+{ORPHANED.replace("workers=2", "workers=2, segments=2")}
+"""
+
+
+@pytest.mark.parametrize("attempt", range(int(os.environ.get("ORPHANS", "1"))))
+def test_an_orphaned_worker_that_was_stopped_sends_no_rest_of_a_request(halves, attempt):
+    """Workers are stopped with a part of their requests sent, their parent is killed, and the next run copies what has
+    changed. When they go on, their sockets take more, which they learn before they hear of their parent's end."""
+    with subprocess.Popen([sys.executable, "-c", STOPPED, halves.url], stdout=subprocess.PIPE, text=True) as parent:
+        workers = [int(parent.stdout.readline()) for _worker in range(2)]
+        wait_until(lambda: halves.begun == 2)
+        halves.stops = False
+        for worker in workers:
+            signalled(worker, signal.SIGSTOP)
+        try:
+            wait_until(lambda: not any(runs(worker) for worker in workers))
+            halves.read_on.set()
+            received = -1
+            while received != halves.received:  # what the workers' sockets hold
+                received = halves.received
+                time.sleep(0.1)
+            parent.kill()
+            parent.wait()
+            halves.tables["orders"].put(*large(version=2))
+            copied(halves, Bounds())
+            assert (halves.whole, halves.cut) == (0, 0)
+        finally:
+            for worker in workers:
+                signalled(worker, signal.SIGCONT)
+    KEPT.clear()
+    wait_until(lambda: halves.visitors == 0)
+    assert (halves.whole, halves.cut) == (0, 2)
+    assert set(halves.tables["copy"].items.values()) == set(large(version=2))
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_the_rest_of_a_request_is_sent_within_the_lease_alone(halves, monkeypatch, interrupted):
+    """What an interrupted run has begun to send is sent: it waits for the answer."""
+    monkeypatch.setattr(socket.socket, "connect_ex", socket.socket.connect_ex)
+    exec(SMALL, {})
+    lease, renewed = Lease(), threading.Event()
+
+    def look():
+        if halves.begun and not halves.read_on.is_set():
+            halves.stops = False
+            if interrupted:
+                lease.gate.stop()
+            else:
+                lease.end()
+            halves.read_on.set()
+        if halves.cut and not renewed.is_set():
+            renewed.set()
+            lease.renew()
+
+    if interrupted:
+        with pytest.raises(Interrupted):
+            copied(halves, Bounds(lease.gate, look), writes_at_once=1, segments=2)
+        assert (halves.whole, halves.cut) == (1, 0)
+        assert lease.gate.unanswered() is None
+        return
+    copied(halves, Bounds(lease.gate, look), writes_at_once=1, segments=2)
+    assert (halves.whole, halves.cut) == (0, 1)
+    assert renewed.is_set()
+    assert halves.tables["copy"].items == halves.tables["orders"].items
 
 
 # One copy for a checkpoint
