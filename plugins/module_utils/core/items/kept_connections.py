@@ -53,6 +53,12 @@ class KeptConnections:
             self._kept.append((time.monotonic(), route, connection))
             self._forget_old()
 
+    def close_old(self) -> None:
+        """Close those that nobody has needed for IDLE_SECONDS. For each turn of a loop, even if it needs none."""
+        if self._kept:
+            with self._lock:
+                self._forget_old()
+
     def clear(self) -> None:
         """Close all."""
         with self._lock:

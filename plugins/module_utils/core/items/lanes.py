@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from ..errors import FerryError, Interrupted, LeaseOver
 from .client import Call, Client
+from .kept_connections import KEPT
 from .network_route import CONNECT_SECONDS, READ, WRITE, Distrusted
 from .permit import FREE, TURN_SECONDS, Bounds
 from .tables import Identity
@@ -362,6 +363,7 @@ class Lanes:
 
     def _give_up_silent(self) -> None:
         self._looked = now = time.monotonic()
+        KEPT.close_old()
         for connection, flight in list(self._flights.items()):
             longest = CONNECT_SECONDS if connection.opening else ANSWER_SECONDS
             if now - max(flight.sent, connection.heard) > longest:

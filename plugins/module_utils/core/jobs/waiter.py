@@ -20,6 +20,7 @@ from typing import Any, TypeAlias
 from .. import sdk
 from ..aws_errors import code_of, is_away, is_expired, is_passing
 from ..errors import CredentialsError, FerryError, LeaseOver, RecordBusy
+from ..items.kept_connections import KEPT
 from .group import Entry, Group, TableJobs
 from .job import NOT_FOLLOWED, Job, ended_with
 from .kind import Instead, JobKind, OwnWork, Pause, WaitItem, WaitResult
@@ -89,6 +90,7 @@ class Waiter:
                 if self._clock() - self._begun >= timeout:
                     break
                 self._look()
+                KEPT.close_old()
                 self._send(pool)
                 self._tell()
                 self._pass_time(timeout)

@@ -11,10 +11,13 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 
+from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account, AccountSpec
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import MissingTable, TableVanished
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items import kept_connections
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Call, Client, Endpoint
@@ -26,8 +29,27 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.items.descript
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.kept_connections import KEPT
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.lanes import Lanes
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.network_route import NetworkRoute
-from tests.unit.core.items.fake_dynamo import HASTY, REGION, SECRET, TOKEN
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import OwnWork, Pause, Steps, WaitItem
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.waiter import Waiter
+from tests.unit.core.items.fake_dynamo import HASTY, REGION, SECRET, TOKEN, wait_until
 from tests.unit.core.items.strategies import to_bytes
+
+
+class StopWaiting(Exception):
+    """What the look of a waiter raises here."""
+
+
+class Endless(OwnWork):
+    """A job that only waits."""
+
+    noun: ClassVar[str] = "copy"
+    plural: ClassVar[str] = "copies"
+
+    def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
+        while True:
+            yield Pause(item.job, "time", 1.0)
+
 
 DESCRIBE = b'{"TableName":"orders"}'
 
@@ -65,6 +87,59 @@ def test_one_that_is_old_is_closed(dynamo, monkeypatch):
     described(Client(dynamo.endpoint(), HASTY))
     assert dynamo.connections == 2
     assert KEPT.take(NetworkRoute("127.0.0.1", dynamo.port), waiting=True) is None
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Moves the clock."""
+    real, moved = time.monotonic, [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: real() + moved[0])
+
+    def move(seconds: float) -> None:
+        moved[0] += seconds
+
+    return move
+
+
+def test_those_that_are_not_needed_are_closed_while_others_work(dynamo, later):
+    """They stayed open until somebody took or kept one."""
+    dynamo.make("orders")
+    lanes, heard = Lanes(), []
+    lanes.submit(Client(dynamo.endpoint(), HASTY), Call("DescribeTable", DESCRIBE, "orders"), heard.append)
+    described(Client(dynamo.endpoint(), HASTY))
+    while not heard:
+        lanes.turn(1.0)
+    assert dynamo.visitors == 2
+    later(kept_connections.IDLE_SECONDS / 2)
+    lanes.turn(0.0)
+    assert len(KEPT._kept) == 1
+    later(kept_connections.IDLE_SECONDS / 2)
+    lanes.turn(0.0)
+    assert not KEPT._kept
+    wait_until(lambda: dynamo.visitors == 1)
+    lanes.close()
+
+
+def test_those_that_are_not_needed_are_closed_while_the_waiter_waits_for_aws(dynamo, later):
+    """No work on items goes on then."""
+    dynamo.make("orders")
+    described(Client(dynamo.endpoint(), HASTY))
+    kept: list[int] = []
+
+    def look() -> None:
+        kept.append(len(KEPT._kept))
+        if len(kept) == 3:
+            raise StopWaiting
+        later(kept_connections.IDLE_SECONDS / 2)
+
+    job = Job("copied by AWS", "orders", "running")
+    account = Account(AccountSpec("source", REGION, access_key="a", secret_key="b", account_id="111111111111"))
+    with pytest.raises(StopWaiting):
+        Waiter({job.kind: Endless()}, sleep=lambda _seconds: None, look=look).wait(
+            [WaitItem("orders", account, account, job)], 1e6
+        )
+    assert kept == [1, 1, 0]
+    wait_until(lambda: dynamo.visitors == 0)
 
 
 def test_no_more_are_kept_than_so_many(dynamo, monkeypatch):
