@@ -215,7 +215,8 @@ options:
       workers:
         description:
           - The number of processes that read and write items, 1 or more.
-          - V(auto) is one for each GiB of the table, at most four, and no more than this machine has cores.
+          - V(auto) is one for each GiB of the table, at most four, and no more than this machine has cores;
+            tables that are copied or compared at the same time share these.
             In a container its quotas count, of cores and of memory, with a GiB for each process.
         type: str
         default: auto

@@ -6,6 +6,10 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from ..errors import InvalidInput
 from . import machine
 
@@ -24,11 +28,36 @@ def check_workers(text: str) -> None:
         raise InvalidInput(f"workers is {text}.", "Specify auto, or a number of processes, 1 or more.")
 
 
+class _Works:
+    """How many tables this process works on now, in threads of its own."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.count = 0
+
+
+_works = _Works()
+
+
+@contextmanager
+def at_work() -> Iterator[None]:
+    """Within, this process works on one more table, which takes its part of the machine. From the beginning, before the
+    table is described: so tables that begin together know of each other when workers are counted."""
+    with _works.lock:
+        _works.count += 1
+    try:
+        yield
+    finally:
+        with _works.lock:
+            _works.count -= 1
+
+
 def workers_for(text: str, size_bytes: int) -> int:
     """How many processes work on a table of ``size_bytes``: as many as ``text`` says, or with ``auto`` one for each
-    WORKER_BYTES, where the machine, or the container, has cores and memory for them. Raises InvalidInput."""
+    WORKER_BYTES, where the machine, or the container, has cores and memory for them: an equal part of what it has for
+    each table that is ``at_work`` now. Raises InvalidInput."""
     check_workers(text)
     if text != AUTO:
         return int(text)
-    usable = min(machine.cores(), machine.memory_bytes() / MEMORY_BYTES, MOST_WORKERS)
-    return max(1, min(int(usable), size_bytes // WORKER_BYTES))
+    usable = min(machine.cores(), machine.memory_bytes() / MEMORY_BYTES) / max(1, _works.count)
+    return max(1, min(int(min(usable, MOST_WORKERS)), size_bytes // WORKER_BYTES))

@@ -26,7 +26,7 @@ from ..items.repairing import RepairOptions, RepairResult, repair
 from ..items.tables import ItemTable
 from ..items.throttle import to_rate
 from ..items.transform.definition import Definition
-from ..items.worker_count import workers_for
+from ..items.worker_count import at_work, workers_for
 from ..jobs.job import Job
 from ..jobs.kind import Made, OwnWork, Steps, WaitItem, made_of
 from ..jobs.tracking import Tracking
@@ -128,6 +128,7 @@ def _size(count: int) -> str:
     return f"{count:,} bytes" if count < 10_000_000 else f"{-(-count // 1_000_000):,} MB"
 
 
+@at_work()
 def verify_tables(
     source: Account,
     destination: Account,

@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 import math
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import InvalidInput
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items import machine
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.worker_count import workers_for
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.worker_count import at_work, workers_for
 
 GIB = 2**30
 
@@ -41,8 +43,44 @@ def test_auto_goes_by_size_cores_and_memory(
     assert workers_for("auto", size) == workers
 
 
+@pytest.mark.parametrize(
+    ("tables", "cores", "memory", "workers"),
+    [
+        (1, 8, math.inf, 4),
+        (2, 8, math.inf, 4),
+        (3, 8, math.inf, 2),
+        (4, 8, math.inf, 2),
+        (4, 2, math.inf, 1),
+        (4, 64, 8 * GIB, 2),
+        (4, 64, 2 * GIB, 1),
+    ],
+)
+def test_tables_that_are_worked_on_together_share_the_machine(
+    monkeypatch: pytest.MonkeyPatch, tables: int, cores: float, memory: float, workers: int
+) -> None:
+    """Four tables of a waiter had eight processes on two cores."""
+    monkeypatch.setattr(machine, "cores", lambda: cores)
+    monkeypatch.setattr(machine, "memory_bytes", lambda: memory)
+    all_begun, counted = threading.Barrier(tables, timeout=60), threading.Barrier(tables, timeout=60)
+
+    def count() -> int:
+        with at_work():
+            all_begun.wait()
+            result = workers_for("auto", 900 * GIB)
+            counted.wait()
+            return result
+
+    with ThreadPoolExecutor(tables) as pool:
+        assert {each.result() for each in [pool.submit(count) for _table in range(tables)]} == {workers}
+    assert workers_for("auto", 900 * GIB) == min(4, cores, memory // GIB), "those that have ended have no share"
+    with pytest.raises(ValueError), at_work():
+        raise ValueError
+    assert workers_for("auto", 900 * GIB) == min(4, cores, memory // GIB), "nor have those that failed"
+
+
 def test_a_number_is_taken_as_it_is() -> None:
-    assert workers_for("7", 0) == 7
+    with at_work(), at_work():
+        assert workers_for("7", 0) == 7
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "many", "", "1.5", "²", "Auto"])

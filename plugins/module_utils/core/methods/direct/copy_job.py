@@ -36,7 +36,7 @@ from ...items.tables import ItemTable
 from ...items.throttle import to_rate
 from ...items.transform.compiled import compiled
 from ...items.transform.definition import Definition
-from ...items.worker_count import workers_for
+from ...items.worker_count import at_work, workers_for
 from ...jobs.job import Job
 from ...jobs.kind import Made, OwnWork, Steps, WaitItem, made_of, past_fence
 from ...jobs.tracking import Tracking
@@ -350,6 +350,7 @@ def _seen(destination: Account, job: Job) -> str:
 # The copying
 
 
+@at_work()
 def _copy(
     source: Account,
     destination: Account,

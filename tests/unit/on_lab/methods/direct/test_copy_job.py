@@ -25,6 +25,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     InvalidInput,
     ItemRefused,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items import worker_count
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.differences import Comparison
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
@@ -120,6 +121,18 @@ def test_every_shape_travels_whole(ways: Direct, hurry: Any, shape: str) -> None
     later = ways.judge(again)
     assert later.reason.startswith("Compared by an earlier run, at 20")
     assert replace(later, reason="") == judgement
+
+
+def test_copies_and_comparisons_take_their_part_of_the_machine(
+    ways: Direct, hurry: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts: list[int] = []
+    for module in (direct, comparison):
+        monkeypatch.setattr(module, "workers_for", lambda *_arguments: counts.append(worker_count._works.count) or 1)
+    make(ways.crossing, "shared")
+    with worker_count.at_work():
+        ways.go(hurry, "shared", verify="full")
+    assert counts == [2, 2]
 
 
 def test_a6_a_copy_says_from_when_to_when_its_items_were_read(
