@@ -85,9 +85,9 @@ class CopyProgress:
 class CopyResult:
     """A copy that has ended: the destination has acknowledged all of the source's items, as they were read.
 
-    ``retries`` are this run's, ``counts`` those of all runs with the checkpoint; ``resumed`` says that there were
-    earlier ones. ``workers_lost`` says how worker processes ended that died, whose work others have done ("was ended by
-    SIGKILL").
+    ``retries`` are this run's, but for those of workers that died: each reports its own at its end. ``counts`` are
+    those of all runs with the checkpoint; ``resumed`` says that there were earlier ones. ``workers_lost`` says how
+    worker processes ended that died, whose work others have done ("was ended by SIGKILL").
     """
 
     counts: Counts
