@@ -17,10 +17,11 @@ from ...items.permit import Bounds
 from ...items.private_files import expanded
 from ...items.throttle import to_rate
 from ...items.transform.definition import Definition
-from ...items.worker_count import workers_for
+from ...items.worker_count import at_work, workers_for
 from ...table.refused_items import where, write_refused
 
 
+@at_work()
 def look_for_collisions(
     source: Account,
     table: str,

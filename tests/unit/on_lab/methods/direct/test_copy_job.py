@@ -31,6 +31,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job impor
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.tracking import Tracking
 from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement, with_comparison
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.direct import colliding
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.direct import copy_job as direct
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import judge, preview, start
@@ -48,6 +49,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.comparis
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.definition import TableDefinition
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.replication import brought_along, left_by_copy
+from ansible_collections.tableferry.aws.plugins.module_utils.core.table.transforming import choices_of
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.outcome import outcome
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs import dynamodb_copy
 from demo.tables import Keys, demo_tables, numbered, on_demand
@@ -127,12 +129,12 @@ def test_copies_and_comparisons_take_their_part_of_the_machine(
     ways: Direct, hurry: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts: list[int] = []
-    for module in (direct, comparison):
+    for module in (colliding, direct, comparison):
         monkeypatch.setattr(module, "workers_for", lambda *_arguments: counts.append(worker_count._works.count) or 1)
     make(ways.crossing, "shared")
     with worker_count.at_work():
-        ways.go(hurry, "shared", verify="full")
-    assert counts == [2, 2]
+        ways.go(hurry, "shared", verify="full", transform=choices_of([{"replace": {"id": [".$", ""]}}]))
+    assert counts == [2, 2, 2], "the look for items that become one, the copy, the comparison"
 
 
 def test_a6_a_copy_says_from_when_to_when_its_items_were_read(
