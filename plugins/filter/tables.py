@@ -289,6 +289,24 @@ def pair_tables(
     return found
 
 
+def pair_job_role(pairs: Mapping[str, str], hostvars: HostVars, first: str) -> bool:
+    """Whether a table that shares accounts with ``first`` goes by a Spark job, whose role the user has not named."""
+    from ansible_collections.tableferry.aws.plugins.module_utils.core import migration
+
+    for host, owner in pairs.items():
+        variables = hostvars[host]
+        method = str(read(variables, "ferry_method") or migration.AUTO)
+        if owner == first and migration.needs_job_role(method) and not _job_role(variables):
+            return True
+    return False
+
+
+def _job_role(variables: Mapping[str, Any]) -> str:
+    """The role that the user has named for the Spark job of a table."""
+    spark = plain(read(variables, "ferry_spark"))
+    return str(spark.get("role_arn") or "") if isinstance(spark, Mapping) else ""
+
+
 def _needs_by_record(status: Mapping[str, Any]) -> dict[str, str]:
     """What the tables still need that stand and that a record says are filled, or being filled, whatever their method
     is now. One that somebody has made anew is refused by the start: it needs nothing either. Nor does one that stands
@@ -606,6 +624,7 @@ class FilterModule:
             "file_name": file_name,
             "inventory_problems": inventory_problems,
             "open_jobs": open_jobs,
+            "pair_job_role": pair_job_role,
             "pair_tables": pair_tables,
             "pair_users": pair_users,
             "removable_records": removable_records,

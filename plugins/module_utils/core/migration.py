@@ -108,8 +108,7 @@ def method_of(name: str, table: str = "") -> Method:
 
 
 def data_needs(name: str) -> Needs:
-    """What the data of a table of the method ``name`` needs in the accounts; of an unknown one what the default's
-    needs: the table itself is refused later."""
+    """What the data of a table of the method ``name`` needs in the accounts; an unknown one is refused later."""
     return METHODS.get(chosen(name), METHODS[DEFAULT]).data_needs
 
 
@@ -120,6 +119,11 @@ def transform_problem(name: str) -> str:
     if method is None or method.transforms:
         return ""
     return f"{method.name} cannot change items on the way; {', '.join(transforming(METHODS.values()))} can"
+
+
+def needs_job_role(name: str) -> bool:
+    """Whether tables of the method ``name`` are filled by a job that has a role of its own."""
+    return "spark_job" in METHODS.get(chosen(name), METHODS[DEFAULT]).kinds
 
 
 @contextmanager
@@ -140,7 +144,15 @@ def naming_methods() -> Iterator[None]:
 def method_used(jobs: Mapping[str, Mapping[str, Any]]) -> str:
     """The method that ``jobs``, data by kind, are of, or that has finished the table; "" where they do not say."""
     finished = str(jobs.get(claim_job.KIND, {}).get("result", {}).get("method") or "")
-    return finished or next((name for name, method in METHODS.items() if method.kinds.keys() & jobs.keys()), "")
+    named = [str((job or {}).get("request", {}).get("method") or "") for job in jobs.values()]
+    found = _method_of(jobs)
+    return finished or next(filter(None, named), "" if found is None else found.name)
+
+
+def _method_of(kinds: Mapping[str, Any]) -> Method | None:
+    """The method that the jobs of ``kinds`` are of, by most of them: several begin with an export."""
+    found = max(_METHODS, key=lambda method: len(method.kinds.keys() & kinds.keys()))
+    return found if found.kinds.keys() & kinds.keys() else None
 
 
 @dataclass(frozen=True)
@@ -442,8 +454,8 @@ def _judged(
         return judgement.by_record(judged, record.record)
     if adopting.KIND in kinds:
         return judgement.judge_adoption(kinds[adopting.KIND])
-    method = max(_METHODS, key=lambda each: len(each.kinds.keys() & kinds.keys()))  # several begin with an export
-    if not method.kinds.keys() & kinds.keys():
+    method = _method_of(kinds)
+    if method is None:
         raise judgement.nothing_to_judge(choice.name)
     counts: Counts = "none" if choice.verify == "none" else "counts"
     options = JudgeOptions(

@@ -24,6 +24,7 @@ from ansible_collections.tableferry.aws.plugins.filter.tables import (
     file_name,
     inventory_problems,
     open_jobs,
+    pair_job_role,
     pair_tables,
     pair_users,
     table_name,
@@ -401,3 +402,19 @@ def test_what_is_no_way_to_repair_is_not_taken_for_false(value: Any) -> None:
 def test_d8_what_is_no_switch_is_not_taken_for_false(value: Any) -> None:
     with pytest.raises(AnsibleFilterError, match="neither true nor false"):
         tables.switch(value)
+
+
+@pytest.mark.parametrize(
+    ("variables", "needed"),
+    [
+        ({"ferry_method": "glue"}, True),
+        ({"ferry_method": "emr", "ferry_spark": {"workers": 3}}, True),
+        ({"ferry_method": "glue", "ferry_spark": {"role_arn": "arn:aws:iam::222222222222:role/mine"}}, False),
+        ({"ferry_method": "direct"}, False),
+        ({}, False),
+        ({"ferry_method": "teleport", "ferry_spark": "no mapping"}, False),
+    ],
+)
+def test_the_role_of_the_spark_job_is_made_where_a_table_needs_it(variables: dict[str, Any], needed: bool) -> None:
+    hostvars = {"one": variables, "two": {"ferry_method": "s3"}, "three": {"ferry_method": "glue"}}
+    assert pair_job_role({"one": "two", "two": "two", "three": "three"}, hostvars, "two") is needed

@@ -66,7 +66,7 @@ class _SparkMethod:
         if plan.job.state not in ("not_needed",):
             delivery.build(spark.choices.wheels)  # before anything is billed
         job = start_export(source, destination, plan, record)
-        return _jobs(source, destination, options, plan, job, _following(spark), tuple(plan.changes))
+        return _jobs(source, destination, options, plan, job, _following(self.name, spark), tuple(plan.changes))
 
     def preview(
         self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
@@ -74,7 +74,7 @@ class _SparkMethod:
         """Export and Spark job foreseen. Raises what plan_export raises."""
         spark = self._options(options)
         plan = _planned(source, destination, options, record)
-        job, changes = _following(spark), list(plan.changes)
+        job, changes = _following(self.name, spark), list(plan.changes)
         if plan.job.state == "not_needed" and record is not None and record.record.state in ("filled", "settled"):
             made = {"table_id": record.record.table_id}
             return _jobs(source, destination, options, plan, plan.job, _done(job, made), tuple(changes))
@@ -205,8 +205,8 @@ def _planned(source: Account, destination: Account, options: MigrationOptions, r
     return plan
 
 
-def _following(options: SparkOptions) -> Job:
-    request = {"options": options.to_dict()}
+def _following(method: str, options: SparkOptions) -> Job:
+    request = {"options": options.to_dict(), "method": method}
     return Job(SparkKind.kind, options.made_table, "pending", "", "job", request, migration_id=options.migration_id)
 
 
