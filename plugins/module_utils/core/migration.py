@@ -12,8 +12,8 @@ completed, so that no table waits for another.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -23,7 +23,6 @@ from .account import Account
 from .change import Change, NotCarried
 from .errors import (
     FerryError,
-    LocalSecondaryIndexes,
     NotInThisVersion,
     NotYet,
     RecordLost,
@@ -40,7 +39,15 @@ from .judgement import Counts, JudgeChoice, JudgeKind, Judgement, JudgeOptions, 
 from .methods.backup.method import BackupMethod
 from .methods.direct.method import DirectMethod
 from .methods.following import costs, following
-from .methods.method import Method, Needs, find_fill, require_reading, require_transforming, transforming
+from .methods.method import (
+    Method,
+    Needs,
+    find_fill,
+    naming_methods,
+    require_reading,
+    require_transforming,
+    transforming,
+)
 from .methods.options import AUTO, MigrationOptions
 from .methods.s3.method import S3Method
 from .methods.spark.method import SPARK_METHODS
@@ -124,21 +131,6 @@ def transform_problem(name: str) -> str:
 def needs_job_role(name: str) -> bool:
     """Whether tables of the method ``name`` are filled by a job that has a role of its own."""
     return "spark_job" in METHODS.get(chosen(name), METHODS[DEFAULT]).kinds
-
-
-@contextmanager
-def naming_methods() -> Iterator[None]:
-    """A table that is refused for its local secondary indexes is told which methods can create them.
-
-    Raises LocalSecondaryIndexes anew.
-    """
-    try:
-        yield
-    except LocalSecondaryIndexes as error:
-        others = ", ".join(name for name, method in METHODS.items() if method.local_secondary_indexes)
-        raise LocalSecondaryIndexes(
-            error.cause, f"Methods that can: {others}.", table=error.table, details=error.details
-        ) from error
 
 
 def method_used(jobs: Mapping[str, Mapping[str, Any]]) -> str:
@@ -241,7 +233,7 @@ def _started(
         return _by_comparison(record.record, source, destination, options)
     require_transforming(method, METHODS.values(), options)
     require_reading(method, source, destination, options)
-    with naming_methods():
+    with naming_methods(METHODS):
         jobs = method.start(source, destination, options, record)
     then = jobs.then if jobs.maker is None else (*jobs.then, *following(method, options))
     return Migration(
@@ -349,7 +341,7 @@ def preview(
         held = holding.held_elsewhere(store, destination, known)
     gone = claiming.replacing(record)
     require_reading(method, source, destination, options)
-    with naming_methods():
+    with naming_methods(METHODS):
         jobs = method.preview(source, destination, options, record)
         then, changes, left = list(jobs.then), [*gone, *jobs.changes], list(jobs.left)
         if jobs.maker is not None:

@@ -30,6 +30,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.backup.restore_jobs import (
     _options_of as restore_options,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.method import naming_methods
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import BackupChoices
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import adopting, claim_job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.creation import require_importable
@@ -63,7 +64,7 @@ def test_unknown_methods_are_refused(name: str) -> None:
 
 def test_local_secondary_indexes_are_refused_with_the_methods_that_can() -> None:
     words = r"by-day.*Methods that can: backup, direct, glue, emr\."
-    with pytest.raises(LocalSecondaryIndexes, match=words) as refused, migration.naming_methods():
+    with pytest.raises(LocalSecondaryIndexes, match=words) as refused, naming_methods(migration.METHODS):
         require_importable(INDEXED)
     assert (refused.value.status, refused.value.table) == ("refused", "orders")
     require_importable(TableDefinition.from_dict(TABLE))

@@ -10,12 +10,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol, TypeAlias
 
 from ..account import Account
 from ..change import Change, NotCarried
-from ..errors import FerryError, InvalidInput
+from ..errors import FerryError, InvalidInput, LocalSecondaryIndexes
 from ..exports.loading import Loader
 from ..items.answers import require_msgspec
 from ..jobs.job import Job
@@ -155,6 +156,21 @@ def require_transforming(method: Method, methods: Iterable[Method], options: Mig
         f"Methods that can: {others}. Use one of them, or leave transform out.",
         table=options.table,
     )
+
+
+@contextmanager
+def naming_methods(methods: Mapping[str, Method]) -> Iterator[None]:
+    """A table that is refused for its local secondary indexes is told which methods can create them.
+
+    Raises LocalSecondaryIndexes anew.
+    """
+    try:
+        yield
+    except LocalSecondaryIndexes as error:
+        others = ", ".join(name for name, method in methods.items() if method.local_secondary_indexes)
+        raise LocalSecondaryIndexes(
+            error.cause, f"Methods that can: {others}.", table=error.table, details=error.details
+        ) from error
 
 
 def require_reading(method: Method, source: Account, destination: Account, options: MigrationOptions) -> None:

@@ -12,8 +12,9 @@ from typing import Any
 from ...core.errors import InvalidInput
 from ...core.exports.export import plan_export, start_export
 from ...core.exports.export_request import ExportOptions
+from ...core.methods.method import naming_methods
 from ...core.methods.s3.import_place import ImportLoader
-from ...core.migration import method_of, naming_methods
+from ...core.migration import METHODS, method_of
 from ..accounts import Accounts
 from ..records import RECORD_OPTIONS, refuse_held
 from ..spec import KEY_MAP_OPTIONS, STAGING_OPTIONS, STARTING_OPTIONS, Progress, Verb, account_option, given
@@ -101,7 +102,7 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     destination = accounts.find("destination", params["destination"])
     if destination is not None:
         refuse_held(destination, params["record_table"], params["destination_table"] or params["name"])
-    with naming_methods():
+    with naming_methods(METHODS):
         plan = plan_export(source, destination, options(params), ImportLoader())
     job = plan.job.foreseen if check_mode else start_export(source, destination, plan)
     if params["wait"] and not check_mode:

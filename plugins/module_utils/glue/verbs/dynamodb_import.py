@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...core.methods.method import naming_methods
 from ...core.methods.s3.import_request import ImportOptions
 from ...core.methods.s3.importing import plan_import, start_import
-from ...core.migration import job_from, naming_methods
+from ...core.migration import METHODS, job_from
 from ...core.table.definition import TableDefinition
 from ..accounts import Accounts
 from ..records import RECORD_OPTIONS, refuse_held
@@ -78,7 +79,7 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     source = accounts.find("source", params["source"])
     destination = accounts.get("destination", params["destination"])
     refuse_held(destination, params["record_table"], params["name"])
-    with naming_methods():
+    with naming_methods(METHODS):
         plan = plan_import(source, destination, options(params))
     job = plan.job.foreseen if check_mode else start_import(destination, plan)
     if params["wait"] and not check_mode:
