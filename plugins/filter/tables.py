@@ -66,7 +66,12 @@ VARIABLES: dict[str, dict[str, Any]] = {
     "ferry_transform_show_values": {"type": "bool"},
     "ferry_on_collision": {"type": "str", "choices": ["refuse", "any"]},
     "ferry_destination_key": {"type": "dict"},
-    "ferry_spark": {"type": "dict", "options": SPARK_OPTIONS},
+    # The wheels are a variable of their own: one folder serves every table.
+    "ferry_spark": {
+        "type": "dict",
+        "options": {name: option for name, option in SPARK_OPTIONS.items() if name != "wheels"},
+    },
+    "ferry_spark_wheels": {"type": "str"},
     "ferry_verify": {"type": "str", "choices": ["counts", "sample", "full", "none"]},
     "ferry_sample_items": {"type": "int"},
     "ferry_ignore_expired": {"type": "bool"},
@@ -494,7 +499,11 @@ def _told(message: str) -> str:
         return ""
     unknown, separator, known = message.partition(". Supported parameters include: ")
     if separator:
-        return f"{unknown} is not an option of an account; the options are {known.rstrip('.')}"
+        variable, _dot, option = unknown.partition(".")
+        close = difflib.get_close_matches(option, VARIABLES.get(variable, {}).get("options", ()), n=1, cutoff=0.7)
+        what = "an account" if variable in ACCOUNTS else variable
+        meant_by = f" (did you mean {close[0]}?)" if close else ""
+        return f"{unknown} is not an option of {what}{meant_by}; the options are {known.rstrip('.')}"
     variable, separator, why = message.removeprefix("argument ").partition(" and we were unable to convert to ")
     if separator:
         variable = re.sub(r"<class '(\w+)'>", r"\1", variable)  # as ansible-core 2.18 writes a type

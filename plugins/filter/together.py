@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ansible.module_utils.common.validation import check_type_int
+from ansible.module_utils.common.validation import check_type_dict, check_type_int
 
 from ansible_collections.tableferry.aws.plugins.filter.report import is_foreseen, item_jobs, judged_in_the_wait
 from ansible_collections.tableferry.aws.plugins.filter.tables import (
@@ -45,7 +45,6 @@ _STARTING = {
     "transform_show_values": "ferry_transform_show_values",
     "on_collision": "ferry_on_collision",
     "destination_key": "ferry_destination_key",
-    "spark": "ferry_spark",
     "migration_id": "ferry_migration_id",
     "export_max_age": "ferry_export_max_age",
     "point_in_time_recovery_wait": "ferry_pitr_wait",
@@ -236,11 +235,21 @@ def _start_options(host: str, variables: Mapping[str, Any], staging: Mapping[str
             "differences_path": f"{directory}/{file_name(host)}.jsonl",
         },
     }
+    spark = _spark(variables)
+    if spark:
+        options["spark"] = spark
     if data_needs(options.get("method")) == "backed_up":
         plan = f"tableferry-{options.get('migration_id', 'default')}"
         planned = {"plan": plan} if _is_on(variables, "ferry_backup_plan", False) else {}
         options["backup"] = {**_given(variables, _BACKUP), **planned}
-    return {**options, **_of_role("move_table", variables, {*_STARTING, *options} - set(staged))}
+    return {**options, **_of_role("move_table", variables, {*_STARTING, *options, "spark"} - set(staged))}
+
+
+def _spark(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """What the user chose for the Spark job; a text may be JSON or key=value."""
+    wheels = read(variables, "ferry_spark_wheels")
+    chosen = check_type_dict(plain(read(variables, "ferry_spark") or {}))
+    return {**chosen, **({"wheels": wheels} if wheels else {})}
 
 
 class FilterModule:

@@ -96,6 +96,23 @@ def test_problems_name_host_variable_and_what_is_right() -> None:
     assert "'nothing' is undefined" in found["broken"]
 
 
+def test_options_of_the_spark_job_are_checked_as_they_are_meant() -> None:
+    spark: dict[str, Any] = {
+        "sound": {"workers": "4", "worker_type": "G.2X"},
+        "text": "workers=3 release=5.1",
+        "typo": {"worker": 4},
+        "engine": {"engine": "serverles"},
+        "number": {"workers": "many"},
+    }
+    hostvars = {host: {**SIDES, "ferry_method": "glue", "ferry_spark": value} for host, value in spark.items()}
+    hostvars["wheels"] = {**SIDES, "ferry_spark_wheel": "/w"}
+    found = inventory_problems(hostvars, hostvars)
+    assert set(found) == {"typo", "engine", "number", "wheels"}
+    assert "ferry_spark.worker is not an option of ferry_spark (did you mean worker" in found["typo"]
+    assert "serverless, cluster" in found["engine"]
+    assert "ferry_spark_wheels?" in found["wheels"]
+
+
 def test_variables_that_nothing_reads_are_named_in_one_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     """``ferry_dest_table`` went by unsaid, and the table got another name than its user wanted."""
     lines: list[str] = []

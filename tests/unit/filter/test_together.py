@@ -114,9 +114,11 @@ CASES: list[dict[str, Any]] = [
         "ferry_method": "direct", "ferry_transform": [{"drop": ["x"]}, {"set": {"n": 1, "t": True}}],
         "ferry_transform_names": {"#a": "b"}, "ferry_transform_values": {":v": {"S": "w"}},
         "ferry_transform_errors": "skip", "ferry_transform_show_values": "yes", "ferry_on_collision": "any",
-        "ferry_spark": {"workers": 4, "release": "6.0"},
         "ferry_destination_key": {"partition": {"x": "S"}},
     },
+    {"ferry_method": "glue", "ferry_spark": {"workers": "3", "worker_type": "G.2X"}, "ferry_spark_wheels": "/w"},
+    {"ferry_method": "emr", "ferry_spark": {"engine": "cluster", "release": "emr-7.14.0", "role_arn": "arn:r"}},
+    {"ferry_method": "emr", "move_table_spark": {"cluster_id": "j-1"}, "ferry_spark": {"workers": 9}},
     {"move_table_transform": [{"drop": "y"}], "move_table_transform_folders": ["/f"], "ferry_transform": []},
 ]  # fmt: skip
 # What the playbook takes from the account's preparation, and what another task of it takes.
