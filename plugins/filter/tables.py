@@ -165,6 +165,7 @@ PAIR = (
 )
 PLAN_OF = ("ferry_source", "ferry_destination", "ferry_migration_id")  # what tables of one backup plan share
 OPEN = ("pending", "running")
+SPARK = "spark"  # the need of tables that a Spark job fills
 # What the role cleanup_table registers for a table, by what was made for it in the accounts.
 CLEANED = {"staged": "cleanup_table_removed", "backed_up": "cleanup_table_recovery_points"}
 _TABLE_ARN = re.compile(
@@ -235,12 +236,19 @@ def account_pairs(hosts: Iterable[str], hostvars: HostVars, sides: Sides | None 
     found: dict[str, str] = {}
     for host in hosts:
         try:
-            shared = _shared(host, hostvars[host], sides, PAIR)
+            shared = _shared(host, hostvars[host], sides, PAIR) + _job_role(hostvars[host])
         except BROKEN:
             continue
         if host in sides["hosts"]:
             found[host] = first.setdefault(shared, host)
     return found
+
+
+def _job_role(variables: Mapping[str, Any]) -> str:
+    """The role that the user has for Spark jobs of the table, "" for none. Raises one of ``BROKEN``."""
+    with suppress(TypeError):
+        return str(check_type_dict(plain(read(variables, "ferry_spark") or {})).get("role_arn") or "")
+    return ""  # which ``inventory_problems`` refuses
 
 
 def _shared(host: str, variables: Mapping[str, Any], sides: Sides, names: Iterable[str]) -> str:
@@ -268,17 +276,26 @@ def data_needs(method: Any) -> str:
     return migration.data_needs(str(method or migration.AUTO))
 
 
+def _needs(method: Any) -> set[str]:
+    """What a table of ``method`` needs in the accounts: ``spark`` besides what its data needs."""
+    from ansible_collections.tableferry.aws.plugins.module_utils.core import migration
+
+    spark = {SPARK} if migration.needs_job_role(str(method or migration.AUTO)) else set()
+    return {data_needs(method), *spark} - {""}
+
+
 def pair_tables(
     pairs: Mapping[str, str], hostvars: HostVars, first: str, status: Mapping[str, Any] | None = None
 ) -> dict[str, list[str]]:
     """The source tables that share accounts with ``first``, by what their method needs there.
 
-    ``staged`` need the staging bucket, ``backed_up`` the vaults; other tables need neither. A table that was cleaned up
+    ``staged`` need the staging bucket, ``backed_up`` the vaults; other tables need neither. ``spark`` are those of the
+    staged ones that a Spark job fills. A table that was cleaned up
     also counts by what its record says was made there by another method. ``pairs`` is the result of ``account_pairs``.
     With ``status``, the result of migration_status_info, tables count by what their records say is
     still to be done: a finished one needs nothing, and one that is being filled what its own method needs.
     """
-    found: dict[str, list[str]] = {"staged": [], "backed_up": []}
+    found: dict[str, list[str]] = {"staged": [], "backed_up": [], SPARK: []}
     by_record = _needs_by_record(status or {})
     for host, owner in pairs.items():
         variables = hostvars[host]
@@ -287,32 +304,16 @@ def pair_tables(
         source, destination = table_names(host, variables)
         needs = by_record.get(destination)
         if needs is None:
-            needs = data_needs(read(variables, "ferry_method"))
+            needs = _needs(read(variables, "ferry_method"))
         for need, result in CLEANED.items():
-            if need == needs or (read(variables, result) or {}).get("recorded"):
+            if need in needs or (read(variables, result) or {}).get("recorded"):
                 found[need].append(source)
+        if SPARK in needs:
+            found[SPARK].append(source)
     return found
 
 
-def pair_job_role(pairs: Mapping[str, str], hostvars: HostVars, first: str) -> bool:
-    """Whether a table that shares accounts with ``first`` goes by a Spark job, whose role the user has not named."""
-    from ansible_collections.tableferry.aws.plugins.module_utils.core import migration
-
-    for host, owner in pairs.items():
-        variables = hostvars[host]
-        method = str(read(variables, "ferry_method") or migration.AUTO)
-        if owner == first and migration.needs_job_role(method) and not _job_role(variables):
-            return True
-    return False
-
-
-def _job_role(variables: Mapping[str, Any]) -> str:
-    """The role that the user has named for the Spark job of a table."""
-    spark = plain(read(variables, "ferry_spark"))
-    return str(spark.get("role_arn") or "") if isinstance(spark, Mapping) else ""
-
-
-def _needs_by_record(status: Mapping[str, Any]) -> dict[str, str]:
+def _needs_by_record(status: Mapping[str, Any]) -> dict[str, set[str]]:
     """What the tables still need that stand and that a record says are filled, or being filled, whatever their method
     is now. One that somebody has made anew is refused by the start: it needs nothing either. Nor does one that stands
     without a record, and that no job makes, where all jobs could be looked at."""
@@ -323,11 +324,11 @@ def _needs_by_record(status: Mapping[str, Any]) -> dict[str, str]:
         standing = row["copy_state"] in ("there", "replaced")
         unknown = row["state"] == NO_RECORD and row["copy_state"] == "unknown" and not row["job"]
         if standing and row["state"] in ("filling", "filled", "settled"):
-            found[row["name"]] = data_needs(row["method"])
+            found[row["name"]] = _needs(row["method"])
         elif (standing and row["state"] in ("done", "following", "handed_over")) or (
             unknown and not status.get("unseen")
         ):
-            found[row["name"]] = ""
+            found[row["name"]] = set()
     return found
 
 
@@ -550,13 +551,15 @@ def _lacking(host: str, variables: Mapping[str, Any], account: Mapping[str, Any]
     failures = [read(account, f"{side}_account_failures") or {} for side in ("destination", "source")]
     if not any(failures):
         return {}
-    needs, prepared = data_needs(read(variables, "ferry_method")), read(account, "migrate_tables")
+    method, prepared = read(variables, "ferry_method"), read(account, "migrate_tables")
+    needs, spark = data_needs(method), SPARK in _needs(method)
     if needs and prepared:
         # By its record it may need something else than by its method now, or nothing any more.
         source = table_names(host, variables)[0]
         recorded = [need for need, tables in prepared.items() if source in tables]
-        needs = needs if needs in recorded else next(iter(recorded), "nothing")
-    return next((found[needs or "direct"] for found in failures if (needs or "direct") in found), {})
+        needs, spark = needs if needs in recorded else next(iter(recorded), "nothing"), SPARK in recorded
+    wanted = [needs or "direct", *([SPARK] if spark else [])]
+    return next((found[need] for found in failures for need in wanted if need in found), {})
 
 
 def open_jobs(
@@ -633,7 +636,6 @@ class FilterModule:
             "file_name": file_name,
             "inventory_problems": inventory_problems,
             "open_jobs": open_jobs,
-            "pair_job_role": pair_job_role,
             "pair_tables": pair_tables,
             "pair_users": pair_users,
             "removable_records": removable_records,

@@ -24,7 +24,6 @@ from ansible_collections.tableferry.aws.plugins.filter.tables import (
     file_name,
     inventory_problems,
     open_jobs,
-    pair_job_role,
     pair_tables,
     pair_users,
     table_name,
@@ -171,8 +170,30 @@ def test_pair_tables_by_what_their_data_needs() -> None:
         "b": {**SIDES, "ferry_method": "backup", "ferry_table": "bees"},
         "c": {**SIDES, "ferry_method": "direct"},
     }
-    assert pair_tables(pairs, hostvars, "a") == {"staged": ["a"], "backed_up": ["bees"]}
-    assert pair_tables(pairs, hostvars, "c") == {"staged": [], "backed_up": []}
+    assert pair_tables(pairs, hostvars, "a") == {"staged": ["a"], "backed_up": ["bees"], "spark": []}
+    assert pair_tables(pairs, hostvars, "c") == {"staged": [], "backed_up": [], "spark": []}
+
+
+def test_tables_that_spark_jobs_fill_need_a_role_besides_the_bucket() -> None:
+    own = {"ferry_spark": {"role_arn": "arn:aws:iam::222222222222:role/mine"}}
+    hostvars: dict[str, Any] = {
+        "a": {**SIDES, "ferry_method": "glue"},
+        "b": {**SIDES, "ferry_method": "emr", "ferry_spark": {"workers": 3}},
+        "c": SIDES,
+        "d": {**SIDES, "ferry_method": "glue", **own},
+    }
+    pairs = account_pairs(hostvars, hostvars)
+    assert pairs == {"a": "a", "b": "a", "c": "a", "d": "d"}
+    assert pair_tables(pairs, hostvars, "a") == {"staged": ["a", "b", "c"], "backed_up": [], "spark": ["a", "b"]}
+    hostvars["a"] |= {
+        "destination_account_staging": {"bucket": "b"},
+        "destination_account_failures": {"spark": {"msg": "no role", "ferry_status": "failed"}},
+        "migrate_tables": pair_tables(pairs, hostvars, "a"),
+    }
+    outlook = account_outlook(dict.fromkeys("abc", "a"), hostvars, {})
+    assert {host: found["reason"] for host, found in outlook.items()} == {"a": "a: no role", "b": "b: no role", "c": ""}
+    filling = [{"name": "c", "state": "filling", "method": "glue", "copy_state": "there"}]
+    assert pair_tables(pairs, hostvars, "a", {"tables": filling})["spark"] == ["a", "b", "c"]
 
 
 def test_a_table_needs_what_is_still_to_be_done_by_its_record() -> None:
@@ -190,8 +211,8 @@ def test_a_table_needs_what_is_still_to_be_done_by_its_record() -> None:
     pairs = dict.fromkeys(hosts, "new")
     hostvars = {host: {**SIDES, "ferry_method": "backup"} for host in hosts}
     found = pair_tables(pairs, hostvars, "new", status)
-    assert found == {"staged": ["filling"], "backed_up": ["new", "begun", "gone"]}
-    everything = {"staged": [], "backed_up": list(hosts)}
+    assert found == {"staged": ["filling"], "backed_up": ["new", "begun", "gone"], "spark": []}
+    everything = {"staged": [], "backed_up": list(hosts), "spark": []}
     for unknown in ({}, {"skipped": True}, {"failed": True, "msg": "no"}, None):
         assert pair_tables(pairs, hostvars, "new", unknown) == everything
 
@@ -222,7 +243,7 @@ def test_a_table_that_was_cleaned_up_counts_by_what_its_record_says_too() -> Non
         "b": {**SIDES, "cleanup_table_removed": made, "cleanup_table_recovery_points": made},
     }
     found = pair_tables({"a": "a", "b": "a"}, hostvars, "a")
-    assert found == {"staged": ["a", "b"], "backed_up": ["b"]}
+    assert found == {"staged": ["a", "b"], "backed_up": ["b"], "spark": []}
 
 
 def test_users_of_what_a_pair_shares_are_all_its_tables() -> None:
@@ -254,7 +275,7 @@ def test_h6_a_table_is_stopped_only_by_what_it_needs() -> None:
     bucket, vault, caller = (
         {"msg": text, "ferry_status": "failed", "task": "t"} for text in ("no bucket", "no vault", "")
     )
-    prepared = {"staged": ["a", "late"], "backed_up": ["b", "half"]}
+    prepared = {"staged": ["a", "late"], "backed_up": ["b", "half"], "spark": []}
     staging = {"bucket": "b", "owner": "2" * 12}
     first = {"destination_account_staging": staging, "destination_account_failures": {"staged": bucket}}
     methods = {"a": "s3", "b": "backup", "c": "direct", "half": "s3", "late": "", "done": "s3"}
@@ -419,19 +440,3 @@ def test_what_is_no_way_to_repair_is_not_taken_for_false(value: Any) -> None:
 def test_d8_what_is_no_switch_is_not_taken_for_false(value: Any) -> None:
     with pytest.raises(AnsibleFilterError, match="neither true nor false"):
         tables.switch(value)
-
-
-@pytest.mark.parametrize(
-    ("variables", "needed"),
-    [
-        ({"ferry_method": "glue"}, True),
-        ({"ferry_method": "emr", "ferry_spark": {"workers": 3}}, True),
-        ({"ferry_method": "glue", "ferry_spark": {"role_arn": "arn:aws:iam::222222222222:role/mine"}}, False),
-        ({"ferry_method": "direct"}, False),
-        ({}, False),
-        ({"ferry_method": "teleport", "ferry_spark": "no mapping"}, False),
-    ],
-)
-def test_the_role_of_the_spark_job_is_made_where_a_table_needs_it(variables: dict[str, Any], needed: bool) -> None:
-    hostvars = {"one": variables, "two": {"ferry_method": "s3"}, "three": {"ferry_method": "glue"}}
-    assert pair_job_role({"one": "two", "two": "two", "three": "three"}, hostvars, "two") is needed

@@ -65,6 +65,7 @@ MAKERS: list[tuple[str, str, dict[str, Any]]] = [
     ("migration_key", "both", {"purpose": "destination_vault", "alias": "alias/demanded-vault"}),
     ("backup_role", "source", {}),
     ("backup_role", "one", {}),
+    ("spark_environment", "destination", {"bucket": "demanded-bucket"}),
     ("backup_vault", "source", {"vault": "demanded"}),
     ("backup_vault", "one", {"vault": "demanded"}),
 ]

@@ -67,6 +67,7 @@ class RoleOptions:
     """The role ``name``, which ``trust`` lets a service assume, with the managed policy ``policy_arn``, or instead with
     the inline policy ``inline_name`` where there are statements of ``inline``.
 
+    A role that never had a managed policy of ours has no ``policy_arn``, "".
     ``permissions_boundary`` is the ARN of the policy that bounds it where it is made; "" for none. A role that is there
     keeps its boundary.
     """
@@ -113,7 +114,7 @@ def plan_role(account: Account, options: RoleOptions) -> RolePlan:
         _require_boundary_of(account, options.permissions_boundary)
         return _new(account, options, policy)
     role = answer["Role"]
-    if not is_marked(_tags(account, options.name)):
+    if not is_marked(tags_of(account, options.name)):
         raise NotOurs(
             f"The role {options.name} of account {account.account_id} was not created by TableFerry: it has no tag"
             f" {MARK[0]}={MARK[1]}.",
@@ -121,7 +122,7 @@ def plan_role(account: Account, options: RoleOptions) -> RolePlan:
         )
     found = trust_of(role, policy.what)
     trust = None if _trusts(found, options.trust) else plan_policy(policy, present=[options.trust])
-    there = options.policy_arn in _attached(account, options.name)
+    there = bool(options.policy_arn) and options.policy_arn in _attached(account, options.name)
     inline = inline_of(account, options.name, options.inline_name)
     listed, attached = f"managed policies of the role {options.name}", {"managed_policies": [options.policy_arn]}
     changes = [*(trust.changes if trust else [])]
@@ -179,7 +180,8 @@ def _trusts(trust: Policy, wanted: OurStatement) -> bool:
     return any(covers({**old, "Sid": wanted.sid}, document) for old in statements_of(trust))
 
 
-def _tags(account: Account, name: str) -> dict[str, str]:
+def tags_of(account: Account, name: str) -> dict[str, str]:
+    """The tags of the role ``name``. Raises what Account.explain gives."""
     tags: dict[str, str] = {}
     request: dict[str, Any] = {"RoleName": name}
     while True:

@@ -64,7 +64,7 @@ class OurStatement:
     others when they are asked to."""
 
     sid: str
-    principal: Mapping[str, str] | str
+    principal: Mapping[str, str | list[str]] | str
     actions: tuple[str, ...]
     resource: str | tuple[str, ...] = "*"  # empty: the policy is a role's trust, which names none
     effect: str = "Allow"

@@ -51,6 +51,7 @@ VERBS = [
     ("migration_key", {"purpose": "destination_vault", "alias": "alias/tableferry-backup"}, True),
     ("backup_role", {}, False),
     ("backup_vault", {"vault": "ours"}, True),
+    ("spark_environment", {"bucket": "staged"}, True),
     ("table_key_grants", {}, True),
     ("caller_policy", {"bucket": "staged"}, True),
 ]
@@ -63,6 +64,8 @@ def test_foreseen_done_once_and_taken_back(lab: RunningLab, name: str, more: dic
     arguments: dict[str, Any] = {"source": side(lab, "source"), "destination": side(lab, "destination"), **more}
     if name.startswith("backup_"):
         arguments = {"account": arguments["destination"], "side": "destination", **more}
+    if name.startswith("spark_"):
+        del arguments["source"]
     if name == "table_key_grants":
         arguments["key_arns"] = [lab.client("kms", "source").create_key()["KeyMetadata"]["Arn"]]
     lab.clear_requests()

@@ -13,11 +13,12 @@ from typing import Any
 from ...account import Account
 
 ROLE = "tableferry-spark"  # the role that the role destination_account makes
+SERVICES = ("glue.amazonaws.com", "emr-serverless.amazonaws.com")  # which run jobs as it
 LONGEST = 2048  # characters of a session policy (spark.md 2 and 3)
-_KEY = ("kms:Decrypt", "kms:GenerateDataKey")
+KEY_ACTIONS = ("kms:Decrypt", "kms:GenerateDataKey")
 # Of the engines: where they write their logs. EMR's go to the bucket.
-_LOGS = ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents")
-_LOG_GROUPS = "log-group:/aws-glue/*"
+LOG_ACTIONS = ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents")
+LOG_GROUPS = "log-group:/aws-glue/*"
 
 
 def role_arn(account: Account, given: str = "") -> str:
@@ -37,11 +38,11 @@ def session_policy(
         _allow(["s3:PutObject"], objects[:1]),
         {**_allow(["s3:ListBucket"], [f"arn:{account.partition}:s3:::{bucket}"]), **listed},
         _allow(["dynamodb:DescribeTable", "dynamodb:BatchWriteItem"], [account.table_arn(table)]),
-        _allow(_LOGS, [f"arn:{account.partition}:logs:{account.region}:{account.account_id}:{_LOG_GROUPS}"]),
+        _allow(LOG_ACTIONS, [f"arn:{account.partition}:logs:{account.region}:{account.account_id}:{LOG_GROUPS}"]),
     ]
     used = sorted(set(filter(None, keys)))
     if used:
-        statements.append(_allow(_KEY, used))
+        statements.append(_allow(KEY_ACTIONS, used))
     return json.dumps({"Version": "2012-10-17", "Statement": statements}, separators=(",", ":"))
 
 
