@@ -37,6 +37,7 @@ from .jobs.tracking import Tracking
 from .jobs.waiter import Waiter
 from .judgement import Counts, JudgeChoice, JudgeKind, Judgement, JudgeOptions, Verify
 from .methods.backup.method import BackupMethod
+from .methods.by_jobs import method_of_kinds, name_by_jobs
 from .methods.direct.method import DirectMethod
 from .methods.following import costs, following
 from .methods.method import (
@@ -135,16 +136,7 @@ def needs_job_role(name: str) -> bool:
 
 def method_used(jobs: Mapping[str, Mapping[str, Any]]) -> str:
     """The method that ``jobs``, data by kind, are of, or that has finished the table; "" where they do not say."""
-    finished = str(jobs.get(claim_job.KIND, {}).get("result", {}).get("method") or "")
-    named = [str((job or {}).get("request", {}).get("method") or "") for job in jobs.values()]
-    found = _method_of(jobs)
-    return finished or next(filter(None, named), "" if found is None else found.name)
-
-
-def _method_of(kinds: Mapping[str, Any]) -> Method | None:
-    """The method that the jobs of ``kinds`` are of, by most of them: several begin with an export."""
-    found = max(_METHODS, key=lambda method: len(method.kinds.keys() & kinds.keys()))
-    return found if found.kinds.keys() & kinds.keys() else None
+    return str(jobs.get(claim_job.KIND, {}).get("result", {}).get("method") or "") or name_by_jobs(_METHODS, jobs)
 
 
 @dataclass(frozen=True)
@@ -446,7 +438,7 @@ def _judged(
         return judgement.by_record(judged, record.record)
     if adopting.KIND in kinds:
         return judgement.judge_adoption(kinds[adopting.KIND])
-    method = _method_of(kinds)
+    method = method_of_kinds(_METHODS, kinds)
     if method is None:
         raise judgement.nothing_to_judge(choice.name)
     counts: Counts = "none" if choice.verify == "none" else "counts"
