@@ -15,13 +15,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
 
+from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import CollidingKeys, SparkJobFailed
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem, WaitResult
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.tracking import Tracking
 from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark import engines
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark.engine import Request
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark.permissions import ROLE
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import Migration, judge, start
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record import record_table
@@ -204,3 +208,26 @@ def test_a_table_goes_by_emr_serverless(glue: Glue) -> None:
     scope = playbook.waited.ways["it"][1].request["run"]["scope"]
     runs = glue.lab.client("emr-serverless", "destination").list_job_runs(applicationId=scope)["jobRuns"]
     assert [run["state"] for run in runs] == ["SUCCESS"]
+
+
+@pytest.mark.parametrize("arguments", ["present", "missing"])
+def test_a_run_whose_answer_was_lost_is_found_and_not_begun_again(
+    glue: Glue, arguments: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = f"lost-{arguments}"
+    glue.table(table)
+    glue.lab.choose_behaviours({"glue.arguments_in_answers": arguments})
+    begin, begun = engines.Glue.begin, []
+
+    def losing(engine: engines.Glue, account: Account, request: Request) -> str:
+        begun.append(begin(engine, account, request))
+        raise ReadTimeoutError(endpoint_url="https://glue")
+
+    monkeypatch.setattr(engines.Glue, "begin", losing)
+    playbook = Playbook(glue, 10 if arguments == "present" else 11)
+    judged = playbook.migrate(table)
+    assert not judged.failure, judged.reason
+    assert glue.items("destination", table) == glue.items("source", table)
+    job = playbook.waited.ways["it"][1]
+    assert begun == [job.arn]
+    assert job.arn in [run["Id"] for run in runs(glue, job.request["run"]["scope"])]
