@@ -135,6 +135,7 @@ NO_BUCKET = frozenset({"NoSuchBucket"})
 NO_ENTITY = frozenset({"NoSuchEntity", "NoSuchEntityException"})  # IAM
 NO_KEY = frozenset({"InvalidArnException", "NotFoundException"})  # KMS
 NO_GLUE_JOB = frozenset({"EntityNotFoundException"})
+NO_RUN = NO_GLUE_JOB | NO_RESOURCE  # of a job: Glue and EMR Serverless
 NO_BUCKET_SETTING = frozenset(  # S3: a bucket without it
     {
         "NoSuchBucketPolicy",

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -21,7 +22,7 @@ from typing import Any, ClassVar
 from ....spark.plan import JobPlan
 from ... import sdk
 from ...account import Account
-from ...aws_errors import is_passing, is_throttle
+from ...aws_errors import NO_RUN, is_passing, is_throttle
 from ...data_plane import count_items, item_table
 from ...destination import make_table
 from ...errors import FerryError, InvalidInput, Refused, SparkJobFailed, TableVanished
@@ -30,7 +31,7 @@ from ...jobs.job import Job, ended_with
 from ...jobs.kind import DestinationJobs, Made, Page, Pause, Steps, WaitItem, made_of, past_fence
 from ...jobs.tracking import Tracking
 from ...judgement import instant
-from ...record.intention import OWN_SIGNATURES
+from ...record.intention import LISTED, OWN_SIGNATURES
 from ...record.lease import iso
 from ...record.record import WRITE
 from ...steps.background import Workbench, bounds_of
@@ -226,14 +227,27 @@ class _TableWork:
             status = RunStatus("running")
             while status.state == "running":
                 yield Pause(job, "end")
-                status = ENGINES[request.engine].describe(self.destination, request.scope, job.arn)
+                status = self._described(job, request)
             job = replace(job, result={**job.result, "cost": dict(status.cost), "ended_at": self.record.now()})
             if not status.full:
-                return (yield from self._judged(job, replace(self._plan(job), run=request.run), status))
+                judged = yield from self._judged(job, replace(self._plan(job), run=request.run), status)
+                self._forget(judged)
+                return judged
             never = replace(job, result={**job.result, NOTHING: True})
             self._ended(ended_with(never, SparkJobFailed(f"{status.message}.", "Run again later.")))
             job = replace(job, state="pending", pending_reason="slot", arn="")
             yield Pause(job, "slot")
+
+    def _described(self, job: Job, request: Request) -> RunStatus:
+        """How the run stands; as stopped where AWS does not know it any more, as after somebody deleted its job."""
+        try:
+            return ENGINES[request.engine].describe(self.destination, request.scope, job.arn)
+        except sdk.ClientError as error:
+            entry = self.record.record.job(request.run)
+            shown = entry is not None and self.record.now() > entry.asked_at + LISTED
+            if sdk.error_code(error) not in NO_RUN:
+                raise
+            return RunStatus("cancelled", "AWS does not know the run any more") if shown else RunStatus("running")
 
     def _begun(self, job: Job, table: TableDefinition, plan: JobPlan) -> Steps:
         """``job`` running: script, package and plan are in the bucket, and the engine has taken the run."""
@@ -294,6 +308,12 @@ class _TableWork:
         """The fingerprint of the transform."""
         source = TableDefinition.read(self.item.need("source"), self.options.table)
         return fingerprint_of(self.options.transform, source)
+
+    def _forget(self, job: Job) -> None:
+        """Remove the plan of a run that has ended: it has the salts. Who may not delete leaves it to the bucket's rule
+        for left-overs."""
+        with suppress(FerryError):
+            self.bucket.delete([job.request["plan"]])
 
     def _table(self, job: Job) -> TableDefinition:
         table = TableDefinition.read(self.destination, self.options.made_table)

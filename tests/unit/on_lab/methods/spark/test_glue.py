@@ -24,7 +24,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind impo
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.tracking import Tracking
 from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark import engines
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark import engines, spark_job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark.engine import Request
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark.permissions import ROLE
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import Migration, judge, start
@@ -185,6 +185,8 @@ def test_items_change_on_the_way_and_a_run_that_failed_is_gone_on_with(
     digest = hmac.new(b"salt", b"12@x", hashlib.sha256).hexdigest()
     item = {"id": {"S": "TENANT#12"}, "amount": {"N": "12"}, "mail": {"S": digest}}
     assert item in glue.items("destination", "people")
+    left = glue.s3.list_objects_v2(Bucket=BUCKET, Prefix="tableferry/spark/work/")["Contents"]
+    assert [each["Key"] for each in left if each["Key"].endswith("plan.json")] == []  # they have the salt
     assert "c2FsdA" not in json.dumps(playbook.waited.ways["it"][1].to_dict())
 
 
@@ -231,3 +233,19 @@ def test_a_run_whose_answer_was_lost_is_found_and_not_begun_again(
     job = playbook.waited.ways["it"][1]
     assert begun == [job.arn]
     assert job.arn in [run["Id"] for run in runs(glue, job.request["run"]["scope"])]
+
+
+def test_a_run_whose_job_somebody_deleted_counts_as_stopped(glue: Glue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spark_job, "LISTED", 2)
+    glue.table("deleted")
+    begin = engines.Glue.begin
+
+    def deleting(engine: engines.Glue, account: Account, request: Request) -> str:
+        run = begin(engine, account, request)
+        glue.lab.client("glue", "destination").delete_job(JobName=request.scope)
+        return run
+
+    monkeypatch.setattr(engines.Glue, "begin", deleting)
+    failed = Playbook(glue, 20).migrate("deleted").failure
+    assert isinstance(failed, SparkJobFailed)
+    assert "AWS does not know the run any more" in failed.cause
