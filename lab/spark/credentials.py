@@ -67,8 +67,7 @@ class RoleCredentials:
             session = self._sessions.get(job)
             if session is None or _left(world, session) < seconds / 2:
                 session = self._sessions[job] = world.identity.add_session(offered[1], seconds)
-            # The job reads this machine's clock, whatever the world's is.
-            expires_at = world.clock.real_now() + _left(world, session)
+            expires_at = world.clock.shown() + _left(world, session)  # by the clock that the job reads
         content = {
             "RoleArn": session.caller.principal_arn,
             "AccessKeyId": session.access_key_id,
