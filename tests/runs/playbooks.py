@@ -162,7 +162,7 @@ def client(lab: LabClient, service: str, side: str) -> Any:
         now = time.time() + lab.control("GET", "clock")["offset"]
         sdk.sign_at(made, request, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now)))
 
-    if service in ("backup", "dynamodb", "iam", "logs"):
+    if service in ("backup", "dynamodb", "glue", "iam", "logs", "s3"):
         made.meta.events.register_last("before-send", sign)
     return made
 

@@ -1,0 +1,110 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A table that a Spark job of AWS Glue fills, by the playbooks: checked, migrated, run again, cleaned up."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.client import LabClient, spawn
+from lab.spark.engine import ENGINES
+from tests.runs.playbooks import BUCKET, Migration, client, prepare
+
+STEPS = [
+    {"drop_expired": "expires_at"},
+    {"rename": {"id": "user_id"}},
+    {"hash": {"attributes": ["email"], "salt_from": "env:RUN_SALT"}},
+    {"python": {"function": "files/transform.py:fix_zip", "attributes": ["zip"]}},
+]
+FUNCTION = """
+def fix_zip(item):
+    if "zip" in item:
+        item["zip"] = {"S": item["zip"]["N"].zfill(5)}
+    return item
+"""
+SALT = {"RUN_SALT": "pepper and salt"}
+PATIENCE = 300.0  # seconds of real time for a run with a job of a real Spark
+ROLE = "tableferry-spark"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def spark() -> None:
+    """Spark on this machine; without it the test is left out, in continuous integration never."""
+    reason = ENGINES[0].why_not()
+    if reason and os.environ.get("CI") == "true":
+        pytest.fail(f"spark {ENGINES[0].version}: {reason}")
+    if reason:
+        pytest.skip(f"spark {ENGINES[0].version}: {reason}")
+
+
+def _prepared(lab: LabClient, folder: Path, **more: Any) -> Migration:
+    """One table with twenty items and one that has expired."""
+    variables = {
+        "ferry_method": "glue",
+        "ferry_manage_accounts": True,
+        "ferry_destination_table": "people",
+        "ferry_verify": "full",
+        "ferry_transform": STEPS,
+        "ferry_differences_dir": str(folder / "differences"),
+        "ferry_checkpoint_dir": str(folder / "checkpoints"),
+        **more,
+    }
+    migration = prepare(lab, folder, ["users"], **variables)
+    (folder / "files").mkdir()
+    (folder / "files" / "transform.py").write_text(FUNCTION)
+    dynamodb = client(lab, "dynamodb", "source")
+    for number in range(20):
+        item = {"id": {"S": f"{number:02d}"}, "email": {"S": f"{number}@example.com"}, "zip": {"N": str(number)}}
+        dynamodb.put_item(TableName="users", Item=item)
+    now = int(lab.control("GET", "clock")["now"])
+    expired = {"id": {"S": "expired"}, "email": {"S": "e@example.com"}, "expires_at": {"N": str(now - 5000)}}
+    dynamodb.put_item(TableName="users", Item=expired)
+    lab.clear_requests()
+    return migration
+
+
+def test_a_table_goes_by_glue_with_other_keys_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    with spawn(scale=0.01) as lab:
+        migration = _prepared(lab, tmp_path)
+        glue, iam = client(lab, "glue", "destination"), client(lab, "iam", "destination")
+        copies, objects = client(lab, "dynamodb", "destination"), client(lab, "s3", "destination")
+        with migration.run("check", "--check", "--diff", environment=SALT) as checked:
+            assert checked.wait() == 0, checked.output[-6000:]
+        assert "role tableferry-spark" in checked.output
+        assert "job run of AWS Glue into people" in checked.output
+        assert "1@example.com" not in checked.output
+        assert lab.mutating_calls() == []
+
+        with migration.run("migrate", environment=SALT) as migrated:
+            assert migrated.wait(PATIENCE) == 0, migrated.output[-6000:]
+        row = migrated.rows()["users"]
+        assert (row["status"], row["verified"], row["method"]) == ("migrated", "full", "glue"), row
+        items = {item["user_id"]["S"]: item for item in copies.scan(TableName="people")["Items"]}
+        assert (row["items_destination"], "expired" in items) == (len(items), False), row
+        assert items["07"]["zip"] == {"S": "00007"}
+        assert len(items["07"]["email"]["S"]) == 64
+        for text in (migrated.output, migrated.report.read_text(), str(migration.items())):
+            assert "pepper" not in text
+        (job,) = glue.get_jobs()["Jobs"]
+        assert len(glue.get_job_runs(JobName=job["Name"])["JobRuns"]) == 1
+        policy = iam.get_role_policy(RoleName=ROLE, PolicyName=f"tableferry-spark-{lab.landscape['region']}")
+        assert "table/people" in str(policy["PolicyDocument"])
+
+        lab.clear_requests()
+        with migration.run("again", environment=SALT) as again:
+            assert again.wait() == 0, again.output[-6000:]
+        assert "changed=0" in again.output
+        assert [lab.count(call) for call in ("StartJobRun", "ExportTableToPointInTime")] == [0, 0]
+
+        with migration.run("cleanup", playbook="tableferry.aws.cleanup", environment=SALT) as cleaned:
+            assert cleaned.wait() == 0, cleaned.output[-6000:]
+        assert glue.get_jobs()["Jobs"] == []
+        assert ROLE not in [role["RoleName"] for role in iam.list_roles()["Roles"]]
+        assert objects.list_objects_v2(Bucket=BUCKET, Prefix="tableferry/").get("Contents", []) == []
+        assert {item["user_id"]["S"]: item for item in copies.scan(TableName="people")["Items"]} == items
