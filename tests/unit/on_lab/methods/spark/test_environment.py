@@ -1,0 +1,122 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What Spark jobs need in the destination account: made beside what others have there, removed when nobody needs it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from lab.client import RunningLab, running
+from tests.unit.on_lab.statements.test_verbs import run, side
+
+ROLE, POLICY, BUCKET = "tableferry-spark", "tableferry-spark-eu-west-1", "staged-for-spark"
+
+
+@pytest.fixture
+def lab() -> Iterator[RunningLab]:
+    with running(scale=0.0) as lab:
+        run(
+            "staging_bucket", {"source": side(lab, "source"), "destination": side(lab, "destination"), "bucket": BUCKET}
+        )
+        run("record_table", {"destination": side(lab, "destination")})
+        yield lab
+
+
+def environment(lab: RunningLab, table: str, migration: str = "default", **more: Any) -> dict[str, Any]:
+    arguments = {"destination": side(lab, "destination"), "bucket": BUCKET, "tables": [table]}
+    check_mode = more.pop("check_mode", False)
+    return run("spark_environment", {**arguments, "migration_id": migration, **more}, check_mode=check_mode)
+
+
+def policy(lab: RunningLab) -> dict[str, Any]:
+    answer = lab.client("iam", "destination").get_role_policy(RoleName=ROLE, PolicyName=POLICY)
+    return {each["Sid"]: each for each in answer["PolicyDocument"]["Statement"]}
+
+
+def roles(lab: RunningLab) -> list[str]:
+    return [role["RoleName"] for role in lab.client("iam", "destination").list_roles()["Roles"]]
+
+
+def make_job(lab: RunningLab, migration: str, **tags: str) -> None:
+    lab.client("glue", "destination").create_job(
+        Name=f"tableferry-{migration}-0123456789ab",
+        Role=ROLE,
+        Command={"Name": "glueetl", "ScriptLocation": f"s3://{BUCKET}/tableferry/spark/a.py", "PythonVersion": "3"},
+        GlueVersion="5.1",
+        Tags={"tableferry:migration": migration, **tags},
+    )
+
+
+def test_what_other_tables_need_stays_and_the_last_one_takes_the_rest(lab: RunningLab) -> None:
+    environment(lab, "orders", "one")
+    environment(lab, "users", "two")
+    tables = policy(lab)["Tables"]["Resource"]
+    assert [arn.rpartition("/")[2] for arn in tables] == ["orders", "users"]
+    for migration in ("one", "two"):
+        make_job(lab, migration)
+    glue, objects = lab.client("glue", "destination"), lab.client("s3", "destination")
+    objects.put_object(Bucket=BUCKET, Key="tableferry/spark/tableferry-1.zip", Body=b"x")
+    lab.clear_requests()
+    foreseen = environment(lab, "orders", "one", state="absent", check_mode=True)
+    assert [change["what"] for change in foreseen["changes"]] == ["job tableferry-one-0123456789ab of AWS Glue"]
+    assert lab.mutating_calls() == []
+    left = environment(lab, "orders", "one", state="absent")["left"]
+    assert [entry["what"].partition(" of ")[0] for entry in left] == [POLICY, "spark"]
+    assert all("users" in entry["reason"] for entry in left)
+    assert [job["Name"] for job in glue.get_jobs()["Jobs"]] == ["tableferry-two-0123456789ab"]
+    assert ROLE in roles(lab)
+    assert environment(lab, "users", "two", state="absent")["left"] == []
+    assert glue.get_jobs()["Jobs"] == []
+    assert ROLE not in roles(lab)
+    assert "Contents" not in objects.list_objects_v2(Bucket=BUCKET)
+
+
+def test_a_role_with_another_policy_keeps_it_and_a_job_of_somebody_else_stays(lab: RunningLab) -> None:
+    environment(lab, "orders")
+    iam = lab.client("iam", "destination")
+    statement = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}
+    own = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    iam.put_role_policy(RoleName=ROLE, PolicyName="tableferry-spark-us-east-1", PolicyDocument=own)
+    make_job(lab, "default")
+    glue = lab.client("glue", "destination")
+    glue.untag_resource(
+        ResourceArn=f"arn:aws:glue:eu-west-1:{lab.landscape['accounts']['destination']['account_id']}"
+        ":job/tableferry-default-0123456789ab",
+        TagsToRemove=["tableferry:migration"],
+    )
+    environment(lab, "orders", state="absent")
+    assert iam.list_role_policies(RoleName=ROLE)["PolicyNames"] == ["tableferry-spark-us-east-1"]
+    assert len(glue.get_jobs()["Jobs"]) == 1
+
+
+def test_a_role_that_is_not_ours_is_neither_used_nor_removed(lab: RunningLab) -> None:
+    iam = lab.client("iam", "destination")
+    trust = {"Effect": "Allow", "Principal": {"Service": "glue.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=document)
+    refused = environment(lab, "orders")
+    assert (refused["ferry_error"], refused["ferry_status"]) == ("NotOurs", "refused")
+    environment(lab, "orders", state="absent")
+    assert ROLE in roles(lab)
+
+
+def test_with_a_role_of_the_users_none_is_made(lab: RunningLab) -> None:
+    mine = f"arn:aws:iam::{lab.landscape['accounts']['destination']['account_id']}:role/mine"
+    assert environment(lab, "orders", role_arn=mine)["role_arn"] == mine
+    assert ROLE not in roles(lab)
+    make_own = lab.client("emr-serverless", "destination").create_application(
+        name="tableferry-default-x",
+        releaseLabel="emr-7.14.0",
+        type="SPARK",
+        clientToken="t",
+        tags={"tableferry:migration": "default"},
+    )
+    removed = environment(lab, "orders", role_arn=mine, state="absent")
+    whats = [change["what"] for change in removed["changes"]] + [entry["what"] for entry in removed["left"]]
+    assert f"application {make_own['applicationId']} of EMR Serverless" in whats
