@@ -121,7 +121,7 @@ unit: setup spark
 test-runs: setup
 	$(MAKE) $(SIDE_BY_SIDE) $(RUNS)
 
-$(RUNS): setup
+$(RUNS): setup spark
 	$(BIN)/python -m pytest $@
 
 # Everything that a user's configuration does to a run, at once, with 100 tables; test-runs has it with 12.

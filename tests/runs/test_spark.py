@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A table that a Spark job of AWS Glue fills, by the playbooks: checked, migrated, run again, cleaned up."""
+"""A table that a Spark job of AWS Glue or Amazon EMR fills, by the playbooks, from the check to the cleanup."""
 
 from __future__ import annotations
 
@@ -108,3 +108,22 @@ def test_a_table_goes_by_glue_with_other_keys_and_leaves_nothing_behind(tmp_path
         assert ROLE not in [role["RoleName"] for role in iam.list_roles()["Roles"]]
         assert objects.list_objects_v2(Bucket=BUCKET, Prefix="tableferry/").get("Contents", []) == []
         assert {item["user_id"]["S"]: item for item in copies.scan(TableName="people")["Items"]} == items
+
+
+def test_a_table_goes_by_emr_serverless_and_is_compared(tmp_path: Path) -> None:
+    with spawn(scale=0.01) as lab:
+        migration = _prepared(lab, tmp_path, ferry_method="emr")
+        copies = client(lab, "dynamodb", "destination")
+        with migration.run("migrate", environment=SALT) as migrated:
+            assert migrated.wait(PATIENCE) == 0, migrated.output[-6000:]
+        row = migrated.rows()["users"]
+        assert (row["status"], row["verified"], row["method"]) == ("migrated", "full", "emr"), row
+        items = {item["user_id"]["S"]: item for item in copies.scan(TableName="people")["Items"]}
+        assert (row["items_destination"], "expired" in items) == (len(items), False), row
+        lab.clear_requests()
+        with migration.run("again", environment=SALT) as again:
+            assert again.wait() == 0, again.output[-6000:]
+        assert "changed=0" in again.output
+        assert lab.count("StartJobRun") == 0
+        with migration.run("verify", playbook="tableferry.aws.verify", environment=SALT) as verified:
+            assert verified.wait() == 0, verified.output[-6000:]
