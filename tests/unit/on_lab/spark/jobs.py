@@ -100,9 +100,7 @@ class GlueRun:
         return at_the_end(self._crossing, ask, ["SUCCEEDED", "FAILED", "STOPPED", "TIMEOUT", "ERROR"])
 
 
-def emr_run(
-    crossing: Crossing, release: str, package: Package, plan: JobPlan, parameters: str = ""
-) -> Ended:
+def emr_run(crossing: Crossing, release: str, package: Package, plan: JobPlan, parameters: str = "") -> Ended:
     """The end of a run on EMR Serverless, with ``parameters`` of spark-submit besides the usual ones."""
     emr = crossing.lab.client("emr-serverless", "destination")
     code, zipped = delivered(crossing, package)
@@ -145,7 +143,7 @@ def results(crossing: Crossing, plan: JobPlan) -> dict[str, FileResult]:
 
 def added_up(found: dict[str, FileResult]) -> dict[str, Any]:
     """The counts of all files."""
-    counts: dict[str, Any] = {name: 0 for name in ("read", "added", "written")}
+    counts: dict[str, Any] = dict.fromkeys(("read", "added", "written"), 0)
     counts |= {"kept_out": {}, "refused": {}}
     for result in found.values():
         assert result.balanced and not result.rejected
