@@ -2,7 +2,7 @@
 # make test          runs every check (PYTHON=/path/to/python3 takes another Python)
 # make test-matrix   runs the main checks on the oldest and on the newest Ansible (15 minutes)
 # make setup         only installs their requirements into .venv
-# make spark         fetches the Spark by which the lab runs jobs (Java 17, Python 3.11)
+# make spark         fetches the Sparks by which the lab runs jobs (Java 17; Python 3.11, 3.13)
 # make bench         compares the data plane with its peers (14 minutes)
 # make bench-spark   compares the Spark job with others, on Spark 3.5 and 4.1 (20 minutes)
 # make bench-fleet   migrates 100 and 500 tables at once (12 minutes)
@@ -148,7 +148,8 @@ molecule: artifact
 engines: setup
 	$(BIN)/python -m engines.fetch
 
-# The Spark by which the lab runs jobs, into build/spark; it needs Java 17 and Python 3.11, or it is left out with a line.
+# The Sparks by which the lab runs jobs, into build/spark, 300 MB each, once: 3.5.6 needs Java 17 and Python 3.11, 4.1.1
+# needs Java 17 and Python 3.13, or they are left out with a line.
 spark: setup
 	$(BIN)/python -m lab.spark.fetch
 

@@ -220,11 +220,27 @@ def test_what_a_machine_lacks_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.delenv("CI", raising=False)
     monkeypatch.setattr("lab.spark.engine.java", lambda: "")
     assert ENGINES[0].folder == tmp_path / "3.5.6"
+    monkeypatch.setattr("lab.spark.engine.python", lambda version: "python")
     assert main([]) == 0
-    assert capsys.readouterr().out == "spark 3.5.6: left out, Java 17 not found on this machine\n"
+    left_out = "left out, Java 17 not found on this machine\n"
+    assert capsys.readouterr().out == f"spark 3.5.6: {left_out}spark 4.1.1: {left_out}"
     monkeypatch.setenv("CI", "true")
     assert main([]) == 1
+    assert main(["4.1.1"]) == 1
     monkeypatch.setattr("lab.spark.engine.java", lambda: "java")
     monkeypatch.setattr("lab.spark.engine.python", lambda version: "python")
     assert engine("3.5.6").why_not() == "not fetched: run make spark"
     assert Engine("1.0", "3.11", "1").folder == tmp_path / "1.0"
+
+
+def test_only_the_newer_spark_may_lack_its_python(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setenv("CI", "true")
+    monkeypatch.setattr("lab.spark.engine.java", lambda: "java")
+    monkeypatch.setattr("lab.spark.engine.Engine.why_not", lambda engine: "")
+    monkeypatch.setattr("lab.spark.engine.python", lambda version: "" if version == "3.13" else "python")
+    assert main([]) == 0
+    left_out = "spark 4.1.1: left out, Python 3.13 not found on this machine\n"
+    assert capsys.readouterr().out == f"spark 3.5.6: ready\n{left_out}"
+    assert main(["4.1.1"]) == 1
+    monkeypatch.setattr("lab.spark.engine.python", lambda version: "")
+    assert main([]) == 1

@@ -95,8 +95,17 @@ def test_the_package_loads_in_separate_executors(
     spark = engine(version)
     home = home_of(spark, tmp_path)
     (core,) = home.glob("jars/spark-core_*.jar")
-    conf = {"spark.ui.enabled": "false", "spark.driver.host": "127.0.0.1", "spark.executor.memory": "512m"}
+    conf = {
+        "spark.ui.enabled": "false",
+        "spark.driver.host": "127.0.0.1",
+        "spark.executor.memory": "512m",
+        "spark.executor.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+        # Both executors are there before the first task, however slow the machine is: so each gets one.
+        "spark.scheduler.minRegisteredResourcesRatio": "1.0",
+        "spark.scheduler.maxRegisteredResourcesWaitingTime": "240s",
+    }
     arguments = [*settings(conf), "--py-files", str(tmp_path / package.name), str(tmp_path / "script.py")]
+    archive = [f"-XX:SharedArchiveFile={spark.archive}", "-Xlog:disable"]
     keys = crossing.lab.landscape["accounts"]["destination"]
     environment = spark.environment(tmp_path, spark.python, boto3=False) | {
         "SPARK_HOME": str(home),
@@ -108,7 +117,7 @@ def test_the_package_loads_in_separate_executors(
         "AWS_ENDPOINT_URL": crossing.lab.endpoint_url,
     }
     done = subprocess.run(
-        spark.command(tmp_path, SEPARATE, [*arguments, "--plan", planned(crossing, plan), "--run", plan.run], []),
+        spark.command(tmp_path, SEPARATE, [*arguments, "--plan", planned(crossing, plan), "--run", plan.run], archive),
         env=environment,
         cwd=tmp_path,
         capture_output=True,
