@@ -233,6 +233,8 @@ def hold(crossing: Crossing, plan: JobPlan, copy: ItemTable, together: tuple[dic
     assert scanned(copy) == made
     assert added_up(results(crossing, plan)) == counts
     assert set(results(crossing, plan)) == {file.key for file in plan.files}
+    looked = json.load(crossing.s3.get_object(Bucket=BUCKET, Key=plan.collisions_key)["Body"])
+    assert looked["lost"] == 0  # the steps do not keep keys apart provably
     assert crossing.lab.state()["event_errors"] == []
 
 
