@@ -262,7 +262,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             accounts=len({each.place.source for each in found}) > 1,
         )
         for name, (_place, table) in zip(names, pairs, strict=True):
-            variables = glue.table_variables(table)
+            variables = {"ferry_table": table["name"], **glue.table_variables(table)}
             if records is not None:
                 variables |= glue.record_variables(table, records.get(table["arn"], ()))
             self._add_host(name, glue.group_of(table), variables)

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..core.errors import InvalidInput, RecordDenied
 from ..core.record import record_table, status
-from ..core.table.listing import Listing, Progress, Wish, list_tables, without_duplicates
+from ..core.table.listing import Progress, TableListing, Wish, list_tables, without_duplicates
 from .accounts import Accounts, settings_of
 from .records import open_to_read
 from .spec import ACCOUNT_OPTIONS, Parameters
@@ -30,7 +30,7 @@ Cached = Mapping[str, Sequence[dict[str, Any]]]
 
 @dataclass(frozen=True)
 class Place:
-    """One account and Region to list, as the options say; ``settings`` are what ``ferry_source`` becomes."""
+    """One account and Region to list, as the options say; ``settings`` are the options of its account."""
 
     settings: Mapping[str, Any]
     source: int  # which of the sources
@@ -46,7 +46,7 @@ class Found:
     """A place with its tables."""
 
     place: Place
-    listing: Listing
+    listing: TableListing
 
 
 def require_known(names: Collection[Any], known: Collection[str], where: str) -> None:
@@ -122,7 +122,7 @@ def find(options: Parameters, wish: Wish, cached: Cached, progress: Progress) ->
     for place in asked:
         known = cached.get(fingerprint(place, wish, tags))
         account = accounts.get("source", place.settings)
-        listing = list_tables(account, wish, progress, tags=tags) if known is None else Listing(tuple(known))
+        listing = list_tables(account, wish, progress, tags=tags) if known is None else TableListing(tuple(known))
         found.append(Found(place, listing))
     return found
 
@@ -162,8 +162,8 @@ def records(options: Parameters) -> dict[str, list[dict[str, Any]]]:
 
 
 def table_variables(table: Mapping[str, Any]) -> dict[str, Any]:
-    """The variables of a table's host: what the playbooks take, and its facts."""
-    return {"ferry_table": table["name"], **{f"{PREFIX}{name}": value for name, value in table.items()}}
+    """The facts of a table as variables of its host."""
+    return {f"{PREFIX}{name}": value for name, value in table.items()}
 
 
 def record_variables(table: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -181,10 +181,10 @@ def record_variables(table: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
 
 
 def source_variable(place: Place, table: Mapping[str, Any]) -> dict[str, Any]:
-    """``ferry_source`` for the tables of a place: its options, held to the account that they were found in."""
+    """The source account of the tables of a place: its options, held to the account that they were found in."""
     return {**place.settings, "account_id": table["account_id"]}
 
 
 def group_of(table: Mapping[str, Any]) -> str:
-    """The group of the tables in the account and Region of ``table``, whose variable ``ferry_source`` is."""
+    """The group of the tables in the account and Region of ``table``, which has that account as a variable."""
     return f"dynamodb_{table['account_id']}_{table['region'].replace('-', '_')}"

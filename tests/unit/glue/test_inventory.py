@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +16,11 @@ from ansible.vars.reserved import get_reserved_names
 
 from ansible_collections.tableferry.aws.plugins.filter.tables import VARIABLES
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import InvalidInput
-from ansible_collections.tableferry.aws.plugins.module_utils.core.table.listing import Listing, Wish
+from ansible_collections.tableferry.aws.plugins.module_utils.core.table.listing import TableListing, Wish
 from ansible_collections.tableferry.aws.plugins.module_utils.glue import inventory
+
+PLUGIN = Path(__file__).parents[3] / "plugins/inventory/dynamodb_tables.py"
+WRITTEN = set(re.findall(r'"((?:ferry|ansible)_\w+)"', PLUGIN.read_text()))
 
 TABLE = {
     "name": "orders",
@@ -91,7 +96,7 @@ def test_the_cache_knows_what_was_asked_and_no_secret() -> None:
     assert key != inventory.fingerprint(inventory.Place({**place.settings, "region": "r2"}, 0), wish, False)
     assert key != inventory.fingerprint(place, Wish(include=("a",)), False)
     assert key != inventory.fingerprint(place, wish, True)
-    found = [inventory.Found(place, Listing((TABLE,))), inventory.Found(place, Listing((), ("no tags",)))]
+    found = [inventory.Found(place, TableListing((TABLE,))), inventory.Found(place, TableListing((), ("no tags",)))]
     assert inventory.to_cache(found[:1], wish, False) == {key: [TABLE]}
     assert inventory.to_cache(found[1:], wish, False) == {}
 
@@ -116,9 +121,10 @@ def test_the_state_is_that_of_the_record_that_is_least_far(rows: list[dict[str, 
 
 
 def test_no_variable_is_reserved_or_unknown_to_the_playbooks() -> None:
-    names = {*inventory.table_variables(TABLE), *inventory.record_variables(TABLE, []), "ferry_source"}
+    names = {*inventory.table_variables(TABLE), *inventory.record_variables(TABLE, []), *WRITTEN}
+    assert {"ferry_source", "ferry_table", "ferry_destination"} <= WRITTEN
     assert names & get_reserved_names() == set()
-    assert {name for name in names if name.startswith("ferry_")} <= set(VARIABLES)
+    assert {name for name in WRITTEN if name.startswith("ferry_")} <= set(VARIABLES)
 
 
 def test_the_account_of_the_tables_is_held_to() -> None:

@@ -10,12 +10,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from ansible_collections.tableferry.aws.plugins.inventory import dynamodb_tables
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account, AccountSpec
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.clock import AwsClock
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record import Record, Source, table_key
@@ -23,6 +25,11 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.record.store i
 from lab.client import RunningLab, running
 
 ROOT = Path(__file__).parents[3]
+PLUGIN = dynamodb_tables.InventoryModule
+EXAMPLES = [
+    *yaml.safe_load_all(dynamodb_tables.EXAMPLES),
+    yaml.safe_load((ROOT / "examples/tables.dynamodb_tables.yml").read_text()),
+]
 PLACE = "dynamodb_111111111111_eu_west_1"
 
 
@@ -71,9 +78,15 @@ class Inventories:
             **place,
         }
 
-    def run(self, *arguments: str, name: str = "x.dynamodb_tables.yml", **options: Any) -> Any:
+    def run(
+        self,
+        *arguments: str,
+        name: str = "x.dynamodb_tables.yml",
+        environment: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> Any:
         path = self._directory / name
-        path.write_text(json.dumps({"plugin": "tableferry.aws.dynamodb_tables", **options}))
+        path.write_text(json.dumps({"plugin": PLUGIN.NAME, **options}))
         return subprocess.run(
             [sys.executable, "-m", "ansible.cli.inventory", "-i", str(path), *arguments],
             env={
@@ -83,6 +96,7 @@ class Inventories:
                 "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true",
                 "ANSIBLE_NOCOLOR": "1",
                 "AWS_EC2_METADATA_DISABLED": "true",
+                **(environment or {}),
             },
             cwd=self._directory,
             capture_output=True,
@@ -227,3 +241,27 @@ def test_a_record_that_cannot_be_read_is_a_warning(inventories: Inventories) -> 
     assert "comes without the states of the records" in " ".join(done.stderr.split())
     hosts = json.loads(done.stdout)["_meta"]["hostvars"]
     assert "dynamodb_table_record_state" not in hosts["orders"]
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_examples_run(inventories: Inventories, lab: RunningLab, tmp_path: Path, example: dict[str, Any]) -> None:
+    sides = {"legacy": "source", "shop": "source", "billing": "destination", "default": "hub"}
+    lines = []
+    for profile, side in sides.items():
+        keys = lab.landscape["accounts"][side]
+        lines += [f"[{profile}]" if profile == "default" else f"[profile {profile}]"]
+        lines += [f"aws_access_key_id = {keys['access_key']}", f"aws_secret_access_key = {keys['secret_key']}"]
+        lines += [f"endpoint_url = {lab.endpoint_url}", ""]
+    (tmp_path / "config").write_text("\n".join(lines))
+    if "destination" in example:
+        to = lab.landscape["accounts"]["destination"]
+        place = {name: to[name] for name in ("role_arn", "external_id")}
+        example = {**example, "destination": {**example["destination"], **place}}
+    if "cache_connection" in example:
+        example = {**example, "cache_connection": str(tmp_path / "cache")}
+    # What an example would say of the lab's tables is another matter: here each has to have some.
+    example = {**example, "include_tags": {}}
+    done = inventories.run("--list", environment={"AWS_CONFIG_FILE": str(tmp_path / "config")}, **example)
+    assert done.returncode == 0, done.stderr
+    assert "WARNING" not in done.stderr
+    assert json.loads(done.stdout)["_meta"]["hostvars"]

@@ -84,7 +84,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Listing:
+class TableListing:
     """The wanted tables of one account and Region: their facts, and what the user should know."""
 
     tables: tuple[Shape, ...]
@@ -115,17 +115,20 @@ def matches(pattern: str, text: str) -> bool:
 
 def table_names(account: Account) -> Iterator[str]:
     """The names of all tables of the account's Region, page by page. Raises what Account.explain gives."""
-    start: dict[str, str] = {}
+    start, doing = "", f"listing the tables of {account.region}"
     while True:
-        doing = f"listing the tables of {account.region}"
-        page = account.ask("dynamodb", "list_tables", doing, Limit=PAGE, **start)
+        page = (
+            account.ask("dynamodb", "list_tables", doing, Limit=PAGE, ExclusiveStartTableName=start)
+            if start
+            else account.ask("dynamodb", "list_tables", doing, Limit=PAGE)
+        )
         yield from page.get("TableNames", ())
-        if not page.get("LastEvaluatedTableName"):
+        start = page.get("LastEvaluatedTableName", "")
+        if not start:
             return
-        start = {"ExclusiveStartTableName": page["LastEvaluatedTableName"]}
 
 
-def list_tables(account: Account, wish: Wish, progress: Progress, *, tags: bool = False) -> Listing:
+def list_tables(account: Account, wish: Wish, progress: Progress, *, tags: bool = False) -> TableListing:
     """The tables of the account's Region that ``wish`` takes; with ``tags`` theirs too, or where the wish needs them.
 
     Tables that are being deleted, or are gone when they are described, are left out. Without the permission for tags
@@ -149,7 +152,7 @@ def list_tables(account: Account, wish: Wish, progress: Progress, *, tags: bool 
             progress(f"{account.region}: {count} of {len(names)} tables described, {len(tables)} wanted")
     for name in reader.left_out:
         progress(f"{account.region}: {name} is being deleted, or gone, and left out")
-    return Listing(tuple(tables), tuple(reader.warnings))
+    return TableListing(tuple(tables), tuple(reader.warnings))
 
 
 def off(error: CredentialsError, region: str) -> CredentialsError:
@@ -266,7 +269,7 @@ def host_names(tables: Sequence[Shape], taken: Iterable[str], *, regions: bool, 
     return names
 
 
-def without_duplicates(listings: Iterable[Listing]) -> list[Listing]:
+def without_duplicates(listings: Iterable[TableListing]) -> list[TableListing]:
     """The listings with each table once: two sources may be one account."""
     seen: set[str] = set()
     made = []

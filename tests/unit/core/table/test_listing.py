@@ -13,8 +13,8 @@ import pytest
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import InvalidInput
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.definition import TableDefinition
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.listing import (
-    Listing,
     Pace,
+    TableListing,
     Wish,
     facts_of,
     host_names,
@@ -109,7 +109,7 @@ def test_names_that_mean_something_to_ansible_are_changed_and_stay_unique() -> N
 
 
 def test_a_table_of_two_sources_is_one() -> None:
-    listings = [Listing((facts("orders"),), ("first",)), Listing((facts("orders"), facts("carts")))]
+    listings = [TableListing((facts("orders"),), ("first",)), TableListing((facts("orders"), facts("carts")))]
     assert [[each["name"] for each in listing.tables] for listing in without_duplicates(listings)] == [
         ["orders"],
         ["carts"],
