@@ -228,6 +228,11 @@ def test_a_cache_saves_the_calls_and_holds_no_secret(inventories: Inventories, l
     assert options["source"]["secret_key"] not in kept
 
 
+def test_a_throttle_that_passes_is_waited_out(inventories: Inventories, lab: RunningLab) -> None:
+    lab.add_fault(operation="DescribeTable", kind="throttle", times=2)
+    assert len(inventories.listed(source=inventories.account("source"))["_meta"]["hostvars"]) == 3
+
+
 def test_what_is_wrong_is_said(inventories: Inventories) -> None:
     source = inventories.account("source")
     assert "has no option exlude. Did you mean exclude?" in inventories.refused(source=source, exlude=["a"])
@@ -248,7 +253,7 @@ def test_examples_run(inventories: Inventories, lab: RunningLab, tmp_path: Path,
     sides = {"legacy": "source", "shop": "source", "billing": "destination", "default": "hub"}
     lines = []
     for profile, side in sides.items():
-        keys = lab.landscape["accounts"][side]
+        keys = lab.landscape["hub"] if side == "hub" else lab.landscape["accounts"][side]
         lines += [f"[{profile}]" if profile == "default" else f"[profile {profile}]"]
         lines += [f"aws_access_key_id = {keys['access_key']}", f"aws_secret_access_key = {keys['secret_key']}"]
         lines += [f"endpoint_url = {lab.endpoint_url}", ""]
