@@ -37,8 +37,8 @@ description:
 notes:
   - The caller needs C(dynamodb:ListTables) and C(dynamodb:DescribeTable), for tags C(dynamodb:ListTagsOfResource), and
     for the record C(dynamodb:DescribeTable) and C(dynamodb:Scan) of the record table.
-  - Where a Region cannot be listed in full, there is no host at all rather than some. Ansible only warns of an inventory
-    that it cannot read; with E(ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED) set to C(true) it ends.
+  - Where a Region cannot be listed in full, there is no host at all rather than some. Ansible only warns of an
+    inventory that it cannot read; with E(ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED) set to C(true) it ends.
   - Tables are described at most 50 a second, tags read at most 10 a second; C(-v) shows how far it is.
   - What O(source), O(sources) and O(destination) contain becomes a variable, which C(ansible-inventory --list) shows.
     Use profiles or roles rather than keys. The cache has no options of accounts in it.
