@@ -40,7 +40,8 @@ class RefusedItems:
         items: list[dict[str, Any]] = [{"key": each.key, "reason": each.reason} for each in self.failed.named]
         cause = f"The transform cannot take {many}{rest}: {_words(each.reason for each in self.failed.named)}."
         next_step = (
-            "Correct the items in the source, or the steps; or set transform_errors to skip to leave such items out."
+            "Correct the items in the source, or set transform_errors to skip to leave such items out; to correct the"
+            " steps, delete the copy."
         )
         if self.rejected:
             by_aws = self._by_aws(table, ended)

@@ -15,7 +15,7 @@ from ..errors import FerryError, TableBroken
 from ..items.transform.hashing import salts_needed
 from ..jobs.entries import job_of_entry
 from ..record import transitions
-from ..record.record import ITEMS, WRITE, Record
+from ..record.record import FILL, ITEMS, WRITE, Record
 from ..table.definition import TableDefinition
 from ..table.ownership import COPY_TAG
 from ..table.transforming import TransformChoices, definition_for, fingerprint, salts_of
@@ -56,8 +56,15 @@ def began_with(record: Record) -> BeganWith | None:
         words = entry.token.split(" ")
         if entry.purpose == ITEMS and record.table_id and words[:2] == [ITEMS, record.table_id]:
             return BeganWith("".join(words[2:]), float(entry.intended_at))
-    unknown = record.state in ("claimed", "filling") or transitions.is_by_comparison(record)
+    unknown = record.state in ("claimed", "filling") or transitions.is_by_comparison(record) or _is_empty(record)
     return None if unknown else BeganWith("")
+
+
+def _is_empty(record: Record) -> bool:
+    """Whether the broken table, into which this machine wrote no items, was made by a call: a job of AWS's, which has an
+    ARN, brings items."""
+    made = record.last_job(FILL)
+    return record.state == "broken" and made is not None and not made.arn
 
 
 def fingerprint_of(choices: TransformChoices | None, table: TableDefinition) -> str:

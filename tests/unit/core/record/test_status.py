@@ -66,6 +66,14 @@ def test_a_done_table_asks_for_nothing(one: Controller) -> None:
     assert line.split()[:4] == ["orders", "direct", "done", "-"] and "counts" in line and "Next:" not in header
 
 
+def test_why_a_table_was_refused_is_no_word_while_another_run_fills_it(one: Controller, two: Controller) -> None:
+    one.to_filling()
+    one.run.let_go(one.read(), "Set transform as it was.")
+    assert row_of(two)["next"] == "Set transform as it was."
+    two.run.hold(two.read())
+    assert row_of(one)["next"].startswith(f"Nothing: run {two.run.id} works on it")
+
+
 def test_a_run_that_is_over_is_said_to_be(one: Controller, two: Controller, aws: Aws) -> None:
     one.to_filling()
     aws.advance(400)

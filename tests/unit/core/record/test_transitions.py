@@ -184,7 +184,7 @@ def goes_a_known_way(before: Record, asked: Asked, now: int, after: Record) -> N
 
 def is_changed_by_its_holder_alone(before: Record, asked: Asked, now: int, after: Record) -> None:
     if asked.name == "take":
-        next = "" if before.state == "claimed" else before.next
+        next = "" if before.state in ("claimed", "filling", "filled", "settled") else before.next
         fence = {"fence": after.fence, "signed_until": after.signed_until}
         assert after == replace(before, run=asked.run, next=next, **fence)
     else:

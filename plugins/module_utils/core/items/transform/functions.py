@@ -65,7 +65,7 @@ def _function(named: Any, context: Context) -> Callable[[Item], Any]:
     except SyntaxError as error:
         place = f"{file}, line {error.lineno}, character {error.offset}"
         raise context.refuse(f"the file is not Python: {error.msg}", place, "Correct the file.") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         cause = f"the file cannot be run: {type(error).__name__}: {error}"
         raise context.refuse(cause, _line(error, file), "Correct the file.") from error
     function = getattr(module, name, None)
@@ -74,7 +74,7 @@ def _function(named: Any, context: Context) -> Callable[[Item], Any]:
     return function  # type: ignore[no-any-return]
 
 
-def _line(error: Exception, file: str) -> str:
+def _line(error: BaseException, file: str) -> str:
     """The last line of the file that ran into the error."""
     line, frame = 0, error.__traceback__
     while frame is not None:
@@ -87,7 +87,7 @@ def _line(error: Exception, file: str) -> str:
 def _called(function: Callable[[Item], Any], given: Item) -> Any:
     try:
         return function(given)
-    except Exception as error:  # whatever it is, the item stays behind, and the report says why
+    except (Exception, SystemExit) as error:  # whatever it is, the item stays behind, and the report says why
         file = function.__code__.co_filename if isinstance(function, types.FunctionType) else ""
         where = f", {_line(error, file)}" if file else ""
         raise Unfit(f"the function raised {type(error).__name__}{where}") from error

@@ -139,6 +139,7 @@ def test_a_value_that_dynamodb_does_not_take_is_an_error_of_the_item(value, reas
         ("return {**item, 5: {'S': 'x'}}", "the function returned what has a name that is no text"),
         ("return {**item, 'aws:rep:x': {'S': 'x'}}", "the function returned an attribute that begins with aws:rep:"),
         ("raise KeyError('secret')", f"the function raised KeyError, {FILE}, line 2"),
+        ("raise SystemExit('secret')", f"the function raised SystemExit, {FILE}, line 2"),
         ("return item['nothing']", f"the function raised KeyError, {FILE}, line 2"),
     ],
 )

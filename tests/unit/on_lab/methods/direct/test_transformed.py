@@ -188,6 +188,27 @@ class TestRecorded:
         with pytest.raises(errors.TableBroken, match="without a transform, and there is one now"):
             Playbook(aws, 2).start(method="direct", transform=choices_of([{"set": {"new": True}}]))
 
+    def test_a_table_that_another_method_broke_before_it_had_items_goes_on_with_any_transform(self) -> None:
+        aws = world()
+        first, made = Playbook(aws), [False]
+
+        def kill(when: str, operation: str, at: int) -> None:
+            made[0] |= (when, operation, aws.asked.get("TableName")) == ("after", "CreateTable", "orders")
+            if made[0] and operation == "DescribeTable" and first.record().state == "filling":
+                raise Killed(operation)
+
+        aws.interrupt = kill
+        with pytest.raises(Killed):
+            first.migrate(method="direct", transform=choices_of(RENAMED))
+        aws.interrupt = lambda *_call: None
+        first.end()
+        assert Playbook(aws, 2).record().open_job("items") is None
+        with pytest.raises(errors.TableBroken, match="the method is now s3"):
+            Playbook(aws, 2).migrate(method="s3")
+        assert Playbook(aws, 3).record().state == "broken"
+        assert migrate(aws, *RENAMED, number=3).status == "migrated"
+        assert len(items(aws)) == 7
+
     def test_another_salt_is_another_transform(self, monkeypatch: pytest.MonkeyPatch) -> None:
         aws = world()
         monkeypatch.setenv("FERRY_SALT", "pepper")
@@ -530,7 +551,7 @@ def test_items_that_a_step_cannot_take_fail_the_table_until_they_may_be_skipped(
     assert "The transform cannot take 4 items" in judged.reason
     assert "free" not in str(judged)
     assert record.state == "broken"
-    assert "transform_errors" in record.next
+    assert "transform_errors" in record.next and "to correct the steps, delete the copy" in record.next
     lines = [json.loads(line) for line in (tmp_path / "refused.jsonl").read_text().splitlines()]
     assert {line["key"]["id"]["S"] for line in lines} == {"0", "10", "20", "30"}
     with pytest.raises(errors.TableBroken, match="by other transform steps"):
