@@ -109,7 +109,8 @@ def source_was_replaced(record: Record, source: Source) -> bool:
 def take(record: Record, moment: Moment, fence: Fence) -> Record:
     """The record held by ``moment.run``, ``fence`` being that of the run which held it (whose lease has ended).
 
-    The record's fence never becomes sooner. Why an unfinished table was refused before is no word for this run any more; the ways out of a broken one stay.
+    The record's fence never becomes sooner. Why an unfinished table was refused before is no word for this run any
+    more; the ways out of a broken one stay.
     """
     next = "" if record.state in ("claimed", "filling", "filled", "settled") else record.next
     signed = fences.both(fence, record.fenced, moment.now).signed_until or 0

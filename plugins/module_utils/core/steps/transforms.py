@@ -61,8 +61,8 @@ def began_with(record: Record) -> BeganWith | None:
 
 
 def _is_empty(record: Record) -> bool:
-    """Whether the broken table, into which this machine wrote no items, was made by a call: a job of AWS's, which has an
-    ARN, brings items."""
+    """Whether the broken table, into which this machine wrote no items, was made by a call: a job of AWS's, which has
+    an ARN, brings items."""
     made = record.last_job(FILL)
     return record.state == "broken" and made is not None and not made.arn
 
