@@ -61,10 +61,10 @@ def began_with(record: Record) -> BeganWith | None:
 
 
 def _is_empty(record: Record) -> bool:
-    """Whether the broken table, into which this machine wrote no items, was made by a call: a job of AWS's, which has
-    an ARN, brings items."""
+    """Whether nothing wrote into the broken table but possibly this machine: it was made by a call, since a job of
+    AWS's, which has an ARN, brings items, and no job was to write into it."""
     made = record.last_job(FILL)
-    return record.state == "broken" and made is not None and not made.arn
+    return record.state == "broken" and made is not None and not made.arn and record.last_job(WRITE) is None
 
 
 def fingerprint_of(choices: TransformChoices | None, table: TableDefinition) -> str:
