@@ -15,6 +15,7 @@ import pytest
 from lab.client import LabClient, spawn
 from lab.spark.engine import ENGINES
 from tests.runs.playbooks import BUCKET, Migration, client, prepare
+from tests.runs.test_transformed import FUNCTION, SALT
 
 STEPS = [
     {"drop_expired": "expires_at"},
@@ -22,13 +23,6 @@ STEPS = [
     {"hash": {"attributes": ["email"], "salt_from": "env:RUN_SALT"}},
     {"python": {"function": "files/transform.py:fix_zip", "attributes": ["zip"]}},
 ]
-FUNCTION = """
-def fix_zip(item):
-    if "zip" in item:
-        item["zip"] = {"S": item["zip"]["N"].zfill(5)}
-    return item
-"""
-SALT = {"RUN_SALT": "pepper and salt"}
 PATIENCE = 300.0  # seconds of real time for a run with a job of a real Spark
 ROLE = "tableferry-spark"
 

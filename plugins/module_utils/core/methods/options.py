@@ -12,6 +12,7 @@ from typing import Any
 
 from ..data_plane import ItemChoices
 from ..errors import InvalidInput
+from ..exports.export_request import ExportOptions
 from ..items.throttle import check_rate
 from ..items.worker_count import check_workers
 from ..judgement import Verify
@@ -141,6 +142,25 @@ class MigrationOptions:
     def stopped(self) -> bool:
         """``writes_stopped``, which is a choice of the method backup too."""
         return self.writes_stopped or self.backup.writes_stopped
+
+    @property
+    def export(self) -> ExportOptions:
+        """What concerns the export of the methods that begin with one."""
+        return ExportOptions(
+            table=self.table,
+            bucket=self.bucket,
+            destination_table=self.made_table,
+            bucket_owner=self.bucket_owner,
+            sse_algorithm="KMS" if self.kms_key_arn else "AES256",
+            kms_key_arn=self.kms_key_arn,
+            migration_id=self.migration_id,
+            max_age=self.export_max_age,
+            enable_point_in_time_recovery=self.enable_point_in_time_recovery,
+            point_in_time_recovery_wait=self.point_in_time_recovery_wait,
+            kms_key_map=self.kms_key_map,
+            replace_failed=self.replace_failed,
+            writes_stopped=self.stopped,
+        )
 
     @property
     def settings(self) -> SettingsOptions:

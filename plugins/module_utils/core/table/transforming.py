@@ -15,7 +15,7 @@ import hashlib
 import hmac
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -258,6 +258,14 @@ def fingerprint(choices: TransformChoices, definition: Definition) -> str:
 
 
 # The table
+
+
+def made_shape(
+    definition: TableDefinition, transform: TransformChoices | None, without: Collection[str]
+) -> TableDefinition:
+    """The table to create for the source table ``definition``, without those indexes. Raises what ``transformed``
+    does."""
+    return transformed(definition, transform)[0].without_indexes(tuple(without))
 
 
 def transformed(

@@ -13,7 +13,7 @@ from typing import Any
 from ...data_plane import ItemChoices
 from ...jobs.job import Job
 from ...table.definition import TableDefinition
-from ...table.transforming import TransformChoices, choices_from, transformed
+from ...table.transforming import TransformChoices, choices_from, made_shape
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,7 @@ class DirectOptions:
 
     def shape(self, definition: TableDefinition) -> TableDefinition:
         """The table to create for the source table ``definition``."""
-        shape, _lost = transformed(definition, self.transform)
-        return shape.without_indexes((*self.indexes_after, *self.leave_indexes))
+        return made_shape(definition, self.transform, (*self.indexes_after, *self.leave_indexes))
 
 
 def option_values(options: DirectOptions) -> dict[str, Any]:

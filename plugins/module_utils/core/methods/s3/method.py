@@ -13,7 +13,6 @@ from typing import ClassVar
 from ...account import Account
 from ...change import Change
 from ...exports.export import ExportKind, ExportPlan, plan_export, start_export
-from ...exports.export_request import ExportOptions
 from ...exports.keys import undescribed
 from ...exports.loading import Loader
 from ...exports.lost import running_exports
@@ -56,7 +55,7 @@ class S3Method:
         self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
     ) -> ItemJobs:
         """The export started. Raises what plan_export and start_export raise."""
-        plan = plan_export(source, destination, _export_options(options), ImportLoader(), record)
+        plan = plan_export(source, destination, options.export, ImportLoader(), record)
         check_indexes(plan.definition, options.indexes_after, options.leave_indexes)
         check_quotas(destination, plan.definition, options.leave_indexes)
         job = start_export(source, destination, plan, record)
@@ -65,7 +64,7 @@ class S3Method:
         if job.request.get("shared") and changes:
             place = f"s3://{job.request['call']['S3Bucket']}/{job.request['call']['S3Prefix']}/"
             changes = [*changes[:-1], Change(f"export of {options.table}", None, {"shared": place})]
-        seen = undescribed(source, destination, plan.definition, _export_options(options)) if job.open else []
+        seen = undescribed(source, destination, plan.definition, options.export) if job.open else []
         warnings = (*brought_along(plan.definition), *untagged(destination), *seen)
         return ItemJobs(job, (following,), tuple(changes), plan.definition, following, tuple(plan.left), None, warnings)
 
@@ -73,7 +72,7 @@ class S3Method:
         self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
     ) -> ItemJobs:
         """Export and import foreseen. Raises what plan_export and plan_import raise."""
-        exported = plan_export(source, destination, _export_options(options), ImportLoader(), record)
+        exported = plan_export(source, destination, options.export, ImportLoader(), record)
         check_indexes(exported.definition, options.indexes_after, options.leave_indexes)
         check_quotas(destination, exported.definition, options.leave_indexes)
         import_options = replace(_import_options(options, exported), export=exported.job.foreseen)
@@ -81,7 +80,7 @@ class S3Method:
         seen = (
             []
             if exported.job.state == "not_needed"
-            else undescribed(source, destination, exported.definition, _export_options(options))
+            else undescribed(source, destination, exported.definition, options.export)
         )
         return ItemJobs(
             exported.job.foreseen,
@@ -124,24 +123,6 @@ class S3Method:
             writes_stopped=options.writes_stopped,
             look=options.look,
         )
-
-
-def _export_options(options: MigrationOptions) -> ExportOptions:
-    return ExportOptions(
-        table=options.table,
-        bucket=options.bucket,
-        destination_table=options.made_table,
-        bucket_owner=options.bucket_owner,
-        sse_algorithm="KMS" if options.kms_key_arn else "AES256",
-        kms_key_arn=options.kms_key_arn,
-        migration_id=options.migration_id,
-        max_age=options.export_max_age,
-        enable_point_in_time_recovery=options.enable_point_in_time_recovery,
-        point_in_time_recovery_wait=options.point_in_time_recovery_wait,
-        kms_key_map=options.kms_key_map,
-        replace_failed=options.replace_failed,
-        writes_stopped=options.stopped,
-    )
 
 
 def _import_options(options: MigrationOptions, exported: ExportPlan) -> ImportOptions:

@@ -14,7 +14,6 @@ from ...change import Change
 from ...destination import creation_call
 from ...errors import InvalidInput
 from ...exports.export import ExportKind, ExportPlan, plan_export, start_export
-from ...exports.export_request import ExportOptions
 from ...exports.keys import undescribed
 from ...exports.loading import Loader
 from ...items.throttle import to_rate
@@ -191,7 +190,7 @@ SPARK_METHODS: Sequence[Method] = (GlueMethod(), EmrMethod())
 
 
 def _planned(source: Account, destination: Account, options: MigrationOptions, record: Tracking | None) -> ExportPlan:
-    plan = plan_export(source, destination, _export_options(options), LOADER, record)
+    plan = plan_export(source, destination, options.export, LOADER, record)
     definition = plan.definition
     if options.transform is not None:
         require_transform(options.transform, definition)
@@ -224,7 +223,7 @@ def _jobs(
     changes: tuple[Change, ...],
 ) -> ItemJobs:
     fresh = plan.job.state != "not_needed"
-    seen = undescribed(source, destination, plan.definition, _export_options(options)) if fresh and job.open else []
+    seen = undescribed(source, destination, plan.definition, options.export) if fresh and job.open else []
     return ItemJobs(
         job,
         (following,),
@@ -235,22 +234,4 @@ def _jobs(
         plan.obstacle,
         (*(kept_by_copy(plan.definition) if fresh else ()), *seen),
         as_made=as_created,
-    )
-
-
-def _export_options(options: MigrationOptions) -> ExportOptions:
-    return ExportOptions(
-        table=options.table,
-        bucket=options.bucket,
-        destination_table=options.made_table,
-        bucket_owner=options.bucket_owner,
-        sse_algorithm="KMS" if options.kms_key_arn else "AES256",
-        kms_key_arn=options.kms_key_arn,
-        migration_id=options.migration_id,
-        max_age=options.export_max_age,
-        enable_point_in_time_recovery=options.enable_point_in_time_recovery,
-        point_in_time_recovery_wait=options.point_in_time_recovery_wait,
-        kms_key_map=options.kms_key_map,
-        replace_failed=options.replace_failed,
-        writes_stopped=options.stopped,
     )

@@ -28,7 +28,7 @@ from ...jobs.token import TOKEN_DIGITS, canonical
 from ...jobs.tracking import Tracking
 from ...record.record import WRITE
 from ...table.definition import TableDefinition
-from ...table.transforming import TransformChoices, choices_from, definition_for, transformed
+from ...table.transforming import TransformChoices, choices_from, definition_for, made_shape
 from ..options import SparkChoices
 from .delivery import FOLDER, Payload
 from .engine import Submission
@@ -66,8 +66,7 @@ class SparkOptions:
 
     def shape(self, definition: TableDefinition) -> TableDefinition:
         """The table to create for the source table ``definition``."""
-        shape, _lost = transformed(definition, self.transform)
-        return shape.without_indexes((*self.indexes_after, *self.leave_indexes))
+        return made_shape(definition, self.transform, (*self.indexes_after, *self.leave_indexes))
 
     def definition(self, source: TableDefinition, at: float | None) -> Definition:
         """What becomes of the items of the table ``source``, which are as of ``at`` (epoch seconds). Raises
