@@ -20,7 +20,7 @@ OLDEST = (3, 11)
 def main() -> None:
     """Run the job of the package that Spark has put on the path. Exits where this Python is too old."""
     if sys.version_info < OLDEST:
-        sys.exit(
+        sys.exit(  # pylint: disable=ansible-bad-function
             "TableFerry's Spark job needs Python 3.11 or newer, and this is Python"
             f" {sys.version_info[0]}.{sys.version_info[1]}. Choose a newer release, or on EMR another PYSPARK_PYTHON."
         )

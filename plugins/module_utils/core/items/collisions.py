@@ -18,6 +18,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from operator import add
 from pathlib import Path
 
@@ -263,7 +264,7 @@ class _Examples:
         return tuple(self._example(digest) for digest, sources in self._sources.items() if len(sources) > 1)
 
     def _example(self, digest: int) -> Colliding:
-        (one, _), (other, _), *_more = self._sources[digest]
+        one, other = (source for source, _number in islice(self._sources[digest], 2))
         to_json = self._source_reader.to_json
         return Colliding(self._key_reader.to_json(self._keys[digest]), (to_json(one), to_json(other)))
 

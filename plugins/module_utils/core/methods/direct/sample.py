@@ -89,7 +89,7 @@ def _sample(
             _count(before, json.loads(raw), {})
         for each in made:
             _count(after, each, json.loads(raw))
-    steps = [next(iter(step)) for step in transform.definition.steps]
+    steps = [kind for step in transform.definition.steps for kind in step]
     words = [f"{count} kept out by step {step} ({steps[step - 1]})" for step, count in sorted(tally.kept_out.items())]
     words += [f"{count} refused, {reason}" for reason, count in failures.most_common()]
     yield Change(f"the first {tally.read} items", tally.read, "; ".join([str(tally.made), *words]))

@@ -31,6 +31,7 @@ from ...jobs.job import Job, ended_with
 from ...jobs.kind import DestinationJobs, Made, Page, Pause, Steps, WaitItem, made_of, past_fence
 from ...jobs.tracking import Tracking
 from ...judgement import instant
+from ...record.gate import Attempts
 from ...record.intention import LISTED, OWN_SIGNATURES
 from ...record.lease import iso
 from ...record.record import WRITE
@@ -277,12 +278,13 @@ class _TableWork:
         request = Request.from_dict(intended.request["run"])
         engine = ENGINES[request.engine]
         while True:
+            attempts: Attempts | None = None
             try:
                 with self.record.sending(intended, WRITE, request.run) as attempts:
                     run_id = engine.begin(self.destination, request)
                 break
             except sdk.ClientError as error:
-                if attempts.all_answered and is_throttle(error):
+                if attempts is not None and attempts.all_answered and is_throttle(error):
                     yield Pause(replace(job, state="pending", pending_reason="slot"), "slot")
                 elif is_passing(error):
                     raise
