@@ -1,4 +1,4 @@
-# make demo          migrates 17 tables between two accounts of the lab and prints the result
+# make demo          migrates 20 tables between two accounts of the lab and prints the result
 # make test          runs every check (PYTHON=/path/to/python3 takes another Python)
 # make test-matrix   runs the main checks on the oldest and on the newest Ansible (15 minutes)
 # make setup         only installs their requirements into .venv
@@ -59,7 +59,9 @@ artifact: setup
 	@ansible-galaxy collection build --force --output-path build/artifact >/dev/null
 	@$(AS_INSTALLED) ansible-galaxy collection install --force --no-deps --offline -p $(INSTALLED) build/artifact/tableferry-aws-*.tar.gz >/dev/null
 
+# The Spark is that of the jobs of AWS Glue and Amazon EMR. Without Java 17 the demo leaves out their tables.
 demo: artifact
+	@$(BIN)/python -m lab.spark.fetch 3.5.6
 	@$(AS_INSTALLED) $(BIN)/python -m demo
 
 # Whole runs mostly wait, so several checks go on side by side; what a check printed is shown when it has ended.

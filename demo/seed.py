@@ -22,10 +22,13 @@ RETRIES = {"mode": "standard", "max_attempts": 10}
 READY_TRIES, READY_GAP = 100, 0.2  # tries, and seconds between them
 
 
-def seed(lab: LabClient) -> list[DemoTable]:
-    """Create keys and tables in both accounts, and wait for a recovery window; return the tables of the source."""
+def seed(lab: LabClient, without_spark: bool = False) -> list[DemoTable]:
+    """Create keys and tables in both accounts, and wait for a recovery window; return the tables of the source.
+
+    Tables that need Spark are left out ``without_spark``.
+    """
     keys = Keys(*(make_key(lab, side) for side in ("source", "destination")))
-    tables = demo_tables(keys)
+    tables = [table for table in demo_tables(keys) if not (table.spark and without_spark)]
     make_tables(lab, "source", tables)
     make_tables(lab, "destination", taken_tables())
     lab.advance(3600)

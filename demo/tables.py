@@ -9,8 +9,12 @@ ProductCatalog, Forum, Thread and Reply carry the values of Amazon's developer g
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import random
+import secrets
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +23,10 @@ from typing import Any
 DATA = Path(__file__).parent / "data"
 ORDERS = 20_000
 ITEM_LIMIT = 400 * 1024  # bytes of an item, names included (aws.md H)
+DAY = 24 * 3600
+SALT, SALT_FROM = secrets.token_hex(32), "DEMO_SALT"  # of hashes, and the variable of the environment that has it
+COLLIDING = "members"
+SPARK = "3.5.6"  # of the releases that the methods glue and emr take by default
 
 Item = dict[str, dict[str, Any]]
 
@@ -35,7 +43,8 @@ class Keys:
 class DemoTable:
     """One table: how it is created, what is in it, what is set on it afterwards, and its inventory variables.
 
-    ``settings`` maps an operation of DynamoDB's client to its parameters besides the table's name.
+    ``settings`` maps an operation of DynamoDB's client to its parameters besides the table's name. ``in_copy`` is what
+    an item is in the copy, None for one that is left out there. A table with ``spark`` needs Spark on this machine.
     """
 
     name: str
@@ -44,6 +53,8 @@ class DemoTable:
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     scaled: bool = False
     variables: dict[str, Any] = field(default_factory=dict)
+    in_copy: Callable[[Item], Item | None] = lambda item: item
+    spark: bool = False
 
 
 def demo_tables(keys: Keys) -> list[DemoTable]:
@@ -137,9 +148,79 @@ def demo_tables(keys: Keys) -> list[DemoTable]:
         ),
         DemoTable("invoices", on_demand(("id", "S")), numbered, variables={"ferry_expect": "refused"}),
         DemoTable(
-            "forgotten", on_demand(("id", "S")), numbered, variables={"ferry_method": "glue", "ferry_expect": "refused"}
+            "forgotten", on_demand(("id", "S")), numbered, variables={"ferry_method": "bulk", "ferry_expect": "refused"}
+        ),
+        *changed_tables(),
+    ]
+
+
+def changed_tables() -> list[DemoTable]:
+    """Tables whose items are changed on the way: by jobs of AWS Glue and of EMR Serverless, and one by steps that give
+    two items one key."""
+    by_email = index("ByEmail", "email", "", {"ProjectionType": "KEYS_ONLY"})
+    by_since = {
+        "IndexName": "BySince",
+        "KeySchema": key_schema("list", "since"),
+        "Projection": {"ProjectionType": "ALL"},
+    }
+    return [
+        DemoTable(
+            "users",
+            on_demand(("uid", "S"), indexes=[by_email]),
+            users,
+            {"update_time_to_live": time_to_live("expires_at")},
+            variables={"ferry_method": "glue", "ferry_transform": steps({"uid": "user_id"})},
+            in_copy=lambda item: changed(item, {"uid": "user_id"}),
+            spark=True,
+        ),
+        DemoTable(
+            "subscribers",
+            {
+                **on_demand(("list", "S"), ("number", "N")),
+                "AttributeDefinitions": attributes(("list", "S"), ("number", "N"), ("since", "S")),
+                "LocalSecondaryIndexes": [by_since],
+            },
+            subscribers,
+            {"update_time_to_live": time_to_live("expires_at")},
+            variables={
+                "ferry_method": "emr",
+                "ferry_transform": steps({"list": "newsletter", "number": "subscriber"}),
+            },
+            in_copy=lambda item: changed(item, {"list": "newsletter", "number": "subscriber"}),
+            spark=True,
+        ),
+        # EU-001 and US-001 would both be 001.
+        DemoTable(
+            COLLIDING,
+            on_demand(("id", "S")),
+            members,
+            variables={
+                "ferry_method": "direct",
+                "ferry_transform": [{"replace": {"id": ["^[A-Z]+-", ""]}}],
+                "ferry_expect": "refused",
+            },
         ),
     ]
+
+
+def steps(names: dict[str, str]) -> list[dict[str, Any]]:
+    """Steps by which expired items stay behind, key attributes get other ``names``, mail addresses are hashed, and a
+    function corrects postal codes."""
+    return [
+        {"drop_expired": "expires_at"},
+        {"rename": names},
+        {"hash": {"attributes": ["email"], "salt_from": f"env:{SALT_FROM}"}},
+        {"python": {"function": "files/transform.py:fix_zip", "attributes": ["zip"]}},
+    ]
+
+
+def changed(item: Item, names: dict[str, str]) -> Item | None:
+    """What ``steps`` are to make of an item, without TableFerry."""
+    if float(item.get("expires_at", {}).get("N", "inf")) < time.time():
+        return None
+    email = hmac.new(SALT.encode(), item["email"]["S"].encode(), hashlib.sha256).hexdigest()
+    made = {names.get(name, name): value for name, value in item.items()} | {"email": {"S": email}}
+    return made | {"zip": {"S": f"{int(item['zip']['N']):05d}"}} if "zip" in item else made
 
 
 def taken_tables() -> list[DemoTable]:
@@ -243,6 +324,39 @@ def orders() -> Iterator[Item]:
             "Lines": {"L": lines},
             "ExpiresAt": {"N": str(4_102_444_800 + number)},
         }
+
+
+def users() -> Iterator[Item]:
+    """Five hundred users, of whom each tenth has expired, and each third has no postal code."""
+    for number in range(500):
+        yield {
+            "uid": {"S": f"u-{number:03d}"},
+            **person(number),
+            "address": {"M": {"city": {"S": "Dresden"}, "lines": {"L": [{"S": f"Elbweg {number}"}]}}},
+        }
+
+
+def subscribers() -> Iterator[Item]:
+    """Three hundred subscribers of three newsletters, of whom each tenth has expired."""
+    for number in range(300):
+        yield {
+            "list": {"S": ("news", "offers", "jobs")[number % 3]},
+            "number": {"N": str(number)},
+            "since": {"S": f"2026-0{number % 9 + 1}-15"},
+            **person(number),
+        }
+
+
+def person(number: int) -> Item:
+    """What users and subscribers have in common. Who expires did so a month ago, or does in ten years."""
+    expires = int(time.time()) + (3650 if number % 10 else -30) * DAY
+    item = {"email": {"S": f"person-{number}@example.com"}, "expires_at": {"N": str(expires)}}
+    return item | {"zip": {"N": str(1067 + 100 * number)}} if number % 3 else item
+
+
+def members() -> Iterator[Item]:
+    """Forty members, numbered from 1 in each of two regions."""
+    return ({"id": {"S": f"{region}-{number:03d}"}} for region in ("EU", "US") for number in range(1, 21))
 
 
 def all_types() -> Iterator[Item]:
