@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The demo: a lab, a dozen tables, one playbook run and its result; then a damaged copy is repaired."""
+"""The demo: a lab, twenty tables, one playbook run and its result; then a damaged copy is repaired."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ READY_TRIES, READY_GAP = 100, 0.2  # tries, and seconds between them
 
 
 def seed(lab: LabClient, without_spark: bool = False) -> list[DemoTable]:
-    """Create keys and tables in both accounts, and wait for a recovery window; return the tables of the source.
+    """Create keys and tables in both accounts; return the tables of the source.
 
     Tables that need Spark are left out ``without_spark``.
     """
@@ -31,7 +31,6 @@ def seed(lab: LabClient, without_spark: bool = False) -> list[DemoTable]:
     tables = [table for table in demo_tables(keys) if not (table.spark and without_spark)]
     make_tables(lab, "source", tables)
     make_tables(lab, "destination", taken_tables())
-    lab.advance(3600)
     return tables
 
 
