@@ -131,6 +131,7 @@ BAD_REGION = frozenset({"InvalidRegionError", "NoRegionError", "UnknownRegionErr
 
 NO_RESOURCE = frozenset({"ResourceNotFoundException"})  # DynamoDB, AWS Backup, CloudWatch Logs
 NO_OBJECT = frozenset({"404", "NoSuchKey", "NotFound"})  # S3; HEAD of a bucket too, which has no body
+OBJECT_THERE = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})  # S3, PutObject with If-None-Match
 NO_BUCKET = frozenset({"NoSuchBucket"})
 NO_ENTITY = frozenset({"NoSuchEntity", "NoSuchEntityException"})  # IAM
 NO_KEY = frozenset({"InvalidArnException", "NotFoundException"})  # KMS

@@ -149,6 +149,14 @@ class StagingBucket:
         The header of the encryption is always sent: buckets may deny uploads without it. Raises StagingBucketUnusable,
         FerryError.
         """
+        self._put(key, body)
+
+    def put_new(self, key: str, body: bytes) -> bool:
+        """Write one object as ``put``, only where there is none of that key: whether it was written (AWS API reference,
+        PutObject, If-None-Match)."""
+        return self._put(key, body, IfNoneMatch="*")
+
+    def _put(self, key: str, body: bytes, **condition: str) -> bool:
         encryption = {"ServerSideEncryption": "AES256"}
         if self.kms_key_arn:
             encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": self.kms_key_arn}
@@ -160,14 +168,18 @@ class StagingBucket:
             "ContentType": "application/json",
             "ACL": "bucket-owner-full-control",
             **encryption,
+            **condition,
         }
         try:
             response = self._client.put_object(**request)
         except (sdk.ClientError, sdk.BotoCoreError) as error:
+            if condition and sdk.error_code(error) in aws_errors.OBJECT_THERE:
+                return False
             raise self._explain(error, f"writing {key}") from error
         self._require_stay(
             key, response, EXPORT_STAYS, "Have the lifecycle rule expire them later, or use another bucket."
         )
+        return True
 
     def objects(self, prefix: str) -> Iterator[StoredObject]:
         """All objects whose key begins with ``prefix``. Raises StagingBucketUnusable, FerryError."""

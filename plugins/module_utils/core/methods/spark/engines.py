@@ -16,3 +16,4 @@ from .glue import Glue
 ENGINES: Mapping[str, Engine] = {engine.name: engine for engine in (Glue(), EmrServerless(), EmrStep(), EmrCluster())}
 KIND = "spark_job"
 KEPT = ("call", "run", "plan", "transform")  # of a job's request, when it has ended
+GLUE_SERVICES, EMR_SERVICES = ("glue",), ("emr", "emr-serverless")  # their SDK models

@@ -19,9 +19,17 @@ from typing import Any
 from ....spark.collisions import Collisions
 from ....spark.files import FileResult
 from ....spark.plan import JobPlan
-from ...errors import CountMismatch, FerryError, ItemRefused, StagingBucketUnusable, error_from
+from ...errors import (
+    CountMismatch,
+    FerryError,
+    ItemRefused,
+    SparkJobFailed,
+    StagingBucketUnusable,
+    error_from,
+)
 from ...exports.staging import StagingBucket
 from ...items.exported import ExportedFile
+from .engine import RunStatus, Started
 
 READERS = 8  # objects read at once
 MOST_NAMED = 20  # items whose keys are kept
@@ -147,3 +155,30 @@ def failure_left(bucket: StagingBucket, plan: JobPlan) -> FerryError | None:
         return error_from(json.loads(content)).for_table(plan.table)
     except (ValueError, TypeError, KeyError):
         return None
+
+
+def failed_run(bucket: StagingBucket, plan: JobPlan, noun: str, run: str, status: RunStatus, left: int) -> FerryError:
+    """Why ``left`` files of ``plan`` have no result after the ``run``, which ended with ``status``: in the job's own
+    words, else in AWS's. ``noun`` is what its engine calls it."""
+    own = failure_left(bucket, plan)
+    if own is not None:
+        return own
+    words = {"cancelled": "was stopped", "failed": "failed", "completed": "ended"}[status.state]
+    why = f": {status.message.rstrip('.')}" if status.message else ""
+    return SparkJobFailed(
+        f"The {noun} {run} {words} with {left} of {len(plan.files)} files of the export left{why}.",
+        "Look at its log.",
+        table=plan.table,
+        details={"run": run, "files_left": left, "message": status.message},
+    )
+
+
+def started_run(bucket: StagingBucket, plan: JobPlan) -> Started | None:
+    """What the job wrote first, None where it has not begun."""
+    content = bucket.find(plan.started_key)
+    if content is None:
+        return None
+    try:
+        return Started(str(json.loads(content).get("engine_run", "")))
+    except (ValueError, AttributeError):
+        return Started("")

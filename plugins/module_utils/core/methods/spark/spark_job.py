@@ -10,7 +10,6 @@ the files without a result (design section 6, "Intentions").
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Generator
 from contextlib import suppress
@@ -26,7 +25,6 @@ from ...aws_errors import NO_RUN, is_passing, is_throttle
 from ...data_plane import count_items, item_table
 from ...destination import make_table
 from ...errors import FerryError, InvalidInput, Refused, SparkJobFailed, TableVanished
-from ...exports.staging import StagingBucket
 from ...jobs.job import Job, ended_with
 from ...jobs.kind import DestinationJobs, Made, Page, Pause, Steps, WaitItem, made_of, past_fence
 from ...jobs.tracking import Tracking
@@ -40,10 +38,10 @@ from ...steps.transforms import EVIDENCE, BeganWith, fingerprint_of, require_sam
 from ...table.definition import TableDefinition
 from ...table.refused_items import without_keys
 from . import delivery
-from .engine import Request, RunStatus, Started
+from .engine import Request, RunStatus
 from .engines import ENGINES, KEPT, KIND
 from .planning import SparkOptions, bucket_of, epoch_of, exported, new_run, plan_key, plan_of, submission_of
-from .results import JobTotals, failure_left, files_left, read_totals, refusal
+from .results import JobTotals, failed_run, files_left, read_totals, refusal, started_run
 
 AT_ONCE = 4  # tables that one waiter counts at the same time
 NOTHING = "wrote_nothing"  # of a run's result: it ended before the job itself began
@@ -152,7 +150,7 @@ class _TableWork:
             listed_at = self.record.now()
             plan = replace(self._plan(last), run=request.run)
             try:
-                found = engine.find(self.destination, request, since, partial(_started, self.bucket, plan))
+                found = engine.find(self.destination, request, since, partial(started_run, self.bucket, plan))
             except sdk.ClientError as error:
                 raise self._explained(error, f"looking for the {engine.noun}") from error
             if found.id:
@@ -334,7 +332,8 @@ class _TableWork:
         if left and self.bucket.find(plan.started_key) is None:
             job = replace(job, result={**job.result, NOTHING: True})
         if left:
-            return self._broken(job, self._failure(job, plan, status, len(left)))
+            noun = ENGINES[self.options.engine].noun
+            return self._broken(job, failed_run(self.bucket, plan, noun, job.arn, status, len(left)))
         try:
             totals = read_totals(self.bucket, plan)
             if totals.not_written(skip=self._skips):
@@ -375,21 +374,6 @@ class _TableWork:
             data_as_of=instant(result["export_time"]),
             keep=KEPT,
             token=token or "none",
-        )
-
-    def _failure(self, job: Job, plan: JobPlan, status: RunStatus, left: int) -> FerryError:
-        """Why files have no result: in the job's own words, else in AWS's."""
-        own = failure_left(self.bucket, plan)
-        if own is not None:
-            return own
-        words = {"cancelled": "was stopped", "failed": "failed", "completed": "ended"}[status.state]
-        why = f": {status.message.rstrip('.')}" if status.message else ""
-        return SparkJobFailed(
-            f"The {ENGINES[self.options.engine].noun} {job.arn} {words} with {left} of {len(plan.files)} files of the"
-            f" export left{why}.",
-            "Look at its log.",
-            table=job.name,
-            details={"run": job.arn, "files_left": left, "message": status.message},
         )
 
     def _broken(self, job: Job, error: FerryError) -> Job:
@@ -435,16 +419,6 @@ class _TableWork:
 
     def _explained(self, error: Exception, doing: str) -> FerryError:
         return self.destination.explain(error, doing, self.options.table)
-
-
-def _started(bucket: StagingBucket, plan: JobPlan) -> Started | None:
-    content = bucket.find(plan.started_key)
-    if content is None:
-        return None
-    try:
-        return Started(str(json.loads(content).get("engine_run", "")))
-    except (ValueError, AttributeError):
-        return Started("")
 
 
 def _known(record: Tracking) -> dict[str, Any]:
