@@ -26,7 +26,7 @@ SPARK_RUN_OPTIONS: dict[str, Any] = {
     "name": {"type": "str", "required": True},
     "destination": account_option(required=True),
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-    "manifest_key": {"type": "str"},
+    "manifest_key": {"type": "str", "no_log": False},
     "prefix": {"type": "str"},
     "plan": {"type": "str"},
     "kms_key_arn": {"type": "str", "no_log": False},
