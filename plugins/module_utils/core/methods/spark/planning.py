@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
@@ -148,14 +148,24 @@ def plan_key(plan: JobPlan) -> str:
     return f"{plan.prefix}runs/{plan.run}/plan.json"
 
 
-def submission_of(
-    destination: Account, options: SparkOptions, table: TableDefinition, plan: JobPlan, payload: Payload
-) -> Submission:
-    """The run of ``plan``."""
-    root = f"s3://{options.bucket}/"
-    # The prefix of an export may be long, and the policy has 2,048 characters: its id is enough.
+def own_exports(plan: JobPlan) -> tuple[str, ...]:
+    """Patterns of the plan's files where a migration has exported them. Its prefix may be long, and a session policy
+    has 2,048 characters: the export's id is enough."""
     exports = sorted({file.key.partition(EXPORT_FOLDER)[2].partition("/")[0] for file in plan.files})
-    reads = (f"{FOLDER}tableferry-*", *(f"tableferry/*/{EXPORT_FOLDER}{export}/data/*" for export in exports))
+    return tuple(f"tableferry/*/{EXPORT_FOLDER}{export}/data/*" for export in exports)
+
+
+def submission_of(
+    destination: Account,
+    options: SparkOptions,
+    table: TableDefinition,
+    plan: JobPlan,
+    payload: Payload,
+    exports: Sequence[str],
+) -> Submission:
+    """The run of ``plan``, whose files match ``exports``."""
+    root = f"s3://{options.bucket}/"
+    reads = (f"{FOLDER}tableferry-*", *exports)
     keys = (options.kms_key_arn, table.kms_key_arn)
     return Submission(
         run=plan.run,

@@ -25,7 +25,7 @@ from typing import Any
 from ....spark.plan import JobPlan
 from ... import sdk
 from ...account import Account
-from ...aws_errors import NO_RUN, is_passing, is_slot, is_throttle
+from ...aws_errors import is_passing, is_slot, is_throttle
 from ...change import Change
 from ...errors import (
     DestinationExists,
@@ -45,10 +45,9 @@ from ...record.lease import iso
 from ...table.definition import TableDefinition
 from ...table.refused_items import without_keys
 from . import delivery
-from .engine import Request, RunStatus, Submission
-from .engines import ENGINES
-from .permissions import role_arn, session_policy
-from .planning import SparkOptions, bucket_of, plan_key, plan_of
+from .engine import Request, RunStatus
+from .engines import ENGINES, described
+from .planning import SparkOptions, bucket_of, plan_key, plan_of, submission_of
 from .results import JobTotals, failed_run, files_left, read_totals, refusal, started_run
 
 GAP = 10.0  # seconds between looks at a run
@@ -242,14 +241,8 @@ class SingleRun:
 
     def _described(self, intended: Intended, run_id: str) -> RunStatus:
         """As the waiter sees it: stopped where AWS does not know the run any more."""
-        request = intended.request
-        try:
-            return ENGINES[request.engine].describe(self.destination, request.scope, run_id)
-        except sdk.ClientError as error:
-            if sdk.error_code(error) not in NO_RUN:
-                raise
-            shown = self._now() > intended.asked_at + LISTED
-            return RunStatus("cancelled", "AWS does not know the run any more") if shown else RunStatus("running")
+        listed = self._now() > intended.asked_at + LISTED
+        return described(self.destination, intended.request, run_id, listed=listed)
 
     # Begun
 
@@ -307,7 +300,8 @@ class SingleRun:
         payload = delivery.build(self.spark.choices.wheels)
         delivery.deliver(self.bucket, payload)
         plan = self._of(token)
-        submission = self._submission(plan, payload)
+        folders = sorted({f"{file.key.rpartition('/')[0]}/*" for file in plan.files})
+        submission = submission_of(self.destination, self.spark, self.table, plan, payload, folders)
         try:
             scope = self.engine.place(self.destination, submission)
         except (sdk.ClientError, sdk.BotoCoreError) as error:
@@ -333,29 +327,6 @@ class SingleRun:
             raise self._explained(error, f"starting the {self.engine.noun}") from error
         except sdk.BotoCoreError:  # the answer was lost
             return self.start(self._look_at(token))
-
-    def _submission(self, plan: JobPlan, payload: delivery.Payload) -> Submission:
-        root = f"s3://{plan.bucket}/"
-        folders = sorted({f"{file.key.rpartition('/')[0]}/*" for file in plan.files})
-        return Submission(
-            run=plan.run,
-            table=plan.table,
-            migration_id=self.spark.migration_id,
-            plan=f"{root}{plan_key(plan)}",
-            script=f"{root}{payload.script_key}",
-            package=f"{root}{payload.package_key}",
-            logs=f"{root}{plan.prefix}logs/",
-            role_arn=role_arn(self.destination, self.spark.choices.role_arn),
-            policy=session_policy(
-                self.destination,
-                plan.bucket,
-                plan.table,
-                work=plan.prefix,
-                reads=(f"{delivery.FOLDER}tableferry-*", *folders),
-                keys=(self.spark.kms_key_arn, self.table.kms_key_arn),
-            ),
-            choices=self.spark.choices,
-        )
 
     def _sent(self, token: str, intended: Intended) -> RunAttempt:
         engine = ENGINES[intended.request.engine]

@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 from ....spark.plan import JobPlan
 from ... import sdk
 from ...account import Account
-from ...aws_errors import NO_RUN, is_passing, is_throttle
+from ...aws_errors import is_passing, is_throttle
 from ...data_plane import count_items, item_table
 from ...destination import make_table
 from ...errors import FerryError, InvalidInput, Refused, SparkJobFailed, TableVanished
@@ -39,8 +39,18 @@ from ...table.definition import TableDefinition
 from ...table.refused_items import without_keys
 from . import delivery
 from .engine import Request, RunStatus
-from .engines import ENGINES, KEPT, KIND
-from .planning import SparkOptions, bucket_of, epoch_of, exported, new_run, plan_key, plan_of, submission_of
+from .engines import ENGINES, KEPT, KIND, described
+from .planning import (
+    SparkOptions,
+    bucket_of,
+    epoch_of,
+    exported,
+    new_run,
+    own_exports,
+    plan_key,
+    plan_of,
+    submission_of,
+)
 from .results import JobTotals, failed_run, files_left, read_totals, refusal, started_run
 
 AT_ONCE = 4  # tables that one waiter counts at the same time
@@ -239,21 +249,16 @@ class _TableWork:
 
     def _described(self, job: Job, request: Request) -> RunStatus:
         """How the run stands; as stopped where AWS does not know it any more, as after somebody deleted its job."""
-        try:
-            return ENGINES[request.engine].describe(self.destination, request.scope, job.arn)
-        except sdk.ClientError as error:
-            entry = self.record.record.job(request.run)
-            shown = entry is not None and self.record.now() > entry.asked_at + LISTED
-            if sdk.error_code(error) not in NO_RUN:
-                raise
-            return RunStatus("cancelled", "AWS does not know the run any more") if shown else RunStatus("running")
+        entry = self.record.record.job(request.run)
+        listed = entry is not None and self.record.now() > entry.asked_at + LISTED
+        return described(self.destination, request, job.arn, listed=listed)
 
     def _begun(self, job: Job, table: TableDefinition, plan: JobPlan) -> Steps:
         """``job`` running: script, package and plan are in the bucket, and the engine has taken the run."""
         payload = delivery.build(self.options.choices.wheels)
         delivery.deliver(self.bucket, payload)
         plan = replace(plan, run=new_run(self.record, plan))
-        submission = submission_of(self.destination, self.options, table, plan, payload)
+        submission = submission_of(self.destination, self.options, table, plan, payload, own_exports(plan))
         try:
             scope = self.engine.place(self.destination, submission)
         except sdk.ClientError as error:
