@@ -2,9 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""``advance_after.py FILE OPERATION SECONDS COMMAND...``: run a command, turn the clock on when it called OPERATION.
+"""``advance_after.py FILE OPERATIONS SECONDS COMMAND...``: run a command, turn the clock on when it called OPERATIONS.
 
-Ends with the command's exit status, or 1 when it never called.
+These are names separated by commas: each is waited for anew after the one before it. The last one should be a call of a
+task that assumes its roles again, since the sessions of the others are expired then. Ends with the exit status of the
+command; where it never called one of them, the clock is not turned on.
 """
 
 from __future__ import annotations
@@ -20,19 +22,26 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 from lab.client import LabClient
 
 
-def main(ready: str, operation: str, seconds: str, *command: str) -> int:
+def called(lab: LabClient, operation: str, process: subprocess.Popen[bytes]) -> bool:
+    """Whether the process called ``operation`` from now on, before it ended."""
+    before = lab.count(operation, ok=True)
+    while lab.count(operation, ok=True) == before:
+        if process.poll() is not None:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def main(ready: str, operations: str, seconds: str, *command: str) -> int:
     """Run ``command`` to its end."""
     landscape = json.loads(Path(ready).read_text())
     lab = LabClient(landscape["endpoint_url"], landscape)
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    while process.poll() is None and not lab.count(operation, ok=True):
-        time.sleep(0.1)
-    called = lab.count(operation, ok=True)
-    if called:
+    if all(called(lab, operation, process) for operation in operations.split(",")):
         lab.advance(float(seconds))
     output = process.communicate()[0].decode(errors="replace")
     print(output[-4000:])
-    return process.returncode if called else 1
+    return process.returncode
 
 
 if __name__ == "__main__":
