@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..core.errors import FerryError, InvalidInput, TableVanished
+from ..core.items import memory
 from ..core.items.answers import KeyReader
 from ..core.items.carried import CARRIED, Carried
 from ..core.items.client import Client, Endpoint
@@ -152,7 +153,8 @@ def _write_share(plan: JobPlan, storage: Bucket) -> None:
         lanes, writer, plan.transform(), keys, _carried(table), lambda file: storage.stream(file.key), done, throttle
     )
     try:
-        task.run(plan.files)
+        with memory.for_items():
+            task.run(plan.files)
     finally:
         lanes.close()
         client.close()
