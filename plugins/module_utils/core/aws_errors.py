@@ -152,6 +152,8 @@ NO_BUCKET_SETTING = frozenset(  # S3: a bucket without it
 
 # Somebody made it first: KMS and AWS Backup, IAM, S3.
 ALREADY_THERE = frozenset({"AlreadyExistsException", "BucketAlreadyOwnedByYou", "EntityAlreadyExists"})
+# AWS Glue, of a job: it is there, as asked for or otherwise (spark.md 2 has both codes, and not when which).
+GLUE_JOB_THERE = frozenset({"AlreadyExistsException", "IdempotentParameterMismatchException"})
 
 # What is refused
 

@@ -15,7 +15,7 @@ from ...account import Account
 from ...jobs.job import State
 from ...jobs.kind import Page
 from ...record.intention import NO_TOKEN, Window
-from .engine import MIGRATION_TAG, RUN_TAG, SLACK, Found, Request, RunStatus, Started, Submission, name_of
+from .engine import RUN_TAG, SLACK, Found, Request, RunStatus, Started, Submission, name_of
 
 RELEASE = "emr-7.14.0"
 WORKER_TYPE = "m6g.xlarge"  # 4 vCPUs
@@ -140,8 +140,7 @@ class EmrCluster:
             "JobFlowRole": INSTANCE_PROFILE,
             "VisibleToAllUsers": True,
             "Tags": [
-                {"Key": MIGRATION_TAG, "Value": submission.migration_id},
-                {"Key": RUN_TAG, "Value": submission.run},
+                {"Key": key, "Value": value} for key, value in {**submission.tags, RUN_TAG: submission.run}.items()
             ],
         }
         return Request(self.name, scope, submission.run, call)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import ClassVar
 
+from ... import aws_errors, sdk
 from ...account import Account
 from ...jobs.job import State
 from ...jobs.kind import Page
@@ -50,15 +51,18 @@ class EmrServerless:
         name = _application_name(submission.migration_id, release)
         emr = account.client("emr-serverless")
         more: dict[str, str] = {}
-        there: list[tuple[datetime, str]] = []
+        there: list[tuple[datetime, str, str]] = []
         while True:
             page = emr.list_applications(maxResults=PAGE, states=list(_USABLE), **more)
-            there += [(each["createdAt"], each["id"]) for each in page["applications"] if each["name"] == name]
+            there += [
+                (each["createdAt"], each["id"], each["arn"]) for each in page["applications"] if each["name"] == name
+            ]
             if not page.get("nextToken"):
                 break
             more = {"nextToken": page["nextToken"]}
-        if there:
-            return min(there)[1]  # two controllers may have made one each at the same moment
+        for _created, id_, arn in sorted(there):  # two controllers may have made one each at the same moment
+            if _is_ours(account, arn, submission.migration_id):
+                return id_
         if not make:
             return ""
         made = emr.create_application(
@@ -66,7 +70,7 @@ class EmrServerless:
             releaseLabel=release,
             type="SPARK",
             clientToken=submission.run,
-            tags={MIGRATION_TAG: submission.migration_id},
+            tags=dict(submission.tags),
         )
         return str(made["applicationId"])
 
@@ -102,7 +106,7 @@ class EmrServerless:
             },
             "executionTimeoutMinutes": MINUTES,
             "name": submission.name,
-            "tags": {MIGRATION_TAG: submission.migration_id},
+            "tags": dict(submission.tags),
         }
         return Request(self.name, scope, submission.run, call)
 
@@ -146,6 +150,18 @@ class EmrServerless:
     def stop(self, account: Account, scope: str, run_id: str) -> None:
         """CancelJobRun."""
         account.client("emr-serverless").cancel_job_run(applicationId=scope, jobRunId=run_id)
+
+
+def _is_ours(account: Account, arn: str, migration_id: str) -> bool:
+    """Whether the application of our name is the migration's: a name may be another one's too, and who may not read
+    tags knows no more than it."""
+    try:
+        tags = account.client("emr-serverless").list_tags_for_resource(resourceArn=arn)["tags"]
+    except sdk.ClientError as error:
+        if sdk.error_code(error) not in aws_errors.DENIED:
+            raise
+        return True
+    return bool(tags.get(MIGRATION_TAG) == migration_id)
 
 
 def _application_name(migration_id: str, release: str) -> str:

@@ -18,6 +18,7 @@ from ...account import Account
 from ...jobs.job import State
 from ...jobs.kind import Page
 from ...record.intention import Window
+from ...statements.marks import own
 from ..options import SparkChoices
 
 SLACK = timedelta(minutes=2)  # by which the clocks of AWS's services may differ: lists are read back that much further
@@ -29,7 +30,7 @@ RUN_TAG, MIGRATION_TAG = "tableferry:run", "tableferry:migration"
 class Submission:
     """One run of the job, whatever runs it. ``plan``, ``script``, ``package`` and ``logs`` are S3 URIs, ``run`` is
     its token (40 hex digits), ``policy`` the session policy (JSON, at most 2,048 characters) that leaves it one table
-    and its prefix."""
+    and its prefix; ``tags`` are those of all that is made for it."""
 
     run: str
     table: str
@@ -41,6 +42,7 @@ class Submission:
     role_arn: str
     policy: str
     choices: SparkChoices
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -51,6 +53,11 @@ class Submission:
     def name(self) -> str:
         """What the run is called where an engine takes a name."""
         return name_of(self.run)
+
+
+def tags_of(account: Account, migration_id: str) -> dict[str, str]:
+    """The tags of what is made in ``account`` for a migration: those that its user wants, and ours."""
+    return {**own(account), MIGRATION_TAG: migration_id}
 
 
 def name_of(run: str) -> str:

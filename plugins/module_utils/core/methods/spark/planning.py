@@ -31,7 +31,7 @@ from ...table.definition import TableDefinition
 from ...table.transforming import TransformChoices, choices_from, definition_for, made_shape
 from ..options import SparkChoices
 from .delivery import FOLDER, Payload
-from .engine import Submission
+from .engine import Submission, tags_of
 from .permissions import role_arn, session_policy
 
 
@@ -178,6 +178,7 @@ def submission_of(
         role_arn=role_arn(destination, options.choices.role_arn),
         policy=session_policy(destination, options.bucket, table.name, work=plan.prefix, reads=reads, keys=keys),
         choices=options.choices,
+        tags=tags_of(destination, options.migration_id),
     )
 
 

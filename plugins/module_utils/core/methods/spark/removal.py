@@ -23,6 +23,7 @@ from ...statements.users import Users
 from .access import SparkAccess, inline_name, uses
 from .delivery import FOLDER
 from .engine import MIGRATION_TAG, NAME
+from .glue import job_arn
 from .permissions import ROLE
 
 SDK_SERVICES = ("glue", "emr-serverless")  # of the engines that keep something
@@ -105,10 +106,13 @@ def _jobs(account: Account, migration_id: str) -> Iterator[str]:
     except AccessDenied:
         return
     for name in names:
-        arn = f"arn:{account.partition}:glue:{account.region}:{account.account_id}:job/{name}"
         if name.startswith(begin):
             answer = account.ask(
-                "glue", "get_tags", f"reading the tags of {name}", missing=NO_GLUE_JOB, ResourceArn=arn
+                "glue",
+                "get_tags",
+                f"reading the tags of {name}",
+                missing=NO_GLUE_JOB,
+                ResourceArn=job_arn(account, name),
             )
             if (answer or {}).get("Tags", {}).get(MIGRATION_TAG) == migration_id:
                 yield name

@@ -43,6 +43,7 @@ SUBMISSION = Submission(
     role_arn="arn:aws:iam::222222222222:role/tableferry-spark",
     policy="{}",
     choices=SparkChoices(cluster_id="j-1"),
+    tags={"team": "data", "tableferry:migration": "default"},
 )
 ENGINES: Sequence[Engine] = (Glue(), EmrServerless(), EmrStep(), EmrCluster())
 SESSION = Session()
@@ -52,6 +53,8 @@ Answer = dict[str, Any] | Exception | Callable[[dict[str, Any]], dict[str, Any]]
 
 class Clients:
     """An account whose calls are checked against the service's model and answered from a list for each operation."""
+
+    partition, region, account_id = "aws", "eu-west-1", "222222222222"
 
     def __init__(self, **answers: Answer | list[Answer]) -> None:
         self.answers = {name: list(each) if isinstance(each, list) else [each] for name, each in answers.items()}
@@ -137,6 +140,10 @@ def test_a_full_cluster_is_waited_for() -> None:
 # Glue
 
 
+OURS = {"tableferry:migration": "default"}
+APPLICATION = "arn:aws:emr-serverless:eu-west-1:222222222222:/applications/00f1"
+
+
 def made_job(**changes: Any) -> dict[str, Any]:
     clients = Clients(get_job=refused("EntityNotFoundException", "GetJob"), create_job={"Name": "n"})
     Glue().place(clients, SUBMISSION)  # type: ignore[arg-type]
@@ -149,9 +156,10 @@ def test_a_glue_job_is_made_once_for_each_package_and_role() -> None:
     assert job["Role"] == SUBMISSION.role_arn
     assert job["GlueVersion"] == "5.1"  # AWS's documents differ about the default
     assert job["DefaultArguments"]["--TempDir"].startswith("s3://b/")
-    there = Clients(get_job={"Job": job})
+    assert job["Tags"] == SUBMISSION.tags
+    there = Clients(get_job={"Job": job}, get_tags={"Tags": OURS})
     assert Glue().place(there, SUBMISSION) == job["Name"]  # type: ignore[arg-type]
-    assert [name for name, _request in there.calls] == ["GetJob"]
+    assert [name for name, _request in there.calls] == ["GetJob", "GetTags"]
     for other in (
         replace(SUBMISSION, package="s3://b/tableferry/spark/tableferry-3.zip"),
         replace(SUBMISSION, role_arn="arn:aws:iam::222222222222:role/other"),
@@ -161,11 +169,38 @@ def test_a_glue_job_is_made_once_for_each_package_and_role() -> None:
         assert Glue().place(clients, other) != job["Name"]  # type: ignore[arg-type]
 
 
-def test_two_controllers_may_make_the_glue_job_at_once() -> None:
+@pytest.mark.parametrize("code", ["AlreadyExistsException", "IdempotentParameterMismatchException"])
+def test_two_controllers_may_make_the_glue_job_at_once(code: str) -> None:
+    job = made_job()
     clients = Clients(
-        get_job=refused("EntityNotFoundException", "GetJob"), create_job=refused("AlreadyExistsException", "CreateJob")
+        get_job=[refused("EntityNotFoundException", "GetJob"), {"Job": job}],
+        create_job=refused(code, "CreateJob"),
+        get_tags={"Tags": OURS},  # its user wants no others
     )
-    assert Glue().place(clients, SUBMISSION)  # type: ignore[arg-type]
+    assert Glue().place(clients, SUBMISSION) == job["Name"]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("tags", [{}, {"tableferry:migration": "another"}])
+def test_a_glue_job_of_somebody_else_is_refused(tags: dict[str, str]) -> None:
+    clients = Clients(get_job={"Job": made_job()}, get_tags={"Tags": tags})
+    with pytest.raises(NotOurs, match="somebody else has made it") as error:
+        Glue().place(clients, SUBMISSION)  # type: ignore[arg-type]
+    assert made_job()["Name"] in error.value.cause
+
+
+def test_who_may_not_read_tags_goes_by_the_name() -> None:
+    job = made_job()
+    clients = Clients(get_job={"Job": job}, get_tags=refused("AccessDeniedException", "GetTags"))
+    assert Glue().place(clients, SUBMISSION) == job["Name"]  # type: ignore[arg-type]
+    application = {"id": "a", "name": "", "arn": APPLICATION, "createdAt": SINCE}
+    made = Clients(list_applications={"applications": []}, create_application={"applicationId": "a"})
+    EmrServerless().place(made, SUBMISSION)  # type: ignore[arg-type]
+    application["name"] = made.asked("CreateApplication")[0]["name"]
+    clients = Clients(
+        list_applications={"applications": [application]},
+        list_tags_for_resource=refused("AccessDeniedException", "ListTagsForResource"),
+    )
+    assert EmrServerless().place(clients, SUBMISSION) == "a"  # type: ignore[arg-type]
 
 
 def test_check_mode_makes_no_glue_job() -> None:
@@ -182,7 +217,7 @@ def test_check_mode_makes_no_glue_job() -> None:
     ],
 )
 def test_a_glue_job_that_somebody_changed_is_not_used(changes: dict[str, Any]) -> None:
-    clients = Clients(get_job={"Job": made_job(**changes)})
+    clients = Clients(get_job={"Job": made_job(**changes)}, get_tags={"Tags": OURS})
     with pytest.raises(NotOurs, match="was changed"):
         Glue().place(clients, SUBMISSION)  # type: ignore[arg-type]
 
@@ -250,18 +285,20 @@ def test_a_run_of_glue_says_how_it_stands(run: dict[str, Any], state: str, full:
 
 def test_an_application_is_the_users_or_the_migrations_or_made() -> None:
     engine = EmrServerless()
-    named = replace(SUBMISSION, choices=SparkChoices(application_id="00f1"))
-    assert engine.place(Clients(), named) == "00f1"  # type: ignore[arg-type]
+    given = replace(SUBMISSION, choices=SparkChoices(application_id="00f1"))
+    assert engine.place(Clients(), given) == "00f1"  # type: ignore[arg-type]
     clients = Clients(list_applications={"applications": []}, create_application={"applicationId": "new"})
     assert engine.place(clients, SUBMISSION) == "new"  # type: ignore[arg-type]
     (made,) = clients.asked("CreateApplication")
-    ours = [
-        {"id": name, "name": made["name"], "createdAt": SINCE + timedelta(days=day)}
-        for name, day in (("b", 1), ("a", 0))
+    assert made["tags"] == SUBMISSION.tags
+    named = [
+        {"id": name, "name": made["name"], "arn": APPLICATION, "createdAt": SINCE + timedelta(days=day)}
+        for name, day in (("b", 2), ("a", 1), ("of somebody else", 0))
     ]
-    other = {"id": "c", "name": "tableferry", "createdAt": SINCE - timedelta(days=1)}
+    other = {"id": "c", "name": "tableferry", "arn": APPLICATION, "createdAt": SINCE - timedelta(days=1)}
     there = Clients(
-        list_applications=[{"applications": [other, ours[0]], "nextToken": "t"}, {"applications": [ours[1]]}]
+        list_applications=[{"applications": [other, named[0]], "nextToken": "t"}, {"applications": named[1:]}],
+        list_tags_for_resource=[{"tags": {}}, {"tags": OURS}],
     )
     assert engine.place(there, SUBMISSION) == "a"  # type: ignore[arg-type]
     nothing = Clients(list_applications={"applications": []})
@@ -275,6 +312,7 @@ def test_sizes_are_in_the_request_and_nothing_grows_by_itself() -> None:
     assert "spark.dynamicAllocation.enabled=false" in parameters
     assert submitted["executionIamPolicy"] == {"policy": "{}"}
     assert submitted["clientToken"] == RUN
+    assert submitted["tags"] == SUBMISSION.tags
 
 
 def pages_of_emr(engine: Engine, name: str, created: datetime) -> dict[str, Answer | list[Answer]]:
