@@ -17,7 +17,7 @@ from ...account import Account
 from ...statements.role import RoleOptions
 from ...statements.role_policy import Allowed
 from ...statements.statement import OurStatement
-from .delivery import FOLDER
+from .delivery import folder_of
 from .permissions import KEY_ACTIONS, LOG_ACTIONS, LOG_GROUPS, ROLE, SERVICES, role_arn
 
 
@@ -70,7 +70,7 @@ def statements(account: Account, bucket: str, tables: Sequence[str]) -> tuple[Al
     logs = f"arn:{account.partition}:logs:{account.region}:{account.account_id}:{LOG_GROUPS}"
     return (
         Allowed("Staged", ("s3:GetObject",), (f"{arn}/tableferry/*",)),
-        Allowed("Results", ("s3:PutObject",), (f"{arn}/{FOLDER}work/*",)),
+        Allowed("Results", ("s3:PutObject",), (f"{arn}/{folder_of(account)}work/*",)),
         Allowed("Buckets", ("s3:ListBucket",), (arn,), {"StringLike": {"s3:prefix": "tableferry/*"}}),
         Allowed("Tables", ("dynamodb:BatchWriteItem", "dynamodb:DescribeTable"), named or (every,), every=every),
         # Those of tables and of the bucket, whose own policies decide too.
@@ -85,6 +85,6 @@ def uses(account: Account, access: SparkAccess) -> dict[str, str]:
     partition, place = account.partition, f"{account.region}:{account.account_id}"
     return {
         "role": f"{role_arn(account)}#{inline_name(account)}",
-        "objects": f"arn:{partition}:s3:::{access.bucket}#spark",
+        "objects": f"arn:{partition}:s3:::{access.bucket}/{folder_of(account)}#spark",
         "jobs": f"arn:{partition}:glue:{place}:job/tableferry-{access.migration_id}#jobs",
     }

@@ -30,7 +30,7 @@ from ...record.record import WRITE
 from ...table.definition import TableDefinition
 from ...table.transforming import TransformChoices, choices_from, definition_for, made_shape
 from ..options import SparkChoices
-from .delivery import FOLDER, Payload
+from .delivery import Payload, folder_of
 from .engine import Submission, tags_of
 from .permissions import role_arn, session_policy
 
@@ -119,7 +119,7 @@ def plan_of(
         region=destination.region,
         bucket=options.bucket,
         bucket_owner=options.bucket_owner or destination.account_id,
-        prefix=f"{FOLDER}work/{_digest(table.arn, table.table_id, manifest.key)}/",
+        prefix=f"{folder_of(destination)}work/{_digest(table.arn, table.table_id, manifest.key)}/",
         table=table.name,
         table_id=table.table_id,
         files=tuple(ExportedFile(file.key, file.items, file.md5) for file in manifest.files),
@@ -164,16 +164,16 @@ def submission_of(
     exports: Sequence[str],
 ) -> Submission:
     """The run of ``plan``, whose files match ``exports``."""
-    root = f"s3://{options.bucket}/"
-    reads = (f"{FOLDER}tableferry-*", *exports)
+    root, folder = f"s3://{options.bucket}/", folder_of(destination)
+    reads = (f"{folder}tableferry-*", *exports)
     keys = (options.kms_key_arn, table.kms_key_arn)
     return Submission(
         run=plan.run,
         table=options.made_table,
         migration_id=options.migration_id,
         plan=f"{root}{plan_key(plan)}",
-        script=f"{root}{payload.script_key}",
-        package=f"{root}{payload.package_key}",
+        script=f"{root}{payload.script_key(folder)}",
+        package=f"{root}{payload.package_key(folder)}",
         logs=f"{root}{plan.prefix}logs/",
         role_arn=role_arn(destination, options.choices.role_arn),
         policy=session_policy(destination, options.bucket, table.name, work=plan.prefix, reads=reads, keys=keys),

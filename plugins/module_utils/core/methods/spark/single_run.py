@@ -298,7 +298,7 @@ class SingleRun:
 
     def _begun(self, token: str) -> RunAttempt:
         payload = delivery.build(self.spark.choices.wheels)
-        delivery.deliver(self.bucket, payload)
+        delivery.deliver(self.bucket, payload, delivery.folder_of(self.destination))
         plan = self._of(token)
         folders = sorted({f"{file.key.rpartition('/')[0]}/*" for file in plan.files})
         submission = submission_of(self.destination, self.spark, self.table, plan, payload, folders)

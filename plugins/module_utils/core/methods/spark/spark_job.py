@@ -256,7 +256,7 @@ class _TableWork:
     def _begun(self, job: Job, table: TableDefinition, plan: JobPlan) -> Steps:
         """``job`` running: script, package and plan are in the bucket, and the engine has taken the run."""
         payload = delivery.build(self.options.choices.wheels)
-        delivery.deliver(self.bucket, payload)
+        delivery.deliver(self.bucket, payload, delivery.folder_of(self.destination))
         plan = replace(plan, run=new_run(self.record, plan))
         submission = submission_of(self.destination, self.options, table, plan, payload, own_exports(plan))
         try:

@@ -185,7 +185,7 @@ def test_items_change_on_the_way_and_a_run_that_failed_is_gone_on_with(
     digest = hmac.new(b"salt", b"12@x", hashlib.sha256).hexdigest()
     item = {"id": {"S": "TENANT#12"}, "amount": {"N": "12"}, "mail": {"S": digest}}
     assert item in glue.items("destination", "people")
-    left = glue.s3.list_objects_v2(Bucket=BUCKET, Prefix="tableferry/spark/work/")["Contents"]
+    left = glue.s3.list_objects_v2(Bucket=BUCKET, Prefix="tableferry/spark/")["Contents"]
     assert [each["Key"] for each in left if each["Key"].endswith("plan.json")] == []  # they have the salt
     assert "c2FsdA" not in json.dumps(playbook.waited.ways["it"][1].to_dict())
 

@@ -162,7 +162,7 @@ def test_a_run_is_planned_begun_adopted_and_judged(fake: Runs, monkeypatch: pyte
     assert (done["totals"]["read"], done["totals"]["written"], done["totals"]["refused"]) == (ITEMS, ITEMS, {})
     assert "dpu_hours" in done["run"]["cost"]  # 0 where the stand-in took no whole second
     assert fake.items("destination", "one") == fake.items("source", "one")
-    plans = fake.s3.list_objects_v2(Bucket=BUCKET, Prefix="tableferry/spark/work/")["Contents"]
+    plans = fake.s3.list_objects_v2(Bucket=BUCKET, Prefix="tableferry/spark/")["Contents"]
     assert [each["Key"] for each in plans if each["Key"].endswith("plan.json")] == []
     assert fake.glue({**options, "state": "absent"})["changed"] is False
     assert len(fake.fake.runs) == 1
