@@ -50,6 +50,8 @@ def began_with(record: Record) -> BeganWith | None:
     if known:
         return BeganWith(str(known["fingerprint"]), float(known["at"]))
     for entry in reversed(record.jobs):
+        if entry.purpose == WRITE and entry.state == "closed":  # never begun
+            continue
         written = job_of_entry(entry).request.get(EVIDENCE) if entry.purpose == WRITE else None
         if written and written["table_id"] == record.table_id:
             return BeganWith(str(written["fingerprint"]), float(written["at"]))

@@ -13,12 +13,11 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import ClassVar
 
-from ... import aws_errors, sdk
 from ...account import Account
 from ...jobs.job import State
 from ...jobs.kind import Page
 from ...record.intention import RUN_TOKEN, Window
-from .engine import MIGRATION_TAG, NAME, SLACK, Found, Request, RunStatus, Started, Submission, name_of
+from .engine import MIGRATION_TAG, NAME, SLACK, Found, Request, RunStatus, Started, Submission, answered, name_of
 
 RELEASE = "emr-7.14.0"  # Spark 3.5 on Python 3.11
 MINUTES = 2880  # after which AWS stops a run; its default is 720
@@ -40,6 +39,14 @@ class EmrServerless:
     name: ClassVar[str] = "emr_serverless"
     noun: ClassVar[str] = "job run of EMR Serverless"
     window: ClassVar[Window] = RUN_TOKEN
+
+    def fitted(self, account: Account, submission: Submission) -> Submission:
+        """With the release of the user's application, where none is given."""
+        choices = submission.choices
+        if not choices.application_id or choices.release:
+            return submission
+        asked = answered(lambda: account.client("emr-serverless").get_application(applicationId=choices.application_id))
+        return submission.of_release(str(asked["application"]["releaseLabel"])) if asked else submission
 
     def place(self, account: Account, submission: Submission, *, make: bool = True) -> str:
         """The application's id: the user's, the migration's, or one that is made. It costs nothing while nothing runs
@@ -155,13 +162,8 @@ class EmrServerless:
 def _is_ours(account: Account, arn: str, migration_id: str) -> bool:
     """Whether the application of our name is the migration's: a name may be another one's too, and who may not read
     tags knows no more than it."""
-    try:
-        tags = account.client("emr-serverless").list_tags_for_resource(resourceArn=arn)["tags"]
-    except sdk.ClientError as error:
-        if sdk.error_code(error) not in aws_errors.DENIED:
-            raise
-        return True
-    return bool(tags.get(MIGRATION_TAG) == migration_id)
+    asked = answered(lambda: account.client("emr-serverless").list_tags_for_resource(resourceArn=arn))
+    return asked is None or bool(asked["tags"].get(MIGRATION_TAG) == migration_id)
 
 
 def _application_name(migration_id: str, release: str) -> str:

@@ -22,7 +22,7 @@ from ...jobs.job import State
 from ...jobs.kind import Page
 from ...jobs.token import canonical
 from ...record.intention import NO_TOKEN, Window
-from .engine import MIGRATION_TAG, NAME, SLACK, Found, Request, RunStatus, Started, Submission
+from .engine import MIGRATION_TAG, NAME, SLACK, Found, Request, RunStatus, Started, Submission, answered
 
 RELEASE = "5.1"  # Spark 3.5.6 on Python 3.11; always sent, as AWS's documents differ about the default
 WORKER_TYPE = "G.1X"  # 4 task slots an executor
@@ -45,6 +45,10 @@ class Glue:
     name: ClassVar[str] = "glue"
     noun: ClassVar[str] = "job run of AWS Glue"
     window: ClassVar[Window] = NO_TOKEN
+
+    def fitted(self, account: Account, submission: Submission) -> Submission:
+        """As it is: the job is ours."""
+        return submission
 
     def place(self, account: Account, submission: Submission, *, make: bool = True) -> str:
         """The job's name; the job is made where there is none. Raises NotOurs for one that somebody else has made, or
@@ -187,13 +191,8 @@ def job_arn(account: Account, name: str) -> str:
 
 def _is_ours(account: Account, name: str, migration_id: str) -> bool:
     """Whether the job is the migration's. Who may not read its tags knows no more than its name."""
-    try:
-        tags = account.client("glue").get_tags(ResourceArn=job_arn(account, name))["Tags"]
-    except sdk.ClientError as error:
-        if sdk.error_code(error) not in aws_errors.DENIED:
-            raise
-        return True
-    return bool(tags.get(MIGRATION_TAG) == migration_id)
+    asked = answered(lambda: account.client("glue").get_tags(ResourceArn=job_arn(account, name)))
+    return asked is None or bool(asked["Tags"].get(MIGRATION_TAG) == migration_id)
 
 
 def _differs(there: Mapping[str, Any], definition: Mapping[str, Any]) -> bool:

@@ -35,6 +35,8 @@ from ...table.transforming import require_transform
 from ..method import ItemJobs, Method, Needs
 from ..options import MigrationOptions, SparkChoices
 from . import delivery
+from .emr_cluster import EmrCluster, EmrStep, require_no_role
+from .emr_serverless import EmrServerless
 from .engines import ENGINES
 from .judge import judge_spark
 from .loader import LOADER
@@ -182,8 +184,11 @@ class EmrMethod(_SparkMethod):
         if choices.cluster_id and choices.application_id:
             raise InvalidInput("spark names an application and a cluster.", "Give one of them.", table=table)
         if choices.cluster_id:
-            return "emr_step"
-        return "emr_cluster" if choices.engine == CLUSTER else "emr_serverless"
+            return EmrStep.name
+        if choices.engine != CLUSTER:
+            return EmrServerless.name
+        require_no_role(choices, table)
+        return EmrCluster.name
 
 
 SPARK_METHODS: Sequence[Method] = (GlueMethod(), EmrMethod())

@@ -303,6 +303,7 @@ class SingleRun:
         folders = sorted({f"{file.key.rpartition('/')[0]}/*" for file in plan.files})
         submission = submission_of(self.destination, self.spark, self.table, plan, payload, folders)
         try:
+            submission = self.engine.fitted(self.destination, submission)
             scope = self.engine.place(self.destination, submission)
         except (sdk.ClientError, sdk.BotoCoreError) as error:
             raise self._explained(error, f"preparing the {self.engine.noun}") from error

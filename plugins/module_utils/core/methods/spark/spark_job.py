@@ -260,6 +260,7 @@ class _TableWork:
         plan = replace(plan, run=new_run(self.record, plan))
         submission = submission_of(self.destination, self.options, table, plan, payload, own_exports(plan))
         try:
+            submission = self.engine.fitted(self.destination, submission)
             scope = self.engine.place(self.destination, submission)
         except sdk.ClientError as error:
             if is_passing(error):

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,7 @@ from botocore.session import Session
 from botocore.validate import validate_parameters
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.aws_errors import is_slot
-from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import NotOurs
+from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import InvalidInput, NotOurs
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import SparkChoices
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark.emr_cluster import EmrCluster, EmrStep
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark.emr_serverless import EmrServerless
@@ -313,6 +314,55 @@ def test_sizes_are_in_the_request_and_nothing_grows_by_itself() -> None:
     assert submitted["executionIamPolicy"] == {"policy": "{}"}
     assert submitted["clientToken"] == RUN
     assert submitted["tags"] == SUBMISSION.tags
+
+
+def test_the_release_of_the_users_application_is_asked_for() -> None:
+    named = replace(SUBMISSION, choices=SparkChoices(application_id="00f1"))
+    clients = Clients(get_application={"application": {"releaseLabel": "emr-spark-8.1.0"}})
+    fitted = EmrServerless().fitted(clients, named)  # type: ignore[arg-type]
+    assert "PYSPARK_PYTHON" not in str(EmrServerless().request(fitted, "00f1").call)
+    assert "PYSPARK_PYTHON" in str(EmrServerless().request(named, "00f1").call)
+    denied = Clients(get_application=refused("AccessDeniedException", "GetApplication"))
+    assert EmrServerless().fitted(denied, named) == named  # type: ignore[arg-type]
+    given = replace(named, choices=replace(named.choices, release="emr-7.13.0"))
+    assert EmrServerless().fitted(Clients(), given) == given  # type: ignore[arg-type]
+    assert EmrServerless().fitted(Clients(), SUBMISSION) == SUBMISSION  # type: ignore[arg-type]
+
+
+def cluster_of(security: str, runtime_roles: bool = True) -> Clients:
+    iam = {"IAMConfiguration": {"EnableApplicationScopedIAMRole": runtime_roles}}
+    content = json.dumps({"AuthorizationConfiguration": iam})
+    return Clients(
+        describe_cluster={"Cluster": {"ReleaseLabel": "emr-spark-8.1.0", "SecurityConfiguration": security}},
+        describe_security_configuration={"Name": security, "SecurityConfiguration": content},
+    )
+
+
+@pytest.mark.parametrize(("clients", "takes"), [
+    (cluster_of("own"), True), (cluster_of("own", False), False), (cluster_of(""), False),
+])  # fmt: skip
+def test_a_step_has_a_role_where_its_cluster_takes_one(clients: Clients, takes: bool) -> None:
+    fitted = EmrStep().fitted(clients, SUBMISSION)  # type: ignore[arg-type]
+    call = EmrStep().request(fitted, "j-1").call
+    assert call.get("ExecutionRoleArn") == (SUBMISSION.role_arn if takes else None)
+    assert "PYSPARK_PYTHON" not in str(call)
+
+
+def test_a_role_that_a_cluster_does_not_take_is_refused() -> None:
+    choices = SparkChoices(cluster_id="j-1", role_arn="arn:aws:iam::222222222222:role/own")
+    with pytest.raises(InvalidInput, match="takes no role"):
+        EmrStep().fitted(cluster_of(""), replace(SUBMISSION, choices=choices))  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput, match="runs the job as EMR_EC2_DefaultRole"):
+        EmrCluster().fitted(Clients(), replace(SUBMISSION, choices=replace(choices, cluster_id="")))  # type: ignore[arg-type]
+    assert "StepExecutionRoleArn" not in EmrCluster().request(SUBMISSION, "").call
+
+
+@pytest.mark.parametrize("denied", ["describe_cluster", "describe_security_configuration"])
+def test_who_may_not_look_at_a_cluster_names_the_role(denied: str) -> None:
+    clients = cluster_of("own")
+    clients.answers[denied] = [refused("AccessDeniedException", denied)]
+    fitted = EmrStep().fitted(clients, SUBMISSION)  # type: ignore[arg-type]
+    assert EmrStep().request(fitted, "j-1").call["ExecutionRoleArn"] == SUBMISSION.role_arn
 
 
 def pages_of_emr(engine: Engine, name: str, created: datetime) -> dict[str, Answer | list[Answer]]:
