@@ -90,7 +90,9 @@ class Method(Protocol):
     ) -> ItemJobs:
         """All that ``start`` and the jobs after it would do; reads only. ``record`` can only be read, too."""
 
-    def running_fill(self, destination: Account, route: Route, there: TableDefinition | None) -> Job | None:
+    def running_fill(
+        self, destination: Account, options: MigrationOptions, route: Route, there: TableDefinition | None
+    ) -> Job | None:
         """The job of this method on AWS that makes the route's table now, as an earlier run has begun it: where the
         record that knew it was lost. ``there`` is what stands under the table's name. Reads only."""
 
@@ -133,7 +135,7 @@ def find_fill(
         migration_id=options.migration_id,
     )
     for method in methods:
-        job = method.running_fill(destination, route, there)
+        job = method.running_fill(destination, options, route, there)
         if job is not None:
             return Fill(method.name, job)
     return None

@@ -95,7 +95,9 @@ class BackupMethod:
             as_made=as_restored,
         )
 
-    def running_fill(self, destination: Account, route: Route, there: TableDefinition | None) -> Job | None:
+    def running_fill(
+        self, destination: Account, options: MigrationOptions, route: Route, there: TableDefinition | None
+    ) -> Job | None:
         """The restore of the route's source that makes the table, once AWS shows it in the making."""
         if there is None or not is_being_restored(destination, there, route):
             return None

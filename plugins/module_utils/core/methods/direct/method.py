@@ -60,7 +60,9 @@ class DirectMethod:
             plan.changes.extend(transform_changes(source, plan.definition, options.transform))
         return _jobs(plan, plan.job.foreseen, left_by_copy(plan.definition, source) if plan.job.open else ())
 
-    def running_fill(self, destination: Account, route: Route, there: TableDefinition | None) -> Job | None:
+    def running_fill(
+        self, destination: Account, options: MigrationOptions, route: Route, there: TableDefinition | None
+    ) -> Job | None:
         """None: a direct copy runs in a process of ours alone."""
         return None
 

@@ -93,7 +93,9 @@ class S3Method:
             (*brought_along(exported.definition), *untagged(destination), *seen),
         )
 
-    def running_fill(self, destination: Account, route: Route, there: TableDefinition | None) -> Job | None:
+    def running_fill(
+        self, destination: Account, options: MigrationOptions, route: Route, there: TableDefinition | None
+    ) -> Job | None:
         """The import from the route's staging prefix that runs."""
         return running_import(destination, route)
 

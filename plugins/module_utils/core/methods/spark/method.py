@@ -16,6 +16,7 @@ from ...errors import InvalidInput
 from ...exports.export import ExportKind, ExportPlan, plan_export, start_export
 from ...exports.keys import undescribed
 from ...exports.loading import Loader
+from ...exports.staging import StagingBucket
 from ...items.throttle import to_rate
 from ...jobs.job import Job
 from ...jobs.kind import JobKind
@@ -38,8 +39,10 @@ from . import delivery
 from .emr_cluster import EmrCluster, EmrStep, require_no_role
 from .emr_serverless import EmrServerless
 from .engines import ENGINES
+from .glue import Glue
 from .judge import judge_spark
 from .loader import LOADER
+from .lost import adopt_run, running_run
 from .planning import SparkOptions
 from .spark_job import SparkKind
 
@@ -50,6 +53,7 @@ class _SparkMethod:
     """What both have in common: they differ in who runs the job."""
 
     name: ClassVar[str]
+    engines: ClassVar[Collection[str]]
     local_secondary_indexes: ClassVar[bool] = True
     data_needs: ClassVar[Needs] = "staged"
     counts: ClassVar[bool] = True
@@ -63,6 +67,8 @@ class _SparkMethod:
     ) -> ItemJobs:
         """The export started. Raises what plan_export and start_export raise, and MissingLibrary."""
         spark = self._options(options)
+        if record is not None:
+            adopt_run(record)
         plan = _planned(source, destination, options, record)
         if plan.job.state not in ("not_needed",):
             delivery.build(spark.choices.wheels)  # before anything is billed
@@ -80,6 +86,8 @@ class _SparkMethod:
             made = {"table_id": record.record.table_id}
             return _jobs(source, destination, options, plan, plan.job, _done(job, made), tuple(changes))
         there = TableDefinition.find(destination, options.made_table)
+        if record is None and there is not None:  # a run that no record knows goes on: it is adopted
+            return _jobs(source, destination, options, plan, plan.job.foreseen, job.foreseen, ())
         if there is None:
             call = creation_call(
                 source,
@@ -97,9 +105,14 @@ class _SparkMethod:
         changes.append(Change(f"{ENGINES[spark.engine].noun} into {options.made_table}", None, run, "billed"))
         return _jobs(source, destination, options, plan, plan.job.foreseen, job.foreseen, tuple(changes))
 
-    def running_fill(self, destination: Account, route: Route, there: TableDefinition | None) -> Job | None:
-        """None: the table is made by CreateTable before any job writes into it."""
-        return None
+    def running_fill(
+        self, destination: Account, options: MigrationOptions, route: Route, there: TableDefinition | None
+    ) -> Job | None:
+        """The run that writes into the table, by what was written into the bucket before it was asked for."""
+        if there is None or not options.bucket:
+            return None
+        bucket = StagingBucket(destination, options.bucket, options.bucket_owner or destination.account_id)
+        return running_run(destination, bucket, route, there, self.engines)
 
     def fillings(self, destination: Account) -> Iterator[Filling]:
         """None, as ``running_fill``."""
@@ -156,6 +169,7 @@ class GlueMethod(_SparkMethod):
     """Export to S3, Spark job on AWS Glue."""
 
     name: ClassVar[str] = "glue"
+    engines: ClassVar[Collection[str]] = (Glue.name,)
     path: ClassVar[str] = "export to S3, Spark job on AWS Glue"
 
     def engine(self, choices: SparkChoices, table: str) -> str:
@@ -173,6 +187,7 @@ class EmrMethod(_SparkMethod):
     """Export to S3, Spark job on Amazon EMR."""
 
     name: ClassVar[str] = "emr"
+    engines: ClassVar[Collection[str]] = (EmrServerless.name, EmrStep.name, EmrCluster.name)
     path: ClassVar[str] = "export to S3, Spark job on EMR Serverless or a cluster of EMR"
 
     def engine(self, choices: SparkChoices, table: str) -> str:

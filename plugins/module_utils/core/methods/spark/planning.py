@@ -119,7 +119,7 @@ def plan_of(
         region=destination.region,
         bucket=options.bucket,
         bucket_owner=options.bucket_owner or destination.account_id,
-        prefix=f"{folder_of(destination)}work/{_digest(table.arn, table.table_id, manifest.key)}/",
+        prefix=f"{work_folder(destination, table)}{_digest(manifest.key)[:8]}/",
         table=table.name,
         table_id=table.table_id,
         files=tuple(ExportedFile(file.key, file.items, file.md5) for file in manifest.files),
@@ -130,6 +130,11 @@ def plan_of(
         s3_url=destination.spec.endpoint_url,
         lose_colliding=options.transform is not None and options.transform.on_collision == "any",
     )
+
+
+def work_folder(destination: Account, table: TableDefinition) -> str:
+    """The folder of what is done for just this ``table``: one in it for each export."""
+    return f"{folder_of(destination)}work/{_digest(table.arn, table.table_id)}/"
 
 
 def epoch_of(time: str) -> float | None:

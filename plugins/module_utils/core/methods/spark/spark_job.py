@@ -40,6 +40,7 @@ from ...table.refused_items import without_keys
 from . import delivery
 from .engine import Request, RunStatus
 from .engines import ENGINES, KEPT, KIND, described
+from .lost import intended_key, note_intended
 from .planning import (
     SparkOptions,
     bucket_of,
@@ -274,7 +275,10 @@ class _TableWork:
             "plan": plan_key(plan),
             EVIDENCE: {**began, "table_id": plan.table_id},
         }
-        return (yield from self._sent(job, Job(job.kind, job.name, request=run, migration_id=job.migration_id)))
+        intended = Job(job.kind, job.name, request=run, migration_id=job.migration_id)
+        noted = replace(intended, request={**run, "export": job.request["export"]})
+        note_intended(self.bucket, plan_key(plan), noted, self.record.now())
+        return (yield from self._sent(job, intended))
 
     def _sent(self, job: Job, intended: Job) -> Steps:
         """``job`` running, its request sent as it was written down, once for each time that AWS has refused it for
@@ -319,7 +323,7 @@ class _TableWork:
         """Remove the plan of a run that has ended: it has the salts. Who may not delete leaves it to the bucket's rule
         for left-overs."""
         with suppress(FerryError):
-            self.bucket.delete([job.request["plan"]])
+            self.bucket.delete([job.request["plan"], intended_key(job.request["plan"])])
 
     def _table(self, job: Job) -> TableDefinition:
         table = TableDefinition.read(self.destination, self.options.made_table)

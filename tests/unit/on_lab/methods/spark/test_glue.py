@@ -59,32 +59,37 @@ class Glue(Crossing):
     role: Role
 
 
+def with_role(crossing: Glue) -> None:
+    """The job's role, as the role destination_account leaves it."""
+    services = ["glue.amazonaws.com", "emr-serverless.amazonaws.com"]
+    trust = {"Effect": "Allow", "Principal": {"Service": services}, "Action": "sts:AssumeRole"}
+    role = crossing.lab.world.identity.add_role(
+        DESTINATION, ROLE, json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    )
+    arn = f"arn:aws:s3:::{BUCKET}"
+    role.inline["job"] = json.dumps(
+        {
+            "Version": "2012-10-17",
+            "Statement": [
+                {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject"], "Resource": f"{arn}/tableferry/*"},
+                {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": arn},
+                {
+                    "Effect": "Allow",
+                    "Action": ["dynamodb:DescribeTable", "dynamodb:BatchWriteItem"],
+                    "Resource": "arn:aws:dynamodb:*:*:table/*",
+                },
+            ],
+        }
+    )
+    crossing.role = role
+
+
 @pytest.fixture(scope="module")
 def glue() -> Iterator[Glue]:
-    """A lab with the job's role, as the role destination_account leaves it."""
+    """A lab with the job's role."""
     with running(scale=0.0) as lab:
         crossing = Glue(lab)
-        services = ["glue.amazonaws.com", "emr-serverless.amazonaws.com"]
-        trust = {"Effect": "Allow", "Principal": {"Service": services}, "Action": "sts:AssumeRole"}
-        role = lab.world.identity.add_role(
-            DESTINATION, ROLE, json.dumps({"Version": "2012-10-17", "Statement": [trust]})
-        )
-        arn = f"arn:aws:s3:::{BUCKET}"
-        role.inline["job"] = json.dumps(
-            {
-                "Version": "2012-10-17",
-                "Statement": [
-                    {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject"], "Resource": f"{arn}/tableferry/*"},
-                    {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": arn},
-                    {
-                        "Effect": "Allow",
-                        "Action": ["dynamodb:DescribeTable", "dynamodb:BatchWriteItem"],
-                        "Resource": "arn:aws:dynamodb:*:*:table/*",
-                    },
-                ],
-            }
-        )
-        crossing.role = role
+        with_role(crossing)
         yield crossing
 
 
@@ -112,7 +117,9 @@ class Playbook:
         return hurried([WaitItem("it", self.source, self.destination, first, tuple(others), record)], **more)
 
     def migrate(self, table: str, **options: Any) -> Judgement:
-        waited = self.wait(table, self.start(table, **options))
+        return self.judged(table, self.wait(table, self.start(table, **options)))
+
+    def judged(self, table: str, waited: WaitResult) -> Judgement:
         self.waited = waited
         record = Tracking(self.run, table)
         try:
