@@ -41,7 +41,10 @@ def verify_problems(
 def _verified(host: str, variables: Mapping[str, Any], problems: Mapping[str, str], check_mode: bool) -> dict[str, Any]:
     found = read_if_sound(variables, VERIFIED) or {}
     message = str(found.get("msg") or "")
-    row = {"name": host, "level": found.get("level"), **{name: found.get(name) for name in _NUMBERS}}
+    export = found.get("export_time")
+    compared = f"export of {export}" if export else "source table" if found.get("level") else None
+    row = {"name": host, "level": found.get("level"), "compared_with": compared}
+    row |= {name: found.get(name) for name in _NUMBERS}
     if host in problems:
         result, message = "refused", problems[host]
     elif not found or found.get("skipped"):

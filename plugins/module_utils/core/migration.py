@@ -21,16 +21,10 @@ from typing import Any
 from . import judgement
 from .account import Account
 from .change import Change, NotCarried
-from .errors import (
-    FerryError,
-    NotInThisVersion,
-    NotYet,
-    RecordLost,
-    StateUnknown,
-    TakenOver,
-    UnknownMethod,
-)
+from .errors import FerryError, NotInThisVersion, NotYet, RecordLost, StateUnknown, TakenOver, UnknownMethod
+from .exports.kept_export import find_export
 from .items.answers import require_msgspec
+from .items.exported import Export
 from .jobs.job import Job, not_a_job
 from .jobs.kind import Instead, JobKind, WaitItem, WaitResult, made_of
 from .jobs.tracking import Tracking
@@ -82,7 +76,7 @@ LATER: Mapping[str, str] = {
 # The jobs that follow those of the method, for a table that has its items.
 STEPS: Mapping[str, Callable[[], JobKind]] = {
     "count": CountKind,
-    "verify": VerifyKind,
+    "verify": lambda: VerifyKind(exported_items),
     "settings": SettingsKind,
     judgement.KIND: lambda: JudgeKind(_judged),
 }
@@ -137,6 +131,13 @@ def needs_job_role(name: str) -> bool:
 def method_used(jobs: Mapping[str, Mapping[str, Any]]) -> str:
     """The method that ``jobs``, data by kind, are of, or that has finished the table; "" where they do not say."""
     return str(jobs.get(claim_job.KIND, {}).get("result", {}).get("method") or "") or name_by_jobs(_METHODS, jobs)
+
+
+def exported_items(destination: Account, record: Record) -> Export | None:
+    """What a comparison reads instead of the source table: the export that the ``record``'s table was filled from. None
+    where its method had none, or it is gone. Raises what ``find_export`` does."""
+    method = METHODS.get(record.method)
+    return find_export(destination, record) if method is not None and method.compares_export else None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from .steps.comparison import LEVELS, compared_with
 from .steps.settings_job import KIND as SETTINGS
 
 Row = dict[str, Any]
@@ -20,7 +21,7 @@ STATUS_COLUMNS = (
     "data_as_of", "since", "held_by",
 )  # fmt: skip
 VERIFIED_COLUMNS = (
-    "name", "level", "items_source", "items_destination", "missing", "different", "extra", "result",
+    "name", "level", "compared_with", "items_source", "items_destination", "missing", "different", "extra", "result",
 )  # fmt: skip
 CLEANED_COLUMNS = ("name", "removed", "kept", "result")
 NUMBERS = frozenset(
@@ -257,8 +258,12 @@ def _status_value(entry: Mapping[str, Any], column: str) -> Any:
     """A value of a status row as its table shows it: mappings by what matters of them, an empty text as a dash."""
     value = entry.get(column)
     if column == "verified":
-        value = (value or {}).get("level") or (value or {}).get("verified") or (value and "yes")
-        repaired = (entry.get("evidence") or {}).get("repaired")
+        value, evidence = value or {}, entry.get("evidence") or {}
+        value = value.get("level") or value.get("verified") or (value and "yes")
+        export = compared_with(evidence.get("comparison") or {})
+        if export and value in LEVELS:
+            value = f"{value}, with {export}"
+        repaired = evidence.get("repaired")
         if repaired:
             how = "repaired" if "put" in repaired else "a repair did not end, begun"
             value = f"{value or 'no'}, {how} {repaired['at']}"

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..core.errors import ServiceError
-
-CHUNK_BYTES = 128 * 1024
-BROKEN_READS = 5  # in a row, of one object, after which its task ends; Spark tries it again
+from ..core.items.object_stream import stream_object
 
 
 @dataclass(frozen=True)
@@ -37,38 +35,16 @@ class Bucket:
         return b"".join(self.stream(key))
 
     def stream(self, key: str) -> Iterator[bytes]:
-        """The bytes of an object in pieces; a connection that breaks is taken up where it broke, in the same version of
-        the object. Raises ServiceError."""
-        at, etag, broken = 0, "", 0
-        while True:
-            more = {"Range": f"bytes={at}-", "IfMatch": etag} if at else {}
+        """The bytes of an object in pieces; see ``stream_object``. Raises ServiceError."""
+
+        def get(more: Mapping[str, str]) -> Mapping[str, Any]:
             try:
-                answer = self.client.get_object(Key=key, **self._of, **more)
+                answer: Mapping[str, Any] = self.client.get_object(Key=key, **self._of, **more)
             except Exception as error:
                 raise _failed("GetObject", key, error) from error
-            etag, body = answer["ETag"], answer["Body"]
-            end = at + int(answer["ContentLength"])
-            try:
-                for chunk in body.iter_chunks(CHUNK_BYTES):
-                    at, broken = at + len(chunk), 0
-                    yield chunk
-            except OSError as error:
-                cause: Exception = error
-            except Exception as error:
-                if type(error).__module__.partition(".")[0] not in ("botocore", "urllib3"):
-                    raise
-                cause = error
-            else:
-                if at >= end:
-                    return
-                cause = ConnectionError("it ended early")
-            finally:
-                body.close()
-            if at >= end:
-                return
-            broken += 1
-            if broken > BROKEN_READS:
-                raise _failed("GetObject", key, cause) from cause
+            return answer
+
+        return stream_object(get, lambda cause: _failed("GetObject", key, cause))
 
     def write(self, key: str, content: bytes) -> None:
         """Write an object. Raises ServiceError."""

@@ -21,6 +21,7 @@ from urllib.parse import unquote
 from .. import aws_errors, sdk
 from ..account import Account
 from ..errors import MADE_BY, FerryError, StagingBucketUnusable
+from ..items.object_stream import stream_object
 
 CHUNK = 1 << 20
 LARGEST = 128 << 20  # bytes of an object read whole: a manifest of some 500,000 data files
@@ -37,6 +38,10 @@ class BucketMissing(StagingBucketUnusable):
     def problems(self) -> list[dict[str, str]]:
         """The bucket is made with the accounts."""
         return [{**problem, MADE_BY: "accounts"} for problem in super().problems]
+
+
+class ObjectMissing(StagingBucketUnusable):
+    """An object of an export is not in the staging bucket (any more)."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +88,23 @@ class StagingBucket:
         return body
 
     def read(self, key: str) -> bytes:
-        """As ``find``, but a missing object raises StagingBucketUnusable."""
+        """As ``find``, but a missing object raises ObjectMissing."""
         body = self.find(key)
         if body is None:
             raise self._lacks(key)
         return body
+
+    def stream(self, key: str) -> Iterator[bytes]:
+        """The bytes of an object of any size in pieces; see ``stream_object``. Raises ObjectMissing,
+        StagingBucketUnusable, FerryError."""
+
+        def get(more: Mapping[str, str]) -> Mapping[str, Any]:
+            response = self._get(key, more)
+            if response is None:
+                raise self._lacks(key)
+            return response
+
+        return stream_object(get, lambda cause: self._explain(cause, f"reading {key}"))
 
     def lines(self, key: str) -> Iterator[bytes]:
         """The lines of a gzipped object of any size, blank ones left out. Raises StagingBucketUnusable, FerryError."""
@@ -258,8 +275,8 @@ class StagingBucket:
             raise self._explain(error, f"reading {key}") from error
         return response
 
-    def _lacks(self, key: str) -> StagingBucketUnusable:
-        return StagingBucketUnusable(
+    def _lacks(self, key: str) -> ObjectMissing:
+        return ObjectMissing(
             f"s3://{self.name}/{key} does not exist.", "Export the table again: the files of this export are gone."
         )
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from ..change import Change
 from ..jobs.job import Job
-from ..steps.comparison import VerifyOptions, comparison_change, verify_job
+from ..steps.comparison import VerifyOptions, comparison_change, export_comparison_change, verify_job
 from ..steps.counting import count_change, count_job
 from ..steps.settings_job import settings_job
 from .method import ItemJobs, Method
@@ -33,7 +33,8 @@ def costs(method: Method, options: MigrationOptions, jobs: ItemJobs, maker: Job)
     if not method.counts and options.verify != "none" and maker.state == "planned":
         changes.append(count_change(options.table, options.made_table, jobs.definition))
     if options.verify in ("sample", "full") and maker.state in ("planned", "pending"):
-        changes.append(comparison_change(_compared(options), jobs.definition))
+        change = export_comparison_change if method.compares_export else comparison_change
+        changes.append(change(_compared(options), jobs.definition))
     return changes
 
 

@@ -62,7 +62,8 @@ class Method(Protocol):
     ``path`` is the way in words. ``local_secondary_indexes``: whether the tables it makes can have some. ``counts``:
     whether its own jobs count the items. ``transforms``: whether steps can change the items on its way. ``kinds`` are
     the kinds of its jobs, each made anew for one waiter. ``loader`` is how it loads an export into the destination,
-    None where it begins with none.
+    None where it begins with none. ``compares_export``: whether a comparison reads that export instead of the source
+    table while it is there.
     """
 
     name: ClassVar[str]
@@ -71,6 +72,7 @@ class Method(Protocol):
     data_needs: ClassVar[Needs]
     counts: ClassVar[bool]
     loader: ClassVar[Loader | None]
+    compares_export: ClassVar[bool]
     kinds: ClassVar[Mapping[str, Callable[[], JobKind]]]
     resumes: ClassVar[bool]
     transforms: ClassVar[bool]
@@ -182,4 +184,5 @@ def require_reading(method: Method, source: Account, destination: Account, optio
     if compared or (not method.counts and options.verify != "none"):
         require_msgspec()
         if method.data_needs:  # a direct copy reads the items itself before anything else is billed
-            require_readable(source, destination, options.table, options.made_table, compared=compared)
+            here = [] if method.compares_export else [(source, options.table)]
+            require_readable([*here, (destination, options.made_table)], compared=compared)

@@ -21,12 +21,13 @@ from ...core.items.differences import CompareProgress
 from ...core.items.permit import FREE, Bounds
 from ...core.jobs.job import workers_lost
 from ...core.jobs.tracking import Tracking
-from ...core.migration import filled_id
+from ...core.migration import exported_items, filled_id
 from ...core.record.record import Record
 from ...core.steps.adopting import SETTINGS_NEXT, Evidence, mended
 from ...core.steps.comparison import (
     Verification,
     VerifyOptions,
+    compared_with,
     repair_differences,
     require_repairable,
     unseen_by,
@@ -153,7 +154,9 @@ def _verified(
         "delete_extra": params["delete_extra"],
         "filled_id": known,
     }
+    export = None
     if record is not None and ours in {record.source.arn, *record.parts} and record.migration == params["migration_id"]:
+        export = exported_items(destination, record)
         try:
             require_copy(destination, record)
         except Replaced:
@@ -174,13 +177,13 @@ def _verified(
             )
 
     seen, begun = _table_id(destination, params["name"]), destination.now()
-    result = verify_tables(source, destination, options, report, record=record)
+    result = verify_tables(source, destination, options, report, record=record, export=export)
     repaired: dict[str, int] = {}
     changes = _changes(params, result) if params["repair"] else []
     if changes and not check_mode:
         if record is not None:  # a comparison takes hours, in which the source may have been made anew
             require_own(record, params["migration_id"], source, options.source_table)
-        more = {"racing": params["racing"], "bounds": bounds, "record": record}
+        more = {"racing": params["racing"], "bounds": bounds, "record": record, "export": export}
         at = destination.now().isoformat(timespec="seconds")
         finished = held is not None and held.record.is_done
         if held is not None and finished:  # noted before: a repair that fails on its way has changed items too
@@ -195,7 +198,7 @@ def _verified(
         compared = result
         if repaired:  # a repair is no comparison: what else was written meanwhile shows only now
             begun, again = destination.now(), replace(options, items=replace(options.items, differences_path=""))
-            compared = verify_tables(source, destination, again, report, record=held.record)
+            compared = verify_tables(source, destination, again, report, record=held.record, export=export)
         if compared.comparison.equal:
             now = _table_id(destination, params["name"])
             mended(held, now, Evidence.of(compared, begun, destination.now()), time.sleep)
@@ -206,6 +209,7 @@ def _verified(
         "changed": changed,
         "level": options.level,
         "equal": result.comparison.equal,
+        "export_time": "",
         **result.to_dict(),
         "repaired": repaired,
         "clean": clean,
@@ -238,7 +242,8 @@ def _warnings(
     if lost:
         warnings.append(f"{params['name']}: {workers_lost(lost)}")
     if record is not None and record.is_done and changes:
-        words = "what its applications wrote since is overwritten with the source's items"
+        items = compared_with(result.to_dict()) or "the source"
+        words = f"what its applications wrote since is overwritten with the items of {items}"
         if params["delete_extra"]:
             words += ", and items that only they wrote are deleted"
         warnings.append(f"{params['name']} was finished by an earlier run: by this repair {words}.")
@@ -265,8 +270,9 @@ def _message(params: dict[str, Any], result: Verification, repaired: dict[str, i
     if comparison.equal:
         items = comparison.items_source if comparison.one_way else comparison.items_destination
         equal = "no difference is certain" if comparison.undecided else "all are equal"
-        return f"{name}: {items} items compared ({params['level']}), {equal}." + _not_compared(result)
-    message = f"{name}: {comparison.missing} missing, {comparison.different} different, {comparison.extra} extra."
+        return f"{name}: {items} items compared{_with(result)} ({params['level']}), {equal}." + _not_compared(result)
+    counts = f"{comparison.missing} missing, {comparison.different} different, {comparison.extra} extra"
+    message = f"{name}: {counts}{_with(result, ', compared')}."
     message += _not_compared(result) + where_listed(result.to_dict())
     if comparison.unlisted_buckets:
         message += (
@@ -285,6 +291,11 @@ def _message(params: dict[str, Any], result: Verification, repaired: dict[str, i
     if comparison.extra and not params["delete_extra"]:
         message += f" What is extra is kept ({comparison.extra}): set delete_extra to delete it."
     return message
+
+
+def _with(result: Verification, before: str = "") -> str:
+    export = compared_with(result.to_dict())
+    return f"{before} with {export}" if export else ""
 
 
 def _not_compared(result: Verification) -> str:

@@ -10,6 +10,7 @@ import gzip
 import json
 import random
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -22,10 +23,10 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     KeySchemaDiffers,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items import comparing
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.comparing import (
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.comparing import compare_sample, compare_tables
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.comparing_exports import (
     compare_export,
-    compare_sample,
-    compare_tables,
+    sample_export,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.copying import CopyOptions, copy_items
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.differences import (
@@ -33,7 +34,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.items.differen
     Comparison,
     Difference,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.items.exported import ExportedFile, read_items
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.exported import Export, ExportedFile
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.pairing import Pairing
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.repairing import (
     RepairOptions,
@@ -524,15 +525,23 @@ def test_a_difference_that_does_not_name_its_source_is_refused(dynamo):
 
 
 class Stream:
-    """The items of an export in pieces, opened anew each time."""
+    """The items of an export in ``files``; counts how often their first one is opened."""
 
-    def __init__(self, items: list[bytes]) -> None:
+    def __init__(self, items: list[bytes], files: int = 1) -> None:
         self.items = items
         self.opened = 0
+        parts = [items[start::files] for start in range(files)]
+        texts = [b"".join(b'{"Item":%s}\n' % each for each in part) for part in parts]
+        self._data = {f"{at}.json.gz": gzip.compress(text, mtime=0) for at, text in enumerate(texts)}
+        counts = zip(self._data, parts, strict=True)
+        self.export = Export(
+            "2026-11-29T12:00:00+00:00", tuple(ExportedFile(key, len(part)) for key, part in counts), self._stream
+        )
 
-    def __call__(self) -> Iterator[list[bytes]]:
-        self.opened += 1
-        return (self.items[start : start + 30] for start in range(0, len(self.items), 30))
+    def _stream(self, key: str) -> Iterator[bytes]:
+        self.opened += key == "0.json.gz"
+        data = self._data[key]
+        return (data[start : start + 1000] for start in range(0, len(data), 1000))
 
 
 def exported(
@@ -540,9 +549,8 @@ def exported(
 ) -> tuple[Comparison, dict[str, str], list[Difference]]:
     options = CompareOptions(**{"retry_policy": HASTY, "transform": definition, **members})
     reported: list[Difference] = []
-    count = len(stream.items)
     there = dynamo.found("copy", "destination")
-    result = compare_export(stream, there, options, reported.append, item_count=count)
+    result = compare_export(stream.export, there, options, reported.append)
     return result, {named(each.key): each.kind for each in reported}, reported
 
 
@@ -601,36 +609,27 @@ def test_expired_items_of_an_export(dynamo, monkeypatch):
     assert (result.expired_source, result.expired_destination) == (10, 7)
 
 
-def test_the_data_files_of_an_export_are_read_as_they_are(dynamo):
+def test_all_files_of_an_export_are_read(dynamo):
     made = steps_of(*TOLD)
     items = [item(number) for number in range(ITEMS)]
     pair(dynamo, made, items)
-    texts = [b"".join(b'{"Item":%s}\n' % each for each in items[start::2]) for start in (0, 1)]
-    files = [(gzip.compress(text), ExportedFile(f"{at}.json.gz", ITEMS // 2)) for at, text in enumerate(texts)]
-
-    def pieces() -> Iterator[list[bytes]]:
-        for data, file in files:
-            yield from read_items([data[:1000], data[1000:]], file)
-
     wanted = spoil(dynamo)
-    reported: list[Difference] = []
-    options = CompareOptions(retry_policy=HASTY, transform=made.definition)
-    compare_export(pieces, dynamo.found("copy"), options, reported.append, item_count=ITEMS)
-    assert {named(each.key): each.kind for each in reported} == wanted
+    assert exported(dynamo, Stream(items, files=3), made.definition)[1] == wanted
 
 
 def test_an_export_that_cannot_be_read_ends_the_comparison(dynamo):
     made = steps_of(*RENAMED)
     pair(dynamo, made, [item(number) for number in range(20)])
 
-    def broken() -> Iterator[list[bytes]]:
-        yield [item(number) for number in range(20)]
+    def broken(key: str) -> Iterator[bytes]:
+        yield gzip.compress(b"".join(b'{"Item":%s}\n' % item(number) for number in range(20)))
         raise ExportDamaged("Cause.", "Next step.")
 
-    with pytest.raises(ExportDamaged):
-        compare_export(
-            broken, dynamo.found("copy"), CompareOptions(retry_policy=HASTY, transform=made.definition), item_count=20
-        )
+    export = Export("", (ExportedFile("0.json.gz", 20),), broken)
+    options = CompareOptions(retry_policy=HASTY, transform=made.definition)
+    for compare in (compare_export, partial(sample_export, keys=10)):
+        with pytest.raises(ExportDamaged):
+            compare(export, dynamo.found("copy"), options=options)
 
 
 @pytest.mark.parametrize(("steps", "wanted"), [(RENAMED, set()), (TOLD, {"orders"})])

@@ -45,6 +45,7 @@ class BackupMethod:
     resumes: ClassVar[bool] = False
     transforms: ClassVar[bool] = False
     loader: ClassVar[Loader | None] = None
+    compares_export: ClassVar[bool] = False
     kinds: ClassVar[Mapping[str, Callable[[], JobKind]]] = {
         "backup": BackupKind,
         "copy": CopyKind,

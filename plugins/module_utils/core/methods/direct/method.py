@@ -42,6 +42,7 @@ class DirectMethod:
     resumes: ClassVar[bool] = True
     transforms: ClassVar[bool] = True
     loader: ClassVar[Loader | None] = None
+    compares_export: ClassVar[bool] = False
     kinds: ClassVar[Mapping[str, Callable[[], JobKind]]] = {"direct": DirectKind}
 
     def start(

@@ -49,6 +49,7 @@ class S3Method:
     resumes: ClassVar[bool] = False
     transforms: ClassVar[bool] = False
     loader: ClassVar[Loader | None] = ImportLoader()
+    compares_export: ClassVar[bool] = False
     kinds: ClassVar[Mapping[str, Callable[[], JobKind]]] = {"export": ExportKind, "import": ImportKind}
 
     def start(

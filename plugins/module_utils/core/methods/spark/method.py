@@ -60,6 +60,7 @@ class _SparkMethod:
     resumes: ClassVar[bool] = True
     transforms: ClassVar[bool] = True
     loader: ClassVar[Loader | None] = LOADER
+    compares_export: ClassVar[bool] = True
     kinds: ClassVar[Mapping[str, Callable[[], JobKind]]] = {"export": ExportKind, "spark_job": SparkKind}
 
     def start(

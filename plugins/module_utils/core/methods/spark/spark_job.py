@@ -25,6 +25,9 @@ from ...aws_errors import is_passing, is_throttle
 from ...data_plane import count_items, item_table
 from ...destination import make_table
 from ...errors import FerryError, InvalidInput, Refused, SparkJobFailed, TableVanished
+from ...exports.kept_export import EVIDENCE as EXPORT
+from ...exports.kept_export import evidence_of
+from ...exports.manifest import Manifest
 from ...jobs.job import Job, ended_with
 from ...jobs.kind import DestinationJobs, Made, Page, Pause, Steps, WaitItem, made_of, past_fence
 from ...jobs.tracking import Tracking
@@ -360,10 +363,10 @@ class _TableWork:
             table, waiting = self.options.made_table, replace(job, state="running")
             result["counted"] = yield from self.kind.counted(waiting, table, self.destination, self.record)
         job = replace(job, state="completed", pending_reason="", result=result)
-        self._fill(job, totals)
+        self._fill(job, totals, manifest)
         return job
 
-    def _fill(self, job: Job, totals: JobTotals) -> None:
+    def _fill(self, job: Job, totals: JobTotals, manifest: Manifest) -> None:
         result = job.result
         began = job.request.get(EVIDENCE) or {"fingerprint": self._mark(), "at": epoch_of(result["export_time"]) or 0.0}
         evidence = {
@@ -374,6 +377,7 @@ class _TableWork:
             "end_time": result["end_time"],
             "protected": True,
             "spark": {**totals.to_dict(), "cost": result.get("cost", {})},
+            EXPORT: evidence_of(self.bucket, manifest),
             "run": job.arn,
         }
         token = str(job.request.get("run", {}).get("run", ""))
