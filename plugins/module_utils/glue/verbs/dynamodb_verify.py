@@ -193,8 +193,14 @@ def _verified(
             counts = {"put": repaired["put"], "deleted": repaired["deleted"], "left": _left(result, repaired)}
             held.note({"repaired": {"at": at, **counts}})
     clean = result.comparison.equal or bool(repaired and not _left(result, repaired))
-    whole = False
-    if held is not None and clean and options.level == "full" and _may_mend(held.record, source, options, known, seen):
+    whole, refused = False, _refused(record, result)
+    if (
+        held is not None
+        and clean
+        and not refused
+        and options.level == "full"
+        and _may_mend(held.record, source, options, known, seen)
+    ):
         compared = result
         if repaired:  # a repair is no comparison: what else was written meanwhile shows only now
             begun, again = destination.now(), replace(options, items=replace(options.items, differences_path=""))
@@ -215,7 +221,7 @@ def _verified(
         "clean": clean,
         "filled": whole,
         "diff": to_diff(changes, params["name"]),
-        "msg": " ".join([_message(params, result, repaired, changes), *([SETTINGS_NEXT] if whole else [])]),
+        "msg": " ".join([_message(params, result, repaired, changes), *([SETTINGS_NEXT] if whole else []), *refused]),
         **_warnings(params, record, changes, result),
     }
 
@@ -226,6 +232,17 @@ def _may_mend(record: Record, source: Account, options: VerifyOptions, known: st
     if record.state != "broken" or not known or seen != known:
         return False
     return _table_id(source, options.source_table) == record.source.table_id
+
+
+def _refused(record: Record | None, result: Verification) -> list[str]:
+    """Why a broken copy is not whole though it equals its export: items of it that the steps do not take."""
+    count = sum(result.comparison.refused.values())
+    if not count or not result.export_time or record is None or record.state != "broken":
+        return []
+    return [
+        f"The copy stays broken: {count} items of the export are not in it, as the steps do not take them. Correct them"
+        " in the source, remove the export with the playbook cleanup, and repair again: with the source table."
+    ]
 
 
 def _table_id(destination: Account, name: str) -> str:
