@@ -48,7 +48,7 @@ from .methods.s3.method import S3Method
 from .methods.spark.method import SPARK_METHODS
 from .record.record import Record
 from .record.store import RecordStore
-from .steps import adopting, claim_job, claiming, holding
+from .steps import adopting, claim_job, claiming, comparison, holding
 from .steps.adopting import AdoptKind
 from .steps.claiming import Choice, Finished, Later, Records
 from .steps.comparison import VerifyKind, VerifyOptions, comparison_change, options_of
@@ -76,7 +76,7 @@ LATER: Mapping[str, str] = {
 # The jobs that follow those of the method, for a table that has its items.
 STEPS: Mapping[str, Callable[[], JobKind]] = {
     "count": CountKind,
-    "verify": lambda: VerifyKind(exported_items),
+    comparison.KIND: lambda: VerifyKind(exported_items),
     "settings": SettingsKind,
     judgement.KIND: lambda: JudgeKind(_judged),
 }

@@ -18,7 +18,7 @@ import pytest
 from ansible_collections.tableferry.aws.plugins.module_utils.core import judgement, migration
 from ansible_collections.tableferry.aws.plugins.module_utils.core.exports import export_request
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import AUTO
-from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import adopting, claim_job
+from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import adopting, claim_job, comparison
 
 from .imports import ROOT, nodes
 
@@ -106,6 +106,8 @@ def allowed(path: Path) -> set[str]:
         return {claim_job.KIND}
     if path == CORE / "steps/adopting.py":
         return {adopting.KIND}
+    if path == CORE / "steps/comparison.py":
+        return {comparison.KIND}
     if path == CORE / "judgement.py":
         return {judgement.KIND}
     if path.is_relative_to(CORE / "exports"):

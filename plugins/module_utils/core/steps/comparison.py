@@ -47,6 +47,7 @@ from .counting import units_for
 from .kept_differences import KeptDifferences, read_differences
 from .transforms import fingerprint_of, require_marked_transform, require_same_transform, time_of
 
+KIND = "verify"
 VERIFIED_TAG = "tableferry:verified"  # which comparison found the table equal to its source, and when
 AT_ONCE = 4  # comparisons that one waiter makes at the same time
 LEVELS = ("sample", "full")
@@ -341,7 +342,7 @@ def unseen_by(result: Mapping[str, Any]) -> str:
 def verify_job(options: VerifyOptions, migration_id: str = "default") -> Job:
     """The comparison that follows the job that brings the items."""
     request = {"options": options.to_dict()}
-    return Job("verify", options.table, "pending", "", "job", request, migration_id=migration_id)
+    return Job(KIND, options.table, "pending", "", "job", request, migration_id=migration_id)
 
 
 def options_of(job: Job) -> VerifyOptions:
