@@ -43,7 +43,8 @@ PROBLEMS = {"wrong": "wrong: ferry_workrs is no variable."}
 def test_a_comparison_has_a_row_for_each_table_and_its_words_once() -> None:
     lines = verify_lines(VERIFIED, VERIFIED, PROBLEMS)
     assert lines[0].split() == [
-        "name", "level", "compared_with", "items_source", "items_destination", "missing", "different", "extra", "result",
+        "name", "level", "compared_with", "items_source", "items_destination", "missing", "different", "extra",
+        "result",
     ]  # fmt: skip
     assert [line.split()[0] for line in lines[2:8]] == list(VERIFIED)
     results = [line.split("  ")[-1].strip() for line in lines[2:8]]

@@ -91,7 +91,7 @@ def test_what_an_export_shows_is_the_instant_of_a_copy_that_equals_it() -> None:
 
 
 def test_the_status_says_with_what_a_table_was_compared() -> None:
-    entry = dict.fromkeys(STATUS_COLUMNS, "") | {"name": "orders", "next": "", "verified": {"verified": "full"}}
+    entry = dict.fromkeys(STATUS_COLUMNS) | {"name": "orders", "next": "", "verified": {"verified": "full"}}
     lines = status_table([{**entry, "evidence": {"comparison": {"export_time": TIME}}}, {**entry, "evidence": {}}])
     assert [f"full, with the export of {TIME}" in line for line in lines[2:]] == [True, False]
 
