@@ -119,5 +119,15 @@ def test_a_table_goes_by_emr_serverless_and_is_compared(tmp_path: Path) -> None:
             assert again.wait() == 0, again.output[-6000:]
         assert "changed=0" in again.output
         assert lab.count("StartJobRun") == 0
+        # The export is what the copy is to be, whatever the source does; once it is gone, the source table is.
+        client(lab, "dynamodb", "source").put_item(TableName="users", Item={"id": {"S": "late"}})
         with migration.run("verify", playbook="tableferry.aws.verify", environment=SALT) as verified:
             assert verified.wait() == 0, verified.output[-6000:]
+        exported = row["data_as_of"]["to"]
+        assert f"export of {exported}" in verified.output
+        assert f"Compared with the export of {exported}." in row["reason"]
+        with migration.run("cleanup", playbook="tableferry.aws.cleanup", environment=SALT) as cleaned:
+            assert cleaned.wait() == 0, cleaned.output[-6000:]
+        with migration.run("anew", playbook="tableferry.aws.verify", environment=SALT) as anew:
+            assert anew.wait() != 0, anew.output[-6000:]
+        assert "source table" in anew.output and "1 missing" in anew.output

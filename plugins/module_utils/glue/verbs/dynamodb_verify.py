@@ -326,4 +326,4 @@ def _not_compared(result: Verification) -> str:
     return words
 
 
-VERB = Verb("dynamodb_verify", SPEC, run, services=("backup", "dynamodb", "sts"))
+VERB = Verb("dynamodb_verify", SPEC, run, services=("backup", "dynamodb", "s3", "sts"))
