@@ -24,6 +24,7 @@ from .manifest import Manifest, read_manifest
 from .staging import BucketMissing, ObjectMissing, StagingBucket
 
 EVIDENCE = "export"  # the member of a record's evidence
+SDK_SERVICES = ("s3",)  # whose models the look for an export needs
 
 
 def evidence_of(bucket: StagingBucket, manifest: Manifest) -> dict[str, Any]:

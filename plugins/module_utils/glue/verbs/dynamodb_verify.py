@@ -16,6 +16,7 @@ from ...core.account import Account
 from ...core.change import Change, to_diff
 from ...core.data_plane import ItemChoices
 from ...core.errors import Held, RecordDenied, Replaced
+from ...core.exports.kept_export import SDK_SERVICES
 from ...core.items.carried import REPLICATION
 from ...core.items.differences import CompareProgress
 from ...core.items.permit import FREE, Bounds
@@ -326,4 +327,4 @@ def _not_compared(result: Verification) -> str:
     return words
 
 
-VERB = Verb("dynamodb_verify", SPEC, run, services=("backup", "dynamodb", "s3", "sts"))
+VERB = Verb("dynamodb_verify", SPEC, run, services=("backup", "dynamodb", "sts", *SDK_SERVICES))
