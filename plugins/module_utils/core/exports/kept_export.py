@@ -36,13 +36,14 @@ def find_export(destination: Account, record: Record) -> Export | None:
     """The export that the ``record``'s table was filled from, read by its account, which has the bucket; None where
     there was none or its manifest has gone. It is looked up for each comparison.
 
-    A table of which only some items came from it, as of a merge, has none. Raises ChecksumMismatch, CountMismatch,
+    A table of which only some items came from it, as of a merge, has none, nor has one that got later changes or is in
+    use. Raises ChecksumMismatch, CountMismatch,
     PrefixNotData, StagingBucketUnusable for a manifest that was changed or may not be read. Without s3:ListBucket a
     missing object is answered with 403 like one that may not be read (AWS API reference, GetObject): no export is taken
     for gone then.
     """
     known = _known(record)
-    if known is None or record.parts:
+    if known is None or record.parts or record.state in ("following", "handed_over"):
         return None
     bucket = StagingBucket.from_dict(destination, known["bucket"])
     try:

@@ -157,12 +157,13 @@ def _verified(
     }
     export = None
     if record is not None and ours in {record.source.arn, *record.parts} and record.migration == params["migration_id"]:
-        export = exported_items(destination, record)
         try:
             require_copy(destination, record)
         except Replaced:
             if not params["repair"]:  # a repair is refused in the same words, as for each table that is not ours
                 raise
+        else:
+            export = exported_items(destination, record)
     if params["repair"]:
         if record is not None:
             require_own(record, params["migration_id"], source, options.source_table)

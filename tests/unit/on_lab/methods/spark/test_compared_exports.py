@@ -12,18 +12,20 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
+from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import ChecksumMismatch
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.permit import Bounds
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.tracking import Tracking
 from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark import delivery
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import exported_items, judge
-from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record import Record, table_key
+from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record import Part, Record, table_key
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.comparison import VerifyOptions, verify_tables
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.transforming import choices_of
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.outcome import outcome
@@ -248,6 +250,23 @@ def test_without_the_export_the_source_table_is_compared(moved: Moved) -> None:
     finally:
         moved.restore(objects)
     assert moved.verify("people")["equal"]
+
+
+def test_a_copy_that_has_more_than_its_export_is_not_compared_with_it(moved: Moved) -> None:
+    record = moved.record("people")
+    others = [
+        replace(record, parts={"arn": Part("filled", 1)}),
+        replace(record, state="following"),
+        replace(record, method="direct"),
+        replace(record, evidence={}, jobs=()),
+    ]
+    assert [exported_items(moved.destination, each) for each in others] == [None] * 4
+    # Of a copy that is not whole its newest export tells.
+    found = exported_items(moved.destination, replace(record, state="broken", evidence={"broken": "why"}))
+    assert found is not None and found.item_count == COUNT
+    arn = f"{record.source.arn}-other"
+    with pytest.raises(ChecksumMismatch, match="is of the export"):
+        exported_items(moved.destination, replace(record, source=replace(record.source, arn=arn)))
 
 
 def test_who_may_not_list_the_bucket_is_not_told_that_the_export_is_gone(moved: Moved) -> None:
