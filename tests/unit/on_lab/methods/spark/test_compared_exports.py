@@ -72,6 +72,7 @@ class Moved(Runs):
     """A lab with tables that were filled from exports, and the verb that compares them."""
 
     folder: Path
+    judged: Judgement  # of the table people
     runs = 0
 
     @property
@@ -173,14 +174,13 @@ def moved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moved]:
             "AWS_ENDPOINT_URL": lab.endpoint_url,
         }.items():
             patch.setenv(name, value)
-        judged = made.move("people")
-        assert judged.failure is None, judged.reason
-        made.judged = judged  # type: ignore[attr-defined]
+        made.judged = made.move("people")
+        assert made.judged.failure is None, made.judged.reason
         yield made
 
 
 def test_a_table_is_equal_though_the_source_goes_on_changing(moved: Moved) -> None:
-    judged = moved.judged  # type: ignore[attr-defined]
+    judged = moved.judged
     record = moved.record("people")
     exported = record.data_as_of["to"]
     assert (judged.status, judged.verified, judged.items_destination) == ("migrated", "full", MADE)
