@@ -24,15 +24,31 @@ from uuid import uuid4
 
 import yaml
 
+from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.ready_policies import parts
 from demo.seed import RETRIES, make_key, make_tables
 from demo.tables import DemoTable, capacity, index, numbered, on_demand, recovery, time_to_live
-from generate.permissions import parts
 from lab.client import LabClient, spawn
 from lab.permission_log import Permission
 
 ROOT = Path(__file__).resolve().parents[1]
 USER, POLICY = "ferry-caller", "tableferry"
-METHODS = ("s3", "direct", "backup")
+STEPS_ROLE = "ferry-steps"  # of the user's own, which the instances of a cluster may assume
+CHANGED = {"ferry_transform": [{"drop": ["debug"]}]}
+# Neither of them is needed to tell two items apart, which nobody can see from the steps: the job looks at all keys.
+COLLIDING = {
+    "ferry_transform": [{"keep_if": "attribute_type(n, :number)"}, {"set": {"id": "{id}#{n}"}}],
+    "ferry_transform_values": {":number": {"S": "N"}},
+    "ferry_on_collision": "any",
+}
+# The variables of each way that has policies of its own.
+WAYS: Mapping[str, Mapping[str, Any]] = {
+    "s3": {"ferry_method": "s3"},
+    "direct": {"ferry_method": "direct"},
+    "backup": {"ferry_method": "backup"},
+    "glue": {"ferry_method": "glue", **CHANGED},
+    "emr": {"ferry_method": "emr", **CHANGED},
+    "emr-cluster": {"ferry_method": "emr", **CHANGED},
+}
 SIDES = ("source", "destination")
 STREAM = "permitted-stream"
 BUCKET = "tableferry-permitted"
@@ -162,12 +178,21 @@ def scene(folder: Path, policies: Mapping[str, Document] | None = None) -> Itera
         yield made
 
 
-def rehearse(method: str, folder: Path, policies: Mapping[str, Document] | None = None) -> Rehearsal:
-    """Tables with every setting moved by ``method``, looked at, compared and cleaned up after."""
+def rehearse(way: str, folder: Path, policies: Mapping[str, Document] | None = None) -> Rehearsal:
+    """Tables with every setting moved by a way, looked at, compared and cleaned up after."""
     with scene(folder, policies) as stage:
         shapes = tables(stage, "permitted-rich", "permitted-scaled")
+        hosts: dict[str, Mapping[str, Any]] = {table.name: {} for table in shapes}
+        if way in ("glue", "emr"):
+            shapes.append(DemoTable("permitted-colliding", on_demand(("id", "S")), numbered))
+            hosts["permitted-colliding"] = COLLIDING
         seed(stage, shapes)
-        stage.write_inventory({table.name: {} for table in shapes}, ferry_method=method)
+        more = {}
+        if way == "emr-cluster":
+            role, cluster = make_cluster(stage.lab)
+            more = {"ferry_spark": {"engine": "cluster", "role_arn": role}}
+            hosts["permitted-scaled"] = {"ferry_spark": {**more["ferry_spark"], "cluster_id": cluster}}
+        stage.write_inventory(hosts, **WAYS[way], **more)
         failed = ""
         for step in STEPS:
             if step.phase == "repair":
@@ -191,6 +216,8 @@ def rehearse_roles(folder: Path, policies: Mapping[str, Mapping[str, Document]] 
             DemoTable("moved-s3", rich.create, numbered),
             DemoTable("moved-direct", plain, numbered),
             DemoTable("moved-backup", rich.create, numbered),
+            DemoTable("moved-glue", rich.create, numbered),
+            DemoTable("moved-emr", plain, numbered),
         ]
         seed(stage, [rich, scaled, *others])
         hosts = {table.name: table.name.partition("-")[2] for table in (rich, scaled, *others)}
@@ -212,9 +239,9 @@ def rehearse_all(
     policies: Mapping[str, Mapping[str, Document]] | None = None,
     roles: Mapping[str, Mapping[str, Document]] | None = None,
 ) -> dict[str, Rehearsal]:
-    """A rehearsal of each method, and ``roles``: at the same time, as they mostly wait."""
+    """A rehearsal of each way, and ``roles``: at the same time, as they mostly wait."""
     work: dict[str, Callable[[Path], Rehearsal]] = {
-        method: partial(rehearse, method, policies=policies[method] if policies else None) for method in METHODS
+        way: partial(rehearse, way, policies=policies[way] if policies else None) for way in WAYS
     }
     work["roles"] = partial(rehearse_roles, policies=roles)
     for name in work:
@@ -315,6 +342,38 @@ def _schedule(lab: LabClient, name: str) -> None:
 def _readers(action: str, resource: str) -> str:
     statement = {"Effect": "Allow", "Principal": {"AWS": "333333333333"}, "Action": action, "Resource": resource}
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+def make_cluster(lab: LabClient) -> tuple[str, str]:
+    """The user's own role for steps, and a cluster in the destination that waits for them: ARN and id. The roles of
+    EMR are there too, as ``aws emr create-default-roles`` makes them."""
+    iam, emr = (lab.client(name, "destination", retries=RETRIES) for name in ("iam", "emr"))
+    account = lab.landscape["accounts"]["destination"]["account_id"]
+    made = {}
+    for name, trusted in (
+        ("EMR_DefaultRole", {"Service": "elasticmapreduce.amazonaws.com"}),
+        ("EMR_EC2_DefaultRole", {"Service": "ec2.amazonaws.com"}),
+        (STEPS_ROLE, {"AWS": f"arn:aws:iam::{account}:role/EMR_EC2_DefaultRole"}),
+    ):
+        actions = ["sts:AssumeRole", "sts:TagSession"] if "AWS" in trusted else "sts:AssumeRole"
+        trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": trusted, "Action": actions}]}
+        made[name] = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+        iam.put_role_policy(RoleName=name, PolicyName="all", PolicyDocument=json.dumps(EVERYTHING))
+    iam.create_instance_profile(InstanceProfileName="EMR_EC2_DefaultRole")
+    iam.add_role_to_instance_profile(InstanceProfileName="EMR_EC2_DefaultRole", RoleName="EMR_EC2_DefaultRole")
+    runtime = {"AuthorizationConfiguration": {"IAMConfiguration": {"EnableApplicationScopedIAMRole": True}}}
+    emr.create_security_configuration(Name="runtime", SecurityConfiguration=json.dumps(runtime))
+    lab.advance(60)
+    cluster = emr.run_job_flow(
+        Name="permitted",
+        ReleaseLabel="emr-7.14.0",
+        Applications=[{"Name": "Spark"}],
+        Instances={"MasterInstanceType": "m6g.xlarge", "InstanceCount": 3, "KeepJobFlowAliveWhenNoSteps": True},
+        SecurityConfiguration="runtime",
+        ServiceRole="EMR_DefaultRole",
+        JobFlowRole="EMR_EC2_DefaultRole",
+    )
+    return made[STEPS_ROLE], cluster["JobFlowId"]
 
 
 def _user(lab: LabClient, side: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.ready_policies import filled
 from generate.permission_files import (
     INDEX,
     PLACES,
@@ -19,20 +20,19 @@ from generate.permission_files import (
     roles,
     with_table,
 )
-from generate.permissions import filled
-from generate.rehearsal import METHODS, SIDES, Rehearsal, rehearse_all
+from generate.rehearsal import SIDES, WAYS, Rehearsal, rehearse_all
 
 
 @pytest.fixture(scope="module")
 def rehearsals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Rehearsal]:
     """A rehearsal of each method, and of the roles, by callers who may what the files say."""
-    policies = {method: {side: filled(committed(method, side), PLACES) for side in SIDES} for method in METHODS}
+    policies = {method: {side: filled(committed(method, side), PLACES) for side in SIDES} for method in WAYS}
     pages = {role: blocks(page_of(role).read_text()) for role in roles()}
     alone = {role: {side: filled(page[side], PLACES) for side in page} for role, page in pages.items()}
     return rehearse_all(tmp_path_factory.mktemp("rehearsals"), policies, alone)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", WAYS)
 def test_a_migration_runs_under_exactly_its_policies(method: str, rehearsals: dict[str, Rehearsal]) -> None:
     rehearsal = rehearsals[method]
     assert rehearsal.failed == ""

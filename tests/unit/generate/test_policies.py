@@ -12,10 +12,16 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.ready_policies import (
+    MANAGED,
+    filled,
+    parts,
+    size,
+)
 from generate import permission_files
 from generate.permission_files import blocks, committed, files_of, with_blocks, write
-from generate.permissions import ALSO, MANAGED, filled, parts, pattern, policy, size
-from generate.rehearsal import METHODS, SIDES
+from generate.permissions import ALSO, pattern, policy
+from generate.rehearsal import SIDES, WAYS
 from lab.permission_log import Permission
 
 ACCOUNTS = {"111111111111": "SOURCE", "222222222222": "DESTINATION"}
@@ -107,7 +113,7 @@ def test_blocks_of_a_page_are_made_new() -> None:
     assert with_blocks(written, {"source": document}) == written
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", WAYS)
 @pytest.mark.parametrize("side", SIDES)
 def test_each_file_can_be_attached_as_it_is(method: str, side: str) -> None:
     files = [json.loads(file.read_text()) for file in files_of(method, side)]
