@@ -195,7 +195,7 @@ bench-check: artifact
 	$(AS_INSTALLED) $(BIN)/python -m benchmarks.check
 
 # Policies from the calls of whole migrations on the lab (3 minutes).
-permissions: setup
+permissions: setup spark
 	$(BIN)/python -m generate.permission_files
 
 # Files that are generated from others and kept in the repository.

@@ -15,11 +15,11 @@ from typing import Any
 NEWER: Mapping[str, str] = {}
 # What the policies need all the same.
 MEANT: Mapping[str, str] = {
-    "RESOURCE_POLICY_PRIVILEGE_ESCALATION": "Who sets the policy of the staging bucket can let itself in. It is ours, and"
-    " the source has to be let in.",
+    "RESOURCE_POLICY_PRIVILEGE_ESCALATION": "Who sets the policy of the staging bucket can let itself in. It is ours,"
+    " and the source has to be let in.",
 }
-# The alarms are Application Auto Scaling's, whose names no fact gives. The keys are those of tables and bucket, which may
-# be another account's: they are used through DynamoDB and S3 alone.
+# The alarms are Application Auto Scaling's, whose names no fact gives. The keys are those of tables and bucket, which
+# may be another account's: they are used through DynamoDB and S3 alone.
 EVERYWHERE = frozenset({"cloudwatch:DeleteAlarms", "cloudwatch:DescribeAlarms", "cloudwatch:PutMetricAlarm"})
 THROUGH_SERVICES = frozenset({"kms:Decrypt", "kms:GenerateDataKey"})
 

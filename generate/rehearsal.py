@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -253,12 +253,17 @@ def rehearse_all(
 
 def let(lab: LabClient, side: str, document: Document) -> None:
     """Let the caller of ``side`` do what ``document`` says from now on."""
+    attach(lab, side, parts(dict(document)))
+
+
+def attach(lab: LabClient, side: str, documents: Iterable[Document]) -> None:
+    """Let the caller of ``side`` do what ``documents`` say from now on, each a managed policy."""
     iam = lab.client("iam", side, retries=RETRIES)
     for attached in iam.list_attached_user_policies(UserName=USER)["AttachedPolicies"]:
         iam.detach_user_policy(UserName=USER, PolicyArn=attached["PolicyArn"])
     # Managed: inline ones of a user hold 2,048 characters. They are made for each document, and stay.
-    for part in parts(document):
-        managed = iam.create_policy(PolicyName=f"{POLICY}-{uuid4()}", PolicyDocument=json.dumps(part))["Policy"]
+    for each in documents:
+        managed = iam.create_policy(PolicyName=f"{POLICY}-{uuid4()}", PolicyDocument=json.dumps(each))["Policy"]
         iam.attach_user_policy(UserName=USER, PolicyArn=managed["Arn"])
 
 

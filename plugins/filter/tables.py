@@ -25,11 +25,12 @@ from ansible_collections.tableferry.aws.plugins.plugin_utils.sides import (
     AccountChecks,
     RenderedSides,
     Sides,
+    call_log_path,
+    completed,
     options_of,
     pair_place,
     place_of,
     resolved,
-    tagged,
 )
 
 PREFIX = "ferry_"
@@ -92,6 +93,8 @@ VARIABLES: dict[str, dict[str, Any]] = {
     "ferry_manage_source_policy": {"type": "bool"},
     "ferry_expect": {"type": "str", "choices": ["migrated", "copied", "refused", "failed"]},
     "ferry_report_path": {"type": "str"},
+    "ferry_debug_calls": {"type": "bool"},
+    "ferry_permissions_dir": {"type": "str"},
     "ferry_status_path": {"type": "str"},
     "ferry_wait_timeout": {"type": "int"},
     "ferry_take_over": {"type": "str"},
@@ -211,11 +214,13 @@ def repairs(value: Any) -> str:
         raise AnsibleFilterError(f"{value!r} is none of true, false and racing: use one of these.") from error
 
 
-def account_options(account: Any, tags: Any = None) -> dict[str, Any]:
+def account_options(account: Any, tags: Any = None, debug_calls: Any = False, report_path: Any = "") -> dict[str, Any]:
     """The options of an account as a dictionary. As those of a verb they may be a text, JSON or key=value.
 
-    ``tags`` are added to those of the account, which win."""
-    return dict(tagged(check_type_dict(plain(account)), plain(tags)))
+    ``tags`` are added to those of the account, which win. With ``debug_calls`` its calls are noted in a file beside
+    the report."""
+    log = call_log_path(plain(debug_calls), plain(report_path))
+    return dict(completed(check_type_dict(plain(account)), plain(tags), log))
 
 
 def table_names(host: str, variables: Mapping[str, Any]) -> tuple[str, str]:

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.statements.ready_policies import filled
@@ -21,11 +23,18 @@ from generate.permission_files import (
     with_table,
 )
 from generate.rehearsal import SIDES, WAYS, Rehearsal, rehearse_all
+from lab.spark.engine import ENGINES
 
 
 @pytest.fixture(scope="module")
 def rehearsals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Rehearsal]:
-    """A rehearsal of each method, and of the roles, by callers who may what the files say."""
+    """A rehearsal of each method, and of the roles, by callers who may what the files say. Without Spark they are left
+    out, in continuous integration never."""
+    reason = ENGINES[0].why_not()
+    if reason and os.environ.get("CI") == "true":
+        pytest.fail(f"spark {ENGINES[0].version}: {reason}")
+    if reason:
+        pytest.skip(f"spark {ENGINES[0].version}: {reason}")
     policies = {method: {side: filled(committed(method, side), PLACES) for side in SIDES} for method in WAYS}
     pages = {role: blocks(page_of(role).read_text()) for role in roles()}
     alone = {role: {side: filled(page[side], PLACES) for side in page} for role, page in pages.items()}

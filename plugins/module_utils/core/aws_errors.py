@@ -20,6 +20,16 @@ from typing import Literal
 
 from .denials import denial_of
 
+
+def reason(code: str, message: str, request_id: str = "") -> str:
+    """What AWS answered, for a message: its text, the code, and its id of the request, by which AWS and CloudTrail find
+    it. AWS quotes the signed headers, the session token among them, where a signature is wrong: without that text."""
+    number = f"request {request_id}" if request_id else ""
+    if not message or code in BAD_SIGNATURES:
+        return f"{code} ({number})" if number else code
+    return f"{message} ({', '.join(filter(None, (code, number)))})"
+
+
 # What passes by itself
 
 # Calls come too fast (measured/import-export-table 1.11; botocore's retry rules).

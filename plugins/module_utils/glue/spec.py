@@ -51,6 +51,7 @@ ACCOUNT_OPTIONS: dict[str, Any] = {
     "external_id": {"type": "str", "no_log": False},
     "account_id": {"type": "str"},
     "tags": {"type": "dict"},
+    "call_log": {"type": "path"},
 }
 
 WAITING_OPTIONS: dict[str, Any] = {

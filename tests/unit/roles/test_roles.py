@@ -21,7 +21,10 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.report import 
 ROOT = Path(__file__).resolve().parents[3]
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
 FROM_USER = re.compile(r"\{\{ (ferry_\w+) \| default\((.*?)\)(?: \| tableferry\.aws\.(?:switch|repairs))? \}\}")
-TAGGED = " | tableferry.aws.account_options(ferry_tags | default({}))"
+TAGGED = (
+    " | tableferry.aws.account_options(ferry_tags | default({}), ferry_debug_calls | default(false),"
+    " ferry_report_path | default(''))"
+)
 REQUIRED = re.compile(r"\{\{ ferry_\w+(?:" + re.escape(TAGGED) + r")? \}\}")
 LITERAL = re.compile(r"'[^']*'|\d+|true|false|\{\}|\[\]")
 BEFORE_ANY_HOST = {"ferry_serial"}  # playbooks read them, roles do not

@@ -294,7 +294,7 @@ class StagingBucket:
         if code in aws_errors.DENIED:
             return StagingBucketUnusable(
                 f"The {self.account.side} account may not use the staging bucket {self.name} ({doing}:"
-                f" {sdk.error_message(error) or code}): it does not belong to account {self.owner}, or its policy, its"
+                f" {sdk.told(error) or code}): it does not belong to account {self.owner}, or its policy, its"
                 " KMS key or the caller's own policy does not allow it.",
                 refusal.next_step
                 or "Check the bucket's owner, policy and key: the role tableferry.aws.destination_account sets them.",

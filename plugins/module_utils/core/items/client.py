@@ -23,6 +23,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .. import aws_errors
+from ..call_log import NO_ANSWER, CallLog, SentCall
 from ..errors import (
     AccessDenied,
     CredentialsError,
@@ -53,6 +54,7 @@ class Endpoint:
     valid now and is called again every minute: refreshing them is up to the caller. When AWS says that they have
     expired, ``renewed``, where given, is called at once for new ones. ``side`` names the account in messages
     (``source``). ``ca_bundle`` is the file of certificates to trust, "" for those that the environment names.
+    ``log`` is where the requests are noted, None for nowhere.
     """
 
     url: str
@@ -61,6 +63,7 @@ class Endpoint:
     side: str = ""
     renewed: Callable[[], SigningKeys] | None = field(default=None, repr=False)
     ca_bundle: str = ""
+    log: CallLog | None = None
 
     @property
     def account(self) -> str:
@@ -109,6 +112,8 @@ class Call:
     credentials: SigningKeys | None = None
     held_since: float = 0.0
     attempt: Any = None  # the permit's, while there is no answer
+    logged: SentCall | None = None  # while there is no answer
+    request_id: str = ""  # of the newest answer
     lost_at: float = -math.inf  # when an attempt had no answer, or failed, last: AWS may still carry it out
 
 
@@ -181,6 +186,8 @@ class Client:
             call.attempt = self._permit.leave(now, call.table)
             call.held_since = 0.0
         signed = self._signer.headers(credentials, call.operation, body, now)
+        if self.endpoint.log is not None:
+            call.logged = self.endpoint.log.sent("dynamodb", call.operation, self.endpoint.region, call.table)
         return f"{self._head}{signed}Content-Length: {len(body)}\r\n\r\n".encode("latin-1")
 
     def judge(self, call: Call, answer: Answer) -> bytes | float:
@@ -188,9 +195,12 @@ class Client:
         self._answered = True
         if call.attempt is not None:
             self._settle(call, answered=answer.status < 500)
+        call.request_id = answer.headers.get(b"x-amzn-requestid", b"").decode("latin-1")
         if answer.status == 200:
+            _note(call, answer.status)
             return answer.body
         code, message = _error_of(answer)
+        _note(call, answer.status, code)
         if code in aws_errors.EXPIRED and not call.renewed:
             call.renewed = True
             if self._renew(call.credentials):
@@ -207,7 +217,7 @@ class Client:
         else:
             self.retries.failed += 1
             call.lost_at = time.monotonic()
-        return self._again(call, code, f"{message} ({code})" if message else code)
+        return self._again(call, code, aws_errors.reason(code, message, call.request_id))
 
     def forgive(self, call: Call, error: Exception) -> float:
         """The seconds to wait before a request is sent again whose connection broke and is closed, or that was not sent
@@ -215,6 +225,7 @@ class Client:
         self.abandon(call)
         if isinstance(error, LeaseOver):
             return self._held(call, error)
+        call.request_id = ""
         if isinstance(error, Distrusted):
             raise EndpointUnreachable(
                 f"The certificate of {self.endpoint.url} is not trusted: {error}.",
@@ -230,6 +241,7 @@ class Client:
 
     def abandon(self, call: Call) -> None:
         """Note that the connection of ``call`` is closed, whether it was answered or not."""
+        _note(call, NO_ANSWER, "ConnectionError")
         if call.attempt is not None:
             self._settle(call, answered=False)
 
@@ -303,8 +315,7 @@ class Client:
     def _explain(self, call: Call, code: str, message: str) -> FerryError:
         refusal = aws_errors.sort_refusal(code, message, call.operation)
         details = {**self._details(call, code), **refusal.details}
-        # AWS quotes the signed headers, the session token among them, where a signature is wrong.
-        reason = f"{message} ({code})" if message and code not in aws_errors.BAD_SIGNATURES else code
+        reason = aws_errors.reason(code, message, call.request_id)
         account = self.endpoint.account
         if code in aws_errors.BAD_CREDENTIALS:
             if code in aws_errors.SESSION_ENDED:  # they were asked for anew, and it is no better: nothing renews them
@@ -355,7 +366,15 @@ class Client:
 
     def _details(self, call: Call, code: str) -> dict[str, str]:
         endpoint = self.endpoint
-        return {"code": code, "operation": call.operation, "side": endpoint.side, "region": endpoint.region}
+        details = {"code": code, "operation": call.operation, "side": endpoint.side, "region": endpoint.region}
+        return {**details, **({"request_id": call.request_id} if call.request_id else {})}
+
+
+def _note(call: Call, status: int, code: str = "") -> None:
+    """Note the answer in the log, once for each attempt."""
+    logged, call.logged = call.logged, None
+    if logged is not None:
+        logged.answered(status, call.request_id if status else "", code)
 
 
 def _parts(url: str) -> tuple[str, int, bool, str]:

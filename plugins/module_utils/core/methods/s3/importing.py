@@ -274,7 +274,7 @@ def begin_import(destination: Account, memory: Memory | None, job: Job) -> Job:
         started = find_started(destination, job)
         if started is None:
             raise DestinationExists(
-                f"The table {name} has been created in the meantime: {sdk.error_message(error)}.",
+                f"The table {name} has been created in the meantime: {sdk.told(error)}.",
                 "Find out who created it, or choose another destination_table.",
                 table=job.name,
             ) from error

@@ -321,7 +321,7 @@ class SingleRun:
             self._forget(token)
             if is_slot(error) or is_throttle(error):
                 raise JobTimeout(
-                    f"AWS begins no more runs now: {sdk.error_message(error).rstrip('.')}.",
+                    f"AWS begins no more runs now: {sdk.told(error)}.",
                     "Run again when others have ended, or set wait.",
                     table=self.table.name,
                 ) from error
