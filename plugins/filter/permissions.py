@@ -116,7 +116,8 @@ def _note(caller: _Caller, host: str, variables: Mapping[str, Any], sides: Sides
     caller.add("BUCKET", str(bucket))
     for each in both:
         vault = str(read(variables, f"ferry_backup_{each}_vault") or VAULT)
-        caller.add(f"{each.upper()}:backup-vault:VAULT", f"{both[each].account}:backup-vault:{vault}")
+        place = f"{both[each].region}:{both[each].account}:backup-vault"
+        caller.add(f"REGION:{each.upper()}:backup-vault:VAULT", f"{place}:{vault}")
     caller.add(
         "STREAM", *(str(arn).rpartition("/")[2] for arn in (read(variables, "ferry_kinesis_map") or {}).values())
     )

@@ -16,9 +16,9 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, Literal, overload
 
-from . import aws_errors, call_log, denials, sdk
+from . import aws_errors, denials, sdk
 from .errors import AccessDenied, CredentialsError, FerryError, InvalidInput, ServiceError, WrongAccount
-from .signing import clock_off
+from .signing import call_log, clock_off
 from .signing.configuration import endpoint_environment, require_encrypted
 from .signing.keys import Chain, Origin, Provider, RoleKeys, SessionKeys, require_no_person
 from .signing.own_tags import OwnTags, own_tags

@@ -27,7 +27,7 @@ PACKAGE = "tableferry"  # the name of the collection's code in the zip
 NATIVE = "native"  # the folder of what was compiled, by Python and machine
 PURE = "pure"  # the folder of what reads files of its own
 # Of the core: what items import.
-MODULES = ("aws_errors.py", "call_log.py", "denials.py", "errors.py", "table_status.py")
+MODULES = ("aws_errors.py", "denials.py", "errors.py", "table_status.py")
 # For images without boto3 (UNCONFIRMED for EMR's Python 3.11, spark.md 3): requests to S3 and STS need no more.
 LIBRARIES, SINGLE_MODULES = ("botocore", "dateutil", "jmespath", "urllib3"), ("six",)
 SERVICES = ("s3", "sts")

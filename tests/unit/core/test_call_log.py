@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.tableferry.aws.plugins.module_utils.core import call_log, sdk
+from ansible_collections.tableferry.aws.plugins.module_utils.core import sdk
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account, AccountSpec
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import InvalidInput
+from ansible_collections.tableferry.aws.plugins.module_utils.core.signing import call_log
 
 SECRET = "wJalrXUtnFEMI/K7MDENG"
 

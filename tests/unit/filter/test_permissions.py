@@ -91,6 +91,16 @@ def test_keys_streams_bucket_and_roles_are_those_that_are_named() -> None:
     assert '"iam:PassedToService": "glue.amazonaws.com"' in text
 
 
+def test_the_vaults_of_both_sides_are_named() -> None:
+    policies, _lines = made(orders={"ferry_method": "backup", "ferry_backup_source_vault": "here"})
+    found = {arn for policy in policies.values() for arn in resources(policy) if ":backup-vault:" in arn}
+    assert found == {
+        "arn:aws:backup:eu-west-1:111111111111:backup-vault:here",
+        "arn:aws:backup:eu-central-1:222222222222:backup-vault:tableferry",
+    }
+    assert "VAULT" not in str(policies)
+
+
 def test_a_cluster_has_policies_of_its_own() -> None:
     serverless, _lines = made(orders={"ferry_method": "emr"})
     cluster, _lines = made(orders={"ferry_method": "emr", "ferry_spark": {"engine": "cluster"}})

@@ -11,7 +11,7 @@ import ast
 from .imports import ROOT, imports_below, nodes
 
 CORE = ROOT / "plugins/module_utils/core"
-ALLOWED = {"core.errors", "core.aws_errors", "core.table_status", "core.call_log"}  # as the Spark job needs them
+ALLOWED = {"core.errors", "core.aws_errors", "core.table_status"}  # pure values, as the Spark job needs them
 SDKS = {"boto3", "botocore"}
 
 

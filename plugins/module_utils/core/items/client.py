@@ -19,11 +19,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from .. import aws_errors
-from ..call_log import NO_ANSWER, CallLog, SentCall
 from ..errors import (
     AccessDenied,
     CredentialsError,
@@ -46,6 +45,20 @@ SKEW_SECONDS = 120.0  # a clock that is off by less does not explain a rejected 
 _MAYBE_CLOCK = aws_errors.BAD_SIGNATURES | aws_errors.EXPIRED  # what AWS answers when our clock is off
 
 
+class Noted(Protocol):
+    """A request that was noted when it was sent."""
+
+    def answered(self, status: int, request_id: str, error: str) -> None:
+        """Note how it ended: HTTP status (0 without an answer), AWS's id of the request, and the code of an error."""
+
+
+class Notes(Protocol):
+    """Where requests are noted. It can be pickled: workers note theirs there too."""
+
+    def sent(self, service: str, operation: str, region: str, table: str) -> Noted:
+        """Note that a request is sent now."""
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """Where requests go and with whose credentials.
@@ -63,7 +76,7 @@ class Endpoint:
     side: str = ""
     renewed: Callable[[], SigningKeys] | None = field(default=None, repr=False)
     ca_bundle: str = ""
-    log: CallLog | None = None
+    log: Notes | None = None
 
     @property
     def account(self) -> str:
@@ -112,7 +125,7 @@ class Call:
     credentials: SigningKeys | None = None
     held_since: float = 0.0
     attempt: Any = None  # the permit's, while there is no answer
-    logged: SentCall | None = None  # while there is no answer
+    logged: Noted | None = None  # while there is no answer
     request_id: str = ""  # of the newest answer
     lost_at: float = -math.inf  # when an attempt had no answer, or failed, last: AWS may still carry it out
 
@@ -241,7 +254,7 @@ class Client:
 
     def abandon(self, call: Call) -> None:
         """Note that the connection of ``call`` is closed, whether it was answered or not."""
-        _note(call, NO_ANSWER, "ConnectionError")
+        _note(call, 0, "ConnectionError")
         if call.attempt is not None:
             self._settle(call, answered=False)
 

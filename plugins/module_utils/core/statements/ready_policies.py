@@ -138,9 +138,12 @@ def _each(text: str, expression: re.Pattern[str], places: Mapping[str, str | Seq
     found = list(dict.fromkeys(expression.findall(text)))
     made = []
     for values in itertools.product(*(_listed(places[word]) for word in found)):
-        given = dict(zip(found, values, strict=True))
-        made.append(expression.sub(lambda match, given=given: given[match[0]], text))
+        made.append(_with(text, expression, dict(zip(found, values, strict=True))))
     return made
+
+
+def _with(text: str, expression: re.Pattern[str], values: Mapping[str, str]) -> str:
+    return expression.sub(lambda match: values[match[0]], text)
 
 
 def size(policy: Mapping[str, Any]) -> int:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from .errors import InvalidInput
+from ..errors import InvalidInput
 
 NO_ANSWER = 0  # the status of a call whose connection failed
 _SENT, _TABLE = "tableferry_sent", "tableferry_table"  # in the context of botocore's requests
