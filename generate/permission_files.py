@@ -118,7 +118,9 @@ def _with_place(document: Mapping[str, Any], value: str, place: str) -> Document
 
 def _of_job(arn: str) -> str:
     """The ARN of a statement with its places; what lies in the bucket stays as narrow as it is."""
-    return arn.replace(BUCKET, "BUCKET") if arn.startswith("arn:aws:s3:") else pattern(arn, ACCOUNTS, REGION)
+    if not arn.startswith("arn:aws:s3:"):
+        return pattern(arn, ACCOUNTS, REGION)
+    return arn.replace(BUCKET, "BUCKET").replace(DESTINATION, "DESTINATION").replace(REGION, "REGION")
 
 
 def table() -> str:

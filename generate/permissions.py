@@ -181,7 +181,7 @@ _ARNS: Sequence[tuple[str, str]] = (
     (r"(arn:aws:dynamodb:[^:]*:\d+:table)/[^/]+/(export|import|stream|index|backup)/.*", r"\1/TABLE/\2/*"),
     (r"(arn:aws:dynamodb:[^:]*:\d+:table)/[^/]+", r"\1/TABLE"),
     (r"(arn:aws:s3:::)[^/]+/tableferry/.*/AWSDynamoDB/.*", r"\1BUCKET/tableferry/*/AWSDynamoDB/*"),
-    (r"(arn:aws:s3:::)[^/]+/tableferry/spark/.*", r"\1BUCKET/tableferry/spark/*"),
+    (r"(arn:aws:s3:::)[^/]+/tableferry/spark/\d+/[^/]+/.*", r"\1BUCKET/tableferry/spark/DESTINATION/REGION/*"),
     (r"(arn:aws:s3:::)[^/]+/tableferry/.*", r"\1BUCKET/tableferry/*"),
     (r"(arn:aws:s3:::)[^/]+", r"\1BUCKET"),
     (r"(arn:aws:kms:[^:]*:\d+:key)/.*", r"\1/*"),

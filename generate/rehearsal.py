@@ -190,8 +190,9 @@ def rehearse(way: str, folder: Path, policies: Mapping[str, Document] | None = N
         more = {}
         if way == "emr-cluster":
             role, cluster = make_cluster(stage.lab)
-            more = {"ferry_spark": {"engine": "cluster", "role_arn": role}}
-            hosts["permitted-scaled"] = {"ferry_spark": {**more["ferry_spark"], "cluster_id": cluster}}
+            # One by a cluster of its own, whose step runs as its instances, one by a step that takes a role.
+            more = {"ferry_spark": {"engine": "cluster"}}
+            hosts["permitted-scaled"] = {"ferry_spark": {"engine": "cluster", "role_arn": role, "cluster_id": cluster}}
         stage.write_inventory(hosts, **WAYS[way], **more)
         failed = ""
         for step in STEPS:

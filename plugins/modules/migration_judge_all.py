@@ -88,9 +88,9 @@ options:
             type: dict
           call_log:
             description:
-              - A file on the controller that gets a line of JSON when a call to the account is sent, and another one when
-                it is answered, with service, operation, table, HTTP status, ID of the request and milliseconds, to look
-                into faults.
+              - A file on the controller that gets a line of JSON when a call to the account is sent, and another one
+                when it is answered, with service, operation, table, HTTP status, ID of the request and milliseconds, to
+                look into faults.
               - It has no contents of requests and answers, and no credentials.
             type: path
         required: true
@@ -149,9 +149,9 @@ options:
             type: dict
           call_log:
             description:
-              - A file on the controller that gets a line of JSON when a call to the account is sent, and another one when
-                it is answered, with service, operation, table, HTTP status, ID of the request and milliseconds, to look
-                into faults.
+              - A file on the controller that gets a line of JSON when a call to the account is sent, and another one
+                when it is answered, with service, operation, table, HTTP status, ID of the request and milliseconds, to
+                look into faults.
               - It has no contents of requests and answers, and no credentials.
             type: path
         required: true

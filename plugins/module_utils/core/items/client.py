@@ -348,7 +348,8 @@ class Client:
             )
         if code == "ResourceNotFoundException":
             return MissingTable(
-                f"{account[:1].upper()}{account[1:]} has no such table in {self.endpoint.region}, or it is not ready.",
+                f"{account[:1].upper()}{account[1:]} has no such table in {self.endpoint.region}, or it is not ready"
+                f"{f' (request {call.request_id})' if call.request_id else ''}.",
                 "Check the name, the account and the Region, and that the table is ACTIVE.",
                 table=call.table,
                 details=details,
