@@ -2,11 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Spark jobs of the lab that threads of this process do, file by file, without a Spark: the engines' states are real."""
+"""Spark jobs of the lab that threads of this process do, file by file: the states of the engines are real."""
 
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -104,6 +105,7 @@ class CannedSpark:
             for run in self.runs:
                 run.settle()
         self.lab.advance(max(seconds, 1.0))
+        time.sleep(seconds / 50)
 
     def told(self) -> dict[str, Any]:
         """Clock and sleep of a waiter."""
