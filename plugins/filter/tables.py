@@ -313,7 +313,7 @@ def pair_tables(
         for need, result in CLEANED.items():
             if need in needs or (read(variables, result) or {}).get("recorded"):
                 found[need].append(source)
-        if SPARK in needs:
+        if SPARK in needs or (read(variables, CLEANED["staged"]) or {}).get("job_role"):
             found[SPARK].append(source)
     return found
 

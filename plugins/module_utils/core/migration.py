@@ -123,9 +123,14 @@ def transform_problem(name: str) -> str:
     return f"{method.name} cannot change items on the way; {', '.join(transforming(METHODS.values()))} can"
 
 
+def has_job_role(kind: str) -> bool:
+    """Whether jobs of this ``kind`` have a role of their own."""
+    return kind == "spark_job"
+
+
 def needs_job_role(name: str) -> bool:
     """Whether tables of the method ``name`` are filled by a job that has a role of its own."""
-    return "spark_job" in METHODS.get(chosen(name), METHODS[DEFAULT]).kinds
+    return any(map(has_job_role, METHODS.get(chosen(name), METHODS[DEFAULT]).kinds))
 
 
 def method_used(jobs: Mapping[str, Mapping[str, Any]]) -> str:

@@ -244,6 +244,8 @@ def test_a_table_that_was_cleaned_up_counts_by_what_its_record_says_too() -> Non
     }
     found = pair_tables({"a": "a", "b": "a"}, hostvars, "a")
     assert found == {"staged": ["a", "b"], "backed_up": ["b"], "spark": []}
+    hostvars["a"]["cleanup_table_removed"] = {**made, "job_role": True}
+    assert pair_tables({"a": "a", "b": "a"}, hostvars, "a")["spark"] == ["a"]
 
 
 def test_users_of_what_a_pair_shares_are_all_its_tables() -> None:

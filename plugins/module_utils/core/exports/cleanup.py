@@ -83,8 +83,8 @@ class CleanupPlan:
     """What will be removed: objects by key, and point-in-time recovery. ``warnings`` are for the user, ``needed_by``
     are the other destination tables for whose sake the objects stay. ``over`` are the jobs that are open in the record
     and that AWS showed as ended, or never begun, at ``listed_at``; ``loaders`` know those that are no exports.
-    ``recorded``: the record has exports, or jobs that load them; ``gone``: afterwards nothing is left of what they
-    brought.
+    ``recorded_kinds`` are those of the exports, and of the jobs that load them, that the record has; ``gone``:
+    afterwards nothing is left of what they brought.
     """
 
     changes: list[Change]
@@ -96,9 +96,14 @@ class CleanupPlan:
     needed_by: tuple[str, ...] = ()
     over: tuple[Job, ...] = ()
     listed_at: float = 0.0
-    recorded: bool = False
+    recorded_kinds: tuple[str, ...] = ()
     gone: bool = False
     loaders: tuple[Loader, ...] = field(default=(), repr=False)
+
+    @property
+    def recorded(self) -> bool:
+        """Whether the record has exports, or jobs that load them."""
+        return bool(self.recorded_kinds)
 
 
 def kinds_of(loaders: Iterable[Loader]) -> dict[str, tuple[Window, Collection[str]]]:
@@ -143,7 +148,8 @@ def plan_cleanup(
     if record is not None and record.record.migration != options.migration_id:
         record = None
     kinds = kinds_of(loaders)
-    known = record is not None and any(job.kind in kinds for job in record.record.jobs)
+    recorded = {job.kind for job in record.record.jobs if job.kind in kinds} if record is not None else set()
+    known = bool(recorded)
     if options.recorded_only and not known:
         return CleanupPlan([], [], [])
     changes: list[Change] = []
@@ -187,7 +193,7 @@ def plan_cleanup(
         tuple(needed),
         over,
         listed_at,
-        known,
+        tuple(sorted(recorded)),
         gone,
         tuple(loaders),
     )

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import (
@@ -22,8 +23,11 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark import delivery, engines, spark_job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark.engine import Request
+from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs import migration_cleanup
 from ansible_collections.tableferry.aws.plugins.module_utils.spark.package import Package
 from lab.client import running
+from tests.unit.glue.test_verbs import assert_documented
+from tests.unit.on_lab.conftest import BUCKET
 from tests.unit.on_lab.methods.spark.canned import CannedSpark
 from tests.unit.on_lab.methods.spark.test_glue import Glue, Playbook, with_role
 
@@ -246,3 +250,23 @@ def test_another_package_goes_on_with_the_files_that_are_left(
     faults.require_whole(table, faults.playbook().migrate(table))
     first, second = (run.submission for run in faults.spark.runs)
     assert first.py_files != second.py_files
+
+
+def test_cleanup_knows_the_job_of_a_table_whose_method_was_changed(faults: Faults, table: str) -> None:
+    faults.require_whole(table, faults.playbook().migrate(table))
+    keys = {side: faults.lab.landscape["accounts"][side] for side in ("source", "destination")}
+    sides = {
+        side: {
+            "region": faults.region,
+            "endpoint_url": faults.lab.endpoint_url,
+            **{name: each[name] for name in ("access_key", "secret_key")},
+        }
+        for side, each in keys.items()
+    }
+    checked = ArgumentSpecValidator(migration_cleanup.SPEC, **migration_cleanup.VERB.rules).validate(
+        {**sides, "name": table, "bucket": BUCKET, "recorded_only": True}  # as of a table of the method direct
+    )
+    assert not checked.error_messages
+    result = migration_cleanup.run(checked.validated_parameters, True, lambda line: None)
+    assert (result["recorded"], result["job_role"]) == (True, True)
+    assert_documented(migration_cleanup, result)
