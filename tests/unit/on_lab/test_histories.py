@@ -28,7 +28,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import s
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table import patient_calls
 from tests.histories.broken_rules import BROKEN_RULES, first_found
 from tests.histories.history import Violation, ends, plain, play
-from tests.histories.plan import BESIDE, METHODS, TABLE, Fault, Plan, PlannedRun, draw
+from tests.histories.plan import BESIDE, METHODS, SPARK_METHODS, TABLE, Fault, Plan, PlannedRun, draw
 from tests.histories.promises import Version, difference
 
 COUNT = 200  # of each method: one costs up to 0.1 s of CPU
@@ -58,7 +58,7 @@ FOUND = (
 )
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", (*METHODS, *SPARK_METHODS))
 def test_every_promise_is_kept(method: str) -> None:
     # CI plays the same ones each time: what a new draw finds there would stop somebody else's change.
     first = 50000 if os.environ.get("CI") else random.SystemRandom().randrange(10**9)
@@ -67,7 +67,7 @@ def test_every_promise_is_kept(method: str) -> None:
         assert found is None, f"make histories METHOD={method} SEED={seed} COUNT=1\n{found}"
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", (*METHODS, *SPARK_METHODS))
 def test_a_history_in_which_nothing_goes_wrong(method: str) -> None:
     assert play(plain(method)) is None
 
