@@ -23,8 +23,9 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.permit import Bounds
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.tracking import Tracking
 from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark import delivery
-from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import exported_items, judge
+from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import exported_items, judge, preview
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record import Part, Record, table_key
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.comparison import VerifyOptions, verify_tables
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.transforming import choices_of
@@ -197,6 +198,20 @@ def test_nothing_of_the_source_table_is_read(moved: Moved) -> None:
     account = moved.source.account_id
     assert [moved.lab.count(call, account=account) for call in ("Scan", "BatchGetItem")] == [0, 0]
     assert moved.lab.count("Scan", account=moved.destination.account_id)
+
+
+@pytest.mark.parametrize(
+    ("level", "cost"), [("full", "read_units_of_the_destination"), ("sample", "items_of_the_destination")]
+)
+def test_only_the_destination_is_to_be_read_and_paid_for(moved: Moved, level: Any, cost: str) -> None:
+    moved.table(f"next-{level}")
+    moved.lab.clear_requests()
+    options = MigrationOptions(f"next-{level}", method="glue", bucket=BUCKET, verify=level)
+    foreseen = preview(moved.source, moved.destination, options, by_record=True)
+    change = next(each for each in foreseen.changes if each.what.startswith("comparison"))
+    assert change.what == f"comparison of the export of next-{level} and next-{level}" and cost in change.after
+    accounts = (moved.source.account_id, moved.destination.account_id)
+    assert [moved.lab.count("Scan", account=account) for account in accounts] == [0, 1]
 
 
 @pytest.mark.parametrize("level", ["full", "sample"])
