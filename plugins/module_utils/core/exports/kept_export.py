@@ -34,7 +34,7 @@ def evidence_of(bucket: StagingBucket, manifest: Manifest) -> dict[str, Any]:
 
 def find_export(destination: Account, record: Record) -> Export | None:
     """The export that the ``record``'s table was filled from, read by its account, which has the bucket; None where
-    there was none or its manifest has gone. It is looked up for each comparison.
+    there was none, its manifest has gone, or does not say which instant it shows. Looked up for each comparison.
 
     A table of which only some items came from it, as of a merge, has none, nor has one that got later changes or is in
     use. Raises ChecksumMismatch, CountMismatch,
@@ -60,9 +60,11 @@ def find_export(destination: Account, record: Record) -> Export | None:
             table=record.name,
             details={"key": manifest.key},
         )
+    if not manifest.export_time:
+        return None
     files = tuple(ExportedFile(file.key, file.items, file.md5) for file in manifest.files)
-    time = datetime.fromisoformat(manifest.export_time).isoformat() if manifest.export_time else ""
-    return Export(time or known["arn"], files, lambda key: _stream(bucket, key))
+    time = datetime.fromisoformat(manifest.export_time).isoformat()
+    return Export(time, files, lambda key: _stream(bucket, key))
 
 
 def _known(record: Record) -> Mapping[str, Any] | None:
