@@ -20,6 +20,9 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     StateUnknown,
     TableBroken,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.tracking import Tracking
 from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark import delivery, engines, spark_job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark.engine import Request
@@ -27,7 +30,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs import m
 from ansible_collections.tableferry.aws.plugins.module_utils.spark.package import Package
 from lab.client import running
 from tests.unit.glue.test_verbs import assert_documented
-from tests.unit.on_lab.conftest import BUCKET
+from tests.unit.on_lab.conftest import BUCKET, hurried
 from tests.unit.on_lab.methods.spark.canned import CannedSpark
 from tests.unit.on_lab.methods.spark.test_glue import Glue, Playbook, with_role
 
@@ -270,3 +273,53 @@ def test_cleanup_knows_the_job_of_a_table_whose_method_was_changed(faults: Fault
     result = migration_cleanup.run(checked.validated_parameters, True, lambda line: None)
     assert (result["recorded"], result["job_role"]) == (True, True)
     assert_documented(migration_cleanup, result)
+
+
+def test_a_full_quota_of_runs_is_waited_for(faults: Faults, table: str) -> None:
+    account = faults.lab.landscape["accounts"]["destination"]["account_id"]
+    faults.lab.adjust_quota(account, "glue.runs_per_account", 1)
+    other = f"{table}-other"
+    faults.table(other)
+    playbook = faults.playbook()
+    items = []
+    for name in (table, other):
+        migration = playbook.start(name)
+        jobs = [Job.from_dict(each.to_dict()) for each in (migration.job, *migration.then)]
+        record = Tracking(playbook.run, name)
+        items.append(WaitItem(name, faults.source, faults.destination, jobs[0], tuple(jobs[1:]), record))
+    faults.lab.clear_requests()
+    faults.spark.may_write.clear()
+
+    def sleep(seconds: float) -> None:
+        if faults.lab.count("StartJobRun") > 1:
+            faults.spark.go_on()
+        faults.spark.sleep(seconds)
+
+    waited = hurried(items, **{**faults.spark.told(), "sleep": sleep})
+    playbook.run.end()
+    faults.lab.adjust_quota(account, "glue.runs_per_account", 2000)
+    assert [waited.ways[name][1].state for name in (table, other)] == ["completed", "completed"]
+    assert len(faults.spark.runs) == 2
+    assert faults.lab.count("StartJobRun") > 2  # one was refused
+
+
+def test_a_second_controller_waits_for_the_first_and_begins_nothing(faults: Faults, table: str) -> None:
+    faults.spark.may_write.clear()
+    first = faults.playbook()
+    migration = first.start(table)
+    second: list[Judgement] = []
+
+    def sleep(seconds: float) -> None:
+        if faults.spark.runs and not second:
+            other = faults.playbook()
+            waiting = other.start(table)
+            assert waiting.job.pending_reason == "held", waiting.job
+            waited = other.wait(table, waiting, timeout=100.0)
+            second.append(other.judged(table, waited))
+            faults.spark.go_on()
+        faults.spark.sleep(seconds)
+
+    faults.require_whole(table, first.judged(table, first.wait(table, migration, sleep=sleep)))
+    assert second[0].status != "migrated" and "held" in second[0].reason, second
+    faults.require_whole(table, faults.playbook().migrate(table))
+    assert len(faults.spark.runs) == 1
