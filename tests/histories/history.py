@@ -23,7 +23,7 @@ from tests.histories import stand_ins
 from tests.histories.controller import LOOKS_NEW, Controller
 from tests.histories.plan import BESIDE, SPARK_METHODS, TABLE, Fault, Plan, PlannedRun
 from tests.histories.promises import Broken, difference
-from tests.histories.spark import SPARK_JOBS, add_spark, outcome_of, plan_of
+from tests.histories.spark import SPARK_JOBS, STEPS, add_spark, outcome_of, plan_of
 from tests.histories.turns import Turns
 from tests.histories.user import User
 from tests.unit.on_lab.in_process import InProcess
@@ -139,7 +139,7 @@ class World:
         backups = "backup" in (self.plan.method, *(run.method for run in self.plan.runs))
         made = Ready({}, **TIMINGS) if backups else Staged({}, False, **TIMINGS)
         if self.plan.method in SPARK_METHODS:
-            add_spark(made)
+            add_spark(made, random.Random(f"spark {self.plan.seed}").choice(STEPS))
         return made
 
     # What happened

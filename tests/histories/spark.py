@@ -4,7 +4,7 @@
 
 """Spark jobs of a history: what the job does, as events of the world. The engines, their runs and states are the lab's.
 
-A run writes one batch a second, into the table that its plan names only, and a result for each file.
+A run writes a batch in so many seconds, into the table that its plan names only, and a result for each file.
 """
 
 from __future__ import annotations
@@ -26,15 +26,17 @@ from tests.unit.on_lab.staged import BUCKET, Staged
 
 ENDED = ("SUCCESS", "FAILED", "CANCELLED")
 SPARK_JOBS = {"glue": "spark_job", "emr": "spark_job"}  # kinds of a record, by those of AWS's jobs
-BEGINS, STEP, PAGE = 4.0, 1.0, 3  # seconds until a job begins and between its batches; items of a batch
+BEGINS, PAGE = 4.0, 3  # seconds until a job begins, items of a batch
+# Seconds between batches: of some histories a run lasts longer than it takes until its intention could be closed.
+STEPS = (1.0, 1.0, 60.0, 500.0)
 
 
 class WorldRun(FakeRun):
     """A run by the world's clock."""
 
-    def __init__(self, aws: Staged, submission: Submission, on_end: OnEnd) -> None:
+    def __init__(self, aws: Staged, step: float, submission: Submission, on_end: OnEnd) -> None:
         super().__init__(submission, on_end)
-        self._aws = aws
+        self._aws, self._step = aws, step
         self._steps = self._work()
         aws.world.schedule(BEGINS, self._go_on)
 
@@ -48,7 +50,7 @@ class WorldRun(FakeRun):
         except Exception as error:
             self._on_end(Outcome("failed", repr(error), 1.0))
         else:
-            self._aws.world.schedule(STEP, self._go_on)
+            self._aws.world.schedule(self._step, self._go_on)
 
     def _work(self) -> Iterator[None]:
         objects, tables = (self._aws.client(name, "destination") for name in ("s3", "dynamodb"))
@@ -118,14 +120,14 @@ def outcome_of(aws: Staged, job: StartedJob) -> tuple[float | None, bool]:
     return (ended.timestamp() if ended is not None else None), found["state"] in ("SUCCEEDED", "SUCCESS")
 
 
-def add_spark(aws: Staged) -> None:
-    """The job's role, and a Spark whose runs are events of the world."""
+def add_spark(aws: Staged, step: float) -> None:
+    """The job's role, and a Spark whose runs are events of the world, with so many seconds between two batches."""
     services = ["glue.amazonaws.com", "emr-serverless.amazonaws.com"]
     trust = {"Effect": "Allow", "Principal": {"Service": services}, "Action": "sts:AssumeRole"}
     aws.world.identity.add_role(DESTINATION, ROLE, json.dumps({"Version": "2012-10-17", "Statement": [trust]}))
     aws.world.advance(20)
 
     def submit(submission: Submission, on_end: OnEnd) -> WorldRun:
-        return WorldRun(aws, submission, on_end)
+        return WorldRun(aws, step, submission, on_end)
 
     spark_runs(aws.world).submit = submit  # type: ignore[method-assign, assignment]
