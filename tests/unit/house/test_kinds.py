@@ -4,7 +4,7 @@
 
 """Which methods and which kinds of jobs there are is asked in one file, core/migration.py.
 
-Elsewhere only the files of a method name it and the kinds of its jobs, and exports and a step their own kind.
+Elsewhere only the files of a method name it and the kinds of its jobs, and exports, imports and a step their own kind.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core import judgement, migration
 from ansible_collections.tableferry.aws.plugins.module_utils.core.exports import export_request
+from ansible_collections.tableferry.aws.plugins.module_utils.core.imports import import_request
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import AUTO
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps import adopting, claim_job, comparison
 
@@ -112,6 +113,8 @@ def allowed(path: Path) -> set[str]:
         return {judgement.KIND}
     if path.is_relative_to(CORE / "exports"):
         return {export_request.KIND}
+    if path.is_relative_to(CORE / "imports"):
+        return {import_request.KIND, export_request.KIND}
     if path.is_relative_to(CORE / "methods") and path.parent != CORE / "methods":
         methods = [
             each for each in migration.METHODS.values() if f".methods.{path.parent.name}." in type(each).__module__
@@ -163,8 +166,9 @@ def test_what_names_them_is_found(text: str, names: list[str]) -> None:
 
 
 def test_a_file_may_name_what_is_its_own() -> None:
-    assert allowed(CORE / "methods/s3/judge.py") == {"s3", "export", "import"}
+    assert allowed(CORE / "methods/s3/method.py") == {"s3", "export", "import"}
     assert allowed(CORE / "exports/export.py") == {"export"}
+    assert allowed(CORE / "imports/judge.py") == {"export", "import"}
     assert allowed(CORE / "steps/counting.py") == {"count"}
     assert allowed(CORE / "judgement.py") == {"judge"}
     assert allowed(CORE / "methods/method.py") == set()

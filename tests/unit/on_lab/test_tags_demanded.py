@@ -24,9 +24,9 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.stagin
     apply_bucket,
     plan_bucket,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.imports.import_request import ImportOptions
+from ansible_collections.tableferry.aws.plugins.module_utils.core.imports.importing import plan_import, start_import
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions, SparkChoices
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.import_request import ImportOptions
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.importing import plan_import, start_import
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark.emr_cluster import EmrCluster
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark.emr_serverless import EmrServerless
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark.engine import (

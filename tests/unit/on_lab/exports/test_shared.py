@@ -16,7 +16,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.cleanu
     apply_cleanup,
     plan_cleanup,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.import_place import ImportLoader
+from ansible_collections.tableferry.aws.plugins.module_utils.core.imports.import_place import ImportLoader
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import Migration
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record import export_key
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.removal import remove

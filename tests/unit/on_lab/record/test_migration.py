@@ -19,8 +19,8 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.cleanu
     apply_cleanup,
     plan_cleanup,
 )
+from ansible_collections.tableferry.aws.plugins.module_utils.core.imports.import_place import ImportLoader
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.s3.import_place import ImportLoader
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import Migration, filled_id, preview
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record import record_table, removal
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.claiming import (

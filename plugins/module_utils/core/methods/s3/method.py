@@ -16,6 +16,11 @@ from ...exports.export import ExportKind, ExportPlan, plan_export, start_export
 from ...exports.keys import undescribed
 from ...exports.loading import Loader
 from ...exports.lost import running_exports
+from ...imports.import_place import ImportLoader
+from ...imports.import_request import ImportOptions, untagged
+from ...imports.importing import ImportKind, import_job, plan_import
+from ...imports.judge import judge_import
+from ...imports.lost import fillings, running_import
 from ...jobs.job import Job
 from ...jobs.kind import JobKind
 from ...jobs.tracking import Tracking
@@ -29,11 +34,6 @@ from ...table.quotas import check_quotas
 from ...table.replication import brought_along
 from ..method import ItemJobs, Needs
 from ..options import MigrationOptions
-from .import_place import ImportLoader
-from .import_request import ImportOptions, untagged
-from .importing import ImportKind, import_job, plan_import
-from .judge import judge_import
-from .lost import fillings, running_import
 
 LONGEST_WAY = 86400  # seconds that an export may wait on the way to its import, whatever its age when it was chosen
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
 
-from ... import sdk
-from ...account import Account
-from ...aws_errors import IN_USE, is_passing, is_slot
-from ...change import Change
-from ...errors import (
+from .. import sdk
+from ..account import Account
+from ..aws_errors import IN_USE, is_passing, is_slot
+from ..change import Change
+from ..errors import (
     CountMismatch,
     DestinationExists,
     ExportFailed,
@@ -23,22 +23,23 @@ from ...errors import (
     ImportFailed,
     JobTimeout,
 )
-from ...exports.loading import Place
-from ...exports.manifest import check_readable, checked_manifest, read_manifest, summary_key
-from ...exports.memory import Memory, sending
-from ...exports.staging import BucketMissing, StagingBucket
-from ...jobs.job import Job, ended_with, failure_of
-from ...jobs.kind import DestinationJobs, Made, Page, Pause, Steps, WaitItem, made_of
-from ...jobs.token import with_token
-from ...jobs.tracking import Tracking
-from ...judgement import instant
-from ...record.intention import CLIENT_TOKEN
-from ...record.record import FILL
-from ...steps.background import Workbench
-from ...table.definition import TableDefinition, json_safe
+from ..exports.loading import Place
+from ..exports.manifest import check_readable, checked_manifest, read_manifest, summary_key
+from ..exports.memory import Memory, sending
+from ..exports.staging import BucketMissing, StagingBucket
+from ..jobs.job import Job, ended_with, failure_of
+from ..jobs.kind import DestinationJobs, Made, Page, Pause, Steps, WaitItem, made_of
+from ..jobs.token import with_token
+from ..jobs.tracking import Tracking
+from ..judgement import instant
+from ..record.intention import CLIENT_TOKEN
+from ..record.record import FILL
+from ..steps.background import Workbench
+from ..table.definition import TableDefinition, json_safe
 from .failures import explain_failure
 from .import_place import look_at_destination, look_by_record
 from .import_request import (
+    KIND,
     ImportOptions,
     check_age,
     check_manifest,
@@ -88,7 +89,7 @@ def plan_import(
         options.bucket_owner or destination.account_id,
         export.request.get("bucket", {}).get("kms_key_arn", "") if export else "",
     )
-    blank = Job("import", options.table, migration_id=options.migration_id)
+    blank = Job(KIND, options.table, migration_id=options.migration_id)
     try:
         manifest = None if export else read_manifest(bucket, summary_key(options.prefix))
         route = route_of(source, destination, options, manifest)
@@ -220,7 +221,7 @@ def import_job(options: ImportOptions) -> Job:
     if options.definition is not None:
         values["definition"] = options.definition.to_dict()
     request = {"options": values}
-    return Job("import", options.table, "pending", "", "job", request, migration_id=options.migration_id)
+    return Job(KIND, options.table, "pending", "", "job", request, migration_id=options.migration_id)
 
 
 def _planned_options(request: Mapping[str, Any]) -> ImportOptions:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from ... import sdk
-from ...exports.memory import Memory
-from ...jobs.tracking import Tracking
-from ...record.record import FILL
+from .. import sdk
+from ..exports.memory import Memory
+from ..jobs.tracking import Tracking
+from ..record.record import FILL
 
 # What of an import's request a later run needs when it has ended.
 KEPT: Collection[str] = ("purpose", "route", "bucket", "source", "export")

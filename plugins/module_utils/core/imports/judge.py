@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...account import Account
-from ...errors import CountMismatch, ExportFailed, ImportFailed
-from ...exports.export_status import has_items
-from ...exports.manifest import check_checksums, read_manifest
-from ...exports.staging import StagingBucket
-from ...jobs.job import Job, failure_of
-from ...judgement import TABLE_FAILURES, Counts, Judgement, check_table, instant, not_ended
+from ..account import Account
+from ..errors import CountMismatch, ExportFailed, ImportFailed
+from ..exports.export_status import has_items
+from ..exports.manifest import check_checksums, read_manifest
+from ..exports.staging import StagingBucket
+from ..jobs.job import Job, failure_of
+from ..judgement import TABLE_FAILURES, Counts, Judgement, check_table, instant, not_ended
 from .failures import explain_failure
 
 

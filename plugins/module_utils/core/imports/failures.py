@@ -10,13 +10,13 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from ... import sdk
-from ...account import Account
-from ...aws_errors import NO_RESOURCE
-from ...errors import FerryError, ImportFailed
-from ...jobs.job import Job, failure_of
-from ...table.definition import TableDefinition
-from ...table.refused_items import WAYS_OUT, refused_in_words
+from .. import sdk
+from ..account import Account
+from ..aws_errors import NO_RESOURCE
+from ..errors import FerryError, ImportFailed
+from ..jobs.job import Job, failure_of
+from ..table.definition import TableDefinition
+from ..table.refused_items import WAYS_OUT, refused_in_words
 
 LOG_GROUP = "/aws-dynamodb/imports"
 LOGGED_FAILURES = 20  # how many failures of a log are read and shown

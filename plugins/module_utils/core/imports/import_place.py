@@ -11,19 +11,20 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import ClassVar
 
-from ...account import Account
-from ...destination import has_mark, not_ours, unknown_state
-from ...errors import FerryError
-from ...exports.loading import Place
-from ...jobs.job import Job
-from ...jobs.tracking import Tracking
-from ...record.intention import CLIENT_TOKEN, Window
-from ...record.record import DELETE, FILL
-from ...route import Route
-from ...table.creation import require_importable
-from ...table.definition import TableDefinition
-from ...table_status import require_usable
+from ..account import Account
+from ..destination import has_mark, not_ours, unknown_state
+from ..errors import FerryError
+from ..exports.loading import Place
+from ..jobs.job import Job
+from ..jobs.tracking import Tracking
+from ..record.intention import CLIENT_TOKEN, Window
+from ..record.record import DELETE, FILL
+from ..route import Route
+from ..table.creation import require_importable
+from ..table.definition import TableDefinition
+from ..table_status import require_usable
 from .failures import explain_failure
+from .import_request import KIND
 from .import_status import describe_import, find_started
 from .lost import imports_of_route, running_import
 from .memory import KEPT
@@ -62,7 +63,7 @@ def look_by_record(destination: Account, route: Route, record: Tracking) -> Plac
     is being deleted, archived or without its key.
     """
     last = record.latest(FILL)
-    if last is not None and last.kind != "import":
+    if last is not None and last.kind != KIND:
         last = None  # another method made the table
     if last is not None and not last.arn:
         started = find_started(destination, last)
@@ -85,7 +86,7 @@ def look_by_record(destination: Account, route: Route, record: Tracking) -> Plac
 class ImportLoader:
     """Imports, as the export before them sees them (``Loader``)."""
 
-    kind: ClassVar[str] = "import"
+    kind: ClassVar[str] = KIND
     window: ClassVar[Window] = CLIENT_TOKEN
     kept: ClassVar[Collection[str]] = KEPT
 

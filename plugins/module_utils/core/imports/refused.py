@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from ...account import Account
-from ...errors import FerryError
-from ...exports.staging import StagingBucket
-from ...jobs.job import Job
-from ...table.definition import TableDefinition
-from ...table.refused_items import Keys, write_refused
+from ..account import Account
+from ..errors import FerryError
+from ..exports.staging import StagingBucket
+from ..jobs.job import Job
+from ..table.definition import TableDefinition
+from ..table.refused_items import Keys, write_refused
 
 ITEMS = "ItemValidationError"  # the FailureCode of an import of which AWS refused items
 MOST_NAMED = 100_000  # items that are named at most

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ...account import RETRIES, Account
-from ...destination import UNKNOWN_IMPORT, imports_of, read_import
-from ...jobs.job import Job, State, ended_with
+from ..account import RETRIES, Account
+from ..destination import UNKNOWN_IMPORT, imports_of, read_import
+from ..jobs.job import Job, State, ended_with
 from .failures import import_failed
 
 IMPORT_STATES: dict[str, State] = {

@@ -13,14 +13,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ...account import Account
-from ...destination import all_imports, imports_of, is_staged_by, read_import
-from ...errors import ImportLocked, PrefixNotData, StagingBucketUnusable
-from ...exports.manifest import read_manifest, summary_key
-from ...exports.staging import StagingBucket
-from ...jobs.job import Job
-from ...route import Route
-from ...steps.standing import Filling
+from ..account import Account
+from ..destination import all_imports, imports_of, is_staged_by, read_import
+from ..errors import ImportLocked, PrefixNotData, StagingBucketUnusable
+from ..exports.manifest import read_manifest, summary_key
+from ..exports.staging import StagingBucket
+from ..jobs.job import Job
+from ..route import Route
+from ..steps.standing import Filling
+from .import_request import KIND
 from .import_status import described
 
 
@@ -85,7 +86,7 @@ def _job_of(destination: Account, route: Route, description: Mapping[str, Any]) 
         "replaces": "",
         "refused_path": "",
     }
-    blank = Job("import", route.destination_table, request=request, migration_id=route.migration_id)
+    blank = Job(KIND, route.destination_table, request=request, migration_id=route.migration_id)
     job = described(blank, description)
     if job.state not in ("running", "completed"):
         return job

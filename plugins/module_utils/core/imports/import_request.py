@@ -11,15 +11,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from ...account import Account
-from ...change import Change
-from ...errors import ExportFailed, InvalidInput, PrefixNotData
-from ...exports.manifest import Manifest
-from ...jobs.job import Job
-from ...route import Route
-from ...table.creation import import_parameters
-from ...table.definition import TableDefinition
-from ...table.encryption import Encryption, read_encryption, resolve_key_map
+from ..account import Account
+from ..change import Change
+from ..errors import ExportFailed, InvalidInput, PrefixNotData
+from ..exports.manifest import Manifest
+from ..jobs.job import Job
+from ..route import Route
+from ..table.creation import import_parameters
+from ..table.definition import TableDefinition
+from ..table.encryption import Encryption, read_encryption, resolve_key_map
+
+KIND = "import"
 
 
 @dataclass(frozen=True)
