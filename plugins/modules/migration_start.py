@@ -80,6 +80,14 @@ options:
     type: dict
     version_added: 0.3.0
     suboptions:
+      end:
+        description:
+          - With V(table) the job writes the items into the table, with its write capacity.
+          - With V(import) the job writes the changed items to the staging bucket, and an import makes the table of
+            them, which takes no write units. A table with local secondary indexes is refused.
+        type: str
+        choices: [table, import]
+        default: table
       engine:
         description:
           - On EMR, V(serverless) runs the job on EMR Serverless, and V(cluster) on a cluster of its own that ends with

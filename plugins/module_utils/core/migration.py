@@ -45,6 +45,7 @@ from .methods.method import (
 )
 from .methods.options import AUTO, MigrationOptions
 from .methods.s3.method import S3Method
+from .methods.spark.by_import import BY_IMPORT_OF
 from .methods.spark.method import SPARK_METHODS
 from .record.record import Record
 from .record.store import RecordStore
@@ -62,6 +63,7 @@ from .table.definition import TableDefinition
 
 _METHODS: Sequence[Method] = (S3Method(), BackupMethod(), DirectMethod(), *SPARK_METHODS)
 METHODS: Mapping[str, Method] = {method.name: method for method in _METHODS}
+KNOWN: Mapping[str, Method] = {**METHODS, **{method.name: method for method in BY_IMPORT_OF.values()}}  # in records
 DEFAULT = "s3"  # what auto means before there is a planner (design section 11)
 # What finds the jobs that make tables of a destination.
 FILLINGS: Sequence[FindFillings] = tuple(method.fillings for method in METHODS.values())
@@ -83,7 +85,7 @@ STEPS: Mapping[str, Callable[[], JobKind]] = {
 
 FINISHED = claim_job.KIND  # the job of a table that an earlier run has finished
 KINDS: Mapping[str, Callable[[], JobKind]] = {
-    **{kind: make for method in METHODS.values() for kind, make in method.kinds.items()},
+    **{kind: make for method in KNOWN.values() for kind, make in method.kinds.items()},
     **STEPS,
     adopting.KIND: AdoptKind,
     claim_job.KIND: lambda: claim_job.ClaimKind(begin_claimed),
@@ -98,11 +100,12 @@ def chosen(method: str) -> str:
     return DEFAULT if method == AUTO else method
 
 
-def method_of(name: str, table: str = "") -> Method:
-    """The method called ``name``. Raises UnknownMethod, NotInThisVersion, naming the ``table`` that it is for."""
+def method_of(name: str, table: str = "", end: str = "") -> Method:
+    """The method called ``name``, of which ``end`` may choose another one. Raises UnknownMethod, NotInThisVersion,
+    naming the ``table`` that it is for."""
     method = METHODS.get(chosen(name))
     if method is not None:
-        return method
+        return BY_IMPORT_OF.get(method.name, method) if end == "import" else method
     ready = ", ".join(METHODS)
     if name in LATER:
         raise NotInThisVersion(f"The method {name} is not in this version.", f"Use {ready}.", table=table)
@@ -111,13 +114,13 @@ def method_of(name: str, table: str = "") -> Method:
 
 def data_needs(name: str) -> Needs:
     """What the data of a table of the method ``name`` needs in the accounts; an unknown one is refused later."""
-    return METHODS.get(chosen(name), METHODS[DEFAULT]).data_needs
+    return KNOWN.get(chosen(name), METHODS[DEFAULT]).data_needs
 
 
 def transform_problem(name: str) -> str:
     """Why no step can change the items of a table of the method ``name``; "" where one can, and for an unknown method,
     which is refused by itself."""
-    method = METHODS.get(chosen(name))
+    method = KNOWN.get(chosen(name))
     if method is None or method.transforms:
         return ""
     return f"{method.name} cannot change items on the way; {', '.join(transforming(METHODS.values()))} can"
@@ -125,17 +128,17 @@ def transform_problem(name: str) -> str:
 
 def has_job_role(kind: str) -> bool:
     """Whether jobs of this ``kind`` have a role of their own."""
-    return kind == "spark_job"
+    return kind in ("spark_job", "spark_files")
 
 
 def needs_job_role(name: str) -> bool:
     """Whether tables of the method ``name`` are filled by a job that has a role of its own."""
-    return any(map(has_job_role, METHODS.get(chosen(name), METHODS[DEFAULT]).kinds))
+    return any(map(has_job_role, KNOWN.get(chosen(name), METHODS[DEFAULT]).kinds))
 
 
 def method_used(jobs: Mapping[str, Mapping[str, Any]]) -> str:
     """The method that ``jobs``, data by kind, are of, or that has finished the table; "" where they do not say."""
-    return str(jobs.get(claim_job.KIND, {}).get("result", {}).get("method") or "") or name_by_jobs(_METHODS, jobs)
+    return str(jobs.get(claim_job.KIND, {}).get("result", {}).get("method") or "") or name_by_jobs(KNOWN.values(), jobs)
 
 
 def exported_items(destination: Account, record: Record) -> Export | None:
@@ -186,7 +189,7 @@ def start(
     begun = _begin(source, destination, options, records, take_over, missing_since)
     if isinstance(begun, Migration):
         return begun
-    method = method_of(options.method, options.table)
+    method = method_of(options.method, options.table, options.spark.end)
     job = claim_job.waiting_job(_choice(source, method, options, take_over), begun, options.to_dict())
     return Migration(method.name, job, (), (), TableDefinition.read(source, options.table))
 
@@ -199,7 +202,7 @@ def _begin(
     take_over: str,
     missing_since: float | None,
 ) -> Migration | Later:
-    method = method_of(options.method, options.table)
+    method = method_of(options.method, options.table, options.spark.end)
     require_transforming(method, METHODS.values(), options)
     if records is None:
         return _started(method, source, destination, options, None)
@@ -216,7 +219,7 @@ def _begin(
         return claim
     try:
         with claim.about():
-            return _started(METHODS[claim.record.method], source, destination, options, claim)
+            return _started(KNOWN[claim.record.method], source, destination, options, claim)
     except NotYet as early:
         return claiming.later(claim, early)
     except FerryError as error:
@@ -246,7 +249,7 @@ def _choice(source: Account, method: Method, options: MigrationOptions, take_ove
         options.migration_id,
         method.name,
         resumes=method.resumes,
-        find_fill=partial(find_fill, METHODS.values(), source, options),
+        find_fill=partial(find_fill, KNOWN.values(), source, options),
         replace_broken=options.replace_failed,
         take_over=take_over,
     )
@@ -320,7 +323,7 @@ def preview(
     Raises what ``start`` raises, but for what is the migration's obstacle.
     """
     options.require_valid()
-    method, record, held = method_of(options.method, options.table), None, None
+    method, record, held = method_of(options.method, options.table, options.spark.end), None, None
     require_transforming(method, METHODS.values(), options)
     if store is not None or by_record:
         choice = _choice(source, method, options)
@@ -422,7 +425,7 @@ def filled_id(record: Record, migration_id: str, source_arn: str) -> str:
     if record.migration != migration_id or source_arn not in {record.source.arn, *record.parts}:
         return ""
     if record.state in ("claimed", "filling"):
-        method = METHODS.get(record.method)
+        method = KNOWN.get(record.method)
         return record.table_id if method is not None and method.resumes else ""
     return record.table_id
 
@@ -444,7 +447,7 @@ def _judged(
         return judgement.by_record(judged, record.record)
     if adopting.KIND in kinds:
         return judgement.judge_adoption(kinds[adopting.KIND])
-    method = method_of_kinds(_METHODS, kinds)
+    method = method_of_kinds(KNOWN.values(), kinds)
     if method is None:
         raise judgement.nothing_to_judge(choice.name)
     counts: Counts = "none" if choice.verify == "none" else "counts"

@@ -108,6 +108,7 @@ TRANSFORM_OPTIONS: dict[str, Any] = {
 
 # The Spark job of the methods that have one, and the engine that runs it.
 SPARK_OPTIONS: dict[str, Any] = {
+    "end": {"type": "str", "choices": ["table", "import"], "default": "table"},
     "engine": {"type": "str", "choices": ["serverless", "cluster"]},
     "workers": {"type": "int", "default": 2},
     "worker_type": {"type": "str"},

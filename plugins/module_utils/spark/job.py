@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from ..core.errors import FerryError, InvalidInput, TableVanished
 from ..core.items import memory
 from ..core.items.answers import KeyReader
-from ..core.items.carried import CARRIED, Carried
+from ..core.items.carried import CARRIED, EVERYTHING, Carried
 from ..core.items.client import Client, Endpoint
 from ..core.items.exported import ExportedFile
 from ..core.items.lanes import Lanes
@@ -28,6 +28,7 @@ from ..core.items.throttle import Rate, Throttle
 from ..core.items.write import Writer
 from .collisions import Collisions, Shared, collisions, digests_of, named, refusal
 from .files import FileResult, FilesTask
+from .objects import ObjectsTask
 from .plan import JobPlan, shares
 from .storage import Bucket
 
@@ -74,7 +75,7 @@ def begin(uri: str, run: str, slots: int, engine_run: str = "") -> Work:
     with _told(plan, storage):
         apart = plan.transform().keys.apart
         done = storage.keys(plan.results_prefix)
-        todo = [file for file in plan.files if plan.result_key(file) not in done]
+        todo = plan.left(done | storage.keys(plan.objects) if plan.objects else done)
         looks: list[list[ExportedFile]] = []
         if plan.collisions_key in done:
             _require_apart(plan, Collisions.from_json(storage.read(plan.collisions_key)))
@@ -118,19 +119,19 @@ def digest_share(message: bytes, places: int) -> Iterator[tuple[int, bytes]]:
     plan = JobPlan.from_json(message)
     storage = bucket_of(plan)
     with _told(plan, storage):
-        yield from digests_of(plan, storage, _carried(_made_table(plan)), places)
+        yield from digests_of(plan, storage, _carried(plan), places)
 
 
 def name_share(message: bytes, digests: frozenset[bytes]) -> Iterator[tuple[bytes, dict[str, Any]]]:
     """What ``named`` gives of one share's files. Raises TableVanished."""
     plan = JobPlan.from_json(message)
-    yield from named(plan, bucket_of(plan), _carried(_made_table(plan)), digests)
+    yield from named(plan, bucket_of(plan), _carried(plan), digests)
 
 
 def write_share(message: bytes) -> None:
-    """Write one task's files, each with its result object.
+    """Write one task's files, into the table or to objects, each with its result object.
 
-    Raises TableVanished where another table has taken the name, and what FilesTask.run does.
+    Raises TableVanished where another table has taken the name, and what FilesTask.run and ObjectsTask.run do.
     """
     plan = JobPlan.from_json(message)
     storage = bucket_of(plan)
@@ -139,18 +140,25 @@ def write_share(message: bytes) -> None:
 
 
 def _write_share(plan: JobPlan, storage: Bucket) -> None:
-    table = _made_table(plan)
-    throttle = Throttle(Rate(plan.rate)) if plan.rate else None
-    lanes, client = Lanes(), Client(table.endpoint)
-    writer = Writer(lanes, client, table, WRITES_AT_ONCE, throttle)
     results = {file.key: plan.result_key(file) for file in plan.files}
 
     def done(result: FileResult) -> None:
         storage.write(results[result.key], json.dumps(result.to_json()).encode())
 
     keys = KeyReader(plan.definition.source.table.attributes)
+    if plan.objects:
+        objects = ObjectsTask(
+            storage, plan.transform(), keys, _carried(plan), lambda file: storage.stream(file.key), plan.object_key
+        )
+        objects.run(plan.files, done)
+        return
+    table = _made_table(plan)
+    throttle = Throttle(Rate(plan.rate)) if plan.rate else None
+    lanes, client = Lanes(), Client(table.endpoint)
+    writer = Writer(lanes, client, table, WRITES_AT_ONCE, throttle)
+    carried = carried_between(table, table, CARRIED)
     task = FilesTask(
-        lanes, writer, plan.transform(), keys, _carried(table), lambda file: storage.stream(file.key), done, throttle
+        lanes, writer, plan.transform(), keys, carried, lambda file: storage.stream(file.key), done, throttle
     )
     try:
         with memory.for_items():
@@ -172,7 +180,12 @@ def _made_table(plan: JobPlan) -> ItemTable:
     return table
 
 
-def _carried(table: ItemTable) -> Carried:
+def _carried(plan: JobPlan) -> Carried:
+    """What travels of items: everything where keys need it. Raises TableVanished."""
+    if plan.objects:
+        names = [attribute.name for _index, schema in plan.definition.source for attribute in schema.attributes]
+        return CARRIED if all(map(CARRIED.has, names)) else EVERYTHING
+    table = _made_table(plan)
     return carried_between(table, table, CARRIED)
 
 

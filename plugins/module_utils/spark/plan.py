@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Any
@@ -33,6 +33,9 @@ class JobPlan:
     S3's own. ``table_id`` is that of the table that was made for it, ``dynamodb_url`` where it is, ``rate`` the write
     capacity units per second of the whole job, 0 for no limit. ``s3_url`` is "" for AWS's own endpoint. With
     ``lose_colliding`` one of the items that get the same key is kept, without it nothing is written.
+
+    ``objects`` is the folder of the objects that the items go to instead, for an import, which makes the table: then
+    there is none yet, and ``table_id`` is "". It is "" where items go into the table.
     """
 
     run: str
@@ -49,6 +52,7 @@ class JobPlan:
     rate: float = 0.0
     s3_url: str = ""
     lose_colliding: bool = False
+    objects: str = ""
 
     @property
     def started_key(self) -> str:
@@ -78,6 +82,19 @@ class JobPlan:
     def result_key(self, file: ExportedFile) -> str:
         """The object with the result of ``file``."""
         return f"{self.results_prefix}{file.key.rpartition('/')[2]}.json"
+
+    def object_key(self, file: ExportedFile) -> str:
+        """The object that the items of ``file`` go to, where they go to objects."""
+        return f"{self.objects}{file.key.rpartition('/')[2]}"
+
+    def left(self, there: Collection[str]) -> list[ExportedFile]:
+        """The files that are still to be done: those without a result, or whose object is gone. ``there`` are the keys
+        below ``results_prefix`` and ``objects``."""
+        return [
+            file
+            for file in self.files
+            if self.result_key(file) not in there or (self.objects and self.object_key(file) not in there)
+        ]
 
     def transform(self) -> Transform:
         """The steps, compiled. Raises InvalidTransform."""
@@ -127,6 +144,7 @@ _PLAIN = (
     "dynamodb_url",
     "s3_url",
     "lose_colliding",
+    "objects",
 )
 
 

@@ -25,7 +25,7 @@ from .imports import ROOT, nodes
 
 PLUGINS = ROOT / "plugins"
 CORE = PLUGINS / "module_utils/core"
-NAMES = frozenset({AUTO, *migration.METHODS, *migration.LATER, *migration.KINDS})
+NAMES = frozenset({AUTO, *migration.KNOWN, *migration.LATER, *migration.KINDS})
 OF_JOBS = frozenset({"kinds", "kind", "jobs", "methods", "ways"})  # what is looked up in such a mapping is a kind
 OTHERS = frozenset({"pending_reason"})  # settings wait for their slot under the same word
 
@@ -117,7 +117,7 @@ def allowed(path: Path) -> set[str]:
         return {import_request.KIND, export_request.KIND}
     if path.is_relative_to(CORE / "methods") and path.parent != CORE / "methods":
         methods = [
-            each for each in migration.METHODS.values() if f".methods.{path.parent.name}." in type(each).__module__
+            each for each in migration.KNOWN.values() if f".methods.{path.parent.name}." in type(each).__module__
         ]
         return {name for method in methods for name in (method.name, *method.kinds)}
     module = ".".join(path.relative_to(CORE).with_suffix("").parts) if path.is_relative_to(CORE) else "?"

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from ..account import Account
 from ..change import Change
-from ..errors import ExportFailed, InvalidInput, PrefixNotData
+from ..errors import ExportFailed, InvalidInput, PrefixNotData, QuotaTooSmall
 from ..exports.manifest import Manifest
 from ..jobs.job import Job
 from ..route import Route
@@ -22,6 +22,7 @@ from ..table.definition import TableDefinition
 from ..table.encryption import Encryption, read_encryption, resolve_key_map
 
 KIND = "import"
+MOST_OBJECTS = 50_000  # that one import reads (aws.md B5)
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,19 @@ def check_manifest(options: ImportOptions, route: Route, manifest: Manifest) -> 
             f"Exports are compressed with GZIP, but compression is {options.compression}.",
             "Leave compression out.",
             table=route.source_table,
+        )
+    require_importable_number(len(manifest.files), route.source_table)
+
+
+def require_importable_number(files: int, table: str) -> None:
+    """Raises QuotaTooSmall for an export of the source ``table`` with more ``files`` than an import reads: AWS says so
+    only after the start. One without known files has been looked at."""
+    if files > MOST_OBJECTS:
+        raise QuotaTooSmall(
+            f"The export has {files:,} files, and an import reads at most {MOST_OBJECTS:,} objects.",
+            "Use a method that writes the items into the table: direct, or glue or emr with end: table.",
+            table=table,
+            details={"quota": "objects of an import", "needed": files, "allowed": MOST_OBJECTS},
         )
 
 

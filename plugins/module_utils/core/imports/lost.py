@@ -101,6 +101,7 @@ def _job_of(destination: Account, route: Route, description: Mapping[str, Any]) 
         "manifest_key": manifest.key,
         "item_count": manifest.item_count,
         "time": manifest.export_time,
+        "changed": dict(manifest.changed),
     }
     read = {"table_arn": manifest.table_arn, "table_id": manifest.table_id}
     return replace(job, request={**request, "source": read, "export": about})

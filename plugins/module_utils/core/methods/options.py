@@ -55,7 +55,8 @@ class SparkChoices:
     """What the user chose for the Spark job; empty values leave the choice to the engine's own file.
 
     ``workers`` are the machines of a run, the driver's among them. ``engine`` is ``serverless`` or ``cluster`` on EMR;
-    ``wheels`` a folder of the controller.
+    ``wheels`` a folder of the controller. ``end`` is ``table`` where the job writes into the table, or ``import`` where
+    it writes to S3 for an import, which makes the table.
     """
 
     engine: str = ""
@@ -66,6 +67,7 @@ class SparkChoices:
     cluster_id: str = ""
     release: str = ""
     wheels: str = ""
+    end: str = "table"
 
 
 @dataclass(frozen=True)

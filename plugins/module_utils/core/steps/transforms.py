@@ -49,11 +49,15 @@ def began_with(record: Record) -> BeganWith | None:
     known = record.evidence.get(EVIDENCE)
     if known:
         return BeganWith(str(known["fingerprint"]), float(known["at"]))
+    made = record.last_job(FILL)
+    staged = (job_of_entry(made).request.get("export") or {}).get("changed") or {} if made is not None else {}
+    if staged:  # the import of what a job has changed
+        return BeganWith(str(staged[EVIDENCE]["fingerprint"]), float(staged[EVIDENCE]["at"]))
     for entry in reversed(record.jobs):
         if entry.purpose == WRITE and entry.state == "closed":  # never begun
             continue
         written = job_of_entry(entry).request.get(EVIDENCE) if entry.purpose == WRITE else None
-        if written and written["table_id"] == record.table_id:
+        if written and record.table_id and written["table_id"] == record.table_id:
             return BeganWith(str(written["fingerprint"]), float(written["at"]))
         words = entry.token.split(" ")
         if entry.purpose == ITEMS and record.table_id and words[:2] == [ITEMS, record.table_id]:

@@ -14,7 +14,7 @@ from ...core.errors import Held
 from ...core.exports.cleanup import CleanupOptions, CleanupPlan, apply_cleanup, kinds_of, plan_cleanup
 from ...core.jobs.tracking import Tracking
 from ...core.methods.method import loaders_of
-from ...core.migration import METHODS, has_job_role
+from ...core.migration import KNOWN, has_job_role
 from ...core.steps.holding import Patience
 from ..accounts import Accounts
 from ..records import RECORD_OPTIONS, RecordTables, has_recorded, open_to_read, read_record, record_of, refuse_held
@@ -46,7 +46,7 @@ _SAME_NAME = (
     "recorded_only",
 )
 
-LOADERS = loaders_of(METHODS.values())
+LOADERS = loaders_of(KNOWN.values())
 
 
 def _clean_up(

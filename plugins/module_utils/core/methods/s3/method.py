@@ -97,8 +97,9 @@ class S3Method:
     def running_fill(
         self, destination: Account, options: MigrationOptions, route: Route, there: TableDefinition | None
     ) -> Job | None:
-        """The import from the route's staging prefix that runs."""
-        return running_import(destination, route)
+        """The import from the route's staging prefix that runs; none of what a job has changed."""
+        job = running_import(destination, route)
+        return None if job is None or job.request["export"].get("changed") else job
 
     def fillings(self, destination: Account) -> Iterator[Filling]:
         """The imports of what was staged."""

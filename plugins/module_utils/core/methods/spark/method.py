@@ -49,8 +49,8 @@ from .spark_job import SparkKind
 CLUSTER, SERVERLESS = "cluster", "serverless"  # choices of the engine on EMR
 
 
-class _SparkMethod:
-    """What both have in common: they differ in who runs the job."""
+class SparkMethod:
+    """What all have in common: they differ in who runs the job, and in where it writes."""
 
     name: ClassVar[str]
     engines: ClassVar[Collection[str]]
@@ -70,25 +70,25 @@ class _SparkMethod:
         spark = self._options(options)
         if record is not None:
             adopt_run(record)
-        plan = _planned(source, destination, options, record)
+        plan = planned(source, destination, options, record, LOADER)
         if plan.job.state not in ("not_needed",):
             delivery.build(spark.choices.wheels)  # before anything is billed
         job = start_export(source, destination, plan, record)
-        return _jobs(source, destination, options, plan, job, _following(self.name, spark), tuple(plan.changes))
+        return item_jobs(source, destination, options, plan, job, (_following(self.name, spark),), plan.changes)
 
     def preview(
         self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
     ) -> ItemJobs:
         """Export and Spark job foreseen. Raises what plan_export raises."""
         spark = self._options(options)
-        plan = _planned(source, destination, options, record)
+        plan = planned(source, destination, options, record, LOADER)
         job, changes = _following(self.name, spark), list(plan.changes)
         if plan.job.state == "not_needed" and record is not None and record.record.state in ("filled", "settled"):
             made = {"table_id": record.record.table_id}
-            return _jobs(source, destination, options, plan, plan.job, _done(job, made), tuple(changes))
+            return item_jobs(source, destination, options, plan, plan.job, (_done(job, made),), changes)
         there = TableDefinition.find(destination, options.made_table)
         if record is None and there is not None:  # a run that no record knows goes on: it is adopted
-            return _jobs(source, destination, options, plan, plan.job.foreseen, job.foreseen, ())
+            return item_jobs(source, destination, options, plan, plan.job.foreseen, (job.foreseen,), ())
         if there is None:
             call = creation_call(
                 source,
@@ -104,7 +104,7 @@ class _SparkMethod:
             changes.append(Change(f"table {options.made_table}", None, call, "billed"))
         run = {"workers": spark.choices.workers, "engine": spark.engine}
         changes.append(Change(f"{ENGINES[spark.engine].noun} into {options.made_table}", None, run, "billed"))
-        return _jobs(source, destination, options, plan, plan.job.foreseen, job.foreseen, tuple(changes))
+        return item_jobs(source, destination, options, plan, plan.job.foreseen, (job.foreseen,), changes)
 
     def running_fill(
         self, destination: Account, options: MigrationOptions, route: Route, there: TableDefinition | None
@@ -166,7 +166,7 @@ class _SparkMethod:
         )
 
 
-class GlueMethod(_SparkMethod):
+class GlueMethod(SparkMethod):
     """Export to S3, Spark job on AWS Glue."""
 
     name: ClassVar[str] = "glue"
@@ -181,10 +181,10 @@ class GlueMethod(_SparkMethod):
                 "Leave it out, or use the method emr.",
                 table=table,
             )
-        return self.name
+        return Glue.name
 
 
-class EmrMethod(_SparkMethod):
+class EmrMethod(SparkMethod):
     """Export to S3, Spark job on Amazon EMR."""
 
     name: ClassVar[str] = "emr"
@@ -210,8 +210,12 @@ class EmrMethod(_SparkMethod):
 SPARK_METHODS: Sequence[Method] = (GlueMethod(), EmrMethod())
 
 
-def _planned(source: Account, destination: Account, options: MigrationOptions, record: Tracking | None) -> ExportPlan:
-    plan = plan_export(source, destination, options.export, LOADER, record)
+def planned(
+    source: Account, destination: Account, options: MigrationOptions, record: Tracking | None, loader: Loader
+) -> ExportPlan:
+    """The export, and what the job after it would be refused for. Raises what plan_export does, InvalidTransform,
+    TableBroken, InvalidInput, QuotaTooSmall."""
+    plan = plan_export(source, destination, options.export, loader, record)
     definition = plan.definition
     if options.transform is not None:
         require_transform(options.transform, definition)
@@ -234,23 +238,24 @@ def _done(job: Job, made: Mapping[str, str]) -> Job:
     return Job(job.kind, job.name, "not_needed", request=job.request, result=dict(made), migration_id=job.migration_id)
 
 
-def _jobs(
+def item_jobs(
     source: Account,
     destination: Account,
     options: MigrationOptions,
     plan: ExportPlan,
     job: Job,
-    following: Job,
-    changes: tuple[Change, ...],
+    then: tuple[Job, ...],
+    changes: Sequence[Change],
 ) -> ItemJobs:
+    """The export's ``job`` and those that follow ``then``, the last of which makes the table."""
     fresh = plan.job.state != "not_needed"
     seen = undescribed(source, destination, plan.definition, options.export) if fresh and job.open else []
     return ItemJobs(
         job,
-        (following,),
-        changes,
+        then,
+        tuple(changes),
         plan.definition,
-        following,
+        then[-1],
         (*plan.left, *(left_by_copy(plan.definition) if fresh else ())),
         plan.obstacle,
         (*(kept_by_copy(plan.definition) if fresh else ()), *seen),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -32,7 +32,7 @@ from ...table.transforming import TransformChoices, choices_from, definition_for
 from ..options import SparkChoices
 from .delivery import Payload, folder_of
 from .engine import Submission, tags_of
-from .permissions import role_arn, session_policy
+from .permissions import CHANGED_FOLDER, role_arn, session_policy
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,34 @@ def work_folder(destination: Account, table: TableDefinition) -> str:
     return f"{folder_of(destination)}work/{_digest(table.arn, table.table_id)}/"
 
 
+def plan_of_objects(
+    destination: Account, options: SparkOptions, source: TableDefinition, manifest: Manifest, export_prefix: str
+) -> JobPlan:
+    """The plan that brings all items of the export of ``source`` to objects below ``export_prefix``, the destination
+    table's own, in the form of an export; without a run yet.
+
+    Both folders are those of just this export, destination and transform.
+    """
+    arn = destination.table_arn(options.made_table)
+    plan = JobPlan(
+        run="",
+        region=destination.region,
+        bucket=options.bucket,
+        bucket_owner=options.bucket_owner or destination.account_id,
+        prefix=f"{folder_of(destination)}work/{_digest(arn, '', manifest.key)}/",
+        table=options.made_table,
+        table_id="",
+        files=tuple(ExportedFile(file.key, file.items, file.md5) for file in manifest.files),
+        definition=options.definition(source, epoch_of(manifest.export_time)),
+        dynamodb_url="",
+        key_arn=options.kms_key_arn,
+        s3_url=destination.spec.endpoint_url,
+        lose_colliding=options.transform is not None and options.transform.on_collision == "any",
+    )
+    folder = f"{EXPORT_FOLDER}{CHANGED_FOLDER}{_digest(plan.results_prefix)}"
+    return replace(plan, objects=f"{export_prefix}/{folder}/data/")
+
+
 def epoch_of(time: str) -> float | None:
     """A time of a manifest in epoch seconds; None where it is not known."""
     return datetime.fromisoformat(time).timestamp() if time else None
@@ -156,22 +184,24 @@ def plan_key(plan: JobPlan) -> str:
 def own_exports(plan: JobPlan) -> tuple[str, ...]:
     """Patterns of the plan's files where a migration has exported them. Its prefix may be long, and a session policy
     has 2,048 characters: the export's id is enough."""
-    exports = sorted({file.key.partition(EXPORT_FOLDER)[2].partition("/")[0] for file in plan.files})
+    exports = sorted({_folder(file.key) for file in plan.files})
     return tuple(f"tableferry/*/{EXPORT_FOLDER}{export}/data/*" for export in exports)
 
 
 def submission_of(
     destination: Account,
     options: SparkOptions,
-    table: TableDefinition,
+    table: TableDefinition | None,
     plan: JobPlan,
     payload: Payload,
     exports: Sequence[str],
 ) -> Submission:
-    """The run of ``plan``, whose files match ``exports``."""
+    """The run of ``plan``, whose files match ``exports``; ``table`` is the one it fills, None where an import will."""
     root, folder = f"s3://{options.bucket}/", folder_of(destination)
     reads = (f"{folder}tableferry-*", *exports)
-    keys = (options.kms_key_arn, table.kms_key_arn)
+    keys = (options.kms_key_arn, table.kms_key_arn if table else "")
+    writes = [plan.prefix, *([f"tableferry/*/{EXPORT_FOLDER}{_folder(plan.objects)}/data/"] if plan.objects else [])]
+    name = table.name if table else ""
     return Submission(
         run=plan.run,
         table=options.made_table,
@@ -181,10 +211,15 @@ def submission_of(
         package=f"{root}{payload.package_key(folder)}",
         logs=f"{root}{plan.prefix}logs/",
         role_arn=role_arn(destination, options.choices.role_arn),
-        policy=session_policy(destination, options.bucket, table.name, work=plan.prefix, reads=reads, keys=keys),
+        policy=session_policy(destination, options.bucket, name, writes=writes, reads=reads, keys=keys),
         choices=options.choices,
         tags=tags_of(destination, options.migration_id),
     )
+
+
+def _folder(key: str) -> str:
+    """The folder of an export, named by its id, that an object lies in."""
+    return key.partition(EXPORT_FOLDER)[2].partition("/")[0]
 
 
 def _digest(*parts: str) -> str:

@@ -92,7 +92,7 @@ class SparkKind(DestinationJobs):
 
     def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
         """Bring the table's items: by the run that an earlier process has begun, else by a new one."""
-        work = _TableWork(item, self)
+        work = TableWork(item, self)
         job = item.job
         if job.state != "running":
             if work.record.record.state in ("filled", "settled"):
@@ -132,7 +132,7 @@ class SparkKind(DestinationJobs):
         return (yield from self._workbench.steps(job, count))
 
 
-class _TableWork:
+class TableWork:
     """The work on one table, by one process."""
 
     def __init__(self, item: WaitItem, kind: SparkKind) -> None:
@@ -246,10 +246,15 @@ class _TableWork:
                 judged = yield from self._judged(job, replace(self._plan(job), run=request.run), status)
                 self._forget(judged)
                 return judged
-            never = replace(job, result={**job.result, NOTHING: True})
-            self._ended(ended_with(never, SparkJobFailed(f"{status.message}.", "Run again later.")))
-            job = replace(job, state="pending", pending_reason="slot", arn="")
-            yield Pause(job, "slot")
+            job = yield from self._full(job, status)
+
+    def _full(self, job: Job, status: RunStatus) -> Steps:
+        """``job`` pending, once there may be room for another run: this one has ended for lack of it."""
+        never = replace(job, result={**job.result, NOTHING: True})
+        self._ended(ended_with(never, SparkJobFailed(f"{status.message}.", "Run again later.")))
+        job = replace(job, state="pending", pending_reason="slot", arn="")
+        yield Pause(job, "slot")
+        return job
 
     def _described(self, job: Job, request: Request) -> RunStatus:
         """How the run stands; as stopped where AWS does not know it any more, as after somebody deleted its job."""
@@ -257,7 +262,7 @@ class _TableWork:
         listed = entry is not None and self.record.now() > entry.asked_at + LISTED
         return described(self.destination, request, job.arn, listed=listed)
 
-    def _begun(self, job: Job, table: TableDefinition, plan: JobPlan) -> Steps:
+    def _begun(self, job: Job, table: TableDefinition | None, plan: JobPlan) -> Steps:
         """``job`` running: script, package and plan are in the bucket, and the engine has taken the run."""
         payload = delivery.build(self.options.choices.wheels)
         delivery.deliver(self.bucket, payload, delivery.folder_of(self.destination))
@@ -417,7 +422,7 @@ class _TableWork:
         until = 0.0
         for entry in self.record.record.jobs:
             ended = entry.result.get("job", {}).get("result", {})
-            if entry.purpose == WRITE and entry.state == "failed" and not ended.get(NOTHING):
+            if entry.kind == KIND and entry.state == "failed" and not ended.get(NOTHING):
                 until = max(until, float(ended.get("ended_at", 0)) + OWN_SIGNATURES)
         while (seconds := until - self.record.now()) > 0:
             waits = {**job.result, "fenced_until": iso(until)}
