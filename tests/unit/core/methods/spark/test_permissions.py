@@ -16,6 +16,7 @@ import pytest
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account, AccountSpec
 from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.manifest import DataFile, Manifest
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark.access import statements
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark.delivery import Payload
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark.permissions import LONGEST
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark.planning import (
     SparkOptions,
@@ -24,6 +25,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark.
     submission_of,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.definition import TableDefinition
+from ansible_collections.tableferry.aws.plugins.module_utils.spark.package import Package
 from demo.tables import on_demand
 
 NAME = "t" * 255
@@ -38,6 +40,7 @@ def account() -> Any:
         account_id="222222222222",
         region="ap-southeast-2",
         partition="aws",
+        tags={},
         spec=AccountSpec("destination", "ap-southeast-2"),
         table_arn=lambda name: f"arn:aws:dynamodb:ap-southeast-2:222222222222:table/{name}",
     )
@@ -53,7 +56,7 @@ def document(**changes: Any) -> tuple[Any, list[dict[str, Any]], str]:
         (DataFile(f"{DATA}a.json.gz", 1, ""),), "2026-11-29T06:00:00+00:00",
     )  # fmt: skip
     plan = plan_of_objects(here, options, source, manifest, PREFIX)
-    payload: Any = SimpleNamespace(script_key="tableferry/spark/s.py", package_key="tableferry/spark/p.zip")
+    payload = Payload(b"script", Package(b"package"))
     policy = submission_of(here, options, None, plan, payload, own_exports(plan)).policy
     return plan, json.loads(policy)["Statement"], policy
 
