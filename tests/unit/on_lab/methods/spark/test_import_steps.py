@@ -20,6 +20,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import 
     DestinationExists,
     ImportFailed,
     LocalSecondaryIndexes,
+    QuotaTooSmall,
     ServiceError,
     TableBroken,
 )
@@ -28,7 +29,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.exports.cleanu
     apply_cleanup,
     plan_cleanup,
 )
-from ansible_collections.tableferry.aws.plugins.module_utils.core.imports import importing
+from ansible_collections.tableferry.aws.plugins.module_utils.core.imports import import_request, importing
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.exported import ExportedFile
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import Page
@@ -259,8 +260,10 @@ def test_check_mode_shows_export_job_and_import(glue: Glue) -> None:
     before = begun(glue)
     shown = preview(glue.source, glue.destination, chosen, Playbook(glue, 70).store)
     assert begun(glue) == before
-    whats = [change.what for change in shown.changes if change.risk == "billed"]
-    assert whats[-3:] == ["export of shown", f"job run of AWS Glue into s3://{BUCKET}", "import into shown"]
+    billed = [change.what for change in shown.changes if change.risk == "billed"]
+    ways = ["export of shown", f"job run of AWS Glue into s3://{BUCKET}", "import into shown"]
+    assert [what for what in billed if what in ways] == ways
+    assert not any(what.startswith("table ") for what in billed)
     made = next(change.after for change in shown.changes if change.what == "import into shown")
     assert made["table"]["KeySchema"] == [{"AttributeName": "person", "KeyType": "HASH"}]
 
@@ -320,3 +323,14 @@ def test_cleanup_removes_the_objects_and_waits_for_jobs(glue: Glue) -> None:
     loaders = loaders_of(KNOWN.values())
     apply_cleanup(glue.source, glue.destination, plan_cleanup(glue.source, glue.destination, options, loaders, record))
     assert "Contents" not in glue.s3.list_objects_v2(Bucket=BUCKET, Prefix=folder)
+
+
+def test_more_files_than_an_import_reads_are_refused_before_the_job(
+    glue: Glue, here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    glue.table("many", of_people())
+    monkeypatch.setattr(import_request, "MOST_OBJECTS", 1)
+    judged = Playbook(glue, 95).migrate("many", spark=BY_IMPORT)
+    assert isinstance(judged.failure, QuotaTooSmall)
+    assert "end: table" in judged.failure.next_step
+    assert here.runs == {}
