@@ -144,7 +144,7 @@ def method_used(jobs: Mapping[str, Mapping[str, Any]]) -> str:
 def exported_items(destination: Account, record: Record) -> Export | None:
     """What a comparison reads instead of the source table: the export that the ``record``'s table was filled from. None
     where its method had none, or it is gone. Raises what ``find_export`` does."""
-    method = METHODS.get(record.method)
+    method = KNOWN.get(record.method)
     return find_export(destination, record) if method is not None and method.compares_export else None
 
 

@@ -15,6 +15,8 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from ....spark.plan import JobPlan
+from ...exports.kept_export import EVIDENCE as EXPORT
+from ...exports.kept_export import evidence_of
 from ...exports.manifest import SUMMARY, DataFile, Manifest, write_manifest
 from ...imports.import_request import require_importable_number
 from ...jobs.job import Job, ended_with
@@ -143,6 +145,7 @@ class _ObjectsWork(TableWork):
             "items_source": totals.read,
             "items_destination": totals.written - totals.lost,
             "spark": {**totals.to_dict(), "cost": job.result.get("cost", {})},
+            EXPORT: evidence_of(self.bucket, of_export),
         }
         folder = plan.objects.removesuffix("data/")
         return replace(
