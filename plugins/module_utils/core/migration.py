@@ -101,8 +101,7 @@ def chosen(method: str) -> str:
 
 
 def method_of(name: str, table: str = "", end: str = "") -> Method:
-    """The method called ``name``, of which ``end`` may choose another one. Raises UnknownMethod, NotInThisVersion,
-    naming the ``table`` that it is for."""
+    """The method called ``name``, or the one of its ``end``. Raises UnknownMethod, NotInThisVersion for ``table``."""
     method = METHODS.get(chosen(name))
     if method is not None:
         return BY_IMPORT_OF.get(method.name, method) if end == "import" else method
