@@ -99,6 +99,10 @@ def _note(caller: _Caller, host: str, variables: Mapping[str, Any], sides: Sides
     ways = [f"{method}-{spark.get('engine')}-{side}", f"{method}-{side}"]
     found = next((names for way in ways if (names := [path.name for path in _parts_of(way)])), [])
     caller.files.update(found)
+    if method in migration.METHODS:  # one that ends with the jobs of another one needs what that one does
+        kinds = migration.method_of(method, host, str(spark.get("end") or "")).kinds.keys()
+        alike = [name for name, each in migration.METHODS.items() if each.kinds.keys() <= kinds]
+        caller.files.update(path.name for name in alike for path in _parts_of(f"{name}-{side}") if name != method)
     caller.methods.add(method)
     managed = switch(read(variables, "ferry_manage_accounts", True))
     caller.phases.update(phase for phase in ready_policies.PHASES if managed or phase != "Prepare")

@@ -109,6 +109,13 @@ def test_a_cluster_has_policies_of_its_own() -> None:
     assert "emr-serverless:StartJobRun" not in json.dumps(cluster)
 
 
+def test_what_ends_with_an_import_may_import() -> None:
+    for end, expected in (("table", False), ("import", True)):
+        policies, _lines = made(orders={"ferry_method": "glue", "ferry_spark": {"end": end}})
+        assert ("dynamodb:ImportTable" in str(policies)) is expected
+        assert "glue:StartJobRun" in str(policies)
+
+
 def test_china_has_a_partition_and_a_domain_of_its_own() -> None:
     there = {"account_id": "333333333333", "region": "cn-north-1"}
     policies, _lines = made(orders={"ferry_method": "direct", "ferry_destination": there})
