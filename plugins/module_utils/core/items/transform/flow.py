@@ -28,8 +28,8 @@ class Known:
     ``kind`` is its type where it is there, "" for any, MIXED for one of two. ``sure``: every item has it; ``absent``:
     none. ``checked``: a function wrote it, so only the items show what it is. ``keys`` are the source's key attributes
     that it is made of, None where it is made of other attributes too. ``apart`` are those of them that can be told from
-    it: other values make another one. ``most`` is how many bytes it has at most, where it is not empty; ``step`` the
-    last step that wrote it.
+    it: other values make another one. ``most`` is how many bytes it has at most, where it is not empty; ``head`` the
+    constant text that it begins with, "" for none; ``step`` the last step that wrote it.
     """
 
     kind: str = ""
@@ -39,15 +39,16 @@ class Known:
     keys: frozenset[str] | None = None
     apart: frozenset[str] = _NO_KEYS
     most: int = UNLIMITED
+    head: str = ""
     step: int = 0
 
 
 UNKNOWN = Known()
 
 
-def constant_of(kind: str) -> Known:
-    """What is known of a constant."""
-    return Known(kind, sure=True, keys=_NO_KEYS)
+def constant_of(kind: str, head: str = "") -> Known:
+    """What is known of a constant, which is ``head`` where it is a text."""
+    return Known(kind, sure=True, keys=_NO_KEYS, head=head)
 
 
 class Flow:
@@ -113,7 +114,7 @@ class Flow:
         known = self.of(path.name)
         if known.absent:
             return
-        self.write(path.name, made(known) if path.is_attribute else replace(known, apart=_NO_KEYS, keys=None))
+        self.write(path.name, made(known) if path.is_attribute else replace(known, apart=_NO_KEYS, keys=None, head=""))
 
     def drop(self, name: str) -> None:
         """No item has the attribute any more."""
@@ -174,4 +175,4 @@ def _either(one: Known, other: Known) -> Known:
 def changed(known: Known, kind: str, *, apart: bool = False, most: int = UNLIMITED) -> Known:
     """``known`` after a change to the type ``kind``; ``apart`` where it makes two values of two."""
     kept = known.apart if apart and known.kind in SCALARS else _NO_KEYS
-    return replace(known, kind=kind, apart=kept, most=most)
+    return replace(known, kind=kind, apart=kept, most=most, head="")

@@ -59,7 +59,8 @@ class KeysAfter:
 
     ``destination`` has the table's key and the indexes that stay; ``lost`` the others by their names, with the reason;
     ``apart`` says that two items of the source never become one. ``of_keys``: the destination's key is made of the
-    source's key alone, by the steps ``makers``.
+    source's key alone, by the steps ``makers``. ``heads`` are the constant texts that attributes of the table's key
+    begin with, in every item.
     """
 
     destination: TableSchemas
@@ -68,6 +69,7 @@ class KeysAfter:
     lost: Mapping[str, str] = field(default_factory=dict)
     checks: tuple[KeyCheck, ...] = ()
     makers: tuple[Step, ...] = field(default=(), repr=False)
+    heads: Mapping[str, str] = field(default_factory=dict)
 
 
 def keys_after(definition: Definition, flow: Flow, steps: tuple[Step, ...]) -> KeysAfter:
@@ -105,7 +107,8 @@ class _Resolving:
             )
         indexes, lost = self._indexes(table)
         destination = TableSchemas(table, indexes)
-        return KeysAfter(destination, apart, of_keys, lost, tuple(self._checks(destination)), makers)
+        heads = {each.name: known.head for each in table.attributes if (known := self._flow.of(each.name)).head}
+        return KeysAfter(destination, apart, of_keys, lost, tuple(self._checks(destination)), makers, heads)
 
     def _followed_table(self) -> KeySchema:
         """The table's key as the steps have changed it."""
