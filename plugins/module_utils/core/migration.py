@@ -34,6 +34,7 @@ from .methods.backup.method import BackupMethod
 from .methods.by_jobs import method_of_kinds, name_by_jobs
 from .methods.direct.method import DirectMethod
 from .methods.following import costs, following
+from .methods.merging import heads_of, part_changes
 from .methods.method import (
     Method,
     Needs,
@@ -47,6 +48,7 @@ from .methods.options import AUTO, MigrationOptions
 from .methods.s3.method import S3Method
 from .methods.spark.by_import import BY_IMPORT_OF
 from .methods.spark.method import SPARK_METHODS
+from .record.parts import is_first_part, is_later_part, of_source
 from .record.record import Record
 from .record.store import RecordStore
 from .steps import adopting, claim_job, claiming, comparison, holding
@@ -55,7 +57,7 @@ from .steps.claiming import Choice, Finished, Later, Records
 from .steps.comparison import VerifyKind, VerifyOptions, comparison_change, options_of
 from .steps.counting import CountKind
 from .steps.drift import FinishedSettings, settings_of_finished
-from .steps.settings_job import SettingsKind, plan_table_settings, settings_job, settings_to_come
+from .steps.settings_job import SettingsKind, plan_table_settings, settings_job, settings_to_come, told_only
 from .steps.source_jobs import FindSourceJobs
 from .steps.standing import FindFillings
 from .steps.transforms import changed_since, fingerprint_of, require_same_transform
@@ -251,6 +253,7 @@ def _choice(source: Account, method: Method, options: MigrationOptions, take_ove
         find_fill=partial(find_fill, KNOWN.values(), source, options),
         replace_broken=options.replace_failed,
         take_over=take_over,
+        heads=heads_of(method, METHODS.values(), source, options),
     )
 
 
@@ -260,7 +263,8 @@ def _finished(
     """A table whose record says ``done``: everything was done by an earlier run, but what is asked of its settings."""
     job = claim_job.finished_job(claim)
     warning = changed_since(claim.record, options.transform, claim.definition)
-    asked: FinishedSettings = "once" if warning else options.finished_settings  # those of another table
+    other = warning or not is_first_part(claim.record)  # those of another table
+    asked: FinishedSettings = "once" if other else options.finished_settings
     drift = settings_of_finished(claim, source, destination, options.table, options.settings, asked, take_over)
     return Migration(
         claim.record.method, job, (drift.job,), (), claim.definition,
@@ -322,7 +326,7 @@ def preview(
     Raises what ``start`` raises, but for what is the migration's obstacle.
     """
     options.require_valid()
-    method, record, held = method_of(options.method, options.table, options.spark.end), None, None
+    method, record, held, parts = method_of(options.method, options.table, options.spark.end), None, None, ()
     require_transforming(method, METHODS.values(), options)
     if store is not None or by_record:
         choice = _choice(source, method, options)
@@ -332,24 +336,27 @@ def preview(
             if not options.adopt:
                 raise
             return _still_to_set(_adoption(method, source, destination, options), source, destination, options)
-        done = claiming.finished(known, there, here)
+        done = claiming.finished(known, there, here, source.table_arn(options.table))
         if done is not None:
             return _foreseen(_finished(done, source, destination, options))
-        if known is not None and adopting.is_by_comparison(known):
+        if known is not None and adopting.is_by_comparison(of_source(known, source.table_arn(options.table))):
             return _still_to_set(_by_comparison(known, source, destination, options), source, destination, options)
-        record = Tracking(None, choice.table, claiming.foreseen(known, there, choice)) if known is not None else None
+        record = Tracking(None, choice.table, claiming.foreseen(known, there, choice, here)) if known else None
         held = holding.held_elsewhere(store, destination, known)
+        parts = part_changes(options, choice.heads)
     gone = claiming.replacing(record)
     require_reading(method, source, destination, options)
     with naming_methods(METHODS):
         jobs = method.preview(source, destination, options, record)
-        then, changes, left = list(jobs.then), [*gone, *jobs.changes], list(jobs.left)
+        then, changes, left = list(jobs.then), [*gone, *parts, *jobs.changes], list(jobs.left)
         if jobs.maker is not None:
             anew, made_id = bool(gone or jobs.maker.request.get("replaces")), made_of(jobs.maker).table_id
             settings = plan_table_settings(
                 source, destination, options.table, options.made_table, options.settings,
                 made_id=made_id, preview=True, as_made=jobs.as_made, anew=anew,
             )  # fmt: skip
+            if record is not None and is_later_part(record.record):
+                settings = told_only(settings)
             shown = settings_job if record is None else settings_to_come
             last = shown(options.made_table, options.table, options.settings, settings)
             then += [job.foreseen for job in (*following(method, options)[:-1], last)]
@@ -421,7 +428,7 @@ def judge(
 def filled_id(record: Record, migration_id: str, source_arn: str) -> str:
     """The TableId of what this migration filled from ``source_arn``, as the ``record`` says: whole, broken or handed
     over, and as far as a method got that goes on with half a table. "" where it says none of these."""
-    if record.migration != migration_id or source_arn not in {record.source.arn, *record.parts}:
+    if record.migration != migration_id or source_arn not in record.sources:
         return ""
     if record.state in ("claimed", "filling"):
         method = KNOWN.get(record.method)

@@ -266,9 +266,7 @@ def _is_awaited(record: Tracking, over: Sequence[Job]) -> bool:
     )
 
 
-def _shared_exports(
-    destination: Account, route: Route, prefix: str, store: RecordStore | None
-) -> SharedExports | None:
+def _shared_exports(destination: Account, route: Route, prefix: str, store: RecordStore | None) -> SharedExports | None:
     if store is None:
         return None
     arn = route.source_arn.replace("arn::", f"arn:{destination.partition}:", 1)

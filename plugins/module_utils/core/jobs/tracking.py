@@ -19,7 +19,7 @@ from typing import Any
 from .. import sdk
 from ..aws_errors import is_passing
 from ..errors import FerryError, Held, NotYet, RecordBusy, RecordLost, StepNotAllowed
-from ..record import intended, intention, transitions
+from ..record import intended, intention, merging, transitions
 from ..record.fence import LET_GO, Fence
 from ..record.gate import Attempts
 from ..record.intention import Step, Window
@@ -356,6 +356,11 @@ class Tracking:
         self._write(
             lambda record, now: transitions.claim_again(record, now, migration=migration, source=source, method=method)
         )
+
+    def begin_part(self, source: Source, method: str, heads: Mapping[str, str]) -> None:
+        """The part of ``source`` of a table that is merged of several is under way: see ``merging.begin_part``. Raises
+        NotYet."""
+        self._write(lambda record, now: merging.begin_part(record, now, source=source, method=method, heads=heads))
 
     def above(self, attempts: Collection[int]) -> None:
         """The attempt that begins gets a number above ``attempts``, those of our tokens in AWS's lists."""

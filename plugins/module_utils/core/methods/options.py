@@ -78,7 +78,7 @@ class MigrationOptions:
     created at all. ``writes_stopped``: nobody writes to the source any more, so that the copy has to show all that is
     in it. ``adopt`` takes a table with our tags and without a record for filled once a full comparison found it equal,
     ``finished_settings`` is what becomes of the settings of a table that an earlier run finished. ``transform`` is what
-    changes the items on the way.
+    changes the items on the way; with ``merge`` other sources may share the table.
     """
 
     table: str
@@ -107,6 +107,7 @@ class MigrationOptions:
     adopt: bool = False
     finished_settings: FinishedSettings = "once"
     transform: TransformChoices | None = None
+    merge: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON-safe data."""

@@ -217,7 +217,7 @@ def other_migration(record: Record, wanted: Wanted) -> str:
     if wanted.migration not in ("", record.migration):
         of = f"It belongs to migration {record.migration}, and migration_id is {wanted.migration}."
         return f"{of} {_set_id(record.migration)} Otherwise: {ways_out(record)}"
-    sources = {arn.rpartition("/")[2] for arn in (record.source.arn, *record.parts)}
+    sources = {arn.rpartition("/")[2] for arn in record.sources}
     if wanted.source_table and wanted.source_table not in sources:
         return f"It is the copy of {record.source.arn}, not of {wanted.source_table}. {ways_out(record)}"
     return ""

@@ -53,7 +53,7 @@ def began_with(record: Record) -> BeganWith | None:
     staged = (job_of_entry(made).request.get("export") or {}).get("changed") or {} if made is not None else {}
     if staged:  # the import of what a job has changed
         return BeganWith(str(staged[EVIDENCE]["fingerprint"]), float(staged[EVIDENCE]["at"]))
-    for entry in reversed(record.jobs):
+    for entry in reversed(record.part_jobs):
         if entry.purpose == WRITE and entry.state == "closed":  # never begun
             continue
         written = job_of_entry(entry).request.get(EVIDENCE) if entry.purpose == WRITE else None

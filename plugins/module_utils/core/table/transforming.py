@@ -323,6 +323,14 @@ def transformed(
     return TableDefinition.from_dict({name: value for name, value in raw.items() if value != []}), left
 
 
+def key_heads(choices: TransformChoices | None, table: TableDefinition) -> dict[str, str]:
+    """The constant texts that attributes of the destination's key begin with in every item, by their names; of no
+    transform none. Needs no salt. Raises InvalidTransform."""
+    if choices is None:
+        return {}
+    return dict(compiled(_shaping(choices, table)).keys.heads)
+
+
 def time_to_live_after(definition: TableDefinition, choices: TransformChoices, attribute: str) -> tuple[str, str]:
     """The attribute that ``attribute``, the source's time to live, is in the copy; or "" and why there is none."""
     now = followed(_shaping(choices, definition), [attribute])[attribute]

@@ -156,7 +156,7 @@ def _verified(
         "filled_id": known,
     }
     export = None
-    if record is not None and ours in {record.source.arn, *record.parts} and record.migration == params["migration_id"]:
+    if record is not None and ours in record.sources and record.migration == params["migration_id"]:
         try:
             require_copy(destination, record)
         except Replaced:

@@ -80,6 +80,7 @@ SPEC: dict[str, Any] = {
     "take_over": {"type": "str", "default": ""},
     "adopt": {"type": "bool", "default": False},
     "finished_settings": {"type": "str", "choices": ["once", "report", "apply"], "default": "once"},
+    "merge": {"type": "bool", "default": False},
 }
 
 LISTS = ("defer", "indexes_after", "leave_indexes")

@@ -40,6 +40,7 @@ from ...items.worker_count import at_work, workers_for
 from ...jobs.job import Job
 from ...jobs.kind import Made, OwnWork, Steps, WaitItem, made_of, past_fence
 from ...jobs.tracking import Tracking
+from ...record.parts import is_later_part
 from ...record.record import DELETE, ITEMS
 from ...route import Route
 from ...steps.background import Workbench, bounds_of, percent
@@ -55,6 +56,7 @@ from ...steps.transforms import (
 )
 from ...table.creation import check_indexes
 from ...table.definition import AS_OF, TableDefinition
+from ...table.merged import require_same_shape
 from ...table.ownership import COPY_TAG, put_mark, put_tags
 from ...table.quotas import check_quotas
 from ...table.refused_items import without_keys
@@ -143,8 +145,11 @@ def plan_direct(
             require_usable(there.raw)
             result = {**done, "table_id": there.table_id, "table_arn": there.arn}
             return DirectPlan(replace(job, state="not_needed", pending_reason="", result=result), [], definition)
-        _require_without(there, options)
-        _require_shape(there, shape, options)
+        if record is not None and is_later_part(record.record):
+            require_same_shape(there, options.whole_shape(definition), options.table)
+        else:
+            _require_without(there, options)
+            _require_shape(there, shape, options)
     require_usable(definition.raw)
     try:
         _require_checkpoints(options)
@@ -390,7 +395,8 @@ def _copy(
         ),
         show_progress,
     )
-    counted = {"counted": count_items(there, lambda _: show(job), bounds)} if options.count else {}
+    own = there.only(record.record.heads if record is not None else {})
+    counted = {"counted": count_items(own, lambda _: show(job), bounds)} if options.count else {}
     _require_made(item_table(destination, options.made_table, bounds), job)
     return replace(
         job,

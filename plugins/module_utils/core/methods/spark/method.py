@@ -22,17 +22,19 @@ from ...jobs.job import Job
 from ...jobs.kind import JobKind
 from ...jobs.tracking import Tracking
 from ...judgement import Judgement, JudgeOptions, nothing_to_judge
+from ...record.parts import is_later_part
 from ...route import Route
 from ...steps.source_jobs import SourceJob
 from ...steps.standing import Filling
 from ...steps.transforms import fingerprint_of, require_same_transform
 from ...table.creation import check_indexes
 from ...table.definition import TableDefinition
+from ...table.merged import require_same_shape
 from ...table.own_apis import Tags
 from ...table.preview import as_created
 from ...table.quotas import check_quotas
 from ...table.replication import kept_by_copy, left_by_copy
-from ...table.transforming import require_transform
+from ...table.transforming import made_shape, require_transform
 from ..method import ItemJobs, Method, Needs
 from ..options import MigrationOptions, SparkChoices
 from . import delivery
@@ -221,6 +223,9 @@ def planned(
         require_transform(options.transform, definition)
     if record is not None and record.record.table_id:
         require_same_transform(record.record, fingerprint_of(options.transform, definition), options.table)
+    if record is not None and is_later_part(record.record):
+        whole = made_shape(definition, options.transform, options.leave_indexes)
+        require_same_shape(TableDefinition.read(destination, options.made_table), whole, options.table)
     check_indexes(definition, options.indexes_after, options.leave_indexes)
     capacity = int((definition.provisioned_throughput or {}).get("WriteCapacityUnits", 0))
     to_rate("write_rate", options.items.write_rate, capacity)

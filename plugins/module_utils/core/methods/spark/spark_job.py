@@ -127,7 +127,8 @@ class SparkKind(DestinationJobs):
 
         def count(show: Callable[[Job], None]) -> int:
             bounds = bounds_of(record, lambda: show(job))
-            return count_items(item_table(destination, table, bounds), lambda _: show(job), bounds)
+            own = item_table(destination, table, bounds).only(record.record.heads)
+            return count_items(own, lambda _: show(job), bounds)
 
         return (yield from self._workbench.steps(job, count))
 

@@ -46,7 +46,8 @@ def exports(glue: Glue, table: str) -> list[str]:
     """The exports of a table."""
     arn = glue.account("source").table_arn(table)
     return [
-        each["ExportArn"] for each in glue.lab.client("dynamodb", "source").list_exports(TableArn=arn)["ExportSummaries"]
+        each["ExportArn"]
+        for each in glue.lab.client("dynamodb", "source").list_exports(TableArn=arn)["ExportSummaries"]
     ]
 
 
