@@ -67,6 +67,7 @@ VARIABLES: dict[str, dict[str, Any]] = {
     "ferry_transform_show_values": {"type": "bool"},
     "ferry_on_collision": {"type": "str", "choices": ["refuse", "any"]},
     "ferry_destination_key": {"type": "dict"},
+    "ferry_merge": {"type": "bool"},
     # The wheels are a variable of their own: one folder serves every table.
     "ferry_spark": {
         "type": "dict",
@@ -301,14 +302,14 @@ def pair_tables(
     still to be done: a finished one needs nothing, and one that is being filled what its own method needs.
     """
     found: dict[str, list[str]] = {"staged": [], "backed_up": [], SPARK: []}
-    by_record = _needs_by_record(status or {})
+    by_record, parts = _needs_by_record(status or {}), _parts_by_record(hostvars, pairs, status or {})
     for host, owner in pairs.items():
         variables = hostvars[host]
         if owner != first:
             continue
         source, destination = table_names(host, variables)
         needs = by_record.get(destination)
-        if needs is None:
+        if needs is None or not parts.get((destination, source), True):
             needs = _needs(read(variables, "ferry_method"))
         for need, result in CLEANED.items():
             if need in needs or (read(variables, result) or {}).get("recorded"):
@@ -316,6 +317,22 @@ def pair_tables(
         if SPARK in needs or (read(variables, CLEANED["staged"]) or {}).get("job_role"):
             found[SPARK].append(source)
     return found
+
+
+def _parts_by_record(
+    hostvars: HostVars, pairs: Mapping[str, str], status: Mapping[str, Any]
+) -> dict[tuple[str, str], bool]:
+    """Whether the record says that the part of a source is done, by the names of the destination and the source table:
+    of tables that are merged of several sources."""
+    merged = {row["name"]: row.get("parts") or {} for row in status.get("tables") or ()}
+    names = [table_names(host, hostvars[host]) for host in pairs if meant(hostvars[host], "ferry_merge") is True]
+    return {
+        (destination, source): any(
+            state == "filled" and arn.endswith(f":table/{source}") for arn, state in merged[destination].items()
+        )
+        for source, destination in names
+        if destination in merged
+    }
 
 
 def _needs_by_record(status: Mapping[str, Any]) -> dict[str, set[str]]:
@@ -376,19 +393,42 @@ def inventory_problems(hosts: Iterable[str], hostvars: HostVars, sides: Sides | 
         Display().warning(warning)
     for host, words in _plan_problems(problems, hostvars, sides).items():
         problems[host].append(words)
-    # Which table should get the name cannot be decided here: all of them are refused.
     for rivals in owners.values():
-        for host in rivals if len(rivals) > 1 else ():
-            others = ", ".join(other for other in rivals if other != host)
-            destination = table_names(host, hostvars[host])[1]
-            problems[host].append(
-                f"{destination} is also the destination table of {others}; set ferry_destination_table"
-            )
+        for host, words in (_rivalry(rivals, hostvars, sides) if len(rivals) > 1 else {}).items():
+            problems[host].append(words)
     return {
         host: f"{host}: {'; '.join(found)}. Correct the inventory and run again."
         for host, found in problems.items()
         if found
     }
+
+
+def _rivalry(rivals: list[str], hostvars: HostVars, sides: Sides) -> dict[str, str]:
+    """What is wrong with each of several hosts that have one destination table. Which table should get the name cannot
+    be decided here: all of them are refused, unless each is to be merged, of a source of its own."""
+    found, merged = {}, [host for host in rivals if meant(hostvars[host], "ferry_merge") is True]
+    places = {host: same_text([place_of(sides, host, "ferry_source"), _source_of(host, hostvars)]) for host in rivals}
+    for host in rivals:
+        others = [other for other in rivals if other != host]
+        twice = [other for other in others if places[other] == places[host]]
+        destination = table_names(host, hostvars[host])[1]
+        if len(merged) < len(rivals):
+            ways = "set ferry_destination_table" + (", or ferry_merge on each of them" if merged else "")
+            found[host] = f"{destination} is also the destination table of {', '.join(others)}; {ways}"
+        elif twice:
+            found[host] = f"{destination} is merged twice of the same source table, also by {', '.join(twice)}"
+        elif not read(hostvars[host], "ferry_transform"):
+            found[host] = (
+                f"{destination} is merged with {', '.join(others)}; set ferry_transform, with a step that lets the keys of"
+                ' each source begin with a text of its own, such as set: {pk: "TENANT#acme#{pk}"}'
+            )
+        elif len({meant(hostvars[each], "ferry_migration_id") for each in rivals}) > 1:
+            found[host] = f"{destination} is merged with {', '.join(others)}; give them the same ferry_migration_id"
+    return found
+
+
+def _source_of(host: str, hostvars: HostVars) -> str:
+    return table_names(host, hostvars[host])[0]
 
 
 def _plan_problems(problems: Mapping[str, list[str]], hostvars: HostVars, sides: Sides) -> dict[str, str]:

@@ -45,6 +45,7 @@ _STARTING = {
     "transform_show_values": "ferry_transform_show_values",
     "on_collision": "ferry_on_collision",
     "destination_key": "ferry_destination_key",
+    "merge": "ferry_merge",
     "migration_id": "ferry_migration_id",
     "export_max_age": "ferry_export_max_age",
     "point_in_time_recovery_wait": "ferry_pitr_wait",

@@ -114,7 +114,7 @@ CASES: list[dict[str, Any]] = [
         "ferry_method": "direct", "ferry_transform": [{"drop": ["x"]}, {"set": {"n": 1, "t": True}}],
         "ferry_transform_names": {"#a": "b"}, "ferry_transform_values": {":v": {"S": "w"}},
         "ferry_transform_errors": "skip", "ferry_transform_show_values": "yes", "ferry_on_collision": "any",
-        "ferry_destination_key": {"partition": {"x": "S"}},
+        "ferry_destination_key": {"partition": {"x": "S"}}, "ferry_merge": "yes",
     },
     {"ferry_method": "glue", "ferry_spark": {"workers": "3", "worker_type": "G.2X"}, "ferry_spark_wheels": "/w"},
     {"ferry_method": "emr", "ferry_spark": {"engine": "cluster", "release": "emr-7.14.0", "role_arn": "arn:r"}},

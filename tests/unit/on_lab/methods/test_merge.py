@@ -9,16 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import pytest
-
-from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
 from ansible_collections.tableferry.aws.plugins.module_utils.core.data_plane import ItemChoices
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job, failure_of
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.tracking import Tracking
 from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import JudgeChoice, Judgement, judge_job
-from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
-from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import Migration, judge, preview
+from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import Migration, judge
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record import Record, table_key
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.transforming import choices_of
 from tests.unit.lab.spark.conftest import spark
@@ -110,9 +106,9 @@ def test_parts_are_added_later_and_by_another_method(glue: Glue, spark: Any) -> 
     filled(glue, "one", "two", "three")
     assert Playbook(glue, 3).merge("later", "one", method="glue")["one"].verified == "counts"
     judged = Playbook(glue, 4).merge("later", "one", "two", "three", method="glue", verify="full")
-    assert {name: (each.failure, each.status, each.items_destination) for name, each in judged.items()} == {
-        name: (None, "migrated", 12) for name in ("one", "two", "three")
-    }
+    assert {
+        name: (each.failure, each.status, each.items_destination) for name, each in judged.items()
+    } == dict.fromkeys(("one", "two", "three"), (None, "migrated", 12))
     assert ids(glue, "later") == expected("one", "two", "three")
     filled(glue, "four")
     assert Playbook(glue, 5).merge("later", "four")["four"].status == "migrated"
