@@ -24,6 +24,7 @@ from ..record.fence import LET_GO, Fence
 from ..record.gate import Attempts
 from ..record.intention import Step, Window
 from ..record.lease import VERB
+from ..record.parts import noted
 from ..record.record import DELETE, FILL, JobEntry, Record, Source, table_key
 from ..record.rules import Moment
 from ..record.run import HeldElsewhere, Run
@@ -323,9 +324,9 @@ class Tracking:
             )
         )
 
-    def note(self, evidence: Mapping[str, Any]) -> None:
-        """What was found of the table's items since it was filled: beside what is known already."""
-        self._write(lambda record, now: replace(record, evidence={**record.evidence, **evidence}))
+    def note(self, evidence: Mapping[str, Any], source_arn: str = "") -> None:
+        """What was found of the items, those of ``source_arn``, since they were brought: beside what is known."""
+        self._write(lambda record, now: noted(record, evidence, source_arn))
 
     def settled(self, seen_table_id: str, settings: Mapping[str, Any]) -> None:
         """The settings were applied and read back; ``settings`` is what is reported of them."""

@@ -44,6 +44,17 @@ def of_source(record: Record, source_arn: str) -> Record:
     )
 
 
+def noted(record: Record, evidence: Mapping[str, Any], source_arn: str = "") -> Record:
+    """The ``record`` with more ``evidence``: of a merge, of the part of ``source_arn`` where that is done."""
+    part = record.parts.get(source_arn)
+    if part is not None and part.state == "filled":
+        part = replace(part, evidence={**part.evidence, **evidence})
+        record = replace(record, parts={**record.parts, source_arn: part})
+        if record.source.arn != source_arn:
+            return record
+    return replace(record, evidence={**record.evidence, **evidence})
+
+
 def is_done_for(record: Record, source_arn: str) -> bool:
     """Whether all items of the source are there, compared, by the ``record``."""
     part = record.parts.get(source_arn)

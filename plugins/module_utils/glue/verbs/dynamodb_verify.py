@@ -189,11 +189,11 @@ def _verified(
         at = destination.now().isoformat(timespec="seconds")
         finished = held is not None and held.record.is_done
         if held is not None and finished:  # noted before: a repair that fails on its way has changed items too
-            held.note({"repaired": {"at": at}})
+            held.note({"repaired": {"at": at}}, ours)
         repaired = asdict(repair_differences(source, destination, options, result, **repairing, **more))
         if held is not None and finished:
             counts = {"put": repaired["put"], "deleted": repaired["deleted"], "left": _left(result, repaired)}
-            held.note({"repaired": {"at": at, **counts}})
+            held.note({"repaired": {"at": at, **counts}}, ours)
     clean = result.comparison.equal or bool(repaired and not _left(result, repaired))
     whole, refused = False, _refused(record, result)
     if (
