@@ -419,8 +419,8 @@ def _rivalry(rivals: list[str], hostvars: HostVars, sides: Sides) -> dict[str, s
             found[host] = f"{destination} is merged twice of the same source table, also by {', '.join(twice)}"
         elif not read(hostvars[host], "ferry_transform"):
             found[host] = (
-                f"{destination} is merged with {', '.join(others)}; set ferry_transform, with a step that lets the keys of"
-                ' each source begin with a text of its own, such as set: {pk: "TENANT#acme#{pk}"}'
+                f"{destination} is merged with {', '.join(others)}; set ferry_transform, with a step that lets the keys"
+                ' of each source begin with a text of its own, such as set: {pk: "TENANT#acme#{pk}"}'
             )
         elif len({meant(hostvars[each], "ferry_migration_id") for each in rivals}) > 1:
             found[host] = f"{destination} is merged with {', '.join(others)}; give them the same ferry_migration_id"

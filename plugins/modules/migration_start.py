@@ -334,8 +334,8 @@ options:
       - Whether other sources may be merged into the same destination table. It must be V(true) for each of them, from
         the first on, and their keys must be apart for certain. That is where O(transform) lets the same key attribute
         of each begin with a constant text, none of which is the beginning of another one.
-      - One part is brought after the other. Each is compared with its own source, and what is done is not brought again.
-        The table has the settings of the first one; in which ones the others differ is in their settings left.
+      - One part is brought after the other. Each is compared with its own source, and what is done is not brought
+        again. The table has the settings of the first one; in which ones the others differ is in their settings left.
       - For methods that change items. All sources must make the same key and the same indexes.
     type: bool
     default: false

@@ -234,8 +234,8 @@ tables:
       sample: {from: "2026-01-31T07:00:00+00:00", to: "2026-01-31T07:00:00+00:00"}
     parts:
       description:
-        - Of a table that is merged of several sources, how far each of them is, by the ARN of its table. V(filled) is one
-          that is done. Other tables have none.
+        - Of a table that is merged of several sources, how far each of them is, by the ARN of its table. V(filled) is
+          one that is done. Other tables have none.
       returned: always
       type: dict
       sample: {}

@@ -40,7 +40,8 @@ def test_sources_become_one_table_and_are_brought_once(tmp_path: Path) -> None:
             assert one.wait() == 0, one.output[-6000:]
             assert two.wait() == 0, two.output[-6000:]
         rows = {**one.rows(), **two.rows()}
-        assert {name: (row["status"], row["verified"]) for name, row in rows.items()} == dict.fromkeys(NAMES, ("migrated", "full"))
+        found = {name: (row["status"], row["verified"]) for name, row in rows.items()}
+        assert found == dict.fromkeys(NAMES, ("migrated", "full"))
         assert {name: row["items_destination"] for name, row in rows.items()} == before
         items = copies.scan(TableName="tenants")["Items"]
         heads = [item["id"]["S"].rpartition("#")[0] for item in items]
