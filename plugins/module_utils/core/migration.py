@@ -350,10 +350,10 @@ def preview(
         jobs = method.preview(source, destination, options, record)
         then, changes, left = list(jobs.then), [*gone, *parts, *jobs.changes], list(jobs.left)
         if jobs.maker is not None:
-            anew, made_id = bool(gone or jobs.maker.request.get("replaces")), made_of(jobs.maker).table_id
+            anew, known_id = bool(gone or jobs.maker.request.get("replaces")), record.record.table_id if record else ""
             settings = plan_table_settings(
                 source, destination, options.table, options.made_table, options.settings,
-                made_id=made_id, preview=True, as_made=jobs.as_made, anew=anew,
+                made_id=made_of(jobs.maker).table_id or known_id, preview=True, as_made=jobs.as_made, anew=anew,
             )  # fmt: skip
             if record is not None and is_later_part(record.record):
                 settings = told_only(settings)

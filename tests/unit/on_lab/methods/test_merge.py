@@ -9,14 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
+
+from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
 from ansible_collections.tableferry.aws.plugins.module_utils.core.data_plane import ItemChoices
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.tracking import Tracking
 from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import JudgeChoice, Judgement, judge_job
-from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import Migration, judge
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
+from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import Migration, judge, preview
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record import Record, table_key
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.transforming import choices_of
+from demo.tables import on_demand
 from tests.unit.lab.spark.conftest import spark
 from tests.unit.on_lab.conftest import hurried
 from tests.unit.on_lab.methods.spark.test_glue import Glue, glue
@@ -116,3 +121,127 @@ def test_parts_are_added_later_and_by_another_method(glue: Glue, spark: Any) -> 
     record = Playbook(glue, 6).record("later")
     assert [part.method for part in record.parts.values()] == ["glue", "glue", "glue", "direct"]
     assert record.data_as_of["from"] == min(part.data_as_of["from"] for part in record.parts.values())
+
+
+def refused(playbook: Playbook, table: str, source: str, **options: Any) -> errors.FerryError:
+    """Why the start of one source is refused; nothing is held afterwards."""
+    with pytest.raises(errors.FerryError) as caught:
+        playbook.begin(table, source, **options)
+    assert playbook.record(table).run == ""
+    playbook.run.end()
+    return caught.value
+
+
+def test_what_is_not_apart_for_certain_is_refused_with_the_reason(glue: Glue) -> None:
+    filled(glue, "ten", "tenant")
+    assert Playbook(glue, 10).merge("apart", "ten")["ten"].status == "migrated"
+    before = glue.items("destination", "apart")
+    cases = {
+        "the beginning of the other": choices_of([{"set": {"id": "TENANT#ten{id}"}}]),
+        "gives no key attribute one": choices_of([{"set": {"id": "{id}#tenant"}}]),
+        "no key attribute one": None,
+    }
+    for number, (words, transform) in enumerate(cases.items(), 11):
+        error = refused(Playbook(glue, number), "apart", "tenant", transform=transform)
+        assert (type(error), error.status) == (errors.KeysNotApart, "refused")
+        assert words in error.cause
+    error = refused(Playbook(glue, 14), "apart", "tenant", merge=False)
+    assert isinstance(error, errors.Claimed)
+    assert "Set merge to true for each of the sources" in error.next_step
+    error = refused(Playbook(glue, 15), "apart", "tenant", method="s3", transform=None)
+    assert "The method s3 cannot merge" in error.cause
+    assert glue.items("destination", "apart") == before
+
+
+def test_a_table_that_was_not_begun_as_a_merge_stays_that_of_its_source(glue: Glue) -> None:
+    filled(glue, "alone", "late")
+    playbook = Playbook(glue, 20)
+    assert playbook.merge("lone", "alone", merge=False)["alone"].status == "migrated"
+    error = refused(Playbook(glue, 21), "lone", "late")
+    assert "was not begun as one that is merged" in error.cause
+
+
+def test_two_controllers_bring_one_part_each_and_one_waits_for_the_other(glue: Glue) -> None:
+    filled(glue, "east", "west")
+    first, second = Playbook(glue, 30), Playbook(glue, 31)
+    # Another machine's: it lives as far as the other one can see.
+    ahead = first.begin("both", "east")
+    behind = second.begin("both", "west")
+    assert (ahead["east"].job.kind, behind["west"].job.kind) == ("direct", "claim")
+    assert first.finish("both", ahead)["east"].status == "migrated"
+    assert second.finish("both", behind)["west"].status == "migrated"
+    assert ids(glue, "both") == expected("east", "west")
+
+
+def test_the_settings_are_those_of_the_first_and_a_difference_is_told(glue: Glue) -> None:
+    filled(glue, "plain", "other")
+    glue.lab.client("dynamodb", "source").update_time_to_live(
+        TableName="other", TimeToLiveSpecification={"AttributeName": "gone_at", "Enabled": True}
+    )
+    glue.lab.client("dynamodb", "source").update_table(TableName="plain", DeletionProtectionEnabled=True)
+    glue.lab.advance(60)
+    playbook = Playbook(glue, 40)
+    begun = playbook.begin("set", "plain", "other")
+    found = playbook.finish("set", begun)
+    assert {each.status for each in found.values()} == {"migrated"}
+    status = glue.lab.client("dynamodb", "destination").describe_time_to_live(TableName="set")
+    assert status["TimeToLiveDescription"]["TimeToLiveStatus"] == "DISABLED"
+    assert glue.described("set")["DeletionProtectionEnabled"] is True
+    part = playbook.record("set").parts[glue.account("source").table_arn("other")]
+    left = {entry["what"]: entry["reason"] for entry in part.evidence["settings"]["settings_left"]}
+    assert "has the settings of the first one" in left["time_to_live"]
+
+
+def test_sources_of_another_shape_are_refused(glue: Glue) -> None:
+    filled(glue, "small")
+    by_n = {
+        "IndexName": "by-n",
+        "KeySchema": [{"AttributeName": "n", "KeyType": "HASH"}],
+        "Projection": {"ProjectionType": "ALL"},
+    }
+    shape = on_demand(("id", "S"))
+    shape["AttributeDefinitions"].append({"AttributeName": "n", "AttributeType": "N"})
+    glue.table("indexed", [{"id": {"S": "1"}, "n": {"N": "1"}}], **shape, GlobalSecondaryIndexes=[by_n])
+    assert Playbook(glue, 50).merge("shapes", "small")["small"].status == "migrated"
+    error = refused(Playbook(glue, 51), "shapes", "indexed")
+    assert "the index by-n, which it does not have" in error.cause
+    # What was refused leaves the part that is done as it was, and the next source may come.
+    playbook = Playbook(glue, 52)
+    assert playbook.merge("shapes", "small")["small"].status == "migrated"
+    found = Playbook(glue, 53).merge("shapes", "indexed", leave_indexes=("by-n",))
+    assert found["indexed"].status == "migrated"
+
+
+def test_a_copy_that_somebody_deleted_is_brought_anew_with_all_parts(glue: Glue) -> None:
+    filled(glue, "left", "right")
+    assert {each.status for each in Playbook(glue, 60).merge("anew", "left", "right").values()} == {"migrated"}
+    glue.lab.client("dynamodb", "destination").delete_table(TableName="anew")
+    glue.lab.advance(60)
+    found = Playbook(glue, 61).merge("anew", "right", "left")
+    assert {name: (each.failure, each.status) for name, each in found.items()} == {
+        "left": (None, "migrated"),
+        "right": (None, "migrated"),
+    }
+    assert ids(glue, "anew") == expected("left", "right")
+
+
+def test_check_mode_says_which_part_of_the_table_it_will_be(glue: Glue) -> None:
+    filled(glue, "shown", "next")
+    playbook = Playbook(glue, 70)
+
+    def foreseen(source: str) -> dict[str, Any]:
+        options = MigrationOptions(
+            source, destination_table="view", method="direct", merge=True, transform=tenant(source)
+        )
+        found = preview(playbook.source, playbook.destination, options, playbook.store, by_record=True)
+        return {change.what: change.after for change in found.changes}
+
+    assert "table view" in foreseen("shown")
+    assert playbook.merge("view", "shown")["shown"].status == "migrated"
+    assert foreseen("shown") == {}
+    glue.lab.clear_requests()
+    changes = foreseen("next")
+    assert changes["part of view"] == {"source": "next", "keys": "id begins with 'TENANT#next#'"}
+    assert "table view" not in changes
+    assert "items of next" in changes
+    assert glue.lab.mutating_calls() == []
