@@ -301,7 +301,7 @@ def begin_claimed(item: WaitItem, job: Job) -> Instead | Later:
         item.need("source"),
         item.need("destination"),
         MigrationOptions.from_dict(job.request.get("options", {})),
-        Records(run.store, lambda: run),
+        Records(run.store, lambda: run, first=False),
         str(job.request.get("take_over", "")),
         job.request.get("missing_since"),
     )
@@ -326,7 +326,7 @@ def preview(
     Raises what ``start`` raises, but for what is the migration's obstacle.
     """
     options.require_valid()
-    method, record, held, parts = method_of(options.method, options.table, options.spark.end), None, None, ()
+    method, record, held, parts = method_of(options.method, options.table, options.spark.end), None, None, part_changes(options, None)
     require_transforming(method, METHODS.values(), options)
     if store is not None or by_record:
         choice = _choice(source, method, options)

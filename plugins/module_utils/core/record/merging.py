@@ -75,10 +75,17 @@ def require_mergeable(
             )
 
 
-def waits_for(record: Record, source_arn: str, run: str) -> str:
-    """The ARN of the source whose part this ``run`` brings now, before that of ``source_arn``; "" for none."""
-    other = record.parts and record.source.arn != source_arn and record.run == run and not record.is_done
-    return record.source.arn if other else ""
+def waits_for(record: Record, source_arn: str, run: str, *, first: bool = False) -> str:
+    """The ARN of the source whose part this ``run`` brings now, before that of ``source_arn``; "" for none. At the
+    ``first`` look the host of a part that is not done may be about to go on with it."""
+    if not record.parts or record.source.arn == source_arn or record.is_done:
+        return ""
+    return record.source.arn if record.run == run or (first and _is_begun(record)) else ""
+
+
+def _is_begun(record: Record) -> bool:
+    """Whether the part under way cannot be put off."""
+    return record.state != "claimed" or any(job.is_open for job in record.jobs)
 
 
 def first_part(record: Record, heads: Mapping[str, str]) -> Record:
@@ -106,7 +113,7 @@ def begin_part(record: Record, moment: Moment, *, source: Source, method: str, h
             return record
         part = Part(record.state, record.attempt, heads=dict(heads))
         return replace(record, method=method, parts={**record.parts, source.arn: part})
-    if record.state != "done" and (record.state != "claimed" or any(job.is_open for job in record.jobs)):
+    if record.state != "done" and _is_begun(record):
         raise Claimed(
             f"The part of {record.source.arn} is not done yet ({record.state}), and a table is merged of one source"
             " after the other.",

@@ -161,7 +161,7 @@ def _sum(record: Record, name: str, own: int | None) -> int | None:
     counts = [{**part.evidence, **part.verified}.get(name) for part in record.parts.values() if part.state == "filled"]
     if not counts:
         return own
-    return sum(counts) if all(count is not None for count in counts) else None
+    return None if None in counts else sum(int(count or 0) for count in counts)
 
 
 def needs_tags(record: Record, table_id: str) -> bool:

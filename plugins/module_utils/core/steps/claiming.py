@@ -75,11 +75,13 @@ class Choice:
 @dataclass(frozen=True)
 class Records:
     """The table of the records in a destination. ``run`` joins this process's run, when a table is to be taken;
-    ``importing`` says whether an import into a name of the destination runs."""
+    ``importing`` says whether an import into a name of the destination runs. It is the ``first`` look of
+    this process, or that of a waiter."""
 
     store: RecordStore
     run: Callable[[], Run]
     importing: Importing = is_being_imported
+    first: bool = True
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ def claim(
             here = _source_table(source, choice, record)
         now_source = Source(here.arn, here.table_id)
         run = records.run()
-        before = merging.waits_for(record, source_arn, run.id) if record is not None else ""
+        before = merging.waits_for(record, source_arn, run.id, first=records.first) if record is not None else ""
         if before:
             return Later(PART_GAP, f"{choice.table} is merged of several sources: the part of {before} comes first")
         try:
