@@ -48,7 +48,6 @@ from .methods.options import AUTO, MigrationOptions
 from .methods.s3.method import S3Method
 from .methods.spark.by_import import BY_IMPORT_OF
 from .methods.spark.method import SPARK_METHODS
-from .record.parts import is_first_part, is_later_part, of_source
 from .record.record import Record
 from .record.store import RecordStore
 from .steps import adopting, claim_job, claiming, comparison, holding
@@ -57,7 +56,7 @@ from .steps.claiming import Choice, Finished, Later, Records
 from .steps.comparison import VerifyKind, VerifyOptions, comparison_change, options_of
 from .steps.counting import CountKind
 from .steps.drift import FinishedSettings, settings_of_finished
-from .steps.settings_job import SettingsKind, plan_table_settings, settings_job, settings_to_come, told_only
+from .steps.settings_job import SettingsKind, plan_table_settings, settings_job, settings_to_come, told
 from .steps.source_jobs import FindSourceJobs
 from .steps.standing import FindFillings
 from .steps.transforms import changed_since, fingerprint_of, require_same_transform
@@ -263,8 +262,7 @@ def _finished(
     """A table whose record says ``done``: everything was done by an earlier run, but what is asked of its settings."""
     job = claim_job.finished_job(claim)
     warning = changed_since(claim.record, options.transform, claim.definition)
-    other = warning or not is_first_part(claim.record)  # those of another table
-    asked: FinishedSettings = "once" if other else options.finished_settings
+    asked: FinishedSettings = "once" if warning else options.finished_settings  # those of another table
     drift = settings_of_finished(claim, source, destination, options.table, options.settings, asked, take_over)
     return Migration(
         claim.record.method, job, (drift.job,), (), claim.definition,
@@ -339,11 +337,10 @@ def preview(
         done = claiming.finished(known, there, here, source.table_arn(options.table))
         if done is not None:
             return _foreseen(_finished(done, source, destination, options))
-        if known is not None and adopting.is_by_comparison(of_source(known, source.table_arn(options.table))):
+        if known is not None and adopting.is_by_comparison(known):
             return _still_to_set(_by_comparison(known, source, destination, options), source, destination, options)
         record = Tracking(None, choice.table, claiming.foreseen(known, there, choice, here)) if known else None
-        held = holding.held_elsewhere(store, destination, known)
-        parts = part_changes(options, choice.heads)
+        held, parts = holding.held_elsewhere(store, destination, known), part_changes(options, choice.heads)
     gone = claiming.replacing(record)
     require_reading(method, source, destination, options)
     with naming_methods(METHODS):
@@ -351,12 +348,10 @@ def preview(
         then, changes, left = list(jobs.then), [*gone, *parts, *jobs.changes], list(jobs.left)
         if jobs.maker is not None:
             anew, known_id = bool(gone or jobs.maker.request.get("replaces")), record.record.table_id if record else ""
-            settings = plan_table_settings(
+            settings = told(record, plan_table_settings(
                 source, destination, options.table, options.made_table, options.settings,
                 made_id=made_of(jobs.maker).table_id or known_id, preview=True, as_made=jobs.as_made, anew=anew,
-            )  # fmt: skip
-            if record is not None and is_later_part(record.record):
-                settings = told_only(settings)
+            ))  # fmt: skip
             shown = settings_job if record is None else settings_to_come
             last = shown(options.made_table, options.table, options.settings, settings)
             then += [job.foreseen for job in (*following(method, options)[:-1], last)]

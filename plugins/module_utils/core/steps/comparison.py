@@ -36,7 +36,6 @@ from ..items.worker_count import at_work, workers_for
 from ..jobs.job import Job
 from ..jobs.kind import Made, OwnWork, Steps, WaitItem, made_of
 from ..jobs.tracking import Tracking
-from ..record.parts import of_source
 from ..record.record import Record
 from ..route import Route
 from ..table.definition import AS_OF, TableDefinition
@@ -165,9 +164,7 @@ def verify_tables(
     live = [] if export is not None else [(source, options.source_table)]
     there, *read = item_tables((destination, options.table), *live, bounds=bounds)
     here, rate = read[0] if read else there, options.items.read_rate
-    if record is not None:  # of a table that is merged of several sources, the source's own items alone
-        record = of_source(record, source.table_arn(options.source_table))
-        there = there.only(record.heads)
+    there = there.only(record.heads if record is not None else {})  # of a merge, the source's own items
     compared = CompareOptions(
         consistent=options.items.consistent,
         workers=workers_for(options.items.workers, here.size_bytes),
@@ -263,7 +260,6 @@ def repair_differences(
     """
     require_repairable(source, destination, options, migration_id, delete_extra=delete_extra, filled_id=filled_id)
     differences = read_differences(Path(verification.path)) if verification.path else iter(verification.first)
-    record = of_source(record, source.table_arn(options.source_table)) if record is not None else None
     try:
         changing = _changing(source, destination, options, record)
         if record is None:

@@ -75,12 +75,14 @@ def plan_table_settings(
     return prepare_settings(source, destination, source_table, table, options, there, compare)
 
 
-def told_only(plan: SettingsPlan) -> SettingsPlan:
-    """The ``plan`` for a table that has the settings of another of its sources (``merge``): they stay, and what differs
-    is told."""
+def told(record: Tracking | None, plan: SettingsPlan) -> SettingsPlan:
+    """The ``plan``; for a table whose ``record`` says that it has the settings of another of its sources (``merge``),
+    these stay, and what differs is told."""
+    if record is None or not is_later_part(record.record):
+        return plan
     reason = "the table is merged of several sources, and has the settings of the first one"
-    told = [NotCarried(change.what, reason) for change in plan.changes]
-    return replace(plan, changes=(), left=(*plan.left, *told))
+    differing = [NotCarried(change.what, reason) for change in plan.changes]
+    return replace(plan, changes=(), left=(*plan.left, *differing))
 
 
 def settings_job(table: str, source_table: str, options: SettingsOptions, plan: SettingsPlan | None = None) -> Job:
@@ -161,8 +163,7 @@ class SettingsKind(OwnWork):
                 options_from_dict(request.get("options", {})),
                 made_id=_table_id(job, item.record),
             )
-            later = item.record is not None and is_later_part(item.record.record)
-            job = _planned(job, told_only(plan) if later else plan)
+            job = _planned(job, told(item.record, plan))
         yield from past_fence(job, item.record)
         if job.state == "not_needed":
             lifted = yield from _released(destination, replace(job, state="running"), item.record)

@@ -23,6 +23,7 @@ from ...core.items.permit import FREE, Bounds
 from ...core.jobs.job import workers_lost
 from ...core.jobs.tracking import Tracking
 from ...core.migration import exported_items, filled_id
+from ...core.record.parts import of_source
 from ...core.record.record import Record
 from ...core.steps.adopting import SETTINGS_NEXT, Evidence, mended
 from ...core.steps.comparison import (
@@ -179,13 +180,14 @@ def _verified(
             )
 
     seen, begun = _table_id(destination, params["name"]), destination.now()
-    result = verify_tables(source, destination, options, report, record=record, export=export)
+    part = of_source(record, ours) if record is not None else None
+    result = verify_tables(source, destination, options, report, record=part, export=export)
     repaired: dict[str, int] = {}
     changes = _changes(params, result) if params["repair"] else []
     if changes and not check_mode:
         if record is not None:  # a comparison takes hours, in which the source may have been made anew
             require_own(record, params["migration_id"], source, options.source_table)
-        more = {"racing": params["racing"], "bounds": bounds, "record": record, "export": export}
+        more = {"racing": params["racing"], "bounds": bounds, "record": part, "export": export}
         at = destination.now().isoformat(timespec="seconds")
         finished = held is not None and held.record.is_done
         if held is not None and finished:  # noted before: a repair that fails on its way has changed items too
@@ -206,7 +208,9 @@ def _verified(
         compared = result
         if repaired:  # a repair is no comparison: what else was written meanwhile shows only now
             begun, again = destination.now(), replace(options, items=replace(options.items, differences_path=""))
-            compared = verify_tables(source, destination, again, report, record=held.record, export=export)
+            compared = verify_tables(
+                source, destination, again, report, record=of_source(held.record, ours), export=export
+            )
         if compared.comparison.equal:
             now = _table_id(destination, params["name"])
             mended(held, now, Evidence.of(compared, begun, destination.now()), time.sleep)
