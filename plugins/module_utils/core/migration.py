@@ -244,16 +244,11 @@ def _started(
 
 def _choice(source: Account, method: Method, options: MigrationOptions, take_over: str = "") -> Choice:
     return Choice(
-        options.table,
-        options.made_table,
-        options.migration_id,
-        method.name,
-        resumes=method.resumes,
+        options.table, options.made_table, options.migration_id, method.name, resumes=method.resumes,
         find_fill=partial(find_fill, KNOWN.values(), source, options),
-        replace_broken=options.replace_failed,
-        take_over=take_over,
+        replace_broken=options.replace_failed, take_over=take_over,
         heads=heads_of(method, METHODS.values(), source, options),
-    )
+    )  # fmt: skip
 
 
 def _finished(
@@ -324,7 +319,7 @@ def preview(
     Raises what ``start`` raises, but for what is the migration's obstacle.
     """
     options.require_valid()
-    method, record, held, parts = method_of(options.method, options.table, options.spark.end), None, None, part_changes(options, None)
+    method, record, held = method_of(options.method, options.table, options.spark.end), None, None
     require_transforming(method, METHODS.values(), options)
     if store is not None or by_record:
         choice = _choice(source, method, options)
@@ -340,12 +335,12 @@ def preview(
         if known is not None and adopting.is_by_comparison(known):
             return _still_to_set(_by_comparison(known, source, destination, options), source, destination, options)
         record = Tracking(None, choice.table, claiming.foreseen(known, there, choice, here)) if known else None
-        held, parts = holding.held_elsewhere(store, destination, known), part_changes(options, choice.heads)
+        held = holding.held_elsewhere(store, destination, known)
     gone = claiming.replacing(record)
     require_reading(method, source, destination, options)
     with naming_methods(METHODS):
         jobs = method.preview(source, destination, options, record)
-        then, changes, left = list(jobs.then), [*gone, *parts, *jobs.changes], list(jobs.left)
+        then, changes, left = list(jobs.then), [*gone, *part_changes(source, options), *jobs.changes], list(jobs.left)
         if jobs.maker is not None:
             anew, known_id = bool(gone or jobs.maker.request.get("replaces")), record.record.table_id if record else ""
             settings = told(record, plan_table_settings(

@@ -31,12 +31,23 @@ def heads_of(
             f"Methods that can: {', '.join(transforming(methods))}.",
             table=options.table,
         )
+    if options.spark.end == "import":
+        raise InvalidInput(
+            "An import makes its table, and cannot bring more items into one: sources cannot be merged by it.",
+            "Leave end out of spark.",
+            table=options.table,
+        )
+    return _heads(source, options)
+
+
+def _heads(source: Account, options: MigrationOptions) -> Mapping[str, str] | None:
     definition = TableDefinition.find(source, options.table)
     return None if definition is None else key_heads(options.transform, definition)
 
 
-def part_changes(options: MigrationOptions, heads: Mapping[str, str] | None) -> tuple[Change, ...]:
-    """What check mode says of a source that is merged: where its items are in the table."""
+def part_changes(source: Account, options: MigrationOptions) -> tuple[Change, ...]:
+    """What check mode says of a source that is merged: where its items are in the table. Raises InvalidTransform."""
+    heads = _heads(source, options) if options.merge else None
     if not heads:
         return ()
     return (Change(f"part of {options.made_table}", None, {"source": options.table, "keys": shown(heads)}),)
