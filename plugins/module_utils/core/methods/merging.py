@@ -15,7 +15,7 @@ from ..record.merging import shown
 from ..table.definition import TableDefinition
 from ..table.transforming import key_heads
 from .method import Method, transforming
-from .options import MigrationOptions
+from .options import MigrationOptions, SparkChoices
 
 
 def heads_of(
@@ -31,7 +31,7 @@ def heads_of(
             f"Methods that can: {', '.join(transforming(methods))}.",
             table=options.table,
         )
-    if options.spark.end == "import":
+    if options.spark.end != SparkChoices().end:
         raise InvalidInput(
             "An import makes its table, and cannot bring more items into one: sources cannot be merged by it.",
             "Leave end out of spark.",
