@@ -23,7 +23,8 @@ from demo.seed import seed
 from demo.tables import COLLIDING, DATA, SALT, SALT_FROM, SPARK, DemoTable, Item
 from lab.client import LabClient, spawn
 from lab.spark.engine import engine
-from plugins.module_utils.core.report import expected, not_carried, status_table, summary, text_table
+from plugins.module_utils.core.report.row import expected
+from plugins.module_utils.core.report.text import not_carried, status_table, summary, text_table
 
 OUTPUT = Path("build/demo")
 MIGRATE, VERIFY, STATUS = "tableferry.aws.migrate", "tableferry.aws.verify", "tableferry.aws.status"
@@ -48,7 +49,7 @@ def main() -> int:
         wrong = show_status(inventory, "While it runs")
         status = migration.wait()
         seconds = time.monotonic() - started
-        report = OUTPUT / "report.json"
+        report = OUTPUT / "report" / "report.json"
         if not report.exists():
             say(f"The playbook exited with {status} and wrote no report. {OUTPUT / 'ansible.log'} ends with:")
             say((OUTPUT / "ansible.log").read_text()[-3000:])
@@ -56,7 +57,10 @@ def main() -> int:
         rows = json.loads(report.read_text())["tables"]
         wrong += unexpected(rows, tables) + differences(lab, rows, tables)
         show(rows)
-        say(f"\n{summary(rows)} in {seconds:.0f} s, with AWS's own times scaled by {SCALE}. Report: {report}\n")
+        say(
+            f"\n{summary(rows)} in {seconds:.0f} s, with AWS's own times scaled by {SCALE}. Report:"
+            f" {report.with_suffix('.html')}\n"
+        )
         wrong += show_collisions(rows)
         wrong += show_status(inventory, "In the end")
         wrong += damage_and_repair(lab, inventory)
@@ -101,7 +105,7 @@ def write_inventory(lab: LabClient, tables: Sequence[DemoTable]) -> Path:
             "ferry_source": side(lab, "source"),
             "ferry_destination": side(lab, "destination"),
             "ferry_management": manager(lab),
-            "ferry_report_path": str((OUTPUT / "report.json").resolve()),
+            "ferry_report_dir": str((OUTPUT / "report").resolve()),
             "ferry_verify": "full",
             "ferry_checkpoint_dir": str((OUTPUT / "checkpoints").resolve()),
             "ferry_differences_dir": str((OUTPUT / "differences").resolve()),

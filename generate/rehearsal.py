@@ -108,7 +108,7 @@ class Scene:
             for side in SIDES
         }
         files = {
-            "ferry_report_path": str(self.folder / "report.json"),
+            "ferry_report_dir": str(self.folder / "report"),
             "ferry_checkpoint_dir": str(self.folder / "checkpoints"),
             "ferry_differences_dir": str(self.folder / "differences"),
         }

@@ -93,7 +93,7 @@ VARIABLES: dict[str, dict[str, Any]] = {
     "ferry_manage_accounts": {"type": "bool"},
     "ferry_manage_source_policy": {"type": "bool"},
     "ferry_expect": {"type": "str", "choices": ["migrated", "copied", "refused", "failed"]},
-    "ferry_report_path": {"type": "str"},
+    "ferry_report_dir": {"type": "str"},
     "ferry_debug_calls": {"type": "bool"},
     "ferry_permissions_dir": {"type": "str"},
     "ferry_status_path": {"type": "str"},
@@ -133,6 +133,10 @@ VARIABLES: dict[str, dict[str, Any]] = {
     "ferry_tags": {"type": "dict"},
     "ferry_hosts": {"type": "str"},
     "ferry_serial": {"type": "raw"},
+}
+# Variables of former versions, and what takes their place.
+RENAMED = {
+    "ferry_report_path": "ferry_report_dir, the folder that report.html, report.md and report.json are written to",
 }
 # What tables must share to be served by one staging area, and by one pair of vaults.
 PAIR = (
@@ -215,12 +219,12 @@ def repairs(value: Any) -> str:
         raise AnsibleFilterError(f"{value!r} is none of true, false and racing: use one of these.") from error
 
 
-def account_options(account: Any, tags: Any = None, debug_calls: Any = False, report_path: Any = "") -> dict[str, Any]:
+def account_options(account: Any, tags: Any = None, debug_calls: Any = False, report_dir: Any = "") -> dict[str, Any]:
     """The options of an account as a dictionary. As those of a verb they may be a text, JSON or key=value.
 
     ``tags`` are added to those of the account, which win. With ``debug_calls`` its calls are noted in a file beside
     the report."""
-    log = call_log_path(plain(debug_calls), plain(report_path))
+    log = call_log_path(plain(debug_calls), plain(report_dir))
     return dict(completed(check_type_dict(plain(account)), plain(tags), log))
 
 
@@ -473,8 +477,9 @@ def _problems(variables: Mapping[str, Any], sides: Mapping[str, Any], unknown: I
     found += [
         f"{name} is not a variable of TableFerry (did you mean {close}?)"
         for name in unknown
-        if (close := _close_to(name))
+        if name not in RENAMED and (close := _close_to(name))
     ]
+    found += [f"{name} is no variable any more: set {RENAMED[name]}" for name in unknown if name in RENAMED]
     return found
 
 
@@ -522,7 +527,7 @@ def unread_variables(names: Mapping[str, Iterable[str]]) -> str:
     found: dict[str, list[str]] = {}
     for host, unknown in names.items():
         for name in unknown:
-            if not _close_to(name):
+            if name not in RENAMED and not _close_to(name):
                 found.setdefault(name, []).append(host)
     if not found:
         return ""

@@ -109,6 +109,16 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+source_arn:
+  description: The ARN of the source table.
+  returned: success
+  type: str
+  sample: arn:aws:dynamodb:eu-west-1:111111111111:table/orders
+destination_arn:
+  description: The ARN of the copy.
+  returned: success
+  type: str
+  sample: arn:aws:dynamodb:eu-west-1:222222222222:table/orders
 level:
   description: How much was compared.
   returned: success

@@ -282,6 +282,12 @@ poll_calls:
   returned: success
   type: dict
   sample: {export: {list: 12, describe: 3, result: 100, rounds: 6, largest_round: 4, bound: 5}}
+spans:
+  description: For each table and kind of job that was waited for, from when to when, by AWS's time. The end is empty
+    where the wait did not see it.
+  returned: success
+  type: dict
+  sample: {orders: {settings: ["2026-10-08T12:00:00+00:00", "2026-10-08T12:00:09+00:00"]}}
 
 # make generate: failed_table
 table:

@@ -124,7 +124,7 @@ CASES: list[dict[str, Any]] = [
 # What the playbook takes from the account's preparation, and what another task of it takes.
 ELSEWHERE = {
     "ferry_source", "ferry_destination", "ferry_staging_bucket", "ferry_staging_kms_key_arn", "ferry_wait_timeout",
-    "ferry_tags", "ferry_debug_calls", "ferry_report_path",
+    "ferry_tags", "ferry_debug_calls", "ferry_report_dir",
 }  # fmt: skip
 
 

@@ -160,20 +160,21 @@ class StagingBucket:
             digest.update(chunk)
         return b64encode(digest.digest()).decode()
 
-    def put(self, key: str, body: bytes) -> None:
+    def put(self, key: str, body: bytes, kind: str = "application/json") -> None:
         """Write one object as exports write theirs: with their ACL and their encryption, by the key or by S3's own.
+        ``kind`` is its content type.
 
         The header of the encryption is always sent: buckets may deny uploads without it. Raises StagingBucketUnusable,
         FerryError.
         """
-        self._put(key, body)
+        self._put(key, body, ContentType=kind)
 
     def put_new(self, key: str, body: bytes) -> bool:
         """Write one object as ``put``, only where there is none of that key: whether it was written (AWS API reference,
         PutObject, If-None-Match)."""
         return self._put(key, body, IfNoneMatch="*")
 
-    def _put(self, key: str, body: bytes, **condition: str) -> bool:
+    def _put(self, key: str, body: bytes, **more: str) -> bool:
         encryption = {"ServerSideEncryption": "AES256"}
         if self.kms_key_arn:
             encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": self.kms_key_arn}
@@ -185,12 +186,12 @@ class StagingBucket:
             "ContentType": "application/json",
             "ACL": "bucket-owner-full-control",
             **encryption,
-            **condition,
+            **more,
         }
         try:
             response = self._client.put_object(**request)
         except (sdk.ClientError, sdk.BotoCoreError) as error:
-            if condition and sdk.error_code(error) in aws_errors.OBJECT_THERE:
+            if "IfNoneMatch" in more and sdk.error_code(error) in aws_errors.OBJECT_THERE:
                 return False
             raise self._explain(error, f"writing {key}") from error
         self._require_stay(

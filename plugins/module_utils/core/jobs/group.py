@@ -55,6 +55,7 @@ class Entry:
     failures: int = 0
     described: float = 0.0  # when it was last asked for by itself
     ended_before: bool = False  # an earlier run has seen its end
+    entered: str = ""  # when it was reached, by AWS's time
 
 
 @dataclass(eq=False)

@@ -69,6 +69,7 @@ class Waiter:
         self._tables: dict[str, TableJobs] = {}
         self._started: set[tuple[str, str]] = set()
         self._followed: set[str] = set()
+        self._spans: dict[str, dict[str, tuple[str, str]]] = {}
         self._flying: dict[Future[Any], Entry | Group] = {}
         self._begun = self._last_line_at = 0.0
         self._away_line_at: float | None = None
@@ -112,6 +113,7 @@ class Waiter:
             frozenset(self._started),
             {name: tuple(table.jobs) for name, table in self._tables.items()},
             frozenset({name for name, _kind in self._started} | self._followed),
+            self._spans,
         )
 
     def _stop_following(self) -> None:
@@ -164,6 +166,8 @@ class Waiter:
         group = self._groups.setdefault(key, Group(kind, item.job.kind, account, scope, last_event=now))
         result = {name: value for name, value in item.job.result.items() if name != "timed_out"}
         table.entry = entry = Entry(table, item, replace(item.job, result=result), group, due=now)
+        entry.entered = account.now().isoformat()
+        self._spans.setdefault(item.name, {})[item.job.kind] = (entry.entered, "")
         group.entries.append(entry)
         if item.job.state == "running":
             entry.phase = "end"
@@ -302,6 +306,8 @@ class Waiter:
 
     def _over(self, entry: Entry, now: float) -> None:
         entry.group.last_event = now
+        ended = entry.group.account.now().isoformat()
+        self._spans[entry.item.name][entry.job.kind] = (entry.entered, ended)
         entry.group.entries.remove(entry)
         entry.table.jobs[entry.table.at] = entry.job
         self._go_on(entry.table)

@@ -219,6 +219,8 @@ def _verified(
     changed = bool(changes) if check_mode else bool(repaired.get("put") or repaired.get("deleted"))
     return {
         "changed": changed,
+        "source_arn": ours,
+        "destination_arn": destination.table_arn(params["name"]),
         "level": options.level,
         "equal": result.comparison.equal,
         "export_time": "",

@@ -6,71 +6,133 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
-from ...core import report
+from ...core import sdk
+from ...core.account import Account
 from ...core.errors import FerryError
+from ...core.exports.report_copy import copy_report
+from ...core.exports.staging import BucketMissing, StagingBucket
 from ...core.items import private_files
-from ..spec import SHARED_OPTIONS, Progress, Verb
+from ...core.record import lease, process
+from ...core.report import folder as folders
+from ...core.report import text
+from ...core.report.document import Document, WrittenBy, artifact, document, part_of, with_part
+from ..accounts import Accounts
+from ..outcome import explain
+from ..spec import SHARED_OPTIONS, Progress, Verb, account_option
 
+PARTS = {"migration": "migrate", "comparison": "verify", "cleanup": "cleanup"}  # and the playbooks that find them out
 SPEC: dict[str, Any] = {
     **SHARED_OPTIONS,
     "tables": {"type": "list", "elements": "dict", "required": True},
+    "part": {"type": "str", "choices": list(PARTS), "default": "migration"},
     "lines": {"type": "list", "elements": "str"},
     "changes": {"type": "list", "elements": "str", "default": []},
-    "path": {"type": "path"},
+    "dir": {"type": "path"},
+    "places": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "destination": account_option(),
+            "bucket": {"type": "str"},
+            "kms_key_arn": {"type": "str", "no_log": False},
+        },
+    },
     "try_only": {"type": "bool", "default": False},
 }
 
 
 class ReportNotWritten(FerryError):
-    """The report's file cannot be written."""
+    """The report's folder cannot be written to."""
 
 
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
     """Show the rows as one table, or the ``lines`` that others have made of them, then write them; in check mode they
     are only shown. With ``try_only`` only try whether they can be written. Raises ReportNotWritten then.
 
-    Shown first, and what cannot be written is a warning: it changes nothing in how the tables ended.
+    Shown first, and what cannot be written or copied is told: it changes nothing in how the tables ended.
     """
     if params["try_only"]:
-        _try(params["path"])
+        _try(params["dir"])
         return {"changed": False, "lines": []}
     rows, lines = params["tables"], params["lines"]
     if lines is None:
-        lines = [*params["changes"], *report.overview(rows, check_mode)]
+        lines = [*params["changes"], *text.overview(rows, check_mode)]
     for line in lines:
         progress(line)
-    result = {"changed": any(row.get("changed") for row in rows), "lines": lines}
-    if params["path"] and not check_mode:
+    found = _found(params)
+    result = {"changed": any(row.get("changed") for row in rows), "lines": lines, "report": "", "copies": []}
+    if params["dir"] and not check_mode:
         try:
-            private_files.replace_text(_place(params["path"]), json.dumps({"tables": rows}, indent=2) + "\n")
+            folder = folders.place(params["dir"])
+            found = _found(params, folders.former(folder))
+            files = folders.files_of(found)
+            folders.write(folder, files)
+            result["report"] = str(folder / (folders.PAGE if folders.PAGE in files else folders.MARKDOWN))
         except OSError as error:
-            result["warnings"] = [f"{_not_written(params['path'], error)} It is shown above."]
-    return result
+            result["warnings"] = [f"{_not_written(params['dir'], error)} It is shown above."]
+        said = [f"report: {result['report']}"] if result["report"] else []
+        for uri, words in _copied(params, found):
+            result["copies"] += [uri] if uri else []
+            said.append(f"report: {words}")
+        for line in said:
+            progress(line)
+        result["lines"] = [*lines, *said]
+    return {**result, "artifact": artifact(found, result["report"], result["copies"])}
+
+
+def _found(params: Mapping[str, Any], former: Mapping[str, Any] | None = None) -> Document:
+    part = params["part"]
+    by = lease.run_id(process.describe(process.playbook()))
+    written = WrittenBy(by, PARTS[part], datetime.now(UTC).isoformat(timespec="seconds"))
+    if part == "migration":
+        return document(params["tables"], written, former)
+    return with_part(former, part, params["tables"], written)
+
+
+def _copied(params: Mapping[str, Any], found: Document) -> Iterator[tuple[str, str]]:
+    """A copy in the bucket of each destination, of its own tables alone: where it is and what is told of it, "" and why
+    there is none."""
+    accounts = Accounts(params)
+    for place in params["places"]:
+        if not place["bucket"] or not place["destination"]:
+            continue
+        name = place["bucket"]
+        try:
+            account = accounts.get("destination", place["destination"])
+            bucket = StagingBucket(account, name, account.account_id, place.get("kms_key_arn") or "")
+            own = part_of(found, _of_account(account))
+            uri = copy_report(bucket, found["run"], folders.files_of(own))
+            yield uri, uri
+        except BucketMissing:
+            yield "", f"it is on this machine only: there is no bucket {name}."
+        except (FerryError, sdk.BotoCoreError, sdk.ClientError) as error:
+            known = error if isinstance(error, FerryError) else explain(error)
+            yield "", f"it is on this machine only. {known}"
+
+
+def _of_account(account: Account) -> Callable[[Mapping[str, Any]], bool]:
+    where = (account.account_id, account.region)
+    return lambda entry: (entry["destination"]["account_id"], entry["destination"]["region"]) == where
 
 
 def _try(path: str | None) -> None:
     if not path:
         return
     try:
-        private_files.require_replaceable(_place(path))
+        folders.require_writable(folders.place(path))
     except OSError as error:
         raise ReportNotWritten(
-            _not_written(path, error), "Nothing was started. Set path to a file that can be written."
+            _not_written(path, error), "Nothing was started. Set dir to a folder that can be written to."
         ) from error
 
 
-def _place(path: str) -> Path:
-    """The report's file. Its folder may be reached by a link; a link at its own place is replaced."""
-    place = private_files.expanded(path)
-    return place.parent.resolve() / place.name
-
-
 def _not_written(path: str, error: OSError) -> str:
-    return f"The report {path} cannot be written: {private_files.in_words(error)}."
+    return f"The report cannot be written to the folder {path}: {private_files.in_words(error)}."
 
 
-VERB = Verb("migration_report", SPEC, run, services=())
+VERB = Verb("migration_report", SPEC, run, services=("s3", "sts"))

@@ -2,18 +2,14 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What happened to each table, as data and as text. Pure: values in, values out."""
+"""What happened to each table, as lines for a terminal. Pure: values in, values out."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
-from .steps.comparison import LEVELS, compared_with
-from .steps.settings_job import KIND as SETTINGS
-
-Row = dict[str, Any]
+from ..steps.comparison import LEVELS, compared_with
 
 COLUMNS = ("name", "method", "status", "items_source", "items_destination", "seconds", "verified", "reason")
 STATUS_COLUMNS = (
@@ -27,7 +23,6 @@ CLEANED_COLUMNS = ("name", "removed", "kept", "result")
 NUMBERS = frozenset(
     {"items_source", "items_destination", "seconds", "percent", "missing", "different", "extra", "removed", "kept"}
 )
-DRIFT = ("drift", "drift_applied")  # of a settings job's result: of finished tables only
 MOST_LINES = 50  # of one kind in what is shown of a run; the report has all
 MOST_GROUPS = 20  # of the tables of a large run to which the same happened
 MOST_NAMES = 10  # of the tables that a cause concerns
@@ -35,75 +30,6 @@ MOST_NAMES = 10  # of the tables that a cause concerns
 EXPECTED = frozenset({"migrated", "copied", "planned"})
 STOPPED = frozenset({"failed", "refused"})
 REASON_WIDTH = 100  # characters of a reason in the text table; the report has all of it
-
-
-def row(
-    name: str,
-    method: str,
-    *,
-    judgement: Mapping[str, Any] | None = None,
-    jobs: Mapping[str, Mapping[str, Any]] | None = None,
-    failure: Mapping[str, Any] | None = None,
-) -> Row:
-    """One table's row.
-
-    ``settings_drift`` is there where the settings of a finished table were looked at: in what they differ at the end of
-    the run. ``settings_applied`` are those that this run has applied to a finished table.
-    ``judgement`` is migration_judge's result, ``jobs`` are the table's jobs by kind, as data and in their
-    order, ``failure`` the first failed result of the table: it decides, whatever came before it.
-    """
-    judged, jobs = judgement or {}, jobs or {}
-    settings = jobs.get(SETTINGS, {}).get("result", {})
-    carried, left = (list(settings.get(part, ())) for part in ("settings_carried", "settings_left"))
-    drift = {f"settings_{name.removeprefix('drift_')}": list(settings[name]) for name in DRIFT if name in settings}
-    if failure is not None:
-        status = "refused" if failure.get("ferry_status") == "refused" else "failed"
-        reason = str(failure.get("msg") or "")
-    elif judged:
-        status, reason = judged.get("status", "failed"), str(judged.get("reason") or "")
-    else:
-        status, reason = "failed", "The run ended before the table was judged."
-    return {
-        "name": name,
-        "method": method,
-        "status": status,
-        "items_source": judged.get("items_source"),
-        "items_destination": judged.get("items_destination"),
-        "bytes": judged.get("bytes"),
-        "seconds": seconds_of(jobs.values()),
-        "verified": judged.get("verified", "none") if status == "migrated" else "none",
-        "data_as_of": dict(judged.get("data_as_of") or {}),
-        "settings_carried": carried,
-        "settings_left": left,
-        **drift,
-        "reason": reason,
-        "notes": list(judged.get("notes") or ()),
-    }
-
-
-def seconds_of(jobs: Iterable[Mapping[str, Any]]) -> float | None:
-    """Seconds from the start of the first job to the end of the last one that tell theirs, by one clock: AWS's, or of a
-    direct copy this machine's; None where that is not known."""
-    timed = [job["result"] for job in jobs if job.get("result", {}).get("start_time")]
-    begun, ended = (_time(timed[at].get(name)) if timed else None for at, name in ((0, "start_time"), (-1, "end_time")))
-    return round((ended - begun).total_seconds(), 1) if begun and ended else None
-
-
-def _time(text: Any) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text) if text else None
-    except (TypeError, ValueError):
-        return None
-
-
-def expected(entry: Mapping[str, Any], status: str) -> bool:
-    """Whether a table ended with the ``status`` that its inventory expects, by default ``migrated``."""
-    return bool(entry["status"] == (status or "migrated"))
-
-
-def document(rows: Iterable[Row]) -> dict[str, list[Row]]:
-    """The report of a run: what is written to report.json."""
-    return {"tables": sorted(rows, key=lambda entry: str(entry["name"]))}
 
 
 def text_table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -310,7 +236,7 @@ def not_carried(rows: Iterable[Mapping[str, Any]]) -> list[str]:
 
 def noted(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """What the user should know of single tables, a line for each."""
-    return [f"{entry['name']}: {note}" for entry in rows for note in entry.get("notes", ())]
+    return [f"{entry['name']}: {note}" for entry in rows for note in entry.get("warnings", ())]
 
 
 def drifted(rows: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -353,3 +279,13 @@ def summary(rows: Iterable[Mapping[str, Any]]) -> str:
     total = sum(counts.values())
     parts = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
     return f"{total} table{'' if total == 1 else 's'}{': ' if parts else ''}{parts}"
+
+
+def amount_of_bytes(number: int) -> str:
+    """``1.5 GB``: powers of 1,000, as AWS bills staged data."""
+    size, unit = float(number), "B"
+    for larger in ("kB", "MB", "GB", "TB", "PB"):
+        if size < 1000:
+            break
+        size, unit = size / 1000, larger
+    return f"{number} B" if unit == "B" else f"{size:.1f} {unit}"
