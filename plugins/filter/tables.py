@@ -94,6 +94,7 @@ VARIABLES: dict[str, dict[str, Any]] = {
     "ferry_manage_source_policy": {"type": "bool"},
     "ferry_expect": {"type": "str", "choices": ["migrated", "copied", "refused", "failed"]},
     "ferry_report_dir": {"type": "str"},
+    "ferry_iac": {"type": "list", "elements": "str", "choices": ["terraform", "cloudformation"]},
     "ferry_debug_calls": {"type": "bool"},
     "ferry_permissions_dir": {"type": "str"},
     "ferry_status_path": {"type": "str"},

@@ -51,6 +51,16 @@ options:
         written, nor in check mode. Files that are there are replaced when the new ones are complete.
       - Where it cannot be written, a warning says so. The rows are shown before.
     type: path
+  iac:
+    description:
+      - For which infrastructure as code the folder gets files that take the moved tables over, by account and Region.
+        The page has the commands.
+      - V(terraform) writes C(import.tf), with import blocks for Terraform and OpenTofu. V(cloudformation) writes
+        C(cloudformation-template.json) and C(resources-to-import.json).
+    type: list
+    elements: str
+    choices: [terraform, cloudformation]
+    default: []
   places:
     description:
       - The destinations of the tables, as P(tableferry.aws.report_places#filter) returns them. Where there is a bucket,

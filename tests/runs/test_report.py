@@ -70,7 +70,7 @@ def test_the_report_is_a_page_with_a_copy_in_the_bucket_and_verify_and_cleanup_w
 ) -> None:
     folder = migration.folder / "kept"
     shown = {"environment": {"ANSIBLE_SHOW_CUSTOM_STATS": "true"}, "ferry_report_dir": str(folder)}
-    with migration.run("migrated", **shown) as run:
+    with migration.run("migrated", ferry_iac=["terraform", "cloudformation"], **shown) as run:
         assert run.wait() == 0, run.output[-4000:]
     found = json.loads((folder / "report.json").read_text())
     assert list(Draft202012Validator(SCHEMA).iter_errors(found)) == []
@@ -87,6 +87,10 @@ def test_the_report_is_a_page_with_a_copy_in_the_bucket_and_verify_and_cleanup_w
         assert phases["export"]["arn"].startswith(table["source"]["arn"])
         assert "applications" in {step["what"] for step in table["to_do"]}
     assert "customers" in (folder / "report.html").read_text()
+    imported = (
+        folder / "iac" / f"{accounts['destination']}-{migration.lab.landscape['region']}" / "import.tf"
+    ).read_text()
+    assert imported.count("aws_dynamodb_table.") == 2
     (lease,) = migration.leases()
     place = f"tableferry/reports/{lease.run}/"
     assert f"report: s3://{BUCKET}/{place}" in run.output and f"report: {folder}/report.html" in run.output

@@ -40,6 +40,7 @@ def shown(rows: list[dict[str, Any]], check_mode: bool = False, **options: Any) 
         "dir": None,
         "part": "migration",
         "places": [],
+        "iac": [],
         "try_only": False,
         **options,
     }

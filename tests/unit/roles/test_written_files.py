@@ -21,6 +21,7 @@ WRITERS = {
         "report_migration_dir": "new",
         "report_migration_rows": [],
         "report_migration_hosts": [],
+        "report_migration_iac": [],
     },
     "show_status": {"show_status_path": "new.json", "show_status_overview": {"tables": [], "record_tables": []}},
 }

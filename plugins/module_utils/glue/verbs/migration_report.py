@@ -17,8 +17,8 @@ from ...core.exports.report_copy import copy_report
 from ...core.exports.staging import BucketMissing, StagingBucket
 from ...core.items import private_files
 from ...core.record import lease, process
+from ...core.report import adoption, text
 from ...core.report import folder as folders
-from ...core.report import text
 from ...core.report.document import Document, WrittenBy, artifact, document, part_of, with_part
 from ..accounts import Accounts
 from ..outcome import explain
@@ -32,6 +32,7 @@ SPEC: dict[str, Any] = {
     "lines": {"type": "list", "elements": "str"},
     "changes": {"type": "list", "elements": "str", "default": []},
     "dir": {"type": "path"},
+    "iac": {"type": "list", "elements": "str", "choices": list(adoption.WAYS), "default": []},
     "places": {
         "type": "list",
         "elements": "dict",
@@ -65,18 +66,20 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     for line in lines:
         progress(line)
     found = _found(params)
+    more: dict[str, str] = {}
     result = {"changed": any(row.get("changed") for row in rows), "lines": lines, "report": "", "copies": []}
     if params["dir"] and not check_mode:
         try:
             folder = folders.place(params["dir"])
             found = _found(params, folders.former(folder))
+            more = _adopted(params, found)
             files = folders.files_of(found)
-            folders.write(folder, files)
+            folders.write(folder, {**more, **files})
             result["report"] = str(folder / (folders.PAGE if folders.PAGE in files else folders.MARKDOWN))
         except OSError as error:
             result["warnings"] = [f"{_not_written(params['dir'], error)} It is shown above."]
         said = [f"report: {result['report']}"] if result["report"] else []
-        for uri, words in _copied(params, found):
+        for uri, words in _copied(params, found, more):
             result["copies"] += [uri] if uri else []
             said.append(f"report: {words}")
         for line in said:
@@ -94,7 +97,33 @@ def _found(params: Mapping[str, Any], former: Mapping[str, Any] | None = None) -
     return with_part(former, part, params["tables"], written)
 
 
-def _copied(params: Mapping[str, Any], found: Document) -> Iterator[tuple[str, str]]:
+def _adopted(params: Mapping[str, Any], found: Document) -> dict[str, str]:
+    """The files for infrastructure as code, by their paths in the report's folder; ``found`` tells of them."""
+    accounts, files = Accounts(params), dict[str, str]()
+    done = set[tuple[str, str]]()
+    for place in params["places"] if params["iac"] and params["part"] == "migration" else ():
+        if not place["destination"]:
+            continue
+        try:
+            account = accounts.get("destination", place["destination"])
+            if (where := (account.account_id, account.region)) in done:
+                continue
+            done.add(where)
+            mine = [entry for entry in found["tables"] if entry["status"] == "migrated" and _of_account(account)(entry)]
+            names = list(dict.fromkeys(entry["destination"]["table"] for entry in mine))
+            made, told = adoption.adopt(account, adoption.read_tables(account, names), params["iac"])
+        except (FerryError, sdk.BotoCoreError, sdk.ClientError) as error:
+            made, told = {}, adoption.nothing(f"No files were made for a destination: {_known(error)}")
+        files |= made
+        found["adoption"] += [told] if told["ways"] or told["left"] else []
+    return files
+
+
+def _known(error: Exception) -> FerryError:
+    return error if isinstance(error, FerryError) else explain(error)
+
+
+def _copied(params: Mapping[str, Any], found: Document, adopted: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """A copy in the bucket of each destination, of its own tables alone: where it is and what is told of it, "" and why
     there is none."""
     accounts = Accounts(params)
@@ -106,13 +135,14 @@ def _copied(params: Mapping[str, Any], found: Document) -> Iterator[tuple[str, s
             account = accounts.get("destination", place["destination"])
             bucket = StagingBucket(account, name, account.account_id, place.get("kms_key_arn") or "")
             own = part_of(found, _of_account(account))
-            uri = copy_report(bucket, found["run"], folders.files_of(own))
+            here = f"iac/{account.account_id}-{account.region}/"
+            more = {name: each for name, each in adopted.items() if name.startswith(here)}
+            uri = copy_report(bucket, found["run"], {**folders.files_of(own), **more})
             yield uri, uri
         except BucketMissing:
             yield "", f"it is on this machine only: there is no bucket {name}."
         except (FerryError, sdk.BotoCoreError, sdk.ClientError) as error:
-            known = error if isinstance(error, FerryError) else explain(error)
-            yield "", f"it is on this machine only. {known}"
+            yield "", f"it is on this machine only. {_known(error)}"
 
 
 def _of_account(account: Account) -> Callable[[Mapping[str, Any]], bool]:
@@ -135,4 +165,4 @@ def _not_written(path: str, error: OSError) -> str:
     return f"The report cannot be written to the folder {path}: {private_files.in_words(error)}."
 
 
-VERB = Verb("migration_report", SPEC, run, services=("s3", "sts"))
+VERB = Verb("migration_report", SPEC, run, services=("application-autoscaling", "dynamodb", "kms", "s3", "sts"))
