@@ -36,7 +36,7 @@ unexport AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN A
 
 RUNS := $(sort $(wildcard tests/runs/test_*.py))
 
-.PHONY: $(RUNS) help setup setup-newest demo test test-matrix test-main test-scenarios test-newest test-2.18 lint types unit test-runs test-mixed docs sanity molecule engines spark test-engines orphans histories fuzz bench bench-compare bench-peers bench-spark bench-fleet bench-check artifact generate permissions clean
+.PHONY: $(RUNS) help setup setup-newest demo test test-matrix test-main test-scenarios test-newest test-2.18 lint types unit test-runs test-mixed docs sanity molecule engines spark test-engines test-browser screenshots orphans histories fuzz bench bench-compare bench-peers bench-spark bench-fleet bench-check artifact generate permissions clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -71,7 +71,7 @@ SIDE_BY_SIDE = --jobs=$(JOBS) --output-sync=target
 # They start in this order: the longest one early, whole runs beside the checks that compute. The scenarios come after
 # them: one that moves the lab's clock by a day met a request that was signed before, when the machine was busy.
 test: setup
-	$(MAKE) $(SIDE_BY_SIDE) lint unit $(RUNS) sanity test-engines types docs
+	$(MAKE) $(SIDE_BY_SIDE) lint unit $(RUNS) sanity test-engines test-browser types docs
 	$(MAKE) molecule
 	@echo "All checks passed."
 
@@ -157,6 +157,14 @@ spark: setup
 
 test-engines: engines
 	$(BIN)/python -m pytest tests/engines
+
+# The report's page in Chromium, with axe-core of npm. What this machine cannot run is left out with a line.
+test-browser: setup
+	$(BIN)/python -m pytest tests/browser
+
+# Pictures of the report's page, into docs/screenshots.
+screenshots: setup
+	$(BIN)/python -m generate.screenshots
 
 # Both ways, with a checkpoint and without, each so many times: what they show may depend on the moment of the kill.
 orphans: setup

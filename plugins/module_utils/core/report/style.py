@@ -18,7 +18,7 @@ font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,s
 h1{font-size:1.9rem;margin:0;line-height:1.2}h2{font-size:1.25rem;margin:2.2rem 0 .6rem}h3{font-size:1rem;margin:1.2rem 0 .3rem}
 h4{font-size:.95rem;margin:.8rem 0 .2rem;color:var(--soft)}
 header p,footer p,.of,caption{color:var(--soft)}header p{margin:.3rem 0 1rem}
-p,li,dd,bdi,td,th,code{overflow-wrap:anywhere}
+p,li,dt,dd,bdi,td,th,code,span{overflow-wrap:anywhere}
 code,pre{font:.87em/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 pre{background:var(--band);border:1px solid var(--line);border-radius:6px;padding:.6rem .8rem;overflow:auto}
 .skip{position:absolute;left:-100vw}.skip:focus{left:1rem;top:.5rem;background:var(--page);padding:.3rem .6rem;z-index:2}
@@ -35,9 +35,9 @@ a{color:var(--link)}
 background:var(--midband);color:var(--mid)}
 .s.failed,.s.refused{background:var(--badband);color:var(--bad)}.s.migrated{background:var(--goodband);color:var(--good)}
 .tools{display:flex;flex-wrap:wrap;gap:.6rem 1.2rem;align-items:end;margin:0 0 .7rem}
-.tools label{display:grid;gap:.15rem;color:var(--soft);font-size:.86rem}
+.tools label{display:grid;max-width:100%;gap:.15rem;color:var(--soft);font-size:.86rem}
 .tools input,.tools select{font:inherit;font-size:1rem;color:var(--text);background:var(--page);border:1px solid var(--soft);border-radius:6px;
-padding:.3rem .5rem;min-height:2.3rem;max-width:100%}
+padding:.3rem .5rem;min-height:2.3rem;width:100%;max-width:18rem}
 .tools output{color:var(--soft);padding:.4rem 0}
 .legend{display:flex;flex-wrap:wrap;gap:.2rem 1rem;color:var(--soft);font-size:.86rem;margin-bottom:.5rem}
 .legend svg{width:.8em;height:.8em;border-radius:2px}
@@ -56,7 +56,7 @@ tbody svg{display:block;width:100%;height:1.1rem;margin:.15rem 0;background:var(
 .p0{fill:var(--p0)}.p1{fill:var(--p1)}.p2{fill:var(--p2)}.p3{fill:var(--p3)}.p4{fill:var(--p4)}.p5{fill:var(--p5)}.p6{fill:var(--p6)}.p7{fill:var(--p7)}
 .w{display:none}.all .w{display:table-row}
 .d>td{background:var(--band);text-align:start}
-.d dl{display:grid;grid-template-columns:minmax(7rem,max-content) 1fr;gap:.25rem 1rem;margin:0}
+.d dl{display:grid;grid-template-columns:10rem minmax(0,1fr);gap:.25rem 1rem;margin:0}
 .d ul{margin:0;padding-left:1.1rem}
 #rest button{font:inherit;color:var(--text);background:var(--band);border:1px solid var(--soft);border-radius:6px;padding:.5rem 1rem;cursor:pointer}
 dt{font-weight:600}section>dl>dd{margin:0 0 .9rem}section>dl p{margin:.1rem 0}.of{font-size:.86rem}
