@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.differences import Comparison
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement, with_comparison
-from ansible_collections.tableferry.aws.plugins.module_utils.core.report import STATUS_COLUMNS, status_table
+from ansible_collections.tableferry.aws.plugins.module_utils.core.report.text import STATUS_COLUMNS, status_table
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.adopting import Evidence
 from ansible_collections.tableferry.aws.plugins.module_utils.core.steps.comparison import EVIDENCE, Verification
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs.dynamodb_verify import _message
