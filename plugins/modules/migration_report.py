@@ -51,6 +51,11 @@ options:
         written, nor in check mode. Files that are there are replaced when the new ones are complete.
       - Where it cannot be written, a warning says so. The rows are shown before.
     type: path
+  plan:
+    description:
+      - A plan that the tables were moved by, as the JSON file of the playbook plan. The report then has plan and
+        outcome side by side. A file that is no plan is left out.
+    type: path
   iac:
     description:
       - For which infrastructure as code the folder gets files that take the moved tables over, by account and Region.

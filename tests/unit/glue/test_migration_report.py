@@ -41,6 +41,7 @@ def shown(rows: list[dict[str, Any]], check_mode: bool = False, **options: Any) 
         "part": "migration",
         "places": [],
         "iac": [],
+        "plan": None,
         "try_only": False,
         **options,
     }

@@ -68,6 +68,7 @@ def reported(lab: RunningLab, folder: Path, **options: Any) -> tuple[dict[str, A
         "lines": None,
         "dir": str(folder),
         "iac": [],
+        "plan": None,
         "places": [{"destination": side(lab), "bucket": BUCKET, "kms_key_arn": None}],
         "try_only": False,
         **options,

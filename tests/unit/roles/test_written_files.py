@@ -22,6 +22,7 @@ WRITERS = {
         "report_migration_rows": [],
         "report_migration_hosts": [],
         "report_migration_iac": [],
+        "report_migration_plan": "",
     },
     "show_status": {"show_status_path": "new.json", "show_status_overview": {"tables": [], "record_tables": []}},
 }

@@ -187,6 +187,7 @@ def _details(entry: Mapping[str, Any], texts: _Texts) -> list[Any]:
             ("Data as of", " to ".join(dict.fromkeys(map(str, entry["data_as_of"].values())))),
             ("Compared", _told(entry["comparison"])),
             ("Cleaned up", _told(entry["cleanup"])),
+            ("Planned", _planned(entry["plan"])),
             ("Cost", _cost(entry["cost"])),
         )
         if value
@@ -230,7 +231,20 @@ def _told(part: Mapping[str, Any] | None) -> str:
 
 
 def _cost(cost: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in cost.items() if value)
+    words = {"planned": "planned {}", "outcome": "{} for the bytes that were moved, an estimate"}
+    return ", ".join(words[name].format(_money(value)) for name, value in cost.items() if value)
+
+
+def _money(cost: Mapping[str, Any]) -> str:
+    return f"{cost['low']:.2f} to {cost['high']:.2f} {cost['currency']}"
+
+
+def _planned(plan: Mapping[str, Any] | None) -> str:
+    if not plan:
+        return ""
+    seconds = plan.get("seconds")
+    times = [duration(each) for each in seconds] if isinstance(seconds, list) else []
+    return ", ".join(filter(None, (f"by {plan['method']}" if plan.get("method") else "", " to ".join(times))))
 
 
 def _clock(moment: str) -> str:

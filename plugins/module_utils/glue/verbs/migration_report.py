@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +22,7 @@ from ...core.record import lease, process
 from ...core.report import adoption, text
 from ...core.report import folder as folders
 from ...core.report.document import Document, WrittenBy, artifact, document, part_of, with_part
+from ...core.report.planned import is_plan, with_plan
 from ..accounts import Accounts
 from ..outcome import explain
 from ..spec import SHARED_OPTIONS, Progress, Verb, account_option
@@ -32,6 +35,7 @@ SPEC: dict[str, Any] = {
     "lines": {"type": "list", "elements": "str"},
     "changes": {"type": "list", "elements": "str", "default": []},
     "dir": {"type": "path"},
+    "plan": {"type": "path"},
     "iac": {"type": "list", "elements": "str", "choices": list(adoption.WAYS), "default": []},
     "places": {
         "type": "list",
@@ -93,7 +97,8 @@ def _found(params: Mapping[str, Any], former: Mapping[str, Any] | None = None) -
     by = lease.run_id(process.describe(process.playbook()))
     written = WrittenBy(by, PARTS[part], datetime.now(UTC).isoformat(timespec="seconds"))
     if part == "migration":
-        return document(params["tables"], written, former)
+        plan = _plan(params["plan"])
+        return document(with_plan(params["tables"], plan) if plan else params["tables"], written, former)
     return with_part(former, part, params["tables"], written)
 
 
@@ -117,6 +122,14 @@ def _adopted(params: Mapping[str, Any], found: Document) -> dict[str, str]:
         files |= made
         found["adoption"] += [told] if told["ways"] or told["left"] else []
     return files
+
+
+def _plan(path: str | None) -> Mapping[str, Any] | None:
+    """The plan in the file ``path``; None where there is none that can be read: the report is written without it."""
+    with suppress(OSError, ValueError):
+        found = json.loads(private_files.expanded(path).read_text(encoding="utf-8")) if path else None
+        return found if is_plan(found) else None
+    return None
 
 
 def _known(error: Exception) -> FerryError:

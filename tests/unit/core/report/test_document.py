@@ -26,6 +26,8 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.report.documen
     with_part,
 )
 from ansible_collections.tableferry.aws.plugins.module_utils.core.report.left_to_do import grouped, left_to_do
+from ansible_collections.tableferry.aws.plugins.module_utils.core.report.page import page
+from ansible_collections.tableferry.aws.plugins.module_utils.core.report.planned import is_plan, with_plan
 from generate.sample_report import sample
 
 SCHEMA = json.loads((Path(__file__).parents[4] / "docs" / "report.schema.json").read_text())
@@ -160,3 +162,33 @@ def test_steps_are_told_once_with_their_tables() -> None:
     assert len({(what, text) for what, text, _names in found}) == len(found) < 20
     numbers = [len(names) for _what, _text, names in found]
     assert numbers == sorted(numbers, reverse=True)
+
+
+PLAN = {
+    "schema": "tableferry-plan",
+    "version": 1,
+    "prices": {"currency": "USD"},
+    "tables": [
+        {"host": "orders", "method": "s3", "seconds": [300, 1260], "cost": [1.0, 2.0], "bytes": 1000, "more": 1}
+    ],
+}
+
+
+def test_plan_and_outcome_stand_side_by_side() -> None:
+    entry = {**moved("orders", "1"), "bytes": 1500}
+    found = document(with_plan([entry, moved("carts", "1")], PLAN), BY)
+    assert faults(found) == []
+    carts, orders = found["tables"]
+    assert carts["plan"] is None and carts["cost"] == {"planned": None, "outcome": None}
+    assert orders["plan"] == {"method": "s3", "seconds": [300, 1260], "cost": [1.0, 2.0], "bytes": 1000}
+    assert orders["cost"]["planned"] == {"currency": "USD", "low": 1.0, "high": 2.0}
+    assert orders["cost"]["outcome"] == {"currency": "USD", "low": 1.5, "high": 3.0}
+    text = page(found)
+    assert "by s3, 5m00s to 21m00s" in text and "planned 1.00 to 2.00 USD, 1.50 to 3.00 USD for the bytes" in text
+
+
+@pytest.mark.parametrize(
+    "wrong", [None, [], {}, {**PLAN, "version": 2}, {**PLAN, "tables": [{}]}, {**PLAN, "tables": 1}]
+)
+def test_what_is_no_plan_is_left_out(wrong: Any) -> None:
+    assert is_plan(PLAN) and not is_plan(wrong)
