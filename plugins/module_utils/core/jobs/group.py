@@ -56,6 +56,7 @@ class Entry:
     described: float = 0.0  # when it was last asked for by itself
     ended_before: bool = False  # an earlier run has seen its end
     entered: str = ""  # when it was reached, by AWS's time
+    since: float = 0.0  # the same by the waiter's clock
 
 
 @dataclass(eq=False)

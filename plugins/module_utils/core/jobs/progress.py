@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 
 from .job import Job
 
+NAMED = 10  # of the tables that run longest
+
 
 def progress_line(plural: str, jobs: Sequence[Job], percents: Iterable[float] = ()) -> str:
     """``restores 37/100 done, 2 failed, 3 waiting for a slot, 58 running (12 to 90 %)``.
@@ -50,6 +52,17 @@ def _fenced(jobs: Iterable[Job]) -> str:
     if not until:
         return "waiting until no former request can arrive"
     return f"waiting until {until}, when no request of a former run can arrive any more"
+
+
+def slowest_line(running: Iterable[tuple[str, str, float]]) -> str:
+    """The ten tables whose jobs run longest, by name; "" where no more than ten run, which a user sees without it.
+
+    ``running`` has of each its table, what it is at, and for how many seconds.
+    """
+    found = sorted(running, key=lambda each: (-each[2], each[0]))
+    if len(found) <= NAMED:
+        return ""
+    return "slowest: " + ", ".join(f"{name} ({noun} {duration(seconds)})" for name, noun, seconds in found[:NAMED])
 
 
 def duration(seconds: float) -> str:

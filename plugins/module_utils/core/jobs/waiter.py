@@ -24,7 +24,7 @@ from ..items.kept_connections import KEPT
 from .group import Entry, Group, TableJobs
 from .job import NOT_FOLLOWED, Job, ended_with
 from .kind import Instead, JobKind, OwnWork, Pause, WaitItem, WaitResult
-from .progress import duration, progress_line
+from .progress import duration, progress_line, slowest_line
 
 THREADS = 8
 QUEUED = THREADS + 2  # calls sent out at once: the rest are put in line again when one has been answered
@@ -71,7 +71,7 @@ class Waiter:
         self._followed: set[str] = set()
         self._spans: dict[str, dict[str, tuple[str, str]]] = {}
         self._flying: dict[Future[Any], Entry | Group] = {}
-        self._begun = self._last_line_at = 0.0
+        self._begun = self._last_line_at = self._slowest_at = 0.0
         self._away_line_at: float | None = None
         self._last_line = ""
         self._closing = False
@@ -82,7 +82,7 @@ class Waiter:
         Jobs that have ended, or were never started (``planned``), come back as they are. One table's failure is its
         job's ``failed``, never an exception. A job still open at the end of ``timeout`` has ``result["timed_out"]``.
         """
-        self._begun = self._last_line_at = self._clock()
+        self._begun = self._last_line_at = self._slowest_at = self._clock()
         for item in items:
             self._tables[item.name] = table = TableJobs(item, [item.job, *item.then], item.last)
             self._go_on(table)
@@ -166,7 +166,7 @@ class Waiter:
         group = self._groups.setdefault(key, Group(kind, item.job.kind, account, scope, last_event=now))
         result = {name: value for name, value in item.job.result.items() if name != "timed_out"}
         table.entry = entry = Entry(table, item, replace(item.job, result=result), group, due=now)
-        entry.entered = account.now().isoformat()
+        entry.entered, entry.since = account.now().isoformat(), now
         self._spans.setdefault(item.name, {})[item.job.kind] = (entry.entered, "")
         group.entries.append(entry)
         if item.job.state == "running":
@@ -386,3 +386,12 @@ class Waiter:
         if line and (last or line != self._last_line or now - self._last_line_at >= QUIET_LINE_GAP):
             self._progress(f"{line}, {duration(now - self._begun)}")
             self._last_line, self._last_line_at = line, now
+            if not last and now - self._slowest_at >= QUIET_LINE_GAP:
+                self._slowest_at = now
+                self._tell_slowest(now)
+
+    def _tell_slowest(self, now: float) -> None:
+        entries = [entry for group in self._groups.values() for entry in group.entries if entry.job.state == "running"]
+        line = slowest_line((each.item.name, self._kinds[each.job.kind].noun, now - each.since) for each in entries)
+        if line:
+            self._progress(line)

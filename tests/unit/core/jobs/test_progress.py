@@ -9,7 +9,11 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.progress import duration, progress_line
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.progress import (
+    duration,
+    progress_line,
+    slowest_line,
+)
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(9.9, "9s"), (130, "2m10s"), (3725, "1h02m")])
@@ -43,3 +47,11 @@ def test_h12_a_job_that_could_not_be_followed_is_not_failed() -> None:
 def test_a_line_says_what_other_runs_keep_waiting(reason, words) -> None:
     jobs = [Job("settings", name, state="pending", pending_reason=reason) for name in "ab"]
     assert progress_line("settings", jobs) == f"settings 0/2 done, 2 {words}"
+
+
+def test_the_slowest_ten_are_named_where_more_run() -> None:
+    running = [(f"table-{number:02d}", "import", 60.0 * number) for number in range(11)]
+    assert slowest_line(running[:10]) == ""
+    line = slowest_line(running)
+    assert line.startswith("slowest: table-10 (import 10m00s), table-09 (import 9m00s), ")
+    assert "table-00" not in line
