@@ -23,7 +23,7 @@ from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import (
     read,
     read_if_sound,
 )
-from ansible_collections.tableferry.aws.plugins.plugin_utils.sides import RenderedSides
+from ansible_collections.tableferry.aws.plugins.plugin_utils.sides import RenderedSides, options_of
 
 # The results that the roles register for a table, in the order of its migration.
 STARTED = "move_table_started"
@@ -35,6 +35,7 @@ TOGETHER = {STARTED: "migrate_started", WAITED: "migrate_waited", JUDGED: "migra
 VERIFIED = "verify_table_found"  # what the role verify_table registers
 NOTE = "report_migration_failure"
 OUTLOOK = "check_inventory_outlook"
+RENDERED = "check_inventory_sides"
 
 
 class Ways:
@@ -51,7 +52,7 @@ class Ways:
         variables = self._hostvars[host]
         try:
             names = table_names(host, variables)
-            sides = self._rendered.of(host, SIDES)
+            sides = _accounts(host, variables) or self._rendered.of(host, SIDES)
             migration_id = str(read(variables, "ferry_migration_id") or NO_WAY.migration_id)
         except BROKEN:
             return NO_WAY
@@ -65,6 +66,12 @@ class Ways:
         return Way(*places, migration_id)
 
 
+def _accounts(host: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """The accounts of a host as the playbook rendered them once: a lookup in them runs for no report."""
+    sides = variables.get(RENDERED)
+    return options_of(sides, host) if sides else {}
+
+
 def _staging(host: str, variables: Mapping[str, Any]) -> Mapping[str, Any]:
     return ((variables.get(OUTLOOK) or {}).get(host) or {}).get("staging") or {}
 
@@ -76,7 +83,8 @@ def report_places(hosts: Iterable[str], hostvars: HostVars) -> list[dict[str, An
     rendered = RenderedSides(hostvars)
     for host in hosts:
         staging = plain(_staging(host, hostvars[host]))
-        destination = rendered.destination_if_sound(host) if staging else None
+        known = _accounts(host, hostvars[host]).get("ferry_destination") if staging else None
+        destination = known or (rendered.destination_if_sound(host) if staging else None)
         if destination:
             place = {
                 "destination": {**account_options(destination), "account_id": staging["owner"]},

@@ -194,7 +194,7 @@ copies:
   sample: ["s3://tableferry-222222222222-eu-west-1/tableferry/reports/3f9ac1d27be04410/"]
 artifact:
   description:
-    - What a workflow is handed, for M(ansible.builtin.set_stats).
+    - What a workflow is handed as C(tableferry_report), as M(ansible.builtin.set_stats) does it.
     - It has the number of tables, also by status, the names of those that failed, up to 50, and where the report is.
   returned: when O(try_only) is false
   type: dict

@@ -86,7 +86,9 @@ def objects(lab: RunningLab) -> dict[str, bytes]:
 def test_an_account_gets_a_copy_of_its_own_tables_alone(lab: RunningLab, tmp_path: Path) -> None:
     result, lines = reported(lab, tmp_path, iac=["terraform", "cloudformation"])
     run = result["artifact"]["run"]
-    assert result["copies"] == [f"s3://{BUCKET}/{REPORTS}{run}/"] and lines[-1] == f"report: {result['copies'][0]}"
+    assert result["copies"] == [f"s3://{BUCKET}/{REPORTS}{run}/"] and lines[-1].endswith(
+        f"/report.html; {result['copies'][0]}"
+    )
     found = objects(lab)
     here = f"iac/{side(lab)['account_id']}-{side(lab)['region']}"
     iac = [f"{here}/{name}" for name in ("cloudformation-template.json", "import.tf", "resources-to-import.json")]
@@ -105,7 +107,7 @@ def test_no_bucket_is_told_and_changes_nothing(lab: RunningLab, tmp_path: Path) 
     place = {"destination": side(lab), "bucket": "tableferry-nowhere", "kms_key_arn": None}
     result, lines = reported(lab, tmp_path, places=[place])
     assert not result.get("failed") and result["copies"] == [] and "warnings" not in result
-    assert lines[-1] == "report: it is on this machine only: there is no bucket tableferry-nowhere."
+    assert lines[-1].endswith("; it is on this machine only: there is no bucket tableferry-nowhere.")
     assert (tmp_path / "report.html").exists()
 
 
@@ -133,7 +135,7 @@ def test_what_is_refused_is_told_and_changes_nothing(lab: RunningLab, tmp_path: 
     if wrong == "gone table":
         assert "orders: it is in no file" in told[0]["left"][0] and len(result["copies"]) == 1
     else:
-        assert result["copies"] == [] and "report: it is on this machine only" in lines[-1]
+        assert result["copies"] == [] and "; it is on this machine only" in lines[-1]
     assert "wrong" not in "".join(lines) and side(lab)["secret_key"] not in (tmp_path / "report.json").read_text()
 
 

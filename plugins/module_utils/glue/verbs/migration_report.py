@@ -82,14 +82,17 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
             result["report"] = str(folder / (folders.PAGE if folders.PAGE in files else folders.MARKDOWN))
         except OSError as error:
             result["warnings"] = [f"{_not_written(params['dir'], error)} It is shown above."]
-        said = [f"report: {result['report']}"] if result["report"] else []
+        said = [result["report"]] if result["report"] else []
         for uri, words in _copied(params, found, more):
             result["copies"] += [uri] if uri else []
-            said.append(f"report: {words}")
-        for line in said:
-            progress(line)
-        result["lines"] = [*lines, *said]
-    return {**result, "artifact": artifact(found, result["report"], result["copies"])}
+            said.append(words)
+        if said:
+            progress(f"report: {'; '.join(said)}")
+            result["lines"] = [*lines, f"report: {'; '.join(said)}"]
+    handed = artifact(found, result["report"], result["copies"])
+    # As set_stats hands it on, without a task of its own.
+    stats = {"data": {"tableferry_report": handed}, "per_host": False, "aggregate": False}
+    return {**result, "artifact": handed, "ansible_stats": stats}
 
 
 def _found(params: Mapping[str, Any], former: Mapping[str, Any] | None = None) -> Document:
