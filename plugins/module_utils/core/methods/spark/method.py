@@ -22,6 +22,7 @@ from ...jobs.job import Job
 from ...jobs.kind import JobKind
 from ...jobs.tracking import Tracking
 from ...judgement import Judgement, JudgeOptions, nothing_to_judge
+from ...record.record import LOOK
 from ...route import Route
 from ...steps.source_jobs import SourceJob
 from ...steps.standing import Filling
@@ -32,7 +33,7 @@ from ...table.own_apis import Tags
 from ...table.preview import as_created
 from ...table.quotas import check_quotas
 from ...table.replication import kept_by_copy, left_by_copy
-from ...table.transforming import require_transform
+from ...table.transforming import TransformChoices, require_transform
 from ..method import ItemJobs, Method, Needs
 from ..options import MigrationOptions, SparkChoices
 from . import delivery
@@ -42,6 +43,7 @@ from .engines import ENGINES
 from .glue import Glue
 from .judge import judge_spark
 from .loader import LOADER
+from .look_job import LookKind
 from .lost import adopt_run, running_run
 from .planning import SparkOptions
 from .spark_job import SparkKind
@@ -61,7 +63,11 @@ class _SparkMethod:
     transforms: ClassVar[bool] = True
     loader: ClassVar[Loader | None] = LOADER
     compares_export: ClassVar[bool] = True
-    kinds: ClassVar[Mapping[str, Callable[[], JobKind]]] = {"export": ExportKind, "spark_job": SparkKind}
+    kinds: ClassVar[Mapping[str, Callable[[], JobKind]]] = {
+        "export": ExportKind,
+        "spark_look": LookKind,
+        "spark_job": SparkKind,
+    }
 
     def start(
         self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
@@ -74,7 +80,8 @@ class _SparkMethod:
         if plan.job.state not in ("not_needed",):
             delivery.build(spark.choices.wheels)  # before anything is billed
         job = start_export(source, destination, plan, record)
-        return _jobs(source, destination, options, plan, job, _following(self.name, spark), tuple(plan.changes))
+        following, looks = _following(self.name, spark), _looks(self.name, spark, options, plan, record)
+        return _jobs(source, destination, options, plan, job, (*looks, following), tuple(plan.changes))
 
     def preview(
         self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
@@ -85,10 +92,14 @@ class _SparkMethod:
         job, changes = _following(self.name, spark), list(plan.changes)
         if plan.job.state == "not_needed" and record is not None and record.record.state in ("filled", "settled"):
             made = {"table_id": record.record.table_id}
-            return _jobs(source, destination, options, plan, plan.job, _done(job, made), tuple(changes))
+            return _jobs(source, destination, options, plan, plan.job, (_done(job, made),), tuple(changes))
+        looks, noun = _looks(self.name, spark, options, plan, record), ENGINES[spark.engine].noun
+        run = {"workers": spark.choices.workers, "engine": spark.engine}
+        if looks:
+            changes.append(Change(f"{noun} that looks for colliding keys of {options.table}", None, run, "billed"))
         there = TableDefinition.find(destination, options.made_table)
         if record is None and there is not None:  # a run that no record knows goes on: it is adopted
-            return _jobs(source, destination, options, plan, plan.job.foreseen, job.foreseen, ())
+            return _jobs(source, destination, options, plan, plan.job.foreseen, (job.foreseen,), ())
         if there is None:
             call = creation_call(
                 source,
@@ -102,9 +113,9 @@ class _SparkMethod:
                 protected=record is not None,
             )
             changes.append(Change(f"table {options.made_table}", None, call, "billed"))
-        run = {"workers": spark.choices.workers, "engine": spark.engine}
-        changes.append(Change(f"{ENGINES[spark.engine].noun} into {options.made_table}", None, run, "billed"))
-        return _jobs(source, destination, options, plan, plan.job.foreseen, job.foreseen, tuple(changes))
+        changes.append(Change(f"{noun} into {options.made_table}", None, run, "billed"))
+        then = tuple(each.foreseen for each in (*looks, job))
+        return _jobs(source, destination, options, plan, plan.job.foreseen, then, tuple(changes))
 
     def running_fill(
         self, destination: Account, options: MigrationOptions, route: Route, there: TableDefinition | None
@@ -130,8 +141,8 @@ class _SparkMethod:
         spark = next((job for job in jobs if job.kind == SparkKind.kind), None)
         if spark is None:
             raise nothing_to_judge(name)
-        export = next((job for job in jobs if job.kind in self.kinds and job is not spark), None)
-        return judge_spark(name, destination, export, spark, verify=options.verify)
+        before = [job for job in jobs if job.kind in self.kinds and job is not spark]
+        return judge_spark(name, destination, before, spark, verify=options.verify)
 
     def engine(self, choices: SparkChoices, table: str) -> str:
         """The engine that ``choices`` name. Raises InvalidInput."""
@@ -225,9 +236,26 @@ def _planned(source: Account, destination: Account, options: MigrationOptions, r
     return plan
 
 
-def _following(method: str, options: SparkOptions) -> Job:
+def _following(method: str, options: SparkOptions, kind: str = SparkKind.kind) -> Job:
     request = {"options": options.to_dict(), "method": method}
-    return Job(SparkKind.kind, options.made_table, "pending", "", "job", request, migration_id=options.migration_id)
+    return Job(kind, options.made_table, "pending", "", "job", request, migration_id=options.migration_id)
+
+
+def _looks(
+    method: str, options: SparkOptions, chosen: MigrationOptions, plan: ExportPlan, record: Tracking | None
+) -> tuple[Job, ...]:
+    """The look for colliding keys before the table is made: where the steps do not keep keys apart provably and
+    colliding ones are refused; and where an earlier run has begun one of which nobody has seen the end."""
+    transform = chosen.transform
+    if record is not None and record.record.state in ("filled", "settled"):
+        return ()
+    begun = record is not None and record.record.open_job(LOOK) is not None
+    wanted = transform is not None and transform.on_collision == "refuse" and _may_collide(transform, plan.definition)
+    return (_following(method, options, LookKind.kind),) if begun or wanted else ()
+
+
+def _may_collide(transform: TransformChoices, definition: TableDefinition) -> bool:
+    return not require_transform(transform, definition).keys.apart
 
 
 def _done(job: Job, made: Mapping[str, str]) -> Job:
@@ -240,17 +268,17 @@ def _jobs(
     options: MigrationOptions,
     plan: ExportPlan,
     job: Job,
-    following: Job,
+    then: tuple[Job, ...],
     changes: tuple[Change, ...],
 ) -> ItemJobs:
     fresh = plan.job.state != "not_needed"
     seen = undescribed(source, destination, plan.definition, options.export) if fresh and job.open else []
     return ItemJobs(
         job,
-        (following,),
+        then,
         changes,
         plan.definition,
-        following,
+        then[-1],
         (*plan.left, *(left_by_copy(plan.definition) if fresh else ())),
         plan.obstacle,
         (*(kept_by_copy(plan.definition) if fresh else ()), *seen),

@@ -30,16 +30,18 @@ def session_policy(
     account: Account, bucket: str, table: str, *, work: str, reads: Sequence[str], keys: Iterable[str]
 ) -> str:
     """The policy of one run, as JSON: it writes below the folder ``work`` of the ``bucket``, reads there and what
-    ``reads`` match, and puts items into the ``table``. ``keys`` are the KMS keys of bucket and table."""
+    ``reads`` match, and puts items into the ``table``, where there is one. ``keys`` are the KMS keys of bucket and
+    table."""
     objects = [f"arn:{account.partition}:s3:::{bucket}/{path}" for path in (f"{work}*", *reads)]
     listed = {"Condition": {"StringLike": {"s3:prefix": f"{work}*"}}}
     statements: list[dict[str, Any]] = [
         _allow(["s3:GetObject"], objects),
         _allow(["s3:PutObject"], objects[:1]),
         {**_allow(["s3:ListBucket"], [f"arn:{account.partition}:s3:::{bucket}"]), **listed},
-        _allow(["dynamodb:DescribeTable", "dynamodb:BatchWriteItem"], [account.table_arn(table)]),
         _allow(LOG_ACTIONS, [f"arn:{account.partition}:logs:{account.region}:{account.account_id}:{LOG_GROUPS}"]),
     ]
+    if table:
+        statements.insert(3, _allow(["dynamodb:DescribeTable", "dynamodb:BatchWriteItem"], [account.table_arn(table)]))
     used = sorted(set(filter(None, keys)))
     if used:
         statements.append(_allow(KEY_ACTIONS, used))

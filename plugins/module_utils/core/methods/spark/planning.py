@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -114,21 +114,38 @@ def plan_of(
     """
     capacity = int((table.provisioned_throughput or {}).get("WriteCapacityUnits", 0))
     rate = to_rate("write_rate", options.write_rate, capacity)
+    return replace(
+        look_plan_of(destination, options, source, manifest),
+        prefix=f"{work_folder(destination, table)}{_digest(manifest.key)[:8]}/",
+        table=table.name,
+        table_id=table.table_id,
+        dynamodb_url=endpoint_of(destination, table.name).url,
+        rate=rate.units if rate else 0.0,
+        lose_colliding=options.transform is not None and options.transform.on_collision == "any",
+        work="write",
+    )
+
+
+def look_plan_of(destination: Account, options: SparkOptions, source: TableDefinition, manifest: Manifest) -> JobPlan:
+    """The plan that looks whether items of the export of the table ``source`` get the same key; without a run yet.
+
+    It needs no table. What it finds is kept for this export, these steps and the table's name: whoever asks again
+    finds it there. Raises InvalidTransform for files that were changed.
+    """
     return JobPlan(
         run="",
         region=destination.region,
         bucket=options.bucket,
         bucket_owner=options.bucket_owner or destination.account_id,
-        prefix=f"{work_folder(destination, table)}{_digest(manifest.key)[:8]}/",
-        table=table.name,
-        table_id=table.table_id,
+        prefix=f"{folder_of(destination)}work/{_digest(destination.table_arn(options.made_table), manifest.key)}/",
+        table=options.made_table,
+        table_id="",
         files=tuple(ExportedFile(file.key, file.items, file.md5) for file in manifest.files),
         definition=options.definition(source, epoch_of(manifest.export_time)),
-        dynamodb_url=endpoint_of(destination, table.name).url,
+        dynamodb_url="",
         key_arn=options.kms_key_arn,
-        rate=rate.units if rate else 0.0,
         s3_url=destination.spec.endpoint_url,
-        lose_colliding=options.transform is not None and options.transform.on_collision == "any",
+        work="look",
     )
 
 
@@ -163,15 +180,16 @@ def own_exports(plan: JobPlan) -> tuple[str, ...]:
 def submission_of(
     destination: Account,
     options: SparkOptions,
-    table: TableDefinition,
+    table: TableDefinition | None,
     plan: JobPlan,
     payload: Payload,
     exports: Sequence[str],
 ) -> Submission:
-    """The run of ``plan``, whose files match ``exports``."""
+    """The run of ``plan``, whose files match ``exports``. Without a ``table`` it may read and write none."""
     root, folder = f"s3://{options.bucket}/", folder_of(destination)
     reads = (f"{folder}tableferry-*", *exports)
-    keys = (options.kms_key_arn, table.kms_key_arn)
+    keys = (options.kms_key_arn, table.kms_key_arn if table is not None else "")
+    made = table.name if table is not None else ""
     return Submission(
         run=plan.run,
         table=options.made_table,
@@ -181,7 +199,7 @@ def submission_of(
         package=f"{root}{payload.package_key(folder)}",
         logs=f"{root}{plan.prefix}logs/",
         role_arn=role_arn(destination, options.choices.role_arn),
-        policy=session_policy(destination, options.bucket, table.name, work=plan.prefix, reads=reads, keys=keys),
+        policy=session_policy(destination, options.bucket, made, work=plan.prefix, reads=reads, keys=keys),
         choices=options.choices,
         tags=tags_of(destination, options.migration_id),
     )
