@@ -33,7 +33,7 @@ from .judgement import Counts, JudgeChoice, JudgeKind, Judgement, JudgeOptions, 
 from .methods.backup.method import BackupMethod
 from .methods.by_jobs import method_of_kinds, name_by_jobs
 from .methods.direct.method import DirectMethod
-from .methods.following import costs, following
+from .methods.following import costs, following, foreseen_transform
 from .methods.method import (
     Method,
     Needs,
@@ -341,7 +341,8 @@ def preview(
     require_reading(method, source, destination, options)
     with naming_methods(METHODS):
         jobs = method.preview(source, destination, options, record)
-        then, changes, left = list(jobs.then), [*gone, *jobs.changes], list(jobs.left)
+        transform = foreseen_transform(source, options, jobs)
+        then, changes, left = list(jobs.then), [*gone, *jobs.changes, *transform.changes], list(jobs.left)
         if jobs.maker is not None:
             anew, made_id = bool(gone or jobs.maker.request.get("replaces")), made_of(jobs.maker).table_id
             settings = plan_table_settings(
@@ -355,8 +356,9 @@ def preview(
             left += settings.left
     obstacle = held or jobs.obstacle
     return Migration(
-        method.name, jobs.job, tuple(then), tuple(changes), jobs.definition, tuple(left), obstacle, jobs.warnings
-    )
+        method.name, jobs.job, tuple(then), tuple(changes), jobs.definition, tuple(left), obstacle,
+        (*jobs.warnings, *transform.warnings),
+    )  # fmt: skip
 
 
 def _still_to_set(found: Migration, source: Account, destination: Account, options: MigrationOptions) -> Migration:

@@ -54,8 +54,9 @@ from ...steps.transforms import (
     time_of,
 )
 from ...table.creation import check_indexes
-from ...table.definition import AS_OF, TableDefinition
+from ...table.definition import TableDefinition
 from ...table.ownership import COPY_TAG, put_mark, put_tags
+from ...table.preview import items_to_write
 from ...table.quotas import check_quotas
 from ...table.refused_items import without_keys
 from ...table.transforming import TransformChoices, definition_for, require_transform
@@ -65,6 +66,7 @@ from .evidence import copied_by, counts_of, filled_by, mark_of, record_filled, r
 from .options import DirectOptions, option_values, options_of
 
 AT_ONCE = 4  # copies that one waiter makes at the same time
+READ_BYTES = 4096  # that one read unit of a consistent scan reads; otherwise twice as many (aws.md H)
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,8 @@ def plan_direct(
         if there is None:
             raise
         raise error.of_made_table(there.table_id) from error
-    items = {"about": definition.item_count, "bytes": definition.size_bytes, "as_of": AS_OF}
+    reads = -(-definition.size_bytes // (READ_BYTES if options.items.consistent else 2 * READ_BYTES))
+    items = {**items_to_write(definition, shape), "read_units_about": reads}
     return DirectPlan(job, [*changes, Change(f"items of {options.table}", None, items, "billed")], definition)
 
 

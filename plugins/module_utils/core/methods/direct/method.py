@@ -28,7 +28,6 @@ from ..options import MigrationOptions
 from .copy_job import DirectKind, DirectPlan, plan_direct
 from .judge import judge_direct
 from .options import DirectOptions
-from .sample import transform_changes
 
 
 class DirectMethod:
@@ -57,8 +56,6 @@ class DirectMethod:
     ) -> ItemJobs:
         """The copy foreseen. Raises what plan_direct raises."""
         plan = _planned(source, destination, options, record)
-        if plan.job.open and options.transform is not None:
-            plan.changes.extend(transform_changes(source, plan.definition, options.transform))
         return _jobs(plan, plan.job.foreseen, left_by_copy(plan.definition, source) if plan.job.open else ())
 
     def running_fill(

@@ -30,7 +30,7 @@ from ...steps.transforms import fingerprint_of, require_same_transform
 from ...table.creation import check_indexes
 from ...table.definition import TableDefinition
 from ...table.own_apis import Tags
-from ...table.preview import as_created
+from ...table.preview import as_created, items_to_write
 from ...table.quotas import check_quotas
 from ...table.replication import kept_by_copy, left_by_copy
 from ...table.transforming import TransformChoices, require_transform
@@ -113,7 +113,8 @@ class _SparkMethod:
                 protected=record is not None,
             )
             changes.append(Change(f"table {options.made_table}", None, call, "billed"))
-        changes.append(Change(f"{noun} into {options.made_table}", None, run, "billed"))
+        items = items_to_write(plan.definition, spark.shape(plan.definition))
+        changes.append(Change(f"{noun} into {options.made_table}", None, {**run, **items}, "billed"))
         then = tuple(each.foreseen for each in (*looks, job))
         return _jobs(source, destination, options, plan, plan.job.foreseen, then, tuple(changes))
 

@@ -456,8 +456,25 @@ def test_items_that_become_one_are_found_before_anything_is_made(
         assert "13 written over by others of the same key" in judged.notes[0]
 
 
+BRINGS = {
+    "direct": "items of orders",
+    "glue": "job run of AWS Glue into orders",
+    "emr": "job run of EMR Serverless into orders",
+}
+
+
+def foreseen(aws: Staged, method: str, transform: Any) -> Any:
+    options = MigrationOptions(
+        "orders", method=method, transform=transform, bucket=BUCKET, enable_point_in_time_recovery=True
+    )
+    return preview(aws.account("source"), aws.account("destination"), options)
+
+
 @pytest.mark.parametrize("shows", [False, True])
-def test_check_mode_shows_the_table_the_keys_and_what_becomes_of_a_sample(at_once: Any, shows: bool) -> None:
+@pytest.mark.parametrize(("method", "brings"), BRINGS.items())
+def test_check_mode_shows_the_table_the_keys_and_what_becomes_of_a_sample(
+    at_once: Any, shows: bool, method: str, brings: str
+) -> None:
     aws = world(0)
     for number in range(4):
         item = {
@@ -474,9 +491,15 @@ def test_check_mode_shows_the_table_the_keys_and_what_becomes_of_a_sample(at_onc
         {"replace": {"id": [".$", ""], "name": ["m$", "n"]}},
     ]
     transform = choices_of(steps, values={":no": {"S": "a3"}}, show_values=shows)
-    options = MigrationOptions("orders", method="direct", transform=transform)
-    found = preview(aws.account("source"), aws.account("destination"), options)
+    scans = []
+    aws.interrupt = lambda when, operation, _n: scans.append(dict(aws.asked)) if operation == "Scan" else None
+    found = foreseen(aws, method, transform)
+    assert found.warnings == ()
+    assert scans
+    assert all(asked == {"TableName": "orders", "Limit": 100} for asked in scans)
     changes = {change.what: change for change in found.changes}
+    assert changes[brings].risk == "billed"
+    assert {"about", "bytes", "write_units_about"} < changes[brings].after.keys()
     assert changes["table orders"].after["KeySchema"][0]["AttributeName"] == "id"
     assert changes["key of orders"].before == "id (S)"
     assert changes["key of orders"].after.startswith("id (S), items are read first: where two get the same, the table")
@@ -497,6 +520,20 @@ def test_check_mode_shows_the_table_the_keys_and_what_becomes_of_a_sample(at_onc
     assert shown["name"][1].startswith("S in 2, 2 with another value")
     assert ("Adan" in str(shown)) is shows
     assert "secret" not in str(found.changes)
+    looks = [what for what in changes if what.endswith("that looks for colliding keys of orders")]
+    kinds = [job.kind for job in (found.job, *found.then)]
+    assert (len(looks), kinds.count("spark_look")) == ((0, 0) if method == "direct" else (1, 1))
+
+
+@pytest.mark.parametrize("method", BRINGS)
+def test_check_mode_goes_on_where_the_source_may_not_be_scanned(at_once: Any, method: str) -> None:
+    aws = world(3)
+    aws.may_not("source", "dynamodb:Scan")
+    found = foreseen(aws, method, choices_of(RENAMED))
+    (warning,) = found.warnings
+    assert warning.startswith("orders: what the steps make of its items is not shown, because no sample can be read")
+    whats = [change.what for change in found.changes]
+    assert ("key of orders" in whats, "the first 3 items" in whats) == (True, False)
 
 
 class Recorded:
