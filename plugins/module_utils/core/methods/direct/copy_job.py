@@ -180,8 +180,8 @@ def _require_shape(there: TableDefinition, shape: TableDefinition, options: Dire
         raise InvalidInput(
             f"The unfinished copy {there.name} has the key {', '.join(there.key_attributes)}, and the items that the"
             f" transform makes have the key {', '.join(shape.key_attributes)}.",
-            f"Delete the copy {there.name}, whose deletion protection is on, or set transform as it was; then run"
-            " again.",
+            f"Delete the copy {there.name}, whose deletion protection is on; or set transform as it was when the copy"
+            " was made, or leave it out if there was none. Then run again.",
             table=options.table,
         )
 
@@ -201,9 +201,10 @@ class DirectKind(OwnWork):
         options = options_of(job)
         definition = TableDefinition.read(source, options.table)
         begun = source.now().isoformat(timespec="seconds")
-        job = replace(job, state="running", pending_reason="", result={"start_time": begun})
+        job = replace(job, state="pending", pending_reason="waiter", result={"start_time": begun})
         if options.transform is not None:
             job = yield from self._kept_apart(source, job, options, options.transform, definition, record)
+        job = replace(job, state="running", pending_reason="")
         table = yield from make_table(
             source,
             destination,

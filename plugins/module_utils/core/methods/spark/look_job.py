@@ -22,6 +22,7 @@ from ...jobs.kind import Made, Steps, WaitItem
 from ...record.record import LOOK
 from ...table.definition import TableDefinition
 from ...table.refused_items import colliding
+from ...table.transforming import may_be_refused
 from .engine import RunStatus
 from .engines import ENGINES, LOOK_KIND
 from .planning import exported, look_plan_of
@@ -65,10 +66,11 @@ class _LookWork(TableWork):
             return replace(job, state="not_needed", pending_reason="")
         if job.state != "running":
             job = yield from self.resumed(job)
-        wanted = self._wanted(job)
+        source = TableDefinition.read(self.item.need("source"), self.options.table)
+        needed, wanted = may_be_refused(self.options.transform, source), self._wanted(job, source)
         while True:
             if job.state != "running":
-                if not self._may_collide(wanted):
+                if not needed:  # only the end of a run by other steps was to be seen
                     return replace(job, state="not_needed", pending_reason="")
                 known = self._found(wanted)
                 if known is not None:
@@ -89,16 +91,10 @@ class _LookWork(TableWork):
                 return ended if found is None else self._ending(ended, plan, found)
             job = replace(job, state="pending", pending_reason="", arn="")
 
-    def _wanted(self, job: Job) -> JobPlan:
+    def _wanted(self, job: Job, source: TableDefinition) -> JobPlan:
         """The plan of the look that is asked for now; a run that goes on may be one by other steps."""
-        source = TableDefinition.read(self.item.need("source"), self.options.table)
         manifest = exported(self.bucket, Job.from_dict(job.request.get("export") or {}))
         return look_plan_of(self.destination, self.options, source, manifest)
-
-    def _may_collide(self, wanted: JobPlan) -> bool:
-        """Whether there is something to look for, besides the end of a run by other steps."""
-        transform = self.options.transform
-        return transform is not None and transform.on_collision == "refuse" and not wanted.transform().keys.apart
 
     def _found(self, plan: JobPlan) -> Collisions | None:
         """What a look by ``plan`` has found; None where none has come to its end."""

@@ -33,7 +33,7 @@ from ...table.own_apis import Tags
 from ...table.preview import as_created, items_to_write
 from ...table.quotas import check_quotas
 from ...table.replication import kept_by_copy, left_by_copy
-from ...table.transforming import TransformChoices, require_transform
+from ...table.transforming import may_be_refused, require_transform
 from ..method import ItemJobs, Method, Needs
 from ..options import MigrationOptions, SparkChoices
 from . import delivery
@@ -247,16 +247,11 @@ def _looks(
 ) -> tuple[Job, ...]:
     """The look for colliding keys before the table is made: where the steps do not keep keys apart provably and
     colliding ones are refused; and where an earlier run has begun one of which nobody has seen the end."""
-    transform = chosen.transform
     if record is not None and record.record.state in ("filled", "settled"):
         return ()
     begun = record is not None and record.record.open_job(LOOK) is not None
-    wanted = transform is not None and transform.on_collision == "refuse" and _may_collide(transform, plan.definition)
+    wanted = may_be_refused(chosen.transform, plan.definition)
     return (_following(method, options, LookKind.kind),) if begun or wanted else ()
-
-
-def _may_collide(transform: TransformChoices, definition: TableDefinition) -> bool:
-    return not require_transform(transform, definition).keys.apart
 
 
 def _done(job: Job, made: Mapping[str, str]) -> Job:

@@ -21,10 +21,11 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core import errors
 from ansible_collections.tableferry.aws.plugins.module_utils.core.data_plane import ItemChoices
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.checkpoint import Counts
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.client import Retries
+from ansible_collections.tableferry.aws.plugins.module_utils.core.items.collisions import Collisions
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.copying import CopyResult
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.transform.compiled import compiled
 from ansible_collections.tableferry.aws.plugins.module_utils.core.items.transform.tally import Tally
-from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import WaitItem
+from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind import Pause, WaitItem
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.tracking import Tracking
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.direct import copy_job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
@@ -423,7 +424,7 @@ def test_without_a_record_the_tags_say_by_which_transform_a_table_may_be_repaire
         return repair_differences(crossing.source, crossing.destination, options, found, delete_extra=False)
 
     for other in (None, choices_of([{"set": {"new": 2}}])):
-        with pytest.raises(errors.TableBroken, match="tagged has items that were brought by"):
+        with pytest.raises(errors.TableBroken, match="tagged was filled, or begun, by"):
             repaired(other)
     assert repaired(transform).put == 1
     assert {"id": {"S": "more"}, "new": {"N": "1"}} in crossing.items("destination", "tagged")
@@ -534,6 +535,28 @@ def test_check_mode_goes_on_where_the_source_may_not_be_scanned(at_once: Any, me
     assert warning.startswith("orders: what the steps make of its items is not shown, because no sample can be read")
     whats = [change.what for change in found.changes]
     assert ("key of orders" in whats, "the first 3 items" in whats) == (True, False)
+
+
+@pytest.mark.usefixtures("by_calls")
+def test_a_table_that_is_refused_for_colliding_keys_is_not_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Pausing(Bench):
+        def steps(self, job: Any, work: Callable[[Any], Any]) -> Any:
+            yield Pause(job, "time", 1.0)
+            return work(lambda now: None)
+
+    monkeypatch.setattr(copy_job, "Workbench", Pausing)
+    found = Collisions(1, 2, (), 3)
+    monkeypatch.setattr(copy_job, "look_for_collisions", lambda *_how: found)
+    aws = world()
+    for number in (1, 2):
+        playbook = Playbook(aws, number)
+        begun = playbook.start(method="direct", transform=choices_of(SHORTENED))
+        assert begun.changes == ()
+        waited = playbook.wait({"orders": begun})
+        assert (waited.changed, waited.started) == (frozenset(), frozenset()), waited.started
+        assert waited.jobs["orders"].failure["error"] == "CollidingKeys"
+        playbook.end()
+    assert ("destination", "CreateTable") not in aws.calls
 
 
 class Recorded:
