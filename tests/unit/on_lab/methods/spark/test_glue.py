@@ -251,8 +251,10 @@ def test_keys_that_collide_are_refused_before_the_table_is_made(glue: Glue, tmp_
     assert not corrected.failure, corrected.reason
     assert (corrected.items_destination, len(all_runs(glue))) == (6, len(before) + 3)  # looked at, then written
     assert [job.kind for job in playbook.waited.ways["it"]][:3] == ["export", "spark_look", "spark_job"]
-    left = glue.s3.list_objects_v2(Bucket=BUCKET, Prefix="tableferry/spark/work/")["Contents"]
-    assert [each["Key"] for each in left if each["Key"].endswith("plan.json")] == []
+    left = glue.s3.list_objects_v2(Bucket=BUCKET, Prefix="tableferry/spark/")["Contents"]
+    assert [
+        each["Key"] for each in left if "/work/" in each["Key"] and each["Key"].endswith(("plan.json", "intended.json"))
+    ] == []
 
 
 def test_a_look_whose_answer_was_lost_is_found_and_not_begun_again(glue: Glue, monkeypatch: pytest.MonkeyPatch) -> None:
