@@ -30,8 +30,8 @@ from .results import failed_run
 from .spark_job import SparkKind, TableWork
 
 OR_ELSE = (
-    "Where you have corrected items of the source instead, set export_max_age to 0 for the next run: it looks at an"
-    " export that is younger without making another one."
+    "If you have corrected items of the source instead, set export_max_age to 0 for the next run: the export that is"
+    " there is used again otherwise."
 )
 
 
