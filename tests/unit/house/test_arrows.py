@@ -19,7 +19,7 @@ LAYERS = (
     ("glue.",),
     ("core.migration",),
     ("core.methods.",),
-    ("core.exports.",),
+    ("core.exports.", "core.plan."),
     ("core.judgement", "core.report"),
     ("core.steps.",),
     ("core.destination",),
