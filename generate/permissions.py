@@ -30,6 +30,8 @@ PHASES: Mapping[str, str] = {
     "migrate: Migrate the tables": "Move",
     "migrate: Report on the tables": "Move",
     "migrate: Fail the tables that were not migrated completely": "Move",
+    "plan: Check the inventory": "Plan",
+    "plan: Plan the tables": "Plan",
     "status: Check the inventory": "Status",
     "status: Show how far the tables are": "Status",
     "verify: Check the inventory": "Verify",

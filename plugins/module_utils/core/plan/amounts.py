@@ -34,7 +34,7 @@ class Span:
         """Whether both have an amount in common."""
         return self.low <= other.high and other.low <= self.high
 
-    def to_list(self, digits: int = 4) -> list[float]:
+    def to_list(self, digits: int = 6) -> list[float]:
         """As JSON: [low, high], rounded."""
         return [round(self.low, digits), round(self.high, digits)]
 
@@ -88,8 +88,10 @@ def money(dollars: float) -> str:
 def about(cost: Span) -> str:
     """A range of dollars: ``about $212 ($180 to $244)``."""
     low, high = money(cost.low), money(cost.high)
+    if cost.high < 0.01:
+        return "under $0.01" if cost.high else "$0"
     if low == high:
-        return high if high.startswith("under") else f"about {high}"
+        return f"about {high}"
     if cost.low < 0.01:
         return f"up to {high}"
     return f"about {money((cost.low + cost.high) / 2)} ({low} to {high})"
@@ -97,7 +99,7 @@ def about(cost: Span) -> str:
 
 def amount_of_bytes(count: float) -> str:
     """Bytes as people say them."""
-    for unit, size in (("TB", GB << 10), ("GB", GB), ("MB", 1 << 20)):
+    for unit, size in (("TB", GB << 10), ("GB", GB), ("MB", 1 << 20), ("KB", 1 << 10)):
         if count >= size:
             return f"{count / size:.1f} {unit}"
-    return f"{count / 1024:.0f} KB"
+    return f"{count:.0f} bytes"

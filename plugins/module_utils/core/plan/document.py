@@ -148,7 +148,7 @@ class Plan:
                 "done": states["done"],
                 "cannot_go": states["cannot_go"],
                 "seconds": seconds.to_list(0),
-                "cost": cost.to_list(2),
+                "cost": cost.to_list(),
                 "to_do": len(self.to_do),
             },
             "tables": [table.to_dict(number.get(table.host, 0)) for table in self.tables],
