@@ -25,7 +25,6 @@ from ansible_collections.tableferry.aws.plugins.filter.tables import (
     PLANNED,
     SIDES,
     account_options,
-    data_needs,
     file_name,
     planned_methods,
     switch,
@@ -301,11 +300,9 @@ def _start_options(
     spark = _spark(variables)
     if spark:
         options["spark"] = spark
-    method = str(options.get("method") or OPEN_METHOD)
-    if method == OPEN_METHOD or data_needs(method) == "backed_up":
-        plan = f"tableferry-{options.get('migration_id', 'default')}"
-        planned = {"plan": plan} if _is_on(variables, "ferry_backup_plan", False) else {}
-        options["backup"] = {**_given(variables, _BACKUP), **planned}
+    plan = f"tableferry-{options.get('migration_id', 'default')}"
+    planned_backup = {"plan": plan} if _is_on(variables, "ferry_backup_plan", False) else {}
+    options["backup"] = {**_given(variables, _BACKUP), **planned_backup}
     return {**options, **_of_role("move_table", variables, {*_STARTING, *options, "spark"} - set(staged))}
 
 

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from threading import Lock
 from typing import Any
 
+from .. import sdk
 from ..account import Account
 from ..errors import FerryError, RecordDenied
 from ..plan.document import Plan, PlannedTable
@@ -113,8 +114,10 @@ def make_plan(
     entries: Sequence[ToPlan],
     prices: Prices,
     progress: Callable[[str], None] = lambda line: None,
+    warnings: Sequence[str] = (),
 ) -> Plan:
-    """The plan of ``entries``. What is wrong with one table is part of it; raises only a fault of ours."""
+    """The plan of ``entries``; ``warnings`` are told before its own. What is wrong with one table is part of it; only a
+    fault of ours is raised."""
     pairs = _Pairs(methods, prices)
     pool = ThreadPoolExecutor(THREADS, "tableferry-plan")
     found: list[_Found] = []
@@ -130,14 +133,14 @@ def make_plan(
     between = [word for chooser in pairs.choosers.values() for each in chooser.asked() for word in each.warnings]
     moved = {table.method for table in tables if table.goes}
     shared = between if any(methods[name].data_needs == "backed_up" for name in moved) else []
-    warnings = [word for table in tables for word in table.warnings]
+    of_tables = [word for table in tables for word in table.warnings]
     return Plan(
         tables,
         prices,
         _now(entries),
         tuple(_to_do(tables, quotas)),
         quotas,
-        tuple(dict.fromkeys([*pairs.warnings, *shared, *warnings])),
+        tuple(dict.fromkeys([*warnings, *pairs.warnings, *shared, *of_tables])),
     )
 
 
@@ -166,6 +169,8 @@ def _planned(pairs: _Pairs, entry: ToPlan) -> _Found:
         return _new(entry, placed, chooser.of(options, wishes), chooser.methods)
     except FerryError as error:
         return _Found(_stuck(blank, reason_of(error)))
+    except (sdk.ClientError, sdk.BotoCoreError) as error:
+        return _Found(_stuck(blank, reason_of(source.explain(error, f"planning the table {options.table}"))))
 
 
 def _new(entry: ToPlan, placed: PlannedTable, choosing: Choosing, methods: Mapping[str, Method]) -> _Found:

@@ -29,9 +29,10 @@ def choose(forecasts: Sequence[Forecast]) -> Chosen:
     nobody chooses by them.
     """
     possible = [each for each in forecasts if each.possible]
-    able = [each for each in possible if not each.by_itself] or possible
-    if not able:
+    if not possible:
         return Chosen(None, _why_none(forecasts))
+    least = min(len(each.by_itself) for each in possible)
+    able = [each for each in possible if len(each.by_itself) == least]
     best = min(able, key=_rank)
     return Chosen(best, _why(best, able, forecasts))
 
@@ -70,8 +71,8 @@ def _price(forecast: Forecast) -> str:
 def _against(other: Forecast, best: Forecast) -> str:
     if other.reasons:
         return other.reasons[0].why
-    if other.by_itself:
-        return other.by_itself
+    if len(other.by_itself) > len(best.by_itself):
+        return other.by_itself[-1]
     worse = [why for promise, why in other.broken.items() if promise not in best.broken]
     if worse:
         return worse[0]

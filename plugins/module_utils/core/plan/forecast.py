@@ -40,7 +40,7 @@ class Forecast:
     """One method for one table. Without ``reasons`` it is possible.
 
     ``broken`` are the promises that it would not keep, each with why. ``by_itself``: why ``auto`` leaves it to the
-    user to ask for it, "" where it does not. ``uses`` is how much of a quota one table takes while its job runs.
+    user to ask for it, empty where it does not. ``uses`` is how much of a quota one table takes while its job runs.
     """
 
     method: str
@@ -49,7 +49,7 @@ class Forecast:
     parts: tuple[Stage, ...] = ()
     costs: tuple[CostLine, ...] = ()
     uses: Mapping[str, float] = field(default_factory=dict)
-    by_itself: str = ""
+    by_itself: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
     @property
@@ -79,7 +79,7 @@ class Forecast:
             "possible": self.possible,
             "reasons": [reason.to_dict() for reason in self.reasons],
             "broken": dict(self.broken),
-            "only_if_asked": self.by_itself,
+            "only_if_asked": "; ".join(self.by_itself),
             "seconds": self.seconds.to_list(0),
             "cost": self.cost.to_list(),
         }

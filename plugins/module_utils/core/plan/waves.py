@@ -62,6 +62,11 @@ class Load:
     destination: str = ""
     region: str = ""  # the destination's
 
+    @property
+    def oversize(self) -> bool:
+        """Whether it is more than a whole quota by itself."""
+        return any(used > most for _key, used, most in self.places())
+
     def places(self) -> list[tuple[tuple[str, str], float, float]]:
         """(the quota and where it counts, how much is used of it, how much there is)."""
         found = []
@@ -78,10 +83,12 @@ def waves(loads: Sequence[Load]) -> list[list[str]]:
     exceeded. A wave is no barrier: a table of the next one begins as soon as there is a place.
 
     Small tables come first, beside the largest ones, which take half of the places at most. A table that is more than
-    a whole quota is in a wave with others, but none of its kind.
+    a whole quota comes last, with none of its kind.
     """
     small = sorted((load for load in loads if load.size < LARGE), key=lambda load: (load.size, load.name))
-    large = sorted((load for load in loads if load.size >= LARGE), key=lambda load: (-load.size, load.name))
+    large = sorted(
+        (load for load in loads if load.size >= LARGE), key=lambda load: (load.oversize, -load.size, load.name)
+    )
     found: list[list[str]] = []
     while small or large:
         used: dict[tuple[str, str], float] = {}

@@ -14,7 +14,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ...core.errors import FerryError, InvalidInput
 from ...core.items import private_files
-from ...core.methods.options import MigrationOptions
+from ...core.methods.options import AUTO, MigrationOptions
 from ...core.methods.planning import ToPlan, make_plan
 from ...core.migration import METHODS, method_of
 from ...core.plan.approved import check_approved, refusals
@@ -58,8 +58,9 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     prices = prices_of(params["prices"])
     approved = _read(params["approved"]) if params["approved"] else None
     accounts, records = Accounts({name: params[name] for name in SHARED_OPTIONS}), RecordTables()
-    entries = [_entry(entry, params, accounts, records) for entry in params["tables"]]
-    data = make_plan(METHODS, entries, prices, progress).to_dict()
+    unread: list[str] = []
+    entries = [_entry(entry, params, accounts, records, unread) for entry in params["tables"]]
+    data = make_plan(METHODS, entries, prices, progress, list(dict.fromkeys(unread))).to_dict()
     refused = refusals(approved, data) if approved is not None else {}
     if params["path"]:
         _write(params["path"], data)
@@ -86,8 +87,11 @@ def _why(table: Mapping[str, Any]) -> str:
     return f"{table['host']}: {' '.join(words) or table['why']}"
 
 
-def _entry(entry: Mapping[str, Any], params: Parameters, accounts: Accounts, records: RecordTables) -> ToPlan:
-    """One table with its accounts and options; what is wrong with these is its problem."""
+def _entry(
+    entry: Mapping[str, Any], params: Parameters, accounts: Accounts, records: RecordTables, unread: list[str]
+) -> ToPlan:
+    """One table with its accounts and options; what is wrong with these is its problem. Why records cannot be read is
+    added to ``unread``."""
     name = str(entry["options"].get("name") or entry["name"])
     blank = ToPlan(entry["name"], None, None, MigrationOptions(name), problem=entry["problem"])
     if entry["problem"]:
@@ -96,10 +100,15 @@ def _entry(entry: Mapping[str, Any], params: Parameters, accounts: Accounts, rec
         source = accounts.get("source", _given(entry["source"]))
         destination = accounts.get("destination", _given(entry["destination"]))
         options, record_table = _options(entry, params)
-        method_of(options.method, name)
-        store = records.to_read(destination, record_table)
+        if options.method != AUTO:
+            method_of(options.method, name)
     except FerryError as error:
         return ToPlan(**{**vars(blank), "problem": f"{error.cause} {error.next_step}".strip()})
+    store = None
+    try:
+        store = records.to_read(destination, record_table)
+    except FerryError as error:
+        unread.append(f"The records of earlier runs cannot be read: {error.cause} {error.next_step}")
     return ToPlan(entry["name"], source, destination, options, store, entry["prepared"], entry["managed"])
 
 

@@ -38,7 +38,7 @@ def forecast(name: str, facts: TableFacts, between: Between, prices: Prices) -> 
         parts=parts,
         costs=tuple(costs),
         uses={"machine": 1},
-        by_itself="through one machine it would take more than a day" if low > LONGEST else "",
+        by_itself=("through one machine it would take more than a day",) if low > LONGEST else (),
         warnings=between.warnings,
     )
 

@@ -32,7 +32,7 @@ Hours = Callable[[Span], tuple[CostLine, ...]]
 
 
 def forecast(
-    name: str, facts: TableFacts, between: Between, prices: Prices, hours: Hours, uses: str, by_itself: str
+    name: str, facts: TableFacts, between: Between, prices: Prices, hours: Hours, uses: str, by_itself: tuple[str, ...]
 ) -> Forecast:
     """An export to S3, and a Spark job that writes its items. ``hours`` makes the cost of a run's machines of the hours
     that it takes, ``uses`` is the quota of runs, and ``by_itself`` why auto leaves the method to the user."""
@@ -64,9 +64,9 @@ def forecast(
     )
 
 
-def not_needed(facts: TableFacts) -> str:
+def not_needed(facts: TableFacts) -> tuple[str, ...]:
     """Why auto starts no Spark job: what it brings is a change of the items."""
-    return "" if facts.wishes.transforms else "a Spark job is for items that change on the way"
+    return () if facts.wishes.transforms else ("a Spark job is for items that change on the way",)
 
 
 def on_glue(name: str, facts: TableFacts, between: Between, prices: Prices) -> Forecast:
@@ -88,5 +88,6 @@ def on_emr(name: str, facts: TableFacts, between: Between, prices: Prices) -> Fo
             prices.line("EMR Serverless, memory", "emr_gb_hour", running.times(workers * MEMORY)),
         )
 
-    why = not_needed(facts) or ("" if facts.wishes.own_engine else "spark names no application or cluster of EMR")
+    unknown = () if facts.wishes.own_engine else ("spark names no application or cluster of EMR",)
+    why = (*not_needed(facts), *unknown)
     return forecast(name, facts, between, prices, hours, "emr_runs", why)
