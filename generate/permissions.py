@@ -32,6 +32,7 @@ PHASES: Mapping[str, str] = {
     "migrate: Fail the tables that were not migrated completely": "Move",
     "plan: Check the inventory": "Plan",
     "plan: Plan the tables": "Plan",
+    "plan: Fail the tables that cannot go": "Plan",
     "status: Check the inventory": "Status",
     "status: Show how far the tables are": "Status",
     "verify: Check the inventory": "Verify",

@@ -30,7 +30,7 @@ from ..table.listing import table_names
 from .choosing import Chooser, Choosing
 from .method import Method
 from .options import AUTO, MigrationOptions
-from .surveying import Surveyor, place_of, reason_of, wishes_of
+from .surveying import RecoveryReads, Surveyor, place_of, reason_of, wishes_of
 
 THREADS = 8
 # Of the user's choices those that the outcome depends on. Paths and what only one run is about are not among them.
@@ -96,7 +96,7 @@ class _Pairs:
         with self._lock:
             key = (id(source), id(destination))
             if key not in self.choosers:
-                surveyor = Surveyor(source, destination, standing.__contains__)
+                surveyor = Surveyor(source, destination, standing.__contains__, RecoveryReads(source).of)
                 self.choosers[key] = Chooser(self.methods, surveyor, self.prices)
             return self.choosers[key]
 

@@ -48,45 +48,55 @@ class Survey:
     reasons: tuple[Reason, ...] = ()
 
 
+def recovery_on(source: Account, table: str) -> bool | None:
+    """Whether a table has point-in-time recovery on, None where the caller may not ask. Raises what Account.explain
+    gives."""
+    doing = "reading point-in-time recovery"
+    answer = source.ask("dynamodb", "describe_continuous_backups", doing, table, missing=DENIED, TableName=table)
+    return None if answer is None else _is_on(answer)
+
+
 class RecoveryReads:
-    """Whether tables of an account have point-in-time recovery on, paced by fresh connections. Safe for threads, each
-    of which has a client of its own."""
+    """``recovery_on`` for many tables, paced by fresh connections. Safe for threads, each of which has a client of its
+    own."""
 
-    def __init__(self, account: Account) -> None:
-        self._account, self._own = account, threading.local()
+    def __init__(self, source: Account) -> None:
+        self._source, self._own = source, threading.local()
 
-    def is_on(self, table: str) -> bool | None:
-        """None where the caller may not ask. Raises what Account.explain gives."""
-        if getattr(self._own, "client", None) is None:
-            self._own.client = self._account.own_client("dynamodb", connect_timeout=10, read_timeout=30, attempts=8)
-            self._own.calls = 0
-        if self._own.calls == CALLS_OF_A_CONNECTION:
-            self._own.client.close()  # which ends its connections; the next call opens one
-            self._own.calls = 0
-        self._own.calls += 1
+    def of(self, table: str) -> bool | None:
+        """As ``recovery_on``."""
+        own = self._own
+        if getattr(own, "client", None) is None:
+            own.client = self._source.own_client("dynamodb", connect_timeout=10, read_timeout=30, attempts=8)
+            own.calls = 0
+        if own.calls == CALLS_OF_A_CONNECTION:
+            own.client.close()  # which ends its connections; the next call opens one
+            own.calls = 0
+        own.calls += 1
         try:
-            answer = self._own.client.describe_continuous_backups(TableName=table)
+            return _is_on(own.client.describe_continuous_backups(TableName=table))
         except (sdk.ClientError, sdk.BotoCoreError) as error:
             if sdk.error_code(error) in DENIED:
                 return None
-            raise self._account.explain(error, "reading point-in-time recovery", table) from error
-        description = answer["ContinuousBackupsDescription"].get("PointInTimeRecoveryDescription", {})
-        return bool(description.get("PointInTimeRecoveryStatus") == "ENABLED")
+            raise self._source.explain(error, "reading point-in-time recovery", table) from error
+
+
+def _is_on(answer: Mapping[str, Any]) -> bool:
+    description = answer["ContinuousBackupsDescription"].get("PointInTimeRecoveryDescription", {})
+    return bool(description.get("PointInTimeRecoveryStatus") == "ENABLED")
 
 
 @dataclass
 class Surveyor:
     """Reads tables of one account pair. ``standing`` says whether a table of that name is in the destination, by a list
-    that was read once; without it each name is asked for."""
+    that was read once; without it each name is asked for. ``recovery`` says of a table of the source whether it has
+    point-in-time recovery on."""
 
     source: Account
     destination: Account
     standing: Callable[[str], bool] | None = None
-    _recovery: RecoveryReads = field(init=False)
+    recovery: Callable[[str], bool | None] | None = None
     _keys: dict[str, Encryption] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self._recovery = RecoveryReads(self.source)
 
     def look(self, options: MigrationOptions, wishes: Wishes) -> Survey:
         """What a plan has to know of one table. Raises CredentialsError, ServiceError."""
@@ -104,7 +114,7 @@ class Surveyor:
             destination=place_of(self.destination),
             made_table=options.made_table,
             wishes=_with_rates(wishes, options, definition),
-            recovery_on=self._recovery.is_on(options.table),
+            recovery_on=self.recovery(options.table) if self.recovery else recovery_on(self.source, options.table),
             sample=self._sample(definition, options),
         )
         return Survey(facts, tuple(reasons))

@@ -22,7 +22,6 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.plan.waves imp
 
 from .tables import PROVISIONED, facts
 
-
 MINUTE = Span(60, 100)
 
 
