@@ -12,6 +12,7 @@ from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
+from ...core.account import Account
 from ...core.errors import FerryError, InvalidInput
 from ...core.items import private_files
 from ...core.methods.options import AUTO, MigrationOptions
@@ -20,6 +21,7 @@ from ...core.migration import METHODS, method_of
 from ...core.plan.approved import check_approved, refusals
 from ...core.plan.document import lines_of
 from ...core.plan.prices import prices_of
+from ...core.record.store import RecordStore
 from ..accounts import Accounts
 from ..records import RecordTables
 from ..spec import SHARED_OPTIONS, Parameters, Progress, Verb, account_option
@@ -57,10 +59,10 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     for an approved plan that is none, PlanNotWritten."""
     prices = prices_of(params["prices"])
     approved = _read(params["approved"]) if params["approved"] else None
-    accounts, records = Accounts({name: params[name] for name in SHARED_OPTIONS}), RecordTables()
-    unread: list[str] = []
-    entries = [_entry(entry, params, accounts, records, unread) for entry in params["tables"]]
-    data = make_plan(METHODS, entries, prices, progress, list(dict.fromkeys(unread))).to_dict()
+    accounts = Accounts({name: params[name] for name in SHARED_OPTIONS})
+    opened = _Opened()
+    entries = [_entry(entry, params, accounts, opened) for entry in params["tables"]]
+    data = make_plan(METHODS, entries, prices, progress, opened.warnings).to_dict()
     refused = refusals(approved, data) if approved is not None else {}
     if params["path"]:
         _write(params["path"], data)
@@ -87,11 +89,28 @@ def _why(table: Mapping[str, Any]) -> str:
     return f"{table['host']}: {' '.join(words) or table['why']}"
 
 
-def _entry(
-    entry: Mapping[str, Any], params: Parameters, accounts: Accounts, records: RecordTables, unread: list[str]
-) -> ToPlan:
-    """One table with its accounts and options; what is wrong with these is its problem. Why records cannot be read is
-    added to ``unread``."""
+class _Opened:
+    """The tables of the records, each opened once; why one cannot be read is a warning."""
+
+    def __init__(self) -> None:
+        self._tables = RecordTables()
+        self._failed: set[tuple[int, str]] = set()
+        self.warnings: list[str] = []
+
+    def store(self, destination: Account, name: str) -> RecordStore | None:
+        """That of the destination; None where there is none, or where it cannot be read."""
+        if (id(destination), name) in self._failed:
+            return None
+        try:
+            return self._tables.to_read(destination, name)
+        except FerryError as error:
+            self._failed.add((id(destination), name))
+            self.warnings.append(f"The records of earlier runs cannot be read: {error.cause} {error.next_step}")
+            return None
+
+
+def _entry(entry: Mapping[str, Any], params: Parameters, accounts: Accounts, opened: _Opened) -> ToPlan:
+    """One table with its accounts and options; what is wrong with these is its problem."""
     name = str(entry["options"].get("name") or entry["name"])
     blank = ToPlan(entry["name"], None, None, MigrationOptions(name), problem=entry["problem"])
     if entry["problem"]:
@@ -104,11 +123,7 @@ def _entry(
             method_of(options.method, name)
     except FerryError as error:
         return ToPlan(**{**vars(blank), "problem": f"{error.cause} {error.next_step}".strip()})
-    store = None
-    try:
-        store = records.to_read(destination, record_table)
-    except FerryError as error:
-        unread.append(f"The records of earlier runs cannot be read: {error.cause} {error.next_step}")
+    store = opened.store(destination, record_table)
     return ToPlan(entry["name"], source, destination, options, store, entry["prepared"], entry["managed"])
 
 
