@@ -74,6 +74,13 @@ MATRIX: list[tuple[str, dict[str, Any], dict[str, Between], str, dict[str, str]]
         {"s3": "transforms"},
     ),
     (
+        "transform, accounts that are not prepared",
+        {"wishes": Wishes(transforms=True, prepared=False, staging="b")},
+        {},
+        "direct",
+        {"s3": "transforms", "glue": "only if asked", "emr": "only if asked"},
+    ),
+    (
         "recovery off and to stay so",
         {"recovery_on": False, "wishes": Wishes(recovery=False)},
         {},

@@ -65,8 +65,12 @@ def forecast(
 
 
 def not_needed(facts: TableFacts) -> tuple[str, ...]:
-    """Why auto starts no Spark job: what it brings is a change of the items."""
-    return () if facts.wishes.transforms else ("a Spark job is for items that change on the way",)
+    """Why auto starts no Spark job: what it brings is a change of the items, and what it needs is made by a run that
+    prepares the accounts."""
+    found = [] if facts.wishes.transforms else ["a Spark job is for items that change on the way"]
+    if not facts.wishes.prepared:
+        found.append("a Spark job needs a role and a job, and this run does not prepare the accounts")
+    return tuple(found)
 
 
 def on_glue(name: str, facts: TableFacts, between: Between, prices: Prices) -> Forecast:
