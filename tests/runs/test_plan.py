@@ -54,9 +54,8 @@ def test_what_is_planned_is_what_runs_and_what_was_not_approved_is_refused(tmp_p
         inventory = yaml.safe_load(migration.inventory.read_text())
         inventory["dynamodb_tables"]["hosts"] |= {
             "users": {"ferry_method": "direct"},
-            "late": {"ferry_table": "orders"},
+            "late": {"ferry_table": "orders", "ferry_destination_table": "late"},
         }
-        hosts["late"]["ferry_destination_table"] = "late"
         migration.inventory.write_text(yaml.safe_dump(inventory))
         with migration.run("migrate", ferry_plan=str(path)) as migrated:
             assert migrated.wait() == 2, migrated.output[-4000:]
