@@ -46,9 +46,7 @@ def test_h13_another_partition_is_refused_and_direct_tables_of_the_pair_go_on(
             name: "migrated" if name in GO else "refused" for name in METHODS
         }
         words = f"does not work between the partitions aws and {partition} of the two Regions"
-        assert all(
-            f"the method {METHODS[name]} {words}" in rows[name]["reason"] for name in rows if name not in GO
-        )
+        assert all(f"the method {METHODS[name]} {words}" in rows[name]["reason"] for name in rows if name not in GO)
         # Nothing was made for the refused ones: neither jobs nor buckets, vaults, roles, keys, or an opt-in. The tables
         # of the source are as they were; what changes at the destination is the record and the copy.
         assert lab.jobs() == []

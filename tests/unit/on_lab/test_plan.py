@@ -88,7 +88,7 @@ def test_a_migration_does_as_planned() -> None:
 def test_what_was_migrated_took_the_planned_method_and_is_done() -> None:
     aws = world({"orders": 7, "users": 3})
     planned = plan(aws, "orders", "users")
-    Playbook(aws).migrate("orders", "users")
+    Playbook(aws).migrate("orders", "users", method="auto")
     records = {name: Playbook(aws, 2).record(name) for name in ("orders", "users")}
     assert {name: record.method for name, record in records.items()} == {
         name: planned[name]["method"] for name in records
@@ -102,13 +102,15 @@ def test_what_was_migrated_took_the_planned_method_and_is_done() -> None:
 def test_a_table_that_was_begun_stays_with_its_method() -> None:
     aws = world({"orders": 7})
     playbook = Playbook(aws)
-    playbook.start("orders")  # by s3
+    playbook.start("orders", method="auto")  # by s3
     data = plan(aws, "orders", writes_stopped=True)
     assert (data["orders"]["state"], data["orders"]["method"]) == ("begun", "s3")
     assert data["orders"]["cost"][0] == 0
     playbook.killed()
     # Of a table this small auto would choose direct now.
-    assert Playbook(aws, 2).start("orders", writes_stopped=True, take_over=playbook.run.id).method == "s3"
+    assert (
+        Playbook(aws, 2).start("orders", method="auto", writes_stopped=True, take_over=playbook.run.id).method == "s3"
+    )
 
 
 def test_what_stops_a_table_is_told_with_what_to_do() -> None:
