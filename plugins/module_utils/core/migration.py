@@ -64,7 +64,6 @@ from .table.definition import TableDefinition
 _METHODS: Sequence[Method] = (S3Method(), BackupMethod(), DirectMethod(), *SPARK_METHODS)
 METHODS: Mapping[str, Method] = {method.name: method for method in _METHODS}
 DEFAULT = "s3"  # what auto counts as where no table was looked at yet: it needs the most in the accounts
-# What finds the jobs that make tables of a destination.
 FILLINGS: Sequence[FindFillings] = tuple(method.fillings for method in METHODS.values())
 SOURCE_JOBS: Sequence[FindSourceJobs] = tuple(method.source_jobs for method in METHODS.values())
 
