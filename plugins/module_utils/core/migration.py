@@ -183,7 +183,7 @@ def start(
     start raises; what fails after the table was taken lets it go.
     """
     options.require_valid()
-    options = with_method(METHODS, DEFAULT, source, destination, options, records and records.store)
+    options = with_method(METHODS, DEFAULT, source, destination, options, records.store if records else None)
     begun = _begin(source, destination, options, records, take_over, missing_since)
     if isinstance(begun, Migration):
         return begun
