@@ -210,6 +210,7 @@ permissions: setup spark
 generate: setup
 	$(BIN)/python -m lab.rules > docs/lab-rules.md
 	$(BIN)/python -m generate.module_docs
+	$(BIN)/python -m generate.prices
 
 clean:
 	rm -rf build $(VENV)

@@ -15,7 +15,13 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 from ansible.module_utils.parsing.convert_bool import boolean
 
-from ansible_collections.tableferry.aws.plugins.filter.tables import SIDES, account_options, repairs, table_names
+from ansible_collections.tableferry.aws.plugins.filter.tables import (
+    PLANNED,
+    SIDES,
+    account_options,
+    repairs,
+    table_names,
+)
 from ansible_collections.tableferry.aws.plugins.plugin_utils.hostvars import (
     BROKEN,
     HostVars,
@@ -245,6 +251,7 @@ def _row(host: str, variables: Mapping[str, Any], way: Any) -> dict[str, Any]:
 
     results = _results(host, variables)
     asked = str(read_if_sound(variables, "ferry_method") or migration.AUTO)
+    asked = str(((variables.get(PLANNED) or {}).get("methods") or {}).get(host, asked))
     judgement = results[JUDGED]
     jobs = _jobs(host, results)
     if is_foreseen(jobs.values()):

@@ -98,6 +98,10 @@ VARIABLES: dict[str, dict[str, Any]] = {
     "ferry_debug_calls": {"type": "bool"},
     "ferry_permissions_dir": {"type": "str"},
     "ferry_status_path": {"type": "str"},
+    "ferry_plan": {"type": "str"},
+    "ferry_plan_path": {"type": "str"},
+    "ferry_plan_strict": {"type": "bool"},
+    "ferry_prices": {"type": "raw"},
     "ferry_wait_timeout": {"type": "int"},
     "ferry_take_over": {"type": "str"},
     "ferry_adopt": {"type": "bool"},
@@ -174,6 +178,8 @@ PAIR = (
 )
 PLAN_OF = ("ferry_source", "ferry_destination", "ferry_migration_id")  # what tables of one backup plan share
 OPEN = ("pending", "running")
+PLANNED = "plan_tables_planned"  # what the role plan_tables registers, once for all hosts
+OPEN_METHOD = "auto"  # the method that a plan chooses
 SPARK = "spark"  # the need of tables that a Spark job fills
 # What the role cleanup_table registers for a table, by what was made for it in the accounts.
 CLEANED = {"staged": "cleanup_table_removed", "backed_up": "cleanup_table_recovery_points"}
@@ -279,6 +285,18 @@ def meant(variables: Mapping[str, Any], name: str) -> Any:
     return value
 
 
+def planned_methods(variables: Mapping[str, Any]) -> Mapping[str, str]:
+    """The methods that a plan has chosen, by host; ``variables`` are those of any host of its play."""
+    return plain((variables.get(PLANNED) or {}).get("methods") or {}) if PLANNED in variables else {}
+
+
+def method_of(host: str, variables: Mapping[str, Any], planned: Mapping[str, str]) -> str:
+    """The method of a host's table: what the user names, else what a plan has chosen, else ``auto``. Raises one of
+    ``BROKEN``."""
+    asked = str(read(variables, "ferry_method") or OPEN_METHOD)
+    return planned.get(host, asked) if asked == OPEN_METHOD else asked
+
+
 def data_needs(method: Any) -> str:
     """What the data of a table of ``method`` needs in the accounts: ``staged`` a staging bucket, ``backed_up`` vaults,
     empty neither."""
@@ -308,6 +326,7 @@ def pair_tables(
     """
     found: dict[str, list[str]] = {"staged": [], "backed_up": [], SPARK: []}
     by_record, parts = _needs_by_record(status or {}), _parts_by_record(hostvars, pairs, status or {})
+    planned = planned_methods(hostvars[first])
     for host, owner in pairs.items():
         variables = hostvars[host]
         if owner != first:
@@ -315,7 +334,7 @@ def pair_tables(
         source, destination = table_names(host, variables)
         needs = by_record.get(destination)
         if needs is None or not parts.get((destination, source), True):
-            needs = _needs(read(variables, "ferry_method"))
+            needs = _needs(method_of(host, variables, planned))
         for need, result in CLEANED.items():
             if need in needs or (read(variables, result) or {}).get("recorded"):
                 found[need].append(source)
@@ -602,7 +621,7 @@ def _lacking(host: str, variables: Mapping[str, Any], account: Mapping[str, Any]
     failures = [read(account, f"{side}_account_failures") or {} for side in ("destination", "source")]
     if not any(failures):
         return {}
-    method, prepared = read(variables, "ferry_method"), read(account, "migrate_tables")
+    method, prepared = method_of(host, variables, planned_methods(account)), read(account, "migrate_tables")
     needs, spark = data_needs(method), SPARK in _needs(method)
     if needs and prepared:
         # By its record it may need something else than by its method now, or nothing any more.

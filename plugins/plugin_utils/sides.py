@@ -49,6 +49,7 @@ OWN = (
     "judge_table_",
     "migrate_",
     "move_table_",
+    "plan_tables_",
     "remove_records_",
     "report_migration_",
     "restore_table_",
@@ -249,11 +250,10 @@ class AccountChecks:
         if len(set(filter(None, partitions))) > 1:
             from ansible_collections.tableferry.aws.plugins.module_utils.core import migration
 
-            chosen = migration.chosen(method or migration.AUTO)
-            if migration.data_needs(chosen):
+            if method not in ("", migration.AUTO) and migration.data_needs(method):
                 here, there = partitions
                 return [
-                    f"the method {chosen} does not work between the partitions {here} and {there} of the two Regions;"
+                    f"the method {method} does not work between the partitions {here} and {there} of the two Regions;"
                     " set ferry_method: direct"
                 ]
         return []

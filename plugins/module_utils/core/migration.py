@@ -32,6 +32,7 @@ from .jobs.waiter import Waiter
 from .judgement import Counts, JudgeChoice, JudgeKind, Judgement, JudgeOptions, Verify
 from .methods.backup.method import BackupMethod
 from .methods.by_jobs import method_of_kinds, name_by_jobs
+from .methods.choosing import with_method
 from .methods.direct.method import DirectMethod
 from .methods.following import costs, following
 from .methods.merging import heads_of, part_changes
@@ -65,8 +66,7 @@ from .table.definition import TableDefinition
 _METHODS: Sequence[Method] = (S3Method(), BackupMethod(), DirectMethod(), *SPARK_METHODS)
 METHODS: Mapping[str, Method] = {method.name: method for method in _METHODS}
 KNOWN: Mapping[str, Method] = {**METHODS, **{method.name: method for method in BY_IMPORT_OF.values()}}  # in records
-DEFAULT = "s3"  # what auto means before there is a planner (design section 11)
-# What finds the jobs that make tables of a destination.
+DEFAULT = "s3"  # what auto counts as where no table was looked at yet: it needs the most in the accounts
 FILLINGS: Sequence[FindFillings] = tuple(method.fillings for method in METHODS.values())
 SOURCE_JOBS: Sequence[FindSourceJobs] = tuple(method.source_jobs for method in METHODS.values())
 
@@ -97,7 +97,7 @@ KINDS: Mapping[str, Callable[[], JobKind]] = {
 
 
 def chosen(method: str) -> str:
-    """What the name of a ``method`` comes to: ``auto`` is the default."""
+    """What the name of a ``method`` counts as before a table was looked at: ``auto`` as the default."""
     return DEFAULT if method == AUTO else method
 
 
@@ -120,7 +120,7 @@ def data_needs(name: str) -> Needs:
 def transform_problem(name: str) -> str:
     """Why no step can change the items of a table of the method ``name``; "" where one can, and for an unknown method,
     which is refused by itself."""
-    method = KNOWN.get(chosen(name))
+    method = KNOWN.get(name)
     if method is None or method.transforms:
         return ""
     return f"{method.name} cannot change items on the way; {', '.join(transforming(METHODS.values()))} can"
@@ -186,6 +186,7 @@ def start(
     start raises; what fails after the table was taken lets it go.
     """
     options.require_valid()
+    options = with_method(METHODS, DEFAULT, source, destination, options, records.store if records else None)
     begun = _begin(source, destination, options, records, take_over, missing_since)
     if isinstance(begun, Migration):
         return begun
@@ -319,6 +320,7 @@ def preview(
     Raises what ``start`` raises, but for what is the migration's obstacle.
     """
     options.require_valid()
+    options = with_method(METHODS, DEFAULT, source, destination, options, store)
     method, record, held = method_of(options.method, options.table, options.spark.end), None, None
     require_transforming(method, METHODS.values(), options)
     if store is not None or by_record:

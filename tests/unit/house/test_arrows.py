@@ -20,7 +20,7 @@ LAYERS = (
     ("core.migration",),
     ("core.methods.",),
     ("core.imports.",),
-    ("core.exports.",),
+    ("core.exports.", "core.plan."),
     ("core.judgement", "core.report"),
     ("core.steps.",),
     ("core.destination",),

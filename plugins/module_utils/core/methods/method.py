@@ -23,6 +23,9 @@ from ..jobs.job import Job
 from ..jobs.kind import JobKind
 from ..jobs.tracking import Tracking
 from ..judgement import Judgement, JudgeOptions
+from ..plan.facts import Between, TableFacts, Wishes
+from ..plan.forecast import Forecast
+from ..plan.prices import Prices
 from ..route import Route
 from ..steps.lost_record import Fill
 from ..steps.readable import require_readable
@@ -103,6 +106,12 @@ class Method(Protocol):
 
     def source_jobs(self, source: Account, tables: Collection[str]) -> Iterator[SourceJob]:
         """The jobs of this method that run in the source account, of its ``tables``: one list. Reads only."""
+
+    def between(self, source: Account, destination: Account, wishes: Wishes) -> Between:
+        """What the method has to know of a pair of accounts before it can forecast a table. Reads only."""
+
+    def forecast(self, facts: TableFacts, between: Between, prices: Prices) -> Forecast:
+        """Whether the method can move the table, how long that takes and what it costs. Makes no call."""
 
     def judge(
         self, name: str, source: Account | None, destination: Account, jobs: Sequence[Job], options: JudgeOptions

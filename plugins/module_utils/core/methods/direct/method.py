@@ -16,6 +16,9 @@ from ...jobs.job import Job
 from ...jobs.kind import JobKind
 from ...jobs.tracking import Tracking
 from ...judgement import Judgement, JudgeOptions, nothing_to_judge
+from ...plan.facts import Between, TableFacts, Wishes
+from ...plan.forecast import Forecast
+from ...plan.prices import Prices
 from ...route import Route
 from ...steps.source_jobs import SourceJob
 from ...steps.standing import Filling
@@ -26,6 +29,7 @@ from ...table.replication import kept_by_copy, left_by_copy
 from ..method import ItemJobs, Needs
 from ..options import MigrationOptions
 from .copy_job import DirectKind, DirectPlan, plan_direct
+from .forecast import forecast
 from .judge import judge_direct
 from .options import DirectOptions
 from .sample import transform_changes
@@ -74,6 +78,14 @@ class DirectMethod:
     def source_jobs(self, source: Account, tables: Collection[str]) -> Iterator[SourceJob]:
         """None, as ``running_fill``."""
         return iter(())
+
+    def between(self, source: Account, destination: Account, wishes: Wishes) -> Between:
+        """Nothing that a table does not say."""
+        return Between()
+
+    def forecast(self, facts: TableFacts, between: Between, prices: Prices) -> Forecast:
+        """A copy through this machine; see ``forecast.py``."""
+        return forecast(self.name, facts, between, prices)
 
     def judge(
         self, name: str, source: Account | None, destination: Account, jobs: Sequence[Job], options: JudgeOptions

@@ -25,6 +25,9 @@ from ...jobs.job import Job
 from ...jobs.kind import JobKind
 from ...jobs.tracking import Tracking
 from ...judgement import Judgement, JudgeOptions, nothing_to_judge
+from ...plan.facts import Between, TableFacts, Wishes
+from ...plan.forecast import Forecast
+from ...plan.prices import Prices
 from ...route import Route
 from ...steps.source_jobs import SourceJob
 from ...steps.standing import Filling
@@ -34,6 +37,7 @@ from ...table.quotas import check_quotas
 from ...table.replication import brought_along
 from ..method import ItemJobs, Needs
 from ..options import MigrationOptions
+from .forecast import forecast
 
 LONGEST_WAY = 86400  # seconds that an export may wait on the way to its import, whatever its age when it was chosen
 
@@ -108,6 +112,14 @@ class S3Method:
     def source_jobs(self, source: Account, tables: Collection[str]) -> Iterator[SourceJob]:
         """The exports that run into our prefixes."""
         return running_exports(source, tables)
+
+    def between(self, source: Account, destination: Account, wishes: Wishes) -> Between:
+        """Nothing that a table does not say."""
+        return Between()
+
+    def forecast(self, facts: TableFacts, between: Between, prices: Prices) -> Forecast:
+        """Export and import; see ``forecast.py``."""
+        return forecast(self.name, facts, between, prices)
 
     def judge(
         self, name: str, source: Account | None, destination: Account, jobs: Sequence[Job], options: JudgeOptions

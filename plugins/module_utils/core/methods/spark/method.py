@@ -22,6 +22,9 @@ from ...jobs.job import Job
 from ...jobs.kind import JobKind
 from ...jobs.tracking import Tracking
 from ...judgement import Judgement, JudgeOptions, nothing_to_judge
+from ...plan.facts import Between, TableFacts, Wishes
+from ...plan.forecast import Forecast
+from ...plan.prices import Prices
 from ...record.parts import is_later_part
 from ...route import Route
 from ...steps.source_jobs import SourceJob
@@ -41,6 +44,7 @@ from . import delivery
 from .emr_cluster import EmrCluster, EmrStep, require_no_role
 from .emr_serverless import EmrServerless
 from .engines import ENGINES
+from .forecast import on_emr, on_glue
 from .glue import Glue
 from .judge import judge_spark
 from .loader import LOADER
@@ -125,6 +129,10 @@ class SparkMethod:
         """None besides exports, which the method that lists them shows."""
         return iter(())
 
+    def between(self, source: Account, destination: Account, wishes: Wishes) -> Between:
+        """Nothing that a table does not say."""
+        return Between()
+
     def judge(
         self, name: str, source: Account | None, destination: Account, jobs: Sequence[Job], options: JudgeOptions
     ) -> Judgement:
@@ -175,6 +183,10 @@ class GlueMethod(SparkMethod):
     engines: ClassVar[Collection[str]] = (Glue.name,)
     path: ClassVar[str] = "export to S3, Spark job on AWS Glue"
 
+    def forecast(self, facts: TableFacts, between: Between, prices: Prices) -> Forecast:
+        """An export, and a run of the engine; see ``forecast.py``."""
+        return on_glue(self.name, facts, between, prices)
+
     def engine(self, choices: SparkChoices, table: str) -> str:
         """Glue; what is for EMR is refused."""
         if choices.engine or choices.application_id or choices.cluster_id:
@@ -192,6 +204,10 @@ class EmrMethod(SparkMethod):
     name: ClassVar[str] = "emr"
     engines: ClassVar[Collection[str]] = (EmrServerless.name, EmrStep.name, EmrCluster.name)
     path: ClassVar[str] = "export to S3, Spark job on EMR Serverless or a cluster of EMR"
+
+    def forecast(self, facts: TableFacts, between: Between, prices: Prices) -> Forecast:
+        """An export, and a run of the engine; see ``forecast.py``."""
+        return on_emr(self.name, facts, between, prices)
 
     def engine(self, choices: SparkChoices, table: str) -> str:
         """EMR Serverless unless a cluster is asked for: the user's, or one for the job alone."""

@@ -329,7 +329,13 @@ class TestRecorded:
         assert other.warnings and other.drift == () and [job.state for job in other.then] == ["not_needed"]
 
 
-@pytest.mark.parametrize("method", ["s3", "backup", "auto"])
+def test_auto_takes_a_method_that_can_change_items(at_once: Any) -> None:
+    aws = world(1)
+    options = MigrationOptions("orders", bucket=BUCKET, transform=choices_of(RENAMED))
+    assert preview(aws.account("source"), aws.account("destination"), options).method == "direct"
+
+
+@pytest.mark.parametrize("method", ["s3", "backup"])
 def test_methods_that_cannot_change_items_are_refused_by_one_sentence(method: str, at_once: Any) -> None:
     aws = world(1)
     options = MigrationOptions("orders", method=method, bucket=BUCKET, transform=choices_of(RENAMED))
