@@ -81,6 +81,8 @@ def test_a_table_goes_by_glue_with_other_keys_and_leaves_nothing_behind(tmp_path
         assert "job run of AWS Glue into people" in checked.output
         assert f"job run of AWS Glue into s3://{BUCKET}" in checked.output
         assert "import into members" in checked.output
+        assert "key of users: id (S) -> user_id (S), never the same for two items" in checked.output
+        assert "attribute zip in the first 24 items: N in 20 -> S in 20" in checked.output
         assert "1@example.com" not in checked.output
         assert lab.mutating_calls() == []
 
@@ -119,6 +121,28 @@ def test_a_table_goes_by_glue_with_other_keys_and_leaves_nothing_behind(tmp_path
         assert ROLE not in [role["RoleName"] for role in iam.list_roles()["Roles"]]
         assert objects.list_objects_v2(Bucket=BUCKET, Prefix="tableferry/").get("Contents", []) == []
         assert {item["user_id"]["S"]: item for item in copies.scan(TableName="people")["Items"]} == items
+
+
+COLLIDING = [{"replace": {"id": ["[0-9]$", "x"]}}]  # of the ids 0 to 2 and 00 to 19: x, 0x and 1x
+
+
+def test_a_table_whose_keys_collide_is_refused_by_glue_before_it_is_made(tmp_path: Path) -> None:
+    with spawn(scale=0.01) as lab:
+        migration = _prepared(lab, tmp_path, ferry_transform=COLLIDING)
+        for name, looks in (("migrate", 1), ("again", 0)):
+            lab.clear_requests()
+            with migration.run(name) as refused:
+                assert refused.wait(PATIENCE) == 2, refused.output[-6000:]
+            row = refused.rows()["users"]
+            assert (row["status"], row["changed"]) == ("refused", bool(looks)), row
+            assert "gives 3 keys to several items each: 20 of 24 items" in row["reason"], row
+            assert lab.count("StartJobRun") == looks
+            (file,) = (tmp_path / "differences").rglob("*refused*")
+            assert len(file.read_text().splitlines()) == 3
+            assert file.stat().st_mode & 0o777 == 0o600
+            file.unlink()
+            assert '{"S": "0x"}' not in refused.output + refused.report.read_text() + str(migration.items())
+        assert "people" not in client(lab, "dynamodb", "destination").list_tables()["TableNames"]
 
 
 def test_a_table_goes_by_emr_serverless_and_is_compared(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ from .methods.backup.method import BackupMethod
 from .methods.by_jobs import method_of_kinds, name_by_jobs
 from .methods.choosing import with_method
 from .methods.direct.method import DirectMethod
-from .methods.following import costs, following
+from .methods.following import costs, following, foreseen_transform
 from .methods.merging import heads_of, part_changes
 from .methods.method import (
     Method,
@@ -342,7 +342,8 @@ def preview(
     require_reading(method, source, destination, options)
     with naming_methods(METHODS):
         jobs = method.preview(source, destination, options, record)
-        then, changes, left = list(jobs.then), [*gone, *part_changes(source, options), *jobs.changes], list(jobs.left)
+        then, left, transform = list(jobs.then), list(jobs.left), foreseen_transform(source, options, jobs)
+        changes = [*gone, *part_changes(source, options), *jobs.changes, *transform.changes]
         if jobs.maker is not None:
             anew, known_id = bool(gone or jobs.maker.request.get("replaces")), record.record.table_id if record else ""
             settings = told(record, plan_table_settings(
@@ -354,10 +355,10 @@ def preview(
             then += [job.foreseen for job in (*following(method, options)[:-1], last)]
             changes += [*costs(method, options, jobs, jobs.maker), *settings.changes]
             left += settings.left
-    obstacle = held or jobs.obstacle
     return Migration(
-        method.name, jobs.job, tuple(then), tuple(changes), jobs.definition, tuple(left), obstacle, jobs.warnings
-    )
+        method.name, jobs.job, tuple(then), tuple(changes), jobs.definition, tuple(left), held or jobs.obstacle,
+        (*jobs.warnings, *transform.warnings),
+    )  # fmt: skip
 
 
 def _still_to_set(found: Migration, source: Account, destination: Account, options: MigrationOptions) -> Migration:

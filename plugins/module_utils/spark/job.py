@@ -37,8 +37,9 @@ WRITES_AT_ONCE = 128  # requests of a task under way; a slot writes 100,000 item
 
 @dataclass(frozen=True)
 class Work:
-    """What a run has to do: its plan, and the shares of its ``tasks``; none where all is done. ``looks`` are the shares
-    of the look for colliding keys that comes before; none where it is over, or steps keep keys apart."""
+    """What a run has to do: its plan, and the shares of its ``tasks``; none where all is done, or nothing is to be
+    written. ``looks`` are the shares of the look for colliding keys that comes before; none where it is over, or steps
+    keep keys apart."""
 
     plan: JobPlan
     tasks: tuple[tuple[ExportedFile, ...], ...]
@@ -73,10 +74,13 @@ def begin(uri: str, run: str, slots: int, engine_run: str = "") -> Work:
     storage = bucket_of(plan)
     storage.write(plan.started_key, json.dumps({"run": run, "plan": key, "engine_run": engine_run}).encode())
     with _told(plan, storage):
-        apart = plan.transform().keys.apart
+        apart = plan.kept_apart or plan.transform().keys.apart
         done = storage.keys(plan.results_prefix)
         todo = plan.left(done | storage.keys(plan.objects) if plan.objects else done)
-        looks: list[list[ExportedFile]] = []
+        if plan.work == "look":
+            looks = [] if apart or plan.collisions_key in done else shares(plan.files, slots)
+            return Work(plan, (), tuple(map(tuple, looks)))
+        looks = []
         if plan.collisions_key in done:
             _require_apart(plan, Collisions.from_json(storage.read(plan.collisions_key)))
         elif todo and not apart:
@@ -85,12 +89,14 @@ def begin(uri: str, run: str, slots: int, engine_run: str = "") -> Work:
 
 
 def looked(plan: JobPlan, found: Sequence[Shared], names: Iterable[tuple[bytes, Mapping[str, Any]]]) -> None:
-    """Note what the look has found. Raises CollidingKeys for keys that collide and may not."""
+    """Note what the look has found. Raises CollidingKeys for keys that collide and may not, where it was not all that
+    the run was for: whoever asked for a look reads the note."""
     storage = bucket_of(plan)
     outcome = collisions(found, names)
     with _told(plan, storage):
         storage.write(plan.collisions_key, outcome.to_json())
-        _require_apart(plan, outcome)
+        if plan.work == "write":
+            _require_apart(plan, outcome)
 
 
 def _require_apart(plan: JobPlan, found: Collisions) -> None:
@@ -115,7 +121,7 @@ def share_of(plan: JobPlan, files: Sequence[ExportedFile], tasks: int) -> bytes:
 
 
 def digest_share(message: bytes, places: int) -> Iterator[tuple[int, bytes]]:
-    """What ``digests_of`` gives of one share's files. Raises TableVanished."""
+    """What ``digests_of`` gives of one share's files."""
     plan = JobPlan.from_json(message)
     storage = bucket_of(plan)
     with _told(plan, storage):
@@ -123,7 +129,7 @@ def digest_share(message: bytes, places: int) -> Iterator[tuple[int, bytes]]:
 
 
 def name_share(message: bytes, digests: frozenset[bytes]) -> Iterator[tuple[bytes, dict[str, Any]]]:
-    """What ``named`` gives of one share's files. Raises TableVanished."""
+    """What ``named`` gives of one share's files."""
     plan = JobPlan.from_json(message)
     yield from named(plan, bucket_of(plan), _carried(plan), digests)
 
@@ -182,11 +188,11 @@ def _made_table(plan: JobPlan) -> ItemTable:
 
 def _carried(plan: JobPlan) -> Carried:
     """What travels of items: everything where keys need it. Raises TableVanished."""
-    if plan.objects:
-        names = [attribute.name for _index, schema in plan.definition.source for attribute in schema.attributes]
-        return CARRIED if all(map(CARRIED.has, names)) else EVERYTHING
-    table = _made_table(plan)
-    return carried_between(table, table, CARRIED)
+    if plan.table_id:
+        table = _made_table(plan)
+        return carried_between(table, table, CARRIED)
+    keys = [each.name for _index, schema in plan.transform().keys.destination for each in schema.attributes]
+    return CARRIED if all(map(CARRIED.has, keys)) else EVERYTHING
 
 
 def bucket_of(plan: JobPlan) -> Bucket:

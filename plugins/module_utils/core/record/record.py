@@ -28,6 +28,7 @@ JobState = Literal["intended", "begun", "done", "failed", "closed"]
 # The purposes that the rules know; all others are texts of the methods.
 FILL = "fill"  # makes the destination table: an import, a restore, CreateTable
 WRITE = "write"  # a job of AWS's that writes items into it, such as a Spark job
+LOOK = "look"  # a job of AWS's that reads what is to be written, and writes into no table
 ITEMS = "items"  # items that this machine writes: nothing of it is left once its run has ended and its fence has passed
 DELETE = "delete"  # removes our copy
 

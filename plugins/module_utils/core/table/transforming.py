@@ -211,6 +211,13 @@ def require_transform(choices: TransformChoices, table: TableDefinition) -> Tran
         raise error.for_table(table.name) from error
 
 
+def may_be_refused(choices: TransformChoices | None, table: TableDefinition) -> bool:
+    """Whether all items must be looked at before the copy of ``table`` is made: steps do not keep their keys apart
+    provably, and those that get one key are to be refused. Raises as ``require_transform``."""
+    refuses = choices is not None and choices.on_collision == "refuse"
+    return refuses and choices is not None and not require_transform(choices, table).keys.apart
+
+
 def _definition(
     choices: TransformChoices,
     table: TableDefinition,

@@ -55,9 +55,10 @@ from ...steps.transforms import (
     time_of,
 )
 from ...table.creation import check_indexes
-from ...table.definition import AS_OF, TableDefinition
+from ...table.definition import TableDefinition
 from ...table.merged import require_same_shape
 from ...table.ownership import COPY_TAG, put_mark, put_tags
+from ...table.preview import items_to_write
 from ...table.quotas import check_quotas
 from ...table.refused_items import without_keys
 from ...table.transforming import TransformChoices, definition_for, require_transform
@@ -67,6 +68,7 @@ from .evidence import copied_by, counts_of, filled_by, mark_of, record_filled, r
 from .options import DirectOptions, option_values, options_of
 
 AT_ONCE = 4  # copies that one waiter makes at the same time
+READ_BYTES = 4096  # that one read unit of a consistent scan reads; otherwise twice as many (aws.md H)
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,8 @@ def plan_direct(
         if there is None:
             raise
         raise error.of_made_table(there.table_id) from error
-    items = {"about": definition.item_count, "bytes": definition.size_bytes, "as_of": AS_OF}
+    reads = -(-definition.size_bytes // (READ_BYTES if options.items.consistent else 2 * READ_BYTES))
+    items = {**items_to_write(definition, shape), "read_units_about": reads}
     return DirectPlan(job, [*changes, Change(f"items of {options.table}", None, items, "billed")], definition)
 
 
@@ -182,8 +185,8 @@ def _require_shape(there: TableDefinition, shape: TableDefinition, options: Dire
         raise InvalidInput(
             f"The unfinished copy {there.name} has the key {', '.join(there.key_attributes)}, and the items that the"
             f" transform makes have the key {', '.join(shape.key_attributes)}.",
-            f"Delete the copy {there.name}, whose deletion protection is on, or set transform as it was; then run"
-            " again.",
+            f"Delete the copy {there.name}, whose deletion protection is on; or set transform as it was when the copy"
+            " was made, or leave it out if there was none. Then run again.",
             table=options.table,
         )
 
@@ -203,9 +206,10 @@ class DirectKind(OwnWork):
         options = options_of(job)
         definition = TableDefinition.read(source, options.table)
         begun = source.now().isoformat(timespec="seconds")
-        job = replace(job, state="running", pending_reason="", result={"start_time": begun})
+        job = replace(job, state="pending", pending_reason="waiter", result={"start_time": begun})
         if options.transform is not None:
             job = yield from self._kept_apart(source, job, options, options.transform, definition, record)
+        job = replace(job, state="running", pending_reason="")
         table = yield from make_table(
             source,
             destination,

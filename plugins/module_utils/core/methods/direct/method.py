@@ -26,13 +26,13 @@ from ...table.definition import TableDefinition
 from ...table.own_apis import Tags
 from ...table.preview import as_created
 from ...table.replication import kept_by_copy, left_by_copy
+from ...table.transforming import may_be_refused
 from ..method import ItemJobs, Needs
 from ..options import MigrationOptions
 from .copy_job import DirectKind, DirectPlan, plan_direct
 from .forecast import forecast
 from .judge import judge_direct
 from .options import DirectOptions
-from .sample import transform_changes
 
 
 class DirectMethod:
@@ -54,6 +54,8 @@ class DirectMethod:
     ) -> ItemJobs:
         """The copy planned; the waiter makes it. Raises what plan_direct raises."""
         plan = _planned(source, destination, options, record)
+        if may_be_refused(options.transform, plan.definition):
+            plan.changes.clear()  # not before the items were looked at: the waiter says when it has made the table
         return _jobs(plan, plan.job, left_by_copy(plan.definition) if plan.job.open else ())
 
     def preview(
@@ -61,8 +63,6 @@ class DirectMethod:
     ) -> ItemJobs:
         """The copy foreseen. Raises what plan_direct raises."""
         plan = _planned(source, destination, options, record)
-        if plan.job.open and options.transform is not None:
-            plan.changes.extend(transform_changes(source, plan.definition, options.transform))
         return _jobs(plan, plan.job.foreseen, left_by_copy(plan.definition, source) if plan.job.open else ())
 
     def running_fill(

@@ -20,14 +20,13 @@ from ...exports.kept_export import evidence_of
 from ...exports.manifest import SUMMARY, DataFile, Manifest, write_manifest
 from ...imports.import_request import require_importable_number
 from ...jobs.job import Job, ended_with
-from ...jobs.kind import Made, Pause, Steps, WaitItem
+from ...jobs.kind import Made, Steps, WaitItem
 from ...record.lease import iso
 from ...record.record import FILL
 from ...route import Route
 from ...steps.transforms import EVIDENCE, BeganWith
 from ...table.definition import TableDefinition
 from ...table.refused_items import without_keys
-from .engine import Request, RunStatus
 from .engines import ENGINES, INTO_S3
 from .planning import exported, plan_of_objects
 from .results import JobTotals, failed_run, files_left, read_results, read_totals, refusal
@@ -76,21 +75,15 @@ class _ObjectsWork(TableWork):
                 if not files_left(self.bucket, plan):
                     return self._left(job, plan, manifest)
                 job = yield from self._begun(job, None, plan)
-            request = Request.from_dict(job.request["run"])
-            self.kind.follow(self.destination, request)
-            status = RunStatus("running")
-            while status.state == "running":
-                yield Pause(job, "end")
-                status = self._described(job, request)
-            job = replace(job, result={**job.result, "cost": dict(status.cost), "ended_at": self.record.now()})
-            if status.full:
-                job = yield from self._full(job, status)
+            job, status = yield from self.followed(job)
+            if status is None:
                 continue
-            plan = replace(self._plan(job), run=request.run)
+            plan = self.plan_run(job)
             left = files_left(self.bucket, plan)
-            self._forget(job)
+            self.forget(job)
             if left:
-                error = failed_run(self.bucket, plan, ENGINES[request.engine].noun, job.arn, status, len(left))
+                noun = ENGINES[job.request["run"]["engine"]].noun
+                error = failed_run(self.bucket, plan, noun, job.arn, status, len(left))
                 ways = f"{error.next_step} Then run again, which goes on with the files that are left."
                 failed = type(error)(error.cause, ways, table=error.table, details=error.details)
                 return self._ended(ended_with(job, failed))

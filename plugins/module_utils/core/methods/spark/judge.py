@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,19 +18,20 @@ from ...jobs.job import Job, failure_of
 from ...judgement import Counts, Judgement, JudgeOptions, check_table, instant, not_ended
 
 
-def judge_spark(name: str, destination: Account, export: Job | None, job: Job, *, verify: Counts) -> Judgement:
+def judge_spark(name: str, destination: Account, before: Sequence[Job], job: Job, *, verify: Counts) -> Judgement:
     """Judge the table by the equation of the job: what the manifest counts was read, and all that was read was written,
-    or kept out by a step. Raises what Account.explain gives where AWS cannot be asked."""
+    or kept out by a step; and by the jobs that came ``before`` it. Raises what Account.explain gives where AWS cannot
+    be asked."""
     result = job.result
     read, written, counted = result.get("read"), result.get("written"), result.get("counted")
     lost = int(result.get("lost") or 0)
     distinct = None if written is None else written - lost
     data_as_of = instant(str(result.get("export_time") or ""))
     try:
-        for each in (export, job):
-            if each is not None and each.state in ("failed", "cancelled"):
+        for each in (*before, job):
+            if each.state in ("failed", "cancelled"):
                 raise failure_of(each)
-            if each is not None and each.open:
+            if each.open:
                 raise not_ended(each, {"arn": each.arn})
         if job.state == "planned":
             raise JobTimeout("The Spark job was not started.", "Run again without check mode.")

@@ -26,6 +26,7 @@ from ...plan.facts import Between, TableFacts, Wishes
 from ...plan.forecast import Forecast
 from ...plan.prices import Prices
 from ...record.parts import is_later_part
+from ...record.record import LOOK
 from ...route import Route
 from ...steps.source_jobs import SourceJob
 from ...steps.standing import Filling
@@ -34,10 +35,10 @@ from ...table.creation import check_indexes
 from ...table.definition import TableDefinition
 from ...table.merged import require_same_shape
 from ...table.own_apis import Tags
-from ...table.preview import as_created
+from ...table.preview import as_created, items_to_write
 from ...table.quotas import check_quotas
 from ...table.replication import kept_by_copy, left_by_copy
-from ...table.transforming import made_shape, require_transform
+from ...table.transforming import made_shape, may_be_refused, require_transform
 from ..method import ItemJobs, Method, Needs
 from ..options import MigrationOptions, SparkChoices
 from . import delivery
@@ -48,6 +49,7 @@ from .forecast import on_emr, on_glue
 from .glue import Glue
 from .judge import judge_spark
 from .loader import LOADER
+from .look_job import LookKind
 from .lost import adopt_run, running_run
 from .planning import SparkOptions
 from .spark_job import SparkKind
@@ -67,7 +69,11 @@ class SparkMethod:
     transforms: ClassVar[bool] = True
     loader: ClassVar[Loader | None] = LOADER
     compares_export: ClassVar[bool] = True
-    kinds: ClassVar[Mapping[str, Callable[[], JobKind]]] = {"export": ExportKind, "spark_job": SparkKind}
+    kinds: ClassVar[Mapping[str, Callable[[], JobKind]]] = {
+        "export": ExportKind,
+        "spark_look": LookKind,
+        "spark_job": SparkKind,
+    }
 
     def start(
         self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
@@ -80,7 +86,8 @@ class SparkMethod:
         if plan.job.state not in ("not_needed",):
             delivery.build(spark.choices.wheels)  # before anything is billed
         job = start_export(source, destination, plan, record)
-        return item_jobs(source, destination, options, plan, job, (_following(self.name, spark),), plan.changes)
+        following, looks = _following(self.name, spark), _looks(self.name, spark, options, plan, record)
+        return item_jobs(source, destination, options, plan, job, (*looks, following), plan.changes)
 
     def preview(
         self, source: Account, destination: Account, options: MigrationOptions, record: Tracking | None = None
@@ -92,6 +99,10 @@ class SparkMethod:
         if plan.job.state == "not_needed" and record is not None and record.record.state in ("filled", "settled"):
             made = {"table_id": record.record.table_id}
             return item_jobs(source, destination, options, plan, plan.job, (_done(job, made),), changes)
+        looks, noun = _looks(self.name, spark, options, plan, record), ENGINES[spark.engine].noun
+        run = {"workers": spark.choices.workers, "engine": spark.engine}
+        if looks:
+            changes.append(Change(f"{noun} that looks for colliding keys of {options.table}", None, run, "billed"))
         there = TableDefinition.find(destination, options.made_table)
         if record is None and there is not None:  # a run that no record knows goes on: it is adopted
             return item_jobs(source, destination, options, plan, plan.job.foreseen, (job.foreseen,), ())
@@ -108,9 +119,10 @@ class SparkMethod:
                 protected=record is not None,
             )
             changes.append(Change(f"table {options.made_table}", None, call, "billed"))
-        run = {"workers": spark.choices.workers, "engine": spark.engine}
-        changes.append(Change(f"{ENGINES[spark.engine].noun} into {options.made_table}", None, run, "billed"))
-        return item_jobs(source, destination, options, plan, plan.job.foreseen, (job.foreseen,), changes)
+        items = items_to_write(plan.definition, spark.shape(plan.definition))
+        changes.append(Change(f"{noun} into {options.made_table}", None, {**run, **items}, "billed"))
+        then = tuple(each.foreseen for each in (*looks, job))
+        return item_jobs(source, destination, options, plan, plan.job.foreseen, then, changes)
 
     def running_fill(
         self, destination: Account, options: MigrationOptions, route: Route, there: TableDefinition | None
@@ -140,8 +152,8 @@ class SparkMethod:
         spark = next((job for job in jobs if job.kind == SparkKind.kind), None)
         if spark is None:
             raise nothing_to_judge(name)
-        export = next((job for job in jobs if job.kind in self.kinds and job is not spark), None)
-        return judge_spark(name, destination, export, spark, verify=options.verify)
+        before = [job for job in jobs if job.kind in self.kinds and job is not spark]
+        return judge_spark(name, destination, before, spark, verify=options.verify)
 
     def engine(self, choices: SparkChoices, table: str) -> str:
         """The engine that ``choices`` name. Raises InvalidInput."""
@@ -250,9 +262,21 @@ def planned(
     return plan
 
 
-def _following(method: str, options: SparkOptions) -> Job:
+def _following(method: str, options: SparkOptions, kind: str = SparkKind.kind) -> Job:
     request = {"options": options.to_dict(), "method": method}
-    return Job(SparkKind.kind, options.made_table, "pending", "", "job", request, migration_id=options.migration_id)
+    return Job(kind, options.made_table, "pending", "", "job", request, migration_id=options.migration_id)
+
+
+def _looks(
+    method: str, options: SparkOptions, chosen: MigrationOptions, plan: ExportPlan, record: Tracking | None
+) -> tuple[Job, ...]:
+    """The look for colliding keys before the table is made: where the steps do not keep keys apart provably and
+    colliding ones are refused; and where an earlier run has begun one of which nobody has seen the end."""
+    if record is not None and record.record.state in ("filled", "settled"):
+        return ()
+    begun = record is not None and record.record.open_job(LOOK) is not None
+    wanted = may_be_refused(chosen.transform, plan.definition)
+    return (_following(method, options, LookKind.kind),) if begun or wanted else ()
 
 
 def _done(job: Job, made: Mapping[str, str]) -> Job:

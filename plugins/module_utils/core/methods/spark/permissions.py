@@ -47,6 +47,8 @@ def session_policy(
         *([into] if table else []),
         _allow(LOG_ACTIONS, [f"arn:{account.partition}:logs:{account.region}:{account.account_id}:{LOG_GROUPS}"]),
     ]
+    if table:
+        statements.insert(3, _allow(["dynamodb:DescribeTable", "dynamodb:BatchWriteItem"], [account.table_arn(table)]))
     used = sorted(set(filter(None, keys)))
     if used:
         statements.append(_allow(KEY_ACTIONS, used))

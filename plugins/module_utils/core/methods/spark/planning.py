@@ -114,21 +114,38 @@ def plan_of(
     """
     capacity = int((table.provisioned_throughput or {}).get("WriteCapacityUnits", 0))
     rate = to_rate("write_rate", options.write_rate, capacity)
+    return replace(
+        look_plan_of(destination, options, source, manifest),
+        prefix=f"{work_folder(destination, table)}{_digest(manifest.key)[:8]}/",
+        table=table.name,
+        table_id=table.table_id,
+        dynamodb_url=endpoint_of(destination, table.name).url,
+        rate=rate.units if rate else 0.0,
+        lose_colliding=options.transform is not None and options.transform.on_collision == "any",
+        work="write",
+    )
+
+
+def look_plan_of(destination: Account, options: SparkOptions, source: TableDefinition, manifest: Manifest) -> JobPlan:
+    """The plan that looks whether items of the export of the table ``source`` get the same key; without a run yet.
+
+    It needs no table. What it finds is kept for this export, these steps and the table's name: whoever asks again
+    finds it there. Raises InvalidTransform for files that were changed.
+    """
     return JobPlan(
         run="",
         region=destination.region,
         bucket=options.bucket,
         bucket_owner=options.bucket_owner or destination.account_id,
-        prefix=f"{work_folder(destination, table)}{_digest(manifest.key)[:8]}/",
-        table=table.name,
-        table_id=table.table_id,
+        prefix=f"{folder_of(destination)}work/{_digest(destination.table_arn(options.made_table), manifest.key)}/",
+        table=options.made_table,
+        table_id="",
         files=tuple(ExportedFile(file.key, file.items, file.md5) for file in manifest.files),
         definition=options.definition(source, epoch_of(manifest.export_time)),
-        dynamodb_url=endpoint_of(destination, table.name).url,
+        dynamodb_url="",
         key_arn=options.kms_key_arn,
-        rate=rate.units if rate else 0.0,
         s3_url=destination.spec.endpoint_url,
-        lose_colliding=options.transform is not None and options.transform.on_collision == "any",
+        work="look",
     )
 
 
@@ -143,23 +160,12 @@ def plan_of_objects(
     """The plan that brings all items of the export of ``source`` to objects below ``export_prefix``, the destination
     table's own, in the form of an export; without a run yet.
 
-    Both folders are those of just this export, destination and transform.
+    Its folders are those of just this export, destination and transform: what a look has found there counts.
     """
-    arn = destination.table_arn(options.made_table)
-    plan = JobPlan(
-        run="",
-        region=destination.region,
-        bucket=options.bucket,
-        bucket_owner=options.bucket_owner or destination.account_id,
-        prefix=f"{folder_of(destination)}work/{_digest(arn, '', manifest.key)}/",
-        table=options.made_table,
-        table_id="",
-        files=tuple(ExportedFile(file.key, file.items, file.md5) for file in manifest.files),
-        definition=options.definition(source, epoch_of(manifest.export_time)),
-        dynamodb_url="",
-        key_arn=options.kms_key_arn,
-        s3_url=destination.spec.endpoint_url,
+    plan = replace(
+        look_plan_of(destination, options, source, manifest),
         lose_colliding=options.transform is not None and options.transform.on_collision == "any",
+        work="write",
     )
     folder = f"{EXPORT_FOLDER}{CHANGED_FOLDER}{_digest(plan.results_prefix)}"
     return replace(plan, objects=f"{export_prefix}/{folder}/data/")
@@ -196,7 +202,8 @@ def submission_of(
     payload: Payload,
     exports: Sequence[str],
 ) -> Submission:
-    """The run of ``plan``, whose files match ``exports``; ``table`` is the one it fills, None where an import will."""
+    """The run of ``plan``, whose files match ``exports``. ``table`` is the one that it fills, None for a look, or where
+    an import makes it."""
     root, folder = f"s3://{options.bucket}/", folder_of(destination)
     reads = (f"{folder}tableferry-*", *exports)
     keys = (options.kms_key_arn, table.kms_key_arn if table else "")

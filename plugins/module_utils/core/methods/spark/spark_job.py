@@ -28,6 +28,7 @@ from ...errors import FerryError, InvalidInput, Refused, SparkJobFailed, TableVa
 from ...exports.kept_export import EVIDENCE as EXPORT
 from ...exports.kept_export import evidence_of
 from ...exports.manifest import Manifest
+from ...jobs.entries import job_of_entry
 from ...jobs.job import Job, ended_with
 from ...jobs.kind import DestinationJobs, Made, Page, Pause, Steps, WaitItem, made_of, past_fence
 from ...jobs.tracking import Tracking
@@ -42,7 +43,7 @@ from ...table.definition import TableDefinition
 from ...table.refused_items import without_keys
 from . import delivery
 from .engine import Request, RunStatus
-from .engines import ENGINES, KEPT, KIND, described
+from .engines import ENGINES, KEPT, KIND, LOOK_KIND, described
 from .lost import intended_key, note_intended
 from .planning import (
     SparkOptions,
@@ -106,8 +107,10 @@ class SparkKind(DestinationJobs):
             raise error.of_made_table(str(job.result.get("table_id", ""))) from error
 
     def after(self, job: Job, before: Job, made: Made) -> Job | None:
-        """The Spark job over just that export."""
-        return replace(job, request={**job.request, "export": before.to_dict()})
+        """The Spark job over just that export, or over the one that was looked at before."""
+        looked = before.kind == LOOK_KIND
+        export = before.request["export"] if looked else before.to_dict()
+        return replace(job, request={**job.request, "export": export, "kept_apart": looked})
 
     def made(self, job: Job) -> Made:
         """The table with all items: a job that lacks some has failed."""
@@ -134,7 +137,9 @@ class SparkKind(DestinationJobs):
 
 
 class TableWork:
-    """The work on one table, by one process."""
+    """The work on one table, by one process. ``purpose`` is that of its runs in the record."""
+
+    purpose: ClassVar[str] = WRITE
 
     def __init__(self, item: WaitItem, kind: SparkKind) -> None:
         if item.record is None:
@@ -155,13 +160,13 @@ class TableWork:
     def resumed(self, job: Job) -> Steps:
         """``job`` running, where an earlier process, or an earlier try, has begun a run that has not ended; else as it
         was, with nothing left that may still begin."""
-        while (last := self.record.latest(WRITE)) is not None and last.state in ("planned", "running"):
+        while (entry := self.record.record.open_job(self.purpose)) is not None:
+            last = job_of_entry(entry)
             if last.state == "running":
                 return self._joined(job, last)
             request = Request.from_dict(last.request["run"])
             engine = ENGINES[request.engine]
-            entry = self.record.record.job(request.run)
-            since = datetime.fromtimestamp(entry.intended_at if entry else 0, UTC)
+            since = datetime.fromtimestamp(entry.intended_at, UTC)
             listed_at = self.record.now()
             plan = replace(self._plan(last), run=request.run)
             try:
@@ -187,8 +192,8 @@ class TableWork:
     def _joined(self, job: Job, last: Job) -> Job:
         """``job`` as the run ``last`` that goes on, of the table that its plan names."""
         plan = self._plan(last)
-        made = {"table_id": plan.table_id, "table_arn": self.destination.table_arn(plan.table)}
-        request = {**job.request, **{name: last.request[name] for name in KEPT}}
+        made = {"table_id": plan.table_id, "table_arn": self.destination.table_arn(plan.table)} if plan.table_id else {}
+        request = {**job.request, **{name: last.request[name] for name in KEPT if name in last.request}}
         return replace(
             job, state="running", pending_reason="", arn=last.arn, request=request, result={**job.result, **made}
         )
@@ -233,29 +238,37 @@ class TableWork:
                 table = self._table(job)
                 export = Job.from_dict(job.request.get("export") or {})
                 plan = plan_of(self.destination, self.options, source, table, exported(self.bucket, export))
+                plan = replace(plan, kept_apart=bool(job.request.get("kept_apart")))
                 if not files_left(self.bucket, plan):
                     return (yield from self._judged(job, plan, RunStatus("completed")))
                 job = yield from self._begun(job, table, plan)
-            request = Request.from_dict(job.request["run"])
-            self.kind.follow(self.destination, request)
-            status = RunStatus("running")
-            while status.state == "running":
-                yield Pause(job, "end")
-                status = self._described(job, request)
-            job = replace(job, result={**job.result, "cost": dict(status.cost), "ended_at": self.record.now()})
-            if not status.full:
-                judged = yield from self._judged(job, replace(self._plan(job), run=request.run), status)
-                self._forget(judged)
+            job, status = yield from self.followed(job)
+            if status is not None:
+                judged = yield from self._judged(job, self.plan_run(job), status)
+                self.forget(judged)
                 return judged
-            job = yield from self._full(job, status)
 
-    def _full(self, job: Job, status: RunStatus) -> Steps:
-        """``job`` pending, once there may be room for another run: this one has ended for lack of it."""
+    def followed(self, job: Job) -> Generator[Pause, str | None, tuple[Job, RunStatus | None]]:
+        """``job``, whose run was begun, at the run's end, and how that ended; None where AWS had no capacity for it:
+        the next one may be begun."""
+        request = Request.from_dict(job.request["run"])
+        self.kind.follow(self.destination, request)
+        status = RunStatus("running")
+        while status.state == "running":
+            yield Pause(job, "end")
+            status = self._described(job, request)
+        job = replace(job, result={**job.result, "cost": dict(status.cost), "ended_at": self.record.now()})
+        if not status.full:
+            return job, status
         never = replace(job, result={**job.result, NOTHING: True})
         self._ended(ended_with(never, SparkJobFailed(f"{status.message}.", "Run again later.")))
         job = replace(job, state="pending", pending_reason="slot", arn="")
         yield Pause(job, "slot")
-        return job
+        return job, None
+
+    def plan_run(self, job: Job) -> JobPlan:
+        """The plan of the run of ``job``, with its token."""
+        return replace(self._plan(job), run=job.request["run"]["run"])
 
     def _described(self, job: Job, request: Request) -> RunStatus:
         """How the run stands; as stopped where AWS does not know it any more, as after somebody deleted its job."""
@@ -277,14 +290,15 @@ class TableWork:
                 raise
             raise self._explained(error, f"preparing the {self.engine.noun}") from error
         self.bucket.put(plan_key(plan), plan.to_json())
-        began = BeganWith(self._mark(), plan.definition.at or 0.0).to_dict()
-        run = {
+        run: dict[str, Any] = {
             "call": {"ClientToken": plan.run},
             "run": self.engine.request(submission, scope).to_dict(),
             "plan": plan_key(plan),
-            EVIDENCE: {**began, "table_id": plan.table_id},
         }
-        intended = Job(job.kind, job.name, request=run, migration_id=job.migration_id)
+        if table is not None:
+            began = BeganWith(self._mark(), plan.definition.at or 0.0).to_dict()
+            run[EVIDENCE] = {**began, "table_id": plan.table_id}
+        intended = Job(KIND, job.name, request=run, migration_id=job.migration_id)
         noted = replace(intended, request={**run, "export": job.request["export"]})
         note_intended(self.bucket, plan_key(plan), noted, self.record.now())
         return (yield from self._sent(job, intended))
@@ -297,7 +311,7 @@ class TableWork:
         while True:
             attempts: Attempts | None = None
             try:
-                with self.record.sending(intended, WRITE, request.run) as attempts:
+                with self.record.sending(intended, self.purpose, request.run) as attempts:
                     run_id = engine.begin(self.destination, request)
                 break
             except sdk.ClientError as error:
@@ -328,7 +342,7 @@ class TableWork:
         source = TableDefinition.read(self.item.need("source"), self.options.table)
         return fingerprint_of(self.options.transform, source)
 
-    def _forget(self, job: Job) -> None:
+    def forget(self, job: Job) -> None:
         """Remove the plan of a run that has ended: it has the salts. Who may not delete leaves it to the bucket's rule
         for left-overs."""
         with suppress(FerryError):
@@ -423,7 +437,7 @@ class TableWork:
         until = 0.0
         for entry in self.record.record.jobs:
             ended = entry.result.get("job", {}).get("result", {})
-            if entry.kind == KIND and entry.state == "failed" and not ended.get(NOTHING):
+            if entry.purpose == WRITE and entry.state == "failed" and not ended.get(NOTHING):
                 until = max(until, float(ended.get("ended_at", 0)) + OWN_SIGNATURES)
         while (seconds := until - self.record.now()) > 0:
             waits = {**job.result, "fenced_until": iso(until)}

@@ -284,7 +284,7 @@ class TestHalf:
         half(aws)
         options = MigrationOptions("orders", bucket=BUCKET, method=method, enable_point_in_time_recovery=True)
         playbook = Playbook(aws, 2)
-        with pytest.raises(errors.TableBroken, match="direct has brought a part") as foreseen:
+        with pytest.raises(errors.TableBroken, match="direct has begun to fill the table") as foreseen:
             preview(playbook.source, playbook.destination, options, playbook.store)
         with pytest.raises(errors.TableBroken) as refused:
             playbook.start(method=method)

@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What check mode shows of a transform: whether keys can collide, and what the steps make of the first items."""
+"""What check mode shows of a transform, whatever the method: whether keys can collide, and what the steps make of the
+first items of the source."""
 
 from __future__ import annotations
 
@@ -13,15 +14,16 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...account import Account
-from ...aws_errors import DENIED
-from ...change import Change
-from ...items.carried import REPLICATION_PREFIX
-from ...items.transform.compiled import Transform, compiled
-from ...items.transform.tally import Failure, Tally
-from ...table.definition import TableDefinition
-from ...table.replication import has_marked_keys
-from ...table.transforming import TransformChoices, definition_for
+from ..account import Account
+from ..change import Change
+from ..errors import AccessDenied, MissingLibrary, ServiceError
+from ..items.answers import require_msgspec
+from ..items.carried import REPLICATION_PREFIX
+from ..items.transform.compiled import Transform, compiled
+from ..items.transform.tally import Failure, Tally
+from ..table.definition import TableDefinition
+from ..table.replication import has_marked_keys
+from ..table.transforming import TransformChoices, definition_for
 
 SAMPLED = 100  # items, the first of a Scan
 MOST_LETTERS = 60  # of a value that is shown
@@ -29,17 +31,30 @@ MOST_LETTERS = 60  # of a value that is shown
 Item = Mapping[str, Mapping[str, Any]]
 
 
-def transform_changes(source: Account, definition: TableDefinition, choices: TransformChoices) -> list[Change]:
-    """The key, and whether two items can get the same; what becomes of a sample, and of each of its attributes that
-    changes. Reads up to 100 items, where the caller may. Each is a line of check mode.
+@dataclass(frozen=True)
+class TransformPreview:
+    """What is shown, each change a line of check mode, and why a part of it is not."""
 
-    Raises InvalidTransform, and what Account.explain gives.
+    changes: tuple[Change, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def preview_transform(source: Account, definition: TableDefinition, choices: TransformChoices) -> TransformPreview:
+    """The key, and whether two items can get the same; what becomes of a sample, and of each of its attributes that
+    changes. Reads up to 100 items, by one page of a Scan that is not strongly consistent; where that is not possible
+    the warnings say so.
+
+    Raises InvalidTransform, CredentialsError.
     """
     transform = compiled(definition_for(choices, definition, source.now().timestamp()))
-    doing, table = "looking at the first items", definition.name
-    answer = source.ask("dynamodb", "scan", doing, table, missing=DENIED, TableName=table, Limit=SAMPLED) or {}
-    keys = _keys(definition, transform, choices)
-    return [keys, *_sample(definition, answer.get("Items", ()), transform, choices.show_values)]
+    keys, table = _keys(definition, transform, choices), definition.name
+    try:
+        require_msgspec()
+        page = source.ask("dynamodb", "scan", "looking at the first items", table, TableName=table, Limit=SAMPLED)
+    except (AccessDenied, MissingLibrary, ServiceError) as error:
+        why = f"{table}: what the steps make of its items is not shown, because no sample can be read: {error.cause}"
+        return TransformPreview((keys,), (why,))
+    return TransformPreview((keys, *_sample(definition, page.get("Items", ()), transform, choices.show_values)))
 
 
 def _keys(definition: TableDefinition, transform: Transform, choices: TransformChoices) -> Change:
