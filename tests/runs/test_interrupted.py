@@ -16,7 +16,8 @@ import pytest
 from tests.runs.playbooks import Migration, Playbook, eventually, group_of
 
 TABLES = [f"table-{number}" for number in range(3)]
-TIMINGS = {"export.full": 3, "import.visible": 0.5, "import.creating": 3, "import.completing": 0.5}
+IMPORT_SECONDS = 30.0  # a run that is to be interrupted while imports run has them, however slow the machine is
+TIMINGS = {"export.full": 3, "import.visible": 0.5, "import.creating": IMPORT_SECONDS, "import.completing": 0.5}
 
 
 def ctrl_c(run: Playbook) -> None:
@@ -41,6 +42,8 @@ def assert_let_go(migration: Migration) -> None:
 def assert_goes_on(migration: Migration) -> None:
     """The same command on another machine: every table once, and no wait for the former run."""
     with migration.run("second", machine="pod-2") as second:
+        second.until(lambda: len(migration.lab.jobs("import")) == len(TABLES))
+        migration.clock.advance(IMPORT_SECONDS)
         assert second.wait() == 0, second.output[-4000:]
     assert {row["status"] for row in second.rows().values()} == {"migrated"}
     assert migration.started("export") == migration.started("import") == TABLES
