@@ -69,8 +69,9 @@ class Step:
     ends: tuple[int, ...] = (0,)
 
 
-# The first run ends before its jobs do, the second goes on, the third finds everything done.
+# The first migration ends before its jobs do, the second goes on, the third finds everything done.
 STEPS = (
+    Step("plan"),
     Step("migrate", ("-e", "ferry_wait_timeout=1"), ends=(0, 2)),
     Step("migrate"),
     Step("migrate"),
@@ -108,6 +109,7 @@ class Scene:
             for side in SIDES
         }
         files = {
+            "ferry_plan_path": str(self.folder / "plan.json"),
             "ferry_report_dir": str(self.folder / "report"),
             "ferry_checkpoint_dir": str(self.folder / "checkpoints"),
             "ferry_differences_dir": str(self.folder / "differences"),

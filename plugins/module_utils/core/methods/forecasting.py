@@ -16,6 +16,7 @@ from ..plan.amounts import GB, Span, exactly, total
 from ..plan.facts import Reason, TableFacts
 from ..plan.forecast import Stage
 from ..plan.prices import CostLine, Prices
+from ..plan.waves import LARGE_IMPORTS, LARGE_REGIONS, LIMITS, TB
 from ..table.creation import warm_above
 
 MONTH = 30.0  # days, as AWS's GB-months are charged
@@ -155,8 +156,53 @@ def export_costs(facts: TableFacts, prices: Prices) -> tuple[CostLine, ...]:
     return tuple(lines)
 
 
-def compared(facts: TableFacts, counts: bool, prices: Prices) -> tuple[tuple[Stage, ...], tuple[CostLine, ...]]:
-    """Counting the items where the method does not, and comparing them where that is asked for: its time and cost."""
+def import_part(facts: TableFacts) -> Stage:
+    """The time of an import (IMPORT-006)."""
+    seconds = Span(100, 220) + by_size(facts, Span(500 << 20, 5 << 20))
+    return Stage("import", seconds, f"100 to 215 s measured for up to 30 MB{extrapolated(facts)}")
+
+
+def import_cost(facts: TableFacts, prices: Prices) -> CostLine:
+    """An import is charged by its text, not compressed."""
+    return prices.line("import", "import_gb", text_gb(facts))
+
+
+def _most_bytes(region: str) -> float:
+    """How much can be imported at once in a Region (aws.md B5)."""
+    return LARGE_IMPORTS if region in LARGE_REGIONS else LIMITS["import_bytes"].most
+
+
+def import_reasons(facts: TableFacts) -> tuple[Reason, ...]:
+    """Why no import makes the table."""
+    found = []
+    if facts.definition.local_secondary_indexes:
+        names = ", ".join(index.name for index in facts.definition.local_secondary_indexes)
+        found.append(
+            Reason("local secondary indexes", f"an import cannot create the local secondary indexes ({names})")
+        )
+    most = _most_bytes(facts.destination.region)
+    if facts.size > most * 4:  # the files are compressed to a half or less; AWS counts these
+        found.append(
+            Reason("size", f"an import takes {most / TB:.0f} TB of files at once in {facts.destination.region}")
+        )
+    if facts.sample.violating:
+        names = ", ".join(f"{index} ({number})" for index, number in sorted(facts.sample.violating.items()))
+        found.append(
+            Reason(
+                "items that an index does not take",
+                f"of the first {facts.sample.items} items some have a key that an index does not take: {names}; the"
+                " import would end failed",
+                "Name these indexes in indexes_after or leave_indexes, or correct the items.",
+            )
+        )
+    return tuple(found)
+
+
+def compared(
+    facts: TableFacts, counts: bool, prices: Prices, *, by_export: bool = False
+) -> tuple[tuple[Stage, ...], tuple[CostLine, ...]]:
+    """Counting the items where the method does not, and comparing them where that is asked for: its time and cost.
+    ``by_export``: the copy is compared with the export, so that only the destination is read."""
     parts: list[Stage] = []
     lines: list[CostLine] = []
     units, reads = read_units(facts.size), max(facts.wishes.read_rate, 0.0)
@@ -167,7 +213,7 @@ def compared(facts: TableFacts, counts: bool, prices: Prices) -> tuple[tuple[Sta
         lines += scan_cost(facts, "count both tables", 2, prices)
     if facts.wishes.verify == "full":
         parts.append(Stage("compare all items", Span(1, 60) + scan.times(2), f"{rate:.0f} read units a second"))
-        lines += scan_cost(facts, "compare all items", 2, prices)
+        lines += scan_cost(facts, "compare all items", 1 if by_export else 2, prices)
     elif facts.wishes.verify == "sample":
         parts.append(Stage("compare a sample", Span(1, 60), "some thousand items"))
     return tuple(parts), tuple(lines)

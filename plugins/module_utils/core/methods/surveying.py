@@ -235,6 +235,7 @@ def wishes_of(options: MigrationOptions, *, prepared: bool, managed: bool) -> Wi
         warm_throughput=options.warm_throughput,
         own_engine=bool(spark.application_id or spark.cluster_id or spark.engine),
         spark_workers=spark.workers,
+        spark_end=spark.end,
         backup_days=backup.delete_after_days,
         copy_days=backup.copy_delete_after_days,
         restore=backup.restore,

@@ -30,9 +30,9 @@ class Wishes:
     """What the user chose, as far as the choice of a method depends on it. Retentions are days.
 
     ``prepared``: whether the run prepares the accounts, so that what is missing there is made. ``staging`` is the
-    bucket that is named; ``recovery`` whether point-in-time recovery may be turned on; ``spark`` names an engine that
-    the user has; ``managed``: the credentials of the organization's
-    management account are given. Rates are capacity units a second, 0 for no limit.
+    bucket that is named; ``recovery`` whether point-in-time recovery may be turned on; ``own_engine``: an engine that
+    the user has is named; ``spark_end`` is ``import`` where a Spark job is to end with an import; ``managed``: the
+    credentials of the organization's management account are given. Rates are capacity units a second, 0 for no limit.
     """
 
     transforms: bool = False
@@ -46,6 +46,7 @@ class Wishes:
     warm_throughput: bool = True
     own_engine: bool = False
     spark_workers: int = 2
+    spark_end: str = ""
     backup_days: int = 7
     copy_days: int = 7
     restore: bool = True

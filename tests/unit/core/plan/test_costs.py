@@ -118,6 +118,24 @@ def test_a_full_comparison_scans_both_tables() -> None:
     assert cost("s3", wishes=Wishes(verify="full")).low - cost("s3").low == pytest.approx(2 * 0.16384)
 
 
+@pytest.mark.parametrize("method", ["glue", "emr"])
+def test_a_full_comparison_with_an_export_scans_the_copy_only(method: str) -> None:
+    assert cost(method, wishes=Wishes(verify="full")).low - cost(method).low == pytest.approx(0.16384)
+
+
+def test_a_job_that_ends_with_an_import_takes_no_write_units() -> None:
+    found = lines("glue", wishes=Wishes(spark_end="import"))
+    assert found["import"] == lines("s3")["import"]
+    assert "write the items" not in found
+    local = forecasts(facts(**LSI, wishes=Wishes(spark_end="import")))["glue"]
+    assert [reason.rule for reason in local.reasons] == ["local secondary indexes"]
+
+
+def test_steps_may_take_a_second_run_that_looks_for_colliding_keys() -> None:
+    with_steps, without = (lines("glue", wishes=Wishes(transforms=each))["AWS Glue"] for each in (True, False))
+    assert with_steps == pytest.approx((without[0], 2 * without[1]))
+
+
 # Prices
 
 
