@@ -82,15 +82,18 @@ def item_tables(*wanted: tuple[Account, str], bounds: Any = None) -> list[Any]:
 def item_table(account: Account, name: str, bounds: Any = None) -> Any:
     """The table ``name`` of ``account``."""
     table = _ask(account, "describe_table", TableName=name)["Table"]
-    return SimpleNamespace(
+    made = SimpleNamespace(
         account=account,
         name=name,
+        item_count=table["ItemCount"],
         table_id=table["TableId"],
         endpoint=SimpleNamespace(account=account.spec.account_id),
         read_capacity=0,
         size_bytes=0,
         write_capacity=0,
     )
+    made.only = lambda heads: made  # no history merges several sources
+    return made
 
 
 def count_items(table: Any, progress: Callable[[int], None] = lambda _: None, bounds: Any = None) -> int:

@@ -20,7 +20,7 @@ Grant = tuple[str, tuple[tuple[str, str], ...], str]
 MANAGED = 6144  # characters that a managed policy takes, white space not counted (IAM and STS quotas)
 MOST = 10  # managed policies that a user or a role takes by default (the same page)
 # What needs a statement, in the order of the policies. A Sid names all that do, and has a number.
-PHASES = ("Prepare", "Move", "Status", "Verify", "Repair", "CleanUp")
+PHASES = ("Prepare", "Move", "Plan", "Status", "Verify", "Repair", "CleanUp")
 _OF_ARNS = frozenset({"iam:PolicyARN"})  # keys whose values are ARNs, which are compared as such
 _PHASE = re.compile("|".join(PHASES))
 
