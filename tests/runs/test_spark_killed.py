@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Controllers that get SIGKILL around the start of a run on AWS Glue: the next one finds it, and none is begun twice."""
+"""Controllers that get SIGKILL around the start of a run on AWS Glue: the next one finds it and begins no other."""
 
 from __future__ import annotations
 
