@@ -143,7 +143,9 @@ sanity: artifact
 	cd $(SANITY) && HOME=$(ROOT)/build/home ANSIBLE_COLLECTIONS_PATH= PYTHONPATH= ansible-test sanity --color no \
 		--python $$($(ROOT)/$(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
+# Without Java 17 the scenario spark is left out.
 molecule: artifact
+	@$(BIN)/python -m lab.spark.fetch 3.5.6
 	$(AS_INSTALLED) $(BIN)/molecule test --all
 
 # DynamoDB Local (Java, Maven) and dynalite (Node), into build/engines. What this machine cannot run is left out with a line.

@@ -17,18 +17,16 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Protocol
 
-from ....spark.package import Package, build_package
+from ....spark.package import Package, build_package, script
 from ....spark.wheels import download_wheels, find_wheels
 from ...account import Account
 from ...errors import FerryError, MissingLibrary
 from ...items.private_files import expanded, in_words, make_folder
 
 FOLDER = "tableferry/spark/"  # of the staging bucket: the jobs' roles may read what lies below
-_SCRIPT = "script.py"
 _CACHE = "tableferry/wheels"
 
 
@@ -92,8 +90,7 @@ def build(wheels: str = "") -> Payload:
 
     Raises MissingLibrary where they can be neither found nor downloaded, ChecksumMismatch for others than were tested.
     """
-    script = (files(Package.__module__.rpartition(".")[0]) / _SCRIPT).read_bytes()
-    return Payload(script, build_package(find_wheels(_folder(wheels))))
+    return Payload(script(), build_package(find_wheels(_folder(wheels))))
 
 
 def _folder(wheels: str) -> Path:

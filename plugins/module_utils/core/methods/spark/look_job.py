@@ -10,24 +10,26 @@ What a look has found stays in the staging bucket: it is not begun, and billed, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import Any, ClassVar
 
 from ....spark.collisions import Collisions
 from ....spark.plan import JobPlan
-from ...errors import FerryError, StagingBucketUnusable
+from ...errors import FerryError, JobTimeout, StagingBucketUnusable
 from ...jobs.job import Job, ended_with
-from ...jobs.kind import Made, Steps, WaitItem
+from ...jobs.kind import Made, Pause, Steps, WaitItem
+from ...record.lease import iso
 from ...record.record import LOOK
 from ...table.definition import TableDefinition
 from ...table.refused_items import colliding
 from ...table.transforming import may_be_refused
 from .engine import RunStatus
 from .engines import ENGINES, LOOK_KIND
+from .lost import running_look
 from .planning import exported, look_plan_of
 from .results import failed_run
-from .spark_job import SparkKind, TableWork
+from .spark_job import LOOK_GAP, SparkKind, TableWork
 
 OR_ELSE = (
     "If you have corrected items of the source instead, set export_max_age to 0 for the next run: the export that is"
@@ -75,7 +77,10 @@ class _LookWork(TableWork):
                 known = self._found(wanted)
                 if known is not None:
                     return self._ending(replace(job, state="not_needed"), wanted, known)
-                job = yield from self._begun(job, None, wanted)
+                lost = yield from self._lost(job, wanted)
+                if lost is None and self._found(wanted) is not None:  # it has ended meanwhile
+                    continue
+                job = lost or (yield from self._begun(job, None, wanted))
             plan = self.plan_run(job)
             job, status = yield from self.followed(job)
             if status is None:
@@ -90,6 +95,24 @@ class _LookWork(TableWork):
             if plan.collisions_key == wanted.collisions_key:
                 return ended if found is None else self._ending(ended, plan, found)
             job = replace(job, state="pending", pending_reason="", arn="")
+
+    def _lost(self, job: Job, wanted: JobPlan) -> Generator[Pause, str | None, Job | None]:
+        """``job`` as a run that goes on and that no record knows, as its record was lost: it is in this one then, and
+        none is billed again. None without one, once none can begin any more."""
+        known = {entry.token for entry in self.record.record.jobs}
+        while True:
+            try:
+                lost = running_look(self.destination, self.bucket, wanted, known)
+            except JobTimeout:
+                until = {"fenced_until": iso(self.record.now() + LOOK_GAP)}
+                waiting = replace(job, state="pending", pending_reason="fence", result={**job.result, **until})
+                yield Pause(waiting, "time", LOOK_GAP)
+                continue
+            if lost is None:
+                return None
+            kept = {name: value for name, value in lost.request.items() if name != "export"}
+            self.record.adopt(replace(lost, request=kept), LOOK, str(lost.request["run"]["run"]))
+            return self._joined(job, lost)
 
     def _wanted(self, job: Job, source: TableDefinition) -> JobPlan:
         """The plan of the look that is asked for now; a run that goes on may be one by other steps."""

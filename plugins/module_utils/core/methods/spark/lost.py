@@ -100,6 +100,26 @@ def adopt_run(record: Tracking) -> None:
     record.made(making, making.request["call"]["ClientToken"], str(run.result["table_id"]))
 
 
+def running_look(destination: Account, bucket: StagingBucket, plan: JobPlan, known: Collection[str]) -> Job | None:
+    """The run that looks at the export of ``plan`` for its table and goes on, and is none of those whose tokens are
+    ``known``: its record was lost. It may look by other steps. None without one.
+
+    Raises JobTimeout while it is not known whether AWS has begun one.
+    """
+    for each in bucket.objects(f"{plan.prefix}runs/"):
+        values = _read(bucket, each.key) if each.key.endswith(_NAME) else None
+        if values is None:
+            continue
+        job = Job.from_dict(values)
+        request = Request.from_dict(job.request["run"])
+        if request.run in known:
+            continue
+        found = _running(destination, bucket, job, request, float(values["asked_at"]))
+        if found is not None:
+            return found
+    return None
+
+
 def _running(destination: Account, bucket: StagingBucket, job: Job, request: Request, asked_at: float) -> Job | None:
     engine = ENGINES[request.engine]
     try:

@@ -322,7 +322,7 @@ class SingleRun:
             if is_slot(error) or is_throttle(error):
                 raise JobTimeout(
                     f"AWS begins no more runs now: {sdk.told(error)}.",
-                    "Run again when others have ended, or set wait.",
+                    "Run again when others have ended, or a new application has started; or set wait.",
                     table=self.table.name,
                 ) from error
             raise self._explained(error, f"starting the {self.engine.noun}") from error

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.spark.driver import read_arguments
-from ansible_collections.tableferry.aws.plugins.module_utils.spark.job import begin, write_share
+from ansible_collections.tableferry.aws.plugins.module_utils.spark.job import begin, looked, write_share
 from lab.client import RunningLab
 from lab.spark.runs import OnEnd, Outcome, Submission, spark_runs
 from tests.unit.lab.spark_fakes import FakeRun
@@ -46,6 +46,8 @@ class CannedRun(FakeRun):
         try:
             asked = read_arguments(self.submission.arguments)
             work = begin(asked.plan, asked.run, 100, asked.engine_run)
+            if work.looks:
+                looked(work.plan, [], ())  # no two items get one key
             for number, message in enumerate(work.messages()):
                 if number == self._spark.most_files:
                     raise RuntimeError("Container killed on request. Exit code is 137")

@@ -13,10 +13,15 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account
-from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import InvalidInput, SparkJobFailed
+from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import (
+    CollidingKeys,
+    InvalidInput,
+    SparkJobFailed,
+)
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import SparkChoices
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark import engines
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark.engine import Request
+from ansible_collections.tableferry.aws.plugins.module_utils.core.table.transforming import choices_of
 from lab.client import RunningLab
 from lab.landscape import DESTINATION
 from tests.unit.lab.spark.conftest import allowing
@@ -87,6 +92,22 @@ def test_a_table_goes_by_a_step_of_the_users_cluster(glue: Glue, security: str) 
     assert described.get("ExecutionRoleArn", "") == role_arn
     state = glue.lab.client("emr", "destination").describe_cluster(ClusterId=cluster)["Cluster"]["Status"]["State"]
     assert state == "WAITING"  # the user's, and it goes on
+
+
+def test_a_look_for_colliding_keys_is_a_step_of_its_own(glue: Glue) -> None:
+    glue.table("looked-by-step", [{"id": {"S": f"{number}"}} for number in range(6)])
+    cluster = users_cluster(glue.lab)
+    chosen: dict[str, Any] = {"method": "emr", "spark": SparkChoices(cluster_id=cluster)}
+    colliding, apart = (choices_of([{"replace": {"id": [pattern, "y"]}}]) for pattern in ("[0-3]", "x"))
+    for pid in (40, 41):
+        refused = Playbook(glue, pid).migrate("looked-by-step", transform=colliding, **chosen)
+        assert isinstance(refused.failure, CollidingKeys), refused.failure
+        assert len(steps_of(glue.lab, cluster)) == 1
+    assert "looked-by-step" not in glue.lab.client("dynamodb", "destination").list_tables()["TableNames"]
+    judged = Playbook(glue, 42).migrate("looked-by-step", transform=apart, **chosen)
+    assert (judged.failure, judged.items_destination) == (None, 6)
+    assert {step["Status"]["State"] for step in steps_of(glue.lab, cluster)} == {"COMPLETED"}
+    assert len(steps_of(glue.lab, cluster)) == 3  # another look, and the step that writes
 
 
 def test_a_table_goes_by_a_cluster_of_its_own_that_ends(glue: Glue, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,7 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.tracking 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import Judgement
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark import delivery, engines, spark_job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.spark.engine import Request
+from ansible_collections.tableferry.aws.plugins.module_utils.core.table.transforming import choices_of
 from ansible_collections.tableferry.aws.plugins.module_utils.glue.verbs import migration_cleanup
 from ansible_collections.tableferry.aws.plugins.module_utils.spark.package import Package
 from lab.client import running
@@ -63,6 +64,16 @@ class Faults(Glue):
         with pytest.raises(Died):
             run.wait(table, run.start(table, **options), sleep=die)
         run.run.end()
+
+    def late(self, table: str, **options: Any) -> Judgement:
+        """A run of the playbook; jobs that are held go on when it waits."""
+
+        def sleep(seconds: float) -> None:
+            self.spark.go_on()
+            self.spark.sleep(seconds)
+
+        playbook = self.playbook()
+        return playbook.judged(table, playbook.wait(table, playbook.start(table, **options), sleep=sleep))
 
     def forget(self) -> None:
         """The record table is gone."""
@@ -136,6 +147,47 @@ def test_a_run_whose_record_was_lost_is_adopted(faults: Faults, table: str, meth
     assert [faults.lab.count(each) for each in ("StartJobRun", "ExportTableToPointInTime")] == [0, 0]
     faults.require_whole(table, faults.playbook().migrate(table, method=method))
     assert len(faults.spark.runs) == 1
+
+
+@pytest.mark.parametrize(("method", "arguments"), [("glue", "present"), ("glue", "missing"), ("emr", "present")])
+def test_a_look_whose_record_was_lost_is_adopted(faults: Faults, table: str, method: str, arguments: str) -> None:
+    faults.lab.choose_behaviours({"glue.arguments_in_answers": arguments})
+    transform = choices_of([{"replace": {"id": ["^never", "x"]}}])  # that no keys collide shows when one looks
+    faults.spark.may_begin.clear()
+    faults.begun(table, method=method, transform=transform)
+    faults.lab.advance(60)
+    faults.forget()
+    faults.lab.clear_requests()
+    faults.require_whole(table, faults.late(table, method=method, transform=transform))
+    assert len(faults.spark.runs) == 2  # the look, and the run that writes
+    assert [faults.lab.count(each) for each in ("StartJobRun", "ExportTableToPointInTime")] == [1, 0]
+
+
+@pytest.mark.parametrize("arguments", ["present", "missing"])
+@pytest.mark.parametrize("after", [False, True])
+def test_a_look_that_was_asked_for_as_its_record_was_lost_is_begun_once(
+    faults: Faults, table: str, monkeypatch: pytest.MonkeyPatch, after: bool, arguments: str
+) -> None:
+    faults.lab.choose_behaviours({"glue.arguments_in_answers": arguments})
+    transform = choices_of([{"replace": {"id": ["^never", "x"]}}])
+    begin = engines.Glue.begin
+
+    def dying(engine: engines.Glue, account: Account, request: Request) -> str:
+        if after:
+            begin(engine, account, request)
+        raise Died
+
+    faults.spark.may_begin.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(engines.Glue, "begin", dying)
+        run = faults.playbook()
+        with pytest.raises(Died):
+            run.wait(table, run.start(table, transform=transform))
+        run.run.end()
+    faults.lab.advance(60)
+    faults.forget()
+    faults.require_whole(table, faults.late(table, transform=transform))
+    assert len(faults.spark.runs) == 2
 
 
 def test_a_table_whose_record_was_lost_and_run_has_ended_is_adopted_by_comparison(faults: Faults, table: str) -> None:

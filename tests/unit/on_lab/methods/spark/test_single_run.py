@@ -390,9 +390,9 @@ def test_a_step_of_a_cluster_is_named_by_its_cluster(fake: Runs) -> None:
         {**fake.prepare("gone"), "cluster_id": "j-1"},
         lambda given: fake.call(emr_job_run, given),
         FerryError,
-        "does not exist",
+        "Cluster id 'j-1' is not valid",
     )
-    assert "Starting the step of an EMR cluster" in error.cause
+    assert "Preparing the step of an EMR cluster" in error.cause
 
 
 def test_another_engines_run_is_found_not_doubled(fake: Runs) -> None:
