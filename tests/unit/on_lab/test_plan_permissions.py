@@ -93,7 +93,9 @@ def test_who_may_what_the_ready_policies_say_lacks_nothing(way: str) -> None:
     source, destination = (caller(aws, side, *exactly(way, side), ASK) for side in ("source", "destination"))
     found = asked(source, destination, way, kinesis_map={"a": f"arn:aws:kinesis:{REGION}:{DESTINATION}:stream/it"})
     assert {each.looked_at for each in found.values()} == {"simulated"}
-    assert [(each.missing, each.unknown, each.policy, each.to_do) for each in found.values()] == [((), (), {}, "")] * 2
+    assert [(each.missing, each.unknown, each.policies, each.to_do) for each in found.values()] == [
+        ((), (), (), "")
+    ] * 2
     assert aws.mutating() == []
 
 
@@ -115,13 +117,13 @@ def test_what_a_caller_lacks_is_told_with_a_policy_to_attach() -> None:
         f"source account {SOURCE}, {REGION}: {lacks.caller} lacks 2 permissions for s3:"
         " dynamodb:ExportTableToPointInTime, s3:PutObject. Attach the policy in permissions of the plan's JSON."
     )
-    statements = {tuple(each["Action"]): each["Resource"] for each in lacks.policy["Statement"]}
+    statements = {tuple(each["Action"]): each["Resource"] for each in lacks.policies[0]["Statement"]}
     assert statements == {
         ("dynamodb:ExportTableToPointInTime",): f"arn:aws:dynamodb:{REGION}:{SOURCE}:table/orders",
         ("s3:PutObject",): f"arn:aws:s3:::{BUCKET}/tableferry/*/AWSDynamoDB/*",
     }
     assert found["destination"].missing == ()  # an administrator
-    more = aws.client("iam", "source").create_policy(PolicyName="more", PolicyDocument=json.dumps(lacks.policy))
+    more = aws.client("iam", "source").create_policy(PolicyName="more", PolicyDocument=json.dumps(lacks.policies[0]))
     aws.client("iam", "source").attach_user_policy(UserName="mover", PolicyArn=more["Policy"]["Arn"])
     assert asked(source, aws.account("destination"))["source"].missing == ()
 
@@ -158,7 +160,7 @@ def test_the_plan_has_the_line_and_the_policy() -> None:
     entries = [ToPlan("orders", source, aws.account("destination"), options)]
     data = make_plan(migration.METHODS, entries, usual(), policies=POLICIES).to_dict()
     assert data["totals"]["to_do"] == 1 and data["line"].endswith("1 thing for you to do")
-    assert data["permissions"][0]["policy"]["Statement"][0]["Action"] == ["s3:PutObject"]
+    assert data["permissions"][0]["policies"][0]["Statement"][0]["Action"] == ["s3:PutObject"]
     assert any(line.startswith(f"To do: source account {SOURCE}") for line in lines_of(data))
     assert make_plan(migration.METHODS, entries, usual()).to_dict()["permissions"] == []
 
@@ -170,3 +172,30 @@ def test_a_caller_that_iam_does_not_know_is_told() -> None:
     found = asked(source, destination)["source"]
     assert (found.looked_at, found.missing) == ("no_principal", ())
     assert "IAM simulates users and roles" in found.warning
+
+
+def test_a_few_tables_are_asked_about_and_the_policies_have_all() -> None:
+    aws = world()
+    source = caller(aws, "source", *exactly("s3", "source", "dynamodb:ExportTableToPointInTime"), ASK)
+    destination = aws.account("destination")
+
+    def lacks(number: int) -> Permitted:
+        names = [f"a-table-with-a-long-name-of-its-own-{at:04d}" for at in range(number)]
+        tables = [
+            Moved("s3", MigrationOptions(name, bucket=BUCKET), source, destination, prepared=True) for name in names
+        ]
+        aws.calls.clear()
+        return permissions_of(POLICIES, tables)[0]
+
+    few = lacks(30)
+    calls = aws.count("SimulatePrincipalPolicy")
+    (policy,) = few.policies
+    assert [each.rpartition("-")[2] for each in policy["Statement"][0]["Resource"]] == [f"{at:04d}" for at in range(30)]
+    many = lacks(300)
+    assert aws.count("SimulatePrincipalPolicy") == calls
+    assert len(many.policies) > 1 and f"Attach the {len(many.policies)} policies" in many.to_do
+    every = lacks(1500)
+    assert [each["Statement"][0]["Resource"] for each in every.policies] == [
+        f"arn:aws:dynamodb:{REGION}:{SOURCE}:table/*"
+    ]
+    assert "every table" in every.to_do

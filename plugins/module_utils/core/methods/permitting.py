@@ -10,6 +10,7 @@ IAM evaluates the policies of a user or a role, its boundary and the service con
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -63,6 +64,7 @@ class _Caller:
     ways: dict[str, None] = field(default_factory=dict)
     methods: dict[str, int] = field(default_factory=dict)
     places: dict[str, list[str]] = field(default_factory=dict)
+    tables: dict[str, None] = field(default_factory=dict)  # all of them, of which places has the first
 
     def add(self, place: str, *values: str) -> None:
         """Add values of a place, each once."""
@@ -97,6 +99,8 @@ def _note(caller: _Caller, table: Moved, policies: Policies) -> None:
     options, method = table.options, table.method.partition(" with ")[0]
     caller.prepared |= table.prepared
     caller.ways |= dict.fromkeys(policies.ways(method, options))
+    name = options.table if caller.side == "source" else options.made_table
+    caller.tables[name] = None
     caller.methods[method] = caller.methods.get(method, 0) + 1
     if caller.methods[method] > MOST_TABLES:
         return
@@ -104,7 +108,7 @@ def _note(caller: _Caller, table: Moved, policies: Policies) -> None:
         caller.add(word, account.account_id)
         caller.add(f"REGION:{word}", f"{account.region}:{account.account_id}")
     caller.add("REGION", caller.account.region)
-    caller.add("TABLE", options.table if caller.side == "source" else options.made_table)
+    caller.add("TABLE", name)
     caller.add("table/tableferry", f"table/{table.records or 'tableferry'}")
     there = table.destination
     caller.add("BUCKET", options.bucket or f"tableferry-{there.account_id}-{there.region}")
@@ -136,6 +140,7 @@ def _permitted(caller: _Caller, policies: Policies) -> Permitted:
                 return _with(blank, caller=account.principal_arn, looked_at=looked)
     except FerryError:
         return blank
+    policies_to_attach, every = _to_attach(found.missing, caller)
     return _with(
         blank,
         caller=account.principal_arn,
@@ -143,8 +148,24 @@ def _permitted(caller: _Caller, policies: Policies) -> Permitted:
         missing=tuple(sorted({action for action, _conditions, _resource in found.missing})),
         denied=tuple(sorted(found.denied)),
         unknown=tuple(sorted(found.unknown)) if found.missing else (),
-        policy=ready_policies.document({"": found.missing}) if found.missing else {},
+        policies=tuple(policies_to_attach),
+        every=every,
     )
+
+
+def _to_attach(missing: set[Grant], caller: _Caller) -> tuple[list[Document], bool]:
+    """The policies that allow what is ``missing`` for all tables of the caller, and whether they allow every table, as
+    the names of all do not fit."""
+    if not missing:
+        return [], False
+    asked = "|".join(map(re.escape, caller.places["TABLE"]))
+    expression = re.compile(rf"(?<=:table/)(?:{asked})(?=/|$)")
+    places = {(action, conditions, expression.sub("TABLE", resource)) for action, conditions, resource in missing}
+    whole = ready_policies.document({"Lacking": places})
+    made = ready_policies.parts(ready_policies.filled(whole, {"TABLE": list(caller.tables)}))
+    if len(made) <= ready_policies.MOST:
+        return made, False
+    return ready_policies.parts(ready_policies.filled(whole, {"TABLE": "*"})), True
 
 
 def _with(permitted: Permitted, **members: Any) -> Permitted:

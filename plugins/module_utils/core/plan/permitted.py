@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 MOST_NAMED = 8  # actions in a line; the JSON has all
@@ -23,9 +23,10 @@ _WHY = {
 class Permitted:
     """What IAM says of one caller.
 
-    ``caller`` is the ARN of its user or role, ``methods`` are those of its tables. ``policy`` allows what is
-    ``missing`` (actions), {} where nothing is. ``denied`` are those of the missing that a policy explicitly denies.
-    ``unknown`` are the condition keys of its own policies that have no value before a call is made.
+    ``caller`` is the ARN of its user or role, ``methods`` are those of its tables. ``policies`` allow what is
+    ``missing`` (actions) for all of its tables, or for ``every`` one where their names do not fit. ``denied`` are
+    those of the missing that a policy explicitly denies. ``unknown`` are the condition keys of its own policies that
+    have no value before a call is made.
     """
 
     side: str
@@ -37,7 +38,8 @@ class Permitted:
     missing: tuple[str, ...] = ()
     denied: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
-    policy: Mapping[str, Any] = field(default_factory=dict)
+    policies: tuple[Mapping[str, Any], ...] = ()
+    every: bool = False
 
     @property
     def place(self) -> str:
@@ -52,13 +54,19 @@ class Permitted:
         count = len(self.missing)
         words = (
             f"{self.place}: {self.caller} lacks {count} permission{'s'[: count != 1]} for {', '.join(self.methods)}:"
-            f" {_few(self.missing)}. Attach the policy in permissions of the plan's JSON."
+            f" {_few(self.missing)}. Attach {self._which} in permissions of the plan's JSON."
         )
+        if self.every:
+            words += " It allows every table: the names of all do not fit."
         if self.denied:
             words += f" A policy denies explicitly: {_few(self.denied)}; that one has to be changed."
         if self.unknown:
             words += f" Conditions that have no value before a call were taken as not met: {_few(self.unknown)}."
         return words
+
+    @property
+    def _which(self) -> str:
+        return "the policy" if len(self.policies) == 1 else f"the {len(self.policies)} policies"
 
     @property
     def warning(self) -> str:
@@ -82,7 +90,7 @@ class Permitted:
             "missing": list(self.missing),
             "denied": list(self.denied),
             "unknown": list(self.unknown),
-            "policy": dict(self.policy),
+            "policies": [dict(each) for each in self.policies],
         }
 
 
