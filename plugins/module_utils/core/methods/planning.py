@@ -137,7 +137,7 @@ def make_plan(
     between = [word for chooser in pairs.choosers.values() for each in chooser.asked() for word in each.warnings]
     moved = {table.method for table in tables if table.goes}
     shared = between if any(methods[name].data_needs == "backed_up" for name in moved) else []
-    of_tables = [word for table in tables for word in table.warnings]
+    of_tables = [*_shared_exports(methods, tables), *(word for table in tables for word in table.warnings)]
     permitted = permissions_of(policies, _moved(entries, tables)) if policies is not None else ()
     return Plan(
         tables,
@@ -166,6 +166,18 @@ def _moved(entries: Sequence[ToPlan], tables: Sequence[PlannedTable]) -> Iterato
         if table.goes and table.method and entry.source is not None and entry.destination is not None:
             records = entry.store.table.name if entry.store is not None else ""
             yield Moved(table.method, entry.options, entry.source, entry.destination, entry.prepared, records)
+
+
+def _shared_exports(methods: Mapping[str, Method], tables: Sequence[PlannedTable]) -> Iterator[str]:
+    """Of which hosts the plan counts an export each although one serves all."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for table in tables:
+        if table.state == "planned" and methods[table.method].data_needs == "staged":
+            key = (str(table.source), table.table, str(table.destination))
+            found.setdefault(key, []).append(table.host)
+    for hosts in found.values():
+        if len(hosts) > 1:
+            yield f"{', '.join(hosts)}: AWS bills one export for all of them, which the plan counts for each."
 
 
 def _now(entries: Sequence[ToPlan]) -> str:

@@ -466,12 +466,14 @@ class TableWork:
 
     def _signatures_over(self, job: Job) -> Generator[Pause, str | None, None]:
         """Pauses until nothing that a run which failed has signed can arrive any more: the table is about to be handed
-        to its users."""
+        to its users. A run that wrote objects for an import has signed nothing for a table."""
         until = 0.0
         for entry in self.record.record.jobs:
-            ended = entry.result.get("job", {}).get("result", {})
-            if entry.purpose == WRITE and entry.state == "failed" and not ended.get(NOTHING):
-                until = max(until, float(ended.get("ended_at", 0)) + OWN_SIGNATURES)
+            if entry.purpose != WRITE or entry.state != "failed":
+                continue
+            last = job_of_entry(entry)
+            if EVIDENCE in last.request and not last.result.get(NOTHING):
+                until = max(until, float(last.result.get("ended_at", 0)) + OWN_SIGNATURES)
         while (seconds := until - self.record.now()) > 0:
             waits = {**job.result, "fenced_until": iso(until)}
             yield Pause(replace(job, state="pending", pending_reason="fence", result=waits), "time", min(seconds, 10.0))
