@@ -7,6 +7,7 @@
 # make bench-spark   compares the Spark job with others, on Spark 3.5 and 4.1 (20 minutes)
 # make bench-fleet   migrates 100 and 500 tables at once (12 minutes)
 # make bench-check   checks 1,000 tables in check mode (3 minutes)
+# make bench-plan    plans 40 tables and moves them: are they as long on their way as planned? (4 minutes)
 # make orphans       kills copies under throttled writes and copies anew, 50 times (ORPHANS=50; 1 minute)
 # make histories     plays 10,000 random histories of each method over the lab (METHOD=s3 SEED=1 COUNT=100; an hour)
 # make fuzz          moves 10^6 random items with every fault on and 200 kills (SEED=1 MINUTES=40 at most; 20 minutes)
@@ -36,7 +37,7 @@ unexport AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN A
 
 RUNS := $(sort $(wildcard tests/runs/test_*.py))
 
-.PHONY: $(RUNS) help setup setup-newest demo test test-matrix test-main test-scenarios test-newest test-2.18 lint types unit test-runs test-mixed docs sanity molecule engines spark test-engines test-browser screenshots orphans histories fuzz bench bench-compare bench-peers bench-spark bench-fleet bench-check artifact generate permissions clean
+.PHONY: $(RUNS) help setup setup-newest demo test test-matrix test-main test-scenarios test-newest test-2.18 lint types unit test-runs test-mixed docs sanity molecule engines spark test-engines test-browser screenshots orphans histories fuzz bench bench-compare bench-peers bench-spark bench-fleet bench-check bench-plan artifact generate permissions clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -203,6 +204,9 @@ bench-fleet: artifact
 
 bench-check: artifact
 	$(AS_INSTALLED) $(BIN)/python -m benchmarks.check
+
+bench-plan: artifact
+	$(AS_INSTALLED) $(BIN)/python -m benchmarks.planned
 
 # Policies from the calls of whole migrations on the lab (3 minutes).
 permissions: setup spark

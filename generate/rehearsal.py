@@ -128,6 +128,8 @@ class Scene:
             "ferry_remove_record": True,
             "ferry_remove_bucket": True,
             "ferry_safe_mode": False,
+            # Asking IAM what a caller may is a permission of its own, and nobody needs it for a migration.
+            "ferry_plan_permissions": False,
         }
         return {**sides, **files, **choices, **more}
 

@@ -79,6 +79,20 @@ def caller_policies(hosts: Iterable[str], hostvars: HostVars, sides: Sides) -> d
     return {"files": files, "lines": lines[:-1]}
 
 
+def ready_policies(methods: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """The policies of ``methods`` as they stand in docs/permissions, with their places, by method and side; ``emr``
+    with a cluster is ``emr-cluster``. Methods without policies are left out."""
+    made = {}
+    for method in methods:
+        parts = {side: [json.loads(path.read_text()) for path in _parts_of(f"{method}-{side}")] for side in OTHER}
+        if all(parts.values()):
+            made[method] = {
+                side: {**found[0], "Statement": [each for part in found for each in part["Statement"]]}
+                for side, found in parts.items()
+            }
+    return made
+
+
 def _caller(side: str, host: str, sides: Sides) -> _Caller:
     found = account_of(sides, host, f"ferry_{side}")
     options = check_type_dict(found["options"])
@@ -101,7 +115,7 @@ def _note(caller: _Caller, host: str, variables: Mapping[str, Any], sides: Sides
     caller.files.update(found)
     if method in migration.METHODS:  # one that ends with the jobs of another one needs what that one does
         kinds = migration.method_of(method, host, str(spark.get("end") or "")).kinds.keys()
-        alike = [name for name, each in migration.METHODS.items() if each.kinds.keys() <= kinds]
+        alike = [name for name, each in migration.METHODS.items() if each.kinds.keys() < kinds]
         caller.files.update(path.name for name in alike for path in _parts_of(f"{name}-{side}") if name != method)
     caller.methods.add(method)
     managed = switch(read(variables, "ferry_manage_accounts", True))
@@ -227,4 +241,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """The filters by name."""
-        return {"caller_policies": caller_policies}
+        return {"caller_policies": caller_policies, "ready_policies": ready_policies}

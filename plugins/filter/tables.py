@@ -100,6 +100,7 @@ VARIABLES: dict[str, dict[str, Any]] = {
     "ferry_status_path": {"type": "str"},
     "ferry_plan": {"type": "str"},
     "ferry_plan_path": {"type": "str"},
+    "ferry_plan_permissions": {"type": "bool"},
     "ferry_plan_strict": {"type": "bool"},
     "ferry_prices": {"type": "raw"},
     "ferry_wait_timeout": {"type": "int"},

@@ -24,6 +24,15 @@ options:
       - With a key C(figures) it is a whole price list, in which every figure has to be.
     type: dict
     default: {}
+  policies:
+    description:
+      - IAM policies of the callers, by method and side, as the filter P(tableferry.aws.ready_policies#filter) gives
+        them.
+      - IAM is asked whether the callers may do what those of the tables' methods allow
+        (C(iam:SimulatePrincipalPolicy)), and what they lack is told with a policy to attach.
+      - When empty, IAM is not asked.
+    type: dict
+    default: {}
   approved:
     description:
       - The path of a plan that was approved, as this module has written it. Tables that are not as it says are named in

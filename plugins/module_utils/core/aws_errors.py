@@ -143,6 +143,7 @@ NO_RESOURCE = frozenset({"ResourceNotFoundException"})  # DynamoDB, AWS Backup, 
 NO_OBJECT = frozenset({"404", "NoSuchKey", "NotFound"})  # S3; HEAD of a bucket too, which has no body
 OBJECT_THERE = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})  # S3, PutObject with If-None-Match
 NO_BUCKET = frozenset({"NoSuchBucket"})
+NOT_SIMULATED = frozenset({"InvalidInput", "ValidationError"})  # IAM, of a principal that is no user or role
 NO_ENTITY = frozenset({"NoSuchEntity", "NoSuchEntityException"})  # IAM
 NO_KEY = frozenset({"InvalidArnException", "NotFoundException"})  # KMS
 NO_GLUE_JOB = frozenset({"EntityNotFoundException"})

@@ -114,6 +114,7 @@ def test_what_ends_with_an_import_may_import() -> None:
         policies, _lines = made(orders={"ferry_method": "glue", "ferry_spark": {"end": end}})
         assert ("dynamodb:ImportTable" in str(policies)) is expected
         assert "glue:StartJobRun" in str(policies)
+        assert "emr-serverless:StartJobRun" not in str(policies)  # of a method with the same jobs
 
 
 def test_china_has_a_partition_and_a_domain_of_its_own() -> None:

@@ -26,7 +26,7 @@ SEEN_SECONDS, SEEN_PERCENT = 10.0, 1.0
 
 
 @dataclass(frozen=True)
-class Point:
+class Reached:
     """How far a job was ``at`` a time in seconds: percent, and items where it counts them; None where it does not."""
 
     at: float
@@ -35,18 +35,18 @@ class Point:
 
 
 @dataclass
-class Pace:
+class JobPace:
     """What was seen of a job's progress: at first, when a block told of it, and last."""
 
-    first: Point | None = None
-    told: Point | None = None
-    last: Point | None = None
+    first: Reached | None = None
+    told: Reached | None = None
+    last: Reached | None = None
 
     def note(self, now: float, percent: float | None, items: int | None = None) -> None:
         """The job is so far now. Where nothing has moved, only the time is newer: a pace that stands still sinks."""
         if percent is None and items is None:
             return
-        self.last = Point(now, percent, items)
+        self.last = Reached(now, percent, items)
         if self.first is None or _is_back(self.last, self.first):
             self.first = self.told = self.last
 
@@ -74,7 +74,7 @@ class Pace:
         self.told = self.last
 
 
-def _is_back(now: Point, before: Point) -> bool:
+def _is_back(now: Reached, before: Reached) -> bool:
     """Whether the job began again."""
     return (now.percent or 0.0) < (before.percent or 0.0) or (now.items or 0) < (before.items or 0)
 
@@ -90,7 +90,7 @@ class Running:
     kind: str
     noun: str
     seconds: float
-    pace: Pace
+    pace: JobPace
     items_about: int = 0
 
     @property
@@ -156,8 +156,8 @@ class TellingOne:
 
     def __init__(self, name: str, noun: str, begun: float) -> None:
         self._name, self._noun, self._begun = name, noun, begun
-        self._last_at, self._last = begun, Point(begun)
-        self._pace = Pace()
+        self._last_at, self._last = begun, Reached(begun)
+        self._pace = JobPace()
 
     def line(self, now: float, percent: float, items: int) -> str:
         """The line to tell now, where the work is so far and has read so many items; "" for none."""
@@ -174,7 +174,7 @@ class TellingOne:
             *([f"about {rough(left)} left"] if left is not None else []),
             duration(now - self._begun),
         ]
-        self._last_at, self._last = now, Point(now, percent, items)
+        self._last_at, self._last = now, Reached(now, percent, items)
         self._pace.tell()
         return ", ".join(words)
 

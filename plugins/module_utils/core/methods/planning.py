@@ -32,6 +32,7 @@ from .choosing import Chooser, Choosing
 from .merging import source_heads
 from .method import Method
 from .options import AUTO, MigrationOptions
+from .permitting import Moved, Policies, permissions_of
 from .surveying import TAKEN, RecoveryReads, Surveyor, place_of, reason_of, wishes_of
 
 THREADS = 8
@@ -117,9 +118,10 @@ def make_plan(
     prices: Prices,
     progress: Callable[[str], None] = lambda line: None,
     warnings: Sequence[str] = (),
+    policies: Policies | None = None,
 ) -> Plan:
     """The plan of ``entries``; ``warnings`` are told before its own. What is wrong with one table is part of it; only a
-    fault of ours is raised."""
+    fault of ours is raised. With ``policies`` IAM is asked whether the callers may do what these allow."""
     pairs = _Pairs(methods, prices)
     pool = ThreadPoolExecutor(THREADS, "tableferry-plan")
     found: list[_Found] = []
@@ -136,14 +138,34 @@ def make_plan(
     moved = {table.method for table in tables if table.goes}
     shared = between if any(methods[name].data_needs == "backed_up" for name in moved) else []
     of_tables = [*_shared_exports(methods, tables), *(word for table in tables for word in table.warnings)]
+    permitted = permissions_of(policies, _moved(entries, tables)) if policies is not None else ()
     return Plan(
         tables,
         prices,
         _now(entries),
-        tuple(_to_do(tables, quotas)),
+        (*(each.to_do for each in permitted if each.to_do), *_to_do(tables, quotas)),
         quotas,
-        tuple(dict.fromkeys([*warnings, *pairs.warnings, *shared, *of_tables])),
+        tuple(
+            dict.fromkeys(
+                [
+                    *warnings,
+                    *pairs.warnings,
+                    *(each.warning for each in permitted if each.warning),
+                    *shared,
+                    *of_tables,
+                ]
+            )
+        ),
+        permitted,
     )
+
+
+def _moved(entries: Sequence[ToPlan], tables: Sequence[PlannedTable]) -> Iterator[Moved]:
+    """The tables that go, each with what its permissions depend on."""
+    for entry, table in zip(entries, tables, strict=True):
+        if table.goes and table.method and entry.source is not None and entry.destination is not None:
+            records = entry.store.table.name if entry.store is not None else ""
+            yield Moved(table.method, entry.options, entry.source, entry.destination, entry.prepared, records)
 
 
 def _shared_exports(methods: Mapping[str, Method], tables: Sequence[PlannedTable]) -> Iterator[str]:

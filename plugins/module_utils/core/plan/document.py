@@ -17,6 +17,7 @@ from typing import Any, Literal
 from .amounts import NOTHING, Span, about, amount_of_bytes, durations, total
 from .facts import Location, Reason
 from .forecast import Forecast
+from .permitted import Permitted
 from .prices import Prices
 from .warnings import AFTER, STALE
 from .waves import Load, together, usage, waves
@@ -118,7 +119,7 @@ class PlannedTable:
 @dataclass(frozen=True)
 class Plan:
     """All tables, in the order of the inventory. ``to_do`` is what the user should do first, ``quotas`` what does not
-    fit or may not."""
+    fit or may not; ``permissions`` say what callers lack, where that was looked at."""
 
     tables: tuple[PlannedTable, ...]
     prices: Prices
@@ -126,6 +127,7 @@ class Plan:
     to_do: tuple[str, ...] = ()
     quotas: tuple[Mapping[str, Any], ...] = ()
     warnings: tuple[str, ...] = ()
+    permissions: tuple[Permitted, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON-safe data (docs/plan.md)."""
@@ -155,6 +157,7 @@ class Plan:
             "tables": [table.to_dict(number.get(table.host, 0)) for table in self.tables],
             "waves": groups,
             "quotas": [*self.quotas, *usage(loads)],
+            "permissions": [each.to_dict() for each in self.permissions],
             "to_do": list(self.to_do),
             "after": list(AFTER),
             "warnings": list(self.warnings),

@@ -49,17 +49,19 @@ def together(documents: Iterable[Mapping[str, Any]], phases: Collection[str] = P
     for statement in (each for made in documents for each in made["Statement"]):
         for phase in _PHASE.findall(statement["Sid"]):
             if phase in phases:
-                needed[phase].update(_grants(statement))
+                needed[phase].update(grants_of(statement))
     return document(needed)
 
 
-def _grants(statement: Mapping[str, Any]) -> Iterable[Grant]:
+def grants_of(statement: Mapping[str, Any]) -> Iterable[Grant]:
+    """What a statement allows, one by one."""
     conditions = tuple(pair for pairs in statement.get("Condition", {}).values() for pair in sorted(pairs.items()))
-    for action, resource in itertools.product(statement["Action"], _listed(statement["Resource"])):
+    for action, resource in itertools.product(statement["Action"], listed(statement["Resource"])):
         yield action, conditions, resource
 
 
-def _listed(value: Any) -> list[str]:
+def listed(value: Any) -> list[str]:
+    """What a policy document has as one text or several."""
     return [value] if isinstance(value, str) else list(value)
 
 
@@ -118,14 +120,14 @@ def filled(policy: Mapping[str, Any], places: Mapping[str, str | Sequence[str]])
     expression = re.compile(rf"(?<!\w)(?:{words})(?!\w)" if words else r"(?!)")
     statements = []
     for statement in policy["Statement"]:
-        resources = [made for each in _listed(statement["Resource"]) for made in _each(each, expression, places)]
+        resources = [made for each in listed(statement["Resource"]) for made in _each(each, expression, places)]
         if not resources:
             continue
         made = {**statement, "Resource": _one_or_all(list(dict.fromkeys(resources)))}
         if "Condition" in statement:
             made["Condition"] = {
                 operator: {
-                    key: _one_or_all([made for each in _listed(value) for made in _each(each, expression, places)])
+                    key: _one_or_all([made for each in listed(value) for made in _each(each, expression, places)])
                     for key, value in pairs.items()
                 }
                 for operator, pairs in statement["Condition"].items()
@@ -137,7 +139,7 @@ def filled(policy: Mapping[str, Any], places: Mapping[str, str | Sequence[str]])
 def _each(text: str, expression: re.Pattern[str], places: Mapping[str, str | Sequence[str]]) -> list[str]:
     found = list(dict.fromkeys(expression.findall(text)))
     made = []
-    for values in itertools.product(*(_listed(places[word]) for word in found)):
+    for values in itertools.product(*(listed(places[word]) for word in found)):
         made.append(_with(text, expression, dict(zip(found, values, strict=True))))
     return made
 
@@ -165,7 +167,7 @@ def parts(policy: Document) -> list[Document]:
 
 def _cut(statement: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """A statement that no managed policy takes as several, each with a half of its resources."""
-    resources = _listed(statement["Resource"]) if "Resource" in statement else []
+    resources = listed(statement["Resource"]) if "Resource" in statement else []
     if len(resources) < 2 or size({"Version": "2012-10-17", "Statement": [statement]}) <= MANAGED:
         return [statement]
     middle = len(resources) // 2

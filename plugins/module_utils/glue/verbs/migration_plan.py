@@ -16,6 +16,7 @@ from ...core.account import Account
 from ...core.errors import FerryError, InvalidInput
 from ...core.items import private_files
 from ...core.methods.options import AUTO, MigrationOptions
+from ...core.methods.permitting import Policies
 from ...core.methods.planning import ToPlan, make_plan
 from ...core.migration import METHODS, method_of
 from ...core.plan.approved import check_approved, refusals
@@ -44,6 +45,7 @@ SPEC: dict[str, Any] = {
         },
     },
     "prices": {"type": "dict", "default": {}},
+    "policies": {"type": "dict", "default": {}},
     "approved": {"type": "path"},
     "path": {"type": "path"},
     "show": {"type": "bool", "default": True},
@@ -62,7 +64,8 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     accounts = Accounts({name: params[name] for name in SHARED_OPTIONS})
     opened = _Opened()
     entries = [_entry(entry, params, accounts, opened) for entry in params["tables"]]
-    data = make_plan(METHODS, entries, prices, progress, opened.warnings).to_dict()
+    policies = Policies(params["policies"], method_of) if params["policies"] else None
+    data = make_plan(METHODS, entries, prices, progress, opened.warnings, policies).to_dict()
     refused = refusals(approved, data) if approved is not None else {}
     if params["path"]:
         _write(params["path"], data)
@@ -168,4 +171,4 @@ def _write(path: str, data: Mapping[str, Any]) -> None:
         ) from error
 
 
-VERB = Verb("migration_plan", SPEC, run, services=("backup", "dynamodb", "kms", "sts"), names_table=False)
+VERB = Verb("migration_plan", SPEC, run, services=("backup", "dynamodb", "iam", "kms", "sts"), names_table=False)

@@ -10,7 +10,7 @@ import pytest
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.job import Job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.progress import (
-    Pace,
+    JobPace,
     Running,
     Telling,
     TellingOne,
@@ -24,8 +24,8 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.progress 
 PLURALS = {"direct": "direct copies", "import": "imports"}
 
 
-def paced(*points: tuple[float, float | None, int | None]) -> Pace:
-    pace = Pace()
+def paced(*points: tuple[float, float | None, int | None]) -> JobPace:
+    pace = JobPace()
     for now, percent, items in points:
         pace.note(now, percent, items)
     return pace
@@ -117,14 +117,14 @@ def test_a_job_is_as_far_as_its_result_says() -> None:
 
 
 def test_blocks_come_every_five_seconds_at_most_and_not_where_nothing_changes() -> None:
-    telling, pace = Telling(1000.0), Pace()
+    telling, pace = Telling(1000.0), JobPace()
     jobs = [Job("direct", "orders", state="running"), Job("import", "users", state="running")]
     blocks: dict[int, list[str]] = {}
     for second in range(170):
         pace.note(1000.0 + second, min(second / 2, 50.0), 1000 * min(second, 100))
         running = [
             Running("orders", "direct", "direct copy", second, pace, 200_000),
-            Running("users", "import", "import", second, Pace()),
+            Running("users", "import", "import", second, JobPace()),
         ]
         lines = telling.block(1000.0 + second, PLURALS, jobs, running)
         if lines:
@@ -146,7 +146,7 @@ def test_a_day_of_changes_takes_a_line_a_minute() -> None:
     telling, lines, hour = Telling(), [], 3600
     for second in range(0, 24 * hour, 5):
         jobs = [Job("import", "users", state="running" if second % 10 else "completed")]
-        running = [Running("users", "import", "import", second, Pace())]
+        running = [Running("users", "import", "import", second, JobPace())]
         lines += telling.block(float(second), PLURALS, jobs, running)
     assert 24 * 60 * 0.9 < len(lines) < 24 * 60 + 150  # one a minute, which says that the run goes on
 
