@@ -216,6 +216,11 @@ generate: setup
 	$(BIN)/python -m lab.rules > docs/lab-rules.md
 	$(BIN)/python -m generate.module_docs
 	$(BIN)/python -m generate.prices
+	$(BIN)/python -m generate.troubleshooting
+
+# Guides, pages, plugins and roles as a site, without network; a warning of Sphinx fails.
+site: setup
+	$(BIN)/python -m generate.site
 
 # Galaxy's importer over the artifact, without ansible-lint, which `make lint` runs. Any finding of it fails.
 RELEASE := build/release

@@ -1,0 +1,79 @@
+# Copyright: TableFerry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The pages of the site: every link leads somewhere, and what the site needs is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from generate.site.conf import place
+from generate.site.pages import REPOSITORY, BrokenLink, files, pages, with_links
+from generate.site.prices import table
+from tests.unit.house.imports import ROOT
+
+HERE = {*pages(ROOT), *files(ROOT)}
+GUIDES = sorted((ROOT / "docs/docsite/rst").glob("*.rst"))
+TARGET = re.compile(r"(?::doc:|:download:)`(?:[^`<]*<)?(/[^`>]+)>?`|(?:literalinclude|include):: (/\S+)")
+
+
+@pytest.mark.parametrize("page", pages(ROOT))
+def test_links_of_pages_lead_to_what_there_is(page: str) -> None:
+    with_links((ROOT / page).read_text(), page, ROOT, HERE)
+
+
+@pytest.mark.parametrize("path", GUIDES, ids=lambda path: path.stem)
+def test_guides_show_and_name_what_the_site_has(path: Path) -> None:
+    named = {(a or b).lstrip("/") for a, b in TARGET.findall(path.read_text())}
+    missing = {name for name in named if name not in HERE and f"{name}.md" not in HERE}
+    assert missing <= {"generated/prices.txt"}
+
+
+def test_all_guides_are_listed() -> None:
+    (section,) = yaml.safe_load((ROOT / "docs/docsite/extra-docs.yml").read_text())["sections"]
+    names = {path.stem for path in GUIDES}
+    assert set(section["toctree"]) == names
+    index = (ROOT / "generate/site/index.rst").read_text()
+    assert set(re.findall(r"^   collection/docsite/(\w+)$", index, re.MULTILINE)) == names
+
+
+def test_every_policy_is_offered_by_the_guide_of_its_method() -> None:
+    offered = set(re.findall(r"/docs/permissions/([\w-]+\.json)", "".join(path.read_text() for path in GUIDES)))
+    assert offered == {path.name for path in (ROOT / "docs/permissions").glob("*.json")}
+
+
+def test_a_link_to_what_is_not_in_the_site_leads_to_the_repository(tmp_path: Path) -> None:
+    for name in ("docs/a.md", "docs/b.md", "roles/x/defaults/main.yml"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    text = (
+        "[b](b.md#c) [`x`](../roles/x/defaults/main.yml) [y](https://y.example) [z](#z)\n```\n[n](no)\n```\n`[n](no)`"
+    )
+    found = with_links(text, "docs/a.md", tmp_path, {"docs/a.md", "docs/b.md"})
+    assert found == text.replace("../roles", f"{REPOSITORY}roles")
+
+
+@pytest.mark.parametrize("link", ["missing.md", "../../outside.md", "missing.md#part"])
+def test_a_link_to_nothing_is_refused(link: str, tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    with pytest.raises(BrokenLink, match=r"docs/a\.md links to"):
+        with_links(f"[a]({link})", "docs/a.md", tmp_path, set())
+
+
+def test_unconfirmed_prices_are_marked() -> None:
+    figures = yaml.safe_load((ROOT / "plugins/module_utils/core/plan/prices.yml").read_text())["figures"]
+    text = table()
+    assert all(f"``{name}``" in text for name in figures)
+    assert text.count("UNCONFIRMED") == sum(not figure["confirmed"] for figure in figures.values())
+
+
+def test_labels_of_ansible_lead_to_its_documentation() -> None:
+    assert place("ANSIBLE_FORKS").endswith("/config.html#envvar-ANSIBLE_FORKS")
+    assert place("ansible_collections.ansible.builtin.bool_filter").endswith("/builtin/bool_filter.html")
+    assert place("action_plugins").endswith("/plugins/action.html#action-plugins")
+    assert place("ansible_collections.tableferry.aws.no_module") == ""
