@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
-from posixpath import normpath
+from posixpath import normpath, relpath
 
 PAGES = ("*.md", "docs/*.md", "docs/permissions/README.md", "roles/*/README.md")
 FILES = ("CHANGELOG.rst", "docs/*.json", "docs/permissions/*.json", "docs/screenshots/*", "examples/**/*")
-REPOSITORY = "https://github.com/tableferry/tableferry.aws/blob/main/"
+REPOSITORY = "https://github.com/tableferry/tableferry.aws/"
 
-_LINK = re.compile(r"(?<=\]\()(?!https?:|mailto:|#)([^)#\s]+)(#[^)\s]*)?(?=\))")
+_WHOLE = re.compile(re.escape(REPOSITORY) + "(?:blob|tree)/main/")
+_LINK = re.compile(rf"(?<=\]\()(?!(?!{_WHOLE.pattern})https?:|mailto:|#)([^)#\s]+)(#[^)\s]*)?(?=\))")
 _CODE = re.compile(r"^```.*?^```$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 
 
@@ -35,16 +36,21 @@ def files(root: Path) -> list[str]:
 
 
 def with_links(text: str, page: str, root: Path, here: Collection[str]) -> str:
-    """The Markdown of ``page``, with links to files that the site does not have (``here``) leading to the repository.
+    """The Markdown of ``page``, with links to what the site has (``here``) leading there, others to the repository.
 
-    Raises BrokenLink for a relative link to what does not exist below ``root``. Code is left as it is.
+    Raises BrokenLink for a link, relative or to the repository, to what does not exist below ``root``. Code is left as
+    it is.
     """
+    folder = str(PurePosixPath(page).parent)
 
     def led(found: re.Match[str]) -> str:
-        target = normpath(str(PurePosixPath(page).parent / found[1]))
+        path, whole = _WHOLE.subn("", found[1])
+        target = normpath(path if whole else f"{folder}/{path}")
         if not (root / target).exists() or target.startswith(".."):
             raise BrokenLink(f"{page} links to {found[1]}, which does not exist.")
-        return found[0] if target in here else f"{REPOSITORY}{target}{found[2] or ''}"
+        kind = "tree" if (root / target).is_dir() else "blob"
+        place = relpath(target, folder) if target in here else f"{REPOSITORY}{kind}/main/{target}"
+        return place + (found[2] or "")
 
     parts = []
     end = 0

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The guides of docs/docsite: their inventories and commands as they stand there, on the lab, whose accounts are profiles."""
+"""The guides of docs/docsite: their inventories and commands as they stand there, on the lab with profiles for it."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_what_a_guide_says_works(guide: Guide, lab: LabClient, tmp_path: Path, m
         playbook, options = options_of(command)
         with migration.run(f"{number}", *options, playbook=playbook, environment=environment) as run:
             assert run.wait(PATIENCE) == 0, f"{command}\n{run.output[-6000:]}"
-        if playbook == "tableferry.aws.migrate" and not options[:1] == ["--check"]:
+        if playbook == "tableferry.aws.migrate" and options[:1] != ["--check"]:
             ended = {row["name"]: row["status"] for row in run.rows().values()}
             assert ended == {name: OUTCOMES.get((guide.name, name), "migrated") for name in hosts}
 

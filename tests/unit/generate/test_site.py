@@ -55,10 +55,31 @@ def test_a_link_to_what_is_not_in_the_site_leads_to_the_repository(tmp_path: Pat
         "[b](b.md#c) [`x`](../roles/x/defaults/main.yml) [y](https://y.example) [z](#z)\n```\n[n](no)\n```\n`[n](no)`"
     )
     found = with_links(text, "docs/a.md", tmp_path, {"docs/a.md", "docs/b.md"})
-    assert found == text.replace("../roles", f"{REPOSITORY}roles")
+    assert found == text.replace("../roles", f"{REPOSITORY}blob/main/roles")
+    assert with_links("[x](../roles/)", "docs/a.md", tmp_path, set()) == f"[x]({REPOSITORY}tree/main/roles)"
 
 
-@pytest.mark.parametrize("link", ["missing.md", "../../outside.md", "missing.md#part"])
+def test_a_link_to_the_repository_leads_into_the_site_where_it_has_the_page(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/b.md").write_text("")
+    text = f"[b]({REPOSITORY}blob/main/docs/b.md#c) [i]({REPOSITORY}issues)"
+    assert with_links(text, "README.md", tmp_path, {"docs/b.md"}) == f"[b](docs/b.md#c) [i]({REPOSITORY}issues)"
+
+
+def test_the_readme_can_be_read_outside_of_the_repository() -> None:
+    """As Galaxy and Automation Hub show it: without relative links, and with the headings of certified collections."""
+    text = (ROOT / "README.md").read_text()
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert [link for link in links if not link.startswith(("https://", "#"))] == []
+    wanted = ["Description", "Requirements", "Installation", "Use cases", "Testing", "Support", "Release notes"]
+    headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    assert [heading for heading in headings if heading in wanted] == wanted
+    assert headings[-1] == "License information"
+
+
+@pytest.mark.parametrize(
+    "link", ["missing.md", "../../outside.md", "missing.md#part", f"{REPOSITORY}blob/main/missing.md"]
+)
 def test_a_link_to_nothing_is_refused(link: str, tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
     with pytest.raises(BrokenLink, match=r"docs/a\.md links to"):
