@@ -73,7 +73,7 @@ SIDE_BY_SIDE = --jobs=$(JOBS) --output-sync=target
 # They start in this order: the longest one early, whole runs beside the checks that compute. The scenarios come after
 # them: one that moves the lab's clock by a day met a request that was signed before, when the machine was busy.
 test: setup
-	$(MAKE) $(SIDE_BY_SIDE) lint unit $(RUNS) sanity test-engines test-browser types docs
+	$(MAKE) $(SIDE_BY_SIDE) lint unit $(RUNS) sanity test-engines test-browser types docs site
 	$(MAKE) molecule
 	@echo "All checks passed."
 

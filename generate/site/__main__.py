@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from generate.site.pages import files, pages, with_links
-from generate.site.prices import table
+from generate.site.prices import page
 
 ROOT = Path(__file__).parents[2]
 FRAME = Path(__file__).parent
@@ -33,8 +33,7 @@ def lay_out(root: Path, source: Path) -> None:
             shutil.copyfile(root / name, path)
     for frame in FRAME.glob("*.rst"):
         shutil.copyfile(frame, source / frame.name)
-    (source / "generated").mkdir()
-    (source / "generated/prices.txt").write_text(table())
+    (source / "prices.rst").write_text(page())
 
 
 def document_plugins(target: Path) -> None:

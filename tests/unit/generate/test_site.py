@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import METHODS
 from generate.site.conf import place
 from generate.site.pages import REPOSITORY, BrokenLink, files, pages, with_links
-from generate.site.prices import table
+from generate.site.prices import page
 from tests.unit.house.imports import ROOT
 
 HERE = {*pages(ROOT), *files(ROOT)}
@@ -31,7 +32,7 @@ def test_links_of_pages_lead_to_what_there_is(page: str) -> None:
 def test_guides_show_and_name_what_the_site_has(path: Path) -> None:
     named = {(a or b).lstrip("/") for a, b in TARGET.findall(path.read_text())}
     missing = {name for name in named if name not in HERE and f"{name}.md" not in HERE}
-    assert missing <= {"generated/prices.txt"}
+    assert missing <= {"prices"}
 
 
 def test_all_guides_are_listed() -> None:
@@ -45,6 +46,25 @@ def test_all_guides_are_listed() -> None:
 def test_every_policy_is_offered_by_the_guide_of_its_method() -> None:
     offered = set(re.findall(r"/docs/permissions/([\w-]+\.json)", "".join(path.read_text() for path in GUIDES)))
     assert offered == {path.name for path in (ROOT / "docs/permissions").glob("*.json")}
+
+
+def compared() -> dict[str, dict[str, str]]:
+    """The table of methods in the guide: the cells of each row by method."""
+    text = (ROOT / "docs/docsite/rst/choosing_a_method.rst").read_text()
+    cells = [" ".join(cell.split()) for cell in re.findall(r"^   [ *] -(.*(?:\n {7}.*)*)", text, re.MULTILINE)]
+    rows = [cells[start : start + 1 + len(METHODS)] for start in range(0, len(cells), 1 + len(METHODS))]
+    names = [re.sub(r":ref:`(\w+) .*", r"\1", cell) for cell in rows[0][1:]]
+    return {first: dict(zip(names, others, strict=True)) for first, *others in rows[1:]}
+
+
+def test_the_table_of_methods_says_what_the_methods_are() -> None:
+    table = compared()
+    for name, method in METHODS.items():
+        assert table["local secondary indexes"][name].startswith("yes" if method.local_secondary_indexes else "no")
+        assert table["items change on the way"][name] == ("yes" if method.transforms else "no")
+        needs = {"staged": "a staging bucket", "backed_up": "vaults", "": "nothing"}[method.data_needs]
+        assert table["needs of the accounts"][name].startswith(needs)
+    assert all(set(row) == set(METHODS) for row in table.values())
 
 
 def test_a_link_to_what_is_not_in_the_site_leads_to_the_repository(tmp_path: Path) -> None:
@@ -88,9 +108,9 @@ def test_a_link_to_nothing_is_refused(link: str, tmp_path: Path) -> None:
 
 def test_unconfirmed_prices_are_marked() -> None:
     figures = yaml.safe_load((ROOT / "plugins/module_utils/core/plan/prices.yml").read_text())["figures"]
-    text = table()
+    text = page()
     assert all(f"``{name}``" in text for name in figures)
-    assert text.count("UNCONFIRMED") == sum(not figure["confirmed"] for figure in figures.values())
+    assert text.count("**UNCONFIRMED:**") == sum(not figure["confirmed"] for figure in figures.values())
 
 
 def test_labels_of_ansible_lead_to_its_documentation() -> None:
