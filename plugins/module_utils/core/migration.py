@@ -103,7 +103,7 @@ def chosen(method: str) -> str:
 
 def method_of(name: str, table: str = "", end: str = "") -> Method:
     """The method called ``name``, or the one of its ``end``. Raises UnknownMethod, NotInThisVersion for ``table``."""
-    method = METHODS.get(chosen(name))
+    method = KNOWN.get(chosen(name))
     if method is not None:
         return BY_IMPORT_OF.get(method.name, method) if end == "import" else method
     ready = ", ".join(METHODS)

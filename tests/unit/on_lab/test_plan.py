@@ -67,6 +67,19 @@ def test_a_plan_changes_nothing_and_asks_little() -> None:
     assert aws.count("Scan") == 1  # of the records
 
 
+def test_an_export_that_serves_several_hosts_is_told() -> None:
+    aws = world({"orders": 7, "users": 3})
+    source, destination = aws.account("source"), aws.account("destination")
+    entries = [
+        ToPlan(host, source, destination, MigrationOptions(table, destination_table=host, method="s3", bucket=BUCKET))
+        for host, table in (("one", "orders"), ("two", "orders"), ("users", "users"))
+    ]
+    warnings = make_plan(migration.METHODS, entries, usual()).to_dict()["warnings"]
+    assert [words for words in warnings if "one export" in words] == [
+        "one, two: AWS bills one export for all of them, which the plan counts for each."
+    ]
+
+
 def test_a_migration_does_as_planned() -> None:
     aws = world({"orders": 7})
     aws.add_table("local", 0, **LOCAL)

@@ -16,6 +16,7 @@ from ..plan.choice import Chosen, asked_for, choose
 from ..plan.facts import Between, TableFacts, Wishes
 from ..plan.forecast import Forecast
 from ..plan.prices import Prices, usual
+from ..record.parts import of_source
 from ..record.record import table_key
 from ..record.store import RecordStore
 from .method import Method
@@ -92,8 +93,9 @@ def with_method(
     if options.method != AUTO:
         return options
     record = store.read(table_key(options.made_table)) if store is not None else None
-    if record is not None and not record.is_untouched:
-        return replace(options, method=record.method)
+    begun = "" if record is None or record.is_untouched else of_source(record, source.table_arn(options.table)).method
+    if begun:
+        return replace(options, method=begun)
     chooser = Chooser(methods, Surveyor(source, destination), usual())
     chosen = chooser.of(options, wishes_of(options, prepared=False, managed=False)).chosen
     return replace(options, method=default if chosen is None or chosen.forecast is None else chosen.forecast.method)

@@ -37,17 +37,18 @@ def heads_of(
             "Leave end out of spark.",
             table=options.table,
         )
-    return _heads(source, options)
+    return source_heads(source, options)
 
 
-def _heads(source: Account, options: MigrationOptions) -> Mapping[str, str] | None:
+def source_heads(source: Account, options: MigrationOptions) -> Mapping[str, str] | None:
+    """As ``heads_of``, whatever the method is. Raises InvalidTransform."""
     definition = TableDefinition.find(source, options.table)
     return None if definition is None else key_heads(options.transform, definition)
 
 
 def part_changes(source: Account, options: MigrationOptions) -> tuple[Change, ...]:
     """What check mode says of a source that is merged: where its items are in the table. Raises InvalidTransform."""
-    heads = _heads(source, options) if options.merge else None
+    heads = source_heads(source, options) if options.merge else None
     if not heads:
         return ()
     return (Change(f"part of {options.made_table}", None, {"source": options.table, "keys": shown(heads)}),)

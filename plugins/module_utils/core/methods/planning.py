@@ -21,16 +21,18 @@ from ..plan.facts import Location, Reason, TableFacts
 from ..plan.prices import Prices
 from ..plan.quotas import account_quotas
 from ..plan.warnings import warnings_of
-from ..record import transitions
+from ..record.merging import require_mergeable
+from ..record.parts import of_source
 from ..record.record import Record, table_key
 from ..record.store import RecordStore
 from ..steps.transforms import fingerprint_of
 from ..table.definition import TableDefinition
 from ..table.listing import table_names
 from .choosing import Chooser, Choosing
+from .merging import source_heads
 from .method import Method
 from .options import AUTO, MigrationOptions
-from .surveying import RecoveryReads, Surveyor, place_of, reason_of, wishes_of
+from .surveying import TAKEN, RecoveryReads, Surveyor, place_of, reason_of, wishes_of
 
 THREADS = 8
 # Of the user's choices those that the outcome depends on. Paths and what only one run is about are not among them.
@@ -133,7 +135,7 @@ def make_plan(
     between = [word for chooser in pairs.choosers.values() for each in chooser.asked() for word in each.warnings]
     moved = {table.method for table in tables if table.goes}
     shared = between if any(methods[name].data_needs == "backed_up" for name in moved) else []
-    of_tables = [word for table in tables for word in table.warnings]
+    of_tables = [*_shared_exports(methods, tables), *(word for table in tables for word in table.warnings)]
     return Plan(
         tables,
         prices,
@@ -142,6 +144,18 @@ def make_plan(
         quotas,
         tuple(dict.fromkeys([*warnings, *pairs.warnings, *shared, *of_tables])),
     )
+
+
+def _shared_exports(methods: Mapping[str, Method], tables: Sequence[PlannedTable]) -> Iterator[str]:
+    """Of which hosts the plan counts an export each although one serves all."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for table in tables:
+        if table.state == "planned" and methods[table.method].data_needs == "staged":
+            key = (str(table.source), table.table, str(table.destination))
+            found.setdefault(key, []).append(table.host)
+    for hosts in found.values():
+        if len(hosts) > 1:
+            yield f"{', '.join(hosts)}: AWS bills one export for all of them, which the plan counts for each."
 
 
 def _now(entries: Sequence[ToPlan]) -> str:
@@ -159,29 +173,39 @@ def _planned(pairs: _Pairs, entry: ToPlan) -> _Found:
         options.require_valid()
         record = pairs.record(entry.store, options.made_table)
         standing = options.made_table in pairs.standing(destination)
+        next_part = False
         if record is not None and not record.is_untouched:
-            transitions.require_same(record, options.migration_id, source.table_arn(options.table), "")
-            if record.is_done and standing:
-                return _Found(_with(placed, state="done", method=record.method, why="an earlier run has finished it"))
-            return _begun(pairs, entry, placed, record)
+            arn = source.table_arn(options.table)
+            require_mergeable(
+                record, options.migration_id, arn, source_heads(source, options) if options.merge else None
+            )
+            own = of_source(record, arn)
+            if own.is_done and standing:
+                return _Found(_with(placed, state="done", method=own.method, why="an earlier run has finished it"))
+            next_part = arn not in record.sources
+            if not next_part:
+                return _begun(pairs, entry, placed, own)
         chooser = pairs.chooser(source, destination)
         wishes = wishes_of(options, prepared=entry.prepared, managed=entry.managed)
-        return _new(entry, placed, chooser.of(options, wishes), chooser.methods)
+        return _new(entry, placed, chooser.of(options, wishes), chooser.methods, next_part=next_part)
     except FerryError as error:
         return _Found(_stuck(blank, reason_of(error)))
     except (sdk.ClientError, sdk.BotoCoreError) as error:
         return _Found(_stuck(blank, reason_of(source.explain(error, f"planning the table {options.table}"))))
 
 
-def _new(entry: ToPlan, placed: PlannedTable, choosing: Choosing, methods: Mapping[str, Method]) -> _Found:
-    """A table that nobody has begun."""
+def _new(
+    entry: ToPlan, placed: PlannedTable, choosing: Choosing, methods: Mapping[str, Method], *, next_part: bool
+) -> _Found:
+    """A table that nobody has begun, or the ``next_part`` of one that has items of other sources."""
     survey, chosen = choosing.survey, choosing.chosen
     facts = survey.facts
+    reasons = [reason for reason in survey.reasons if not (next_part and reason.rule == TAKEN)]
     if facts is None or chosen is None:
-        return _Found(_stuck(placed, *survey.reasons))
+        return _Found(_stuck(placed, *reasons))
     seen = _seen(placed, facts, entry.options, choosing)
-    if survey.reasons:
-        return _Found(_stuck(seen, *survey.reasons))
+    if reasons:
+        return _Found(_stuck(seen, *reasons))
     if chosen.forecast is None:
         return _Found(_stuck(seen, *_reasons_of(seen, entry.options.method, chosen.why)))
     method = methods[chosen.forecast.method]

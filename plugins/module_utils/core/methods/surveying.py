@@ -32,6 +32,7 @@ from ..table.transforming import made_shape
 from ..table_status import require_usable
 from .options import MigrationOptions
 
+TAKEN = "destination"  # the rule that another table stands under the name
 SAMPLED = 100  # items that are looked at
 CROWDED = 0.9  # the share of them with one key of an index that makes it a hot one
 # AWS answers about eleven calls of DescribeContinuousBackups in a row on one connection and refuses more; on fresh
@@ -151,7 +152,7 @@ class Surveyor:
         taken = self._taken(options.made_table)
         if taken:
             yield Reason(
-                "destination",
+                TAKEN,
                 taken,
                 "Delete it, or set destination_table. A table of ours whose record is lost: set adopt.",
             )

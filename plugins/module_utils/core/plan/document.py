@@ -54,8 +54,9 @@ class PlannedTable:
 
     @property
     def forecast(self) -> Forecast | None:
-        """That of the table's method; None where it cannot go or is done."""
-        return next((each for each in self.forecasts if each.method == self.method), None)
+        """That of the table's method; None where it cannot go or is done. A record names the end of a method too."""
+        method = self.method.partition(" with ")[0]
+        return next((each for each in self.forecasts if each.method == method), None)
 
     @property
     def seconds(self) -> Span:

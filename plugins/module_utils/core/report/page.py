@@ -50,7 +50,7 @@ def _template() -> Any:
 def _view(found: Mapping[str, Any]) -> dict[str, Any]:
     tables = sorted(found["tables"], key=_attention)
     kinds = list(dict.fromkeys(job["kind"] for entry in tables for job in entry["jobs"] if job["start"]))
-    scale = _Scale.of(found["totals"])
+    scale = _Scale.of(found)
     colours = {kind: number % _COLOURS for number, kind in enumerate(kinds)}
     stopped = _causes(tables)
     return {
@@ -108,15 +108,21 @@ class _Scale:
         self.begin, self.seconds = begin, seconds
 
     @classmethod
-    def of(cls, totals: Mapping[str, Any]) -> _Scale:
-        if not totals["start"] or not totals["end"]:
+    def of(cls, found: Mapping[str, Any]) -> _Scale:
+        """Until the report was written, where no job has ended yet."""
+        totals = found["totals"]
+        if not totals["start"]:
             return cls(0.0, 0.0)
-        begin, end = (datetime.fromisoformat(totals[at]).timestamp() for at in ("start", "end"))
+        begin, end = _epoch(totals["start"]), _epoch(totals["end"] or found["written_at"])
         return cls(begin, max(end - begin, 0.001))
 
     def place(self, moment: str) -> int:
-        seconds = datetime.fromisoformat(moment).timestamp() - self.begin
+        seconds = _epoch(moment) - self.begin
         return min(WIDTH, max(0, round(WIDTH * seconds / self.seconds)))
+
+
+def _epoch(moment: str) -> float:
+    return datetime.fromisoformat(moment).timestamp()
 
 
 def _row(entry: Mapping[str, Any], scale: _Scale, colours: Mapping[str, int]) -> dict[str, Any]:

@@ -21,11 +21,13 @@ from ...core.items.carried import REPLICATION
 from ...core.items.differences import CompareProgress
 from ...core.items.permit import FREE, Bounds
 from ...core.jobs.job import workers_lost
+from ...core.jobs.progress import TellingOne
 from ...core.jobs.tracking import Tracking
 from ...core.migration import exported_items, filled_id
 from ...core.record.parts import of_source
 from ...core.record.record import Record
 from ...core.steps.adopting import SETTINGS_NEXT, Evidence, mended
+from ...core.steps.background import percent
 from ...core.steps.comparison import (
     Verification,
     VerifyOptions,
@@ -71,8 +73,6 @@ SPEC: dict[str, Any] = {
     "refused_path": {"type": "path"},
     **RECORD_OPTIONS,
 }
-
-LINE_GAP = 5.0  # seconds between progress lines
 
 
 def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[str, Any]:
@@ -169,15 +169,12 @@ def _verified(
         if record is not None:
             require_own(record, params["migration_id"], source, options.source_table)
         require_repairable(source, destination, options, **repairing)
-    last_line = time.monotonic()
+    telling = TellingOne(params["name"], "comparison", time.monotonic())
 
     def report(now: CompareProgress) -> None:
-        nonlocal last_line
-        if time.monotonic() - last_line >= LINE_GAP:
-            last_line = time.monotonic()
-            progress(
-                f"{params['name']}: {now.items_source} items read, {now.segments_done}/{now.segments} segments done"
-            )
+        line = telling.line(time.monotonic(), percent(now.segments_done, now.segments), now.items_source)
+        if line:
+            progress(line)
 
     seen, begun = _table_id(destination, params["name"]), destination.now()
     part = of_source(record, ours) if record is not None else None

@@ -73,6 +73,15 @@ def hostile() -> dict[str, Any]:
     return document(found, BY)
 
 
+@pytest.mark.parametrize("written_at", [BY.at, "2026-11-29T09:00:00+00:00"])  # by a clock that is behind AWS's, too
+def test_jobs_of_which_none_has_ended_have_their_place_on_the_timeline(written_at: str) -> None:
+    job = {"kind": "export", "state": "running", "arn": "", "result": {"start_time": "2026-11-29T10:00:00+00:00"}}
+    judged = {"status": "failed", "reason": "still running"}
+    found = document([rows.row("a", "a", judgement=judged, jobs={"e": job})], WrittenBy(BY.run, BY.kind, written_at))
+    assert (found["totals"]["start"], found["totals"]["end"]) == ("2026-11-29T10:00:00.000+00:00", "")
+    assert "export" in page(found)
+
+
 def test_names_are_shown_and_do_nothing() -> None:
     text = page(hostile())
     read = Reader(text)

@@ -18,12 +18,14 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.kind impo
 from ansible_collections.tableferry.aws.plugins.module_utils.core.jobs.tracking import Tracking
 from ansible_collections.tableferry.aws.plugins.module_utils.core.judgement import JudgeChoice, Judgement, judge_job
 from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
-from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import Migration, judge, preview
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.planning import ToPlan, make_plan
+from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import METHODS, Migration, judge, preview
+from ansible_collections.tableferry.aws.plugins.module_utils.core.plan.prices import usual
 from ansible_collections.tableferry.aws.plugins.module_utils.core.record.record import Record, table_key
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.transforming import choices_of
 from demo.tables import on_demand
 from tests.unit.lab.spark.conftest import spark
-from tests.unit.on_lab.conftest import hurried
+from tests.unit.on_lab.conftest import BUCKET, hurried
 from tests.unit.on_lab.methods.spark.test_glue import Glue, glue
 from tests.unit.on_lab.methods.spark.test_glue import Playbook as OnePart
 
@@ -245,3 +247,30 @@ def test_check_mode_says_which_part_of_the_table_it_will_be(glue: Glue) -> None:
     assert "table view" not in changes
     assert "items of next" in changes
     assert glue.lab.mutating_calls() == []
+
+
+def test_a_plan_knows_the_parts_that_are_done_and_those_to_come(glue: Glue) -> None:
+    filled(glue, "umbrella", "hooli")
+    Playbook(glue, 1).merge("planned", "umbrella")
+
+    def planned(name: str, **more: Any) -> dict[str, Any]:
+        playbook = Playbook(glue, 2)
+        chosen = {
+            "merge": True,
+            "transform": tenant(name),
+            "destination_table": "planned",
+            "bucket": BUCKET,
+            "writes_stopped": True,
+            **more,
+        }
+        entry = ToPlan(name, playbook.source, playbook.destination, MigrationOptions(name, **chosen), playbook.store)
+        (table,) = make_plan(METHODS, [entry], usual()).to_dict()["tables"]
+        return dict(table)
+
+    assert planned("umbrella")["state"] == "done"
+    assert (planned("hooli")["state"], planned("hooli")["method"]) == ("planned", "direct")
+    assert [each["rule"] for each in planned("hooli", transform=tenant("umbrella"))["reasons"]] == ["KeysNotApart"]
+    assert [each["rule"] for each in planned("hooli", merge=False)["reasons"]] == ["Claimed"]
+    # As a start that leaves the method open does, whatever the part before it went by.
+    begun = Playbook(glue, 3).begin("planned", "hooli", method="auto", writes_stopped=True)["hooli"]
+    assert begun.method == "direct"

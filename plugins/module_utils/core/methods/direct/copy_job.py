@@ -68,6 +68,7 @@ from .evidence import copied_by, counts_of, filled_by, mark_of, record_filled, r
 from .options import DirectOptions, option_values, options_of
 
 AT_ONCE = 4  # copies that one waiter makes at the same time
+UNSURE_PERCENT = 99.0  # the most that is shown by a count of items up to six hours old
 READ_BYTES = 4096  # that one read unit of a consistent scan reads; otherwise twice as many (aws.md H)
 
 
@@ -375,9 +376,7 @@ def _copy(
 
     def show_progress(progress: CopyProgress) -> None:
         nonlocal shown
-        counts = progress.counts
-        share = percent(progress.segments_done, progress.segments)
-        shown = replace(job, result={**job.result, "items": counts.items, "bytes": counts.bytes, "percent": share})
+        shown = replace(job, result={**job.result, **so_far(progress, here.item_count)})
         show(shown)
 
     bounds = bounds_of(record, lambda: show(shown), writes=True)
@@ -414,6 +413,15 @@ def _copy(
             "end_time": destination.now().isoformat(timespec="seconds"),
         },
     )
+
+
+def so_far(progress: CopyProgress, items_about: int) -> dict[str, Any]:
+    """What a copy shows of its ``progress``: its percentage by the segments that are done, or by the items of about so
+    many, whichever is more: a segment may be half of the table, and the description of a table six hours old."""
+    counts = progress.counts
+    by_items = min(percent(counts.read or counts.items, items_about), UNSURE_PERCENT)
+    share = max(percent(progress.segments_done, progress.segments), by_items)
+    return {"items": counts.items, "bytes": counts.bytes, "percent": share, "items_about": items_about}
 
 
 def _require_made(table: ItemTable, job: Job) -> None:

@@ -28,7 +28,7 @@ from ...jobs.job import Job
 from ...jobs.kind import JobKind
 from ...jobs.tracking import Tracking
 from ...judgement import Judgement, JudgeOptions, nothing_to_judge
-from ...record.record import WRITE
+from ...record.record import FILL, WRITE
 from ...route import Route
 from ...table.creation import require_importable
 from ...table.definition import TableDefinition
@@ -36,11 +36,12 @@ from ...table.preview import as_imported
 from ..method import ItemJobs, Method
 from ..options import MigrationOptions
 from . import delivery
-from .engines import ENGINES, INTO_S3
+from .engines import ENGINES, INTO_S3, LOOK_KIND
 from .into_s3 import IntoS3Kind
 from .judge import judge_changed_import
 from .loader import SparkLoader
-from .method import EmrMethod, GlueMethod, SparkMethod, item_jobs, planned
+from .look_job import LookKind
+from .method import EmrMethod, GlueMethod, SparkMethod, item_jobs, look_change, looks_of, planned
 from .planning import SparkOptions
 
 
@@ -89,6 +90,7 @@ class _ByImport(SparkMethod):
     loader: ClassVar[Loader | None] = LOADER
     kinds: ClassVar[Mapping[str, Callable[[], JobKind]]] = {
         "export": ExportKind,
+        LOOK_KIND: LookKind,
         INTO_S3: IntoS3Kind,
         "import": ImportKind,
     }
@@ -102,7 +104,8 @@ class _ByImport(SparkMethod):
         if plan.job.state != "not_needed":
             delivery.build(spark.choices.wheels)  # before anything is billed
         job = start_export(source, destination, plan, record)
-        then = (self._changing(spark), import_job(_import_options(options, spark, plan)))
+        looks = self._looks(spark, options, plan, record)
+        then = (*looks, self._changing(spark), import_job(_import_options(options, spark, plan)))
         return _imported(item_jobs(source, destination, options, plan, job, then, plan.changes), destination)
 
     def preview(
@@ -118,12 +121,14 @@ class _ByImport(SparkMethod):
         before = plan.job if plan.job.state == "not_needed" else replace(changing, state="planned", request=about)
         asked = replace(_import_options(options, spark, plan), export=before)
         imported = plan_import(source, destination, asked, record)
-        changes = [*plan.changes]
+        changes, looks = [*plan.changes], self._looks(spark, options, plan, record)
+        if looks:
+            changes.append(look_change(spark))
         if imported.changes:
             run = {"workers": spark.choices.workers, "engine": spark.engine}
             changes.append(Change(f"{ENGINES[spark.engine].noun} into s3://{spark.bucket}", None, run, "billed"))
         changes += imported.changes
-        then = (changing, imported.job.foreseen)
+        then = (*(look.foreseen for look in looks), changing, imported.job.foreseen)
         jobs = item_jobs(source, destination, options, plan, plan.job.foreseen, then, changes)
         return _imported(replace(jobs, obstacle=jobs.obstacle or imported.obstacle), destination)
 
@@ -143,8 +148,15 @@ class _ByImport(SparkMethod):
         kinds = {job.kind: job for job in jobs}
         if "import" not in kinds:
             raise nothing_to_judge(name)
-        before = (kinds.get("export"), kinds.get(INTO_S3))
+        before = [kinds.get(kind) for kind in ("export", LOOK_KIND, INTO_S3)]
         return judge_changed_import(name, source, destination, before, kinds["import"], options)
+
+    def _looks(
+        self, spark: SparkOptions, options: MigrationOptions, plan: ExportPlan, record: Tracking | None
+    ) -> tuple[Job, ...]:
+        """As where the job writes into the table; an import that has begun was looked at before."""
+        last = record.latest(FILL) if record is not None else None
+        return () if last is not None and last.arn else looks_of(self.name, spark, options, plan, record)
 
     def _changing(self, spark: SparkOptions) -> Job:
         request = {"options": spark.to_dict(), "method": self.name}

@@ -40,6 +40,8 @@ class IntoS3Kind(SparkKind):
     """Spark jobs whose items are imported, for the waiter."""
 
     kind: ClassVar[str] = INTO_S3
+    noun: ClassVar[str] = "Spark job into S3"
+    plural: ClassVar[str] = "Spark jobs into S3"
 
     def run(self, item: WaitItem, waiting_since: float, clock: Callable[[], float]) -> Steps:
         """Bring the items to S3: by the run that an earlier process has begun, else by a new one."""

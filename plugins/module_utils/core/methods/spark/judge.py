@@ -59,13 +59,14 @@ def judge_changed_import(
     name: str,
     source: Account | None,
     destination: Account,
-    before: tuple[Job | None, Job | None],
+    before: Sequence[Job | None],
     job: Job,
     options: JudgeOptions,
 ) -> Judgement:
-    """Judge the table that the import ``job`` made of what a Spark job has changed; ``before`` are the export and that
-    job. AWS must have imported all that the job has written, and the job have written all that it read, or say what
-    became of it. Raises what Account.explain gives where AWS cannot be asked."""
+    """Judge the table that the import ``job`` made of what a Spark job has changed; ``before`` are the export, the
+    look for colliding keys, None where there was none, and that job. AWS must have imported all that the job has
+    written, and the job have written all that it read, or say what became of it. Raises what Account.explain gives
+    where AWS cannot be asked."""
     for each in before:
         if each is not None and each.state in ("failed", "cancelled"):
             failed = failure_of(each).for_table(name)

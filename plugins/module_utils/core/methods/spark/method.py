@@ -86,7 +86,7 @@ class SparkMethod:
         if plan.job.state not in ("not_needed",):
             delivery.build(spark.choices.wheels)  # before anything is billed
         job = start_export(source, destination, plan, record)
-        following, looks = _following(self.name, spark), _looks(self.name, spark, options, plan, record)
+        following, looks = _following(self.name, spark), looks_of(self.name, spark, options, plan, record)
         return item_jobs(source, destination, options, plan, job, (*looks, following), plan.changes)
 
     def preview(
@@ -99,10 +99,10 @@ class SparkMethod:
         if plan.job.state == "not_needed" and record is not None and record.record.state in ("filled", "settled"):
             made = {"table_id": record.record.table_id}
             return item_jobs(source, destination, options, plan, plan.job, (_done(job, made),), changes)
-        looks, noun = _looks(self.name, spark, options, plan, record), ENGINES[spark.engine].noun
+        looks, noun = looks_of(self.name, spark, options, plan, record), ENGINES[spark.engine].noun
         run = {"workers": spark.choices.workers, "engine": spark.engine}
         if looks:
-            changes.append(Change(f"{noun} that looks for colliding keys of {options.table}", None, run, "billed"))
+            changes.append(look_change(spark))
         there = TableDefinition.find(destination, options.made_table)
         if record is None and there is not None:  # a run that no record knows goes on: it is adopted
             return item_jobs(source, destination, options, plan, plan.job.foreseen, (job.foreseen,), ())
@@ -267,7 +267,7 @@ def _following(method: str, options: SparkOptions, kind: str = SparkKind.kind) -
     return Job(kind, options.made_table, "pending", "", "job", request, migration_id=options.migration_id)
 
 
-def _looks(
+def looks_of(
     method: str, options: SparkOptions, chosen: MigrationOptions, plan: ExportPlan, record: Tracking | None
 ) -> tuple[Job, ...]:
     """The look for colliding keys before the table is made: where the steps do not keep keys apart provably and
@@ -277,6 +277,13 @@ def _looks(
     begun = record is not None and record.record.open_job(LOOK) is not None
     wanted = may_be_refused(chosen.transform, plan.definition)
     return (_following(method, options, LookKind.kind),) if begun or wanted else ()
+
+
+def look_change(options: SparkOptions) -> Change:
+    """The look as a change that check mode shows."""
+    run = {"workers": options.choices.workers, "engine": options.engine}
+    what = f"{ENGINES[options.engine].noun} that looks for colliding keys of {options.table}"
+    return Change(what, None, run, "billed")
 
 
 def _done(job: Job, made: Mapping[str, str]) -> Job:

@@ -29,6 +29,7 @@ from ...errors import (
 )
 from ...exports.staging import StagingBucket
 from ...items.exported import ExportedFile
+from ...steps.background import percent
 from .engine import RunStatus, Started
 
 READERS = 8  # objects read at once
@@ -68,6 +69,12 @@ def files_left(bucket: StagingBucket, plan: JobPlan) -> list[ExportedFile]:
     """The files of ``plan`` that are still to be done. Raises what the bucket does."""
     folders = filter(None, (plan.results_prefix, plan.objects))
     return plan.left({each.key for folder in folders for each in bucket.objects(folder)})
+
+
+def percent_done(bucket: StagingBucket, plan: JobPlan) -> float:
+    """How much of ``plan`` has a result, 0 to 100, by the items of its files. Raises what the bucket does."""
+    whole = sum(file.items for file in plan.files)
+    return percent(whole - sum(file.items for file in files_left(bucket, plan)), whole)
 
 
 def read_totals(bucket: StagingBucket, plan: JobPlan) -> JobTotals:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, ClassVar
@@ -56,11 +56,21 @@ from .planning import (
     plan_of,
     submission_of,
 )
-from .results import JobTotals, failed_run, files_left, read_totals, refusal, started_run
+from .results import JobTotals, failed_run, files_left, percent_done, read_totals, refusal, started_run
 
 AT_ONCE = 4  # tables that one waiter counts at the same time
 NOTHING = "wrote_nothing"  # of a run's result: it ended before the job itself began
 LOOK_GAP = 10.0  # seconds between looks for a run whose answer was lost
+PERCENT_GAP = 60.0  # seconds between looks at the results of a run that goes on: each is a list call of S3
+
+
+@dataclass
+class _Followed:
+    """A run that is followed: how to look how far it is, what that said last, and when, in seconds since 1970."""
+
+    look: Callable[[], float]
+    percent: float | None = None
+    looked_at: float = 0.0
 
 
 class SparkKind(DestinationJobs):
@@ -73,6 +83,7 @@ class SparkKind(DestinationJobs):
     def __init__(self) -> None:
         self._workbench = Workbench(AT_ONCE)
         self._scopes: dict[tuple[str, str, str], list[str]] = {}
+        self._runs: dict[str, _Followed] = {}
         self._lock = threading.Lock()
 
     def list_scope(self, item: WaitItem) -> str:
@@ -87,6 +98,10 @@ class SparkKind(DestinationJobs):
         if at >= len(scopes):
             return Page({})
         page = ENGINES[scope].page(account, scopes[at], token)
+        running = [run for run, state in page.states.items() if state == "running"]
+        now = account.now().timestamp()
+        percents = {run: found for run in running if (found := self.percent_of(run, now)) is not None}
+        page = replace(page, percents=percents)
         if page.next_token:
             return replace(page, next_token=f"{at} {page.next_token}")
         return replace(page, next_token=f"{at + 1} " if at + 1 < len(scopes) else "")
@@ -116,12 +131,25 @@ class SparkKind(DestinationJobs):
         """The table with all items: a job that lacks some has failed."""
         return made_of(job)
 
-    def follow(self, account: Account, request: Request) -> None:
-        """The lists of the engine show this run's scope from now on."""
+    def follow(self, account: Account, request: Request, run: str, percent: Callable[[], float]) -> None:
+        """The lists of the engine show the scope of this ``run`` from now on; ``percent`` reads how far it is."""
         with self._lock:
             scopes = self._scopes.setdefault((account.account_id, account.region, request.engine), [])
             if request.scope not in scopes:
                 scopes.append(request.scope)
+            self._runs.setdefault(run, _Followed(percent))
+
+    def percent_of(self, run: str, now: float) -> float | None:
+        """How far a ``run`` that is followed was a minute ago at most; None where that cannot be read. The run itself
+        does not depend on it."""
+        followed = self._runs.get(run)
+        if followed is None:
+            return None
+        if now - followed.looked_at >= PERCENT_GAP:
+            followed.looked_at = now
+            with suppress(FerryError, sdk.ClientError, sdk.BotoCoreError):
+                followed.percent = followed.look()
+        return followed.percent
 
     def counted(
         self, job: Job, table: str, destination: Account, record: Tracking
@@ -252,11 +280,16 @@ class TableWork:
         """``job``, whose run was begun, at the run's end, and how that ended; None where AWS had no capacity for it:
         the next one may be begun."""
         request = Request.from_dict(job.request["run"])
-        self.kind.follow(self.destination, request)
+        following = job
+        self.kind.follow(self.destination, request, job.arn, lambda: percent_done(self.bucket, self._plan(following)))
         status = RunStatus("running")
         while status.state == "running":
             yield Pause(job, "end")
             status = self._described(job, request)
+            done = self.kind.percent_of(job.arn, self.record.now()) if status.state == "running" else None
+            if done is not None:
+                job = replace(job, result={**job.result, "percent": done})
+        job = replace(job, result={name: value for name, value in job.result.items() if name != "percent"})
         job = replace(job, result={**job.result, "cost": dict(status.cost), "ended_at": self.record.now()})
         if not status.full:
             return job, status
@@ -433,12 +466,14 @@ class TableWork:
 
     def _signatures_over(self, job: Job) -> Generator[Pause, str | None, None]:
         """Pauses until nothing that a run which failed has signed can arrive any more: the table is about to be handed
-        to its users."""
+        to its users. A run that wrote objects for an import has signed nothing for a table."""
         until = 0.0
         for entry in self.record.record.jobs:
-            ended = entry.result.get("job", {}).get("result", {})
-            if entry.purpose == WRITE and entry.state == "failed" and not ended.get(NOTHING):
-                until = max(until, float(ended.get("ended_at", 0)) + OWN_SIGNATURES)
+            if entry.purpose != WRITE or entry.state != "failed":
+                continue
+            last = job_of_entry(entry)
+            if EVIDENCE in last.request and not last.result.get(NOTHING):
+                until = max(until, float(last.result.get("ended_at", 0)) + OWN_SIGNATURES)
         while (seconds := until - self.record.now()) > 0:
             waits = {**job.result, "fenced_until": iso(until)}
             yield Pause(replace(job, state="pending", pending_reason="fence", result=waits), "time", min(seconds, 10.0))

@@ -8,8 +8,13 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.options import MigrationOptions
+from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.planning import ToPlan, make_plan
+from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import METHODS
+from ansible_collections.tableferry.aws.plugins.module_utils.core.plan.prices import usual
 from ansible_collections.tableferry.aws.plugins.module_utils.core.table.transforming import choices_of
 from demo.tables import on_demand
+from tests.unit.on_lab.conftest import BUCKET
 from tests.unit.on_lab.methods.spark.test_glue import STEPS, Glue, Playbook, glue, runs, spark
 from tests.unit.on_lab.methods.spark.test_import_steps import BY_IMPORT, of_people
 
@@ -42,3 +47,10 @@ def test_the_items_are_those_of_a_job_that_writes_into_the_table(glue: Glue, mon
     assert "dynamodb" not in run["ExecutionRoleSessionPolicy"]
     again = Playbook(glue, 3).migrate("imported", transform=transform, spark=BY_IMPORT)
     assert (again.failure, again.status) == (None, "migrated")
+    # Who leaves the method open is shown the one of the record, and goes on with it.
+    left_open = Playbook(glue, 4)
+    options = MigrationOptions("imported", method="auto", bucket=BUCKET, transform=transform, spark=BY_IMPORT)
+    entry = ToPlan("it", left_open.source, left_open.destination, options, left_open.store)
+    (planned,) = make_plan(METHODS, [entry], usual()).to_dict()["tables"]
+    assert (planned["state"], planned["method"]) == ("done", "glue with end: import")
+    assert left_open.migrate("imported", method="auto", transform=transform, spark=BY_IMPORT).failure is None

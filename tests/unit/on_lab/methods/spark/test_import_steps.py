@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.account import Account
+from ansible_collections.tableferry.aws.plugins.module_utils.core.data_plane import ItemChoices
 from ansible_collections.tableferry.aws.plugins.module_utils.core.errors import (
     CollidingKeys,
     DestinationExists,
@@ -235,22 +237,46 @@ def test_a_lost_answer_begins_nothing_twice(glue: Glue, here: Here, operation: s
 
 
 @pytest.mark.parametrize("allowed", [False, True])
-def test_keys_that_collide(glue: Glue, allowed: bool) -> None:
+def test_keys_that_collide(glue: Glue, here: Here, tmp_path: Path, allowed: bool) -> None:
     """An import keeps any of two items of one key and says nothing: how many were lost is known beforehand."""
     table = f"doubles-{allowed}"
     glue.table(table, [{"id": {"S": f"{letter}{number}"}} for letter in "ab" for number in range(6)])
     steps = [{"replace": {"id": ["[0-9]", "x"]}}]
     transform = choices_of(steps, on_collision="any" if allowed else "refuse")
     imports = begun(glue)[1]
-    judged = Playbook(glue, 60 + allowed).migrate(table, transform=transform, spark=BY_IMPORT)
+    path = tmp_path / "refused.jsonl"
+    chosen = {"transform": transform, "spark": BY_IMPORT, "items": ItemChoices(refused_path=str(path))}
+    judged = Playbook(glue, 60 + allowed).migrate(table, **chosen)
     if not allowed:
-        assert isinstance(judged.failure, CollidingKeys)
-        assert begun(glue)[1] == imports
+        for again in (judged, Playbook(glue, 62).migrate(table, **chosen)):
+            assert isinstance(again.failure, CollidingKeys)
+            assert "gives 2 keys to several items each: 10 of 12 items" in again.reason
+        assert sorted(json.loads(line)["key"]["id"]["S"] for line in path.open()) == ["ax", "bx"]
+        assert (begun(glue)[1], len(here.runs)) == (imports, 1)  # what a look has found is known
         return
+    assert len(here.runs) == 1
     assert judged.failure is None, judged.failure
     assert (judged.items_source, judged.items_destination) == (12, 2)
     assert "10 items were lost: others have their keys" in judged.reason
     assert sorted(item["id"]["S"] for item in glue.items("destination", table)) == ["ax", "bx"]
+
+
+def test_steps_that_may_collide_are_looked_at_before_the_items_are_changed(glue: Glue, here: Here) -> None:
+    glue.table("looked", of_people())
+    transform = choices_of([{"replace": {"id": ["x", "y"]}}])
+    chosen = MigrationOptions("looked", method="glue", bucket=BUCKET, spark=BY_IMPORT, transform=transform)
+    shown = preview(glue.source, glue.destination, chosen, Playbook(glue, 63).store)
+    assert "job run of AWS Glue that looks for colliding keys of looked" in [change.what for change in shown.changes]
+    playbook = Playbook(glue, 64)
+    judged = playbook.migrate("looked", transform=transform, spark=BY_IMPORT)
+    assert judged.failure is None, judged.failure
+    kinds = ["export", "spark_look", "spark_files", "import"]
+    assert (
+        [job.kind for job in playbook.waited.ways["it"]][:4]
+        == [job.kind for job in (shown.job, *shown.then)][:4]
+        == kinds
+    )
+    assert (len(here.runs), glue.items("destination", "looked")) == (2, glue.items("source", "looked"))
 
 
 def test_check_mode_shows_export_job_and_import(glue: Glue) -> None:
