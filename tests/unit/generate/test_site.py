@@ -15,7 +15,7 @@ import yaml
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import METHODS
 from generate.site.conf import place
 from generate.site.pages import REPOSITORY, BrokenLink, files, pages, with_links
-from generate.site.prices import page
+from generate.site.prices import GB, example, examples, page
 from tests.unit.house.imports import ROOT
 
 HERE = {*pages(ROOT), *files(ROOT)}
@@ -111,6 +111,14 @@ def test_unconfirmed_prices_are_marked() -> None:
     text = page()
     assert all(f"``{name}``" in text for name in figures)
     assert text.count("**UNCONFIRMED:**") == sum(not figure["confirmed"] for figure in figures.values())
+
+
+def test_examples_are_what_the_plan_says_of_each_method() -> None:
+    heading, *methods = examples()
+    assert heading == ("method", "100.0 MB", "10.0 GB", "1.0 TB")
+    assert [row[0].strip("`") for row in methods] == list(METHODS)
+    assert example(10 * GB).definition.item_count == 10 * 1024 * 1024
+    assert all(cell in page() for row in methods for cell in row)
 
 
 def test_labels_of_ansible_lead_to_its_documentation() -> None:
