@@ -35,6 +35,23 @@ def test_guides_show_and_name_what_the_site_has(path: Path) -> None:
     assert missing <= {"prices"}
 
 
+def test_what_the_first_guide_installs_is_what_the_project_asks_for() -> None:
+    """Its other commands run on the lab, in tests/runs/test_guides.py."""
+    text = (ROOT / "docs/docsite/rst/getting_started.rst").read_text()
+    commands = re.findall(r"^ *\$ (.+)$", text, re.MULTILINE)
+    (ansible,) = re.findall(r"^(ansible>=\S+)", (ROOT / "requirements-dev.txt").read_text(), re.MULTILINE)
+    galaxy = yaml.safe_load((ROOT / "galaxy.yml").read_text())
+    assert [command for command in commands if not command.startswith("ansible-playbook")] == [
+        f"python3 -m pip install '{ansible}'",
+        f"git clone {galaxy['repository']}",
+        f"cd {galaxy['repository'].rpartition('/')[2]}",
+        "python3 -m pip install -r requirements.txt",
+        "ansible-galaxy collection build --output-path build/artifact",
+        f"ansible-galaxy collection install build/artifact/{galaxy['namespace']}-{galaxy['name']}-*.tar.gz",
+    ]
+    assert re.search(r"^1\. \*\*Install Ansible\*\*", text, re.MULTILINE)
+
+
 def test_all_guides_are_listed() -> None:
     (section,) = yaml.safe_load((ROOT / "docs/docsite/extra-docs.yml").read_text())["sections"]
     names = {path.stem for path in GUIDES}

@@ -52,6 +52,7 @@ def test_the_artifact_holds_at_its_top_what_belongs_there() -> None:
     listed = subprocess.run(("git", "ls-files"), cwd=ROOT, check=True, capture_output=True, text=True)
     ignored = yaml.safe_load((ROOT / "galaxy.yml").read_text())["build_ignore"]
     assert top(listed.stdout.splitlines(), ignored) == {
+        ".ansible-lint",  # Galaxy runs ansible-lint over the artifact
         "CHANGELOG.rst", "CODE_OF_CONDUCT.md", "CONTRIBUTING.md", "LICENSE", "README.md", "SECURITY.md", "changelogs",
         "docs", "examples", "galaxy.yml", "meta", "playbooks", "plugins", "requirements.txt", "roles",
     }  # fmt: skip
