@@ -46,8 +46,8 @@ def kinds() -> dict[str, type[errors.FerryError]]:
 def placeholder(value: ast.expr) -> str:
     """What a message fills in, by its name: ``table.name`` is ``<name>``, ``in_words(WAIT)`` is ``<wait>``."""
     if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):
-        owner = value.func.value
-        return placeholder(value.args[0] if isinstance(owner, ast.Constant) and value.args else owner)
+        given = [each for each in value.args if not isinstance(each, ast.Constant)]
+        return placeholder(given[0] if given else value.func.value)
     if isinstance(value, ast.Call) and value.args:
         return placeholder(value.args[0])
     if isinstance(value, ast.Subscript):

@@ -69,6 +69,7 @@ def test_messages_are_read_with_what_they_fill_in() -> None:
         ("f'{len(rows)} rows of {name!r}'", "<rows> rows of <name>"),
         ("f'{table.arn.rpartition(\"/\")[2]} {x + 1}'", "<arn> <...>"),
         ("f'{side.upper()}: {\", \".join(sorted(each.name for each in rows))}'", "<side>: <rows>"),
+        ("f'AWS refuses it: {sdk.error_text(error)}.'", "AWS refuses it: <error>."),
         ('f\'It failed{f": {why}" if why else ""}.\'', "It failed: <why>."),
         ("a or 'b'", "b"),
         ("3", None),
