@@ -103,6 +103,14 @@ def test_a_link_to_the_repository_leads_into_the_site_where_it_has_the_page(tmp_
     assert with_links(text, "README.md", tmp_path, {"docs/b.md"}) == f"[b](docs/b.md#c) [i]({REPOSITORY}issues)"
 
 
+def test_the_map_of_the_readme_has_all_pages() -> None:
+    chart = (ROOT / "README.md").read_text().split("## Map of the documentation")[1].split("\n## ")[0]
+    pages_of_docs = {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md")}
+    assert pages_of_docs <= {
+        link.removeprefix(f"{REPOSITORY}blob/main/") for link in re.findall(r"\]\(([^)]+)\)", chart)
+    }
+
+
 def test_the_readme_can_be_read_outside_of_the_repository() -> None:
     """As Galaxy and Automation Hub show it: without relative links, and with the headings of certified collections."""
     text = (ROOT / "README.md").read_text()
