@@ -9,6 +9,8 @@ from __future__ import annotations
 from docutils import nodes
 from sphinx.application import Sphinx
 
+from generate.site.labels import place
+
 project = "tableferry.aws"
 author = "TableFerry contributors"
 copyright = author
@@ -25,25 +27,6 @@ html_theme_options = {"display_version": False}
 html_show_sphinx = False
 html_copy_source = False
 html_use_index = False
-
-# Where the labels of Ansible's own documentation are, which the pages of plugins name.
-ANSIBLE = "https://docs.ansible.com/projects/ansible/latest/"
-LABELS = {
-    "action_plugins": "plugins/action.html#action-plugins",
-    "ansible_configuration_settings": "reference_appendices/config.html",
-    "common_return_values": "reference_appendices/common_return_values.html#common-return-values",
-}
-BUILTIN = "ansible_collections.ansible.builtin."
-
-
-def place(label: str) -> str:
-    """The address of a label of Ansible's documentation; empty for any other."""
-    if label in LABELS:
-        return ANSIBLE + LABELS[label]
-    if label.startswith("ANSIBLE_"):
-        return f"{ANSIBLE}reference_appendices/config.html#envvar-{label}"
-    name = label.removeprefix(BUILTIN)
-    return f"{ANSIBLE}collections/ansible/builtin/{name}.html" if name != label and "/" not in name else ""
 
 
 def resolve(_app: Sphinx, _environment: object, node: nodes.Element, content: nodes.Element) -> nodes.Element | None:

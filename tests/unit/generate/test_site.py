@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from ansible_collections.tableferry.aws.plugins.module_utils.core.migration import METHODS
-from generate.site.conf import place
+from generate.site.labels import place
 from generate.site.pages import REPOSITORY, BrokenLink, files, pages, with_links
 from generate.site.prices import GB, example, examples, page
 from tests.unit.house.imports import ROOT
