@@ -3,6 +3,8 @@
 # make test-matrix   runs the main checks on the oldest and on the newest Ansible (15 minutes)
 # make setup         only installs their requirements into .venv
 # make spark         fetches the Sparks by which the lab runs jobs (Java 17; Python 3.11, 3.13)
+# make site          builds the documentation into build/site
+# make release       prepares a release: version, changelog, artifact, Galaxy's importer (VERSION=1.2.0); publishes nothing
 # make bench         compares the data plane with its peers (14 minutes)
 # make bench-spark   compares the Spark job with others, on Spark 3.5 and 4.1 (20 minutes)
 # make bench-fleet   migrates 100 and 500 tables at once (12 minutes)
@@ -37,7 +39,7 @@ unexport AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN A
 
 RUNS := $(sort $(wildcard tests/runs/test_*.py))
 
-.PHONY: $(RUNS) help setup setup-newest demo test test-matrix test-main test-scenarios test-newest test-2.18 lint types unit test-runs test-mixed docs sanity molecule engines spark test-engines test-browser screenshots orphans histories fuzz bench bench-compare bench-peers bench-spark bench-fleet bench-check bench-plan artifact generate permissions clean
+.PHONY: $(RUNS) help setup setup-newest demo test test-matrix test-main test-scenarios test-newest test-2.18 lint types unit test-runs test-mixed docs sanity molecule engines spark test-engines test-browser screenshots orphans histories fuzz bench bench-compare bench-peers bench-spark bench-fleet bench-check bench-plan artifact site package release generate permissions clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -72,7 +74,7 @@ SIDE_BY_SIDE = --jobs=$(JOBS) --output-sync=target
 # They start in this order: the longest one early, whole runs beside the checks that compute. The scenarios come after
 # them: one that moves the lab's clock by a day met a request that was signed before, when the machine was busy.
 test: setup
-	$(MAKE) $(SIDE_BY_SIDE) lint unit $(RUNS) sanity test-engines test-browser types docs
+	$(MAKE) $(SIDE_BY_SIDE) lint unit $(RUNS) sanity test-engines test-browser types docs site
 	$(MAKE) molecule
 	@echo "All checks passed."
 
@@ -108,6 +110,9 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/yamllint --strict .
 	$(BIN)/ansible-lint --offline --profile production
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/release.yml .github/workflows/test.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/feature.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
 
 types: setup
 	cd $(LINKED) && MYPYPATH=. $(ROOT)/$(BIN)/mypy --config-file $(ROOT)/pyproject.toml --cache-dir $(ROOT)/build/mypy \
@@ -217,6 +222,33 @@ generate: setup
 	$(BIN)/python -m lab.rules > docs/lab-rules.md
 	$(BIN)/python -m generate.module_docs
 	$(BIN)/python -m generate.prices
+	$(BIN)/python -m generate.troubleshooting
+
+# Guides, pages, plugins and roles as a site, without network; a warning of Sphinx fails.
+site: setup
+	$(BIN)/python -m generate.site
+
+# Galaxy's importer over the artifact, without ansible-lint, which `make lint` runs. Any finding of it fails.
+RELEASE := build/release
+package: setup
+	$(BIN)/python -m generate.release --same $(or $(VERSION),$$(sed -n 's/^version: //p' galaxy.yml))
+	@test -e build/venvs/importer/.installed || { $(PYTHON) -m venv build/venvs/importer && \
+		build/venvs/importer/bin/pip install --quiet --disable-pip-version-check -r tests/requirements-importer.txt && \
+		touch build/venvs/importer/.installed; }
+	@rm -rf $(RELEASE) && mkdir -p $(RELEASE)
+	ansible-galaxy collection build --output-path $(RELEASE)
+	cd $(RELEASE) && env -u PYTHONPATH -u ANSIBLE_COLLECTIONS_PATH PATH=$(ROOT)/build/venvs/importer/bin:/usr/local/bin:/usr/bin:/bin \
+		GALAXY_IMPORTER_RUN_ANSIBLE_LINT=false GALAXY_IMPORTER_CHECK_REQUIRED_TAGS=true \
+		python -m galaxy_importer.main tableferry-aws-*.tar.gz > importer.log 2>&1 || { tail -5 importer.log; exit 1; }
+	@! grep -E '^(WARNING|ERROR|CRITICAL)' $(RELEASE)/importer.log
+	@echo "Built and imported: $$(ls $(RELEASE)/tableferry-aws-*.tar.gz)"
+
+# Refuses a work tree with changes, and a version that is not newer.
+release: setup
+	@test -n "$(VERSION)" || { echo "Name the version: make release VERSION=1.2.0"; exit 1; }
+	$(BIN)/python -m generate.release $(VERSION)
+	$(MAKE) package VERSION=$(VERSION)
+	@echo "Next: look at the changes, commit them, and push the tag $(VERSION); continuous integration tests and publishes it."
 
 clean:
 	rm -rf build $(VENV)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -129,6 +130,30 @@ def test_auto_takes_the_cheapest_method_that_keeps_every_promise(
         assert rule in rules or (rule == "only if asked" and each.by_itself), (other, rules)
     # Each other method is told with what is against it.
     assert all(f"{other}: " in choice.why for other in found if other != method)
+
+
+# The leaves of the picture in the guide "Choosing a method", from above: a table that comes to each.
+LEAVES: list[tuple[str, dict[str, Any], dict[str, Between]]] = [
+    ("direct", {"destination": CHINA}, {}),
+    ("direct", {**TINY, "wishes": Wishes(transforms=True, writes_stopped=True)}, {}),
+    ("emr", {"wishes": Wishes(transforms=True, own_engine=True)}, {}),
+    ("glue", {"wishes": Wishes(transforms=True)}, {}),
+    ("s3", {}, {}),
+    ("backup", LSI, {}),
+    ("glue", {**LSI, "TableSizeBytes": 3 * TB, "ItemCount": 3_000_000_000}, ALONE),
+    ("direct", LSI, ALONE),
+]
+
+
+def test_the_picture_of_the_guide_shows_what_auto_takes() -> None:
+    from tests.unit.house.imports import ROOT
+
+    guide = (ROOT / "docs/docsite/rst/choosing_a_method.rst").read_text()
+    assert re.findall(r"-> (\w+)$", guide, re.MULTILINE) == [method for method, _, _ in LEAVES]
+    choices = [chosen(facts(**members), between).forecast for _, members, between in LEAVES]
+    assert [choice.method for choice in choices if choice] == [method for method, _, _ in LEAVES]
+    recovery = chosen(facts(recovery_on=False, wishes=Wishes(recovery=False))).forecast
+    assert recovery is not None and recovery.method == "backup"
 
 
 def test_every_rule_of_the_page_has_a_row() -> None:
