@@ -11,8 +11,11 @@ job template takes one credential of each type, a custom credential type may not
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import os
 import re
+import subprocess
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +28,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlparse
 
 import jinja2
+import pytest
 
 TOKEN = "token-of-the-stand-in"
 ENCRYPTED = "$encrypted$"
@@ -105,6 +109,15 @@ QUESTION = {"question_name", "question_description", "type", "variable", "requir
 TYPES = {"text", "textarea", "password", "multiplechoice", "multiselect", "integer", "float"}
 UNIFIED = ("job_templates", "workflow_job_templates", "projects", "inventory_sources", "workflow_approval_templates")
 PLAYBOOK = re.compile(r"^\s*-?\s*(?:hosts|(ansible\.builtin\.)?import_playbook):", re.MULTILINE)
+
+
+ROOT = Path(__file__).parents[2]
+PLACES = {"awx_source": {"region": "eu-west-1"}, "awx_destination": {"region": "eu-central-1"}}
+
+needs_awx = pytest.mark.skipif(
+    importlib.util.find_spec("ansible_collections.awx") is None,
+    reason="this package ansible has no awx.awx: ansible 12 has it, 14 does not",
+)
 
 
 class Wrong(Exception):
@@ -376,3 +389,12 @@ def stand_in(project: Path) -> Iterator[Awx]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def set_up(awx: Awx, *options: str, expect: int = 0, **variables: Any) -> str:
+    """The output of the playbook."""
+    environment = {**os.environ, "CONTROLLER_HOST": awx.url, "CONTROLLER_OAUTH_TOKEN": TOKEN}
+    command = ["ansible-playbook", "tableferry.aws.awx", "-i", "localhost,", *options, "-e", json.dumps(variables)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == expect, done.stdout[-4000:] + done.stderr[-2000:]
+    return done.stdout + done.stderr

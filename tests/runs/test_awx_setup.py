@@ -6,34 +6,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
-import subprocess
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.runs.awx_api import TOKEN, Awx, Wrong, stand_in
+from tests.runs.awx_api import PLACES, ROOT, Wrong, needs_awx, set_up, stand_in
 
-ROOT = Path(__file__).parents[2]
-PLACES = {"awx_source": {"region": "eu-west-1"}, "awx_destination": {"region": "eu-central-1"}}
 KEYS = {"access_key": "AKIAEXAMPLE", "secret_key": "secret-of-a-test"}
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("ansible_collections.awx.awx.plugins") is None,
-    reason="this package ansible has no awx.awx: ansible 12 has it, 14 does not",
-)
-
-
-def set_up(awx: Awx, *options: str, expect: int = 0, **variables: Any) -> str:
-    """The output of the playbook."""
-    environment = {**os.environ, "CONTROLLER_HOST": awx.url, "CONTROLLER_OAUTH_TOKEN": TOKEN}
-    command = ["ansible-playbook", "tableferry.aws.awx", "-i", "localhost,", *options, "-e", json.dumps(variables)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == expect, done.stdout[-4000:] + done.stderr[-2000:]
-    return done.stdout + done.stderr
+pytestmark = needs_awx
 
 
 def test_the_pattern_is_created_once_and_check_mode_creates_nothing() -> None:
@@ -76,23 +57,6 @@ def test_the_pattern_is_created_once_and_check_mode_creates_nothing() -> None:
         migrate["forks"] = 50
         assert "changed=1 " in set_up(awx, "--check", **wanted)
         assert awx.written == []
-
-
-def test_a_hub_needs_one_credential_and_no_type_of_its_own() -> None:
-    with stand_in(ROOT) as awx:
-        fields = [{"id": "username"}, {"id": "password", "secret": True}]
-        aws = {"name": "Amazon Web Services", "kind": "cloud", "inputs": {"fields": fields}, "injectors": {}}
-        made = awx.create("credential_types", aws)
-        awx.create("credentials", {"name": "aws hub", "credential_type": made["id"], "inputs": {}})
-        roles = {side: {**PLACES[side], "role_arn": f"arn:aws:iam::111111111111:role/{side}"} for side in PLACES}
-        assert "Set awx_source and awx_destination" in set_up(awx, expect=2, **PLACES, awx_way="hub")
-        assert "There is no credential aws." in set_up(awx, expect=2, **roles, awx_way="hub", awx_hub_credential="aws")
-        set_up(awx, **roles, awx_way="hub", awx_hub_credential="aws hub")
-        assert list(awx.objects["credential_types"].values()) == [made]
-        assert awx.linked("job_templates", "TableFerry plan", "credentials") == ["aws hub"]
-        source = awx.named("inventory_sources", "Tables of the source account")
-        assert json.loads(source["source_vars"])["TABLEFERRY_SOURCE_ROLE_ARN"] == roles["awx_source"]["role_arn"]
-        assert source["source_path"].endswith("/hub.dynamodb_tables.yml")
 
 
 def test_the_stand_in_refuses_what_awx_has_not() -> None:
