@@ -22,6 +22,7 @@ from typing import Any
 
 import ansible_runner
 import jinja2
+import yaml
 
 from lab.controller import surroundings, tree
 from tests.runs.playbooks import PATIENCE, Migration, eventually
@@ -165,8 +166,8 @@ class Controller:
         script.parent.mkdir()
         script.write_text(f"#! /usr/bin/env python3\nprint({json.dumps(_sliced(inventory, *slice_of))!r})\n")
         script.chmod(0o700)
+        own = found.get("extra_vars", {})
         variables = {
-            **found.get("extra_vars", {}),
             **{each["variable"]: each["default"] for each in asked},
             **(handed_on or {}),
             **answers,
@@ -174,6 +175,7 @@ class Controller:
             "awx_job_template_name": found["name"],
             "tower_job_id": number,
         }
+        _write_variables(folder / "env" / "extravars", own, variables)
         stop = threading.Event()
         environment = self.environment(folder / "env", "source", "destination", machine=f"pod-{number}")
         thread, runner = ansible_runner.run_async(
@@ -181,7 +183,6 @@ class Controller:
             playbook=found["playbook"],
             inventory=str(script),
             envvars={**ENVIRONMENT, **environment, "JOB_ID": str(number)},
-            extravars=variables,
             limit=",".join(limit) or None,
             forks=10,
             settings={"pexpect_timeout": 1},
@@ -217,6 +218,32 @@ def _inject(name: str, inputs: Mapping[str, str], file: Path) -> dict[str, str]:
     file.chmod(0o600)
     values = {"tower": {"filename": str(file)}}
     return {key: templates.from_string(text).render(values) for key, text in kind["injectors"]["env"].items()}
+
+
+class _Unsafe(str):
+    """A text that Ansible takes for no template."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes such texts."""
+
+
+_Dumper.add_representer(_Unsafe, lambda dumper, text: dumper.represent_scalar("!unsafe", str(text)))
+
+
+def _write_variables(path: Path, own: Mapping[str, Any], variables: Mapping[str, Any]) -> None:
+    """The file of extra variables as AWX writes it where ALLOW_JINJA_IN_EXTRA_VARS is ``template``, its default: only
+    the job template's ``own`` may have templates in them, what was answered or handed on may not."""
+    path.parent.mkdir()
+    path.write_text(yaml.dump({**own, **_unsafe(variables)}, Dumper=_Dumper))
+
+
+def _unsafe(value: Any) -> Any:
+    if isinstance(value, str):
+        return _Unsafe(value)
+    if isinstance(value, Mapping):
+        return {name: _unsafe(each) for name, each in value.items()}
+    return [_unsafe(each) for each in value] if isinstance(value, list) else value
 
 
 def _sliced(inventory: Mapping[str, Any], number: int, slices: int) -> dict[str, Any]:
