@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,16 @@ def test_the_plan_and_the_migration_of_the_workflow_get_the_same_answers() -> No
         assert {each["variable"] for each in questions(WORKFLOW)} <= {
             each["variable"] for each in questions(by_name[name])
         }
+
+
+def test_the_choices_of_the_playbook_are_documented() -> None:
+    (play,) = yaml.safe_load((ROOT / "playbooks" / "awx.yml").read_text())
+    follow = {"awx_folder", "awx_resources", "awx_sides", "awx_side", "awx_there", "awx_found"}
+    rows = [
+        line.split("|")[1] for line in (ROOT / "docs" / "awx.md").read_text().splitlines() if line.startswith("| `")
+    ]
+    documented = {name for row in rows for name in re.findall("`(awx_[a-z_]+)`", row)}
+    assert documented == {name for name in play["vars"] if name.startswith("awx_")} - follow
 
 
 def test_two_credentials_of_one_job_do_not_set_the_same_variable() -> None:
