@@ -35,12 +35,15 @@ options:
     default: {}
   approved:
     description:
-      - The path of a plan that was approved, as this module has written it. Tables that are not as it says are named in
-        RV(refused).
-    type: path
+      - The path of a plan that was approved, as this module has written it, or the text C(plan) in the artifact
+        C(tableferry_plan) that it has handed on. Tables that are not as it says are named in RV(refused).
+    type: str
   path:
     description:
       - The path of the JSON file to write. Only its owner may read it. It is written in check mode too.
+      - A plan that is written is handed on as well, as M(ansible.builtin.set_stats) does, in the artifact
+        C(tableferry_plan) with C(line), C(made_at), C(to_do) (how many things to do first) and C(plan), a text that
+        O(approved) takes.
     type: path
   show:
     description:

@@ -53,9 +53,9 @@ options:
     type: path
   plan:
     description:
-      - A plan that the tables were moved by, as the JSON file of the playbook plan. The report then has plan and
-        outcome side by side. A file that is no plan is left out.
-    type: path
+      - A plan that the tables were moved by, as the path of the JSON file of the playbook plan, or as the text that it
+        hands on. The report then has plan and outcome side by side. A file that is no plan is left out.
+    type: str
   iac:
     description:
       - For which infrastructure as code the folder gets files that take the moved tables over, by account and Region.

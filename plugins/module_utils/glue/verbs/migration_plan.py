@@ -21,6 +21,7 @@ from ...core.methods.planning import ToPlan, make_plan
 from ...core.migration import METHODS, method_of
 from ...core.plan.approved import check_approved, refusals
 from ...core.plan.document import lines_of
+from ...core.plan.handed_on import is_packed, pack, unpack
 from ...core.plan.prices import prices_of
 from ...core.record.store import RecordStore
 from ..accounts import Accounts
@@ -46,7 +47,7 @@ SPEC: dict[str, Any] = {
     },
     "prices": {"type": "dict", "default": {}},
     "policies": {"type": "dict", "default": {}},
-    "approved": {"type": "path"},
+    "approved": {"type": "str"},
     "path": {"type": "path"},
     "show": {"type": "bool", "default": True},
 }
@@ -73,7 +74,9 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
     for line in lines:
         progress(line)
     tables = data["tables"]
+    handed = _handed_on(data) if params["path"] else {}
     return {
+        **handed,
         "changed": False,
         "line": data["line"],
         "lines": lines,
@@ -85,6 +88,12 @@ def run(params: dict[str, Any], check_mode: bool, progress: Progress) -> dict[st
         "refused": refused,
         "msg": data["line"],
     }
+
+
+def _handed_on(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The plan as set_stats hands it on to the next jobs of a workflow, without a task of its own."""
+    handed = {"line": data["line"], "made_at": data["made_at"], "to_do": len(data["to_do"]), "plan": pack(data)}
+    return {"ansible_stats": {"data": {"tableferry_plan": handed}, "per_host": False, "aggregate": False}}
 
 
 def _why(table: Mapping[str, Any]) -> str:
@@ -146,7 +155,7 @@ def _given(side: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def _read(path: str) -> Mapping[str, Any]:
     try:
-        data = json.loads(private_files.expanded(path).read_text(encoding="utf-8"))
+        data = unpack(path) if is_packed(path) else json.loads(private_files.expanded(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise InvalidInput(
             f"The approved plan {path} cannot be read: {private_files.in_words(error)}.", "Correct the path."

@@ -18,6 +18,7 @@ from ...core.errors import FerryError
 from ...core.exports.report_copy import copy_report
 from ...core.exports.staging import BucketMissing, StagingBucket
 from ...core.items import private_files
+from ...core.plan.handed_on import is_packed, unpack
 from ...core.record import lease, process
 from ...core.report import adoption, text
 from ...core.report import folder as folders
@@ -35,7 +36,7 @@ SPEC: dict[str, Any] = {
     "lines": {"type": "list", "elements": "str"},
     "changes": {"type": "list", "elements": "str", "default": []},
     "dir": {"type": "path"},
-    "plan": {"type": "path"},
+    "plan": {"type": "str"},
     "iac": {"type": "list", "elements": "str", "choices": list(adoption.WAYS), "default": []},
     "places": {
         "type": "list",
@@ -128,8 +129,12 @@ def _adopted(params: Mapping[str, Any], found: Document) -> dict[str, str]:
 
 
 def _plan(path: str | None) -> Mapping[str, Any] | None:
-    """The plan in the file ``path``; None where there is none that can be read: the report is written without it."""
-    with suppress(OSError, ValueError):
+    """The plan in the file ``path``, or the one that it is as a packed text; None where there is none that can be read:
+    the report is written without it."""
+    with suppress(OSError, ValueError, FerryError):
+        if path and is_packed(path):
+            found = unpack(path)
+            return found if is_plan(found) else None
         found = json.loads(private_files.expanded(path).read_text(encoding="utf-8")) if path else None
         return found if is_plan(found) else None
     return None

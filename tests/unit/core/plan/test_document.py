@@ -19,8 +19,10 @@ from ansible_collections.tableferry.aws.plugins.module_utils.core.methods.planni
 from ansible_collections.tableferry.aws.plugins.module_utils.core.plan.approved import check_approved, refusals
 from ansible_collections.tableferry.aws.plugins.module_utils.core.plan.document import Plan, PlannedTable, lines_of
 from ansible_collections.tableferry.aws.plugins.module_utils.core.plan.facts import Reason, TableFacts
+from ansible_collections.tableferry.aws.plugins.module_utils.core.plan.handed_on import is_packed, pack, unpack
 from ansible_collections.tableferry.aws.plugins.module_utils.core.plan.prices import usual
 from ansible_collections.tableferry.aws.plugins.module_utils.core.plan.warnings import warnings_of
+from ansible_collections.tableferry.aws.plugins.module_utils.core.report.planned import with_plan
 
 from .tables import HERE, LSI, PROVISIONED, THERE, chosen, facts, forecasts
 
@@ -190,3 +192,28 @@ def test_settings_say_nothing_of_a_transform_but_its_mark() -> None:
     made = settings_of(options, found.definition)
     assert (made["transform"], made["indexes_after"]) == ("", ["by_mail"])
     assert made["backup"] == made["spark"] == {}
+
+
+def test_a_plan_that_was_handed_on_is_compared_and_shown_as_its_file_is() -> None:
+    plan = data(planned("orders"), planned("local", facts(**LSI)), STUCK)
+    text = pack(plan)
+    assert is_packed(text)
+    assert not is_packed("tableferry-plan.json")
+    handed = unpack(text)
+    check_approved(handed)
+    other = data(planned("orders", method="direct"), planned("late"), STUCK)
+    assert refusals(handed, other) == refusals(plan, other) != {}
+    assert refusals(handed, plan) == refusals(plan, plan)
+    rows = [{"name": "orders", "status": "migrated", "bytes": 1 << 30}]
+    assert with_plan(rows, handed) == with_plan(rows, plan)
+
+
+def test_a_plan_of_thousands_of_tables_can_be_handed_on() -> None:
+    plan = data(*[planned(f"table-{number}", made_table=f"table-{number}") for number in range(2500)])
+    assert len(pack(plan)) < 500_000
+
+
+@pytest.mark.parametrize("cut", [-3, 40])
+def test_a_text_that_is_not_whole_is_refused(cut: int) -> None:
+    with pytest.raises(InvalidInput, match="is not whole"):
+        unpack(pack(data(planned("orders")))[:cut])
