@@ -35,6 +35,16 @@ PLACES: Mapping[str, str] = {
     "TABLE": "*-*",
     "VAULT": "tableferry",
 }
+# As long as they may well be for a user: a name of a bucket has at most 63 characters, that of a table 255.
+LONG: Mapping[str, str] = {
+    "BUCKET": "b" * 63,
+    "DESTINATION": DESTINATION,
+    "REGION": "ap-southeast-99",
+    "SOURCE": SOURCE,
+    "STREAM": "s" * 64,
+    "TABLE": "t" * 64,
+    "VAULT": "v" * 50,
+}
 JOB_ROLE, JOB_ROLE_TRUST = FOLDER / "spark-role.json", FOLDER / "spark-role-trust.json"
 _CLUSTER = "`emr` with `engine: cluster`"
 _BLOCK = "<!-- permissions: {} -->\n\n```json\n{}```\n\n<!-- end -->"
@@ -63,7 +73,7 @@ def committed(method: str, side: str) -> Document:
 
 def write(method: str, side: str, document: Document) -> None:
     """Write a policy into as many files as managed policies must hold it; others of the method and side go."""
-    made = parts(document)
+    made = parts(document, LONG)
     numbers = [""] if len(made) == 1 else [f"-{number}" for number in range(1, len(made) + 1)]
     for old in files_of(method, side):
         old.unlink()

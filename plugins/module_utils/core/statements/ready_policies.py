@@ -153,12 +153,13 @@ def size(policy: Mapping[str, Any]) -> int:
     return len(re.sub(r"\s", "", json.dumps(policy, ensure_ascii=False)))
 
 
-def parts(policy: Document) -> list[Document]:
-    """The policy in as many as managed policies must hold it, its statements in order."""
+def parts(policy: Document, places: Mapping[str, str] | None = None) -> list[Document]:
+    """The policy in as many as managed policies must hold it, its statements in order. Of one with ``places`` to fill
+    in, each holds it with those that are given too."""
     made: list[Document] = [{**policy, "Statement": []}]
     for statement in (each for whole in policy["Statement"] for each in _cut(whole)):
         longer = {**policy, "Statement": [*made[-1]["Statement"], statement]}
-        if size(longer) <= MANAGED or not made[-1]["Statement"]:
+        if size(filled(longer, places or {})) <= MANAGED or not made[-1]["Statement"]:
             made[-1] = longer
         else:
             made.append({**policy, "Statement": [statement]})

@@ -144,4 +144,6 @@ def test_records_go_when_all_hosts_were_cleaned_up() -> None:
         assert removal.keeps(Playbook(aws, 2).record(TABLE), "default", frozenset({arn}), aws.clock) == ""
     removed = removal.remove(Playbook(aws, 3).run, [TABLE, TABLE], "default", arns)
     assert len([change for change in removed.changes if change.what.endswith(f".{TABLE}")]) == 1
-    assert not Playbook(aws, 4).store.everything().records
+    assert removed.left == ()
+    with pytest.raises(errors.RecordUnusable, match="being deleted"):
+        Playbook(aws, 4).store.everything()
