@@ -135,7 +135,8 @@ def test_a_policy_that_is_too_long_gets_more_files_and_loses_none(
 ) -> None:
     monkeypatch.setattr(permission_files, "FOLDER", tmp_path)
     (tmp_path / "s3-source.json").write_text("{}")
-    statements = [{"Sid": f"Move{n}", "Effect": "Allow", "Action": "s3:GetObject" * 99} for n in range(12)]
+    long = {"Effect": "Allow", "Action": "s3:GetObject" * 99, "Resource": "*"}
+    statements = [{"Sid": f"Move{number}", **long} for number in range(12)]
     document = {"Version": "2012-10-17", "Statement": statements}
     write("s3", "source", document)
     assert [file.name for file in files_of("s3", "source")] == [

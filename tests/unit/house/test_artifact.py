@@ -54,7 +54,7 @@ def test_the_artifact_holds_at_its_top_what_belongs_there() -> None:
     assert top(listed.stdout.splitlines(), ignored) == {
         ".ansible-lint",  # Galaxy runs ansible-lint over the artifact
         "CHANGELOG.rst", "CODE_OF_CONDUCT.md", "CONTRIBUTING.md", "LICENSE", "README.md", "SECURITY.md", "changelogs",
-        "docs", "examples", "galaxy.yml", "meta", "playbooks", "plugins", "requirements.txt", "roles",
+        "docs", "examples", "extensions", "galaxy.yml", "meta", "playbooks", "plugins", "requirements.txt", "roles",
     }  # fmt: skip
     assert top(["plugins/a.py", "tests/b.py", "left.jsonl"], ["tests"]) == {"plugins", "left.jsonl"}
 
